@@ -1,0 +1,87 @@
+//! What a judge says about an observation, before policy makes verdicts of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Counts;
+
+/// What a judge found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// How a watched condition stands now. Judges report it at every observation, normal or not; policy
+    /// turns the changes into events.
+    Condition(Condition),
+    /// A finished interval of counts.
+    Counts(Counts),
+}
+
+/// Which rule or detector of a judge speaks. Events of different members live side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Member {
+    /// Value above its upper limit.
+    High,
+    /// Value below its lower limit.
+    Low,
+    /// Value rising faster than its limit.
+    Rise,
+    /// Value falling faster than its limit.
+    Fall,
+    /// No reading for longer than its limit. The one member here that speaks of the sensor's health, not
+    /// of the process.
+    Silent,
+}
+
+impl Member {
+    /// The stable text, in JSON and on terminals.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+            Self::Rise => "rise",
+            Self::Fall => "fall",
+            Self::Silent => "silent",
+        }
+    }
+
+    /// Whether it speaks of the sensor itself (a health verdict) rather than of what the sensor measures.
+    #[must_use]
+    pub const fn is_health(self) -> bool {
+        matches!(self, Self::Silent)
+    }
+}
+
+/// Where an observation stands with respect to a limit and its hysteresis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Beyond the limit.
+    Abnormal,
+    /// Between the clearing limit and the limit: whatever held before still holds.
+    Margin,
+    /// Within the clearing limit.
+    Normal,
+}
+
+/// Closed range of what was expected; an open side is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Expected {
+    /// Lowest expected value.
+    pub low: Option<f64>,
+    /// Highest expected value.
+    pub high: Option<f64>,
+}
+
+/// How one watched condition stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Condition {
+    /// Who speaks.
+    pub member: Member,
+    /// Where the observation stands.
+    pub standing: Standing,
+    /// What was observed: the value, the rate, the seconds of silence. Finite.
+    pub observed: f64,
+    /// What was expected.
+    pub expected: Expected,
+    /// Probability of an observation at least this extreme while all is well; `None` for explicit rules.
+    pub p_value: Option<f64>,
+}

@@ -1,0 +1,21 @@
+//! What is true in Verge without any I/O.
+//!
+//! This crate is the ground floor. It must never open a socket or a file, read a clock, draw a random
+//! number or start a thread: time and randomness come in as arguments, so every rule here can be tested
+//! with plain values.
+//!
+//! Reading order: [`id`] and [`time`] (the words), [`reading`] (what comes in), [`rejection`] (why some of
+//! it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a life),
+//! [`verdict`] (what goes out), [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
+//! (the six traits that join the crates).
+
+pub mod finding;
+pub mod id;
+pub mod interval;
+pub mod policy;
+pub mod reading;
+pub mod rejection;
+pub mod sequence;
+pub mod stage;
+pub mod time;
+pub mod verdict;

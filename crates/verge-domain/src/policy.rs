@@ -1,0 +1,272 @@
+//! From conditions to events with a life: raised, updated, cleared.
+//!
+//! Pure: state goes in and out explicitly, time and fresh identities are arguments. The state of an open
+//! event is saved in the same transaction as the verdict that changed it, so a restart can neither forget
+//! to clear an event nor raise it twice.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Condition, Member, Standing};
+use crate::id::{EventId, Lane};
+use crate::time::{Moment, Monotonic, UtcMillis};
+use crate::verdict::{Event, EventState, Severity};
+
+/// How conditions of one judge become events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPolicy {
+    /// Severity of the judge's events.
+    pub severity: Severity,
+    /// Lane of the judge's verdicts. All states of an event travel in one lane, so that they stay in order.
+    pub lane: Lane,
+    /// A condition must hold for this long before it is raised; zero raises at once.
+    pub raise_after: Duration,
+    /// A condition must be normal for this long before it is cleared; zero clears at once.
+    pub clear_after: Duration,
+    /// While it goes on, an event is reported again after this long; `None` never, zero at every observation.
+    pub update_every: Option<Duration>,
+}
+
+impl EventPolicy {
+    /// The lane that suits a severity: what a person must look at overtakes the rest.
+    #[must_use]
+    pub const fn lane_for(severity: Severity) -> Lane {
+        match severity {
+            Severity::Info => Lane::Verdict,
+            Severity::Warning | Severity::Critical => Lane::Alarm,
+        }
+    }
+}
+
+/// An open event, as it is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenEvent {
+    /// Identity over the whole life.
+    pub id: EventId,
+    /// Since when the condition holds.
+    pub since: UtcMillis,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// Nothing is wrong.
+    Quiet,
+    /// Abnormal, but not yet for long enough.
+    Rising { first_at: UtcMillis, since: Monotonic },
+    /// Raised; `calm` since when it has been normal again, if it has.
+    Open { event: OpenEvent, reported: Monotonic, calm: Option<Monotonic> },
+}
+
+/// The life of the events of one judge about one subject: one phase per member, since a value can be too
+/// high and rise too fast at once.
+#[derive(Debug, Clone, Default)]
+pub struct EventLife {
+    phases: Vec<(Member, Phase)>,
+}
+
+/// When the observation was made and received.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed {
+    /// Time to reckon with: the device's where trusted, else that of receipt.
+    pub at: UtcMillis,
+    /// Receipt; its monotonic part measures all durations.
+    pub received: Moment,
+}
+
+impl EventLife {
+    /// Takes up an event that was open when its state was saved.
+    pub fn restore(&mut self, member: Member, event: OpenEvent, now: Monotonic) {
+        *self.phase(member) = Phase::Open { event, reported: now, calm: None };
+    }
+
+    /// The open events, to be saved.
+    pub fn open(&self) -> impl Iterator<Item = (Member, OpenEvent)> + '_ {
+        self.phases.iter().filter_map(|&(member, phase)| match phase {
+            Phase::Open { event, .. } => Some((member, event)),
+            Phase::Quiet | Phase::Rising { .. } => None,
+        })
+    }
+
+    /// Takes note of a condition; says what to report, if anything. `fresh_id` is called once for each new
+    /// event.
+    pub fn advance(
+        &mut self,
+        policy: &EventPolicy,
+        condition: &Condition,
+        observed: Observed,
+        fresh_id: impl FnOnce() -> EventId,
+    ) -> Option<Event> {
+        let now = observed.received.mono;
+        let standing = condition.standing;
+        // Most readings are normal and find nothing open: they must cost nothing.
+        if standing == Standing::Normal && !self.phases.iter().any(|&(member, _)| member == condition.member) {
+            return None;
+        }
+        let phase = self.phase(condition.member);
+        let (next, report) = match *phase {
+            Phase::Quiet if standing == Standing::Abnormal => {
+                rise(policy, observed.at, now, observed, fresh_id)
+            }
+            Phase::Rising { first_at, since } if standing == Standing::Abnormal => {
+                rise(policy, first_at, since, observed, fresh_id)
+            }
+            Phase::Quiet | Phase::Rising { .. } => (Phase::Quiet, None),
+            Phase::Open { event, reported, calm } => {
+                let calm = (standing == Standing::Normal).then(|| calm.unwrap_or(now));
+                if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
+                    (Phase::Quiet, Some(event.report(EventState::Cleared, observed.at)))
+                } else if policy.update_every.is_some_and(|every| now.since(reported) >= every) {
+                    let report = event.report(EventState::Updated, observed.at);
+                    (Phase::Open { event, reported: now, calm }, Some(report))
+                } else {
+                    (Phase::Open { event, reported, calm }, None)
+                }
+            }
+        };
+        *phase = next;
+        if matches!(next, Phase::Quiet) {
+            self.phases.retain(|&(member, _)| member != condition.member);
+        }
+        report
+    }
+
+    fn phase(&mut self, member: Member) -> &mut Phase {
+        let index = self.phases.iter().position(|&(known, _)| known == member).unwrap_or_else(|| {
+            self.phases.push((member, Phase::Quiet));
+            self.phases.len() - 1
+        });
+        &mut self.phases[index].1
+    }
+}
+
+fn rise(
+    policy: &EventPolicy,
+    first_at: UtcMillis,
+    since: Monotonic,
+    observed: Observed,
+    fresh_id: impl FnOnce() -> EventId,
+) -> (Phase, Option<Event>) {
+    let now = observed.received.mono;
+    if now.since(since) < policy.raise_after {
+        return (Phase::Rising { first_at, since }, None);
+    }
+    let event = OpenEvent { id: fresh_id(), since: first_at };
+    let report = event.report(EventState::Raised, observed.at);
+    (Phase::Open { event, reported: now, calm: None }, Some(report))
+}
+
+impl OpenEvent {
+    fn report(self, state: EventState, at: UtcMillis) -> Event {
+        let lasted_ms = u64::try_from(at.since(self.since).as_millis()).unwrap_or(u64::MAX);
+        Event { id: self.id, state, since: self.since, lasted_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Expected;
+
+    const POLICY: EventPolicy = EventPolicy {
+        severity: Severity::Warning,
+        lane: Lane::Alarm,
+        raise_after: Duration::ZERO,
+        clear_after: Duration::ZERO,
+        update_every: None,
+    };
+
+    /// Runs standings, one a second, through a policy: what is reported, as `R`, `U`, `C` or `.`.
+    fn life(policy: &EventPolicy, standings: &str) -> (String, EventLife) {
+        let mut life = EventLife::default();
+        let mut ids = 0;
+        let told = standings
+            .chars()
+            .enumerate()
+            .map(|(second, letter)| {
+                let at = UtcMillis(second as i64 * 1000);
+                let standing = match letter {
+                    'a' => Standing::Abnormal,
+                    'm' => Standing::Margin,
+                    _ => Standing::Normal,
+                };
+                let condition = Condition {
+                    member: Member::High,
+                    standing,
+                    observed: 1.0,
+                    expected: Expected::default(),
+                    p_value: None,
+                };
+                let observed = Observed { at, received: Moment::from_wall(at) };
+                let event = life.advance(policy, &condition, observed, || {
+                    ids += 1;
+                    EventId([ids; 16])
+                });
+                match event.map(|event| event.state) {
+                    Some(EventState::Raised) => 'R',
+                    Some(EventState::Updated) => 'U',
+                    Some(EventState::Cleared) => 'C',
+                    None => '.',
+                }
+            })
+            .collect();
+        (told, life)
+    }
+
+    fn check(policy: &EventPolicy, standings: &str, expected: &str) {
+        assert_eq!(life(policy, standings).0, expected, "{standings} under {policy:?}");
+    }
+
+    #[test]
+    fn an_event_is_raised_once_and_cleared_once() {
+        check(&POLICY, "nnaaannaan", "..R..C.R.C");
+    }
+
+    #[test]
+    fn the_margin_changes_nothing() {
+        check(&POLICY, "mmammmnmm", "..R...C..");
+    }
+
+    #[test]
+    fn a_condition_must_hold_before_it_is_raised() {
+        let policy = EventPolicy { raise_after: Duration::from_secs(2), ..POLICY };
+        check(&policy, "aanaaaan", ".....R.C");
+        check(&policy, "aamaaa", ".....R");
+    }
+
+    #[test]
+    fn a_condition_must_be_calm_before_it_is_cleared() {
+        let policy = EventPolicy { clear_after: Duration::from_secs(2), ..POLICY };
+        check(&policy, "annannnn", "R.....C.");
+        check(&policy, "annmnnn", "R.....C");
+    }
+
+    #[test]
+    fn an_open_event_is_reported_again_on_schedule() {
+        let policy = EventPolicy { update_every: Some(Duration::from_secs(3)), ..POLICY };
+        check(&policy, "aaaaaaaan", "R..U..U.C");
+        let every = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
+        check(&every, "aaan", "RUUC");
+    }
+
+    #[test]
+    fn a_restored_event_keeps_its_identity() {
+        let (_, before) = life(&POLICY, "na");
+        let (member, open) = before.open().next().unwrap();
+        assert_eq!(open.since, UtcMillis(1000));
+        let mut after = EventLife::default();
+        after.restore(member, open, Monotonic(0));
+        let condition = Condition {
+            member,
+            standing: Standing::Normal,
+            observed: 0.0,
+            expected: Expected::default(),
+            p_value: None,
+        };
+        let at = UtcMillis(9000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let cleared = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
+        assert_eq!((cleared.id, cleared.state, cleared.lasted_ms), (open.id, EventState::Cleared, 8000));
+        assert_eq!(after.open().count(), 0);
+    }
+}

@@ -1,0 +1,101 @@
+//! What comes in: messages as the broker handed them over, and the readings a codec finds in them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DeviceId, SignalId, Unit};
+use crate::rejection::Rejection;
+use crate::time::{DeviceClock, Moment, UtcMillis};
+
+/// Index of a source in the order of the checked settings. Messages carry this instead of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceIndex(pub u16);
+
+/// Claim on the acknowledgement of one message. Void once its connection is gone: a broker that redelivers
+/// gives a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    /// Which connection, counted from 1 in this process.
+    pub connection: u64,
+    /// Which message of that connection, counted from 0 in order of arrival.
+    pub index: u64,
+}
+
+/// A message on its way from a source to its codec. The payload is the received buffer, not a copy.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// The source whose topic filter took it.
+    pub source: SourceIndex,
+    /// Topic it was published on.
+    pub topic: String,
+    /// Payload, untouched.
+    pub payload: Bytes,
+    /// When the gateway received it.
+    pub received: Moment,
+    /// The broker kept it from before the subscription.
+    pub retained: bool,
+    /// The broker says that it may have sent this message before (MQTT DUP flag).
+    pub redelivered: bool,
+    /// MQTT packet identifier, which with the content recognises a redelivery; 0 where there is none (QoS 0).
+    pub packet_id: u16,
+    /// To be settled once judged and durable; `None` where nobody waits for an acknowledgement (QoS 0).
+    pub receipt: Option<Receipt>,
+}
+
+/// How far a device vouches for its own value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// No doubt was expressed.
+    Good,
+    /// The device or its gateway flagged the value as doubtful.
+    Uncertain,
+}
+
+/// One value of one signal. Always finite: NaN and infinities never get past a codec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Which device.
+    pub device: DeviceId,
+    /// Which of its signals.
+    pub signal: SignalId,
+    /// The value, finite, after the source's scale and offset.
+    pub value: f64,
+    /// Unit of `value`, if known.
+    pub unit: Option<Unit>,
+    /// The device's own time, as it claims it.
+    pub captured_at: Option<UtcMillis>,
+    /// What may be believed of `captured_at`.
+    pub clock: DeviceClock,
+    /// Doubt expressed by the device.
+    pub quality: Quality,
+}
+
+impl Reading {
+    /// The time to reckon with: the device's where it is trusted, else that of receipt.
+    #[must_use]
+    pub fn time(&self, received: UtcMillis) -> UtcMillis {
+        match (self.clock, self.captured_at) {
+            (DeviceClock::Trusted, Some(at)) => at,
+            _ => received,
+        }
+    }
+}
+
+/// What a codec made of one message: what is good comes out, what is not is counted, side by side. Reused
+/// from message to message.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Good readings in the order of the message.
+    pub readings: Vec<Reading>,
+    /// What could not be used, and why.
+    pub rejections: Vec<Rejection>,
+}
+
+impl Decoded {
+    /// Empties both lists and keeps their memory.
+    pub fn clear(&mut self) {
+        self.readings.clear();
+        self.rejections.clear();
+    }
+}

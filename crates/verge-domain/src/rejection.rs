@@ -1,0 +1,168 @@
+//! Why input is refused: a closed list, the same in logs, counters and `/status`.
+
+use std::fmt;
+
+/// The closed list of reasons. The text of each is stable: it is a metric label and a key of `/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No source's filter takes the topic (a broker that sends what was not asked for).
+    UnknownTopic,
+    /// Kept by the broker from before the subscription, and the source does not accept such messages.
+    Retained,
+    /// The broker sent again what was already judged.
+    Duplicate,
+    /// The payload is empty.
+    Empty,
+    /// Larger than the source accepts.
+    TooLarge,
+    /// Text was expected and the bytes are not UTF-8.
+    NotUtf8,
+    /// A number was expected and something else stands there (a string, an object, a word).
+    NotANumber,
+    /// NaN or an infinity.
+    NotFinite,
+    /// An integer beyond 2^53, which a double cannot hold exactly.
+    NotExact,
+    /// Not JSON.
+    BadJson,
+    /// JSON, but nothing stands where the source's pointer points.
+    MissingField,
+    /// JSON or CBOR, but not SenML (RFC 8428).
+    BadSenml,
+    /// Not CBOR.
+    BadCbor,
+    /// Not InfluxDB line protocol.
+    BadLine,
+    /// Not an LZ4 block with its size in front.
+    BadLz4,
+    /// An LZ4 block that claims to unpack to more than the source accepts.
+    Lz4TooLarge,
+    /// Text that should be base64 and is not.
+    BadBase64,
+    /// A time in another format than the source states.
+    BadTime,
+    /// No device where the source says it stands.
+    MissingDevice,
+    /// A device or signal name that is empty, too long or has control characters.
+    BadName,
+    /// More readings in one message than the source accepts.
+    TooManyReadings,
+    /// The bound on devices and signals is reached; this one is new.
+    TooManyStreams,
+    /// Older than what this signal has already shown.
+    OutOfOrder,
+}
+
+impl Reason {
+    /// Every reason, for tables indexed by [`Reason::index`].
+    pub const ALL: [Self; 23] = [
+        Self::UnknownTopic,
+        Self::Retained,
+        Self::Duplicate,
+        Self::Empty,
+        Self::TooLarge,
+        Self::NotUtf8,
+        Self::NotANumber,
+        Self::NotFinite,
+        Self::NotExact,
+        Self::BadJson,
+        Self::MissingField,
+        Self::BadSenml,
+        Self::BadCbor,
+        Self::BadLine,
+        Self::BadLz4,
+        Self::Lz4TooLarge,
+        Self::BadBase64,
+        Self::BadTime,
+        Self::MissingDevice,
+        Self::BadName,
+        Self::TooManyReadings,
+        Self::TooManyStreams,
+        Self::OutOfOrder,
+    ];
+
+    /// Position in [`Reason::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        // The order of the variants is the order of ALL; a test holds it.
+        self as usize
+    }
+
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownTopic => "unknown_topic",
+            Self::Retained => "retained",
+            Self::Duplicate => "duplicate",
+            Self::Empty => "empty",
+            Self::TooLarge => "too_large",
+            Self::NotUtf8 => "not_utf8",
+            Self::NotANumber => "not_a_number",
+            Self::NotFinite => "not_finite",
+            Self::NotExact => "not_exact",
+            Self::BadJson => "bad_json",
+            Self::MissingField => "missing_field",
+            Self::BadSenml => "bad_senml",
+            Self::BadCbor => "bad_cbor",
+            Self::BadLine => "bad_line",
+            Self::BadLz4 => "bad_lz4",
+            Self::Lz4TooLarge => "lz4_too_large",
+            Self::BadBase64 => "bad_base64",
+            Self::BadTime => "bad_time",
+            Self::MissingDevice => "missing_device",
+            Self::BadName => "bad_name",
+            Self::TooManyReadings => "too_many_readings",
+            Self::TooManyStreams => "too_many_streams",
+            Self::OutOfOrder => "out_of_order",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One refusal: the reason and, where one is known, the part of the message it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why.
+    pub reason: Reason,
+    /// Which mapping of the source's configuration it concerns (a pointer, a field name), never payload.
+    pub part: Option<std::sync::Arc<str>>,
+}
+
+impl Rejection {
+    /// The whole message is refused.
+    #[must_use]
+    pub const fn whole(reason: Reason) -> Self {
+        Self { reason, part: None }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.part {
+            Some(part) => write!(f, "{} at {part}", self.reason),
+            None => self.reason.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_a_closed_list_with_distinct_texts() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+        let mut texts: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Reason::ALL.len());
+    }
+}

@@ -1,0 +1,128 @@
+//! The receiver's side of the delivery contract: which sequence numbers of a lane have been seen, which
+//! came twice, which are missing. `verge watch`, the demo and the fault tests count with it.
+
+use std::collections::BTreeMap;
+
+use crate::id::Seq;
+
+/// What one arrival was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Not seen before.
+    New,
+    /// Seen before: drop it.
+    Duplicate,
+    /// The bound on remembered gaps is reached, so it cannot be told; counted as new.
+    Untold,
+}
+
+/// Seen sequence numbers of one lane of one epoch, as disjoint runs. Memory grows with the number of gaps,
+/// not with the number of verdicts, and is bounded.
+#[derive(Debug, Clone, Default)]
+pub struct SequenceTracker {
+    /// Start of each run -> its end, both inclusive; runs never touch.
+    runs: BTreeMap<u64, u64>,
+    seen: u64,
+    duplicates: u64,
+}
+
+/// Runs remembered at most; past that the two oldest are merged, and what was missing between them is
+/// given up as a gap.
+const MAX_RUNS: usize = 65_536;
+
+impl SequenceTracker {
+    /// Takes note of an arrival.
+    pub fn note(&mut self, seq: Seq) -> Arrival {
+        let seq = seq.0;
+        let before = self.runs.range(..=seq).next_back().map(|(&start, &end)| (start, end));
+        if before.is_some_and(|(_, end)| seq <= end) {
+            self.duplicates += 1;
+            return Arrival::Duplicate;
+        }
+        self.seen += 1;
+        let joins_before = before.filter(|&(_, end)| seq - end == 1);
+        let after_end = seq.checked_add(1).and_then(|next| self.runs.remove(&next));
+        let start = joins_before.map_or(seq, |(start, _)| start);
+        self.runs.insert(start, after_end.unwrap_or(seq));
+        if self.runs.len() > MAX_RUNS {
+            self.merge_oldest();
+            return Arrival::Untold;
+        }
+        Arrival::New
+    }
+
+    fn merge_oldest(&mut self) {
+        let Some((first, _)) = self.runs.pop_first() else { return };
+        if let Some((_, end)) = self.runs.pop_first() {
+            self.runs.insert(first, end);
+        }
+    }
+
+    /// Distinct sequence numbers seen.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Arrivals that had been seen before.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Missing ranges, both ends inclusive, from the first number seen to the last. Pass
+    /// `from_start = true` to count what is missing before the first one too (a receiver that was there
+    /// when the epoch began).
+    pub fn gaps(&self, from_start: bool) -> impl Iterator<Item = (Seq, Seq)> + '_ {
+        let mut expected = if from_start { Some(1) } else { None };
+        self.runs.iter().filter_map(move |(&start, &end)| {
+            let gap = expected.filter(|&next| next < start).map(|next| (Seq(next), Seq(start - 1)));
+            expected = end.checked_add(1);
+            gap
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arrivals: &[u64], duplicates: u64, gaps: &[(u64, u64)]) {
+        let mut tracker = SequenceTracker::default();
+        for &seq in arrivals {
+            tracker.note(Seq(seq));
+        }
+        let found: Vec<_> = tracker.gaps(true).map(|(from, to)| (from.0, to.0)).collect();
+        assert_eq!(found, gaps, "gaps of {arrivals:?}");
+        assert_eq!(tracker.duplicates(), duplicates, "duplicates of {arrivals:?}");
+        assert_eq!(tracker.seen(), arrivals.len() as u64 - duplicates);
+    }
+
+    #[test]
+    fn gaps_and_duplicates_are_told_apart() {
+        check(&[], 0, &[]);
+        check(&[1, 2, 3], 0, &[]);
+        check(&[3, 1, 2], 0, &[]);
+        check(&[1, 2, 2, 1], 2, &[]);
+        check(&[2, 5, 6], 0, &[(1, 1), (3, 4)]);
+        check(&[1, 10, 5, 5, 4, 6], 1, &[(2, 3), (7, 9)]);
+        check(&[u64::MAX, 1], 0, &[(2, u64::MAX - 1)]);
+    }
+
+    #[test]
+    fn a_late_receiver_does_not_count_what_was_before_it() {
+        let mut tracker = SequenceTracker::default();
+        tracker.note(Seq(100));
+        tracker.note(Seq(102));
+        assert_eq!(tracker.gaps(false).collect::<Vec<_>>(), [(Seq(101), Seq(101))]);
+    }
+
+    #[test]
+    fn memory_is_bounded_against_a_hostile_sender() {
+        let mut tracker = SequenceTracker::default();
+        for seq in 0..(MAX_RUNS as u64 + 100) {
+            tracker.note(Seq(seq * 2 + 1));
+        }
+        assert!(tracker.runs.len() <= MAX_RUNS);
+    }
+}

@@ -1,0 +1,287 @@
+//! The six seams between the crates: [`Source`], [`Decoder`], [`Judge`], [`Encoder`], [`Store`], [`Sink`].
+//!
+//! Decoder, Judge, Encoder and Store are synchronous and take `&mut self`: each has one owner, none needs a
+//! mutex. Source and Sink face connections.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::finding::Finding;
+use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
+use crate::reading::{Decoded, Inbound, Receipt};
+use crate::time::{Moment, UtcMillis};
+use crate::verdict::Verdict;
+
+/// Where messages come from. The source pushes [`Inbound`] into the pipeline's intake by itself; this is
+/// the way back.
+pub trait Source: Send + Sync {
+    /// Settles receipts: everything in these messages is judged, and what it caused is durable. The source
+    /// acknowledges to the broker strictly in order of arrival. Receipts of an earlier connection are void
+    /// and passed over.
+    fn settle(&self, receipts: &[Receipt]);
+}
+
+/// From message to readings. The boundary of trust: what comes out is finite, named and bounded.
+pub trait Decoder: Send {
+    /// Decodes one message into `out`, which it clears first.
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded);
+}
+
+/// Why saved state was not taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Written by another version or for another detector.
+    #[error("saved state is of another version or detector")]
+    Foreign,
+    /// Not readable.
+    #[error("saved state is damaged: {0}")]
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// From observation to findings, about one subject. Implemented by the rules and detectors over readings;
+/// vision models follow the same seam with another observation.
+pub trait Judge: Send {
+    /// What it looks at.
+    type Observation: ?Sized;
+
+    /// Looks at one observation; pushes what it finds.
+    fn observe(&mut self, observation: &Self::Observation, received: Moment, findings: &mut Vec<Finding>);
+
+    /// Lets time pass without an observation: silence and ends of intervals are found here.
+    fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
+
+    /// State that must outlive a restart, if there is any. Exact: a judge that takes it up goes on as if
+    /// nothing had happened, except for what it did not see.
+    fn save(&self) -> Option<Vec<u8>>;
+
+    /// Takes up saved state.
+    ///
+    /// # Errors
+    /// State of another version or detector, or damaged; the judge is then unchanged.
+    fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError>;
+}
+
+/// What stands around the verdicts of one message upstream: everything that may change after commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Epoch of the store the verdicts come from.
+    pub epoch: Epoch,
+    /// Their lane.
+    pub lane: Lane,
+    /// When this message was put together; the age at sending follows from it.
+    pub sent: UtcMillis,
+}
+
+/// Why bytes of a verdict could not be made or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot encode: {0}")]
+pub struct EncodeError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// From verdict to bytes.
+pub trait Encoder: Send {
+    /// Appends the stored form of one verdict to `out`. These bytes are what is committed and what is sent,
+    /// now or after an upgrade.
+    ///
+    /// # Errors
+    /// Only if the verdict breaks an invariant (a non-finite number).
+    fn verdict(&mut self, identity: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// Writes one message for upstream into `out`, which it clears first: the envelope, then the stored
+    /// verdicts, in order of sequence.
+    ///
+    /// # Errors
+    /// A stored verdict cannot be read (only where it must be transcoded).
+    fn message(&mut self, envelope: &Envelope, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+}
+
+/// One verdict to be committed.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRow<'a> {
+    /// Lane.
+    pub lane: Lane,
+    /// Its number: exactly the store's next one in that lane, counting on within one commit.
+    pub seq: Seq,
+    /// When it was made.
+    pub decided: UtcMillis,
+    /// The encoded verdict.
+    pub bytes: &'a [u8],
+}
+
+/// State to be saved, or removed where `state` is `None`, in the same transaction as verdicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose state it is; unique in the store.
+    pub key: String,
+    /// The state.
+    pub state: Option<Vec<u8>>,
+}
+
+/// One committed verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// Its number in the lane.
+    pub seq: Seq,
+    /// When it was made.
+    pub decided: UtcMillis,
+    /// The encoded verdict, as committed.
+    pub bytes: Bytes,
+}
+
+/// Why the store did not do as asked. After an error nothing of the call is visible.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The cap is reached and nothing may be evicted: producers wait until upstream has taken something.
+    #[error("the store is full: {used} of {cap} bytes and nothing delivered that could go")]
+    Full {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes allowed.
+        cap: u64,
+    },
+    /// The medium or the database failed.
+    #[error("the store failed: {0}")]
+    Fault(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// How full the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreUsage {
+    /// Bytes in use, replay window included.
+    pub used_bytes: u64,
+    /// Bytes allowed.
+    pub cap_bytes: u64,
+    /// Verdicts stored, per lane.
+    pub rows: [u64; 3],
+}
+
+/// The durable store. One owner on one thread; every call blocks.
+pub trait Store: Send {
+    /// Epoch of this store.
+    fn epoch(&self) -> Epoch;
+
+    /// The number the next verdict of a lane gets.
+    fn next_seq(&self, lane: Lane) -> Seq;
+
+    /// Makes verdicts and checkpoints durable in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or a fault; nothing of the call is then visible.
+    fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError>;
+
+    /// Reads committed verdicts of a lane after `after`, in order, up to `max_rows` and `max_bytes` (always
+    /// at least one if there is one), onto the end of `out`.
+    ///
+    /// # Errors
+    /// A fault.
+    fn fetch(
+        &mut self,
+        lane: Lane,
+        after: Seq,
+        max_rows: usize,
+        max_bytes: usize,
+        out: &mut Vec<StoredRow>,
+    ) -> Result<(), StoreError>;
+
+    /// Registers a route and says what it has delivered: per lane, everything up to this number. A route
+    /// holds back eviction of what it has not delivered. Routes of earlier configurations that are not in
+    /// `routes` no longer do.
+    ///
+    /// # Errors
+    /// A fault.
+    fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError>;
+
+    /// Notes that a route has delivered everything of a lane up to `upto`. Lazy: it becomes durable with
+    /// the next commit or [`Store::sweep`], and a mark lost in a crash only causes duplicates.
+    ///
+    /// # Errors
+    /// A fault.
+    fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError>;
+
+    /// Housekeeping: makes marks durable and evicts what every route has delivered and the replay window
+    /// no longer holds. Returns the number of verdicts evicted.
+    ///
+    /// # Errors
+    /// A fault.
+    fn sweep(&mut self, now: UtcMillis) -> Result<u64, StoreError>;
+
+    /// All checkpoints.
+    ///
+    /// # Errors
+    /// A fault.
+    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// How full it is.
+    ///
+    /// # Errors
+    /// A fault.
+    fn usage(&mut self) -> Result<StoreUsage, StoreError>;
+}
+
+/// Which topic a message goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// `…/alarm`: the alarm lane, each verdict alone.
+    Alarm,
+    /// `…/verdict`: batches of the other lanes.
+    Verdict,
+    /// `…/status`: retained, with last will.
+    Status,
+}
+
+/// Names one offered message, so that its acknowledgement can be told; chosen by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// What happened at a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkEvent {
+    /// A connection stands. Everything offered before and not delivered is void: offer it again.
+    Connected,
+    /// The connection is gone; the sink tries again by itself, with backoff. `reason` is for people.
+    Disconnected {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Upstream acknowledged this message.
+    Delivered(Token),
+}
+
+/// Why a message was not taken. It is not lost: the caller still has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    /// No connection; wait for [`SinkEvent::Connected`].
+    #[error("not connected")]
+    NotConnected,
+    /// As many messages are outstanding as the sink takes.
+    #[error("the window is full")]
+    WindowFull,
+    /// The message can never be sent on this sink.
+    #[error("a message of {actual} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Bytes offered.
+        actual: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+}
+
+/// A way upstream.
+pub trait Sink: Send {
+    /// Hands over one message for at-least-once delivery; never blocks.
+    ///
+    /// # Errors
+    /// See [`OfferError`].
+    fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError>;
+
+    /// The next event. Cancel-safe: dropping the future loses none. `None` once the sink has ended.
+    fn event(&mut self) -> impl Future<Output = Option<SinkEvent>> + Send;
+
+    /// Ends the connection in good order: publishes `last` on [`Channel::Status`], waits for outstanding
+    /// acknowledgements up to `grace`, disconnects. Events may still be read afterwards.
+    fn close(&mut self, last: Bytes, grace: Duration) -> impl Future<Output = ()> + Send;
+}

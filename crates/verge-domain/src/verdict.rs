@@ -1,0 +1,215 @@
+//! What goes out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Expected, Member};
+use crate::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
+use crate::time::{DeviceClock, UtcMillis};
+
+/// How much a verdict matters to the person who receives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// Look at it in working hours.
+    Warning,
+    /// Look at it now.
+    Critical,
+}
+
+impl Severity {
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What a verdict is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The source the observations came through.
+    pub source: SourceId,
+    /// The device.
+    pub device: DeviceId,
+    /// The signal; `None` where the verdict concerns the device as a whole.
+    pub signal: Option<SignalId>,
+}
+
+/// The three times of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// As the device claims it.
+    pub captured: Option<UtcMillis>,
+    /// What may be believed of `captured`.
+    pub clock: DeviceClock,
+    /// When the observation that decided reached the gateway.
+    pub received: UtcMillis,
+    /// When the verdict was made. `decided - received` is the age of its input at decision, where the
+    /// device gave no trusted time; else `decided - captured`.
+    pub decided: UtcMillis,
+}
+
+/// Where an event is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventState {
+    /// It began.
+    Raised,
+    /// It goes on.
+    Updated,
+    /// It ended.
+    Cleared,
+}
+
+impl EventState {
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Updated => "updated",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// The event a verdict belongs to, so that a SCADA system can reset by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// The same over the event's whole life.
+    pub id: EventId,
+    /// Where it is in its life.
+    pub state: EventState,
+    /// Since when the condition holds (time of the first abnormal observation).
+    pub since: UtcMillis,
+    /// For how long, in milliseconds, up to the observation that decided.
+    pub lasted_ms: u64,
+}
+
+/// A condition of the process out of its expected range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Anomaly {
+    /// Which rule or detector fired.
+    pub member: Member,
+    /// What was observed, in `unit` (rates: `unit` per second).
+    pub observed: f64,
+    /// What was expected.
+    pub expected: Expected,
+    /// Probability of an observation at least this extreme while all is well, in (0, 1]; `None` for
+    /// explicit rules, which have none.
+    pub p_value: Option<f64>,
+    /// Unit of the signal, if known.
+    pub unit: Option<Unit>,
+}
+
+/// The health of a sensor or device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// What is wrong with it.
+    pub cause: Member,
+    /// What was observed; for silence, seconds without a reading.
+    pub observed: f64,
+    /// What was expected, in the same unit.
+    pub expected: Expected,
+}
+
+/// Traffic measures over one interval that is aligned to the wall clock in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Start of the interval, a multiple of its length since 1970 in UTC.
+    pub from: UtcMillis,
+    /// Length of the interval in milliseconds.
+    pub length_ms: u64,
+    /// How much of it was observed, in milliseconds: `0..=length_ms`.
+    pub observed_ms: u64,
+    /// Less than the whole interval was observed, after a start, a restart or a gap: the count is a lower
+    /// bound.
+    pub partial: bool,
+    /// Readings that entered.
+    pub readings: u64,
+    /// Vehicles counted, where the detector counts.
+    pub vehicles: Option<u64>,
+    /// Flow in vehicles per hour of observed time.
+    pub flow_per_hour: Option<f64>,
+    /// Share of observed time during which the loop was occupied: `0..=1`.
+    pub occupancy: Option<f64>,
+    /// Mean speed, in the unit of the speed signal.
+    pub mean_speed: Option<f64>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// The process is out of its expected range.
+    Anomaly(Anomaly),
+    /// An interval was counted.
+    Counts(Counts),
+    /// A sensor or device is unwell.
+    Health(Health),
+}
+
+impl Body {
+    /// The stable text of the kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Anomaly(_) => "anomaly",
+            Self::Counts(_) => "counts",
+            Self::Health(_) => "health",
+        }
+    }
+}
+
+/// One verdict, before it has an identity: that is given when it is committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Who decided.
+    pub judge: JudgeId,
+    /// What about.
+    pub subject: Subject,
+    /// Captured, received, decided.
+    pub times: Times,
+    /// How it was decided: the detector's name (`threshold`, `rate`, …).
+    pub detector: Detector,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Which lane it travels in.
+    pub lane: Lane,
+    /// The event it belongs to; counts belong to none.
+    pub event: Option<Event>,
+    /// What was decided.
+    pub body: Body,
+}
+
+/// The detectors there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// Fixed limits with hysteresis.
+    Threshold,
+    /// Limits on the rate of change.
+    Rate,
+    /// Absence of readings.
+    Silence,
+    /// Inductive loop or other vehicle detector, to flow and occupancy.
+    Loop,
+}
+
+impl Detector {
+    /// The stable text, also in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Rate => "rate",
+            Self::Silence => "silence",
+            Self::Loop => "loop",
+        }
+    }
+}
