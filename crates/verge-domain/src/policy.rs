@@ -100,7 +100,8 @@ impl EventLife {
         let now = observed.received.mono;
         let standing = condition.standing;
         // Most readings are normal and find nothing open: they must cost nothing.
-        if standing == Standing::Normal && !self.phases.iter().any(|&(member, _)| member == condition.member) {
+        if standing == Standing::Normal && !self.phases.iter().any(|&(member, _)| member == condition.member)
+        {
             return None;
         }
         let phase = self.phase(condition.member);

@@ -30,6 +30,15 @@ pub trait Decoder: Send {
     fn decode(&mut self, message: &Inbound, out: &mut Decoded);
 }
 
+/// What one instance of a judge watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One signal of one device: each gets an instance of its own.
+    Signal,
+    /// All matching signals of one device together.
+    Device,
+}
+
 /// Why saved state was not taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -89,14 +98,24 @@ pub trait Encoder: Send {
     ///
     /// # Errors
     /// Only if the verdict breaks an invariant (a non-finite number).
-    fn verdict(&mut self, identity: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn verdict(
+        &mut self,
+        identity: &Identity,
+        verdict: &Verdict,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
 
     /// Writes one message for upstream into `out`, which it clears first: the envelope, then the stored
     /// verdicts, in order of sequence.
     ///
     /// # Errors
     /// A stored verdict cannot be read (only where it must be transcoded).
-    fn message(&mut self, envelope: &Envelope, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn message(
+        &mut self,
+        envelope: &Envelope,
+        rows: &[StoredRow],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
 }
 
 /// One verdict to be committed.
@@ -108,6 +127,9 @@ pub struct NewRow<'a> {
     pub seq: Seq,
     /// When it was made.
     pub decided: UtcMillis,
+    /// Fingerprint of the message that caused it (0: none, time caused it). Kept beside the row so that a
+    /// message which the broker delivers again after a crash is recognised, see [`Store::recent_causes`].
+    pub cause: u64,
     /// The encoded verdict.
     pub bytes: &'a [u8],
 }
@@ -214,6 +236,13 @@ pub trait Store: Send {
     /// # Errors
     /// A fault.
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// Causes of the newest verdicts, at most `limit` over all lanes, without zeros, in no order: read once
+    /// at start.
+    ///
+    /// # Errors
+    /// A fault.
+    fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError>;
 
     /// How full it is.
     ///

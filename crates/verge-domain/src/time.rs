@@ -76,7 +76,9 @@ impl DeviceClock {
     pub fn of(captured: Option<UtcMillis>, received: UtcMillis) -> Self {
         match captured {
             None => Self::Absent,
-            Some(at) if received.since(at) > Self::MAX_AGE || at.since(received) > Self::MAX_AHEAD => Self::Skewed,
+            Some(at) if received.since(at) > Self::MAX_AGE || at.since(received) > Self::MAX_AHEAD => {
+                Self::Skewed
+            }
             Some(_) => Self::Trusted,
         }
     }

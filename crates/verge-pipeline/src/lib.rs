@@ -1,1 +1,17 @@
+//! The flow between the crates: intake, judging, commit, delivery.
+//!
+//! This crate knows only the traits of `verge_domain::stage`: neither MQTT nor SQLite nor any codec or
+//! detector by name. It reads the clock and draws random numbers, so that nobody below has to.
+//!
+//! Reading order, along the data's way: [`intake`] (a bounded queue and the thread that empties it),
+//! [`judging`] (decode, judge, make verdicts: pure), [`committer`] (the thread that owns the store),
+//! [`delivery`] (from the store to one sink, by lanes and windows), [`counters`] and [`status`] (what an
+//! operator sees). [`clock`] is where time comes from.
 
+pub mod clock;
+pub mod committer;
+pub mod counters;
+pub mod delivery;
+pub mod intake;
+pub mod judging;
+pub mod status;

@@ -1,0 +1,154 @@
+//! What is counted while the gateway runs. Counters only grow; readers take differences.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use verge_domain::id::{Lane, SourceId};
+use verge_domain::reading::SourceIndex;
+use verge_domain::rejection::Reason;
+use verge_domain::time::UtcMillis;
+
+/// One counter. Relaxed: counters order nothing.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The accounts of one source. They balance:
+/// `messages_received_total = messages_judged_total + messages_refused_total + in flight`.
+#[derive(Debug)]
+pub struct SourceCounters {
+    /// The source's name in the configuration.
+    pub name: SourceId,
+    /// Messages taken into the intake.
+    pub messages_received_total: Counter,
+    /// Bytes of their topics and payloads.
+    pub bytes_received_total: Counter,
+    /// Messages from which at least one reading came.
+    pub messages_judged_total: Counter,
+    /// Messages from which none came.
+    pub messages_refused_total: Counter,
+    /// Readings judged.
+    pub readings_judged_total: Counter,
+    rejections_total: [Counter; Reason::ALL.len()],
+    last_received: AtomicI64,
+}
+
+impl SourceCounters {
+    fn new(name: SourceId) -> Self {
+        Self {
+            name,
+            messages_received_total: Counter::default(),
+            bytes_received_total: Counter::default(),
+            messages_judged_total: Counter::default(),
+            messages_refused_total: Counter::default(),
+            readings_judged_total: Counter::default(),
+            rejections_total: std::array::from_fn(|_| Counter::default()),
+            last_received: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Counts a refusal and says how many there have been of this reason, this one included.
+    pub fn reject(&self, reason: Reason) -> u64 {
+        let counter = &self.rejections_total[reason.index()];
+        counter.add(1);
+        counter.get()
+    }
+
+    /// Refusals so far, by reason, without the reasons that never occurred.
+    pub fn rejections(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.rejections_total[reason.index()].get()))
+            .filter(|&(_, count)| count > 0)
+    }
+
+    /// Notes when a message came.
+    pub fn received_at(&self, at: UtcMillis) {
+        self.last_received.store(at.0, Ordering::Relaxed);
+    }
+
+    /// When the newest message came, if any did.
+    #[must_use]
+    pub fn last_received(&self) -> Option<UtcMillis> {
+        Some(self.last_received.load(Ordering::Relaxed)).filter(|&at| at != i64::MIN).map(UtcMillis)
+    }
+}
+
+/// All counters of a gateway.
+#[derive(Debug)]
+pub struct Counters {
+    sources: Vec<SourceCounters>,
+    /// Messages that no source's filter takes.
+    pub unknown_topic_total: Counter,
+    /// Verdicts committed, per lane.
+    pub committed_total: [Counter; Lane::ALL.len()],
+    /// Transactions that carried verdicts.
+    pub commits_total: Counter,
+    /// Verdicts that broke an invariant and could not be encoded: a defect of this program.
+    pub encode_failures_total: Counter,
+    /// Verdicts evicted after delivery.
+    pub evicted_total: Counter,
+    /// Failures of the store.
+    pub store_faults_total: Counter,
+    store_fault: AtomicBool,
+    store_full: AtomicBool,
+}
+
+impl Counters {
+    /// Counters for these sources, in the order of their indices.
+    #[must_use]
+    pub fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
+        Self {
+            sources: sources.into_iter().map(SourceCounters::new).collect(),
+            unknown_topic_total: Counter::default(),
+            committed_total: std::array::from_fn(|_| Counter::default()),
+            commits_total: Counter::default(),
+            encode_failures_total: Counter::default(),
+            evicted_total: Counter::default(),
+            store_faults_total: Counter::default(),
+            store_fault: AtomicBool::new(false),
+            store_full: AtomicBool::new(false),
+        }
+    }
+
+    /// The accounts of one source.
+    #[must_use]
+    pub fn source(&self, index: SourceIndex) -> Option<&SourceCounters> {
+        self.sources.get(usize::from(index.0))
+    }
+
+    /// The accounts of all sources.
+    #[must_use]
+    pub fn sources(&self) -> &[SourceCounters] {
+        &self.sources
+    }
+
+    /// Notes whether the store works and has room.
+    pub fn store_state(&self, fault: bool, full: bool) {
+        self.store_fault.store(fault, Ordering::Relaxed);
+        self.store_full.store(full, Ordering::Relaxed);
+    }
+
+    /// Whether the last commit failed.
+    #[must_use]
+    pub fn store_fault(&self) -> bool {
+        self.store_fault.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store is full and producers wait.
+    #[must_use]
+    pub fn store_full(&self) -> bool {
+        self.store_full.load(Ordering::Relaxed)
+    }
+}

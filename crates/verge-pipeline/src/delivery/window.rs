@@ -1,0 +1,292 @@
+//! What has been offered on a route, what upstream has acknowledged, and what may be offered next. Pure:
+//! no clock but the one passed in, no connection.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::Token;
+use verge_domain::time::Monotonic;
+
+/// How verdicts are put together into messages. The alarm lane is never batched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// Verdicts in one message at most.
+    pub max_verdicts: usize,
+    /// How long the verdict lane may wait to fill a message.
+    pub verdict_wait: Duration,
+    /// How long the telemetry lane may wait to fill a message.
+    pub telemetry_wait: Duration,
+}
+
+impl BatchPolicy {
+    fn wait(&self, lane: Lane) -> Duration {
+        match lane {
+            Lane::Alarm => Duration::ZERO,
+            Lane::Verdict => self.verdict_wait,
+            Lane::Telemetry => self.telemetry_wait,
+        }
+    }
+}
+
+/// A range of one lane in flight: one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Flight {
+    lane: Lane,
+    from: Seq,
+    to: Seq,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LaneState {
+    /// Newest committed number.
+    head: Seq,
+    /// Newest offered number on this connection.
+    offered: Seq,
+    /// Everything up to here is delivered.
+    delivered: Seq,
+    /// Since when something waits to be offered.
+    waiting_since: Option<Monotonic>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Offer verdicts of this lane after this number, at most so many rows; each alone in the alarm lane.
+    Offer { lane: Lane, after: Seq, max_rows: usize },
+    /// Nothing before this instant, unless something happens.
+    WaitUntil(Monotonic),
+    /// Nothing until something happens.
+    Wait,
+}
+
+/// The window of one route.
+#[derive(Debug)]
+pub(super) struct Window {
+    policy: BatchPolicy,
+    lanes_carried: [bool; 3],
+    capacity: usize,
+    lanes: [LaneState; 3],
+    flights: BTreeMap<Token, Flight>,
+    next_token: u64,
+}
+
+impl Window {
+    /// A route that has delivered up to `delivered` and takes `capacity` messages in flight.
+    pub(super) fn new(policy: BatchPolicy, lanes: &[Lane], capacity: usize, delivered: [Seq; 3]) -> Self {
+        let state = |seq| LaneState { head: seq, offered: seq, delivered: seq, waiting_since: None };
+        Self {
+            policy,
+            lanes_carried: Lane::ALL.map(|lane| lanes.contains(&lane)),
+            capacity: capacity.max(4),
+            lanes: delivered.map(state),
+            flights: BTreeMap::new(),
+            next_token: 0,
+        }
+    }
+
+    /// The store holds verdicts up to these numbers.
+    pub(super) fn committed(&mut self, heads: [Seq; 3], now: Monotonic) {
+        for (lane, head) in self.lanes.iter_mut().zip(heads) {
+            lane.head = lane.head.max(head);
+            if lane.head > lane.offered {
+                lane.waiting_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A new connection: everything not acknowledged is to be offered again.
+    pub(super) fn restart(&mut self, now: Monotonic) {
+        self.flights.clear();
+        for lane in &mut self.lanes {
+            lane.offered = lane.delivered;
+            lane.waiting_since = (lane.head > lane.offered).then_some(now);
+        }
+    }
+
+    /// What to offer next: alarms may fill the whole window, the other lanes leave a quarter to them.
+    pub(super) fn next(&self, now: Monotonic) -> Next {
+        let mut wake: Option<Monotonic> = None;
+        for lane in Lane::ALL {
+            let state = &self.lanes[lane.index()];
+            if !self.lanes_carried[lane.index()] || state.head <= state.offered {
+                continue;
+            }
+            let limit = if lane == Lane::Alarm { self.capacity } else { self.capacity - self.capacity / 4 };
+            let room = limit.saturating_sub(self.flights.len());
+            if room == 0 {
+                continue;
+            }
+            let waiting = usize::try_from(state.head.0 - state.offered.0).unwrap_or(usize::MAX);
+            let due = state.waiting_since.unwrap_or(now).after(self.policy.wait(lane));
+            if lane == Lane::Alarm || waiting >= self.policy.max_verdicts || due <= now {
+                let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
+                return Next::Offer { lane, after: state.offered, max_rows };
+            }
+            wake = Some(wake.map_or(due, |earlier| earlier.min(due)));
+        }
+        wake.map_or(Next::Wait, Next::WaitUntil)
+    }
+
+    /// A token for a message that holds this range; the message counts as in flight from now on.
+    pub(super) fn offered(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) -> Token {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.flights.insert(token, Flight { lane, from, to });
+        self.advance(lane, to, now);
+        token
+    }
+
+    /// The message was not taken after all; its range is offered again.
+    pub(super) fn withdraw(&mut self, token: Token, now: Monotonic) {
+        if let Some(flight) = self.flights.remove(&token) {
+            let state = &mut self.lanes[flight.lane.index()];
+            state.offered = Seq(flight.from.0 - 1);
+            state.waiting_since = Some(now);
+        }
+    }
+
+    /// Goes past verdicts up to `to` without offering them: they are not in the store any more, or can
+    /// never be sent. The caller says so to the operator.
+    pub(super) fn skip(&mut self, lane: Lane, to: Seq, now: Monotonic) -> Option<Seq> {
+        self.advance(lane, to, now);
+        self.raise_mark(lane)
+    }
+
+    fn advance(&mut self, lane: Lane, to: Seq, now: Monotonic) {
+        let state = &mut self.lanes[lane.index()];
+        state.offered = to;
+        state.waiting_since = (state.head > to).then_some(now);
+    }
+
+    /// Upstream acknowledged a message. Returns the lane and its new mark if that rose.
+    pub(super) fn delivered(&mut self, token: Token) -> Option<(Lane, Seq)> {
+        let flight = self.flights.remove(&token)?;
+        self.raise_mark(flight.lane).map(|mark| (flight.lane, mark))
+    }
+
+    fn raise_mark(&mut self, lane: Lane) -> Option<Seq> {
+        let oldest =
+            self.flights.values().filter(|flight| flight.lane == lane).map(|flight| flight.from).min();
+        let state = &mut self.lanes[lane.index()];
+        let mark = oldest.map_or(state.offered, |from| Seq(from.0 - 1));
+        (mark > state.delivered).then(|| {
+            state.delivered = mark;
+            mark
+        })
+    }
+
+    /// Newest committed number of a lane.
+    pub(super) fn head(&self, lane: Lane) -> Seq {
+        self.lanes[lane.index()].head
+    }
+
+    /// Messages in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Verdicts committed and not delivered, in the lanes this route carries.
+    pub(super) fn backlog(&self) -> u64 {
+        Lane::ALL
+            .into_iter()
+            .filter(|lane| self.lanes_carried[lane.index()])
+            .map(|lane| self.lanes[lane.index()])
+            .map(|lane| lane.head.0 - lane.delivered.0)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: BatchPolicy = BatchPolicy {
+        max_verdicts: 20,
+        verdict_wait: Duration::from_millis(200),
+        telemetry_wait: Duration::from_secs(1),
+    };
+
+    fn window(capacity: usize) -> Window {
+        Window::new(POLICY, &Lane::ALL, capacity, [Seq::ZERO; 3])
+    }
+
+    const fn at(millis: u64) -> Monotonic {
+        Monotonic(millis * 1000)
+    }
+
+    fn offer(lane: Lane, after: u64, max_rows: usize) -> Next {
+        Next::Offer { lane, after: Seq(after), max_rows }
+    }
+
+    #[test]
+    fn alarms_overtake_and_routine_verdicts_wait_to_fill_a_message() {
+        let mut window = window(8);
+        assert_eq!(window.next(at(0)), Next::Wait);
+        window.committed([Seq(0), Seq(3), Seq(0)], at(10));
+        assert_eq!(window.next(at(10)), Next::WaitUntil(at(210)));
+        window.committed([Seq(1), Seq(3), Seq(0)], at(20));
+        assert_eq!(window.next(at(20)), offer(Lane::Alarm, 0, 8));
+        window.offered(Lane::Alarm, Seq(1), Seq(1), at(20));
+        assert_eq!(window.next(at(209)), Next::WaitUntil(at(210)));
+        assert_eq!(window.next(at(210)), offer(Lane::Verdict, 0, 20));
+        window.committed([Seq(1), Seq(20), Seq(0)], at(30));
+        assert_eq!(window.next(at(30)), offer(Lane::Verdict, 0, 20));
+    }
+
+    #[test]
+    fn a_quarter_of_the_window_is_kept_for_alarms() {
+        let mut window = window(8);
+        window.committed([Seq(0), Seq(1000), Seq(0)], at(0));
+        for message in 0..6 {
+            assert_eq!(window.next(at(0)), offer(Lane::Verdict, message * 20, 20));
+            window.offered(Lane::Verdict, Seq(message * 20 + 1), Seq(message * 20 + 20), at(0));
+        }
+        assert_eq!(window.next(at(0)), Next::Wait);
+        window.committed([Seq(9), Seq(1000), Seq(0)], at(0));
+        assert_eq!(window.next(at(0)), offer(Lane::Alarm, 0, 2));
+    }
+
+    #[test]
+    fn the_mark_rises_only_over_what_is_acknowledged_without_a_hole() {
+        let mut window = window(8);
+        window.committed([Seq(3), Seq(0), Seq(0)], at(0));
+        let tokens: Vec<_> =
+            (1..=3).map(|seq| window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))).collect();
+        assert_eq!(window.delivered(tokens[1]), None);
+        assert_eq!(window.backlog(), 3);
+        assert_eq!(window.delivered(tokens[0]), Some((Lane::Alarm, Seq(2))));
+        assert_eq!(window.delivered(tokens[0]), None, "an acknowledgement counts once");
+        assert_eq!(window.delivered(tokens[2]), Some((Lane::Alarm, Seq(3))));
+        assert_eq!(window.backlog(), 0);
+    }
+
+    #[test]
+    fn a_new_connection_is_offered_everything_unacknowledged() {
+        let mut window = window(8);
+        window.committed([Seq(3), Seq(0), Seq(0)], at(0));
+        let tokens: Vec<_> =
+            (1..=3).map(|seq| window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))).collect();
+        window.delivered(tokens[0]);
+        window.restart(at(5));
+        assert_eq!(window.next(at(5)), offer(Lane::Alarm, 1, 8));
+        assert_eq!(window.delivered(tokens[1]), None, "acknowledgements of the old connection are void");
+    }
+
+    #[test]
+    fn what_was_not_taken_is_offered_again() {
+        let mut window = window(8);
+        window.committed([Seq(2), Seq(0), Seq(0)], at(0));
+        let token = window.offered(Lane::Alarm, Seq(1), Seq(1), at(0));
+        window.withdraw(token, at(0));
+        assert_eq!(window.next(at(0)), offer(Lane::Alarm, 0, 8));
+    }
+
+    #[test]
+    fn lanes_a_route_does_not_carry_are_neither_offered_nor_owed() {
+        let mut window = Window::new(POLICY, &[Lane::Alarm], 8, [Seq::ZERO; 3]);
+        window.committed([Seq(0), Seq(500), Seq(500)], at(0));
+        assert_eq!(window.next(at(60_000)), Next::Wait);
+        assert_eq!(window.backlog(), 0);
+    }
+}

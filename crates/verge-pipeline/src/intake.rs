@@ -1,0 +1,267 @@
+//! The readings' way in: a bounded queue and the one thread that empties it.
+//!
+//! When the queue is full the source is told so and disconnects without acknowledging, so that the broker
+//! keeps what comes and delivers it again; when the committer's queue is full this thread waits, which
+//! fills the first queue. Nothing is dropped here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use verge_domain::reading::{Inbound, Reading, Receipt};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::{Decoder, Judge, Source};
+use verge_domain::time::Moment;
+
+use crate::clock::Clock;
+use crate::committer::{CommitHandle, CommitRequest};
+use crate::counters::Counters;
+use crate::judging::{Bench, Decision};
+
+/// Messages that wait for the judges at most.
+pub const INTAKE_CAPACITY: usize = 4_096;
+/// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
+/// enough not to delay them.
+const BURST: usize = 256;
+/// How often judges are told that time passes.
+const TICK: Duration = Duration::from_millis(500);
+/// How often changed judge states are made durable.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// How often idle streams are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// Fingerprints of messages remembered in order to recognise a redelivery: more than any broker keeps in
+/// flight towards one session by default.
+pub const REMEMBERED_MESSAGES: usize = 4_096;
+
+/// The queue is full: stop the flow at its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the judges' queue of {INTAKE_CAPACITY} messages is full")]
+pub struct IntakeFull;
+
+enum Item {
+    Message(Inbound),
+    Stop,
+}
+
+/// The way into the queue; clones share it.
+#[derive(Clone)]
+pub struct Intake {
+    queue: SyncSender<Item>,
+    counters: Arc<Counters>,
+}
+
+impl Intake {
+    /// Takes a message, or says that there is no room; never blocks.
+    ///
+    /// # Errors
+    /// [`IntakeFull`]; the message is then as if it had never come.
+    pub fn offer(&self, message: Inbound) -> Result<(), IntakeFull> {
+        let source = message.source;
+        let bytes = message.topic.len() + message.payload.len();
+        let at = message.received.wall;
+        match self.queue.try_send(Item::Message(message)) {
+            Ok(()) => {
+                if let Some(source) = self.counters.source(source) {
+                    source.messages_received_total.add(1);
+                    source.bytes_received_total.add(bytes as u64);
+                    source.received_at(at);
+                }
+                Ok(())
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(IntakeFull),
+        }
+    }
+}
+
+/// The queue before its thread runs: the source needs the one end, the thread needs the source.
+pub struct IntakeQueue {
+    sender: SyncSender<Item>,
+    receiver: Receiver<Item>,
+    counters: Arc<Counters>,
+}
+
+impl IntakeQueue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>) -> Self {
+        let (sender, receiver) = mpsc::sync_channel(INTAKE_CAPACITY);
+        Self { sender, receiver, counters }
+    }
+
+    /// The way in.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        Intake { queue: self.sender.clone(), counters: Arc::clone(&self.counters) }
+    }
+
+    /// Starts the thread. `restored` is what taking up saved state has decided; `recent_causes` are the
+    /// fingerprints of messages whose verdicts the store already holds.
+    ///
+    /// # Panics
+    /// If the operating system gives no thread.
+    pub fn start<D, J, S>(
+        self,
+        bench: Bench<D, J>,
+        source: S,
+        commits: CommitHandle,
+        clock: Clock,
+        restored: Decision,
+        recent_causes: Vec<u64>,
+    ) -> Judging
+    where
+        D: Decoder + 'static,
+        J: Judge<Observation = Reading> + 'static,
+        S: Source + 'static,
+    {
+        let mut worker = Worker {
+            bench,
+            source,
+            commits,
+            clock,
+            counters: self.counters,
+            decision: restored,
+            settled: Vec::with_capacity(BURST),
+            recent: recent_causes.into(),
+        };
+        let receiver = self.receiver;
+        let thread = std::thread::Builder::new()
+            .name("verge-judging".to_owned())
+            .spawn(move || worker.run(&receiver))
+            .expect("the operating system gives a gateway its few threads");
+        Judging { stop: self.sender, thread }
+    }
+}
+
+/// The running judges' thread.
+pub struct Judging {
+    stop: SyncSender<Item>,
+    thread: JoinHandle<()>,
+}
+
+impl Judging {
+    /// Judges what is queued, saves the judges' states and ends. Blocks until then.
+    pub fn stop(self) {
+        // A send to a thread that has already ended fails, which is as good as a stop.
+        drop(self.stop.send(Item::Stop));
+        if self.thread.join().is_err() {
+            tracing::error!("the judging thread had panicked");
+        }
+    }
+
+    /// Whether the thread has ended by itself: then its queue takes nothing more.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+struct Worker<D, J, S> {
+    bench: Bench<D, J>,
+    source: S,
+    commits: CommitHandle,
+    clock: Clock,
+    counters: Arc<Counters>,
+    decision: Decision,
+    settled: Vec<Receipt>,
+    recent: VecDeque<u64>,
+}
+
+impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
+    fn run(&mut self, queue: &Receiver<Item>) {
+        self.submit(0, None);
+        let mut next_tick = Instant::now();
+        let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
+        let mut next_expiry = Instant::now() + EXPIRE_EVERY;
+        loop {
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            let stop = match queue.recv_timeout(wait) {
+                Ok(item) => self.burst(item, queue),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.bench.tick(self.clock.now(), &mut self.decision);
+                self.submit(0, None);
+            }
+            if stop || now >= next_checkpoint {
+                next_checkpoint = now + CHECKPOINT_EVERY;
+                self.bench.changed_states(&mut self.decision);
+                self.submit(0, None);
+            }
+            if now >= next_expiry {
+                next_expiry = now + EXPIRE_EVERY;
+                self.bench.expire(self.clock.now().mono);
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Judges what waits, up to a burst, then settles what caused nothing. Says whether to stop.
+    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> bool {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        let mut stop = false;
+        for _ in 0..BURST {
+            match next.take().or_else(|| queue.try_recv().ok()) {
+                Some(Item::Message(message)) => self.message(&message, now),
+                Some(Item::Stop) => {
+                    stop = true;
+                    break;
+                }
+                None => break,
+            }
+        }
+        if !self.settled.is_empty() {
+            self.source.settle(&self.settled);
+            self.settled.clear();
+        }
+        stop
+    }
+
+    fn message(&mut self, message: &Inbound, now: Moment) {
+        let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
+        if message.redelivered && self.recent.contains(&cause) {
+            if let Some(source) = self.counters.source(message.source) {
+                source.reject(Reason::Duplicate);
+                source.messages_refused_total.add(1);
+            }
+            self.settled.extend(message.receipt);
+            return;
+        }
+        self.bench.message(message, now, &mut self.decision);
+        if cause != 0 {
+            if self.recent.len() == REMEMBERED_MESSAGES {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(cause);
+        }
+        if self.decision.is_empty() {
+            self.settled.extend(message.receipt);
+        } else {
+            self.submit(cause, message.receipt);
+        }
+    }
+
+    /// Hands what was decided to the committer; waits while its queue is full.
+    fn submit(&mut self, cause: u64, receipt: Option<Receipt>) {
+        if self.decision.is_empty() {
+            return;
+        }
+        let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
+        self.commits.submit(CommitRequest { verdicts, checkpoints, cause, receipt });
+    }
+}
+
+/// Recognises a message that a broker sends again: its packet identifier, which a session keeps for a
+/// redelivery, and a checksum of what it says. Never zero, and the same in every version of this program,
+/// because the store keeps it.
+fn fingerprint(message: &Inbound) -> u64 {
+    let content = crc32c::crc32c_append(crc32c::crc32c(message.topic.as_bytes()), &message.payload);
+    (u64::from(message.packet_id) << 32 | u64::from(content)).max(1)
+}

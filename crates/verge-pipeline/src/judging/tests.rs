@@ -1,0 +1,244 @@
+use bytes::Bytes;
+use verge_domain::finding::{Condition, Expected, Member, Standing};
+use verge_domain::reading::Quality;
+use verge_domain::stage::RestoreError;
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{EventState, Severity};
+
+use super::*;
+
+/// Payload `device signal value` becomes a reading; anything else is refused.
+struct Words;
+
+impl Decoder for Words {
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded) {
+        out.clear();
+        let text = std::str::from_utf8(&message.payload).unwrap();
+        let words: Vec<&str> = text.split(' ').collect();
+        match words[..] {
+            [device, signal, value] => out.readings.push(Reading {
+                device: DeviceId::new(device).unwrap(),
+                signal: SignalId::new(signal).unwrap(),
+                value: value.parse().unwrap(),
+                unit: None,
+                captured_at: None,
+                clock: DeviceClock::Absent,
+                quality: Quality::Good,
+            }),
+            _ => out.rejections.push(Rejection::whole(Reason::BadJson)),
+        }
+    }
+}
+
+/// Abnormal above ten; silent after a minute; its state is how many readings it has seen.
+struct AboveTen {
+    seen: u8,
+    heard: Moment,
+}
+
+impl Judge for AboveTen {
+    type Observation = Reading;
+
+    fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        self.seen += 1;
+        self.heard = received;
+        let standing = if reading.value > 10.0 { Standing::Abnormal } else { Standing::Normal };
+        findings.push(condition(Member::High, standing, reading.value));
+        findings.push(condition(Member::Silent, Standing::Normal, 0.0));
+    }
+
+    fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        let quiet = now.mono.since(self.heard.mono);
+        if quiet > Duration::from_secs(60) {
+            findings.push(condition(Member::Silent, Standing::Abnormal, quiet.as_secs_f64()));
+        }
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        (self.seen > 0).then(|| vec![self.seen])
+    }
+
+    fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+        self.seen = *state.first().ok_or(RestoreError::Foreign)?;
+        Ok(())
+    }
+}
+
+fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
+    let expected = Expected { low: None, high: Some(10.0) };
+    Finding::Condition(Condition { member, standing, observed, expected, p_value: None })
+}
+
+fn at(second: u64) -> Moment {
+    Moment::from_wall(UtcMillis(second as i64 * 1000))
+}
+
+fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
+    JudgeSpec {
+        name: JudgeId::new(name).unwrap(),
+        detector: Detector::Threshold,
+        scope,
+        policy: EventPolicy {
+            severity: Severity::Critical,
+            lane: verge_domain::id::Lane::Alarm,
+            raise_after: Duration::ZERO,
+            clear_after: Duration::ZERO,
+            update_every: None,
+        },
+        inputs: vec![InputPattern { source: SourceIndex(0), signals: Some(WildMatch::new("te*")) }],
+        devices: Vec::new(),
+        expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
+        make: Box::new(|now| AboveTen { seen: 0, heard: now }),
+    }
+}
+
+struct Trial {
+    bench: Bench<Words, AboveTen>,
+    counters: Arc<Counters>,
+    out: Decision,
+}
+
+impl Trial {
+    fn new(specs: Vec<JudgeSpec<AboveTen>>) -> Self {
+        let sources = vec![SourceId::new("plant").unwrap()];
+        let counters = Arc::new(Counters::new(sources.clone()));
+        let mut ids = 0;
+        let fresh = move || {
+            ids += 1;
+            EventId([ids; 16])
+        };
+        let bench = Bench::new(Words, specs, sources, Arc::clone(&counters), fresh, at(0));
+        Self { bench, counters, out: Decision::default() }
+    }
+
+    fn send(&mut self, second: u64, payload: &str) -> Vec<String> {
+        let message = Inbound {
+            source: SourceIndex(0),
+            topic: "t".to_owned(),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            received: at(second),
+            retained: false,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        };
+        let before = self.out.verdicts.len();
+        self.bench.message(&message, at(second), &mut self.out);
+        self.told(before)
+    }
+
+    fn tick(&mut self, second: u64) -> Vec<String> {
+        let before = self.out.verdicts.len();
+        self.bench.tick(at(second), &mut self.out);
+        self.told(before)
+    }
+
+    fn told(&self, from: usize) -> Vec<String> {
+        self.out.verdicts[from..].iter().map(tell).collect()
+    }
+}
+
+fn tell(verdict: &Verdict) -> String {
+    let event = verdict.event.unwrap();
+    let signal = verdict.subject.signal.as_ref().map_or("-", SignalId::as_str);
+    format!(
+        "{} {} {} {} {} {}",
+        verdict.judge,
+        verdict.subject.device,
+        signal,
+        verdict.body.kind(),
+        event.state.as_str(),
+        event.id.0[0]
+    )
+}
+
+#[test]
+fn each_signal_of_each_device_has_a_life_of_its_own() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    assert!(trial.send(1, "a temp 5").is_empty());
+    assert_eq!(trial.send(2, "a temp 11"), ["hot a temp anomaly raised 1"]);
+    assert_eq!(trial.send(2, "b temp 11"), ["hot b temp anomaly raised 2"]);
+    assert!(trial.send(3, "a temp 12").is_empty());
+    assert!(trial.send(3, "a humidity 99").is_empty(), "the pattern takes `te*` only");
+    assert_eq!(trial.send(4, "a temp 9"), ["hot a temp anomaly cleared 1"]);
+    assert_eq!(trial.out.verdicts[2].event.unwrap().lasted_ms, 2000);
+}
+
+#[test]
+fn open_events_and_judge_states_outlive_a_restart() {
+    let mut before = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    before.send(1, "a temp 11");
+    before.send(1, "b temp 11");
+    before.send(2, "b temp 1");
+    before.bench.changed_states(&mut before.out);
+    let mut saved: HashMap<String, Checkpoint> = HashMap::new();
+    for checkpoint in &before.out.checkpoints {
+        saved.insert(checkpoint.key.clone(), checkpoint.clone());
+    }
+    let saved: Vec<Checkpoint> = saved.into_values().collect();
+
+    let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    after.bench.restore(&saved, at(10), &mut after.out);
+    assert!(after.out.verdicts.is_empty());
+    assert!(after.send(11, "a temp 12").is_empty(), "already raised");
+    assert_eq!(after.send(12, "a temp 2"), ["hot a temp anomaly cleared 1"]);
+    let seen = after.bench.instances.iter().map(|(_, instance)| instance.judge.seen).max();
+    assert_eq!(seen, Some(3), "one before, two after");
+}
+
+#[test]
+fn an_event_whose_judge_is_gone_is_cleared_not_left_hanging() {
+    let mut before = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    before.send(1, "a temp 11");
+    let saved = before.out.checkpoints.clone();
+    let mut after = Trial::new(vec![spec("other", Scope::Signal, &[])]);
+    after.bench.restore(&saved, at(10), &mut after.out);
+    assert_eq!(after.told(0), ["hot a temp anomaly cleared 1"]);
+    assert_eq!(after.out.verdicts[0].event.unwrap().lasted_ms, 9000);
+    assert_eq!(after.out.checkpoints, [Checkpoint { key: saved[0].key.clone(), state: None }]);
+}
+
+#[test]
+fn an_expected_device_is_missed_even_if_it_was_never_heard() {
+    let mut trial = Trial::new(vec![spec("quiet", Scope::Device, &["a"])]);
+    assert!(trial.tick(60).is_empty());
+    assert_eq!(trial.tick(61), ["quiet a - health raised 1"]);
+    assert_eq!(trial.send(70, "a temp 1"), ["quiet a - health cleared 1"]);
+}
+
+#[test]
+fn accounts_balance_and_refusals_have_reasons() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.send(1, "a temp 5");
+    trial.send(1, "rubbish");
+    trial.send(1, "more rubbish");
+    for device in 0..MAX_DEVICES {
+        trial.send(2, &format!("d{device} temp 1"));
+    }
+    let source = &trial.counters.sources()[0];
+    let rejections: Vec<_> = source.rejections().collect();
+    assert_eq!(rejections, [(Reason::BadJson, 2), (Reason::TooManyStreams, 1)]);
+    assert_eq!(source.messages_judged_total.get(), MAX_DEVICES as u64);
+    assert_eq!(source.messages_refused_total.get(), 3);
+    assert_eq!(trial.bench.stream_count(), MAX_DEVICES);
+}
+
+#[test]
+fn idle_streams_make_room_unless_an_event_is_open() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.send(1, "a temp 11");
+    trial.send(1, "b temp 1");
+    trial.bench.expire(at(24 * 3600 + 2).mono);
+    assert_eq!(trial.send(24 * 3600 + 3, "a temp 1"), ["hot a temp anomaly cleared 1"]);
+    assert_eq!(trial.bench.instances.len(), 1, "b is forgotten");
+}
+
+#[test]
+fn every_state_of_an_event_carries_the_lane_of_its_judge() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.send(1, "a temp 11");
+    trial.send(2, "a temp 1");
+    let lanes: Vec<_> = trial.out.verdicts.iter().map(|verdict| (verdict.lane, verdict.severity)).collect();
+    assert_eq!(lanes, [(verge_domain::id::Lane::Alarm, Severity::Critical); 2]);
+    assert_eq!(trial.out.verdicts[1].event.unwrap().state, EventState::Cleared);
+}

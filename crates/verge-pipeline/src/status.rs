@@ -1,0 +1,221 @@
+//! The status document: what `<prefix>/<gateway>/status` says, retained, in JSON.
+//!
+//! The schema stands in `docs/status.md`. Keys are only ever added.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
+use verge_domain::time::{Moment, UtcMillis};
+
+use crate::counters::{Counters, SourceCounters};
+use crate::delivery::RouteCounters;
+
+/// What stays the same while the gateway runs.
+#[derive(Debug, Clone)]
+pub struct StatusSettings {
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// Its site, as configured.
+    pub site: Option<String>,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Epoch of the store.
+    pub epoch: Epoch,
+}
+
+/// State of a connection to the local broker, in words.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LocalState {
+    /// Whether it stands.
+    pub connected: bool,
+    /// Connections made since the start.
+    pub connections: u64,
+    /// Messages not yet acknowledged to the broker.
+    pub outstanding: u64,
+    /// Why it is down, or why it last was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// Everything the status is made of.
+pub struct Status {
+    settings: StatusSettings,
+    counters: Arc<Counters>,
+    routes: Vec<(RouteId, Arc<RouteCounters>)>,
+    local: Box<dyn Fn() -> LocalState + Send + Sync>,
+    started: Moment,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    v: u8,
+    state: &'static str,
+    gateway: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
+    version: &'a str,
+    epoch: String,
+    /// UTC ms.
+    at: i64,
+    uptime_s: u64,
+    local: LocalState,
+    sources: Vec<SourceStatus<'a>>,
+    unknown_topics: u64,
+    store: StoreStatus,
+    routes: Vec<RouteStatus<'a>>,
+    ledger: Ledger,
+}
+
+#[derive(Serialize)]
+struct SourceStatus<'a> {
+    name: &'a str,
+    received: u64,
+    judged: u64,
+    refused: u64,
+    in_flight: u64,
+    readings: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    rejections: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct StoreStatus {
+    state: &'static str,
+    committed: [u64; 3],
+    commits: u64,
+    evicted: u64,
+    faults: u64,
+}
+
+#[derive(Serialize)]
+struct RouteStatus<'a> {
+    name: &'a str,
+    connected: bool,
+    connections: u64,
+    delivered: u64,
+    backlog: u64,
+    messages_sent: u64,
+    bytes_sent: u64,
+    undeliverable: u64,
+}
+
+#[derive(Serialize)]
+struct Ledger {
+    received_bytes: u64,
+    sent_bytes: u64,
+    /// Bytes received per byte sent upstream; absent while nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+}
+
+impl Status {
+    /// A status over these counters.
+    pub fn new(
+        settings: StatusSettings,
+        counters: Arc<Counters>,
+        routes: Vec<(RouteId, Arc<RouteCounters>)>,
+        local: impl Fn() -> LocalState + Send + Sync + 'static,
+        started: Moment,
+    ) -> Self {
+        Self { settings, counters, routes, local: Box::new(local), started }
+    }
+
+    /// The document as of now; `stopping` marks the last one of this run.
+    ///
+    /// # Panics
+    /// Never: the document holds numbers, text and lists only.
+    #[must_use]
+    pub fn document(&self, now: Moment, stopping: bool) -> Bytes {
+        let routes: Vec<RouteStatus<'_>> =
+            self.routes.iter().map(|(name, counters)| route_status(name, counters)).collect();
+        let received_bytes =
+            self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
+        let sent_bytes = routes.iter().map(|route| route.bytes_sent).sum();
+        let document = Document {
+            v: 1,
+            state: if stopping { "stopped" } else { "online" },
+            gateway: self.settings.gateway.as_str(),
+            site: self.settings.site.as_deref(),
+            version: self.settings.version,
+            epoch: self.settings.epoch.to_string(),
+            at: now.wall.0,
+            uptime_s: now.mono.since(self.started.mono).as_secs(),
+            local: (self.local)(),
+            sources: self.counters.sources().iter().map(|source| source_status(source, now.wall)).collect(),
+            unknown_topics: self.counters.unknown_topic_total.get(),
+            store: self.store_status(),
+            routes,
+            ledger: Ledger { received_bytes, sent_bytes, ratio: ratio(received_bytes, sent_bytes) },
+        };
+        Bytes::from(serde_json::to_vec(&document).expect("a status holds numbers, text and lists only"))
+    }
+
+    fn store_status(&self) -> StoreStatus {
+        let state = match (self.counters.store_fault(), self.counters.store_full()) {
+            (true, _) => "storage_fault",
+            (false, true) => "full",
+            (false, false) => "ok",
+        };
+        StoreStatus {
+            state,
+            committed: Lane::ALL.map(|lane| self.counters.committed_total[lane.index()].get()),
+            commits: self.counters.commits_total.get(),
+            evicted: self.counters.evicted_total.get(),
+            faults: self.counters.store_faults_total.get(),
+        }
+    }
+}
+
+/// The last will: what the broker publishes as status when the gateway vanishes.
+///
+/// # Panics
+/// Never: text only.
+#[must_use]
+pub fn last_will(gateway: &GatewayId) -> Bytes {
+    let document = serde_json::json!({ "v": 1, "state": "offline", "gateway": gateway.as_str() });
+    Bytes::from(serde_json::to_vec(&document).expect("text only"))
+}
+
+fn source_status(source: &SourceCounters, now: UtcMillis) -> SourceStatus<'_> {
+    // Read in this order a message may be missed as in flight, never counted twice.
+    let judged = source.messages_judged_total.get();
+    let refused = source.messages_refused_total.get();
+    let received = source.messages_received_total.get();
+    SourceStatus {
+        name: source.name.as_str(),
+        received,
+        judged,
+        refused,
+        in_flight: received.saturating_sub(judged + refused),
+        readings: source.readings_judged_total.get(),
+        bytes: source.bytes_received_total.get(),
+        age_ms: source.last_received().map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
+        rejections: source
+            .rejections()
+            .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
+            .collect(),
+    }
+}
+
+fn route_status<'a>(name: &'a RouteId, counters: &RouteCounters) -> RouteStatus<'a> {
+    RouteStatus {
+        name: name.as_str(),
+        connected: counters.connected(),
+        connections: counters.connections_total.get(),
+        delivered: counters.delivered_total.get(),
+        backlog: counters.backlog(),
+        messages_sent: counters.messages_offered_total.get(),
+        bytes_sent: counters.bytes_offered_total.get(),
+        undeliverable: counters.undeliverable_total.get(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people; 53 bits of it are plenty")]
+fn ratio(received: u64, sent: u64) -> Option<f64> {
+    (sent > 0).then(|| (received as f64 / sent as f64 * 10.0).round() / 10.0)
+}
