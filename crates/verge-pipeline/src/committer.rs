@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Checkpoint, Encoder, NewRow, Source, Store, StoreError, StoreUsage, StoredRow};
-use verge_domain::time::UtcMillis;
+use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::verdict::Verdict;
 
 use crate::clock::Clock;
@@ -42,6 +42,8 @@ pub struct CommitRequest {
     pub checkpoints: Vec<Checkpoint>,
     /// Fingerprint of the message that caused them; 0 if time did.
     pub cause: u64,
+    /// When that message was received (or time decided).
+    pub received: Monotonic,
     /// Settled once durable.
     pub receipt: Option<Receipt>,
 }
@@ -314,6 +316,13 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 self.counters.committed_total[row.lane.index()].add(1);
             }
             self.heads.send_replace(heads_of(&self.store));
+            let now = self.clock.now().mono;
+            self.counters.commit_latency.note(
+                self.waiting
+                    .iter()
+                    .filter(|request| !request.verdicts.is_empty())
+                    .map(|request| now.since(request.received)),
+            );
         }
         let receipts: Vec<Receipt> = self.waiting.drain(..).filter_map(|request| request.receipt).collect();
         if !receipts.is_empty() {

@@ -1,7 +1,10 @@
 //! What is counted while the gateway runs. Counters only grow; readers take differences.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use verge_domain::id::{Lane, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
@@ -21,6 +24,50 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Times from receipt of a message to the moment its verdicts are durable: since the start, in a histogram of
+/// fixed size (two significant digits, 1 µs to 60 s).
+#[derive(Debug)]
+pub struct Latency(Mutex<Histogram<u64>>);
+
+/// What a [`Latency`] has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentiles {
+    /// Half were at most this.
+    pub p50: Duration,
+    /// 99 of a hundred were at most this.
+    pub p99: Duration,
+}
+
+const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+
+impl Default for Latency {
+    fn default() -> Self {
+        let longest = u64::try_from(LONGEST_LATENCY.as_micros()).expect("a minute fits");
+        Self(Mutex::new(
+            Histogram::new_with_max(longest, 2).expect("the bounds are those the type documents"),
+        ))
+    }
+}
+
+impl Latency {
+    /// Takes note of some.
+    pub fn note(&self, latencies: impl Iterator<Item = Duration>) {
+        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for latency in latencies {
+            // Longer ones count as the longest.
+            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Median and 99th percentile; `None` before the first.
+    #[must_use]
+    pub fn percentiles(&self) -> Option<Percentiles> {
+        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+        (!histogram.is_empty()).then(|| Percentiles { p50: at(0.5), p99: at(0.99) })
     }
 }
 
@@ -95,6 +142,8 @@ pub struct Counters {
     pub committed_total: [Counter; Lane::ALL.len()],
     /// Transactions that carried verdicts.
     pub commits_total: Counter,
+    /// From receipt to durable.
+    pub commit_latency: Latency,
     /// Verdicts that broke an invariant and could not be encoded: a defect of this program.
     pub encode_failures_total: Counter,
     /// Verdicts evicted after delivery.
@@ -114,6 +163,7 @@ impl Counters {
             unknown_topic_total: Counter::default(),
             committed_total: std::array::from_fn(|_| Counter::default()),
             commits_total: Counter::default(),
+            commit_latency: Latency::default(),
             encode_failures_total: Counter::default(),
             evicted_total: Counter::default(),
             store_faults_total: Counter::default(),

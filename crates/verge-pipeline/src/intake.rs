@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use verge_domain::reading::{Inbound, Reading, Receipt};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{Decoder, Judge, Source};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
@@ -170,7 +170,7 @@ struct Worker<D, J, S> {
 
 impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
     fn run(&mut self, queue: &Receiver<Item>) {
-        self.submit(0, None);
+        self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
         let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
@@ -185,12 +185,12 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.bench.tick(self.clock.now(), &mut self.decision);
-                self.submit(0, None);
+                self.submit(0, self.clock.now().mono, None);
             }
             if stop || now >= next_checkpoint {
                 next_checkpoint = now + CHECKPOINT_EVERY;
                 self.bench.changed_states(&mut self.decision);
-                self.submit(0, None);
+                self.submit(0, self.clock.now().mono, None);
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
@@ -244,17 +244,17 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
         if self.decision.is_empty() {
             self.settled.extend(message.receipt);
         } else {
-            self.submit(cause, message.receipt);
+            self.submit(cause, message.received.mono, message.receipt);
         }
     }
 
     /// Hands what was decided to the committer; waits while its queue is full.
-    fn submit(&mut self, cause: u64, receipt: Option<Receipt>) {
+    fn submit(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
         if self.decision.is_empty() {
             return;
         }
         let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
-        self.commits.submit(CommitRequest { verdicts, checkpoints, cause, receipt });
+        self.commits.submit(CommitRequest { verdicts, checkpoints, cause, received, receipt });
     }
 }
 

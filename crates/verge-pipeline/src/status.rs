@@ -88,8 +88,17 @@ struct StoreStatus {
     state: &'static str,
     committed: [u64; 3],
     commits: u64,
+    /// From receipt of a message to its verdicts being durable, since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_ms: Option<CommitLatency>,
     evicted: u64,
     faults: u64,
+}
+
+#[derive(Serialize)]
+struct CommitLatency {
+    p50: f64,
+    p99: f64,
 }
 
 #[derive(Serialize)]
@@ -165,6 +174,10 @@ impl Status {
             state,
             committed: Lane::ALL.map(|lane| self.counters.committed_total[lane.index()].get()),
             commits: self.counters.commits_total.get(),
+            commit_ms: self.counters.commit_latency.percentiles().map(|latency| CommitLatency {
+                p50: latency.p50.as_secs_f64() * 1000.0,
+                p99: latency.p99.as_secs_f64() * 1000.0,
+            }),
             evicted: self.counters.evicted_total.get(),
             faults: self.counters.store_faults_total.get(),
         }

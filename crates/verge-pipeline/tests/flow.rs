@@ -1,5 +1,10 @@
 //! From queued message to acknowledged verdict, over a store in memory and a sink that obeys the test.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy knows that only of test functions"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

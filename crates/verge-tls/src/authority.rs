@@ -1,0 +1,164 @@
+//! Certificates that are made: an authority of one's own, and what it issues.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
+use time::{Duration, OffsetDateTime};
+
+use crate::identity::read;
+use crate::{TlsError, Usage};
+
+/// Names of an authority's files in its folder.
+pub const AUTHORITY_STEM: &str = "ca";
+
+/// Certificates begin this long in the past, so that a peer whose clock is a little slow accepts them.
+const BACKDATED: Duration = Duration::hours(1);
+
+/// An authority: its certificate, and the key that signs.
+pub struct Authority {
+    cert_pem: String,
+    key_pem: String,
+}
+
+/// What to issue.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Common name.
+    pub common_name: String,
+    /// Subject alternative names: DNS names or IP addresses. A server needs the ones it is reached under.
+    pub names: Vec<String>,
+    /// What it may be used for.
+    pub usage: Usage,
+    /// For how many days.
+    pub days: u32,
+}
+
+/// A certificate and its private key, PEM.
+pub struct Issued {
+    /// The certificate.
+    pub cert_pem: String,
+    /// The private key (PKCS #8).
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued").field("cert_pem", &self.cert_pem).field("key_pem", &"[redacted]").finish()
+    }
+}
+
+impl Authority {
+    /// Makes an authority that may sign end certificates and nothing below them.
+    ///
+    /// # Errors
+    /// The name cannot stand in a certificate.
+    pub fn create(common_name: &str, days: u32) -> Result<Self, TlsError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params(common_name, &[], days)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?;
+        Ok(Self { cert_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
+    /// Reads an authority from its folder.
+    ///
+    /// # Errors
+    /// A file is missing or is not what it should be.
+    pub fn load(dir: &Path) -> Result<Self, TlsError> {
+        let (cert_path, key_path) = paths(dir, AUTHORITY_STEM);
+        let text = |path: &Path| {
+            String::from_utf8(read(path)?).map_err(|_| TlsError::NotX509 { what: path.display().to_string() })
+        };
+        let authority = Self { cert_pem: text(&cert_path)?, key_pem: text(&key_path)? };
+        Issuer::from_ca_cert_pem(&authority.cert_pem, KeyPair::from_pem(&authority.key_pem)?)?;
+        Ok(authority)
+    }
+
+    /// Its certificate: what peers are told to trust.
+    #[must_use]
+    pub fn cert_pem(&self) -> &str {
+        &self.cert_pem
+    }
+
+    /// Certificate and key, to be written.
+    #[must_use]
+    pub fn to_issued(&self) -> Issued {
+        Issued { cert_pem: self.cert_pem.clone(), key_pem: self.key_pem.clone() }
+    }
+
+    /// Issues a certificate with a fresh key (ECDSA P-256).
+    ///
+    /// # Errors
+    /// A name that cannot stand in a certificate.
+    pub fn issue(&self, request: &Request) -> Result<Issued, TlsError> {
+        let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, KeyPair::from_pem(&self.key_pem)?)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params(&request.common_name, &request.names, request.days)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let server = [ExtendedKeyUsagePurpose::ServerAuth];
+        let client = [ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = match request.usage {
+            Usage::Server => server.to_vec(),
+            Usage::Client => client.to_vec(),
+            Usage::Both => [server, client].concat(),
+        };
+        let certificate = params.signed_by(&key, &issuer)?;
+        Ok(Issued { cert_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+}
+
+fn params(common_name: &str, names: &[String], days: u32) -> Result<CertificateParams, TlsError> {
+    let mut params = CertificateParams::new(names)?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, common_name);
+    params.distinguished_name = subject;
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - BACKDATED;
+    params.not_after = now + Duration::days(i64::from(days));
+    Ok(params)
+}
+
+fn paths(dir: &Path, stem: &str) -> (PathBuf, PathBuf) {
+    (dir.join(format!("{stem}.pem")), dir.join(format!("{stem}.key")))
+}
+
+/// Writes `STEM.pem` and `STEM.key` into a folder; the key is readable by its owner only from the moment it
+/// exists. Returns both paths.
+///
+/// # Errors
+/// A file exists and `overwrite` is not set, or cannot be written.
+pub fn write_identity(
+    dir: &Path,
+    stem: &str,
+    issued: &Issued,
+    overwrite: bool,
+) -> Result<(PathBuf, PathBuf), TlsError> {
+    let (cert_path, key_path) = paths(dir, stem);
+    for path in [&cert_path, &key_path] {
+        if !overwrite && path.exists() {
+            return Err(TlsError::Exists { path: path.clone() });
+        }
+    }
+    write(&key_path, issued.key_pem.as_bytes(), 0o600)?;
+    write(&cert_path, issued.cert_pem.as_bytes(), 0o644)?;
+    Ok((cert_path, key_path))
+}
+
+/// Through a new file and a rename: an existing file with wider permissions never holds the key, and a
+/// reader sees the old content or the new one.
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
+    let fault = |source| TlsError::Write { path: path.to_owned(), source };
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(fault)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(fault)?;
+    std::fs::rename(&fresh, path).map_err(fault)
+}

@@ -1,0 +1,115 @@
+//! TLS configurations for both ends. Every one names its provider and its clock explicitly, so nothing
+//! depends on what a process has installed or forgotten to.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::UnixTime;
+use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::TimeProvider;
+
+pub use rustls::{ClientConfig, ServerConfig};
+
+use crate::{Identity, TlsError, TrustedRoots};
+
+/// Installs the cryptographic provider of this process, for libraries that look for the installed one.
+/// Further calls do nothing.
+pub fn install_provider() {
+    // An error says that one is installed already: by an earlier call of this function.
+    drop(aws_lc_rs::default_provider().install_default());
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// A clock for certificates that never shows a time before this program was made: a cabinet that boots in
+/// 1970 must not be locked out by certificates that are "not yet valid".
+#[derive(Debug)]
+struct FlooredClock {
+    floor: UnixTime,
+}
+
+/// 2026-11-23: no certificate that this version could meet expired before it was written.
+const FLOOR: Duration = Duration::from_secs(1_795_392_000);
+
+impl FlooredClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { floor: UnixTime::since_unix_epoch(FLOOR) })
+    }
+
+    fn at(&self, system: Option<Duration>) -> UnixTime {
+        system.map_or(self.floor, UnixTime::since_unix_epoch).max(self.floor)
+    }
+}
+
+impl TimeProvider for FlooredClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.at(SystemTime::now().duration_since(UNIX_EPOCH).ok()))
+    }
+}
+
+/// For an end that connects: the server's certificate must lead to `roots` and carry the name connected to.
+///
+/// # Errors
+/// Certificate and key of `identity` do not belong together.
+pub fn client_config(
+    roots: &TrustedRoots,
+    identity: Option<&Identity>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_details(provider(), FlooredClock::new())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .with_root_certificates(roots.store.clone());
+    let config = match identity {
+        Some(identity) => builder
+            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            .map_err(TlsError::Pair)?,
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// For an end that accepts. With `client_roots`, a client must show a certificate that leads to them.
+///
+/// # Errors
+/// Certificate and key of `identity` do not belong together, or `client_roots` holds no authority.
+pub fn server_config(
+    identity: &Identity,
+    client_roots: Option<&TrustedRoots>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3");
+    let builder = match client_roots {
+        Some(roots) => {
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.store.clone()), provider())
+                    .build()
+                    .map_err(TlsError::Verifier)?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let config =
+        builder.with_single_cert(identity.chain.clone(), identity.key.clone_key()).map_err(TlsError::Pair)?;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_time_never_falls_behind_the_program() {
+        let clock = FlooredClock::new();
+        let check = |system: Option<u64>, expected: u64| {
+            let now = clock.at(system.map(Duration::from_secs));
+            assert_eq!(now.as_secs(), expected, "{system:?}");
+        };
+        check(None, FLOOR.as_secs());
+        check(Some(0), FLOOR.as_secs());
+        check(Some(FLOOR.as_secs() + 1), FLOOR.as_secs() + 1);
+    }
+}
