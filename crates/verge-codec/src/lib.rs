@@ -1,1 +1,29 @@
+//! Bytes to domain and back: the boundary of trust.
+//!
+//! Whatever a device, a broker or another gateway sends passes through here before anything else sees it.
+//! What comes out is finite, named and bounded; what cannot be used is a [`Rejection`] from a closed list.
+//! No input makes this crate panic, and no length that a peer states makes it allocate.
+//!
+//! This crate must never know where bytes come from or go to: no socket, no file, no clock.
+//!
+//! Reading order: [`settings`] (how a source's messages are to be read), [`decoders`] (the order of checks),
+//! `input` (one file or folder per codec), [`lz4`] (blocks with their size in front), [`wire`] (verdicts and
+//! messages for upstream, and their JSON twin), `number` and `time` (exactness and range, said once).
+//!
+//! [`Rejection`]: verge_domain::rejection::Rejection
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
+pub mod decoders;
+mod input;
+pub mod lz4;
+mod names;
+mod number;
+pub mod settings;
+mod time;
+pub mod wire;
+
+pub use decoders::Decoders;
+pub use settings::{
+    CodecSettings, CodecSettingsError, Compression, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+};

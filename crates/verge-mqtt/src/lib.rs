@@ -1,1 +1,28 @@
+//! MQTT: the only crate that names rumqttc and rumqttd.
+//!
+//! Every known trap of the two is guarded here and nowhere else, so that either can be replaced. It must
+//! never learn what a payload means.
+//!
+//! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
+//! what stands on it: [`ReadingSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
+//! (topic filters); [`broker`] (the embedded broker and the TLS front before it).
 
+pub mod broker;
+mod connection;
+mod driver;
+pub mod filter;
+mod probe;
+mod publisher;
+mod receipts;
+mod sink;
+mod source;
+mod subscriber;
+mod words;
+
+pub use connection::{AddressError, Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+pub use probe::{ProbeReport, ProbeStep, probe};
+pub use publisher::{PublishError, Publisher};
+pub use rumqttc::QoS;
+pub use sink::{UplinkSettings, UplinkSink};
+pub use source::{IntakeFull, ReadingSource, ReadingSourceSettings, SourceState};
+pub use subscriber::{Delivery, Subscriber, SubscriberEvent};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `verge`. Everything is in the library, where tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    verge::cli::main(std::env::args_os())
+}

@@ -1,0 +1,134 @@
+//! Why the settings of a judge are refused.
+
+use std::time::Duration;
+
+use verge_domain::id::SignalId;
+
+/// Why the settings of a judge are refused. Keys are named as in the configuration.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// A judge without a limit would never say anything.
+    #[error("at least one limit is needed: {0}")]
+    NoLimit(
+        /// The keys to choose from.
+        &'static str,
+    ),
+    /// NaN or an infinity.
+    #[error("{key} must be a finite number, not {actual}")]
+    NotFinite {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: f64,
+    },
+    /// Zero or negative where only a positive number makes sense.
+    #[error("{key} must be above zero, not {actual}")]
+    NotPositive {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: f64,
+    },
+    /// A number outside its range.
+    #[error("{key} must be from {low} to {high}, not {actual}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: f64,
+        /// Lowest value accepted.
+        low: f64,
+        /// Highest value accepted.
+        high: f64,
+    },
+    /// A clearing limit whose limit is missing.
+    #[error("{clear} needs {limit}")]
+    ClearWithoutLimit {
+        /// The clearing limit that was given.
+        clear: &'static str,
+        /// The limit that is missing.
+        limit: &'static str,
+    },
+    /// `clear_below` lies above `above`: an alarm would clear where it is raised.
+    #[error("clear_below = {clear_below} must not exceed above = {above}")]
+    ClearsAboveLimit {
+        /// The clearing limit.
+        clear_below: f64,
+        /// The limit.
+        above: f64,
+    },
+    /// `clear_above` lies below `below`: an alarm would clear where it is raised.
+    #[error("clear_above = {clear_above} must not be under below = {below}")]
+    ClearsBelowLimit {
+        /// The clearing limit.
+        clear_above: f64,
+        /// The limit.
+        below: f64,
+    },
+    /// No value would be normal.
+    #[error("below = {below} must be less than above = {above}")]
+    LimitsCross {
+        /// The lower limit.
+        below: f64,
+        /// The upper limit.
+        above: f64,
+    },
+    /// One alarm would clear only where the opposite one is raised.
+    #[error("{clear} = {clear_value} lies beyond the opposite limit {limit} = {limit_value}")]
+    ClearsBeyondOpposite {
+        /// The clearing limit.
+        clear: &'static str,
+        /// Its value.
+        clear_value: f64,
+        /// The opposite limit.
+        limit: &'static str,
+        /// Its value.
+        limit_value: f64,
+    },
+    /// A duration outside its range.
+    #[error("{key} must be from {low:?} to {high:?}, not {actual:?}")]
+    Span {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: Duration,
+        /// Shortest accepted.
+        low: Duration,
+        /// Longest accepted.
+        high: Duration,
+    },
+    /// A vehicle detector none of whose signals is named.
+    #[error("at least one of pulses, presence, occupancy, speed must name a signal")]
+    NoRole,
+    /// One signal cannot mean two things.
+    #[error("the signal \"{signal}\" stands for both {first} and {second}")]
+    SharedSignal {
+        /// The signal.
+        signal: SignalId,
+        /// One role.
+        first: &'static str,
+        /// The other role.
+        second: &'static str,
+    },
+}
+
+/// Refuses NaN and infinities.
+pub(crate) fn check_finite(key: &'static str, value: Option<f64>) -> Result<(), SettingsError> {
+    match value {
+        Some(actual) if !actual.is_finite() => Err(SettingsError::NotFinite { key, actual }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses durations outside a range.
+pub(crate) fn check_span(
+    key: &'static str,
+    actual: Duration,
+    low: Duration,
+    high: Duration,
+) -> Result<(), SettingsError> {
+    if (low..=high).contains(&actual) {
+        return Ok(());
+    }
+    Err(SettingsError::Span { key, actual, low, high })
+}

@@ -1,0 +1,74 @@
+//! Absence of readings.
+//!
+//! Measured on the monotonic clock between receipts, so that neither a device's clock nor a step of the
+//! gateway's can hide or fake a silence. A judge that has not heard anything yet counts from when it was
+//! made: an expected device that never speaks is silent too.
+
+use std::time::Duration;
+
+use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
+use verge_domain::time::Monotonic;
+
+use crate::fault::{SettingsError, check_span};
+
+/// Limits on the time between readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SilenceSettings {
+    after: Duration,
+}
+
+impl SilenceSettings {
+    /// Silent is what was not heard for longer than `after`.
+    ///
+    /// # Errors
+    /// Shorter than 10 ms (time is looked at a few times a second) or longer than 366 days.
+    pub fn new(after: Duration) -> Result<Self, SettingsError> {
+        check_span("after", after, Duration::from_millis(10), Duration::from_secs(366 * 86_400))?;
+        Ok(Self { after })
+    }
+}
+
+/// Watches for the absence of readings.
+#[derive(Debug)]
+pub struct SilenceJudge {
+    after: Duration,
+    last_heard: Monotonic,
+    /// The silence that lasts now has been reported.
+    reported: bool,
+}
+
+impl SilenceJudge {
+    pub(crate) fn new(settings: SilenceSettings, now: Monotonic) -> Self {
+        Self { after: settings.after, last_heard: now, reported: false }
+    }
+
+    pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
+        // A silence that fits between two ticks happened all the same: it is raised and cleared at once.
+        if !self.reported {
+            self.tick(received, findings);
+        }
+        self.last_heard = self.last_heard.max(received);
+        self.reported = false;
+        findings.push(self.condition(Standing::Normal, Duration::ZERO));
+    }
+
+    /// Says nothing while all is well: an event that was open before a restart must only be cleared by a
+    /// reading.
+    pub(crate) fn tick(&mut self, now: Monotonic, findings: &mut Vec<Finding>) {
+        let silent_for = now.since(self.last_heard);
+        if silent_for > self.after {
+            self.reported = true;
+            findings.push(self.condition(Standing::Abnormal, silent_for));
+        }
+    }
+
+    fn condition(&self, standing: Standing, silent_for: Duration) -> Finding {
+        Finding::Condition(Condition {
+            member: Member::Silent,
+            standing,
+            observed: silent_for.as_secs_f64(),
+            expected: Expected { low: None, high: Some(self.after.as_secs_f64()) },
+            p_value: None,
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! The codecs of what devices send. One file or folder per codec; each turns a payload into readings and
+//! rejections, and refuses the message as a whole only where nothing in it can be trusted.
+
+mod json;
+mod line;
+mod number;
+mod senml;
+
+use std::sync::Arc;
+
+use verge_domain::id::{DeviceId, SignalId, Unit};
+use verge_domain::reading::{Decoded, Quality, Reading};
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::time::{DeviceClock, UtcMillis};
+
+use crate::names::Names;
+use crate::number::finite;
+use crate::settings::{CodecSettings, CodecSettingsError, DeviceRule};
+
+/// What a codec is given: a message that has passed the checks common to all.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) topic: &'a str,
+    /// Unpacked, not empty, not larger than the source accepts.
+    pub(crate) payload: &'a [u8],
+    /// `None` where the payload names the device.
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) received: UtcMillis,
+}
+
+impl<'a> Message<'a> {
+    fn text(&self) -> Result<&'a str, Rejection> {
+        std::str::from_utf8(self.payload).map_err(|_| Rejection::whole(Reason::NotUtf8))
+    }
+}
+
+/// The codecs there are.
+#[derive(Debug)]
+pub(crate) enum Codec {
+    Number(number::NumberCodec),
+    Json(json::JsonCodec),
+    Senml(senml::SenmlCodec),
+    Line(line::LineCodec),
+}
+
+impl Codec {
+    pub(crate) fn new(settings: CodecSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
+        Ok(match settings {
+            CodecSettings::Number(settings) => Self::Number(number::NumberCodec::new(settings)?),
+            CodecSettings::Json(settings) => Self::Json(json::JsonCodec::new(settings, device)?),
+            CodecSettings::Senml(settings) => Self::Senml(senml::SenmlCodec::new(settings)),
+            CodecSettings::Line(settings) => Self::Line(line::LineCodec::new(settings, device)),
+        })
+    }
+
+    /// Decodes one message. An error refuses it as a whole.
+    pub(crate) fn decode(
+        &mut self,
+        message: &Message<'_>,
+        names: &mut Names,
+        output: &mut Output<'_>,
+    ) -> Result<(), Rejection> {
+        match self {
+            Self::Number(codec) => codec.decode(message, names, output),
+            Self::Json(codec) => codec.decode(message, names, output),
+            Self::Senml(codec) => codec.decode(message, names, output),
+            Self::Line(codec) => codec.decode(message, names, output),
+        }
+    }
+}
+
+/// Where a codec puts what it finds. Bounded: beyond the source's limit one rejection says so.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    decoded: &'a mut Decoded,
+    room: usize,
+    full: bool,
+    received: UtcMillis,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(decoded: &'a mut Decoded, max_readings: usize, received: UtcMillis) -> Self {
+        Self { decoded, room: max_readings, full: false, received }
+    }
+
+    /// Makes room for one value, good or bad. `false`: there is none, which is counted once, and the rest
+    /// of the message is not to be looked at.
+    fn take_room(&mut self) -> bool {
+        if let Some(room) = self.room.checked_sub(1) {
+            self.room = room;
+            return true;
+        }
+        if !self.full {
+            self.full = true;
+            self.decoded.rejections.push(Rejection::whole(Reason::TooManyReadings));
+        }
+        false
+    }
+
+    fn reject(&mut self, reason: Reason, part: &Arc<str>) {
+        self.decoded.rejections.push(Rejection { reason, part: Some(Arc::clone(part)) });
+    }
+
+    fn reading(
+        &mut self,
+        device: &DeviceId,
+        signal: SignalId,
+        value: f64,
+        unit: Option<Unit>,
+        captured_at: Option<UtcMillis>,
+    ) {
+        self.decoded.readings.push(Reading {
+            device: device.clone(),
+            signal,
+            value,
+            unit,
+            captured_at,
+            clock: DeviceClock::of(captured_at, self.received),
+            quality: Quality::Good,
+        });
+    }
+}
+
+/// `value * scale + offset`, as the settings of `number` and `json` state it.
+#[derive(Debug, Clone, Copy)]
+struct Linear {
+    scale: f64,
+    offset: f64,
+}
+
+impl Linear {
+    fn new(scale: f64, offset: f64) -> Result<Self, CodecSettingsError> {
+        if !scale.is_finite() || scale == 0.0 {
+            return Err(CodecSettingsError::Scale { scale });
+        }
+        if !offset.is_finite() {
+            return Err(CodecSettingsError::Offset { offset });
+        }
+        Ok(Self { scale, offset })
+    }
+
+    fn apply(self, value: f64) -> Result<f64, Reason> {
+        finite(value * self.scale + self.offset)
+    }
+}

@@ -1,0 +1,275 @@
+//! How the messages of one source are to be read.
+
+use std::collections::BTreeMap;
+
+use verge_domain::id::{DeviceId, NameError, SignalId, Unit};
+
+/// One source: everything its decoder needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceSettings {
+    /// The form of its messages.
+    pub codec: CodecSettings,
+    /// What the form is wrapped in.
+    pub compression: Compression,
+    /// Where the device's name stands.
+    pub device: DeviceRule,
+    /// Largest payload accepted, in bytes: as received, and as unpacked where it is compressed. From 1.
+    pub max_payload_bytes: usize,
+    /// Most values looked at in one message, good and bad ones together. From 1.
+    pub max_readings: usize,
+    /// Whether messages that the broker kept from before the subscription are read.
+    pub accept_retained: bool,
+}
+
+/// What a payload is wrapped in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Nothing.
+    None,
+    /// One LZ4 block with its size in front (32 bits, little-endian).
+    Lz4,
+}
+
+/// Where the device's name stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceRule {
+    /// At this level of the topic, counted from 0.
+    TopicLevel(usize),
+    /// Where this JSON pointer (RFC 6901) points: a text or a whole number. Codec `json` only.
+    Pointer(String),
+    /// In this tag. Codec `line` only.
+    Tag(String),
+    /// Nowhere: all messages are of this device.
+    Fixed(DeviceId),
+    /// In the SenML name, before its last `:` or `/`. Codec `senml` only.
+    SenmlName,
+}
+
+/// The form of messages.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CodecSettings {
+    /// One number or word per message.
+    Number(NumberSettings),
+    /// JSON, values where pointers point.
+    Json(JsonSettings),
+    /// SenML (RFC 8428).
+    Senml(SenmlSettings),
+    /// InfluxDB line protocol.
+    Line(LineSettings),
+}
+
+/// Codec `number`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NumberSettings {
+    /// What the number is called.
+    pub signal: SignalRule,
+    /// Its unit, after scale and offset.
+    pub unit: Option<Unit>,
+    /// The reading is `payload * scale + offset`. Finite, not 0.
+    pub scale: f64,
+    /// See `scale`. Finite.
+    pub offset: f64,
+    /// Words and the numbers they stand for, on top of `ON`, `OFF`, `true`, `false`, `online`, `offline`
+    /// (1 and 0). ASCII case does not matter. Finite.
+    pub words: BTreeMap<String, f64>,
+}
+
+/// Where the signal's name stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalRule {
+    /// Nowhere: it is always this one.
+    Fixed(SignalId),
+    /// At this level of the topic, counted from 0.
+    TopicLevel(usize),
+}
+
+/// Codec `json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonSettings {
+    /// What to take from a message. Not empty.
+    pub readings: Vec<JsonMapping>,
+    /// Where the device's own time stands.
+    pub time: Option<TimeRule>,
+}
+
+/// One place, or with wildcards one kind of place, in JSON messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonMapping {
+    /// JSON pointer (RFC 6901). A step that is exactly `*` stands for every member or element at its place.
+    pub pointer: String,
+    /// What the value is called. The first `*` is replaced by what the pointer's first `*` stands for, the
+    /// second by the second, and so on. Default: the pointer's last step; of a pointer with `*`, all steps
+    /// from the first `*` on, joined by `/`.
+    pub signal: Option<String>,
+    /// Its unit, after scale and offset.
+    pub unit: Option<Unit>,
+    /// The reading is `value * scale + offset`. Finite, not 0.
+    pub scale: f64,
+    /// See `scale`. Finite.
+    pub offset: f64,
+    /// Whether a message in which nothing stands there is counted as a fault. `null` is nothing.
+    pub required: bool,
+}
+
+/// Where and in which form the device's own time stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeRule {
+    /// JSON pointer (RFC 6901), without `*`.
+    pub pointer: String,
+    /// Its form.
+    pub format: TimeFormat,
+}
+
+/// The form of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// Seconds since 1970 in UTC, whole or with a fraction.
+    UnixS,
+    /// Milliseconds since 1970 in UTC.
+    UnixMs,
+    /// Microseconds since 1970 in UTC.
+    UnixUs,
+    /// Nanoseconds since 1970 in UTC.
+    UnixNs,
+    /// Text such as `2023-11-14T22:13:20.123Z`.
+    Rfc3339,
+    /// Text: RFC 3339, or digits. Digits: by magnitude, seconds below 10^11, milliseconds below 10^14,
+    /// microseconds below 10^17, else nanoseconds.
+    Auto,
+}
+
+/// Codec `senml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenmlSettings {
+    /// Which of its two representations.
+    pub format: SenmlFormat,
+}
+
+/// The representations of SenML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SenmlFormat {
+    /// `application/senml+json`.
+    Json,
+    /// `application/senml+cbor`.
+    Cbor,
+    /// JSON if the first byte that is not white space is `[`, else CBOR.
+    Auto,
+}
+
+/// Codec `line`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineSettings {
+    /// Unit of the timestamps.
+    pub precision: Precision,
+}
+
+/// Unit of timestamps in line protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// Why settings cannot be followed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CodecSettingsError {
+    /// The device's name cannot stand there in messages of this codec.
+    #[error("codec {codec} has no device names in a {place}")]
+    DeviceRule {
+        /// The codec.
+        codec: &'static str,
+        /// Where the name was to stand.
+        place: &'static str,
+    },
+    /// Nothing would ever be read.
+    #[error("codec json needs at least one reading")]
+    NoReadings,
+    /// Not RFC 6901.
+    #[error("{pointer:?} is not a JSON pointer (RFC 6901): it starts with \"/\" or is empty, and \"~\" is followed by 0 or 1")]
+    Pointer {
+        /// The text.
+        pointer: String,
+    },
+    /// More steps than any device needs.
+    #[error("{pointer:?} has {actual} steps, the limit is {limit}")]
+    PointerTooDeep {
+        /// The pointer.
+        pointer: String,
+        /// Steps found.
+        actual: usize,
+        /// Steps accepted.
+        limit: usize,
+    },
+    /// There is one device and one time per message.
+    #[error("{pointer:?} must point to one place, without \"*\"")]
+    WildcardPointer {
+        /// The pointer.
+        pointer: String,
+    },
+    /// The pointer to the whole message has no last step to name the signal after.
+    #[error("the reading at {pointer:?} needs a signal name")]
+    NoSignal {
+        /// The pointer.
+        pointer: String,
+    },
+    /// More `*` in the name than in the pointer.
+    #[error("signal {signal:?} has more \"*\" than its pointer {pointer:?}")]
+    SignalWildcards {
+        /// The signal's name.
+        signal: String,
+        /// The pointer.
+        pointer: String,
+    },
+    /// The name cannot be one.
+    #[error("signal {signal:?}: {source}")]
+    SignalName {
+        /// The signal's name.
+        signal: String,
+        /// Why not.
+        source: NameError,
+    },
+    /// A scale of 0 hides the value; infinities and NaN spread.
+    #[error("a scale is finite and not 0, this one is {scale}")]
+    Scale {
+        /// The scale.
+        scale: f64,
+    },
+    /// Infinities and NaN spread.
+    #[error("an offset is finite, this one is {offset}")]
+    Offset {
+        /// The offset.
+        offset: f64,
+    },
+    /// Infinities and NaN spread.
+    #[error("the word {word:?} must stand for a finite number, not {value}")]
+    WordValue {
+        /// The word.
+        word: String,
+        /// Its number.
+        value: f64,
+    },
+    /// Payloads are trimmed, so such a word would never be found.
+    #[error("the word {word:?} is empty or starts or ends with white space")]
+    WordSpace {
+        /// The word.
+        word: String,
+    },
+    /// Case does not matter.
+    #[error("the word {word:?} stands there twice, in different case")]
+    WordTwice {
+        /// The word.
+        word: String,
+    },
+    /// Everything would be refused.
+    #[error("{limit} must be at least 1")]
+    ZeroLimit {
+        /// Which limit.
+        limit: &'static str,
+    },
+}

@@ -1,0 +1,61 @@
+//! Times from and to the forms peers use. What comes out of here always lies within the years -9999 to 9999,
+//! so that differences of two times cannot overflow and every time can be written as a date.
+
+use jiff::Timestamp;
+use verge_domain::time::UtcMillis;
+
+use crate::number;
+
+/// A time that can be written as a date.
+pub(crate) fn in_range(millis: i64) -> Option<UtcMillis> {
+    let range = Timestamp::MIN.as_millisecond()..=Timestamp::MAX.as_millisecond();
+    range.contains(&millis).then_some(UtcMillis(millis))
+}
+
+/// Seconds since 1970, with a fraction, to the nearest millisecond.
+pub(crate) fn from_seconds(seconds: f64) -> Option<UtcMillis> {
+    in_range(number::rounded(seconds * 1000.0)?)
+}
+
+/// RFC 3339, to the millisecond below.
+pub(crate) fn from_rfc3339(text: &str) -> Option<UtcMillis> {
+    in_range(text.parse::<Timestamp>().ok()?.as_millisecond())
+}
+
+/// RFC 3339 in UTC with three decimals. Times out of range come out as the nearest in range.
+pub(crate) fn to_rfc3339(at: UtcMillis) -> String {
+    let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_and_written() {
+        let check = |text: &str, expected: Option<i64>| {
+            assert_eq!(from_rfc3339(text).map(|at| at.0), expected, "{text:?}");
+        };
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("2023-11-14T22:13:20.123Z", Some(1_700_000_000_123));
+        check("2023-11-14T23:13:20.123999+01:00", Some(1_700_000_000_123));
+        check("2023-11-14T22:13:20", None);
+        check("2023-11-14", None);
+        check("", None);
+        check("yesterday", None);
+
+        assert_eq!(to_rfc3339(UtcMillis(1_700_000_000_000)), "2023-11-14T22:13:20.000Z");
+        assert_eq!(to_rfc3339(UtcMillis(-1)), "1969-12-31T23:59:59.999Z");
+        assert!(to_rfc3339(UtcMillis(i64::MAX)).starts_with("9999-12-30"));
+        assert!(to_rfc3339(UtcMillis(i64::MIN)).starts_with("-009999"));
+    }
+
+    #[test]
+    fn seconds_out_of_range_are_refused() {
+        assert_eq!(from_seconds(1.2345), Some(UtcMillis(1235)));
+        assert_eq!(from_seconds(-0.001), Some(UtcMillis(-1)));
+        assert_eq!(from_seconds(1e15), None);
+        assert_eq!(from_seconds(f64::NAN), None);
+    }
+}

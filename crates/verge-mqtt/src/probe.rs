@@ -1,0 +1,168 @@
+//! Tries a connection for real, step by step, and says in words where it ends.
+
+use std::fmt;
+use std::time::Duration;
+
+use rumqttc::{AsyncClient, ConnectionError, Event, Outgoing, Packet, QoS, StateError, TlsError};
+use tokio::net::TcpStream;
+
+use crate::connection::ConnectionSettings;
+use crate::subscriptions::{Subscriptions, refused};
+use crate::words::{io_words, words};
+
+/// Added to the client identifier: a probe under the gateway's own would throw a running gateway off its
+/// broker, and its clean session would delete the gateway's.
+const CLIENT_ID_SUFFIX: &str = "-check";
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeStep {
+    /// What, in words: `TCP connection to broker.example:8883`.
+    pub what: String,
+    /// What came of it, or why it failed; both in words.
+    pub outcome: Result<String, String>,
+}
+
+impl fmt::Display for ProbeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Ok(result) => write!(f, "{}: {result}", self.what),
+            Err(reason) => write!(f, "{}: FAILED: {reason}", self.what),
+        }
+    }
+}
+
+/// What a probe found. It ends with the first step that failed, except that every filter is tried.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProbeReport {
+    /// In the order they were tried.
+    pub steps: Vec<ProbeStep>,
+}
+
+impl ProbeReport {
+    /// Whether every step succeeded.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.steps.iter().all(|step| step.outcome.is_ok())
+    }
+
+    fn note(&mut self, what: impl Into<String>, outcome: Result<String, String>) {
+        self.steps.push(ProbeStep { what: what.into(), outcome });
+    }
+}
+
+/// Connects by TCP, by TLS where the address says so, by MQTT, and subscribes to `filters`. Publishes
+/// nothing, disturbs no session: it uses the settings' client identifier with `-check` behind it.
+pub async fn probe(connection: &ConnectionSettings, filters: &[String]) -> ProbeReport {
+    let mut report = ProbeReport::default();
+    let reached = tcp(connection).await;
+    let unreachable = reached.is_err();
+    let address = &connection.address;
+    report.note(format!("TCP connection to {}:{}", address.host(), address.port()), reached);
+    if unreachable {
+        return report;
+    }
+    let connection = ConnectionSettings {
+        client_id: format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+        ..connection.clone()
+    };
+    mqtt(&connection, filters, &mut report).await;
+    report
+}
+
+async fn tcp(connection: &ConnectionSettings) -> Result<String, String> {
+    let target = (connection.address.host(), connection.address.port());
+    match tokio::time::timeout(connection.connect_timeout, TcpStream::connect(target)).await {
+        Ok(Ok(stream)) => {
+            let peer = stream.peer_addr().map_err(|error| io_words(&error))?;
+            Ok(format!("connected ({peer})"))
+        }
+        Ok(Err(error)) => Err(io_words(&error)),
+        Err(_) => Err("no answer in time: a wrong address, or a firewall on the way".to_owned()),
+    }
+}
+
+async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut ProbeReport) {
+    let is_tls = connection.address.is_tls();
+    let connect = format!("MQTT connection as {:?}", connection.client_id);
+    let mut options = match connection.options() {
+        Ok(options) => options,
+        Err(reason) => return report.note("TLS", Err(reason)),
+    };
+    options.set_clean_session(true);
+    let (client, mut eventloop) = AsyncClient::new(options, Subscriptions::requests(filters.len()) + 1);
+    eventloop.set_network_options(connection.network_options());
+    match eventloop.poll().await {
+        Err(error) => {
+            if is_tls && is_of_tls(&error) {
+                return report.note("TLS", Err(words(&error)));
+            }
+            if is_tls {
+                report.note("TLS", Ok("both sides accept each other's certificates".to_owned()));
+            }
+            return report.note(connect, Err(words(&error)));
+        }
+        Ok(_) => {
+            if is_tls {
+                report.note("TLS", Ok("both sides accept each other's certificates".to_owned()));
+            }
+            report.note(connect, Ok("accepted".to_owned()));
+        }
+    }
+    let mut subscriptions = Subscriptions::default();
+    if let Err(reason) = subscriptions.ask(&client, filters, QoS::AtLeastOnce) {
+        return report.note("subscriptions", Err(reason));
+    }
+    let deadline = tokio::time::Instant::now() + connection.connect_timeout.max(Duration::from_secs(1));
+    while !subscriptions.is_settled() {
+        match tokio::time::timeout_at(deadline, eventloop.poll()).await {
+            Ok(Ok(Event::Outgoing(Outgoing::Subscribe(packet_id)))) => subscriptions.sent(packet_id),
+            Ok(Ok(Event::Incoming(Packet::SubAck(answer)))) => {
+                for answer in subscriptions.answered(&answer) {
+                    let outcome = match answer.granted {
+                        Some(QoS::AtMostOnce) => Ok("granted, at QoS 0 only: messages can be lost".to_owned()),
+                        Some(_) => Ok("granted".to_owned()),
+                        None => Err(refused(&answer.filter)),
+                    };
+                    report.note(format!("subscription to {:?}", answer.filter), outcome);
+                }
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return report.note("subscriptions", Err(words(&error))),
+            Err(_) => {
+                return report.note("subscriptions", Err("the broker does not answer in time".to_owned()));
+            }
+        }
+    }
+    leave(&client, eventloop).await;
+}
+
+/// Whether an attempt failed in TLS. With TLS 1.3 a server refuses a client's certificate only after the
+/// client believes that all is well: then the refusal comes with the first read.
+fn is_of_tls(error: &ConnectionError) -> bool {
+    use rumqttc::mqttbytes::Error::Io;
+    let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData;
+    match error {
+        ConnectionError::Tls(TlsError::Io(_) | TlsError::TLS(_) | TlsError::DNSName(_)) => true,
+        ConnectionError::Io(error) => refused(error),
+        ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Io(error))) => {
+            refused(error)
+        }
+        _ => false,
+    }
+}
+
+async fn leave(client: &AsyncClient, mut eventloop: rumqttc::EventLoop) {
+    const FAREWELL: Duration = Duration::from_secs(1);
+    let leaving = async {
+        if client.try_disconnect().is_ok() {
+            while let Ok(event) = eventloop.poll().await {
+                if matches!(event, Event::Outgoing(Outgoing::Disconnect)) {
+                    break;
+                }
+            }
+        }
+    };
+    // The connection ends either way when it is dropped.
+    drop(tokio::time::timeout(FAREWELL, leaving).await);
+}

@@ -1,0 +1,231 @@
+//! Receipts of one connection after another, acknowledged strictly in order of arrival.
+//!
+//! Acknowledgements are coalesced: settling wakes the poll loop with one acknowledgement at most, and the
+//! loop writes all others that are due with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rumqttc::{AsyncClient, Publish, QoS};
+use verge_domain::reading::Receipt;
+
+#[derive(Debug, Default)]
+struct Book {
+    /// Which connection, counted from 1.
+    connection: u64,
+    /// `None` between connections: then every receipt is void.
+    client: Option<AsyncClient>,
+    /// Index of the oldest open receipt.
+    first: u64,
+    open: VecDeque<Entry>,
+    /// An acknowledgement that is on its way through the client: those behind it must wait for it.
+    waking: Option<u16>,
+    totals: ReceiptTotals,
+}
+
+#[derive(Debug)]
+struct Entry {
+    packet_id: u16,
+    settled: bool,
+}
+
+/// Shared between the poll loop and whoever settles. Bounded by what the broker keeps in flight (at most
+/// 65,535, by the width of a packet identifier).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Receipts(Arc<Mutex<Book>>);
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ReceiptTotals {
+    pub(crate) connections: u64,
+    pub(crate) received: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) outstanding: u64,
+}
+
+impl Receipts {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection, whose acknowledgements go through this client.
+    pub(crate) fn connected(&self, client: AsyncClient) {
+        let mut book = self.book();
+        book.void();
+        book.connection += 1;
+        book.client = Some(client);
+    }
+
+    /// The connection is gone: all its receipts are void.
+    pub(crate) fn lost(&self) {
+        self.book().void();
+    }
+
+    /// A message that waits to be acknowledged.
+    pub(crate) fn open(&self, packet_id: u16) -> Receipt {
+        let mut book = self.book();
+        let receipt = Receipt { connection: book.connection, index: book.first + book.open.len() as u64 };
+        book.open.push_back(Entry { packet_id, settled: false });
+        book.totals.received += 1;
+        receipt
+    }
+
+    /// A message that nobody waits for, acknowledged in its turn. Only the poll loop calls this: it asks for
+    /// what is due afterwards.
+    pub(crate) fn open_settled(&self, packet_id: u16) {
+        let mut book = self.book();
+        book.open.push_back(Entry { packet_id, settled: true });
+        book.totals.received += 1;
+    }
+
+    /// The newest message was not taken after all.
+    pub(crate) fn retract(&self) {
+        let mut book = self.book();
+        if book.open.pop_back().is_some() {
+            book.totals.received -= 1;
+        }
+    }
+
+    /// Settles; wakes the poll loop if something has become due and nothing is on its way.
+    pub(crate) fn settle(&self, receipts: &[Receipt]) {
+        let mut book = self.book();
+        for receipt in receipts {
+            if receipt.connection != book.connection {
+                continue;
+            }
+            let position = receipt.index.checked_sub(book.first).and_then(|at| usize::try_from(at).ok());
+            if let Some(entry) = position.and_then(|at| book.open.get_mut(at)) {
+                entry.settled = true;
+            }
+        }
+        book.wake();
+    }
+
+    /// The poll loop has sent this acknowledgement.
+    pub(crate) fn sent(&self, packet_id: u16) {
+        let mut book = self.book();
+        if book.waking == Some(packet_id) {
+            book.waking = None;
+        }
+    }
+
+    /// All that is due, for the poll loop to write before it polls again.
+    pub(crate) fn due(&self, due: &mut Vec<u16>) {
+        let mut book = self.book();
+        if book.waking.is_none() {
+            while let Some(packet_id) = book.pop_settled() {
+                due.push(packet_id);
+            }
+        }
+    }
+
+    pub(crate) fn totals(&self) -> ReceiptTotals {
+        let book = self.book();
+        ReceiptTotals { connections: book.connection, outstanding: book.open.len() as u64, ..book.totals }
+    }
+}
+
+impl Book {
+    fn void(&mut self) {
+        self.client = None;
+        self.first = 0;
+        self.open.clear();
+        self.waking = None;
+    }
+
+    fn pop_settled(&mut self) -> Option<u16> {
+        let front = self.open.pop_front_if(|entry| entry.settled)?;
+        self.first += 1;
+        self.totals.acknowledged += 1;
+        Some(front.packet_id)
+    }
+
+    fn wake(&mut self) {
+        if self.waking.is_some() {
+            return;
+        }
+        let Some(client) = self.client.clone() else { return };
+        if let Some(packet_id) = self.pop_settled() {
+            let mut message = Publish::new("", QoS::AtLeastOnce, Vec::new());
+            message.pkid = packet_id;
+            // It fails only where the event loop is gone, and with it the connection.
+            if client.try_ack(&message).is_ok() {
+                self.waking = Some(packet_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::{EventLoop, MqttOptions};
+
+    use super::*;
+
+    fn connect(receipts: &Receipts) -> EventLoop {
+        let (client, eventloop) = AsyncClient::new(MqttOptions::new("t", "localhost", 1), 4);
+        receipts.connected(client);
+        eventloop
+    }
+
+    fn due(receipts: &Receipts) -> Vec<u16> {
+        let mut due = Vec::new();
+        receipts.due(&mut due);
+        due
+    }
+
+    #[test]
+    fn acknowledgements_keep_the_order_of_arrival() {
+        let receipts = Receipts::default();
+        let _eventloop = connect(&receipts);
+        let open: Vec<_> = (1..=5).map(|packet_id| receipts.open(packet_id)).collect();
+        receipts.settle(&[open[2], open[1]]);
+        assert!(due(&receipts).is_empty(), "the first is still open");
+        receipts.settle(&[open[0]]);
+        assert!(due(&receipts).is_empty(), "1 goes through the client first");
+        receipts.sent(1);
+        assert_eq!(due(&receipts), [2, 3]);
+        receipts.settle(&[open[4]]);
+        assert!(due(&receipts).is_empty(), "4 is still open");
+        let totals = ReceiptTotals { connections: 1, received: 5, acknowledged: 3, outstanding: 2 };
+        assert_eq!(receipts.totals(), totals);
+    }
+
+    #[test]
+    fn a_message_nobody_waits_for_keeps_its_turn() {
+        let receipts = Receipts::default();
+        let _eventloop = connect(&receipts);
+        receipts.open_settled(1);
+        let open = receipts.open(2);
+        receipts.open_settled(3);
+        assert_eq!(due(&receipts), [1]);
+        receipts.settle(&[open]);
+        receipts.sent(2);
+        assert_eq!(due(&receipts), [3]);
+    }
+
+    #[test]
+    fn receipts_of_an_earlier_connection_are_void() {
+        let receipts = Receipts::default();
+        let _first = connect(&receipts);
+        let old = receipts.open(7);
+        receipts.lost();
+        receipts.settle(&[old]);
+        let _second = connect(&receipts);
+        let new = receipts.open(7);
+        receipts.settle(&[old]);
+        assert!(due(&receipts).is_empty());
+        assert_eq!((old.connection, new.connection), (1, 2));
+        let totals = ReceiptTotals { connections: 2, received: 2, acknowledged: 0, outstanding: 1 };
+        assert_eq!(receipts.totals(), totals);
+    }
+
+    #[test]
+    fn what_was_not_taken_does_not_count() {
+        let receipts = Receipts::default();
+        let _eventloop = connect(&receipts);
+        receipts.open(1);
+        receipts.retract();
+        assert_eq!(receipts.totals(), ReceiptTotals { connections: 1, ..ReceiptTotals::default() });
+    }
+}

@@ -1,0 +1,95 @@
+//! The readings connection: QoS 1, a persistent session under a stable client identifier, acknowledgements
+//! by hand and strictly in order.
+//!
+//! When the pipeline takes no more, the connection is dropped without acknowledging and the session delivers
+//! again later; polling never stops, so pings do not stop either.
+
+mod purpose;
+mod state;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use verge_domain::reading::{Inbound, Receipt, SourceIndex};
+use verge_domain::stage::Source;
+use verge_domain::time::Moment;
+
+use crate::connection::ConnectionSettings;
+use crate::driver::Driver;
+use crate::receipts::Receipts;
+use crate::subscriptions::Subscriptions;
+use purpose::ReadingPurpose;
+use state::Observed;
+pub use state::SourceState;
+
+/// Readings from one broker.
+#[derive(Debug, Clone)]
+pub struct ReadingSourceSettings {
+    /// The broker. The session lives under its `client_id`, which must not be empty. Messages larger than
+    /// `max_packet_bytes` are passed over and counted.
+    pub connection: ConnectionSettings,
+    /// What to subscribe to, and which source each belongs to. Where several match a topic, the first takes
+    /// the message.
+    pub filters: Vec<(SourceIndex, String)>,
+}
+
+/// The pipeline takes no more messages for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the intake is full")]
+pub struct IntakeFull;
+
+/// Keeps the readings connection. Clones speak of the same one; it is closed without farewell when the last
+/// of them is dropped.
+#[derive(Clone)]
+pub struct ReadingSource {
+    receipts: Receipts,
+    observed: Arc<Observed>,
+    driver: Arc<Mutex<Driver>>,
+}
+
+impl ReadingSource {
+    /// Connects, and keeps connecting. `clock` says when a message was received; `offer` hands it to the
+    /// pipeline and must not block: it runs between two polls of the connection.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn spawn(
+        settings: ReadingSourceSettings,
+        clock: impl Fn() -> Moment + Send + 'static,
+        offer: impl FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
+    ) -> Self {
+        let receipts = Receipts::default();
+        let observed = Arc::new(Observed::default());
+        let ReadingSourceSettings { connection, filters } = settings;
+        // Every filter asked for once more after a refusal, and one acknowledgement.
+        let requests = 2 * Subscriptions::requests(filters.len()) + 1;
+        let purpose =
+            ReadingPurpose::new(&connection, filters, receipts.clone(), Arc::clone(&observed), clock, offer);
+        let driver = Arc::new(Mutex::new(Driver::start(connection, requests, purpose)));
+        Self { receipts, observed, driver }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> SourceState {
+        self.observed.state(self.receipts.totals())
+    }
+
+    /// Acknowledges what is settled, disconnects, and does not come back. The session stays at the broker.
+    pub async fn stop(&self) {
+        self.driver.lock().await.stop().await;
+    }
+}
+
+impl Source for ReadingSource {
+    fn settle(&self, receipts: &[Receipt]) {
+        self.receipts.settle(receipts);
+    }
+}
+
+impl fmt::Debug for ReadingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadingSource").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

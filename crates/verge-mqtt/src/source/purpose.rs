@@ -1,0 +1,248 @@
+//! What the readings connection does with each event.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck};
+use verge_domain::reading::{Inbound, SourceIndex};
+use verge_domain::time::Moment;
+
+use super::IntakeFull;
+use super::state::{Observed, count};
+use crate::connection::{Backoff, ConnectionSettings};
+use crate::driver::{Flow, Purpose, random};
+use crate::packet;
+use crate::receipts::Receipts;
+use crate::subscriptions::{Subscriptions, refused};
+use crate::topics::TopicMap;
+
+/// Packets up to this size are read, whatever the configured limit, and passed over where they exceed it: a
+/// packet that cannot even be read ends the connection, and a QoS 1 session would deliver it for ever.
+const READ_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+/// Pause after the pipeline took no more; doubles while nothing gets through.
+const OVERLOAD_MIN: Duration = Duration::from_millis(250);
+const OVERLOAD_MAX: Duration = Duration::from_secs(8);
+
+pub(super) struct ReadingPurpose<C, O> {
+    max_packet_bytes: usize,
+    backoff: Backoff,
+    filters: Vec<String>,
+    topics: TopicMap,
+    subscriptions: Subscriptions,
+    receipts: Receipts,
+    observed: Arc<Observed>,
+    clock: C,
+    offer: O,
+    client: Option<AsyncClient>,
+    /// Refusals in a row, and when to ask again.
+    refusals: u32,
+    ask_again: Option<Instant>,
+    overloaded: bool,
+    overload_pause: Duration,
+    acknowledged_at_overload: Option<u64>,
+}
+
+impl<C, O> ReadingPurpose<C, O> {
+    pub(super) fn new(
+        connection: &ConnectionSettings,
+        filters: Vec<(SourceIndex, String)>,
+        receipts: Receipts,
+        observed: Arc<Observed>,
+        clock: C,
+        offer: O,
+    ) -> Self {
+        let mut names: Vec<String> = filters.iter().map(|(_, filter)| filter.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self {
+            max_packet_bytes: connection.max_packet_bytes,
+            backoff: connection.backoff,
+            filters: names,
+            topics: TopicMap::new(filters),
+            subscriptions: Subscriptions::default(),
+            receipts,
+            observed,
+            clock,
+            offer,
+            client: None,
+            refusals: 0,
+            ask_again: None,
+            overloaded: false,
+            overload_pause: OVERLOAD_MIN,
+            acknowledged_at_overload: None,
+        }
+    }
+
+    fn answered(&mut self, answer: &SubAck) {
+        for answer in self.subscriptions.answered(answer) {
+            match answer.granted {
+                Some(QoS::AtMostOnce) => tracing::warn!(
+                    filter = answer.filter,
+                    "the broker grants QoS 0 only: messages on it can be lost"
+                ),
+                Some(_) => {}
+                None => {
+                    let reason = refused(&answer.filter);
+                    tracing::warn!("{reason}; it is asked for again");
+                    count(&self.observed.refusals);
+                    let mut standing = self.observed.standing();
+                    standing.refused.push(answer.filter);
+                    standing.last_error = Some(reason);
+                }
+            }
+        }
+        if self.subscriptions.is_settled() {
+            self.refusals = if self.observed.standing().refused.is_empty() { 0 } else { self.refusals + 1 };
+            self.ask_again =
+                (self.refusals > 0).then(|| Instant::now() + self.backoff.pause(self.refusals, random()));
+        }
+    }
+
+    /// Asks once more for what was refused: rights may have been granted since. The other subscriptions
+    /// live on meanwhile. Pings are the clock for this.
+    fn ask_again(&mut self) -> Flow {
+        if self.ask_again.is_none_or(|at| Instant::now() < at) {
+            return Flow::Continue;
+        }
+        self.ask_again = None;
+        let filters = std::mem::take(&mut self.observed.standing().refused);
+        self.ask(&filters)
+    }
+
+    fn ask(&mut self, filters: &[String]) -> Flow {
+        let Some(client) = &self.client else { return Flow::Continue };
+        match self.subscriptions.ask(client, filters, QoS::AtLeastOnce) {
+            Ok(()) => Flow::Continue,
+            Err(reason) => Flow::Drop(reason),
+        }
+    }
+}
+
+impl<C, O> ReadingPurpose<C, O>
+where
+    C: Fn() -> Moment,
+    O: FnMut(Inbound) -> Result<(), IntakeFull>,
+{
+    fn take(&mut self, message: Publish) -> Flow {
+        let acknowledge = match message.qos {
+            QoS::AtMostOnce => false,
+            QoS::AtLeastOnce => true,
+            QoS::ExactlyOnce => {
+                let reason = "the broker delivers at QoS 2, which was not asked for: another program has used this client_id";
+                return Flow::Drop(reason.to_owned());
+            }
+        };
+        let source = self.topics.source_of(&message.topic);
+        let oversized = message.size() > self.max_packet_bytes;
+        let Some(source) = source.filter(|_| !oversized) else {
+            count(if oversized { &self.observed.oversized } else { &self.observed.unknown_topic });
+            tracing::debug!(topic = message.topic, bytes = message.payload.len(), oversized, "passed over");
+            if acknowledge {
+                self.receipts.open_settled(message.pkid);
+            }
+            return Flow::Continue;
+        };
+        let inbound = Inbound {
+            source,
+            received: (self.clock)(),
+            retained: message.retain,
+            redelivered: message.dup,
+            packet_id: message.pkid,
+            receipt: acknowledge.then(|| self.receipts.open(message.pkid)),
+            topic: message.topic,
+            payload: message.payload,
+        };
+        match ((self.offer)(inbound), acknowledge) {
+            (Ok(()), _) => {
+                if std::mem::take(&mut self.overloaded) {
+                    self.observed.standing().overloaded = false;
+                }
+                Flow::Continue
+            }
+            (Err(IntakeFull), false) => {
+                count(&self.observed.dropped);
+                Flow::Continue
+            }
+            (Err(IntakeFull), true) => {
+                self.receipts.retract();
+                self.overloaded()
+            }
+        }
+    }
+
+    fn overloaded(&mut self) -> Flow {
+        let acknowledged = self.receipts.totals().acknowledged;
+        self.overload_pause = if self.acknowledged_at_overload.replace(acknowledged) == Some(acknowledged) {
+            (self.overload_pause * 2).min(OVERLOAD_MAX)
+        } else {
+            OVERLOAD_MIN
+        };
+        self.overloaded = true;
+        count(&self.observed.overloads);
+        self.observed.standing().overloaded = true;
+        Flow::Pause("overloaded: the gateway takes no more messages; the broker keeps them".to_owned(), self.overload_pause)
+    }
+}
+
+impl<C, O> Purpose for ReadingPurpose<C, O>
+where
+    C: Fn() -> Moment + Send + 'static,
+    O: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
+{
+    fn customise(&mut self, options: &mut MqttOptions) {
+        let read_limit = packet::largest_remaining(READ_LIMIT_BYTES.max(self.max_packet_bytes));
+        options.set_max_packet_size(read_limit, self.max_packet_bytes.max(READ_LIMIT_BYTES));
+        options.set_clean_session(false);
+        options.set_manual_acks(true);
+    }
+
+    fn connected(&mut self, client: &AsyncClient) -> Flow {
+        self.receipts.connected(client.clone());
+        self.client = Some(client.clone());
+        self.subscriptions = Subscriptions::default();
+        let mut standing = self.observed.standing();
+        standing.connected_since = Some((self.clock)());
+        standing.refused.clear();
+        drop(standing);
+        tracing::info!("connected to the local broker");
+        // Always, also where the broker remembers the session: the filters may have changed since.
+        let filters = std::mem::take(&mut self.filters);
+        let flow = self.ask(&filters);
+        self.filters = filters;
+        flow
+    }
+
+    fn event(&mut self, event: Event) -> Flow {
+        match event {
+            Event::Incoming(Packet::Publish(message)) => return self.take(message),
+            Event::Incoming(Packet::SubAck(answer)) => self.answered(&answer),
+            Event::Incoming(Packet::PingResp) => return self.ask_again(),
+            Event::Outgoing(Outgoing::Subscribe(packet_id)) => self.subscriptions.sent(packet_id),
+            Event::Outgoing(Outgoing::PubAck(packet_id)) => self.receipts.sent(packet_id),
+            _ => {}
+        }
+        Flow::Continue
+    }
+
+    fn acknowledgements(&mut self, due: &mut Vec<u16>) {
+        self.receipts.due(due);
+    }
+
+    fn lost(&mut self, reason: String) -> bool {
+        self.receipts.lost();
+        self.client = None;
+        let mut standing = self.observed.standing();
+        let stood = standing.connected_since.take().is_some();
+        if stood || standing.last_error.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "no connection to the local broker");
+        }
+        standing.last_error = Some(reason);
+        true
+    }
+
+    fn ended(&mut self) {
+        self.receipts.lost();
+        self.client = None;
+        self.observed.standing().connected_since = None;
+    }
+}

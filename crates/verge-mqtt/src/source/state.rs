@@ -1,0 +1,92 @@
+//! What can be seen of the readings connection.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use verge_domain::time::Moment;
+
+use crate::receipts::ReceiptTotals;
+
+/// How the readings connection stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceState {
+    /// Whether a connection stands.
+    pub connected: bool,
+    /// Since when it stands.
+    pub connected_since: Option<Moment>,
+    /// Connections made since the start.
+    pub connections: u64,
+    /// Why it is down, or why it last was; or which subscription the broker refuses.
+    pub last_error: Option<String>,
+    /// Filters that the broker refuses now. They are asked for again with backoff.
+    pub refused_filters: Vec<String>,
+    /// The connection was dropped because the pipeline takes no more, and it has taken nothing since.
+    pub overloaded: bool,
+    /// QoS 1 messages received.
+    pub received: u64,
+    /// QoS 1 messages acknowledged to the broker.
+    pub acknowledged: u64,
+    /// QoS 1 messages received on this connection and not yet acknowledged.
+    pub outstanding: u64,
+    /// QoS 0 messages lost because the pipeline took no more.
+    pub dropped: u64,
+    /// Messages on topics that no source takes: of an older subscription of the session. Acknowledged and
+    /// passed over.
+    pub unknown_topic: u64,
+    /// Messages above the packet limit, acknowledged and passed over: left unacknowledged they would come
+    /// back for ever.
+    pub oversized: u64,
+    /// How often the connection was dropped because the pipeline took no more.
+    pub overloads: u64,
+    /// How often the broker refused a filter.
+    pub refusals: u64,
+}
+
+/// Written by the connection's task, read by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) dropped: AtomicU64,
+    pub(crate) unknown_topic: AtomicU64,
+    pub(crate) oversized: AtomicU64,
+    pub(crate) overloads: AtomicU64,
+    pub(crate) refusals: AtomicU64,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) connected_since: Option<Moment>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) refused: Vec<String>,
+    pub(crate) overloaded: bool,
+}
+
+impl Observed {
+    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self, receipts: ReceiptTotals) -> SourceState {
+        let standing = self.standing();
+        SourceState {
+            connected: standing.connected_since.is_some(),
+            connected_since: standing.connected_since,
+            connections: receipts.connections,
+            last_error: standing.last_error.clone(),
+            refused_filters: standing.refused.clone(),
+            overloaded: standing.overloaded,
+            received: receipts.received,
+            acknowledged: receipts.acknowledged,
+            outstanding: receipts.outstanding,
+            dropped: self.dropped.load(Ordering::Relaxed),
+            unknown_topic: self.unknown_topic.load(Ordering::Relaxed),
+            oversized: self.oversized.load(Ordering::Relaxed),
+            overloads: self.overloads.load(Ordering::Relaxed),
+            refusals: self.refusals.load(Ordering::Relaxed),
+        }
+    }
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,231 @@
+//! A reader of topics that reconnects by itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, Publish, QoS};
+use tokio::sync::Notify;
+use verge_domain::reading::Receipt;
+
+use crate::connection::ConnectionSettings;
+use crate::driver::{Driver, Flow, Purpose};
+use crate::receipts::Receipts;
+use crate::subscriptions::{Subscriptions, refused};
+
+/// Messages that wait for the reader, at most. Brokers send fewer than that unacknowledged at QoS 1; where
+/// one does not, the connection is dropped, and at QoS 0 the message.
+const MAX_WAITING: usize = 4096;
+/// Pause after the reader was too slow.
+const SLOW_READER_PAUSE: Duration = Duration::from_millis(250);
+
+/// One message as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Topic it was published on.
+    pub topic: String,
+    /// Payload, untouched.
+    pub payload: Bytes,
+    /// The broker kept it from before the subscription.
+    pub retained: bool,
+    /// The broker may have sent it before.
+    pub redelivered: bool,
+}
+
+/// What happened at a [`Subscriber`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriberEvent {
+    /// Connected, and the broker has granted every filter.
+    Subscribed,
+    /// The connection is gone, or could not be made; the subscriber tries again by itself.
+    Disconnected {
+        /// Why, in words.
+        reason: String,
+    },
+    /// A message.
+    Message(Delivery),
+}
+
+/// Reads topics: QoS 1 in a clean session. A message is acknowledged when the reader takes it, so a slow
+/// reader holds the broker back instead of losing messages.
+#[derive(Debug)]
+pub struct Subscriber {
+    queue: SharedQueue,
+    receipts: Receipts,
+    driver: Driver,
+}
+
+impl Subscriber {
+    /// Connects, subscribes, and keeps doing so.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[must_use]
+    pub fn spawn(connection: ConnectionSettings, filters: Vec<String>) -> Self {
+        let queue = SharedQueue::default();
+        let receipts = Receipts::default();
+        let requests = Subscriptions::requests(filters.len()) + 1;
+        let purpose = SubscriberPurpose {
+            filters,
+            subscriptions: Subscriptions::default(),
+            receipts: receipts.clone(),
+            queue: queue.clone(),
+        };
+        Self { queue, receipts, driver: Driver::start(connection, requests, purpose) }
+    }
+
+    /// The next event. Cancel-safe: dropping the future loses none. `None` once the subscriber was stopped
+    /// and everything is read.
+    pub async fn next(&mut self) -> Option<SubscriberEvent> {
+        let (event, receipt) = self.queue.next().await?;
+        if let Some(receipt) = receipt {
+            self.receipts.settle(&[receipt]);
+        }
+        Some(event)
+    }
+
+    /// Messages lost because they came at QoS 0 faster than they were read.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.queue.lock().dropped
+    }
+
+    /// Disconnects. What has arrived can still be read.
+    pub async fn stop(&mut self) {
+        self.driver.stop().await;
+        self.queue.change(|queue| queue.ended = true);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<(SubscriberEvent, Option<Receipt>)>,
+    messages: usize,
+    dropped: u64,
+    ended: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct SharedQueue(Arc<(Mutex<Queue>, Notify)>);
+
+impl SharedQueue {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> R {
+        let result = change(&mut self.lock());
+        self.0.1.notify_one();
+        result
+    }
+
+    async fn next(&self) -> Option<(SubscriberEvent, Option<Receipt>)> {
+        loop {
+            {
+                let mut queue = self.lock();
+                if let Some((event, receipt)) = queue.events.pop_front() {
+                    queue.messages -= usize::from(matches!(event, SubscriberEvent::Message(_)));
+                    return Some((event, receipt));
+                }
+                if queue.ended {
+                    return None;
+                }
+            }
+            self.0.1.notified().await;
+        }
+    }
+}
+
+impl Queue {
+    /// Of connections only the newest end and beginning are told, so that a reader who is away for days
+    /// finds a bounded queue.
+    fn tell_disconnected(&mut self, reason: String) {
+        self.events.retain(|(event, _)| matches!(event, SubscriberEvent::Message(_)));
+        self.events.push_back((SubscriberEvent::Disconnected { reason }, None));
+    }
+}
+
+struct SubscriberPurpose {
+    filters: Vec<String>,
+    subscriptions: Subscriptions,
+    receipts: Receipts,
+    queue: SharedQueue,
+}
+
+impl SubscriberPurpose {
+    fn take(&mut self, message: Publish) -> Flow {
+        let acknowledge = message.qos != QoS::AtMostOnce;
+        let receipts = &self.receipts;
+        self.queue.change(|queue| {
+            if queue.messages >= MAX_WAITING {
+                if acknowledge {
+                    let reason = "the reader is too slow; messages may be missing".to_owned();
+                    return Flow::Pause(reason, SLOW_READER_PAUSE);
+                }
+                queue.dropped += 1;
+                return Flow::Continue;
+            }
+            let receipt = acknowledge.then(|| receipts.open(message.pkid));
+            let delivery = Delivery {
+                topic: message.topic,
+                payload: message.payload,
+                retained: message.retain,
+                redelivered: message.dup,
+            };
+            queue.messages += 1;
+            queue.events.push_back((SubscriberEvent::Message(delivery), receipt));
+            Flow::Continue
+        })
+    }
+}
+
+impl Purpose for SubscriberPurpose {
+    fn customise(&mut self, options: &mut MqttOptions) {
+        options.set_clean_session(true);
+        options.set_manual_acks(true);
+    }
+
+    fn connected(&mut self, client: &AsyncClient) -> Flow {
+        self.receipts.connected(client.clone());
+        self.subscriptions = Subscriptions::default();
+        match self.subscriptions.ask(client, &self.filters, QoS::AtLeastOnce) {
+            Ok(()) => Flow::Continue,
+            Err(reason) => Flow::Drop(reason),
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Flow {
+        match event {
+            Event::Incoming(Packet::Publish(message)) => return self.take(message),
+            Event::Incoming(Packet::SubAck(answer)) => {
+                let answers = self.subscriptions.answered(&answer);
+                if let Some(answer) = answers.iter().find(|answer| answer.granted.is_none()) {
+                    return Flow::Drop(refused(&answer.filter));
+                }
+                if self.subscriptions.is_settled() {
+                    self.queue.change(|queue| queue.events.push_back((SubscriberEvent::Subscribed, None)));
+                }
+            }
+            Event::Outgoing(Outgoing::Subscribe(packet_id)) => self.subscriptions.sent(packet_id),
+            Event::Outgoing(Outgoing::PubAck(packet_id)) => self.receipts.sent(packet_id),
+            _ => {}
+        }
+        Flow::Continue
+    }
+
+    fn acknowledgements(&mut self, due: &mut Vec<u16>) {
+        self.receipts.due(due);
+    }
+
+    fn lost(&mut self, reason: String) -> bool {
+        self.receipts.lost();
+        self.queue.change(|queue| queue.tell_disconnected(reason));
+        true
+    }
+
+    fn ended(&mut self) {
+        self.receipts.lost();
+        self.queue.change(|queue| queue.ended = true);
+    }
+}

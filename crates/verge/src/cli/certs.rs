@@ -1,0 +1,302 @@
+//! `verge certs`: an authority of one's own, certificates from it, and what any certificate says.
+
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use verge_tls::authority::{AUTHORITY_STEM, Authority, Issued, Request, write_identity};
+use verge_tls::{CertificateSummary, TlsError, Usage};
+
+use super::output::json_line;
+use crate::exit::{Exit, ExitWith};
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge certs init                                        an authority in the folder certs
+  verge certs issue centre.example --usage server         for the broker upstream
+  verge certs issue pump-room-1 --usage client            for a gateway
+  verge certs issue broker.local --name 10.0.0.5          reachable under a name and an address
+  verge certs show certs/*.pem                            whose, for what, until when
+
+The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and
+their own NAME.pem and NAME.key.")]
+pub(super) struct CertsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make an authority: ca.pem, which everybody gets, and ca.key, which nobody gets
+    Init(InitArgs),
+    /// Issue a certificate and its key, signed by the authority: NAME.pem and NAME.key
+    Issue(IssueArgs),
+    /// Say what the certificates in PEM files are
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// Folder to write to; it is made if need be
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    dir: PathBuf,
+    /// Name of the authority
+    #[arg(long, value_name = "NAME", default_value = "Verge site authority")]
+    name: String,
+    /// How long it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+}
+
+#[derive(Debug, Args)]
+struct IssueArgs {
+    /// Whose certificate: a gateway's id, a host name or an address; also the name of the files
+    name: String,
+    /// Folder with the authority; the files are written there too
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    dir: PathBuf,
+    /// What it may be used for
+    #[arg(long, value_enum, default_value_t = UsageArg::Both)]
+    usage: UsageArg,
+    /// Another host name or IP address that it is good for; may be repeated
+    #[arg(long = "name", value_name = "NAME", id = "names")]
+    names: Vec<String>,
+    /// How long it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 397, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+    /// Replace files of this name
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum UsageArg {
+    /// To accept connections: brokers
+    Server,
+    /// To connect: gateways, devices, receivers
+    Client,
+    /// Both
+    Both,
+}
+
+impl From<UsageArg> for Usage {
+    fn from(usage: UsageArg) -> Self {
+        match usage {
+            UsageArg::Server => Self::Server,
+            UsageArg::Client => Self::Client,
+            UsageArg::Both => Self::Both,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// PEM files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+pub(super) fn certs(args: &CertsArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    match &args.action {
+        Action::Init(args) => init(args, json, out),
+        Action::Issue(args) => issue(args, json, out),
+        Action::Show(args) => show(args, json, out),
+    }
+}
+
+fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.dir)
+        .with_context(|| format!("cannot make the folder {}", args.dir.display()))?;
+    let authority = Authority::create(&args.name, args.days).exit_with(Exit::Usage)?;
+    // Whoever replaced an authority would lock out everything that it has signed.
+    let files = write_identity(&args.dir, AUTHORITY_STEM, &authority.to_issued(), false)?;
+    report(&files, &authority.to_issued(), json, out)
+}
+
+fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    check_stem(&args.name).exit_with(Exit::Usage)?;
+    let authority = Authority::load(&args.dir)
+        .with_context(|| format!("no authority in {0}; `verge certs init --dir {0}` makes one", args.dir.display()))?;
+    let mut names = vec![args.name.clone()];
+    names.extend(args.names.iter().filter(|name| **name != args.name).cloned());
+    let request = Request { common_name: args.name.clone(), names, usage: args.usage.into(), days: args.days };
+    let issued = authority.issue(&request).exit_with(Exit::Usage)?;
+    let files = write_identity(&args.dir, &args.name, &issued, args.force).map_err(|error| match error {
+        TlsError::Exists { .. } => anyhow::Error::new(error).context("--force replaces it"),
+        other => other.into(),
+    })?;
+    report(&files, &issued, json, out)
+}
+
+/// The name becomes a file's name, and must not reach out of the folder or replace the authority.
+fn check_stem(name: &str) -> anyhow::Result<()> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+        bail!("{name:?} cannot be the name of a file");
+    }
+    if name == AUTHORITY_STEM {
+        bail!("{name:?} is the name of the authority's own files");
+    }
+    Ok(())
+}
+
+fn report(files: &(PathBuf, PathBuf), issued: &Issued, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let (cert, key) = files;
+    let what = cert.display().to_string();
+    let summaries = verge_tls::summary(issued.cert_pem.as_bytes(), &what)?;
+    let Some(summary) = summaries.first() else { bail!("{what} holds no certificate") };
+    if json {
+        json_line(out, &json!({ "cert": cert, "key": key, "certificate": as_json(summary) }))?;
+    } else {
+        writeln!(out, "{what}: {}", in_words(summary, Timestamp::now().as_second()))?;
+        writeln!(out, "{}: its key, readable by this user only", key.display())?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let now = Timestamp::now().as_second();
+    for file in &args.files {
+        for summary in read(file).exit_with(Exit::BadInput)? {
+            if json {
+                let mut value = as_json(&summary);
+                value["file"] = json!(file);
+                json_line(out, &value)?;
+            } else {
+                writeln!(out, "{}: {}", file.display(), in_words(&summary, now))?;
+                writeln!(out, "  signed by {}, serial {}, sha256 {}", summary.issuer, summary.serial, summary.fingerprint)?;
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Certificates of a PEM file.
+pub(super) fn read(file: &Path) -> Result<Vec<CertificateSummary>, TlsError> {
+    let pem = std::fs::read(file).map_err(|source| TlsError::Read { path: file.to_owned(), source })?;
+    verge_tls::summary(&pem, &file.display().to_string())
+}
+
+fn as_json(summary: &CertificateSummary) -> Value {
+    json!({
+        "subject": summary.subject,
+        "issuer": summary.issuer,
+        "names": summary.names,
+        "not_before": date(summary.not_before),
+        "not_after": date(summary.not_after),
+        "serial": summary.serial,
+        "authority": summary.is_ca,
+        "usage": summary.usage.map(usage),
+        "sha256": summary.fingerprint,
+    })
+}
+
+const fn usage(usage: Usage) -> &'static str {
+    match usage {
+        Usage::Server => "server",
+        Usage::Client => "client",
+        Usage::Both => "server and client",
+    }
+}
+
+fn date(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+fn in_words(summary: &CertificateSummary, now: i64) -> String {
+    let role = match (summary.is_ca, summary.usage) {
+        (true, _) => "an authority",
+        (false, Some(what)) => usage(what),
+        (false, None) => "any use",
+    };
+    let names = if summary.names.is_empty() { String::new() } else { format!(" for {}", summary.names.join(", ")) };
+    format!("{} ({role}){names}, {}", summary.subject, validity(summary, now))
+}
+
+/// When it ends, or why it does not hold now.
+pub(super) fn validity(summary: &CertificateSummary, now: i64) -> String {
+    if now < summary.not_before {
+        return format!("NOT YET VALID, from {}", date(summary.not_before));
+    }
+    let days = (summary.not_after - now) / SECONDS_A_DAY;
+    if now > summary.not_after {
+        return format!("EXPIRED on {}", date(summary.not_after));
+    }
+    format!("valid until {} ({days} days)", date(summary.not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(action: Action, json: bool) -> anyhow::Result<String> {
+        verge_tls::install_provider();
+        let mut out = Vec::new();
+        certs(&CertsArgs { action }, json, &mut out).map(|_| String::from_utf8(out).unwrap())
+    }
+
+    fn issue_in(dir: &Path, name: &str, force: bool) -> anyhow::Result<String> {
+        let names = vec!["127.0.0.1".to_owned()];
+        let args = IssueArgs { name: name.to_owned(), dir: dir.to_owned(), usage: UsageArg::Server, names, days: 2, force };
+        run(Action::Issue(args), true)
+    }
+
+    #[test]
+    fn an_authority_issues_what_show_can_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let init = || InitArgs { dir: dir.path().to_owned(), name: "Test".to_owned(), days: 10 };
+        assert!(issue_in(dir.path(), "centre.example", false).unwrap_err().to_string().contains("verge certs init"));
+        run(Action::Init(init()), false).unwrap();
+        assert!(format!("{:#}", run(Action::Init(init()), false).unwrap_err()).contains("exists already"));
+
+        let told: Value = serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
+        assert_eq!(told["certificate"]["names"], json!(["centre.example", "127.0.0.1"]));
+        assert_eq!(told["certificate"]["usage"], "server");
+        assert!(format!("{:#}", issue_in(dir.path(), "centre.example", false).unwrap_err()).contains("--force"));
+        issue_in(dir.path(), "centre.example", true).unwrap();
+
+        let files = vec![dir.path().join("ca.pem"), dir.path().join("centre.example.pem")];
+        let shown = run(Action::Show(ShowArgs { files }), false).unwrap();
+        assert!(shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"), "{shown}");
+        assert!(shown.contains("(1 days)") || shown.contains("(2 days)"), "{shown}");
+    }
+
+    #[test]
+    fn names_stay_in_their_folder() {
+        let check = |name: &str, good: bool| assert_eq!(check_stem(name).is_ok(), good, "{name:?}");
+        check("pump-room-1", true);
+        check("centre.example", true);
+        check("../ca", false);
+        check("ca", false);
+        check("", false);
+        check(".hidden", false);
+    }
+
+    #[test]
+    fn validity_is_told_for_past_present_and_future() {
+        let summary = CertificateSummary {
+            subject: String::new(),
+            issuer: String::new(),
+            names: Vec::new(),
+            not_before: 0,
+            not_after: 10 * SECONDS_A_DAY,
+            serial: String::new(),
+            is_ca: false,
+            usage: None,
+            fingerprint: String::new(),
+        };
+        let check = |now: i64, expected: &str| assert_eq!(validity(&summary, now), expected);
+        check(-1, "NOT YET VALID, from 1970-01-01T00:00:00Z");
+        check(SECONDS_A_DAY, "valid until 1970-01-11T00:00:00Z (9 days)");
+        check(10 * SECONDS_A_DAY + 1, "EXPIRED on 1970-01-11T00:00:00Z");
+    }
+}

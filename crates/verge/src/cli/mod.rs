@@ -1,0 +1,169 @@
+//! The command line: what there is to say, and who does it.
+
+mod certs;
+mod check;
+mod completions;
+mod judge;
+mod outbox;
+mod output;
+pub mod run;
+mod send;
+mod watch;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, ExitWith};
+use crate::settings::Settings;
+use output::Output;
+
+/// Environment variable with the filter for log lines, as `tracing-subscriber` reads it.
+const LOG_VARIABLE: &str = "VERGE_LOG";
+
+const EXAMPLES: &str = "\
+Examples:
+  verge demo --seconds 30                       see it work, without a broker or a configuration
+  verge check -c gateway.toml                   what is wrong with this configuration, and can everything be reached?
+  verge run -c gateway.toml                     be a gateway
+  verge watch --url mqtts://centre:8883 --ca ca.pem   see what arrives upstream
+
+Exit codes: 0 fine, 64 wrong usage, 65 bad input data, 69 service unavailable, 75 temporary fault, 78 bad
+configuration, 1 other. Log lines go to standard error; VERGE_LOG=debug (or info, warn, error) sets how many.";
+
+/// Verdicts at the edge: judges sensor readings on the spot and sends small, durable, encrypted verdicts upstream.
+#[derive(Debug, Parser)]
+#[command(name = "verge", version, after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    /// Write JSON on standard output, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole thing at work: simulated sensors, a gateway, a receiver; nothing else is needed
+    #[command(after_help = "Examples:\n  verge demo\n  verge demo --seconds 30    ends by itself, with exit code 0 if all went well")]
+    Demo(DemoArgs),
+    /// Be a gateway until SIGINT or SIGTERM
+    #[command(after_help = "Examples:\n  verge run -c /etc/verge/gateway.toml\n  VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml")]
+    Run(FileArgs),
+    /// Name every fault of a configuration, then try certificates, brokers and the store for real
+    Check(check::CheckArgs),
+    /// Put files through one configured judge and print its verdicts; nothing is sent or stored
+    Judge(judge::JudgeArgs),
+    /// Receive verdicts, print them, count duplicates and gaps
+    Watch(watch::WatchArgs),
+    /// Publish files or lines as a device would
+    Send(send::SendArgs),
+    /// Look into the store of verdicts; works beside a running gateway
+    Outbox(outbox::OutboxArgs),
+    /// Make and show certificates
+    Certs(certs::CertsArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// How long the demo runs.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// End after this many seconds; without it, on Ctrl-C
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Args)]
+struct FileArgs {
+    /// The configuration, a TOML file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl FileArgs {
+    /// Reads and checks it; warnings go to the log.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let settings = Settings::load(&self.config, std::env::vars_os()).exit_with(Exit::BadConfig)?;
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(settings)
+    }
+}
+
+/// Runs the program with these arguments (the first is the program's name) and says how it ends.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    verge_tls::install_provider();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    start_log(&cli.command);
+    let mut out = Output::new();
+    let ended = dispatch(&cli, &mut out).and_then(|exit| {
+        out.flush().context("standard output")?;
+        Ok(exit)
+    });
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) if output::reader_is_gone(&error) => Exit::Fine.into(),
+        Err(error) => {
+            say(&format!("verge: {error:#}"));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
+    let json = cli.json;
+    match &cli.command {
+        Command::Demo(args) => crate::demo::run(args),
+        Command::Run(args) => run::run(&args.settings()?),
+        Command::Check(args) => check::check(args, json, out),
+        Command::Judge(args) => judge::judge(args, json, out),
+        Command::Watch(args) => watch::watch(args, json, out),
+        Command::Send(args) => send::send(args, json, out),
+        Command::Outbox(args) => outbox::outbox(args, json, out),
+        Command::Certs(args) => certs::certs(args, json, out),
+        Command::Completions(args) => completions::completions::<Cli>(args, out),
+    }
+}
+
+/// Help and version are no faults; anything else that clap says is wrong usage.
+fn usage(error: &clap::Error) -> Exit {
+    let exit = if error.exit_code() == 0 { Exit::Fine } else { Exit::Usage };
+    // There is nothing left to say where neither output can be written to.
+    if error.print().is_err() { Exit::Failure } else { exit }
+}
+
+/// A gateway tells its life on standard error; the other commands only what is wrong.
+fn start_log(command: &Command) {
+    let level = if matches!(command, Command::Run(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// One line for people on standard error.
+fn say(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// A runtime for commands that talk to brokers.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+}
+
+#[cfg(test)]
+mod tests;

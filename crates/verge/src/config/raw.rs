@@ -1,0 +1,263 @@
+//! The configuration as it is written, after the walk: every key with its own type, defaults filled in.
+//! What each key means stands where people read it, in `configs/gateway.toml`.
+//!
+//! What the schema requires is an `Option` here all the same: where the walk has found a fault the value is
+//! missing, and the checks go on without it to find the others.
+
+use std::path::PathBuf;
+
+use config::Map;
+use serde::Deserialize;
+
+use super::units::{Size, Span, SpanOrNever};
+
+/// A configuration whose every value has the right type; what the values say is not checked yet.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// Folder that relative paths start from: the one of the file.
+    pub(crate) folder: PathBuf,
+    pub(crate) sections: Sections,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sections {
+    pub(crate) gateway: RawGateway,
+    pub(crate) local: RawLocal,
+    pub(crate) uplink: Map<String, RawUplink>,
+    pub(crate) source: Map<String, RawSource>,
+    pub(crate) judge: Map<String, RawJudge>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawGateway {
+    pub(crate) id: Option<String>,
+    pub(crate) site: Option<String>,
+    pub(crate) state_dir: String,
+    pub(crate) store_cap: Size,
+    pub(crate) replay_age: Span,
+    pub(crate) replay_bytes: Size,
+}
+
+/// A password on its way from the environment to the connection.
+#[derive(Clone, Deserialize)]
+pub(crate) struct RawSecret(pub(crate) String);
+
+impl std::fmt::Debug for RawSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLocal {
+    pub(crate) mode: RawMode,
+    pub(crate) url: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<RawSecret>,
+    pub(crate) password_file: Option<String>,
+    pub(crate) ca: Option<String>,
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) keep_alive: Span,
+    pub(crate) max_packet: Size,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawMode {
+    External,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUplink {
+    pub(crate) kind: RawUplinkKind,
+    pub(crate) url: Option<String>,
+    pub(crate) insecure_plaintext: bool,
+    pub(crate) client_id: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<RawSecret>,
+    pub(crate) password_file: Option<String>,
+    pub(crate) ca: Option<String>,
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) keep_alive: Span,
+    pub(crate) max_packet: Size,
+    pub(crate) prefix: String,
+    pub(crate) format: RawFormat,
+    pub(crate) window: usize,
+    pub(crate) lanes: Vec<RawLane>,
+    pub(crate) batch: RawBatch,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawUplinkKind {
+    Mqtt,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawFormat {
+    Cbor,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawLane {
+    Alarm,
+    Verdict,
+    Telemetry,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBatch {
+    pub(crate) max_verdicts: usize,
+    pub(crate) verdict_wait: Span,
+    pub(crate) telemetry_wait: Span,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSource {
+    pub(crate) topic: Option<String>,
+    pub(crate) codec: Option<RawCodec>,
+    pub(crate) compression: RawCompression,
+    pub(crate) retained: bool,
+    pub(crate) max_payload: Size,
+    pub(crate) max_readings: usize,
+    pub(crate) device: Option<String>,
+    pub(crate) signal: Option<String>,
+    pub(crate) unit: Option<String>,
+    pub(crate) scale: Option<f64>,
+    pub(crate) offset: Option<f64>,
+    pub(crate) words: Option<Map<String, f64>>,
+    pub(crate) time: Option<RawTime>,
+    pub(crate) reading: Option<Vec<RawReading>>,
+    pub(crate) format: Option<RawSenmlFormat>,
+    pub(crate) precision: Option<RawPrecision>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawCodec {
+    Number,
+    Json,
+    Senml,
+    Line,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawCompression {
+    None,
+    Lz4,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTime {
+    pub(crate) pointer: Option<String>,
+    pub(crate) format: Option<RawTimeFormat>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawTimeFormat {
+    UnixS,
+    UnixMs,
+    UnixUs,
+    UnixNs,
+    Rfc3339,
+    Auto,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawReading {
+    pub(crate) pointer: Option<String>,
+    pub(crate) signal: Option<String>,
+    pub(crate) unit: Option<String>,
+    pub(crate) scale: f64,
+    pub(crate) offset: f64,
+    pub(crate) required: bool,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawSenmlFormat {
+    Auto,
+    Json,
+    Cbor,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawPrecision {
+    S,
+    Ms,
+    Us,
+    Ns,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawJudge {
+    pub(crate) inputs: Option<Vec<String>>,
+    pub(crate) devices: Option<Vec<String>>,
+    pub(crate) detector: Option<RawDetector>,
+    pub(crate) severity: RawSeverity,
+    pub(crate) lane: Option<RawLane>,
+    pub(crate) raise_after: Option<Span>,
+    pub(crate) clear_after: Option<Span>,
+    pub(crate) update_every: Option<SpanOrNever>,
+    pub(crate) above: Option<f64>,
+    pub(crate) clear_below: Option<f64>,
+    pub(crate) below: Option<f64>,
+    pub(crate) clear_above: Option<f64>,
+    pub(crate) rise_above: Option<f64>,
+    pub(crate) fall_above: Option<f64>,
+    pub(crate) per: Option<Span>,
+    pub(crate) window: Option<Span>,
+    pub(crate) hysteresis: Option<f64>,
+    pub(crate) after: Option<Span>,
+    pub(crate) expect: Option<Vec<String>>,
+    pub(crate) interval: Option<Span>,
+    pub(crate) pulses: Option<String>,
+    pub(crate) presence: Option<String>,
+    pub(crate) occupancy: Option<String>,
+    pub(crate) occupancy_unit: Option<RawOccupancyUnit>,
+    pub(crate) speed: Option<String>,
+    pub(crate) effective_length: Option<f64>,
+    pub(crate) max_gap: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawDetector {
+    Threshold,
+    Rate,
+    Silence,
+    Loop,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawSeverity {
+    Info,
+    Warning,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawOccupancyUnit {
+    Percent,
+    Fraction,
+}

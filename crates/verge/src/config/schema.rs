@@ -1,0 +1,407 @@
+//! The declared schema: every section, every key, its kind, its default and when it applies.
+//!
+//! Defaults stand here and nowhere else. A test holds `configs/gateway.toml` to it, so the commented example
+//! can neither miss a key nor show another default.
+
+use std::time::Duration;
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Letters, digits, `-`, `_`, `.`: fit for topics, client ids, variables and patterns.
+    Name,
+    /// Any text but the empty one; what it means is checked later. Says what is expected.
+    Text(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
+    /// A finite number.
+    Number { low: f64, high: f64 },
+    /// A whole number.
+    Whole { low: u64, high: u64 },
+    /// A duration with its unit.
+    Span { low: Duration, high: Duration },
+    /// A duration with its unit, or the word `never`.
+    SpanOrNever { high: Duration },
+    /// A number of bytes with its unit.
+    Size { low: u64, high: u64 },
+    /// A list of texts, not empty. Says what each is.
+    Texts(&'static str),
+    /// A list of some of these words, not empty.
+    Choices(&'static [&'static str]),
+    /// A table from free words to numbers.
+    Numbers,
+    /// A table with keys of its own.
+    Table(&'static [Key]),
+    /// A list of such tables, not empty.
+    Tables(&'static [Key]),
+    /// Never in a file; by environment variable only.
+    Secret,
+}
+
+/// Whether a key must be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// It must.
+    Required,
+    /// It may be left out, and then there is none.
+    Optional,
+    /// It may be left out, and then it is this, written as an environment variable would be.
+    Default(&'static str),
+}
+
+/// The key's table must hold one of these words at another key for it to apply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct When {
+    pub(crate) key: &'static str,
+    pub(crate) values: &'static [&'static str],
+}
+
+/// One key of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) need: Need,
+    pub(crate) when: Option<When>,
+}
+
+/// One section of the file.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    /// Whether it repeats under names: `[source.NAME]`.
+    pub(crate) named: bool,
+    pub(crate) keys: &'static [Key],
+}
+
+const fn required(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, need: Need::Required, when: None }
+}
+
+const fn optional(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, need: Need::Optional, when: None }
+}
+
+const fn default(name: &'static str, kind: Kind, text: &'static str) -> Key {
+    Key { name, kind, need: Need::Default(text), when: None }
+}
+
+impl Key {
+    const fn when(self, key: &'static str, values: &'static [&'static str]) -> Self {
+        Self { when: Some(When { key, values }), ..self }
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+/// The largest packet that MQTT can frame (MQTT 3.1.1 section 2.2.3: remaining length).
+const MAX_MQTT_PACKET: u64 = 256 * MIB - 1;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const ANY_NUMBER: Kind = Kind::Number { low: f64::MIN, high: f64::MAX };
+const POSITIVE: Kind = Kind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
+const BROKER_URL: Kind = Kind::Text(r#"the broker's address, such as "mqtts://broker.example:8883""#);
+const PEM_FILE: Kind = Kind::Text("the path of a PEM file");
+const SIGNAL: Kind = Kind::Text("the name of a signal");
+const UNIT: Kind = Kind::Text(r#"a unit, such as "mm/s" or "Cel""#);
+/// MQTT's keep-alive is 16 bits of seconds; below 5 s the pings alone load a cellular link.
+const KEEP_ALIVE: Kind = Kind::Span { low: Duration::from_secs(5), high: Duration::from_secs(65_535) };
+const MAX_PACKET: Kind = Kind::Size { low: KIB, high: MAX_MQTT_PACKET };
+
+/// All sections, in the order in which people write them.
+pub(crate) const SECTIONS: &[Section] = &[
+    Section { name: "gateway", named: false, keys: GATEWAY },
+    Section { name: "local", named: false, keys: LOCAL },
+    Section { name: "uplink", named: true, keys: UPLINK },
+    Section { name: "source", named: true, keys: SOURCE },
+    Section { name: "judge", named: true, keys: JUDGE },
+];
+
+const GATEWAY: &[Key] = &[
+    required("id", Kind::Name),
+    optional("site", Kind::Name),
+    default("state_dir", Kind::Text("the path of a folder"), "/var/lib/verge"),
+    default("store_cap", Kind::Size { low: 16 * MIB, high: TIB }, "2 GiB"),
+    default(
+        "replay_age",
+        Kind::Span { low: Duration::ZERO, high: Duration::from_secs(365 * 24 * 3600) },
+        "24h",
+    ),
+    default("replay_bytes", Kind::Size { low: 0, high: TIB }, "256 MiB"),
+];
+
+const LOCAL: &[Key] = &[
+    default("mode", Kind::Choice(&["external"]), "external"),
+    required("url", BROKER_URL),
+    optional("client_id", Kind::Text("an MQTT client id")),
+    optional("username", Kind::Text("a user name")),
+    optional("password", Kind::Secret),
+    optional("password_file", Kind::Text("the path of a file that holds the password alone")),
+    optional("ca", PEM_FILE),
+    optional("cert", PEM_FILE),
+    optional("key", PEM_FILE),
+    default("keep_alive", KEEP_ALIVE, "30s"),
+    default("max_packet", MAX_PACKET, "64 KiB"),
+];
+
+const UPLINK: &[Key] = &[
+    default("kind", Kind::Choice(&["mqtt"]), "mqtt"),
+    required("url", BROKER_URL),
+    default("insecure_plaintext", Kind::Flag, "false"),
+    optional("client_id", Kind::Text("an MQTT client id")),
+    optional("username", Kind::Text("a user name")),
+    optional("password", Kind::Secret),
+    optional("password_file", Kind::Text("the path of a file that holds the password alone")),
+    optional("ca", PEM_FILE),
+    optional("cert", PEM_FILE),
+    optional("key", PEM_FILE),
+    default("keep_alive", KEEP_ALIVE, "30s"),
+    default("max_packet", MAX_PACKET, "64 KiB"),
+    default("prefix", Kind::Text(r#"the first levels of a topic, such as "verge""#), "verge"),
+    default("format", Kind::Choice(&["cbor", "json"]), "cbor"),
+    default("window", Kind::Whole { low: 1, high: 1000 }, "64"),
+    default("lanes", Kind::Choices(&["alarm", "verdict", "telemetry"]), "alarm,verdict,telemetry"),
+    default("batch", Kind::Table(BATCH), ""),
+];
+
+const BATCH: &[Key] = &[
+    default("max_verdicts", Kind::Whole { low: 1, high: 1000 }, "20"),
+    default("verdict_wait", Kind::Span { low: Duration::ZERO, high: MINUTE }, "200ms"),
+    default("telemetry_wait", Kind::Span { low: Duration::ZERO, high: MINUTE }, "1s"),
+];
+
+const SOURCE: &[Key] = &[
+    required("topic", Kind::Text(r#"an MQTT topic filter, such as "plant/+/vibration""#)),
+    required("codec", Kind::Choice(&["number", "json", "senml", "line"])),
+    default("compression", Kind::Choice(&["none", "lz4"]), "none"),
+    default("retained", Kind::Flag, "false"),
+    default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "64 KiB"),
+    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256"),
+    required("device", Kind::Text(r#""topic:1" (level of the topic, counted from 0) or "fixed:pump-1""#))
+        .when("codec", &["number"]),
+    required(
+        "device",
+        Kind::Text(r#""topic:1" (level of the topic, counted from 0), "pointer:/dev/id" or "fixed:pump-1""#),
+    )
+    .when("codec", &["json"]),
+    required(
+        "device",
+        Kind::Text(r#""topic:1" (level of the topic, counted from 0), "tag:host" or "fixed:pump-1""#),
+    )
+    .when("codec", &["line"]),
+    default(
+        "device",
+        Kind::Text(r#""name", "topic:1" (level of the topic, counted from 0) or "fixed:pump-1""#),
+        "name",
+    )
+    .when("codec", &["senml"]),
+    required(
+        "signal",
+        Kind::Text(r#"the name of the signal, or "topic:2" (level of the topic, counted from 0)"#),
+    )
+    .when("codec", &["number"]),
+    optional("unit", UNIT).when("codec", &["number"]),
+    default("scale", ANY_NUMBER, "1").when("codec", &["number"]),
+    default("offset", ANY_NUMBER, "0").when("codec", &["number"]),
+    optional("words", Kind::Numbers).when("codec", &["number"]),
+    optional("time", Kind::Table(TIME)).when("codec", &["json"]),
+    required("reading", Kind::Tables(READING)).when("codec", &["json"]),
+    default("format", Kind::Choice(&["auto", "json", "cbor"]), "auto").when("codec", &["senml"]),
+    default("precision", Kind::Choice(&["s", "ms", "us", "ns"]), "ns").when("codec", &["line"]),
+];
+
+const TIME: &[Key] = &[
+    required("pointer", Kind::Text(r#"a JSON pointer, such as "/ts""#)),
+    required("format", Kind::Choice(&["unix_s", "unix_ms", "unix_us", "unix_ns", "rfc3339", "auto"])),
+];
+
+const READING: &[Key] = &[
+    required("pointer", Kind::Text(r#"a JSON pointer, such as "/sensors/*/value""#)),
+    optional("signal", SIGNAL),
+    optional("unit", UNIT),
+    default("scale", ANY_NUMBER, "1"),
+    default("offset", ANY_NUMBER, "0"),
+    default("required", Kind::Flag, "true"),
+];
+
+const EVENTFUL: &[&str] = &["threshold", "rate", "silence"];
+
+const JUDGE: &[Key] = &[
+    required(
+        "inputs",
+        Kind::Texts(r#"sources, or "source:signal" with "*" for any part of a signal's name"#),
+    ),
+    optional("devices", Kind::Texts(r#"names of devices, with "*" for any part"#)),
+    required("detector", Kind::Choice(&["threshold", "rate", "silence", "loop"])),
+    default("severity", Kind::Choice(&["info", "warning", "critical"]), "warning").when("detector", EVENTFUL),
+    default("severity", Kind::Choice(&["info", "warning", "critical"]), "info").when("detector", &["loop"]),
+    optional("lane", Kind::Choice(&["alarm", "verdict", "telemetry"])),
+    default("raise_after", Kind::Span { low: Duration::ZERO, high: DAY }, "0s").when("detector", EVENTFUL),
+    default("clear_after", Kind::Span { low: Duration::ZERO, high: DAY }, "0s").when("detector", EVENTFUL),
+    default("update_every", Kind::SpanOrNever { high: DAY }, "10m").when("detector", EVENTFUL),
+    optional("above", ANY_NUMBER).when("detector", &["threshold"]),
+    optional("clear_below", ANY_NUMBER).when("detector", &["threshold"]),
+    optional("below", ANY_NUMBER).when("detector", &["threshold"]),
+    optional("clear_above", ANY_NUMBER).when("detector", &["threshold"]),
+    optional("rise_above", POSITIVE).when("detector", &["rate"]),
+    optional("fall_above", POSITIVE).when("detector", &["rate"]),
+    default("per", Kind::Span { low: Duration::from_millis(1), high: DAY }, "1s").when("detector", &["rate"]),
+    default("window", Kind::Span { low: Duration::from_millis(1), high: DAY }, "30s")
+        .when("detector", &["rate"]),
+    default("hysteresis", Kind::Number { low: 0.0, high: 0.99 }, "0.2").when("detector", &["rate"]),
+    required(
+        "after",
+        Kind::Span { low: Duration::from_millis(100), high: Duration::from_secs(30 * 24 * 3600) },
+    )
+    .when("detector", &["silence"]),
+    optional("expect", Kind::Texts("names of devices that must be heard")).when("detector", &["silence"]),
+    default("interval", Kind::Span { low: Duration::from_secs(1), high: DAY }, "1m")
+        .when("detector", &["loop"]),
+    optional("pulses", SIGNAL).when("detector", &["loop"]),
+    optional("presence", SIGNAL).when("detector", &["loop"]),
+    optional("occupancy", SIGNAL).when("detector", &["loop"]),
+    default("occupancy_unit", Kind::Choice(&["percent", "fraction"]), "percent").when("detector", &["loop"]),
+    optional("speed", SIGNAL).when("detector", &["loop"]),
+    optional("effective_length", Kind::Number { low: 0.1, high: 100.0 }).when("detector", &["loop"]),
+    default("max_gap", Kind::Span { low: Duration::from_millis(100), high: HOUR }, "30s")
+        .when("detector", &["loop"]),
+];
+
+impl Kind {
+    /// What is expected, in words.
+    pub(crate) fn expected(self) -> String {
+        match self {
+            Self::Name => r#"a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#.to_owned(),
+            Self::Text(what) => what.to_owned(),
+            Self::Choice(words) => one_of(words),
+            Self::Flag => "true or false".to_owned(),
+            Self::Number { low, high } if low == f64::MIN && high == f64::MAX => "a finite number".to_owned(),
+            Self::Number { low, high } if low == f64::MIN_POSITIVE && high == f64::MAX => {
+                "a finite number above 0".to_owned()
+            }
+            Self::Number { low, high } => format!("a number from {low} to {high}"),
+            Self::Whole { low, high } => format!("a whole number from {low} to {high}"),
+            Self::Span { low, high } => format!(
+                r#"a duration from {} to {}, such as "250ms", "5s" or "10m""#,
+                super::units::Span(low),
+                super::units::Span(high)
+            ),
+            Self::SpanOrNever { high } => {
+                format!(r#""never" or a duration up to {}, such as "5s" or "10m""#, super::units::Span(high))
+            }
+            Self::Size { low, high } => format!(
+                r#"a size from {} to {}, such as "64 KiB" or "2 GiB""#,
+                super::units::Size(low),
+                super::units::Size(high)
+            ),
+            Self::Texts(what) => format!("a list of {what}"),
+            Self::Choices(words) => format!("a list of {}", one_of(words)),
+            Self::Numbers => "a table of words and the numbers they stand for".to_owned(),
+            Self::Table(keys) => format!("a table with {}", names(keys)),
+            Self::Tables(keys) => format!("a list of tables with {}", names(keys)),
+            Self::Secret => "no password in a file: put it into a file of its own and name that with \
+                             password_file, or set it in the environment as VERGE__…__PASSWORD"
+                .to_owned(),
+        }
+    }
+}
+
+/// "a", "b" or "c".
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+/// The names of keys, each once.
+pub(crate) fn names(keys: &[Key]) -> String {
+    let mut names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMENTED: &str = include_str!("../../../../configs/gateway.toml");
+
+    /// The lines `key = value` and `#key = value` of the example, with the section they stand in.
+    fn example_lines() -> Vec<(String, String, String)> {
+        let mut section = String::new();
+        let mut lines = Vec::new();
+        for line in COMMENTED.lines() {
+            if let Some(header) = line.strip_prefix('[') {
+                let header = header.trim_matches(|bracket| bracket == '[' || bracket == ']');
+                let parts: Vec<&str> = header.split('.').collect();
+                section = parts
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, _)| *index != 1)
+                    .map(|(_, part)| *part)
+                    .collect();
+            }
+            let line = line.strip_prefix('#').unwrap_or(line);
+            if let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
+                lines.push((section.clone(), key.to_owned(), value.to_owned()));
+            }
+        }
+        lines
+    }
+
+    fn check(section: &str, keys: &[Key], lines: &[(String, String, String)]) {
+        for key in keys {
+            if let Kind::Table(inner) | Kind::Tables(inner) = key.kind {
+                if key.name != "time" {
+                    check(&format!("{section}{}", key.name), inner, lines);
+                }
+                continue;
+            }
+            let shown: Vec<&str> = lines
+                .iter()
+                .filter(|(place, name, _)| place == section && name == key.name)
+                .map(|(_, _, value)| value.as_str())
+                .collect();
+            match key.need {
+                _ if matches!(key.kind, Kind::Secret) => assert!(shown.is_empty(), "a secret in an example"),
+                Need::Required | Need::Optional => {
+                    assert!(!shown.is_empty(), "configs/gateway.toml does not show {section}.{}", key.name);
+                }
+                Need::Default(text) => {
+                    let plain = |value: &str| {
+                        let value =
+                            value.trim_matches(|letter| matches!(letter, '[' | ']')).replace(['"', ' '], "");
+                        value.strip_suffix(".0").map_or(value.clone(), str::to_owned)
+                    };
+                    let text = text.replace(' ', "");
+                    assert!(
+                        shown.iter().any(|value| plain(value) == text),
+                        "configs/gateway.toml does not show the default {text:?} of {section}.{}: {shown:?}",
+                        key.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_commented_example_shows_every_key_and_its_default() {
+        let lines = example_lines();
+        for section in SECTIONS {
+            check(section.name, section.keys, &lines);
+        }
+    }
+
+    #[test]
+    fn words_are_listed_as_people_write_them() {
+        assert_eq!(one_of(&["a"]), r#""a""#);
+        assert_eq!(one_of(&["a", "b", "c"]), r#""a", "b" or "c""#);
+    }
+}

@@ -1,0 +1,223 @@
+use std::path::Path;
+
+use super::*;
+
+const GOOD: &str = r#"
+    [gateway]
+    id = "g"
+    [local]
+    url = "mqtt://localhost"
+    [uplink.centre]
+    url = "mqtts://c.example"
+    [source.PumpA]
+    topic = "a/+"
+    codec = "number"
+    device = "topic:1"
+    signal = "x"
+    [judge.High]
+    inputs = ["PumpA"]
+    detector = "threshold"
+    above = 1
+"#;
+
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    parse(text, Path::new("/etc/verge"), variables).unwrap()
+}
+
+/// Faults of the good file with `cut` replaced by `put`.
+fn check(cut: &str, put: &str, expected: &[&str]) {
+    assert!(GOOD.contains(cut), "{cut}");
+    let faults: Vec<String> =
+        load_text(&GOOD.replace(cut, put), &[]).faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, expected, "{put}");
+}
+
+#[test]
+fn names_keep_their_case() {
+    let loaded = load_text(GOOD, &[("VERGE__SOURCE__PUMPA__SIGNAL", "y")]);
+    assert_eq!(loaded.faults, []);
+    let source = &loaded.raw.sections.source["PumpA"];
+    assert_eq!(loaded.raw.sections.source.len(), 1);
+    assert_eq!(source.signal.as_deref(), Some("y"));
+    assert!(loaded.raw.sections.judge.contains_key("High"));
+}
+
+#[test]
+fn sections_keep_their_order() {
+    let mut text = GOOD.to_owned();
+    for name in ["z", "a", "m"] {
+        text.push_str(&format!("[uplink.{name}]\nurl = \"mqtts://x\"\n"));
+    }
+    let loaded = load_text(&text, &[]);
+    let names: Vec<&String> = loaded.raw.sections.uplink.keys().collect();
+    assert_eq!(names, ["centre", "z", "a", "m"]);
+}
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let raw = load_text(GOOD, &[]).raw;
+    let uplink = &raw.sections.uplink["centre"];
+    assert_eq!(uplink.window, 64);
+    assert_eq!(uplink.lanes.len(), 3);
+    assert_eq!(uplink.batch.max_verdicts, 20);
+    assert_eq!(raw.sections.gateway.store_cap, Size(2 << 30));
+    assert!(raw.sections.local.client_id.is_none());
+}
+
+#[test]
+fn every_kind_of_value_can_come_from_the_environment() {
+    let loaded = load_text(
+        GOOD,
+        &[
+            ("VERGE__UPLINK__CENTRE__WINDOW", "8"),
+            ("VERGE__UPLINK__CENTRE__LANES", "alarm, verdict"),
+            ("VERGE__UPLINK__CENTRE__INSECURE_PLAINTEXT", "true"),
+            ("VERGE__UPLINK__CENTRE__BATCH__VERDICT_WAIT", "1s"),
+            ("VERGE__JUDGE__HIGH__ABOVE", "2.5"),
+            ("VERGE__LOCAL__PASSWORD", "canary"),
+        ],
+    );
+    assert_eq!(loaded.faults, []);
+    let sections = &loaded.raw.sections;
+    assert_eq!(sections.uplink["centre"].window, 8);
+    assert_eq!(sections.uplink["centre"].lanes.len(), 2);
+    assert!(sections.uplink["centre"].insecure_plaintext);
+    assert_eq!(sections.judge["High"].above, Some(2.5));
+    assert_eq!(sections.local.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
+    assert!(!format!("{:?}", loaded.raw).contains("canary"));
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let loaded = load_text(GOOD, &[("VERGE__UPLINK__CENTRE__WINDOW", "many"), ("VERGE__GATEWAY__NAME", "x")]);
+    let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes (set by VERGE__GATEWAY__NAME)",
+            r#"uplink.centre.window: "many", expected a whole number from 1 to 1000 (set by VERGE__UPLINK__CENTRE__WINDOW)"#,
+        ]
+    );
+}
+
+#[test]
+fn each_fault_is_told_with_key_value_and_expectation() {
+    check(
+        r#"id = "g""#,
+        "",
+        &[
+            r#"gateway.id: missing, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
+        ],
+    );
+    check(
+        r#"id = "g""#,
+        "id = \"g\"\nstore_cp = \"1 GiB\"",
+        &[
+            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes",
+        ],
+    );
+    check(
+        r#"id = "g""#,
+        "id = \"g\"\nstore_cap = \"2 parsecs\"",
+        &[
+            r#"gateway.store_cap: "2 parsecs", expected a size from 16.0 MiB to 1.0 TiB, such as "64 KiB" or "2 GiB""#,
+        ],
+    );
+    check(
+        r#"id = "g""#,
+        "id = 7",
+        &[r#"gateway.id: 7, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#],
+    );
+    check(
+        r#"codec = "number""#,
+        r#"codec = "xml""#,
+        &[r#"source.PumpA.codec: "xml", expected "number", "json", "senml" or "line""#],
+    );
+    check(
+        r#"signal = "x""#,
+        "signal = \"x\"\nprecision = \"ns\"",
+        &[r#"source.PumpA.precision: "ns", expected only where codec is "line""#],
+    );
+    check("above = 1", "above = nan", &["judge.High.above: NaN, expected a finite number"]);
+    check("above = 1", "above = \"1\"", &[r#"judge.High.above: "1", expected a finite number"#]);
+    check(
+        r#"inputs = ["PumpA"]"#,
+        "inputs = []",
+        &[
+            r#"judge.High.inputs: [], expected a list of sources, or "source:signal" with "*" for any part of a signal's name"#,
+        ],
+    );
+    check(
+        "[judge.High]",
+        "[judges.High]",
+        &[
+            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, source, judge",
+            "judge: missing, expected at least one section [judge.NAME]",
+        ],
+    );
+    check(
+        r#"url = "mqtt://localhost""#,
+        "url = \"mqtt://localhost\"\npassword = \"canary\"",
+        &[
+            "local.password: a password (not shown), expected no password in a file: put it into a file of its own and \
+         name that with password_file, or set it in the environment as VERGE__…__PASSWORD",
+        ],
+    );
+    check(
+        "[judge.High]",
+        "[judge.\"a b\"]",
+        &[
+            r#"judge."a b": not a name, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
+        ],
+    );
+    check(
+        "[gateway]\n",
+        "gateway = 5\n[other]\n",
+        &[
+            "other: unknown section, expected one of gateway, local, uplink, source, judge",
+            "gateway: 5, expected a section [gateway]",
+            r#"gateway.id: missing, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
+        ],
+    );
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let faults = load_text("", &[]).faults;
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["gateway.id", "local.url", "uplink", "source", "judge"]);
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_line_and_column_and_without_its_text() {
+    let words = |text: &str| parse(text, Path::new(""), []).unwrap_err();
+    let told = words("[gateway]\npassword = \"canary\n");
+    assert!(told.contains("line 2, column"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+    assert!(
+        words("[gateway]\nid = \"a\"\nid = \"b\"\n").contains("line 3"),
+        "{}",
+        words("[gateway]\nid = \"a\"\nid = \"b\"\n")
+    );
+}
+
+#[test]
+fn any_word_of_a_choice_is_taken_up_by_the_structures() {
+    for section in schema::SECTIONS {
+        for key in section.keys {
+            let schema::Kind::Choice(words) = key.kind else { continue };
+            for word in words {
+                let place = if section.named {
+                    format!("[{}.n]", section.name)
+                } else {
+                    format!("[{}]", section.name)
+                };
+                let condition =
+                    key.when.map_or(String::new(), |when| format!("{} = {:?}\n", when.key, when.values[0]));
+                // Deserializing is the check: it must not panic, whatever else is missing.
+                load_text(&format!("{place}\n{condition}{} = {word:?}\n", key.name), &[]);
+            }
+        }
+    }
+}

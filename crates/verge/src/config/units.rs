@@ -1,0 +1,126 @@
+//! Durations and sizes as people write them.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A duration, as "250ms", "5s", "10m", "24h", "7d".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// Reads a duration; a number without a unit is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        humantime::parse_duration(text.trim()).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not a duration"))
+    }
+}
+
+/// A number of bytes, as "64 KiB", "2 GiB", "500 MB".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// Reads a size; a number without a unit counts bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<ByteSize>().ok().map(|size| Self(size.as_u64()))
+    }
+
+    /// As a count of bytes in memory; saturates.
+    #[must_use]
+    pub fn to_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not a size"))
+    }
+}
+
+/// A duration, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanOrNever(pub(crate) Option<Duration>);
+
+/// The word for no duration at all.
+pub(crate) const NEVER: &str = "never";
+
+impl<'de> Deserialize<'de> for SpanOrNever {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == NEVER {
+            return Ok(Self(None));
+        }
+        Span::parse(&text).map(|span| Self(Some(span.0))).ok_or_else(|| D::Error::custom("not a duration"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_carry_their_unit() {
+        let check = |text: &str, millis: Option<u64>| {
+            assert_eq!(
+                Span::parse(text),
+                millis.map(|millis| Span(Duration::from_millis(millis))),
+                "{text:?}"
+            );
+        };
+        check("250ms", Some(250));
+        check("5s", Some(5000));
+        check(" 10m ", Some(600_000));
+        check("1h 30m", Some(5_400_000));
+        check("7d", Some(604_800_000));
+        check("0s", Some(0));
+        check("5", None);
+        check("-5s", None);
+        check("2 parsecs", None);
+        check("99999999999999999999h", None);
+        check("", None);
+    }
+
+    #[test]
+    fn sizes_carry_their_unit() {
+        let check =
+            |text: &str, bytes: Option<u64>| assert_eq!(Size::parse(text), bytes.map(Size), "{text:?}");
+        check("64 KiB", Some(65_536));
+        check("2GiB", Some(2_147_483_648));
+        check("500 MB", Some(500_000_000));
+        check("1.5 KiB", Some(1536));
+        check("1024", Some(1024));
+        check("-1", None);
+        check("some", None);
+        check("", None);
+    }
+
+    #[test]
+    fn both_are_shown_as_they_are_written() {
+        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "1h 30m");
+        assert_eq!(Size(65_536).to_string(), "64.0 KiB");
+        assert_eq!(Size(2 << 30).to_string(), "2.0 GiB");
+    }
+}

@@ -1,0 +1,148 @@
+//! The demo's output: a live table on a terminal, plain lines elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use verge_pipeline::counters::Counters;
+use verge_pipeline::delivery::RouteCounters;
+
+use super::tally::Tally;
+
+/// How often the table is drawn, or a line is printed where there is no terminal.
+const REDRAW: Duration = Duration::from_millis(250);
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the demo's output goes.
+pub(super) struct Screen {
+    live: bool,
+    drawn_lines: usize,
+    last: Option<Instant>,
+}
+
+/// Everything that is shown.
+pub(super) struct View<'a> {
+    pub(super) elapsed: Duration,
+    pub(super) run: Duration,
+    pub(super) counters: &'a Counters,
+    pub(super) route: &'a RouteCounters,
+    pub(super) tally: &'a Tally,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        Self { live: io::stdout().is_terminal(), drawn_lines: 0, last: None }
+    }
+
+    /// Time until the next drawing.
+    pub(super) const fn period() -> Duration {
+        REDRAW
+    }
+
+    /// A line that stays: on a terminal verdicts appear in the table instead.
+    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+        if self.live { Ok(()) } else { writeln!(io::stdout(), "{line}") }
+    }
+
+    /// Draws the table, or prints a line of totals when it is time.
+    pub(super) fn draw(&mut self, view: &View<'_>, now: Instant) -> io::Result<()> {
+        if self.live {
+            let text = table(view, now);
+            let mut out = io::stdout().lock();
+            if self.drawn_lines > 0 {
+                // Cursor up over the last table, clear to the end of the screen.
+                write!(out, "\x1b[{}A\x1b[0J", self.drawn_lines)?;
+            }
+            out.write_all(text.as_bytes())?;
+            self.drawn_lines = text.lines().count();
+            return out.flush();
+        }
+        if self.last.is_none_or(|last| now.duration_since(last) >= PLAIN_EVERY) {
+            self.last = Some(now);
+            return writeln!(io::stdout(), "{}", totals(view, now));
+        }
+        Ok(())
+    }
+}
+
+fn totals(view: &View<'_>, now: Instant) -> String {
+    let readings: u64 = view.counters.sources().iter().map(|source| source.readings_judged_total.get()).sum();
+    let kinds: Vec<String> = view.tally.by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("newest {age:.1} s old"));
+    format!(
+        "{:>3} s  {readings} readings in, {} upstream ({age}), {} raised, {} cleared; {}",
+        view.elapsed.as_secs(),
+        if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") },
+        view.tally.raised,
+        view.tally.cleared,
+        ledger(view)
+    )
+}
+
+/// "received 4.8 MB, sent 3.1 kB, 1 : 1,550".
+pub(super) fn ledger(view: &View<'_>) -> String {
+    let received: u64 = view.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
+    let sent = view.route.bytes_offered_total.get();
+    let ratio = received.checked_div(sent).map_or(String::new(), |ratio| format!(", 1 : {ratio}"));
+    format!("received {}, sent {}{ratio}", bytes(received), bytes(sent))
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{}.{} kB", count / 1_000, count % 1_000 / 100),
+        _ => format!("{}.{} MB", count / 1_000_000, count % 1_000_000 / 100_000),
+    }
+}
+
+fn table(view: &View<'_>, now: Instant) -> String {
+    let mut text = format!("Verge demo   {} of {} s\n\n", view.elapsed.as_secs(), view.run.as_secs());
+    text += &format!("  {:<10} {:>10} {:>10} {:>10}\n", "source", "messages", "readings", "refused");
+    for source in view.counters.sources() {
+        text += &format!(
+            "  {:<10} {:>10} {:>10} {:>10}\n",
+            source.name.as_str(),
+            source.messages_received_total.get(),
+            source.readings_judged_total.get(),
+            source.messages_refused_total.get()
+        );
+    }
+    text += "\n  upstream, over mutual TLS\n";
+    for (kind, count) in &view.tally.by_kind {
+        text += &format!("  {kind:<10} {count:>10}\n");
+    }
+    let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("{age:.1} s ago"));
+    text += &format!(
+        "  alarms: {} raised, {} cleared; newest verdict {age}; {} stored and not yet acknowledged\n  {}\n\n",
+        view.tally.raised,
+        view.tally.cleared,
+        view.route.backlog(),
+        ledger(view)
+    );
+    for line in &view.tally.lines {
+        text += &format!("  {}\n", fitted(line));
+    }
+    text
+}
+
+/// A line that wraps would upset the count of lines to go back.
+fn fitted(line: &str) -> String {
+    let width = terminal_width().saturating_sub(3);
+    if line.chars().count() <= width { line.to_owned() } else { line.chars().take(width - 1).chain(['…']).collect() }
+}
+
+fn terminal_width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100).max(40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_in_units_people_use() {
+        let check = |count: u64, text: &str| assert_eq!(bytes(count), text);
+        check(999, "999 B");
+        check(3_140, "3.1 kB");
+        check(4_860_000, "4.8 MB");
+    }
+}

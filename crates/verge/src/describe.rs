@@ -1,0 +1,186 @@
+//! A verdict in one line, for people: `verge watch` and the demo say it the same way.
+
+use std::fmt::Write as _;
+
+use verge_domain::finding::{Expected, Member};
+use verge_domain::verdict::{Body, Counts, EventState, Verdict};
+
+/// The verdict in words, without its identity and times.
+#[must_use]
+pub fn describe(verdict: &Verdict) -> String {
+    let subject = &verdict.subject;
+    let mut line = match &subject.signal {
+        Some(signal) => format!("{} {signal}: ", subject.device),
+        None => format!("{}: ", subject.device),
+    };
+    match &verdict.body {
+        Body::Anomaly(anomaly) => {
+            let unit = anomaly.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+            let per = if matches!(anomaly.member, Member::Rise | Member::Fall) { "/s" } else { "" };
+            let what = match anomaly.member {
+                Member::High => "high",
+                Member::Low => "low",
+                Member::Rise => "rises fast",
+                Member::Fall => "falls fast",
+                Member::Silent => "silent",
+            };
+            write_event(&mut line, verdict, what);
+            line += &format!(", {}{unit}{per}", number(anomaly.observed));
+            line += &expected(&anomaly.expected, &format!("{unit}{per}"));
+        }
+        Body::Health(health) => {
+            write_event(&mut line, verdict, health.cause.as_str());
+            line += &format!(", {} s", number(health.observed));
+            line += &expected(&health.expected, " s");
+        }
+        Body::Counts(counts) => line += &describe_counts(counts),
+    }
+    line
+}
+
+fn write_event(line: &mut String, verdict: &Verdict, what: &str) {
+    line.push_str(what);
+    if let Some(event) = verdict.event.filter(|event| event.state != EventState::Raised) {
+        let verb = if event.state == EventState::Cleared { "over after" } else { "for" };
+        // Writing to a String cannot fail.
+        write!(line, " {verb} {}", seconds(event.lasted_ms)).expect("a String takes any text");
+    }
+}
+
+fn describe_counts(counts: &Counts) -> String {
+    let mut parts = Vec::new();
+    if let Some(vehicles) = counts.vehicles {
+        parts.push(format!("{vehicles} vehicles"));
+    }
+    if let Some(flow) = counts.flow_per_hour {
+        parts.push(format!("{flow:.0} veh/h"));
+    }
+    if let Some(occupancy) = counts.occupancy {
+        parts.push(format!("occupied {:.0} %", occupancy * 100.0));
+    }
+    if let Some(speed) = counts.mean_speed {
+        parts.push(format!("mean speed {speed:.0}"));
+    }
+    if parts.is_empty() {
+        parts.push("nothing observed".to_owned());
+    }
+    let seen = if counts.partial { format!(" (saw {} of it)", seconds(counts.observed_ms)) } else { String::new() };
+    format!("{} in {}{seen}", parts.join(", "), seconds(counts.length_ms))
+}
+
+fn expected(range: &Expected, unit: &str) -> String {
+    match (range.low, range.high) {
+        (Some(low), Some(high)) => format!(" (expected {} to {}{unit})", number(low), number(high)),
+        (Some(low), None) => format!(" (expected at least {}{unit})", number(low)),
+        (None, Some(high)) => format!(" (expected at most {}{unit})", number(high)),
+        (None, None) => String::new(),
+    }
+}
+
+/// Four significant digits at most: enough to read, never a wall of decimals.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    match magnitude {
+        m if m >= 1e7 || (m > 0.0 && m < 1e-3) => format!("{value:.3e}"),
+        m if m >= 1000.0 => format!("{value:.0}"),
+        m if m >= 100.0 => trimmed(format!("{value:.1}")),
+        m if m >= 1.0 => trimmed(format!("{value:.2}")),
+        _ => trimmed(format!("{value:.3}")),
+    }
+}
+
+fn trimmed(text: String) -> String {
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn seconds(millis: u64) -> String {
+    let tenths = millis / 100;
+    if tenths < 600 { format!("{}.{} s", tenths / 10, tenths % 10) } else { format!("{} min", tenths / 600) }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
+    use verge_domain::time::{DeviceClock, UtcMillis};
+    use verge_domain::verdict::{Anomaly, Detector, Event, Health, Severity, Subject, Times};
+
+    use super::*;
+
+    fn check(body: Body, state: Option<EventState>, expected: &str) {
+        let at = UtcMillis(0);
+        let verdict = Verdict {
+            judge: JudgeId::new("j").unwrap(),
+            subject: Subject {
+                source: SourceId::new("s").unwrap(),
+                device: DeviceId::new("pump-1").unwrap(),
+                signal: SignalId::new("vibration").ok(),
+            },
+            times: Times { captured: None, clock: DeviceClock::Absent, received: at, decided: at },
+            detector: Detector::Threshold,
+            severity: Severity::Critical,
+            lane: Lane::Alarm,
+            event: state.map(|state| Event { id: EventId([0; 16]), state, since: at, lasted_ms: 7_512 }),
+            body,
+        };
+        assert_eq!(describe(&verdict), expected);
+    }
+
+    #[test]
+    fn each_kind_reads_as_a_sentence() {
+        let high = Anomaly {
+            member: Member::High,
+            observed: 8.4131,
+            expected: Expected { low: None, high: Some(7.1) },
+            p_value: None,
+            unit: Unit::new("mm/s").ok(),
+        };
+        check(
+            Body::Anomaly(high.clone()),
+            Some(EventState::Raised),
+            "pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)",
+        );
+        check(
+            Body::Anomaly(high),
+            Some(EventState::Cleared),
+            "pump-1 vibration: high over after 7.5 s, 8.41 mm/s (expected at most 7.1 mm/s)",
+        );
+        let silent = Health {
+            cause: Member::Silent,
+            observed: 31.0,
+            expected: Expected { low: None, high: Some(30.0) },
+        };
+        check(
+            Body::Health(silent),
+            Some(EventState::Updated),
+            "pump-1 vibration: silent for 7.5 s, 31 s (expected at most 30 s)",
+        );
+        let counts = Counts {
+            from: UtcMillis(0),
+            length_ms: 60_000,
+            observed_ms: 45_000,
+            partial: true,
+            readings: 9,
+            vehicles: Some(12),
+            flow_per_hour: Some(960.0),
+            occupancy: Some(0.254),
+            mean_speed: None,
+        };
+        check(
+            Body::Counts(counts),
+            None,
+            "pump-1 vibration: 12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
+        );
+    }
+
+    #[test]
+    fn numbers_stay_readable() {
+        let check = |value: f64, text: &str| assert_eq!(number(value), text);
+        check(0.0, "0");
+        check(0.0123, "0.012");
+        check(12_345.678, "12346");
+        check(123.456, "123.5");
+        check(-7.0, "-7");
+        check(1.5e9, "1.500e9");
+        check(2e-5, "2.000e-5");
+    }
+}

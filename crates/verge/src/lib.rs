@@ -1,0 +1,10 @@
+//! The gateway as a program: configuration, command line, wiring. The only crate that sees all the others.
+//!
+//! It must never hold logic that another crate could: what it knows is how the pieces fit together and how
+//! to talk to people.
+//!
+//! Reading order: [`config`] (the file as written), [`settings`] (the same, checked and typed), [`cli`] (the
+//! commands), [`exit`] (how the program ends).
+
+pub mod config;
+pub mod exit;

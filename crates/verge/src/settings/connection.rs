@@ -1,0 +1,293 @@
+//! Connections to brokers: checked here, opened for use by [`Connection::build`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+use verge_tls::{Identity, TlsError, TrustedRoots};
+
+use super::Check;
+use crate::config::{Fault, RawLocal, RawSecret, Size, Span, Warning};
+
+/// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// At most one attempt a second, and never a minute without one.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// A connection to a broker, as configured. Files are named, not yet read.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Key of the section it comes from, for messages: `local` or `uplink.NAME`.
+    pub key: String,
+    /// The broker.
+    pub address: BrokerAddress,
+    /// Name towards the broker.
+    pub client_id: String,
+    /// User name and where the password is.
+    pub login: Option<Login>,
+    /// Certificates; `None` for a connection without TLS.
+    pub tls: Option<TlsFiles>,
+    /// Longest silence before the connection is tested.
+    pub keep_alive: Duration,
+    /// Largest MQTT packet in both directions, in bytes.
+    pub max_packet_bytes: usize,
+}
+
+/// User name and password.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// There is none.
+    Absent,
+    /// From the environment.
+    Given(Secret),
+    /// The text of this file without the line break at its end.
+    File(PathBuf),
+}
+
+/// PEM files of a TLS connection.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Certificates that the broker's must lead to.
+    pub ca: PathBuf,
+    /// Certificate and key of this end.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Why a connection cannot be built from its files.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The password file cannot be read.
+    #[error("{key}.password_file: cannot read {path}: {source}")]
+    PasswordFile {
+        /// Section.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The password file holds no password.
+    #[error("{key}.password_file: {path} is empty")]
+    EmptyPassword {
+        /// Section.
+        key: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate or key cannot be used.
+    #[error("{key}.{part}: {source}")]
+    Tls {
+        /// Section.
+        key: String,
+        /// Which of its keys.
+        part: &'static str,
+        /// What is wrong.
+        source: TlsError,
+    },
+}
+
+impl Connection {
+    /// Reads certificates, key and password.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be used, with the key that names it.
+    pub fn build(&self) -> Result<ConnectionSettings, BuildError> {
+        let tls = match &self.tls {
+            None => None,
+            Some(files) => {
+                let fault = |part| move |source| BuildError::Tls { key: self.key.clone(), part, source };
+                let roots = TrustedRoots::load(&files.ca).map_err(fault("ca"))?;
+                let identity = match &files.identity {
+                    Some((cert, key)) => Some(Identity::load(cert, key).map_err(fault("cert"))?),
+                    None => None,
+                };
+                Some(verge_tls::client_config(&roots, identity.as_ref()).map_err(fault("cert"))?)
+            }
+        };
+        Ok(ConnectionSettings {
+            address: self.address.clone(),
+            client_id: self.client_id.clone(),
+            credentials: self.login.as_ref().map(|login| self.credentials(login)).transpose()?,
+            tls,
+            keep_alive: self.keep_alive,
+            connect_timeout: CONNECT_TIMEOUT,
+            backoff: Backoff { min: BACKOFF_MIN, max: BACKOFF_MAX },
+            max_packet_bytes: self.max_packet_bytes,
+        })
+    }
+
+    fn credentials(&self, login: &Login) -> Result<Credentials, BuildError> {
+        let password = match &login.password {
+            Password::Absent => Secret::new(String::new()),
+            Password::Given(secret) => secret.clone(),
+            Password::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| BuildError::PasswordFile {
+                    key: self.key.clone(),
+                    path: path.clone(),
+                    source,
+                })?;
+                let password = text.trim_end_matches(['\r', '\n']);
+                if password.is_empty() {
+                    return Err(BuildError::EmptyPassword { key: self.key.clone(), path: path.clone() });
+                }
+                Secret::new(password.to_owned())
+            }
+        };
+        Ok(Credentials { username: login.username.clone(), password })
+    }
+}
+
+/// The keys that sections with a connection share.
+pub(super) struct Parts<'a> {
+    pub(super) url: Option<&'a str>,
+    pub(super) client_id: Option<&'a str>,
+    pub(super) username: Option<&'a str>,
+    pub(super) password: Option<&'a RawSecret>,
+    pub(super) password_file: Option<&'a str>,
+    pub(super) ca: Option<&'a str>,
+    pub(super) cert: Option<&'a str>,
+    pub(super) key: Option<&'a str>,
+    pub(super) keep_alive: Span,
+    pub(super) max_packet: Size,
+}
+
+pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
+    match raw.mode {
+        crate::config::RawMode::External => {}
+    }
+    let parts = Parts {
+        url: raw.url.as_deref(),
+        client_id: raw.client_id.as_deref(),
+        username: raw.username.as_deref(),
+        password: raw.password.as_ref(),
+        password_file: raw.password_file.as_deref(),
+        ca: raw.ca.as_deref(),
+        cert: raw.cert.as_deref(),
+        key: raw.key.as_deref(),
+        keep_alive: raw.keep_alive,
+        max_packet: raw.max_packet,
+    };
+    let connection = check_parts(check, "local", &parts, format!("verge-{gateway}"))?;
+    if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
+        check.warnings.push(Warning {
+            key: "local.url".to_owned(),
+            remark: "the password goes over the network readable by anyone on the way; use mqtts://".to_owned(),
+        });
+    }
+    Some(connection)
+}
+
+/// Checks a section's connection keys.
+pub(super) fn check_parts(
+    check: &mut Check<'_>,
+    section: &str,
+    parts: &Parts<'_>,
+    default_client_id: String,
+) -> Option<Connection> {
+    let at = |key: &str| format!("{section}.{key}");
+    let address = parts.url.and_then(|url| check_url(check, &at("url"), url));
+    let login = check_login(check, section, parts);
+    let tls = address.as_ref().and_then(|address| check_tls(check, section, parts, address));
+    let client_id = parts.client_id.map_or(default_client_id, str::to_owned);
+    if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
+        check.faults.push(Fault::at_text(at("client_id"), &client_id, r##"no "+", "#", "/", "$" or control characters: brokers refuse them"##));
+    }
+    Some(Connection {
+        key: section.to_owned(),
+        address: address?,
+        client_id,
+        login,
+        tls,
+        keep_alive: parts.keep_alive.0,
+        max_packet_bytes: parts.max_packet.to_usize(),
+    })
+}
+
+fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddress> {
+    if url.contains('@') {
+        let expected = "an address without user name and password: write username, and password_file or the environment";
+        check.faults.push(Fault::new(key, "an address with a password (not shown)", expected));
+        return None;
+    }
+    match BrokerAddress::parse(url) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            let expected = format!(r#"an address such as "mqtts://broker.example:8883" ({error})"#);
+            check.faults.push(Fault::at_text(key, url, expected));
+            None
+        }
+    }
+}
+
+fn check_login(check: &mut Check<'_>, section: &str, parts: &Parts<'_>) -> Option<Login> {
+    let at = |key: &str| format!("{section}.{key}");
+    if parts.password.is_some() && parts.password_file.is_some() {
+        let expected = "either a password file or a password in the environment, not both";
+        check.faults.push(Fault::new(at("password_file"), "two passwords", expected));
+    }
+    let password = match (parts.password, parts.password_file) {
+        (Some(RawSecret(text)), _) => Password::Given(Secret::new(text.clone())),
+        (None, Some(file)) => Password::File(check.path(file)),
+        (None, None) => Password::Absent,
+    };
+    match (parts.username, &password) {
+        (Some(username), _) => Some(Login { username: username.to_owned(), password }),
+        (None, Password::Absent) => None,
+        (None, _) => {
+            check.faults.push(Fault::missing(at("username"), "the user that the password belongs to"));
+            None
+        }
+    }
+}
+
+fn check_tls(check: &mut Check<'_>, section: &str, parts: &Parts<'_>, address: &BrokerAddress) -> Option<TlsFiles> {
+    let at = |key: &str| format!("{section}.{key}");
+    if !address.is_tls() {
+        for (key, value) in [("ca", parts.ca), ("cert", parts.cert), ("key", parts.key)] {
+            if let Some(value) = value {
+                let expected = format!("certificates only with mqtts:// in {}", at("url"));
+                check.faults.push(Fault::at_text(at(key), value, expected));
+            }
+        }
+        return None;
+    }
+    let identity = match (parts.cert, parts.key) {
+        (Some(cert), Some(key)) => Some((check.path(cert), check.path(key))),
+        (None, None) => None,
+        (Some(_), None) => {
+            check.faults.push(Fault::missing(at("key"), format!("the key of the certificate in {}", at("cert"))));
+            None
+        }
+        (None, Some(_)) => {
+            check.faults.push(Fault::missing(at("cert"), format!("the certificate of the key in {}", at("key"))));
+            None
+        }
+    };
+    match parts.ca {
+        Some(ca) => Some(TlsFiles { ca: check.path(ca), identity }),
+        None => {
+            let expected = "the PEM file with the certificates that the broker's must lead to, as mqtts:// needs it";
+            check.faults.push(Fault::missing(at("ca"), expected));
+            None
+        }
+    }
+}
+
+/// Whether a host is this machine, as far as its name alone tells.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+

@@ -1,0 +1,197 @@
+//! The configuration checked and typed: what the rest of the program is built from.
+//!
+//! [`Settings::check`] is pure: it opens no file and no socket, so a file can be checked on any machine.
+//! Certificates and passwords are read by [`Connection::build`].
+//!
+//! Reading order: [`Settings`], `connection`, then what each section becomes: `uplink`, `source`, `judge`.
+
+mod connection;
+mod judge;
+mod source;
+mod uplink;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use verge_domain::id::{GatewayId, Lane};
+use verge_mqtt::ConnectionSettings;
+use verge_outbox::OutboxSettings;
+
+use crate::config::{self, Fault, LoadError, Raw, RawLane, Warning};
+pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
+pub use judge::Judge;
+pub use source::Source;
+pub use uplink::Uplink;
+
+/// Folder of the store within the state folder.
+const STORE_FOLDER: &str = "store";
+
+/// Everything a gateway is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// Where and how verdicts are kept.
+    pub outbox: OutboxSettings,
+    /// The site's broker.
+    pub local: Connection,
+    /// Sources in the order of the file; a message names its source by its position here.
+    pub sources: Vec<Source>,
+    /// Judges in the order of the file.
+    pub judges: Vec<Judge>,
+    /// Ways upstream in the order of the file.
+    pub uplinks: Vec<Uplink>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Who this gateway is.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// Its name upstream.
+    pub id: GatewayId,
+    /// The site, for people.
+    pub site: Option<String>,
+    /// Folder for everything that must outlive a restart.
+    pub state_dir: PathBuf,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read or is not TOML.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The file is wrong; every fault is listed.
+    #[error("{path} has {}", Listed(.faults))]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        faults: Vec<Fault>,
+    },
+}
+
+struct Listed<'a>(&'a [Fault]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} fault{}", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl Settings {
+    /// Reads a file and the environment, and checks both.
+    ///
+    /// # Errors
+    /// The file cannot be read, or everything that is wrong with it.
+    pub fn load(
+        path: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let config::Loaded { raw, mut faults } = config::load(path, variables)?;
+        match Self::check(&raw) {
+            Ok(settings) if faults.is_empty() => Ok(settings),
+            checked => {
+                faults.extend(checked.err().unwrap_or_default());
+                Err(SettingsError::Faults { path: path.to_owned(), faults })
+            }
+        }
+    }
+
+    /// The connection to the site's broker, with certificates and password read.
+    ///
+    /// # Errors
+    /// A file is missing or cannot be used.
+    pub fn local_connection(&self) -> Result<ConnectionSettings, BuildError> {
+        self.local.build()
+    }
+
+    /// Checks what the values say, each alone and all together. Pure.
+    ///
+    /// # Errors
+    /// Everything that is wrong. Where the walk over the tree has found a value missing or faulty, this adds
+    /// nothing about it, and there may be no fault to tell and yet no settings.
+    pub fn check(raw: &Raw) -> Result<Self, Vec<Fault>> {
+        let mut check = Check { folder: &raw.folder, faults: Vec::new(), warnings: Vec::new() };
+        let sections = &raw.sections;
+        let gateway = check.gateway(&sections.gateway);
+        let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
+        let outbox = check.outbox(&sections.gateway);
+        let local = connection::check_local(&mut check, id, &sections.local);
+        let sources = source::check_all(&mut check, &sections.source, sections.local.max_packet);
+        let names: Vec<&str> = sections.source.keys().map(String::as_str).collect();
+        let judges = judge::check_all(&mut check, &sections.judge, &names);
+        let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
+        if let Some(local) = &local {
+            uplink::check_client_ids(&mut check, local, &uplinks);
+            uplink::check_loops(&mut check, id, local, &uplinks, &sources);
+        }
+        uplink::check_lanes(&mut check, &uplinks);
+        match (gateway, local) {
+            (Some(gateway), Some(local)) if check.faults.is_empty() => {
+                Ok(Self { gateway, outbox, local, sources, judges, uplinks, warnings: check.warnings })
+            }
+            _ => Err(check.faults),
+        }
+    }
+}
+
+/// What the checks share.
+struct Check<'a> {
+    folder: &'a Path,
+    faults: Vec<Fault>,
+    warnings: Vec<Warning>,
+}
+
+impl Check<'_> {
+    fn gateway(&mut self, raw: &config::RawGateway) -> Option<Gateway> {
+        let id = raw.id.as_ref()?;
+        let id = self.keep("gateway.id", id, GatewayId::new(id))?;
+        Some(Gateway { id, site: raw.site.clone(), state_dir: self.path(&raw.state_dir) })
+    }
+
+    fn outbox(&mut self, raw: &config::RawGateway) -> OutboxSettings {
+        if raw.replay_bytes >= raw.store_cap {
+            let expected = format!("less than gateway.store_cap ({})", raw.store_cap);
+            self.faults.push(Fault::at_text("gateway.replay_bytes", &raw.replay_bytes.to_string(), expected));
+        }
+        OutboxSettings {
+            dir: self.path(&raw.state_dir).join(STORE_FOLDER),
+            cap_bytes: raw.store_cap.0,
+            replay_age: raw.replay_age.0,
+            replay_bytes: raw.replay_bytes.0,
+        }
+    }
+
+    /// Relative paths start from the folder of the file, so that a configuration works from anywhere.
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    /// The value, or a fault at the key that says what its type says.
+    fn keep<T, E: fmt::Display>(&mut self, key: &str, text: &str, made: Result<T, E>) -> Option<T> {
+        match made {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.faults.push(Fault::at_text(key, text, format!("another value: {error}")));
+                None
+            }
+        }
+    }
+}
+
+impl From<RawLane> for Lane {
+    fn from(raw: RawLane) -> Self {
+        match raw {
+            RawLane::Alarm => Self::Alarm,
+            RawLane::Verdict => Self::Verdict,
+            RawLane::Telemetry => Self::Telemetry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

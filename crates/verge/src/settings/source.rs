@@ -1,0 +1,242 @@
+//! `[source.NAME]`: a topic filter, and how to read what arrives on it.
+
+use config::Map;
+use verge_codec::{
+    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings,
+    Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+};
+use verge_domain::id::{DeviceId, SignalId, SourceId, Unit};
+use verge_mqtt::filter;
+
+use super::Check;
+use crate::config::{
+    Fault, RawCodec, RawCompression, RawPrecision, RawReading, RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
+};
+
+/// What shared subscriptions start with (MQTT 5 section 4.8.2).
+const SHARED: &str = "$share";
+
+/// One source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceId,
+    /// Its topic filter. Filters of different sources never take the same topic.
+    pub filter: String,
+    /// How to read its messages.
+    pub codec: SourceSettings,
+}
+
+pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<String, RawSource>, max_packet: Size) -> Vec<Source> {
+    if raw.len() > usize::from(u16::MAX) {
+        check.faults.push(Fault::new("source", format!("{} sections", raw.len()), format!("at most {}", u16::MAX)));
+    }
+    let sources = raw.iter().filter_map(|(name, source)| check_one(check, name, source, max_packet)).collect();
+    check_overlaps(check, raw);
+    sources
+}
+
+/// A message belongs to one source: its receipt, its counters and its limits are that source's.
+fn check_overlaps(check: &mut Check<'_>, raw: &Map<String, RawSource>) {
+    let filters: Vec<(&String, &String)> = raw
+        .iter()
+        .filter_map(|(name, source)| Some((name, source.topic.as_ref()?)))
+        .filter(|(_, topic)| filter::validate(topic).is_ok())
+        .collect();
+    for (index, (name, topic)) in filters.iter().enumerate() {
+        for (earlier, other) in &filters[..index] {
+            if filter::overlaps(topic, other) {
+                let expected = format!("a filter that takes no topic of source.{earlier} ({other:?})");
+                check.faults.push(Fault::at_text(format!("source.{name}.topic"), topic, expected));
+            }
+        }
+    }
+}
+
+fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, max_packet: Size) -> Option<Source> {
+    let section = format!("source.{name}");
+    let at = |key: &str| format!("{section}.{key}");
+    if raw.max_payload > max_packet {
+        let expected = format!("at most local.max_packet ({max_packet})");
+        check.faults.push(Fault::at_text(at("max_payload"), &raw.max_payload.to_string(), expected));
+    }
+    let filter = raw.topic.as_deref().and_then(|topic| check_filter(check, &at("topic"), topic));
+    let device = raw.device.as_deref().and_then(|device| check_device(check, &section, raw.codec?, device, filter));
+    let codec = raw.codec.and_then(|codec| check_codec(check, &section, codec, raw, filter));
+    let id = check.keep(&section, name, SourceId::new(name));
+    let settings = SourceSettings {
+        codec: codec?,
+        compression: match raw.compression {
+            RawCompression::None => Compression::None,
+            RawCompression::Lz4 => Compression::Lz4,
+        },
+        device: device?,
+        max_payload_bytes: raw.max_payload.to_usize(),
+        max_readings: raw.max_readings,
+        accept_retained: raw.retained,
+    };
+    if let Err(error) = Decoders::new(vec![settings.clone()]) {
+        check.faults.push(Fault::new(&section, "cannot be decoded", format!("other settings: {error}")));
+    }
+    Some(Source { name: id?, filter: filter?.to_owned(), codec: settings })
+}
+
+fn check_filter<'a>(check: &mut Check<'_>, key: &str, topic: &'a str) -> Option<&'a str> {
+    if topic.starts_with(SHARED) {
+        let expected = "a filter of its own: shared subscriptions hand messages to other clients as well";
+        check.faults.push(Fault::at_text(key, topic, expected));
+        return None;
+    }
+    if let Err(error) = filter::validate(topic) {
+        check.faults.push(Fault::at_text(key, topic, format!("an MQTT topic filter ({error})")));
+        return None;
+    }
+    Some(topic)
+}
+
+/// `topic:N`, as long as the filter has such a level.
+fn check_level(check: &mut Check<'_>, key: &str, text: &str, level: &str, filter: Option<&str>) -> Option<usize> {
+    let Ok(level) = level.parse::<usize>() else {
+        check.faults.push(Fault::at_text(key, text, "\"topic:N\" with N the level of the topic, counted from 0"));
+        return None;
+    };
+    let filter = filter?;
+    let levels = filter.split('/').count();
+    // "a/#" takes "a" as well as "a/b/c": levels from "#" on may or may not be there.
+    if level >= levels && !filter.ends_with('#') {
+        let expected = format!("a level from 0 to {} of {filter:?}", levels - 1);
+        check.faults.push(Fault::at_text(key, text, expected));
+        return None;
+    }
+    Some(level)
+}
+
+fn check_device(
+    check: &mut Check<'_>,
+    section: &str,
+    codec: RawCodec,
+    text: &str,
+    filter: Option<&str>,
+) -> Option<DeviceRule> {
+    let key = format!("{section}.device");
+    let (rule, rest) = text.split_once(':').unwrap_or((text, ""));
+    match (rule, codec) {
+        ("topic", _) => check_level(check, &key, text, rest, filter).map(DeviceRule::TopicLevel),
+        ("fixed", _) => check.keep(&key, text, DeviceId::new(rest)).map(DeviceRule::Fixed),
+        ("pointer", RawCodec::Json) => check_pointer(check, &key, rest).map(DeviceRule::Pointer),
+        ("tag", RawCodec::Line) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
+        ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
+        _ => {
+            let own = match codec {
+                RawCodec::Number => "",
+                RawCodec::Json => r#", "pointer:/dev/id""#,
+                RawCodec::Senml => r#", "name""#,
+                RawCodec::Line => r#", "tag:host""#,
+            };
+            let expected = format!(r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}"#);
+            check.faults.push(Fault::at_text(key, text, expected));
+            None
+        }
+    }
+}
+
+fn check_pointer(check: &mut Check<'_>, key: &str, pointer: &str) -> Option<String> {
+    if pointer.is_empty() || pointer.starts_with('/') {
+        return Some(pointer.to_owned());
+    }
+    check.faults.push(Fault::at_text(key, pointer, r#"a JSON pointer (RFC 6901), which starts with "/""#));
+    None
+}
+
+fn check_codec(
+    check: &mut Check<'_>,
+    section: &str,
+    codec: RawCodec,
+    raw: &RawSource,
+    filter: Option<&str>,
+) -> Option<CodecSettings> {
+    match codec {
+        RawCodec::Number => {
+            let signal = raw.signal.as_deref().and_then(|text| check_signal(check, section, text, filter));
+            Some(CodecSettings::Number(NumberSettings {
+                unit: check_unit(check, &format!("{section}.unit"), raw.unit.as_deref()),
+                signal: signal?,
+                scale: raw.scale?,
+                offset: raw.offset?,
+                words: raw.words.iter().flatten().map(|(word, value)| (word.clone(), *value)).collect(),
+            }))
+        }
+        RawCodec::Json => {
+            let time = raw.time.as_ref().map(|time| check_time(check, section, time));
+            let readings: Vec<Option<JsonMapping>> = raw
+                .reading
+                .iter()
+                .flatten()
+                .enumerate()
+                .map(|(index, reading)| check_reading(check, &format!("{section}.reading[{index}]"), reading))
+                .collect();
+            Some(CodecSettings::Json(JsonSettings {
+                readings: readings.into_iter().collect::<Option<Vec<_>>>()?,
+                time: match time {
+                    None => None,
+                    Some(time) => Some(time?),
+                },
+            }))
+        }
+        RawCodec::Senml => Some(CodecSettings::Senml(SenmlSettings {
+            format: match raw.format? {
+                RawSenmlFormat::Auto => SenmlFormat::Auto,
+                RawSenmlFormat::Json => SenmlFormat::Json,
+                RawSenmlFormat::Cbor => SenmlFormat::Cbor,
+            },
+        })),
+        RawCodec::Line => Some(CodecSettings::Line(LineSettings {
+            precision: match raw.precision? {
+                RawPrecision::S => Precision::S,
+                RawPrecision::Ms => Precision::Ms,
+                RawPrecision::Us => Precision::Us,
+                RawPrecision::Ns => Precision::Ns,
+            },
+        })),
+    }
+}
+
+fn check_signal(check: &mut Check<'_>, section: &str, text: &str, filter: Option<&str>) -> Option<SignalRule> {
+    let key = format!("{section}.signal");
+    match text.strip_prefix("topic:") {
+        Some(level) => check_level(check, &key, text, level, filter).map(SignalRule::TopicLevel),
+        None => check.keep(&key, text, SignalId::new(text)).map(SignalRule::Fixed),
+    }
+}
+
+fn check_unit(check: &mut Check<'_>, key: &str, unit: Option<&str>) -> Option<Unit> {
+    unit.and_then(|unit| check.keep(key, unit, Unit::new(unit)))
+}
+
+fn check_time(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<TimeRule> {
+    let pointer = raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{section}.time.pointer"), text));
+    Some(TimeRule {
+        pointer: pointer?,
+        format: match raw.format? {
+            RawTimeFormat::UnixS => TimeFormat::UnixS,
+            RawTimeFormat::UnixMs => TimeFormat::UnixMs,
+            RawTimeFormat::UnixUs => TimeFormat::UnixUs,
+            RawTimeFormat::UnixNs => TimeFormat::UnixNs,
+            RawTimeFormat::Rfc3339 => TimeFormat::Rfc3339,
+            RawTimeFormat::Auto => TimeFormat::Auto,
+        },
+    })
+}
+
+fn check_reading(check: &mut Check<'_>, key: &str, raw: &RawReading) -> Option<JsonMapping> {
+    let unit = check_unit(check, &format!("{key}.unit"), raw.unit.as_deref());
+    let pointer = raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{key}.pointer"), text));
+    Some(JsonMapping {
+        pointer: pointer?,
+        signal: raw.signal.clone(),
+        unit,
+        scale: raw.scale,
+        offset: raw.offset,
+        required: raw.required,
+    })
+}

@@ -1,0 +1,159 @@
+//! `[uplink.NAME]`, and what uplinks must agree on with the rest.
+
+use std::time::Duration;
+
+use config::Map;
+use verge_codec::wire::WireFormat;
+use verge_domain::id::{Lane, RouteId};
+use verge_mqtt::{ConnectionSettings, filter};
+use verge_pipeline::delivery::BatchPolicy;
+
+use super::connection::{self, BuildError, Connection, Parts, is_loopback};
+use super::source::Source;
+use super::Check;
+use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
+
+/// One way upstream.
+#[derive(Debug, Clone)]
+pub struct Uplink {
+    /// Its name, under which the store keeps its marks.
+    pub name: RouteId,
+    /// The broker.
+    pub broker: Connection,
+    /// First levels of its topics; the gateway's name follows.
+    pub prefix: String,
+    /// How messages are written.
+    pub format: WireFormat,
+    /// Messages sent and not yet acknowledged, at most.
+    pub window: usize,
+    /// Lanes that take this way.
+    pub lanes: Vec<Lane>,
+    /// How verdicts become messages.
+    pub batch: BatchPolicy,
+}
+
+impl Uplink {
+    /// The connection, with certificates and password read.
+    ///
+    /// # Errors
+    /// A file is missing or cannot be used.
+    pub fn connection(&self) -> Result<ConnectionSettings, BuildError> {
+        self.broker.build()
+    }
+}
+
+pub(super) fn check_all(check: &mut Check<'_>, gateway: &str, raw: &Map<String, RawUplink>) -> Vec<Uplink> {
+    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink)).collect()
+}
+
+fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) -> Option<Uplink> {
+    match raw.kind {
+        RawUplinkKind::Mqtt => {}
+    }
+    let section = format!("uplink.{name}");
+    let parts = Parts {
+        url: raw.url.as_deref(),
+        client_id: raw.client_id.as_deref(),
+        username: raw.username.as_deref(),
+        password: raw.password.as_ref(),
+        password_file: raw.password_file.as_deref(),
+        ca: raw.ca.as_deref(),
+        cert: raw.cert.as_deref(),
+        key: raw.key.as_deref(),
+        keep_alive: raw.keep_alive,
+        max_packet: raw.max_packet,
+    };
+    let connection = connection::check_parts(check, &section, &parts, format!("verge-{gateway}-{name}"));
+    if let Some(connection) = connection.as_ref().filter(|connection| !connection.address.is_tls()) {
+        check_plaintext(check, &section, connection, raw);
+    }
+    check_prefix(check, &section, &raw.prefix);
+    let name = check.keep(&section, name, RouteId::new(name));
+    Some(Uplink {
+        name: name?,
+        broker: connection?,
+        prefix: raw.prefix.clone(),
+        format: match raw.format {
+            RawFormat::Cbor => WireFormat::Cbor,
+            RawFormat::Json => WireFormat::Json,
+        },
+        window: raw.window,
+        lanes: raw.lanes.iter().copied().map(Lane::from).collect(),
+        batch: raw.batch.into(),
+    })
+}
+
+impl From<RawBatch> for Batch {
+    fn from(raw: RawBatch) -> Self {
+        Self {
+            max_verdicts: raw.max_verdicts,
+            verdict_wait: raw.verdict_wait.0,
+            telemetry_wait: raw.telemetry_wait.0,
+        }
+    }
+}
+
+fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection, raw: &RawUplink) {
+    let url = raw.url.as_deref().unwrap_or_default();
+    if !raw.insecure_plaintext {
+        let expected = "mqtts://, or insecure_plaintext = true beside it: without TLS anyone on the way can read \
+                        and change verdicts";
+        check.faults.push(Fault::at_text(format!("{section}.url"), url, expected));
+    } else if !is_loopback(connection.address.host()) {
+        check.warnings.push(Warning {
+            key: format!("{section}.insecure_plaintext"),
+            remark: "verdicts leave this machine without TLS; anyone on the way can read and change them".to_owned(),
+        });
+    }
+}
+
+fn check_prefix(check: &mut Check<'_>, section: &str, prefix: &str) {
+    let bad_letter = |letter: char| matches!(letter, '+' | '#') || letter.is_control();
+    if prefix.contains(bad_letter) || prefix.starts_with('$') || prefix.split('/').any(str::is_empty) {
+        let expected = r##"levels of a topic without "+" and "#", not starting with "$", none of them empty, such as "verge""##;
+        check.faults.push(Fault::at_text(format!("{section}.prefix"), prefix, expected));
+    }
+}
+
+/// A broker throws out the older of two clients of one name, so two of ours would throw each other out for ever.
+pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Connection, uplinks: &[Uplink]) {
+    let connections: Vec<&Connection> = std::iter::once(local).chain(uplinks.iter().map(|uplink| &uplink.broker)).collect();
+    for (index, connection) in connections.iter().enumerate() {
+        if let Some(earlier) = connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id) {
+            let expected = format!("another name than {} uses", earlier.key);
+            check.faults.push(Fault::at_text(format!("{}.client_id", connection.key), &connection.client_id, expected));
+        }
+    }
+}
+
+/// A source that takes our own verdicts from a broker that is site and upstream at once would feed itself.
+pub(super) fn check_loops(
+    check: &mut Check<'_>,
+    gateway: &str,
+    local: &Connection,
+    uplinks: &[Uplink],
+    sources: &[Source],
+) {
+    for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local.address) {
+        let own = format!("{}/{gateway}/#", uplink.prefix);
+        for source in sources.iter().filter(|source| filter::overlaps(&source.filter, &own)) {
+            let expected = format!("a filter that does not take {own}, the verdicts of uplink.{} on the same broker", uplink.name);
+            check.faults.push(Fault::at_text(format!("source.{}.topic", source.name), &source.filter, expected));
+        }
+    }
+}
+
+/// Verdicts of a lane that no uplink takes are never delivered.
+pub(super) fn check_lanes(check: &mut Check<'_>, uplinks: &[Uplink]) {
+    if uplinks.is_empty() {
+        return;
+    }
+    for lane in Lane::ALL {
+        if !uplinks.iter().any(|uplink| uplink.lanes.contains(&lane)) {
+            check.warnings.push(Warning {
+                key: "uplink".to_owned(),
+                remark: format!("no uplink takes the lane {lane:?}: its verdicts stay in the store", lane = lane.as_str()),
+            });
+        }
+    }
+}

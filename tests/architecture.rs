@@ -1,0 +1,103 @@
+//! The shape of the workspace, as ARCHITECTURE.md draws it: who may depend on whom, and which foreign crates
+//! have one owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every crate of the workspace and the ones of ours that it may depend on, in tests too. A new edge is
+/// discussed first, then written here and in ARCHITECTURE.md.
+const ALLOWED_EDGES: &[(&str, &[&str])] = &[
+    // Ground floor.
+    ("verge-domain", &[]),
+    ("verge-tls", &[]),
+    // Middle: siblings that never see each other.
+    ("verge-anomaly", &["verge-domain"]),
+    ("verge-codec", &["verge-domain"]),
+    ("verge-mqtt", &["verge-domain", "verge-tls"]),
+    ("verge-outbox", &["verge-domain"]),
+    ("verge-pipeline", &["verge-domain"]),
+    // Top.
+    (
+        "verge",
+        &[
+            "verge-anomaly",
+            "verge-codec",
+            "verge-domain",
+            "verge-mqtt",
+            "verge-outbox",
+            "verge-pipeline",
+            "verge-tls",
+        ],
+    ),
+];
+
+/// Foreign crates that only one of ours may name, so that each can be replaced in one place.
+const OWNERS: &[(&str, &str)] = &[
+    ("anyhow", "verge"),
+    ("clap", "verge"),
+    ("config", "verge"),
+    ("lz4_flex", "verge-codec"),
+    ("minicbor", "verge-codec"),
+    ("rcgen", "verge-tls"),
+    ("rumqttc", "verge-mqtt"),
+    ("rumqttd", "verge-mqtt"),
+    ("rusqlite", "verge-outbox"),
+    ("rustls", "verge-tls"),
+    ("tokio-rustls", "verge-tls"),
+    ("x509-parser", "verge-tls"),
+];
+
+/// Name of each crate of the workspace -> names of all its dependencies: normal, of tests and of build scripts.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs, since it runs this test");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    list(&metadata["packages"])
+        .map(|package| {
+            let names = list(&package["dependencies"]).map(|dependency| text(&dependency["name"]));
+            (text(&package["name"]), names.collect())
+        })
+        .collect()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("a list, by the format of cargo metadata").iter()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text, by the format of cargo metadata").to_owned()
+}
+
+#[test]
+fn crates_depend_on_each_other_as_drawn() {
+    let found = dependencies();
+    let known: BTreeMap<&str, &[&str]> = ALLOWED_EDGES.iter().copied().collect();
+    let unknown: Vec<&String> = found.keys().filter(|name| !known.contains_key(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?} have no place in the architecture yet");
+    for (name, allowed) in known {
+        let Some(names) = found.get(name) else { panic!("{name} is drawn and does not exist") };
+        let ours = names.iter().filter(|dependency| found.contains_key(*dependency));
+        let forbidden: Vec<&String> =
+            ours.filter(|dependency| !allowed.contains(&dependency.as_str())).collect();
+        assert!(forbidden.is_empty(), "{name} must not depend on {forbidden:?}");
+    }
+}
+
+#[test]
+fn foreign_crates_with_an_owner_are_named_by_it_alone() {
+    let found = dependencies();
+    for (foreign, owner) in OWNERS {
+        let users: Vec<&str> = found
+            .iter()
+            .filter(|(_, names)| names.contains(*foreign))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(users, [*owner], "who depends on {foreign}");
+    }
+}

@@ -1,0 +1,48 @@
+"""A process of ours: started, watched, ended by its own id."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+
+class Process:
+    """A program that runs in the background, with its standard error and output in a file."""
+
+    def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None):
+        self.name = name
+        self.log = log
+        with log.open("ab") as out:
+            self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit code, once it has ended."""
+        return self._popen.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        self._popen.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and waits until it is gone."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM; says the exit code. One that does not end in time is killed, and that is an error."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TimeoutError(f"{self.name} did not end {seconds:g} s after SIGTERM:\n{self.tail()}") from None
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of what it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,33 @@
+"""Where the programs under test and the tools of the tests are."""
+
+import os
+import shutil
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Debian keeps daemons where only root's PATH leads.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
+
+def tool(name: str) -> str:
+    """Full path of an installed program."""
+    found = shutil.which(name, path=SEARCH_PATH)
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed (Debian: apt-get install mosquitto mosquitto-clients)")
+    return found
+
+
+def verge() -> str:
+    """The gateway: what VERGE_BIN names, else the release build."""
+    path = Path(os.environ.get("VERGE_BIN", REPOSITORY / "target" / "release" / "verge"))
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; cargo build --release -p verge makes it")
+    return str(path)
+
+
+def data() -> Path:
+    """The folder with real data, named by VERGE_DATA."""
+    named = os.environ.get("VERGE_DATA")
+    if not named:
+        raise FileNotFoundError("VERGE_DATA does not name the folder with real data")
+    return Path(named)

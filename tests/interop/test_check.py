@@ -1,0 +1,119 @@
+"""`verge check` against real brokers: what is wrong is named, and says where."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from certificates import Certificates
+from gateway import Gateway
+from peers import HOST, free_port
+from scene import Scene, number_source, threshold
+
+UNAVAILABLE, BAD_CONFIG = 69, 78
+
+
+def gateway_of(scene: Scene) -> Gateway:
+    """A gateway whose configuration is good."""
+    return scene.gateway({"pump": number_source("plant/+/vibration")}, {"high": threshold(["pump"], above=7.1)})
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """Everything it said."""
+    return done.stdout + done.stderr
+
+
+def test_a_good_configuration_passes(scene: Scene) -> None:
+    done = gateway_of(scene).check()
+    assert done.returncode == 0, said(done)
+
+
+@dataclass
+class Fault:
+    """A change to a good configuration, how check must end, and what it must say."""
+
+    section: tuple[str, ...]
+    changes: dict[str, object]
+    code: int
+    words: tuple[str, ...]
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Certificates:
+    """Certificates of another authority."""
+    return Certificates.make(tmp_path / "strangers")
+
+
+def faults(scene: Scene, strangers: Certificates) -> dict[str, Fault]:
+    """What people get wrong."""
+    local, centre = ("local",), ("uplink", "centre")
+    wrong = scene.folder / "wrong.password"
+    wrong.write_text("not the password")
+    unused = free_port()
+    stranger = strangers.gateway
+    site = f"{HOST}:{scene.site.port}"
+    upstream = f"{HOST}:{scene.upstream.port}"
+    return {
+        "wrong password": Fault(local, {"password_file": str(wrong)}, UNAVAILABLE, (site, "password")),
+        "unknown user": Fault(local, {"username": "nobody"}, UNAVAILABLE, (site, "user")),
+        "nobody listens": Fault(local, {"url": f"mqtt://{HOST}:{unused}"}, UNAVAILABLE, (f"{HOST}:{unused}",)),
+        "nobody listens upstream": Fault(centre, {"url": f"mqtts://{HOST}:{unused}"}, UNAVAILABLE, (f"{HOST}:{unused}",)),
+        "another authority": Fault(centre, {"ca": str(strangers.ca)}, UNAVAILABLE, (upstream, "certificate")),
+        "another name": Fault(
+            centre, {"url": f"mqtts://localhost:{scene.upstream.port}"}, UNAVAILABLE, ("localhost", "name")
+        ),
+        "a stranger's certificate": Fault(
+            centre, {"cert": str(stranger.cert), "key": str(stranger.key)}, UNAVAILABLE, (upstream, "certificate")
+        ),
+        "TLS towards a plain port": Fault(
+            centre, {"url": f"mqtts://{HOST}:{scene.site.port}"}, UNAVAILABLE, (site,)
+        ),
+        "no such certificate": Fault(centre, {"ca": "/nowhere/ca.pem"}, BAD_CONFIG, ("/nowhere/ca.pem",)),
+        "key of another certificate": Fault(centre, {"key": str(stranger.key)}, BAD_CONFIG, (str(stranger.key),)),
+        "plaintext upstream": Fault(
+            centre, {"url": f"mqtt://{HOST}:1883"}, BAD_CONFIG, ("uplink.centre.url", "insecure_plaintext")
+        ),
+    }
+
+
+def test_each_fault_is_named(scene: Scene, strangers: Certificates) -> None:
+    wrong = []
+    for what, fault in faults(scene, strangers).items():
+        gateway = gateway_of(scene)
+        section = gateway.settings
+        for key in fault.section:
+            section = section[key]
+        section |= fault.changes
+        done = gateway.check()
+        missing = [word for word in fault.words if word not in said(done)]
+        if done.returncode != fault.code or missing:
+            wrong.append(f"{what}: exit {done.returncode}, expected {fault.code}; not said: {missing}\n{said(done)}")
+        assert "panicked" not in said(done)
+        assert "not the password" not in said(done)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_all_faults_come_at_once(scene: Scene) -> None:
+    gateway = gateway_of(scene)
+    gateway.settings["gateway"]["store_cap"] = "many"
+    gateway.settings["source"]["pump"]["codec"] = "xml"
+    gateway.settings["judge"]["high"]["abvoe"] = 3
+    gateway.settings["uplink"]["centre"]["window"] = -1
+    done = gateway.check()
+    assert done.returncode == BAD_CONFIG
+    for key in ("gateway.store_cap", "source.pump.codec", "judge.high.abvoe", "uplink.centre.window"):
+        assert key in said(done)
+
+
+def test_a_check_beside_a_running_gateway_disturbs_nothing(scene: Scene) -> None:
+    receiver = scene.receiver()
+    gateway = scene.start(gateway_of(scene))
+    receiver.wait_for_status("online")
+    done = gateway.check()
+    assert done.returncode in (0, 75), said(done)
+    assert gateway.stop() == 0
+    status = receiver.wait_for_status("stopped")
+    assert status["local"]["connections"] == 1, "check took over the gateway's session"
+    assert [route["connections"] for route in status["routes"]] == [1]
+    assert not [s for s in receiver.statuses() if s["state"] == "offline"]

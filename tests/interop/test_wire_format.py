@@ -1,0 +1,207 @@
+"""What goes out, read by programs that know it from its documentation alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cbor2
+import pytest
+from zcbor import DataTranslator
+
+from clients import Receiver
+from programs import REPOSITORY
+from scene import Scene, number_source, threshold
+from waiting import wait_for
+from wire import Message, decode, unwrap
+
+SCHEMA = REPOSITORY / "docs" / "verdict.cddl"
+READINGS = 200
+# Every kind of verdict there is, so that the schema is tried in all its parts.
+KINDS = {"anomaly", "counts", "health"}
+
+
+class Schema:
+    """docs/verdict.cddl in the hands of zcbor, a reader of CDDL by other authors."""
+
+    def __init__(self, path: Path):
+        types = DataTranslator.from_cddl(cddl_string=path.read_text(), default_max_qty=10_000).my_types
+        self._message = types["message"]
+
+    def accepts(self, cbor: bytes) -> bool:
+        """Whether a message follows the schema."""
+        try:
+            self._message.validate_str(cbor)
+        except Exception:  # noqa: BLE001: zcbor's errors have no common ancestor
+            return False
+        return True
+
+    def check(self, cbor: bytes) -> None:
+        """Fails with zcbor's words if it does not."""
+        self._message.validate_str(cbor)
+
+
+@dataclass
+class Captured:
+    """The same verdicts, as they arrived in both forms."""
+
+    cbor: Receiver
+    json: Receiver
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory, certificates) -> Iterator[Captured]:
+    """One gateway with every detector and two uplinks, one of each form."""
+    scene = Scene(tmp_path_factory.mktemp("wire"), certificates)
+    try:
+        scene.open()
+        yield capture(scene)
+    finally:
+        print(scene.logs())
+        scene.close()
+
+
+def capture(scene: Scene) -> Captured:
+    """Runs the scene."""
+    sources = {
+        "pump": number_source("plant/+/vibration", "vibration", unit="mm/s"),
+        "loops": {
+            "topic": "road/+/state",
+            "codec": "json",
+            "device": "topic:1",
+            "time": {"pointer": "/ts", "format": "rfc3339"},
+            "reading": [
+                {"pointer": "/count"},
+                {"pointer": "/occupancy", "unit": "%"},
+                {"pointer": "/speed", "unit": "km/h"},
+            ],
+        },
+    }
+    judges = {
+        "high": threshold(["pump"], above=7.1, clear_below=6.5, severity="critical"),
+        "every": threshold(["pump"], above=0, update_every="0s", severity="info"),
+        "both": threshold(["pump"], above=7.1, below=0.1, lane="verdict"),
+        "rise": {"inputs": ["pump"], "detector": "rate", "rise_above": 1.0, "fall_above": 1.0, "window": "1s"},
+        "silent": {"inputs": ["pump"], "detector": "silence", "after": "1s"},
+        "traffic": {
+            "inputs": ["loops"],
+            "detector": "loop",
+            "interval": "1s",
+            "pulses": "count",
+            "occupancy": "occupancy",
+            "occupancy_unit": "percent",
+            "speed": "speed",
+        },
+    }
+    uplinks = {"centre": scene.uplink(), "people": scene.uplink(prefix="people", format="json")}
+    cbor = scene.receiver()
+    twin = scene.receiver("people", "people")
+    gateway = scene.start(scene.gateway(sources, judges, **uplinks))
+    device = scene.device()
+    for number in range(READINGS):
+        device.publish("plant/pump-1/vibration", f"{number % 20 / 2}")
+        device.publish("road/loop-1/state", {"ts": "2026-01-02T03:04:05.678Z", "count": 1, "occupancy": 12.5, "speed": 47})
+    device.flush()
+    wait_for(lambda: KINDS <= {verdict.fields["kind"] for verdict in cbor.ledger().in_order()}, "every kind of verdict")
+    assert gateway.stop() == 0
+    for receiver in (cbor, twin):
+        receiver.wait_for_status("stopped")
+    wait_for(lambda: len(twin.ledger().verdicts) == len(cbor.ledger().verdicts), "the twin complete")
+    return Captured(cbor, twin)
+
+
+def payloads(receiver: Receiver) -> list[bytes]:
+    """Every verdict message as it arrived."""
+    return [arrival.payload for arrival in receiver.arrivals if arrival.channel != "status"]
+
+
+def test_every_message_follows_the_schema(captured: Captured) -> None:
+    schema = Schema(SCHEMA)
+    for payload in payloads(captured.cbor):
+        schema.check(unwrap(payload)[0])
+
+
+def test_both_packed_and_plain_messages_were_among_them(captured: Captured) -> None:
+    messages = [decode(payload) for payload in payloads(captured.cbor)]
+    assert {message.form for message in messages} == {"cbor", "cbor+lz4"}
+    assert {message.lane for message in messages} >= {"alarm", "verdict"}
+    assert max(len(message.verdicts) for message in messages) == 20, "batches of the default size"
+    for payload in payloads(captured.cbor):
+        body, form = unwrap(payload)
+        if form == "cbor+lz4":
+            assert len(body) >= 256, "small messages are not packed"
+            assert len(payload) < 0.95 * len(body) + 5, "packed only where it helps"
+
+
+def test_the_schema_refuses_what_is_wrong(captured: Captured) -> None:
+    """The check has teeth: each change makes zcbor refuse a message that it accepted."""
+    schema = Schema(SCHEMA)
+    anomaly = next(p for p in payloads(captured.cbor) if decode(p).verdicts[0].fields["kind"] == "anomaly")
+    good = unwrap(anomaly)[0]
+    assert schema.accepts(good)
+
+    def changed(change) -> bytes:
+        message = cbor2.loads(good)
+        change(message)
+        return cbor2.dumps(message)
+
+    assert schema.accepts(changed(lambda message: None)), "encoded again, unchanged"
+    changes = {
+        "unknown version": lambda message: message.update({0: 2}),
+        "no verdicts": lambda message: message.update({5: []}),
+        "short epoch": lambda message: message.update({2: b"short"}),
+        "unknown lane": lambda message: message.update({3: 9}),
+        "unknown key": lambda message: message.update({99: 1}),
+        "unknown key in a verdict": lambda message: message[5][0].update({99: 1}),
+        "no device": lambda message: message[5][0].pop(3),
+        "unknown severity": lambda message: message[5][0].update({10: 3}),
+        "no body": lambda message: message[5][0].pop(20),
+        "two bodies": lambda message: message[5][0].update({22: {0: 4, 1: 1.0}}),
+        "text observed": lambda message: message[5][0][20].update({1: "8"}),
+    }
+    accepted = [what for what, change in changes.items() if schema.accepts(changed(change))]
+    assert not accepted
+
+
+def test_the_json_twin_says_the_same(captured: Captured) -> None:
+    cbor, twin = captured.cbor.ledger(), captured.json.ledger()
+    cbor.assert_sound()
+    twin.assert_sound()
+    assert cbor.verdicts.keys() == twin.verdicts.keys()
+    for identity, verdict in cbor.verdicts.items():
+        assert twin.verdicts[identity].fields == verdict.fields, identity
+
+
+def test_the_json_twin_is_plain_json(captured: Captured) -> None:
+    for payload in payloads(captured.json):
+        document = json.loads(payload, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
+        assert document["v"] == 1
+
+
+def test_events_begin_and_end_under_one_identity(captured: Captured) -> None:
+    told: dict[str, list[str]] = {}
+    for verdict in captured.cbor.ledger().in_order("alarm"):
+        event = verdict.fields["event"]
+        if event and verdict.fields["judge"] == "high":
+            told.setdefault(event["id"], []).append(event["state"])
+    assert told
+    complete, last = list(told.values())[:-1], list(told.values())[-1]
+    assert all(states == ["raised", "cleared"] for states in complete)
+    assert last[0] == "raised"
+
+
+def test_counts_say_how_much_they_saw(captured: Captured) -> None:
+    counts = [v.fields["counts"] for v in captured.cbor.ledger().in_order() if v.fields["kind"] == "counts"]
+    assert counts
+    for body in counts:
+        assert body["from"] % body["length_ms"] == 0, "aligned to the clock"
+        assert 0 <= body["observed_ms"] <= body["length_ms"] == 1000
+        assert body["occupancy"] is None or 0 <= body["occupancy"] <= 1
+
+
+def test_messages_name_the_gateway_and_the_time(captured: Captured) -> None:
+    messages: list[Message] = captured.cbor.messages()
+    assert {message.gateway for message in messages} == {"interop-1"}
+    assert len({message.epoch for message in messages}) == 1
+    for message in messages:
+        assert all(message.sent >= verdict.fields["decided"] for verdict in message.verdicts)

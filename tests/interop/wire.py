@@ -1,0 +1,210 @@
+"""An independent decoder of verdict messages, written from docs/verdict.cddl and docs/verdict.md alone.
+
+Both forms, CBOR and JSON, are brought to the same dictionaries, so that they can be compared. Times are UTC
+milliseconds, durations milliseconds, names those of the JSON form.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import cbor2
+import lz4.block
+
+from cbor_items import array_items, map_items
+
+PLAIN, LZ4 = 0x00, 0x01
+LARGEST_MESSAGE = 16 * 1024 * 1024
+
+LANES = ("alarm", "verdict", "telemetry")
+CLOCKS = {1: "trusted", 2: "skewed"}
+DETECTORS = ("threshold", "rate", "silence", "loop")
+SEVERITIES = ("info", "warning", "critical")
+STATES = ("raised", "updated", "cleared")
+MEMBERS = ("high", "low", "rise", "fall", "silent")
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict: its sequence number, what it says, and (CBOR only) its bytes."""
+
+    seq: int
+    fields: Fields
+    raw: bytes | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one MQTT message carries."""
+
+    gateway: str
+    epoch: str
+    lane: str
+    sent: int
+    verdicts: list[Verdict]
+    # "json", "cbor" or "cbor+lz4".
+    form: str
+
+
+def decode(payload: bytes) -> Message:
+    """Reads a message of either form."""
+    if payload[:1] == b"{":
+        return _from_json(json.loads(payload))
+    return _from_cbor(*unwrap(payload))
+
+
+def unwrap(payload: bytes) -> tuple[bytes, str]:
+    """The CBOR inside a payload, and the name of its form."""
+    if payload[0] == PLAIN:
+        return payload[1:], "cbor"
+    if payload[0] == LZ4:
+        (size,) = struct.unpack_from("<I", payload, 1)
+        if size > LARGEST_MESSAGE:
+            raise ValueError(f"claims to unpack to {size} bytes")
+        return lz4.block.decompress(payload[5:], uncompressed_size=size), "cbor+lz4"
+    raise ValueError(f"unknown form {payload[0]:#04x}")
+
+
+def _from_cbor(body: bytes, form: str) -> Message:
+    parts = {cbor2.loads(key): value for key, value in map_items(body)}
+    stored = array_items(parts.pop(5))
+    envelope = {key: cbor2.loads(value) for key, value in parts.items()}
+    _expect(envelope.pop(0) == 1, "version 1")
+    message = Message(
+        gateway=envelope.pop(1),
+        epoch=envelope.pop(2).hex(),
+        lane=LANES[envelope.pop(3)],
+        sent=envelope.pop(4),
+        verdicts=[_verdict(raw) for raw in stored],
+        form=form,
+    )
+    _expect(not envelope, f"no other keys, found {sorted(envelope)}")
+    return message
+
+
+def _verdict(raw: bytes) -> Verdict:
+    given = cbor2.loads(raw)
+    _expect(list(given) == sorted(given), "keys in ascending order")
+    received = given.pop(5)
+    fields = {
+        "judge": given.pop(1),
+        "source": given.pop(2),
+        "device": given.pop(3),
+        "signal": given.pop(4, None),
+        "received": received,
+        "decided": received + given.pop(6),
+        "captured": _offset(received, given.pop(7, None)),
+        "clock": CLOCKS.get(given.pop(8, None)),
+        "detector": DETECTORS[given.pop(9)],
+        "severity": SEVERITIES[given.pop(10)],
+        "event": _event(received, given.pop(11, None)),
+    }
+    seq = given.pop(0)
+    _expect(len(given) == 1, f"exactly one body, found keys {sorted(given)}")
+    (kind, body), *_ = given.items()
+    fields |= _body(kind, body, received)
+    return Verdict(seq, fields, raw)
+
+
+def _event(received: int, given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    _expect(sorted(given) == [0, 1, 2, 3], "the four keys of an event")
+    return {"id": given[0].hex(), "state": STATES[given[1]], "since": received + given[2], "lasted_ms": given[3]}
+
+
+def _body(kind: int, given: Fields, received: int) -> Fields:
+    if kind == 20:
+        member = MEMBERS[given.pop(0)]
+        body = {"member": member, "observed": given.pop(1), "expected": _range(given)}
+        body |= {"p_value": given.pop(4, None), "unit": given.pop(5, None)}
+        name = "anomaly"
+    elif kind == 21:
+        body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
+        body |= {"partial": given.pop(3), "readings": given.pop(4), "vehicles": given.pop(5, None)}
+        body |= {"flow_per_hour": given.pop(6, None), "occupancy": given.pop(7, None)}
+        body |= {"mean_speed": given.pop(8, None)}
+        name = "counts"
+    elif kind == 22:
+        body = {"cause": MEMBERS[given.pop(0)], "observed": given.pop(1), "expected": _range(given)}
+        name = "health"
+    else:
+        raise ValueError(f"unknown body {kind}")
+    _expect(not given, f"no other keys in {name}, found {sorted(given)}")
+    return {"kind": name, name: body}
+
+
+def _range(given: Fields) -> Fields:
+    return {"low": given.pop(2, None), "high": given.pop(3, None)}
+
+
+def _offset(received: int, difference: int | None) -> int | None:
+    return None if difference is None else received + difference
+
+
+def _from_json(given: Fields) -> Message:
+    _expect(given.pop("v") == 1, "version 1")
+    verdicts = [_twin(verdict) for verdict in given.pop("verdicts")]
+    message = Message(
+        gateway=given.pop("gateway"),
+        epoch=given.pop("epoch"),
+        lane=given.pop("lane"),
+        sent=_millis(given.pop("sent")),
+        verdicts=verdicts,
+        form="json",
+    )
+    _expect(not given, f"no other keys, found {sorted(given)}")
+    return message
+
+
+def _twin(given: Fields) -> Verdict:
+    fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind")}
+    fields |= {key: given.pop(key, None) for key in ("signal", "clock")}
+    fields |= {key: _millis(given.pop(key, None)) for key in ("received", "decided", "captured")}
+    event = given.pop("event", None)
+    if event is not None:
+        event["since"] = _millis(event["since"])
+        event["lasted_ms"] = round(event.pop("lasted_s") * 1000)
+    fields["event"] = event
+    kind = fields["kind"]
+    fields[kind] = _twin_body(kind, given.pop(kind))
+    seq = given.pop("seq")
+    _expect(not given, f"no other keys in a verdict, found {sorted(given)}")
+    return Verdict(seq, fields, None)
+
+
+def _twin_body(kind: str, given: Fields) -> Fields:
+    """Brings a body of the JSON form to the keys and units of the CBOR form."""
+    if kind == "counts":
+        optional = ("vehicles", "flow_per_hour", "occupancy", "mean_speed")
+        body = {key: given.pop(key, None) for key in optional}
+        body |= {key: given.pop(key) for key in ("partial", "readings")}
+        body["from"] = _millis(given.pop("from"))
+        body["length_ms"] = round(given.pop("length_s") * 1000)
+        body["observed_ms"] = round(given.pop("observed_s") * 1000)
+    else:
+        expected = given.pop("expected", {})
+        body = {"expected": {side: expected.get(side) for side in ("low", "high")}, "observed": given.pop("observed")}
+        if kind == "anomaly":
+            body |= {"member": given.pop("member"), "p_value": given.pop("p_value", None), "unit": given.pop("unit", None)}
+        else:
+            body["cause"] = given.pop("cause")
+    _expect(not given, f"no other keys in {kind}, found {sorted(given)}")
+    return body
+
+
+def _millis(text: str | None) -> int | None:
+    if text is None:
+        return None
+    _expect(text.endswith("Z"), f"a time in UTC, found {text}")
+    time = datetime.fromisoformat(text)
+    return round((time - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1000)
+
+
+def _expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"expected {what}")

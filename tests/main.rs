@@ -1,0 +1,3 @@
+//! Tests of the whole gateway through its public interface. One binary, so that it links once.
+
+mod config;
