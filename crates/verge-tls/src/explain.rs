@@ -51,13 +51,22 @@ fn certificate_words(fault: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => format!(
             "the peer's certificate does not carry the name {:?}; it carries {}",
             expected.to_str(),
-            if presented.is_empty() { "none".to_owned() } else { presented.join(", ") }
+            listed(presented)
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the peer's certificate may not be used for this end (server or client)".to_owned()
         }
         CertificateError::Revoked => "the peer's certificate is revoked".to_owned(),
         other => format!("the peer's certificate is not accepted: {other}"),
+    }
+}
+
+/// Names as people write them: rustls gives each as `DnsName("broker.example")`.
+fn listed(presented: &[String]) -> String {
+    let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+    match presented {
+        [] => "none".to_owned(),
+        names => names.iter().map(bare).collect::<Vec<_>>().join(", "),
     }
 }
 
