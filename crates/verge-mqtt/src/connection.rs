@@ -1,6 +1,7 @@
 //! How to reach a broker.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,18 @@ impl BrokerAddress {
             Some(port) => port.parse().ok().filter(|&port| port != 0).ok_or(AddressError::Port)?,
         };
         Ok(Self { host: host.to_owned(), port, tls })
+    }
+
+    /// The address of a listener without TLS.
+    #[must_use]
+    pub fn plain(listener: SocketAddr) -> Self {
+        Self { host: listener.ip().to_string(), port: listener.port(), tls: false }
+    }
+
+    /// The address of a listener with TLS, under the host name that its certificate carries.
+    #[must_use]
+    pub fn tls(host: &str, port: u16) -> Self {
+        Self { host: host.to_owned(), port, tls: true }
     }
 
     /// Host name or address, without brackets.

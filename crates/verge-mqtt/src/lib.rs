@@ -11,12 +11,16 @@ pub mod broker;
 mod connection;
 mod driver;
 pub mod filter;
+mod in_flight;
+mod packet;
 mod probe;
 mod publisher;
 mod receipts;
 mod sink;
 mod source;
 mod subscriber;
+mod subscriptions;
+mod topics;
 mod words;
 
 pub use connection::{AddressError, Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};

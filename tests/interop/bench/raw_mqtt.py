@@ -81,11 +81,13 @@ class Connection:
 
     def _complete(self) -> Iterator[tuple[int, int, bytes]]:
         buffer, at = self._buffer, 0
-        while (end := _end_of_packet(buffer, at)) is not None:
-            begin, end = end
-            yield buffer[at] >> 4, buffer[at], bytes(buffer[begin:end])
-            at = end
-        del buffer[:at]
+        try:
+            while (body := _body_of_packet(buffer, at)) is not None:
+                first_byte, (begin, at) = buffer[at], body
+                yield first_byte >> 4, first_byte, bytes(buffer[begin:at])
+        finally:
+            # Also where the caller wanted one packet only.
+            del buffer[:at]
 
     def subscribe(self, topic_filter: str) -> None:
         """QoS 0: the last metres to the stopwatch need no acknowledgement."""
@@ -103,7 +105,7 @@ class Connection:
         self.socket.close()
 
 
-def _end_of_packet(buffer: bytearray, at: int) -> tuple[int, int] | None:
+def _body_of_packet(buffer: bytearray, at: int) -> tuple[int, int] | None:
     """Where the body of the packet at `at` begins and ends, if it is all there."""
     length = shift = 0
     position = at + 1

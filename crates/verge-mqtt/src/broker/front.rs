@@ -4,6 +4,7 @@
 //! time for it, and connections in all. Beyond a bound the newest is closed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -170,12 +171,21 @@ async fn serve(
     broker: SocketAddr,
     handshake: Duration,
 ) {
-    let accepted = acceptor.accept(stream, handshake).await;
-    let connection = admission.authenticated(accepted.is_ok());
+    let Admission { waiting, connection } = admission;
+    let shared = &connection.shared;
+    let accepted = match stream.set_nodelay(true) {
+        Ok(()) => acceptor.accept(stream, handshake).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    drop(waiting);
     let mut outside = match accepted {
         Ok(outside) => outside,
-        Err(error) => return tracing::info!(%peer, %error, "connection refused"),
+        Err(error) => {
+            shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            return tracing::debug!(%peer, error, "no handshake");
+        }
     };
+    shared.accepted.fetch_add(1, Ordering::Relaxed);
     let mut inside = match connect(broker).await {
         Ok(inside) => inside,
         Err(error) => return tracing::error!(%broker, %error, "the broker behind the front cannot be reached"),
@@ -183,7 +193,6 @@ async fn serve(
     if let Err(error) = tokio::io::copy_bidirectional(&mut outside, &mut inside).await {
         tracing::debug!(%peer, %error, "connection ended");
     }
-    drop(connection);
 }
 
 async fn connect(broker: SocketAddr) -> io::Result<TcpStream> {
@@ -192,13 +201,19 @@ async fn connect(broker: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The right to be in a handshake; given back when it is dropped.
+/// What an admitted connection holds until its handshake is over.
 struct Admission {
-    address: IpAddr,
+    waiting: Waiting,
     connection: Connection,
 }
 
-/// The right to be connected; given back when it is dropped.
+/// A place among the unauthenticated; given back when it is dropped.
+struct Waiting {
+    address: IpAddr,
+    shared: Arc<Shared>,
+}
+
+/// A place among all connections; given back when it is dropped.
 struct Connection {
     shared: Arc<Shared>,
 }
@@ -207,6 +222,7 @@ impl Admission {
     fn of(shared: &Arc<Shared>, address: IpAddr, limits: &FrontLimits) -> Option<Self> {
         let mut waiting = shared.unauthenticated();
         let from_here = waiting.by_address.get(&address).copied().unwrap_or(0);
+        // Only the accept loop adds connections, so none slips in between the look and the addition.
         let full = waiting.in_all >= limits.unauthenticated
             || from_here >= limits.unauthenticated_per_address
             || shared.connections.load(Ordering::Relaxed) >= limits.connections;
@@ -216,20 +232,67 @@ impl Admission {
         waiting.in_all += 1;
         waiting.by_address.insert(address, from_here + 1);
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Self { address, connection: Connection { shared: Arc::clone(shared) } })
+        Some(Self {
+            waiting: Waiting { address, shared: Arc::clone(shared) },
+            connection: Connection { shared: Arc::clone(shared) },
+        })
     }
+}
 
-    /// The handshake is over. A connection remains for as long as the returned value lives.
-    fn authenticated(self, success: bool) -> Connection {
-        let shared = &self.connection.shared;
-        let counter = if success { &shared.accepted } else { &shared.failed_handshakes };
-        counter.fetch_add(1, Ordering::Relaxed);
-        Connection { shared: Arc::clone(shared) }
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.unauthenticated();
+        waiting.in_all -= 1;
+        if let Entry::Occupied(mut from_here) = waiting.by_address.entry(self.address) {
+            *from_here.get_mut() -= 1;
+            if *from_here.get() == 0 {
+                from_here.remove();
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Shared {
     fn unauthenticated(&self) -> MutexGuard<'_, Unauthenticated> {
         self.unauthenticated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let shared = Arc::new(Shared::default());
+        let limits = FrontLimits {
+            unauthenticated: 3,
+            unauthenticated_per_address: 2,
+            connections: 4,
+            ..FrontLimits::default()
+        };
+        let admit = |last: u8| Admission::of(&shared, IpAddr::from([192, 0, 2, last]), &limits);
+        let first = admit(1).unwrap();
+        let second = admit(1).unwrap();
+        assert!(admit(1).is_none(), "two from one address");
+        let third = admit(2).unwrap();
+        assert!(admit(3).is_none(), "three in all");
+        let Admission { waiting, connection } = first;
+        drop(waiting);
+        let fourth = admit(1).unwrap();
+        drop(fourth.waiting);
+        drop(second.waiting);
+        assert!(admit(3).is_none(), "four connections");
+        drop(connection);
+        assert!(admit(3).is_some());
+        drop((second.connection, third, fourth.connection));
+        assert_eq!(shared.connections.load(Ordering::Relaxed), 0);
+        assert!(shared.unauthenticated().by_address.is_empty());
     }
 }

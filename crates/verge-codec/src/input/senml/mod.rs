@@ -1,0 +1,263 @@
+//! Codec `senml`: Sensor Measurement Lists (RFC 8428), JSON and CBOR.
+//!
+//! Names are taken as the rest of Verge takes them (any text up to 128 bytes without control characters),
+//! which is more than RFC 8428 section 4.5.1 allows. Sums (`s`) are not read: a record that has nothing else
+//! counts as without value.
+
+mod cbor;
+mod json;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use verge_domain::id::DeviceId;
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::time::UtcMillis;
+
+use super::{Message, Output};
+use crate::names::Names;
+use crate::number::finite;
+use crate::settings::{SenmlFormat, SenmlSettings};
+use crate::time::{from_seconds, in_range};
+
+/// Newest version of SenML there is (RFC 8428 section 4.4).
+const VERSION: f64 = 10.0;
+/// Times below are relative to now, in seconds (RFC 8428 section 4.5.3).
+const RELATIVE_BELOW_S: f64 = 268_435_456.0;
+/// What the value of a device is called that names no signal.
+const UNNAMED: &str = "value";
+
+#[derive(Debug)]
+pub(crate) struct SenmlCodec {
+    format: SenmlFormat,
+    base: Base,
+    parts: Parts,
+}
+
+/// The parts of a record, as rejections name them.
+#[derive(Debug)]
+struct Parts {
+    name: Arc<str>,
+    unit: Arc<str>,
+    value: Arc<str>,
+    text: Arc<str>,
+    data: Arc<str>,
+    time: Arc<str>,
+}
+
+/// What a record says, in either representation. Numbers are exact and finite or the reason why not.
+#[derive(Debug, Default)]
+struct Record<'a> {
+    base_name: Option<Cow<'a, str>>,
+    base_time: Option<f64>,
+    base_unit: Option<Cow<'a, str>>,
+    base_value: Option<f64>,
+    version: Option<f64>,
+    name: Option<Cow<'a, str>>,
+    unit: Option<Cow<'a, str>>,
+    time: Option<f64>,
+    value: Option<Result<f64, Reason>>,
+    truth: Option<bool>,
+    /// There is a text.
+    text: bool,
+    /// There are data, and whether they are what they should be.
+    data: Option<Result<(), Reason>>,
+    /// There is a sum.
+    sum: bool,
+}
+
+/// The fields that hold for all records from one on.
+#[derive(Debug, Default)]
+struct Base {
+    name: String,
+    time_s: Option<f64>,
+    unit: Option<String>,
+    value: f64,
+    /// A base name and a name joined.
+    joined: String,
+}
+
+/// A record that makes the rest of its pack worthless.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("not a SenML record")]
+struct Malformed;
+
+/// The way of one message through the codec.
+struct Pack<'a, 'b> {
+    base: &'a mut Base,
+    parts: &'a Parts,
+    message: &'a Message<'b>,
+    names: &'a mut Names,
+    output: &'a mut Output<'b>,
+    records: usize,
+}
+
+impl SenmlCodec {
+    pub(super) fn new(settings: SenmlSettings) -> Self {
+        let part = |label: &str| Arc::from(label);
+        let parts = Parts {
+            name: part("n"),
+            unit: part("u"),
+            value: part("v"),
+            text: part("vs"),
+            data: part("vd"),
+            time: part("t"),
+        };
+        Self { format: settings.format, base: Base::default(), parts }
+    }
+
+    pub(super) fn decode<'b>(
+        &mut self,
+        message: &Message<'b>,
+        names: &mut Names,
+        output: &mut Output<'b>,
+    ) -> Result<(), Rejection> {
+        self.base.reset();
+        let mut pack =
+            Pack { base: &mut self.base, parts: &self.parts, message, names, output, records: 0 };
+        let first = message.payload.iter().find(|byte| !byte.is_ascii_whitespace());
+        match (self.format, first) {
+            (SenmlFormat::Json, _) | (SenmlFormat::Auto, Some(b'[')) => json::read(message.text()?, &mut pack),
+            (SenmlFormat::Cbor | SenmlFormat::Auto, _) => cbor::read(message.payload, &mut pack),
+        }
+        .map_err(Rejection::whole)?;
+        if pack.records == 0 {
+            return Err(Rejection::whole(Reason::BadSenml));
+        }
+        Ok(())
+    }
+}
+
+impl Base {
+    fn reset(&mut self) {
+        self.name.clear();
+        self.time_s = None;
+        self.unit = None;
+        self.value = 0.0;
+    }
+
+    fn take(&mut self, record: &Record<'_>) {
+        if let Some(name) = &record.base_name {
+            self.name.clear();
+            self.name.push_str(name);
+        }
+        if let Some(time) = record.base_time {
+            self.time_s = Some(time);
+        }
+        if let Some(unit) = &record.base_unit {
+            self.unit = Some(unit.clone().into_owned());
+        }
+        if let Some(value) = record.base_value {
+            self.value = value;
+        }
+    }
+}
+
+impl Pack<'_, '_> {
+    /// Takes up one record: base fields, then its value.
+    fn record(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
+        self.records = self.records.saturating_add(1);
+        if record.version.is_some_and(|version| version > VERSION) {
+            return Err(Malformed);
+        }
+        self.base.take(record);
+        let values = [record.value.is_some(), record.truth.is_some(), record.text, record.data.is_some()];
+        match values.into_iter().filter(|there| *there).count() {
+            0 if record.name.is_none() && record.time.is_none() && record.unit.is_none() && !record.sum => {
+                return Ok(());
+            }
+            0 | 1 => {}
+            _ => return Err(Malformed),
+        }
+        if !self.output.take_room() {
+            return Ok(());
+        }
+        if let Err((reason, part)) = self.reading(record) {
+            self.output.reject(reason, part);
+        }
+        Ok(())
+    }
+
+    fn reading(&mut self, record: &Record<'_>) -> Result<(), (Reason, &Arc<str>)> {
+        let parts = self.parts;
+        let value = match (&record.value, record.truth, &record.data) {
+            (Some(value), _, _) => {
+                value.and_then(|value| finite(value + self.base.value)).map_err(|reason| (reason, &parts.value))?
+            }
+            (None, Some(truth), _) => f64::from(u8::from(truth)),
+            (None, None, Some(Err(reason))) => return Err((*reason, &parts.data)),
+            (None, None, Some(Ok(()))) => return Err((Reason::NotANumber, &parts.data)),
+            (None, None, None) if record.text => return Err((Reason::NotANumber, &parts.text)),
+            (None, None, None) => return Err((Reason::MissingField, &parts.value)),
+        };
+        let name = record.name.as_deref().unwrap_or_default();
+        self.base.joined.clear();
+        self.base.joined.push_str(&self.base.name);
+        self.base.joined.push_str(name);
+        let split = split(&self.base.joined, &self.base.name, name);
+        let bad_name = |_| (Reason::BadName, &parts.name);
+        let device: DeviceId = match (&self.message.device, split.device) {
+            (Some(device), _) => device.clone(),
+            (None, Some(device)) => self.names.device(device).map_err(bad_name)?,
+            (None, None) => return Err((Reason::MissingDevice, &parts.name)),
+        };
+        let signal = self.names.signal(split.signal).map_err(bad_name)?;
+        let unit = match record.unit.as_deref().or(self.base.unit.as_deref()) {
+            Some(unit) => Some(self.names.unit(unit).map_err(|_| (Reason::BadName, &parts.unit))?),
+            None => None,
+        };
+        let captured_at = match self.captured_at(record.time) {
+            Ok(at) => at,
+            Err(reason) => {
+                // The value is still good: it counts from its receipt.
+                self.output.reject(reason, &parts.time);
+                None
+            }
+        };
+        self.output.reading(&device, signal, value, unit, captured_at);
+        Ok(())
+    }
+
+    fn captured_at(&self, time_s: Option<f64>) -> Result<Option<UtcMillis>, Reason> {
+        if time_s.is_none() && self.base.time_s.is_none() {
+            return Ok(None);
+        }
+        let seconds = self.base.time_s.unwrap_or(0.0) + time_s.unwrap_or(0.0);
+        let time = if seconds < RELATIVE_BELOW_S {
+            from_seconds(seconds).and_then(|offset| in_range(self.message.received.0.checked_add(offset.0)?))
+        } else {
+            from_seconds(seconds)
+        };
+        time.map(Some).ok_or(Reason::BadTime)
+    }
+}
+
+/// A SenML name, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Split<'a> {
+    /// `None` where the name has no such part.
+    device: Option<&'a str>,
+    signal: &'a str,
+}
+
+/// Takes a name apart at its last `:` or `/`; where it has none, between base name and name. The first four
+/// parts of a device URN (`urn:dev:ow:10e2073a01080063`, RFC 9039) belong together.
+fn split<'a>(joined: &'a str, base: &'a str, name: &'a str) -> Split<'a> {
+    let urn_parts = if joined.starts_with("urn:dev:") { 4 } else { 0 };
+    let urn_bytes = joined.split(':').take(urn_parts).fold(0usize, |bytes, part| {
+        // Each part and the colon behind it.
+        bytes.saturating_add(part.len()).saturating_add(1)
+    });
+    let cut = joined.rfind([':', '/']).filter(|at| at.saturating_add(1) >= urn_bytes);
+    let halves = cut.and_then(|at| joined.split_at_checked(at)).and_then(|(device, rest)| Some((device, rest.get(1..)?)));
+    match halves {
+        Some((device, signal)) if !device.is_empty() && !signal.is_empty() => {
+            Split { device: Some(device), signal }
+        }
+        // "urn:dev:ow:10e2073a01080063:" or "pump-1/" and nothing behind.
+        Some((device, _)) if !device.is_empty() => Split { device: Some(device), signal: UNNAMED },
+        _ if urn_parts > 0 => Split { device: Some(joined), signal: UNNAMED },
+        _ if !base.is_empty() && !name.is_empty() => Split { device: Some(base), signal: name },
+        _ => Split { device: None, signal: joined },
+    }
+}

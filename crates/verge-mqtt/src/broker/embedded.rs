@@ -1,0 +1,176 @@
+//! rumqttd on loopback, configured in code.
+//!
+//! What it does not do is known: sessions and retained messages live in memory only, and a subscriber that
+//! falls behind by more than a topic's log loses the oldest messages. It has no stop: its threads live until
+//! the process ends.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use rumqttd::{Broker, Config, ConnectionSettings as ListenerConnections, RouterConfig, ServerSettings};
+
+use crate::connection::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+use crate::publisher::Publisher;
+
+/// A free port may be taken by someone else before rumqttd listens on it; then another is tried.
+const PORT_ATTEMPTS: usize = 5;
+/// Time for rumqttd to accept its first connection.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+/// Pause between two looks whether it does.
+const READY_POLL: Duration = Duration::from_millis(20);
+/// Far above what a front lets through: a client refused by this bound would poison the listener.
+const MAX_CONNECTIONS: usize = 10_000;
+/// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+const SEGMENTS: usize = 2;
+
+/// How to run the embedded broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbeddedSettings {
+    /// Largest packet it takes, in bytes without the packet's fixed header.
+    pub max_packet_bytes: usize,
+}
+
+/// Why the embedded broker does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// No port on loopback, or no thread.
+    #[error("cannot start the embedded broker: {0}")]
+    System(#[from] io::Error),
+    /// No randomness for its password.
+    #[error("the system gives no random numbers for the embedded broker's password: {0}")]
+    Random(getrandom::Error),
+    /// It does not accept connections.
+    #[error("the embedded broker does not accept connections: {0}")]
+    NotServing(String),
+}
+
+/// A running rumqttd. MQTT 3.1.1 on 127.0.0.1, one user with a random password.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    address: SocketAddr,
+    credentials: Credentials,
+    max_packet_bytes: usize,
+}
+
+impl Embedded {
+    /// Starts it, and returns when it accepts connections.
+    ///
+    /// # Errors
+    /// See [`EmbeddedError`].
+    pub async fn start(settings: EmbeddedSettings) -> Result<Self, EmbeddedError> {
+        let credentials = random_credentials()?;
+        let mut fault = String::new();
+        for _ in 0..PORT_ATTEMPTS {
+            let address = free_port()?;
+            let broker = Self {
+                address,
+                credentials: credentials.clone(),
+                max_packet_bytes: settings.max_packet_bytes,
+            };
+            let config = broker.config();
+            // `start` blocks for as long as it serves.
+            let serving =
+                thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
+                    if let Err(error) = Broker::new(config).start() {
+                        tracing::error!(%error, "the embedded broker has ended");
+                    }
+                })?;
+            match broker.ready(&serving).await {
+                Ok(()) => return Ok(broker),
+                Err(reason) => fault = reason,
+            }
+        }
+        Err(EmbeddedError::NotServing(fault))
+    }
+
+    /// Where it listens, on loopback, without TLS.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The one user it knows; clients that come through a front need them, too.
+    #[must_use]
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Settings to connect to it directly, from this process.
+    #[must_use]
+    pub fn connection(&self, client_id: &str) -> ConnectionSettings {
+        ConnectionSettings {
+            address: BrokerAddress::plain(self.address),
+            client_id: client_id.to_owned(),
+            credentials: Some(self.credentials.clone()),
+            tls: None,
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: READY_WITHIN,
+            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+            max_packet_bytes: self.max_packet_bytes,
+        }
+    }
+
+    /// Waits for a real CONNECT to be accepted: a bare TCP connection says little of rumqttd.
+    async fn ready(&self, serving: &thread::JoinHandle<()>) -> Result<(), String> {
+        let deadline = tokio::time::Instant::now() + READY_WITHIN;
+        loop {
+            match Publisher::connect(self.connection("verge-readiness")).await {
+                Ok(publisher) => {
+                    publisher.close().await;
+                    return Ok(());
+                }
+                Err(error) if serving.is_finished() || tokio::time::Instant::now() >= deadline => {
+                    return Err(error.to_string());
+                }
+                Err(_) => tokio::time::sleep(READY_POLL).await,
+            }
+        }
+    }
+
+    fn config(&self) -> Config {
+        let Credentials { username, password } = &self.credentials;
+        let listener = ServerSettings {
+            name: "embedded".to_owned(),
+            listen: self.address,
+            tls: None,
+            next_connection_delay_ms: 0,
+            connections: ListenerConnections {
+                connection_timeout_ms: 5000,
+                max_payload_size: self.max_packet_bytes,
+                max_inflight_count: 200,
+                auth: Some(HashMap::from([(username.clone(), password.reveal().to_owned())])),
+                external_auth: None,
+                // A message may come before its first subscriber; without this its sender would be
+                // disconnected.
+                dynamic_filters: true,
+            },
+        };
+        Config {
+            id: 0,
+            router: RouterConfig {
+                max_connections: MAX_CONNECTIONS,
+                max_outgoing_packet_count: 200,
+                max_segment_size: SEGMENT_BYTES,
+                max_segment_count: SEGMENTS,
+                ..RouterConfig::default()
+            },
+            v4: Some(HashMap::from([("embedded".to_owned(), listener)])),
+            ..Config::default()
+        }
+    }
+}
+
+fn free_port() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn random_credentials() -> Result<Credentials, EmbeddedError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(EmbeddedError::Random)?;
+    let password = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Credentials { username: "verge".to_owned(), password: Secret::new(password) })
+}

@@ -1,0 +1,62 @@
+# Everyday commands. `just` lists them; .ci/run is what decides.
+
+venv := "target/venv"
+python := venv / "bin/python"
+export VERGE_DATA := env("VERGE_DATA", justfile_directory() / "../shared/data")
+
+_default:
+    @just --list
+
+# What CI runs, without foreign peers
+check: fmt clippy test doc deny
+
+# Formatting, as it should be
+fmt:
+    cargo fmt --all --check
+
+# Lints, tests included
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Everything that needs no foreign peers
+test:
+    cargo test --workspace
+
+# Documentation without warnings
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Licences, sources, duplicates (cargo install cargo-deny --locked)
+deny:
+    cargo deny check bans licenses sources
+
+# Known vulnerabilities; fetches the advisory database
+advisories:
+    cargo deny check advisories
+
+# Python environment of the tests with foreign peers
+venv:
+    test -x {{ python }} || python3 -m venv {{ venv }}
+    {{ python }} -m pip install --quiet --requirement tests/interop/requirements.txt
+
+# Tests with mosquitto and paho-mqtt: `just interop -k kill`
+interop *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} -m pytest tests/interop {{ ARGS }}
+
+# Micro-benchmarks
+bench *ARGS:
+    cargo bench --workspace {{ ARGS }}
+
+# The whole gateway against a local mosquitto, beside a Python gateway
+bench-gateway *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench.py {{ ARGS }}
+
+# See it work
+demo *ARGS:
+    cargo run --release -- demo {{ ARGS }}
+
+# All that CI runs, on this machine
+ci:
+    bash .ci/run
