@@ -4,7 +4,12 @@
 //! to talk to people.
 //!
 //! Reading order: [`config`] (the file as written), [`settings`] (the same, checked and typed), [`cli`] (the
-//! commands), [`exit`] (how the program ends).
+//! commands), [`wiring`] (settings to a running gateway), [`demo`], [`exit`] (how the program ends).
 
+pub mod cli;
 pub mod config;
+pub mod demo;
+mod describe;
 pub mod exit;
+pub mod settings;
+pub mod wiring;

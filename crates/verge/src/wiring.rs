@@ -47,11 +47,11 @@ impl Gateway {
     /// # Errors
     /// The state directory is in use, the store cannot be opened, certificates cannot be read.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let local = settings.local_connection().exit_with(Exit::BadConfig)?;
+        let local = settings.local.build().exit_with(Exit::BadConfig)?;
         let uplinks = settings
             .uplinks
             .iter()
-            .map(|uplink| Ok((uplink, uplink.connection().with_context(|| format!("[uplink.{}]", uplink.name))?)))
+            .map(|uplink| Ok((uplink, uplink.connection()?)))
             .collect::<anyhow::Result<Vec<_>>>()
             .exit_with(Exit::BadConfig)?;
         let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;

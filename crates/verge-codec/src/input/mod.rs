@@ -2,6 +2,7 @@
 //! rejections, and refuses the message as a whole only where nothing in it can be trusted.
 
 mod json;
+mod json_text;
 mod line;
 mod number;
 mod senml;

@@ -16,6 +16,7 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 
+use crate::cli::DemoArgs;
 use crate::exit::Exit;
 use crate::wiring::Gateway;
 use screen::{Screen, View, ledger};
@@ -28,12 +29,24 @@ pub const MIN_SECONDS: u64 = 15;
 /// After the sensors have stopped: time for the last verdicts to arrive.
 const DRAIN: Duration = Duration::from_secs(4);
 
+/// Length of a run where none is asked for.
+const DEFAULT_SECONDS: u64 = 60;
+
 /// Runs the demo and says whether all of it worked.
 ///
 /// # Errors
 /// A part of the site could not be started, or the terminal is gone.
-pub async fn run(seconds: u64) -> anyhow::Result<Exit> {
-    let run = Duration::from_secs(seconds.max(MIN_SECONDS));
+pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    let seconds = args.seconds.unwrap_or(DEFAULT_SECONDS).max(MIN_SECONDS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(play(Duration::from_secs(seconds)))
+}
+
+async fn play(run: Duration) -> anyhow::Result<Exit> {
     let mut screen = Screen::new();
     screen.tell("making certificates, starting a site broker and an upstream stand-in on loopback")?;
     let site = Site::start().await?;

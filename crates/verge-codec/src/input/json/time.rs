@@ -3,7 +3,7 @@
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 
-use super::walk::text;
+use crate::input::json_text::text;
 use crate::number::rounded;
 use crate::settings::TimeFormat;
 use crate::time::{from_rfc3339, in_range};

@@ -13,6 +13,7 @@ use verge_domain::time::UtcMillis;
 
 use super::pointer::{Node, Target};
 use super::time;
+use crate::input::json_text::{Name, text};
 use crate::number;
 use crate::settings::TimeFormat;
 
@@ -114,15 +115,6 @@ impl Found {
     fn leave_star(&mut self) {
         self.path.pop();
     }
-}
-
-/// The text of a JSON string; `None` if it is none.
-pub(super) fn text(raw: &str) -> Option<Cow<'_, str>> {
-    let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inside.contains('\\') {
-        return serde_json::from_str::<String>(raw).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inside))
 }
 
 /// The number that a JSON value is; a truth value is 1 or 0, and a number in a string is none. `None` for
@@ -293,32 +285,5 @@ impl<N: fmt::Display> Next<'_, N> {
             },
         };
         Ok(read)
-    }
-}
-
-/// The name of a member, borrowed from the message unless it is escaped there.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Cow<'de, str>, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the name of a member")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(name.to_owned()))
     }
 }

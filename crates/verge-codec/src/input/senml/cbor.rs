@@ -94,7 +94,9 @@ fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(),
         -3 => record.base_time = Some(figure(cbor)?),
         -4 => record.base_unit = Some(Cow::Borrowed(cbor.str()?)),
         -5 => record.base_value = Some(figure(cbor)?),
-        -6 | 7 => drop(figure(cbor)?),
+        -6 | 7 => {
+            figure(cbor)?;
+        }
         0 => record.name = Some(Cow::Borrowed(cbor.str()?)),
         1 => record.unit = Some(Cow::Borrowed(cbor.str()?)),
         2 => record.value = Some(number(cbor)?),

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use verge_domain::rejection::Reason;
 
 use super::{Malformed, Pack, Record};
-use crate::input::json::{Name, text};
+use crate::input::json_text::{Name, text};
 use crate::number;
 
 /// Reads a pack, record by record.
@@ -75,7 +75,9 @@ fn set<'a>(record: &mut Record<'a>, label: &str, raw: &'a str) -> Result<(), Mal
         "bu" => record.base_unit = Some(words(raw)?),
         "bv" => record.base_value = Some(figure(raw)?),
         "bver" => record.version = Some(figure(raw)?),
-        "bs" | "ut" => drop(figure(raw)?),
+        "bs" | "ut" => {
+            figure(raw)?;
+        }
         "n" => record.name = Some(words(raw)?),
         "u" => record.unit = Some(words(raw)?),
         "t" => record.time = Some(figure(raw)?),

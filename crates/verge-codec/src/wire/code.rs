@@ -1,0 +1,143 @@
+//! Keys of the CBOR maps and the numbers that stand for names. They never change and are never used again
+//! for anything else; new ones are added.
+
+use verge_domain::finding::Member;
+use verge_domain::verdict::{Detector, EventState, Severity};
+
+use super::WireError;
+
+/// Keys of a message.
+pub(super) mod message {
+    pub(in crate::wire) const VERSION: u64 = 0;
+    pub(in crate::wire) const GATEWAY: u64 = 1;
+    pub(in crate::wire) const EPOCH: u64 = 2;
+    pub(in crate::wire) const LANE: u64 = 3;
+    pub(in crate::wire) const SENT: u64 = 4;
+    pub(in crate::wire) const VERDICTS: u64 = 5;
+}
+
+/// Keys of a verdict.
+pub(super) mod verdict {
+    pub(in crate::wire) const SEQ: u64 = 0;
+    pub(in crate::wire) const JUDGE: u64 = 1;
+    pub(in crate::wire) const SOURCE: u64 = 2;
+    pub(in crate::wire) const DEVICE: u64 = 3;
+    pub(in crate::wire) const SIGNAL: u64 = 4;
+    pub(in crate::wire) const RECEIVED: u64 = 5;
+    pub(in crate::wire) const DECIDED: u64 = 6;
+    pub(in crate::wire) const CAPTURED: u64 = 7;
+    pub(in crate::wire) const CLOCK: u64 = 8;
+    pub(in crate::wire) const DETECTOR: u64 = 9;
+    pub(in crate::wire) const SEVERITY: u64 = 10;
+    pub(in crate::wire) const EVENT: u64 = 11;
+    pub(in crate::wire) const ANOMALY: u64 = 20;
+    pub(in crate::wire) const COUNTS: u64 = 21;
+    pub(in crate::wire) const HEALTH: u64 = 22;
+}
+
+/// Keys of an event.
+pub(super) mod event {
+    pub(in crate::wire) const ID: u64 = 0;
+    pub(in crate::wire) const STATE: u64 = 1;
+    pub(in crate::wire) const SINCE: u64 = 2;
+    pub(in crate::wire) const LASTED: u64 = 3;
+}
+
+/// Keys of an anomaly; those of a health body are the first four.
+pub(super) mod anomaly {
+    pub(in crate::wire) const MEMBER: u64 = 0;
+    pub(in crate::wire) const OBSERVED: u64 = 1;
+    pub(in crate::wire) const LOW: u64 = 2;
+    pub(in crate::wire) const HIGH: u64 = 3;
+    pub(in crate::wire) const P_VALUE: u64 = 4;
+    pub(in crate::wire) const UNIT: u64 = 5;
+}
+
+/// Keys of counts.
+pub(super) mod counts {
+    pub(in crate::wire) const FROM: u64 = 0;
+    pub(in crate::wire) const LENGTH: u64 = 1;
+    pub(in crate::wire) const OBSERVED: u64 = 2;
+    pub(in crate::wire) const PARTIAL: u64 = 3;
+    pub(in crate::wire) const READINGS: u64 = 4;
+    pub(in crate::wire) const VEHICLES: u64 = 5;
+    pub(in crate::wire) const FLOW: u64 = 6;
+    pub(in crate::wire) const OCCUPANCY: u64 = 7;
+    pub(in crate::wire) const MEAN_SPEED: u64 = 8;
+}
+
+/// `clock`: the device's time is believed.
+pub(super) const TRUSTED: u8 = 1;
+/// `clock`: the device's time is kept and not believed.
+pub(super) const SKEWED: u8 = 2;
+
+pub(super) const fn of_member(member: Member) -> u8 {
+    match member {
+        Member::High => 0,
+        Member::Low => 1,
+        Member::Rise => 2,
+        Member::Fall => 3,
+        Member::Silent => 4,
+    }
+}
+
+pub(super) const fn of_state(state: EventState) -> u8 {
+    match state {
+        EventState::Raised => 0,
+        EventState::Updated => 1,
+        EventState::Cleared => 2,
+    }
+}
+
+pub(super) const fn of_detector(detector: Detector) -> u8 {
+    match detector {
+        Detector::Threshold => 0,
+        Detector::Rate => 1,
+        Detector::Silence => 2,
+        Detector::Loop => 3,
+    }
+}
+
+pub(super) const fn of_severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Warning => 1,
+        Severity::Critical => 2,
+    }
+}
+
+/// Everything a code may stand for, in the order of the codes.
+pub(super) const MEMBERS: [Member; 5] =
+    [Member::High, Member::Low, Member::Rise, Member::Fall, Member::Silent];
+/// See [`MEMBERS`].
+pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
+/// See [`MEMBERS`].
+pub(super) const DETECTORS: [Detector; 4] =
+    [Detector::Threshold, Detector::Rate, Detector::Silence, Detector::Loop];
+/// See [`MEMBERS`].
+pub(super) const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
+/// What a code stands for.
+pub(super) fn meaning<T: Copy>(all: &[T], found: u64, field: &'static str) -> Result<T, WireError> {
+    let index = usize::try_from(found).ok();
+    index.and_then(|index| all.get(index)).copied().ok_or(WireError::UnknownCode { field, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directions_agree() {
+        fn check<T: Copy + PartialEq + std::fmt::Debug>(all: &[T], code: fn(T) -> u8) {
+            for (index, value) in all.iter().enumerate() {
+                assert_eq!(usize::from(code(*value)), index, "{value:?}");
+            }
+            assert!(meaning(all, u64::MAX, "code").is_err());
+        }
+        check(&MEMBERS, of_member);
+        check(&STATES, of_state);
+        check(&DETECTORS, of_detector);
+        check(&SEVERITIES, of_severity);
+    }
+}

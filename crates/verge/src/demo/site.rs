@@ -1,0 +1,127 @@
+//! The demo's surroundings, made on the fly: certificates, a site broker and an upstream stand-in, both
+//! behind mutual TLS on loopback. Everything is removed when it is dropped.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+use verge_mqtt::broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
+use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings};
+use verge_tls::authority::{Authority, Request, write_identity};
+use verge_tls::{Identity, TrustedRoots, Usage};
+
+use crate::settings::Settings;
+
+/// The configuration that the demo's gateway runs, as it stands in `configs/`.
+const CONFIGURATION: &str = include_str!("../../../../configs/demo.toml");
+const GATEWAY: &str = "gateway";
+const BROKER: &str = "broker";
+/// A demo's certificates need not live long.
+const DAYS: u32 = 1;
+const MAX_PACKET_BYTES: usize = 256 * 1024;
+
+/// A broker behind its TLS front.
+struct Broker {
+    embedded: Embedded,
+    front: Front,
+}
+
+/// The whole site.
+pub(super) struct Site {
+    folder: TempDir,
+    authority: Authority,
+    local: Broker,
+    upstream: Broker,
+}
+
+impl Site {
+    /// Makes certificates and starts both brokers.
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the demo")?;
+        let authority = Authority::create("Verge demo authority", DAYS)?;
+        write_identity(folder.path(), "ca", &authority.to_issued(), false)?;
+        for (name, usage) in [(BROKER, Usage::Server), (GATEWAY, Usage::Client)] {
+            let request = Request {
+                common_name: name.to_owned(),
+                names: vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()],
+                usage,
+                days: DAYS,
+            };
+            write_identity(folder.path(), name, &authority.issue(&request)?, false)?;
+        }
+        let local = Broker::start(folder.path()).await.context("the site broker")?;
+        let upstream = Broker::start(folder.path()).await.context("the upstream stand-in")?;
+        Ok(Self { folder, authority, local, upstream })
+    }
+
+    /// Settings of the gateway: `configs/demo.toml` with the addresses, files and passwords of this run,
+    /// given the way an operator would give them, through the environment.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let path = self.folder.path().join("demo.toml");
+        std::fs::write(&path, CONFIGURATION).context("the demo's configuration")?;
+        let sections = [("LOCAL", &self.local), ("UPLINK__CENTRE", &self.upstream)];
+        let variables = sections.into_iter().flat_map(|(section, broker)| {
+            let credentials = broker.embedded.credentials();
+            [
+                ("URL", format!("mqtts://localhost:{}", broker.front.address().port())),
+                ("USERNAME", credentials.username.clone()),
+                ("PASSWORD", credentials.password.reveal().to_owned()),
+            ]
+            .map(|(key, value)| (OsString::from(format!("VERGE__{section}__{key}")), OsString::from(value)))
+        });
+        Settings::load(&path, variables).context("the demo's configuration")
+    }
+
+    /// How a simulated device reaches the site broker.
+    pub(super) fn device_connection(&self, name: &str) -> anyhow::Result<ConnectionSettings> {
+        self.local.connection(name, &self.authority)
+    }
+
+    /// How the receiver reaches the upstream stand-in.
+    pub(super) fn receiver_connection(&self) -> anyhow::Result<ConnectionSettings> {
+        self.upstream.connection("receiver", &self.authority)
+    }
+}
+
+impl Broker {
+    async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let embedded = Embedded::start(EmbeddedSettings { max_packet_bytes: MAX_PACKET_BYTES }).await?;
+        let file = |name: &str| -> PathBuf { folder.join(name) };
+        let identity = Identity::load(&file("broker.pem"), &file("broker.key"))?;
+        let roots = TrustedRoots::load(&file("ca.pem"))?;
+        let front = Front::start(FrontSettings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: verge_tls::server_config(&identity, Some(&roots))?,
+            broker: embedded.address(),
+            limits: FrontLimits::default(),
+        })
+        .await?;
+        Ok(Self { embedded, front })
+    }
+
+    /// A connection through the front, with a client certificate of its own.
+    fn connection(&self, name: &str, authority: &Authority) -> anyhow::Result<ConnectionSettings> {
+        let issued = authority.issue(&Request {
+            common_name: name.to_owned(),
+            names: vec![name.to_owned()],
+            usage: Usage::Client,
+            days: DAYS,
+        })?;
+        let identity = Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
+        let roots = TrustedRoots::from_pem(authority.cert_pem().as_bytes())?;
+        let address = BrokerAddress::parse(&format!("mqtts://localhost:{}", self.front.address().port()))?;
+        Ok(ConnectionSettings {
+            address,
+            client_id: name.to_owned(),
+            credentials: Some(self.embedded.credentials().clone()),
+            tls: Some(verge_tls::client_config(&roots, Some(&identity))?),
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) },
+            max_packet_bytes: MAX_PACKET_BYTES,
+        })
+    }
+}
