@@ -80,7 +80,8 @@ async fn a_withheld_acknowledgement_does_not_confuse_the_others() {
     let withheld = peer.expect_publish().await.pkid;
     for token in 1..320 {
         assert_eq!(offer(&mut sink, token), Ok(()));
-        peer.acknowledge(peer_next(&mut peer).await).await;
+        let publish = peer.expect_publish().await;
+        peer.acknowledge(publish.pkid).await;
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
     }
     assert_eq!(offer(&mut sink, 320), Ok(()));
@@ -93,10 +94,6 @@ async fn a_withheld_acknowledgement_does_not_confuse_the_others() {
         peer.acknowledge(publish.pkid).await;
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
     }
-}
-
-async fn peer_next(peer: &mut crate::scripted::Peer) -> u16 {
-    peer.expect_publish().await.pkid
 }
 
 #[tokio::test]

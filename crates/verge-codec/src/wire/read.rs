@@ -1,0 +1,335 @@
+//! From bytes to messages and verdicts, for receivers. Everything here may come from anyone: a length that is
+//! stated is held against the bytes that are there, and memory grows only with what was read.
+//!
+//! Keys that a reader does not know are passed over, so that later versions may add some.
+
+use minicbor::Decoder;
+use verge_domain::finding::Expected;
+use verge_domain::id::{
+    DeviceId, Epoch, EventId, GatewayId, JudgeId, Lane, NameError, Seq, SignalId, SourceId, Unit,
+};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{Anomaly, Body, Counts, Event, EventState, Health, Subject, Times, Verdict};
+
+use super::{Message, PACKED, PLAIN, VERSION, WireError, WireLimits, code, json};
+use crate::lz4::Unpacker;
+use crate::time::in_range;
+
+/// Reads one message in either form.
+///
+/// # Errors
+/// Not a message of this schema, or a larger one than `limits` accepts.
+pub fn read_message(bytes: &[u8], limits: WireLimits) -> Result<Message, WireError> {
+    let limit = limits.max_message_bytes;
+    if bytes.len() > limit {
+        return Err(WireError::TooLarge { actual: bytes.len(), limit });
+    }
+    match bytes.split_first() {
+        None => Err(WireError::Empty),
+        Some((&PLAIN, cbor)) => read_cbor(cbor),
+        Some((&PACKED, block)) => read_cbor(Unpacker::default().unpack(block, limit)?),
+        Some((b'{', _)) => json::read_message(bytes),
+        Some((&found, _)) => Err(WireError::UnknownForm { found }),
+    }
+}
+
+/// Reads the stored form of one verdict; its lane stands beside it in the store.
+///
+/// # Errors
+/// Not a verdict of this schema.
+pub fn read_verdict(bytes: &[u8], lane: Lane) -> Result<(Seq, Verdict), WireError> {
+    let mut cbor = Decoder::new(bytes);
+    let verdict = verdict(&mut cbor, lane)?;
+    end(&cbor)?;
+    Ok(verdict)
+}
+
+fn read_cbor(bytes: &[u8]) -> Result<Message, WireError> {
+    use code::message as key;
+    let mut cbor = Decoder::new(bytes);
+    let (mut version, mut gateway, mut epoch) = (Field::new("version"), Field::new("gateway"), Field::new("epoch"));
+    let (mut lane, mut sent) = (Field::new("lane"), Field::new("sent"));
+    let mut verdicts = Field::new("verdicts");
+    entries(&mut cbor, "message", |key, cbor| {
+        match key {
+            key::VERSION => version.set(cbor.u64()?),
+            key::GATEWAY => gateway.set(name(cbor, "gateway", GatewayId::new)?),
+            key::EPOCH => epoch.set(Epoch(identity(cbor, "epoch")?)),
+            key::LANE => lane.set(read_lane(cbor.u64()?)?),
+            key::SENT => sent.set(time(cbor.i64()?, "sent")?),
+            // The lane stands in front, as keys are in order; each verdict takes it from there.
+            key::VERDICTS => verdicts.set(read_verdicts(cbor, lane.known()?)?),
+            _ => Ok(cbor.skip()?),
+        }
+    })?;
+    end(&cbor)?;
+    match version.take()? {
+        found if found == u64::from(VERSION) => {}
+        found => return Err(WireError::Version { found }),
+    }
+    let message = Message {
+        gateway: gateway.take()?,
+        epoch: epoch.take()?,
+        lane: lane.take()?,
+        sent: sent.take()?,
+        verdicts: verdicts.take()?,
+    };
+    if message.verdicts.is_empty() { Err(WireError::NoVerdict) } else { Ok(message) }
+}
+
+fn read_verdicts(cbor: &mut Decoder<'_>, lane: Lane) -> Result<Vec<(Seq, Verdict)>, WireError> {
+    let stated = cbor.array()?.ok_or(WireError::Indefinite { field: "verdicts" })?;
+    let mut verdicts = Vec::new();
+    for _ in 0..stated {
+        verdicts.push(verdict(cbor, lane)?);
+    }
+    Ok(verdicts)
+}
+
+fn read_lane(found: u64) -> Result<Lane, WireError> {
+    let index = usize::try_from(found).ok();
+    index.and_then(Lane::from_index).ok_or(WireError::UnknownCode { field: "lane", found })
+}
+
+fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireError> {
+    use code::verdict as key;
+    let (mut seq, mut judge, mut source) = (Field::new("seq"), Field::new("judge"), Field::new("source"));
+    let (mut device, mut signal) = (Field::new("device"), Field::new("signal"));
+    let (mut received, mut decided) = (Field::new("received"), Field::new("decided"));
+    let (mut captured, mut clock) = (Field::new("captured"), Field::new("clock"));
+    let (mut detector, mut severity) = (Field::new("detector"), Field::new("severity"));
+    let (mut event, mut body) = (Field::new("event"), Field::new("body"));
+    entries(cbor, "verdict", |key, cbor| {
+        match key {
+            key::SEQ => seq.set(Seq(cbor.u64()?)),
+            key::JUDGE => judge.set(name(cbor, "judge", JudgeId::new)?),
+            key::SOURCE => source.set(name(cbor, "source", SourceId::new)?),
+            key::DEVICE => device.set(name(cbor, "device", DeviceId::new)?),
+            key::SIGNAL => signal.set(name(cbor, "signal", SignalId::new)?),
+            key::RECEIVED => received.set(time(cbor.i64()?, "received")?),
+            key::DECIDED => decided.set(cbor.i64()?),
+            key::CAPTURED => captured.set(cbor.i64()?),
+            key::CLOCK => clock.set(read_clock(cbor.u64()?)?),
+            key::DETECTOR => detector.set(code::meaning(&code::DETECTORS, cbor.u64()?, "detector")?),
+            key::SEVERITY => severity.set(code::meaning(&code::SEVERITIES, cbor.u64()?, "severity")?),
+            key::EVENT => event.set(read_event(cbor)?),
+            key::ANOMALY => body.set(ReadBody::Anomaly(read_anomaly(cbor)?)),
+            key::COUNTS => body.set(ReadBody::Counts(read_counts(cbor)?)),
+            key::HEALTH => body.set(ReadBody::Health(read_health(cbor)?)),
+            _ => Ok(cbor.skip()?),
+        }
+    })?;
+    let received = received.take()?;
+    let at = |field, offset| offset_time(received, offset, field);
+    let captured = captured.optional().map(|offset| at("captured", offset)).transpose()?;
+    let clock = match (captured, clock.optional()) {
+        (Some(_), Some(clock)) => clock,
+        (None, None) => DeviceClock::Absent,
+        _ => return Err(WireError::Clock),
+    };
+    let event = match event.optional() {
+        Some((id, state, since, lasted_ms)) => Some(Event { id, state, since: at("event since", since)?, lasted_ms }),
+        None => None,
+    };
+    let body = match body.take()? {
+        ReadBody::Anomaly(anomaly) => Body::Anomaly(anomaly),
+        ReadBody::Health(health) => Body::Health(health),
+        ReadBody::Counts((from, counts)) => Body::Counts(Counts { from: at("counted from", from)?, ..counts }),
+    };
+    let verdict = Verdict {
+        judge: judge.take()?,
+        subject: Subject { source: source.take()?, device: device.take()?, signal: signal.optional() },
+        times: Times { captured, clock, received, decided: at("decided", decided.take()?)? },
+        detector: detector.take()?,
+        severity: severity.take()?,
+        lane,
+        event,
+        body,
+    };
+    Ok((seq.take()?, verdict))
+}
+
+/// A body whose times still count from the receipt.
+enum ReadBody {
+    Anomaly(Anomaly),
+    Counts((i64, Counts)),
+    Health(Health),
+}
+
+fn read_clock(found: u64) -> Result<DeviceClock, WireError> {
+    match u8::try_from(found) {
+        Ok(code::TRUSTED) => Ok(DeviceClock::Trusted),
+        Ok(code::SKEWED) => Ok(DeviceClock::Skewed),
+        _ => Err(WireError::UnknownCode { field: "clock", found }),
+    }
+}
+
+/// Identity, state, since (counted from the receipt), lasted.
+type ReadEvent = (EventId, EventState, i64, u64);
+
+fn read_event(cbor: &mut Decoder<'_>) -> Result<ReadEvent, WireError> {
+    use code::event as key;
+    let (mut id, mut state) = (Field::new("event id"), Field::new("event state"));
+    let (mut since, mut lasted) = (Field::new("event since"), Field::new("event lasted"));
+    entries(cbor, "event", |key, cbor| match key {
+        key::ID => id.set(EventId(identity(cbor, "event id")?)),
+        key::STATE => state.set(code::meaning(&code::STATES, cbor.u64()?, "event state")?),
+        key::SINCE => since.set(cbor.i64()?),
+        key::LASTED => lasted.set(cbor.u64()?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    Ok((id.take()?, state.take()?, since.take()?, lasted.take()?))
+}
+
+fn read_anomaly(cbor: &mut Decoder<'_>) -> Result<Anomaly, WireError> {
+    use code::anomaly as key;
+    let (mut member, mut observed) = (Field::new("member"), Field::new("observed"));
+    let (mut low, mut high) = (Field::new("expected low"), Field::new("expected high"));
+    let (mut p_value, mut unit) = (Field::new("p-value"), Field::new("unit"));
+    entries(cbor, "anomaly", |key, cbor| match key {
+        key::MEMBER => member.set(code::meaning(&code::MEMBERS, cbor.u64()?, "member")?),
+        key::OBSERVED => observed.set(float(cbor, "observed")?),
+        key::LOW => low.set(float(cbor, "expected low")?),
+        key::HIGH => high.set(float(cbor, "expected high")?),
+        key::P_VALUE => p_value.set(float(cbor, "p-value")?),
+        key::UNIT => unit.set(name(cbor, "unit", Unit::new)?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    Ok(Anomaly {
+        member: member.take()?,
+        observed: observed.take()?,
+        expected: Expected { low: low.optional(), high: high.optional() },
+        p_value: p_value.optional(),
+        unit: unit.optional(),
+    })
+}
+
+fn read_health(cbor: &mut Decoder<'_>) -> Result<Health, WireError> {
+    use code::anomaly as key;
+    let (mut cause, mut observed) = (Field::new("cause"), Field::new("observed"));
+    let (mut low, mut high) = (Field::new("expected low"), Field::new("expected high"));
+    entries(cbor, "health", |key, cbor| match key {
+        key::MEMBER => cause.set(code::meaning(&code::MEMBERS, cbor.u64()?, "cause")?),
+        key::OBSERVED => observed.set(float(cbor, "observed")?),
+        key::LOW => low.set(float(cbor, "expected low")?),
+        key::HIGH => high.set(float(cbor, "expected high")?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    let expected = Expected { low: low.optional(), high: high.optional() };
+    Ok(Health { cause: cause.take()?, observed: observed.take()?, expected })
+}
+
+/// The start of the interval, counted from the receipt, and the counts without it.
+fn read_counts(cbor: &mut Decoder<'_>) -> Result<(i64, Counts), WireError> {
+    use code::counts as key;
+    let (mut from, mut length, mut observed) =
+        (Field::new("counted from"), Field::new("length"), Field::new("observed"));
+    let (mut partial, mut readings, mut vehicles) =
+        (Field::new("partial"), Field::new("readings"), Field::new("vehicles"));
+    let (mut flow, mut occupancy, mut mean_speed) =
+        (Field::new("flow"), Field::new("occupancy"), Field::new("mean speed"));
+    entries(cbor, "counts", |key, cbor| match key {
+        key::FROM => from.set(cbor.i64()?),
+        key::LENGTH => length.set(cbor.u64()?),
+        key::OBSERVED => observed.set(cbor.u64()?),
+        key::PARTIAL => partial.set(cbor.bool()?),
+        key::READINGS => readings.set(cbor.u64()?),
+        key::VEHICLES => vehicles.set(cbor.u64()?),
+        key::FLOW => flow.set(float(cbor, "flow")?),
+        key::OCCUPANCY => occupancy.set(float(cbor, "occupancy")?),
+        key::MEAN_SPEED => mean_speed.set(float(cbor, "mean speed")?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    let counts = Counts {
+        from: UtcMillis(0),
+        length_ms: length.take()?,
+        observed_ms: observed.take()?,
+        partial: partial.take()?,
+        readings: readings.take()?,
+        vehicles: vehicles.optional(),
+        flow_per_hour: flow.optional(),
+        occupancy: occupancy.optional(),
+        mean_speed: mean_speed.optional(),
+    };
+    Ok((from.take()?, counts))
+}
+
+/// A field of a map, on its way from "not read yet" to its value.
+struct Field<T> {
+    name: &'static str,
+    value: Option<T>,
+}
+
+impl<T> Field<T> {
+    fn new(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    fn set(&mut self, value: T) -> Result<(), WireError> {
+        match self.value.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(WireError::Repeated { field: self.name }),
+        }
+    }
+
+    fn optional(self) -> Option<T> {
+        self.value
+    }
+
+    fn take(self) -> Result<T, WireError> {
+        self.value.ok_or(WireError::Missing { field: self.name })
+    }
+}
+
+impl<T: Copy> Field<T> {
+    /// What was read before.
+    fn known(&self) -> Result<T, WireError> {
+        self.value.ok_or(WireError::Missing { field: self.name })
+    }
+}
+
+/// Goes through a map: `read` is given each key, and the reader where its value stands.
+fn entries<'b>(
+    cbor: &mut Decoder<'b>,
+    field: &'static str,
+    mut read: impl FnMut(u64, &mut Decoder<'b>) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    let stated = cbor.map()?.ok_or(WireError::Indefinite { field })?;
+    for _ in 0..stated {
+        let key = cbor.u64()?;
+        read(key, cbor)?;
+    }
+    Ok(())
+}
+
+fn name<N>(
+    cbor: &mut Decoder<'_>,
+    field: &'static str,
+    make: fn(&str) -> Result<N, NameError>,
+) -> Result<N, WireError> {
+    make(cbor.str()?).map_err(|source| WireError::Name { field, source })
+}
+
+fn identity(cbor: &mut Decoder<'_>, field: &'static str) -> Result<[u8; 16], WireError> {
+    cbor.bytes()?.try_into().map_err(|_| WireError::NotAnIdentity { field })
+}
+
+fn float(cbor: &mut Decoder<'_>, field: &'static str) -> Result<f64, WireError> {
+    let value = cbor.f64()?;
+    if value.is_finite() { Ok(value) } else { Err(WireError::NotFinite { field }) }
+}
+
+fn time(millis: i64, field: &'static str) -> Result<UtcMillis, WireError> {
+    in_range(millis).ok_or(WireError::NotATime { field })
+}
+
+fn offset_time(from: UtcMillis, offset: i64, field: &'static str) -> Result<UtcMillis, WireError> {
+    from.0.checked_add(offset).and_then(in_range).ok_or(WireError::NotATime { field })
+}
+
+fn end(cbor: &Decoder<'_>) -> Result<(), WireError> {
+    match cbor.input().len().saturating_sub(cbor.position()) {
+        0 => Ok(()),
+        bytes => Err(WireError::Trailing { bytes }),
+    }
+}
