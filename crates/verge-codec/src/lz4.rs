@@ -3,7 +3,9 @@
 //! The size is a claim. It is held against the caller's cap and against what the block could unpack to at
 //! most before a single byte is set aside for it.
 
-use lz4_flex::block::{CompressTable, DecompressError, compress_into_with_table, decompress_into, get_maximum_output_size};
+use lz4_flex::block::{
+    CompressTable, DecompressError, compress_into_with_table, decompress_into, get_maximum_output_size,
+};
 use verge_domain::rejection::Reason;
 
 /// Bytes that hold the size.
@@ -127,12 +129,17 @@ impl Packer {
         if self.buffer.len() < room {
             self.buffer.resize(room, 0);
         }
-        let (front, block) =
-            self.buffer.split_first_chunk_mut::<SIZE_BYTES>().expect("the buffer was grown to hold a size above");
+        let (front, block) = self
+            .buffer
+            .split_first_chunk_mut::<SIZE_BYTES>()
+            .expect("the buffer was grown to hold a size above");
         *front = size.to_le_bytes();
         let packed = compress_into_with_table(bytes, block, &mut self.table)
             .expect("the buffer holds the largest block there can be");
-        Ok(self.buffer.get(..packed.saturating_add(SIZE_BYTES)).expect("the block was written into the buffer"))
+        Ok(self
+            .buffer
+            .get(..packed.saturating_add(SIZE_BYTES))
+            .expect("the block was written into the buffer"))
     }
 }
 

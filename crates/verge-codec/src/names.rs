@@ -38,11 +38,7 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new() -> Self {
-        Self {
-            devices: Table(HashSet::new()),
-            signals: Table(HashSet::new()),
-            units: Table(HashSet::new()),
-        }
+        Self { devices: Table(HashSet::new()), signals: Table(HashSet::new()), units: Table(HashSet::new()) }
     }
 
     pub(crate) fn device(&mut self, text: &str) -> Result<DeviceId, NameError> {

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn text_is_read_exactly_or_refused() {
-        let check = |text: &str, expected: Result<f64, Reason>| assert_eq!(from_text(text), expected, "{text:?}");
+        let check =
+            |text: &str, expected: Result<f64, Reason>| assert_eq!(from_text(text), expected, "{text:?}");
         check("21.5", Ok(21.5));
         check("-3", Ok(-3.0));
         check("+7", Ok(7.0));

@@ -191,7 +191,9 @@ pub enum CodecSettingsError {
     #[error("codec json needs at least one reading")]
     NoReadings,
     /// Not RFC 6901.
-    #[error("{pointer:?} is not a JSON pointer (RFC 6901): it starts with \"/\" or is empty, and \"~\" is followed by 0 or 1")]
+    #[error(
+        "{pointer:?} is not a JSON pointer (RFC 6901): it starts with \"/\" or is empty, and \"~\" is followed by 0 or 1"
+    )]
     Pointer {
         /// The text.
         pointer: String,

@@ -225,7 +225,8 @@ mod tests {
             if validate(&filter).is_ok() {
                 prop_assert!(overlaps(&filter, &filter), "{filter:?} overlaps itself");
                 if filter.ends_with('#') && matches(&filter, &topic) {
-                    prop_assert!(matches(&filter, &format!("{topic}/more")));
+                    let longer = format!("{topic}/more");
+                    prop_assert!(matches(&filter, &longer), "{filter:?} on {longer:?}");
                 }
             }
             if validate_topic(&topic).is_ok() && validate(&topic).is_ok() {

@@ -152,7 +152,8 @@ fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow])
 fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) -> Written {
     use code::verdict as key;
     let Verdict { judge, subject, times, detector, severity, lane: _, event, body } = verdict;
-    let optional = [subject.signal.is_some(), times.captured.is_some(), times.captured.is_some(), event.is_some()];
+    let optional =
+        [subject.signal.is_some(), times.captured.is_some(), times.captured.is_some(), event.is_some()];
     cbor.map(entries(9, optional))?;
     cbor.u64(key::SEQ)?.u64(identity.seq.0)?;
     cbor.u64(key::JUDGE)?.str(judge.as_str())?;
@@ -202,7 +203,10 @@ fn write_event(cbor: &mut Writer<'_>, event: &Event, received: UtcMillis) -> Wri
 fn write_anomaly(cbor: &mut Writer<'_>, anomaly: &Anomaly) -> Written {
     use code::anomaly as key;
     let Anomaly { member, observed, expected, p_value, unit } = anomaly;
-    cbor.map(entries(2, [expected.low.is_some(), expected.high.is_some(), p_value.is_some(), unit.is_some()]))?;
+    cbor.map(entries(
+        2,
+        [expected.low.is_some(), expected.high.is_some(), p_value.is_some(), unit.is_some()],
+    ))?;
     cbor.u64(key::MEMBER)?.u8(code::of_member(*member))?;
     write_float(cbor.u64(key::OBSERVED)?, *observed)?;
     write_expected(cbor, *expected)?;
@@ -229,8 +233,17 @@ fn write_expected(cbor: &mut Writer<'_>, expected: Expected) -> Written {
 
 fn write_counts(cbor: &mut Writer<'_>, counts: &Counts, received: UtcMillis) -> Written {
     use code::counts as key;
-    let Counts { from, length_ms, observed_ms, partial, readings, vehicles, flow_per_hour, occupancy, mean_speed } =
-        counts;
+    let Counts {
+        from,
+        length_ms,
+        observed_ms,
+        partial,
+        readings,
+        vehicles,
+        flow_per_hour,
+        occupancy,
+        mean_speed,
+    } = counts;
     let optional = [vehicles.is_some(), flow_per_hour.is_some(), occupancy.is_some(), mean_speed.is_some()];
     cbor.map(entries(5, optional))?;
     cbor.u64(key::FROM)?.i64(after(received, *from))?;

@@ -155,10 +155,16 @@ pub fn verdict_json(identity: &Identity, verdict: &Verdict) -> Value {
 }
 
 /// Transcodes stored verdicts and puts the envelope around them.
-pub(super) fn write_message(envelope: &Envelope, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn write_message(
+    envelope: &Envelope,
+    rows: &[StoredRow],
+    out: &mut Vec<u8>,
+) -> Result<(), WireError> {
     let verdicts = rows
         .iter()
-        .map(|row| read_verdict(&row.bytes, envelope.lane).map(|(seq, verdict)| TwinVerdict::of(seq, &verdict)))
+        .map(|row| {
+            read_verdict(&row.bytes, envelope.lane).map(|(seq, verdict)| TwinVerdict::of(seq, &verdict))
+        })
         .collect::<Result<_, _>>()?;
     let twin = TwinMessage {
         v: u64::from(VERSION),
@@ -186,7 +192,11 @@ pub(super) fn read_message(text: &[u8]) -> Result<Message, WireError> {
         epoch: Epoch(identity(&twin.epoch, "epoch")?),
         lane,
         sent: time(&twin.sent, "sent")?,
-        verdicts: twin.verdicts.into_iter().map(|verdict| verdict.into_verdict(lane)).collect::<Result<_, _>>()?,
+        verdicts: twin
+            .verdicts
+            .into_iter()
+            .map(|verdict| verdict.into_verdict(lane))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -344,7 +354,9 @@ fn seconds(millis: u64) -> f64 {
 }
 
 fn millis(seconds: f64, field: &'static str) -> Result<u64, WireError> {
-    rounded(seconds * 1000.0).and_then(|millis| u64::try_from(millis).ok()).ok_or(WireError::NotASpan { field })
+    rounded(seconds * 1000.0)
+        .and_then(|millis| u64::try_from(millis).ok())
+        .ok_or(WireError::NotASpan { field })
 }
 
 /// 16 bytes in 32 hexadecimal digits.

@@ -47,7 +47,8 @@ pub fn read_verdict(bytes: &[u8], lane: Lane) -> Result<(Seq, Verdict), WireErro
 fn read_cbor(bytes: &[u8]) -> Result<Message, WireError> {
     use code::message as key;
     let mut cbor = Decoder::new(bytes);
-    let (mut version, mut gateway, mut epoch) = (Field::new("version"), Field::new("gateway"), Field::new("epoch"));
+    let (mut version, mut gateway, mut epoch) =
+        (Field::new("version"), Field::new("gateway"), Field::new("epoch"));
     let (mut lane, mut sent) = (Field::new("lane"), Field::new("sent"));
     let mut verdicts = Field::new("verdicts");
     entries(&mut cbor, "message", |key, cbor| {
@@ -99,25 +100,23 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
     let (mut captured, mut clock) = (Field::new("captured"), Field::new("clock"));
     let (mut detector, mut severity) = (Field::new("detector"), Field::new("severity"));
     let (mut event, mut body) = (Field::new("event"), Field::new("body"));
-    entries(cbor, "verdict", |key, cbor| {
-        match key {
-            key::SEQ => seq.set(Seq(cbor.u64()?)),
-            key::JUDGE => judge.set(name(cbor, "judge", JudgeId::new)?),
-            key::SOURCE => source.set(name(cbor, "source", SourceId::new)?),
-            key::DEVICE => device.set(name(cbor, "device", DeviceId::new)?),
-            key::SIGNAL => signal.set(name(cbor, "signal", SignalId::new)?),
-            key::RECEIVED => received.set(time(cbor.i64()?, "received")?),
-            key::DECIDED => decided.set(cbor.i64()?),
-            key::CAPTURED => captured.set(cbor.i64()?),
-            key::CLOCK => clock.set(read_clock(cbor.u64()?)?),
-            key::DETECTOR => detector.set(code::meaning(&code::DETECTORS, cbor.u64()?, "detector")?),
-            key::SEVERITY => severity.set(code::meaning(&code::SEVERITIES, cbor.u64()?, "severity")?),
-            key::EVENT => event.set(read_event(cbor)?),
-            key::ANOMALY => body.set(ReadBody::Anomaly(read_anomaly(cbor)?)),
-            key::COUNTS => body.set(ReadBody::Counts(read_counts(cbor)?)),
-            key::HEALTH => body.set(ReadBody::Health(read_health(cbor)?)),
-            _ => Ok(cbor.skip()?),
-        }
+    entries(cbor, "verdict", |key, cbor| match key {
+        key::SEQ => seq.set(Seq(cbor.u64()?)),
+        key::JUDGE => judge.set(name(cbor, "judge", JudgeId::new)?),
+        key::SOURCE => source.set(name(cbor, "source", SourceId::new)?),
+        key::DEVICE => device.set(name(cbor, "device", DeviceId::new)?),
+        key::SIGNAL => signal.set(name(cbor, "signal", SignalId::new)?),
+        key::RECEIVED => received.set(time(cbor.i64()?, "received")?),
+        key::DECIDED => decided.set(cbor.i64()?),
+        key::CAPTURED => captured.set(cbor.i64()?),
+        key::CLOCK => clock.set(read_clock(cbor.u64()?)?),
+        key::DETECTOR => detector.set(code::meaning(&code::DETECTORS, cbor.u64()?, "detector")?),
+        key::SEVERITY => severity.set(code::meaning(&code::SEVERITIES, cbor.u64()?, "severity")?),
+        key::EVENT => event.set(read_event(cbor)?),
+        key::ANOMALY => body.set(ReadBody::Anomaly(read_anomaly(cbor)?)),
+        key::COUNTS => body.set(ReadBody::Counts(read_counts(cbor)?)),
+        key::HEALTH => body.set(ReadBody::Health(read_health(cbor)?)),
+        _ => Ok(cbor.skip()?),
     })?;
     let received = received.take()?;
     let at = |field, offset| offset_time(received, offset, field);
@@ -128,13 +127,17 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
         _ => return Err(WireError::Clock),
     };
     let event = match event.optional() {
-        Some((id, state, since, lasted_ms)) => Some(Event { id, state, since: at("event since", since)?, lasted_ms }),
+        Some((id, state, since, lasted_ms)) => {
+            Some(Event { id, state, since: at("event since", since)?, lasted_ms })
+        }
         None => None,
     };
     let body = match body.take()? {
         ReadBody::Anomaly(anomaly) => Body::Anomaly(anomaly),
         ReadBody::Health(health) => Body::Health(health),
-        ReadBody::Counts((from, counts)) => Body::Counts(Counts { from: at("counted from", from)?, ..counts }),
+        ReadBody::Counts((from, counts)) => {
+            Body::Counts(Counts { from: at("counted from", from)?, ..counts })
+        }
     };
     let verdict = Verdict {
         judge: judge.take()?,

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
@@ -97,7 +97,11 @@ impl Found {
     /// A name is a text or a whole number.
     fn take_device(&mut self, raw: &str) {
         let digits = raw.strip_prefix('-').unwrap_or(raw);
-        let name = if digits.bytes().all(|byte| byte.is_ascii_digit()) { Some(Cow::Borrowed(raw)) } else { text(raw) };
+        let name = if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            Some(Cow::Borrowed(raw))
+        } else {
+            text(raw)
+        };
         if let Some(name) = name {
             self.device.clear();
             self.device.push_str(&name);

@@ -32,7 +32,7 @@ impl From<Malformed> for Fault {
 }
 
 /// Reads a pack, record by record.
-pub(super) fn read(payload: &[u8], pack: &mut Pack<'_, '_>) -> Result<(), Reason> {
+pub(super) fn read(payload: &[u8], pack: &mut Pack<'_, '_, '_>) -> Result<(), Reason> {
     read_records(&mut Decoder::new(payload), pack).map_err(|fault| match fault {
         // CBOR, as far as it was read, of another shape.
         Fault::Cbor(error) if error.is_type_mismatch() => Reason::BadSenml,
@@ -41,7 +41,7 @@ pub(super) fn read(payload: &[u8], pack: &mut Pack<'_, '_>) -> Result<(), Reason
     })
 }
 
-fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_>) -> Result<(), Fault> {
+fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_, '_>) -> Result<(), Fault> {
     let mut records = Items(cbor.array()?);
     while records.next(cbor)? {
         let mut record = Record::default();

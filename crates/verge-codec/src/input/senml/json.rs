@@ -15,7 +15,7 @@ use crate::input::json_text::{Name, text};
 use crate::number;
 
 /// Reads a pack, record by record.
-pub(super) fn read(payload: &str, pack: &mut Pack<'_, '_>) -> Result<(), Reason> {
+pub(super) fn read(payload: &str, pack: &mut Pack<'_, '_, '_>) -> Result<(), Reason> {
     let mut json = serde_json::Deserializer::from_str(payload);
     let read = json.deserialize_seq(Records(pack)).and_then(|()| json.end());
     read.map_err(|error| match error.classify() {
@@ -24,9 +24,9 @@ pub(super) fn read(payload: &str, pack: &mut Pack<'_, '_>) -> Result<(), Reason>
     })
 }
 
-struct Records<'p, 'a, 'b>(&'p mut Pack<'a, 'b>);
+struct Records<'p, 'a, 'm, 'o>(&'p mut Pack<'a, 'm, 'o>);
 
-impl<'de> Visitor<'de> for Records<'_, '_, '_> {
+impl<'de> Visitor<'de> for Records<'_, '_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,9 @@ fn set<'a>(record: &mut Record<'a>, label: &str, raw: &'a str) -> Result<(), Mal
                 _ => return Err(Malformed),
             });
         }
-        "vd" => record.data = Some(words(raw).map_err(|_| Reason::BadBase64).and_then(|data| base64url(&data))),
+        "vd" => {
+            record.data = Some(words(raw).map_err(|_| Reason::BadBase64).and_then(|data| base64url(&data)))
+        }
         "s" => record.sum = figure(raw).map(|_| true)?,
         // Who does not know such a label must not use the pack (RFC 8428 section 4.4).
         _ if label.ends_with('_') => return Err(Malformed),

@@ -83,12 +83,12 @@ struct Base {
 struct Malformed;
 
 /// The way of one message through the codec.
-struct Pack<'a, 'b> {
+struct Pack<'a, 'm, 'o> {
     base: &'a mut Base,
     parts: &'a Parts,
-    message: &'a Message<'b>,
+    message: &'a Message<'m>,
     names: &'a mut Names,
-    output: &'a mut Output<'b>,
+    output: &'a mut Output<'o>,
     records: usize,
 }
 
@@ -106,18 +106,19 @@ impl SenmlCodec {
         Self { format: settings.format, base: Base::default(), parts }
     }
 
-    pub(super) fn decode<'b>(
+    pub(super) fn decode(
         &mut self,
-        message: &Message<'b>,
+        message: &Message<'_>,
         names: &mut Names,
-        output: &mut Output<'b>,
+        output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
         self.base.reset();
-        let mut pack =
-            Pack { base: &mut self.base, parts: &self.parts, message, names, output, records: 0 };
+        let mut pack = Pack { base: &mut self.base, parts: &self.parts, message, names, output, records: 0 };
         let first = message.payload.iter().find(|byte| !byte.is_ascii_whitespace());
         match (self.format, first) {
-            (SenmlFormat::Json, _) | (SenmlFormat::Auto, Some(b'[')) => json::read(message.text()?, &mut pack),
+            (SenmlFormat::Json, _) | (SenmlFormat::Auto, Some(b'[')) => {
+                json::read(message.text()?, &mut pack)
+            }
             (SenmlFormat::Cbor | SenmlFormat::Auto, _) => cbor::read(message.payload, &mut pack),
         }
         .map_err(Rejection::whole)?;
@@ -153,7 +154,7 @@ impl Base {
     }
 }
 
-impl Pack<'_, '_> {
+impl<'a> Pack<'a, '_, '_> {
     /// Takes up one record: base fields, then its value.
     fn record(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
         self.records = self.records.saturating_add(1);
@@ -178,12 +179,12 @@ impl Pack<'_, '_> {
         Ok(())
     }
 
-    fn reading(&mut self, record: &Record<'_>) -> Result<(), (Reason, &Arc<str>)> {
+    fn reading(&mut self, record: &Record<'_>) -> Result<(), (Reason, &'a Arc<str>)> {
         let parts = self.parts;
         let value = match (&record.value, record.truth, &record.data) {
-            (Some(value), _, _) => {
-                value.and_then(|value| finite(value + self.base.value)).map_err(|reason| (reason, &parts.value))?
-            }
+            (Some(value), _, _) => value
+                .and_then(|value| finite(value + self.base.value))
+                .map_err(|reason| (reason, &parts.value))?,
             (None, Some(truth), _) => f64::from(u8::from(truth)),
             (None, None, Some(Err(reason))) => return Err((*reason, &parts.data)),
             (None, None, Some(Ok(()))) => return Err((Reason::NotANumber, &parts.data)),
@@ -249,7 +250,9 @@ fn split<'a>(joined: &'a str, base: &'a str, name: &'a str) -> Split<'a> {
         bytes.saturating_add(part.len()).saturating_add(1)
     });
     let cut = joined.rfind([':', '/']).filter(|at| at.saturating_add(1) >= urn_bytes);
-    let halves = cut.and_then(|at| joined.split_at_checked(at)).and_then(|(device, rest)| Some((device, rest.get(1..)?)));
+    let halves = cut
+        .and_then(|at| joined.split_at_checked(at))
+        .and_then(|(device, rest)| Some((device, rest.get(1..)?)));
     match halves {
         Some((device, signal)) if !device.is_empty() && !signal.is_empty() => {
             Split { device: Some(device), signal }
