@@ -71,7 +71,13 @@ impl BrokerAddress {
             return Err(AddressError::Host);
         }
         let port = match port {
-            None => if tls { 8883 } else { 1883 },
+            None => {
+                if tls {
+                    8883
+                } else {
+                    1883
+                }
+            }
             Some(port) => port.parse().ok().filter(|&port| port != 0).ok_or(AddressError::Port)?,
         };
         Ok(Self { host: host.to_owned(), port, tls })
@@ -265,7 +271,11 @@ mod tests {
     fn pauses_grow_and_stay_within_bounds() {
         let backoff = Backoff::DEFAULT;
         let check = |failures: u32, random: u16, expected: u64| {
-            assert_eq!(backoff.pause(failures, random), Duration::from_secs(expected), "{failures}, {random}");
+            assert_eq!(
+                backoff.pause(failures, random),
+                Duration::from_secs(expected),
+                "{failures}, {random}"
+            );
         };
         check(1, 0, 1);
         check(1, u16::MAX, 2);

@@ -118,7 +118,9 @@ async fn keep(
                 let (client, mut eventloop) = AsyncClient::new(options, requests + 1);
                 eventloop.set_network_options(settings.network_options());
                 *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-                Attempt { settings: &settings, eventloop, client, purpose: &mut purpose, stop: &mut stop }.run().await
+                Attempt { settings: &settings, eventloop, client, purpose: &mut purpose, stop: &mut stop }
+                    .run()
+                    .await
             }
         };
         let End::Lost(reason, pause) = end else { break };

@@ -98,11 +98,13 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 pub fn overlaps(one: &str, other: &str) -> bool {
     let (mut ones, mut others) = (one.split('/'), other.split('/'));
     let mut first = true;
+    // So far only the empty text matches both, which is no topic name.
+    let mut empty = false;
     loop {
         let (one, other) = match (ones.next(), others.next()) {
             (None, None) => return true,
             // "a/#" matches "a", too.
-            (Some(rest), None) | (None, Some(rest)) => return rest == "#",
+            (Some(rest), None) | (None, Some(rest)) => return rest == "#" && !empty,
             (Some(one), Some(other)) => (one, other),
         };
         let wild = |level: &str| matches!(level, "+" | "#");
@@ -119,6 +121,7 @@ pub fn overlaps(one: &str, other: &str) -> bool {
         if one == "#" || other == "#" {
             return true;
         }
+        empty = first && (one.is_empty() || other.is_empty());
         first = false;
     }
 }
@@ -134,7 +137,9 @@ mod tests {
         let check = |filter: &str, expected: Result<(), FilterError>| {
             assert_eq!(validate(filter), expected, "{filter:?}");
         };
-        for good in ["#", "+", "/", "a", "a/b", "a/+/c", "+/+", "/+", "a/#", "+/#", "$SYS/#", "a//b", "Fläche/1"] {
+        for good in
+            ["#", "+", "/", "a", "a/b", "a/+/c", "+/+", "/+", "a/#", "+/#", "$SYS/#", "a//b", "Fläche/1"]
+        {
             check(good, Ok(()));
         }
         check("", Err(FilterError::Empty));
@@ -192,6 +197,8 @@ mod tests {
         check("+/a", "$SYS/a", false);
         check("+/a", "#", true);
         check("a/#", "b/#", false);
+        check("/#", "+", false);
+        check("/#", "+/", true);
     }
 
     fn level() -> impl Strategy<Value = &'static str> {

@@ -120,7 +120,9 @@ async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut 
             Ok(Ok(Event::Incoming(Packet::SubAck(answer)))) => {
                 for answer in subscriptions.answered(&answer) {
                     let outcome = match answer.granted {
-                        Some(QoS::AtMostOnce) => Ok("granted, at QoS 0 only: messages can be lost".to_owned()),
+                        Some(QoS::AtMostOnce) => {
+                            Ok("granted, at QoS 0 only: messages can be lost".to_owned())
+                        }
                         Some(_) => Ok("granted".to_owned()),
                         None => Err(refused(&answer.filter)),
                     };

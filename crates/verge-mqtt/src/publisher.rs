@@ -107,9 +107,7 @@ impl Publisher {
             .await;
         match reason {
             None => Ok(publisher),
-            Some(reason) => {
-                Err(PublishError::Connect { address: publisher.shared.address.clone(), reason })
-            }
+            Some(reason) => Err(PublishError::Connect { address: publisher.shared.address.clone(), reason }),
         }
     }
 
@@ -184,8 +182,10 @@ impl Publisher {
         }
         let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(|_| self.lost())?;
         let mut line = self.shared.line();
-        let handed_over =
-            line.client.as_ref().is_some_and(|client| client.try_publish(topic, qos, retain, payload).is_ok());
+        let handed_over = line
+            .client
+            .as_ref()
+            .is_some_and(|client| client.try_publish(topic, qos, retain, payload).is_ok());
         if !handed_over {
             drop(line);
             return Err(self.lost());

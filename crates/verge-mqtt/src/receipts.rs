@@ -134,7 +134,10 @@ impl Book {
     }
 
     fn pop_settled(&mut self) -> Option<u16> {
-        let front = self.open.pop_front_if(|entry| entry.settled)?;
+        if !self.open.front()?.settled {
+            return None;
+        }
+        let front = self.open.pop_front()?;
         self.first += 1;
         self.totals.acknowledged += 1;
         Some(front.packet_id)

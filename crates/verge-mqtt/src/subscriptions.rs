@@ -70,7 +70,9 @@ impl Subscriptions {
 
 /// A refused filter, in words.
 pub(crate) fn refused(filter: &str) -> String {
-    format!("the broker refuses the subscription to \"{filter}\" (does its ACL allow this client to read there?)")
+    format!(
+        "the broker refuses the subscription to \"{filter}\" (does its ACL allow this client to read there?)"
+    )
 }
 
 #[cfg(test)]
@@ -90,10 +92,13 @@ mod tests {
         subscriptions.sent(2);
         let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
         let second = subscriptions.answered(&SubAck::new(2, vec![granted, SubscribeReasonCode::Failure]));
-        assert_eq!(second, [
-            Answer { filter: "f/8".to_owned(), granted: Some(QoS::AtLeastOnce) },
-            Answer { filter: "f/9".to_owned(), granted: None },
-        ]);
+        assert_eq!(
+            second,
+            [
+                Answer { filter: "f/8".to_owned(), granted: Some(QoS::AtLeastOnce) },
+                Answer { filter: "f/9".to_owned(), granted: None },
+            ]
+        );
         assert!(!subscriptions.is_settled());
         let first = subscriptions.answered(&SubAck::new(1, vec![granted; 7]));
         assert_eq!(first.iter().filter(|answer| answer.granted.is_none()).count(), 1, "one has no answer");

@@ -26,11 +26,8 @@ impl TopicMap {
         if let Some(&source) = self.remembered.get(topic) {
             return source;
         }
-        let source = self
-            .filters
-            .iter()
-            .find(|(_, filter)| filter::matches(filter, topic))
-            .map(|&(source, _)| source);
+        let source =
+            self.filters.iter().find(|(_, filter)| filter::matches(filter, topic)).map(|&(source, _)| source);
         if self.remembered.len() >= MAX_REMEMBERED {
             self.remembered.clear();
         }

@@ -9,7 +9,8 @@ pub(crate) fn words(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(code) => refusal(*code).to_owned(),
         ConnectionError::NetworkTimeout => {
-            "no answer in time: a wrong address, a firewall, or mqtts:// towards a port without TLS".to_owned()
+            "no answer in time: a wrong address, a firewall, or mqtts:// towards a port without TLS"
+                .to_owned()
         }
         ConnectionError::FlushTimeout => "the connection takes nothing any more".to_owned(),
         ConnectionError::Io(error) => io_words(error),

@@ -73,12 +73,11 @@ impl Embedded {
             };
             let config = broker.config();
             // `start` blocks for as long as it serves.
-            let serving =
-                thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
-                    if let Err(error) = Broker::new(config).start() {
-                        tracing::error!(%error, "the embedded broker has ended");
-                    }
-                })?;
+            let serving = thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
+                if let Err(error) = Broker::new(config).start() {
+                    tracing::error!(%error, "the embedded broker has ended");
+                }
+            })?;
             match broker.ready(&serving).await {
                 Ok(()) => return Ok(broker),
                 Err(reason) => fault = reason,

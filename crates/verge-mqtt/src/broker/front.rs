@@ -188,7 +188,9 @@ async fn serve(
     shared.accepted.fetch_add(1, Ordering::Relaxed);
     let mut inside = match connect(broker).await {
         Ok(inside) => inside,
-        Err(error) => return tracing::error!(%broker, %error, "the broker behind the front cannot be reached"),
+        Err(error) => {
+            return tracing::error!(%broker, %error, "the broker behind the front cannot be reached");
+        }
     };
     if let Err(error) = tokio::io::copy_bidirectional(&mut outside, &mut inside).await {
         tracing::debug!(%peer, %error, "connection ended");

@@ -180,7 +180,10 @@ where
         self.overloaded = true;
         count(&self.observed.overloads);
         self.observed.standing().overloaded = true;
-        Flow::Pause("overloaded: the gateway takes no more messages; the broker keeps them".to_owned(), self.overload_pause)
+        Flow::Pause(
+            "overloaded: the gateway takes no more messages; the broker keeps them".to_owned(),
+            self.overload_pause,
+        )
     }
 }
 

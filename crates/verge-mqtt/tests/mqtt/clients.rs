@@ -28,7 +28,10 @@ async fn messages_of_every_quality_make_the_round_trip() {
         let expected = Delivery { topic, payload, retained: false, redelivered: false };
         assert_eq!(message(&mut subscriber).await, expected);
     }
-    publisher.publish(&format!("{topic}/kept"), Bytes::from_static(b"1"), QoS::AtLeastOnce, true).await.unwrap();
+    publisher
+        .publish(&format!("{topic}/kept"), Bytes::from_static(b"1"), QoS::AtLeastOnce, true)
+        .await
+        .unwrap();
     assert!(!message(&mut subscriber).await.retained);
     let mut late = Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{topic}/kept")]);
     let retained = loop {
@@ -131,7 +134,8 @@ async fn a_publisher_whose_connection_breaks_tells_everyone_who_waits() {
         }
         drop(peer);
     };
-    let (waiting, ()) = tokio::join!(publisher.publish("t", payload.clone(), QoS::AtLeastOnce, false), script);
+    let (waiting, ()) =
+        tokio::join!(publisher.publish("t", payload.clone(), QoS::AtLeastOnce, false), script);
     let lost = |result: Result<(), PublishError>| assert!(matches!(result, Err(PublishError::Lost { .. })));
     lost(waiting);
     lost(publisher.flush().await);
@@ -149,7 +153,8 @@ async fn a_publisher_refuses_what_can_never_be_sent() {
     assert_eq!(error, PublishError::Topic { topic: "a/+".to_owned(), source: FilterError::Wildcard });
     // Topic "t" at QoS 0: fixed header 1 + 3, topic 2 + 1.
     let largest = MAX_PACKET_BYTES - 7;
-    let error = publisher.publish("t", vec![0; largest + 1].into(), QoS::AtMostOnce, false).await.unwrap_err();
+    let error =
+        publisher.publish("t", vec![0; largest + 1].into(), QoS::AtMostOnce, false).await.unwrap_err();
     assert_eq!(error, PublishError::TooLarge { actual: MAX_PACKET_BYTES + 1, limit: MAX_PACKET_BYTES });
     publisher.publish("t", vec![0; largest].into(), QoS::AtMostOnce, false).await.unwrap();
     assert_eq!(peer.expect_publish().await.size(), MAX_PACKET_BYTES);

@@ -24,7 +24,7 @@ pub(crate) struct Certificates {
 impl Certificates {
     pub(crate) fn new() -> Self {
         verge_tls::install_provider();
-        Self { authority: Authority::create("test authority", 1).unwrap() }
+        Self { authority: Authority::create(&unique("test authority"), 1).unwrap() }
     }
 
     fn roots(&self) -> TrustedRoots {
@@ -49,7 +49,8 @@ impl Certificates {
     }
 
     pub(crate) async fn front(&self, limits: FrontLimits) -> Front {
-        let tls = verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots())).unwrap();
+        let tls =
+            verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots())).unwrap();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Front::start(FrontSettings { listen, tls, broker: embedded().await.address(), limits }).await.unwrap()
     }
@@ -102,7 +103,9 @@ async fn strangers_are_refused_in_words() {
     let check = async |tls: Arc<ClientConfig>, words: &str| {
         let connected = Publisher::connect(through(&front, tls, &unique("stranger")).await).await;
         match connected {
-            Err(PublishError::Connect { reason, .. }) => assert!(reason.contains(words), "{reason:?}: {words}"),
+            Err(PublishError::Connect { reason, .. }) => {
+                assert!(reason.contains(words), "{reason:?}: {words}")
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -121,7 +124,9 @@ async fn idle_and_garbage_connections_stop_nobody() {
     for _ in 0..10 {
         idle.push(TcpStream::connect(front.address()).await.unwrap());
     }
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 1000], &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3], &[0xff; 64]] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 1000], &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3], &[0xff; 64]]
+    {
         let mut stream = TcpStream::connect(front.address()).await.unwrap();
         stream.write_all(garbage).await.unwrap();
         idle.push(stream);

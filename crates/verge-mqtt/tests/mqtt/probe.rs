@@ -37,13 +37,16 @@ async fn a_good_connection_is_good_in_every_step() {
     let front = certificates.front(FrontLimits::default()).await;
     let connection = through(&front, certificates.client(), &unique("gateway")).await;
     let report = run(&connection, &["plant/+", "road/#"]).await;
-    check(&report, &[
-        ("TCP connection", Ok("connected")),
-        ("TLS", Ok("accept")),
-        ("MQTT connection as \"gateway-", Ok("accepted")),
-        ("subscription to \"plant/+\"", Ok("granted")),
-        ("subscription to \"road/#\"", Ok("granted")),
-    ]);
+    check(
+        &report,
+        &[
+            ("TCP connection", Ok("connected")),
+            ("TLS", Ok("accept")),
+            ("MQTT connection as \"gateway-", Ok("accepted")),
+            ("subscription to \"plant/+\"", Ok("granted")),
+            ("subscription to \"road/#\"", Ok("granted")),
+        ],
+    );
 }
 
 #[tokio::test]
@@ -86,7 +89,11 @@ async fn a_refusal_is_told_with_its_code() {
         // The bare TCP connection of the first step.
         drop(broker.accept().await);
         let mut peer = broker.accept().await;
-        assert_eq!(peer.expect_connect().await.client_id, "g-check", "the gateway's own session is left alone");
+        assert_eq!(
+            peer.expect_connect().await.client_id,
+            "g-check",
+            "the gateway's own session is left alone"
+        );
         peer.send(Packet::ConnAck(ConnAck::new(ConnectReturnCode::NotAuthorized, false))).await;
     };
     let connection = settings(broker.address(), "g");
@@ -111,11 +118,14 @@ async fn every_filter_has_its_own_answer() {
     };
     let connection = settings(broker.address(), "g");
     let (report, ()) = tokio::join!(run(&connection, &["open", "secret", "also/open"]), script);
-    check(&report, &[
-        ("TCP connection", Ok("connected")),
-        ("MQTT connection", Ok("accepted")),
-        ("subscription to \"open\"", Ok("granted")),
-        ("subscription to \"secret\"", Err("ACL")),
-        ("subscription to \"also/open\"", Ok("granted")),
-    ]);
+    check(
+        &report,
+        &[
+            ("TCP connection", Ok("connected")),
+            ("MQTT connection", Ok("accepted")),
+            ("subscription to \"open\"", Ok("granted")),
+            ("subscription to \"secret\"", Err("ACL")),
+            ("subscription to \"also/open\"", Ok("granted")),
+        ],
+    );
 }

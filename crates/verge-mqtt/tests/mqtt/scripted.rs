@@ -137,7 +137,11 @@ impl Peer {
 
     pub(crate) async fn answer(&mut self, subscribe: &Subscribe, grant: impl Fn(&str) -> bool) {
         let codes = subscribe.filters.iter().map(|filter| {
-            if grant(&filter.path) { SubscribeReasonCode::Success(filter.qos) } else { SubscribeReasonCode::Failure }
+            if grant(&filter.path) {
+                SubscribeReasonCode::Success(filter.qos)
+            } else {
+                SubscribeReasonCode::Failure
+            }
         });
         self.send(Packet::SubAck(SubAck::new(subscribe.pkid, codes.collect()))).await;
     }

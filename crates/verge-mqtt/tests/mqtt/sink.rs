@@ -151,7 +151,10 @@ async fn closing_waits_for_acknowledgements_publishes_the_last_status_and_says_g
     let script = async {
         let verdict = peer.expect_publish().await;
         let status = peer.expect_publish().await;
-        assert_eq!((status.topic.as_str(), status.retain, status.payload.as_ref()), ("v/g/status", true, &b"bye"[..]));
+        assert_eq!(
+            (status.topic.as_str(), status.retain, status.payload.as_ref()),
+            ("v/g/status", true, &b"bye"[..])
+        );
         peer.acknowledge(verdict.pkid).await;
         peer.acknowledge(status.pkid).await;
         peer.expect_disconnect().await;
@@ -184,7 +187,8 @@ async fn a_real_broker_publishes_the_last_will_of_a_sink_that_disappears_and_of_
     let broker = embedded().await;
     let check = async |clean: bool, expected: &[&str]| {
         let prefix = unique("will");
-        let mut reader = Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{prefix}/status")]);
+        let mut reader =
+            Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{prefix}/status")]);
         assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
         let mut sink = start(broker.connection(&unique("uplink")), &prefix, 2);
         expect_connected(&mut sink).await;

@@ -19,7 +19,8 @@ pub(crate) fn start(
     capacity: usize,
 ) -> (ReadingSource, mpsc::Receiver<Inbound>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let filters = (0..).zip(filters).map(|(index, filter)| (SourceIndex(index), (*filter).to_owned())).collect();
+    let filters =
+        (0..).zip(filters).map(|(index, filter)| (SourceIndex(index), (*filter).to_owned())).collect();
     let source = ReadingSource::spawn(ReadingSourceSettings { connection, filters }, clock, move |message| {
         sender.try_send(message).map_err(|_| IntakeFull)
     });
@@ -73,7 +74,8 @@ async fn settling_from_many_threads_keeps_the_order() {
     let all = receipts(&take(&mut messages, MESSAGES.into()).await);
     let settlers: Vec<_> = (0..4)
         .map(|share| {
-            let (source, mine) = (source.clone(), all.iter().copied().skip(share).step_by(4).collect::<Vec<_>>());
+            let (source, mine) =
+                (source.clone(), all.iter().copied().skip(share).step_by(4).collect::<Vec<_>>());
             std::thread::spawn(move || mine.iter().for_each(|receipt| source.settle(&[*receipt])))
         })
         .collect();
@@ -115,10 +117,8 @@ async fn a_broken_connection_voids_receipts_and_the_session_delivers_again() {
 #[tokio::test]
 async fn a_refused_filter_is_named_and_asked_for_again_while_the_others_work() {
     let broker = ScriptedBroker::start().await;
-    let connection = ConnectionSettings {
-        keep_alive: Duration::from_secs(1),
-        ..settings(broker.address(), "refused")
-    };
+    let connection =
+        ConnectionSettings { keep_alive: Duration::from_secs(1), ..settings(broker.address(), "refused") };
     let (source, mut messages) = start(connection, &["open", "secret"], 100);
     let (mut peer, _) = broker.accept_client(false).await;
     let subscribe = peer.expect_subscribe().await;
@@ -178,10 +178,11 @@ async fn a_thousand_messages_through_a_real_broker_are_all_acknowledged() {
     let mut received = 0;
     while received == 0 {
         publisher.publish(&topic, Bytes::from_static(b"first"), QoS::AtLeastOnce, false).await.unwrap();
-        received = tokio::time::timeout(Duration::from_millis(100), messages.recv()).await.map_or(0, |message| {
-            source.settle(&[message.unwrap().receipt.unwrap()]);
-            1
-        });
+        received =
+            tokio::time::timeout(Duration::from_millis(100), messages.recv()).await.map_or(0, |message| {
+                source.settle(&[message.unwrap().receipt.unwrap()]);
+                1
+            });
     }
     for index in 0..MESSAGES {
         publisher.submit(&topic, index.to_string().into(), QoS::AtLeastOnce, false).await.unwrap();
@@ -208,7 +209,10 @@ async fn a_stopped_source_leaves_its_session_and_the_next_one_finds_the_messages
     let (topic, client_id) = (unique("kept"), unique("source"));
     let publisher = Publisher::connect(broker.connection(&unique("device"))).await.unwrap();
     let publish = async |text: &'static str| {
-        publisher.publish(&topic, Bytes::from_static(text.as_bytes()), QoS::AtLeastOnce, false).await.unwrap();
+        publisher
+            .publish(&topic, Bytes::from_static(text.as_bytes()), QoS::AtLeastOnce, false)
+            .await
+            .unwrap();
     };
     let (source, mut messages) = start(broker.connection(&client_id), &[&topic], 100);
     let mut settled = Vec::new();
