@@ -146,3 +146,131 @@ fn check_place(codec: &CodecSettings, device: &DeviceRule) -> Result<(), CodecSe
     };
     if place == own_place { Ok(()) } else { Err(CodecSettingsError::DeviceRule { codec, place }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::SignalId;
+    use verge_domain::reading::SourceIndex;
+    use verge_domain::time::{DeviceClock, UtcMillis};
+
+    use super::*;
+    use crate::lz4::Packer;
+    use crate::testing::{self, RECEIVED, inbound, source};
+    use crate::{
+        JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SenmlFormat, SenmlSettings,
+        SignalRule, TimeFormat, TimeRule,
+    };
+
+    fn number() -> CodecSettings {
+        CodecSettings::Number(NumberSettings {
+            signal: SignalRule::Fixed(SignalId::new("level").unwrap()),
+            unit: None,
+            scale: 1.0,
+            offset: 0.0,
+            words: Default::default(),
+        })
+    }
+
+    fn json() -> CodecSettings {
+        CodecSettings::Json(JsonSettings {
+            readings: vec![JsonMapping {
+                pointer: "/v".to_owned(),
+                signal: None,
+                unit: None,
+                scale: 1.0,
+                offset: 0.0,
+                required: true,
+            }],
+            time: Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixMs }),
+        })
+    }
+
+    fn senml() -> CodecSettings {
+        CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto })
+    }
+
+    fn line() -> CodecSettings {
+        CodecSettings::Line(LineSettings { precision: Precision::Ns })
+    }
+
+    fn fixed() -> DeviceRule {
+        DeviceRule::Fixed(DeviceId::new("d").unwrap())
+    }
+
+    #[test]
+    fn messages_are_refused_before_they_are_read() {
+        let source = SourceSettings { max_payload_bytes: 4, ..source(number(), fixed()) };
+        testing::check(&source, &inbound("a", b"12.5"), &["d level 12.5"], &[]);
+        testing::check(&source, &inbound("a", b"12.50"), &[], &["too_large"]);
+        testing::check(&source, &inbound("a", b""), &[], &["empty"]);
+        let retained = Inbound { retained: true, ..inbound("a", b"1") };
+        testing::check(&source, &retained, &[], &["retained"]);
+        let tolerant = SourceSettings { accept_retained: true, ..source.clone() };
+        testing::check(&tolerant, &retained, &["d level 1"], &[]);
+        let stray = Inbound { source: SourceIndex(1), ..inbound("a", b"1") };
+        testing::check(&source, &stray, &[], &["unknown_topic"]);
+    }
+
+    #[test]
+    fn every_codec_is_read_from_a_block() {
+        let check = |codec: CodecSettings, payload: &[u8], reading: &str| {
+            let plain = source(codec, fixed());
+            testing::check(&plain, &inbound("a", payload), &[reading], &[]);
+            let wrapped = SourceSettings { compression: Compression::Lz4, max_payload_bytes: 64, ..plain };
+            let block = Packer::default().pack(payload).unwrap().to_vec();
+            testing::check(&wrapped, &inbound("a", &block), &[reading], &[]);
+
+            testing::check(&wrapped, &inbound("a", b""), &[], &["empty"]);
+            testing::check(&wrapped, &inbound("a", b"\0\0\0\0\0"), &[], &["empty"]);
+            testing::check(&wrapped, &inbound("a", payload), &[], &["lz4_too_large"]);
+            testing::check(&wrapped, &inbound("a", &block[..block.len() - 1]), &[], &["bad_lz4"]);
+            testing::check(&wrapped, &inbound("a", b"\x10\0\0\0\x10a"), &[], &["bad_lz4"]);
+            testing::check(&wrapped, &inbound("a", b"\x01\0\0"), &[], &["bad_lz4"]);
+            let bomb = Packer::default().pack(&[b' '; 65]).unwrap().to_vec();
+            testing::check(&wrapped, &inbound("a", &bomb), &[], &["lz4_too_large"]);
+        };
+        check(number(), b"21.5 ", "d level 21.5");
+        check(json(), br#"{"v":21.5,"t":1700000000001}"#, "d v 21.5 @1");
+        check(senml(), br#"[{"n":"level","u":"m","v":21.5}]"#, "d level 21.5 m");
+        check(senml(), &[0x81, 0xa2, 0x00, 0x61, b'l', 0x02, 0xf9, 0x3e, 0x00], "d l 1.5");
+        check(line(), b"tank level=21.5 1700000000002000000", "d level 21.5 @2");
+    }
+
+    #[test]
+    fn device_clocks_are_judged() {
+        let source = source(json(), fixed());
+        let check = |time: UtcMillis, expected: DeviceClock| {
+            let payload = format!(r#"{{"v":1,"t":{}}}"#, time.0);
+            let decoded = testing::decode(&source, &inbound("a", payload.as_bytes()));
+            assert_eq!(decoded.readings[0].captured_at, Some(time));
+            assert_eq!(decoded.readings[0].clock, expected, "{time:?}");
+        };
+        check(RECEIVED, DeviceClock::Trusted);
+        check(UtcMillis(RECEIVED.0 - 86_400_001), DeviceClock::Skewed);
+        check(UtcMillis(RECEIVED.0 + 300_001), DeviceClock::Skewed);
+        check(UtcMillis(0), DeviceClock::Skewed);
+    }
+
+    #[test]
+    fn device_names_stand_where_the_codec_has_a_place_for_them() {
+        let check = |codec: fn() -> CodecSettings, own: &DeviceRule| {
+            let foreign = [
+                DeviceRule::Pointer("/id".to_owned()),
+                DeviceRule::Tag("host".to_owned()),
+                DeviceRule::SenmlName,
+            ];
+            for rule in foreign {
+                let good = rule == *own;
+                assert_eq!(Decoders::new(vec![source(codec(), rule.clone())]).is_ok(), good, "{rule:?}");
+            }
+            assert!(Decoders::new(vec![source(codec(), DeviceRule::TopicLevel(0))]).is_ok());
+        };
+        check(number, &fixed());
+        check(json, &DeviceRule::Pointer("/id".to_owned()));
+        check(senml, &DeviceRule::SenmlName);
+        check(line, &DeviceRule::Tag("host".to_owned()));
+
+        let zero = SourceSettings { max_readings: 0, ..source(number(), fixed()) };
+        assert!(Decoders::new(vec![zero]).unwrap_err().to_string().contains("max_readings"));
+    }
+}

@@ -19,6 +19,8 @@ pub mod lz4;
 mod names;
 mod number;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 mod time;
 pub mod wire;
 

@@ -41,7 +41,7 @@ pub(crate) fn from_text(text: &str) -> Result<f64, Reason> {
 /// The nearest whole number, if it fits.
 pub(crate) fn rounded(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9.2e18;
-    if !(value.abs() < LIMIT) {
+    if value.is_nan() || value.abs() >= LIMIT {
         return None;
     }
     #[expect(clippy::as_conversions, reason = "the range is checked above; there is no other conversion")]

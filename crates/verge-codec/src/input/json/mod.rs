@@ -225,3 +225,6 @@ fn default_pieces(steps: &[Step]) -> Vec<Piece> {
     }
     pieces
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,3 +264,6 @@ fn split<'a>(joined: &'a str, base: &'a str, name: &'a str) -> Split<'a> {
         _ => Split { device: None, signal: joined },
     }
 }
+
+#[cfg(test)]
+mod tests;
