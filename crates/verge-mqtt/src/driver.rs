@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::connection::ConnectionSettings;
-use crate::words::words;
+use crate::words::{attempt_words, words};
 
 /// A connection that held for this long was good: the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(30);
@@ -167,7 +167,7 @@ impl<P: Purpose> Attempt<'_, P> {
             accepted = self.eventloop.poll() => accepted,
         };
         if let Err(error) = accepted {
-            return End::Lost(words(&error), None);
+            return End::Lost(attempt_words(&error), None);
         }
         if let Some(end) = end_of(self.purpose.connected(&self.client)) {
             return end;

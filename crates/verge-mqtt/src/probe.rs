@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::connection::ConnectionSettings;
 use crate::subscriptions::{Subscriptions, refused};
-use crate::words::{io_words, words};
+use crate::words::{attempt_words, io_words, words};
 
 /// Added to the client identifier: a probe under the gateway's own would throw a running gateway off its
 /// broker, and its clean session would delete the gateway's.
@@ -95,12 +95,12 @@ async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut 
     match eventloop.poll().await {
         Err(error) => {
             if is_tls && is_of_tls(&error) {
-                return report.note("TLS", Err(words(&error)));
+                return report.note("TLS", Err(attempt_words(&error)));
             }
             if is_tls {
                 report.note("TLS", Ok("both sides accept each other's certificates".to_owned()));
             }
-            return report.note(connect, Err(words(&error)));
+            return report.note(connect, Err(attempt_words(&error)));
         }
         Ok(_) => {
             if is_tls {

@@ -3,8 +3,37 @@
 use std::io::ErrorKind;
 
 use rumqttc::mqttbytes::Error as PacketError;
-use rumqttc::{ConnectReturnCode, ConnectionError, StateError};
+use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 
+/// Why an attempt failed before the broker accepted it.
+pub(crate) fn attempt_words(error: &ConnectionError) -> String {
+    let closed = match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(PacketError::Io(error))) => {
+            is_end(error)
+        }
+        ConnectionError::Tls(TlsError::Io(error)) if is_end(error) => {
+            return "the other side ended the TLS handshake (is TLS spoken on that port?)".to_owned();
+        }
+        _ => false,
+    };
+    if closed {
+        return "the broker closed the connection without an answer (does it require TLS, mqtts://, or refuse user \
+                name, password or client_id?)"
+            .to_owned();
+    }
+    words(error)
+}
+
+fn is_end(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+    )
+}
+
+/// Why a connection broke, or could not be made.
 pub(crate) fn words(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(code) => refusal(*code).to_owned(),
@@ -43,8 +72,7 @@ fn state_words(error: &StateError) -> String {
 pub(crate) fn io_words(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-        ErrorKind::UnexpectedEof => "the broker closed the connection without an answer".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        _ if is_end(error) => "the connection was reset".to_owned(),
         ErrorKind::TimedOut => "the connection timed out".to_owned(),
         _ => verge_tls::explain(error),
     }
@@ -60,5 +88,32 @@ pub(crate) const fn refusal(code: ConnectReturnCode) -> &'static str {
         ConnectReturnCode::NotAuthorized => {
             "the broker does not authorise this client (user name, password or certificate)"
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn words_say_what_to_do() {
+        let io = |kind: ErrorKind| io::Error::from(kind);
+        let packet = |error: PacketError| ConnectionError::MqttState(StateError::Deserialization(error));
+        let check = |error: ConnectionError, attempt: &str, standing: &str| {
+            assert!(attempt_words(&error).contains(attempt), "{error:?}: {}", attempt_words(&error));
+            assert!(words(&error).contains(standing), "{error:?}: {}", words(&error));
+        };
+        check(ConnectionError::Io(io(ErrorKind::ConnectionRefused)), "nothing listens", "nothing listens");
+        check(ConnectionError::MqttState(StateError::ConnectionAborted), "without an answer", "same client_id");
+        check(packet(PacketError::Io(io(ErrorKind::ConnectionReset))), "without an answer", "was reset");
+        check(ConnectionError::Tls(TlsError::Io(io(ErrorKind::UnexpectedEof))), "is TLS spoken", "");
+        check(ConnectionError::MqttState(StateError::AwaitPingResp), "keep-alive", "keep-alive");
+        check(packet(PacketError::PayloadSizeLimitExceeded(70_000)), "70000 bytes", "70000 bytes");
+        check(packet(PacketError::InvalidProtocol), "does not speak MQTT", "does not speak MQTT");
+        check(ConnectionError::NetworkTimeout, "no answer in time", "no answer in time");
+        let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId);
+        check(refused, "refuses this client_id", "refuses this client_id");
     }
 }

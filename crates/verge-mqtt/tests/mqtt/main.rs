@@ -7,6 +7,7 @@ mod clients;
 mod front;
 mod probe;
 mod scripted;
+mod scratch;
 mod sink;
 mod source;
 mod source_limits;

@@ -1,0 +1,135 @@
+//! What memory costs: none for a message of a device that is known, and never more than a peer has really
+//! sent, whatever lengths it states. One test, because allocations of other threads would be counted too.
+
+use bytes::Bytes;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use verge_codec::wire::{WireLimits, read_message, read_verdict};
+use verge_codec::{
+    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, NumberSettings, SignalRule,
+    SourceSettings, TimeFormat, TimeRule,
+};
+use verge_domain::id::{Lane, SignalId};
+use verge_domain::reading::{Decoded, Inbound, SourceIndex};
+use verge_domain::stage::Decoder;
+use verge_domain::time::{Moment, UtcMillis};
+
+#[global_allocator]
+static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// An error costs its message; nothing that a peer states may cost more.
+const ERROR_BYTES: usize = 1024;
+
+fn allocated(work: impl FnOnce()) -> usize {
+    let region = Region::new(MEMORY);
+    work();
+    region.change().bytes_allocated
+}
+
+fn source(codec: CodecSettings, device: DeviceRule) -> SourceSettings {
+    SourceSettings {
+        codec,
+        compression: Compression::None,
+        device,
+        max_payload_bytes: 65_536,
+        max_readings: 256,
+        accept_retained: false,
+    }
+}
+
+fn inbound(source: u16, payload: &'static [u8]) -> Inbound {
+    Inbound {
+        source: SourceIndex(source),
+        topic: "plant/pump-1/level".to_owned(),
+        payload: Bytes::from_static(payload),
+        received: Moment::from_wall(UtcMillis(1_700_000_000_000)),
+        retained: false,
+        redelivered: false,
+        packet_id: 1,
+        receipt: None,
+    }
+}
+
+fn known_devices_cost_nothing() {
+    let number = CodecSettings::Number(NumberSettings {
+        signal: SignalRule::Fixed(SignalId::new("level").expect("a name")),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        words: Default::default(),
+    });
+    let mapping = |pointer: &str| JsonMapping {
+        pointer: pointer.to_owned(),
+        signal: None,
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        required: true,
+    };
+    let json = CodecSettings::Json(JsonSettings {
+        readings: vec![mapping("/a"), mapping("/s/*/v"), mapping("/missing")],
+        time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
+    });
+    let mut decoders = Decoders::new(vec![
+        source(number, DeviceRule::TopicLevel(1)),
+        source(json, DeviceRule::Pointer("/dev".to_owned())),
+    ])
+    .expect("the settings of this test are good");
+    let messages = [
+        (inbound(0, b"21.5"), 1),
+        (
+            inbound(
+                1,
+                br#"{"dev":"p","ts":1700000000000,"a":1.5,"s":{"x":{"v":2},"y":{"v":3}},"note":["z"]}"#,
+            ),
+            3,
+        ),
+    ];
+    let mut decoded = Decoded::default();
+    for (message, readings) in &messages {
+        for known in [false, true] {
+            let cost = allocated(|| decoders.decode(message, &mut decoded));
+            assert_eq!(decoded.readings.len(), *readings);
+            assert!(!known || cost == 0, "a known device cost {cost} bytes");
+        }
+    }
+}
+
+fn stated_lengths_cost_nothing() {
+    let check = |what: &str, bytes: &[u8]| {
+        let cost = allocated(|| {
+            assert!(read_message(bytes, WireLimits::default()).is_err(), "{what}");
+            assert!(read_verdict(bytes, Lane::Alarm).is_err(), "{what}");
+        });
+        assert!(cost <= ERROR_BYTES + 255 * bytes.len(), "{what}: {cost} bytes for {}", bytes.len());
+    };
+    // Every major type that states a length, in every width, alone and where the schema has a place for it.
+    for major in [0x40u8, 0x60, 0x80, 0xa0] {
+        for (info, length) in [(0x18u8, 1usize), (0x19, 2), (0x1a, 4), (0x1b, 8)] {
+            let head = [&[major | info][..], &vec![0xff; length]].concat();
+            check("a head alone", &head);
+            check("a head as the message", &[&[0], &head[..]].concat());
+            for key in 0..=5 {
+                let map = [&[0, 0xa6, 0, 1, 3, 0, key][..], &head].concat();
+                check("a head as a field", &map);
+            }
+            for key in [0u8, 1, 3, 9, 11, 20, 21, 22] {
+                let verdict = [&[0, 0xa2, 3, 0, 5, 0x81, 0xa1, key][..], &head].concat();
+                check("a head in a verdict", &verdict);
+            }
+        }
+    }
+    // Blocks that claim everything up to the limit and beyond.
+    for claimed in [1u32, 255, 256, 65_536, 1 << 20, (1 << 20) + 1, u32::MAX] {
+        for block in [&[][..], &[0], &[0xf0, 0xff, 0xff], &[0x1f, b'a', 1, 0, 0xff, 0xff]] {
+            let bytes = [&[1][..], &claimed.to_le_bytes(), block].concat();
+            check("a block", &bytes);
+        }
+    }
+}
+
+#[test]
+fn memory_follows_what_is_there() {
+    known_devices_cost_nothing();
+    stated_lengths_cost_nothing();
+}
