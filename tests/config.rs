@@ -45,7 +45,8 @@ fn every_bad_configuration_says_what_is_wrong() {
         let mut faults = faults_of(&path);
         for fragment in &expected {
             let found = faults.iter().position(|fault| fault.contains(fragment));
-            let index = found.unwrap_or_else(|| panic!("{}: {fragment:?} not in {faults:#?}", path.display()));
+            let index =
+                found.unwrap_or_else(|| panic!("{}: {fragment:?} not in {faults:#?}", path.display()));
             faults.remove(index);
         }
         assert_eq!(faults, [] as [String; 0], "{} has faults that it does not expect", path.display());

@@ -1,3 +1,7 @@
 //! Tests of the whole gateway through its public interface. One binary, so that it links once.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod architecture;
+mod commands;
 mod config;
+mod program;

@@ -29,11 +29,11 @@ class Ledger:
         """Takes note of all verdicts of a message."""
         for verdict in message.verdicts:
             identity = Identity(message.gateway, message.epoch, message.lane, verdict.seq)
-            known = self.verdicts.setdefault(identity, verdict)
-            if known is verdict:
+            if identity not in self.verdicts:
+                self.verdicts[identity] = verdict
                 continue
             self.duplicates += 1
-            if known != verdict:
+            if self.verdicts[identity] != verdict:
                 self.contradictions.append(identity)
 
     def gaps(self) -> dict[tuple[str, str, str], list[int]]:

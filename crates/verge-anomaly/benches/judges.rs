@@ -1,1 +1,64 @@
-fn main() {}
+//! What a judge costs per reading, nothing being wrong.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use verge_anomaly::{
+    JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, ReadingJudge, SilenceSettings,
+    ThresholdSettings,
+};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::interval::IntervalGrid;
+use verge_domain::reading::{Quality, Reading};
+use verge_domain::stage::Judge as _;
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+
+const GOOD: &str = "good settings";
+
+fn signal() -> SignalId {
+    SignalId::new("value").expect("a name")
+}
+
+fn judges() -> [JudgeSettings; 4] {
+    let second = Duration::from_secs(1);
+    let roles = LoopRoles { presence: Some(signal()), ..LoopRoles::default() };
+    let grid = IntervalGrid::new(60 * second).expect(GOOD);
+    [
+        JudgeSettings::Threshold(ThresholdSettings::new(Some(7.1), Some(6.5), Some(0.1), None).expect(GOOD)),
+        JudgeSettings::Rate(RateSettings::new(Some(1e9), Some(1e9), 30 * second, 0.2).expect(GOOD)),
+        JudgeSettings::Silence(SilenceSettings::new(30 * second).expect(GOOD)),
+        JudgeSettings::Loop(
+            LoopSettings::new(grid, roles, OccupancyScale::Percent, None, 30 * second).expect(GOOD),
+        ),
+    ]
+}
+
+fn observe(criterion: &mut Criterion) {
+    for settings in judges() {
+        let mut at = UtcMillis(1_700_000_000_000);
+        let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
+        let mut reading = Reading {
+            device: DeviceId::new("pump-1").expect("a name"),
+            signal: signal(),
+            value: 0.0,
+            unit: None,
+            captured_at: None,
+            clock: DeviceClock::Absent,
+            quality: Quality::Good,
+        };
+        let mut findings = Vec::new();
+        criterion.bench_function(&format!("observe/{}", settings.detector().as_str()), |bench| {
+            bench.iter(|| {
+                at.0 += 20;
+                reading.value = if at.0 % 1000 < 400 { 1.0 } else { 0.5 };
+                findings.clear();
+                judge.observe(black_box(&reading), Moment::from_wall(at), &mut findings);
+                black_box(&findings);
+            });
+        });
+    }
+}
+
+criterion_group!(benches, observe);
+criterion_main!(benches);

@@ -100,6 +100,12 @@ pub enum SettingsError {
     /// A vehicle detector none of whose signals is named.
     #[error("at least one of pulses, presence, occupancy, speed must name a signal")]
     NoRole,
+    /// An effective length that could not estimate anything.
+    #[error(
+        "effective_length estimates speed from vehicles (pulses or presence) and occupied time (presence or \
+         occupancy): these are needed, and speed must not name a signal"
+    )]
+    NothingToEstimate,
     /// One signal cannot mean two things.
     #[error("the signal \"{signal}\" stands for both {first} and {second}")]
     SharedSignal {

@@ -89,7 +89,7 @@ impl Judge for ReadingJudge {
             // Limits speak of readings: without one there is nothing new to say.
             Self::Threshold(_) | Self::Rate(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
-            Self::Loop(judge) => judge.tick(now.wall, findings),
+            Self::Loop(judge) => judge.tick(now, findings),
         }
     }
 
@@ -101,10 +101,10 @@ impl Judge for ReadingJudge {
         }
     }
 
-    fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+    fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
         match self {
             Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) => Err(RestoreError::Foreign),
-            Self::Loop(judge) => judge.restore(state),
+            Self::Loop(judge) => judge.restore(state, now),
         }
     }
 }

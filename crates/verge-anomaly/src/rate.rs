@@ -89,8 +89,7 @@ pub struct RateJudge {
 
 impl RateJudge {
     pub(crate) fn new(settings: RateSettings) -> Self {
-        let expected =
-            Expected { low: settings.fall_above.map(|limit| -limit), high: settings.rise_above };
+        let expected = Expected { low: settings.fall_above.map(|limit| -limit), high: settings.rise_above };
         Self { settings, expected, window: Window::new(settings.window) }
     }
 
@@ -132,10 +131,7 @@ impl Instant {
             (DeviceClock::Trusted, Some(at)) => {
                 Self { clock: Clock::Device, at_us: at.0.saturating_mul(1000) }
             }
-            _ => Self {
-                clock: Clock::Receipt,
-                at_us: i64::try_from(received.mono.0).unwrap_or(i64::MAX),
-            },
+            _ => Self { clock: Clock::Receipt, at_us: i64::try_from(received.mono.0).unwrap_or(i64::MAX) },
         }
     }
 }

@@ -122,7 +122,8 @@ impl ThresholdJudge {
         let value = reading.value;
         let high = self.settings.above.map(|limit| (Member::High, standing(value, limit.raise, limit.clear)));
         // A lower limit is an upper limit seen in the mirror.
-        let low = self.settings.below.map(|limit| (Member::Low, standing(-value, -limit.raise, -limit.clear)));
+        let low =
+            self.settings.below.map(|limit| (Member::Low, standing(-value, -limit.raise, -limit.clear)));
         for (member, standing) in high.into_iter().chain(low) {
             findings.push(Finding::Condition(Condition {
                 member,

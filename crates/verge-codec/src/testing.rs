@@ -51,7 +51,7 @@ pub(crate) fn line_of(reading: &Reading) -> String {
         line += &format!(" {unit}");
     }
     if let Some(at) = reading.captured_at {
-        line += &format!(" @{}", at.0 - RECEIVED.0);
+        line += &format!(" @{}", at.0.saturating_sub(RECEIVED.0));
     }
     line
 }

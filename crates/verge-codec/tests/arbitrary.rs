@@ -213,7 +213,7 @@ proptest! {
         };
         decoders.decode(&message, &mut decoded);
         match decoded.readings.first() {
-            Some(reading) => prop_assert_eq!(reading.value.to_bits(), value.to_bits()),
+            Some(reading) => prop_assert_eq!(reading.value, value),
             None => prop_assert!(!value.is_finite()),
         }
     }

@@ -84,9 +84,9 @@ fn message(format: WireFormat, lane: Lane, verdicts: &[Verdict]) -> Vec<u8> {
 #[test]
 fn a_verdict_costs_few_bytes() {
     let row = stored(1, &sample());
-    assert_eq!(row.bytes.len(), 127);
+    assert_eq!(row.bytes.len(), 125);
     let plain = message(WireFormat::Cbor, Lane::Alarm, &[sample()]);
-    assert_eq!((plain[0], plain.len()), (0, 180));
+    assert_eq!((plain[0], plain.len()), (0, 174));
     assert!(plain.ends_with(&row.bytes), "stored bytes are sent as they are");
     let batch = message(WireFormat::Cbor, Lane::Verdict, &vec![sample(); 20]);
     assert_eq!(batch[0], 1);

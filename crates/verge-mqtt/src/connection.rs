@@ -136,7 +136,9 @@ impl Secret {
         Self(text)
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// The text, to hand it to whoever must know it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

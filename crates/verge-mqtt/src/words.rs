@@ -10,9 +10,9 @@ pub(crate) fn attempt_words(error: &ConnectionError) -> String {
     let closed = match error {
         ConnectionError::MqttState(StateError::ConnectionAborted) => true,
         ConnectionError::Io(error)
-        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(PacketError::Io(error))) => {
-            is_end(error)
-        }
+        | ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(PacketError::Io(error)),
+        ) => is_end(error),
         ConnectionError::Tls(TlsError::Io(error)) if is_end(error) => {
             return "the other side ended the TLS handshake (is TLS spoken on that port?)".to_owned();
         }
@@ -29,7 +29,10 @@ pub(crate) fn attempt_words(error: &ConnectionError) -> String {
 fn is_end(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
     )
 }
 
@@ -106,7 +109,11 @@ mod tests {
             assert!(words(&error).contains(standing), "{error:?}: {}", words(&error));
         };
         check(ConnectionError::Io(io(ErrorKind::ConnectionRefused)), "nothing listens", "nothing listens");
-        check(ConnectionError::MqttState(StateError::ConnectionAborted), "without an answer", "same client_id");
+        check(
+            ConnectionError::MqttState(StateError::ConnectionAborted),
+            "without an answer",
+            "same client_id",
+        );
         check(packet(PacketError::Io(io(ErrorKind::ConnectionReset))), "without an answer", "was reset");
         check(ConnectionError::Tls(TlsError::Io(io(ErrorKind::UnexpectedEof))), "is TLS spoken", "");
         check(ConnectionError::MqttState(StateError::AwaitPingResp), "keep-alive", "keep-alive");

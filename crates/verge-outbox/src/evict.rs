@@ -35,7 +35,7 @@ pub(crate) fn evict(
                 let delivered_bytes = bytes_upto(transaction, lane, upto)?.unwrap_or(state.bytes);
                 let kept = delivered_bytes.saturating_sub(state.evicted_bytes);
                 let by_bytes = if kept > room {
-                    last_within(transaction, lane, upto, delivered_bytes - room)?.unwrap_or(state.evicted)
+                    first_reaching(transaction, lane, upto, delivered_bytes - room)?.unwrap_or(state.evicted)
                 } else {
                     state.evicted
                 };
@@ -65,8 +65,8 @@ fn bytes_upto(transaction: &Transaction<'_>, lane: Lane, seq: u64) -> Result<Opt
         .map(|bytes| bytes.map(i64::cast_unsigned))
 }
 
-/// The newest verdict up to `upto` whose cumulative bytes are at most `bytes`.
-fn last_within(
+/// The oldest verdict up to `upto` whose cumulative bytes reach `bytes`: without it and its elders, the rest fits.
+fn first_reaching(
     transaction: &Transaction<'_>,
     lane: Lane,
     upto: u64,
@@ -74,9 +74,11 @@ fn last_within(
 ) -> Result<Option<u64>, rusqlite::Error> {
     transaction
         .prepare_cached(
-            "SELECT seq FROM verdict WHERE lane = ?1 AND seq <= ?2 AND lane_bytes <= ?3 ORDER BY seq DESC LIMIT 1",
+            "SELECT seq FROM verdict WHERE lane = ?1 AND seq <= ?2 AND lane_bytes >= ?3 ORDER BY seq LIMIT 1",
         )?
-        .query_row(params![lane_number(lane), upto.cast_signed(), bytes.cast_signed()], |row| row.get::<_, i64>(0))
+        .query_row(params![lane_number(lane), upto.cast_signed(), bytes.cast_signed()], |row| {
+            row.get::<_, i64>(0)
+        })
         .optional()
         .map(|seq| seq.map(i64::cast_unsigned))
 }

@@ -138,7 +138,9 @@ impl Outbox {
             Found::Nothing => None,
             Found::LogAlone => Some(Damage::LogAlone),
             Found::Database(Header::Broken) => Some(Damage::Header),
-            Found::Database(Header::Foreign { .. }) => return Err(OpenError::Foreign { path: files.database() }),
+            Found::Database(Header::Foreign { .. }) => {
+                return Err(OpenError::Foreign { path: files.database() });
+            }
             Found::Database(Header::Ours { version }) if version > SCHEMA_VERSION => {
                 return Err(OpenError::Newer { path: files.database(), found: version });
             }

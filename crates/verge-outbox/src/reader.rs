@@ -150,7 +150,8 @@ impl OutboxReader {
 }
 
 fn summarise_lanes(connection: &Connection) -> Result<[LaneSummary; 3], rusqlite::Error> {
-    let mut lanes = Lane::ALL.map(|lane| LaneSummary { lane, first: None, last: Seq::ZERO, rows: 0, bytes: 0 });
+    let mut lanes =
+        Lane::ALL.map(|lane| LaneSummary { lane, first: None, last: Seq::ZERO, rows: 0, bytes: 0 });
     for summary in &mut lanes {
         let (last, bytes, evicted, evicted_bytes) = connection.query_row(
             "SELECT last, bytes, evicted, evicted_bytes FROM lane WHERE lane = ?1",

@@ -79,16 +79,21 @@ impl Outbox {
         if self.unsaved_marks {
             save_marks(&transaction, &self.marks).map_err(&fault)?;
         }
-        let lanes = evict::evict(&transaction, &self.lanes, &self.marks, &self.settings, now).map_err(&fault)?;
+        let lanes =
+            evict::evict(&transaction, &self.lanes, &self.marks, &self.settings, now).map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
-        let evicted = lanes.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
+        let evicted =
+            lanes.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
         self.lanes = lanes;
         self.unsaved_marks = false;
         Ok(evicted)
     }
 
     fn full(&self) -> StoreError {
-        StoreError::Full { used: self.used_bytes().unwrap_or(self.settings.cap_bytes), cap: self.settings.cap_bytes }
+        StoreError::Full {
+            used: self.used_bytes().unwrap_or(self.settings.cap_bytes),
+            cap: self.settings.cap_bytes,
+        }
     }
 
     fn used_bytes(&self) -> Result<u64, Fault> {
@@ -113,7 +118,9 @@ fn read_lanes(connection: &Connection) -> Result<Option<[LaneState; 3]>, rusqlit
         else {
             return Ok(None);
         };
-        let Some(state) = usize::try_from(lane).ok().and_then(|lane| lanes.get_mut(lane)) else { return Ok(None) };
+        let Some(state) = usize::try_from(lane).ok().and_then(|lane| lanes.get_mut(lane)) else {
+            return Ok(None);
+        };
         if evicted > last || evicted_bytes > bytes {
             return Ok(None);
         }
@@ -163,7 +170,10 @@ fn insert_rows(
     Ok(())
 }
 
-fn save_checkpoints(transaction: &Transaction<'_>, checkpoints: &[Checkpoint]) -> Result<(), rusqlite::Error> {
+fn save_checkpoints(
+    transaction: &Transaction<'_>,
+    checkpoints: &[Checkpoint],
+) -> Result<(), rusqlite::Error> {
     if checkpoints.is_empty() {
         return Ok(());
     }
@@ -282,7 +292,8 @@ impl Store for Outbox {
 
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
         let fault = Fault::while_doing("open the routes");
-        let mut marks: HashMap<RouteId, [u64; 3]> = routes.iter().map(|route| (route.clone(), [0; 3])).collect();
+        let mut marks: HashMap<RouteId, [u64; 3]> =
+            routes.iter().map(|route| (route.clone(), [0; 3])).collect();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         {
@@ -335,7 +346,9 @@ impl Store for Outbox {
         let mut statement =
             self.connection.prepare("SELECT key, crc, state FROM checkpoint ORDER BY key").map_err(&fault)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i32>(1)?, row.get::<_, Vec<u8>>(2)?)))
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i32>(1)?, row.get::<_, Vec<u8>>(2)?))
+            })
             .map_err(&fault)?;
         let mut checkpoints = Vec::new();
         for row in rows {

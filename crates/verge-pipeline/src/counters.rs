@@ -136,8 +136,6 @@ impl SourceCounters {
 #[derive(Debug)]
 pub struct Counters {
     sources: Vec<SourceCounters>,
-    /// Messages that no source's filter takes.
-    pub unknown_topic_total: Counter,
     /// Verdicts committed, per lane.
     pub committed_total: [Counter; Lane::ALL.len()],
     /// Transactions that carried verdicts.
@@ -160,7 +158,6 @@ impl Counters {
     pub fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
         Self {
             sources: sources.into_iter().map(SourceCounters::new).collect(),
-            unknown_topic_total: Counter::default(),
             committed_total: std::array::from_fn(|_| Counter::default()),
             commits_total: Counter::default(),
             commit_latency: Latency::default(),

@@ -204,12 +204,11 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
 
     /// Judges what waits, up to a burst, then settles what caused nothing. Says whether to stop.
     fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> bool {
-        let now = self.clock.now();
         let mut next = Some(first);
         let mut stop = false;
         for _ in 0..BURST {
             match next.take().or_else(|| queue.try_recv().ok()) {
-                Some(Item::Message(message)) => self.message(&message, now),
+                Some(Item::Message(message)) => self.message(&message, self.clock.now()),
                 Some(Item::Stop) => {
                     stop = true;
                     break;

@@ -34,6 +34,9 @@ pub struct LocalState {
     pub connections: u64,
     /// Messages not yet acknowledged to the broker.
     pub outstanding: u64,
+    /// Messages that no source takes, since the start; told beside the sources.
+    #[serde(skip)]
+    pub unknown_topics: u64,
     /// Why it is down, or why it last was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -144,6 +147,7 @@ impl Status {
             self.routes.iter().map(|(name, counters)| route_status(name, counters)).collect();
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
+        let local = (self.local)();
         let sent_bytes = routes.iter().map(|route| route.bytes_sent).sum();
         let document = Document {
             v: 1,
@@ -154,9 +158,9 @@ impl Status {
             epoch: self.settings.epoch.to_string(),
             at: now.wall.0,
             uptime_s: now.mono.since(self.started.mono).as_secs(),
-            local: (self.local)(),
             sources: self.counters.sources().iter().map(|source| source_status(source, now.wall)).collect(),
-            unknown_topics: self.counters.unknown_topic_total.get(),
+            unknown_topics: local.unknown_topics,
+            local,
             store: self.store_status(),
             routes,
             ledger: Ledger { received_bytes, sent_bytes, ratio: ratio(received_bytes, sent_bytes) },

@@ -317,6 +317,7 @@ fn upstream(gateway: &Gateway, shelf: &Memory, window: usize) -> Upstream {
             verdict_wait: Duration::from_millis(20),
             telemetry_wait: Duration::from_millis(20),
         },
+        rewind: Duration::ZERO,
     };
     let delivered = shelf.clone().open_routes(&[route()]).unwrap()[0];
     let sink = Scripted { wire: Arc::clone(&wire), events: receiver };

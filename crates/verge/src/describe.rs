@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use verge_domain::finding::{Expected, Member};
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, EventState, Verdict};
 
 /// The verdict in words, without its identity and times.
 #[must_use]
-pub fn describe(verdict: &Verdict) -> String {
+pub(crate) fn describe(verdict: &Verdict) -> String {
     let subject = &verdict.subject;
     let mut line = match &subject.signal {
         Some(signal) => format!("{} {signal}: ", subject.device),
@@ -64,7 +66,8 @@ fn describe_counts(counts: &Counts) -> String {
     if parts.is_empty() {
         parts.push("nothing observed".to_owned());
     }
-    let seen = if counts.partial { format!(" (saw {} of it)", seconds(counts.observed_ms)) } else { String::new() };
+    let seen =
+        if counts.partial { format!(" (saw {} of it)", seconds(counts.observed_ms)) } else { String::new() };
     format!("{} in {}{seen}", parts.join(", "), seconds(counts.length_ms))
 }
 
@@ -93,22 +96,37 @@ fn trimmed(text: String) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Hours to milliseconds in UTC; the date is in the JSON.
+#[must_use]
+pub(crate) fn time_of_day(at: UtcMillis) -> String {
+    Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%H:%M:%S%.3f").to_string())
+}
+
 fn seconds(millis: u64) -> String {
     let tenths = millis / 100;
     if tenths < 600 { format!("{}.{} s", tenths / 10, tenths % 10) } else { format!("{} min", tenths / 600) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
     use verge_domain::time::{DeviceClock, UtcMillis};
     use verge_domain::verdict::{Anomaly, Detector, Event, Health, Severity, Subject, Times};
 
     use super::*;
 
-    fn check(body: Body, state: Option<EventState>, expected: &str) {
+    /// A verdict with everything in it.
+    pub(crate) fn sample() -> Verdict {
+        let high = Anomaly {
+            member: Member::High,
+            observed: 8.4131,
+            expected: Expected { low: None, high: Some(7.1) },
+            p_value: None,
+            unit: Unit::new("mm/s").ok(),
+        };
         let at = UtcMillis(0);
-        let verdict = Verdict {
+        Verdict {
             judge: JudgeId::new("j").unwrap(),
             subject: Subject {
                 source: SourceId::new("s").unwrap(),
@@ -119,21 +137,20 @@ mod tests {
             detector: Detector::Threshold,
             severity: Severity::Critical,
             lane: Lane::Alarm,
-            event: state.map(|state| Event { id: EventId([0; 16]), state, since: at, lasted_ms: 7_512 }),
-            body,
-        };
-        assert_eq!(describe(&verdict), expected);
+            event: None,
+            body: Body::Anomaly(high),
+        }
+    }
+
+    fn check(body: Body, state: Option<EventState>, expected: &str) {
+        let since = UtcMillis(0);
+        let event = state.map(|state| Event { id: EventId([0; 16]), state, since, lasted_ms: 7_512 });
+        assert_eq!(describe(&Verdict { event, body, ..sample() }), expected);
     }
 
     #[test]
     fn each_kind_reads_as_a_sentence() {
-        let high = Anomaly {
-            member: Member::High,
-            observed: 8.4131,
-            expected: Expected { low: None, high: Some(7.1) },
-            p_value: None,
-            unit: Unit::new("mm/s").ok(),
-        };
+        let Body::Anomaly(high) = sample().body else { panic!("the sample is an anomaly") };
         check(
             Body::Anomaly(high.clone()),
             Some(EventState::Raised),

@@ -11,7 +11,8 @@ use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, SourceId};
 use verge_domain::reading::SourceIndex;
-use verge_domain::stage::{Scope, Store};
+use verge_domain::stage::{Decoder, Scope, Store};
+use verge_domain::time::Moment;
 use verge_mqtt::{ReadingSource, ReadingSourceSettings, UplinkSettings, UplinkSink};
 use verge_outbox::{Outbox, StateLock};
 use verge_pipeline::clock::{Clock, random_event_id};
@@ -69,7 +70,7 @@ impl Gateway {
         let checkpoints = store.checkpoints().context("the store")?;
 
         let counters = Arc::new(Counters::new(source_ids(settings)));
-        let mut bench = bench(settings, Arc::clone(&counters), clock)?;
+        let mut bench = bench(settings, decoders(settings)?, Arc::clone(&counters), started);
         let mut restored = Decision::default();
         bench.restore(&checkpoints, started, &mut restored);
 
@@ -169,7 +170,8 @@ impl Gateway {
         for delivery in deliveries {
             delivery.await.context("a delivery had panicked")?;
         }
-        let ended = tokio::task::spawn_blocking(move || committer.join()).await.context("the store's thread")?;
+        let ended =
+            tokio::task::spawn_blocking(move || committer.join()).await.context("the store's thread")?;
         ended.exit_with(Exit::Temporary)
     }
 }
@@ -183,19 +185,24 @@ fn filters(settings: &Settings) -> Vec<(SourceIndex, String)> {
     (0..).zip(&settings.sources).map(|(index, source)| (SourceIndex(index), source.filter.clone())).collect()
 }
 
-/// All judges of the configuration at work, as the gateway runs them and as `verge judge` tries them.
+/// The codecs of the sources.
 ///
 /// # Errors
-/// The codecs refuse their settings.
-pub fn bench(
+/// They refuse their settings, which the check of the configuration would have told.
+pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
+    let sources = settings.sources.iter().map(|source| source.codec.clone()).collect();
+    Decoders::new(sources).exit_with(Exit::BadConfig)
+}
+
+/// All judges of the configuration at work, as the gateway runs them and as `verge judge` tries them.
+pub fn bench<D: Decoder>(
     settings: &Settings,
+    decoder: D,
     counters: Arc<Counters>,
-    clock: Clock,
-) -> anyhow::Result<Bench<Decoders, ReadingJudge>> {
-    let decoders = Decoders::new(settings.sources.iter().map(|source| source.codec.clone()).collect())
-        .exit_with(Exit::BadConfig)?;
+    now: Moment,
+) -> Bench<D, ReadingJudge> {
     let specs = settings.judges.iter().map(judge_spec).collect();
-    Ok(Bench::new(decoders, specs, source_ids(settings), counters, random_event_id, clock.now()))
+    Bench::new(decoder, specs, source_ids(settings), counters, random_event_id, now)
 }
 
 fn judge_spec(judge: &crate::settings::Judge) -> JudgeSpec<ReadingJudge> {
@@ -221,6 +228,7 @@ fn route_settings(settings: &Settings, uplink: &Uplink) -> RouteSettings {
         lanes: uplink.lanes.clone(),
         window: uplink.window,
         batch: uplink.batch,
+        rewind: uplink.rewind,
     }
 }
 
@@ -230,6 +238,7 @@ fn local_state_of(source: &ReadingSource) -> LocalState {
         connected: state.connected,
         connections: state.connections,
         outstanding: state.outstanding,
+        unknown_topics: state.unknown_topic,
         last_error: state.last_error,
     }
 }

@@ -48,6 +48,9 @@ pub struct RouteSettings {
     pub window: usize,
     /// Batching.
     pub batch: BatchPolicy,
+    /// What upstream acknowledged up to this long before a connection broke is sent again on the next one: a
+    /// broker acknowledges what it has in memory, and loses it when it dies. Zero: never.
+    pub rewind: Duration,
 }
 
 /// What one route has done, for the status.
@@ -98,7 +101,7 @@ pub async fn deliver<K, E>(
     K: Sink,
     E: Encoder,
 {
-    let window = Window::new(settings.batch, &settings.lanes, settings.window, delivered);
+    let window = Window::new(settings.batch, &settings.lanes, settings.window, settings.rewind, delivered);
     let mut heads = store.heads();
     let mut route = Route {
         window,
@@ -169,6 +172,9 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     fn committed(&mut self, heads: &mut watch::Receiver<[Seq; 3]>) {
         let heads = *heads.borrow_and_update();
         self.window.committed(heads, self.clock.now().mono);
+        for (lane, head) in self.window.not_carried() {
+            self.unsent_marks[lane.index()] = Some(head);
+        }
         self.note_backlog();
     }
 
@@ -208,10 +214,12 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         // A route that is new to an old store finds the oldest verdicts evicted: it begins behind them.
         let stored_from = rows.first().map_or(self.window.head(lane).next(), |row| row.seq);
         if stored_from > after.next() {
-            tracing::warn!(
+            if stored_from > self.window.mark(lane).next() {
+                tracing::warn!(
                 route = %self.settings.route, %lane, from = %after.next(), before = %stored_from,
                 "verdicts that the store no longer holds are not delivered on this route"
-            );
+                );
+            }
             let mark = self.window.skip(lane, Seq(stored_from.0 - 1), now);
             self.note_mark(lane, mark);
         }
@@ -288,13 +296,14 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             SinkEvent::Disconnected { reason } => {
                 if self.connected {
                     tracing::warn!(route = %self.settings.route, %reason, "connection upstream lost; verdicts are kept");
+                    self.window.lost(self.clock.now().mono);
                 } else {
                     tracing::info!(route = %self.settings.route, %reason, "upstream cannot be reached yet; verdicts are kept");
                 }
                 self.set_connected(false);
             }
             SinkEvent::Delivered(token) => {
-                if let Some((lane, mark)) = self.window.delivered(token) {
+                if let Some((lane, mark)) = self.window.delivered(token, self.clock.now().mono) {
                     self.note_mark(lane, Some(mark));
                 }
             }

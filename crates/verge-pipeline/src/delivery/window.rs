@@ -1,7 +1,7 @@
 //! What has been offered on a route, what upstream has acknowledged, and what may be offered next. Pure:
 //! no clock but the one passed in, no connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use verge_domain::id::{Lane, Seq};
@@ -43,7 +43,9 @@ struct LaneState {
     head: Seq,
     /// Newest offered number on this connection.
     offered: Seq,
-    /// Everything up to here is delivered.
+    /// Everything up to here is acknowledged, or was before the connection that this one rewinds.
+    acknowledged: Seq,
+    /// The mark: newest that `acknowledged` ever was. It never goes back.
     delivered: Seq,
     /// Since when something waits to be offered.
     waiting_since: Option<Monotonic>,
@@ -69,13 +71,43 @@ pub(super) struct Window {
     lanes: [LaneState; 3],
     flights: BTreeMap<Token, Flight>,
     next_token: u64,
+    rewind: Duration,
+    /// What was acknowledged when, in steps of a fraction of `rewind`, as far as it may still be rewound.
+    history: VecDeque<Step>,
+    last_acknowledgement: Option<Monotonic>,
 }
 
+/// Acknowledged numbers as they stood at the beginning of a step of time.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    began: Monotonic,
+    acknowledged: [Seq; 3],
+}
+
+/// Steps that the rewound time is divided into.
+const REWIND_STEPS: u32 = 8;
+
 impl Window {
-    /// A route that has delivered up to `delivered` and takes `capacity` messages in flight.
-    pub(super) fn new(policy: BatchPolicy, lanes: &[Lane], capacity: usize, delivered: [Seq; 3]) -> Self {
-        let state = |seq| LaneState { head: seq, offered: seq, delivered: seq, waiting_since: None };
+    /// A route that has delivered up to `delivered` and takes `capacity` messages in flight. `rewind`: see
+    /// [`super::RouteSettings`].
+    pub(super) fn new(
+        policy: BatchPolicy,
+        lanes: &[Lane],
+        capacity: usize,
+        rewind: Duration,
+        delivered: [Seq; 3],
+    ) -> Self {
+        let state = |seq| LaneState {
+            head: seq,
+            offered: seq,
+            acknowledged: seq,
+            delivered: seq,
+            waiting_since: None,
+        };
         Self {
+            rewind,
+            history: VecDeque::new(),
+            last_acknowledgement: None,
             policy,
             lanes_carried: Lane::ALL.map(|lane| lanes.contains(&lane)),
             capacity: capacity.max(4),
@@ -95,11 +127,33 @@ impl Window {
         }
     }
 
+    /// The lanes that this route does not carry, and their heads: it owes nothing of them, and must not keep
+    /// the store from evicting them.
+    pub(super) fn not_carried(&self) -> impl Iterator<Item = (Lane, Seq)> + '_ {
+        let lanes = Lane::ALL.into_iter().filter(|lane| !self.lanes_carried[lane.index()]);
+        lanes.map(|lane| (lane, self.lanes[lane.index()].head))
+    }
+
+    /// The connection is gone. What upstream acknowledged last is to be offered again as well: a broker that
+    /// died may have lost it.
+    pub(super) fn lost(&mut self, now: Monotonic) {
+        // Where something was in flight, upstream had fallen silent some time before that was noticed.
+        let alive = self.last_acknowledgement.filter(|_| !self.flights.is_empty()).unwrap_or(now);
+        let step = self.rewind / REWIND_STEPS;
+        for entry in &self.history {
+            if self.rewind > Duration::ZERO && entry.began.after(step + self.rewind) >= alive {
+                for (lane, acknowledged) in self.lanes.iter_mut().zip(entry.acknowledged) {
+                    lane.acknowledged = lane.acknowledged.min(acknowledged);
+                }
+            }
+        }
+    }
+
     /// A new connection: everything not acknowledged is to be offered again.
     pub(super) fn restart(&mut self, now: Monotonic) {
         self.flights.clear();
         for lane in &mut self.lanes {
-            lane.offered = lane.delivered;
+            lane.offered = lane.acknowledged;
             lane.waiting_since = (lane.head > lane.offered).then_some(now);
         }
     }
@@ -153,6 +207,11 @@ impl Window {
         self.raise_mark(lane)
     }
 
+    /// The lane's mark: everything up to it has been delivered once at least.
+    pub(super) fn mark(&self, lane: Lane) -> Seq {
+        self.lanes[lane.index()].delivered
+    }
+
     fn advance(&mut self, lane: Lane, to: Seq, now: Monotonic) {
         let state = &mut self.lanes[lane.index()];
         state.offered = to;
@@ -160,8 +219,9 @@ impl Window {
     }
 
     /// Upstream acknowledged a message. Returns the lane and its new mark if that rose.
-    pub(super) fn delivered(&mut self, token: Token) -> Option<(Lane, Seq)> {
+    pub(super) fn delivered(&mut self, token: Token, now: Monotonic) -> Option<(Lane, Seq)> {
         let flight = self.flights.remove(&token)?;
+        self.note_history(now);
         self.raise_mark(flight.lane).map(|mark| (flight.lane, mark))
     }
 
@@ -170,10 +230,23 @@ impl Window {
             self.flights.values().filter(|flight| flight.lane == lane).map(|flight| flight.from).min();
         let state = &mut self.lanes[lane.index()];
         let mark = oldest.map_or(state.offered, |from| Seq(from.0 - 1));
+        state.acknowledged = state.acknowledged.max(mark);
         (mark > state.delivered).then(|| {
             state.delivered = mark;
             mark
         })
+    }
+
+    fn note_history(&mut self, now: Monotonic) {
+        self.last_acknowledgement = Some(now);
+        let step = self.rewind / REWIND_STEPS;
+        if self.history.back().is_none_or(|last| now.since(last.began) > step) {
+            let acknowledged = self.lanes.map(|lane| lane.acknowledged);
+            self.history.push_back(Step { began: now, acknowledged });
+        }
+        while self.history.front().is_some_and(|first| first.began.after(step + self.rewind) < now) {
+            self.history.pop_front();
+        }
     }
 
     /// Newest committed number of a lane.
@@ -207,8 +280,10 @@ mod tests {
         telemetry_wait: Duration::from_secs(1),
     };
 
+    const REWIND: Duration = Duration::from_millis(800);
+
     fn window(capacity: usize) -> Window {
-        Window::new(POLICY, &Lane::ALL, capacity, [Seq::ZERO; 3])
+        Window::new(POLICY, &Lane::ALL, capacity, REWIND, [Seq::ZERO; 3])
     }
 
     const fn at(millis: u64) -> Monotonic {
@@ -253,11 +328,11 @@ mod tests {
         window.committed([Seq(3), Seq(0), Seq(0)], at(0));
         let tokens: Vec<_> =
             (1..=3).map(|seq| window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))).collect();
-        assert_eq!(window.delivered(tokens[1]), None);
+        assert_eq!(window.delivered(tokens[1], at(1)), None);
         assert_eq!(window.backlog(), 3);
-        assert_eq!(window.delivered(tokens[0]), Some((Lane::Alarm, Seq(2))));
-        assert_eq!(window.delivered(tokens[0]), None, "an acknowledgement counts once");
-        assert_eq!(window.delivered(tokens[2]), Some((Lane::Alarm, Seq(3))));
+        assert_eq!(window.delivered(tokens[0], at(1)), Some((Lane::Alarm, Seq(2))));
+        assert_eq!(window.delivered(tokens[0], at(1)), None, "an acknowledgement counts once");
+        assert_eq!(window.delivered(tokens[2], at(1)), Some((Lane::Alarm, Seq(3))));
         assert_eq!(window.backlog(), 0);
     }
 
@@ -267,10 +342,14 @@ mod tests {
         window.committed([Seq(3), Seq(0), Seq(0)], at(0));
         let tokens: Vec<_> =
             (1..=3).map(|seq| window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))).collect();
-        window.delivered(tokens[0]);
+        window.delivered(tokens[0], at(1));
         window.restart(at(5));
         assert_eq!(window.next(at(5)), offer(Lane::Alarm, 1, 8));
-        assert_eq!(window.delivered(tokens[1]), None, "acknowledgements of the old connection are void");
+        assert_eq!(
+            window.delivered(tokens[1], at(1)),
+            None,
+            "acknowledgements of the old connection are void"
+        );
     }
 
     #[test]
@@ -284,9 +363,65 @@ mod tests {
 
     #[test]
     fn lanes_a_route_does_not_carry_are_neither_offered_nor_owed() {
-        let mut window = Window::new(POLICY, &[Lane::Alarm], 8, [Seq::ZERO; 3]);
+        let mut window = Window::new(POLICY, &[Lane::Alarm], 8, REWIND, [Seq::ZERO; 3]);
         window.committed([Seq(0), Seq(500), Seq(500)], at(0));
         assert_eq!(window.next(at(60_000)), Next::Wait);
         assert_eq!(window.backlog(), 0);
+        let free: Vec<_> = window.not_carried().collect();
+        assert_eq!(free, [(Lane::Verdict, Seq(500)), (Lane::Telemetry, Seq(500))]);
+    }
+
+    /// Offers and has acknowledged one alarm at each of these milliseconds.
+    fn acknowledge(window: &mut Window, seqs: std::ops::RangeInclusive<u64>, millis: u64) {
+        window.committed([Seq(*seqs.end()), Seq(0), Seq(0)], at(millis));
+        for seq in seqs {
+            let token = window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(millis));
+            window.delivered(token, at(millis));
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_just_before_a_loss_is_offered_again() {
+        let check = |lost_at: u64, again_after: u64| {
+            let mut window = window(8);
+            acknowledge(&mut window, 1..=3, 100);
+            acknowledge(&mut window, 4..=5, 1500);
+            acknowledge(&mut window, 6..=6, 2000);
+            window.lost(at(lost_at));
+            window.restart(at(lost_at + 10));
+            assert_eq!(window.mark(Lane::Alarm), Seq(6), "marks never go back");
+            assert_eq!(window.backlog(), 0);
+            let expected = if again_after == 6 { Next::Wait } else { offer(Lane::Alarm, again_after, 8) };
+            assert_eq!(window.next(at(lost_at + 10)), expected, "lost at {lost_at}");
+        };
+        check(2001, 3);
+        check(2700, 5);
+        check(9000, 6);
+    }
+
+    #[test]
+    fn a_second_loss_during_the_repetition_repeats_again() {
+        let mut window = window(8);
+        acknowledge(&mut window, 1..=6, 100);
+        window.lost(at(200));
+        window.restart(at(300));
+        assert_eq!(window.next(at(300)), offer(Lane::Alarm, 0, 8));
+        let token = window.offered(Lane::Alarm, Seq(1), Seq(6), at(300));
+        assert_eq!(window.delivered(token, at(310)), None, "delivered before");
+        assert_eq!(window.next(at(310)), Next::Wait);
+        window.lost(at(320));
+        window.restart(at(330));
+        assert_eq!(window.next(at(330)), offer(Lane::Alarm, 0, 8));
+    }
+
+    #[test]
+    fn a_silence_before_the_loss_counts_from_the_last_acknowledgement() {
+        let mut window = window(8);
+        acknowledge(&mut window, 1..=2, 100);
+        window.committed([Seq(3), Seq(0), Seq(0)], at(200));
+        window.offered(Lane::Alarm, Seq(3), Seq(3), at(200));
+        window.lost(at(60_000));
+        window.restart(at(61_000));
+        assert_eq!(window.next(at(61_000)), offer(Lane::Alarm, 0, 8));
     }
 }

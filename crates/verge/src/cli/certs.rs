@@ -125,11 +125,13 @@ fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
 
 fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     check_stem(&args.name).exit_with(Exit::Usage)?;
-    let authority = Authority::load(&args.dir)
-        .with_context(|| format!("no authority in {0}; `verge certs init --dir {0}` makes one", args.dir.display()))?;
+    let authority = Authority::load(&args.dir).with_context(|| {
+        format!("no authority in {0}; `verge certs init --dir {0}` makes one", args.dir.display())
+    })?;
     let mut names = vec![args.name.clone()];
     names.extend(args.names.iter().filter(|name| **name != args.name).cloned());
-    let request = Request { common_name: args.name.clone(), names, usage: args.usage.into(), days: args.days };
+    let request =
+        Request { common_name: args.name.clone(), names, usage: args.usage.into(), days: args.days };
     let issued = authority.issue(&request).exit_with(Exit::Usage)?;
     let files = write_identity(&args.dir, &args.name, &issued, args.force).map_err(|error| match error {
         TlsError::Exists { .. } => anyhow::Error::new(error).context("--force replaces it"),
@@ -140,7 +142,11 @@ fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<E
 
 /// The name becomes a file's name, and must not reach out of the folder or replace the authority.
 fn check_stem(name: &str) -> anyhow::Result<()> {
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+    if name.is_empty()
+        || name.starts_with('.')
+        || name.contains(['/', '\\'])
+        || name.chars().any(char::is_control)
+    {
         bail!("{name:?} cannot be the name of a file");
     }
     if name == AUTHORITY_STEM {
@@ -149,7 +155,12 @@ fn check_stem(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(files: &(PathBuf, PathBuf), issued: &Issued, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn report(
+    files: &(PathBuf, PathBuf),
+    issued: &Issued,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     let (cert, key) = files;
     let what = cert.display().to_string();
     let summaries = verge_tls::summary(issued.cert_pem.as_bytes(), &what)?;
@@ -173,7 +184,11 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
                 json_line(out, &value)?;
             } else {
                 writeln!(out, "{}: {}", file.display(), in_words(&summary, now))?;
-                writeln!(out, "  signed by {}, serial {}, sha256 {}", summary.issuer, summary.serial, summary.fingerprint)?;
+                writeln!(
+                    out,
+                    "  signed by {}, serial {}, sha256 {}",
+                    summary.issuer, summary.serial, summary.fingerprint
+                )?;
             }
         }
     }
@@ -218,7 +233,8 @@ fn in_words(summary: &CertificateSummary, now: i64) -> String {
         (false, Some(what)) => usage(what),
         (false, None) => "any use",
     };
-    let names = if summary.names.is_empty() { String::new() } else { format!(" for {}", summary.names.join(", ")) };
+    let names =
+        if summary.names.is_empty() { String::new() } else { format!(" for {}", summary.names.join(", ")) };
     format!("{} ({role}){names}, {}", summary.subject, validity(summary, now))
 }
 
@@ -246,7 +262,14 @@ mod tests {
 
     fn issue_in(dir: &Path, name: &str, force: bool) -> anyhow::Result<String> {
         let names = vec!["127.0.0.1".to_owned()];
-        let args = IssueArgs { name: name.to_owned(), dir: dir.to_owned(), usage: UsageArg::Server, names, days: 2, force };
+        let args = IssueArgs {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            usage: UsageArg::Server,
+            names,
+            days: 2,
+            force,
+        };
         run(Action::Issue(args), true)
     }
 
@@ -254,19 +277,30 @@ mod tests {
     fn an_authority_issues_what_show_can_read() {
         let dir = tempfile::tempdir().unwrap();
         let init = || InitArgs { dir: dir.path().to_owned(), name: "Test".to_owned(), days: 10 };
-        assert!(issue_in(dir.path(), "centre.example", false).unwrap_err().to_string().contains("verge certs init"));
+        assert!(
+            issue_in(dir.path(), "centre.example", false)
+                .unwrap_err()
+                .to_string()
+                .contains("verge certs init")
+        );
         run(Action::Init(init()), false).unwrap();
         assert!(format!("{:#}", run(Action::Init(init()), false).unwrap_err()).contains("exists already"));
 
-        let told: Value = serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
+        let told: Value =
+            serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
         assert_eq!(told["certificate"]["names"], json!(["centre.example", "127.0.0.1"]));
         assert_eq!(told["certificate"]["usage"], "server");
-        assert!(format!("{:#}", issue_in(dir.path(), "centre.example", false).unwrap_err()).contains("--force"));
+        assert!(
+            format!("{:#}", issue_in(dir.path(), "centre.example", false).unwrap_err()).contains("--force")
+        );
         issue_in(dir.path(), "centre.example", true).unwrap();
 
         let files = vec![dir.path().join("ca.pem"), dir.path().join("centre.example.pem")];
         let shown = run(Action::Show(ShowArgs { files }), false).unwrap();
-        assert!(shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"), "{shown}");
+        assert!(
+            shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"),
+            "{shown}"
+        );
         assert!(shown.contains("(1 days)") || shown.contains("(2 days)"), "{shown}");
     }
 

@@ -18,7 +18,10 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn completions<C: CommandFactory>(args: &CompletionsArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+pub(super) fn completions<C: CommandFactory>(
+    args: &CompletionsArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     // The generator panics where it cannot write, so it writes to memory.
     let mut script = Vec::new();
     generate(args.shell, &mut C::command(), "verge", &mut script);

@@ -3,9 +3,11 @@
 mod certs;
 mod check;
 mod completions;
+mod connect;
 mod judge;
 mod outbox;
 mod output;
+mod recording;
 pub mod run;
 mod send;
 mod watch;
@@ -16,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, ExitWith};
@@ -50,10 +52,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the whole thing at work: simulated sensors, a gateway, a receiver; nothing else is needed
-    #[command(after_help = "Examples:\n  verge demo\n  verge demo --seconds 30    ends by itself, with exit code 0 if all went well")]
+    #[command(
+        after_help = "Examples:\n  verge demo\n  verge demo --seconds 30    ends by itself, with exit code 0 if all went well"
+    )]
     Demo(DemoArgs),
     /// Be a gateway until SIGINT or SIGTERM
-    #[command(after_help = "Examples:\n  verge run -c /etc/verge/gateway.toml\n  VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml")]
+    #[command(
+        after_help = "Examples:\n  verge run -c /etc/verge/gateway.toml\n  VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml"
+    )]
     Run(FileArgs),
     /// Name every fault of a configuration, then try certificates, brokers and the store for real
     Check(check::CheckArgs),
@@ -146,7 +152,9 @@ fn usage(error: &clap::Error) -> Exit {
 /// A gateway tells its life on standard error; the other commands only what is wrong.
 fn start_log(command: &Command) {
     let level = if matches!(command, Command::Run(_)) { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
+    // The demo's brokers call every client that leaves an error.
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE)
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

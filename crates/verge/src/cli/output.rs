@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn only_a_closed_output_ends_quietly() {
-        let check = |error: anyhow::Error, expected: bool| assert_eq!(reader_is_gone(&error), expected, "{error:#}");
+        let check =
+            |error: anyhow::Error, expected: bool| assert_eq!(reader_is_gone(&error), expected, "{error:#}");
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
         check(anyhow!("x"), false);
         check(pipe().into(), false);

@@ -42,11 +42,16 @@ impl Fault {
 
     /// A fault at a key with the value that stands in the tree.
     pub(crate) fn at_value(key: impl Into<String>, value: &Value, expected: impl Into<String>) -> Self {
-        Self::new(key, show(value), expected).from_origin_of(value)
+        Self::new(key, show(value), expected).with_origin_of(value)
+    }
+
+    /// Whether its key lies in this section.
+    pub(crate) fn is_within(&self, section: &str) -> bool {
+        self.key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// Notes which environment variable the value came from, if it did.
-    pub(crate) fn from_origin_of(mut self, value: &Value) -> Self {
+    pub(crate) fn with_origin_of(mut self, value: &Value) -> Self {
         self.variable = value.origin().filter(|origin| is_variable(origin)).map(str::to_owned);
         self
     }

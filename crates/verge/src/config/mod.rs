@@ -21,10 +21,10 @@ pub use fault::{Fault, Warning};
 pub use raw::Raw;
 use raw::Sections;
 pub(crate) use raw::{
-    RawBatch, RawCodec, RawCompression, RawDetector, RawFormat, RawJudge, RawLane, RawOccupancyUnit,
-    RawPrecision, RawSenmlFormat, RawSeverity, RawSource, RawTimeFormat, RawUplink,
+    RawBatch, RawCodec, RawCompression, RawDetector, RawFormat, RawGateway, RawJudge, RawLane, RawLocal,
+    RawMode, RawOccupancyUnit, RawPrecision, RawReading, RawSecret, RawSenmlFormat, RawSeverity, RawSource,
+    RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
 };
-pub(crate) use units::SpanOrNever;
 pub use units::{Size, Span};
 
 /// Why a file could not even be compared with the schema.

@@ -90,6 +90,7 @@ pub(crate) struct RawUplink {
     pub(crate) prefix: String,
     pub(crate) format: RawFormat,
     pub(crate) window: usize,
+    pub(crate) rewind: Span,
     pub(crate) lanes: Vec<RawLane>,
     pub(crate) batch: RawBatch,
 }

@@ -165,6 +165,7 @@ const UPLINK: &[Key] = &[
     default("prefix", Kind::Text(r#"the first levels of a topic, such as "verge""#), "verge"),
     default("format", Kind::Choice(&["cbor", "json"]), "cbor"),
     default("window", Kind::Whole { low: 1, high: 1000 }, "64"),
+    default("rewind", Kind::Span { low: Duration::ZERO, high: HOUR }, "5s"),
     default("lanes", Kind::Choices(&["alarm", "verdict", "telemetry"]), "alarm,verdict,telemetry"),
     default("batch", Kind::Table(BATCH), ""),
 ];

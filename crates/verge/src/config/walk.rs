@@ -25,7 +25,7 @@ pub(super) fn walk(root: &Table, faults: &mut Vec<Fault>) -> Table {
     for (name, value) in root {
         if !known.contains(&name.as_str()) {
             let fault = Fault::new(name, "unknown section", suggestion(name, &known));
-            walk.faults.push(fault.from_origin_of(value));
+            walk.faults.push(fault.with_origin_of(value));
         }
     }
     SECTIONS.iter().map(|section| (section.name.to_owned(), walk.section(root, section))).collect()
@@ -123,7 +123,7 @@ impl Walk<'_> {
                 .map(|key| key.name)
                 .collect();
             let fault = Fault::new(join(path, name), "unknown key", suggestion(name, &candidates));
-            self.faults.push(fault.from_origin_of(value));
+            self.faults.push(fault.with_origin_of(value));
         } else if declared.iter().all(|key| applies(key.when, table, keys) == Applies::No) {
             let conditions: Vec<&str> =
                 declared.iter().filter_map(|key| key.when).flat_map(|when| when.values).copied().collect();

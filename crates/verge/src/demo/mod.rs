@@ -50,7 +50,10 @@ async fn play(run: Duration) -> anyhow::Result<Exit> {
     let mut screen = Screen::new();
     screen.tell("making certificates, starting a site broker and an upstream stand-in on loopback")?;
     let site = Site::start().await?;
-    let mut receiver = Subscriber::spawn(site.receiver_connection()?, vec!["verge/+/alarm".to_owned(), "verge/+/verdict".to_owned()]);
+    let mut receiver = Subscriber::spawn(
+        site.receiver_connection()?,
+        vec!["verge/+/alarm".to_owned(), "verge/+/verdict".to_owned()],
+    );
     wait_connected(&mut receiver).await.context("the receiver at the upstream stand-in")?;
 
     let gateway = Gateway::start(&site.settings()?)?;
@@ -71,7 +74,7 @@ async fn play(run: Duration) -> anyhow::Result<Exit> {
         tokio::select! {
             event = receiver.next() => match event {
                 Some(SubscriberEvent::Message(message)) => {
-                    let message = verge_codec::wire::read_message(&message.payload, &verge_codec::wire::WireLimits::default())
+                    let message = verge_codec::wire::read_message(&message.payload, verge_codec::wire::WireLimits::default())
                         .context("a message upstream cannot be decoded")?;
                     for line in tally.note(&message, Instant::now()) {
                         screen.tell(&line)?;
@@ -97,7 +100,8 @@ async fn play(run: Duration) -> anyhow::Result<Exit> {
         sensor.abort();
     }
     gateway.stop().await?;
-    let view = View { elapsed: start.elapsed().min(run), run, counters: &counters, route: &route, tally: &tally };
+    let view =
+        View { elapsed: start.elapsed().min(run), run, counters: &counters, route: &route, tally: &tally };
     summary(&view)
 }
 

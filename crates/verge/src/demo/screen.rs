@@ -66,7 +66,8 @@ impl Screen {
 
 fn totals(view: &View<'_>, now: Instant) -> String {
     let readings: u64 = view.counters.sources().iter().map(|source| source.readings_judged_total.get()).sum();
-    let kinds: Vec<String> = view.tally.by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let kinds: Vec<String> =
+        view.tally.by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("newest {age:.1} s old"));
     format!(
         "{:>3} s  {readings} readings in, {} upstream ({age}), {} raised, {} cleared; {}",
@@ -127,7 +128,11 @@ fn table(view: &View<'_>, now: Instant) -> String {
 /// A line that wraps would upset the count of lines to go back.
 fn fitted(line: &str) -> String {
     let width = terminal_width().saturating_sub(3);
-    if line.chars().count() <= width { line.to_owned() } else { line.chars().take(width - 1).chain(['…']).collect() }
+    if line.chars().count() <= width {
+        line.to_owned()
+    } else {
+        line.chars().take(width - 1).chain(['…']).collect()
+    }
 }
 
 fn terminal_width() -> usize {

@@ -72,10 +72,11 @@ impl Sensor {
     /// Pause between two of its messages.
     pub(super) const fn period(self) -> Duration {
         match self {
-            Self::PumpVibration => Duration::from_millis(20),
-            Self::BearingTemperature | Self::FlowMeter => Duration::from_millis(100),
+            Self::PumpVibration => Duration::from_millis(5),
+            Self::BearingTemperature | Self::FlowMeter => Duration::from_millis(50),
             Self::TankLevel => Duration::from_millis(250),
-            Self::LoopNorth | Self::LoopSouth => Duration::from_millis(100),
+            // As often as a controller looks at its inputs.
+            Self::LoopNorth | Self::LoopSouth => Duration::from_millis(20),
         }
     }
 
@@ -114,7 +115,8 @@ impl Sensor {
             }
             Self::LoopNorth | Self::LoopSouth => {
                 let (occupied, speed) = self.traffic(seconds);
-                let message = json!({ "ts": at_ms, "occupied": u8::from(occupied), "speed": round(speed + noise) });
+                let message =
+                    json!({ "ts": at_ms, "occupied": u8::from(occupied), "speed": round(speed + noise) });
                 let topic = if self == Self::LoopNorth { "road/loop-north" } else { "road/loop-south" };
                 (topic, message.to_string().into_bytes())
             }
@@ -147,14 +149,17 @@ mod tests {
     fn every_fault_lies_within_the_run_and_only_the_tank_falls_silent() {
         let run = Duration::from_secs(30);
         for sensor in Sensor::ALL {
-            let samples = (0..30_000).step_by(500).map(|millis| {
-                sensor.sample(millis, Duration::from_millis(millis), run, 1_700_000_000_000)
-            });
+            let samples = (0..30_000)
+                .step_by(500)
+                .map(|millis| sensor.sample(millis, Duration::from_millis(millis), run, 1_700_000_000_000));
             let silent = samples.filter(Option::is_none).count();
             assert_eq!(silent > 0, sensor == Sensor::TankLevel, "{}", sensor.name());
         }
         for fault in [VIBRATION_HIGH, BEARING_RISE, TANK_SILENT, FLOW_LOW] {
-            assert!(0.0 < fault.from && fault.from < fault.to && fault.to < 0.9, "it must have time to clear");
+            assert!(
+                0.0 < fault.from && fault.from < fault.to && fault.to < 0.9,
+                "it must have time to clear"
+            );
         }
     }
 

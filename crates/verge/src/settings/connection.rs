@@ -8,7 +8,7 @@ use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret
 use verge_tls::{Identity, TlsError, TrustedRoots};
 
 use super::Check;
-use crate::config::{Fault, RawLocal, RawSecret, Size, Span, Warning};
+use crate::config::{Fault, RawLocal, RawMode, RawSecret, Size, Span, Warning};
 
 /// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,6 +86,18 @@ pub enum BuildError {
         /// The file.
         path: PathBuf,
     },
+    /// Certificate and key do not belong together.
+    #[error("{key}.cert and {key}.key: {cert} and {key_file}: {source}")]
+    Identity {
+        /// Section.
+        key: String,
+        /// The certificate.
+        cert: PathBuf,
+        /// The key.
+        key_file: PathBuf,
+        /// What is wrong.
+        source: Box<TlsError>,
+    },
     /// A certificate or key cannot be used.
     #[error("{key}.{part}: {source}")]
     Tls {
@@ -94,7 +106,7 @@ pub enum BuildError {
         /// Which of its keys.
         part: &'static str,
         /// What is wrong.
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -107,13 +119,16 @@ impl Connection {
         let tls = match &self.tls {
             None => None,
             Some(files) => {
-                let fault = |part| move |source| BuildError::Tls { key: self.key.clone(), part, source };
+                let fault = |part| {
+                    move |source| BuildError::Tls { key: self.key.clone(), part, source: Box::new(source) }
+                };
                 let roots = TrustedRoots::load(&files.ca).map_err(fault("ca"))?;
                 let identity = match &files.identity {
                     Some((cert, key)) => Some(Identity::load(cert, key).map_err(fault("cert"))?),
                     None => None,
                 };
-                Some(verge_tls::client_config(&roots, identity.as_ref()).map_err(fault("cert"))?)
+                let made = verge_tls::client_config(&roots, identity.as_ref());
+                Some(made.map_err(|source| self.unfit(files, source))?)
             }
         };
         Ok(ConnectionSettings {
@@ -126,6 +141,15 @@ impl Connection {
             backoff: Backoff { min: BACKOFF_MIN, max: BACKOFF_MAX },
             max_packet_bytes: self.max_packet_bytes,
         })
+    }
+
+    /// What does not go together although each file can be read.
+    fn unfit(&self, files: &TlsFiles, source: TlsError) -> BuildError {
+        let (key, source) = (self.key.clone(), Box::new(source));
+        match files.identity.clone() {
+            Some((cert, key_file)) => BuildError::Identity { key, cert, key_file, source },
+            None => BuildError::Tls { key, part: "ca", source },
+        }
     }
 
     fn credentials(&self, login: &Login) -> Result<Credentials, BuildError> {
@@ -165,7 +189,7 @@ pub(super) struct Parts<'a> {
 
 pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
     match raw.mode {
-        crate::config::RawMode::External => {}
+        RawMode::External => {}
     }
     let parts = Parts {
         url: raw.url.as_deref(),
@@ -183,7 +207,8 @@ pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) 
     if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
         check.warnings.push(Warning {
             key: "local.url".to_owned(),
-            remark: "the password goes over the network readable by anyone on the way; use mqtts://".to_owned(),
+            remark: "the password goes over the network readable by anyone on the way; use mqtts://"
+                .to_owned(),
         });
     }
     Some(connection)
@@ -202,7 +227,11 @@ pub(super) fn check_parts(
     let tls = address.as_ref().and_then(|address| check_tls(check, section, parts, address));
     let client_id = parts.client_id.map_or(default_client_id, str::to_owned);
     if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
-        check.faults.push(Fault::at_text(at("client_id"), &client_id, r##"no "+", "#", "/", "$" or control characters: brokers refuse them"##));
+        check.faults.push(Fault::at_text(
+            at("client_id"),
+            &client_id,
+            r##"no "+", "#", "/", "$" or control characters: brokers refuse them"##,
+        ));
     }
     Some(Connection {
         key: section.to_owned(),
@@ -217,7 +246,8 @@ pub(super) fn check_parts(
 
 fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddress> {
     if url.contains('@') {
-        let expected = "an address without user name and password: write username, and password_file or the environment";
+        let expected =
+            "an address without user name and password: write username, and password_file or the environment";
         check.faults.push(Fault::new(key, "an address with a password (not shown)", expected));
         return None;
     }
@@ -252,7 +282,12 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &Parts<'_>) -> Optio
     }
 }
 
-fn check_tls(check: &mut Check<'_>, section: &str, parts: &Parts<'_>, address: &BrokerAddress) -> Option<TlsFiles> {
+fn check_tls(
+    check: &mut Check<'_>,
+    section: &str,
+    parts: &Parts<'_>,
+    address: &BrokerAddress,
+) -> Option<TlsFiles> {
     let at = |key: &str| format!("{section}.{key}");
     if !address.is_tls() {
         for (key, value) in [("ca", parts.ca), ("cert", parts.cert), ("key", parts.key)] {
@@ -267,18 +302,23 @@ fn check_tls(check: &mut Check<'_>, section: &str, parts: &Parts<'_>, address: &
         (Some(cert), Some(key)) => Some((check.path(cert), check.path(key))),
         (None, None) => None,
         (Some(_), None) => {
-            check.faults.push(Fault::missing(at("key"), format!("the key of the certificate in {}", at("cert"))));
+            check
+                .faults
+                .push(Fault::missing(at("key"), format!("the key of the certificate in {}", at("cert"))));
             None
         }
         (None, Some(_)) => {
-            check.faults.push(Fault::missing(at("cert"), format!("the certificate of the key in {}", at("key"))));
+            check
+                .faults
+                .push(Fault::missing(at("cert"), format!("the certificate of the key in {}", at("key"))));
             None
         }
     };
     match parts.ca {
         Some(ca) => Some(TlsFiles { ca: check.path(ca), identity }),
         None => {
-            let expected = "the PEM file with the certificates that the broker's must lead to, as mqtts:// needs it";
+            let expected =
+                "the PEM file with the certificates that the broker's must lead to, as mqtts:// needs it";
             check.faults.push(Fault::missing(at("ca"), expected));
             None
         }
@@ -290,4 +330,3 @@ pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
-

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use config::Map;
 use verge_anomaly::{
-    JudgeSettings, LoopSettings, OccupancyScale, RateSettings, SilenceSettings, ThresholdSettings,
+    JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, SettingsError, SilenceSettings,
+    ThresholdSettings,
 };
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId};
 use verge_domain::interval::IntervalGrid;
@@ -68,7 +69,11 @@ fn check_input(check: &mut Check<'_>, key: &str, text: &str, sources: &[&str]) -
         None => (text, None),
     };
     if signals.is_some_and(str::is_empty) {
-        check.faults.push(Fault::at_text(key, text, "a pattern of signals after \":\", such as \"pump:vib*\""));
+        check.faults.push(Fault::at_text(
+            key,
+            text,
+            "a pattern of signals after \":\", such as \"pump:vib*\"",
+        ));
         return None;
     }
     let Some(position) = sources.iter().position(|known| *known == source) else {
@@ -105,37 +110,56 @@ fn check_detector(
 ) -> Option<JudgeSettings> {
     let made = match detector {
         RawDetector::Threshold => {
-            ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above).map(JudgeSettings::Threshold)
+            ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above)
+                .map(JudgeSettings::Threshold)
         }
         RawDetector::Rate => {
             // Limits are written per minute or hour where that is how people think; the detector counts in seconds.
             let per = raw.per?.0.as_secs_f64();
             let each_second = |limit: Option<f64>| limit.map(|limit| limit / per);
-            RateSettings::new(each_second(raw.rise_above), each_second(raw.fall_above), raw.window?.0, raw.hysteresis?)
-                .map(JudgeSettings::Rate)
+            RateSettings::new(
+                each_second(raw.rise_above),
+                each_second(raw.fall_above),
+                raw.window?.0,
+                raw.hysteresis?,
+            )
+            .map(JudgeSettings::Rate)
         }
         RawDetector::Silence => SilenceSettings::new(raw.after?.0).map(JudgeSettings::Silence),
         RawDetector::Loop => return check_loop(check, section, raw),
     };
-    match made {
-        Ok(settings) => Some(settings),
-        Err(error) => {
-            check.faults.push(Fault::new(section, "limits that do not fit together", error.to_string()));
-            None
-        }
-    }
+    fitting(check, section, made)
+}
+
+fn fitting<T>(check: &mut Check<'_>, section: &str, made: Result<T, SettingsError>) -> Option<T> {
+    made.map_err(|error| {
+        check.faults.push(Fault::new(section, "limits that do not fit together", format!("others: {error}")));
+    })
+    .ok()
 }
 
 fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {
     let at = |key: &str| format!("{section}.{key}");
     let interval = raw.interval?;
     let grid = check.keep(&at("interval"), &interval.to_string(), IntervalGrid::new(interval.0));
-    let mut role = |key: &str, name: Option<&String>| {
-        name.and_then(|name| check.keep(&at(key), name, SignalId::new(name)))
+    let mut role = |key: &str, name: Option<&String>| match name {
+        None => Ok(None),
+        Some(name) => check.keep(&at(key), name, SignalId::new(name)).map(Some).ok_or(()),
     };
     let pulses = role("pulses", raw.pulses.as_ref());
     let presence = role("presence", raw.presence.as_ref());
     let occupancy = role("occupancy", raw.occupancy.as_ref());
     let speed = role("speed", raw.speed.as_ref());
-    todo!()
+    let roles = LoopRoles {
+        pulses: pulses.ok()?,
+        presence: presence.ok()?,
+        occupancy: occupancy.ok()?,
+        speed: speed.ok()?,
+    };
+    let scale = match raw.occupancy_unit? {
+        RawOccupancyUnit::Percent => OccupancyScale::Percent,
+        RawOccupancyUnit::Fraction => OccupancyScale::Fraction,
+    };
+    fitting(check, section, LoopSettings::new(grid?, roles, scale, raw.effective_length, raw.max_gap?.0))
+        .map(JudgeSettings::Loop)
 }

@@ -15,10 +15,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use verge_domain::id::{GatewayId, Lane};
-use verge_mqtt::ConnectionSettings;
 use verge_outbox::OutboxSettings;
 
-use crate::config::{self, Fault, LoadError, Raw, RawLane, Warning};
+use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use judge::Judge;
 pub use source::Source;
@@ -91,22 +90,21 @@ impl Settings {
         path: &Path,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
-        let config::Loaded { raw, mut faults } = config::load(path, variables)?;
+        Self::of(config::load(path, variables)?)
+            .map_err(|faults| SettingsError::Faults { path: path.to_owned(), faults })
+    }
+
+    fn of(Loaded { raw, faults }: Loaded) -> Result<Self, Vec<Fault>> {
         match Self::check(&raw) {
             Ok(settings) if faults.is_empty() => Ok(settings),
             checked => {
-                faults.extend(checked.err().unwrap_or_default());
-                Err(SettingsError::Faults { path: path.to_owned(), faults })
+                let more = checked.err().unwrap_or_default();
+                // A section that lacks a key does not fit together either; once is enough.
+                let is_new = |fault: &Fault| !faults.iter().any(|told| told.is_within(&fault.key));
+                let more: Vec<Fault> = more.into_iter().filter(is_new).collect();
+                Err([faults, more].concat())
             }
         }
-    }
-
-    /// The connection to the site's broker, with certificates and password read.
-    ///
-    /// # Errors
-    /// A file is missing or cannot be used.
-    pub fn local_connection(&self) -> Result<ConnectionSettings, BuildError> {
-        self.local.build()
     }
 
     /// Checks what the values say, each alone and all together. Pure.

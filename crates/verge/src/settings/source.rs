@@ -2,15 +2,16 @@
 
 use config::Map;
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings,
-    Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{DeviceId, SignalId, SourceId, Unit};
 use verge_mqtt::filter;
 
 use super::Check;
 use crate::config::{
-    Fault, RawCodec, RawCompression, RawPrecision, RawReading, RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
+    Fault, RawCodec, RawCompression, RawPrecision, RawReading, RawSenmlFormat, RawSource, RawTime,
+    RawTimeFormat, Size,
 };
 
 /// What shared subscriptions start with (MQTT 5 section 4.8.2).
@@ -27,11 +28,20 @@ pub struct Source {
     pub codec: SourceSettings,
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<String, RawSource>, max_packet: Size) -> Vec<Source> {
+pub(super) fn check_all(
+    check: &mut Check<'_>,
+    raw: &Map<String, RawSource>,
+    max_packet: Size,
+) -> Vec<Source> {
     if raw.len() > usize::from(u16::MAX) {
-        check.faults.push(Fault::new("source", format!("{} sections", raw.len()), format!("at most {}", u16::MAX)));
+        check.faults.push(Fault::new(
+            "source",
+            format!("{} sections", raw.len()),
+            format!("at most {}", u16::MAX),
+        ));
     }
-    let sources = raw.iter().filter_map(|(name, source)| check_one(check, name, source, max_packet)).collect();
+    let sources =
+        raw.iter().filter_map(|(name, source)| check_one(check, name, source, max_packet)).collect();
     check_overlaps(check, raw);
     sources
 }
@@ -61,7 +71,8 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, max_packet: Siz
         check.faults.push(Fault::at_text(at("max_payload"), &raw.max_payload.to_string(), expected));
     }
     let filter = raw.topic.as_deref().and_then(|topic| check_filter(check, &at("topic"), topic));
-    let device = raw.device.as_deref().and_then(|device| check_device(check, &section, raw.codec?, device, filter));
+    let device =
+        raw.device.as_deref().and_then(|device| check_device(check, &section, raw.codec?, device, filter));
     let codec = raw.codec.and_then(|codec| check_codec(check, &section, codec, raw, filter));
     let id = check.keep(&section, name, SourceId::new(name));
     let settings = SourceSettings {
@@ -95,9 +106,19 @@ fn check_filter<'a>(check: &mut Check<'_>, key: &str, topic: &'a str) -> Option<
 }
 
 /// `topic:N`, as long as the filter has such a level.
-fn check_level(check: &mut Check<'_>, key: &str, text: &str, level: &str, filter: Option<&str>) -> Option<usize> {
+fn check_level(
+    check: &mut Check<'_>,
+    key: &str,
+    text: &str,
+    level: &str,
+    filter: Option<&str>,
+) -> Option<usize> {
     let Ok(level) = level.parse::<usize>() else {
-        check.faults.push(Fault::at_text(key, text, "\"topic:N\" with N the level of the topic, counted from 0"));
+        check.faults.push(Fault::at_text(
+            key,
+            text,
+            "\"topic:N\" with N the level of the topic, counted from 0",
+        ));
         return None;
     };
     let filter = filter?;
@@ -133,7 +154,8 @@ fn check_device(
                 RawCodec::Senml => r#", "name""#,
                 RawCodec::Line => r#", "tag:host""#,
             };
-            let expected = format!(r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}"#);
+            let expected =
+                format!(r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}"#);
             check.faults.push(Fault::at_text(key, text, expected));
             None
         }
@@ -201,7 +223,12 @@ fn check_codec(
     }
 }
 
-fn check_signal(check: &mut Check<'_>, section: &str, text: &str, filter: Option<&str>) -> Option<SignalRule> {
+fn check_signal(
+    check: &mut Check<'_>,
+    section: &str,
+    text: &str,
+    filter: Option<&str>,
+) -> Option<SignalRule> {
     let key = format!("{section}.signal");
     match text.strip_prefix("topic:") {
         Some(level) => check_level(check, &key, text, level, filter).map(SignalRule::TopicLevel),
@@ -214,7 +241,10 @@ fn check_unit(check: &mut Check<'_>, key: &str, unit: Option<&str>) -> Option<Un
 }
 
 fn check_time(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<TimeRule> {
-    let pointer = raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{section}.time.pointer"), text));
+    let pointer = raw
+        .pointer
+        .as_deref()
+        .and_then(|text| check_pointer(check, &format!("{section}.time.pointer"), text));
     Some(TimeRule {
         pointer: pointer?,
         format: match raw.format? {
@@ -230,7 +260,8 @@ fn check_time(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<Tim
 
 fn check_reading(check: &mut Check<'_>, key: &str, raw: &RawReading) -> Option<JsonMapping> {
     let unit = check_unit(check, &format!("{key}.unit"), raw.unit.as_deref());
-    let pointer = raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{key}.pointer"), text));
+    let pointer =
+        raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{key}.pointer"), text));
     Some(JsonMapping {
         pointer: pointer?,
         signal: raw.signal.clone(),

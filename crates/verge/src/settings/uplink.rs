@@ -8,9 +8,9 @@ use verge_domain::id::{Lane, RouteId};
 use verge_mqtt::{ConnectionSettings, filter};
 use verge_pipeline::delivery::BatchPolicy;
 
+use super::Check;
 use super::connection::{self, BuildError, Connection, Parts, is_loopback};
 use super::source::Source;
-use super::Check;
 use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
 
 /// One way upstream.
@@ -30,6 +30,8 @@ pub struct Uplink {
     pub lanes: Vec<Lane>,
     /// How verdicts become messages.
     pub batch: BatchPolicy,
+    /// How much of what was acknowledged before a loss is sent again.
+    pub rewind: Duration,
 }
 
 impl Uplink {
@@ -80,10 +82,11 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         window: raw.window,
         lanes: raw.lanes.iter().copied().map(Lane::from).collect(),
         batch: raw.batch.into(),
+        rewind: raw.rewind.0,
     })
 }
 
-impl From<RawBatch> for Batch {
+impl From<RawBatch> for BatchPolicy {
     fn from(raw: RawBatch) -> Self {
         Self {
             max_verdicts: raw.max_verdicts,
@@ -102,7 +105,8 @@ fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection
     } else if !is_loopback(connection.address.host()) {
         check.warnings.push(Warning {
             key: format!("{section}.insecure_plaintext"),
-            remark: "verdicts leave this machine without TLS; anyone on the way can read and change them".to_owned(),
+            remark: "verdicts leave this machine without TLS; anyone on the way can read and change them"
+                .to_owned(),
         });
     }
 }
@@ -117,11 +121,18 @@ fn check_prefix(check: &mut Check<'_>, section: &str, prefix: &str) {
 
 /// A broker throws out the older of two clients of one name, so two of ours would throw each other out for ever.
 pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Connection, uplinks: &[Uplink]) {
-    let connections: Vec<&Connection> = std::iter::once(local).chain(uplinks.iter().map(|uplink| &uplink.broker)).collect();
+    let connections: Vec<&Connection> =
+        std::iter::once(local).chain(uplinks.iter().map(|uplink| &uplink.broker)).collect();
     for (index, connection) in connections.iter().enumerate() {
-        if let Some(earlier) = connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id) {
+        if let Some(earlier) =
+            connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id)
+        {
             let expected = format!("another name than {} uses", earlier.key);
-            check.faults.push(Fault::at_text(format!("{}.client_id", connection.key), &connection.client_id, expected));
+            check.faults.push(Fault::at_text(
+                format!("{}.client_id", connection.key),
+                &connection.client_id,
+                expected,
+            ));
         }
     }
 }
@@ -137,8 +148,15 @@ pub(super) fn check_loops(
     for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local.address) {
         let own = format!("{}/{gateway}/#", uplink.prefix);
         for source in sources.iter().filter(|source| filter::overlaps(&source.filter, &own)) {
-            let expected = format!("a filter that does not take {own}, the verdicts of uplink.{} on the same broker", uplink.name);
-            check.faults.push(Fault::at_text(format!("source.{}.topic", source.name), &source.filter, expected));
+            let expected = format!(
+                "a filter that does not take {own}, the verdicts of uplink.{} on the same broker",
+                uplink.name
+            );
+            check.faults.push(Fault::at_text(
+                format!("source.{}.topic", source.name),
+                &source.filter,
+                expected,
+            ));
         }
     }
 }
@@ -152,7 +170,10 @@ pub(super) fn check_lanes(check: &mut Check<'_>, uplinks: &[Uplink]) {
         if !uplinks.iter().any(|uplink| uplink.lanes.contains(&lane)) {
             check.warnings.push(Warning {
                 key: "uplink".to_owned(),
-                remark: format!("no uplink takes the lane {lane:?}: its verdicts stay in the store", lane = lane.as_str()),
+                remark: format!(
+                    "no uplink takes the lane {lane:?}: its verdicts leave the store unsent after the replay window",
+                    lane = lane.as_str()
+                ),
             });
         }
     }

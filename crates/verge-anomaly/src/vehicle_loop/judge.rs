@@ -1,0 +1,264 @@
+//! The judge over one vehicle detector.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::Finding;
+use verge_domain::reading::Reading;
+use verge_domain::stage::RestoreError;
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
+
+use super::tally::Tally;
+use super::{LoopSettings, MAX_PULSES, Role};
+
+/// So many late readings in a row mean that a clock stepped back.
+const STEP_AFTER: u8 = 16;
+
+/// Version of the saved state.
+const VERSION: u8 = 1;
+
+/// Counts vehicles per interval.
+#[derive(Debug)]
+pub struct LoopJudge {
+    settings: LoopSettings,
+    open: Option<Tally>,
+    /// Everything before this is reported.
+    reported_until: UtcMillis,
+    late_in_a_row: u8,
+    /// Newest reading of any role.
+    newest: Option<Newest>,
+    presence: Option<Presence>,
+    /// Time of the newest occupancy.
+    occupancy_at: Option<UtcMillis>,
+    last_pulses: Option<(UtcMillis, f64)>,
+    /// A speed whose pulses may still come, in the same message.
+    lone_speed: Option<(UtcMillis, f64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    at: UtcMillis,
+    received: Monotonic,
+    /// Receipt after `at`, in milliseconds; negative for a device whose clock is ahead.
+    lag_ms: i64,
+    /// A reading, not merely a restart.
+    heard: bool,
+    /// The time up to it from the reading before counts as observed.
+    observed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Presence {
+    occupied: bool,
+    /// When it was last told.
+    told: UtcMillis,
+    /// Up to when it is added up.
+    summed: UtcMillis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    v: u8,
+    reported_until: UtcMillis,
+    open: Option<Tally>,
+    lag_ms: i64,
+}
+
+impl LoopJudge {
+    pub(crate) fn new(settings: LoopSettings) -> Self {
+        Self {
+            settings,
+            open: None,
+            reported_until: UtcMillis(i64::MIN),
+            late_in_a_row: 0,
+            newest: None,
+            presence: None,
+            occupancy_at: None,
+            last_pulses: None,
+            lone_speed: None,
+        }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let Some(role) = self.settings.roles.of(&reading.signal) else { return };
+        let Some(value) = self.plausible(role, reading.value) else { return };
+        let at = reading.time(received.wall);
+        if at < self.open.map_or(self.reported_until, |open| open.from) {
+            self.late_in_a_row += 1;
+            if self.late_in_a_row < STEP_AFTER {
+                return;
+            }
+            self.start_afresh(findings);
+        }
+        self.late_in_a_row = 0;
+        self.settle_lone_speed(at);
+        let observed = self.advance(at, findings);
+        if self.newest.is_none_or(|newest| newest.at <= at || !newest.heard) {
+            let lag_ms = received.wall.0.saturating_sub(at.0);
+            self.newest = Some(Newest { at, received: received.mono, lag_ms, heard: true, observed });
+        }
+        self.enter(role, value, at, observed);
+    }
+
+    /// The value as it is reckoned with; `None` for what cannot be.
+    fn plausible(&self, role: Role, value: f64) -> Option<f64> {
+        let (value, highest) = match role {
+            Role::Pulses => (value.round(), MAX_PULSES),
+            Role::Presence => (value, f64::MAX),
+            Role::Occupancy => (self.settings.occupancy_scale.fraction(value), 1.0),
+            Role::Speed => (value, 1e6),
+        };
+        (role == Role::Presence || (0.0..=highest).contains(&value)).then_some(value)
+    }
+
+    fn close_together(&self, from: UtcMillis, to: UtcMillis) -> bool {
+        from <= to && to.0.saturating_sub(from.0).unsigned_abs() <= self.settings.max_gap_ms
+    }
+
+    /// Carries what is known up to `at`, through as many intervals as lie between, and opens the one of `at`.
+    /// Says whether the time since the reading before counts as observed.
+    fn advance(&mut self, at: UtcMillis, findings: &mut Vec<Finding>) -> bool {
+        let newest = self.newest.filter(|newest| newest.heard);
+        let since = newest.map(|newest| newest.at).filter(|since| self.close_together(*since, at));
+        while let Some(mut open) = self.open {
+            self.carry(&mut open, since, at);
+            if at < open.end() {
+                self.open = Some(open);
+                break;
+            }
+            self.report(&open, findings);
+            // Only time that somebody observed makes intervals of its own.
+            self.open = since.map(|_| Tally::new(self.settings.grid, open.end()));
+        }
+        if self.open.is_none() {
+            self.open = Some(Tally::new(self.settings.grid, at));
+        }
+        if let Some(presence) = &mut self.presence {
+            presence.summed = presence.summed.max(at);
+        }
+        // Readings of one message share their time, and what lies before it.
+        newest.filter(|newest| newest.at == at).map_or(since.is_some(), |newest| newest.observed)
+    }
+
+    fn carry(&self, open: &mut Tally, since: Option<UtcMillis>, at: UtcMillis) {
+        if let Some(since) = since {
+            open.observed(since, at);
+        }
+        if let Some(presence) = self.presence
+            && self.close_together(presence.told, at)
+        {
+            open.occupied(presence.summed, at, if presence.occupied { 1.0 } else { 0.0 });
+        }
+    }
+
+    fn enter(&mut self, role: Role, value: f64, at: UtcMillis, observed: bool) {
+        let close = self.occupancy_at.filter(|before| self.close_together(*before, at));
+        let counts_edges = self.settings.roles.pulses.is_none();
+        let Some(open) = &mut self.open else { return };
+        open.reading();
+        match role {
+            Role::Pulses => {
+                // Bounded and whole, see `plausible`.
+                open.vehicles(value as u64, observed);
+                if let Some((_, speed)) = self.lone_speed.take() {
+                    open.speed(speed, value);
+                }
+                self.last_pulses = Some((at, value));
+            }
+            Role::Presence => {
+                if self.presence.is_some_and(|presence| presence.told > at) {
+                    return;
+                }
+                let occupied = value >= 0.5;
+                if counts_edges && occupied && self.presence.is_some_and(|presence| !presence.occupied) {
+                    open.vehicles(1, observed);
+                }
+                let summed = self.presence.map_or(at, |presence| presence.summed.max(at));
+                self.presence = Some(Presence { occupied, told: at, summed });
+            }
+            Role::Occupancy => {
+                if let Some(before) = close
+                    && self.settings.roles.presence.is_none()
+                {
+                    open.occupied(before, at, value);
+                }
+                self.occupancy_at = self.occupancy_at.max(Some(at));
+            }
+            Role::Speed => match self.last_pulses {
+                Some((time, vehicles)) if time == at => open.speed(value, vehicles),
+                _ if counts_edges => open.speed(value, 1.0),
+                _ => self.lone_speed = Some((at, value)),
+            },
+        }
+    }
+
+    /// A speed that no pulses came with speaks of one vehicle.
+    fn settle_lone_speed(&mut self, now: UtcMillis) {
+        if let Some((_, speed)) = self.lone_speed.take_if(|(at, _)| *at != now)
+            && let Some(open) = &mut self.open
+        {
+            open.speed(speed, 1.0);
+        }
+    }
+
+    fn report(&mut self, open: &Tally, findings: &mut Vec<Finding>) {
+        if !open.is_empty() {
+            findings.push(Finding::Counts(open.counts(&self.settings)));
+        }
+        self.reported_until = open.end();
+    }
+
+    fn start_afresh(&mut self, findings: &mut Vec<Finding>) {
+        if let Some(open) = self.open.take() {
+            self.report(&open, findings);
+        }
+        *self = Self::new(self.settings.clone());
+    }
+
+    /// Ends the open interval once nobody can observe its last moment any more. The device's time goes on
+    /// from its newest reading by the monotonic clock, so that no clock's lag or step matters.
+    pub(crate) fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        let (Some(open), Some(newest)) = (self.open, self.newest) else { return };
+        let passed = i64::try_from(now.mono.since(newest.received).as_millis()).unwrap_or(i64::MAX);
+        let device_now = newest.at.0.saturating_add(passed);
+        if device_now > open.end().0.saturating_add_unsigned(self.settings.max_gap_ms) {
+            self.settle_lone_speed(UtcMillis(i64::MAX));
+            let Some(open) = self.open.take() else { return };
+            self.report(&open, findings);
+        }
+    }
+
+    pub(crate) fn save(&self) -> Option<Vec<u8>> {
+        let lag_ms = self.newest?.lag_ms;
+        let saved = Saved { v: VERSION, reported_until: self.reported_until, open: self.open, lag_ms };
+        serde_json::to_vec(&saved).ok()
+    }
+
+    /// Goes on with the counts, but not with what was last heard: what happened since is not known, so that
+    /// the time up to the next reading is not observed.
+    pub(crate) fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
+        let saved: Saved =
+            serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
+        if saved.v != VERSION {
+            return Err(RestoreError::Foreign);
+        }
+        let at = UtcMillis(now.wall.0.saturating_sub(saved.lag_ms));
+        *self = Self {
+            // The settings may have changed in between; what was counted on another grid cannot go on.
+            open: saved.open.filter(|open| self.fits(open)),
+            reported_until: saved.reported_until,
+            newest: Some(Newest {
+                at,
+                received: now.mono,
+                lag_ms: saved.lag_ms,
+                heard: false,
+                observed: false,
+            }),
+            ..Self::new(self.settings.clone())
+        };
+        Ok(())
+    }
+
+    fn fits(&self, open: &Tally) -> bool {
+        let grid = self.settings.grid;
+        open.length_ms == grid.length_ms() && grid.start_of(open.from) == open.from
+    }
+}

@@ -1,0 +1,209 @@
+//! `verge check`: every fault of a configuration at once, then everything it names tried for real.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use verge_mqtt::ProbeReport;
+use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
+
+use super::certs::{self, validity};
+use super::output::json_line;
+use super::{FileArgs, runtime};
+use crate::config::{Fault, Warning};
+use crate::exit::Exit;
+use crate::settings::{Connection, Settings, SettingsError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge check -c gateway.toml              the file, its certificates, the store, and every broker for real
+  verge check -c gateway.toml --offline    without connecting anywhere
+
+Brokers see a client of their own name with \"-check\" behind it, which subscribes, publishes nothing and does not
+disturb a running gateway. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder cannot
+be used, 69 a broker cannot be reached or refuses.")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Do not connect to brokers
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Step {
+    /// Section of the configuration.
+    section: String,
+    what: String,
+    ok: bool,
+    result: String,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    faults: Vec<Fault>,
+    warnings: Vec<Warning>,
+    steps: Vec<Step>,
+}
+
+impl Report {
+    /// The gravest: what is wrong with the configuration comes before what it leads to.
+    fn exit(&self) -> Exit {
+        if !self.faults.is_empty() {
+            return Exit::BadConfig;
+        }
+        let failed = |exit: Exit| self.steps.iter().any(|step| !step.ok && step.exit == exit);
+        [Exit::BadConfig, Exit::Temporary, Exit::Unavailable]
+            .into_iter()
+            .find(|exit| failed(*exit))
+            .unwrap_or(Exit::Fine)
+    }
+
+    fn note(&mut self, section: &str, what: impl Into<String>, outcome: Result<String, String>, exit: Exit) {
+        let ok = outcome.is_ok();
+        let result = outcome.unwrap_or_else(|reason| reason);
+        self.steps.push(Step { section: section.to_owned(), what: what.into(), ok, result, exit });
+    }
+
+    fn note_probe(&mut self, section: &str, probe: ProbeReport) {
+        for step in probe.steps {
+            self.note(section, step.what, step.outcome, Exit::Unavailable);
+        }
+    }
+}
+
+pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut report = Report::default();
+    let file = &args.file.config;
+    match Settings::load(file, std::env::vars_os()) {
+        Ok(settings) => look(&settings, args.offline, &mut report)?,
+        Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
+        Err(SettingsError::Load(error)) => {
+            report.faults.push(Fault::new(file.display().to_string(), error.to_string(), "a TOML file"));
+        }
+    }
+    if json {
+        json_line(out, &serde_json::to_value(&report)?)?;
+    } else {
+        print(file, &report, out)?;
+    }
+    Ok(report.exit())
+}
+
+fn look(settings: &Settings, offline: bool, report: &mut Report) -> anyhow::Result<()> {
+    report.warnings.clone_from(&settings.warnings);
+    look_at_state(settings, report);
+    let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
+    let uplinks = settings.uplinks.iter().map(|uplink| (&uplink.broker, [].as_slice()));
+    for (connection, filters) in std::iter::once((&settings.local, filters.as_slice())).chain(uplinks) {
+        look_at_certificates(connection, report);
+        let built = match connection.build() {
+            Ok(built) => built,
+            Err(error) => {
+                report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig);
+                continue;
+            }
+        };
+        if !offline {
+            let probe = runtime()?.block_on(verge_mqtt::probe(&built, filters));
+            report.note_probe(&connection.key, probe);
+        }
+    }
+    Ok(())
+}
+
+/// How long the certificates that are shown to brokers still hold.
+fn look_at_certificates(connection: &Connection, report: &mut Report) {
+    let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) else { return };
+    // Unreadable files are told by the connection, with their key.
+    let Some(summary) = certs::read(cert).ok().and_then(|chain| chain.into_iter().next()) else { return };
+    let now = Timestamp::now().as_second();
+    let holds = (summary.not_before..=summary.not_after).contains(&now);
+    let text = validity(&summary, now);
+    let outcome = if holds { Ok(text) } else { Err(text) };
+    report.note(&connection.key, format!("certificate {}", cert.display()), outcome, Exit::BadConfig);
+}
+
+/// Looks without making anything: a check leaves no folder behind.
+fn look_at_state(settings: &Settings, report: &mut Report) {
+    const SECTION: &str = "gateway";
+    let folder = &settings.gateway.state_dir;
+    let what = format!("state folder {}", folder.display());
+    if !folder.exists() {
+        report.note(SECTION, what, parent_of(folder), Exit::Temporary);
+        return;
+    }
+    let outcome = match StateLock::take(folder) {
+        Ok(lock) => {
+            drop(lock);
+            Ok("free".to_owned())
+        }
+        Err(LockError::Held { pid, .. }) => {
+            Ok(pid.map_or("in use by a gateway".to_owned(), |pid| format!("in use by a gateway (pid {pid})")))
+        }
+        Err(error) => Err(words(&error)),
+    };
+    report.note(SECTION, what, outcome, Exit::Temporary);
+    let what = format!("store {}", settings.outbox.dir.display());
+    let outcome = match OutboxReader::open(&settings.outbox.dir).and_then(|mut reader| reader.summary()) {
+        Ok(summary) => {
+            let rows: u64 = summary.lanes.iter().map(|lane| lane.rows).sum();
+            Ok(format!("{rows} verdicts, schema version {}", summary.schema_version))
+        }
+        Err(ReadError::Missing { .. }) => Ok("none yet; it is made at the first start".to_owned()),
+        Err(error) => Err(words(&error)),
+    };
+    report.note(SECTION, what, outcome, Exit::Temporary);
+}
+
+fn parent_of(folder: &Path) -> Result<String, String> {
+    let parent = folder.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("."));
+    match std::fs::metadata(parent) {
+        Ok(about) if !about.is_dir() => Err(format!("{} is not a folder", parent.display())),
+        Ok(about) if about.permissions().readonly() => {
+            Err(format!("{} cannot be written to", parent.display()))
+        }
+        Ok(_) => Ok("not there yet; it is made at the first start".to_owned()),
+        Err(error) => Err(format!("{}: {error}", parent.display())),
+    }
+}
+
+/// An error with its causes, in one line.
+fn words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut told: Vec<String> = Vec::new();
+    for text in causes.map(ToString::to_string) {
+        // Some errors repeat their cause in their own words.
+        if !told.iter().any(|earlier| earlier.contains(&text)) {
+            told.push(text);
+        }
+    }
+    told.join(": ")
+}
+
+fn print(file: &Path, report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
+    for fault in &report.faults {
+        writeln!(out, "FAULT    {fault}")?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "warning  {warning}")?;
+    }
+    for step in &report.steps {
+        let mark = if step.ok { "ok     " } else { "FAILED " };
+        writeln!(out, "{mark}  {}: {}: {}", step.section, step.what, step.result)?;
+    }
+    let failed = report.steps.iter().filter(|step| !step.ok).count();
+    let verdict = match (report.faults.len(), failed) {
+        (0, 0) => "is good".to_owned(),
+        (0, failed) => format!("is well formed, and {failed} of the things it names cannot be used"),
+        (1, _) => "has one fault".to_owned(),
+        (faults, _) => format!("has {faults} faults"),
+    };
+    writeln!(out, "{} {verdict}", file.display()).context("standard output")
+}

@@ -1,0 +1,282 @@
+//! `verge outbox`: a look into the store, also beside a running gateway.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use verge_codec::wire::{read_verdict, verdict_json};
+use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
+use verge_domain::verdict::Verdict;
+use verge_outbox::{OutboxReader, ReadError, Summary};
+
+use super::FileArgs;
+use super::output::{Progress, json_line};
+use crate::describe::{describe, time_of_day};
+use crate::exit::{Exit, ExitWith};
+
+/// Verdicts between two lines of progress.
+const PROGRESS_EVERY: u64 = 1000;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge outbox ls -c gateway.toml                       lanes, what each uplink has taken, saved states
+  verge outbox show -c gateway.toml alarm               the newest alarms, for people
+  verge outbox show -c gateway.toml verdict --from 100 --to 120
+  verge outbox export -c gateway.toml -o verdicts.jsonl everything that is stored, as JSON lines
+
+The store is only read, in short snapshots; a running gateway is not disturbed.")]
+pub(super) struct OutboxArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The store at a glance
+    Ls(FileArgs),
+    /// Print verdicts of one lane
+    Show(ShowArgs),
+    /// Write stored verdicts as JSON lines
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Which lane
+    lane: LaneArg,
+    #[command(flatten)]
+    range: RangeArgs,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Only this lane; all by default
+    #[arg(long)]
+    lane: Option<LaneArg>,
+    #[command(flatten)]
+    range: RangeArgs,
+    /// File to write; standard output by default. An existing one is replaced
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RangeArgs {
+    /// First number; show begins with the last 20 by default
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// Last number
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LaneArg {
+    /// Alarms
+    Alarm,
+    /// Routine verdicts
+    Verdict,
+    /// What may wait longest
+    Telemetry,
+}
+
+impl From<LaneArg> for Lane {
+    fn from(lane: LaneArg) -> Self {
+        match lane {
+            LaneArg::Alarm => Self::Alarm,
+            LaneArg::Verdict => Self::Verdict,
+            LaneArg::Telemetry => Self::Telemetry,
+        }
+    }
+}
+
+/// The store of a configuration.
+struct Opened {
+    gateway: GatewayId,
+    folder: PathBuf,
+    reader: OutboxReader,
+}
+
+impl Opened {
+    fn open(file: &FileArgs) -> anyhow::Result<Self> {
+        let settings = file.settings()?;
+        let reader = OutboxReader::open(&settings.outbox.dir).map_err(|error| {
+            let exit =
+                if matches!(error, ReadError::Missing { .. }) { Exit::BadInput } else { Exit::Failure };
+            anyhow::Error::new(error).context(exit)
+        })?;
+        Ok(Self { gateway: settings.gateway.id, folder: settings.outbox.dir, reader })
+    }
+
+    /// Calls `each` with every verdict of a lane in a range.
+    fn each(
+        &self,
+        lane: Lane,
+        from: Seq,
+        to: Seq,
+        mut each: impl FnMut(&Identity, &Verdict) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for row in self.reader.rows(lane, from, to) {
+            let row = row.exit_with(Exit::BadInput)?;
+            let (seq, verdict) = read_verdict(&row.bytes, lane)
+                .with_context(|| format!("verdict {lane} {} cannot be read", row.seq))?;
+            let identity = Identity { gateway: self.gateway.clone(), epoch: self.reader.epoch(), lane, seq };
+            each(&identity, &verdict)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn outbox(args: &OutboxArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    match &args.action {
+        Action::Ls(file) => ls(file, json, out),
+        Action::Show(args) => show(args, json, out),
+        Action::Export(args) => export(args, out),
+    }
+}
+
+fn ls(file: &FileArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut opened = Opened::open(file)?;
+    let summary = opened.reader.summary().exit_with(Exit::BadInput)?;
+    if json {
+        json_line(out, &summary_json(&opened.gateway, &summary))?;
+        return Ok(Exit::Fine);
+    }
+    writeln!(out, "store {} of {}", opened.folder.display(), opened.gateway)?;
+    writeln!(out, "epoch {}, schema version {}\n", summary.epoch, summary.schema_version)?;
+    writeln!(out, "{:<10} {:>10} {:>10} {:>10} {:>12}", "lane", "oldest", "newest", "stored", "bytes")?;
+    for lane in &summary.lanes {
+        let first = lane.first.map_or("-".to_owned(), |first| first.to_string());
+        let (name, last) = (lane.lane.as_str(), lane.last.0);
+        writeln!(out, "{name:<10} {first:>10} {last:>10} {:>10} {:>12}", lane.rows, lane.bytes)?;
+    }
+    writeln!(
+        out,
+        "\n{:<20} {:>10} {:>10} {:>10} {:>10}",
+        "delivered to", "alarm", "verdict", "telemetry", "waiting"
+    )?;
+    for route in &summary.routes {
+        let [alarm, verdict, telemetry] = route.delivered.map(|seq| seq.0);
+        let waiting = waiting(&summary, &route.delivered);
+        writeln!(out, "{:<20} {alarm:>10} {verdict:>10} {telemetry:>10} {waiting:>10}", route.route)?;
+    }
+    let bytes: u64 = summary.checkpoints.iter().map(|checkpoint| checkpoint.bytes).sum();
+    writeln!(out, "\n{} saved states of judges, {bytes} bytes", summary.checkpoints.len())?;
+    Ok(Exit::Fine)
+}
+
+fn waiting(summary: &Summary, delivered: &[Seq; 3]) -> u64 {
+    summary.lanes.iter().map(|lane| lane.last.0.saturating_sub(delivered[lane.lane.index()].0)).sum()
+}
+
+fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
+    let lanes: Vec<Value> = summary
+        .lanes
+        .iter()
+        .map(|lane| {
+            json!({
+                "lane": lane.lane.as_str(), "first": lane.first.map(|first| first.0), "last": lane.last.0,
+                "stored": lane.rows, "bytes": lane.bytes,
+            })
+        })
+        .collect();
+    let routes: Vec<Value> = summary
+        .routes
+        .iter()
+        .map(|route| {
+            let delivered: serde_json::Map<String, Value> = Lane::ALL
+                .into_iter()
+                .map(|lane| (lane.as_str().to_owned(), json!(route.delivered[lane.index()].0)))
+                .collect();
+            json!({ "route": route.route, "delivered": delivered, "waiting": waiting(summary, &route.delivered) })
+        })
+        .collect();
+    let checkpoints: Vec<Value> =
+        summary.checkpoints.iter().map(|saved| json!({ "key": saved.key, "bytes": saved.bytes })).collect();
+    json!({
+        "gateway": gateway.as_str(), "epoch": summary.epoch.to_string(),
+        "schema_version": summary.schema_version, "lanes": lanes, "routes": routes, "checkpoints": checkpoints,
+    })
+}
+
+fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    const NEWEST: u64 = 20;
+    let mut opened = Opened::open(&args.file)?;
+    let lane = Lane::from(args.lane);
+    let last = opened.reader.summary().exit_with(Exit::BadInput)?.lanes[lane.index()].last.0;
+    let to = args.range.to.unwrap_or(last);
+    let from = args.range.from.unwrap_or_else(|| (to + 1).saturating_sub(NEWEST));
+    check_range(from, to)?;
+    opened.each(lane, Seq(from), Seq(to), |identity, verdict| {
+        if json {
+            json_line(out, &verdict_json(identity, verdict))?;
+        } else {
+            let at = time_of_day(verdict.times.decided);
+            let severity = verdict.severity.as_str();
+            writeln!(
+                out,
+                "{:>8}  {at}  {severity:<8}  {}: {}",
+                identity.seq.0,
+                verdict.judge,
+                describe(verdict)
+            )?;
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn check_range(from: u64, to: u64) -> anyhow::Result<()> {
+    if from > to + 1 {
+        return Err(anyhow!("--from {from} lies behind --to {to}")).exit_with(Exit::Usage);
+    }
+    Ok(())
+}
+
+fn export(args: &ExportArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let opened = Opened::open(&args.file)?;
+    let (from, to) = (args.range.from.unwrap_or(1), args.range.to.unwrap_or(u64::MAX - 1));
+    check_range(from, to)?;
+    let lanes: Vec<Lane> = args.lane.map_or_else(|| Lane::ALL.to_vec(), |lane| vec![lane.into()]);
+    let count = match &args.output {
+        None => write_lines(&opened, &lanes, (Seq(from), Seq(to)), out)?,
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let mut file = BufWriter::new(file);
+            let count = write_lines(&opened, &lanes, (Seq(from), Seq(to)), &mut file)?;
+            file.flush().with_context(|| format!("cannot write {}", path.display()))?;
+            count
+        }
+    };
+    super::say(&format!("{count} verdicts of epoch {}", Epoch::to_string(&opened.reader.epoch())));
+    Ok(Exit::Fine)
+}
+
+fn write_lines(
+    opened: &Opened,
+    lanes: &[Lane],
+    (from, to): (Seq, Seq),
+    out: &mut impl Write,
+) -> anyhow::Result<u64> {
+    let mut progress = Progress::new();
+    let mut count = 0;
+    for lane in lanes {
+        opened.each(*lane, from, to, |identity, verdict| {
+            json_line(out, &verdict_json(identity, verdict))?;
+            count += 1;
+            if u64::is_multiple_of(count, PROGRESS_EVERY) {
+                progress.show(&format!("{count} verdicts, now {} {}", identity.lane, identity.seq))?;
+            }
+            Ok(())
+        })?;
+    }
+    progress.clear()?;
+    Ok(count)
+}

@@ -1,0 +1,232 @@
+//! The commands, alone: what they print, and how they end.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::program::verge;
+
+const CONFIGURATION: &str = r#"
+[gateway]
+id = "trial"
+state_dir = "state"
+
+[local]
+url = "mqtt://localhost:1883"
+
+[uplink.centre]
+url = "mqtts://localhost:8883"
+ca = "certs/ca.pem"
+
+[source.pump]
+topic = "plant/+/vibration"
+codec = "number"
+device = "topic:1"
+signal = "vibration"
+unit = "mm/s"
+
+[source.loops]
+topic = "road/+"
+codec = "json"
+device = "topic:1"
+
+[[source.loops.reading]]
+pointer = "/count"
+
+[judge.high]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.1
+clear_below = 6.5
+
+[judge.quiet]
+inputs = ["pump"]
+detector = "silence"
+after = "30s"
+
+[judge.flow]
+inputs = ["loops"]
+detector = "loop"
+interval = "10s"
+pulses = "count"
+max_gap = "5s"
+"#;
+
+/// A folder with a configuration and these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files.iter().chain(&[("gateway.toml", CONFIGURATION)]) {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// `time topic payload` a line, as a recording.
+fn recording(lines: &[(&str, &str, &str)]) -> String {
+    let line = |(time, topic, payload): &(&str, &str, &str)| {
+        let value = serde_json::json!({ "tst": format!("2026-01-02T03:{time}Z"), "topic": topic, "payload": payload });
+        format!("{value}\n")
+    };
+    lines.iter().map(line).collect()
+}
+
+/// `state member observed` of each verdict.
+fn told(folder: &Path, arguments: &[&str]) -> Vec<String> {
+    let ended = verge(folder, &[&["judge", "-c", "gateway.toml"], arguments].concat()).expect(0);
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+    let lines = ended.json();
+    lines
+        .iter()
+        .map(|verdict| {
+            assert_eq!(verdict["gateway"], "trial");
+            let body = &verdict[verdict["kind"].as_str().unwrap()];
+            let member = if body["member"].is_null() { &body["cause"] } else { &body["member"] };
+            let observed = if body["observed"].is_null() { &body["vehicles"] } else { &body["observed"] };
+            let device = text(&verdict["device"]);
+            format!("{device} {} {} {observed}", text(&verdict["event"]["state"]), text(member))
+        })
+        .collect()
+}
+
+#[test]
+fn judge_says_of_a_recording_what_the_gateway_would_have_said() {
+    let day = recording(&[
+        ("04:00.000", "plant/pump-1/vibration", "7.0"),
+        ("04:01.000", "plant/pump-1/vibration", "8.0"),
+        ("04:01.500", "plant/pump-2/vibration", "9"),
+        ("04:02.000", "plant/pump-1/vibration", "7.0"),
+        ("04:02.000", "elsewhere", "7.0"),
+        ("04:03.000", "plant/pump-1/vibration", "broken"),
+        ("04:04.000", "plant/pump-1/vibration", "6.0"),
+        ("05:30.000", "plant/pump-1/vibration", "6.0"),
+        ("06:00.000", "road/loop-1", "{\"count\":2}"),
+        ("06:03.000", "road/loop-1", "{\"count\":1}"),
+        ("06:11.000", "road/loop-1", "{\"count\":0}"),
+    ]);
+    let folder = folder(&[("day.jsonl", &day)]);
+    let high = ["pump-1 raised high 8.0", "pump-2 raised high 9.0", "pump-1 cleared high 6.0"];
+    assert_eq!(told(folder.path(), &["high", "day.jsonl"]), high);
+    let quiet = told(folder.path(), &["quiet", "day.jsonl"]);
+    let states: Vec<&str> =
+        quiet.iter().filter_map(|line| line.rsplit_once(' ')).map(|(state, _)| state).collect();
+    assert_eq!(
+        states,
+        ["pump-2 raised silent", "pump-1 raised silent", "pump-1 cleared silent", "pump-1 raised silent"],
+        "told when it happens, not with the next message"
+    );
+    assert_eq!(told(folder.path(), &["flow", "day.jsonl"]), ["loop-1 - - 3"]);
+
+    let summary =
+        verge(folder.path(), &["judge", "-c", "gateway.toml", "high", "day.jsonl"]).expect(0).stderr;
+    let expected =
+        "day.jsonl: 11 messages, 9 readings, 3 verdicts; 1 on topics that no source takes; 1 refused:";
+    assert!(summary.contains(expected), "{summary}");
+}
+
+#[test]
+fn judge_takes_tables() {
+    let series =
+        "timestamp,value,other\n2014-04-01 00:00:00,1,9\n2014-04-01 00:05:00,2,9\n2014-04-01 00:10:00,8,9\n";
+    let folder = folder(&[("pump-7.csv", series)]);
+    assert_eq!(told(folder.path(), &["high", "pump-7.csv"]), ["pump-7 raised high 8.0"]);
+    let other = ["high", "pump-7.csv", "--device", "x", "--value-column", "other"];
+    assert_eq!(told(folder.path(), &other), ["x raised high 9.0", "x updated high 9.0"]);
+}
+
+#[test]
+fn judge_says_what_is_wrong_with_its_input() {
+    let folder = folder(&[
+        ("broken.jsonl", "{\"tst\":\"1\",\"topic\":\"a\",\"payload\":\"1\"}\nno\n"),
+        ("short.csv", "timestamp,value\n2014-04-01 00:00:00,1\nnever,2\n"),
+        ("narrow.csv", "timestamp\n"),
+    ]);
+    let check = |arguments: &[&str], code: i32, words: &str| {
+        let ended =
+            verge(folder.path(), &[&["judge", "-c", "gateway.toml"], arguments].concat()).expect(code);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {}", ended.stderr);
+    };
+    check(&["low", "day.jsonl"], 64, "there is no judge \"low\"; the configuration has high, quiet, flow");
+    check(&["high", "nowhere.jsonl"], 65, "cannot read nowhere.jsonl");
+    check(&["high", "broken.jsonl"], 65, "broken.jsonl, line 2");
+    check(&["high", "short.csv"], 65, "short.csv, line 3: \"never\" is not a time");
+    check(&["high", "narrow.csv"], 65, "narrow.csv has fewer than 2 columns");
+    check(&["high", "short.csv", "--value-column", "x"], 65, "has no column \"x\", only timestamp, value");
+    check(&["flow", "short.csv", "--signal", ""], 64, "signal");
+}
+
+#[test]
+fn check_names_every_fault_at_once() {
+    let folder =
+        folder(&[("bad.toml", &CONFIGURATION.replace("7.1", "\"much\"").replace("after =", "aftr ="))]);
+    let ended = verge(folder.path(), &["check", "-c", "bad.toml"]).expect(78);
+    for key in ["judge.high.above", "judge.quiet.aftr", "judge.quiet.after"] {
+        assert!(ended.stdout.contains(&format!("FAULT    {key}")), "{key} in {}", ended.stdout);
+    }
+    assert!(ended.stdout.contains("bad.toml has 3 faults"), "{}", ended.stdout);
+    let json = &verge(folder.path(), &["check", "-c", "bad.toml", "--json"]).expect(78).json()[0];
+    assert_eq!(json["faults"].as_array().unwrap().len(), 3);
+    assert!(
+        verge(folder.path(), &["check", "-c", "none.toml"])
+            .expect(78)
+            .stdout
+            .contains("cannot read none.toml")
+    );
+}
+
+#[test]
+fn check_looks_at_files_and_leaves_nothing_behind() {
+    let folder = folder(&[]);
+    let check = |code: i32, words: &str| {
+        let ended = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(code);
+        assert!(ended.stdout.contains(words), "{}", ended.stdout);
+    };
+    check(78, "FAILED   uplink.centre: files: uplink.centre.ca");
+    verge(folder.path(), &["certs", "init"]).expect(0);
+    check(0, "gateway.toml is good");
+    assert!(!folder.path().join("state").exists(), "a check makes no state folder");
+    let unreachable = verge(folder.path(), &["check", "-c", "gateway.toml"]);
+    assert!([0, 69].contains(&unreachable.code), "{}", unreachable.stdout);
+}
+
+#[test]
+fn outbox_without_a_store_says_so() {
+    let folder = folder(&[]);
+    let ended = verge(folder.path(), &["outbox", "ls", "-c", "gateway.toml"]).expect(65);
+    assert!(ended.stderr.contains("there is no store in"), "{}", ended.stderr);
+}
+
+#[test]
+fn wrong_usage_ends_with_64_and_help_with_0() {
+    let folder = folder(&[]);
+    for arguments in
+        [&["run"][..], &["frobnicate"], &["watch"], &["watch", "--url", "mqtts://x:1"], &["send", "-t", "x"]]
+    {
+        let ended = verge(folder.path(), arguments).expect(64);
+        assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{arguments:?}");
+    }
+    assert!(verge(folder.path(), &["--help"]).expect(0).stdout.contains("verge demo --seconds 30"));
+    assert!(verge(folder.path(), &["completions", "bash"]).expect(0).stdout.contains("verge"));
+}
+
+#[test]
+fn nobody_there_ends_with_69() {
+    let folder = folder(&[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    drop(listener);
+    for arguments in [&["watch", "--url", &url][..], &["send", "--url", &url, "-t", "a", "--message", "1"]] {
+        let ended = verge(folder.path(), arguments).expect(69);
+        assert!(ended.stderr.contains("127.0.0.1"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn certificates_are_made_and_shown() {
+    let folder = folder(&[]);
+    verge(folder.path(), &["certs", "init"]).expect(0);
+    verge(folder.path(), &["certs", "issue", "pump-room-1", "--usage", "client"]).expect(0);
+    let shown = verge(folder.path(), &["--json", "certs", "show", "certs/pump-room-1.pem"]).expect(0).json();
+    assert_eq!(shown[0]["usage"], "client");
+    assert_eq!(shown[0]["authority"], false);
+}
