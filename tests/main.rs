@@ -4,4 +4,6 @@
 mod architecture;
 mod commands;
 mod config;
+mod gateway;
 mod program;
+mod site;

@@ -65,7 +65,7 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     ],
     "senml": [
         ("[]", "bad_senml"),
-        ('[{"n": "tank:level", "v": "high"}]', "bad_senml"),
+        ('[{"n": "tank:level", "v": "high"}]', "not_a_number"),
         ("{}", "bad_senml"),
         (b"\x81\xa1", "bad_cbor"),
     ],

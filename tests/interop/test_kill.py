@@ -13,7 +13,7 @@ from waiting import wait_for
 
 NUMBERS = 1000
 # Fast enough that the gateway always has some in hand, slow enough that it is killed before the last.
-A_SECOND = 500
+A_SECOND = 200
 
 
 def numbered(lane: str) -> dict:

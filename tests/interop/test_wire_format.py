@@ -87,6 +87,7 @@ def capture(scene: Scene) -> Captured:
             "inputs": ["loops"],
             "detector": "loop",
             "interval": "1s",
+            "max_gap": "1s",
             "pulses": "count",
             "occupancy": "occupancy",
             "occupancy_unit": "percent",

@@ -152,7 +152,11 @@ impl Gateway {
 
     /// Waits until one of the gateway's own threads has ended, which only a fault can cause.
     pub async fn failed(&self) {
-        while !self.judging.is_finished() && !self.committer.is_finished() {
+        let ended = || {
+            let threads = [self.judging.is_finished(), self.committer.is_finished()];
+            threads.contains(&true) || self.deliveries.iter().any(JoinHandle::is_finished)
+        };
+        while !ended() {
             tokio::time::sleep(SUPERVISION).await;
         }
     }

@@ -215,6 +215,8 @@ impl Window {
     fn advance(&mut self, lane: Lane, to: Seq, now: Monotonic) {
         let state = &mut self.lanes[lane.index()];
         state.offered = to;
+        // The store may know of more than this route has been told yet.
+        state.head = state.head.max(to);
         state.waiting_since = (state.head > to).then_some(now);
     }
 
@@ -350,6 +352,17 @@ mod tests {
             None,
             "acknowledgements of the old connection are void"
         );
+    }
+
+    #[test]
+    fn what_was_read_before_it_was_announced_counts() {
+        let mut window = window(8);
+        window.committed([Seq(0), Seq(2), Seq(0)], at(0));
+        let token = window.offered(Lane::Verdict, Seq(1), Seq(5), at(300));
+        assert_eq!(window.delivered(token, at(301)), Some((Lane::Verdict, Seq(5))));
+        assert_eq!(window.backlog(), 0);
+        window.committed([Seq(0), Seq(4), Seq(0)], at(302));
+        assert_eq!((window.backlog(), window.next(at(900))), (0, Next::Wait));
     }
 
     #[test]

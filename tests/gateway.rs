@@ -1,0 +1,100 @@
+//! The whole way: device, gateway, receiver, each a process of its own, over real sockets.
+
+use serde_json::Value;
+
+use crate::program::verge;
+use crate::site::Site;
+
+const PUMP: &str = r#"
+[source.pump]
+topic = "plant/+/vibration"
+codec = "number"
+device = "topic:1"
+signal = "vibration"
+unit = "mm/s"
+
+[judge.high]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.1
+clear_below = 6.5
+severity = "critical"
+"#;
+
+fn states(verdicts: &[Value]) -> Vec<(&str, u64, f64)> {
+    verdicts
+        .iter()
+        .filter(|verdict| verdict["status"].is_null())
+        .map(|verdict| {
+            let state = verdict["event"]["state"].as_str().unwrap();
+            (state, verdict["seq"].as_u64().unwrap(), verdict["anomaly"]["observed"].as_f64().unwrap())
+        })
+        .collect()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn readings_become_verdicts_upstream_over_restarts() {
+    let site = Site::start(PUMP);
+    let send = |values: &[&str]| {
+        for value in values {
+            let arguments =
+                ["send", "-c", "gateway.toml", "-t", "plant/pump-1/vibration", "--message", value];
+            verge(site.path(), &arguments).expect(0);
+        }
+    };
+    verge(site.path(), &["check", "-c", "gateway.toml"]).expect(0);
+    let watch = ["watch", "-c", "gateway.toml", "--json", "--count", "2"];
+
+    let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let receiver = site.spawn(&watch, "connected to");
+    let second = verge(site.path(), &["run", "-c", "gateway.toml"]).expect(75);
+    assert!(second.stderr.contains("another gateway"), "{}", second.stderr);
+    send(&["7.0", "8.5", "7.0", "6.0"]);
+    let told = lines(&receiver.output());
+    assert_eq!(states(&told), [("raised", 1, 8.5), ("cleared", 2, 6.0)]);
+    send(&["9.5"]);
+    assert_eq!(gateway.stop(), 0);
+
+    let summary = &verge(site.path(), &["outbox", "ls", "-c", "gateway.toml", "--json"]).expect(0).json()[0];
+    assert_eq!(summary["lanes"][0]["last"], 3);
+    assert_eq!(summary["routes"][0]["delivered"]["alarm"], 3);
+
+    // The event that was open goes on under its identity.
+    let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json", "--count", "1"], "connected to");
+    send(&["5.0"]);
+    let last = lines(&receiver.output());
+    assert_eq!(states(&last), [("cleared", 4, 5.0)]);
+    assert_eq!(gateway.stop(), 0);
+
+    let exported = verge(site.path(), &["outbox", "export", "-c", "gateway.toml"]).expect(0).json();
+    assert_eq!(exported.len(), 4);
+    assert_eq!(exported[2]["event"]["id"], exported[3]["event"]["id"]);
+    assert_eq!(
+        exported[0],
+        told.iter().find(|line| line["seq"] == 1).cloned().unwrap(),
+        "stored is what was sent"
+    );
+    let shown =
+        verge(site.path(), &["outbox", "show", "-c", "gateway.toml", "alarm", "--from", "3"]).expect(0);
+    assert!(shown.stdout.contains("critical  high: pump-1 vibration: high, 9.5 mm/s"), "{}", shown.stdout);
+    assert_eq!(shown.stdout.lines().count(), 2);
+}
+
+#[test]
+fn the_demo_proves_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = verge(folder.path(), &["demo", "--seconds", "15"]).expect(0);
+    for words in [
+        "raised   critical pump-1 vibration: high",
+        "counted           loop-north",
+        "everything the scenario",
+    ] {
+        assert!(ended.stdout.contains(words), "{words:?} in {}", ended.stdout);
+    }
+    assert!(!ended.stderr.contains("ERROR"), "{}", ended.stderr);
+}
