@@ -6,4 +6,5 @@ mod commands;
 mod config;
 mod gateway;
 mod program;
+mod real_messages;
 mod site;

@@ -224,7 +224,7 @@ fn route_status<'a>(name: &'a RouteId, counters: &RouteCounters) -> RouteStatus<
         name: name.as_str(),
         connected: counters.connected(),
         connections: counters.connections_total.get(),
-        delivered: counters.delivered_total.get(),
+        delivered: counters.delivered(),
         backlog: counters.backlog(),
         messages_sent: counters.messages_offered_total.get(),
         bytes_sent: counters.bytes_offered_total.get(),

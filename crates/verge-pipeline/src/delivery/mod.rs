@@ -6,7 +6,7 @@
 mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,14 +60,13 @@ pub struct RouteCounters {
     pub messages_offered_total: Counter,
     /// Bytes of their payloads.
     pub bytes_offered_total: Counter,
-    /// Verdicts acknowledged upstream.
-    pub delivered_total: Counter,
     /// Connections made.
     pub connections_total: Counter,
     /// Verdicts that could not be sent (too large, or unreadable): an operator is needed.
     pub undeliverable_total: Counter,
     connected: AtomicBool,
-    backlog: std::sync::atomic::AtomicU64,
+    delivered: AtomicU64,
+    backlog: AtomicU64,
 }
 
 impl RouteCounters {
@@ -75,6 +74,12 @@ impl RouteCounters {
     #[must_use]
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Verdicts acknowledged upstream since the start, each counted once.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
     }
 
     /// Verdicts committed and not delivered on this route.
@@ -179,6 +184,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     }
 
     fn note_backlog(&self) {
+        self.counters.delivered.store(self.window.delivered_total(), Ordering::Relaxed);
         self.counters.backlog.store(self.window.backlog(), Ordering::Relaxed);
     }
 
@@ -317,10 +323,8 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     }
 
     fn note_mark(&mut self, lane: Lane, mark: Option<Seq>) {
-        let before = self.counters.backlog();
         self.note_backlog();
         if let Some(mark) = mark {
-            self.counters.delivered_total.add(before.saturating_sub(self.window.backlog()));
             self.unsent_marks[lane.index()] = Some(mark);
         }
     }

@@ -75,6 +75,7 @@ pub(super) struct Window {
     /// What was acknowledged when, in steps of a fraction of `rewind`, as far as it may still be rewound.
     history: VecDeque<Step>,
     last_acknowledgement: Option<Monotonic>,
+    delivered_total: u64,
 }
 
 /// Acknowledged numbers as they stood at the beginning of a step of time.
@@ -108,6 +109,7 @@ impl Window {
             rewind,
             history: VecDeque::new(),
             last_acknowledgement: None,
+            delivered_total: 0,
             policy,
             lanes_carried: Lane::ALL.map(|lane| lanes.contains(&lane)),
             capacity: capacity.max(4),
@@ -224,7 +226,15 @@ impl Window {
     pub(super) fn delivered(&mut self, token: Token, now: Monotonic) -> Option<(Lane, Seq)> {
         let flight = self.flights.remove(&token)?;
         self.note_history(now);
-        self.raise_mark(flight.lane).map(|mark| (flight.lane, mark))
+        let before = self.mark(flight.lane);
+        let mark = self.raise_mark(flight.lane)?;
+        self.delivered_total += mark.0 - before.0;
+        Some((flight.lane, mark))
+    }
+
+    /// Verdicts acknowledged since the start, each once.
+    pub(super) fn delivered_total(&self) -> u64 {
+        self.delivered_total
     }
 
     fn raise_mark(&mut self, lane: Lane) -> Option<Seq> {

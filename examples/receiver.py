@@ -1,0 +1,81 @@
+"""A receiver of verdicts, complete: pip install paho-mqtt cbor2 lz4
+
+    python receiver.py centre.example 8883 --ca ca.pem --cert receiver.pem --key receiver.key
+
+Prints each verdict once, in words. The format is described in docs/verdict.md.
+"""
+
+import argparse
+import struct
+
+import cbor2
+import lz4.block
+import paho.mqtt.client as mqtt
+
+LANES = ("alarm", "verdict", "telemetry")
+MEMBERS = ("high", "low", "rise", "fall", "silent")
+STATES = ("raised", "updated", "cleared")
+MAX_BYTES = 1 << 20
+
+
+def message_of(payload: bytes) -> dict:
+    """The CBOR in a payload: plain, or in an LZ4 block with its length in front."""
+    if payload[0] == 1:
+        (length,) = struct.unpack_from("<I", payload, 1)
+        if length > MAX_BYTES:
+            raise ValueError(f"{length} bytes are too many")
+        return cbor2.loads(lz4.block.decompress(payload[5:], uncompressed_size=length))
+    if payload[0] == 0:
+        return cbor2.loads(payload[1:])
+    raise ValueError("not the CBOR form; set format = \"cbor\" at the gateway's uplink")
+
+
+def in_words(verdict: dict) -> str:
+    """What was decided."""
+    subject = " ".join(filter(None, (verdict[3], verdict.get(4))))
+    if counts := verdict.get(21):
+        return f"{subject}: {counts.get(5, '?')} vehicles in {counts[1] / 1000:g} s{' (partial)' * counts[3]}"
+    body = verdict.get(20) or verdict.get(22)
+    return f"{subject}: {MEMBERS[body[0]]} {STATES[verdict[11][1]]}, {body[1]:g} {body.get(5, '')}".rstrip()
+
+
+class Receiver:
+    """Drops what came before, by identity."""
+
+    def __init__(self) -> None:
+        # Months of verdicts would want a bound here: the newest numbers of each (gateway, epoch, lane).
+        self._seen: set[tuple] = set()
+
+    def take(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        """Prints the verdicts of one message that are new."""
+        envelope = message_of(message.payload)
+        for verdict in envelope[5]:
+            identity = (envelope[1], envelope[2], envelope[3], verdict[0])
+            if identity not in self._seen:
+                self._seen.add(identity)
+                print(envelope[1], LANES[envelope[3]], verdict[0], in_words(verdict), flush=True)
+
+
+def main() -> None:
+    """Receives until it is interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--ca", required=True)
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
+    parser.add_argument("--prefix", default="verge")
+    parser.add_argument("--client-id", default="receiver")
+    args = parser.parse_args()
+
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=args.client_id, clean_session=False)
+    client.tls_set(args.ca, args.cert, args.key)
+    filters = [(f"{args.prefix}/+/{channel}", 1) for channel in ("alarm", "verdict")]
+    client.on_connect = lambda client, *_: client.subscribe(filters)
+    client.on_message = Receiver().take
+    client.connect(args.host, args.port)
+    client.loop_forever()
+
+
+if __name__ == "__main__":
+    main()
