@@ -25,6 +25,10 @@ pub const INTAKE_CAPACITY: usize = 4_096;
 /// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
 /// enough not to delay them.
 const BURST: usize = 256;
+/// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
+const STREAM_GAP: Duration = Duration::from_micros(500);
+/// For so long they gather: each wake-up of a thread costs more than judging a reading does.
+const GATHER: Duration = Duration::from_micros(250);
 /// How often judges are told that time passes.
 const TICK: Duration = Duration::from_millis(500);
 /// How often changed judge states are made durable.
@@ -174,10 +178,20 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
         let mut next_tick = Instant::now();
         let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
+        let mut last_burst = Instant::now();
         loop {
             let wait = next_tick.saturating_duration_since(Instant::now());
             let stop = match queue.recv_timeout(wait) {
-                Ok(item) => self.burst(item, queue),
+                Ok(item) => {
+                    let streaming = last_burst.elapsed() < STREAM_GAP;
+                    let stop = self.burst(item, queue);
+                    last_burst = Instant::now();
+                    if streaming && !stop {
+                        // Not on the queue: who waits there is woken by every message.
+                        std::thread::park_timeout(GATHER);
+                    }
+                    stop
+                }
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };

@@ -25,7 +25,7 @@ const SECONDS_A_DAY: i64 = 86_400;
   verge certs issue broker.local --name 10.0.0.5          reachable under a name and an address
   verge certs show certs/*.pem                            whose, for what, until when
 
-The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and
+The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and \
 their own NAME.pem and NAME.key.")]
 pub(super) struct CertsArgs {
     #[command(subcommand)]

@@ -19,12 +19,12 @@ use crate::settings::{Connection, Settings, SettingsError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge check -c gateway.toml              the file, its certificates, the store, and every broker for real
+  verge check -c gateway.toml              the file, its certificates, the store, every broker
   verge check -c gateway.toml --offline    without connecting anywhere
 
-Brokers see a client of their own name with \"-check\" behind it, which subscribes, publishes nothing and does not
-disturb a running gateway. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder cannot
-be used, 69 a broker cannot be reached or refuses.")]
+Brokers see a client of the gateway's name with \"-check\" behind it, which subscribes, publishes nothing and does \
+not disturb a running gateway. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder \
+cannot be used, 69 a broker cannot be reached or refuses.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     file: FileArgs,

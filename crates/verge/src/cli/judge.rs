@@ -36,12 +36,12 @@ const PROGRESS_EVERY: u64 = 10_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  mosquitto_sub -t 'plant/#' -F %j > day.jsonl          record what devices publish (mosquitto-clients)
-  verge judge -c gateway.toml pump-high day.jsonl       what would pump-high have said to that day?
-  verge judge -c gateway.toml pump-high series.csv      the same for a table with time and value
+  mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
+  verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
+  verge judge -c gateway.toml pump-high series.csv    the same for a table with time and value
 
-Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.csv is
-a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything
+Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.csv is \
+a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
 else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]

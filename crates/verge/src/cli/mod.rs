@@ -31,11 +31,11 @@ const LOG_VARIABLE: &str = "VERGE_LOG";
 const EXAMPLES: &str = "\
 Examples:
   verge demo --seconds 30                       see it work, without a broker or a configuration
-  verge check -c gateway.toml                   what is wrong with this configuration, and can everything be reached?
+  verge check -c gateway.toml                   what is wrong here, what cannot be reached?
   verge run -c gateway.toml                     be a gateway
-  verge watch --url mqtts://centre:8883 --ca ca.pem   see what arrives upstream
+  verge watch -c gateway.toml                   see what arrives upstream
 
-Exit codes: 0 fine, 64 wrong usage, 65 bad input data, 69 service unavailable, 75 temporary fault, 78 bad
+Exit codes: 0 fine, 64 wrong usage, 65 bad input data, 69 service unavailable, 75 temporary fault, 78 bad \
 configuration, 1 other. Log lines go to standard error; VERGE_LOG=debug (or info, warn, error) sets how many.";
 
 /// Verdicts at the edge: judges sensor readings on the spot and sends small, durable, encrypted verdicts upstream.
@@ -80,8 +80,8 @@ enum Command {
 /// How long the demo runs.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
-    /// End after this many seconds; without it, on Ctrl-C
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Length of the run; each fault of the story needs its time, so at least 15 [default: 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(crate::demo::MIN_SECONDS..))]
     pub seconds: Option<u64>,
 }
 

@@ -23,7 +23,7 @@ use crate::exit::{Exit, ExitWith};
   verge send -c gateway.toml -t plant/pump-1/vibration --message 7.3
   seq 1 100 | verge send -c gateway.toml -t plant/pump-1/vibration --lines - --rate 10
   verge send --url mqtt://localhost:1883 -t line/3/state state.json other.json
-  verge send -c gateway.toml --recorded day.jsonl --rate 1000     play back what mosquitto_sub -F %j recorded
+  verge send -c gateway.toml --recorded day.jsonl     play back what mosquitto_sub -F %j recorded
 
 Every message is published at QoS 1 unless --qos 0 is given, and counts as sent once the broker has taken it.")]
 pub(super) struct SendArgs {

@@ -21,9 +21,9 @@ pub use fault::{Fault, Warning};
 pub use raw::Raw;
 use raw::Sections;
 pub(crate) use raw::{
-    RawBatch, RawCodec, RawCompression, RawDetector, RawFormat, RawGateway, RawJudge, RawLane, RawLocal,
-    RawMode, RawOccupancyUnit, RawPrecision, RawReading, RawSecret, RawSenmlFormat, RawSeverity, RawSource,
-    RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
+    RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawFormat, RawGateway, RawJudge, RawLane,
+    RawLocal, RawMode, RawOccupancyUnit, RawPrecision, RawReading, RawSecret, RawSenmlFormat, RawSeverity,
+    RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
 };
 pub use units::{Size, Span};
 

@@ -50,10 +50,9 @@ impl std::fmt::Debug for RawSecret {
     }
 }
 
+/// The keys that sections with a connection share.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawLocal {
-    pub(crate) mode: RawMode,
+pub(crate) struct RawConnection {
     pub(crate) url: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) username: Option<String>,
@@ -64,6 +63,13 @@ pub(crate) struct RawLocal {
     pub(crate) key: Option<String>,
     pub(crate) keep_alive: Span,
     pub(crate) max_packet: Size,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RawLocal {
+    pub(crate) mode: RawMode,
+    #[serde(flatten)]
+    pub(crate) connection: RawConnection,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -73,20 +79,11 @@ pub(crate) enum RawMode {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RawUplink {
     pub(crate) kind: RawUplinkKind,
-    pub(crate) url: Option<String>,
     pub(crate) insecure_plaintext: bool,
-    pub(crate) client_id: Option<String>,
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<RawSecret>,
-    pub(crate) password_file: Option<String>,
-    pub(crate) ca: Option<String>,
-    pub(crate) cert: Option<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) keep_alive: Span,
-    pub(crate) max_packet: Size,
+    #[serde(flatten)]
+    pub(crate) connection: RawConnection,
     pub(crate) prefix: String,
     pub(crate) format: RawFormat,
     pub(crate) window: usize,

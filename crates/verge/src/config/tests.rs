@@ -62,7 +62,7 @@ fn what_is_left_out_is_filled_in() {
     assert_eq!(uplink.lanes.len(), 3);
     assert_eq!(uplink.batch.max_verdicts, 20);
     assert_eq!(raw.sections.gateway.store_cap, Size(2 << 30));
-    assert!(raw.sections.local.client_id.is_none());
+    assert!(raw.sections.local.connection.client_id.is_none());
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn every_kind_of_value_can_come_from_the_environment() {
     assert_eq!(sections.uplink["centre"].lanes.len(), 2);
     assert!(sections.uplink["centre"].insecure_plaintext);
     assert_eq!(sections.judge["High"].above, Some(2.5));
-    assert_eq!(sections.local.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
+    assert_eq!(sections.local.connection.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
     assert!(!format!("{:?}", loaded.raw).contains("canary"));
 }
 

@@ -37,7 +37,7 @@ const DEFAULT_SECONDS: u64 = 60;
 /// # Errors
 /// A part of the site could not be started, or the terminal is gone.
 pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
-    let seconds = args.seconds.unwrap_or(DEFAULT_SECONDS).max(MIN_SECONDS);
+    let seconds = args.seconds.unwrap_or(DEFAULT_SECONDS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

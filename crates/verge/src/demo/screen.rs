@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 
@@ -88,11 +89,7 @@ pub(super) fn ledger(view: &View<'_>) -> String {
 }
 
 fn bytes(count: u64) -> String {
-    match count {
-        0..1_000 => format!("{count} B"),
-        1_000..1_000_000 => format!("{}.{} kB", count / 1_000, count % 1_000 / 100),
-        _ => format!("{}.{} MB", count / 1_000_000, count % 1_000_000 / 100_000),
-    }
+    ByteSize(count).display().si().to_string()
 }
 
 fn table(view: &View<'_>, now: Instant) -> String {
@@ -136,7 +133,8 @@ fn fitted(line: &str) -> String {
 }
 
 fn terminal_width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100).max(40)
+    terminal_size::terminal_size()
+        .map_or(100, |(terminal_size::Width(columns), _)| usize::from(columns).max(40))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret
 use verge_tls::{Identity, TlsError, TrustedRoots};
 
 use super::Check;
-use crate::config::{Fault, RawLocal, RawMode, RawSecret, Size, Span, Warning};
+use crate::config::{Fault, RawConnection, RawLocal, RawMode, RawSecret, Warning};
 
 /// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -173,37 +173,11 @@ impl Connection {
     }
 }
 
-/// The keys that sections with a connection share.
-pub(super) struct Parts<'a> {
-    pub(super) url: Option<&'a str>,
-    pub(super) client_id: Option<&'a str>,
-    pub(super) username: Option<&'a str>,
-    pub(super) password: Option<&'a RawSecret>,
-    pub(super) password_file: Option<&'a str>,
-    pub(super) ca: Option<&'a str>,
-    pub(super) cert: Option<&'a str>,
-    pub(super) key: Option<&'a str>,
-    pub(super) keep_alive: Span,
-    pub(super) max_packet: Size,
-}
-
 pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
     match raw.mode {
         RawMode::External => {}
     }
-    let parts = Parts {
-        url: raw.url.as_deref(),
-        client_id: raw.client_id.as_deref(),
-        username: raw.username.as_deref(),
-        password: raw.password.as_ref(),
-        password_file: raw.password_file.as_deref(),
-        ca: raw.ca.as_deref(),
-        cert: raw.cert.as_deref(),
-        key: raw.key.as_deref(),
-        keep_alive: raw.keep_alive,
-        max_packet: raw.max_packet,
-    };
-    let connection = check_parts(check, "local", &parts, format!("verge-{gateway}"))?;
+    let connection = check_parts(check, "local", &raw.connection, format!("verge-{gateway}"))?;
     if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
         check.warnings.push(Warning {
             key: "local.url".to_owned(),
@@ -218,14 +192,14 @@ pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) 
 pub(super) fn check_parts(
     check: &mut Check<'_>,
     section: &str,
-    parts: &Parts<'_>,
+    parts: &RawConnection,
     default_client_id: String,
 ) -> Option<Connection> {
     let at = |key: &str| format!("{section}.{key}");
-    let address = parts.url.and_then(|url| check_url(check, &at("url"), url));
+    let address = parts.url.as_deref().and_then(|url| check_url(check, &at("url"), url));
     let login = check_login(check, section, parts);
     let tls = address.as_ref().and_then(|address| check_tls(check, section, parts, address));
-    let client_id = parts.client_id.map_or(default_client_id, str::to_owned);
+    let client_id = parts.client_id.clone().unwrap_or(default_client_id);
     if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
         check.faults.push(Fault::at_text(
             at("client_id"),
@@ -261,18 +235,18 @@ fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddres
     }
 }
 
-fn check_login(check: &mut Check<'_>, section: &str, parts: &Parts<'_>) -> Option<Login> {
+fn check_login(check: &mut Check<'_>, section: &str, parts: &RawConnection) -> Option<Login> {
     let at = |key: &str| format!("{section}.{key}");
     if parts.password.is_some() && parts.password_file.is_some() {
         let expected = "either a password file or a password in the environment, not both";
         check.faults.push(Fault::new(at("password_file"), "two passwords", expected));
     }
-    let password = match (parts.password, parts.password_file) {
+    let password = match (&parts.password, &parts.password_file) {
         (Some(RawSecret(text)), _) => Password::Given(Secret::new(text.clone())),
         (None, Some(file)) => Password::File(check.path(file)),
         (None, None) => Password::Absent,
     };
-    match (parts.username, &password) {
+    match (&parts.username, &password) {
         (Some(username), _) => Some(Login { username: username.to_owned(), password }),
         (None, Password::Absent) => None,
         (None, _) => {
@@ -285,12 +259,12 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &Parts<'_>) -> Optio
 fn check_tls(
     check: &mut Check<'_>,
     section: &str,
-    parts: &Parts<'_>,
+    parts: &RawConnection,
     address: &BrokerAddress,
 ) -> Option<TlsFiles> {
     let at = |key: &str| format!("{section}.{key}");
     if !address.is_tls() {
-        for (key, value) in [("ca", parts.ca), ("cert", parts.cert), ("key", parts.key)] {
+        for (key, value) in [("ca", &parts.ca), ("cert", &parts.cert), ("key", &parts.key)] {
             if let Some(value) = value {
                 let expected = format!("certificates only with mqtts:// in {}", at("url"));
                 check.faults.push(Fault::at_text(at(key), value, expected));
@@ -298,7 +272,7 @@ fn check_tls(
         }
         return None;
     }
-    let identity = match (parts.cert, parts.key) {
+    let identity = match (&parts.cert, &parts.key) {
         (Some(cert), Some(key)) => Some((check.path(cert), check.path(key))),
         (None, None) => None,
         (Some(_), None) => {
@@ -314,7 +288,7 @@ fn check_tls(
             None
         }
     };
-    match parts.ca {
+    match &parts.ca {
         Some(ca) => Some(TlsFiles { ca: check.path(ca), identity }),
         None => {
             let expected =

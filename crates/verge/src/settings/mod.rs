@@ -119,7 +119,7 @@ impl Settings {
         let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
         let outbox = check.outbox(&sections.gateway);
         let local = connection::check_local(&mut check, id, &sections.local);
-        let sources = source::check_all(&mut check, &sections.source, sections.local.max_packet);
+        let sources = source::check_all(&mut check, &sections.source, sections.local.connection.max_packet);
         let names: Vec<&str> = sections.source.keys().map(String::as_str).collect();
         let judges = judge::check_all(&mut check, &sections.judge, &names);
         let uplinks = uplink::check_all(&mut check, id, &sections.uplink);

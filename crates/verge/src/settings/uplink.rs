@@ -9,7 +9,7 @@ use verge_mqtt::{ConnectionSettings, filter};
 use verge_pipeline::delivery::BatchPolicy;
 
 use super::Check;
-use super::connection::{self, BuildError, Connection, Parts, is_loopback};
+use super::connection::{self, BuildError, Connection, is_loopback};
 use super::source::Source;
 use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
 
@@ -53,19 +53,8 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         RawUplinkKind::Mqtt => {}
     }
     let section = format!("uplink.{name}");
-    let parts = Parts {
-        url: raw.url.as_deref(),
-        client_id: raw.client_id.as_deref(),
-        username: raw.username.as_deref(),
-        password: raw.password.as_ref(),
-        password_file: raw.password_file.as_deref(),
-        ca: raw.ca.as_deref(),
-        cert: raw.cert.as_deref(),
-        key: raw.key.as_deref(),
-        keep_alive: raw.keep_alive,
-        max_packet: raw.max_packet,
-    };
-    let connection = connection::check_parts(check, &section, &parts, format!("verge-{gateway}-{name}"));
+    let connection =
+        connection::check_parts(check, &section, &raw.connection, format!("verge-{gateway}-{name}"));
     if let Some(connection) = connection.as_ref().filter(|connection| !connection.address.is_tls()) {
         check_plaintext(check, &section, connection, raw);
     }
@@ -97,7 +86,7 @@ impl From<RawBatch> for BatchPolicy {
 }
 
 fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection, raw: &RawUplink) {
-    let url = raw.url.as_deref().unwrap_or_default();
+    let url = raw.connection.url.as_deref().unwrap_or_default();
     if !raw.insecure_plaintext {
         let expected = "mqtts://, or insecure_plaintext = true beside it: without TLS anyone on the way can read \
                         and change verdicts";
