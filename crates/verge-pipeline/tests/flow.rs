@@ -472,8 +472,9 @@ async fn a_sink_whose_window_is_full_is_not_pressed() {
     upstream.connect().await;
     until("the window is full", || upstream.texts().len() == 8).await;
     upstream.acknowledge(0).await;
-    until("one more", || upstream.texts().len() == 9).await;
-    assert_eq!(upstream.texts().last().map(String::as_str), Some("9"));
+    upstream.acknowledge(1).await;
+    until("two more", || upstream.texts().len() == 10).await;
+    assert_eq!(upstream.texts().last().map(String::as_str), Some("10"));
     upstream.stop().await;
     gateway.stop();
 }

@@ -174,6 +174,11 @@ impl Window {
                 continue;
             }
             let waiting = usize::try_from(state.head.0 - state.offered.0).unwrap_or(usize::MAX);
+            // With a queue behind a full window, every acknowledgement would fetch a single verdict from the
+            // store. A few of them together cost hardly more than one.
+            if lane == Lane::Alarm && waiting > room && room < self.capacity / 4 {
+                continue;
+            }
             let due = state.waiting_since.unwrap_or(now).after(self.policy.wait(lane));
             if lane == Lane::Alarm || waiting >= self.policy.max_verdicts || due <= now {
                 let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
@@ -332,6 +337,23 @@ mod tests {
         assert_eq!(window.next(at(0)), Next::Wait);
         window.committed([Seq(9), Seq(1000), Seq(0)], at(0));
         assert_eq!(window.next(at(0)), offer(Lane::Alarm, 0, 2));
+    }
+
+    #[test]
+    fn a_queue_of_alarms_is_fetched_a_few_at_a_time() {
+        let mut window = window(8);
+        window.committed([Seq(20), Seq(0), Seq(0)], at(0));
+        let tokens: Vec<_> =
+            (1..=8).map(|seq| window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))).collect();
+        window.delivered(tokens[0], at(1));
+        assert_eq!(window.next(at(1)), Next::Wait, "one place, twelve alarms");
+        window.delivered(tokens[1], at(1));
+        assert_eq!(window.next(at(1)), offer(Lane::Alarm, 8, 2));
+        // One that waits alone never waits for others.
+        let mut window = Window::new(POLICY, &Lane::ALL, 8, REWIND, [Seq::ZERO; 3]);
+        window.committed([Seq(8), Seq(0), Seq(0)], at(0));
+        (1..=7).for_each(|seq| drop(window.offered(Lane::Alarm, Seq(seq), Seq(seq), at(0))));
+        assert_eq!(window.next(at(1)), offer(Lane::Alarm, 7, 1));
     }
 
     #[test]
