@@ -42,6 +42,12 @@ pub(crate) trait Purpose: Send + 'static {
     /// Packet identifiers to acknowledge now, in order.
     fn acknowledgements(&mut self, _due: &mut Vec<u16>) {}
 
+    /// How long the connection may be left alone now, so that messages gather in it: to be woken for each of a
+    /// stream of them costs more than to handle it.
+    fn gather(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
     fn lost(&mut self, reason: String) -> bool;
 
@@ -201,6 +207,9 @@ impl<P: Purpose> Attempt<'_, P> {
                     Ok(Err(error)) => return self.broken(leaving, words(&error.into())),
                     Err(_) => return End::Lost("the connection takes nothing any more".to_owned(), None),
                 }
+            }
+            if let Some(pause) = self.purpose.gather() {
+                tokio::time::sleep(pause).await;
             }
         }
     }

@@ -23,6 +23,47 @@ const READ_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 const OVERLOAD_MIN: Duration = Duration::from_millis(250);
 const OVERLOAD_MAX: Duration = Duration::from_secs(8);
 
+/// The rate of messages from which on they are let gather, and for how long: a timer's shortest pause. A
+/// broker with the usual 20 messages in flight still delivers some 15,000 a second.
+const STREAM_GAP: Duration = Duration::from_micros(200);
+const GATHER: Duration = Duration::from_millis(1);
+/// Messages after which the rate is looked at.
+const STREAM_SAMPLE: u32 = 8;
+/// As many packets as rumqttc reads at once: after so many there are more to read already.
+const READ_AT_ONCE: u32 = 9;
+
+/// Tells a stream of messages from single ones.
+#[derive(Debug)]
+struct Stream {
+    taken: u32,
+    since: Instant,
+    /// Taken since the last look.
+    round: u32,
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self { taken: 0, since: Instant::now(), round: 0 }
+    }
+
+    fn took(&mut self) {
+        self.taken += 1;
+        self.round += 1;
+    }
+
+    /// Whether messages have come fast lately and none is there to read now. Begins a new sample if this one
+    /// is complete.
+    fn is_fast(&mut self) -> bool {
+        let round = std::mem::take(&mut self.round);
+        if self.taken < STREAM_SAMPLE || round >= READ_AT_ONCE {
+            return false;
+        }
+        let fast = self.since.elapsed() < STREAM_GAP * self.taken;
+        *self = Self::new();
+        fast
+    }
+}
+
 pub(super) struct ReadingPurpose<C, O> {
     max_packet_bytes: usize,
     backoff: Backoff,
@@ -40,6 +81,7 @@ pub(super) struct ReadingPurpose<C, O> {
     overloaded: bool,
     overload_pause: Duration,
     acknowledged_at_overload: Option<u64>,
+    stream: Stream,
 }
 
 impl<C, O> ReadingPurpose<C, O> {
@@ -70,6 +112,7 @@ impl<C, O> ReadingPurpose<C, O> {
             overloaded: false,
             overload_pause: OVERLOAD_MIN,
             acknowledged_at_overload: None,
+            stream: Stream::new(),
         }
     }
 
@@ -124,6 +167,7 @@ where
     O: FnMut(Inbound) -> Result<(), IntakeFull>,
 {
     fn take(&mut self, message: Publish) -> Flow {
+        self.stream.took();
         let acknowledge = match message.qos {
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
@@ -229,6 +273,10 @@ where
 
     fn acknowledgements(&mut self, due: &mut Vec<u16>) {
         self.receipts.due(due);
+    }
+
+    fn gather(&mut self) -> Option<Duration> {
+        self.stream.is_fast().then_some(GATHER)
     }
 
     fn lost(&mut self, reason: String) -> bool {
