@@ -96,14 +96,16 @@ impl Judge for ReadingJudge {
     fn save(&self) -> Option<Vec<u8>> {
         match self {
             // Their next readings tell them all they need; open events are saved with the policy.
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) => None,
+            Self::Threshold(_) | Self::Rate(_) => None,
+            Self::Silence(judge) => judge.save(),
             Self::Loop(judge) => judge.save(),
         }
     }
 
     fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
         match self {
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) => Err(RestoreError::Foreign),
+            Self::Threshold(_) | Self::Rate(_) => Err(RestoreError::Foreign),
+            Self::Silence(judge) => judge.restore(state, now.mono),
             Self::Loop(judge) => judge.restore(state, now),
         }
     }

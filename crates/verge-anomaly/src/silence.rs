@@ -2,11 +2,13 @@
 //!
 //! Measured on the monotonic clock between receipts, so that neither a device's clock nor a step of the
 //! gateway's can hide or fake a silence. A judge that has not heard anything yet counts from when it was
-//! made: an expected device that never speaks is silent too.
+//! made: an expected device that never speaks is silent too. That a signal has been heard outlives a restart,
+//! so that one which fell silent while the gateway was away is missed as well.
 
 use std::time::Duration;
 
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
+use verge_domain::stage::RestoreError;
 use verge_domain::time::Monotonic;
 
 use crate::fault::{SettingsError, check_span};
@@ -28,18 +30,22 @@ impl SilenceSettings {
     }
 }
 
+/// The whole state worth saving.
+const HEARD: &[u8] = b"heard";
+
 /// Watches for the absence of readings.
 #[derive(Debug)]
 pub struct SilenceJudge {
     after: Duration,
     last_heard: Monotonic,
+    heard: bool,
     /// The silence that lasts now has been reported.
     reported: bool,
 }
 
 impl SilenceJudge {
     pub(crate) fn new(settings: SilenceSettings, now: Monotonic) -> Self {
-        Self { after: settings.after, last_heard: now, reported: false }
+        Self { after: settings.after, last_heard: now, heard: false, reported: false }
     }
 
     pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
@@ -48,6 +54,7 @@ impl SilenceJudge {
             self.tick(received, findings);
         }
         self.last_heard = self.last_heard.max(received);
+        self.heard = true;
         self.reported = false;
         findings.push(self.condition(Standing::Normal, Duration::ZERO));
     }
@@ -60,6 +67,20 @@ impl SilenceJudge {
             self.reported = true;
             findings.push(self.condition(Standing::Abnormal, silent_for));
         }
+    }
+
+    pub(crate) fn save(&self) -> Option<Vec<u8>> {
+        self.heard.then(|| HEARD.to_vec())
+    }
+
+    /// Time counts from now: how long it was silent before, nobody was there to hear.
+    pub(crate) fn restore(&mut self, state: &[u8], now: Monotonic) -> Result<(), RestoreError> {
+        if state != HEARD {
+            return Err(RestoreError::Foreign);
+        }
+        self.heard = true;
+        self.last_heard = now;
+        Ok(())
     }
 
     fn condition(&self, standing: Standing, silent_for: Duration) -> Finding {

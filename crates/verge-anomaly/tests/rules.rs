@@ -213,6 +213,21 @@ mod silence {
     }
 
     #[test]
+    fn what_was_heard_before_a_restart_is_missed_after_it() {
+        let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(5)).unwrap());
+        let mut before = ReadingJudge::new(&settings, moment(100.0));
+        assert_eq!(before.save(), None, "nothing was heard");
+        before.observe(&reading(1.0, None), moment(101.0), &mut Vec::new());
+        let state = before.save().unwrap();
+        let mut after = ReadingJudge::new(&settings, moment(0.0));
+        assert!(after.restore(b"other", moment(200.0)).is_err());
+        after.restore(&state, moment(200.0)).unwrap();
+        assert!(findings(|out| after.tick(moment(204.0), out)).is_empty(), "it has its time again");
+        assert_eq!(findings(|out| after.tick(moment(206.0), out)), ["silent! 6 in ..5"]);
+        assert_eq!(after.save(), Some(state));
+    }
+
+    #[test]
     fn settings_are_checked() {
         let check = |after: Duration, good: bool| {
             assert_eq!(SilenceSettings::new(after).is_ok(), good, "{after:?}");

@@ -121,6 +121,32 @@ fn the_json_twin_reads_as_documented() {
     assert_eq!(alone["seq"], 7);
 }
 
+/// The indented blocks after a heading of docs/verdict.md.
+fn blocks_of_the_manual(heading: &str) -> Vec<String> {
+    let manual = include_str!("../../../docs/verdict.md");
+    let (_, section) = manual.split_once(heading).expect("the manual has this heading");
+    let (section, _) = section.split_once("\n## ").expect("another heading follows");
+    let paragraphs = section.split("\n\n").filter(|paragraph| paragraph.starts_with("    "));
+    paragraphs.map(|block| block.lines().map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_examples_of_the_manual_are_one_real_message() {
+    let [json, hex] = &blocks_of_the_manual("## The JSON twin")[..] else { panic!("two examples") };
+    let read = read_message(json.as_bytes(), WireLimits::default()).unwrap();
+    let Message { gateway, epoch, lane, sent, verdicts } = read;
+    let rows: Vec<StoredRow> = verdicts.iter().map(|(seq, verdict)| stored(seq.0, verdict)).collect();
+    let written = |format| {
+        let mut out = Vec::new();
+        let envelope = Envelope { gateway: gateway.clone(), epoch, lane, sent };
+        WireEncoder::new(format).message(&envelope, &rows, &mut out).unwrap();
+        out
+    };
+    assert_eq!(String::from_utf8(written(WireFormat::Json)).unwrap(), *json);
+    let bytes: String = written(WireFormat::Cbor).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(bytes, *hex);
+}
+
 #[test]
 fn verdicts_that_break_an_invariant_are_not_written() {
     let check = |spoil: fn(&mut Verdict), expected: &str| {

@@ -76,6 +76,11 @@ impl Driver {
         Self { stop, current, task }
     }
 
+    /// Whether its task has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Says goodbye and ends, within a few seconds whatever the broker does.
     pub(crate) async fn stop(&mut self) {
         self.stop.send_replace(true);

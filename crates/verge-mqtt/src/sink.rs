@@ -125,6 +125,13 @@ struct UplinkPurpose {
     last_will: LastWill,
 }
 
+/// Where the connection's task ends by a fault of its own, whoever waits for events must learn of it.
+impl Drop for UplinkPurpose {
+    fn drop(&mut self) {
+        self.line.end();
+    }
+}
+
 impl Purpose for UplinkPurpose {
     fn customise(&mut self, options: &mut MqttOptions) {
         options.set_clean_session(true);

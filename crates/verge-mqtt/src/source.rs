@@ -76,6 +76,13 @@ impl ReadingSource {
         self.observed.state(self.receipts.totals())
     }
 
+    /// Whether the connection's task has ended, by a stop or a fault of its own.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        // Somebody who holds it is about to stop it.
+        self.driver.try_lock().is_ok_and(|driver| driver.is_finished())
+    }
+
     /// Acknowledges what is settled, disconnects, and does not come back. The session stays at the broker.
     pub async fn stop(&self) {
         self.driver.lock().await.stop().await;

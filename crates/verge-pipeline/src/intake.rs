@@ -208,7 +208,8 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
-                self.bench.expire(self.clock.now().mono);
+                self.bench.expire(self.clock.now().mono, &mut self.decision);
+                self.submit(0, self.clock.now().mono, None);
             }
             if stop {
                 return;

@@ -150,11 +150,11 @@ impl Gateway {
         &self.routes
     }
 
-    /// Waits until one of the gateway's own threads has ended, which only a fault can cause.
+    /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause.
     pub async fn failed(&self) {
         let ended = || {
-            let threads = [self.judging.is_finished(), self.committer.is_finished()];
-            threads.contains(&true) || self.deliveries.iter().any(JoinHandle::is_finished)
+            let own = [self.source.is_finished(), self.judging.is_finished(), self.committer.is_finished()];
+            own.contains(&true) || self.deliveries.iter().any(JoinHandle::is_finished)
         };
         while !ended() {
             tokio::time::sleep(SUPERVISION).await;

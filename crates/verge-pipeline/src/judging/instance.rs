@@ -117,6 +117,12 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
         Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: Some(state) })
     }
 
+    /// The removal of its saved state, if there is any.
+    pub(super) fn forgotten_state(&self, judge: &JudgeId) -> Option<Checkpoint> {
+        self.saved_state.as_ref()?;
+        Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: None })
+    }
+
     pub(super) fn restore_unit(&mut self, unit: Option<Unit>) {
         self.unit = unit;
     }

@@ -257,8 +257,9 @@ impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
         }
     }
 
-    /// Forgets streams and instances that have been idle for a day and have no open event.
-    pub fn expire(&mut self, now: Monotonic) {
+    /// Forgets streams and instances that have been idle for a day and have no open event, with what was saved
+    /// of them.
+    pub fn expire(&mut self, now: Monotonic, out: &mut Decision) {
         let specs = &self.specs;
         let mut dropped = Vec::new();
         self.by_key.retain(|key, &mut index| {
@@ -272,7 +273,8 @@ impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
             keep
         });
         for &index in &dropped {
-            self.instances.remove(index);
+            let instance = self.instances.remove(index);
+            out.checkpoints.extend(instance.forgotten_state(&specs[instance.judge_index].name));
         }
         self.streams.retain(|stream| {
             now.since(stream.last_heard) < IDLE_EXPIRY

@@ -228,7 +228,14 @@ fn idle_streams_make_room_unless_an_event_is_open() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.send(1, "a temp 11");
     trial.send(1, "b temp 1");
-    trial.bench.expire(at(24 * 3600 + 2).mono);
+    trial.bench.changed_states(&mut trial.out);
+    let saved: Vec<_> =
+        trial.out.checkpoints.iter().filter(|saved| saved.key.contains("\u{1f}b\u{1f}")).collect();
+    assert_eq!(saved.len(), 1, "state of b: {:?}", trial.out.checkpoints);
+    let removal = Checkpoint { key: saved[0].key.clone(), state: None };
+    trial.out.checkpoints.clear();
+    trial.bench.expire(at(24 * 3600 + 2).mono, &mut trial.out);
+    assert_eq!(trial.out.checkpoints, [removal], "what was saved of b goes with it");
     assert_eq!(trial.send(24 * 3600 + 3, "a temp 1"), ["hot a temp anomaly cleared 1"]);
     assert_eq!(trial.bench.instances.len(), 1, "b is forgotten");
 }

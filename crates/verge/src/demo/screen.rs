@@ -146,6 +146,6 @@ mod tests {
         let check = |count: u64, text: &str| assert_eq!(bytes(count), text);
         check(999, "999 B");
         check(3_140, "3.1 kB");
-        check(4_860_000, "4.8 MB");
+        check(4_860_000, "4.9 MB");
     }
 }
