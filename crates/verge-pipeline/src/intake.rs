@@ -28,7 +28,7 @@ const BURST: usize = 256;
 /// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
 const STREAM_GAP: Duration = Duration::from_micros(500);
 /// For so long they gather: each wake-up of a thread costs more than judging a reading does.
-const GATHER: Duration = Duration::from_micros(250);
+const GATHER: Duration = Duration::from_millis(1);
 /// How often judges are told that time passes.
 const TICK: Duration = Duration::from_millis(500);
 /// How often changed judge states are made durable.
@@ -185,11 +185,11 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
                 Ok(item) => {
                     let streaming = last_burst.elapsed() < STREAM_GAP;
                     let stop = self.burst(item, queue);
-                    last_burst = Instant::now();
                     if streaming && !stop {
                         // Not on the queue: who waits there is woken by every message.
                         std::thread::park_timeout(GATHER);
                     }
+                    last_burst = Instant::now();
                     stop
                 }
                 Err(RecvTimeoutError::Timeout) => false,

@@ -104,8 +104,11 @@ pub(crate) fn time_of_day(at: UtcMillis) -> String {
 }
 
 fn seconds(millis: u64) -> String {
-    let tenths = millis / 100;
-    if tenths < 600 { format!("{}.{} s", tenths / 10, tenths % 10) } else { format!("{} min", tenths / 600) }
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..60_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        _ => format!("{} min", millis / 60_000),
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +190,15 @@ pub(crate) mod tests {
             None,
             "pump-1 vibration: 12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
         );
+    }
+
+    #[test]
+    fn durations_stay_readable() {
+        let check = |millis: u64, text: &str| assert_eq!(seconds(millis), text);
+        check(87, "87 ms");
+        check(1_250, "1.2 s");
+        check(59_999, "59.9 s");
+        check(90_000, "1 min");
     }
 
     #[test]

@@ -110,7 +110,8 @@ pub(super) fn send(args: &SendArgs, json: bool, out: &mut impl Write) -> anyhow:
     if json {
         json_line(out, &json!({ "messages": sent, "bytes": bytes, "seconds": seconds }))?;
     } else {
-        writeln!(out, "{sent} messages with {bytes} bytes sent in {seconds:.1} s")?;
+        let messages = if sent == 1 { "message" } else { "messages" };
+        writeln!(out, "{sent} {messages} ({bytes} bytes of payload) sent in {seconds:.1} s")?;
     }
     Ok(Exit::Fine)
 }
