@@ -43,7 +43,7 @@ pub(crate) trait Purpose: Send + 'static {
     fn acknowledgements(&mut self, _due: &mut Vec<u16>) {}
 
     /// How long the connection may be left alone now, so that messages gather in it: to be woken for each of a
-    /// stream of them costs more than to handle it.
+    /// stream of them costs more than to handle it. The whole thread rests, see [`crate::ReadingSource`].
     fn gather(&mut self) -> Option<Duration> {
         None
     }
@@ -214,7 +214,9 @@ impl<P: Purpose> Attempt<'_, P> {
                 }
             }
             if let Some(pause) = self.purpose.gather() {
-                tokio::time::sleep(pause).await;
+                // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to be
+                // told so.
+                std::thread::park_timeout(pause);
             }
         }
     }

@@ -41,6 +41,9 @@ pub struct IntakeFull;
 
 /// Keeps the readings connection. Clones speak of the same one; it is closed without farewell when the last
 /// of them is dropped.
+///
+/// While more than 5,000 messages a second arrive, its task rests its thread for a millisecond at a time.
+/// Spawn it on a runtime of its own where that would be in others' way.
 #[derive(Clone)]
 pub struct ReadingSource {
     receipts: Receipts,

@@ -27,6 +27,8 @@ pub const INTAKE_CAPACITY: usize = 4_096;
 const BURST: usize = 256;
 /// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
 const STREAM_GAP: Duration = Duration::from_micros(500);
+/// So many in one gathering make it worth another.
+const STREAM_BURST: usize = 4;
 /// For so long they gather: each wake-up of a thread costs more than judging a reading does.
 const GATHER: Duration = Duration::from_millis(1);
 /// How often judges are told that time passes.
@@ -179,13 +181,16 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
         let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
         let mut last_burst = Instant::now();
+        let mut gathering = false;
         loop {
             let wait = next_tick.saturating_duration_since(Instant::now());
             let stop = match queue.recv_timeout(wait) {
                 Ok(item) => {
-                    let streaming = last_burst.elapsed() < STREAM_GAP;
-                    let stop = self.burst(item, queue);
-                    if streaming && !stop {
+                    let close = last_burst.elapsed() < STREAM_GAP;
+                    let (taken, stop) = self.burst(item, queue);
+                    // It begins where messages come close together, and goes on while enough of them gather.
+                    gathering = !stop && if gathering { taken >= STREAM_BURST } else { close };
+                    if gathering {
                         // Not on the queue: who waits there is woken by every message.
                         std::thread::park_timeout(GATHER);
                     }
@@ -217,13 +222,18 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
         }
     }
 
-    /// Judges what waits, up to a burst, then settles what caused nothing. Says whether to stop.
-    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> bool {
+    /// Judges what waits, up to a burst, then settles what caused nothing. Says how many messages there were,
+    /// and whether to stop.
+    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> (usize, bool) {
         let mut next = Some(first);
         let mut stop = false;
-        for _ in 0..BURST {
+        let mut taken = 0;
+        while taken < BURST {
             match next.take().or_else(|| queue.try_recv().ok()) {
-                Some(Item::Message(message)) => self.message(&message, self.clock.now()),
+                Some(Item::Message(message)) => {
+                    self.message(&message, self.clock.now());
+                    taken += 1;
+                }
                 Some(Item::Stop) => {
                     stop = true;
                     break;
@@ -235,7 +245,7 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
             self.source.settle(&self.settled);
             self.settled.clear();
         }
-        stop
+        (taken, stop)
     }
 
     fn message(&mut self, message: &Inbound, now: Moment) {

@@ -11,5 +11,6 @@ pub mod config;
 pub mod demo;
 mod describe;
 pub mod exit;
+mod io_thread;
 pub mod settings;
 pub mod wiring;

@@ -24,6 +24,7 @@ use verge_pipeline::judging::{Bench, Decision, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 
 use crate::exit::{Exit, ExitWith};
+use crate::io_thread::IoThread;
 use crate::settings::{Settings, Uplink};
 
 /// How often the gateway looks whether its own threads still live.
@@ -32,6 +33,8 @@ const SUPERVISION: Duration = Duration::from_millis(500);
 /// A running gateway.
 pub struct Gateway {
     source: ReadingSource,
+    /// Carries the source's task; ends with the gateway.
+    _local_thread: IoThread,
     judging: Judging,
     committer: Committer,
     deliveries: Vec<JoinHandle<()>>,
@@ -76,11 +79,14 @@ impl Gateway {
 
         let queue = IntakeQueue::new(Arc::clone(&counters));
         let intake = queue.intake();
-        let source = ReadingSource::spawn(
-            ReadingSourceSettings { connection: local, filters: filters(settings) },
-            move || clock.now(),
-            move |message| intake.offer(message).map_err(|_| verge_mqtt::IntakeFull),
-        );
+        let local_thread = IoThread::start("verge-local")?;
+        let source = local_thread.within(|| {
+            ReadingSource::spawn(
+                ReadingSourceSettings { connection: local, filters: filters(settings) },
+                move || clock.now(),
+                move |message| intake.offer(message).map_err(|_| verge_mqtt::IntakeFull),
+            )
+        });
         let gateway_id = settings.gateway.id.clone();
         let epoch = store.epoch();
         let (committer, commits, store) = committer::start(
@@ -135,7 +141,17 @@ impl Gateway {
                 ))
             })
             .collect();
-        Ok(Self { source, judging, committer, deliveries, routes, counters, stop_deliveries, _lock: lock })
+        Ok(Self {
+            source,
+            _local_thread: local_thread,
+            judging,
+            committer,
+            deliveries,
+            routes,
+            counters,
+            stop_deliveries,
+            _lock: lock,
+        })
     }
 
     /// What has been counted since the start.

@@ -1,0 +1,70 @@
+//! A thread with a runtime of its own, for a connection that may rest its thread.
+
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// The thread. Dropping it ends the tasks on it.
+pub(crate) struct IoThread {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl IoThread {
+    /// Starts it.
+    pub(crate) fn start(name: &str) -> anyhow::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            // A sender that is gone is a stop, too.
+            .spawn(move || drop(runtime.block_on(stopped)))
+            .context("cannot start a thread")?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Runs this with the thread's runtime as the one that tasks are spawned on.
+    pub(crate) fn within<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _entered = self.handle.enter();
+        run()
+    }
+}
+
+impl Drop for IoThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a connection's thread had panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn tasks_run_on_the_thread_and_end_with_it() {
+        let thread = IoThread::start("io-test").unwrap();
+        let (told, name) = std::sync::mpsc::channel();
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        thread.within(|| {
+            tokio::spawn(async move {
+                told.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                std::future::pending::<()>().await;
+                drop(alive);
+            })
+        });
+        assert_eq!(name.recv_timeout(Duration::from_secs(10)).unwrap().as_deref(), Some("io-test"));
+        drop(thread);
+        assert!(ended.recv_timeout(Duration::from_secs(10)).is_err(), "dropped with its task");
+    }
+}
