@@ -309,7 +309,9 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         }
         let checkpoints = last_of_each(&self.waiting);
         self.store.commit(&rows, &checkpoints)?;
-        self.unflushed_marks = false;
+        if !rows.is_empty() || !checkpoints.is_empty() {
+            self.unflushed_marks = false;
+        }
         if !rows.is_empty() {
             self.counters.commits_total.add(1);
             for row in &rows {

@@ -255,7 +255,8 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
                 source.reject(Reason::Duplicate);
                 source.messages_refused_total.add(1);
             }
-            self.settled.extend(message.receipt);
+            // Behind what it caused when it first came, which may not be durable yet.
+            self.request(0, message.received.mono, message.receipt);
             return;
         }
         self.bench.message(message, now, &mut self.decision);
@@ -274,9 +275,12 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
 
     /// Hands what was decided to the committer; waits while its queue is full.
     fn submit(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
-        if self.decision.is_empty() {
-            return;
+        if !self.decision.is_empty() {
+            self.request(cause, received, receipt);
         }
+    }
+
+    fn request(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
         let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
         self.commits.submit(CommitRequest { verdicts, checkpoints, cause, received, receipt });
     }

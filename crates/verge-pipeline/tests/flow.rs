@@ -461,6 +461,23 @@ async fn a_message_delivered_again_after_a_crash_is_recognised() {
 }
 
 #[tokio::test]
+async fn a_redelivery_is_not_acknowledged_before_what_the_first_delivery_caused_is_durable() {
+    let shelf = Memory::default();
+    shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });
+    let gateway = gateway(&shelf, Lane::Alarm);
+    gateway.send(5, 1, false);
+    gateway.send(5, 1, true);
+    let refused = || gateway.counters.sources()[0].messages_refused_total.get();
+    until("the redelivery is recognised", || refused() == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(gateway.settled(), 0, "a crash now would lose the verdict if the broker were told to forget");
+    shelf.0.lock().unwrap().fails = None;
+    until("both settled", || gateway.settled() == 2).await;
+    gateway.stop();
+    assert_eq!(shelf.0.lock().unwrap().rows.len(), 1);
+}
+
+#[tokio::test]
 async fn a_sink_whose_window_is_full_is_not_pressed() {
     let shelf = Memory::default();
     let gateway = gateway(&shelf, Lane::Alarm);
