@@ -22,7 +22,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// The folder or the lock in it cannot be made.
-    #[error("cannot lock {}", path.display())]
+    #[error("cannot lock {}: the folder must be there or makeable, and writable by this user", path.display())]
     Io {
         /// What cannot be made.
         path: PathBuf,
