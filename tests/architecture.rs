@@ -12,12 +12,14 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     // Ground floor.
     ("verge-domain", &[]),
     ("verge-tls", &[]),
+    ("verge-engine", &[]),
     // Middle: siblings that never see each other.
     ("verge-anomaly", &["verge-domain"]),
     ("verge-codec", &["verge-domain"]),
     ("verge-mqtt", &["verge-domain", "verge-tls"]),
     ("verge-outbox", &["verge-domain"]),
     ("verge-pipeline", &["verge-domain"]),
+    ("verge-vision", &["verge-domain", "verge-engine"]),
     // Top.
     (
         "verge",
@@ -25,10 +27,12 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-anomaly",
             "verge-codec",
             "verge-domain",
+            "verge-engine",
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",
             "verge-tls",
+            "verge-vision",
         ],
     ),
 ];
@@ -40,6 +44,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("config", "verge"),
     ("lz4_flex", "verge-codec"),
     ("minicbor", "verge-codec"),
+    ("ort", "verge-engine"),
     ("rcgen", "verge-tls"),
     ("rumqttc", "verge-mqtt"),
     ("rumqttd", "verge-mqtt"),

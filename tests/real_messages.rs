@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use verge::settings::Settings;
 use verge::wiring::decoders;
-use verge_domain::reading::{Decoded, Inbound, SourceIndex};
+use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::filter::matches;
@@ -169,9 +169,9 @@ fn inbound(settings: &Settings, topic: &str, payload: Bytes) -> Inbound {
     }
 }
 
-fn told(decoded: &Decoded) -> String {
+fn told(decoded: &Decoded<Reading>) -> String {
     let mut parts = Vec::new();
-    for reading in &decoded.readings {
+    for reading in &decoded.items {
         parts.push(format!("{} {} {}", reading.device, reading.signal, reading.value));
         parts.extend(reading.unit.as_ref().map(ToString::to_string));
         parts.extend(reading.captured_at.map(|at| format!("@{}", at.0)));
@@ -208,9 +208,9 @@ fn damaged_copies_of_real_messages_are_refused_and_counted() {
         decoders.decode(&inbound(&settings, topic, payload.into()), &mut decoded);
         copies += 1;
         refused += u32::from(!decoded.rejections.is_empty());
-        assert!(decoded.readings.iter().all(|reading| reading.value.is_finite()));
+        assert!(decoded.items.iter().all(|reading| reading.value.is_finite()));
         assert!(
-            !must_be_refused || (decoded.readings.is_empty() && !decoded.rejections.is_empty()),
+            !must_be_refused || (decoded.items.is_empty() && !decoded.rejections.is_empty()),
             "{decoded:?}"
         );
     };

@@ -116,7 +116,7 @@ fn decode(criterion: &mut Criterion) {
             max_readings: 256,
             accept_retained: false,
         };
-        let mut decoders = Decoders::new(vec![settings]).expect("good settings");
+        let mut decoders = Decoders::new([Some(settings)]).expect("good settings");
         let message = Inbound {
             source: SourceIndex(0),
             topic: "plant/pump-1/vibration".to_owned(),
@@ -129,7 +129,7 @@ fn decode(criterion: &mut Criterion) {
         };
         let mut decoded = Decoded::default();
         decoders.decode(&message, &mut decoded);
-        assert_eq!((decoded.readings.len(), decoded.rejections.len()), (readings, 0), "{name}: {decoded:?}");
+        assert_eq!((decoded.items.len(), decoded.rejections.len()), (readings, 0), "{name}: {decoded:?}");
         group.throughput(Throughput::Elements(readings as u64));
         group.bench_function(name, |bench| bench.iter(|| decoders.decode(black_box(&message), &mut decoded)));
     }
@@ -154,6 +154,7 @@ fn verdict(seq: u64) -> Verdict {
         },
         times: Times { captured: None, clock: DeviceClock::Absent, received, decided: received },
         detector: Detector::Threshold,
+        model: None,
         severity: Severity::Critical,
         lane: Lane::Verdict,
         event: Some(Event { id: EventId(id), state: EventState::Raised, since: received, lasted_ms: 0 }),

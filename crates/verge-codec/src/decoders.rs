@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use verge_domain::id::DeviceId;
-use verge_domain::reading::{Decoded, Inbound};
+use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 
@@ -15,7 +15,8 @@ use crate::settings::{CodecSettings, CodecSettingsError, Compression, DeviceRule
 /// The decoders of all sources, in the order of the settings: `Inbound::source` is an index into them.
 #[derive(Debug)]
 pub struct Decoders {
-    sources: Vec<Source>,
+    /// By the index of the source.
+    sources: Vec<Option<Source>>,
     names: Names,
     unpacker: Unpacker,
 }
@@ -32,32 +33,39 @@ struct Source {
 
 /// The device's name, as far as it can be known before the payload is read.
 #[derive(Debug)]
-enum MessageDevice {
+pub(crate) enum MessageDevice {
     Fixed(DeviceId),
     TopicLevel { level: usize, part: Arc<str> },
     InPayload,
 }
 
 impl Decoders {
-    /// Prepares one decoder per source.
+    /// Prepares one decoder per source of readings, in the order of the sources; a source of frames has none.
     ///
     /// # Errors
     /// Settings that contradict themselves.
-    pub fn new(sources: Vec<SourceSettings>) -> Result<Self, CodecSettingsError> {
-        let sources = sources.into_iter().map(Source::new).collect::<Result<_, _>>()?;
+    pub fn new(
+        sources: impl IntoIterator<Item = Option<SourceSettings>>,
+    ) -> Result<Self, CodecSettingsError> {
+        let sources = sources
+            .into_iter()
+            .map(|source| source.map(Source::new).transpose())
+            .collect::<Result<_, _>>()?;
         Ok(Self { sources, names: Names::new(), unpacker: Unpacker::default() })
     }
 }
 
 impl Decoder for Decoders {
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded) {
+    type Item = Reading;
+
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
-        let Some(source) = self.sources.get_mut(usize::from(message.source.0)) else {
+        let Some(Some(source)) = self.sources.get_mut(usize::from(message.source.0)) else {
             out.rejections.push(Rejection::whole(Reason::UnknownTopic));
             return;
         };
         if let Err(rejection) = source.decode(message, &mut self.names, &mut self.unpacker, out) {
-            out.readings.clear();
+            out.items.clear();
             out.rejections.clear();
             out.rejections.push(rejection);
         }
@@ -73,15 +81,15 @@ impl Source {
                 return Err(CodecSettingsError::ZeroLimit { limit });
             }
         }
-        check_place(&codec, &device)?;
-        let codec = Codec::new(codec, &device)?;
-        let device = match device {
-            DeviceRule::Fixed(device) => MessageDevice::Fixed(device),
-            DeviceRule::TopicLevel(level) => {
-                MessageDevice::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
-            }
-            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName => MessageDevice::InPayload,
+        let (name, own_place) = match &codec {
+            CodecSettings::Number(_) => ("number", ""),
+            CodecSettings::Json(_) => ("json", "pointer"),
+            CodecSettings::Senml(_) => ("senml", "SenML name"),
+            CodecSettings::Line(_) => ("line", "tag"),
         };
+        device.check_place(name, own_place)?;
+        let codec = Codec::new(codec, &device)?;
+        let device = MessageDevice::new(device);
         Ok(Self { codec, compression, device, max_payload_bytes, max_readings, accept_retained })
     }
 
@@ -91,7 +99,7 @@ impl Source {
         message: &Inbound,
         names: &mut Names,
         unpacker: &mut Unpacker,
-        out: &mut Decoded,
+        out: &mut Decoded<Reading>,
     ) -> Result<(), Rejection> {
         if message.retained && !self.accept_retained {
             return Err(Rejection::whole(Reason::Retained));
@@ -116,8 +124,18 @@ impl Source {
 }
 
 impl MessageDevice {
+    pub(crate) fn new(rule: DeviceRule) -> Self {
+        match rule {
+            DeviceRule::Fixed(device) => Self::Fixed(device),
+            DeviceRule::TopicLevel(level) => {
+                Self::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
+            }
+            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName => Self::InPayload,
+        }
+    }
+
     /// The message's device; `None` where its payload names it.
-    fn of(&self, topic: &str, names: &mut Names) -> Result<Option<DeviceId>, Rejection> {
+    pub(crate) fn of(&self, topic: &str, names: &mut Names) -> Result<Option<DeviceId>, Rejection> {
         match self {
             Self::Fixed(device) => Ok(Some(device.clone())),
             Self::TopicLevel { level, part } => {
@@ -128,23 +146,6 @@ impl MessageDevice {
             Self::InPayload => Ok(None),
         }
     }
-}
-
-/// Whether messages of this codec can name their device in this place.
-fn check_place(codec: &CodecSettings, device: &DeviceRule) -> Result<(), CodecSettingsError> {
-    let place = match device {
-        DeviceRule::TopicLevel(_) | DeviceRule::Fixed(_) => return Ok(()),
-        DeviceRule::Pointer(_) => "pointer",
-        DeviceRule::Tag(_) => "tag",
-        DeviceRule::SenmlName => "SenML name",
-    };
-    let (codec, own_place) = match codec {
-        CodecSettings::Number(_) => ("number", ""),
-        CodecSettings::Json(_) => ("json", "pointer"),
-        CodecSettings::Senml(_) => ("senml", "SenML name"),
-        CodecSettings::Line(_) => ("line", "tag"),
-    };
-    if place == own_place { Ok(()) } else { Err(CodecSettingsError::DeviceRule { codec, place }) }
 }
 
 #[cfg(test)]
@@ -242,8 +243,8 @@ mod tests {
         let check = |time: UtcMillis, expected: DeviceClock| {
             let payload = format!(r#"{{"v":1,"t":{}}}"#, time.0);
             let decoded = testing::decode(&source, &inbound("a", payload.as_bytes()));
-            assert_eq!(decoded.readings[0].captured_at, Some(time));
-            assert_eq!(decoded.readings[0].clock, expected, "{time:?}");
+            assert_eq!(decoded.items[0].captured_at, Some(time));
+            assert_eq!(decoded.items[0].clock, expected, "{time:?}");
         };
         check(RECEIVED, DeviceClock::Trusted);
         check(UtcMillis(RECEIVED.0 - 86_400_001), DeviceClock::Skewed);
@@ -261,9 +262,9 @@ mod tests {
             ];
             for rule in foreign {
                 let good = rule == *own;
-                assert_eq!(Decoders::new(vec![source(codec(), rule.clone())]).is_ok(), good, "{rule:?}");
+                assert_eq!(Decoders::new([Some(source(codec(), rule.clone()))]).is_ok(), good, "{rule:?}");
             }
-            assert!(Decoders::new(vec![source(codec(), DeviceRule::TopicLevel(0))]).is_ok());
+            assert!(Decoders::new([Some(source(codec(), DeviceRule::TopicLevel(0)))]).is_ok());
         };
         check(number, &fixed());
         check(json, &DeviceRule::Pointer("/id".to_owned()));
@@ -271,6 +272,6 @@ mod tests {
         check(line, &DeviceRule::Tag("host".to_owned()));
 
         let zero = SourceSettings { max_readings: 0, ..source(number(), fixed()) };
-        assert!(Decoders::new(vec![zero]).unwrap_err().to_string().contains("max_readings"));
+        assert!(Decoders::new([Some(zero)]).unwrap_err().to_string().contains("max_readings"));
     }
 }

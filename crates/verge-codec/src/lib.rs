@@ -7,13 +7,14 @@
 //! This crate must never know where bytes come from or go to: no socket, no file, no clock.
 //!
 //! Reading order: [`settings`] (how a source's messages are to be read), [`decoders`] (the order of checks),
-//! `input` (one file or folder per codec), [`lz4`] (blocks with their size in front), [`wire`] (verdicts and
+//! `input` (one file or folder per codec of readings), [`frames`] (pictures, unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts and
 //! messages for upstream, and their JSON twin), `number` and `time` (exactness and range, said once).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 pub mod decoders;
+pub mod frames;
 mod input;
 pub mod lz4;
 mod names;
@@ -25,7 +26,9 @@ mod time;
 pub mod wire;
 
 pub use decoders::Decoders;
+pub use frames::FrameDecoders;
 pub use settings::{
-    CodecSettings, CodecSettingsError, Compression, DeviceRule, JsonMapping, JsonSettings, LineSettings,
-    NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    CodecSettings, CodecSettingsError, Compression, DeviceRule, FrameCodec, FrameSourceSettings,
+    JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SenmlFormat,
+    SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };

@@ -21,6 +21,43 @@ pub struct SourceSettings {
     pub accept_retained: bool,
 }
 
+/// One source of frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameSourceSettings {
+    /// What its pictures are wrapped in.
+    pub codec: FrameCodec,
+    /// What that is wrapped in.
+    pub compression: Compression,
+    /// Where the camera's name stands.
+    pub device: DeviceRule,
+    /// Largest payload accepted, in bytes: as received, and as unpacked where it is compressed. From 1.
+    pub max_payload_bytes: usize,
+    /// Most pixels accepted, width times height as the picture's headers state them. From 1.
+    pub max_pixels: u64,
+    /// Whether messages that the broker kept from before the subscription are read.
+    pub accept_retained: bool,
+}
+
+/// What pictures are wrapped in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameCodec {
+    /// Nothing: the payload is a JPEG.
+    Jpeg,
+    /// Base64, or a data URI with base64.
+    Base64,
+    /// The same within JSON.
+    Json(JsonImageSettings),
+}
+
+/// Codec `json_image`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonImageSettings {
+    /// JSON pointer (RFC 6901) to the picture, without `*`.
+    pub image: String,
+    /// Where the device's own time stands.
+    pub time: Option<TimeRule>,
+}
+
 /// What a payload is wrapped in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -43,6 +80,24 @@ pub enum DeviceRule {
     Fixed(DeviceId),
     /// In the SenML name, before its last `:` or `/`. Codec `senml` only.
     SenmlName,
+}
+
+impl DeviceRule {
+    /// Whether messages of this codec can name their device in this place. `own_place` is the one within the
+    /// payload that the codec has, empty for none.
+    pub(crate) fn check_place(
+        &self,
+        codec: &'static str,
+        own_place: &'static str,
+    ) -> Result<(), CodecSettingsError> {
+        let place = match self {
+            Self::TopicLevel(_) | Self::Fixed(_) => return Ok(()),
+            Self::Pointer(_) => "pointer",
+            Self::Tag(_) => "tag",
+            Self::SenmlName => "SenML name",
+        };
+        if place == own_place { Ok(()) } else { Err(CodecSettingsError::DeviceRule { codec, place }) }
+    }
 }
 
 /// The form of messages.

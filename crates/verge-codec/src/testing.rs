@@ -37,8 +37,8 @@ pub(crate) fn inbound(topic: &str, payload: &[u8]) -> Inbound {
 }
 
 /// What comes of one message.
-pub(crate) fn decode(source: &SourceSettings, message: &Inbound) -> Decoded {
-    let mut decoders = Decoders::new(vec![source.clone()]).expect("the test's settings are good");
+pub(crate) fn decode(source: &SourceSettings, message: &Inbound) -> Decoded<Reading> {
+    let mut decoders = Decoders::new([Some(source.clone())]).expect("the test's settings are good");
     let mut decoded = Decoded::default();
     decoders.decode(message, &mut decoded);
     decoded
@@ -60,7 +60,7 @@ pub(crate) fn line_of(reading: &Reading) -> String {
 #[track_caller]
 pub(crate) fn check(source: &SourceSettings, message: &Inbound, readings: &[&str], rejections: &[&str]) {
     let decoded = decode(source, message);
-    let found: Vec<String> = decoded.readings.iter().map(line_of).collect();
+    let found: Vec<String> = decoded.items.iter().map(line_of).collect();
     let refused: Vec<String> = decoded.rejections.iter().map(ToString::to_string).collect();
     let payload = String::from_utf8_lossy(&message.payload);
     assert_eq!((found, refused), (owned(readings), owned(rejections)), "{payload:?}");

@@ -56,7 +56,7 @@ fn decoders() -> Decoders {
             accept_retained: true,
         })
     });
-    Decoders::new(sources.collect()).expect("the settings of this test are good")
+    Decoders::new(sources.map(Some)).expect("the settings of this test are good")
 }
 
 /// Shows a payload to every source, as it is and packed.
@@ -77,11 +77,11 @@ fn survive(topic: &str, payload: &[u8]) {
                 receipt: None,
             };
             decoders.decode(&message, &mut decoded);
-            assert!(!decoded.readings.is_empty() || !decoded.rejections.is_empty(), "nothing came of it");
-            assert!(decoded.readings.len() <= MAX_READINGS);
+            assert!(!decoded.items.is_empty() || !decoded.rejections.is_empty(), "nothing came of it");
+            assert!(decoded.items.len() <= MAX_READINGS);
             // A rejection per value, and per message or line those of missing fields, times and excess.
             assert!(decoded.rejections.len() <= 2 * MAX_READINGS + 8, "{}", decoded.rejections.len());
-            for reading in &decoded.readings {
+            for reading in &decoded.items {
                 assert!(reading.value.is_finite(), "{reading:?}");
             }
         }
@@ -186,7 +186,7 @@ proptest! {
 
     #[test]
     fn every_number_is_read_as_it_was_written(value in any::<f64>()) {
-        let mut decoders = Decoders::new(vec![SourceSettings {
+        let mut decoders = Decoders::new([Some(SourceSettings {
             codec: CodecSettings::Number(NumberSettings {
                 signal: SignalRule::TopicLevel(0),
                 unit: None,
@@ -199,7 +199,7 @@ proptest! {
             max_payload_bytes: MAX_PAYLOAD,
             max_readings: 1,
             accept_retained: true,
-        }]).unwrap();
+        })]).unwrap();
         let mut decoded = Decoded::default();
         let message = Inbound {
             source: SourceIndex(0),
@@ -212,7 +212,7 @@ proptest! {
             receipt: None,
         };
         decoders.decode(&message, &mut decoded);
-        match decoded.readings.first() {
+        match decoded.items.first() {
             Some(reading) => prop_assert_eq!(reading.value, value),
             None => prop_assert!(!value.is_finite()),
         }

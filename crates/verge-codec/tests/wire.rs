@@ -7,13 +7,15 @@ use verge_codec::wire::{
     Message, WireEncoder, WireError, WireFormat, WireLimits, read_message, read_verdict, verdict_json,
 };
 use verge_domain::finding::{Expected, Member};
+use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId, Unit,
+    DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Label, Lane, ModelName, Seq, SignalId, SourceId,
+    Unit,
 };
 use verge_domain::stage::{Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventState, Health, Severity, Subject, Times, Verdict,
+    Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
 };
 
 const NAME: &str = "a name from a strategy of names";
@@ -43,6 +45,7 @@ fn sample() -> Verdict {
             decided: UtcMillis(received.0 + 2),
         },
         detector: Detector::Threshold,
+        model: None,
         severity: Severity::Critical,
         lane: Lane::Alarm,
         event: Some(Event {
@@ -299,7 +302,32 @@ fn body() -> impl Strategy<Value = Body> {
             observed,
             expected
         })),
+        prop::collection::vec((name(), 0u16..=1000), 0..4).prop_map(|labels| {
+            let scored = |(label, score)| Scored { label: label_of(label), score: score_of(score) };
+            Body::Classification(Classification { labels: labels.into_iter().map(scored).collect() })
+        }),
+        (any::<u32>(), any::<u32>(), prop::collection::vec(object(), 0..4))
+            .prop_map(|(width, height, objects)| Body::Detections(Detections { width, height, objects })),
     ]
+}
+
+fn label_of(label: String) -> Label {
+    Label::new(&label).expect(NAME)
+}
+
+fn score_of(thousandths: u16) -> Score {
+    Score::from_thousandths(thousandths).expect("at most 1000")
+}
+
+fn object() -> impl Strategy<Value = Detection> {
+    (name(), 0u16..=1000, any::<[u32; 4]>(), prop::option::of(any::<u64>())).prop_map(
+        |(label, score, [x, y, width, height], track)| Detection {
+            label: label_of(label),
+            score: score_of(score),
+            area: PixelBox { x, y, width, height },
+            track,
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -320,12 +348,13 @@ fn times() -> impl Strategy<Value = Times> {
 }
 
 fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
-    let detectors = vec![Detector::Threshold, Detector::Rate, Detector::Silence, Detector::Loop];
+    let detectors = vec![Detector::Threshold, Detector::Loop, Detector::Classify, Detector::Detect];
     let severities = vec![Severity::Info, Severity::Warning, Severity::Critical];
     let names = (name(), name(), name(), prop::option::of(name()));
     let choices = (prop::sample::select(detectors), prop::sample::select(severities));
-    (names, times(), choices, prop::option::of(event()), body()).prop_map(
-        move |((judge, source, device, signal), times, (detector, severity), event, body)| Verdict {
+    let model = prop::option::of((name(), name()));
+    (names, times(), choices, model, prop::option::of(event()), body()).prop_map(
+        move |((judge, source, device, signal), times, (detector, severity), model, event, body)| Verdict {
             judge: JudgeId::new(&judge).expect(NAME),
             subject: Subject {
                 source: SourceId::new(&source).expect(NAME),
@@ -334,6 +363,10 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
             },
             times,
             detector,
+            model: model.map(|(name, version)| Model {
+                name: ModelName::new(&name).expect(NAME),
+                version: ModelName::new(&version).expect(NAME),
+            }),
             severity,
             lane,
             event,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::{Classification, Detections};
 use crate::verdict::Counts;
 
 /// What a judge found.
@@ -12,6 +13,10 @@ pub enum Finding {
     Condition(Condition),
     /// A finished interval of counts.
     Counts(Counts),
+    /// What a frame shows as a whole.
+    Classification(Classification),
+    /// The objects in a frame.
+    Detections(Detections),
 }
 
 /// Which rule or detector of a judge speaks. Events of different members live side by side.

@@ -107,6 +107,14 @@ name!(
     JudgeId
 );
 name!(
+    /// A class that a model tells apart, as its labels name it.
+    Label
+);
+name!(
+    /// A model, as its card names it; also a version of one.
+    ModelName
+);
+name!(
     /// The device that a reading came from, as the device or its topic names it.
     DeviceId
 );

@@ -4,17 +4,19 @@
 //! number or start a thread: time and randomness come in as arguments, so every rule here can be tested
 //! with plain values.
 //!
-//! Reading order: [`id`] and [`time`] (the words), [`reading`] (what comes in), [`rejection`] (why some of
-//! it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a life),
-//! [`verdict`] (what goes out), [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
-//! (the six traits that join the crates).
+//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
+//! (why some of it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a
+//! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
+//! (the traits that join the crates).
 
 pub mod finding;
+pub mod frame;
 pub mod id;
 pub mod interval;
 pub mod policy;
 pub mod reading;
 pub mod rejection;
+pub mod report;
 pub mod sequence;
 pub mod stage;
 pub mod time;

@@ -84,18 +84,24 @@ impl Reading {
 
 /// What a codec made of one message: what is good comes out, what is not is counted, side by side. Reused
 /// from message to message.
-#[derive(Debug, Default)]
-pub struct Decoded {
-    /// Good readings in the order of the message.
-    pub readings: Vec<Reading>,
+#[derive(Debug)]
+pub struct Decoded<T> {
+    /// Good readings, or the frame, in the order of the message.
+    pub items: Vec<T>,
     /// What could not be used, and why.
     pub rejections: Vec<Rejection>,
 }
 
-impl Decoded {
+impl<T> Default for Decoded<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), rejections: Vec::new() }
+    }
+}
+
+impl<T> Decoded<T> {
     /// Empties both lists and keeps their memory.
     pub fn clear(&mut self) {
-        self.readings.clear();
+        self.items.clear();
         self.rejections.clear();
     }
 }

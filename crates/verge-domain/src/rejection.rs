@@ -51,11 +51,29 @@ pub enum Reason {
     TooManyStreams,
     /// Older than what this signal has already shown.
     OutOfOrder,
+    /// Not a whole JPEG: it begins or ends otherwise, or its headers or data are damaged.
+    BadJpeg,
+    /// A picture of a kind that is not decoded: 12 or 16 bits, lossless, arithmetic coding.
+    UnsupportedImage,
+    /// Headers that announce more pixels than the source accepts.
+    TooManyPixels,
+    /// The bound on cameras is reached; this one is new.
+    TooManyCameras,
+    /// Older than its deadline before a worker was free: judging it would only make others late.
+    Late,
+    /// The model was still at work when the deadline came, and was stopped.
+    Overrun,
+    /// The model answered with numbers that are none, or in another shape than its card says.
+    BadOutput,
+    /// The model could not be run on it.
+    ModelFailed,
+    /// The worker failed on it: a defect of this program, of which only this frame suffers.
+    Panicked,
 }
 
 impl Reason {
     /// Every reason, for tables indexed by [`Reason::index`].
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 32] = [
         Self::UnknownTopic,
         Self::Retained,
         Self::Duplicate,
@@ -79,6 +97,15 @@ impl Reason {
         Self::TooManyReadings,
         Self::TooManyStreams,
         Self::OutOfOrder,
+        Self::BadJpeg,
+        Self::UnsupportedImage,
+        Self::TooManyPixels,
+        Self::TooManyCameras,
+        Self::Late,
+        Self::Overrun,
+        Self::BadOutput,
+        Self::ModelFailed,
+        Self::Panicked,
     ];
 
     /// Position in [`Reason::ALL`].
@@ -115,6 +142,15 @@ impl Reason {
             Self::TooManyReadings => "too_many_readings",
             Self::TooManyStreams => "too_many_streams",
             Self::OutOfOrder => "out_of_order",
+            Self::BadJpeg => "bad_jpeg",
+            Self::UnsupportedImage => "unsupported_image",
+            Self::TooManyPixels => "too_many_pixels",
+            Self::TooManyCameras => "too_many_cameras",
+            Self::Late => "late",
+            Self::Overrun => "overrun",
+            Self::BadOutput => "bad_output",
+            Self::ModelFailed => "model_failed",
+            Self::Panicked => "panicked",
         }
     }
 }

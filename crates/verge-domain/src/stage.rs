@@ -1,6 +1,7 @@
-//! The six seams between the crates: [`Source`], [`Decoder`], [`Judge`], [`Encoder`], [`Store`], [`Sink`].
+//! The seams between the crates: [`Source`], [`Decoder`], [`Judge`], [`Viewer`], [`Encoder`], [`Store`],
+//! [`Sink`].
 //!
-//! Decoder, Judge, Encoder and Store are synchronous and take `&mut self`: each has one owner, none needs a
+//! Decoder, Judge, Viewer, Encoder and Store are synchronous and take `&mut self`: each has one owner, none needs a
 //! mutex. Source and Sink face connections.
 
 use std::error::Error;
@@ -10,8 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::finding::Finding;
+use crate::frame::EncodedFrame;
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::reading::{Decoded, Inbound, Receipt};
+use crate::rejection::Reason;
 use crate::time::{Moment, UtcMillis};
 use crate::verdict::Verdict;
 
@@ -24,10 +27,13 @@ pub trait Source: Send + Sync {
     fn settle(&self, receipts: &[Receipt]);
 }
 
-/// From message to readings. The boundary of trust: what comes out is finite, named and bounded.
+/// From message to readings, or to a frame. The boundary of trust: what comes out is finite, named and bounded.
 pub trait Decoder: Send {
+    /// What it finds in messages.
+    type Item;
+
     /// Decodes one message into `out`, which it clears first.
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded);
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Self::Item>);
 }
 
 /// What one instance of a judge watches.
@@ -50,8 +56,7 @@ pub enum RestoreError {
     Damaged(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// From observation to findings, about one subject. Implemented by the rules and detectors over readings;
-/// vision models follow the same seam with another observation.
+/// From observation to findings, about one subject. Implemented by the rules and detectors over readings.
 pub trait Judge: Send {
     /// What it looks at.
     type Observation: ?Sized;
@@ -71,6 +76,28 @@ pub trait Judge: Send {
     /// # Errors
     /// State of another version or detector, or damaged; the judge is then unchanged.
     fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError>;
+}
+
+/// From frame to findings: decodes the picture once and lets every judge of the camera's source look at it.
+/// One per worker thread, with sessions of its own. What a camera's judges remember from frame to frame travels
+/// with the frame, so that any worker can take the camera's next one.
+pub trait Viewer: Send {
+    /// What the judges of one camera remember.
+    type Memory: Default + Send;
+
+    /// Looks at one frame; pushes what each judge sees, under the judge's position in the settings, and gives up
+    /// where `until` passes. The other judges' findings stand where one of them fails.
+    ///
+    /// # Errors
+    /// The frame cannot be decoded, or a model could not be run on it.
+    fn view(
+        &mut self,
+        judges: &[usize],
+        frame: &EncodedFrame,
+        until: Option<std::time::Instant>,
+        memory: &mut Self::Memory,
+        findings: &mut Vec<(usize, Finding)>,
+    ) -> Result<(), Reason>;
 }
 
 /// What stands around the verdicts of one message upstream: everything that may change after commit.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Expected, Member};
-use crate::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
+use crate::frame::{Classification, Detections};
+use crate::id::{DeviceId, EventId, JudgeId, Lane, ModelName, SignalId, SourceId, Unit};
 use crate::time::{DeviceClock, UtcMillis};
 
 /// How much a verdict matters to the person who receives it.
@@ -152,6 +153,10 @@ pub enum Body {
     Counts(Counts),
     /// A sensor or device is unwell.
     Health(Health),
+    /// A frame was classified.
+    Classification(Classification),
+    /// A frame was searched for objects.
+    Detections(Detections),
 }
 
 impl Body {
@@ -162,6 +167,8 @@ impl Body {
             Self::Anomaly(_) => "anomaly",
             Self::Counts(_) => "counts",
             Self::Health(_) => "health",
+            Self::Classification(_) => "classification",
+            Self::Detections(_) => "detections",
         }
     }
 }
@@ -175,16 +182,27 @@ pub struct Verdict {
     pub subject: Subject,
     /// Captured, received, decided.
     pub times: Times,
-    /// How it was decided: the detector's name (`threshold`, `rate`, …).
+    /// How it was decided: the detector's name (`threshold`, `rate`, `classify`, …).
     pub detector: Detector,
+    /// The model that decided, where one did.
+    pub model: Option<Model>,
     /// How much it matters.
     pub severity: Severity,
     /// Which lane it travels in.
     pub lane: Lane,
-    /// The event it belongs to; counts belong to none.
+    /// The event it belongs to; counts and views of frames belong to none.
     pub event: Option<Event>,
     /// What was decided.
     pub body: Body,
+}
+
+/// A model, as its card names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Model {
+    /// Its name.
+    pub name: ModelName,
+    /// Its version.
+    pub version: ModelName,
 }
 
 /// The detectors there are.
@@ -199,6 +217,10 @@ pub enum Detector {
     Silence,
     /// Inductive loop or other vehicle detector, to flow and occupancy.
     Loop,
+    /// A model that tells what a frame shows.
+    Classify,
+    /// A model that finds objects in a frame.
+    Detect,
 }
 
 impl Detector {
@@ -210,6 +232,8 @@ impl Detector {
             Self::Rate => "rate",
             Self::Silence => "silence",
             Self::Loop => "loop",
+            Self::Classify => "classify",
+            Self::Detect => "detect",
         }
     }
 }

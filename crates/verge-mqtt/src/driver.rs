@@ -43,7 +43,7 @@ pub(crate) trait Purpose: Send + 'static {
     fn acknowledgements(&mut self, _due: &mut Vec<u16>) {}
 
     /// How long the connection may be left alone now, so that messages gather in it: to be woken for each of a
-    /// stream of them costs more than to handle it. The whole thread rests, see [`crate::ReadingSource`].
+    /// stream of them costs more than to handle it. The whole thread rests, see [`crate::MqttSource`].
     fn gather(&mut self) -> Option<Duration> {
         None
     }

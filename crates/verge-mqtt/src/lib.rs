@@ -4,7 +4,7 @@
 //! never learn what a payload means.
 //!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
-//! what stands on it: [`ReadingSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
+//! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
 //! (topic filters); [`broker`] (the embedded broker and the TLS front before it).
 
 pub mod broker;
@@ -28,5 +28,5 @@ pub use probe::{ProbeReport, ProbeStep, probe};
 pub use publisher::{PublishError, Publisher};
 pub use rumqttc::QoS;
 pub use sink::{UplinkSettings, UplinkSink};
-pub use source::{IntakeFull, ReadingSource, ReadingSourceSettings, SourceState};
+pub use source::{Guarantee, IntakeFull, MqttSource, SourceSettings, SourceState};
 pub use subscriber::{Delivery, Subscriber, SubscriberEvent};

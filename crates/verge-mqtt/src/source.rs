@@ -1,7 +1,8 @@
-//! The readings connection: QoS 1, a persistent session under a stable client identifier, acknowledgements
-//! by hand and strictly in order.
+//! The connections that messages come in by. For readings: QoS 1, a persistent session under a stable client
+//! identifier, acknowledgements by hand and strictly in order. For frames, where the newest counts: QoS 0 and a clean
+//! session, so that none waits at the broker.
 //!
-//! When the pipeline takes no more, the connection is dropped without acknowledging and the session delivers
+//! When the pipeline takes no more of the former, the connection is dropped without acknowledging and the session delivers
 //! again later; polling never stops, so pings do not stop either.
 
 mod purpose;
@@ -19,16 +20,27 @@ use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
 use crate::receipts::Receipts;
 use crate::subscriptions::Subscriptions;
-use purpose::ReadingPurpose;
+use purpose::SourcePurpose;
 use state::Observed;
 pub use state::SourceState;
 
-/// Readings from one broker.
+/// What the broker is asked to do with messages that are not taken at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Keep them until they are acknowledged, also while the gateway is away (QoS 1, persistent session).
+    AtLeastOnce,
+    /// Forget them (QoS 0, clean session).
+    AtMostOnce,
+}
+
+/// Messages from one broker.
 #[derive(Debug, Clone)]
-pub struct ReadingSourceSettings {
-    /// The broker. The session lives under its `client_id`, which must not be empty. Messages larger than
+pub struct SourceSettings {
+    /// The broker. A persistent session lives under its `client_id`, which must not be empty. Messages larger than
     /// `max_packet_bytes` are passed over and counted.
     pub connection: ConnectionSettings,
+    /// What the broker keeps.
+    pub guarantee: Guarantee,
     /// What to subscribe to, and which source each belongs to. Where several match a topic, the first takes
     /// the message.
     pub filters: Vec<(SourceIndex, String)>,
@@ -39,36 +51,43 @@ pub struct ReadingSourceSettings {
 #[error("the intake is full")]
 pub struct IntakeFull;
 
-/// Keeps the readings connection. Clones speak of the same one; it is closed without farewell when the last
+/// Keeps the connection. Clones speak of the same one; it is closed without farewell when the last
 /// of them is dropped.
 ///
 /// While more than 5,000 messages a second arrive, its task rests its thread for a millisecond at a time.
 /// Spawn it on a runtime of its own where that would be in others' way.
 #[derive(Clone)]
-pub struct ReadingSource {
+pub struct MqttSource {
     receipts: Receipts,
     observed: Arc<Observed>,
     driver: Arc<Mutex<Driver>>,
 }
 
-impl ReadingSource {
+impl MqttSource {
     /// Connects, and keeps connecting. `clock` says when a message was received; `offer` hands it to the
     /// pipeline and must not block: it runs between two polls of the connection.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn spawn(
-        settings: ReadingSourceSettings,
+        settings: SourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
         offer: impl FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
     ) -> Self {
         let receipts = Receipts::default();
         let observed = Arc::new(Observed::default());
-        let ReadingSourceSettings { connection, filters } = settings;
+        let SourceSettings { connection, guarantee, filters } = settings;
         // Every filter asked for once more after a refusal, and one acknowledgement.
         let requests = 2 * Subscriptions::requests(filters.len()) + 1;
-        let purpose =
-            ReadingPurpose::new(&connection, filters, receipts.clone(), Arc::clone(&observed), clock, offer);
+        let purpose = SourcePurpose::new(
+            &connection,
+            guarantee,
+            filters,
+            receipts.clone(),
+            Arc::clone(&observed),
+            clock,
+            offer,
+        );
         let driver = Arc::new(Mutex::new(Driver::start(connection, requests, purpose)));
         Self { receipts, observed, driver }
     }
@@ -92,14 +111,14 @@ impl ReadingSource {
     }
 }
 
-impl Source for ReadingSource {
+impl Source for MqttSource {
     fn settle(&self, receipts: &[Receipt]) {
         self.receipts.settle(receipts);
     }
 }
 
-impl fmt::Debug for ReadingSource {
+impl fmt::Debug for MqttSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadingSource").field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("MqttSource").field("state", &self.state()).finish_non_exhaustive()
     }
 }

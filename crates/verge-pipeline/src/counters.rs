@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use verge_domain::id::{Lane, SourceId};
 use verge_domain::reading::SourceIndex;
-use verge_domain::rejection::Reason;
+use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
 /// One counter. Relaxed: counters order nothing.
@@ -27,8 +27,7 @@ impl Counter {
     }
 }
 
-/// Times from receipt of a message to the moment its verdicts are durable: since the start, in a histogram of
-/// fixed size (two significant digits, 1 µs to 60 s).
+/// Times of one kind since the start, in a histogram of fixed size (two significant digits, 1 µs to 60 s).
 #[derive(Debug)]
 pub struct Latency(Mutex<Histogram<u64>>);
 
@@ -72,7 +71,7 @@ impl Latency {
 }
 
 /// The accounts of one source. They balance:
-/// `messages_received_total = messages_judged_total + messages_refused_total + in flight`.
+/// `received = judged + superseded + refused + in flight`, in messages.
 #[derive(Debug)]
 pub struct SourceCounters {
     /// The source's name in the configuration.
@@ -81,10 +80,14 @@ pub struct SourceCounters {
     pub messages_received_total: Counter,
     /// Bytes of their topics and payloads.
     pub bytes_received_total: Counter,
-    /// Messages from which at least one reading came.
+    /// Messages from which at least one reading came, or whose frame was judged.
     pub messages_judged_total: Counter,
-    /// Messages from which none came.
+    /// Messages from which none came, or whose frame was not judged.
     pub messages_refused_total: Counter,
+    /// Messages whose frame a newer one has replaced before a worker was free.
+    pub messages_superseded_total: Counter,
+    /// Frames judged.
+    pub frames_judged_total: Counter,
     /// Readings judged.
     pub readings_judged_total: Counter,
     rejections_total: [Counter; Reason::ALL.len()],
@@ -99,6 +102,8 @@ impl SourceCounters {
             bytes_received_total: Counter::default(),
             messages_judged_total: Counter::default(),
             messages_refused_total: Counter::default(),
+            messages_superseded_total: Counter::default(),
+            frames_judged_total: Counter::default(),
             readings_judged_total: Counter::default(),
             rejections_total: std::array::from_fn(|_| Counter::default()),
             last_received: AtomicI64::new(i64::MIN),
@@ -110,6 +115,15 @@ impl SourceCounters {
         let counter = &self.rejections_total[reason.index()];
         counter.add(1);
         counter.get()
+    }
+
+    /// Counts a refusal. The first of a kind is worth a line, then every tenfold: never a line per message. `about` is
+    /// the topic or the device.
+    pub fn refuse(&self, about: &str, rejection: &Rejection) {
+        let count = self.reject(rejection.reason);
+        if is_power_of_ten(count) {
+            tracing::warn!(source = %self.name, about = %about.escape_debug(), %rejection, count, "input refused");
+        }
     }
 
     /// Refusals so far, by reason, without the reasons that never occurred.
@@ -142,6 +156,10 @@ pub struct Counters {
     pub commits_total: Counter,
     /// From receipt to durable.
     pub commit_latency: Latency,
+    /// Frames: from receipt until a worker begins.
+    pub frame_age: Latency,
+    /// Frames: how long a worker is at it.
+    pub frame_judging: Latency,
     /// Verdicts that broke an invariant and could not be encoded: a defect of this program.
     pub encode_failures_total: Counter,
     /// Verdicts evicted after delivery.
@@ -161,6 +179,8 @@ impl Counters {
             committed_total: std::array::from_fn(|_| Counter::default()),
             commits_total: Counter::default(),
             commit_latency: Latency::default(),
+            frame_age: Latency::default(),
+            frame_judging: Latency::default(),
             encode_failures_total: Counter::default(),
             evicted_total: Counter::default(),
             store_faults_total: Counter::default(),
@@ -198,4 +218,12 @@ impl Counters {
     pub fn store_full(&self) -> bool {
         self.store_full.load(Ordering::Relaxed)
     }
+}
+
+fn is_power_of_ten(count: u64) -> bool {
+    let mut power = 1_u64;
+    while power < count {
+        power = power.saturating_mul(10);
+    }
+    power == count
 }

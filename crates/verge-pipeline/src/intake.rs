@@ -117,7 +117,7 @@ impl IntakeQueue {
         recent_causes: Vec<u64>,
     ) -> Judging
     where
-        D: Decoder + 'static,
+        D: Decoder<Item = Reading> + 'static,
         J: Judge<Observation = Reading> + 'static,
         S: Source + 'static,
     {
@@ -129,7 +129,7 @@ impl IntakeQueue {
             counters: self.counters,
             decision: restored,
             settled: Vec::with_capacity(BURST),
-            recent: recent_causes.into(),
+            recent: Redeliveries::new(recent_causes),
         };
         let receiver = self.receiver;
         let thread = std::thread::Builder::new()
@@ -171,10 +171,10 @@ struct Worker<D, J, S> {
     counters: Arc<Counters>,
     decision: Decision,
     settled: Vec<Receipt>,
-    recent: VecDeque<u64>,
+    recent: Redeliveries,
 }
 
-impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
     fn run(&mut self, queue: &Receiver<Item>) {
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
@@ -250,7 +250,7 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
 
     fn message(&mut self, message: &Inbound, now: Moment) {
         let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
-        if message.redelivered && self.recent.contains(&cause) {
+        if message.redelivered && self.recent.contains(cause) {
             if let Some(source) = self.counters.source(message.source) {
                 source.reject(Reason::Duplicate);
                 source.messages_refused_total.add(1);
@@ -260,12 +260,7 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
             return;
         }
         self.bench.message(message, now, &mut self.decision);
-        if cause != 0 {
-            if self.recent.len() == REMEMBERED_MESSAGES {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(cause);
-        }
+        self.recent.note(cause);
         if self.decision.is_empty() {
             self.settled.extend(message.receipt);
         } else {
@@ -286,10 +281,34 @@ impl<D: Decoder, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
     }
 }
 
+/// Fingerprints of the messages that came last.
+pub(crate) struct Redeliveries(VecDeque<u64>);
+
+impl Redeliveries {
+    pub(crate) fn new(known: Vec<u64>) -> Self {
+        Self(known.into())
+    }
+
+    pub(crate) fn contains(&self, cause: u64) -> bool {
+        self.0.contains(&cause)
+    }
+
+    /// Remembers a message; 0 is none.
+    pub(crate) fn note(&mut self, cause: u64) {
+        if cause == 0 {
+            return;
+        }
+        if self.0.len() >= REMEMBERED_MESSAGES {
+            self.0.pop_front();
+        }
+        self.0.push_back(cause);
+    }
+}
+
 /// Recognises a message that a broker sends again: its packet identifier, which a session keeps for a
 /// redelivery, and a checksum of what it says. Never zero, and the same in every version of this program,
 /// because the store keeps it.
-fn fingerprint(message: &Inbound) -> u64 {
+pub(crate) fn fingerprint(message: &Inbound) -> u64 {
     let content = crc32c::crc32c_append(crc32c::crc32c(message.topic.as_bytes()), &message.payload);
     (u64::from(message.packet_id) << 32 | u64::from(content)).max(1)
 }

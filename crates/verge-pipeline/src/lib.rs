@@ -4,7 +4,8 @@
 //! detector by name. It reads the clock and draws random numbers, so that nobody below has to.
 //!
 //! Reading order, along the data's way: [`intake`] (a bounded queue and the thread that empties it),
-//! [`judging`] (decode, judge, make verdicts: pure), [`committer`] (the thread that owns the store),
+//! [`judging`] (decode, judge, make verdicts: pure), [`frames`] (the same for cameras: newest frame, schedule,
+//! workers), [`committer`] (the thread that owns the store),
 //! [`delivery`] (from the store to one sink, by lanes and windows), [`counters`] and [`status`] (what an
 //! operator sees). [`clock`] is where time comes from.
 
@@ -12,6 +13,7 @@ pub mod clock;
 pub mod committer;
 pub mod counters;
 pub mod delivery;
+pub mod frames;
 pub mod intake;
 pub mod judging;
 pub mod status;

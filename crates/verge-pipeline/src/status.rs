@@ -9,7 +9,7 @@ use serde::Serialize;
 use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::counters::{Counters, SourceCounters};
+use crate::counters::{Counters, Latency, SourceCounters};
 use crate::delivery::RouteCounters;
 
 /// What stays the same while the gateway runs.
@@ -66,6 +66,8 @@ struct Document<'a> {
     local: LocalState,
     sources: Vec<SourceStatus<'a>>,
     unknown_topics: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<FramesStatus>,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
     ledger: Ledger,
@@ -76,14 +78,25 @@ struct SourceStatus<'a> {
     name: &'a str,
     received: u64,
     judged: u64,
+    superseded: u64,
     refused: u64,
     in_flight: u64,
     readings: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    frames: u64,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     age_ms: Option<u64>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     rejections: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct FramesStatus {
+    /// From receipt of a frame until a worker begins, since the start.
+    age_ms: Span,
+    /// How long a worker is at a frame, since the start.
+    judging_ms: Span,
 }
 
 #[derive(Serialize)]
@@ -93,13 +106,13 @@ struct StoreStatus {
     commits: u64,
     /// From receipt of a message to its verdicts being durable, since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit_ms: Option<CommitLatency>,
+    commit_ms: Option<Span>,
     evicted: u64,
     faults: u64,
 }
 
 #[derive(Serialize)]
-struct CommitLatency {
+struct Span {
     p50: f64,
     p99: f64,
 }
@@ -161,6 +174,9 @@ impl Status {
             sources: self.counters.sources().iter().map(|source| source_status(source, now.wall)).collect(),
             unknown_topics: local.unknown_topics,
             local,
+            frames: Span::of(&self.counters.frame_age)
+                .zip(Span::of(&self.counters.frame_judging))
+                .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             store: self.store_status(),
             routes,
             ledger: Ledger { received_bytes, sent_bytes, ratio: ratio(received_bytes, sent_bytes) },
@@ -178,14 +194,23 @@ impl Status {
             state,
             committed: Lane::ALL.map(|lane| self.counters.committed_total[lane.index()].get()),
             commits: self.counters.commits_total.get(),
-            commit_ms: self.counters.commit_latency.percentiles().map(|latency| CommitLatency {
-                p50: latency.p50.as_secs_f64() * 1000.0,
-                p99: latency.p99.as_secs_f64() * 1000.0,
-            }),
+            commit_ms: Span::of(&self.counters.commit_latency),
             evicted: self.counters.evicted_total.get(),
             faults: self.counters.store_faults_total.get(),
         }
     }
+}
+
+impl Span {
+    fn of(latency: &Latency) -> Option<Self> {
+        let millis = |span: std::time::Duration| span.as_secs_f64() * 1000.0;
+        latency.percentiles().map(|latency| Self { p50: millis(latency.p50), p99: millis(latency.p99) })
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The last will: what the broker publishes as status when the gateway vanishes.
@@ -202,14 +227,17 @@ fn source_status(source: &SourceCounters, now: UtcMillis) -> SourceStatus<'_> {
     // Read in this order a message may be missed as in flight, never counted twice.
     let judged = source.messages_judged_total.get();
     let refused = source.messages_refused_total.get();
+    let superseded = source.messages_superseded_total.get();
     let received = source.messages_received_total.get();
     SourceStatus {
         name: source.name.as_str(),
         received,
         judged,
+        superseded,
         refused,
-        in_flight: received.saturating_sub(judged + refused),
+        in_flight: received.saturating_sub(judged + superseded + refused),
         readings: source.readings_judged_total.get(),
+        frames: source.frames_judged_total.get(),
         bytes: source.bytes_received_total.get(),
         age_ms: source.last_received().map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
         rejections: source

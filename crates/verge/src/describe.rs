@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use verge_domain::finding::{Expected, Member};
+use verge_domain::frame::{Classification, Detections};
+use verge_domain::id::Label;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, EventState, Verdict};
 
@@ -36,6 +38,8 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
             line += &expected(&health.expected, " s");
         }
         Body::Counts(counts) => line += &describe_counts(counts),
+        Body::Classification(view) => line += &describe_classes(view),
+        Body::Detections(view) => line += &describe_objects(view),
     }
     line
 }
@@ -69,6 +73,25 @@ fn describe_counts(counts: &Counts) -> String {
     let seen =
         if counts.partial { format!(" (saw {} of it)", seconds(counts.observed_ms)) } else { String::new() };
     format!("{} in {}{seen}", parts.join(", "), seconds(counts.length_ms))
+}
+
+fn describe_classes(view: &Classification) -> String {
+    let told: Vec<String> =
+        view.labels.iter().map(|one| format!("{} {:.0} %", one.label, one.score.as_f64() * 100.0)).collect();
+    if told.is_empty() { "nothing it knows".to_owned() } else { told.join(", ") }
+}
+
+/// How many of each label, in order of the surest.
+fn describe_objects(view: &Detections) -> String {
+    let mut counts: Vec<(&Label, usize)> = Vec::new();
+    for object in &view.objects {
+        match counts.iter_mut().find(|(label, _)| **label == object.label) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((&object.label, 1)),
+        }
+    }
+    let told: Vec<String> = counts.iter().map(|(label, count)| format!("{count} {label}")).collect();
+    if told.is_empty() { "nothing there".to_owned() } else { told.join(", ") }
 }
 
 fn expected(range: &Expected, unit: &str) -> String {
@@ -138,6 +161,7 @@ pub(crate) mod tests {
             },
             times: Times { captured: None, clock: DeviceClock::Absent, received: at, decided: at },
             detector: Detector::Threshold,
+            model: None,
             severity: Severity::Critical,
             lane: Lane::Alarm,
             event: None,

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Visitor};
 
 /// The text of a JSON string; `None` if it is none.
-pub(super) fn text(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') {
         return serde_json::from_str::<String>(raw).ok().map(Cow::Owned);
@@ -15,7 +15,7 @@ pub(super) fn text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The name of a member, borrowed from the message unless it is escaped there.
-pub(super) struct Name;
+pub(crate) struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;

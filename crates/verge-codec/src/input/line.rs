@@ -192,7 +192,7 @@ mod tests {
         let check = |precision: Precision, timestamp: i128, expected: Option<i64>| {
             let payload = format!("m,host=a x=1 {timestamp}");
             let decoded = testing::decode(&tagged(precision), &inbound("t", payload.as_bytes()));
-            let found = decoded.readings.first().and_then(|reading| reading.captured_at);
+            let found = decoded.items.first().and_then(|reading| reading.captured_at);
             assert_eq!(found, expected.map(UtcMillis), "{precision:?} {timestamp}");
             assert_eq!(decoded.rejections.is_empty(), expected.is_some());
         };

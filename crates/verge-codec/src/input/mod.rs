@@ -1,8 +1,8 @@
 //! The codecs of what devices send. One file or folder per codec; each turns a payload into readings and
 //! rejections, and refuses the message as a whole only where nothing in it can be trusted.
 
-mod json;
-mod json_text;
+pub(crate) mod json;
+pub(crate) mod json_text;
 mod line;
 mod number;
 mod senml;
@@ -73,14 +73,14 @@ impl Codec {
 /// Where a codec puts what it finds. Bounded: beyond the source's limit one rejection says so.
 #[derive(Debug)]
 pub(crate) struct Output<'a> {
-    decoded: &'a mut Decoded,
+    decoded: &'a mut Decoded<Reading>,
     room: usize,
     full: bool,
     received: UtcMillis,
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(decoded: &'a mut Decoded, max_readings: usize, received: UtcMillis) -> Self {
+    pub(crate) fn new(decoded: &'a mut Decoded<Reading>, max_readings: usize, received: UtcMillis) -> Self {
         Self { decoded, room: max_readings, full: false, received }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Output<'a> {
         unit: Option<Unit>,
         captured_at: Option<UtcMillis>,
     ) {
-        self.decoded.readings.push(Reading {
+        self.decoded.items.push(Reading {
             device: device.clone(),
             signal,
             value,

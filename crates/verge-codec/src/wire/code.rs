@@ -30,9 +30,24 @@ pub(super) mod verdict {
     pub(in crate::wire) const DETECTOR: u64 = 9;
     pub(in crate::wire) const SEVERITY: u64 = 10;
     pub(in crate::wire) const EVENT: u64 = 11;
+    pub(in crate::wire) const MODEL: u64 = 12;
     pub(in crate::wire) const ANOMALY: u64 = 20;
     pub(in crate::wire) const COUNTS: u64 = 21;
     pub(in crate::wire) const HEALTH: u64 = 22;
+    pub(in crate::wire) const CLASSIFICATION: u64 = 23;
+    pub(in crate::wire) const DETECTIONS: u64 = 24;
+}
+
+/// Keys of a classification.
+pub(super) mod classification {
+    pub(in crate::wire) const LABELS: u64 = 0;
+}
+
+/// Keys of detections.
+pub(super) mod detections {
+    pub(in crate::wire) const WIDTH: u64 = 0;
+    pub(in crate::wire) const HEIGHT: u64 = 1;
+    pub(in crate::wire) const OBJECTS: u64 = 2;
 }
 
 /// Keys of an event.
@@ -95,6 +110,8 @@ pub(super) const fn of_detector(detector: Detector) -> u8 {
         Detector::Rate => 1,
         Detector::Silence => 2,
         Detector::Loop => 3,
+        Detector::Classify => 4,
+        Detector::Detect => 5,
     }
 }
 
@@ -112,8 +129,14 @@ pub(super) const MEMBERS: [Member; 5] =
 /// See [`MEMBERS`].
 pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
 /// See [`MEMBERS`].
-pub(super) const DETECTORS: [Detector; 4] =
-    [Detector::Threshold, Detector::Rate, Detector::Silence, Detector::Loop];
+pub(super) const DETECTORS: [Detector; 6] = [
+    Detector::Threshold,
+    Detector::Rate,
+    Detector::Silence,
+    Detector::Loop,
+    Detector::Classify,
+    Detector::Detect,
+];
 /// See [`MEMBERS`].
 pub(super) const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
 

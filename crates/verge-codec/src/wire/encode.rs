@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use minicbor::Encoder as Cbor;
 use minicbor::encode::Error as CborError;
 use verge_domain::finding::Expected;
+use verge_domain::frame::{Classification, Detection, Detections, Scored};
 use verge_domain::id::Identity;
 use verge_domain::stage::{EncodeError, Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Counts, Event, Health, Verdict};
+use verge_domain::verdict::{Anomaly, Body, Counts, Event, Health, Model, Verdict};
 
 use super::{PACKED, PLAIN, VERSION, WireError, WireFormat, code, json};
 use crate::lz4::Packer;
@@ -127,6 +128,8 @@ fn check(verdict: &Verdict) -> Result<(), WireError> {
             finite("expected low", expected.low)?;
             finite("expected high", expected.high)
         }
+        // Whole numbers only.
+        Body::Classification(_) | Body::Detections(_) => Ok(()),
     }
 }
 
@@ -142,7 +145,7 @@ fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow])
     cbor.u64(key::EPOCH)?.bytes(&envelope.epoch.0)?;
     cbor.u64(key::LANE)?.u64(lane)?;
     cbor.u64(key::SENT)?.i64(envelope.sent.0)?;
-    cbor.u64(key::VERDICTS)?.array(u64::try_from(rows.len()).unwrap_or(u64::MAX))?;
+    cbor.u64(key::VERDICTS)?.array(length(rows))?;
     for row in rows {
         cbor.writer_mut().extend_from_slice(&row.bytes);
     }
@@ -151,9 +154,14 @@ fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow])
 
 fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) -> Written {
     use code::verdict as key;
-    let Verdict { judge, subject, times, detector, severity, lane: _, event, body } = verdict;
-    let optional =
-        [subject.signal.is_some(), times.captured.is_some(), times.captured.is_some(), event.is_some()];
+    let Verdict { judge, subject, times, detector, model, severity, lane: _, event, body } = verdict;
+    let optional = [
+        subject.signal.is_some(),
+        times.captured.is_some(),
+        times.captured.is_some(),
+        event.is_some(),
+        model.is_some(),
+    ];
     cbor.map(entries(9, optional))?;
     cbor.u64(key::SEQ)?.u64(identity.seq.0)?;
     cbor.u64(key::JUDGE)?.str(judge.as_str())?;
@@ -175,6 +183,9 @@ fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) 
         cbor.u64(key::EVENT)?;
         write_event(cbor, event, times.received)?;
     }
+    if let Some(Model { name, version }) = model {
+        cbor.u64(key::MODEL)?.array(2)?.str(name.as_str())?.str(version.as_str())?;
+    }
     match body {
         Body::Anomaly(anomaly) => {
             cbor.u64(key::ANOMALY)?;
@@ -188,7 +199,44 @@ fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) 
             cbor.u64(key::HEALTH)?;
             write_health(cbor, health)
         }
+        Body::Classification(view) => {
+            cbor.u64(key::CLASSIFICATION)?;
+            write_classification(cbor, view)
+        }
+        Body::Detections(view) => {
+            cbor.u64(key::DETECTIONS)?;
+            write_detections(cbor, view)
+        }
     }
+}
+
+fn write_classification(cbor: &mut Writer<'_>, view: &Classification) -> Written {
+    use code::classification as key;
+    cbor.map(1)?.u64(key::LABELS)?.array(length(&view.labels))?;
+    for Scored { label, score } in &view.labels {
+        cbor.array(2)?.str(label.as_str())?.u16(score.thousandths())?;
+    }
+    Ok(())
+}
+
+fn write_detections(cbor: &mut Writer<'_>, view: &Detections) -> Written {
+    use code::detections as key;
+    let Detections { width, height, objects } = view;
+    cbor.map(3)?.u64(key::WIDTH)?.u32(*width)?.u64(key::HEIGHT)?.u32(*height)?;
+    cbor.u64(key::OBJECTS)?.array(length(objects))?;
+    for Detection { label, score, area, track } in objects {
+        cbor.array(6u64.saturating_add(u64::from(track.is_some())))?;
+        cbor.str(label.as_str())?.u16(score.thousandths())?;
+        cbor.u32(area.x)?.u32(area.y)?.u32(area.width)?.u32(area.height)?;
+        if let Some(track) = track {
+            cbor.u64(*track)?;
+        }
+    }
+    Ok(())
+}
+
+fn length<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).unwrap_or(u64::MAX)
 }
 
 fn write_event(cbor: &mut Writer<'_>, event: &Event, received: UtcMillis) -> Written {

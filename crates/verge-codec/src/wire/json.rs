@@ -4,13 +4,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use verge_domain::finding::{Expected, Member};
+use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId, Unit,
+    DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Label, Lane, ModelName, Seq, SignalId, SourceId,
+    Unit,
 };
 use verge_domain::stage::{Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventState, Health, Severity, Subject, Times, Verdict,
+    Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
 };
 
 use super::read::read_verdict;
@@ -53,11 +55,19 @@ struct TwinVerdict {
     received: String,
     decided: String,
     detector: Detector,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<TwinModel>,
     severity: Severity,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event: Option<TwinEvent>,
     #[serde(flatten)]
     body: TwinBody,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinModel {
+    name: ModelName,
+    version: ModelName,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,6 +88,10 @@ struct TwinBody {
     counts: Option<TwinCounts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health: Option<TwinHealth>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classification: Option<TwinClassification>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detections: Option<TwinDetections>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -86,6 +100,8 @@ enum Kind {
     Anomaly,
     Counts,
     Health,
+    Classification,
+    Detections,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,6 +153,34 @@ struct TwinHealth {
     observed: f64,
     #[serde(default, skip_serializing_if = "TwinExpected::is_open")]
     expected: TwinExpected,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinClassification {
+    labels: Vec<TwinScored>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinScored {
+    label: Label,
+    score: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinDetections {
+    width: u32,
+    height: u32,
+    objects: Vec<TwinObject>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinObject {
+    label: Label,
+    score: f64,
+    #[serde(flatten)]
+    area: PixelBox,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    track: Option<u64>,
 }
 
 /// The JSON twin of one verdict with its whole identity, as commands print it.
@@ -202,7 +246,7 @@ pub(super) fn read_message(text: &[u8]) -> Result<Message, WireError> {
 
 impl TwinVerdict {
     fn of(seq: Seq, verdict: &Verdict) -> Self {
-        let Verdict { judge, subject, times, detector, severity, lane: _, event, body } = verdict;
+        let Verdict { judge, subject, times, detector, model, severity, lane: _, event, body } = verdict;
         Self {
             seq: seq.0,
             judge: judge.clone(),
@@ -214,6 +258,9 @@ impl TwinVerdict {
             received: to_rfc3339(times.received),
             decided: to_rfc3339(times.decided),
             detector: *detector,
+            model: model
+                .as_ref()
+                .map(|Model { name, version }| TwinModel { name: name.clone(), version: version.clone() }),
             severity: *severity,
             event: event.map(|event| TwinEvent {
                 id: event.id.to_string(),
@@ -251,6 +298,7 @@ impl TwinVerdict {
                 decided: time(&self.decided, "decided")?,
             },
             detector: self.detector,
+            model: self.model.map(|TwinModel { name, version }| Model { name, version }),
             severity: self.severity,
             lane,
             event,
@@ -262,7 +310,14 @@ impl TwinVerdict {
 
 impl TwinBody {
     fn of(body: &Body) -> Self {
-        let empty = |kind| Self { kind, anomaly: None, counts: None, health: None };
+        let empty = |kind| Self {
+            kind,
+            anomaly: None,
+            counts: None,
+            health: None,
+            classification: None,
+            detections: None,
+        };
         match body {
             Body::Anomaly(anomaly) => Self {
                 anomaly: Some(TwinAnomaly {
@@ -296,42 +351,114 @@ impl TwinBody {
                 }),
                 ..empty(Kind::Health)
             },
+            Body::Classification(view) => {
+                Self { classification: Some(TwinClassification::of(view)), ..empty(Kind::Classification) }
+            }
+            Body::Detections(view) => {
+                Self { detections: Some(TwinDetections::of(view)), ..empty(Kind::Detections) }
+            }
         }
     }
 
     fn into_body(self) -> Result<Body, WireError> {
-        let bodies = [self.anomaly.is_some(), self.counts.is_some(), self.health.is_some()];
+        let Self { kind, anomaly, counts, health, classification, detections } = self;
+        let bodies = [
+            anomaly.is_some(),
+            counts.is_some(),
+            health.is_some(),
+            classification.is_some(),
+            detections.is_some(),
+        ];
         let found = bodies.into_iter().filter(|there| *there).count();
-        match (self.kind, self.anomaly, self.counts, self.health) {
-            (Kind::Anomaly, Some(anomaly), None, None) => Ok(Body::Anomaly(Anomaly {
-                member: anomaly.member,
-                observed: anomaly.observed,
-                expected: anomaly.expected.into_expected(),
-                p_value: anomaly.p_value,
-                unit: anomaly.unit,
-            })),
-            (Kind::Counts, None, Some(counts), None) => Ok(Body::Counts(Counts {
-                from: time(&counts.from, "counted from")?,
-                length_ms: millis(counts.length_s, "length")?,
-                observed_ms: millis(counts.observed_s, "observed")?,
-                partial: counts.partial,
-                readings: counts.readings,
-                vehicles: counts.vehicles,
-                flow_per_hour: counts.flow_per_hour,
-                occupancy: counts.occupancy,
-                mean_speed: counts.mean_speed,
-            })),
-            (Kind::Health, None, None, Some(health)) => Ok(Body::Health(Health {
-                cause: health.cause,
-                observed: health.observed,
-                expected: health.expected.into_expected(),
-            })),
-            (Kind::Anomaly, None, ..) => Err(WireError::Missing { field: "anomaly" }),
-            (Kind::Counts, _, None, _) => Err(WireError::Missing { field: "counts" }),
-            (Kind::Health, .., None) => Err(WireError::Missing { field: "health" }),
-            _ => Err(WireError::Bodies { found }),
+        let body = match kind {
+            Kind::Anomaly => anomaly.map(TwinAnomaly::into_body).ok_or("anomaly"),
+            Kind::Counts => counts.map(TwinCounts::into_body).transpose()?.ok_or("counts"),
+            Kind::Health => health.map(TwinHealth::into_body).ok_or("health"),
+            Kind::Classification => {
+                classification.map(TwinClassification::into_body).transpose()?.ok_or("classification")
+            }
+            Kind::Detections => detections.map(TwinDetections::into_body).transpose()?.ok_or("detections"),
+        };
+        match body {
+            Err(field) => Err(WireError::Missing { field }),
+            Ok(_) if found > 1 => Err(WireError::Bodies { found }),
+            Ok(body) => Ok(body),
         }
     }
+}
+
+impl TwinAnomaly {
+    fn into_body(self) -> Body {
+        Body::Anomaly(Anomaly {
+            member: self.member,
+            observed: self.observed,
+            expected: self.expected.into_expected(),
+            p_value: self.p_value,
+            unit: self.unit,
+        })
+    }
+}
+
+impl TwinCounts {
+    fn into_body(self) -> Result<Body, WireError> {
+        Ok(Body::Counts(Counts {
+            from: time(&self.from, "counted from")?,
+            length_ms: millis(self.length_s, "length")?,
+            observed_ms: millis(self.observed_s, "observed")?,
+            partial: self.partial,
+            readings: self.readings,
+            vehicles: self.vehicles,
+            flow_per_hour: self.flow_per_hour,
+            occupancy: self.occupancy,
+            mean_speed: self.mean_speed,
+        }))
+    }
+}
+
+impl TwinHealth {
+    fn into_body(self) -> Body {
+        let Self { cause, observed, expected } = self;
+        Body::Health(Health { cause, observed, expected: expected.into_expected() })
+    }
+}
+
+impl TwinClassification {
+    fn of(view: &Classification) -> Self {
+        let scored = |one: &Scored| TwinScored { label: one.label.clone(), score: one.score.as_f64() };
+        Self { labels: view.labels.iter().map(scored).collect() }
+    }
+
+    fn into_body(self) -> Result<Body, WireError> {
+        let scored =
+            |one: TwinScored| Ok::<_, WireError>(Scored { label: one.label, score: score(one.score)? });
+        let labels = self.labels.into_iter().map(scored).collect::<Result<_, _>>()?;
+        Ok(Body::Classification(Classification { labels }))
+    }
+}
+
+impl TwinDetections {
+    fn of(view: &Detections) -> Self {
+        let object = |one: &Detection| TwinObject {
+            label: one.label.clone(),
+            score: one.score.as_f64(),
+            area: one.area,
+            track: one.track,
+        };
+        Self { width: view.width, height: view.height, objects: view.objects.iter().map(object).collect() }
+    }
+
+    fn into_body(self) -> Result<Body, WireError> {
+        let object = |one: TwinObject| {
+            let TwinObject { label, score: found, area, track } = one;
+            Ok::<_, WireError>(Detection { label, score: score(found)?, area, track })
+        };
+        let objects = self.objects.into_iter().map(object).collect::<Result<_, _>>()?;
+        Ok(Body::Detections(Detections { width: self.width, height: self.height, objects }))
+    }
+}
+
+fn score(found: f64) -> Result<Score, WireError> {
+    Score::new(crate::number::to_single(found)).ok_or(WireError::NotAScore)
 }
 
 impl TwinExpected {

@@ -117,6 +117,14 @@ pub enum WireError {
         /// Which one.
         field: &'static str,
     },
+    /// An array of another length than the schema's.
+    #[error("{field} has {found} parts")]
+    Length {
+        /// Which one.
+        field: &'static str,
+        /// Parts found.
+        found: u64,
+    },
     /// A code that means nothing.
     #[error("{field} has no code {found}")]
     UnknownCode {
@@ -143,6 +151,9 @@ pub enum WireError {
         /// Which field.
         field: &'static str,
     },
+    /// A score beyond 0 to 1.
+    #[error("a score lies within 0 and 1")]
+    NotAScore,
     /// Not a span of whole milliseconds.
     #[error("{field} is not a span of time")]
     NotASpan {

@@ -3,13 +3,19 @@
 //!
 //! Keys that a reader does not know are passed over, so that later versions may add some.
 
+use std::ops::RangeInclusive;
+
 use minicbor::Decoder;
 use verge_domain::finding::Expected;
+use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, JudgeId, Lane, NameError, Seq, SignalId, SourceId, Unit,
+    DeviceId, Epoch, EventId, GatewayId, JudgeId, Label, Lane, ModelName, NameError, Seq, SignalId, SourceId,
+    Unit,
 };
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Counts, Event, EventState, Health, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    Anomaly, Body, Counts, Event, EventState, Health, Model, Subject, Times, Verdict,
+};
 
 use super::{Message, PACKED, PLAIN, VERSION, WireError, WireLimits, code, json};
 use crate::lz4::Unpacker;
@@ -99,7 +105,7 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
     let (mut received, mut decided) = (Field::new("received"), Field::new("decided"));
     let (mut captured, mut clock) = (Field::new("captured"), Field::new("clock"));
     let (mut detector, mut severity) = (Field::new("detector"), Field::new("severity"));
-    let (mut event, mut body) = (Field::new("event"), Field::new("body"));
+    let (mut event, mut model, mut body) = (Field::new("event"), Field::new("model"), Field::new("body"));
     entries(cbor, "verdict", |key, cbor| match key {
         key::SEQ => seq.set(Seq(cbor.u64()?)),
         key::JUDGE => judge.set(name(cbor, "judge", JudgeId::new)?),
@@ -113,9 +119,12 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
         key::DETECTOR => detector.set(code::meaning(&code::DETECTORS, cbor.u64()?, "detector")?),
         key::SEVERITY => severity.set(code::meaning(&code::SEVERITIES, cbor.u64()?, "severity")?),
         key::EVENT => event.set(read_event(cbor)?),
+        key::MODEL => model.set(read_model(cbor)?),
         key::ANOMALY => body.set(ReadBody::Anomaly(read_anomaly(cbor)?)),
         key::COUNTS => body.set(ReadBody::Counts(read_counts(cbor)?)),
         key::HEALTH => body.set(ReadBody::Health(read_health(cbor)?)),
+        key::CLASSIFICATION => body.set(ReadBody::Classification(read_classification(cbor)?)),
+        key::DETECTIONS => body.set(ReadBody::Detections(read_detections(cbor)?)),
         _ => Ok(cbor.skip()?),
     })?;
     let received = received.take()?;
@@ -135,6 +144,8 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
     let body = match body.take()? {
         ReadBody::Anomaly(anomaly) => Body::Anomaly(anomaly),
         ReadBody::Health(health) => Body::Health(health),
+        ReadBody::Classification(view) => Body::Classification(view),
+        ReadBody::Detections(view) => Body::Detections(view),
         ReadBody::Counts((from, counts)) => {
             Body::Counts(Counts { from: at("counted from", from)?, ..counts })
         }
@@ -144,6 +155,7 @@ fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireErr
         subject: Subject { source: source.take()?, device: device.take()?, signal: signal.optional() },
         times: Times { captured, clock, received, decided: at("decided", decided.take()?)? },
         detector: detector.take()?,
+        model: model.optional(),
         severity: severity.take()?,
         lane,
         event,
@@ -157,6 +169,8 @@ enum ReadBody {
     Anomaly(Anomaly),
     Counts((i64, Counts)),
     Health(Health),
+    Classification(Classification),
+    Detections(Detections),
 }
 
 fn read_clock(found: u64) -> Result<DeviceClock, WireError> {
@@ -220,6 +234,78 @@ fn read_health(cbor: &mut Decoder<'_>) -> Result<Health, WireError> {
     })?;
     let expected = Expected { low: low.optional(), high: high.optional() };
     Ok(Health { cause: cause.take()?, observed: observed.take()?, expected })
+}
+
+fn read_model(cbor: &mut Decoder<'_>) -> Result<Model, WireError> {
+    expect_array(cbor, "model", 2..=2)?;
+    Ok(Model {
+        name: name(cbor, "model", ModelName::new)?,
+        version: name(cbor, "model version", ModelName::new)?,
+    })
+}
+
+fn read_classification(cbor: &mut Decoder<'_>) -> Result<Classification, WireError> {
+    use code::classification as key;
+    let mut labels = Field::new("labels");
+    entries(cbor, "classification", |key, cbor| match key {
+        key::LABELS => labels.set(list(cbor, "labels", |cbor| {
+            expect_array(cbor, "label", 2..=2)?;
+            Ok(Scored { label: name(cbor, "label", Label::new)?, score: read_score(cbor)? })
+        })?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    Ok(Classification { labels: labels.take()? })
+}
+
+fn read_detections(cbor: &mut Decoder<'_>) -> Result<Detections, WireError> {
+    use code::detections as key;
+    let (mut width, mut height, mut objects) =
+        (Field::new("width"), Field::new("height"), Field::new("objects"));
+    entries(cbor, "detections", |key, cbor| match key {
+        key::WIDTH => width.set(cbor.u32()?),
+        key::HEIGHT => height.set(cbor.u32()?),
+        key::OBJECTS => objects.set(list(cbor, "objects", read_object)?),
+        _ => Ok(cbor.skip()?),
+    })?;
+    Ok(Detections { width: width.take()?, height: height.take()?, objects: objects.take()? })
+}
+
+fn read_object(cbor: &mut Decoder<'_>) -> Result<Detection, WireError> {
+    let parts = expect_array(cbor, "object", 6..=7)?;
+    let label = name(cbor, "label", Label::new)?;
+    let score = read_score(cbor)?;
+    let area = PixelBox { x: cbor.u32()?, y: cbor.u32()?, width: cbor.u32()?, height: cbor.u32()? };
+    let track = if parts == 7 { Some(cbor.u64()?) } else { None };
+    Ok(Detection { label, score, area, track })
+}
+
+fn read_score(cbor: &mut Decoder<'_>) -> Result<Score, WireError> {
+    let found = cbor.u16()?;
+    Score::from_thousandths(found).ok_or(WireError::UnknownCode { field: "score", found: u64::from(found) })
+}
+
+/// Goes through an array of stated length.
+fn list<'b, T>(
+    cbor: &mut Decoder<'b>,
+    field: &'static str,
+    mut read: impl FnMut(&mut Decoder<'b>) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    let stated = cbor.array()?.ok_or(WireError::Indefinite { field })?;
+    let mut items = Vec::new();
+    for _ in 0..stated {
+        items.push(read(cbor)?);
+    }
+    Ok(items)
+}
+
+/// An array of so many elements.
+fn expect_array(
+    cbor: &mut Decoder<'_>,
+    field: &'static str,
+    lengths: RangeInclusive<u64>,
+) -> Result<u64, WireError> {
+    let found = cbor.array()?.ok_or(WireError::Indefinite { field })?;
+    if lengths.contains(&found) { Ok(found) } else { Err(WireError::Length { field, found }) }
 }
 
 /// The start of the interval, counted from the receipt, and the counts without it.

@@ -1,4 +1,4 @@
-//! What the readings connection does with each event.
+//! What the connection does with each event.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, Publish, QoS, S
 use verge_domain::reading::{Inbound, SourceIndex};
 use verge_domain::time::Moment;
 
-use super::IntakeFull;
 use super::state::{Observed, count};
+use super::{Guarantee, IntakeFull};
 use crate::connection::{Backoff, ConnectionSettings};
 use crate::driver::{Flow, Purpose, random};
 use crate::packet;
@@ -64,8 +64,9 @@ impl Stream {
     }
 }
 
-pub(super) struct ReadingPurpose<C, O> {
+pub(super) struct SourcePurpose<C, O> {
     max_packet_bytes: usize,
+    guarantee: Guarantee,
     backoff: Backoff,
     filters: Vec<String>,
     topics: TopicMap,
@@ -84,9 +85,10 @@ pub(super) struct ReadingPurpose<C, O> {
     stream: Stream,
 }
 
-impl<C, O> ReadingPurpose<C, O> {
+impl<C, O> SourcePurpose<C, O> {
     pub(super) fn new(
         connection: &ConnectionSettings,
+        guarantee: Guarantee,
         filters: Vec<(SourceIndex, String)>,
         receipts: Receipts,
         observed: Arc<Observed>,
@@ -98,6 +100,7 @@ impl<C, O> ReadingPurpose<C, O> {
         names.dedup();
         Self {
             max_packet_bytes: connection.max_packet_bytes,
+            guarantee,
             backoff: connection.backoff,
             filters: names,
             topics: TopicMap::new(filters),
@@ -119,7 +122,7 @@ impl<C, O> ReadingPurpose<C, O> {
     fn answered(&mut self, answer: &SubAck) {
         for answer in self.subscriptions.answered(answer) {
             match answer.granted {
-                Some(QoS::AtMostOnce) => tracing::warn!(
+                Some(QoS::AtMostOnce) if self.guarantee == Guarantee::AtLeastOnce => tracing::warn!(
                     filter = answer.filter,
                     "the broker grants QoS 0 only: messages on it can be lost"
                 ),
@@ -154,14 +157,18 @@ impl<C, O> ReadingPurpose<C, O> {
 
     fn ask(&mut self, filters: &[String]) -> Flow {
         let Some(client) = &self.client else { return Flow::Continue };
-        match self.subscriptions.ask(client, filters, QoS::AtLeastOnce) {
+        let qos = match self.guarantee {
+            Guarantee::AtLeastOnce => QoS::AtLeastOnce,
+            Guarantee::AtMostOnce => QoS::AtMostOnce,
+        };
+        match self.subscriptions.ask(client, filters, qos) {
             Ok(()) => Flow::Continue,
             Err(reason) => Flow::Drop(reason),
         }
     }
 }
 
-impl<C, O> ReadingPurpose<C, O>
+impl<C, O> SourcePurpose<C, O>
 where
     C: Fn() -> Moment,
     O: FnMut(Inbound) -> Result<(), IntakeFull>,
@@ -231,7 +238,7 @@ where
     }
 }
 
-impl<C, O> Purpose for ReadingPurpose<C, O>
+impl<C, O> Purpose for SourcePurpose<C, O>
 where
     C: Fn() -> Moment + Send + 'static,
     O: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
@@ -239,8 +246,8 @@ where
     fn customise(&mut self, options: &mut MqttOptions) {
         let read_limit = packet::largest_remaining(READ_LIMIT_BYTES.max(self.max_packet_bytes));
         options.set_max_packet_size(read_limit, self.max_packet_bytes.max(READ_LIMIT_BYTES));
-        options.set_clean_session(false);
-        options.set_manual_acks(true);
+        options.set_clean_session(self.guarantee == Guarantee::AtMostOnce);
+        options.set_manual_acks(self.guarantee == Guarantee::AtLeastOnce);
     }
 
     fn connected(&mut self, client: &AsyncClient) -> Flow {

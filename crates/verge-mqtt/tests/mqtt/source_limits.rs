@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rumqttc::Packet;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::Source;
-use verge_mqtt::{IntakeFull, ReadingSource, ReadingSourceSettings};
+use verge_mqtt::{Guarantee, IntakeFull, MqttSource, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
 use crate::source::{receipts, start, take};
@@ -48,8 +48,12 @@ async fn a_stalled_pipeline_stops_the_source_for_as_long_as_it_stalls() {
     let stalled = Arc::new(AtomicBool::new(true));
     let intake = Arc::clone(&stalled);
     let filters = vec![(SourceIndex(0), "t".to_owned())];
-    let source = ReadingSource::spawn(
-        ReadingSourceSettings { connection: settings(broker.address(), "stalled"), filters },
+    let source = MqttSource::spawn(
+        SourceSettings {
+            connection: settings(broker.address(), "stalled"),
+            guarantee: Guarantee::AtLeastOnce,
+            filters,
+        },
         clock,
         move |_| if intake.load(Ordering::Relaxed) { Err(IntakeFull) } else { Ok(()) },
     );

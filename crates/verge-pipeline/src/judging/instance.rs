@@ -65,6 +65,8 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                         });
                     }
                 }
+                // Views of frames do not come from readings.
+                Finding::Classification(_) | Finding::Detections(_) => {}
                 Finding::Counts(counts) => {
                     out.verdicts.push(self.verdict(
                         spec,
@@ -100,6 +102,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                 decided: now.wall,
             },
             detector: spec.detector,
+            model: None,
             severity: Severity::Info,
             lane: spec.policy.lane,
             event,

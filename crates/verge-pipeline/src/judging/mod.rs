@@ -104,11 +104,11 @@ pub struct Bench<D, J> {
     by_key: HashMap<InstanceKey, usize>,
     counters: Arc<Counters>,
     fresh_id: Box<dyn FnMut() -> EventId + Send>,
-    decoded: Decoded,
+    decoded: Decoded<Reading>,
     findings: Vec<Finding>,
 }
 
-impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     /// Sets up the judges. `sources` are the names behind the indices; `fresh_id` gives each new event its
     /// identity.
     pub fn new(
@@ -144,7 +144,7 @@ impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.decoder.decode(message, &mut decoded);
         let mut judged = 0;
-        for reading in &decoded.readings {
+        for reading in &decoded.items {
             match self.reading(message.source, reading, message.received, now, out) {
                 Ok(()) => judged += 1,
                 Err(reason) => decoded.rejections.push(Rejection::whole(reason)),
@@ -163,14 +163,7 @@ impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
             source.messages_refused_total.add(1);
         }
         for rejection in rejections {
-            let count = source.reject(rejection.reason);
-            // The first of a kind is worth a line, then every tenfold: never a line per message.
-            if is_power_of_ten(count) {
-                tracing::warn!(
-                    source = %source.name, topic = %message.topic.escape_debug(), %rejection, count,
-                    "input refused"
-                );
-            }
+            source.refuse(&message.topic, rejection);
         }
     }
 
@@ -295,14 +288,6 @@ impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }
-}
-
-fn is_power_of_ten(count: u64) -> bool {
-    let mut power = 1_u64;
-    while power < count {
-        power = power.saturating_mul(10);
-    }
-    power == count
 }
 
 #[cfg(test)]

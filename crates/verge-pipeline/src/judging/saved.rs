@@ -110,6 +110,7 @@ impl SavedLife {
                     decided: now.wall,
                 },
                 detector: self.detector,
+                model: None,
                 severity: self.severity,
                 lane: self.lane,
                 event: Some(Event {
@@ -125,7 +126,7 @@ impl SavedLife {
     }
 }
 
-impl<D: Decoder, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     /// Takes up what was saved. Events whose judge is gone are cleared: those verdicts, and the removal of
     /// checkpoints that are of no more use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {

@@ -11,12 +11,14 @@ use super::*;
 struct Words;
 
 impl Decoder for Words {
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded) {
+    type Item = Reading;
+
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
         let text = std::str::from_utf8(&message.payload).unwrap();
         let words: Vec<&str> = text.split(' ').collect();
         match words[..] {
-            [device, signal, value] => out.readings.push(Reading {
+            [device, signal, value] => out.items.push(Reading {
                 device: DeviceId::new(device).unwrap(),
                 signal: SignalId::new(signal).unwrap(),
                 value: value.parse().unwrap(),

@@ -7,6 +7,7 @@ mod connect;
 mod judge;
 mod outbox;
 mod output;
+mod pictures;
 mod recording;
 pub mod run;
 mod send;

@@ -19,11 +19,12 @@ use environment::Overlay;
 pub use environment::PREFIX;
 pub use fault::{Fault, Warning};
 pub use raw::Raw;
-use raw::Sections;
+pub(crate) use raw::Sections;
 pub(crate) use raw::{
-    RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawFormat, RawGateway, RawJudge, RawLane,
-    RawLocal, RawMode, RawOccupancyUnit, RawPrecision, RawReading, RawSecret, RawSenmlFormat, RawSeverity,
-    RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
+    RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,
+    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawPrecision, RawReading,
+    RawRegion, RawReport, RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat,
+    RawUplink, RawUplinkKind,
 };
 pub use units::{Size, Span};
 

@@ -25,6 +25,8 @@ pub(crate) struct Sections {
     pub(crate) gateway: RawGateway,
     pub(crate) local: RawLocal,
     pub(crate) uplink: Map<String, RawUplink>,
+    pub(crate) engine: RawEngine,
+    pub(crate) model: Map<String, RawModel>,
     pub(crate) source: Map<String, RawSource>,
     pub(crate) judge: Map<String, RawJudge>,
 }
@@ -66,8 +68,24 @@ pub(crate) struct RawConnection {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawEngine {
+    pub(crate) library: Option<String>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) threads: usize,
+    pub(crate) max_model: Size,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawModel {
+    pub(crate) file: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct RawLocal {
     pub(crate) mode: RawMode,
+    pub(crate) max_frame: Size,
     #[serde(flatten)]
     pub(crate) connection: RawConnection,
 }
@@ -128,8 +146,12 @@ pub(crate) struct RawSource {
     pub(crate) codec: Option<RawCodec>,
     pub(crate) compression: RawCompression,
     pub(crate) retained: bool,
-    pub(crate) max_payload: Size,
-    pub(crate) max_readings: usize,
+    pub(crate) max_payload: Option<Size>,
+    pub(crate) max_readings: Option<usize>,
+    pub(crate) max_pixels: Option<u64>,
+    pub(crate) frames: Option<RawFrames>,
+    pub(crate) max_age: Option<Span>,
+    pub(crate) urgency: Option<Span>,
     pub(crate) device: Option<String>,
     pub(crate) signal: Option<String>,
     pub(crate) unit: Option<String>,
@@ -137,18 +159,29 @@ pub(crate) struct RawSource {
     pub(crate) offset: Option<f64>,
     pub(crate) words: Option<Map<String, f64>>,
     pub(crate) time: Option<RawTime>,
+    pub(crate) image: Option<String>,
     pub(crate) reading: Option<Vec<RawReading>>,
     pub(crate) format: Option<RawSenmlFormat>,
     pub(crate) precision: Option<RawPrecision>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum RawCodec {
     Number,
     Json,
     Senml,
     Line,
+    Jpeg,
+    JpegB64,
+    JsonImage,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawFrames {
+    Newest,
+    Every,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -234,6 +267,29 @@ pub(crate) struct RawJudge {
     pub(crate) speed: Option<String>,
     pub(crate) effective_length: Option<f64>,
     pub(crate) max_gap: Option<Span>,
+    pub(crate) model: Option<String>,
+    pub(crate) score: Option<f32>,
+    pub(crate) labels: Option<Vec<String>>,
+    pub(crate) top: Option<usize>,
+    pub(crate) region: Option<RawRegion>,
+    pub(crate) report: Option<RawReport>,
+    pub(crate) hold: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRegion {
+    pub(crate) left: f32,
+    pub(crate) top: f32,
+    pub(crate) right: f32,
+    pub(crate) bottom: f32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawReport {
+    Change,
+    Every,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -243,6 +299,8 @@ pub(crate) enum RawDetector {
     Rate,
     Silence,
     Loop,
+    Classify,
+    Detect,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

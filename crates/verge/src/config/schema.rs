@@ -73,6 +73,8 @@ pub(crate) struct Section {
     pub(crate) name: &'static str,
     /// Whether it repeats under names: `[source.NAME]`.
     pub(crate) named: bool,
+    /// Whether a file without one of them is still a configuration; of named sections only.
+    pub(crate) optional: bool,
     pub(crate) keys: &'static [Key],
 }
 
@@ -96,6 +98,7 @@ impl Key {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 /// The largest packet that MQTT can frame (MQTT 3.1.1 section 2.2.3: remaining length).
 const MAX_MQTT_PACKET: u64 = 256 * MIB - 1;
@@ -103,6 +106,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+const SHARE: Kind = Kind::Number { low: 0.0, high: 1.0 };
 const ANY_NUMBER: Kind = Kind::Number { low: f64::MIN, high: f64::MAX };
 const POSITIVE: Kind = Kind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
 const BROKER_URL: Kind = Kind::Text(r#"the broker's address, such as "mqtts://broker.example:8883""#);
@@ -115,11 +119,13 @@ const MAX_PACKET: Kind = Kind::Size { low: KIB, high: MAX_MQTT_PACKET };
 
 /// All sections, in the order in which people write them.
 pub(crate) const SECTIONS: &[Section] = &[
-    Section { name: "gateway", named: false, keys: GATEWAY },
-    Section { name: "local", named: false, keys: LOCAL },
-    Section { name: "uplink", named: true, keys: UPLINK },
-    Section { name: "source", named: true, keys: SOURCE },
-    Section { name: "judge", named: true, keys: JUDGE },
+    Section { name: "gateway", named: false, optional: false, keys: GATEWAY },
+    Section { name: "local", named: false, optional: false, keys: LOCAL },
+    Section { name: "uplink", named: true, optional: false, keys: UPLINK },
+    Section { name: "engine", named: false, optional: false, keys: ENGINE },
+    Section { name: "model", named: true, optional: true, keys: MODEL },
+    Section { name: "source", named: true, optional: false, keys: SOURCE },
+    Section { name: "judge", named: true, optional: false, keys: JUDGE },
 ];
 
 const GATEWAY: &[Key] = &[
@@ -147,6 +153,7 @@ const LOCAL: &[Key] = &[
     optional("key", PEM_FILE),
     default("keep_alive", KEEP_ALIVE, "30s"),
     default("max_packet", MAX_PACKET, "64 KiB"),
+    default("max_frame", MAX_PACKET, "2 MiB"),
 ];
 
 const UPLINK: &[Key] = &[
@@ -176,20 +183,44 @@ const BATCH: &[Key] = &[
     default("telemetry_wait", Kind::Span { low: Duration::ZERO, high: MINUTE }, "1s"),
 ];
 
+const ENGINE: &[Key] = &[
+    optional("library", Kind::Text("the path of an ONNX Runtime library, 1.20 or later")),
+    optional("workers", Kind::Whole { low: 1, high: 256 }),
+    default("threads", Kind::Whole { low: 1, high: 64 }, "1"),
+    default("max_model", Kind::Size { low: KIB, high: 2 * GIB }, "512 MiB"),
+];
+
+const MODEL: &[Key] = &[required(
+    "file",
+    Kind::Text(
+        r#"the path of a model with its card beside it, such as "models/vehicles.onnx", or of the card"#,
+    ),
+)];
+
+/// Codecs that carry readings.
+const READINGS: &[&str] = &["number", "json", "senml", "line"];
+/// Codecs that carry frames.
+const FRAMES: &[&str] = &["jpeg", "jpeg_b64", "json_image"];
+
 const SOURCE: &[Key] = &[
     required("topic", Kind::Text(r#"an MQTT topic filter, such as "plant/+/vibration""#)),
-    required("codec", Kind::Choice(&["number", "json", "senml", "line"])),
+    required("codec", Kind::Choice(&["number", "json", "senml", "line", "jpeg", "jpeg_b64", "json_image"])),
     default("compression", Kind::Choice(&["none", "lz4"]), "none"),
     default("retained", Kind::Flag, "false"),
-    default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "64 KiB"),
-    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256"),
+    default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "64 KiB").when("codec", READINGS),
+    default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "2 MiB").when("codec", FRAMES),
+    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256").when("codec", READINGS),
+    default("max_pixels", Kind::Whole { low: 1, high: 1 << 30 }, "16777216").when("codec", FRAMES),
+    default("frames", Kind::Choice(&["newest", "every"]), "newest").when("codec", FRAMES),
+    default("max_age", Kind::Span { low: Duration::from_millis(10), high: HOUR }, "2s").when("codec", FRAMES),
+    default("urgency", Kind::Span { low: Duration::from_millis(1), high: HOUR }, "1s").when("codec", FRAMES),
     required("device", Kind::Text(r#""topic:1" (level of the topic, counted from 0) or "fixed:pump-1""#))
-        .when("codec", &["number"]),
+        .when("codec", &["number", "jpeg", "jpeg_b64"]),
     required(
         "device",
         Kind::Text(r#""topic:1" (level of the topic, counted from 0), "pointer:/dev/id" or "fixed:pump-1""#),
     )
-    .when("codec", &["json"]),
+    .when("codec", &["json", "json_image"]),
     required(
         "device",
         Kind::Text(r#""topic:1" (level of the topic, counted from 0), "tag:host" or "fixed:pump-1""#),
@@ -210,7 +241,8 @@ const SOURCE: &[Key] = &[
     default("scale", ANY_NUMBER, "1").when("codec", &["number"]),
     default("offset", ANY_NUMBER, "0").when("codec", &["number"]),
     optional("words", Kind::Numbers).when("codec", &["number"]),
-    optional("time", Kind::Table(TIME)).when("codec", &["json"]),
+    optional("time", Kind::Table(TIME)).when("codec", &["json", "json_image"]),
+    required("image", Kind::Text(r#"a JSON pointer, such as "/image""#)).when("codec", &["json_image"]),
     required("reading", Kind::Tables(READING)).when("codec", &["json"]),
     default("format", Kind::Choice(&["auto", "json", "cbor"]), "auto").when("codec", &["senml"]),
     default("precision", Kind::Choice(&["s", "ms", "us", "ns"]), "ns").when("codec", &["line"]),
@@ -231,6 +263,8 @@ const READING: &[Key] = &[
 ];
 
 const EVENTFUL: &[&str] = &["threshold", "rate", "silence"];
+/// Detectors that look at frames.
+const VIEWS: &[&str] = &["classify", "detect"];
 
 const JUDGE: &[Key] = &[
     required(
@@ -238,9 +272,10 @@ const JUDGE: &[Key] = &[
         Kind::Texts(r#"sources, or "source:signal" with "*" for any part of a signal's name"#),
     ),
     optional("devices", Kind::Texts(r#"names of devices, with "*" for any part"#)),
-    required("detector", Kind::Choice(&["threshold", "rate", "silence", "loop"])),
+    required("detector", Kind::Choice(&["threshold", "rate", "silence", "loop", "classify", "detect"])),
     default("severity", Kind::Choice(&["info", "warning", "critical"]), "warning").when("detector", EVENTFUL),
-    default("severity", Kind::Choice(&["info", "warning", "critical"]), "info").when("detector", &["loop"]),
+    default("severity", Kind::Choice(&["info", "warning", "critical"]), "info")
+        .when("detector", &["loop", "classify", "detect"]),
     optional("lane", Kind::Choice(&["alarm", "verdict", "telemetry"])),
     default("raise_after", Kind::Span { low: Duration::ZERO, high: DAY }, "0s").when("detector", EVENTFUL),
     default("clear_after", Kind::Span { low: Duration::ZERO, high: DAY }, "0s").when("detector", EVENTFUL),
@@ -271,6 +306,21 @@ const JUDGE: &[Key] = &[
     optional("effective_length", Kind::Number { low: 0.1, high: 100.0 }).when("detector", &["loop"]),
     default("max_gap", Kind::Span { low: Duration::from_millis(100), high: HOUR }, "30s")
         .when("detector", &["loop"]),
+    required("model", Kind::Text("the name of a [model.NAME]")).when("detector", VIEWS),
+    optional("score", SHARE).when("detector", VIEWS),
+    optional("labels", Kind::Texts("labels of the model")).when("detector", VIEWS),
+    default("top", Kind::Whole { low: 1, high: 100 }, "5").when("detector", &["classify"]),
+    default("region", Kind::Table(REGION), "").when("detector", VIEWS),
+    default("report", Kind::Choice(&["change", "every"]), "change").when("detector", VIEWS),
+    default("hold", Kind::Span { low: Duration::ZERO, high: HOUR }, "0s").when("detector", VIEWS),
+    default("update_every", Kind::SpanOrNever { high: DAY }, "1m").when("detector", VIEWS),
+];
+
+const REGION: &[Key] = &[
+    default("left", SHARE, "0"),
+    default("top", SHARE, "0"),
+    default("right", SHARE, "1"),
+    default("bottom", SHARE, "1"),
 ];
 
 impl Kind {

@@ -132,7 +132,9 @@ fn each_fault_is_told_with_key_value_and_expectation() {
     check(
         r#"codec = "number""#,
         r#"codec = "xml""#,
-        &[r#"source.PumpA.codec: "xml", expected "number", "json", "senml" or "line""#],
+        &[
+            r#"source.PumpA.codec: "xml", expected "number", "json", "senml", "line", "jpeg", "jpeg_b64" or "json_image""#,
+        ],
     );
     check(
         r#"signal = "x""#,

@@ -55,6 +55,7 @@ impl Walk<'_> {
             return Value::new(None, self.table(section.name, table, section.keys));
         }
         if table.is_empty()
+            && !section.optional
             && !matches!(root.get(section.name), Some(other) if !matches!(other.kind, ValueKind::Table(_)))
         {
             self.faults

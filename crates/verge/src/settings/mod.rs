@@ -3,10 +3,11 @@
 //! [`Settings::check`] is pure: it opens no file and no socket, so a file can be checked on any machine.
 //! Certificates and passwords are read by [`Connection::build`].
 //!
-//! Reading order: [`Settings`], `connection`, then what each section becomes: `uplink`, `source`, `judge`.
+//! Reading order: [`Settings`], `connection`, then what each section becomes: `uplink`, `model`, `source`, `judge`.
 
 mod connection;
 mod judge;
+mod model;
 mod source;
 mod uplink;
 
@@ -19,8 +20,9 @@ use verge_outbox::OutboxSettings;
 
 use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
-pub use judge::Judge;
-pub use source::Source;
+pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules};
+pub use model::{Engine, Model};
+pub use source::{Carries, FrameSource, Source};
 pub use uplink::Uplink;
 
 /// Folder of the store within the state folder.
@@ -35,6 +37,12 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// The site's broker.
     pub local: Connection,
+    /// Largest MQTT packet with a frame that is taken from it, in bytes.
+    pub max_frame_bytes: usize,
+    /// What runs models.
+    pub engine: Engine,
+    /// Models in the order of the file; a judge names its own by its position here.
+    pub models: Vec<Model>,
     /// Sources in the order of the file; a message names its source by its position here.
     pub sources: Vec<Source>,
     /// Judges in the order of the file.
@@ -119,9 +127,15 @@ impl Settings {
         let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
         let outbox = check.outbox(&sections.gateway);
         let local = connection::check_local(&mut check, id, &sections.local);
-        let sources = source::check_all(&mut check, &sections.source, sections.local.connection.max_packet);
-        let names: Vec<&str> = sections.source.keys().map(String::as_str).collect();
-        let judges = judge::check_all(&mut check, &sections.judge, &names);
+        let limits = source::PacketLimits {
+            readings: sections.local.connection.max_packet,
+            frames: sections.local.max_frame,
+        };
+        let engine = model::check_engine(&check, &sections.engine);
+        let models = model::check_all(&check, &sections.model);
+        let sources = source::check_all(&mut check, &sections.source, limits);
+        let known = Known::of(sections);
+        let judges = judge::check_all(&mut check, &sections.judge, &known);
         let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
@@ -130,9 +144,41 @@ impl Settings {
         uplink::check_lanes(&mut check, &uplinks);
         match (gateway, local) {
             (Some(gateway), Some(local)) if check.faults.is_empty() => {
-                Ok(Self { gateway, outbox, local, sources, judges, uplinks, warnings: check.warnings })
+                let max_frame_bytes = limits.frames.to_usize();
+                let warnings = check.warnings;
+                Ok(Self {
+                    gateway,
+                    outbox,
+                    local,
+                    max_frame_bytes,
+                    engine,
+                    models,
+                    sources,
+                    judges,
+                    uplinks,
+                    warnings,
+                })
             }
             _ => Err(check.faults),
+        }
+    }
+}
+
+/// Names that judges may refer to.
+struct Known<'a> {
+    /// Sources, and whether each carries frames, as far as that is known.
+    sources: Vec<(&'a str, Option<bool>)>,
+    models: Vec<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    fn of(sections: &'a config::Sections) -> Self {
+        let source = |(name, source): (&'a String, &config::RawSource)| {
+            (name.as_str(), source.codec.map(config::RawCodec::carries_frames))
+        };
+        Self {
+            sources: sections.source.iter().map(source).collect(),
+            models: sections.model.keys().map(String::as_str).collect(),
         }
     }
 }

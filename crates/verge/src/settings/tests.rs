@@ -1,6 +1,12 @@
-use super::*;
+use std::time::Duration;
+
 use verge_anomaly::JudgeSettings;
-use verge_domain::verdict::Severity;
+use verge_domain::report::ReportPolicy;
+use verge_domain::verdict::{Detector, Severity};
+use verge_pipeline::frames::Keep;
+use verge_vision::preprocess::Region;
+
+use super::*;
 
 const SMALL: &str = r#"
 [gateway]
@@ -31,6 +37,20 @@ fn settings(text: &str) -> Result<Settings, Vec<String>> {
     Settings::of(loaded).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
+fn readings_of(judge: &Judge) -> &ReadingRules {
+    match &judge.rules {
+        JudgeRules::Readings(rules) => rules,
+        JudgeRules::Frames(_) => panic!("{} looks at frames", judge.name),
+    }
+}
+
+fn frames_of(judge: &Judge) -> &FrameRules {
+    match &judge.rules {
+        JudgeRules::Frames(rules) => rules,
+        JudgeRules::Readings(_) => panic!("{} looks at readings", judge.name),
+    }
+}
+
 #[test]
 fn a_small_file_is_enough() {
     let settings = settings(SMALL).unwrap();
@@ -39,9 +59,9 @@ fn a_small_file_is_enough() {
     assert_eq!(settings.local.client_id, "verge-pump-room-1");
     assert_eq!(settings.uplinks[0].broker.client_id, "verge-pump-room-1-centre");
     assert_eq!(settings.uplinks[0].lanes, Lane::ALL);
-    let judge = &settings.judges[0];
-    assert!(matches!(judge.rule, JudgeSettings::Threshold(_)));
-    assert_eq!((judge.policy.severity, judge.policy.lane), (Severity::Warning, Lane::Alarm));
+    let rules = readings_of(&settings.judges[0]);
+    assert!(matches!(rules.rule, JudgeSettings::Threshold(_)));
+    assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Warning, Lane::Alarm));
     assert_eq!(settings.warnings, []);
 }
 
@@ -50,7 +70,7 @@ fn every_detector_can_be_configured() {
     let check = |judge: &str, expected: &str| {
         let text = SMALL.replace("detector = \"threshold\"\nabove = 7.1", judge);
         let settings = settings(&text).unwrap_or_else(|faults| panic!("{judge}: {faults:#?}"));
-        assert_eq!(settings.judges[0].rule.detector().as_str(), expected);
+        assert_eq!(settings.judges[0].detector().as_str(), expected);
     };
     check("detector = \"rate\"\nrise_above = 60\nper = \"1m\"", "rate");
     check("detector = \"silence\"\nafter = \"5s\"\nexpect = [\"pump-1\"]", "silence");
@@ -62,7 +82,64 @@ fn limits_are_written_in_their_own_time_base() {
     let of = |judge: &str| settings(&SMALL.replace("detector = \"threshold\"\nabove = 7.1", judge)).unwrap();
     let minute = of("detector = \"rate\"\nrise_above = 60\nper = \"1m\"");
     let second = of("detector = \"rate\"\nrise_above = 1");
-    assert_eq!(minute.judges[0].rule, second.judges[0].rule);
+    assert_eq!(readings_of(&minute.judges[0]).rule, readings_of(&second.judges[0]).rule);
+}
+
+/// The small file with a camera, a model and this judge over its frames.
+fn with_eyes(judge: &str) -> String {
+    format!(
+        "{SMALL}
+[model.vehicles]
+file = \"models/vehicles.onnx\"
+[source.cameras]
+topic = \"road/+/frame\"
+codec = \"jpeg\"
+device = \"topic:1\"
+[judge.seen]
+{judge}"
+    )
+}
+
+#[test]
+fn judges_over_frames_name_a_model_and_a_region() {
+    let found =
+        settings(&with_eyes("inputs = [\"cameras\"]\ndetector = \"detect\"\nmodel = \"vehicles\"")).unwrap();
+    assert_eq!(found.models[0].card, Path::new("/etc/verge/models/vehicles.toml"));
+    assert_eq!(found.max_frame_bytes, 2 << 20);
+    let rules = frames_of(&found.judges[1]);
+    assert_eq!((rules.detector, rules.look.region), (Detector::Detect, Region::WHOLE));
+    assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Info, Lane::Verdict));
+    let again = Some(Duration::from_secs(60));
+    assert_eq!(rules.report, ReportPolicy::Change { hold: Duration::ZERO, again });
+    let Carries::Frames(camera) = &found.sources[1].carries else { panic!("cameras carry frames") };
+    assert_eq!(camera.schedule.keep, Keep::Newest { deadline: Duration::from_secs(2) });
+
+    let judge = "inputs = [\"cameras\"]\ndetector = \"classify\"\nmodel = \"vehicles\"\nreport = \"every\"
+                 top = 3\nscore = 0.5\nregion = { left = 0.5, bottom = 0.5 }";
+    let found = settings(&with_eyes(judge)).unwrap();
+    let rules = frames_of(&found.judges[1]);
+    assert_eq!(rules.report, ReportPolicy::Every);
+    assert_eq!((rules.look.top, rules.look.score), (3, Some(0.5)));
+    assert_eq!(rules.look.region, Region::new([0.5, 0.0, 1.0, 0.5]).unwrap());
+}
+
+#[test]
+fn frames_and_readings_are_not_mixed_up() {
+    let check = |judge: &str, expected: &str| {
+        let faults = settings(&with_eyes(judge)).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{judge}: {faults:#?}");
+    };
+    let detect = "detector = \"detect\"\nmodel = \"vehicles\"";
+    check(&format!("inputs = [\"pump\"]\n{detect}"), "a source of frames");
+    check(&format!("inputs = [\"cameras:x\"]\n{detect}"), "frames have no signals");
+    check("inputs = [\"cameras\"]\ndetector = \"threshold\"\nabove = 1", "a source of readings");
+    check("inputs = [\"cameras\"]\ndetector = \"detect\"", "judge.seen.model: missing");
+    check("inputs = [\"cameras\"]\ndetector = \"detect\"\nmodel = \"cars\"", "here one of \"vehicles\"");
+    check(
+        &format!("inputs = [\"cameras\"]\n{detect}\nregion = {{ left = 0.5, right = 0.5 }}"),
+        "left below right",
+    );
+    check(&format!("inputs = [\"cameras\"]\n{detect}\ntop = 5"), "only where detector is \"classify\"");
 }
 
 #[test]

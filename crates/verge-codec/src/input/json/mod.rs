@@ -1,8 +1,8 @@
 //! Codec `json`: values where JSON pointers point. The pointers are compiled into one tree at start, and each
 //! message is read once along it.
 
-mod pointer;
-mod time;
+pub(crate) mod pointer;
+pub(crate) mod time;
 mod walk;
 
 use std::sync::Arc;

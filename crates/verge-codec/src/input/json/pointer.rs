@@ -8,7 +8,7 @@ const MAX_STEPS: usize = 64;
 
 /// One step of a pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// This member, or the element with this number.
     Name(Box<str>),
     /// Every member or element.
@@ -38,7 +38,7 @@ pub(super) fn parse(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
 }
 
 /// Like [`parse`], for a pointer that must point to one place.
-pub(super) fn parse_single(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
+pub(crate) fn parse_single(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
     let steps = parse(pointer)?;
     if steps.contains(&Step::Any) {
         return Err(CodecSettingsError::WildcardPointer { pointer: pointer.to_owned() });

@@ -9,7 +9,7 @@ use crate::settings::TimeFormat;
 use crate::time::{from_rfc3339, in_range};
 
 /// Reads the time in the JSON text of a value; `None` for `null`.
-pub(super) fn read(raw: &str, format: TimeFormat) -> Option<Result<UtcMillis, Reason>> {
+pub(crate) fn read(raw: &str, format: TimeFormat) -> Option<Result<UtcMillis, Reason>> {
     if raw == "null" {
         return None;
     }

@@ -27,11 +27,11 @@ fn base_fields_hold_from_their_record_on() {
     check(r#"[{"bn":"tank-1:"},{"n":"level","v":1}]"#, &["tank-1 level 1"], &[]);
     // Nothing is left over for the next message.
     let source = named(SenmlFormat::Json);
-    let mut decoders = crate::Decoders::new(vec![source]).unwrap();
+    let mut decoders = crate::Decoders::new([Some(source)]).unwrap();
     let mut decoded = verge_domain::reading::Decoded::default();
     for (payload, count) in [(r#"[{"bn":"a:","bv":5,"n":"x","v":1}]"#, 1), (r#"[{"n":"x","v":1}]"#, 0)] {
         verge_domain::stage::Decoder::decode(&mut decoders, &inbound("d", payload.as_bytes()), &mut decoded);
-        assert_eq!(decoded.readings.len(), count, "{payload}");
+        assert_eq!(decoded.items.len(), count, "{payload}");
     }
 }
 

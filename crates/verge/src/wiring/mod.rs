@@ -1,5 +1,7 @@
 //! From checked settings to a running gateway, and back to a clean stop.
 
+mod frames;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,32 +12,37 @@ use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, SourceId};
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::stage::{Decoder, Scope, Store};
 use verge_domain::time::Moment;
-use verge_mqtt::{ReadingSource, ReadingSourceSettings, UplinkSettings, UplinkSink};
+use verge_mqtt::{Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
 use verge_outbox::{Outbox, StateLock};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, RouteCounters, RouteSettings};
+use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, REMEMBERED_MESSAGES};
 use verge_pipeline::judging::{Bench, Decision, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
+use verge_vision::Memory;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Settings, Uplink};
+use crate::settings::{Carries, JudgeRules, ReadingRules, Settings, Uplink};
+use frames::Eyes;
+pub use frames::{Vision, cached_runtime, frame_decoders, load_model, runtime_search, workers};
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
 
 /// A running gateway.
 pub struct Gateway {
-    source: ReadingSource,
-    /// Carries the source's task; ends with the gateway.
-    _local_thread: IoThread,
+    sources: Sources<MqttSource>,
+    /// Carry the sources' tasks; end with the gateway.
+    _threads: Vec<IoThread>,
     judging: Judging,
+    workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
     deliveries: Vec<JoinHandle<()>>,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
@@ -77,27 +84,44 @@ impl Gateway {
         let mut restored = Decision::default();
         bench.restore(&checkpoints, started, &mut restored);
 
+        let eyes = Eyes::open(settings, &counters, &causes)?;
+
         let queue = IntakeQueue::new(Arc::clone(&counters));
-        let intake = queue.intake();
-        let local_thread = IoThread::start("verge-local")?;
-        let source = local_thread.within(|| {
-            ReadingSource::spawn(
-                ReadingSourceSettings { connection: local, filters: filters(settings) },
-                move || clock.now(),
-                move |message| intake.offer(message).map_err(|_| verge_mqtt::IntakeFull),
-            )
-        });
+        let mut threads = Vec::new();
+        let mut sources = Vec::new();
+        let filters = reading_filters(settings);
+        if !filters.is_empty() {
+            let intake = queue.intake();
+            let thread = IoThread::start("verge-local")?;
+            sources.push(thread.within(|| {
+                let guarantee = Guarantee::AtLeastOnce;
+                MqttSource::spawn(
+                    SourceSettings { connection: local.clone(), guarantee, filters },
+                    move || clock.now(),
+                    move |message| intake.offer(message).map_err(|_| verge_mqtt::IntakeFull),
+                )
+            }));
+            threads.push(thread);
+        }
+        if let Some(eyes) = &eyes {
+            // A thread of its own: readings never wait behind the bytes of a frame.
+            let thread = IoThread::start("verge-frames")?;
+            sources.extend(thread.within(|| eyes.connect(settings, &local, clock))?);
+            threads.push(thread);
+        }
+        let sources = Sources(sources);
         let gateway_id = settings.gateway.id.clone();
         let epoch = store.epoch();
         let (committer, commits, store) = committer::start(
             store,
             WireEncoder::new(verge_codec::wire::WireFormat::Cbor),
             gateway_id.clone(),
-            source.clone(),
+            sources.clone(),
             Arc::clone(&counters),
             clock,
         );
-        let judging = queue.start(bench, source.clone(), commits, clock, restored, causes);
+        let workers = eyes.map(|eyes| eyes.start(&commits, clock));
+        let judging = queue.start(bench, sources.clone(), commits, clock, restored, causes);
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> =
             route_ids.into_iter().map(|route| (route, Arc::new(RouteCounters::default()))).collect();
@@ -107,7 +131,7 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION"),
             epoch,
         };
-        let local_state = source.clone();
+        let local_state = sources.clone();
         let status = Arc::new(Status::new(
             status_settings,
             Arc::clone(&counters),
@@ -142,9 +166,10 @@ impl Gateway {
             })
             .collect();
         Ok(Self {
-            source,
-            _local_thread: local_thread,
+            sources,
+            _threads: threads,
             judging,
+            workers,
             committer,
             deliveries,
             routes,
@@ -169,8 +194,11 @@ impl Gateway {
     /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause.
     pub async fn failed(&self) {
         let ended = || {
-            let own = [self.source.is_finished(), self.judging.is_finished(), self.committer.is_finished()];
-            own.contains(&true) || self.deliveries.iter().any(JoinHandle::is_finished)
+            self.judging.is_finished()
+                || self.committer.is_finished()
+                || self.workers.as_ref().is_some_and(FrameWorkers::is_finished)
+                || self.sources.0.iter().any(MqttSource::is_finished)
+                || self.deliveries.iter().any(JoinHandle::is_finished)
         };
         while !ended() {
             tokio::time::sleep(SUPERVISION).await;
@@ -183,8 +211,13 @@ impl Gateway {
     /// # Errors
     /// The store has failed for good.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { source, judging, committer, deliveries, stop_deliveries, .. } = self;
-        source.stop().await;
+        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, .. } = self;
+        for source in &sources.0 {
+            source.stop().await;
+        }
+        if let Some(workers) = workers {
+            tokio::task::spawn_blocking(move || workers.stop()).await.context("the workers")?;
+        }
         tokio::task::spawn_blocking(move || judging.stop()).await.context("the judging thread")?;
         stop_deliveries.send_replace(true);
         for delivery in deliveries {
@@ -201,42 +234,56 @@ pub fn source_ids(settings: &Settings) -> Vec<SourceId> {
     settings.sources.iter().map(|source| source.name.clone()).collect()
 }
 
-fn filters(settings: &Settings) -> Vec<(SourceIndex, String)> {
-    (0..).zip(&settings.sources).map(|(index, source)| (SourceIndex(index), source.filter.clone())).collect()
+fn reading_filters(settings: &Settings) -> Vec<(SourceIndex, String)> {
+    let sources = (0..).zip(&settings.sources);
+    sources
+        .filter(|(_, source)| matches!(source.carries, Carries::Readings(_)))
+        .map(|(index, source)| (SourceIndex(index), source.filter.clone()))
+        .collect()
 }
 
-/// The codecs of the sources.
+/// The codecs of the sources of readings.
 ///
 /// # Errors
 /// They refuse their settings, which the check of the configuration would have told.
 pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
-    let sources = settings.sources.iter().map(|source| source.codec.clone()).collect();
+    let sources = settings.sources.iter().map(|source| match &source.carries {
+        Carries::Readings(codec) => Some(codec.clone()),
+        Carries::Frames(_) => None,
+    });
     Decoders::new(sources).exit_with(Exit::BadConfig)
 }
 
-/// All judges of the configuration at work, as the gateway runs them and as `verge judge` tries them.
-pub fn bench<D: Decoder>(
+/// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
+pub fn bench<D: Decoder<Item = Reading>>(
     settings: &Settings,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
 ) -> Bench<D, ReadingJudge> {
-    let specs = settings.judges.iter().map(judge_spec).collect();
+    let specs = settings
+        .judges
+        .iter()
+        .filter_map(|judge| match &judge.rules {
+            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules)),
+            JudgeRules::Frames(_) => None,
+        })
+        .collect();
     Bench::new(decoder, specs, source_ids(settings), counters, random_event_id, now)
 }
 
-fn judge_spec(judge: &crate::settings::Judge) -> JudgeSpec<ReadingJudge> {
-    let rule = judge.rule.clone();
+fn judge_spec(judge: &crate::settings::Judge, rules: &ReadingRules) -> JudgeSpec<ReadingJudge> {
+    let rule = rules.rule.clone();
     // Expected devices are watched as a whole: they have no signal before they are first heard.
-    let scope = if judge.expect.is_empty() { rule.scope() } else { Scope::Device };
+    let scope = if rules.expect.is_empty() { rule.scope() } else { Scope::Device };
     JudgeSpec {
         name: judge.name.clone(),
         detector: rule.detector(),
         scope,
-        policy: judge.policy,
-        inputs: judge.inputs.clone(),
+        policy: rules.policy,
+        inputs: rules.inputs.clone(),
         devices: judge.devices.clone(),
-        expect: judge.expect.clone(),
+        expect: rules.expect.clone(),
         make: Box::new(move |now| ReadingJudge::new(&rule, now)),
     }
 }
@@ -252,13 +299,14 @@ fn route_settings(settings: &Settings, uplink: &Uplink) -> RouteSettings {
     }
 }
 
-fn local_state_of(source: &ReadingSource) -> LocalState {
-    let state = source.state();
+/// The connections to the site's broker together: up where all are.
+fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
+    let states: Vec<_> = sources.0.iter().map(MqttSource::state).collect();
     LocalState {
-        connected: state.connected,
-        connections: state.connections,
-        outstanding: state.outstanding,
-        unknown_topics: state.unknown_topic,
-        last_error: state.last_error,
+        connected: states.iter().all(|state| state.connected),
+        connections: states.iter().map(|state| state.connections).sum(),
+        outstanding: states.iter().map(|state| state.outstanding).sum(),
+        unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
+        last_error: states.into_iter().find_map(|state| state.last_error),
     }
 }

@@ -1,5 +1,7 @@
 //! `[source.NAME]`: a topic filter, and how to read what arrives on it.
 
+mod frames;
+
 use config::Map;
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
@@ -13,6 +15,7 @@ use crate::config::{
     Fault, RawCodec, RawCompression, RawPrecision, RawReading, RawSenmlFormat, RawSource, RawTime,
     RawTimeFormat, Size,
 };
+pub use frames::FrameSource;
 
 /// What shared subscriptions start with (MQTT 5 section 4.8.2).
 const SHARED: &str = "$share";
@@ -24,14 +27,39 @@ pub struct Source {
     pub name: SourceId,
     /// Its topic filter. Filters of different sources never take the same topic.
     pub filter: String,
-    /// How to read its messages.
-    pub codec: SourceSettings,
+    /// What it carries, and how to read its messages.
+    pub carries: Carries,
+}
+
+/// What the messages of a source carry.
+#[derive(Debug, Clone)]
+pub enum Carries {
+    /// Readings of sensors.
+    Readings(SourceSettings),
+    /// Frames of cameras.
+    Frames(FrameSource),
+}
+
+impl RawCodec {
+    pub(super) const fn carries_frames(self) -> bool {
+        match self {
+            Self::Number | Self::Json | Self::Senml | Self::Line => false,
+            Self::Jpeg | Self::JpegB64 | Self::JsonImage => true,
+        }
+    }
+}
+
+/// Largest packets that the connections take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PacketLimits {
+    pub(super) readings: Size,
+    pub(super) frames: Size,
 }
 
 pub(super) fn check_all(
     check: &mut Check<'_>,
     raw: &Map<String, RawSource>,
-    max_packet: Size,
+    limits: PacketLimits,
 ) -> Vec<Source> {
     if raw.len() > usize::from(u16::MAX) {
         check.faults.push(Fault::new(
@@ -40,8 +68,7 @@ pub(super) fn check_all(
             format!("at most {}", u16::MAX),
         ));
     }
-    let sources =
-        raw.iter().filter_map(|(name, source)| check_one(check, name, source, max_packet)).collect();
+    let sources = raw.iter().filter_map(|(name, source)| check_one(check, name, source, limits)).collect();
     check_overlaps(check, raw);
     sources
 }
@@ -63,33 +90,57 @@ fn check_overlaps(check: &mut Check<'_>, raw: &Map<String, RawSource>) {
     }
 }
 
-fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, max_packet: Size) -> Option<Source> {
+fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketLimits) -> Option<Source> {
     let section = format!("source.{name}");
     let at = |key: &str| format!("{section}.{key}");
-    if raw.max_payload > max_packet {
-        let expected = format!("at most local.max_packet ({max_packet})");
-        check.faults.push(Fault::at_text(at("max_payload"), &raw.max_payload.to_string(), expected));
+    let (limit, limit_key) = match raw.codec {
+        Some(codec) if codec.carries_frames() => (limits.frames, "local.max_frame"),
+        _ => (limits.readings, "local.max_packet"),
+    };
+    if let Some(max_payload) = raw.max_payload.filter(|size| *size > limit) {
+        let expected = format!("at most {limit_key} ({limit})");
+        check.faults.push(Fault::at_text(at("max_payload"), &max_payload.to_string(), expected));
     }
     let filter = raw.topic.as_deref().and_then(|topic| check_filter(check, &at("topic"), topic));
     let device =
         raw.device.as_deref().and_then(|device| check_device(check, &section, raw.codec?, device, filter));
-    let codec = raw.codec.and_then(|codec| check_codec(check, &section, codec, raw, filter));
     let id = check.keep(&section, name, SourceId::new(name));
+    let compression = match raw.compression {
+        RawCompression::None => Compression::None,
+        RawCompression::Lz4 => Compression::Lz4,
+    };
+    let carries = match raw.codec? {
+        codec if codec.carries_frames() => {
+            frames::check_frames(check, &section, codec, raw, device, compression).map(Carries::Frames)
+        }
+        codec => {
+            let codec = check_codec(check, &section, codec, raw, filter);
+            check_readings(check, &section, raw, codec, device, compression).map(Carries::Readings)
+        }
+    };
+    Some(Source { name: id?, filter: filter?.to_owned(), carries: carries? })
+}
+
+fn check_readings(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawSource,
+    codec: Option<CodecSettings>,
+    device: Option<DeviceRule>,
+    compression: Compression,
+) -> Option<SourceSettings> {
     let settings = SourceSettings {
         codec: codec?,
-        compression: match raw.compression {
-            RawCompression::None => Compression::None,
-            RawCompression::Lz4 => Compression::Lz4,
-        },
+        compression,
         device: device?,
-        max_payload_bytes: raw.max_payload.to_usize(),
-        max_readings: raw.max_readings,
+        max_payload_bytes: raw.max_payload?.to_usize(),
+        max_readings: raw.max_readings?,
         accept_retained: raw.retained,
     };
-    if let Err(error) = Decoders::new(vec![settings.clone()]) {
-        check.faults.push(Fault::new(&section, "cannot be decoded", format!("other settings: {error}")));
+    if let Err(error) = Decoders::new([Some(settings.clone())]) {
+        check.faults.push(Fault::new(section, "cannot be decoded", format!("other settings: {error}")));
     }
-    Some(Source { name: id?, filter: filter?.to_owned(), codec: settings })
+    Some(settings)
 }
 
 fn check_filter<'a>(check: &mut Check<'_>, key: &str, topic: &'a str) -> Option<&'a str> {
@@ -144,13 +195,15 @@ fn check_device(
     match (rule, codec) {
         ("topic", _) => check_level(check, &key, text, rest, filter).map(DeviceRule::TopicLevel),
         ("fixed", _) => check.keep(&key, text, DeviceId::new(rest)).map(DeviceRule::Fixed),
-        ("pointer", RawCodec::Json) => check_pointer(check, &key, rest).map(DeviceRule::Pointer),
+        ("pointer", RawCodec::Json | RawCodec::JsonImage) => {
+            check_pointer(check, &key, rest).map(DeviceRule::Pointer)
+        }
         ("tag", RawCodec::Line) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
         ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
         _ => {
             let own = match codec {
-                RawCodec::Number => "",
-                RawCodec::Json => r#", "pointer:/dev/id""#,
+                RawCodec::Number | RawCodec::Jpeg | RawCodec::JpegB64 => "",
+                RawCodec::Json | RawCodec::JsonImage => r#", "pointer:/dev/id""#,
                 RawCodec::Senml => r#", "name""#,
                 RawCodec::Line => r#", "tag:host""#,
             };
@@ -205,6 +258,7 @@ fn check_codec(
                 },
             }))
         }
+        RawCodec::Jpeg | RawCodec::JpegB64 | RawCodec::JsonImage => None,
         RawCodec::Senml => Some(CodecSettings::Senml(SenmlSettings {
             format: match raw.format? {
                 RawSenmlFormat::Auto => SenmlFormat::Auto,

@@ -1,29 +1,26 @@
-//! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
+//! Recorded messages and tables through a judge over readings.
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use clap::Args;
-use verge_codec::wire::verdict_json;
-use verge_domain::id::{DeviceId, Epoch, GatewayId, Identity, Seq, SignalId};
+use verge_domain::id::{DeviceId, JudgeId, SignalId};
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
-use verge_domain::verdict::Verdict;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Bench, Decision};
+use verge_pipeline::judging::{Bench, Decision, InputPattern};
 
-use super::output::{Progress, json_line};
-use super::recording::{Recorded, Recording, parse_time};
-use super::{FileArgs, say};
+use super::{JudgeArgs, Told, as_json, rejections, source_of};
+use crate::cli::output::{Progress, json_line};
+use crate::cli::recording::{Recorded, Recording, parse_time};
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Judge, Settings};
+use crate::settings::Settings;
 use crate::wiring;
 
 /// Time passes in steps of this length, as in the gateway, but never in more steps than these between two
@@ -34,45 +31,16 @@ const MAX_STEPS: u64 = 64;
 /// Readings between two lines of progress.
 const PROGRESS_EVERY: u64 = 10_000;
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
-  verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
-  verge judge -c gateway.toml pump-high series.csv    the same for a table with time and value
-
-Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.csv is \
-a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
-else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
-pub(super) struct JudgeArgs {
-    #[command(flatten)]
-    file: FileArgs,
-    /// Name of the judge in the configuration
-    judge: String,
-    /// Recorded messages or tables
-    #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
-    /// Tables: device of the values; by default the name of the file
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
-    /// Tables: signal of the values; by default the one that the judge names
-    #[arg(long, value_name = "NAME")]
-    signal: Option<String>,
-    /// Tables: column with the time; by default the first
-    #[arg(long, value_name = "NAME")]
-    time_column: Option<String>,
-    /// Tables: column with the value; by default the second
-    #[arg(long, value_name = "NAME")]
-    value_column: Option<String>,
-}
-
 /// The codecs of the configuration, or the values of a table, which need none.
 enum Input<D> {
     Messages(D),
     Table { device: DeviceId, signal: SignalId },
 }
 
-impl<D: Decoder> Decoder for Input<D> {
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded) {
+impl<D: Decoder<Item = Reading>> Decoder for Input<D> {
+    type Item = Reading;
+
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         let (device, signal) = match self {
             Self::Messages(codecs) => return codecs.decode(message, out),
             Self::Table { device, signal } => (device.clone(), signal.clone()),
@@ -81,7 +49,7 @@ impl<D: Decoder> Decoder for Input<D> {
         let value =
             std::str::from_utf8(&message.payload).ok().and_then(|text| text.trim().parse::<f64>().ok());
         match value {
-            Some(value) if value.is_finite() => out.readings.push(Reading {
+            Some(value) if value.is_finite() => out.items.push(Reading {
                 device,
                 signal,
                 value,
@@ -96,36 +64,8 @@ impl<D: Decoder> Decoder for Input<D> {
     }
 }
 
-pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut settings = args.file.settings()?;
-    let judge = chosen(&settings, &args.judge).exit_with(Exit::Usage)?;
-    settings.judges = vec![judge];
-    for path in &args.inputs {
-        // Each file is a story of its own: nothing of the last one is remembered.
-        let told =
-            if is_table(path) { table(args, &settings, path, out)? } else { messages(&settings, path, out)? };
-        if json {
-            json_line(&mut std::io::stderr().lock(), &told.json(path))?;
-        } else {
-            say(&told.words(path));
-        }
-    }
-    Ok(Exit::Fine)
-}
-
-fn chosen(settings: &Settings, name: &str) -> anyhow::Result<Judge> {
-    let found = settings.judges.iter().find(|judge| judge.name.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
-        anyhow!("there is no judge {name:?}; the configuration has {}", names.join(", "))
-    })
-}
-
-fn is_table(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
-}
-
-fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
+/// Recorded messages through the codecs of the configuration.
+pub(super) fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let mut trial = Trial::new(settings, Input::Messages(wiring::decoders(settings)?), counters, out);
     for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
@@ -134,13 +74,20 @@ fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::R
     trial.end()
 }
 
-fn table(args: &JudgeArgs, settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
-    let judge = &settings.judges[0];
+/// A table with time and value, as readings of one signal of one device.
+pub(super) fn table(
+    args: &JudgeArgs,
+    settings: &Settings,
+    judge: &JudgeId,
+    inputs: &[InputPattern],
+    path: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<Told> {
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let device = args.device.as_deref().unwrap_or(stem);
     let device =
         DeviceId::new(device).with_context(|| format!("device {device:?}")).exit_with(Exit::Usage)?;
-    let input = judge.inputs.first().context("a judge has an input")?;
+    let input = inputs.first().context("a judge has an input")?;
     let signal = match (&args.signal, &input.signals) {
         (Some(signal), _) => signal.clone(),
         (None, Some(pattern)) if !pattern.to_string().contains('*') => pattern.to_string(),
@@ -148,16 +95,12 @@ fn table(args: &JudgeArgs, settings: &Settings, path: &Path, out: &mut impl Writ
     };
     let signal =
         SignalId::new(&signal).with_context(|| format!("signal {signal:?}")).exit_with(Exit::Usage)?;
-    if !judge
-        .inputs
+    if !inputs
         .iter()
         .any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str())))
     {
-        return Err(anyhow!(
-            "the judge {} does not look at a signal {signal}; --signal names one",
-            judge.name
-        ))
-        .exit_with(Exit::Usage);
+        return Err(anyhow!("the judge {judge} does not look at a signal {signal}; --signal names one"))
+            .exit_with(Exit::Usage);
     }
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let input_of_table = Input::<verge_codec::Decoders>::Table { device, signal };
@@ -203,46 +146,6 @@ fn rows(
     }))
 }
 
-/// What one file led to.
-struct Told {
-    messages: u64,
-    unknown_topics: u64,
-    verdicts: u64,
-    readings: u64,
-    rejections: Vec<(Reason, u64)>,
-}
-
-impl Told {
-    fn words(&self, path: &Path) -> String {
-        let mut text = format!(
-            "{}: {} messages, {} readings, {} verdicts",
-            path.display(),
-            self.messages,
-            self.readings,
-            self.verdicts
-        );
-        if self.unknown_topics > 0 {
-            text += &format!("; {} on topics that no source takes", self.unknown_topics);
-        }
-        for (reason, count) in &self.rejections {
-            text += &format!("; {count} refused: {reason}");
-        }
-        text
-    }
-
-    fn json(&self, path: &Path) -> serde_json::Value {
-        let rejections: serde_json::Map<String, serde_json::Value> = self
-            .rejections
-            .iter()
-            .map(|(reason, count)| (reason.as_str().to_owned(), (*count).into()))
-            .collect();
-        serde_json::json!({
-            "file": path, "messages": self.messages, "readings": self.readings, "verdicts": self.verdicts,
-            "unknown_topics": self.unknown_topics, "rejections": rejections,
-        })
-    }
-}
-
 /// The judges at work on recorded time.
 struct Trial<'a, W, D> {
     settings: &'a Settings,
@@ -260,7 +163,7 @@ struct Trial<'a, W, D> {
     verdicts: u64,
 }
 
-impl<'a, W: Write, D: Decoder> Trial<'a, W, D> {
+impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     fn new(settings: &'a Settings, input: D, counters: Arc<Counters>, out: &'a mut W) -> Self {
         Self {
             settings,
@@ -284,17 +187,7 @@ impl<'a, W: Write, D: Decoder> Trial<'a, W, D> {
             self.progress.show(&format!("{} messages, {} verdicts", self.messages, self.verdicts))?;
         }
         let now = self.let_time_pass(recorded.time)?;
-        let by_topic = || {
-            let takes = |source: &crate::settings::Source| {
-                verge_mqtt::filter::matches(&source.filter, &recorded.topic)
-            };
-            self.settings
-                .sources
-                .iter()
-                .position(takes)
-                .and_then(|index| u16::try_from(index).ok())
-                .map(SourceIndex)
-        };
+        let by_topic = || source_of(self.settings, &recorded.topic);
         let Some(source) = self.source.or_else(by_topic) else {
             self.unknown_topics += 1;
             return Ok(());
@@ -357,31 +250,12 @@ impl<'a, W: Write, D: Decoder> Trial<'a, W, D> {
     fn end(mut self) -> anyhow::Result<Told> {
         self.progress.clear()?;
         let sources = self.counters.sources();
-        let mut rejections: Vec<(Reason, u64)> = Vec::new();
-        for (reason, count) in sources.iter().flat_map(|source| source.rejections()) {
-            match rejections.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, sum)) => *sum += count,
-                None => rejections.push((reason, count)),
-            }
-        }
         Ok(Told {
             messages: self.messages,
             unknown_topics: self.unknown_topics,
             verdicts: self.verdicts,
-            readings: sources.iter().map(|source| source.readings_judged_total.get()).sum(),
-            rejections,
+            observations: sources.iter().map(|source| source.readings_judged_total.get()).sum(),
+            rejections: rejections(&self.counters),
         })
     }
-}
-
-/// The verdict without the parts of its identity that only the store gives.
-fn as_json(gateway: &GatewayId, verdict: &Verdict) -> serde_json::Value {
-    let identity =
-        Identity { gateway: gateway.clone(), epoch: Epoch([0; 16]), lane: verdict.lane, seq: Seq::ZERO };
-    let mut json = verdict_json(&identity, verdict);
-    if let Some(keys) = json.as_object_mut() {
-        keys.remove("epoch");
-        keys.remove("seq");
-    }
-    json
 }

@@ -1,28 +1,20 @@
 //! From queued message to acknowledged verdict, over a store in memory and a sink that obeys the test.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking; clippy knows that only of test functions"
-)]
-
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::id::{
-    DeviceId, Epoch, GatewayId, Identity, JudgeId, Lane, RouteId, Seq, SignalId, SourceId,
-};
+use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, RouteId, SignalId, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{
-    Channel, Checkpoint, Decoder, EncodeError, Encoder, Envelope, Judge, NewRow, OfferError, RestoreError,
-    Scope, Sink, SinkEvent, Source, Store, StoreError, StoreUsage, StoredRow, Token,
+    Channel, Decoder, EncodeError, Encoder, Envelope, Judge, OfferError, RestoreError, Scope, Sink,
+    SinkEvent, Store, StoreError, StoredRow, Token,
 };
-use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, StoreHandle};
@@ -31,13 +23,17 @@ use verge_pipeline::delivery::{self, BatchPolicy, RouteCounters, RouteSettings};
 use verge_pipeline::intake::{INTAKE_CAPACITY, Intake, IntakeQueue, Judging};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec};
 
+use crate::support::{Memory, Settled};
+
 /// The payload is the value.
 struct Number;
 
 impl Decoder for Number {
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded) {
+    type Item = Reading;
+
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
-        out.readings.push(Reading {
+        out.items.push(Reading {
             device: DeviceId::new("d").unwrap(),
             signal: SignalId::new("s").unwrap(),
             value: std::str::from_utf8(&message.payload).unwrap().parse().unwrap(),
@@ -89,88 +85,6 @@ impl Encoder for Text {
         let texts: Vec<_> = rows.iter().map(|row| std::str::from_utf8(&row.bytes).unwrap()).collect();
         out.extend_from_slice(texts.join(",").as_bytes());
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Shelf {
-    rows: BTreeMap<(usize, u64), Vec<u8>>,
-    next: [u64; 3],
-    marks: HashMap<(RouteId, usize), u64>,
-    causes: Vec<u64>,
-    fails: Option<fn() -> StoreError>,
-}
-
-/// A store in memory that outlives its gateway.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Shelf>>);
-
-impl Store for Memory {
-    fn epoch(&self) -> Epoch {
-        Epoch([7; 16])
-    }
-    fn next_seq(&self, lane: Lane) -> Seq {
-        Seq(self.0.lock().unwrap().next[lane.index()] + 1)
-    }
-    fn commit(&mut self, rows: &[NewRow<'_>], _checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
-        let mut shelf = self.0.lock().unwrap();
-        if let Some(error) = shelf.fails {
-            return Err(error());
-        }
-        for row in rows {
-            assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
-            shelf.next[row.lane.index()] += 1;
-            shelf.rows.insert((row.lane.index(), row.seq.0), row.bytes.to_vec());
-            shelf.causes.push(row.cause);
-        }
-        Ok(())
-    }
-    fn fetch(
-        &mut self,
-        lane: Lane,
-        after: Seq,
-        max_rows: usize,
-        _max_bytes: usize,
-        out: &mut Vec<StoredRow>,
-    ) -> Result<(), StoreError> {
-        let shelf = self.0.lock().unwrap();
-        let range = shelf.rows.range((lane.index(), after.0 + 1)..(lane.index() + 1, 0));
-        out.extend(range.take(max_rows).map(|(&(_, seq), bytes)| StoredRow {
-            seq: Seq(seq),
-            decided: UtcMillis(0),
-            bytes: Bytes::copy_from_slice(bytes),
-        }));
-        Ok(())
-    }
-    fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
-        let shelf = self.0.lock().unwrap();
-        let mark = |route: &RouteId, lane| Seq(shelf.marks.get(&(route.clone(), lane)).copied().unwrap_or(0));
-        Ok(routes.iter().map(|route| [0, 1, 2].map(|lane| mark(route, lane))).collect())
-    }
-    fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
-        self.0.lock().unwrap().marks.insert((route.clone(), lane.index()), upto.0);
-        Ok(())
-    }
-    fn sweep(&mut self, _now: UtcMillis) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
-        Ok(Vec::new())
-    }
-    fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
-        Ok(self.0.lock().unwrap().causes.iter().rev().take(limit).copied().collect())
-    }
-    fn usage(&mut self) -> Result<StoreUsage, StoreError> {
-        Ok(StoreUsage::default())
-    }
-}
-
-#[derive(Clone, Default)]
-struct Settled(Arc<Mutex<Vec<Receipt>>>);
-
-impl Source for Settled {
-    fn settle(&self, receipts: &[Receipt]) {
-        self.0.lock().unwrap().extend_from_slice(receipts);
     }
 }
 

@@ -1,0 +1,131 @@
+//! Codec `json_image`: a picture in base64 where a JSON pointer points, with the device and the time beside it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use verge_domain::id::DeviceId;
+use verge_domain::rejection::{Reason, Rejection};
+
+use super::{Unwrapped, base64};
+use crate::input::json::pointer::{self, Step};
+use crate::input::json::time;
+use crate::input::json_text::{Name, text};
+use crate::names::Names;
+use crate::settings::{CodecSettingsError, DeviceRule, JsonImageSettings, TimeFormat};
+
+/// One place in messages.
+#[derive(Debug)]
+struct Place {
+    part: Arc<str>,
+    steps: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(super) struct JsonImage {
+    image: Place,
+    device: Option<Place>,
+    time: Option<(Place, TimeFormat)>,
+}
+
+impl Place {
+    fn new(pointer: &str) -> Result<Self, CodecSettingsError> {
+        let names = |step| match step {
+            Step::Name(name) => Some(name),
+            Step::Any => None,
+        };
+        let steps = pointer::parse_single(pointer)?.into_iter().filter_map(names).collect();
+        Ok(Self { part: Arc::from(pointer), steps })
+    }
+
+    /// The JSON text that stands there.
+    fn of<'a>(&self, root: &'a RawValue) -> Option<&'a RawValue> {
+        self.steps.iter().try_fold(root, |value, step| {
+            serde_json::Deserializer::from_str(value.get()).deserialize_any(Member(step)).ok().flatten()
+        })
+    }
+
+    fn refuse(&self, reason: Reason) -> Rejection {
+        Rejection { reason, part: Some(Arc::clone(&self.part)) }
+    }
+}
+
+impl JsonImage {
+    pub(super) fn new(settings: JsonImageSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
+        let device = match device {
+            DeviceRule::Pointer(pointer) => Some(Place::new(pointer)?),
+            _ => None,
+        };
+        let time = match settings.time {
+            Some(rule) => Some((Place::new(&rule.pointer)?, rule.format)),
+            None => None,
+        };
+        Ok(Self { image: Place::new(&settings.image)?, device, time })
+    }
+
+    pub(super) fn unwrap(&self, payload: &Bytes, names: &mut Names) -> Result<Unwrapped, Rejection> {
+        let json = std::str::from_utf8(payload).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
+        let root: &RawValue = serde_json::from_str(json).map_err(|_| Rejection::whole(Reason::BadJson))?;
+        let device = self.device.as_ref().map(|place| device_at(place, root, names)).transpose()?;
+        let image = self.image.of(root).ok_or_else(|| self.image.refuse(Reason::MissingField))?;
+        let image = text(image.get()).ok_or_else(|| self.image.refuse(Reason::BadBase64))?;
+        let bytes = base64::decode(image.as_bytes()).map_err(|reason| self.image.refuse(reason))?;
+        let mut unwrapped = Unwrapped { device, ..Unwrapped::bare(bytes) };
+        if let Some((place, format)) = &self.time {
+            match place.of(root).and_then(|raw| time::read(raw.get(), *format)) {
+                Some(Ok(at)) => unwrapped.captured_at = Some(at),
+                Some(Err(reason)) => unwrapped.beside = Some(place.refuse(reason)),
+                None => unwrapped.beside = Some(place.refuse(Reason::MissingField)),
+            }
+        }
+        Ok(unwrapped)
+    }
+}
+
+/// A text, or a whole number, as a name.
+fn device_at(place: &Place, root: &RawValue, names: &mut Names) -> Result<DeviceId, Rejection> {
+    let raw = place.of(root).ok_or_else(|| place.refuse(Reason::MissingDevice))?.get();
+    let name = text(raw)
+        .or_else(|| raw.bytes().all(|digit| digit.is_ascii_digit()).then_some(Cow::Borrowed(raw)))
+        .ok_or_else(|| place.refuse(Reason::MissingDevice))?;
+    names.device(&name).map_err(|_| place.refuse(Reason::BadName))
+}
+
+/// Finds one member of an object, or one element of an array.
+struct Member<'n>(&'n str);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key_seed(Name)? {
+            if name == self.0 {
+                found = Some(map.next_value::<&RawValue>()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        let wanted: Option<usize> = self.0.parse().ok();
+        let mut at = 0_usize;
+        while let Some(value) = list.next_element::<&RawValue>()? {
+            if wanted == Some(at) {
+                found = Some(value);
+            }
+            at = at.saturating_add(1);
+        }
+        Ok(found)
+    }
+}

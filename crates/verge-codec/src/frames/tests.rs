@@ -1,0 +1,191 @@
+//! One message in, the frame or the rejections out.
+
+use ::base64::Engine as _;
+use bytes::Bytes;
+use jpeg_encoder::{ColorType, Encoder};
+use verge_domain::frame::Orientation;
+use verge_domain::id::DeviceId;
+use verge_domain::time::UtcMillis;
+
+use super::*;
+use crate::lz4::Packer;
+use crate::settings::{DeviceRule, JsonImageSettings, TimeFormat, TimeRule};
+use crate::testing::{RECEIVED, inbound};
+
+fn picture(width: u16, height: u16, colour: ColorType, samples: usize) -> Vec<u8> {
+    let count = usize::from(width).saturating_mul(usize::from(height)).saturating_mul(samples);
+    let pixels: Vec<u8> = (0..=u8::MAX).rev().step_by(7).cycle().take(count).collect();
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, 80).encode(&pixels, width, height, colour).unwrap();
+    bytes
+}
+
+fn sample() -> Vec<u8> {
+    picture(40, 24, ColorType::Rgb, 3)
+}
+
+fn source(codec: FrameCodec) -> FrameSourceSettings {
+    FrameSourceSettings {
+        codec,
+        compression: Compression::None,
+        device: DeviceRule::TopicLevel(0),
+        max_payload_bytes: 100_000,
+        max_pixels: 4096,
+        accept_retained: false,
+    }
+}
+
+fn decode(settings: &FrameSourceSettings, payload: &[u8]) -> Decoded<EncodedFrame> {
+    let mut decoders = FrameDecoders::new(vec![Some(settings.clone())]).unwrap();
+    let mut decoded = Decoded::default();
+    decoders.decode(&inbound("cam", payload), &mut decoded);
+    decoded
+}
+
+/// `device WxH` of the frame and the rejections, in words.
+#[track_caller]
+fn check(settings: &FrameSourceSettings, payload: &[u8], expected: &[&str]) {
+    let decoded = decode(settings, payload);
+    let frames = decoded.items.iter().map(|f| format!("{} {}x{}", f.device, f.width, f.height));
+    let found: Vec<String> = frames.chain(decoded.rejections.iter().map(ToString::to_string)).collect();
+    assert_eq!(found, expected);
+}
+
+/// An EXIF segment that says how to turn the picture, behind the start of image.
+fn with_orientation(jpeg: &[u8], value: u8) -> Vec<u8> {
+    let tiff =
+        [&b"Exif\0\0MM\0*\0\0\0\x08"[..], &[0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, value, 0, 0, 0, 0, 0, 0]]
+            .concat();
+    let length = u16::try_from(tiff.len().saturating_add(2)).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &tiff, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_jpeg_comes_as_it_is_or_wrapped() {
+    let jpeg = sample();
+    let text = ::base64::engine::general_purpose::STANDARD.encode(&jpeg);
+    check(&source(FrameCodec::Jpeg), &jpeg, &["cam 40x24"]);
+    check(&source(FrameCodec::Base64), text.as_bytes(), &["cam 40x24"]);
+    check(&source(FrameCodec::Base64), format!("data:image/jpeg;base64,{text}").as_bytes(), &["cam 40x24"]);
+    for (codec, payload) in [(FrameCodec::Jpeg, jpeg.as_slice()), (FrameCodec::Base64, text.as_bytes())] {
+        let packed = FrameSourceSettings { compression: Compression::Lz4, ..source(codec) };
+        check(&packed, Packer::default().pack(payload).unwrap(), &["cam 40x24"]);
+        check(&packed, payload, &["lz4_too_large"]);
+    }
+    let decoded = decode(&source(FrameCodec::Jpeg), &jpeg);
+    assert_eq!(decoded.items[0].bytes, Bytes::from(jpeg));
+}
+
+#[test]
+fn the_payload_is_not_copied() {
+    let message = inbound("cam", &sample());
+    let mut decoders = FrameDecoders::new(vec![Some(source(FrameCodec::Jpeg))]).unwrap();
+    let mut decoded = Decoded::default();
+    decoders.decode(&message, &mut decoded);
+    assert!(std::ptr::eq(decoded.items[0].bytes.as_ptr(), message.payload.as_ptr()));
+}
+
+#[test]
+fn pictures_in_json_bring_their_device_and_time() {
+    let json_image = |device| FrameSourceSettings {
+        device,
+        ..source(FrameCodec::Json(JsonImageSettings {
+            image: "/frame/image".to_owned(),
+            time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
+        }))
+    };
+    let text = ::base64::engine::general_purpose::STANDARD.encode(sample());
+    let escaped = text.replace('/', "\\/");
+    let settings = json_image(DeviceRule::Pointer("/dev/0".to_owned()));
+    let message = format!(r#"{{"dev":["esp-7"],"ts":1700000000001,"frame":{{"w":40,"image":"{escaped}"}}}}"#);
+    check(&settings, message.as_bytes(), &["esp-7 40x24"]);
+    assert_eq!(decode(&settings, message.as_bytes()).items[0].captured_at, Some(UtcMillis(RECEIVED.0 + 1)));
+
+    let fixed = json_image(DeviceRule::Fixed(DeviceId::new("d").unwrap()));
+    let part = |rest: &str| format!(r#"{{{rest}"frame":{{"image":"{text}"}}}}"#);
+    check(&fixed, part(r#""ts":"x","#).as_bytes(), &["d 40x24", "bad_time at /ts"]);
+    check(&fixed, part("").as_bytes(), &["d 40x24", "missing_field at /ts"]);
+    check(&settings, part("").as_bytes(), &["missing_device at /dev/0"]);
+    check(&fixed, br#"{"frame":{}}"#, &["missing_field at /frame/image"]);
+    check(&fixed, br#"{"frame":{"image":7}}"#, &["bad_base64 at /frame/image"]);
+    check(&fixed, br#"{"frame":{"image":"!"}}"#, &["bad_base64 at /frame/image"]);
+    check(&fixed, br#"{"frame":{"image":"AAAA"}}"#, &["bad_jpeg"]);
+    check(&fixed, br#"{"frame":{"image":"AA"#, &["bad_json"]);
+    check(&fixed, b"\xff\xd8", &["not_utf8"]);
+}
+
+#[test]
+fn a_cut_picture_is_refused_at_every_offset() {
+    let jpeg = sample();
+    let mut decoders = FrameDecoders::new(vec![Some(source(FrameCodec::Jpeg))]).unwrap();
+    let mut decoded = Decoded::default();
+    for end in 0..jpeg.len() {
+        decoders.decode(&inbound("cam", &jpeg[..end]), &mut decoded);
+        let expected = if end == 0 { Reason::Empty } else { Reason::BadJpeg };
+        assert!(decoded.items.is_empty() && decoded.rejections[0].reason == expected, "cut at {end}");
+    }
+    // What devices append does no harm.
+    check(&source(FrameCodec::Jpeg), &[&jpeg[..], b"\0\0\0trailer"].concat(), &["cam 40x24"]);
+}
+
+#[test]
+fn announced_pixels_are_bounded_before_any_is_decoded() {
+    let codec = || source(FrameCodec::Jpeg);
+    let jpeg = sample();
+    check(&FrameSourceSettings { max_pixels: 960, ..codec() }, &jpeg, &["cam 40x24"]);
+    check(&FrameSourceSettings { max_pixels: 959, ..codec() }, &jpeg, &["too_many_pixels"]);
+    // A header that announces 65,535 x 65,535 pixels.
+    let sof = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let mut bomb = jpeg.clone();
+    bomb[sof + 5..sof + 9].fill(0xff);
+    check(&codec(), &bomb, &["too_many_pixels"]);
+    let mut flat = jpeg.clone();
+    flat[sof + 5..sof + 7].fill(0);
+    check(&codec(), &flat, &["bad_jpeg"]);
+    let mut deep = jpeg;
+    deep[sof + 4] = 12;
+    let refused = decode(&codec(), &deep);
+    assert!(refused.items.is_empty() && refused.rejections.len() == 1);
+    check(&codec(), b"\x89PNG\r\n\x1a\n", &["bad_jpeg"]);
+    check(&FrameSourceSettings { max_payload_bytes: 99, ..codec() }, &sample(), &["too_large"]);
+    assert!(FrameDecoders::new(vec![Some(FrameSourceSettings { max_pixels: 0, ..codec() })]).is_err());
+}
+
+#[test]
+fn grey_and_cmyk_pictures_are_pictures() {
+    check(&source(FrameCodec::Jpeg), &picture(16, 8, ColorType::Luma, 1), &["cam 16x8"]);
+    check(&source(FrameCodec::Jpeg), &picture(16, 8, ColorType::Cmyk, 4), &["cam 16x8"]);
+}
+
+#[test]
+fn orientation_is_read_from_exif() {
+    for value in 0..10 {
+        let decoded = decode(&source(FrameCodec::Jpeg), &with_orientation(&sample(), value));
+        assert_eq!(decoded.items[0].orientation, Orientation::from_exif(u32::from(value)), "{value}");
+    }
+}
+
+#[test]
+fn what_the_broker_kept_is_not_news() {
+    let kept = Inbound { retained: true, ..inbound("cam", &sample()) };
+    let tolerant = FrameSourceSettings { accept_retained: true, ..source(FrameCodec::Jpeg) };
+    for (settings, frames) in [(source(FrameCodec::Jpeg), 0), (tolerant, 1)] {
+        let mut decoders = FrameDecoders::new(vec![Some(settings)]).unwrap();
+        let mut decoded = Decoded::default();
+        decoders.decode(&kept, &mut decoded);
+        assert_eq!(decoded.items.len(), frames);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_and_damaged_bytes_never_panic(at in 0usize..700, value: u8, junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let mut jpeg = sample();
+        let at = at.min(jpeg.len().saturating_sub(1));
+        jpeg[at] = value;
+        for codec in [FrameCodec::Jpeg, FrameCodec::Base64] {
+            decode(&source(codec.clone()), &jpeg);
+            decode(&source(codec), &junk);
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! Model cards: what a model's tensors mean, as data in `NAME.toml` beside the weights. Nothing is taken from a
+//! position or by guess.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A card is a page of text; a larger file is something else.
+const MAX_CARD_BYTES: u64 = 64 * 1024;
+
+/// A model's contract, as its card states it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Its name in verdicts.
+    pub name: String,
+    /// Its version in verdicts.
+    pub version: String,
+    /// Licence of the weights, for people.
+    #[serde(default)]
+    pub licence: Option<String>,
+    /// Where the weights come from, for people.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// SHA-256 of the file in hexadecimal digits; checked when it is loaded.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// The weights, relative to the card.
+    pub file: PathBuf,
+    /// What it does.
+    pub task: Task,
+    /// Names of its classes, one a line, relative to the card.
+    #[serde(default)]
+    pub labels: Option<PathBuf>,
+    /// What goes in.
+    pub input: InputCard,
+    /// What comes out.
+    pub output: OutputCard,
+    /// Tensors that are fed back from one frame of a camera to its next.
+    #[serde(default)]
+    pub state: Vec<StateCard>,
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Tells what a frame shows.
+    Classify,
+    /// Finds objects in a frame.
+    Detect,
+}
+
+impl Task {
+    /// The stable text, as cards write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classify => "classify",
+            Self::Detect => "detect",
+        }
+    }
+}
+
+/// What goes in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputCard {
+    /// The input's name; without it the model's only input that is no state.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Order of its dimensions.
+    pub layout: Layout,
+    /// Its channels.
+    pub colour: Colour,
+    /// Type of its elements.
+    pub element: Element,
+    /// Width and height in pixels, where the file leaves them free.
+    #[serde(default)]
+    pub size: Option<[u32; 2]>,
+    /// How a frame of another size is made to fit.
+    pub resize: Resize,
+    /// `central-crop`: this part of width and height is cut from the middle.
+    #[serde(default)]
+    pub crop_fraction: Option<f32>,
+    /// `shorter-side-crop`: the shorter side is resized to this.
+    #[serde(default)]
+    pub shorter_side: Option<u32>,
+    /// `letterbox`: value of the pixels around the frame.
+    #[serde(default = "default_pad")]
+    pub pad: u8,
+    /// `x = (pixel - mean) * scale`, in the order of `colour`.
+    #[serde(default)]
+    pub mean: Option<Vec<f32>>,
+    /// See `mean`.
+    #[serde(default)]
+    pub scale: Option<Vec<f32>>,
+    /// What elements of integer type stand for, where they are not the pixels themselves.
+    #[serde(default)]
+    pub quantisation: Option<Quantisation>,
+}
+
+const fn default_pad() -> u8 {
+    114
+}
+
+/// Order of dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Batch, channel, height, width.
+    Nchw,
+    /// Batch, height, width, channel.
+    Nhwc,
+}
+
+/// Channels and their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// One channel of luma.
+    Grey,
+}
+
+impl Colour {
+    /// How many channels there are.
+    #[must_use]
+    pub const fn channels(self) -> usize {
+        match self {
+            Self::Rgb | Self::Bgr => 3,
+            Self::Grey => 1,
+        }
+    }
+}
+
+/// Type of the elements of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 half precision.
+    F16,
+    /// Unsigned byte.
+    U8,
+    /// Signed byte.
+    I8,
+}
+
+impl Element {
+    /// The stable text, as cards write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+        }
+    }
+}
+
+/// How a frame of another size is made to fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// Both sides on their own.
+    Stretch,
+    /// Both sides alike, in the middle, the rest padded.
+    Letterbox,
+    /// Both sides alike, in the top left corner, the rest padded.
+    LetterboxTopleft,
+    /// The middle is cut out, then stretched.
+    CentralCrop,
+    /// The shorter side is resized, then the middle is cut out.
+    ShorterSideCrop,
+}
+
+/// `real = (element - zero_point) * scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantisation {
+    /// Step between two elements.
+    pub scale: f32,
+    /// The element that stands for 0.
+    pub zero_point: i32,
+}
+
+/// What comes out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputCard {
+    /// What the numbers mean.
+    pub decoder: Decoder,
+    /// The outputs to read; without them the file's outputs that are no state, in order.
+    #[serde(default)]
+    pub names: Option<Vec<String>>,
+    /// `yolox`: pixels of the input per cell, level by level.
+    #[serde(default)]
+    pub strides: Option<Vec<u32>>,
+    /// `ssd`: order of a box's four numbers, each 0 to 1 of the input's side.
+    #[serde(default)]
+    pub corners: Option<Corners>,
+    /// What elements of integer type stand for.
+    #[serde(default)]
+    pub quantisation: Option<Quantisation>,
+    /// The class to leave out, where the model has one for "nothing".
+    #[serde(default)]
+    pub background: Option<usize>,
+    /// Line of a label, from 0, is the class less this.
+    #[serde(default)]
+    pub label_offset: usize,
+    /// Lowest score that counts, where the judge sets none.
+    #[serde(default)]
+    pub score: Option<f32>,
+    /// Suppression of boxes that mean the same object; without it the model has done it.
+    #[serde(default)]
+    pub nms: Option<Nms>,
+}
+
+/// What the numbers of the outputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoder {
+    /// One probability per class.
+    Probabilities,
+    /// One logit per class, to be put through softmax.
+    Logits,
+    /// YOLOX heads as they leave the network (Ge et al. 2021): per cell centre and size relative to the cell,
+    /// objectness and class scores.
+    Yolox,
+    /// Boxes already decoded: `[boxes, scores per class]`, or `[boxes, classes, scores, count]` after TFLite's
+    /// detection post-processing.
+    Ssd,
+}
+
+impl Decoder {
+    /// The stable text, as cards write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Probabilities => "probabilities",
+            Self::Logits => "logits",
+            Self::Yolox => "yolox",
+            Self::Ssd => "ssd",
+        }
+    }
+
+    const fn task(self) -> Task {
+        match self {
+            Self::Probabilities | Self::Logits => Task::Classify,
+            Self::Yolox | Self::Ssd => Task::Detect,
+        }
+    }
+}
+
+/// Order of a box's corners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corners {
+    /// Left, top, right, bottom.
+    Xyxy,
+    /// Top, left, bottom, right.
+    Yxyx,
+}
+
+/// Greedy non-maximum suppression.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nms {
+    /// Boxes that overlap a surer one by more than this (intersection over union) are dropped.
+    pub iou: f32,
+    /// Only boxes of the same class suppress each other.
+    pub per_class: bool,
+}
+
+/// A tensor that is fed back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateCard {
+    /// The input it goes into; zeros at a camera's first frame.
+    pub input: String,
+    /// The output it comes from.
+    pub output: String,
+}
+
+/// Why a card cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// There is no such file, or it cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// The card.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Too large to be a card.
+    #[error("{path}: a model card has at most {MAX_CARD_BYTES} bytes, this file has {actual}", path = path.display())]
+    TooLarge {
+        /// The card.
+        path: PathBuf,
+        /// Bytes found.
+        actual: u64,
+    },
+    /// Not TOML, or a key that is missing, unknown or of another kind.
+    #[error("{path}: {source}", path = path.display())]
+    Parse {
+        /// The card.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A value that cannot be.
+    #[error("{path}: {key} = {found}: expected {expected}", path = path.display())]
+    Value {
+        /// The card.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// What stands there.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+}
+
+impl Card {
+    /// Reads and checks a card.
+    ///
+    /// # Errors
+    /// See [`CardError`].
+    pub fn load(path: &Path) -> Result<Self, CardError> {
+        let read = |source| CardError::Read { path: path.to_owned(), source };
+        let actual = std::fs::metadata(path).map_err(read)?.len();
+        if actual > MAX_CARD_BYTES {
+            return Err(CardError::TooLarge { path: path.to_owned(), actual });
+        }
+        Self::parse(&std::fs::read_to_string(path).map_err(read)?, path)
+    }
+
+    /// Checks the text of a card; `path` is for messages alone.
+    ///
+    /// # Errors
+    /// See [`CardError`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, CardError> {
+        let card: Self = toml::from_str(text)
+            .map_err(|source| CardError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        match card.fault() {
+            None => Ok(card),
+            Some((key, found, expected)) => {
+                Err(CardError::Value { path: path.to_owned(), key, found, expected })
+            }
+        }
+    }
+
+    /// The first value that cannot be: key, what stands there, what would do.
+    fn fault(&self) -> Option<(&'static str, String, &'static str)> {
+        let input = &self.input;
+        let output = &self.output;
+        let channels = input.colour.channels();
+        let text = |text: &str| text.is_empty() || text.len() > 128 || text.chars().any(char::is_control);
+        let share = |share: f32| !(share > 0.0 && share <= 1.0);
+        let per_channel = |list: &Option<Vec<f32>>| {
+            list.as_ref().is_some_and(|list| list.len() != channels || list.iter().any(|x| !x.is_finite()))
+        };
+        let quantised = |q: &Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
+        let strides = output.strides.as_deref().unwrap_or_default();
+        let faults: [(bool, &'static str, String, &'static str); 17] = [
+            (text(&self.name), "name", self.name.clone(), "1 to 128 bytes without control characters"),
+            (
+                text(&self.version),
+                "version",
+                self.version.clone(),
+                "1 to 128 bytes without control characters",
+            ),
+            (
+                self.sha256.as_ref().is_some_and(|hex| {
+                    hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit())
+                }),
+                "sha256",
+                self.sha256.clone().unwrap_or_default(),
+                "64 hexadecimal digits",
+            ),
+            (
+                self.labels.is_none(),
+                "labels",
+                "nothing".to_owned(),
+                "a file with the name of a class in each line",
+            ),
+            (
+                output.decoder.task() != self.task,
+                "output.decoder",
+                output.decoder.as_str().to_owned(),
+                "one of the task: probabilities or logits to classify, yolox or ssd to detect",
+            ),
+            (
+                input.size.is_some_and(|[width, height]| !fits(width) || !fits(height)),
+                "input.size",
+                format!("{:?}", input.size.unwrap_or_default()),
+                "width and height from 1 to 4096",
+            ),
+            (
+                input.resize == Resize::CentralCrop && input.crop_fraction.is_none_or(share),
+                "input.crop_fraction",
+                format!("{:?}", input.crop_fraction),
+                "a number above 0 and at most 1, with resize = \"central-crop\"",
+            ),
+            (
+                input.resize != Resize::CentralCrop && input.crop_fraction.is_some(),
+                "input.crop_fraction",
+                format!("{:?}", input.crop_fraction),
+                "nothing without resize = \"central-crop\"",
+            ),
+            (
+                input.resize == Resize::ShorterSideCrop && !input.shorter_side.is_some_and(fits),
+                "input.shorter_side",
+                format!("{:?}", input.shorter_side),
+                "a number of pixels from 1 to 4096, with resize = \"shorter-side-crop\"",
+            ),
+            (
+                input.resize != Resize::ShorterSideCrop && input.shorter_side.is_some(),
+                "input.shorter_side",
+                format!("{:?}", input.shorter_side),
+                "nothing without resize = \"shorter-side-crop\"",
+            ),
+            (
+                per_channel(&input.mean),
+                "input.mean",
+                format!("{:?}", input.mean),
+                "one finite number per channel",
+            ),
+            (
+                per_channel(&input.scale),
+                "input.scale",
+                format!("{:?}", input.scale),
+                "one finite number per channel",
+            ),
+            (
+                quantised(&input.quantisation),
+                "input.quantisation",
+                format!("{:?}", input.quantisation),
+                "a scale above 0",
+            ),
+            (
+                quantised(&output.quantisation),
+                "output.quantisation",
+                format!("{:?}", output.quantisation),
+                "a scale above 0",
+            ),
+            (
+                (output.decoder == Decoder::Yolox) == strides.is_empty() || strides.contains(&0),
+                "output.strides",
+                format!("{strides:?}"),
+                "such as [8, 16, 32] with decoder = \"yolox\", else nothing",
+            ),
+            (
+                (output.decoder == Decoder::Ssd) != output.corners.is_some(),
+                "output.corners",
+                format!("{:?}", output.corners),
+                "\"xyxy\" or \"yxyx\" with decoder = \"ssd\", else nothing",
+            ),
+            (
+                output.score.is_some_and(|score| !(0.0..=1.0).contains(&score))
+                    || output.nms.is_some_and(|nms| share(nms.iou)),
+                "output.score, output.nms.iou",
+                format!("{:?}, {:?}", output.score, output.nms.map(|nms| nms.iou)),
+                "numbers from 0 to 1",
+            ),
+        ];
+        faults.into_iter().find(|(wrong, ..)| *wrong).map(|(_, key, found, expected)| (key, found, expected))
+    }
+}
+
+/// Sides of an input beyond this are a mistake, not a model for an edge machine.
+const fn fits(side: u32) -> bool {
+    side >= 1 && side <= 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YOLOX: &str = r#"
+        name = "yolox-nano"
+        version = "0.1"
+        file = "yolox_nano.onnx"
+        task = "detect"
+        labels = "coco_80_names.txt"
+        [input]
+        layout = "nchw"
+        colour = "bgr"
+        element = "f32"
+        resize = "letterbox-topleft"
+        [output]
+        decoder = "yolox"
+        strides = [8, 16, 32]
+        nms = { iou = 0.65, per_class = true }
+    "#;
+
+    fn parse(text: &str) -> Result<Card, String> {
+        Card::parse(text, Path::new("m.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_card_is_read_with_its_defaults() {
+        let card = parse(YOLOX).unwrap();
+        assert_eq!((card.input.pad, card.output.label_offset, card.output.background), (114, 0, None));
+        assert_eq!(card.output.strides.as_deref(), Some(&[8, 16, 32][..]));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_key() {
+        let check = |from: &str, to: &str, expected: &str| {
+            assert!(YOLOX.contains(from), "{from}");
+            let error = parse(&YOLOX.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(expected), "{to}: {error}");
+        };
+        check("name = \"yolox-nano\"", "name = \"\"", "name = ");
+        check("version = \"0.1\"", "", "missing field `version`");
+        check("version = \"0.1\"", "version = \"0.1\"\nvariant = 1", "unknown field `variant`");
+        check("task = \"detect\"", "task = \"classify\"", "output.decoder = yolox");
+        check("task = \"detect\"", "task = \"segment\"", "unknown variant `segment`");
+        check("labels = \"coco_80_names.txt\"", "", "labels = nothing");
+        check("version = \"0.1\"", "version = \"0.1\"\nsha256 = \"abc\"", "64 hexadecimal digits");
+        check("element = \"f32\"", "element = \"f32\"\nsize = [0, 4]", "input.size");
+        check("element = \"f32\"", "element = \"f32\"\nmean = [1.0]", "one finite number per channel");
+        check("element = \"f32\"", "element = \"f32\"\ncrop_fraction = 0.5", "input.crop_fraction");
+        check("letterbox-topleft", "central-crop", "input.crop_fraction");
+        check("letterbox-topleft", "shorter-side-crop", "input.shorter_side");
+        check("strides = [8, 16, 32]", "", "output.strides");
+        check("strides = [8, 16, 32]", "strides = [8, 0]", "output.strides");
+        check("iou = 0.65", "iou = 0.0", "output.nms.iou");
+        check("decoder = \"yolox\"\n        strides = [8, 16, 32]", "decoder = \"ssd\"", "output.corners");
+    }
+}

@@ -1,0 +1,301 @@
+//! What is looked at in an ONNX file before the library sees it. A model is code-like: it may name files beside
+//! it, operators of foreign libraries, or constants of any size.
+//!
+//! The messages below are the parts of `onnx.proto` (ONNX 1.17) that matter here; everything else is passed over.
+
+use bytes::Bytes;
+use prost::Message;
+
+/// Domains of operators that every build of ONNX Runtime carries. `""` and `ai.onnx` are the same.
+const KNOWN_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+/// Elements that a constant may be blown up to: 256 Mi, far beyond what a model for the edge has.
+const MAX_ELEMENTS: u64 = 1 << 28;
+
+#[derive(Clone, PartialEq, Message)]
+struct ModelProto {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSetId>,
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OperatorSetId {
+    #[prost(string, tag = "1")]
+    domain: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FunctionProto {
+    #[prost(message, repeated, tag = "7")]
+    node: Vec<NodeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "15")]
+    sparse_initializer: Vec<SparseTensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    output: Vec<String>,
+    #[prost(string, tag = "4")]
+    op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "7")]
+    domain: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AttributeProto {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, boxed, tag = "5")]
+    t: Option<Box<TensorProto>>,
+    #[prost(message, optional, boxed, tag = "6")]
+    g: Option<Box<GraphProto>>,
+    #[prost(int64, repeated, tag = "8")]
+    ints: Vec<i64>,
+    #[prost(message, repeated, tag = "10")]
+    tensors: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    graphs: Vec<GraphProto>,
+    #[prost(message, optional, boxed, tag = "22")]
+    sparse_tensor: Option<Box<SparseTensorProto>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int64, repeated, tag = "7")]
+    int64_data: Vec<i64>,
+    #[prost(string, tag = "8")]
+    name: String,
+    #[prost(bytes = "bytes", tag = "9")]
+    raw_data: Bytes,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<Ignored>,
+    #[prost(int32, tag = "14")]
+    data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SparseTensorProto {
+    #[prost(message, optional, tag = "1")]
+    values: Option<TensorProto>,
+    #[prost(int64, repeated, tag = "3")]
+    dims: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Ignored {}
+
+/// Why a file is refused before the library sees it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OnnxError {
+    /// Not the protocol buffer that ONNX files are.
+    #[error("it is not an ONNX model: {0}")]
+    NotOnnx(String),
+    /// No graph in it.
+    #[error("it is not an ONNX model: it holds no graph")]
+    NoGraph,
+    /// Weights in another file, which a model could make any file of the machine.
+    #[error("its tensor {name:?} lies in another file; save the model with all weights inside")]
+    ExternalData {
+        /// The tensor.
+        name: String,
+    },
+    /// Operators of a foreign library.
+    #[error("it needs operators of domain {domain:?}; only ai.onnx, ai.onnx.ml and com.microsoft are run")]
+    Domain {
+        /// The domain.
+        domain: String,
+    },
+    /// A constant beyond all measure.
+    #[error("its {what} asks for more than {MAX_ELEMENTS} numbers")]
+    TooLarge {
+        /// Which tensor or operator.
+        what: String,
+    },
+}
+
+/// Looks through a model.
+pub(crate) fn inspect(bytes: &Bytes) -> Result<(), OnnxError> {
+    let model = ModelProto::decode(bytes.clone()).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
+    for set in &model.opset_import {
+        known(&set.domain)?;
+    }
+    let graph = model.graph.as_ref().ok_or(OnnxError::NoGraph)?;
+    inspect_graph(graph)?;
+    model.functions.iter().try_for_each(|function| inspect_nodes(&function.node, &[]))
+}
+
+fn inspect_graph(graph: &GraphProto) -> Result<(), OnnxError> {
+    graph.initializer.iter().try_for_each(inspect_tensor)?;
+    graph.sparse_initializer.iter().try_for_each(inspect_sparse)?;
+    inspect_nodes(&graph.node, &graph.initializer)
+}
+
+fn inspect_nodes(nodes: &[NodeProto], initializers: &[TensorProto]) -> Result<(), OnnxError> {
+    for node in nodes {
+        known(&node.domain)?;
+        for attribute in &node.attribute {
+            attribute.t.iter().try_for_each(|tensor| inspect_tensor(tensor))?;
+            attribute.tensors.iter().try_for_each(inspect_tensor)?;
+            attribute.sparse_tensor.iter().try_for_each(|tensor| inspect_sparse(tensor))?;
+            attribute.g.iter().try_for_each(|graph| inspect_graph(graph))?;
+            attribute.graphs.iter().try_for_each(inspect_graph)?;
+        }
+        if let Some(shape) = blown_up_to(node, nodes, initializers) {
+            measured(&shape, || format!("operator {}", node.op_type))?;
+        }
+    }
+    Ok(())
+}
+
+/// The shape of an operator's result, where the operator makes something of nothing and the shape is a constant.
+fn blown_up_to(node: &NodeProto, nodes: &[NodeProto], initializers: &[TensorProto]) -> Option<Vec<i64>> {
+    let constant = |name: &String| {
+        let initializer = initializers.iter().find(|tensor| tensor.name == *name);
+        let made =
+            || nodes.iter().find(|made| made.op_type == "Constant" && made.output.first() == Some(name));
+        let of_node = || made()?.attribute.iter().find_map(|attribute| attribute.t.as_deref());
+        initializer.or_else(of_node).map(integers)
+    };
+    match node.op_type.as_str() {
+        "ConstantOfShape" => constant(node.input.first()?),
+        "Expand" | "Tile" => constant(node.input.get(1)?),
+        "RandomNormal" | "RandomUniform" => {
+            node.attribute.iter().find(|attribute| attribute.name == "shape").map(|shape| shape.ints.clone())
+        }
+        _ => None,
+    }
+}
+
+/// The numbers of a tensor of 64 bit integers.
+fn integers(tensor: &TensorProto) -> Vec<i64> {
+    if !tensor.int64_data.is_empty() {
+        return tensor.int64_data.clone();
+    }
+    let whole = tensor.raw_data.chunks_exact(8);
+    whole.map(|bytes| i64::from_le_bytes(bytes.try_into().expect("chunks of eight"))).collect()
+}
+
+fn inspect_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
+    const EXTERNAL: i32 = 1;
+    if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
+        return Err(OnnxError::ExternalData { name: tensor.name.clone() });
+    }
+    measured(&tensor.dims, || format!("tensor {:?}", tensor.name))
+}
+
+fn inspect_sparse(tensor: &SparseTensorProto) -> Result<(), OnnxError> {
+    tensor.values.iter().try_for_each(inspect_tensor)?;
+    measured(&tensor.dims, || "sparse tensor".to_owned())
+}
+
+fn measured(dims: &[i64], what: impl Fn() -> String) -> Result<(), OnnxError> {
+    let elements = dims.iter().try_fold(1_u64, |product, dim| product.checked_mul(u64::try_from(*dim).ok()?));
+    match elements {
+        Some(elements) if elements <= MAX_ELEMENTS => Ok(()),
+        _ => Err(OnnxError::TooLarge { what: what() }),
+    }
+}
+
+fn known(domain: &str) -> Result<(), OnnxError> {
+    if KNOWN_DOMAINS.contains(&domain) {
+        Ok(())
+    } else {
+        Err(OnnxError::Domain { domain: domain.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(change: impl FnOnce(&mut GraphProto)) -> Bytes {
+        let mut graph = GraphProto::default();
+        change(&mut graph);
+        Bytes::from(ModelProto { graph: Some(graph), ..Default::default() }.encode_to_vec())
+    }
+
+    fn tensor(name: &str, dims: &[i64]) -> TensorProto {
+        TensorProto { name: name.to_owned(), dims: dims.to_vec(), ..Default::default() }
+    }
+
+    #[test]
+    fn models_are_refused_for_what_they_reach_for() {
+        assert_eq!(inspect(&model(|_| ())), Ok(()));
+        assert_eq!(inspect(&Bytes::new()), Err(OnnxError::NoGraph));
+        assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx(_))));
+
+        let external = |tensor: TensorProto| TensorProto { data_location: 1, ..tensor };
+        let outside = Err(OnnxError::ExternalData { name: "w".to_owned() });
+        assert_eq!(inspect(&model(|g| g.initializer.push(external(tensor("w", &[2]))))), outside);
+        let in_attribute =
+            AttributeProto { t: Some(Box::new(external(tensor("w", &[2])))), ..Default::default() };
+        let in_subgraph = AttributeProto {
+            g: Some(Box::new(GraphProto {
+                node: vec![NodeProto { attribute: vec![in_attribute.clone()], ..Default::default() }],
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        for attribute in [in_attribute, in_subgraph] {
+            let node = NodeProto { attribute: vec![attribute], ..Default::default() };
+            assert_eq!(inspect(&model(|g| g.node.push(node))), outside);
+        }
+
+        let foreign = NodeProto { domain: "evil".to_owned(), ..Default::default() };
+        assert_eq!(
+            inspect(&model(|g| g.node.push(foreign))),
+            Err(OnnxError::Domain { domain: "evil".to_owned() })
+        );
+    }
+
+    #[test]
+    fn few_bytes_cannot_ask_for_gigabytes() {
+        let refused = |bytes: &Bytes| matches!(inspect(bytes), Err(OnnxError::TooLarge { .. }));
+        assert!(refused(&model(|g| g.initializer.push(tensor("w", &[1 << 20, 1 << 20])))));
+        assert!(refused(&model(|g| g.initializer.push(tensor("w", &[-1])))));
+        let shape = TensorProto { int64_data: vec![1 << 15, 1 << 15], ..tensor("shape", &[2]) };
+        let node = NodeProto {
+            op_type: "ConstantOfShape".to_owned(),
+            input: vec!["shape".to_owned()],
+            ..Default::default()
+        };
+        let bomb = model(|g| {
+            g.initializer.push(shape.clone());
+            g.node.push(node.clone());
+        });
+        assert!(bomb.len() < 77, "{} bytes", bomb.len());
+        assert!(refused(&bomb));
+        let constant = NodeProto {
+            op_type: "Constant".to_owned(),
+            output: vec!["shape".to_owned()],
+            attribute: vec![AttributeProto { t: Some(Box::new(shape)), ..Default::default() }],
+            ..Default::default()
+        };
+        assert!(refused(&model(|g| g.node.extend([constant, node]))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+            drop(inspect(&Bytes::from(bytes)));
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! `verge runtime install`: the Python wheel of ONNX Runtime holds the library as one file. `pip` fetches it, so
+//! that the user's own index, proxy and certificates apply; what comes is held against hashes compiled in.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest as _, Sha256};
+use zip::ZipArchive;
+
+use super::pinned::{self, Build, VERSION};
+use super::{hex, managed_library};
+
+/// The library's place within the wheel.
+const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
+/// Its licence within the wheel.
+const LICENCE: &str = "onnxruntime/LICENSE";
+/// No build of the library is larger; what claims to be is something else.
+const MAX_LIBRARY_BYTES: u64 = 256 << 20;
+
+/// Where the library is to come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// `pip`, or `uv` where that is what stands there.
+    Index,
+    /// A wheel or a library that somebody brought.
+    File(PathBuf),
+}
+
+/// What was installed.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// The library.
+    pub library: PathBuf,
+    /// It was there already.
+    pub already: bool,
+    /// Text of its licence, where a wheel brought it.
+    pub licence: Option<String>,
+}
+
+/// Why nothing was installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// No build for this machine.
+    #[error(
+        "there is no build of ONNX Runtime {VERSION} in the table for {os} on {arch}: install it by other means and \
+         name its library with engine.library or ORT_DYLIB_PATH"
+    )]
+    NoBuild {
+        /// The operating system.
+        os: &'static str,
+        /// The machine.
+        arch: &'static str,
+    },
+    /// Neither pip nor uv.
+    #[error(
+        "neither `python3 -m pip` nor `uv` is here to fetch the wheel. Three ways out: install one of them \
+         (Debian: apt-get install python3-pip); or fetch the file {wheel} elsewhere and give it with \
+         --from FILE.whl; or name a library that is already here with engine.library or ORT_DYLIB_PATH"
+    )]
+    NoFetcher {
+        /// Name of the wheel.
+        wheel: String,
+    },
+    /// It could not fetch the wheel.
+    #[error("{command} failed:\n{output}")]
+    Fetch {
+        /// The command.
+        command: String,
+        /// What it said last.
+        output: String,
+    },
+    /// Another file than the pinned one.
+    #[error("{what}: its SHA-256 is {actual}, expected {expected} (ONNX Runtime {VERSION} for {arch})")]
+    Hash {
+        /// Which file.
+        what: String,
+        /// The pinned digits.
+        expected: &'static str,
+        /// The digits found.
+        actual: String,
+        /// The machine.
+        arch: &'static str,
+    },
+    /// Not a wheel with the library in it.
+    #[error("{path}: not a wheel of ONNX Runtime {VERSION}: {reason}", path = path.display())]
+    Wheel {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Installs the pinned version into `folder`; `tell` is given each step in words.
+///
+/// # Errors
+/// See [`InstallError`].
+pub fn install(
+    folder: &Path,
+    origin: &Origin,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Installed, InstallError> {
+    let build = pinned::build()
+        .ok_or(InstallError::NoBuild { os: std::env::consts::OS, arch: std::env::consts::ARCH })?;
+    let library = managed_library(folder);
+    if matches!(origin, Origin::Index) && is_whole(&library, &build)? {
+        return Ok(Installed { library, already: true, licence: None });
+    }
+    let target = library.parent().unwrap_or(folder);
+    fs::create_dir_all(target).map_err(at(target))?;
+    match origin {
+        Origin::Index => {
+            let scratch = tempfile::tempdir_in(target).map_err(at(target))?;
+            let wheel = fetch(scratch.path(), &build, tell)?;
+            tell("checking the wheel");
+            check(&wheel, build.wheel_sha256, &build)?;
+            unpack(&wheel, &library, &build, tell)
+        }
+        Origin::File(path) if path.extension().is_some_and(|extension| extension == "whl") => {
+            unpack(path, &library, &build, tell)
+        }
+        Origin::File(path) => {
+            tell("checking the library");
+            check(path, build.library_sha256, &build)?;
+            let bytes = fs::read(path).map_err(at(path))?;
+            put(&bytes, &library)?;
+            Ok(Installed { library, already: false, licence: None })
+        }
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> InstallError + '_ {
+    move |source| InstallError::Io { path: path.to_owned(), source }
+}
+
+fn is_whole(library: &Path, build: &Build) -> Result<bool, InstallError> {
+    Ok(library.is_file() && digest(library)? == build.library_sha256)
+}
+
+fn digest(path: &Path) -> Result<String, InstallError> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(at(path))? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+fn check(path: &Path, expected: &'static str, build: &Build) -> Result<(), InstallError> {
+    let actual = digest(path)?;
+    if actual == expected {
+        return Ok(());
+    }
+    let what = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Err(InstallError::Hash { what, expected, actual, arch: build.arch })
+}
+
+/// Name of the wheel. Always that for CPython 3.12: the wheels for other Pythons differ in hash, though not in the
+/// library.
+fn wheel_name(build: &Build) -> String {
+    format!("onnxruntime-{VERSION}-cp312-cp312-{}.whl", build.platform)
+}
+
+/// Has the wheel fetched into `folder`.
+fn fetch(folder: &Path, build: &Build, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+    let wheel = wheel_name(build);
+    let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+    let pip = |prefix: &str| -> Vec<OsString> {
+        let fixed = format!(
+            "{prefix} download onnxruntime=={VERSION} --no-deps --only-binary=:all: --python-version 3.12 \
+             --platform {} --disable-pip-version-check --progress-bar off --dest",
+            build.platform
+        );
+        [words(&fixed), vec![folder.as_os_str().to_owned()]].concat()
+    };
+    // uv has no download of its own; it brings pip where none stands.
+    let fetchers = [pip("python3 -m pip"), pip("uv tool run pip")];
+    for fetcher in fetchers {
+        let [program, arguments @ ..] = &fetcher[..] else { continue };
+        if !answers(program, arguments) {
+            continue;
+        }
+        let command = fetcher.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        tell(&format!("fetching {wheel} (about 20 MB) with {}", program.to_string_lossy()));
+        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+        let output = output.map_err(at(Path::new(program)))?;
+        let path = folder.join(&wheel);
+        if output.status.success() && path.is_file() {
+            return Ok(path);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        let output = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        return Err(InstallError::Fetch { command, output });
+    }
+    Err(InstallError::NoFetcher { wheel })
+}
+
+/// Whether the fetcher is there at all.
+fn answers(program: &OsString, arguments: &[OsString]) -> bool {
+    let until_pip = arguments.iter().take_while(|word| *word != "download");
+    let mut command = Command::new(program);
+    command.args(until_pip).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Takes the library and its licence out of a wheel.
+fn unpack(
+    wheel: &Path,
+    library: &Path,
+    build: &Build,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Installed, InstallError> {
+    tell("unpacking the library");
+    let wrong = |reason: String| InstallError::Wheel { path: wheel.to_owned(), reason };
+    let mut archive =
+        ZipArchive::new(File::open(wheel).map_err(at(wheel))?).map_err(|e| wrong(e.to_string()))?;
+    let mut member = |name: &str, limit: u64| -> Result<Vec<u8>, InstallError> {
+        let file = archive.by_name(name).map_err(|error| wrong(format!("{name}: {error}")))?;
+        if file.size() > limit {
+            return Err(wrong(format!("{name} has {} bytes, at most {limit} are read", file.size())));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes).map_err(at(wheel))?;
+        Ok(bytes)
+    };
+    let bytes = member(&format!("{MEMBER}{VERSION}"), MAX_LIBRARY_BYTES)?;
+    let actual = hex(&Sha256::digest(&bytes));
+    if actual != build.library_sha256 {
+        let what = format!("the library in {}", wheel.display());
+        return Err(InstallError::Hash { what, expected: build.library_sha256, actual, arch: build.arch });
+    }
+    let licence = member(LICENCE, 1 << 20).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
+    put(&bytes, library)?;
+    if let Some(text) = &licence {
+        let path = library.with_file_name("LICENSE");
+        fs::write(&path, text).map_err(at(&path))?;
+    }
+    Ok(Installed { library: library.to_owned(), already: false, licence })
+}
+
+/// Writes beside and renames: a library that is there is whole.
+fn put(bytes: &[u8], library: &Path) -> Result<(), InstallError> {
+    let folder = library.parent().unwrap_or(Path::new(""));
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
+    fs::write(file.path(), bytes).map_err(at(file.path()))?;
+    file.as_file().sync_all().map_err(at(file.path()))?;
+    file.persist(library).map_err(|error| at(library)(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn wheel(folder: &Path, member: &str, content: &[u8]) -> PathBuf {
+        let path = folder.join("x.whl");
+        let mut zip = ZipWriter::new(File::create(&path).unwrap());
+        zip.start_file(member, SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+        zip.finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn only_the_pinned_library_is_installed() {
+        if pinned::build().is_none() {
+            eprintln!("skipped: no build of ONNX Runtime is pinned for this machine");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let check = |path: &Path, expected: &str| {
+            let error = install(folder.path(), &Origin::File(path.to_owned()), &mut |_| ()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!managed_library(folder.path()).exists());
+        };
+        let scratch = tempfile::tempdir().unwrap();
+        let member = format!("{MEMBER}{VERSION}");
+        check(&wheel(scratch.path(), &member, b"not the library"), "its SHA-256 is");
+        check(&wheel(scratch.path(), "other/file", b""), "not a wheel of ONNX Runtime");
+        let other = scratch.path().join("lib.so");
+        fs::write(&other, b"not the library").unwrap();
+        check(&other, "its SHA-256 is");
+        check(&scratch.path().join("missing.whl"), "No such file");
+        fs::write(scratch.path().join("y.whl"), b"no zip").unwrap();
+        check(&scratch.path().join("y.whl"), "not a wheel of ONNX Runtime");
+    }
+}

@@ -1,0 +1,214 @@
+//! Where ONNX Runtime comes from: it is a library of its own, found on the machine or installed by
+//! `verge runtime install`, and loaded once.
+
+mod install;
+mod pinned;
+
+use std::env;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+
+pub use install::{InstallError, Installed, Origin, install};
+pub use pinned::VERSION;
+
+/// Names the library without a version, for the system's linker and the folder of the executable.
+#[cfg(target_os = "macos")]
+const LIBRARY: &str = "libonnxruntime.dylib";
+#[cfg(not(target_os = "macos"))]
+const LIBRARY: &str = "libonnxruntime.so";
+
+/// The variable by which people point to a library, as for other programs.
+pub const VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Where to look, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// The configuration's, if it names one.
+    pub configured: Option<PathBuf>,
+    /// Folders that `verge runtime install` writes to.
+    pub managed: Vec<PathBuf>,
+}
+
+/// How a library was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The configuration names it.
+    Configured,
+    /// The environment names it, see [`VARIABLE`].
+    Environment,
+    /// `verge runtime install` put it there.
+    Managed,
+    /// It lies beside the executable.
+    BesideExecutable,
+    /// The system's linker is to find it.
+    System,
+}
+
+impl Found {
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "named by engine.library",
+            Self::Environment => "named by ORT_DYLIB_PATH",
+            Self::Managed => "installed by `verge runtime install`",
+            Self::BesideExecutable => "beside the executable",
+            Self::System => "found by the system's linker",
+        }
+    }
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// None of the places has one, or the one that was named is not there or is none.
+    #[error(
+        "ONNX Runtime: {reason} ({found}); `verge runtime install` installs version {VERSION}, \
+         engine.library or {VARIABLE} names another (1.20 or later)",
+        found = found.as_str()
+    )]
+    NotLoaded {
+        /// Where it was looked for.
+        found: Found,
+        /// Why not.
+        reason: String,
+    },
+    /// A second library in one process cannot be.
+    #[error("ONNX Runtime is already loaded from {path}", path = path.display())]
+    AlreadyLoaded {
+        /// The first.
+        path: PathBuf,
+    },
+    /// The library did not start.
+    #[error("ONNX Runtime does not start: {reason}")]
+    Start {
+        /// The library's words.
+        reason: String,
+    },
+}
+
+/// The loaded library. Clones share it.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: Environment,
+    path: PathBuf,
+    found: Found,
+}
+
+/// The one there can be: ONNX Runtime allows one environment per process.
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+impl Search {
+    /// The library that would be loaded, and how it was found. A place that was named is not passed over where
+    /// nothing is there: that would be a silent fallback.
+    #[must_use]
+    pub fn find(&self) -> (PathBuf, Found) {
+        if let Some(path) = &self.configured {
+            return (path.clone(), Found::Configured);
+        }
+        if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+            return (PathBuf::from(path), Found::Environment);
+        }
+        if let Some(path) =
+            self.managed.iter().map(|folder| managed_library(folder)).find(|path| path.is_file())
+        {
+            return (path, Found::Managed);
+        }
+        let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(LIBRARY)));
+        if let Some(path) = beside.filter(|path| path.is_file()) {
+            return (path, Found::BesideExecutable);
+        }
+        (PathBuf::from(LIBRARY), Found::System)
+    }
+}
+
+/// The pinned version's library within a folder that `verge runtime install` writes to.
+#[must_use]
+pub fn managed_library(folder: &Path) -> PathBuf {
+    folder.join(VERSION).join(format!("{LIBRARY}.{VERSION}"))
+}
+
+impl Runtime {
+    /// Finds and loads the library, once per process.
+    ///
+    /// # Errors
+    /// There is none, it is too old, or another one is already loaded.
+    pub fn load(search: &Search) -> Result<Self, RuntimeError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (path, found) = search.find();
+        if let Some(runtime) = &*loaded {
+            if runtime.inner.path == path {
+                return Ok(runtime.clone());
+            }
+            return Err(RuntimeError::AlreadyLoaded { path: runtime.inner.path.clone() });
+        }
+        let not_loaded = |reason: String| RuntimeError::NotLoaded { found, reason };
+        let absolute = match found {
+            // The system's linker takes the bare name.
+            Found::System => path.clone(),
+            _ => std::path::absolute(&path)
+                .and_then(std::fs::canonicalize)
+                .map_err(|error| not_loaded(format!("{}: {error}", path.display())))?,
+        };
+        let builder = ort::init_from(&absolute).map_err(|error| not_loaded(error.to_string()))?;
+        let environment = builder
+            .with_name("verge")
+            .with_telemetry(false)
+            .with_logger(Arc::new(log))
+            .build()
+            .map_err(|error| RuntimeError::Start { reason: error.to_string() })?;
+        environment.set_log_level(LogLevel::Warning);
+        let runtime = Self { inner: Arc::new(Inner { environment, path, found }) };
+        *loaded = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    /// Where it was loaded from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// How it was found.
+    #[must_use]
+    pub fn found(&self) -> Found {
+        self.inner.found
+    }
+
+    /// What the library says of itself.
+    #[must_use]
+    pub fn build_info(&self) -> &'static str {
+        ort::info()
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.inner.environment
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+/// The library's log: what matters of it also comes back as an error.
+fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    tracing::debug!(target: "onnxruntime", ?level, category, location, "{message}");
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+        hex
+    })
+}

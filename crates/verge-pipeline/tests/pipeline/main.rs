@@ -1,0 +1,10 @@
+//! The pipeline from queued message to acknowledged verdict, without any broker, model or disk.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy knows that only of test functions"
+)]
+
+mod frames;
+mod readings;
+mod support;

@@ -1,0 +1,186 @@
+//! What a frame shows: probabilities or logits per class to the best few labels.
+
+use verge_domain::frame::{Classification, Score, Scored};
+use verge_domain::id::Label;
+use verge_engine::TensorView;
+use verge_engine::card::{Decoder, OutputCard};
+
+use crate::elements::reals;
+
+/// An output that means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the output holds numbers that are none, or fewer of them than there are classes")]
+pub struct BadOutput;
+
+/// Reads classifications of one model. It keeps its buffers; one per worker and model.
+#[derive(Debug)]
+pub struct Classifier {
+    output: OutputCard,
+    labels: Vec<Label>,
+    scratch: Vec<f32>,
+    probabilities: Vec<f32>,
+    order: Vec<usize>,
+}
+
+/// A class and its probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Class {
+    /// Index among the labels.
+    pub label: usize,
+    /// Probability.
+    pub probability: f32,
+}
+
+impl Classifier {
+    /// Prepares for outputs of this card.
+    #[must_use]
+    pub fn new(output: OutputCard, labels: Vec<Label>) -> Self {
+        Self { output, labels, scratch: Vec::new(), probabilities: Vec::new(), order: Vec::new() }
+    }
+
+    /// The best `top` classes, best first, equal ones in order of their index.
+    ///
+    /// # Errors
+    /// See [`BadOutput`].
+    pub fn top(&mut self, elements: TensorView<'_>, top: usize) -> Result<Vec<Class>, BadOutput> {
+        let values = reals(elements, self.output.quantisation, &mut self.scratch);
+        let offset = self.output.label_offset;
+        let classes = self.labels.len() + offset;
+        // A batch may hold more than the first frame's classes.
+        let values = values.get(..classes).ok_or(BadOutput)?;
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(BadOutput);
+        }
+        self.probabilities.clear();
+        self.probabilities.extend_from_slice(values);
+        if self.output.decoder == Decoder::Logits {
+            softmax(&mut self.probabilities);
+        }
+        let background = self.output.background;
+        self.order.clear();
+        self.order.extend((offset..classes).filter(|class| Some(*class) != background));
+        let probabilities = &self.probabilities;
+        let by_probability =
+            |a: &usize, b: &usize| probabilities[*b].total_cmp(&probabilities[*a]).then(a.cmp(b));
+        let top = top.min(self.order.len());
+        if top < self.order.len() {
+            self.order.select_nth_unstable_by(top, by_probability);
+            self.order.truncate(top);
+        }
+        self.order.sort_unstable_by(by_probability);
+        let class = |class: &usize| Class { label: class - offset, probability: probabilities[*class] };
+        Ok(self.order.iter().map(class).collect())
+    }
+
+    /// The best `top` labels from `least` on.
+    ///
+    /// # Errors
+    /// See [`BadOutput`].
+    pub fn classify(
+        &mut self,
+        elements: TensorView<'_>,
+        top: usize,
+        least: f32,
+    ) -> Result<Classification, BadOutput> {
+        let classes = self.top(elements, top)?;
+        let labels = classes
+            .into_iter()
+            .take_while(|class| class.probability >= least)
+            .map(|class| Scored {
+                label: self.labels[class.label].clone(),
+                // Quantised probabilities may pass 1 by a step.
+                score: Score::new(class.probability.clamp(0.0, 1.0)).expect("finite and clamped"),
+            })
+            .collect();
+        Ok(Classification { labels })
+    }
+}
+
+/// Exponentials relative to the largest, so that none overflows.
+fn softmax(values: &mut [f32]) {
+    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for value in values.iter_mut() {
+        *value = (*value - largest).exp();
+        sum += *value;
+    }
+    for value in values {
+        *value /= sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_engine::card::Quantisation;
+    use verge_engine::f16;
+
+    use super::*;
+
+    fn output(decoder: Decoder) -> OutputCard {
+        OutputCard {
+            decoder,
+            names: None,
+            strides: None,
+            corners: None,
+            quantisation: None,
+            background: None,
+            label_offset: 0,
+            score: None,
+            nms: None,
+        }
+    }
+
+    fn labels(count: usize) -> Vec<Label> {
+        (0..count).map(|index| Label::new(&format!("c{index}")).unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn check(output: OutputCard, count: usize, elements: TensorView<'_>, expected: &[(&str, u16)]) {
+        let mut classifier = Classifier::new(output, labels(count));
+        let found = classifier.classify(elements, 3, 0.05).unwrap();
+        let found: Vec<(&str, u16)> =
+            found.labels.iter().map(|one| (one.label.as_str(), one.score.thousandths())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_best_few_come_first() {
+        let p = output(Decoder::Probabilities);
+        check(p.clone(), 4, TensorView::F32(&[0.1, 0.2, 0.6, 0.1]), &[("c2", 600), ("c1", 200), ("c0", 100)]);
+        check(p.clone(), 3, TensorView::F32(&[0.01, 0.97, 0.02]), &[("c1", 970)]);
+        check(p.clone(), 2, TensorView::F32(&[0.5, 0.5, 9.0]), &[("c0", 500), ("c1", 500)]);
+        let half = [0.25, 0.75].map(f16::from_f32);
+        check(p.clone(), 2, TensorView::F16(&half), &[("c1", 750), ("c0", 250)]);
+        let quantised = OutputCard {
+            quantisation: Some(Quantisation { scale: 1.0 / 256.0, zero_point: 0 }),
+            ..p.clone()
+        };
+        check(quantised, 3, TensorView::U8(&[0, 64, 192]), &[("c2", 750), ("c1", 250)]);
+        let signed =
+            OutputCard { quantisation: Some(Quantisation { scale: 1.0 / 256.0, zero_point: -128 }), ..p };
+        check(signed, 2, TensorView::I8(&[-128, 127]), &[("c1", 996)]);
+    }
+
+    #[test]
+    fn logits_go_through_softmax_without_overflow() {
+        let logits = output(Decoder::Logits);
+        check(logits.clone(), 2, TensorView::F32(&[1000.0, 999.0]), &[("c0", 731), ("c1", 269)]);
+        check(logits, 3, TensorView::F32(&[-1.0, -1.0, -1e30]), &[("c0", 500), ("c1", 500)]);
+    }
+
+    #[test]
+    fn the_background_is_left_out_and_labels_are_shifted() {
+        let card = OutputCard { background: Some(0), label_offset: 1, ..output(Decoder::Probabilities) };
+        check(card, 2, TensorView::F32(&[0.7, 0.1, 0.2]), &[("c1", 200), ("c0", 100)]);
+        let kept = OutputCard { background: Some(1), ..output(Decoder::Probabilities) };
+        check(kept, 3, TensorView::F32(&[0.2, 0.7, 0.1]), &[("c0", 200), ("c2", 100)]);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
+        for bad in [&[0.5, f32::NAN][..], &[f32::INFINITY, 0.0], &[0.5]] {
+            assert_eq!(classifier.top(TensorView::F32(bad), 2), Err(BadOutput));
+        }
+    }
+}

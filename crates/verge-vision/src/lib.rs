@@ -1,0 +1,19 @@
+//! Pictures: decode, fit to a model, read what the model answers, draw it.
+//!
+//! Pixels live here and nowhere else. This crate must never know where frames come from or where findings go.
+//!
+//! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
+//! [`detect`] (a tensor to what it means), [`viewer`] (all judges of one worker), [`annotate`] (findings drawn into
+//! a picture), [`measure`] (how good a model is on labelled pictures).
+
+pub mod annotate;
+pub mod classify;
+pub mod detect;
+mod elements;
+pub mod measure;
+pub mod picture;
+pub mod preprocess;
+pub mod viewer;
+
+pub use picture::{Picture, PictureError};
+pub use viewer::{FrameViewer, Memory, SettingsError, ViewerSettings, VisionJudge};

@@ -1,0 +1,137 @@
+use super::*;
+
+fn card(resize: Resize) -> InputCard {
+    InputCard {
+        name: None,
+        layout: Layout::Nchw,
+        colour: Colour::Rgb,
+        element: Element::F32,
+        size: None,
+        resize,
+        crop_fraction: Some(0.5),
+        shorter_side: Some(8),
+        pad: 114,
+        mean: None,
+        scale: None,
+        quantisation: None,
+    }
+}
+
+/// Red is the column, green the row, blue 7.
+fn picture(width: u32, height: u32) -> Picture {
+    let pixel = |x: u32, y: u32| [x as u8, y as u8, 7];
+    let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    Picture::from_rgb(width, height, rgb)
+}
+
+fn fill(card: &InputCard, width: u32, height: u32, picture: &Picture) -> (Vec<f32>, Placement) {
+    let mut tensor = Tensor::F32(vec![-1.0; (width * height) as usize * card.colour.channels()]);
+    let placement = Preprocess::new(card, width, height).fill(picture, Region::WHOLE, &mut tensor);
+    let Tensor::F32(data) = tensor else { panic!("the type does not change") };
+    (data, placement)
+}
+
+#[test]
+fn channels_stand_where_the_model_wants_them() {
+    let picture = picture(2, 2);
+    let check = |layout: Layout, colour: Colour, expected: &[f32]| {
+        let card = InputCard { layout, colour, ..card(Resize::Stretch) };
+        assert_eq!(fill(&card, 2, 2, &picture).0, expected, "{layout:?} {colour:?}");
+    };
+    check(Layout::Nchw, Colour::Rgb, &[0., 1., 0., 1., 0., 0., 1., 1., 7., 7., 7., 7.]);
+    check(Layout::Nchw, Colour::Bgr, &[7., 7., 7., 7., 0., 0., 1., 1., 0., 1., 0., 1.]);
+    check(Layout::Nhwc, Colour::Rgb, &[0., 0., 7., 1., 0., 7., 0., 1., 7., 1., 1., 7.]);
+    check(Layout::Nhwc, Colour::Bgr, &[7., 0., 0., 7., 0., 1., 7., 1., 0., 7., 1., 1.]);
+    check(Layout::Nchw, Colour::Grey, &[1., 1., 1., 2.]);
+    check(Layout::Nhwc, Colour::Grey, &[1., 1., 1., 2.]);
+}
+
+#[test]
+fn elements_are_scaled_and_quantised() {
+    let picture = Picture::from_rgb(1, 1, vec![0, 128, 255]);
+    let base = card(Resize::Stretch);
+    let normal =
+        InputCard { mean: Some(vec![127.0, 128.0, 129.0]), scale: Some(vec![1.0, 2.0, 0.5]), ..base.clone() };
+    assert_eq!(fill(&normal, 1, 1, &picture).0, [-127.0, 0.0, 63.0]);
+    // The mean belongs to the channel in its order: of "bgr" the first is blue.
+    let swapped = InputCard { colour: Colour::Bgr, ..normal };
+    assert_eq!(fill(&swapped, 1, 1, &picture).0, [128.0, 0.0, -64.5]);
+
+    let run = |card: &InputCard, mut tensor: Tensor| {
+        Preprocess::new(card, 1, 1).fill(&picture, Region::WHOLE, &mut tensor);
+        tensor
+    };
+    let u8_card = InputCard { element: Element::U8, ..base.clone() };
+    assert_eq!(run(&u8_card, Tensor::U8(vec![9; 3])), Tensor::U8(vec![0, 128, 255]));
+    let i8_card = InputCard {
+        element: Element::I8,
+        scale: Some(vec![1.0 / 255.0; 3]),
+        quantisation: Some(Quantisation { scale: 1.0 / 255.0, zero_point: -128 }),
+        ..base.clone()
+    };
+    assert_eq!(run(&i8_card, Tensor::I8(vec![9; 3])), Tensor::I8(vec![-128, 0, 127]));
+    let f16_card = InputCard { element: Element::F16, ..base };
+    let expected = [0.0, 128.0, 255.0].map(f16::from_f32).to_vec();
+    assert_eq!(run(&f16_card, Tensor::F16(vec![f16::ONE; 3])), Tensor::F16(expected));
+}
+
+#[test]
+fn a_frame_is_fitted_by_every_rule() {
+    // Wide: 40 x 20 into 8 x 8.
+    let fit = |resize: Resize| {
+        let preprocess = Preprocess::new(&card(resize), 8, 8);
+        preprocess.fit(&picture(40, 20), Region::WHOLE)
+    };
+    let whole = Fit {
+        left: 0.0,
+        top: 0.0,
+        width: 40.0,
+        height: 20.0,
+        to_width: 8,
+        to_height: 8,
+        pad_left: 0,
+        pad_top: 0,
+    };
+    assert_eq!(fit(Resize::Stretch), whole);
+    assert_eq!(fit(Resize::CentralCrop), Fit { left: 10.0, top: 5.0, width: 20.0, height: 10.0, ..whole });
+    assert_eq!(fit(Resize::ShorterSideCrop), Fit { left: 10.0, width: 20.0, ..whole });
+    assert_eq!(fit(Resize::LetterboxTopleft), Fit { to_height: 4, ..whole });
+    assert_eq!(fit(Resize::Letterbox), Fit { to_height: 4, pad_top: 2, ..whole });
+}
+
+#[test]
+fn padding_surrounds_the_frame_and_boxes_find_back() {
+    let card = card(Resize::Letterbox);
+    let (data, placement) = fill(&card, 4, 8, &picture(4, 2));
+    let red = &data[..32];
+    assert!(red[..12].iter().all(|value| *value == 114.0));
+    assert_eq!(red[12..20], [0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0]);
+    assert!(red[20..].iter().all(|value| *value == 114.0));
+    assert_eq!((placement.offset_x, placement.offset_y, placement.scale_y), (0.0, -3.0, 1.0));
+    assert_eq!(placement.seen, [0.0, 0.0, 4.0, 2.0]);
+}
+
+#[test]
+fn a_region_is_seen_alone() {
+    let region = Region::new([0.5, 0.0, 1.0, 0.5]).unwrap();
+    let mut tensor = Tensor::F32(vec![0.0; 2 * 2 * 3]);
+    let placement = Preprocess::new(&card(Resize::Stretch), 2, 2).fill(&picture(4, 4), region, &mut tensor);
+    let Tensor::F32(data) = tensor else { panic!("the type does not change") };
+    assert_eq!(data[..8], [2.0, 3.0, 2.0, 3.0, 0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(placement.seen, [2.0, 0.0, 4.0, 2.0]);
+    for wrong in
+        [[0.5, 0.0, 0.5, 1.0], [0.0, 0.0, 1.1, 1.0], [-0.1, 0.0, 1.0, 1.0], [f32::NAN, 0.0, 1.0, 1.0]]
+    {
+        assert_eq!(Region::new(wrong), None);
+    }
+}
+
+#[test]
+fn frames_of_any_size_fit() {
+    for resize in [Resize::Stretch, Resize::CentralCrop, Resize::ShorterSideCrop, Resize::Letterbox] {
+        for (width, height) in [(1, 1), (1, 300), (300, 1), (2, 3), (255, 17)] {
+            let (data, _) = fill(&card(resize), 8, 6, &picture(width, height));
+            assert!(data.iter().all(|value| *value >= 0.0), "{resize:?} {width}x{height}");
+        }
+    }
+}

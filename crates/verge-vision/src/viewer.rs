@@ -1,0 +1,313 @@
+//! All judges over frames at work in one thread: the frame is decoded once, each judge's model sees its part of it,
+//! and what comes out is read by the model's card.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use verge_domain::finding::Finding;
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::{Label, NameError};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::Viewer;
+use verge_engine::card::Task;
+use verge_engine::{Model, ModelError, RunError, Session, State};
+
+use crate::classify::{BadOutput, Class, Classifier};
+use crate::detect::{Candidate, DetectError, Detector};
+use crate::picture::Picture;
+use crate::preprocess::{Preprocess, Region};
+
+/// Lowest score that counts where neither the judge nor the card sets one.
+pub const DEFAULT_SCORE: f32 = 0.25;
+
+/// One judge over frames.
+#[derive(Debug, Clone)]
+pub struct VisionJudge {
+    /// Position of its model among the viewer's.
+    pub model: usize,
+    /// The part of the frame it looks at.
+    pub region: Region,
+    /// Labels reported of a classification at most.
+    pub top: usize,
+    /// Lowest score that counts; `None` takes the card's.
+    pub score: Option<f32>,
+    /// The only labels that are reported; empty reports all.
+    pub labels: Vec<String>,
+}
+
+/// What a viewer is made of. Workers share it.
+#[derive(Debug, Clone)]
+pub struct ViewerSettings {
+    /// The models.
+    pub models: Vec<Arc<Model>>,
+    /// The judges, by their position in the configuration; `None` where one judges no frames.
+    pub judges: Vec<Option<VisionJudge>>,
+}
+
+/// Why there is no viewer.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// No session of a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A label of a model cannot be a name.
+    #[error("label {label:?}: {source}")]
+    Label {
+        /// The label.
+        label: String,
+        /// Why not.
+        source: NameError,
+    },
+    /// A judge asks for a label that its model does not have.
+    #[error("its model has no label {label:?}")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+    },
+}
+
+/// What the judges of one camera remember: the recurrent state of each judge's model.
+#[derive(Debug, Default)]
+pub struct Memory {
+    states: Vec<(usize, State)>,
+}
+
+impl Memory {
+    fn state(&mut self, judge: usize) -> &mut State {
+        let index = self.states.iter().position(|(known, _)| *known == judge).unwrap_or_else(|| {
+            self.states.push((judge, State::default()));
+            self.states.len() - 1
+        });
+        &mut self.states[index].1
+    }
+}
+
+/// The judges over frames of one worker.
+pub struct FrameViewer {
+    judges: Vec<Option<Eye>>,
+    models: Vec<Lens>,
+    picture: Picture,
+}
+
+/// One judge, ready to look.
+struct Eye {
+    model: usize,
+    region: Region,
+    top: usize,
+    score: f32,
+    labels: Vec<Label>,
+}
+
+/// One model, ready to be looked through.
+struct Lens {
+    session: Session,
+    preprocess: Preprocess,
+    reader: Reader,
+}
+
+enum Reader {
+    Classifier(Classifier),
+    Detector(Detector),
+}
+
+/// What one judge saw, before it is rounded for a verdict. For measuring.
+#[derive(Debug)]
+pub enum Sight {
+    /// Classes, best first.
+    Classes(Vec<Class>),
+    /// Objects, surest first.
+    Objects(Vec<Candidate>),
+}
+
+/// Why one judge saw nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The model did not run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Its outputs mean nothing.
+    #[error(transparent)]
+    Bad(#[from] BadOutput),
+}
+
+impl LookError {
+    /// The reason it is counted under.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Run(RunError::Deadline) => Reason::Overrun,
+            Self::Run(RunError::Failed(_)) => Reason::ModelFailed,
+            Self::Run(RunError::Output { .. }) | Self::Bad(BadOutput) => Reason::BadOutput,
+        }
+    }
+}
+
+impl From<DetectError> for LookError {
+    fn from(error: DetectError) -> Self {
+        match error {
+            DetectError::Output(error) => Self::Run(error),
+            DetectError::Bad(error) => Self::Bad(error),
+        }
+    }
+}
+
+impl FrameViewer {
+    /// Opens a session of each model and prepares the judges.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn new(settings: &ViewerSettings) -> Result<Self, SettingsError> {
+        let models = settings.models.iter().map(Lens::new).collect::<Result<Vec<_>, _>>()?;
+        let judges = settings
+            .judges
+            .iter()
+            .map(|judge| judge.as_ref().map(|judge| Eye::new(judge, &settings.models)).transpose())
+            .collect::<Result<_, _>>()?;
+        Ok(Self { judges, models, picture: Picture::new() })
+    }
+
+    /// The frame that was last decoded.
+    #[must_use]
+    pub const fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// Lets one judge look at the frame that was last decoded, down to this score, and gives what it saw as numbers.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    ///
+    /// # Panics
+    /// If there is no judge of frames at this position.
+    pub fn look(
+        &mut self,
+        judge: usize,
+        least: f32,
+        state: &mut State,
+        until: Option<Instant>,
+    ) -> Result<Sight, LookError> {
+        let eye = self.judges[judge].as_ref().expect("the caller names judges of frames only");
+        let lens = &mut self.models[eye.model];
+        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.session.input());
+        let top = eye.top;
+        let reader = &mut lens.reader;
+        lens.session.run(state, until, |outputs| match reader {
+            Reader::Classifier(classifier) => {
+                let (_, elements) = outputs.get(0)?;
+                Ok(Sight::Classes(classifier.top(elements, top)?))
+            }
+            Reader::Detector(detector) => {
+                Ok(Sight::Objects(detector.find(outputs, placement, least)?.to_vec()))
+            }
+        })?
+    }
+
+    /// Decodes a frame for [`FrameViewer::look`].
+    ///
+    /// # Errors
+    /// The frame cannot be decoded.
+    pub fn decode(&mut self, frame: &EncodedFrame) -> Result<(), crate::PictureError> {
+        self.picture.decode(frame)
+    }
+
+    fn find(
+        &mut self,
+        judge: usize,
+        until: Option<Instant>,
+        memory: &mut Memory,
+    ) -> Result<Option<Finding>, LookError> {
+        let Some(Some(eye)) = self.judges.get(judge) else { return Ok(None) };
+        let lens = &mut self.models[eye.model];
+        let size = (self.picture.width(), self.picture.height());
+        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.session.input());
+        let reader = &mut lens.reader;
+        let mut finding = lens.session.run(memory.state(judge), until, |outputs| match reader {
+            Reader::Classifier(classifier) => {
+                let (_, elements) = outputs.get(0)?;
+                let view = classifier.classify(elements, eye.top, eye.score)?;
+                Ok::<_, LookError>(Finding::Classification(view))
+            }
+            Reader::Detector(detector) => {
+                let view = detector.detect(outputs, placement, eye.score, size)?;
+                Ok(Finding::Detections(view))
+            }
+        })??;
+        if !eye.labels.is_empty() {
+            match &mut finding {
+                Finding::Classification(view) => view.labels.retain(|one| eye.labels.contains(&one.label)),
+                Finding::Detections(view) => view.objects.retain(|one| eye.labels.contains(&one.label)),
+                Finding::Condition(_) | Finding::Counts(_) => {}
+            }
+        }
+        Ok(Some(finding))
+    }
+}
+
+impl Viewer for FrameViewer {
+    type Memory = Memory;
+
+    fn view(
+        &mut self,
+        judges: &[usize],
+        frame: &EncodedFrame,
+        until: Option<Instant>,
+        memory: &mut Memory,
+        findings: &mut Vec<(usize, Finding)>,
+    ) -> Result<(), Reason> {
+        self.decode(frame).map_err(|error| {
+            tracing::debug!(device = %frame.device, %error, "frame refused");
+            error.reason()
+        })?;
+        let mut fault = None;
+        for judge in judges {
+            match self.find(*judge, until, memory) {
+                Ok(finding) => findings.extend(finding.map(|finding| (*judge, finding))),
+                Err(error) => {
+                    tracing::debug!(device = %frame.device, judge, %error, "a judge saw nothing");
+                    fault.get_or_insert(error.reason());
+                }
+            }
+        }
+        fault.map_or(Ok(()), Err)
+    }
+}
+
+impl Lens {
+    fn new(model: &Arc<Model>) -> Result<Self, SettingsError> {
+        let (card, contract) = (model.card(), model.contract());
+        let label = |label: &String| {
+            Label::new(label).map_err(|source| SettingsError::Label { label: label.clone(), source })
+        };
+        let labels = model.labels().iter().map(label).collect::<Result<Vec<_>, _>>()?;
+        let output = card.output.clone();
+        let reader = match card.task {
+            Task::Classify => Reader::Classifier(Classifier::new(output, labels)),
+            Task::Detect => Reader::Detector(Detector::new(output, labels, contract.width, contract.height)),
+        };
+        let preprocess = Preprocess::new(&card.input, contract.width, contract.height);
+        Ok(Self { session: model.session()?, preprocess, reader })
+    }
+}
+
+impl Eye {
+    fn new(judge: &VisionJudge, models: &[Arc<Model>]) -> Result<Self, SettingsError> {
+        let model = &models[judge.model];
+        let label = |label: &String| {
+            if !model.labels().contains(label) {
+                return Err(SettingsError::UnknownLabel { label: label.clone() });
+            }
+            Label::new(label).map_err(|source| SettingsError::Label { label: label.clone(), source })
+        };
+        Ok(Self {
+            model: judge.model,
+            region: judge.region,
+            top: judge.top,
+            score: judge.score.or(model.card().output.score).unwrap_or(match model.card().task {
+                // The best few classes are an answer whatever their probability.
+                Task::Classify => 0.0,
+                Task::Detect => DEFAULT_SCORE,
+            }),
+            labels: judge.labels.iter().map(label).collect::<Result<_, _>>()?,
+        })
+    }
+}

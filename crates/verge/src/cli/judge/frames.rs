@@ -1,0 +1,227 @@
+//! Pictures and recorded frames through a judge over frames.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use verge_codec::FrameDecoders;
+use verge_domain::finding::Finding;
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::DeviceId;
+use verge_domain::reading::{Decoded, Inbound, SourceIndex};
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::stage::{Decoder, Viewer};
+use verge_domain::time::{Moment, UtcMillis};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::Reports;
+use verge_vision::{FrameViewer, Memory, annotate};
+
+use super::{JudgeArgs, Told, as_json, rejections, source_of};
+use crate::cli::output::{Progress, json_line};
+use crate::cli::pictures::{self, PictureFiles};
+use crate::cli::recording::Recording;
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{FrameRules, Settings};
+use crate::wiring::{self, Vision};
+
+/// Position of the one judge of a trial.
+const JUDGE: usize = 0;
+
+/// One judge over frames at work on files.
+pub(super) struct Trial<'a, W> {
+    settings: &'a Settings,
+    /// The source that pictures without a message count as of.
+    source: SourceIndex,
+    device: Option<DeviceId>,
+    annotate: Option<PathBuf>,
+    vision: Vision,
+    viewer: FrameViewer,
+    files: PictureFiles,
+    decoders: FrameDecoders,
+    clock: Clock,
+    progress: Progress,
+    out: &'a mut W,
+}
+
+/// What the judge remembers of each camera of a recording.
+type Cameras = HashMap<DeviceId, (Memory, Reports)>;
+
+/// Counts of one input.
+struct Tally {
+    counters: Arc<Counters>,
+    messages: u64,
+    unknown_topics: u64,
+    frames: u64,
+    verdicts: u64,
+}
+
+impl<'a, W: Write> Trial<'a, W> {
+    pub(super) fn new(
+        args: &JudgeArgs,
+        settings: &'a Settings,
+        rules: &FrameRules,
+        out: &'a mut W,
+    ) -> anyhow::Result<Self> {
+        let vision = Vision::load(settings)?.context("the one judge looks at frames")?;
+        let device = args.device.as_deref().map(DeviceId::new).transpose();
+        if let Some(folder) = &args.annotate {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        let source = *rules.inputs.first().context("a judge has an input")?;
+        let decoders = wiring::frame_decoders(settings)?;
+        Ok(Self {
+            settings,
+            source,
+            device: device.context("--device").exit_with(Exit::Usage)?,
+            annotate: args.annotate.clone(),
+            viewer: vision.viewer()?,
+            files: PictureFiles::new(pictures::limits_of(settings, source)),
+            vision,
+            decoders,
+            clock: Clock::start(),
+            progress: Progress::new(),
+            out,
+        })
+    }
+
+    /// Judges one input: a picture, a folder of them, or a recording.
+    pub(super) fn input(&mut self, path: &Path) -> anyhow::Result<Told> {
+        let counters = Arc::new(Counters::new(wiring::source_ids(self.settings)));
+        let mut tally = Tally { counters, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
+        if path.is_dir() || pictures::is_picture(path) {
+            let files = pictures::find(path).exit_with(Exit::BadInput)?;
+            for (number, file) in files.iter().enumerate() {
+                self.progress.show(&format!("{number} of {} pictures", files.len()))?;
+                self.picture(file, &mut tally)?;
+            }
+        } else {
+            self.recording(path, &mut tally)?;
+        }
+        self.progress.clear()?;
+        Ok(Told {
+            messages: tally.messages,
+            unknown_topics: tally.unknown_topics,
+            verdicts: tally.verdicts,
+            observations: tally.frames,
+            rejections: rejections(&tally.counters),
+        })
+    }
+
+    /// A picture is a camera's only frame.
+    fn picture(&mut self, file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+        tally.messages += 1;
+        let device = self.device.clone().map_or_else(|| pictures::device_of(file), Ok);
+        let device = device.exit_with(Exit::Usage)?;
+        let frame = match self.files.read(file, device).exit_with(Exit::BadInput)? {
+            Ok(frame) => frame,
+            Err(reason) => {
+                refuse(tally, self.source, &file.display().to_string(), reason);
+                return Ok(());
+            }
+        };
+        let name = file.file_name().map(PathBuf::from).unwrap_or_default();
+        let now = self.clock.now();
+        let mut memory = (Memory::default(), Reports::default());
+        self.frame(self.source, &frame, now, &mut memory, &name, Some(file), tally)
+    }
+
+    fn recording(&mut self, path: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+        let mut cameras = Cameras::new();
+        let mut decoded = Decoded::default();
+        let mut last: Option<Moment> = None;
+        for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
+            let recorded = recorded.exit_with(Exit::BadInput)?;
+            tally.messages += 1;
+            self.progress.show(&format!("{} messages, {} verdicts", tally.messages, tally.verdicts))?;
+            let Some(source) = source_of(self.settings, &recorded.topic) else {
+                tally.unknown_topics += 1;
+                continue;
+            };
+            let received = after(last, recorded.time);
+            last = Some(received);
+            let message = Inbound {
+                source,
+                topic: recorded.topic,
+                payload: recorded.payload,
+                received,
+                retained: recorded.retained,
+                redelivered: false,
+                packet_id: 0,
+                receipt: None,
+            };
+            self.decoders.decode(&message, &mut decoded);
+            for rejection in &decoded.rejections {
+                refuse(tally, source, &message.topic, rejection.reason);
+            }
+            let Some(frame) = decoded.items.pop() else { continue };
+            let name = PathBuf::from(format!("{}-{:06}.jpg", frame.device, tally.messages));
+            let memory = cameras.entry(frame.device.clone()).or_default();
+            self.frame(source, &frame, received, memory, &name, None, tally)?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one frame and everything around it, in one place")]
+    fn frame(
+        &mut self,
+        source: SourceIndex,
+        frame: &EncodedFrame,
+        received: Moment,
+        (memory, reports): &mut (Memory, Reports),
+        name: &Path,
+        file: Option<&Path>,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        // A judge that does not look at this camera says nothing of it, as in the gateway.
+        if self.vision.bench().judges_of(source, &frame.device).is_empty() {
+            return Ok(());
+        }
+        let mut findings = Vec::new();
+        if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut findings) {
+            refuse(tally, source, &name.display().to_string(), reason);
+            return Ok(());
+        }
+        tally.frames += 1;
+        if let Some(folder) = &self.annotate {
+            self.draw(&findings, &folder.join(name))?;
+        }
+        let findings = findings.into_iter();
+        let verdicts = self.vision.bench().decide(source, frame, received, received, findings, reports);
+        for verdict in verdicts {
+            tally.verdicts += 1;
+            let mut json = as_json(&self.settings.gateway.id, &verdict);
+            if let (Some(keys), Some(file)) = (json.as_object_mut(), file) {
+                keys.insert("file".to_owned(), file.display().to_string().into());
+            }
+            json_line(self.out, &json)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a copy of the frame that was last looked at, with what was found drawn into it.
+    fn draw(&self, findings: &[(usize, Finding)], path: &Path) -> anyhow::Result<()> {
+        let mut picture = self.viewer.picture().clone();
+        for (_, finding) in findings {
+            annotate::draw(&mut picture, finding);
+        }
+        let bytes = annotate::encode(&picture).with_context(|| path.display().to_string())?;
+        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The moment of a recorded message. Durations never run backwards, whatever the file says.
+fn after(last: Option<Moment>, time: UtcMillis) -> Moment {
+    let at = Moment::from_wall(time);
+    Moment { mono: last.map_or(at.mono, |last| last.mono.max(at.mono)), ..at }
+}
+
+fn refuse(tally: &Tally, source: SourceIndex, about: &str, reason: Reason) {
+    if let Some(source) = tally.counters.source(source) {
+        source.refuse(about, &Rejection::whole(reason));
+    }
+}

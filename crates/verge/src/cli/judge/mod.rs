@@ -1,0 +1,178 @@
+//! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
+
+mod frames;
+mod readings;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+use verge_codec::wire::verdict_json;
+use verge_domain::id::{Epoch, GatewayId, Identity, Seq};
+use verge_domain::reading::SourceIndex;
+use verge_domain::rejection::Reason;
+use verge_domain::verdict::Verdict;
+use verge_pipeline::counters::Counters;
+
+use super::output::json_line;
+use super::{FileArgs, say};
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Judge, JudgeRules, Settings};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
+  verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
+  verge judge -c gateway.toml pump-high series.csv    the same for a table with time and value
+  verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
+
+Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
+*.jpeg and folders of them are frames, each of a camera of its own; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
+else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
+pub(super) struct JudgeArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Name of the judge in the configuration
+    judge: String,
+    /// Recorded messages, tables, pictures or folders of pictures
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Tables and pictures: their device; by default the name of the file
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Tables: signal of the values; by default the one that the judge names
+    #[arg(long, value_name = "NAME")]
+    signal: Option<String>,
+    /// Tables: column with the time; by default the first
+    #[arg(long, value_name = "NAME")]
+    time_column: Option<String>,
+    /// Tables: column with the value; by default the second
+    #[arg(long, value_name = "NAME")]
+    value_column: Option<String>,
+    /// Frames: write copies with boxes and labels into this folder
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
+}
+
+pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut settings = args.file.settings()?;
+    let judge = chosen(&settings, &args.judge).exit_with(Exit::Usage)?;
+    settings.judges = vec![judge.clone()];
+    let summarise = |told: &Told, path: &Path, what: &str| {
+        if json {
+            json_line(&mut std::io::stderr().lock(), &told.json(path, what))
+        } else {
+            say(&told.words(path, what));
+            Ok(())
+        }
+    };
+    match &judge.rules {
+        JudgeRules::Readings(rules) => {
+            if args.annotate.is_some() {
+                return Err(anyhow!("--annotate is for judges over frames")).exit_with(Exit::Usage);
+            }
+            for path in &args.inputs {
+                // Each file is a story of its own: nothing of the last one is remembered.
+                let told = if is_table(path) {
+                    readings::table(args, &settings, &judge.name, &rules.inputs, path, out)?
+                } else {
+                    readings::messages(&settings, path, out)?
+                };
+                summarise(&told, path, "readings")?;
+            }
+        }
+        JudgeRules::Frames(rules) => {
+            let mut trial = frames::Trial::new(args, &settings, rules, out)?;
+            for path in &args.inputs {
+                let told = trial.input(path)?;
+                summarise(&told, path, "frames")?;
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+fn chosen(settings: &Settings, name: &str) -> anyhow::Result<Judge> {
+    let found = settings.judges.iter().find(|judge| judge.name.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
+        anyhow!("there is no judge {name:?}; the configuration has {}", names.join(", "))
+    })
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+/// The source whose filter takes a topic.
+fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
+    let takes = |source: &crate::settings::Source| verge_mqtt::filter::matches(&source.filter, topic);
+    let index = settings.sources.iter().position(takes)?;
+    u16::try_from(index).ok().map(SourceIndex)
+}
+
+/// What one file led to.
+struct Told {
+    messages: u64,
+    unknown_topics: u64,
+    verdicts: u64,
+    /// Readings or frames judged.
+    observations: u64,
+    rejections: Vec<(Reason, u64)>,
+}
+
+impl Told {
+    fn words(&self, path: &Path, what: &str) -> String {
+        let mut text = format!(
+            "{}: {} messages, {} {what}, {} verdicts",
+            path.display(),
+            self.messages,
+            self.observations,
+            self.verdicts
+        );
+        if self.unknown_topics > 0 {
+            text += &format!("; {} on topics that no source takes", self.unknown_topics);
+        }
+        for (reason, count) in &self.rejections {
+            text += &format!("; {count} refused: {reason}");
+        }
+        text
+    }
+
+    fn json(&self, path: &Path, what: &str) -> serde_json::Value {
+        let rejections: serde_json::Map<String, serde_json::Value> = self
+            .rejections
+            .iter()
+            .map(|(reason, count)| (reason.as_str().to_owned(), (*count).into()))
+            .collect();
+        serde_json::json!({
+            "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
+            "unknown_topics": self.unknown_topics, "rejections": rejections,
+        })
+    }
+}
+
+/// What was refused, over all sources.
+fn rejections(counters: &Counters) -> Vec<(Reason, u64)> {
+    let mut sums: Vec<(Reason, u64)> = Vec::new();
+    for (reason, count) in counters.sources().iter().flat_map(|source| source.rejections()) {
+        match sums.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((reason, count)),
+        }
+    }
+    sums
+}
+
+/// The verdict without the parts of its identity that only the store gives.
+fn as_json(gateway: &GatewayId, verdict: &Verdict) -> serde_json::Value {
+    let identity =
+        Identity { gateway: gateway.clone(), epoch: Epoch([0; 16]), lane: verdict.lane, seq: Seq::ZERO };
+    let mut json = verdict_json(&identity, verdict);
+    if let Some(keys) = json.as_object_mut() {
+        keys.remove("epoch");
+        keys.remove("seq");
+    }
+    json
+}

@@ -1,0 +1,112 @@
+//! Pictures in files, read as a camera's messages are: by the same codec, with the same limits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use verge_codec::{Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::DeviceId;
+use verge_domain::reading::{Decoded, Inbound, SourceIndex};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::Decoder;
+use verge_domain::time::{Moment, UtcMillis};
+
+use crate::settings::{Carries, Settings};
+
+/// Largest picture that is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PictureLimits {
+    pub(super) max_bytes: usize,
+    pub(super) max_pixels: u64,
+}
+
+impl Default for PictureLimits {
+    fn default() -> Self {
+        Self { max_bytes: 256 << 20, max_pixels: 1 << 28 }
+    }
+}
+
+/// The limits of a source.
+pub(super) fn limits_of(settings: &Settings, source: SourceIndex) -> PictureLimits {
+    match settings.sources.get(usize::from(source.0)).map(|source| &source.carries) {
+        Some(Carries::Frames(frames)) => {
+            PictureLimits { max_bytes: frames.codec.max_payload_bytes, max_pixels: frames.codec.max_pixels }
+        }
+        Some(Carries::Readings(_)) | None => PictureLimits::default(),
+    }
+}
+
+/// Reads picture files.
+pub(super) struct PictureFiles {
+    limits: PictureLimits,
+    decoded: Decoded<EncodedFrame>,
+}
+
+impl PictureFiles {
+    pub(super) fn new(limits: PictureLimits) -> Self {
+        Self { limits, decoded: Decoded::default() }
+    }
+
+    /// Reads one; the inner error says why it is no frame.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        device: DeviceId,
+    ) -> anyhow::Result<Result<EncodedFrame, Reason>> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let settings = FrameSourceSettings {
+            codec: FrameCodec::Jpeg,
+            compression: Compression::None,
+            device: DeviceRule::Fixed(device),
+            max_payload_bytes: self.limits.max_bytes,
+            max_pixels: self.limits.max_pixels,
+            accept_retained: false,
+        };
+        let mut decoder = FrameDecoders::new(vec![Some(settings)]).context("limits are above 0")?;
+        let message = Inbound {
+            source: SourceIndex(0),
+            topic: String::new(),
+            payload: bytes.into(),
+            received: Moment::from_wall(UtcMillis(0)),
+            retained: false,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        };
+        decoder.decode(&message, &mut self.decoded);
+        let refused = self.decoded.rejections.first().map_or(Reason::BadJpeg, |rejection| rejection.reason);
+        Ok(self.decoded.items.pop().ok_or(refused))
+    }
+}
+
+/// Whether a file is a picture, by its name.
+pub(super) fn is_picture(path: &Path) -> bool {
+    let known =
+        |extension: &std::ffi::OsStr| ["jpg", "jpeg"].iter().any(|one| extension.eq_ignore_ascii_case(one));
+    path.extension().is_some_and(known)
+}
+
+/// The file itself, or the pictures of a folder in order of their names.
+pub(super) fn find(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let cannot = || format!("cannot read the folder {}", path.display());
+    let entries = fs::read_dir(path).with_context(cannot)?;
+    let files =
+        entries.map(|entry| Ok(entry.with_context(cannot)?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut pictures: Vec<PathBuf> = files.into_iter().filter(|file| is_picture(file)).collect();
+    pictures.sort();
+    if pictures.is_empty() {
+        bail!("{} holds no *.jpg or *.jpeg", path.display());
+    }
+    Ok(pictures)
+}
+
+/// The device that a picture counts as of: its name without its extension.
+pub(super) fn device_of(path: &Path) -> anyhow::Result<DeviceId> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    DeviceId::new(&stem)
+        .with_context(|| format!("{}: its name is no name of a device; --device gives one", path.display()))
+}

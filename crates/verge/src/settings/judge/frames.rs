@@ -1,0 +1,90 @@
+//! Judges over frames: which model looks at which part of which cameras' frames, and what of it is told.
+
+use verge_domain::policy::EventPolicy;
+use verge_domain::reading::SourceIndex;
+use verge_domain::report::ReportPolicy;
+use verge_domain::verdict::Detector;
+use verge_pipeline::judging::InputPattern;
+use verge_vision::VisionJudge;
+use verge_vision::preprocess::Region;
+
+use crate::config::{Fault, RawJudge, RawRegion, RawReport};
+use crate::settings::{Check, Known};
+
+/// What a judge over frames is told.
+#[derive(Debug, Clone)]
+pub struct FrameRules {
+    /// Sources it looks at.
+    pub inputs: Vec<SourceIndex>,
+    /// [`Detector::Classify`] or [`Detector::Detect`]; its model's task must be the same.
+    pub detector: Detector,
+    /// How it looks. The model is meant by its position in the settings.
+    pub look: VisionJudge,
+    /// Which of its views become verdicts.
+    pub report: ReportPolicy,
+    /// Severity and lane of its verdicts.
+    pub policy: EventPolicy,
+}
+
+pub(super) fn check_rules(
+    check: &mut Check<'_>,
+    section: &str,
+    detector: Detector,
+    raw: &RawJudge,
+    inputs: Vec<InputPattern>,
+    known: &Known<'_>,
+) -> Option<FrameRules> {
+    let at = |key: &str| format!("{section}.{key}");
+    if let Some(signals) = inputs.iter().find_map(|input| input.signals.as_ref()) {
+        let expected = "names of sources alone: frames have no signals";
+        check.faults.push(Fault::at_text(at("inputs"), &format!(":{signals}"), expected));
+        return None;
+    }
+    let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
+    let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
+    let policy = super::policy(raw);
+    let report = match raw.report? {
+        RawReport::Every => ReportPolicy::Every,
+        RawReport::Change => {
+            ReportPolicy::Change { hold: raw.hold?.0, again: raw.update_every.and_then(|span| span.0) }
+        }
+    };
+    Some(FrameRules {
+        inputs: inputs.into_iter().map(|input| input.source).collect(),
+        detector,
+        look: VisionJudge {
+            model: model?,
+            region: region?,
+            top: raw.top.unwrap_or_default(),
+            score: raw.score,
+            labels: raw.labels.clone().unwrap_or_default(),
+        },
+        report,
+        policy,
+    })
+}
+
+fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: &[&str]) -> Option<usize> {
+    let found = models.iter().position(|known| *known == name);
+    if found.is_none() {
+        let known: Vec<String> = models.iter().map(|known| format!("{known:?}")).collect();
+        let expected = if known.is_empty() {
+            "the name of a [model.NAME], of which there is none".to_owned()
+        } else {
+            format!("the name of a [model.NAME], here one of {}", known.join(", "))
+        };
+        check.faults.push(Fault::at_text(key, name, expected));
+    }
+    found
+}
+
+fn check_region(check: &mut Check<'_>, key: &str, raw: RawRegion) -> Option<Region> {
+    let RawRegion { left, top, right, bottom } = raw;
+    let region = Region::new([left, top, right, bottom]);
+    if region.is_none() {
+        let value = format!("left = {left}, top = {top}, right = {right}, bottom = {bottom}");
+        let expected = "left below right and top below bottom, in shares of the frame from 0 to 1";
+        check.faults.push(Fault::new(key, value, expected));
+    }
+    region
+}

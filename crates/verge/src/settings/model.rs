@@ -1,0 +1,56 @@
+//! `[engine]` and `[model.NAME]`: what runs models, and which there are. Files are named here, not yet read.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use config::Map;
+use verge_engine::ModelLimits;
+
+use super::Check;
+use crate::config::{RawEngine, RawModel};
+
+/// `[engine]`.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The ONNX Runtime library to load; without it the usual places are searched.
+    pub library: Option<PathBuf>,
+    /// Frames judged at once; `None` takes one for each core.
+    pub workers: Option<NonZeroUsize>,
+    /// What is accepted of models, and how they run.
+    pub limits: ModelLimits,
+}
+
+/// `[model.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its name in the configuration, for messages. Verdicts carry that of the card.
+    pub name: String,
+    /// The card.
+    pub card: PathBuf,
+    /// The weights, where the configuration names them: those that the card is for.
+    pub weights: Option<PathBuf>,
+}
+
+pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
+    Engine {
+        library: raw.library.as_ref().map(|path| check.path(path)),
+        workers: raw.workers.and_then(NonZeroUsize::new),
+        limits: ModelLimits { max_file_bytes: raw.max_model.0, threads: raw.threads },
+    }
+}
+
+pub(super) fn check_all(check: &Check<'_>, raw: &Map<String, RawModel>) -> Vec<Model> {
+    let model = |(name, model): (&String, &RawModel)| {
+        let path = check.path(model.file.as_ref()?);
+        Some(if is_card(&path) {
+            Model { name: name.clone(), card: path, weights: None }
+        } else {
+            Model { name: name.clone(), card: path.with_extension("toml"), weights: Some(path) }
+        })
+    };
+    raw.iter().filter_map(model).collect()
+}
+
+fn is_card(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}

@@ -1,0 +1,260 @@
+//! From settings to eyes: the library, the models, the judges over frames, and the connections that frames come in
+//! by.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, ensure};
+use etcetera::BaseStrategy as _;
+use verge_codec::FrameDecoders;
+use verge_domain::id::ModelName;
+use verge_domain::reading::SourceIndex;
+use verge_domain::verdict::{self, Detector};
+use verge_engine::card::Task;
+use verge_engine::runtime::Search;
+use verge_engine::{Model, Runtime};
+use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::committer::CommitHandle;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::{FrameBench, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
+use verge_vision::{FrameViewer, Memory, ViewerSettings};
+
+use super::source_ids;
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{self, Carries, FrameRules, JudgeRules, Settings};
+
+/// Folder of installed libraries within a state or cache folder.
+const RUNTIME_FOLDER: &str = "runtime";
+
+/// Where ONNX Runtime is looked for, see [`Search`].
+pub fn runtime_search(settings: &Settings) -> Search {
+    let managed = [Some(settings.gateway.state_dir.join(RUNTIME_FOLDER)), cached_runtime()];
+    Search { configured: settings.engine.library.clone(), managed: managed.into_iter().flatten().collect() }
+}
+
+/// The user's own folder of installed libraries; `None` for a user without a home.
+pub fn cached_runtime() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.cache_dir().join("verge").join(RUNTIME_FOLDER))
+}
+
+/// Reads a model of the configuration.
+///
+/// # Errors
+/// The card or the model cannot be used, or they do not belong together.
+pub fn load_model(runtime: &Runtime, model: &settings::Model, settings: &Settings) -> anyhow::Result<Model> {
+    let at = || format!("model.{}", model.name);
+    let loaded = Model::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
+    if let Some(weights) = &model.weights {
+        let meant = model.card.parent().map(|folder| folder.join(&loaded.card().file));
+        ensure!(
+            meant.as_ref() == Some(weights),
+            "{}: the configuration names {}, but its card {} is for {}",
+            at(),
+            weights.display(),
+            model.card.display(),
+            loaded.card().file.display()
+        );
+    }
+    Ok(loaded)
+}
+
+/// The judges over frames, ready to be given eyes.
+pub struct Vision {
+    viewer: ViewerSettings,
+    bench: FrameBench,
+}
+
+impl Vision {
+    /// Loads the library and all models; `None` where no judge looks at frames.
+    ///
+    /// # Errors
+    /// There is no library, a model cannot be used, or a judge asks of its model what it cannot do.
+    pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        if !settings.judges.iter().any(|judge| matches!(judge.rules, JudgeRules::Frames(_))) {
+            return Ok(None);
+        }
+        let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
+        let models = settings
+            .models
+            .iter()
+            .map(|model| Ok(Arc::new(load_model(&runtime, model, settings)?)))
+            .collect::<anyhow::Result<Vec<_>>>()
+            .exit_with(Exit::BadConfig)?;
+        Self::of(settings, models).exit_with(Exit::BadConfig).map(Some)
+    }
+
+    /// The judges with these models, one for each of the configuration.
+    ///
+    /// # Errors
+    /// A judge asks of its model what it cannot do.
+    pub fn of(settings: &Settings, models: Vec<Arc<Model>>) -> anyhow::Result<Self> {
+        let mut specs = Vec::new();
+        let mut looks = Vec::new();
+        for judge in &settings.judges {
+            let JudgeRules::Frames(rules) = &judge.rules else {
+                specs.push(None);
+                looks.push(None);
+                continue;
+            };
+            let spec = spec(judge, rules, &models[rules.look.model])
+                .with_context(|| format!("judge.{}", judge.name))?;
+            specs.push(Some(spec));
+            looks.push(Some(rules.look.clone()));
+        }
+        let viewer = ViewerSettings { models, judges: looks };
+        Ok(Self { viewer, bench: FrameBench::new(specs, source_ids(settings)) })
+    }
+
+    /// A viewer of its own for one worker.
+    ///
+    /// # Errors
+    /// A judge asks for a label that its model does not have, or there is no memory.
+    pub fn viewer(&self) -> anyhow::Result<FrameViewer> {
+        FrameViewer::new(&self.viewer).exit_with(Exit::BadConfig)
+    }
+
+    /// What makes verdicts of what viewers see.
+    pub fn bench(&self) -> &FrameBench {
+        &self.bench
+    }
+
+    /// The models, as the configuration orders them.
+    pub fn models(&self) -> &[Arc<Model>] {
+        &self.viewer.models
+    }
+}
+
+fn spec(judge: &settings::Judge, rules: &FrameRules, model: &Model) -> anyhow::Result<FrameJudgeSpec> {
+    let card = model.card();
+    let task = match rules.detector {
+        Detector::Classify => Task::Classify,
+        _ => Task::Detect,
+    };
+    ensure!(
+        card.task == task,
+        "detector = \"{}\" needs a model of that task; the card of {} says task = \"{}\"",
+        rules.detector.as_str(),
+        card.name,
+        card.task.as_str()
+    );
+    if let Some(unknown) = rules.look.labels.iter().find(|label| !model.labels().contains(label)) {
+        return Err(anyhow!("labels: {} has no label {unknown:?}", card.name));
+    }
+    let name = |text: &str| ModelName::new(text).context("a card's names are checked when it is read");
+    Ok(FrameJudgeSpec {
+        name: judge.name.clone(),
+        detector: rules.detector,
+        model: verdict::Model { name: name(&card.name)?, version: name(&card.version)? },
+        inputs: rules.inputs.clone(),
+        devices: judge.devices.clone(),
+        report: rules.report,
+        severity: rules.policy.severity,
+        lane: rules.policy.lane,
+    })
+}
+
+/// The codecs of the sources of frames.
+///
+/// # Errors
+/// They refuse their settings, which the check of the configuration would have told.
+pub fn frame_decoders(settings: &Settings) -> anyhow::Result<FrameDecoders> {
+    let sources = settings
+        .sources
+        .iter()
+        .map(|source| match &source.carries {
+            Carries::Readings(_) => None,
+            Carries::Frames(frames) => Some(frames.codec.clone()),
+        })
+        .collect();
+    FrameDecoders::new(sources).exit_with(Exit::BadConfig)
+}
+
+/// How many frames are judged at once.
+pub fn workers(settings: &Settings) -> NonZeroUsize {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    settings.engine.workers.unwrap_or_else(cores)
+}
+
+/// The frames' queue with a viewer for each worker, before anything runs.
+pub(super) struct Eyes {
+    vision: Vision,
+    viewers: Vec<FrameViewer>,
+    queue: FrameQueue<Memory>,
+}
+
+impl Eyes {
+    /// Opens everything that frames need; `None` where nobody looks at them.
+    pub(super) fn open(
+        settings: &Settings,
+        counters: &Arc<Counters>,
+        causes: &[u64],
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(vision) = Vision::load(settings)? else { return Ok(None) };
+        let viewers =
+            (0..workers(settings).get()).map(|_| vision.viewer()).collect::<anyhow::Result<Vec<_>>>()?;
+        let schedules = settings.sources.iter().map(|source| match &source.carries {
+            Carries::Readings(_) => None,
+            Carries::Frames(frames) => Some(frames.schedule),
+        });
+        let queue =
+            FrameQueue::new(vision.bench.clone(), schedules.collect(), Arc::clone(counters), causes.to_vec());
+        Ok(Some(Self { vision, viewers, queue }))
+    }
+
+    /// Connects the sources of frames: those that want the newest alone by one connection, those that want every
+    /// frame by another. Must be called on the runtime that is to carry them.
+    pub(super) fn connect(
+        &self,
+        settings: &Settings,
+        local: &ConnectionSettings,
+        clock: Clock,
+    ) -> anyhow::Result<Vec<MqttSource>> {
+        let wanted = |keep: &Keep| match keep {
+            Keep::Newest { .. } => Guarantee::AtMostOnce,
+            Keep::Every => Guarantee::AtLeastOnce,
+        };
+        [(Guarantee::AtMostOnce, "frames"), (Guarantee::AtLeastOnce, "every")]
+            .into_iter()
+            .filter_map(|(guarantee, suffix)| {
+                let filters: Vec<(SourceIndex, String)> = (0..)
+                    .map(SourceIndex)
+                    .zip(&settings.sources)
+                    .filter(|(_, source)| match &source.carries {
+                        Carries::Readings(_) => false,
+                        Carries::Frames(frames) => wanted(&frames.schedule.keep) == guarantee,
+                    })
+                    .map(|(index, source)| (index, source.filter.clone()))
+                    .collect();
+                (!filters.is_empty()).then_some((guarantee, suffix, filters))
+            })
+            .map(|(guarantee, suffix, filters)| {
+                let connection = ConnectionSettings {
+                    client_id: format!("{}-{suffix}", local.client_id),
+                    max_packet_bytes: settings.max_frame_bytes,
+                    ..local.clone()
+                };
+                let mut intake = self.queue.intake(frame_decoders(settings)?);
+                Ok(MqttSource::spawn(
+                    SourceSettings { connection, guarantee, filters },
+                    move || clock.now(),
+                    move |message| intake.offer(message).map_err(|_| IntakeFull),
+                ))
+            })
+            .collect()
+    }
+
+    /// Starts the workers.
+    pub(super) fn start(self, commits: &CommitHandle, clock: Clock) -> FrameWorkers<Memory> {
+        let Self { vision, viewers, queue } = self;
+        let again = move || {
+            vision
+                .viewer()
+                .inspect_err(|error| tracing::error!("a worker cannot be given new eyes: {error:#}"))
+                .ok()
+        };
+        queue.start(viewers, again, commits, clock)
+    }
+}
