@@ -4,6 +4,7 @@
 mod architecture;
 mod commands;
 mod config;
+mod frames;
 mod gateway;
 mod program;
 mod real_messages;

@@ -30,14 +30,15 @@ impl Site {
         verge(path, &["certs", "issue", "localhost", "--usage", "server"]).expect(0);
         verge(path, &["certs", "issue", "gateway", "--usage", "client"]).expect(0);
         let runtime = Runtime::new().unwrap();
-        let start = || Embedded::start(EmbeddedSettings { max_packet_bytes: 65_536 });
+        let start = || Embedded::start(EmbeddedSettings { max_packet_bytes: 2 << 20 });
         let (local, upstream) = runtime.block_on(async { (start().await.unwrap(), start().await.unwrap()) });
         let file = |name: &str| path.join("certs").join(name);
         let identity = Identity::load(&file("localhost.pem"), &file("localhost.key")).unwrap();
         let roots = TrustedRoots::load(&file("ca.pem")).unwrap();
         let front = FrontSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: server_config(&identity, Some(&roots)).unwrap(),
+            tls: Some(server_config(&identity, Some(&roots)).unwrap()),
+            login: None,
             broker: upstream.address(),
             limits: FrontLimits::default(),
         };

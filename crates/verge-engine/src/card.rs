@@ -82,7 +82,7 @@ pub struct InputCard {
     pub resize: Resize,
     /// `central-crop`: this part of width and height is cut from the middle.
     #[serde(default)]
-    pub crop_fraction: Option<f32>,
+    pub crop_fraction: Option<f64>,
     /// `shorter-side-crop`: the shorter side is resized to this.
     #[serde(default)]
     pub shorter_side: Option<u32>,
@@ -405,7 +405,7 @@ impl Card {
                 "width and height from 1 to 4096",
             ),
             (
-                input.resize == Resize::CentralCrop && input.crop_fraction.is_none_or(share),
+                input.resize == Resize::CentralCrop && input.crop_fraction.is_none_or(|part| !(part > 0.0 && part <= 1.0)),
                 "input.crop_fraction",
                 format!("{:?}", input.crop_fraction),
                 "a number above 0 and at most 1, with resize = \"central-crop\"",

@@ -9,7 +9,7 @@ use ort::session::{RunOptions, Session as OrtSession, SessionInputValue, Session
 use ort::value::{DynValue, TensorElementType, TensorRef};
 
 use crate::card::Element;
-use crate::model::{Contract, Model};
+use crate::model::{Contract, Model, StateContract};
 use crate::watchdog;
 
 /// Elements of a tensor.
@@ -48,30 +48,59 @@ impl Tensor {
         }
     }
 
-    fn borrow(&self, shape: &[i64]) -> ort::Result<SessionInputValue<'_>> {
-        let shape = || shape.to_vec();
+    fn borrow<'a>(&'a self, shape: &'a [i64]) -> ort::Result<SessionInputValue<'a>> {
         Ok(match self {
-            Self::F32(data) => TensorRef::from_array_view((shape(), &data[..]))?.into(),
-            Self::F16(data) => TensorRef::from_array_view((shape(), &data[..]))?.into(),
-            Self::U8(data) => TensorRef::from_array_view((shape(), &data[..]))?.into(),
-            Self::I8(data) => TensorRef::from_array_view((shape(), &data[..]))?.into(),
+            Self::F32(data) => TensorRef::from_array_view((shape, &data[..]))?.into(),
+            Self::F16(data) => TensorRef::from_array_view((shape, &data[..]))?.into(),
+            Self::U8(data) => TensorRef::from_array_view((shape, &data[..]))?.into(),
+            Self::I8(data) => TensorRef::from_array_view((shape, &data[..]))?.into(),
         })
     }
 
-    /// Takes over an output of the same type and length.
-    fn copy_from(&mut self, view: TensorView<'_>) -> bool {
+    /// Takes over an output that was found to [fit](TensorView::fits).
+    fn copy_from(&mut self, view: TensorView<'_>) {
         match (self, view) {
-            (Self::F32(to), TensorView::F32(from)) if to.len() == from.len() => to.copy_from_slice(from),
-            (Self::F16(to), TensorView::F16(from)) if to.len() == from.len() => to.copy_from_slice(from),
-            (Self::U8(to), TensorView::U8(from)) if to.len() == from.len() => to.copy_from_slice(from),
-            (Self::I8(to), TensorView::I8(from)) if to.len() == from.len() => to.copy_from_slice(from),
-            _ => return false,
+            (Self::F32(to), TensorView::F32(from)) => to.copy_from_slice(from),
+            (Self::F16(to), TensorView::F16(from)) => to.copy_from_slice(from),
+            (Self::U8(to), TensorView::U8(from)) => to.copy_from_slice(from),
+            (Self::I8(to), TensorView::I8(from)) => to.copy_from_slice(from),
+            _ => unreachable!("the types were compared before"),
         }
-        true
     }
 }
 
-impl TensorView<'_> {
+impl<'a> TensorView<'a> {
+    /// The first of so many equal parts.
+    fn first_of(self, parts: usize) -> Self {
+        let length = self.len() / parts.max(1);
+        match self {
+            Self::F32(data) => Self::F32(&data[..length]),
+            Self::F16(data) => Self::F16(&data[..length]),
+            Self::U8(data) => Self::U8(&data[..length]),
+            Self::I8(data) => Self::I8(&data[..length]),
+        }
+    }
+
+    /// Whether `state` can take this over, or in words why not.
+    fn fits(&self, state: &Tensor) -> Result<(), &'static str> {
+        let (same_length, is_finite) = match (self, state) {
+            (Self::F32(from), Tensor::F32(to)) => {
+                (from.len() == to.len(), from.iter().all(|x| x.is_finite()))
+            }
+            (Self::F16(from), Tensor::F16(to)) => {
+                (from.len() == to.len(), from.iter().all(|x| x.is_finite()))
+            }
+            (Self::U8(from), Tensor::U8(to)) => (from.len() == to.len(), true),
+            (Self::I8(from), Tensor::I8(to)) => (from.len() == to.len(), true),
+            _ => return Err("another type"),
+        };
+        match (same_length, is_finite) {
+            (false, _) => Err("another shape"),
+            // Fed back, it would spoil every frame to come.
+            (true, false) => Err("numbers that are none"),
+            (true, true) => Ok(()),
+        }
+    }
     /// How many elements there are.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -105,8 +134,8 @@ pub enum RunError {
     /// The library failed.
     #[error("ONNX Runtime: {0}")]
     Failed(String),
-    /// An output of another type or shape than before.
-    #[error("output {name:?} is of a type that is not read: {found}")]
+    /// An output that cannot be read, or a state that cannot be fed back.
+    #[error("output {name:?} is not what the card says: {found}")]
     Output {
         /// The output.
         name: String,
@@ -131,14 +160,24 @@ pub struct Outputs<'a, 'r> {
 }
 
 impl Outputs<'_, '_> {
-    /// Shape and elements of an output, by its position in the contract.
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.contract.outputs.len()
+    }
+
+    /// Shape and elements of an output, by its position in the contract. Of a batch, the elements are those of the
+    /// first frame.
     ///
     /// # Errors
     /// The output is of another type than cards know, or there is none at this position.
     pub fn get(&self, index: usize) -> Result<(&[i64], TensorView<'_>), RunError> {
         let name = self.contract.outputs.get(index).map_or("", |(name, _)| name.as_str());
-        let missing = || RunError::Output { name: name.to_owned(), found: "nothing".to_owned() };
-        view(name, self.values.get(name).ok_or_else(missing)?)
+        let value = self.values.get(name).ok_or_else(|| not(name, "nothing"))?;
+        let (shape, elements) = view(name, value)?;
+        let batch = self.contract.batch;
+        let is_batched = batch > 1 && shape.first().is_some_and(|first| usize::try_from(*first) == Ok(batch));
+        Ok((shape, if is_batched { elements.first_of(batch) } else { elements }))
     }
 }
 
@@ -171,67 +210,77 @@ impl Session {
     }
 
     /// Runs the model on the input and gives its outputs to `read`. It is ended where `until` passes. The state is
-    /// advanced only where everything went well.
+    /// advanced only where everything went well, `read` included.
     ///
     /// # Errors
-    /// See [`RunError`].
-    pub fn run<R>(
+    /// See [`RunError`]; and those of `read`.
+    pub fn run<R, E: From<RunError>>(
         &mut self,
         state: &mut State,
         until: Option<Instant>,
-        read: impl FnOnce(&Outputs<'_, '_>) -> R,
-    ) -> Result<R, RunError> {
+        read: impl FnOnce(&Outputs<'_, '_>) -> Result<R, E>,
+    ) -> Result<R, E> {
         let contract = self.model.contract();
         if state.tensors.len() != contract.states.len() {
-            let zeros = |one: &crate::model::StateContract| {
-                let elements = one.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).product();
-                Tensor::zeros(one.element, elements)
-            };
-            state.tensors = contract.states.iter().map(zeros).collect();
+            state.tensors = contract.states.iter().map(StateContract::zeros).collect();
         }
-        let failed = |error: ort::Error| RunError::Failed(error.to_string());
-        let guard = until.map(|until| watchdog::watch(until, Arc::clone(&self.options)));
-        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(1 + contract.states.len());
-        inputs.push((&contract.input, self.input.borrow(&self.shape).map_err(failed)?));
-        for (one, tensor) in contract.states.iter().zip(&state.tensors) {
-            inputs.push((&one.input, tensor.borrow(&one.shape).map_err(failed)?));
-        }
-        let result = self.session.run_with_options(inputs, &self.options);
-        drop(guard);
-        let values = match result {
-            Ok(values) => values,
-            Err(error) => {
-                let ended = until.is_some_and(|until| Instant::now() >= until);
-                let reason = error.to_string();
-                // The options stay terminated until they are told otherwise.
-                drop(error);
-                self.options.unterminate().map_err(failed)?;
-                return Err(if ended && reason.contains("terminate") {
-                    RunError::Deadline
-                } else {
-                    RunError::Failed(reason)
-                });
+        let frame = self.input.borrow(&self.shape).map_err(failed)?;
+        let guard;
+        let result = if contract.states.is_empty() && self.session.inputs().len() == 1 {
+            guard = until.map(|until| watchdog::watch(until, Arc::clone(&self.options)));
+            // The usual case, without a list.
+            self.session.run_with_options([frame], &*self.options)
+        } else {
+            let mut inputs = Vec::with_capacity(1 + contract.states.len());
+            inputs.push((contract.input.as_str(), frame));
+            for (one, tensor) in contract.states.iter().zip(&state.tensors) {
+                inputs.push((&one.input, tensor.borrow(&one.shape).map_err(failed)?));
             }
+            guard = until.map(|until| watchdog::watch(until, Arc::clone(&self.options)));
+            self.session.run_with_options(inputs, &*self.options)
         };
-        let result = read(&Outputs { contract, values: &values });
-        for (one, tensor) in contract.states.iter().zip(&mut state.tensors) {
-            let found = values.get(one.output.as_str()).map(|value| view(&one.output, value)).transpose()?;
-            if !found.is_some_and(|(_, elements)| tensor.copy_from(elements)) {
-                return Err(RunError::Output { name: one.output.clone(), found: "another shape".to_owned() });
-            }
-        }
-        drop(values);
-        if until.is_some_and(|until| Instant::now() >= until) {
-            // The deadline may have come just after the run had ended.
+        drop(guard);
+        // The deadline may also come just after the run has ended. Whichever it was: the next run begins afresh.
+        let is_late = until.is_some_and(|until| Instant::now() >= until);
+        if is_late {
             self.options.unterminate().map_err(failed)?;
+        }
+        let values = result.map_err(|error| {
+            let reason = error.to_string();
+            let was_ended = is_late && reason.contains("terminate");
+            if was_ended { RunError::Deadline } else { RunError::Failed(reason) }
+        })?;
+        let result = read(&Outputs { contract, values: &values })?;
+        let fed_back = |one: &StateContract| {
+            let value = values.get(&one.output).ok_or_else(|| not(&one.output, "nothing"))?;
+            view(&one.output, value).map(|(_, elements)| elements)
+        };
+        for (one, tensor) in contract.states.iter().zip(&state.tensors) {
+            fed_back(one)?.fits(tensor).map_err(|found| not(&one.output, found))?;
+        }
+        for (one, tensor) in contract.states.iter().zip(&mut state.tensors) {
+            tensor.copy_from(fed_back(one)?);
         }
         Ok(result)
     }
 }
 
+impl StateContract {
+    fn zeros(&self) -> Tensor {
+        let elements = self.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).product();
+        Tensor::zeros(self.element, elements)
+    }
+}
+
+fn failed(error: ort::Error) -> RunError {
+    RunError::Failed(error.to_string())
+}
+
+fn not(name: &str, found: &str) -> RunError {
+    RunError::Output { name: name.to_owned(), found: found.to_owned() }
+}
+
 fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], TensorView<'v>), RunError> {
-    let other = |found: String| RunError::Output { name: name.to_owned(), found };
-    let failed = |error: ort::Error| RunError::Failed(error.to_string());
     macro_rules! extract {
         ($type:ty, $variant:ident) => {{
             let (shape, data) = value.try_extract_tensor::<$type>().map_err(failed)?;
@@ -243,7 +292,7 @@ fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], TensorView<'v
         Some(TensorElementType::Float16) => extract!(f16, F16),
         Some(TensorElementType::Uint8) => extract!(u8, U8),
         Some(TensorElementType::Int8) => extract!(i8, I8),
-        Some(found) => Err(other(found.to_string())),
-        None => Err(other("no tensor".to_owned())),
+        Some(found) => Err(not(name, &found.to_string())),
+        None => Err(not(name, "no tensor")),
     }
 }

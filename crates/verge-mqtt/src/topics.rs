@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use verge_domain::reading::SourceIndex;
 
-use crate::filter;
+use crate::{broker, filter};
 
 /// Topics remembered with their source. When a peer invents more, the memory starts anew: then matching costs
 /// time, never space.
@@ -26,8 +26,8 @@ impl TopicMap {
         if let Some(&source) = self.remembered.get(topic) {
             return source;
         }
-        let source =
-            self.filters.iter().find(|(_, filter)| filter::matches(filter, topic)).map(|&(source, _)| source);
+        let takes = |filter: &str| topic != broker::CANARY_TOPIC && filter::matches(filter, topic);
+        let source = self.filters.iter().find(|(_, filter)| takes(filter)).map(|&(source, _)| source);
         if self.remembered.len() >= MAX_REMEMBERED {
             self.remembered.clear();
         }
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_first_matching_source_takes_a_topic_and_memory_is_bounded() {
-        let filters = [(0, "plant/+/level"), (1, "plant/#"), (2, "road/+")];
+        let filters = [(0, "plant/+/level"), (1, "plant/#"), (2, "road/+"), (3, "+")];
         let mut topics =
             TopicMap::new(filters.map(|(index, filter)| (SourceIndex(index), filter.to_owned())).to_vec());
         for _ in 0..2 {
@@ -53,6 +53,8 @@ mod tests {
             check("plant/tank/flow", Some(1));
             check("road/1", Some(2));
             check("road/1/2", None);
+            check("road", Some(3));
+            check(broker::CANARY_TOPIC, None);
         }
         for invented in 0..3 * MAX_REMEMBERED {
             assert_eq!(topics.source_of(&format!("road/{invented}")), Some(SourceIndex(2)));

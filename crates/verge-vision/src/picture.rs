@@ -82,6 +82,12 @@ impl Picture {
         &self.rgb
     }
 
+    /// The pixels, taken out.
+    #[must_use]
+    pub fn into_rgb(self) -> Vec<u8> {
+        self.rgb
+    }
+
     /// The pixels, to draw on.
     pub fn rgb_mut(&mut self) -> &mut [u8] {
         &mut self.rgb

@@ -199,7 +199,7 @@ impl FrameViewer {
             Reader::Detector(detector) => {
                 Ok(Sight::Objects(detector.find(outputs, placement, least)?.to_vec()))
             }
-        })?
+        })
     }
 
     /// Decodes a frame for [`FrameViewer::look`].
@@ -231,7 +231,7 @@ impl FrameViewer {
                 let view = detector.detect(outputs, placement, eye.score, size)?;
                 Ok(Finding::Detections(view))
             }
-        })??;
+        })?;
         if !eye.labels.is_empty() {
             match &mut finding {
                 Finding::Classification(view) => view.labels.retain(|one| eye.labels.contains(&one.label)),

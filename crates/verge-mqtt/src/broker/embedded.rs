@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use rumqttd::{Broker, Config, ConnectionSettings as ListenerConnections, RouterConfig, ServerSettings};
 
-use crate::connection::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+use super::access::Access;
+use crate::connection::{ConnectionSettings, Credentials};
 use crate::publisher::Publisher;
 
 /// A free port may be taken by someone else before rumqttd listens on it; then another is tried.
@@ -24,8 +25,8 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
 const MAX_CONNECTIONS: usize = 10_000;
 /// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-const SEGMENTS: usize = 2;
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const SEGMENTS: usize = 2;
 
 /// How to run the embedded broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,75 +43,65 @@ pub enum EmbeddedError {
     System(#[from] io::Error),
     /// No randomness for its password.
     #[error("the system gives no random numbers for the embedded broker's password: {0}")]
-    Random(getrandom::Error),
+    Random(#[from] getrandom::Error),
     /// It does not accept connections.
     #[error("the embedded broker does not accept connections: {0}")]
     NotServing(String),
 }
 
-/// A running rumqttd. MQTT 3.1.1 on 127.0.0.1, one user with a random password.
+/// A running rumqttd in this process. MQTT 3.1.1 on 127.0.0.1, one user with a random password.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    address: SocketAddr,
-    credentials: Credentials,
-    max_packet_bytes: usize,
+    pub(super) access: Access,
 }
 
 impl Embedded {
-    /// Starts it, and returns when it accepts connections.
+    /// Starts it on a free port, and returns when it accepts connections.
     ///
     /// # Errors
     /// See [`EmbeddedError`].
     pub async fn start(settings: EmbeddedSettings) -> Result<Self, EmbeddedError> {
-        let credentials = random_credentials()?;
         let mut fault = String::new();
         for _ in 0..PORT_ATTEMPTS {
-            let address = free_port()?;
-            let broker = Self {
-                address,
-                credentials: credentials.clone(),
-                max_packet_bytes: settings.max_packet_bytes,
-            };
-            let config = broker.config();
-            // `start` blocks for as long as it serves.
-            let serving = thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
-                if let Err(error) = Broker::new(config).start() {
-                    tracing::error!(%error, "the embedded broker has ended");
-                }
-            })?;
-            match broker.ready(&serving).await {
-                Ok(()) => return Ok(broker),
-                Err(reason) => fault = reason,
+            let access = Access::random(free_port()?, settings.max_packet_bytes)?;
+            match Self::serve(access).await {
+                Err(EmbeddedError::NotServing(reason)) => fault = reason,
+                ended => return ended,
             }
         }
         Err(EmbeddedError::NotServing(fault))
     }
 
+    /// Starts it as it is told to, and returns when it accepts connections.
+    pub(super) async fn serve(access: Access) -> Result<Self, EmbeddedError> {
+        let config = config(&access);
+        // `start` blocks for as long as it serves.
+        let serving = thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
+            if let Err(error) = Broker::new(config).start() {
+                tracing::error!(%error, "the embedded broker has ended");
+            }
+        })?;
+        let broker = Self { access };
+        broker.ready(&serving).await.map_err(EmbeddedError::NotServing)?;
+        Ok(broker)
+    }
+
     /// Where it listens, on loopback, without TLS.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.access.address
     }
 
-    /// The one user it knows; clients that come through a front need them, too.
+    /// The one user it knows; clients that come through a front without a login of its own need them, too.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
-        &self.credentials
+        &self.access.credentials
     }
 
     /// Settings to connect to it directly, from this process.
     #[must_use]
     pub fn connection(&self, client_id: &str) -> ConnectionSettings {
-        ConnectionSettings {
-            address: BrokerAddress::plain(self.address),
-            client_id: client_id.to_owned(),
-            credentials: Some(self.credentials.clone()),
-            tls: None,
-            keep_alive: Duration::from_secs(30),
-            connect_timeout: READY_WITHIN,
-            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
-            max_packet_bytes: self.max_packet_bytes,
-        }
+        self.access.connection(client_id)
     }
 
     /// Waits for a real CONNECT to be accepted: a bare TCP connection says little of rumqttd.
@@ -129,47 +120,40 @@ impl Embedded {
             }
         }
     }
+}
 
-    fn config(&self) -> Config {
-        let Credentials { username, password } = &self.credentials;
-        let listener = ServerSettings {
-            name: "embedded".to_owned(),
-            listen: self.address,
-            tls: None,
-            next_connection_delay_ms: 0,
-            connections: ListenerConnections {
-                connection_timeout_ms: 5000,
-                max_payload_size: self.max_packet_bytes,
-                max_inflight_count: 200,
-                auth: Some(HashMap::from([(username.clone(), password.reveal().to_owned())])),
-                external_auth: None,
-                // A message may come before its first subscriber; without this its sender would be
-                // disconnected.
-                dynamic_filters: true,
-            },
-        };
-        Config {
-            id: 0,
-            router: RouterConfig {
-                max_connections: MAX_CONNECTIONS,
-                max_outgoing_packet_count: 200,
-                max_segment_size: SEGMENT_BYTES,
-                max_segment_count: SEGMENTS,
-                ..RouterConfig::default()
-            },
-            v4: Some(HashMap::from([("embedded".to_owned(), listener)])),
-            ..Config::default()
-        }
+fn config(access: &Access) -> Config {
+    let Credentials { username, password } = &access.credentials;
+    let listener = ServerSettings {
+        name: "embedded".to_owned(),
+        listen: access.address,
+        tls: None,
+        next_connection_delay_ms: 0,
+        connections: ListenerConnections {
+            connection_timeout_ms: 5000,
+            max_payload_size: access.max_packet_bytes,
+            max_inflight_count: 200,
+            auth: Some(HashMap::from([(username.clone(), password.reveal().to_owned())])),
+            external_auth: None,
+            // A message may come before its first subscriber; without this its sender would be
+            // disconnected.
+            dynamic_filters: true,
+        },
+    };
+    Config {
+        id: 0,
+        router: RouterConfig {
+            max_connections: MAX_CONNECTIONS,
+            max_outgoing_packet_count: 200,
+            max_segment_size: SEGMENT_BYTES,
+            max_segment_count: SEGMENTS,
+            ..RouterConfig::default()
+        },
+        v4: Some(HashMap::from([("embedded".to_owned(), listener)])),
+        ..Config::default()
     }
 }
 
 fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-fn random_credentials() -> Result<Credentials, EmbeddedError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(EmbeddedError::Random)?;
-    let password = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Credentials { username: "verge".to_owned(), password: Secret::new(password) })
 }

@@ -1,7 +1,11 @@
-//! Accepts TLS connections and passes their bytes on to a broker on loopback.
+//! Lets clients in: accepts connections, does TLS, reads each client's CONNECT, and passes its bytes on to a broker on
+//! loopback.
 //!
-//! Everything a stranger can hold is bounded: connections in their handshake, in all and per address, the
+//! Everything a stranger can hold is bounded: connections whose CONNECT is not there yet, in all and per address, the
 //! time for it, and connections in all. Beyond a bound the newest is closed.
+
+mod connect;
+mod pass;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,21 +15,35 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
+use rumqttc::{ConnAck, Connect, ConnectReturnCode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use verge_tls::{Acceptor, ServerConfig};
+
+use crate::connection::Credentials;
+use connect::Refusal;
+use pass::pass;
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
+const BROKER_ANSWER: Duration = Duration::from_secs(10);
+/// Time for a client that is not let in to take the answer and to leave.
+const LEAVE: Duration = Duration::from_secs(1);
+/// First byte and length of CONNACK (MQTT 3.1.1, section 3.2.1).
+const CONNACK: [u8; 2] = [0x20, 2];
 
 /// Bounds of a [`Front`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontLimits {
-    /// Connections that have not finished their handshake, in all.
+    /// Connections that have not finished TLS handshake and CONNECT, in all.
     pub unauthenticated: usize,
     /// The same from one address. Sites behind one address (NAT) may need more.
     pub unauthenticated_per_address: usize,
-    /// Time for the handshake.
+    /// Time for the TLS handshake and CONNECT together.
     pub handshake: Duration,
     /// Connections in all.
     pub connections: usize,
@@ -47,26 +65,53 @@ impl Default for FrontLimits {
 pub struct FrontSettings {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// This end's certificate and, for mutual TLS, the authorities that clients' must lead to.
-    pub tls: Arc<ServerConfig>,
+    /// This end's certificate and, for mutual TLS, the authorities that clients' must lead to. `None` for plain
+    /// text, on loopback only.
+    pub tls: Option<Arc<ServerConfig>>,
     /// The broker.
     pub broker: SocketAddr,
+    /// What the broker is given for each client in place of the client's own user name and password. `None` passes
+    /// on what the client gives.
+    pub login: Option<Credentials>,
     /// Bounds.
     pub limits: FrontLimits,
+}
+
+/// Why a front does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// Anyone on the network could connect.
+    #[error(
+        "{listen} can be reached from outside: without certificates only this machine may connect (127.0.0.1)"
+    )]
+    PlainText {
+        /// Where to listen.
+        listen: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {listen}: {source}")]
+    Listen {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// What a front has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FrontTotals {
-    /// Connections whose handshake succeeded.
+    /// Clients that the broker has accepted.
     pub accepted: u64,
     /// Connections closed at once because a bound was reached.
     pub refused: u64,
-    /// Handshakes that failed or took too long.
+    /// TLS handshakes that failed or took too long.
     pub failed_handshakes: u64,
+    /// Clients not let in: what they sent was no good CONNECT, or not in time, or the broker did not accept it.
+    pub refused_clients: u64,
 }
 
-/// A TLS front. It ends, with all its connections, when it is dropped.
+/// A front. It ends, with all its connections, when it is dropped.
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
@@ -79,11 +124,13 @@ struct Shared {
     accepted: AtomicU64,
     refused: AtomicU64,
     failed_handshakes: AtomicU64,
+    refused_clients: AtomicU64,
+    last_refusal: Mutex<Option<String>>,
     connections: AtomicUsize,
     unauthenticated: Mutex<Unauthenticated>,
 }
 
-/// Connections in their handshake. The map holds only addresses that have one, so it is bounded with them.
+/// Connections before the end of their CONNECT. The map holds only addresses that have one, so it is bounded with them.
 #[derive(Debug, Default)]
 struct Unauthenticated {
     in_all: usize,
@@ -94,10 +141,15 @@ impl Front {
     /// Listens.
     ///
     /// # Errors
-    /// The address cannot be listened on.
-    pub async fn start(settings: FrontSettings) -> io::Result<Self> {
-        let listener = TcpListener::bind(settings.listen).await?;
-        let address = listener.local_addr()?;
+    /// See [`FrontError`].
+    pub async fn start(settings: FrontSettings) -> Result<Self, FrontError> {
+        let listen = settings.listen;
+        if settings.tls.is_none() && !listen.ip().is_loopback() {
+            return Err(FrontError::PlainText { listen });
+        }
+        let fault = |source| FrontError::Listen { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
         let shared = Arc::new(Shared::default());
         let accepting = tokio::spawn(accept(listener, settings, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
@@ -116,7 +168,14 @@ impl Front {
             accepted: self.shared.accepted.load(Ordering::Relaxed),
             refused: self.shared.refused.load(Ordering::Relaxed),
             failed_handshakes: self.shared.failed_handshakes.load(Ordering::Relaxed),
+            refused_clients: self.shared.refused_clients.load(Ordering::Relaxed),
         }
+    }
+
+    /// Which client was the last not to be let in, from where, and why.
+    #[must_use]
+    pub fn last_refusal(&self) -> Option<String> {
+        self.shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -127,7 +186,9 @@ impl Drop for Front {
 }
 
 async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shared>) {
-    let acceptor = Acceptor::new(settings.tls);
+    let FrontSettings { tls, broker, login, limits, .. } = settings;
+    let acceptor = tls.map(Acceptor::new);
+    let inside = Arc::new(Inside { broker, login });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
     loop {
@@ -147,63 +208,145 @@ async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shar
                 continue;
             }
         };
-        let Some(admission) = Admission::of(&shared, peer.ip(), &settings.limits) else {
+        let Some(admission) = Admission::of(&shared, peer.ip(), &limits) else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, "connection closed at once: too many");
             continue;
         };
-        connections.spawn(serve(
-            stream,
-            peer,
-            admission,
-            acceptor.clone(),
-            settings.broker,
-            settings.limits.handshake,
-        ));
+        let (acceptor, inside) = (acceptor.clone(), Arc::clone(&inside));
+        connections.spawn(serve(stream, peer, admission, acceptor, inside, limits.handshake));
     }
 }
 
+/// One connection, from its first byte to its last.
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     admission: Admission,
-    acceptor: Acceptor,
-    broker: SocketAddr,
+    acceptor: Option<Acceptor>,
+    inside: Arc<Inside>,
     handshake: Duration,
 ) {
-    let Admission { waiting, connection } = admission;
-    let shared = &connection.shared;
-    let accepted = match stream.set_nodelay(true) {
-        Ok(()) => acceptor.accept(stream, handshake).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let deadline = Instant::now() + handshake;
+    let shared = Arc::clone(&admission.connection.shared);
+    let handshaken = match (stream.set_nodelay(true), acceptor) {
+        (Err(error), _) => Err(error.to_string()),
+        (Ok(()), None) => return inside.receive(stream, peer, admission, deadline).await,
+        (Ok(()), Some(acceptor)) => {
+            acceptor.accept(stream, handshake).await.map_err(|error| error.to_string())
+        }
     };
-    drop(waiting);
-    let mut outside = match accepted {
-        Ok(outside) => outside,
+    match handshaken {
+        Ok(stream) => inside.receive(stream, peer, admission, deadline).await,
         Err(error) => {
             shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-            return tracing::debug!(%peer, error, "no handshake");
+            tracing::debug!(%peer, error, "no handshake");
         }
-    };
-    shared.accepted.fetch_add(1, Ordering::Relaxed);
-    let mut inside = match connect(broker).await {
-        Ok(inside) => inside,
-        Err(error) => {
-            return tracing::error!(%broker, %error, "the broker behind the front cannot be reached");
-        }
-    };
-    if let Err(error) = tokio::io::copy_bidirectional(&mut outside, &mut inside).await {
-        tracing::debug!(%peer, %error, "connection ended");
     }
 }
 
-async fn connect(broker: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(broker).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// What is behind the front.
+#[derive(Debug)]
+struct Inside {
+    broker: SocketAddr,
+    login: Option<Credentials>,
 }
 
-/// What an admitted connection holds until its handshake is over.
+impl Inside {
+    /// Takes a client in, or sends it away.
+    async fn receive<S>(&self, mut outside: S, peer: SocketAddr, admission: Admission, deadline: Instant)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Admission { waiting, connection } = admission;
+        let shared = &connection.shared;
+        let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
+        drop(waiting);
+        let admitted = read.unwrap_or(Err(Refusal::Late)).and_then(|(connect, rest)| {
+            connect::admit(connect, self.login.as_ref()).map(|connect| (connect, rest))
+        });
+        let (connect, rest) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                shared.refuse(peer, &refusal.to_string());
+                return send_away(outside, refusal.code()).await;
+            }
+        };
+        // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
+        // stop its listener at the next client of that name.
+        let answered = tokio::time::timeout(BROKER_ANSWER, self.introduce(&connect)).await;
+        let (answer, inside) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(introduced) => introduced,
+            Err(error) => {
+                shared.refuse(peer, &format!("the broker did not accept {:?}: {error}", connect.client_id));
+                return send_away(outside, Some(self.unaccepted(&error))).await;
+            }
+        };
+        shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let silence = Duration::from_secs(connect.keep_alive.into()) * 3 / 2;
+        if let Err(error) = pass_on(outside, inside, &answer, &rest, silence).await {
+            tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
+        }
+    }
+
+    /// Gives CONNECT to the broker and takes its answer.
+    async fn introduce(&self, connect: &Connect) -> io::Result<([u8; 4], TcpStream)> {
+        let mut inside = TcpStream::connect(self.broker).await?;
+        inside.set_nodelay(true)?;
+        let mut packet = BytesMut::new();
+        connect.write(&mut packet).map_err(io::Error::other)?;
+        inside.write_all(&packet).await?;
+        let mut answer = [0; 4];
+        inside.read_exact(&mut answer).await?;
+        if answer[..2] == CONNACK { Ok((answer, inside)) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    /// rumqttd closes the connection instead of saying that user or password are wrong.
+    fn unaccepted(&self, error: &io::Error) -> ConnectReturnCode {
+        if self.login.is_none() && error.kind() == io::ErrorKind::UnexpectedEof {
+            ConnectReturnCode::NotAuthorized
+        } else {
+            ConnectReturnCode::ServiceUnavailable
+        }
+    }
+}
+
+async fn pass_on<S>(
+    mut outside: S,
+    mut inside: TcpStream,
+    answer: &[u8],
+    rest: &[u8],
+    silence: Duration,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    outside.write_all(answer).await?;
+    outside.flush().await?;
+    inside.write_all(rest).await?;
+    pass(outside, inside, silence).await
+}
+
+/// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset
+/// the connection.
+async fn send_away<S>(mut outside: S, code: Option<ConnectReturnCode>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let leave = async {
+        if let Some(code) = code {
+            let mut answer = BytesMut::new();
+            ConnAck::new(code, false).write(&mut answer).map_err(io::Error::other)?;
+            outside.write_all(&answer).await?;
+        }
+        outside.shutdown().await?;
+        tokio::io::copy(&mut outside, &mut tokio::io::sink()).await
+    };
+    // A client that does not leave is left.
+    drop(tokio::time::timeout(LEAVE, leave).await);
+}
+
+/// What an admitted connection holds until its CONNECT is there.
 struct Admission {
     waiting: Waiting,
     connection: Connection,
@@ -261,6 +404,13 @@ impl Drop for Connection {
 }
 
 impl Shared {
+    fn refuse(&self, peer: SocketAddr, why: &str) {
+        self.refused_clients.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%peer, why, "client not let in");
+        *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(format!("{}: {why}", peer.ip()));
+    }
+
     fn unauthenticated(&self) -> MutexGuard<'_, Unauthenticated> {
         self.unauthenticated.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,39 @@
-//! A broker of our own: rumqttd on loopback, and a front before it that does TLS.
+//! A broker of our own: rumqttd on loopback, and a front before it that lets clients in.
 //!
-//! rumqttd does its TLS handshakes inside its accept loop, so that one idle connection would stop all others;
-//! here it never sees a connection from outside. Together they serve the demo and the tests: what a front
-//! must check of MQTT itself, before strangers may connect, is not here yet, so everyone with a certificate
-//! is trusted.
+//! In a gateway rumqttd runs alone in a child process ([`ChildBroker`] keeps it, [`child`] is what it does): it has
+//! no stop, and a panic of its router leaves a process that accepts connections and does nothing. The demo and the
+//! tests run it in their own process ([`Embedded`]).
+//!
+//! It never sees a connection from outside: [`Front`] does TLS, reads the CONNECT packet of each client, refuses
+//! what would harm rumqttd, and logs in for it. What a client does after CONNECT is not looked at yet: everyone with
+//! a certificate is trusted not to use shared subscriptions and not to exhaust the broker's memory, and may publish
+//! and read every topic.
+//!
+//! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only, so an
+//! acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
+//! (16 MiB) loses the oldest messages; MQTT 5 is not spoken.
+//!
+//! Every process on this machine can reach rumqttd's port, though not log in to it. One that listens on that port
+//! in the moment between the death of the child and its restart could read what the gateway's own connections send.
 
+mod access;
+mod canary;
+pub mod child;
+pub mod child_broker;
 pub mod embedded;
 pub mod front;
 
+pub use access::StartMessageError;
+pub(crate) use canary::TOPIC as CANARY_TOPIC;
+pub use child::ChildError;
+pub use child_broker::{BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Fault};
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
-pub use front::{Front, FrontLimits, FrontSettings, FrontTotals};
+pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals};
+
+/// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
+/// one of its sessions.
+const OWN_CLIENT_IDS: char = '@';
+
+fn own_client_id(name: &str) -> String {
+    format!("{OWN_CLIENT_IDS}{name}")
+}

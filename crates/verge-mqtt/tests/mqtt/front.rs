@@ -52,7 +52,8 @@ impl Certificates {
         let tls =
             verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots())).unwrap();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Front::start(FrontSettings { listen, tls, broker: embedded().await.address(), limits }).await.unwrap()
+        let broker = embedded().await.address();
+        Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, limits }).await.unwrap()
     }
 }
 

@@ -1,6 +1,9 @@
+use verge_engine::card::{Colour, Element, Layout, Quantisation, Resize};
+use verge_engine::f16;
+
 use super::*;
 
-fn card(resize: Resize) -> InputCard {
+pub(super) fn card(resize: Resize) -> InputCard {
     InputCard {
         name: None,
         layout: Layout::Nchw,
@@ -73,30 +76,6 @@ fn elements_are_scaled_and_quantised() {
     let f16_card = InputCard { element: Element::F16, ..base };
     let expected = [0.0, 128.0, 255.0].map(f16::from_f32).to_vec();
     assert_eq!(run(&f16_card, Tensor::F16(vec![f16::ONE; 3])), Tensor::F16(expected));
-}
-
-#[test]
-fn a_frame_is_fitted_by_every_rule() {
-    // Wide: 40 x 20 into 8 x 8.
-    let fit = |resize: Resize| {
-        let preprocess = Preprocess::new(&card(resize), 8, 8);
-        preprocess.fit(&picture(40, 20), Region::WHOLE)
-    };
-    let whole = Fit {
-        left: 0.0,
-        top: 0.0,
-        width: 40.0,
-        height: 20.0,
-        to_width: 8,
-        to_height: 8,
-        pad_left: 0,
-        pad_top: 0,
-    };
-    assert_eq!(fit(Resize::Stretch), whole);
-    assert_eq!(fit(Resize::CentralCrop), Fit { left: 10.0, top: 5.0, width: 20.0, height: 10.0, ..whole });
-    assert_eq!(fit(Resize::ShorterSideCrop), Fit { left: 10.0, width: 20.0, ..whole });
-    assert_eq!(fit(Resize::LetterboxTopleft), Fit { to_height: 4, ..whole });
-    assert_eq!(fit(Resize::Letterbox), Fit { to_height: 4, pad_top: 2, ..whole });
 }
 
 #[test]

@@ -2,20 +2,23 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use verge_engine::{Model, Runtime};
 use verge_mqtt::ProbeReport;
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
 use super::certs::{self, validity};
 use super::output::json_line;
-use super::{FileArgs, runtime};
+use super::{FileArgs, async_runtime};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
 use crate::settings::{Connection, Settings, SettingsError};
+use crate::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -99,6 +102,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
 fn look(settings: &Settings, offline: bool, report: &mut Report) -> anyhow::Result<()> {
     report.warnings.clone_from(&settings.warnings);
     look_at_state(settings, report);
+    look_at_models(settings, report);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     let uplinks = settings.uplinks.iter().map(|uplink| (&uplink.broker, [].as_slice()));
     for (connection, filters) in std::iter::once((&settings.local, filters.as_slice())).chain(uplinks) {
@@ -111,11 +115,73 @@ fn look(settings: &Settings, offline: bool, report: &mut Report) -> anyhow::Resu
             }
         };
         if !offline {
-            let probe = runtime()?.block_on(verge_mqtt::probe(&built, filters));
+            let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
             report.note_probe(&connection.key, probe);
         }
     }
     Ok(())
+}
+
+/// The library, each model's contract as file and card agree on it, and what judges ask of them.
+fn look_at_models(settings: &Settings, report: &mut Report) {
+    if settings.models.is_empty() {
+        return;
+    }
+    let runtime = match Runtime::load(&wiring::runtime_search(settings)) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.note("engine", "library", Err(words(&error)), Exit::Unavailable);
+            return;
+        }
+    };
+    let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
+    report.note("engine", "library", Ok(found), Exit::Unavailable);
+    let mut models = Vec::new();
+    for model in &settings.models {
+        let section = format!("model.{}", model.name);
+        match wiring::load_model(&runtime, model, settings) {
+            Ok(loaded) => {
+                let what = format!("{} {}", loaded.card().name, loaded.card().version);
+                report.note(&section, what, Ok(describe_model(&loaded)), Exit::BadConfig);
+                models.push(Arc::new(loaded));
+            }
+            Err(error) => report.note(
+                &section,
+                model.card.display().to_string(),
+                Err(words(error.root_cause())),
+                Exit::BadConfig,
+            ),
+        }
+    }
+    if models.len() < settings.models.len() {
+        return;
+    }
+    if let Err(error) = wiring::Vision::of(settings, models) {
+        report.note("judge", "models", Err(format!("{error:#}")), Exit::BadConfig);
+    }
+}
+
+/// The tensor contract in a line.
+fn describe_model(model: &Model) -> String {
+    let (card, contract) = (model.card(), model.contract());
+    let dims = |dims: &[Option<usize>]| {
+        let told: Vec<String> =
+            dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
+        format!("[{}]", told.join(", "))
+    };
+    let outputs: Vec<String> =
+        contract.outputs.iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
+    format!(
+        "{} with {} labels; {}x{} {} into {}, {} out of {}",
+        card.task.as_str(),
+        model.labels().len(),
+        contract.width,
+        contract.height,
+        card.input.element.as_str(),
+        contract.input,
+        card.output.decoder.as_str(),
+        outputs.join(", ")
+    )
 }
 
 /// How long the certificates that are shown to brokers still hold.

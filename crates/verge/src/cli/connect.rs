@@ -11,8 +11,8 @@ use crate::exit::{Exit, ExitWith};
 use crate::settings::{Connection, Login, Password, TlsFiles};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Room for the largest batch of any gateway.
-const MAX_PACKET_BYTES: usize = 1024 * 1024;
+/// Room for the largest batch of any gateway, and for pictures.
+const MAX_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where to connect, and as whom.
 #[derive(Debug, Args)]

@@ -4,12 +4,14 @@ mod certs;
 mod check;
 mod completions;
 mod connect;
+mod eval;
 mod judge;
 mod outbox;
 mod output;
 mod pictures;
 mod recording;
 pub mod run;
+mod runtime;
 mod send;
 mod watch;
 
@@ -74,6 +76,10 @@ enum Command {
     Outbox(outbox::OutboxArgs),
     /// Make and show certificates
     Certs(certs::CertsArgs),
+    /// Install and show the library that runs models
+    Runtime(runtime::RuntimeArgs),
+    /// Score a model on labelled pictures
+    Eval(eval::EvalArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -139,6 +145,8 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Send(args) => send::send(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
+        Command::Runtime(args) => runtime::runtime(args, json, out),
+        Command::Eval(args) => eval::eval(args, json, out),
         Command::Completions(args) => completions::completions::<Cli>(args, out),
     }
 }
@@ -170,7 +178,7 @@ fn say(text: &str) {
 }
 
 /// A runtime for commands that talk to brokers.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 

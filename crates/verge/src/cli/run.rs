@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::runtime;
+use super::async_runtime;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::wiring::Gateway;
@@ -15,7 +15,7 @@ use crate::wiring::Gateway;
 pub fn run(settings: &Settings) -> anyhow::Result<Exit> {
     // One thread for all connections: what they do between two waits is short, and threads that hand work to
     // each other cost more than the work (measured: a fifth of the CPU per reading).
-    let runtime = runtime()?;
+    let runtime = async_runtime()?;
     runtime.block_on(serve(settings))
 }
 

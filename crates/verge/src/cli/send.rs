@@ -15,7 +15,7 @@ use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS};
 use super::connect::ConnectArgs;
 use super::output::{Progress, json_line};
 use super::recording::Recording;
-use super::{FileArgs, runtime};
+use super::{FileArgs, async_runtime};
 use crate::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
@@ -23,6 +23,7 @@ use crate::exit::{Exit, ExitWith};
   verge send -c gateway.toml -t plant/pump-1/vibration --message 7.3
   seq 1 100 | verge send -c gateway.toml -t plant/pump-1/vibration --lines - --rate 10
   verge send --url mqtt://localhost:1883 -t line/3/state state.json other.json
+  verge send -c gateway.toml -t road/north/frame --rate 5 frames/*.jpg
   verge send -c gateway.toml --recorded day.jsonl     play back what mosquitto_sub -F %j recorded
 
 Every message is published at QoS 1 unless --qos 0 is given, and counts as sent once the broker has taken it.")]
@@ -105,7 +106,7 @@ pub(super) fn send(args: &SendArgs, json: bool, out: &mut impl Write) -> anyhow:
     let connection = args.connection()?;
     let messages = args.messages().exit_with(Exit::BadInput)?;
     let started = Instant::now();
-    let (sent, bytes) = runtime()?.block_on(publish(args, connection, messages))?;
+    let (sent, bytes) = async_runtime()?.block_on(publish(args, connection, messages))?;
     let seconds = started.elapsed().as_secs_f64();
     if json {
         json_line(out, &json!({ "messages": sent, "bytes": bytes, "seconds": seconds }))?;

@@ -14,7 +14,7 @@ use verge_mqtt::{ConnectionSettings, Delivery, Subscriber, SubscriberEvent};
 
 use super::connect::ConnectArgs;
 use super::output::json_line;
-use super::{FileArgs, runtime, say};
+use super::{FileArgs, async_runtime, say};
 use crate::describe::{describe, time_of_day};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Settings, Uplink};
@@ -82,7 +82,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         verge_mqtt::filter::validate(filter).with_context(|| format!("{filter:?}")).exit_with(Exit::Usage)?;
     }
     let address = connection.address.to_string();
-    runtime()?.block_on(async {
+    async_runtime()?.block_on(async {
         let mut subscriber = Subscriber::spawn(connection, filters.to_vec());
         let mut books = Books::default();
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));

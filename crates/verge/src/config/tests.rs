@@ -154,7 +154,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         "[judge.High]",
         "[judges.High]",
         &[
-            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, source, judge",
+            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, engine, model, source, judge",
             "judge: missing, expected at least one section [judge.NAME]",
         ],
     );
@@ -177,7 +177,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         "[gateway]\n",
         "gateway = 5\n[other]\n",
         &[
-            "other: unknown section, expected one of gateway, local, uplink, source, judge",
+            "other: unknown section, expected one of gateway, local, uplink, engine, model, source, judge",
             "gateway: 5, expected a section [gateway]",
             r#"gateway.id: missing, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
         ],

@@ -1,9 +1,11 @@
 //! `verge demo`: a whole site in one process, over real sockets and real TLS.
 //!
-//! Six simulated sensors publish to a site broker; the gateway, wired exactly as `verge run` wires it,
-//! judges; a receiver at the upstream stand-in decodes what arrives. The exit code is 0 only if everything
+//! Six simulated sensors and two cameras publish to a site broker; the gateway, wired exactly as `verge run` wires
+//! it, judges; a receiver at the upstream stand-in decodes what arrives. The exit code is 0 only if everything
 //! the scenario must produce arrived there.
 
+mod cameras;
+pub mod scene;
 mod screen;
 mod sensors;
 mod site;
@@ -13,13 +15,16 @@ use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use bytes::Bytes;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 
 use crate::cli::DemoArgs;
 use crate::exit::Exit;
-use crate::wiring::Gateway;
-use screen::{Screen, View, ledger};
+use crate::wiring::{self, Gateway};
+use cameras::Camera;
+use screen::{Screen, View, costs, ledger};
 use sensors::Sensor;
 use site::Site;
 use tally::Tally;
@@ -38,16 +43,17 @@ const DEFAULT_SECONDS: u64 = 60;
 /// A part of the site could not be started, or the terminal is gone.
 pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let seconds = args.seconds.unwrap_or(DEFAULT_SECONDS);
+    let mut screen = Screen::new();
+    wiring::provide_runtime(&mut |step| screen.prepare(step)).context("the library that runs models")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(play(Duration::from_secs(seconds)))
+    runtime.block_on(play(screen, Duration::from_secs(seconds)))
 }
 
-async fn play(run: Duration) -> anyhow::Result<Exit> {
-    let mut screen = Screen::new();
+async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     screen.tell("making certificates, starting a site broker and an upstream stand-in on loopback")?;
     let site = Site::start().await?;
     let mut receiver = Subscriber::spawn(
@@ -59,13 +65,18 @@ async fn play(run: Duration) -> anyhow::Result<Exit> {
     let gateway = Gateway::start(&site.settings()?)?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let counters = gateway.counters().clone();
-    screen.tell("six sensors publish; faults come one after the other")?;
+    screen.tell("six sensors and two cameras publish; faults come one after the other")?;
 
     let start = Instant::now();
-    let sensors = Sensor::ALL
-        .into_iter()
-        .map(|sensor| Ok(tokio::spawn(simulate(sensor, site.device_connection(sensor.name())?, start, run))))
-        .collect::<anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>>>()?;
+    let mut devices: Vec<JoinHandle<anyhow::Result<()>>> = Vec::new();
+    for sensor in Sensor::ALL {
+        let connection = site.device_connection(sensor.name())?;
+        devices.push(tokio::spawn(simulate(sensor, connection, start, run)));
+    }
+    for camera in Camera::both() {
+        let connection = site.device_connection(camera.name())?;
+        devices.push(tokio::spawn(film(camera, connection, start, run)));
+    }
 
     let mut tally = Tally::default();
     let mut redraw = tokio::time::interval(Screen::period());
@@ -96,8 +107,8 @@ async fn play(run: Duration) -> anyhow::Result<Exit> {
             _ = tokio::signal::ctrl_c() => break,
         }
     }
-    for sensor in sensors {
-        sensor.abort();
+    for device in devices {
+        device.abort();
     }
     gateway.stop().await?;
     let view =
@@ -140,11 +151,46 @@ async fn simulate(
     Ok(())
 }
 
+/// Publishes one camera's frames until the run is over. QoS 0, as cameras do: the next frame is the better one.
+async fn film(
+    mut camera: Camera,
+    connection: verge_mqtt::ConnectionSettings,
+    start: Instant,
+    run: Duration,
+) -> anyhow::Result<()> {
+    let publisher = Publisher::connect(connection).await?;
+    let mut ticks = tokio::time::interval(cameras::PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let elapsed = start.elapsed();
+        if elapsed >= run {
+            break;
+        }
+        let (topic, frame);
+        (camera, topic, frame) = tokio::task::spawn_blocking(move || {
+            let frame = Bytes::copy_from_slice(camera.frame(elapsed, run)?);
+            let topic = camera.topic();
+            anyhow::Ok((camera, topic, frame))
+        })
+        .await
+        .context("a camera")??;
+        publisher.publish(topic, frame, QoS::AtMostOnce, false).await?;
+    }
+    publisher.close().await;
+    Ok(())
+}
+
 fn summary(view: &View<'_>) -> anyhow::Result<Exit> {
     let (verdicts, duplicates, missing_numbers) = view.tally.sequence_totals();
-    let readings: u64 = view.counters.sources().iter().map(|source| source.readings_judged_total.get()).sum();
+    let sources = view.counters.sources();
+    let readings: u64 = sources.iter().map(|source| source.readings_judged_total.get()).sum();
+    let frames: u64 = sources.iter().map(|source| source.frames_judged_total.get()).sum();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{readings} readings were judged; {verdicts} verdicts arrived upstream over mutual TLS")?;
+    writeln!(
+        out,
+        "\n{readings} readings and {frames} frames were judged; {verdicts} verdicts arrived upstream over mutual TLS"
+    )?;
     for (kind, count) in &view.tally.by_kind {
         writeln!(out, "  {kind:<10} {count}")?;
     }
@@ -154,6 +200,9 @@ fn summary(view: &View<'_>) -> anyhow::Result<Exit> {
         view.tally.raised, view.tally.cleared
     )?;
     writeln!(out, "  {}", ledger(view))?;
+    if let Some(costs) = costs(view) {
+        writeln!(out, "  {costs}")?;
+    }
     let mut lacking = view.tally.missing();
     if missing_numbers > 0 {
         lacking.push(format!("{missing_numbers} sequence numbers never arrived"));

@@ -44,6 +44,12 @@ impl Screen {
         if self.live { Ok(()) } else { writeln!(io::stdout(), "{line}") }
     }
 
+    /// A step before the run, which may take its time.
+    pub(super) fn prepare(&mut self, step: &str) {
+        // Where standard output is closed the next line tells.
+        drop(writeln!(io::stdout(), "{step}"));
+    }
+
     /// Draws the table, or prints a line of totals when it is time.
     pub(super) fn draw(&mut self, view: &View<'_>, now: Instant) -> io::Result<()> {
         if self.live {
@@ -67,11 +73,12 @@ impl Screen {
 
 fn totals(view: &View<'_>, now: Instant) -> String {
     let readings: u64 = view.counters.sources().iter().map(|source| source.readings_judged_total.get()).sum();
+    let frames: u64 = view.counters.sources().iter().map(|source| source.frames_judged_total.get()).sum();
     let kinds: Vec<String> =
         view.tally.by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("newest {age:.1} s old"));
     format!(
-        "{:>3} s  {readings} readings in, {} upstream ({age}), {} raised, {} cleared; {}",
+        "{:>3} s  {readings} readings and {frames} frames judged, {} upstream ({age}), {} raised, {} cleared; {}",
         view.elapsed.as_secs(),
         if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") },
         view.tally.raised,
@@ -88,25 +95,64 @@ pub(super) fn ledger(view: &View<'_>) -> String {
     format!("received {}, sent {}{ratio}", bytes(received), bytes(sent))
 }
 
+/// "a frame costs 41.2 kB, a verdict 63 B": what the way upstream is spared. Nothing before both are known.
+pub(super) fn costs(view: &View<'_>) -> Option<String> {
+    let sources = view.counters.sources().iter().filter(|source| source.frames_judged_total.get() > 0);
+    let (frames, received) = sources.fold((0, 0), |(frames, received), source| {
+        (frames + source.messages_received_total.get(), received + source.bytes_received_total.get())
+    });
+    let (verdicts, ..) = view.tally.sequence_totals();
+    let (frame, verdict) = (
+        received.checked_div(frames)?,
+        view.route.bytes_offered_total.get().checked_div(verdicts)?,
+    );
+    Some(format!("a frame costs {}, a verdict {} on its way", bytes(frame), bytes(verdict)))
+}
+
+/// "frames begun 8 ms (p99 21 ms) after they came, judged within 14 ms (p99 30 ms)".
+fn ages(counters: &Counters) -> Option<String> {
+    let (age, judging) = (counters.frame_age.percentiles()?, counters.frame_judging.percentiles()?);
+    let millis = |span: Duration| format!("{:.0} ms", span.as_secs_f64() * 1000.0);
+    Some(format!(
+        "frames: begun {} after they came (p99 {}), judged in {} (p99 {})",
+        millis(age.p50),
+        millis(age.p99),
+        millis(judging.p50),
+        millis(judging.p99)
+    ))
+}
+
 fn bytes(count: u64) -> String {
     ByteSize(count).display().si().to_string()
 }
 
 fn table(view: &View<'_>, now: Instant) -> String {
     let mut text = format!("Verge demo   {} of {} s\n\n", view.elapsed.as_secs(), view.run.as_secs());
-    text += &format!("  {:<10} {:>10} {:>10} {:>10}\n", "source", "messages", "readings", "refused");
+    let row = |cells: [String; 5]| {
+        let [source, messages, judged, superseded, refused] = cells;
+        format!("  {source:<10} {messages:>10} {judged:>10} {superseded:>10} {refused:>10}\n")
+    };
+    text += &row(["source", "messages", "judged", "superseded", "refused"].map(str::to_owned));
     for source in view.counters.sources() {
-        text += &format!(
-            "  {:<10} {:>10} {:>10} {:>10}\n",
-            source.name.as_str(),
-            source.messages_received_total.get(),
-            source.readings_judged_total.get(),
-            source.messages_refused_total.get()
-        );
+        // Of a message with several readings each is judged.
+        let judged = source.readings_judged_total.get() + source.frames_judged_total.get();
+        text += &row([
+            source.name.to_string(),
+            source.messages_received_total.get().to_string(),
+            judged.to_string(),
+            source.messages_superseded_total.get().to_string(),
+            source.messages_refused_total.get().to_string(),
+        ]);
+    }
+    if let Some(ages) = ages(view.counters) {
+        text += &format!("  {ages}\n");
     }
     text += "\n  upstream, over mutual TLS\n";
     for (kind, count) in &view.tally.by_kind {
         text += &format!("  {kind:<10} {count:>10}\n");
+    }
+    if let Some(seen) = view.tally.seen_objects() {
+        text += &format!("  now in sight: {seen}\n");
     }
     let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("{age:.1} s ago"));
     text += &format!(
@@ -116,6 +162,9 @@ fn table(view: &View<'_>, now: Instant) -> String {
         view.route.backlog(),
         ledger(view)
     );
+    if let Some(costs) = costs(view) {
+        text.insert_str(text.len() - 1, &format!("  {costs}\n"));
+    }
     for line in &view.tally.lines {
         text += &format!("  {}\n", fitted(line));
     }

@@ -17,6 +17,12 @@ use crate::settings::Settings;
 
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
 const CONFIGURATION: &str = include_str!("../../../../configs/demo.toml");
+/// The model that it names, its card and its labels: made by `examples/junction-model/train.py`.
+const MODEL: [(&str, &[u8]); 3] = [
+    ("junction.onnx", include_bytes!("../../../../examples/junction-model/junction.onnx")),
+    ("junction.toml", include_bytes!("../../../../examples/junction-model/junction.toml")),
+    ("labels.txt", include_bytes!("../../../../examples/junction-model/labels.txt")),
+];
 const GATEWAY: &str = "gateway";
 const BROKER: &str = "broker";
 /// A demo's certificates need not live long.
@@ -62,6 +68,9 @@ impl Site {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let path = self.folder.path().join("demo.toml");
         std::fs::write(&path, CONFIGURATION).context("the demo's configuration")?;
+        for (name, content) in MODEL {
+            std::fs::write(self.folder.path().join(name), content).context("the demo's model")?;
+        }
         let sections = [("LOCAL", &self.local), ("UPLINK__CENTRE", &self.upstream)];
         let variables = sections.into_iter().flat_map(|(section, broker)| {
             let credentials = broker.embedded.credentials();
@@ -94,8 +103,9 @@ impl Broker {
         let roots = TrustedRoots::load(&file("ca.pem"))?;
         let front = Front::start(FrontSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: verge_tls::server_config(&identity, Some(&roots))?,
+            tls: Some(verge_tls::server_config(&identity, Some(&roots))?),
             broker: embedded.address(),
+            login: None,
             limits: FrontLimits::default(),
         })
         .await?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use verge_codec::wire::Message;
 use verge_domain::id::{Epoch, EventId, Lane};
 use verge_domain::sequence::SequenceTracker;
-use verge_domain::verdict::{EventState, Severity, Verdict};
+use verge_domain::verdict::{Body, EventState, Severity, Verdict};
 
 use crate::describe::describe;
 
@@ -17,13 +17,15 @@ struct Expectation {
     kind: &'static str,
 }
 
-const SCENARIO: [Expectation; 6] = [
+const SCENARIO: [Expectation; 8] = [
     Expectation { judge: "vibration-high", device: "pump-1", kind: "anomaly" },
     Expectation { judge: "bearing-rise", device: "bearing-1", kind: "anomaly" },
     Expectation { judge: "flow-low", device: "flow-1", kind: "anomaly" },
     Expectation { judge: "tank-silent", device: "tank-1", kind: "health" },
     Expectation { judge: "traffic", device: "loop-north", kind: "counts" },
     Expectation { judge: "traffic", device: "loop-south", kind: "counts" },
+    Expectation { judge: "vehicles", device: "north", kind: "detections" },
+    Expectation { judge: "vehicles", device: "south", kind: "detections" },
 ];
 
 /// Lines remembered for the live table.
@@ -48,6 +50,9 @@ struct Seen {
     open: Vec<EventId>,
     cleared: u64,
     plain: u64,
+    /// Of cameras: objects in sight, by the newest verdict and over all of them.
+    objects: usize,
+    objects_total: usize,
 }
 
 impl Tally {
@@ -79,7 +84,13 @@ impl Tally {
         let mark = match verdict.event {
             None => {
                 seen.plain += 1;
-                "counted"
+                if let Body::Detections(view) = &verdict.body {
+                    seen.objects = view.objects.len();
+                    seen.objects_total += view.objects.len();
+                    "seen"
+                } else {
+                    "counted"
+                }
             }
             Some(event) => {
                 match event.state {
@@ -101,6 +112,15 @@ impl Tally {
         };
         let severity = if verdict.severity == Severity::Info { "" } else { verdict.severity.as_str() };
         format!("{mark:<8} {severity:<8} {}", describe(verdict))
+    }
+
+    /// "north 3, south 1": vehicles by camera; nothing before a camera was heard.
+    pub(super) fn seen_objects(&self) -> Option<String> {
+        let cameras = self.seen.iter().filter(|(_, seen)| seen.kind == "detections");
+        let mut told: Vec<String> =
+            cameras.map(|((_, device), seen)| format!("{device} {}", seen.objects)).collect();
+        told.sort();
+        (!told.is_empty()).then(|| told.join(", "))
     }
 
     /// Seconds since the newest verdict arrived.
@@ -127,6 +147,8 @@ impl Tally {
             None => "nothing arrived",
             Some(seen) if seen.kind != kind => "another kind of verdict arrived",
             Some(seen) if kind == "counts" && seen.plain == 0 => "no interval arrived",
+            Some(seen) if kind == "detections" && seen.objects_total == 0 => "no object was seen",
+            Some(seen) if kind == "detections" && seen.plain > 0 => return None,
             Some(seen) if kind != "counts" && seen.cleared == 0 => "it was raised and never cleared",
             Some(seen) if !seen.open.is_empty() => "an event was left open",
             Some(_) => return None,

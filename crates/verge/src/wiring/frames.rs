@@ -12,8 +12,8 @@ use verge_domain::id::ModelName;
 use verge_domain::reading::SourceIndex;
 use verge_domain::verdict::{self, Detector};
 use verge_engine::card::Task;
-use verge_engine::runtime::Search;
-use verge_engine::{Model, Runtime};
+use verge_engine::runtime::{Found, Origin, Search, install};
+use verge_engine::{Model, Runtime, RuntimeError};
 use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
@@ -30,14 +30,44 @@ const RUNTIME_FOLDER: &str = "runtime";
 
 /// Where ONNX Runtime is looked for, see [`Search`].
 pub fn runtime_search(settings: &Settings) -> Search {
-    let managed = [Some(settings.gateway.state_dir.join(RUNTIME_FOLDER)), cached_runtime()];
+    let managed = [Some(managed_runtime(settings)), cached_runtime()];
     Search { configured: settings.engine.library.clone(), managed: managed.into_iter().flatten().collect() }
+}
+
+/// The same without a gateway's configuration.
+pub fn user_runtime_search() -> Search {
+    Search { configured: None, managed: cached_runtime().into_iter().collect() }
+}
+
+/// A gateway's own folder of installed libraries.
+pub fn managed_runtime(settings: &Settings) -> PathBuf {
+    settings.gateway.state_dir.join(RUNTIME_FOLDER)
 }
 
 /// The user's own folder of installed libraries; `None` for a user without a home.
 pub fn cached_runtime() -> Option<PathBuf> {
     let base = etcetera::choose_base_strategy().ok()?;
     Some(base.cache_dir().join("verge").join(RUNTIME_FOLDER))
+}
+
+/// Loads the library, and installs it into the user's folder first where there is none: for the demo and for tests.
+/// A gateway never does this by itself.
+///
+/// # Errors
+/// It cannot be installed or loaded.
+pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
+    let search = user_runtime_search();
+    match Runtime::load(&search) {
+        Ok(runtime) => Ok(runtime),
+        // Where somebody has named a library, that one is meant.
+        Err(RuntimeError::NotLoaded { found: Found::System, .. }) => {
+            let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
+            tell("installing ONNX Runtime, which runs the models, for this user; once");
+            install(&folder, &Origin::Index, tell).exit_with(Exit::Unavailable)?;
+            Runtime::load(&search).exit_with(Exit::Unavailable)
+        }
+        Err(error) => Err(error).exit_with(Exit::Unavailable),
+    }
 }
 
 /// Reads a model of the configuration.

@@ -31,7 +31,10 @@ use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{Carries, JudgeRules, ReadingRules, Settings, Uplink};
 use frames::Eyes;
-pub use frames::{Vision, cached_runtime, frame_decoders, load_model, runtime_search, workers};
+pub use frames::{
+    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, provide_runtime, runtime_search, user_runtime_search,
+    workers,
+};
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);

@@ -1,0 +1,181 @@
+//! How to reach a broker of our own, and the one line that tells a child process how it is to be reached.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::connection::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+
+/// First words of the start message; the number counts its changes.
+const GREETING: &str = "verge-broker 1";
+/// Far above the length of any start message.
+const MAX_LINE_BYTES: u64 = 512;
+/// Longest user name or password in a start message, in bytes.
+const MAX_WORD_BYTES: usize = 64;
+/// A CONNECT packet with a small last will has room in this.
+const MIN_PACKET_BYTES: usize = 1024;
+/// The largest packet there can be (MQTT 3.1.1, section 2.2.3).
+const MAX_PACKET_BYTES: usize = 268_435_460;
+/// Random bytes in a password.
+const PASSWORD_BYTES: usize = 16;
+/// Loopback answers at once, or the broker does not work.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Address on loopback, the one user that the broker knows, and the packet limit both sides keep to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) address: SocketAddr,
+    pub(super) credentials: Credentials,
+    /// Without the packet's fixed header.
+    pub(super) max_packet_bytes: usize,
+}
+
+/// Why what came on standard input is no start message.
+#[derive(Debug, thiserror::Error)]
+pub enum StartMessageError {
+    /// The other end is gone, or there was none.
+    #[error(
+        "standard input ended before the start message; `verge run` starts this program and gives it one"
+    )]
+    Ended,
+    /// It cannot be read.
+    #[error("the start message cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// It has another form. What came is not shown: it may hold a password.
+    #[error("what came on standard input is not the start message of this version: {0}")]
+    Malformed(&'static str),
+}
+
+impl Access {
+    /// With a password of its own.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub(super) fn random(address: SocketAddr, max_packet_bytes: usize) -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; PASSWORD_BYTES];
+        getrandom::fill(&mut bytes)?;
+        let password = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let credentials = Credentials { username: "verge".to_owned(), password: Secret::new(password) };
+        Ok(Self { address, credentials, max_packet_bytes })
+    }
+
+    /// Settings to connect directly, from this process.
+    pub(super) fn connection(&self, client_id: &str) -> ConnectionSettings {
+        ConnectionSettings {
+            address: BrokerAddress::plain(self.address),
+            client_id: client_id.to_owned(),
+            credentials: Some(self.credentials.clone()),
+            tls: None,
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: CONNECT_TIMEOUT,
+            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+            max_packet_bytes: self.max_packet_bytes,
+        }
+    }
+
+    /// The start message, with the line break at its end.
+    pub(super) fn to_line(&self) -> Secret {
+        let Self { address, credentials: Credentials { username, password }, max_packet_bytes } = self;
+        let (port, password) = (address.port(), password.reveal());
+        Secret::new(format!("{GREETING} {port} {max_packet_bytes} {username} {password}\n"))
+    }
+
+    /// Takes one line off the input, and nothing behind it.
+    ///
+    /// # Errors
+    /// See [`StartMessageError`].
+    pub(super) async fn read(input: &mut (impl AsyncRead + Unpin)) -> Result<Self, StartMessageError> {
+        let mut line = Vec::new();
+        let mut input = input.take(MAX_LINE_BYTES);
+        loop {
+            let mut byte = [0];
+            match input.read(&mut byte).await? {
+                0 if line.is_empty() => return Err(StartMessageError::Ended),
+                0 => return Err(StartMessageError::Malformed("it has no end")),
+                _ if byte == [b'\n'] => break,
+                _ => line.extend_from_slice(&byte),
+            }
+        }
+        let line = str::from_utf8(&line).map_err(|_| StartMessageError::Malformed("it is no text"))?;
+        Self::parse(line).map_err(StartMessageError::Malformed)
+    }
+
+    fn parse(line: &str) -> Result<Self, &'static str> {
+        let words = line.strip_prefix(GREETING).and_then(|rest| rest.strip_prefix(' '));
+        let words: Vec<&str> = words.ok_or("it begins with other words")?.split(' ').collect();
+        let [port, max_packet_bytes, username, password] = words[..] else {
+            return Err("it has another number of words");
+        };
+        let port = port.parse().ok().filter(|&port: &u16| port != 0).ok_or("the port is none")?;
+        let max_packet_bytes = max_packet_bytes
+            .parse()
+            .ok()
+            .filter(|bytes| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(bytes))
+            .ok_or("the packet limit is none")?;
+        let is_word = |word: &str| {
+            (1..=MAX_WORD_BYTES).contains(&word.len())
+                && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        if !is_word(username) || !is_word(password) {
+            return Err("user name or password is none");
+        }
+        let credentials =
+            Credentials { username: username.to_owned(), password: Secret::new(password.to_owned()) };
+        Ok(Self { address: (Ipv4Addr::LOCALHOST, port).into(), credentials, max_packet_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_start_message_makes_the_round_trip_and_others_are_refused() {
+        let access = Access::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
+        let line = access.to_line();
+        assert_eq!(Access::parse(line.reveal().trim_end()), Ok(access.clone()));
+        assert!(!format!("{access:?} {line:?}").contains(access.credentials.password.reveal()));
+
+        let check = |line: &str, expected: &str| {
+            assert_eq!(Access::parse(line).unwrap_err(), expected, "{line}");
+        };
+        check("", "it begins with other words");
+        check("verge-broker 2 1883 65536 u p", "it begins with other words");
+        check("verge-broker 11883 65536 u p", "it begins with other words");
+        check("verge-broker 1 1883 65536 u", "it has another number of words");
+        check("verge-broker 1 1883 65536 u p p", "it has another number of words");
+        check("verge-broker 1 0 65536 u p", "the port is none");
+        check("verge-broker 1 65536 65536 u p", "the port is none");
+        check("verge-broker 1 1883 1023 u p", "the packet limit is none");
+        check("verge-broker 1 1883 268435461 u p", "the packet limit is none");
+        check("verge-broker 1 1883 65536  p", "user name or password is none");
+        check("verge-broker 1 1883 65536 u p\r", "user name or password is none");
+        check(&format!("verge-broker 1 1883 65536 u {}", "p".repeat(65)), "user name or password is none");
+    }
+
+    #[tokio::test]
+    async fn exactly_one_line_is_read() {
+        let access = Access::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
+        let text = format!("{}rest", access.to_line().reveal());
+        let mut input = text.as_bytes();
+        assert_eq!(Access::read(&mut input).await.unwrap(), access);
+        assert_eq!(input, b"rest");
+        let read = async |mut input: &[u8]| Access::read(&mut input).await.unwrap_err();
+        assert!(matches!(read(b"").await, StartMessageError::Ended));
+        assert!(matches!(read(b"verge-broker 1").await, StartMessageError::Malformed("it has no end")));
+        assert!(matches!(read(&[b'x'; 1000]).await, StartMessageError::Malformed("it has no end")));
+        assert!(matches!(read(b"\xff\n").await, StartMessageError::Malformed("it is no text")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged_without_panic(tail in any::<String>()) {
+            drop(Access::parse(&tail));
+            drop(Access::parse(&format!("{GREETING} {tail}")));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The child process's side of [`ChildBroker`](super::ChildBroker): what the command `verge broker` does.
+//!
+//! It reads one line on standard input (the start message: port, packet limit, user and password), runs rumqttd on
+//! that port of 127.0.0.1, writes the line `ready` on standard output once a client was accepted, and ends when its
+//! standard input ends: a gateway that is killed leaves no broker behind.
+
+use std::io;
+use std::panic::PanicHookInfo;
+use std::process;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::access::{Access, StartMessageError};
+use super::embedded::{Embedded, EmbeddedError};
+
+/// What the child says when it serves.
+pub(super) const READY: &str = "ready";
+/// rumqttd's thread that carries every message; without it nothing works any more.
+const ROUTER_THREAD: &str = "router-0";
+/// As a Rust program ends whose main thread has panicked.
+const PANICKED: i32 = 101;
+
+/// Why the child ends other than by the end of its standard input.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It was not told what to do.
+    #[error(transparent)]
+    StartMessage(#[from] StartMessageError),
+    /// The broker does not run.
+    #[error(transparent)]
+    Broker(#[from] EmbeddedError),
+    /// Standard input or output cannot be used.
+    #[error("the gateway cannot be talked to: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs the embedded broker until standard input ends. It takes the whole process: a panic of rumqttd's router,
+/// which would leave a broker that accepts connections and does nothing, ends it at once, with exit code 101.
+/// After the return, rumqttd's threads live on until the process ends.
+///
+/// # Errors
+/// See [`ChildError`].
+pub fn serve() -> Result<(), ChildError> {
+    end_with_the_router();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve_on(tokio::io::stdin(), tokio::io::stdout()));
+    // Standard input is read on a thread that only its end could wake.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve_on(
+    mut input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin,
+) -> Result<(), ChildError> {
+    let access = Access::read(&mut input).await?;
+    let _broker = Embedded::serve(access).await?;
+    output.write_all(format!("{READY}\n").as_bytes()).await?;
+    output.flush().await?;
+    // Nothing more is expected: only the end counts.
+    tokio::io::copy(&mut input, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+fn end_with_the_router() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        report(panic);
+        if std::thread::current().name() == Some(ROUTER_THREAD) {
+            process::exit(PANICKED);
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_serves_when_it_says_so_and_ends_with_its_input() {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let access = Access::random(address, 65_536).unwrap();
+        let (mut to_child, input) = duplex(1024);
+        let (output, mut from_child) = duplex(1024);
+        let child = tokio::spawn(serve_on(input, output));
+        to_child.write_all(access.to_line().reveal().as_bytes()).await.unwrap();
+        let mut said = [0; 6];
+        from_child.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"ready\n");
+        let publisher = crate::Publisher::connect(access.connection("t")).await.unwrap();
+        publisher.close().await;
+        assert!(!child.is_finished());
+        drop(to_child);
+        tokio::time::timeout(Duration::from_secs(30), child).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_does_nothing_without_being_told() {
+        let check = async |input: &[u8], words: &str| {
+            let error = serve_on(input, tokio::io::sink()).await.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        check(b"", "`verge run` starts this program").await;
+        check(b"hello\n", "not the start message").await;
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let line = format!("verge-broker 1 {} 65536 u p\n", taken.local_addr().unwrap().port());
+        // A listener that never answers CONNECT is no broker of ours.
+        check(line.as_bytes(), "does not accept connections").await;
+    }
+}

@@ -1,0 +1,437 @@
+//! Keeps the embedded broker running in a child process: starts it, looks whether it works, starts it again.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpSocket;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use verge_domain::time::Moment;
+
+use super::access::Access;
+use super::canary::Canary;
+use super::child::READY;
+use super::own_client_id;
+use crate::connection::{Backoff, ConnectionSettings, Credentials};
+use crate::driver::random;
+
+/// A broker that served for this long was good: the next failure counts as the first.
+const LASTED: Duration = Duration::from_secs(60);
+/// Longest line the child may say before it serves.
+const MAX_READY_BYTES: u64 = 64;
+
+/// How to run a broker in a child process.
+#[derive(Debug, Clone)]
+pub struct ChildBrokerSettings {
+    /// A program that does what [`child::serve`](super::child::serve) does.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// All that it gets of the environment: the gateway's own may hold passwords.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Largest packet the broker takes, in bytes without the packet's fixed header; at least 1 KiB.
+    pub max_packet_bytes: usize,
+    /// Time from its start until it accepts connections.
+    pub ready_within: Duration,
+    /// Pause between two looks whether it works.
+    pub canary_every: Duration,
+    /// Time for such a look. Both together bound how long a broker that hangs stays unnoticed.
+    pub canary_within: Duration,
+    /// Pauses before it is started again.
+    pub backoff: Backoff,
+    /// Time to end by itself when it is stopped.
+    pub grace: Duration,
+}
+
+impl ChildBrokerSettings {
+    /// For this program: a hung broker is noticed within 15 seconds, one that ends at once.
+    #[must_use]
+    pub fn new(program: PathBuf, arguments: Vec<OsString>, max_packet_bytes: usize) -> Self {
+        Self {
+            program,
+            arguments,
+            environment: Vec::new(),
+            max_packet_bytes,
+            ready_within: Duration::from_secs(10),
+            canary_every: Duration::from_secs(5),
+            canary_within: Duration::from_secs(10),
+            backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(10) },
+            grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why a broker in a child process does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildBrokerError {
+    /// No port on loopback.
+    #[error("no port on 127.0.0.1 for the embedded broker: {0}")]
+    Port(#[source] io::Error),
+    /// No randomness for its password.
+    #[error("the system gives no random numbers for the embedded broker's password: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Its first start failed.
+    #[error("the embedded broker does not start: {0}")]
+    Start(#[from] ChildFault),
+}
+
+/// What a child process failed by.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildFault {
+    /// There is no such program, or no process.
+    #[error("cannot start {program}: {source}")]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It ended.
+    #[error("its process has ended ({0})")]
+    Ended(ExitStatus),
+    /// It takes no start message, or its process cannot be waited for.
+    #[error("its process cannot be talked to: {0}")]
+    Io(#[from] io::Error),
+    /// It said something else than that it is ready.
+    #[error("its process said something else than that it is ready")]
+    Unexpected,
+    /// It said nothing.
+    #[error("it was not ready within {0:?}")]
+    NotReady(Duration),
+    /// It runs and does not work.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+/// How a broker in a child process stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BrokerState {
+    /// Since when it serves; `None` while it does not.
+    pub serving_since: Option<Moment>,
+    /// Number of its process, while there is one that serves.
+    pub process: Option<u32>,
+    /// Starts after the first that succeeded.
+    pub restarts_total: u64,
+    /// The last time it failed.
+    pub last_fault: Option<Fault>,
+}
+
+/// A failure of the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When it was noticed.
+    pub at: Moment,
+    /// What it was, in words.
+    pub reason: String,
+}
+
+/// A broker in a child process, started again whenever it fails, at the same address and with the same
+/// credentials: clients just connect again. The child ends when this is dropped, and when this process is killed.
+#[derive(Debug)]
+pub struct ChildBroker {
+    access: Access,
+    state: watch::Receiver<BrokerState>,
+    stop: watch::Sender<bool>,
+    keeping: JoinHandle<()>,
+    /// Bound and never listened on: nobody else is given the port while no broker listens there.
+    _port: TcpSocket,
+}
+
+impl ChildBroker {
+    /// Starts it, and returns when it accepts connections. `clock` dates what is told of it.
+    ///
+    /// # Errors
+    /// See [`ChildBrokerError`]. Only the first start can fail: later ones are tried again and again.
+    pub async fn start(
+        settings: ChildBrokerSettings,
+        clock: impl Fn() -> Moment + Send + 'static,
+    ) -> Result<Self, ChildBrokerError> {
+        let (port, address) = reserve_port().map_err(ChildBrokerError::Port)?;
+        let access = Access::random(address, settings.max_packet_bytes)?;
+        let life = Life::begin(&settings, &access).await?;
+        let (report, state) = watch::channel(BrokerState::default());
+        let (stop, stopped) = watch::channel(false);
+        let keeper = Keeper { settings, access: access.clone(), clock, report, stop: stopped };
+        Ok(Self { access, state, stop, keeping: tokio::spawn(keeper.keep(life)), _port: port })
+    }
+
+    /// Where it listens, on loopback, without TLS; the same after every restart.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.access.address
+    }
+
+    /// The one user it knows; the same after every restart.
+    #[must_use]
+    pub const fn credentials(&self) -> &Credentials {
+        &self.access.credentials
+    }
+
+    /// Settings to connect to it directly, from this process. The client identifier is marked as the gateway's own,
+    /// so that no client of a front can take its session over.
+    #[must_use]
+    pub fn connection(&self, name: &str) -> ConnectionSettings {
+        self.access.connection(&own_client_id(name))
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> BrokerState {
+        self.state.borrow().clone()
+    }
+
+    /// A view of how it stands, for others to keep.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// Closes its standard input, waits for it to end, and kills it where it does not.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if let Err(error) = (&mut self.keeping).await {
+            tracing::error!(%error, "the task that keeps the embedded broker had panicked");
+        }
+    }
+}
+
+impl Drop for ChildBroker {
+    fn drop(&mut self) {
+        // The child is killed with the task that holds it.
+        self.keeping.abort();
+    }
+}
+
+/// Binds a port of loopback in such a way that a child process can still listen on it.
+fn reserve_port() -> io::Result<(TcpSocket, SocketAddr)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
+/// Goes from life to life.
+struct Keeper<C> {
+    settings: ChildBrokerSettings,
+    access: Access,
+    clock: C,
+    report: watch::Sender<BrokerState>,
+    stop: watch::Receiver<bool>,
+}
+
+enum End {
+    Stopped,
+    Failed(ChildFault),
+}
+
+impl<C: Fn() -> Moment> Keeper<C> {
+    async fn keep(mut self, first: Life) {
+        let mut next = Some(Ok(first));
+        let mut failures: u32 = 0;
+        loop {
+            let began = Instant::now();
+            let beginning = match next.take() {
+                Some(beginning) => beginning,
+                None => tokio::select! {
+                    beginning = Life::begin(&self.settings, &self.access) => {
+                        self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
+                        beginning
+                    }
+                    () = stopped(&mut self.stop) => return,
+                },
+            };
+            let end = match beginning {
+                Ok(mut life) => {
+                    self.began(&life);
+                    let end = self.watch(&mut life).await;
+                    self.ended();
+                    let grace =
+                        if matches!(end, End::Stopped) { self.settings.grace } else { Duration::ZERO };
+                    life.end(grace).await;
+                    end
+                }
+                Err(fault) => End::Failed(fault),
+            };
+            let End::Failed(fault) = end else { return };
+            failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
+            let pause = self.settings.backoff.pause(failures, random());
+            self.failed(fault.to_string(), pause);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stopped(&mut self.stop) => return,
+            }
+        }
+    }
+
+    /// Waits until it ends, hangs, or is to be stopped.
+    async fn watch(&mut self, life: &mut Life) -> End {
+        let mut canary = Canary::new(self.access.clone());
+        let mut pause = Duration::ZERO;
+        loop {
+            let look = async {
+                tokio::time::sleep(pause).await;
+                canary.round(self.settings.canary_within).await
+            };
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => return End::Stopped,
+                fault = life.ended() => return End::Failed(fault),
+                looked = look => {
+                    if let Err(reason) = looked {
+                        return End::Failed(ChildFault::NoAnswer(reason));
+                    }
+                }
+            }
+            pause = self.settings.canary_every;
+        }
+    }
+
+    fn began(&self, life: &Life) {
+        let (now, process) = ((self.clock)(), life.child.id());
+        self.report.send_modify(|state| {
+            state.serving_since = Some(now);
+            state.process = process;
+        });
+        tracing::info!(address = %self.access.address, process, "the embedded broker serves");
+    }
+
+    fn ended(&self) {
+        self.report.send_modify(|state| {
+            state.serving_since = None;
+            state.process = None;
+        });
+    }
+
+    fn failed(&self, reason: String, pause: Duration) {
+        tracing::warn!(reason, again_in = ?pause, "the embedded broker has failed; what it held in memory is lost");
+        let fault = Fault { at: (self.clock)(), reason };
+        self.report.send_modify(|state| state.last_fault = Some(fault));
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone is a stop, too.
+    drop(stop.wait_for(|&stop| stop).await);
+}
+
+/// One child process, from its start to its end.
+#[derive(Debug)]
+struct Life {
+    child: Child,
+    /// The child lives until this is closed.
+    input: ChildStdin,
+    /// Open for as long as the child lives: a write to a closed one would kill it.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Life {
+    /// Starts the child, tells it what to do and waits until it serves.
+    async fn begin(settings: &ChildBrokerSettings, access: &Access) -> Result<Self, ChildFault> {
+        let mut child = spawn(settings)?;
+        let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        };
+        let mut output = BufReader::new(output);
+        let told = tokio::select! {
+            biased;
+            told = tell(&mut input, &mut output, access) => told,
+            () = tokio::time::sleep(settings.ready_within) => Err(ChildFault::NotReady(settings.ready_within)),
+        };
+        let fault = match told {
+            Ok(()) => return Ok(Self { child, input, _output: output }),
+            Err(fault) => fault,
+        };
+        drop((input, output));
+        // What broke because the child ended is told by how it ended.
+        let is_end = matches!(fault, ChildFault::Io(_));
+        let status = end(child, if is_end { settings.grace } else { Duration::ZERO }).await;
+        Err(status.filter(|_| is_end).map_or(fault, ChildFault::Ended))
+    }
+
+    /// Waits until the child has ended.
+    async fn ended(&mut self) -> ChildFault {
+        match self.child.wait().await {
+            Ok(status) => ChildFault::Ended(status),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn end(self, grace: Duration) {
+        let Self { child, input, .. } = self;
+        drop(input);
+        end(child, grace).await;
+    }
+}
+
+fn spawn(settings: &ChildBrokerSettings) -> Result<Child, ChildFault> {
+    Command::new(&settings.program)
+        .args(&settings.arguments)
+        .env_clear()
+        .envs(settings.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Its log lines stand among the gateway's.
+        .stderr(Stdio::inherit())
+        // Ctrl-C reaches the gateway alone, which stops the broker last.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| ChildFault::Spawn { program: settings.program.clone(), source })
+}
+
+/// Gives the start message and waits for the answer.
+async fn tell(
+    input: &mut ChildStdin,
+    output: &mut BufReader<ChildStdout>,
+    access: &Access,
+) -> Result<(), ChildFault> {
+    input.write_all(access.to_line().reveal().as_bytes()).await?;
+    let mut line = String::new();
+    output.take(MAX_READY_BYTES).read_line(&mut line).await?;
+    match line.trim_end() {
+        READY => Ok(()),
+        "" => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        _ => Err(ChildFault::Unexpected),
+    }
+}
+
+/// Waits for a child whose standard input is closed, and kills it after the grace. Says how it ended by itself.
+async fn end(mut child: Child, grace: Duration) -> Option<ExitStatus> {
+    if let Ok(Ok(status)) = tokio::time::timeout(grace, child.wait()).await {
+        return Some(status);
+    }
+    // Stopped processes end by this, too.
+    if let Err(error) = child.kill().await {
+        tracing::error!(%error, "the embedded broker's process cannot be killed");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reserved_port_is_given_to_nobody_and_can_be_listened_on_again_and_again() {
+        let (_port, address) = reserve_port().unwrap();
+        assert!(TcpSocket::new_v4().unwrap().bind(address).is_err(), "nobody else binds it by accident");
+        for _ in 0..3 {
+            let listener = TcpListener::bind(address).unwrap();
+            let client = TcpStream::connect(address).await.unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            drop((listener, accepted, client));
+        }
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! What the command `verge broker` does, for tests that need a process of it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match verge_mqtt::broker::child::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

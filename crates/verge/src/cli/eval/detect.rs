@@ -1,0 +1,241 @@
+//! `verge eval detect`.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use verge_engine::Model;
+use verge_engine::card::{Nms, Task};
+use verge_vision::detect::{Candidate, select};
+use verge_vision::measure::{AveragePrecision, Found, Truth};
+use verge_vision::viewer::Sight;
+
+use super::{ModelArgs, Seen, look_at, write_file};
+use crate::cli::output::json_line;
+use crate::cli::pictures;
+use crate::exit::{Exit, ExitWith};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The folder holds images/ and labels/, or folders that do (train/, valid/). Of images/NAME.jpg \
+labels/NAME.txt has a line for each object, as YOLO writes them: its class, then centre x, centre y, width and height \
+in shares of the picture; without that file there is none.
+
+The class is the line of the model's label, from 0. With --group the first group is class 0, the second class 1, and \
+so on; labels in no group do not count."
+)]
+pub(super) struct DetectArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Lowest score that counts
+    #[arg(long, value_name = "SCORE", default_value_t = 0.01)]
+    score: f32,
+    /// Labels of the model that are one class of the pictures; may be given more than once
+    #[arg(long, value_name = "CLASS=LABEL,…")]
+    group: Vec<String>,
+    /// Within a group, boxes that overlap a surer one by more are dropped (intersection over union)
+    #[arg(long, value_name = "IOU", default_value_t = 0.6)]
+    group_iou: f32,
+    /// Write all detections as a COCO result, for scorers of another make: image_id is the name of the file where \
+    /// that is a number, else its place in order of names from 1; category_id is the class
+    #[arg(long, value_name = "FILE")]
+    detections: Option<PathBuf>,
+}
+
+/// A picture and the objects in it, in shares of its sides.
+#[derive(Debug, Clone, PartialEq)]
+struct Labelled {
+    path: PathBuf,
+    objects: Vec<(usize, [f64; 4])>,
+}
+
+pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    if !(0.0..=1.0).contains(&args.score) || !(0.0..=1.0).contains(&args.group_iou) {
+        return Err(anyhow::anyhow!("--score and --group-iou are from 0 to 1")).exit_with(Exit::Usage);
+    }
+    let model = args.model.load()?;
+    let task = model.card().task;
+    if task != Task::Detect {
+        return Err(anyhow::anyhow!("the card says task = \"{}\": `verge eval classify`", task.as_str()))
+            .exit_with(Exit::Usage);
+    }
+    let groups = groups(&args.group, &model).exit_with(Exit::Usage)?;
+    let classes = groups.as_ref().map_or(model.labels().len(), Vec::len);
+    let labelled = args.model.spread(read(&args.model.data, classes).exit_with(Exit::BadInput)?);
+    let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
+    let seen = look_at(&model, &paths, 1, args.score)?;
+    let mut precision = AveragePrecision::new();
+    let mut results = Vec::new();
+    for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {
+        let Seen { sight: Sight::Objects(mut objects), width, height } = seen else {
+            bail!("a detector gives objects")
+        };
+        if let Some(groups) = &groups {
+            regroup(&mut objects, groups, args.group_iou);
+        }
+        let (width, height) = (f64::from(width), f64::from(height));
+        let truths: Vec<Truth> = one.objects.iter().map(|object| truth(*object, width, height)).collect();
+        let found: Vec<Found> = objects.iter().map(found).collect();
+        precision.add(&truths, &found);
+        results.extend(found.iter().map(|found| coco(&one.path, number, found)));
+    }
+    if let Some(path) = &args.detections {
+        write_file(path, &Value::Array(results).to_string(), "detections")?;
+    }
+    let scores = precision.scores().context("no picture has a labelled object").exit_with(Exit::BadInput)?;
+    if as_json {
+        json_line(out, &json!({ "map": scores.map, "ap50": scores.ap50, "n": labelled.len() }))?;
+    } else {
+        writeln!(
+            out,
+            "{}: mAP {:.4}, AP50 {:.4} on {} pictures",
+            model.card().name,
+            scores.map,
+            scores.ap50,
+            labelled.len()
+        )
+        .context("standard output")?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Per group, the labels in it by their index; `None` where there are no groups.
+fn groups(texts: &[String], model: &Model) -> anyhow::Result<Option<Vec<Vec<usize>>>> {
+    let group = |text: &String| {
+        let (_, labels) =
+            text.split_once('=').with_context(|| format!("--group {text:?} is not CLASS=LABEL,…"))?;
+        let index = |label: &str| {
+            let found = model.labels().iter().position(|known| known == label.trim());
+            found.with_context(|| format!("--group: {} has no label {label:?}", model.card().name))
+        };
+        labels.split(',').map(index).collect::<anyhow::Result<Vec<_>>>()
+    };
+    let groups = texts.iter().map(group).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok((!groups.is_empty()).then_some(groups))
+}
+
+/// Labels become groups; of boxes of a group that mean the same object the surest stays.
+fn regroup(objects: &mut Vec<Candidate>, groups: &[Vec<usize>], iou: f32) {
+    objects.retain_mut(|object| {
+        let group = groups.iter().position(|labels| labels.contains(&object.label));
+        object.label = group.unwrap_or_default();
+        group.is_some()
+    });
+    select(objects, Some(Nms { iou, per_class: true }));
+}
+
+fn truth((class, [x, y, w, h]): (usize, [f64; 4]), width: f64, height: f64) -> Truth {
+    Truth { class, area: [(x - w / 2.0) * width, (y - h / 2.0) * height, w * width, h * height] }
+}
+
+fn found(object: &Candidate) -> Found {
+    let [left, top, right, bottom] = object.corners.map(f64::from);
+    Found {
+        class: object.label,
+        area: [left, top, right - left, bottom - top],
+        score: f64::from(object.score),
+    }
+}
+
+/// One entry of a COCO result (cocodataset.org, "Results format").
+fn coco(path: &Path, number: usize, found: &Found) -> Value {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let image_id = stem.parse::<u64>().unwrap_or(number as u64 + 1);
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    json!({
+        "image_id": image_id, "file_name": file_name, "category_id": found.class, "bbox": found.area,
+        "score": found.score,
+    })
+}
+
+fn read(folder: &Path, classes: usize) -> anyhow::Result<Vec<Labelled>> {
+    let holds = |folder: &Path| folder.join("images").is_dir();
+    let mut folders = vec![folder.to_owned()];
+    if !holds(folder) {
+        let cannot = || format!("cannot read the folder {}", folder.display());
+        let entries = fs::read_dir(folder).with_context(cannot)?;
+        folders =
+            entries.map(|entry| Ok(entry.with_context(cannot)?.path())).collect::<anyhow::Result<_>>()?;
+        folders.retain(|folder| holds(folder));
+        folders.sort();
+    }
+    ensure!(!folders.is_empty(), "{} holds no folder images", folder.display());
+    let mut found = Vec::new();
+    for folder in folders {
+        for path in pictures::find(&folder.join("images"))? {
+            let name = path.with_extension("txt");
+            let labels = folder.join("labels").join(name.file_name().unwrap_or_default());
+            let objects = match fs::read_to_string(&labels) {
+                Ok(text) => objects(&text, classes).with_context(|| labels.display().to_string())?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err(error).with_context(|| labels.display().to_string()),
+            };
+            found.push(Labelled { path, objects });
+        }
+    }
+    Ok(found)
+}
+
+fn objects(text: &str, classes: usize) -> anyhow::Result<Vec<(usize, [f64; 4])>> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    lines
+        .map(|(line, number)| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [class, area @ ..] = &fields[..] else { bail!("line {number} is empty") };
+            let class = class.parse::<usize>().ok().filter(|class| *class < classes);
+            let class =
+                class.with_context(|| format!("line {number}: its class is none of 0 to {}", classes - 1))?;
+            let area: Option<Vec<f64>> = area.iter().map(|field| field.parse().ok()).collect();
+            match area.as_deref() {
+                Some(&[x, y, w, h]) if [x, y, w, h].iter().all(|share| share.is_finite()) => {
+                    Ok((class, [x, y, w, h]))
+                }
+                _ => bail!("line {number}: expected a class and four numbers"),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_or_refused_by_line() {
+        assert_eq!(objects("1 0.5 0.5 0.2 0.1\n\n", 2).unwrap(), [(1, [0.5, 0.5, 0.2, 0.1])]);
+        let check = |text: &str, expected: &str| {
+            let error = objects(text, 2).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check("2 0.5 0.5 0.2 0.1", "line 1: its class is none of 0 to 1");
+        check("0 0.5 0.5 0.2 0.1\nx 0 0 0 0", "line 2: its class");
+        check("0 0.5 0.5 0.2", "line 1: expected a class and four numbers");
+        check("0 0.5 0.5 0.2 nan", "line 1: expected a class and four numbers");
+    }
+
+    #[test]
+    fn groups_are_classes_of_their_own() {
+        let candidate =
+            |left: f32, label, score| Candidate { corners: [left, 0.0, left + 10.0, 10.0], label, score };
+        let mut objects = vec![
+            candidate(0.0, 2, 0.9),
+            candidate(1.0, 7, 0.8),
+            candidate(40.0, 7, 0.7),
+            candidate(0.0, 5, 0.6),
+        ];
+        regroup(&mut objects, &[vec![2, 7]], 0.6);
+        let told: Vec<(usize, f32)> = objects.iter().map(|one| (one.label, one.score)).collect();
+        assert_eq!(told, [(0, 0.9), (0, 0.7)]);
+    }
+
+    #[test]
+    fn results_name_their_picture() {
+        let found = Found { class: 3, area: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
+        let id = |path: &str| coco(Path::new(path), 6, &found)["image_id"].clone();
+        assert_eq!(id("images/000000000139.jpg"), 139);
+        assert_eq!(id("images/clip-1.jpg"), 7);
+    }
+}

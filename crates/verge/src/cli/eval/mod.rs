@@ -1,0 +1,152 @@
+//! `verge eval`: how good a model is on labelled pictures, through the same code as in the gateway.
+
+mod classify;
+mod detect;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::DeviceId;
+use verge_engine::{Model, ModelLimits, Runtime, State};
+use verge_vision::preprocess::Region;
+use verge_vision::viewer::Sight;
+use verge_vision::{FrameViewer, ViewerSettings, VisionJudge};
+
+use super::output::Progress;
+use super::pictures::{PictureFiles, PictureLimits};
+use super::say;
+use crate::exit::{Exit, ExitWith};
+use crate::wiring;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge eval classify --model models/mobilenet.toml --data imagenet_sample
+  verge eval detect --model models/yolox.toml --data coco_val128
+  verge eval detect --model models/yolox.toml --data traffic --group Vehicle=car,motorcycle,bus,truck
+
+Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
+models.")]
+pub(super) struct EvalArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Top-1 and top-5 accuracy of a model that classifies
+    Classify(classify::ClassifyArgs),
+    /// Average precision of a model that detects, as COCO reckons it
+    Detect(detect::DetectArgs),
+}
+
+/// What both have.
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// The model's card (NAME.toml), or the model with its card beside it
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The folder of labelled pictures
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Only this many pictures, evenly spread over all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    match &args.what {
+        What::Classify(args) => classify::classify(args, json, out),
+        What::Detect(args) => detect::detect(args, json, out),
+    }
+}
+
+impl ModelArgs {
+    fn load(&self) -> anyhow::Result<Arc<Model>> {
+        let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
+        let card = self.model.with_extension("toml");
+        Ok(Arc::new(Model::load(&runtime, &card, ModelLimits::default()).exit_with(Exit::BadConfig)?))
+    }
+
+    /// Some of the pictures where not all are wanted, evenly spread, in order.
+    fn spread<T: Clone>(&self, all: Vec<T>) -> Vec<T> {
+        match self.limit.and_then(|limit| usize::try_from(limit).ok()) {
+            Some(limit) if limit < all.len() => {
+                (0..limit).map(|number| all[number * all.len() / limit].clone()).collect()
+            }
+            _ => all,
+        }
+    }
+}
+
+/// What was seen on one picture.
+struct Seen {
+    sight: Sight,
+    /// Size of the picture as it is seen, in pixels.
+    width: u32,
+    height: u32,
+}
+
+/// Lets a model look at each picture, in as many threads as there are cores; what is seen comes in order.
+/// Pictures that are none end the evaluation: a score over a part of them would be another score.
+fn look_at(model: &Arc<Model>, pictures: &[&Path], top: usize, least: f32) -> anyhow::Result<Vec<Seen>> {
+    let judge = VisionJudge { model: 0, region: Region::WHOLE, top, score: None, labels: Vec::new() };
+    let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: vec![Some(judge)] };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
+    let viewers = (0..threads)
+        .map(|_| FrameViewer::new(&settings).exit_with(Exit::BadConfig))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let next = AtomicUsize::new(0);
+    let mut seen: Vec<Option<Seen>> = std::iter::repeat_with(|| None).take(pictures.len()).collect();
+    let mut progress = Progress::new();
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        let (sender, results) = mpsc::channel();
+        for mut viewer in viewers {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                let mut files = PictureFiles::new(PictureLimits::default());
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(path) = pictures.get(index) else { break };
+                    let result = look(&mut viewer, &mut files, path, least);
+                    if sender.send((index, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (count, (index, result)) in results.into_iter().enumerate() {
+            progress.show(&format!("{count} of {} pictures", pictures.len()))?;
+            let path = pictures[index].display();
+            seen[index] = Some(result.with_context(|| path.to_string()).exit_with(Exit::BadInput)?);
+        }
+        Ok(())
+    })?;
+    progress.clear()?;
+    Ok(seen.into_iter().flatten().collect())
+}
+
+fn look(viewer: &mut FrameViewer, files: &mut PictureFiles, path: &Path, least: f32) -> anyhow::Result<Seen> {
+    let device = DeviceId::new("eval").context("a constant")?;
+    let frame: EncodedFrame = match files.read(path, device)? {
+        Ok(frame) => frame,
+        Err(reason) => bail!("no frame: {reason}"),
+    };
+    viewer.decode(&frame)?;
+    let (width, height) = (viewer.picture().width(), viewer.picture().height());
+    let sight = viewer.look(0, least, &mut State::default(), None)?;
+    Ok(Seen { sight, width, height })
+}
+
+/// A file that a scorer of another make is to read.
+fn write_file(path: &Path, text: &str, what: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("{what}: {}", path.display()));
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `verge runtime`: the library that runs models, installed and shown.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use verge_engine::Runtime;
+use verge_engine::runtime::{self, Origin, VERSION};
+
+use super::output::json_line;
+use super::{FileArgs, say};
+use crate::exit::{Exit, ExitWith};
+use crate::wiring;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge runtime install                        for this user
+  verge runtime install -c gateway.toml        for that gateway alone, into its state folder
+  verge runtime install --from FILE.whl        without internet: the wheel that `pip download` got elsewhere
+  verge runtime show -c gateway.toml           which library would run its models, and does it load?
+
+Models run on ONNX Runtime (MIT), a library of its own. pip fetches its wheel, so your index, proxy and certificates \
+apply; what comes is held against hashes compiled into this program. A library that you have can be named with \
+engine.library in the configuration or ORT_DYLIB_PATH; 1.20 or later will do.")]
+pub(super) struct RuntimeArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Install the version that this program was tested with
+    Install(InstallArgs),
+    /// Say which library would be used, and load it
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct InstallArgs {
+    /// Install into the state folder of this configuration
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take a wheel (*.whl) or a library that is already here
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Look where this configuration's gateway would
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn runtime(args: &RuntimeArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    match &args.action {
+        Action::Install(args) => install(args, json, out),
+        Action::Show(args) => show(args, json, out),
+    }
+}
+
+fn install(args: &InstallArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let folder = match &args.config {
+        Some(config) => wiring::managed_runtime(&FileArgs { config: config.clone() }.settings()?),
+        None => wiring::cached_runtime()
+            .ok_or_else(|| anyhow!("this user has no home; -c FILE installs into a gateway's state folder"))
+            .exit_with(Exit::Usage)?,
+    };
+    let origin = args.from.clone().map_or(Origin::Index, Origin::File);
+    let installed = runtime::install(&folder, &origin, &mut say).exit_with(Exit::Unavailable)?;
+    if json {
+        let line = json!({ "version": VERSION, "library": installed.library, "already": installed.already });
+        json_line(out, &line)?;
+        return Ok(Exit::Fine);
+    }
+    if let Some(licence) = &installed.licence {
+        writeln!(out, "{}\n", licence.trim_end())?;
+    }
+    let was = if installed.already { "is already there" } else { "is installed" };
+    writeln!(out, "ONNX Runtime {VERSION} {was}: {}", installed.library.display())
+        .context("standard output")?;
+    Ok(Exit::Fine)
+}
+
+fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let search = match &args.config {
+        Some(config) => wiring::runtime_search(&FileArgs { config: config.clone() }.settings()?),
+        None => wiring::user_runtime_search(),
+    };
+    let loaded = Runtime::load(&search).exit_with(Exit::Unavailable)?;
+    let (path, found) = (loaded.path().display().to_string(), loaded.found().as_str());
+    if json {
+        let line = json!({
+            "library": path, "found": found, "build": loaded.build_info(), "pinned": VERSION,
+        });
+        json_line(out, &line)?;
+    } else {
+        writeln!(
+            out,
+            "{path}\n  {found}\n  {}\n  `verge runtime install` brings {VERSION}",
+            loaded.build_info()
+        )
+        .context("standard output")?;
+    }
+    Ok(Exit::Fine)
+}

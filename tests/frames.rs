@@ -1,0 +1,270 @@
+//! Cameras: from a JPEG to a verdict upstream, and the commands that try models on files. The pictures are rendered,
+//! the model is the demo's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use verge::demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
+use verge_vision::Picture;
+use verge_vision::annotate::encode;
+
+use crate::program::{Ended, command, verge};
+use crate::site::Site;
+
+const CAMERAS: &str = r#"
+[model.junction]
+file = "model/junction.onnx"
+
+[source.cameras]
+topic = "junction/+/frame"
+codec = "jpeg"
+device = "topic:1"
+frames = "every"
+
+[source.snapshots]
+topic = "snapshots"
+codec = "json_image"
+image = "/image"
+device = "pointer:/device"
+time = { pointer = "/timestamp", format = "unix_ms" }
+
+[judge.vehicles]
+inputs = ["cameras", "snapshots"]
+detector = "detect"
+model = "junction"
+report = "every"
+"#;
+
+/// A rendered frame: the JPEG, and what stands in it.
+struct Frame {
+    jpeg: Vec<u8>,
+    truths: Vec<Truth>,
+}
+
+fn frame(view: View, second: u64) -> Frame {
+    let mut scene = Scene::new(view, 41);
+    let at = Duration::from_secs(second);
+    let mut rgb = Vec::new();
+    scene.render(at, &mut rgb);
+    Frame { jpeg: encode(&Picture::from_rgb(WIDTH, HEIGHT, rgb)).unwrap(), truths: scene.truths(at) }
+}
+
+/// Large enough, and enough of it in sight, that a model of 400 kB must find it.
+fn plain(truths: &[Truth]) -> usize {
+    truths.iter().filter(|truth| truth.visible > 0.8 && truth.area[2] * truth.area[3] > 2500.0).count()
+}
+
+/// The demo's model in a folder of its own.
+fn put_model(folder: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/junction-model");
+    fs::create_dir_all(folder.join("model")).unwrap();
+    for name in ["junction.onnx", "junction.toml", "labels.txt"] {
+        fs::copy(source.join(name), folder.join("model").join(name)).unwrap();
+    }
+}
+
+/// Installs ONNX Runtime for this user, once.
+fn runtime() {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let mut tell = |step: &str| eprintln!("{step}");
+        verge::wiring::provide_runtime(&mut tell).map(drop).unwrap();
+    });
+}
+
+fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn send(site: &Site, topic: &str, file: &str) {
+    verge(site.path(), &["send", "-c", "gateway.toml", "-t", topic, file]).expect(0);
+}
+
+#[test]
+fn frames_become_verdicts_upstream() {
+    runtime();
+    let site = Site::start(CAMERAS);
+    put_model(site.path());
+    let checked = verge(site.path(), &["check", "-c", "gateway.toml"]).expect(0);
+    assert!(checked.stdout.contains("detect with 3 labels"), "{}", checked.stdout);
+
+    let (day, night) = (frame(View::North, 30), frame(View::South, 40));
+    write(site.path(), "day.jpg", &day.jpeg);
+    write(site.path(), "night.jpg", &night.jpeg);
+    write(site.path(), "cut.jpg", &day.jpeg[..day.jpeg.len() / 2]);
+    let image = base64(&day.jpeg);
+    let snapshot = serde_json::json!({
+        "device": "esp32-7", "timestamp": 1_700_000_000_000_i64, "image": format!("data:image/jpeg;base64,{image}"),
+    });
+    write(site.path(), "snapshot.json", snapshot.to_string().as_bytes());
+
+    let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json", "--count", "3"], "connected to");
+    send(&site, "junction/north/frame", "day.jpg");
+    send(&site, "junction/north/frame", "cut.jpg");
+    send(&site, "junction/south/frame", "night.jpg");
+    send(&site, "snapshots", "snapshot.json");
+    let told: Vec<Value> = receiver.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |device: &str| {
+        let verdict = |line: &&Value| line["device"] == device && line["judge"] == "vehicles";
+        told.iter().find(verdict).unwrap_or_else(|| panic!("{device} in {told:#?}"))
+    };
+    for (device, frame) in [("north", &day), ("south", &night), ("esp32-7", &day)] {
+        let verdict = of(device);
+        let objects = verdict["detections"]["objects"].as_array().unwrap();
+        assert!(objects.len() >= plain(&frame.truths), "{device}: {verdict:#}");
+        assert!(objects.iter().all(|object| LABELS.contains(&object["label"].as_str().unwrap())), "{verdict:#}");
+        assert_eq!(verdict["model"]["name"], "junction");
+        assert_eq!((&verdict["detections"]["width"], &verdict["detections"]["height"]), (&640.into(), &480.into()));
+    }
+    assert_eq!(of("esp32-7")["clock"], "skewed", "a claim of 2023 is passed on, not believed");
+    assert_eq!(gateway.stop(), 0);
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A configuration without brokers, for the commands that need none.
+fn trial() -> tempfile::TempDir {
+    runtime();
+    let folder = tempfile::tempdir().unwrap();
+    put_model(folder.path());
+    let text = format!(
+        "{CAMERAS}
+[gateway]
+id = \"trial\"
+state_dir = \"state\"
+[local]
+url = \"mqtt://localhost:1883\"
+[uplink.centre]
+url = \"mqtts://localhost:8883\"
+ca = \"certs/ca.pem\"
+"
+    );
+    fs::write(folder.path().join("gateway.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn pictures_are_judged_and_annotated() {
+    let folder = trial();
+    let day = frame(View::North, 30);
+    write(folder.path(), "frames/a.jpg", &day.jpeg);
+    write(folder.path(), "frames/b.jpg", &day.jpeg[..1000]);
+    write(folder.path(), "frames/notes.txt", b"");
+    let arguments = ["judge", "-c", "gateway.toml", "vehicles", "frames", "--annotate", "seen"];
+    let ended = verge(folder.path(), &arguments).expect(0);
+    let lines = ended.json();
+    assert_eq!(lines.len(), 1);
+    assert_eq!((&lines[0]["device"], &lines[0]["file"]), (&"a".into(), &"frames/a.jpg".into()));
+    assert!(lines[0]["detections"]["objects"].as_array().unwrap().len() >= plain(&day.truths));
+    assert!(ended.stderr.contains("2 messages, 1 frames, 1 verdicts; 1 refused: bad_jpeg"), "{}", ended.stderr);
+    let annotated = fs::read(folder.path().join("seen/a.jpg")).unwrap();
+    assert!(annotated.starts_with(&[0xff, 0xd8]) && annotated != day.jpeg);
+    assert!(!folder.path().join("seen/b.jpg").exists());
+
+    // Recorded messages go through the codecs of the configuration, on the clock of the recording.
+    let line = |second: u64, topic: &str, payload: &[u8]| {
+        let time = format!("2026-01-02T03:04:{second:02}Z");
+        serde_json::json!({ "tst": time, "topic": topic, "payload_base64": base64(payload) }).to_string()
+    };
+    let recording = [
+        line(0, "junction/north/frame", &day.jpeg),
+        line(1, "junction/north/frame", b"none"),
+        line(2, "elsewhere", &day.jpeg),
+    ];
+    write(folder.path(), "day.jsonl", recording.join("\n").as_bytes());
+    let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "day.jsonl"]).expect(0);
+    assert_eq!(ended.json()[0]["device"], "north");
+    assert!(ended.stderr.contains("1 on topics that no source takes; 1 refused: bad_jpeg"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_model_is_scored_on_labelled_pictures() {
+    let folder = trial();
+    for (number, (view, second)) in [(View::North, 10), (View::North, 50), (View::South, 20), (View::South, 60)]
+        .into_iter()
+        .enumerate()
+    {
+        let frame = frame(view, second);
+        let line = |truth: &Truth| {
+            let class = LABELS.iter().position(|label| *label == truth.label).unwrap();
+            let [left, top, width, height] = truth.area.map(f64::from);
+            let (sides, centre) = ((640.0, 480.0), (left + width / 2.0, top + height / 2.0));
+            format!("{class} {} {} {} {}\n", centre.0 / sides.0, centre.1 / sides.1, width / sides.0, height / sides.1)
+        };
+        let labels: String = frame.truths.iter().map(line).collect();
+        write(folder.path(), &format!("data/images/{number}.jpg"), &frame.jpeg);
+        write(folder.path(), &format!("data/labels/{number}.txt"), labels.as_bytes());
+    }
+    let model = ["eval", "detect", "--model", "model/junction.onnx", "--data", "data"];
+    let ended = verge(folder.path(), &[&model[..], &["--json", "--detections", "found.json"]].concat()).expect(0);
+    let scores = &ended.json()[0];
+    assert!(scores["ap50"].as_f64().unwrap() > 0.8 && scores["map"].as_f64().unwrap() > 0.4, "{scores}");
+    assert_eq!(scores["n"], 4);
+    let found: Value = serde_json::from_slice(&fs::read(folder.path().join("found.json")).unwrap()).unwrap();
+    let first = &found[0];
+    assert!(first["image_id"].is_u64() && first["category_id"].is_u64() && first["bbox"].as_array().unwrap().len() == 4);
+
+    let refused = |arguments: &[&str], code: i32, words: &str| {
+        let ended = verge(folder.path(), arguments).expect(code);
+        assert!(ended.stderr.contains(words), "{words:?} in {}", ended.stderr);
+    };
+    refused(&[&model[..], &["--group", "all=car,ship"]].concat(), 64, "no label \"ship\"");
+    refused(&["eval", "classify", "--model", "model/junction.toml", "--data", "data"], 64, "eval detect");
+    refused(&["eval", "detect", "--model", "model/junction.toml", "--data", "model"], 65, "no folder images");
+    refused(&["eval", "detect", "--model", "model/none.toml", "--data", "data"], 78, "none.toml");
+}
+
+#[test]
+fn what_models_need_is_told_before_anything_runs() {
+    let folder = trial();
+    let check = |arguments: &[&str], change: &dyn Fn(), code: i32, words: &[&str]| {
+        put_model(folder.path());
+        change();
+        for command in ["check", "run"] {
+            let arguments = [&[command, "-c", "gateway.toml"], arguments].concat();
+            let arguments = if command == "check" { [&arguments[..], &["--offline"]].concat() } else { arguments };
+            let ended = verge(folder.path(), &arguments);
+            told(&ended, code, words);
+        }
+    };
+    let card = folder.path().join("model/junction.toml");
+    let replace = |from: &str, to: &str| {
+        let text = fs::read_to_string(&card).unwrap();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| if line.starts_with(from) { to.to_owned() } else { line.to_owned() })
+            .collect();
+        assert!(lines.iter().any(|line| line == to), "{from}");
+        fs::write(&card, lines.join("\n")).unwrap();
+    };
+    let labels = || fs::write(folder.path().join("model/labels.txt"), "car\ntruck\n").unwrap();
+    check(&[], &labels, 78, &["number of labels", "2"]);
+    check(&[], &|| replace("sha256", &format!("sha256 = \"{}\"", "0".repeat(64))), 78, &["SHA-256", "0000"]);
+    check(&[], &|| fs::remove_file(&card).unwrap(), 78, &["junction.toml"]);
+    check(&[], &|| replace("colour", "colour = \"grey\""), 78, &["shape of the input"]);
+    check(&[], &|| fs::write(folder.path().join("model/junction.onnx"), b"none").unwrap(), 78, &["SHA-256"]);
+
+    put_model(folder.path());
+    let mut without = command(folder.path(), &["check", "-c", "gateway.toml", "--offline"]);
+    let output = without.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("ORT_DYLIB_PATH") && stdout.contains("verge runtime install"), "{stdout}");
+    assert_eq!(output.status.code(), Some(69), "{stdout}");
+}
+
+fn told(ended: &Ended, code: i32, words: &[&str]) {
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    assert_eq!(ended.code, code, "{all}");
+    assert!(words.iter().all(|words| all.contains(words)), "{words:?} in {all}");
+    assert!(!all.contains("panicked"), "{all}");
+}
