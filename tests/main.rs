@@ -4,6 +4,7 @@
 mod architecture;
 mod commands;
 mod config;
+mod embedded;
 mod frames;
 mod gateway;
 mod program;

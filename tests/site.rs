@@ -97,6 +97,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to stop, as a supervisor would; returns its exit code.
     pub(crate) fn stop(mut self) -> i32 {
         let id = self.child.id().to_string();

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from certificates import Certificates
+from models import Models
 from scene import Scene
 
 
@@ -13,6 +14,12 @@ from scene import Scene
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """One authority for all tests."""
     return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Models, and ONNX Runtime to run them."""
+    return Models.make(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

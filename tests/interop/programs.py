@@ -31,3 +31,8 @@ def data() -> Path:
     if not named:
         raise FileNotFoundError("VERGE_DATA does not name the folder with real data")
     return Path(named)
+
+
+def is_full() -> bool:
+    """Whether all of the data is to be gone through, for minutes (VERGE_FULL=1), or a sample of it."""
+    return os.environ.get("VERGE_FULL", "0") == "1"

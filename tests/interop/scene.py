@@ -1,5 +1,6 @@
 """A site: its broker, a gateway, the broker upstream, and a receiver there."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from peers import Listener, Login, Mosquitto
 GATEWAY_ID = "interop-1"
 UPLINK = "centre"
 PREFIX = "verge"
+FRAME_CODECS = ("jpeg", "jpeg_b64", "json_image")
 
 
 @dataclass
@@ -54,7 +56,9 @@ class Scene:
         given |= {"cert": str(identity.cert), "key": str(identity.key)}
         return given | changes
 
-    def gateway(self, source: Settings, judge: Settings, **uplinks: Settings) -> Gateway:
+    def gateway(
+        self, source: Settings, judge: Settings, model: Settings | None = None, **uplinks: Settings
+    ) -> Gateway:
         """A gateway with these sections, not started; one uplink named `centre` unless others are given."""
         settings = {
             "gateway": {"id": GATEWAY_ID, "site": "interop", "state_dir": str(self.folder / "state")},
@@ -63,16 +67,25 @@ class Scene:
             "source": source,
             "judge": judge,
         }
+        if model:
+            settings["model"] = model
         gateway = Gateway(self.folder, settings)
         self._gateways.append(gateway)
         return gateway
 
     def start(self, gateway: Gateway) -> Gateway:
         """Starts a gateway and waits until it has subscribed at the site's broker: from then on nothing is missed."""
-        before = self.site.subscriptions(self.client_id)
+        wanted = self._filters(gateway)
+        before = {client_id: self.site.subscriptions(client_id) for client_id in wanted}
         gateway.start()
-        self.site.wait_for_subscriber(self.client_id, before + 1)
+        for client_id, filters in wanted.items():
+            self.site.wait_for_subscriber(client_id, before[client_id] + filters)
         return gateway
+
+    def _filters(self, gateway: Gateway) -> Counter[str]:
+        """How many filters each of the gateway's connections subscribes to."""
+        sources = gateway.settings["source"].values()
+        return Counter(self.client_id + connection_of(source) for source in sources)
 
     @property
     def client_id(self) -> str:
@@ -103,6 +116,24 @@ class Scene:
     def logs(self) -> str:
         """What the gateways said last, for the report of a failed test."""
         return "\n".join(gateway.log() for gateway in self._gateways)
+
+
+def connection_of(source: Settings) -> str:
+    """What the name of the connection that carries a source ends with."""
+    if source["codec"] not in FRAME_CODECS:
+        return ""
+    return "-every" if source.get("frames") == "every" else "-frames"
+
+
+def frame_source(topic: str, codec: str = "jpeg", **changes: object) -> Settings:
+    """A source of frames whose second topic level is the camera, and of which every frame is judged."""
+    return {"topic": topic, "codec": codec, "device": "topic:1", "frames": "every"} | changes
+
+
+def looking(inputs: list[str], detector: str, model: str, **changes: object) -> Settings:
+    """A judge that tells of each frame what a model sees in it."""
+    given: Settings = {"inputs": inputs, "detector": detector, "model": model, "report": "every"}
+    return given | changes
 
 
 def number_source(topic: str, signal: str = "level", **changes: object) -> Settings:

@@ -1,7 +1,7 @@
 """An independent decoder of verdict messages, written from docs/verdict.cddl and docs/verdict.md alone.
 
 Both forms, CBOR and JSON, are brought to the same dictionaries, so that they can be compared. Times are UTC
-milliseconds, durations milliseconds, names those of the JSON form.
+milliseconds, durations milliseconds, scores thousandths, names those of the JSON form.
 """
 
 import json
@@ -20,7 +20,7 @@ LARGEST_MESSAGE = 16 * 1024 * 1024
 
 LANES = ("alarm", "verdict", "telemetry")
 CLOCKS = {1: "trusted", 2: "skewed"}
-DETECTORS = ("threshold", "rate", "silence", "loop")
+DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect")
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
 MEMBERS = ("high", "low", "rise", "fall", "silent")
@@ -102,6 +102,7 @@ def _verdict(raw: bytes) -> Verdict:
         "detector": DETECTORS[given.pop(9)],
         "severity": SEVERITIES[given.pop(10)],
         "event": _event(received, given.pop(11, None)),
+        "model": _model(given.pop(12, None)),
     }
     seq = given.pop(0)
     _expect(len(given) == 1, f"exactly one body, found keys {sorted(given)}")
@@ -115,6 +116,13 @@ def _event(received: int, given: Fields | None) -> Fields | None:
         return None
     _expect(sorted(given) == [0, 1, 2, 3], "the four keys of an event")
     return {"id": given[0].hex(), "state": STATES[given[1]], "since": received + given[2], "lasted_ms": given[3]}
+
+
+def _model(given: list[str] | None) -> Fields | None:
+    if given is None:
+        return None
+    name, version = given
+    return {"name": name, "version": version}
 
 
 def _body(kind: int, given: Fields, received: int) -> Fields:
@@ -132,10 +140,22 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
     elif kind == 22:
         body = {"cause": MEMBERS[given.pop(0)], "observed": given.pop(1), "expected": _range(given)}
         name = "health"
+    elif kind == 23:
+        body = {"labels": [{"label": label, "score": score} for label, score in given.pop(0)]}
+        name = "classification"
+    elif kind == 24:
+        body = {"width": given.pop(0), "height": given.pop(1), "objects": [_object(item) for item in given.pop(2)]}
+        name = "detections"
     else:
         raise ValueError(f"unknown body {kind}")
     _expect(not given, f"no other keys in {name}, found {sorted(given)}")
     return {"kind": name, name: body}
+
+
+def _object(item: list) -> Fields:
+    label, score, x, y, width, height, *track = item
+    found = {"label": label, "score": score, "x": x, "y": y, "width": width, "height": height}
+    return found | {"track": track[0] if track else None}
 
 
 def _range(given: Fields) -> Fields:
@@ -163,7 +183,7 @@ def _from_json(given: Fields) -> Message:
 
 def _twin(given: Fields) -> Verdict:
     fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind")}
-    fields |= {key: given.pop(key, None) for key in ("signal", "clock")}
+    fields |= {key: given.pop(key, None) for key in ("signal", "clock", "model")}
     fields |= {key: _millis(given.pop(key, None)) for key in ("received", "decided", "captured")}
     event = given.pop("event", None)
     if event is not None:
@@ -186,6 +206,11 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         body["from"] = _millis(given.pop("from"))
         body["length_ms"] = round(given.pop("length_s") * 1000)
         body["observed_ms"] = round(given.pop("observed_s") * 1000)
+    elif kind == "classification":
+        body = {"labels": [_in_thousandths(label) for label in given.pop("labels")]}
+    elif kind == "detections":
+        body = {side: given.pop(side) for side in ("width", "height")}
+        body["objects"] = [_in_thousandths({"track": None} | item) for item in given.pop("objects")]
     else:
         expected = given.pop("expected", {})
         body = {"expected": {side: expected.get(side) for side in ("low", "high")}, "observed": given.pop("observed")}
@@ -195,6 +220,10 @@ def _twin_body(kind: str, given: Fields) -> Fields:
             body["cause"] = given.pop("cause")
     _expect(not given, f"no other keys in {kind}, found {sorted(given)}")
     return body
+
+
+def _in_thousandths(scored: Fields) -> Fields:
+    return scored | {"score": round(scored["score"] * 1000)}
 
 
 def _millis(text: str | None) -> int | None:

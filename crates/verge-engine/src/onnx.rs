@@ -15,22 +15,18 @@ const MAX_ELEMENTS: u64 = 1 << 28;
 struct ModelProto {
     #[prost(message, optional, tag = "7")]
     graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "8")]
-    opset_import: Vec<OperatorSetId>,
     #[prost(message, repeated, tag = "25")]
     functions: Vec<FunctionProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct OperatorSetId {
-    #[prost(string, tag = "1")]
-    domain: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
 struct FunctionProto {
+    #[prost(string, tag = "1")]
+    name: String,
     #[prost(message, repeated, tag = "7")]
     node: Vec<NodeProto>,
+    #[prost(string, tag = "10")]
+    domain: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -131,48 +127,69 @@ pub enum OnnxError {
     },
 }
 
-/// Looks through a model.
+/// Looks through a model. Domains that it only declares do no harm: programs that optimise models declare all that
+/// they know.
 pub(crate) fn inspect(bytes: &Bytes) -> Result<(), OnnxError> {
     let model = ModelProto::decode(bytes.clone()).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
-    for set in &model.opset_import {
-        known(&set.domain)?;
-    }
     let graph = model.graph.as_ref().ok_or(OnnxError::NoGraph)?;
-    inspect_graph(graph)?;
-    model.functions.iter().try_for_each(|function| inspect_nodes(&function.node, &[]))
+    let within = Within { functions: &model.functions };
+    within.graph(graph)?;
+    model.functions.iter().try_for_each(|function| within.nodes(&function.node, &[]))
 }
 
-fn inspect_graph(graph: &GraphProto) -> Result<(), OnnxError> {
-    graph.initializer.iter().try_for_each(inspect_tensor)?;
-    graph.sparse_initializer.iter().try_for_each(inspect_sparse)?;
-    inspect_nodes(&graph.node, &graph.initializer)
+/// Where nodes stand.
+struct Within<'a> {
+    /// Operators that the model defines itself, out of others.
+    functions: &'a [FunctionProto],
 }
 
-fn inspect_nodes(nodes: &[NodeProto], initializers: &[TensorProto]) -> Result<(), OnnxError> {
-    for node in nodes {
-        known(&node.domain)?;
-        for attribute in &node.attribute {
-            attribute.t.iter().try_for_each(|tensor| inspect_tensor(tensor))?;
-            attribute.tensors.iter().try_for_each(inspect_tensor)?;
-            attribute.sparse_tensor.iter().try_for_each(|tensor| inspect_sparse(tensor))?;
-            attribute.g.iter().try_for_each(|graph| inspect_graph(graph))?;
-            attribute.graphs.iter().try_for_each(inspect_graph)?;
+impl Within<'_> {
+    fn graph(&self, graph: &GraphProto) -> Result<(), OnnxError> {
+        graph.initializer.iter().try_for_each(inspect_tensor)?;
+        graph.sparse_initializer.iter().try_for_each(inspect_sparse)?;
+        self.nodes(&graph.node, &graph.initializer)
+    }
+
+    fn nodes(&self, nodes: &[NodeProto], initializers: &[TensorProto]) -> Result<(), OnnxError> {
+        for node in nodes {
+            self.known(node)?;
+            for attribute in &node.attribute {
+                attribute.t.iter().try_for_each(|tensor| inspect_tensor(tensor))?;
+                attribute.tensors.iter().try_for_each(inspect_tensor)?;
+                attribute.sparse_tensor.iter().try_for_each(|tensor| inspect_sparse(tensor))?;
+                attribute.g.iter().try_for_each(|graph| self.graph(graph))?;
+                attribute.graphs.iter().try_for_each(|graph| self.graph(graph))?;
+            }
+            if let Some(shape) = blown_up_to(node, nodes, initializers) {
+                measured(&shape, || format!("operator {}", node.op_type))?;
+            }
         }
-        if let Some(shape) = blown_up_to(node, nodes, initializers) {
-            measured(&shape, || format!("operator {}", node.op_type))?;
+        Ok(())
+    }
+
+    fn known(&self, node: &NodeProto) -> Result<(), OnnxError> {
+        let own = |function: &FunctionProto| function.domain == node.domain && function.name == node.op_type;
+        if KNOWN_DOMAINS.contains(&node.domain.as_str()) || self.functions.iter().any(own) {
+            Ok(())
+        } else {
+            Err(OnnxError::Domain { domain: node.domain.clone() })
         }
     }
-    Ok(())
 }
 
 /// The shape of an operator's result, where the operator makes something of nothing and the shape is a constant.
 fn blown_up_to(node: &NodeProto, nodes: &[NodeProto], initializers: &[TensorProto]) -> Option<Vec<i64>> {
     let constant = |name: &String| {
-        let initializer = initializers.iter().find(|tensor| tensor.name == *name);
+        let initializer = initializers.iter().find(|tensor| tensor.name == *name).map(integers);
         let made =
             || nodes.iter().find(|made| made.op_type == "Constant" && made.output.first() == Some(name));
-        let of_node = || made()?.attribute.iter().find_map(|attribute| attribute.t.as_deref());
-        initializer.or_else(of_node).map(integers)
+        let of_node = || {
+            made()?.attribute.iter().find_map(|attribute| match attribute.name.as_str() {
+                "value_ints" => Some(attribute.ints.clone()),
+                _ => attribute.t.as_deref().map(integers),
+            })
+        };
+        initializer.or_else(of_node)
     };
     match node.op_type.as_str() {
         "ConstantOfShape" => constant(node.input.first()?),
@@ -211,14 +228,6 @@ fn measured(dims: &[i64], what: impl Fn() -> String) -> Result<(), OnnxError> {
     match elements {
         Some(elements) if elements <= MAX_ELEMENTS => Ok(()),
         _ => Err(OnnxError::TooLarge { what: what() }),
-    }
-}
-
-fn known(domain: &str) -> Result<(), OnnxError> {
-    if KNOWN_DOMAINS.contains(&domain) {
-        Ok(())
-    } else {
-        Err(OnnxError::Domain { domain: domain.to_owned() })
     }
 }
 
@@ -264,6 +273,21 @@ mod tests {
             inspect(&model(|g| g.node.push(foreign))),
             Err(OnnxError::Domain { domain: "evil".to_owned() })
         );
+        let call = |name: &str| NodeProto {
+            domain: "own".to_owned(),
+            op_type: name.to_owned(),
+            ..Default::default()
+        };
+        let with_function = |node: NodeProto, inner: NodeProto| {
+            let function =
+                FunctionProto { name: "f".to_owned(), node: vec![inner], domain: "own".to_owned() };
+            let graph = GraphProto { node: vec![node], ..Default::default() };
+            inspect(&ModelProto { graph: Some(graph), functions: vec![function] }.encode_to_vec().into())
+        };
+        assert_eq!(with_function(call("f"), NodeProto::default()), Ok(()), "the model's own function");
+        let own = Err(OnnxError::Domain { domain: "own".to_owned() });
+        assert_eq!(with_function(call("g"), NodeProto::default()), own);
+        assert_eq!(with_function(call("f"), call("g")), own);
     }
 
     #[test]
@@ -289,6 +313,10 @@ mod tests {
             attribute: vec![AttributeProto { t: Some(Box::new(shape)), ..Default::default() }],
             ..Default::default()
         };
+        assert!(refused(&model(|g| g.node.extend([constant.clone(), node.clone()]))));
+        let as_list =
+            AttributeProto { name: "value_ints".to_owned(), ints: vec![1 << 15; 2], ..Default::default() };
+        let constant = NodeProto { attribute: vec![as_list], ..constant };
         assert!(refused(&model(|g| g.node.extend([constant, node]))));
     }
 

@@ -40,6 +40,40 @@ pub struct LocalState {
     /// Why it is down, or why it last was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// That broker itself, where it runs beside the gateway; told beside the connection.
+    #[serde(skip)]
+    pub broker: Option<BrokerStatus>,
+}
+
+/// A broker that runs beside the gateway. Numbers are since the start.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct BrokerStatus {
+    /// Whether it serves.
+    pub serving: bool,
+    /// Since when (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it last failed, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
+    /// When that was (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault_at: Option<i64>,
+    /// Connections from outside now.
+    pub connections: u64,
+    /// Clients let in.
+    pub accepted: u64,
+    /// Connections closed at once because there were too many.
+    pub refused_connections: u64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: u64,
+    /// Clients not let in because of what they sent.
+    pub refused_clients: u64,
+    /// The last of those, from where, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
 }
 
 /// Everything the status is made of.
@@ -64,6 +98,8 @@ struct Document<'a> {
     at: i64,
     uptime_s: u64,
     local: LocalState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<BrokerStatus>,
     sources: Vec<SourceStatus<'a>>,
     unknown_topics: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +196,7 @@ impl Status {
             self.routes.iter().map(|(name, counters)| route_status(name, counters)).collect();
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
-        let local = (self.local)();
+        let mut local = (self.local)();
         let sent_bytes = routes.iter().map(|route| route.bytes_sent).sum();
         let document = Document {
             v: 1,
@@ -173,6 +209,7 @@ impl Status {
             uptime_s: now.mono.since(self.started.mono).as_secs(),
             sources: self.counters.sources().iter().map(|source| source_status(source, now.wall)).collect(),
             unknown_topics: local.unknown_topics,
+            broker: local.broker.take(),
             local,
             frames: Span::of(&self.counters.frame_age)
                 .zip(Span::of(&self.counters.frame_judging))

@@ -9,7 +9,7 @@ use crate::elements::reals;
 
 /// An output that means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the output holds numbers that are none, or fewer of them than there are classes")]
+#[error("the output holds numbers that are none, or not as many as its card says")]
 pub struct BadOutput;
 
 /// Reads classifications of one model. It keeps its buffers; one per worker and model.
@@ -43,12 +43,16 @@ impl Classifier {
     /// # Errors
     /// See [`BadOutput`].
     pub fn top(&mut self, elements: TensorView<'_>, top: usize) -> Result<Vec<Class>, BadOutput> {
+        self.rank(elements, top)?;
+        Ok(self.ranked().collect())
+    }
+
+    /// Puts the best `top` classes in order.
+    fn rank(&mut self, elements: TensorView<'_>, top: usize) -> Result<(), BadOutput> {
         let values = reals(elements, self.output.quantisation, &mut self.scratch);
         let offset = self.output.label_offset;
         let classes = self.labels.len() + offset;
-        // A batch may hold more than the first frame's classes.
-        let values = values.get(..classes).ok_or(BadOutput)?;
-        if values.iter().any(|value| !value.is_finite()) {
+        if values.len() != classes || values.iter().any(|value| !value.is_finite()) {
             return Err(BadOutput);
         }
         self.probabilities.clear();
@@ -62,14 +66,19 @@ impl Classifier {
         let probabilities = &self.probabilities;
         let by_probability =
             |a: &usize, b: &usize| probabilities[*b].total_cmp(&probabilities[*a]).then(a.cmp(b));
-        let top = top.min(self.order.len());
         if top < self.order.len() {
             self.order.select_nth_unstable_by(top, by_probability);
             self.order.truncate(top);
         }
         self.order.sort_unstable_by(by_probability);
-        let class = |class: &usize| Class { label: class - offset, probability: probabilities[*class] };
-        Ok(self.order.iter().map(class).collect())
+        Ok(())
+    }
+
+    fn ranked(&self) -> impl Iterator<Item = Class> + '_ {
+        self.order.iter().map(|class| Class {
+            label: class - self.output.label_offset,
+            probability: self.probabilities[*class],
+        })
     }
 
     /// The best `top` labels from `least` on.
@@ -82,16 +91,13 @@ impl Classifier {
         top: usize,
         least: f32,
     ) -> Result<Classification, BadOutput> {
-        let classes = self.top(elements, top)?;
-        let labels = classes
-            .into_iter()
-            .take_while(|class| class.probability >= least)
-            .map(|class| Scored {
-                label: self.labels[class.label].clone(),
-                // Quantised probabilities may pass 1 by a step.
-                score: Score::new(class.probability.clamp(0.0, 1.0)).expect("finite and clamped"),
-            })
-            .collect();
+        self.rank(elements, top)?;
+        let mut labels = Vec::with_capacity(self.order.len());
+        labels.extend(self.ranked().take_while(|class| class.probability >= least).map(|class| Scored {
+            label: self.labels[class.label].clone(),
+            // Quantised probabilities may pass 1 by a step.
+            score: Score::new(class.probability.clamp(0.0, 1.0)).expect("finite and clamped"),
+        }));
         Ok(Classification { labels })
     }
 }
@@ -148,7 +154,7 @@ mod tests {
         let p = output(Decoder::Probabilities);
         check(p.clone(), 4, TensorView::F32(&[0.1, 0.2, 0.6, 0.1]), &[("c2", 600), ("c1", 200), ("c0", 100)]);
         check(p.clone(), 3, TensorView::F32(&[0.01, 0.97, 0.02]), &[("c1", 970)]);
-        check(p.clone(), 2, TensorView::F32(&[0.5, 0.5, 9.0]), &[("c0", 500), ("c1", 500)]);
+        check(p.clone(), 2, TensorView::F32(&[0.5, 0.5]), &[("c0", 500), ("c1", 500)]);
         let half = [0.25, 0.75].map(f16::from_f32);
         check(p.clone(), 2, TensorView::F16(&half), &[("c1", 750), ("c0", 250)]);
         let quantised = OutputCard {
@@ -179,7 +185,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_refused() {
         let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
-        for bad in [&[0.5, f32::NAN][..], &[f32::INFINITY, 0.0], &[0.5]] {
+        for bad in [&[0.5, f32::NAN][..], &[f32::INFINITY, 0.0], &[0.5], &[0.5; 3]] {
             assert_eq!(classifier.top(TensorView::F32(bad), 2), Err(BadOutput));
         }
     }

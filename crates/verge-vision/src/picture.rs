@@ -26,13 +26,19 @@ pub enum PictureError {
     /// Damaged behind its headers.
     #[error("the JPEG is damaged: {0:?}")]
     Damaged(DecodeErrors),
-    /// Its data is of another size than its headers say.
-    #[error("the JPEG is of {found} bytes decoded, its headers say {expected}")]
+    /// It is of another size than was read from its headers before.
+    #[error("the JPEG has {found:?} pixels, its frame says {expected:?}")]
     Size {
-        /// Bytes that the headers announce.
-        expected: usize,
+        /// Width and height that the frame states.
+        expected: (u32, u32),
+        /// Width and height of the JPEG.
+        found: (usize, usize),
+    },
+    /// Its samples are neither one nor three per pixel.
+    #[error("the JPEG has {bytes} bytes decoded, which are neither one nor three per pixel")]
+    Samples {
         /// Bytes that the decoder would write.
-        found: usize,
+        bytes: usize,
     },
 }
 
@@ -41,7 +47,7 @@ impl PictureError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Damaged(DecodeErrors::Unsupported(_)) => Reason::UnsupportedImage,
+            Self::Damaged(DecodeErrors::Unsupported(_)) | Self::Samples { .. } => Reason::UnsupportedImage,
             Self::Damaged(_) | Self::Size { .. } => Reason::BadJpeg,
         }
     }
@@ -99,7 +105,7 @@ impl Picture {
     /// See [`PictureError`]; what is there then is of no use.
     pub fn decode(&mut self, frame: &EncodedFrame) -> Result<(), PictureError> {
         let ImageFormat::Jpeg = frame.format;
-        let size = frame.width as usize * frame.height as usize * SAMPLES;
+        let size = (frame.width, frame.height);
         if frame.orientation == Orientation::Upright {
             decode_jpeg(&frame.bytes, size, &mut self.rgb)?;
             (self.width, self.height) = (frame.width, frame.height);
@@ -138,16 +144,23 @@ impl Picture {
     }
 }
 
-fn decode_jpeg(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), PictureError> {
+fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32), out: &mut Vec<u8>) -> Result<(), PictureError> {
     const MAX_SIDE: usize = 65_535;
     let options = DecoderOptions::default()
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
-        // Data that breaks off is an error, not a grey area.
+        // Data that breaks off is an error where the decoder notices, which is once per row of blocks. Whether the
+        // picture is there to its end was seen by whoever read its headers.
         .set_strict_mode(true)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(PictureError::Damaged)?;
+    // What was allowed for is what the frame states; nothing else is decoded.
+    let found = decoder.dimensions().unwrap_or_default();
+    if found != (width as usize, height as usize) || width == 0 || height == 0 {
+        return Err(PictureError::Size { expected: (width, height), found });
+    }
+    let size = width as usize * height as usize * SAMPLES;
     let found = decoder.output_buffer_size().unwrap_or(0);
     // Not cleared first: every byte is written anew.
     out.resize(size, 0);
@@ -155,7 +168,7 @@ fn decode_jpeg(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), Pictu
         return decoder.decode_into(out).map_err(PictureError::Damaged);
     }
     if found * SAMPLES != size {
-        return Err(PictureError::Size { expected: size, found });
+        return Err(PictureError::Samples { bytes: found });
     }
     // One sample per pixel: grey, which becomes three from the back to the front.
     decoder.decode_into(&mut out[..found]).map_err(PictureError::Damaged)?;

@@ -116,9 +116,8 @@ impl Shrinker {
         let from = CroppedImage::new(&frame, left, top, cut_width, cut_height)
             .expect("what is cut out lies within the picture");
         let [left, top, width, height] = fit.part;
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .use_alpha(false);
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
         let across = options.crop(left, 0.0, width, f64::from(cut_height));
         let mut to = target(&mut self.across, fit.to_width, cut_height);
         self.resizer.resize(&from, &mut to, &across).expect("what is resized lies within what is cut out");

@@ -27,6 +27,14 @@ impl IoThread {
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// Runs this on the thread and waits for its end.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        self.handle.spawn(future).await.context("a connection's thread")
+    }
+
     /// Runs this with the thread's runtime as the one that tasks are spawned on.
     pub(crate) fn within<T>(&self, run: impl FnOnce() -> T) -> T {
         let _entered = self.handle.enter();

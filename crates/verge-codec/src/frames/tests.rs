@@ -124,6 +124,11 @@ fn a_cut_picture_is_refused_at_every_offset() {
         let expected = if end == 0 { Reason::Empty } else { Reason::BadJpeg };
         assert!(decoded.items.is_empty() && decoded.rejections[0].reason == expected, "cut at {end}");
     }
+    // The end of a thumbnail in the headers is not that of the picture.
+    let thumbnail = u16::try_from(jpeg.len().saturating_add(2)).unwrap().to_be_bytes();
+    let nested = [&jpeg[..2], &[0xff, 0xe2], &thumbnail, &jpeg, &jpeg[2..]].concat();
+    check(&source(FrameCodec::Jpeg), &nested, &["cam 40x24"]);
+    check(&source(FrameCodec::Jpeg), &nested[..nested.len().saturating_sub(2)], &["bad_jpeg"]);
     // What devices append does no harm.
     check(&source(FrameCodec::Jpeg), &[&jpeg[..], b"\0\0\0trailer"].concat(), &["cam 40x24"]);
 }
@@ -142,10 +147,15 @@ fn announced_pixels_are_bounded_before_any_is_decoded() {
     let mut flat = jpeg.clone();
     flat[sof + 5..sof + 7].fill(0);
     check(&codec(), &flat, &["bad_jpeg"]);
-    let mut deep = jpeg;
+    let mut deep = jpeg.clone();
     deep[sof + 4] = 12;
-    let refused = decode(&codec(), &deep);
-    assert!(refused.items.is_empty() && refused.rejections.len() == 1);
+    check(&codec(), &deep, &["unsupported_image"]);
+    // Lossless, hierarchical, arithmetic.
+    for marker in [0xc3, 0xc5, 0xc9, 0xcf] {
+        let mut other = jpeg.clone();
+        other[sof + 1] = marker;
+        check(&codec(), &other, &["unsupported_image"]);
+    }
     check(&codec(), b"\x89PNG\r\n\x1a\n", &["bad_jpeg"]);
     check(&FrameSourceSettings { max_payload_bytes: 99, ..codec() }, &sample(), &["too_large"]);
     assert!(FrameDecoders::new(vec![Some(FrameSourceSettings { max_pixels: 0, ..codec() })]).is_err());

@@ -258,6 +258,12 @@ fn put(bytes: &[u8], library: &Path) -> Result<(), InstallError> {
     let folder = library.parent().unwrap_or(Path::new(""));
     let file = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
     fs::write(file.path(), bytes).map_err(at(file.path()))?;
+    #[cfg(unix)]
+    {
+        // Installed by one user, loaded by another: the folder says who may.
+        use std::os::unix::fs::PermissionsExt as _;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(at(file.path()))?;
+    }
     file.as_file().sync_all().map_err(at(file.path()))?;
     file.persist(library).map_err(|error| at(library)(error.error))?;
     Ok(())

@@ -4,11 +4,11 @@
 //! that port of 127.0.0.1, writes the line `ready` on standard output once a client was accepted, and ends when its
 //! standard input ends: a gateway that is killed leaves no broker behind.
 
-use std::io;
+use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::process;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncRead;
 
 use super::access::{Access, StartMessageError};
 use super::embedded::{Embedded, EmbeddedError};
@@ -34,29 +34,26 @@ pub enum ChildError {
     Io(#[from] io::Error),
 }
 
-/// Runs the embedded broker until standard input ends. It takes the whole process: a panic of rumqttd's router,
+/// Runs the embedded broker until standard input ends; `output` is standard output. It takes the whole process: a panic of rumqttd's router,
 /// which would leave a broker that accepts connections and does nothing, ends it at once, with exit code 101.
 /// After the return, rumqttd's threads live on until the process ends.
 ///
 /// # Errors
 /// See [`ChildError`].
-pub fn serve() -> Result<(), ChildError> {
+pub fn serve(output: &mut impl Write) -> Result<(), ChildError> {
     end_with_the_router();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve_on(tokio::io::stdin(), tokio::io::stdout()));
+    let ended = runtime.block_on(serve_on(tokio::io::stdin(), output));
     // Standard input is read on a thread that only its end could wake.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve_on(
-    mut input: impl AsyncRead + Unpin,
-    mut output: impl AsyncWrite + Unpin,
-) -> Result<(), ChildError> {
+async fn serve_on(mut input: impl AsyncRead + Unpin, output: &mut impl Write) -> Result<(), ChildError> {
     let access = Access::read(&mut input).await?;
     let _broker = Embedded::serve(access).await?;
-    output.write_all(format!("{READY}\n").as_bytes()).await?;
-    output.flush().await?;
+    writeln!(output, "{READY}")?;
+    output.flush()?;
     // Nothing more is expected: only the end counts.
     tokio::io::copy(&mut input, &mut tokio::io::sink()).await?;
     Ok(())
@@ -77,7 +74,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
     use std::time::Duration;
 
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
 
@@ -86,12 +83,14 @@ mod tests {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let access = Access::random(address, 65_536).unwrap();
         let (mut to_child, input) = duplex(1024);
-        let (output, mut from_child) = duplex(1024);
-        let child = tokio::spawn(serve_on(input, output));
+        let (mut from_child, mut output) = io::pipe().unwrap();
+        let child = tokio::spawn(async move { serve_on(input, &mut output).await });
         to_child.write_all(access.to_line().reveal().as_bytes()).await.unwrap();
-        let mut said = [0; 6];
-        from_child.read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"ready\n");
+        let said = tokio::task::spawn_blocking(move || {
+            let mut said = [0; 6];
+            io::Read::read_exact(&mut from_child, &mut said).map(|()| said)
+        });
+        assert_eq!(&said.await.unwrap().unwrap(), b"ready\n");
         let publisher = crate::Publisher::connect(access.connection("t")).await.unwrap();
         publisher.close().await;
         assert!(!child.is_finished());
@@ -102,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn it_does_nothing_without_being_told() {
         let check = async |input: &[u8], words: &str| {
-            let error = serve_on(input, tokio::io::sink()).await.unwrap_err().to_string();
+            let error = serve_on(input, &mut io::sink()).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         };
         check(b"", "`verge run` starts this program").await;

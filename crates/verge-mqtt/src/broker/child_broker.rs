@@ -192,6 +192,12 @@ impl ChildBroker {
         self.state.clone()
     }
 
+    /// Whether nobody keeps it any more, which only a fault can cause.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.keeping.is_finished()
+    }
+
     /// Closes its standard input, waits for it to end, and kills it where it does not.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);

@@ -101,6 +101,8 @@ pub enum FrontError {
 /// What a front has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FrontTotals {
+    /// Connections that stand now.
+    pub connections: u64,
     /// Clients that the broker has accepted.
     pub accepted: u64,
     /// Connections closed at once because a bound was reached.
@@ -164,24 +166,56 @@ impl Front {
     /// What it has seen.
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
-        FrontTotals {
-            accepted: self.shared.accepted.load(Ordering::Relaxed),
-            refused: self.shared.refused.load(Ordering::Relaxed),
-            failed_handshakes: self.shared.failed_handshakes.load(Ordering::Relaxed),
-            refused_clients: self.shared.refused_clients.load(Ordering::Relaxed),
-        }
+        self.shared.totals()
     }
 
     /// Which client was the last not to be let in, from where, and why.
     #[must_use]
     pub fn last_refusal(&self) -> Option<String> {
-        self.shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.last_refusal()
+    }
+
+    /// A view of what it sees, for others to keep.
+    #[must_use]
+    pub fn view(&self) -> FrontView {
+        FrontView { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Whether it has ended, which only a fault or [`Front::close`] can cause.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.accepting.is_finished()
+    }
+
+    /// Ends it with all its connections.
+    pub fn close(&self) {
+        self.accepting.abort();
+    }
+}
+
+/// What a front sees.
+#[derive(Debug, Clone)]
+pub struct FrontView {
+    shared: Arc<Shared>,
+}
+
+impl FrontView {
+    /// What it has seen.
+    #[must_use]
+    pub fn totals(&self) -> FrontTotals {
+        self.shared.totals()
+    }
+
+    /// Which client was the last not to be let in, from where, and why.
+    #[must_use]
+    pub fn last_refusal(&self) -> Option<String> {
+        self.shared.last_refusal()
     }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.close();
     }
 }
 
@@ -404,6 +438,20 @@ impl Drop for Connection {
 }
 
 impl Shared {
+    fn totals(&self) -> FrontTotals {
+        FrontTotals {
+            connections: self.connections.load(Ordering::Relaxed) as u64,
+            accepted: self.accepted.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed_handshakes: self.failed_handshakes.load(Ordering::Relaxed),
+            refused_clients: self.refused_clients.load(Ordering::Relaxed),
+        }
+    }
+
+    fn last_refusal(&self) -> Option<String> {
+        self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn refuse(&self, peer: SocketAddr, why: &str) {
         self.refused_clients.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%peer, why, "client not let in");

@@ -28,7 +28,7 @@ pub(crate) use canary::TOPIC as CANARY_TOPIC;
 pub use child::ChildError;
 pub use child_broker::{BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Fault};
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
-pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals};
+pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView};
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.

@@ -266,17 +266,3 @@ async fn a_broker_that_cannot_be_started_again_is_tried_for_ever_and_said_to_be_
     broker.stop().await;
     std::fs::remove_dir_all(&folder).unwrap();
 }
-#[tokio::test]
-async fn zz_soak() {
-    let settings = ChildBrokerSettings { canary_every: Duration::ZERO, canary_within: Duration::from_secs(30), ..settings() };
-    let broker = within("a broker", ChildBroker::start(settings, clock)).await.unwrap();
-    let process = serving(&broker).await;
-    for i in 0..14 {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let statm = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let rss = statm.lines().find(|l| l.starts_with("VmRSS")).unwrap().to_owned();
-        let fds = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
-        println!("{} {rss} fds {fds} {:?}", 5*(i+1), broker.state().restarts_total);
-    }
-    broker.stop().await;
-}

@@ -30,6 +30,9 @@ use schedule::{Job, Late, Schedule};
 /// A worker whose viewer cannot be made again after a fault waits this long before it tries once more.
 const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
+/// A model that is at work on a frame of a source that judges every frame for longer than this hangs.
+const EVERY_LIMIT: Duration = Duration::from_secs(60);
+
 /// What cameras, sources and workers share.
 struct Shared<M> {
     line: Mutex<Line<M>>,
@@ -279,10 +282,10 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         let began = Instant::now();
         let now = self.clock.now();
         let counters = Arc::clone(&self.shared.counters);
-        let until =
-            job.deadline.map(|deadline| began + deadline.saturating_sub(now.mono.since(job.received.mono)));
+        let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
+        let until = began + job.deadline.map_or(EVERY_LIMIT, left);
         self.findings.clear();
-        let result = self.view(&mut job, until);
+        let result = self.view(&mut job, Some(until));
         let decided = self.clock.now();
         counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
         counters.frame_judging.note(std::iter::once(began.elapsed()));

@@ -7,7 +7,7 @@ mod yolox;
 use verge_domain::frame::{Detection, Detections, PixelBox, Score};
 use verge_domain::id::Label;
 use verge_engine::card::{Corners, Decoder, Nms, OutputCard};
-use verge_engine::{Outputs, RunError};
+use verge_engine::{Outputs, RunError, TensorView};
 
 use crate::classify::BadOutput;
 use crate::elements::reals;
@@ -15,6 +15,8 @@ use crate::preprocess::Placement;
 
 /// Candidates that go into suppression at most, the surest: its cost grows with their square.
 const MAX_CANDIDATES: usize = 1000;
+/// Outputs that any family has at most.
+const MAX_OUTPUTS: usize = 4;
 /// Objects reported of one frame at most.
 pub const MAX_OBJECTS: usize = 100;
 
@@ -48,7 +50,7 @@ pub struct Detector {
     /// Of the model's input, in pixels.
     width: u32,
     height: u32,
-    scratch: [Vec<f32>; 4],
+    scratch: [Vec<f32>; MAX_OUTPUTS],
     candidates: Vec<Candidate>,
 }
 
@@ -69,45 +71,66 @@ impl Detector {
         placement: Placement,
         least: f32,
     ) -> Result<&[Candidate], DetectError> {
+        let mut tensors = [TensorView::F32(&[]); MAX_OUTPUTS];
+        let count = outputs.count().min(MAX_OUTPUTS);
+        for (index, tensor) in tensors[..count].iter_mut().enumerate() {
+            *tensor = outputs.get(index)?.1;
+        }
+        Ok(self.find_in(&tensors[..count], placement, least)?)
+    }
+
+    /// The same, in the elements of outputs in the order of the card.
+    ///
+    /// # Errors
+    /// They mean nothing.
+    pub fn find_in(
+        &mut self,
+        outputs: &[TensorView<'_>],
+        placement: Placement,
+        least: f32,
+    ) -> Result<&[Candidate], BadOutput> {
         self.candidates.clear();
         let quantisation = self.output.quantisation;
-        match self.output.decoder {
-            Decoder::Yolox => {
-                let (_, elements) = outputs.get(0)?;
+        let classes = self.labels.len() + self.output.label_offset;
+        let [first, second, third, fourth] = &mut self.scratch;
+        match (self.output.decoder, outputs) {
+            (Decoder::Yolox, [elements]) => {
                 let heads = yolox::Heads {
                     strides: self.output.strides.as_deref().unwrap_or_default(),
                     width: self.width,
                     height: self.height,
-                    classes: self.labels.len() + self.output.label_offset,
+                    classes,
                 };
-                let elements = reals(elements, quantisation, &mut self.scratch[0]);
-                heads.decode(elements, least, &mut self.candidates)?;
+                heads.decode(reals(*elements, quantisation, first), least, &mut self.candidates)?;
             }
-            Decoder::Ssd => {
+            (Decoder::Ssd, [corners, rest @ ..]) => {
                 let boxes = ssd::Boxes {
                     corners: self.output.corners.unwrap_or(Corners::Xyxy),
                     background: self.output.background,
-                    classes: self.labels.len() + self.output.label_offset,
+                    classes,
                 };
-                let [first, second, third, fourth] = &mut self.scratch;
-                let (_, coordinates) = outputs.get(0)?;
-                let coordinates = reals(coordinates, quantisation, first);
-                let (_, next) = outputs.get(1)?;
-                let next = reals(next, quantisation, second);
-                if let Ok((_, scores)) = outputs.get(2) {
-                    let scores = reals(scores, quantisation, third);
-                    let (_, count) = outputs.get(3)?;
-                    let count = reals(count, quantisation, fourth);
-                    boxes.selected(coordinates, next, scores, count, least, &mut self.candidates)?;
-                } else {
-                    boxes.scored(coordinates, next, least, &mut self.candidates)?;
+                let corners = reals(*corners, quantisation, first);
+                match rest {
+                    [scores] => {
+                        let scores = reals(*scores, quantisation, second);
+                        boxes.scored(corners, scores, least, &mut self.candidates)?;
+                    }
+                    [classes, scores, count] => {
+                        let classes = reals(*classes, quantisation, second);
+                        let scores = reals(*scores, quantisation, third);
+                        let count = reals(*count, quantisation, fourth);
+                        boxes.selected(corners, classes, scores, count, least, &mut self.candidates)?;
+                    }
+                    _ => return Err(BadOutput),
                 }
                 for candidate in &mut self.candidates {
                     candidate.corners = scaled(candidate.corners, self.width, self.height);
                 }
             }
-            // The card's check leaves these to the classifier.
-            Decoder::Probabilities | Decoder::Logits => return Err(BadOutput.into()),
+            // The card's check leaves these to the classifier, and no other number of outputs.
+            (Decoder::Probabilities | Decoder::Logits | Decoder::Yolox | Decoder::Ssd, _) => {
+                return Err(BadOutput);
+            }
         }
         let (offset, labels) = (self.output.label_offset, self.labels.len());
         self.candidates.retain_mut(|candidate| {
@@ -143,7 +166,8 @@ impl Detector {
             area: pixel_box(candidate.corners, width, height),
             track: None,
         };
-        Ok(Detections { width, height, objects: self.candidates.iter().map(object).collect() })
+        let objects = self.candidates.iter().map(object).collect();
+        Ok(Detections { width, height, objects })
     }
 
     /// The labels of its candidates.

@@ -25,7 +25,7 @@ impl Boxes {
         least: f32,
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
-        if self.classes == 0 {
+        if self.classes == 0 || corners.len() % 4 != 0 || scores.len() != corners.len() / 4 * self.classes {
             return Err(BadOutput);
         }
         for (corners, scores) in corners.chunks_exact(4).zip(scores.chunks_exact(self.classes)) {
@@ -57,7 +57,10 @@ impl Boxes {
         least: f32,
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
-        let room = classes.len().min(scores.len()).min(corners.len() / 4);
+        let room = classes.len();
+        if scores.len() != room || corners.len() != room * 4 {
+            return Err(BadOutput);
+        }
         let count = match count {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -124,5 +127,8 @@ mod tests {
         assert_eq!(read(-1.0, [0.9, 0.9]), Ok(vec![]));
         assert_eq!(read(f32::NAN, [0.9, 0.9]), Err(BadOutput));
         assert_eq!(read(2.0, [0.9, f32::NAN]), Err(BadOutput));
+        let mut out = Vec::new();
+        assert_eq!(boxes.selected(&corners, &[1.0], &[0.9, 0.9], &[1.0], 0.25, &mut out), Err(BadOutput));
+        assert_eq!(boxes.scored(&corners, &[0.9, 0.9, 0.9], 0.25, &mut out), Err(BadOutput));
     }
 }

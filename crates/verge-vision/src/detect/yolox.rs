@@ -28,6 +28,12 @@ impl Heads<'_> {
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
         let length = BOX_AND_OBJECTNESS + self.classes;
+        let along = |side: u32, stride: u32| (side / stride) as usize;
+        let expected: usize =
+            self.strides.iter().map(|stride| along(self.width, *stride) * along(self.height, *stride)).sum();
+        if elements.len() != expected * length {
+            return Err(BadOutput);
+        }
         let mut cells = elements.chunks_exact(length);
         for stride in self.strides {
             #[expect(clippy::cast_precision_loss, reason = "pixels of an input, 4096 at most")]
@@ -129,5 +135,6 @@ mod tests {
         assert!(decode([EMPTY, huge]).unwrap()[0].corners.iter().all(|corner| corner.is_finite()));
         let mut out = Vec::new();
         assert_eq!(HEADS.decode(&[0.0; 7], 0.25, &mut out), Err(BadOutput), "a cell is missing");
+        assert_eq!(HEADS.decode(&[0.0; 21], 0.25, &mut out), Err(BadOutput), "there is one too many");
     }
 }

@@ -109,7 +109,11 @@ fn edges(low: f32, high: f32, side: u32) -> (u32, u32) {
     (first, edge(high).min(side).saturating_sub(first).max(1))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of frames, 65,535 at most")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sides of frames, 65,535 at most"
+)]
 const fn whole(side: f64) -> u32 {
     side as u32
 }

@@ -1,6 +1,7 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use verge_engine::{Model, Runtime};
 use verge_mqtt::ProbeReport;
+use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
 use super::certs::{self, validity};
@@ -17,7 +19,7 @@ use super::output::json_line;
 use super::{FileArgs, async_runtime};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
-use crate::settings::{Connection, Settings, SettingsError};
+use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError};
 use crate::wiring;
 
 #[derive(Debug, Args)]
@@ -104,22 +106,87 @@ fn look(settings: &Settings, offline: bool, report: &mut Report) -> anyhow::Resu
     look_at_state(settings, report);
     look_at_models(settings, report);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
-    let uplinks = settings.uplinks.iter().map(|uplink| (&uplink.broker, [].as_slice()));
-    for (connection, filters) in std::iter::once((&settings.local, filters.as_slice())).chain(uplinks) {
-        look_at_certificates(connection, report);
-        let built = match connection.build() {
-            Ok(built) => built,
-            Err(error) => {
-                report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig);
-                continue;
-            }
-        };
-        if !offline {
-            let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
-            report.note_probe(&connection.key, probe);
+    match &settings.local {
+        Local::External(connection) => look_at_connection(connection, &filters, offline, report)?,
+        Local::Embedded(broker) => look_at_broker(settings, broker, &filters, offline, report)?,
+    }
+    settings.uplinks.iter().try_for_each(|uplink| look_at_connection(&uplink.broker, &[], offline, report))
+}
+
+fn look_at_connection(
+    connection: &Connection,
+    filters: &[String],
+    offline: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    if let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
+        look_at_certificate(&connection.key, cert, report);
+    }
+    let built = match connection.build() {
+        Ok(built) => built,
+        Err(error) => {
+            report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig);
+            return Ok(());
         }
+    };
+    if !offline {
+        let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
+        report.note_probe(&connection.key, probe);
     }
     Ok(())
+}
+
+/// What devices will connect to, and the broker behind it, which is started on a port of its own.
+fn look_at_broker(
+    settings: &Settings,
+    broker: &EmbeddedBroker,
+    filters: &[String],
+    offline: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    const SECTION: &str = "local";
+    if let Some(files) = &broker.tls {
+        look_at_certificate(SECTION, &files.cert, report);
+    }
+    let how = match broker.tls() {
+        Ok(Some(_)) => "mutual TLS: devices show a certificate",
+        Ok(None) => "plain text, for this machine alone",
+        Err(error) => {
+            report.note(SECTION, "files", Err(words(&error)), Exit::BadConfig);
+            return Ok(());
+        }
+    };
+    if offline {
+        return Ok(());
+    }
+    let outcome = match TcpListener::bind(broker.listen) {
+        Ok(_) => Ok(how.to_owned()),
+        // The address of a gateway that runs is taken by it.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_held(settings) => {
+            Ok(format!("{how}; in use, as the state folder is"))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    report.note(SECTION, format!("listener {}", broker.listen), outcome, Exit::Temporary);
+    let process = wiring::broker_process(broker)?;
+    let looked = async_runtime()?.block_on(async {
+        let clock = verge_pipeline::clock::Clock::start();
+        let child = ChildBroker::start(process, move || clock.now()).await?;
+        let probe = verge_mqtt::probe(&child.connection(&broker.client_id), filters).await;
+        child.stop().await;
+        Ok::<_, ChildBrokerError>(probe)
+    });
+    match looked {
+        Ok(probe) => report.note_probe(SECTION, probe),
+        Err(error) => report.note(SECTION, "embedded broker", Err(words(&error)), Exit::Unavailable),
+    }
+    Ok(())
+}
+
+/// Whether a gateway runs on this state. Makes no folder: without one there is none.
+fn is_held(settings: &Settings) -> bool {
+    let folder = &settings.gateway.state_dir;
+    folder.exists() && matches!(StateLock::take(folder), Err(LockError::Held { .. }))
 }
 
 /// The library, each model's contract as file and card agree on it, and what judges ask of them.
@@ -184,16 +251,15 @@ fn describe_model(model: &Model) -> String {
     )
 }
 
-/// How long the certificates that are shown to brokers still hold.
-fn look_at_certificates(connection: &Connection, report: &mut Report) {
-    let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) else { return };
-    // Unreadable files are told by the connection, with their key.
+/// How long a certificate that is shown to others still holds.
+fn look_at_certificate(section: &str, cert: &Path, report: &mut Report) {
+    // Unreadable files are told with their key by what uses them.
     let Some(summary) = certs::read(cert).ok().and_then(|chain| chain.into_iter().next()) else { return };
     let now = Timestamp::now().as_second();
     let holds = (summary.not_before..=summary.not_after).contains(&now);
     let text = validity(&summary, now);
     let outcome = if holds { Ok(text) } else { Err(text) };
-    report.note(&connection.key, format!("certificate {}", cert.display()), outcome, Exit::BadConfig);
+    report.note(section, format!("certificate {}", cert.display()), outcome, Exit::BadConfig);
 }
 
 /// Looks without making anything: a check leaves no folder behind.

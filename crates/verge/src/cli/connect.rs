@@ -8,7 +8,7 @@ use std::time::Duration;
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
 
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Connection, Login, Password, TlsFiles};
+use crate::settings::{Connection, EmbeddedBroker, Login, Password, TlsFiles};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Room for the largest batch of any gateway, and for pictures.
@@ -76,6 +76,29 @@ impl ConnectArgs {
         let mut connection = connection.clone();
         connection.client_id = self.client_id(purpose);
         connection.max_packet_bytes = connection.max_packet_bytes.max(MAX_PACKET_BYTES);
+        connection.build().exit_with(Exit::BadConfig)
+    }
+
+    /// As a device of the embedded broker of a configuration.
+    pub(super) fn to_embedded(
+        &self,
+        broker: &EmbeddedBroker,
+        purpose: &str,
+    ) -> anyhow::Result<ConnectionSettings> {
+        if broker.tls.is_some() {
+            return usage(
+                "devices of this gateway show certificates: connect as one of them, with --url, --ca, --cert and --key",
+            );
+        }
+        let connection = Connection {
+            key: "local".to_owned(),
+            address: broker.address(),
+            client_id: self.client_id(purpose),
+            login: None,
+            tls: None,
+            keep_alive: KEEP_ALIVE,
+            max_packet_bytes: broker.max_broker_packet_bytes,
+        };
         connection.build().exit_with(Exit::BadConfig)
     }
 

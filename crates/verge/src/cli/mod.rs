@@ -1,5 +1,6 @@
 //! The command line: what there is to say, and who does it.
 
+mod broker;
 mod certs;
 mod check;
 mod completions;
@@ -80,6 +81,8 @@ enum Command {
     Runtime(runtime::RuntimeArgs),
     /// Score a model on labelled pictures
     Eval(eval::EvalArgs),
+    /// Be the embedded broker alone; `run` starts this where it is needed
+    Broker(broker::BrokerArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -147,6 +150,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Runtime(args) => runtime::runtime(args, json, out),
         Command::Eval(args) => eval::eval(args, json, out),
+        Command::Broker(args) => broker::broker(args, out),
         Command::Completions(args) => completions::completions::<Cli>(args, out),
     }
 }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use verge_codec::{Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings};
+use verge_domain::finding::Finding;
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
+use verge_vision::{Picture, annotate};
 
 use crate::settings::{Carries, Settings};
 
@@ -78,6 +80,16 @@ impl PictureFiles {
         let refused = self.decoded.rejections.first().map_or(Reason::BadJpeg, |rejection| rejection.reason);
         Ok(self.decoded.items.pop().ok_or(refused))
     }
+}
+
+/// Writes a copy of a picture with what was found drawn into it.
+pub(super) fn annotate(picture: &Picture, findings: &[(usize, Finding)], path: &Path) -> anyhow::Result<()> {
+    let mut picture = picture.clone();
+    for (_, finding) in findings {
+        annotate::draw(&mut picture, finding);
+    }
+    let bytes = annotate::encode(&picture).with_context(|| path.display().to_string())?;
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether a file is a picture, by its name.

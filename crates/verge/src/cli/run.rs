@@ -22,7 +22,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Exit> {
 async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let gateway = Gateway::start(settings)?;
+    let gateway = Gateway::start(settings).await?;
     tracing::info!(
         gateway = %settings.gateway.id, sources = settings.sources.len(), judges = settings.judges.len(),
         uplinks = settings.uplinks.len(), "gateway runs"

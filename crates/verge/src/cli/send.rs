@@ -17,6 +17,7 @@ use super::output::{Progress, json_line};
 use super::recording::Recording;
 use super::{FileArgs, async_runtime};
 use crate::exit::{Exit, ExitWith};
+use crate::settings::Local;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -68,7 +69,10 @@ impl SendArgs {
         }
         let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
         let settings = FileArgs { config }.settings()?;
-        self.connect.of(&settings.local, "send")
+        match &settings.local {
+            Local::External(connection) => self.connect.of(connection, "send"),
+            Local::Embedded(broker) => self.connect.to_embedded(broker, "send"),
+        }
     }
 
     fn messages(&self) -> anyhow::Result<Messages> {

@@ -36,7 +36,20 @@ fn every_command_explains_itself_and_shows_an_example() {
         .collect();
     assert_eq!(
         commands,
-        ["demo", "run", "check", "judge", "watch", "send", "outbox", "certs", "runtime", "eval", "completions"]
+        [
+            "demo",
+            "run",
+            "check",
+            "judge",
+            "watch",
+            "send",
+            "outbox",
+            "certs",
+            "runtime",
+            "eval",
+            "broker",
+            "completions"
+        ]
     );
     for name in commands {
         check(command.find_subcommand_mut(&name).unwrap(), "verge");

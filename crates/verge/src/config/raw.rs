@@ -85,6 +85,7 @@ pub(crate) struct RawModel {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct RawLocal {
     pub(crate) mode: RawMode,
+    pub(crate) listen: Option<String>,
     pub(crate) max_frame: Size,
     #[serde(flatten)]
     pub(crate) connection: RawConnection,
@@ -94,6 +95,7 @@ pub(crate) struct RawLocal {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RawMode {
     External,
+    Embedded,
 }
 
 #[derive(Debug, Clone, Deserialize)]

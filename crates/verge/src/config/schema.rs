@@ -110,6 +110,7 @@ const SHARE: Kind = Kind::Number { low: 0.0, high: 1.0 };
 const ANY_NUMBER: Kind = Kind::Number { low: f64::MIN, high: f64::MAX };
 const POSITIVE: Kind = Kind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
 const BROKER_URL: Kind = Kind::Text(r#"the broker's address, such as "mqtts://broker.example:8883""#);
+const LISTEN: Kind = Kind::Text(r#"an address of this machine with a port, such as "127.0.0.1:1883""#);
 const PEM_FILE: Kind = Kind::Text("the path of a PEM file");
 const SIGNAL: Kind = Kind::Text("the name of a signal");
 const UNIT: Kind = Kind::Text(r#"a unit, such as "mm/s" or "Cel""#);
@@ -141,13 +142,18 @@ const GATEWAY: &[Key] = &[
     default("replay_bytes", Kind::Size { low: 0, high: TIB }, "256 MiB"),
 ];
 
+/// The site has a broker, and this is a client of it.
+const EXTERNAL: &[&str] = &["external"];
+
 const LOCAL: &[Key] = &[
-    default("mode", Kind::Choice(&["external"]), "external"),
-    required("url", BROKER_URL),
-    optional("client_id", Kind::Text("an MQTT client id")),
-    optional("username", Kind::Text("a user name")),
-    optional("password", Kind::Secret),
-    optional("password_file", Kind::Text("the path of a file that holds the password alone")),
+    default("mode", Kind::Choice(&["external", "embedded"]), "external"),
+    required("url", BROKER_URL).when("mode", EXTERNAL),
+    optional("client_id", Kind::Text("an MQTT client id")).when("mode", EXTERNAL),
+    optional("username", Kind::Text("a user name")).when("mode", EXTERNAL),
+    optional("password", Kind::Secret).when("mode", EXTERNAL),
+    optional("password_file", Kind::Text("the path of a file that holds the password alone"))
+        .when("mode", EXTERNAL),
+    default("listen", LISTEN, "127.0.0.1:1883").when("mode", &["embedded"]),
     optional("ca", PEM_FILE),
     optional("cert", PEM_FILE),
     optional("key", PEM_FILE),

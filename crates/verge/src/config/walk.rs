@@ -15,6 +15,9 @@ type Table = Map<String, Value>;
 /// Longest name of a section or gateway, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
+/// What is shown in place of a password.
+const SECRET_SHOWN: &str = "a password (not shown)";
+
 /// A word this close to a known one is probably meant to be it (Jaro-Winkler similarity).
 const SIMILAR: f64 = 0.8;
 
@@ -130,7 +133,12 @@ impl Walk<'_> {
                 declared.iter().filter_map(|key| key.when).flat_map(|when| when.values).copied().collect();
             let other = declared.iter().find_map(|key| key.when).map_or("", |when| when.key);
             let expected = format!("only where {other} is {}", one_of(&conditions));
-            self.faults.push(Fault::at_value(join(path, name), value, expected));
+            let path = join(path, name);
+            self.faults.push(if declared.iter().any(|key| matches!(key.kind, Kind::Secret)) {
+                Fault::new(path, SECRET_SHOWN, expected)
+            } else {
+                Fault::at_value(path, value, expected)
+            });
         }
     }
 
@@ -140,7 +148,7 @@ impl Walk<'_> {
         let fitting = match (&value.kind, kind) {
             (ValueKind::String(_), Kind::Secret) if from_environment => Some(value.clone()),
             (_, Kind::Secret) => {
-                self.faults.push(Fault::new(path, "a password (not shown)", kind.expected()));
+                self.faults.push(Fault::new(path, SECRET_SHOWN, kind.expected()));
                 return None;
             }
             (ValueKind::Table(table), Kind::Table(keys)) => {
@@ -269,11 +277,17 @@ enum Applies {
 
 fn applies(when: Option<When>, table: &Table, keys: &[Key]) -> Applies {
     let Some(when) = when else { return Applies::Yes };
-    let choice = keys.iter().find_map(|key| match key.kind {
-        Kind::Choice(words) if key.name == when.key => Some(words),
+    let deciding = keys.iter().find(|key| key.name == when.key);
+    let choice = deciding.and_then(|key| match key.kind {
+        Kind::Choice(words) => Some(words),
         _ => None,
     });
-    match table.get(when.key).and_then(text) {
+    let word = match (table.get(when.key), deciding.map(|key| key.need)) {
+        (Some(written), _) => text(written),
+        (None, Some(Need::Default(word))) => Some(word),
+        (None, _) => None,
+    };
+    match word {
         Some(word) if when.values.contains(&word) => Applies::Yes,
         Some(word) if choice.is_some_and(|words| words.contains(&word)) => Applies::No,
         _ => Applies::Unknown,

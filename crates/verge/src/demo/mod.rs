@@ -62,7 +62,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     );
     wait_connected(&mut receiver).await.context("the receiver at the upstream stand-in")?;
 
-    let gateway = Gateway::start(&site.settings()?)?;
+    let gateway = Gateway::start(&site.settings()?).await?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let counters = gateway.counters().clone();
     screen.tell("six sensors and two cameras publish; faults come one after the other")?;

@@ -102,10 +102,8 @@ pub(super) fn costs(view: &View<'_>) -> Option<String> {
         (frames + source.messages_received_total.get(), received + source.bytes_received_total.get())
     });
     let (verdicts, ..) = view.tally.sequence_totals();
-    let (frame, verdict) = (
-        received.checked_div(frames)?,
-        view.route.bytes_offered_total.get().checked_div(verdicts)?,
-    );
+    let (frame, verdict) =
+        (received.checked_div(frames)?, view.route.bytes_offered_total.get().checked_div(verdicts)?);
     Some(format!("a frame costs {}, a verdict {} on its way", bytes(frame), bytes(verdict)))
 }
 

@@ -8,7 +8,7 @@ use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret
 use verge_tls::{Identity, TlsError, TrustedRoots};
 
 use super::Check;
-use crate::config::{Fault, RawConnection, RawLocal, RawMode, RawSecret, Warning};
+use crate::config::{Fault, RawConnection, RawSecret};
 
 /// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -171,21 +171,6 @@ impl Connection {
         };
         Ok(Credentials { username: login.username.clone(), password })
     }
-}
-
-pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
-    match raw.mode {
-        RawMode::External => {}
-    }
-    let connection = check_parts(check, "local", &raw.connection, format!("verge-{gateway}"))?;
-    if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
-        check.warnings.push(Warning {
-            key: "local.url".to_owned(),
-            remark: "the password goes over the network readable by anyone on the way; use mqtts://"
-                .to_owned(),
-        });
-    }
-    Some(connection)
 }
 
 /// Checks a section's connection keys.

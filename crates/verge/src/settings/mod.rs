@@ -1,12 +1,13 @@
 //! The configuration checked and typed: what the rest of the program is built from.
 //!
 //! [`Settings::check`] is pure: it opens no file and no socket, so a file can be checked on any machine.
-//! Certificates and passwords are read by [`Connection::build`].
+//! Certificates and passwords are read by [`Connection::build`] and [`EmbeddedBroker::tls`].
 //!
-//! Reading order: [`Settings`], `connection`, then what each section becomes: `uplink`, `model`, `source`, `judge`.
+//! Reading order: [`Settings`], `connection`, `local`, then what each section becomes: `uplink`, `model`, `source`, `judge`.
 
 mod connection;
 mod judge;
+mod local;
 mod model;
 mod source;
 mod uplink;
@@ -21,6 +22,7 @@ use verge_outbox::OutboxSettings;
 use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules};
+pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::{Engine, Model};
 pub use source::{Carries, FrameSource, Source};
 pub use uplink::Uplink;
@@ -35,8 +37,8 @@ pub struct Settings {
     pub gateway: Gateway,
     /// Where and how verdicts are kept.
     pub outbox: OutboxSettings,
-    /// The site's broker.
-    pub local: Connection,
+    /// The broker that devices publish to.
+    pub local: Local,
     /// Largest MQTT packet with a frame that is taken from it, in bytes.
     pub max_frame_bytes: usize,
     /// What runs models.
@@ -126,7 +128,7 @@ impl Settings {
         let gateway = check.gateway(&sections.gateway);
         let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
         let outbox = check.outbox(&sections.gateway);
-        let local = connection::check_local(&mut check, id, &sections.local);
+        let local = local::check_local(&mut check, id, &sections.local);
         let limits = source::PacketLimits {
             readings: sections.local.connection.max_packet,
             frames: sections.local.max_frame,

@@ -56,13 +56,40 @@ fn a_small_file_is_enough() {
     let settings = settings(SMALL).unwrap();
     assert_eq!(settings.gateway.state_dir, Path::new("/etc/verge/state"));
     assert_eq!(settings.outbox.dir, Path::new("/etc/verge/state/store"));
-    assert_eq!(settings.local.client_id, "verge-pump-room-1");
+    let Local::External(local) = &settings.local else { panic!("the site has a broker") };
+    assert_eq!(local.client_id, "verge-pump-room-1");
     assert_eq!(settings.uplinks[0].broker.client_id, "verge-pump-room-1-centre");
     assert_eq!(settings.uplinks[0].lanes, Lane::ALL);
     let rules = readings_of(&settings.judges[0]);
     assert!(matches!(rules.rule, JudgeSettings::Threshold(_)));
     assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Warning, Lane::Alarm));
     assert_eq!(settings.warnings, []);
+}
+
+/// The small file with a broker of its own and these keys in `[local]`.
+fn embedded(keys: &str) -> Result<EmbeddedBroker, Vec<String>> {
+    let keys = format!("mode = \"embedded\"\n{keys}");
+    let settings = settings(&SMALL.replace("url = \"mqtt://localhost:1883\"", &keys))?;
+    match settings.local {
+        Local::Embedded(broker) => Ok(broker),
+        Local::External(_) => panic!("the site has none"),
+    }
+}
+
+#[test]
+fn an_embedded_broker_listens_to_this_machine_or_to_certificates() {
+    let plain = embedded("").unwrap();
+    assert_eq!(plain.listen.to_string(), "127.0.0.1:1883");
+    assert!(plain.tls().unwrap().is_none());
+    assert_eq!(plain.address().to_string(), "mqtt://127.0.0.1:1883");
+    assert_eq!((plain.max_packet_bytes, plain.max_broker_packet_bytes), (64 << 10, 2 << 20));
+    let outside = "listen = \"0.0.0.0:8883\"\ncert = \"b.pem\"\nkey = \"b.key\"\nca = \"ca.pem\"";
+    let outside = embedded(outside).unwrap();
+    assert_eq!(outside.tls.as_ref().unwrap().ca, Path::new("/etc/verge/ca.pem"));
+    assert_eq!(outside.address().to_string(), "mqtts://127.0.0.1:8883");
+    assert!(outside.tls().unwrap_err().to_string().starts_with("local.cert: cannot read /etc/verge/b.pem"));
+    assert_eq!(embedded("listen = \"[::]:8883\"").unwrap_err().len(), 1);
+    assert_eq!(embedded("listen = \"127.0.0.2:1884\"").unwrap().listen.port(), 1884);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use verge_pipeline::delivery::BatchPolicy;
 
 use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};
+use super::local::Local;
 use super::source::Source;
 use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
 
@@ -109,9 +110,14 @@ fn check_prefix(check: &mut Check<'_>, section: &str, prefix: &str) {
 }
 
 /// A broker throws out the older of two clients of one name, so two of ours would throw each other out for ever.
-pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Connection, uplinks: &[Uplink]) {
+pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Local, uplinks: &[Uplink]) {
+    // A broker of our own has names of its own for us.
+    let local = match local {
+        Local::External(connection) => Some(connection),
+        Local::Embedded(_) => None,
+    };
     let connections: Vec<&Connection> =
-        std::iter::once(local).chain(uplinks.iter().map(|uplink| &uplink.broker)).collect();
+        local.into_iter().chain(uplinks.iter().map(|uplink| &uplink.broker)).collect();
     for (index, connection) in connections.iter().enumerate() {
         if let Some(earlier) =
             connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id)
@@ -130,11 +136,12 @@ pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Connection, uplink
 pub(super) fn check_loops(
     check: &mut Check<'_>,
     gateway: &str,
-    local: &Connection,
+    local: &Local,
     uplinks: &[Uplink],
     sources: &[Source],
 ) {
-    for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local.address) {
+    let local = local.address();
+    for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local) {
         let own = format!("{}/{gateway}/#", uplink.prefix);
         for source in sources.iter().filter(|source| filter::overlaps(&source.filter, &own)) {
             let expected = format!(

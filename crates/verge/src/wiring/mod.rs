@@ -1,5 +1,6 @@
 //! From checked settings to a running gateway, and back to a clean stop.
 
+mod broker;
 mod frames;
 
 use std::sync::Arc;
@@ -30,10 +31,12 @@ use verge_vision::Memory;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{Carries, JudgeRules, ReadingRules, Settings, Uplink};
+pub use broker::child as broker_process;
+use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
 pub use frames::{
-    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, provide_runtime, runtime_search, user_runtime_search,
-    workers,
+    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, provide_runtime, runtime_search,
+    user_runtime_search, workers,
 };
 
 /// How often the gateway looks whether its own threads still live.
@@ -51,17 +54,21 @@ pub struct Gateway {
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     counters: Arc<Counters>,
     stop_deliveries: watch::Sender<bool>,
+    /// Ends last of all: until then it holds what devices have sent.
+    broker: Option<SiteBroker>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     _lock: StateLock,
 }
 
 impl Gateway {
-    /// Opens the store, takes up saved state, connects both ways. Brokers need not be reachable.
+    /// Opens the store, takes up saved state, connects both ways. Brokers need not be reachable; an embedded one
+    /// serves from here on.
     ///
     /// # Errors
-    /// The state directory is in use, the store cannot be opened, certificates cannot be read.
-    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let local = settings.local.build().exit_with(Exit::BadConfig)?;
+    /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
+    /// does not start.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
         let uplinks = settings
             .uplinks
             .iter()
@@ -89,6 +96,7 @@ impl Gateway {
 
         let eyes = Eyes::open(settings, &counters, &causes)?;
 
+        let (local, broker) = local.carry_out(clock).await?;
         let queue = IntakeQueue::new(Arc::clone(&counters));
         let mut threads = Vec::new();
         let mut sources = Vec::new();
@@ -134,12 +142,15 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION"),
             epoch,
         };
-        let local_state = sources.clone();
+        let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
         let status = Arc::new(Status::new(
             status_settings,
             Arc::clone(&counters),
             routes.clone(),
-            move || local_state_of(&local_state),
+            move || LocalState {
+                broker: broker_state.as_ref().map(|state| state()),
+                ..local_state_of(&local_state)
+            },
             started,
         ));
         let (stop_deliveries, stopped) = watch::channel(false);
@@ -178,6 +189,7 @@ impl Gateway {
             routes,
             counters,
             stop_deliveries,
+            broker,
             _lock: lock,
         })
     }
@@ -202,6 +214,7 @@ impl Gateway {
                 || self.workers.as_ref().is_some_and(FrameWorkers::is_finished)
                 || self.sources.0.iter().any(MqttSource::is_finished)
                 || self.deliveries.iter().any(JoinHandle::is_finished)
+                || self.broker.as_ref().is_some_and(SiteBroker::is_finished)
         };
         while !ended() {
             tokio::time::sleep(SUPERVISION).await;
@@ -214,7 +227,10 @@ impl Gateway {
     /// # Errors
     /// The store has failed for good.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, .. } = self;
+        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, broker, .. } = self;
+        if let Some(broker) = &broker {
+            broker.close();
+        }
         for source in &sources.0 {
             source.stop().await;
         }
@@ -228,6 +244,9 @@ impl Gateway {
         }
         let ended =
             tokio::task::spawn_blocking(move || committer.join()).await.context("the store's thread")?;
+        if let Some(broker) = broker {
+            broker.stop().await;
+        }
         ended.exit_with(Exit::Temporary)
     }
 }
@@ -311,5 +330,6 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         outstanding: states.iter().map(|state| state.outstanding).sum(),
         unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
         last_error: states.into_iter().find_map(|state| state.last_error),
+        broker: None,
     }
 }

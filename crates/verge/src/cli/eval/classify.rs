@@ -46,7 +46,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     }
     let labelled = args.model.spread(read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
-    let seen = look_at(&model, &paths, TOP, 0.0)?;
+    let seen = look_at(&args.model, &model, &paths, TOP, 0.0)?;
     let (mut top1, mut top5) = (0_usize, 0_usize);
     let mut lines = String::new();
     for (one, seen) in labelled.iter().zip(&seen) {

@@ -66,7 +66,7 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let classes = groups.as_ref().map_or(model.labels().len(), Vec::len);
     let labelled = args.model.spread(read(&args.model.data, classes).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
-    let seen = look_at(&model, &paths, 1, args.score)?;
+    let seen = look_at(&args.model, &model, &paths, 1, args.score)?;
     let mut precision = AveragePrecision::new();
     let mut results = Vec::new();
     for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
+use verge_domain::stage::Viewer as _;
 use verge_engine::{Model, ModelLimits, Runtime, State};
 use verge_vision::preprocess::Region;
 use verge_vision::viewer::Sight;
-use verge_vision::{FrameViewer, ViewerSettings, VisionJudge};
+use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
 use super::output::Progress;
-use super::pictures::{PictureFiles, PictureLimits};
+use super::pictures::{self, PictureFiles, PictureLimits};
 use super::say;
 use crate::exit::{Exit, ExitWith};
 use crate::wiring;
@@ -57,6 +58,9 @@ struct ModelArgs {
     /// Only this many pictures, evenly spread over all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Write copies of the pictures with what a judge would tell drawn into them
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
 }
 
 pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -94,7 +98,18 @@ struct Seen {
 
 /// Lets a model look at each picture, in as many threads as there are cores; what is seen comes in order.
 /// Pictures that are none end the evaluation: a score over a part of them would be another score.
-fn look_at(model: &Arc<Model>, pictures: &[&Path], top: usize, least: f32) -> anyhow::Result<Vec<Seen>> {
+fn look_at(
+    args: &ModelArgs,
+    model: &Arc<Model>,
+    pictures: &[&Path],
+    top: usize,
+    least: f32,
+) -> anyhow::Result<Vec<Seen>> {
+    let annotate = args.annotate.as_deref();
+    if let Some(folder) = annotate {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let judge = VisionJudge { model: 0, region: Region::WHOLE, top, score: None, labels: Vec::new() };
     let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: vec![Some(judge)] };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
@@ -113,7 +128,7 @@ fn look_at(model: &Arc<Model>, pictures: &[&Path], top: usize, least: f32) -> an
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(path) = pictures.get(index) else { break };
-                    let result = look(&mut viewer, &mut files, path, least);
+                    let result = look(&mut viewer, &mut files, path, least, annotate);
                     if sender.send((index, result)).is_err() {
                         break;
                     }
@@ -132,7 +147,13 @@ fn look_at(model: &Arc<Model>, pictures: &[&Path], top: usize, least: f32) -> an
     Ok(seen.into_iter().flatten().collect())
 }
 
-fn look(viewer: &mut FrameViewer, files: &mut PictureFiles, path: &Path, least: f32) -> anyhow::Result<Seen> {
+fn look(
+    viewer: &mut FrameViewer,
+    files: &mut PictureFiles,
+    path: &Path,
+    least: f32,
+    annotate: Option<&Path>,
+) -> anyhow::Result<Seen> {
     let device = DeviceId::new("eval").context("a constant")?;
     let frame: EncodedFrame = match files.read(path, device)? {
         Ok(frame) => frame,
@@ -141,6 +162,12 @@ fn look(viewer: &mut FrameViewer, files: &mut PictureFiles, path: &Path, least: 
     viewer.decode(&frame)?;
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
     let sight = viewer.look(0, least, &mut State::default(), None)?;
+    if let Some(folder) = annotate {
+        let mut findings = Vec::new();
+        let viewed = viewer.view(&[0], &frame, None, &mut Memory::default(), &mut findings);
+        viewed.map_err(|reason| anyhow!("{reason}"))?;
+        pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
+    }
     Ok(Seen { sight, width, height })
 }
 

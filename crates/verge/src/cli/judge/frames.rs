@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use verge_codec::FrameDecoders;
-use verge_domain::finding::Finding;
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
@@ -18,7 +17,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Reports;
-use verge_vision::{FrameViewer, Memory, annotate};
+use verge_vision::{FrameViewer, Memory};
 
 use super::{JudgeArgs, Told, as_json, rejections, source_of};
 use crate::cli::output::{Progress, json_line};
@@ -188,7 +187,7 @@ impl<'a, W: Write> Trial<'a, W> {
         }
         tally.frames += 1;
         if let Some(folder) = &self.annotate {
-            self.draw(&findings, &folder.join(name))?;
+            pictures::annotate(self.viewer.picture(), &findings, &folder.join(name))?;
         }
         let findings = findings.into_iter();
         let verdicts = self.vision.bench().decide(source, frame, received, received, findings, reports);
@@ -201,16 +200,6 @@ impl<'a, W: Write> Trial<'a, W> {
             json_line(self.out, &json)?;
         }
         Ok(())
-    }
-
-    /// Writes a copy of the frame that was last looked at, with what was found drawn into it.
-    fn draw(&self, findings: &[(usize, Finding)], path: &Path) -> anyhow::Result<()> {
-        let mut picture = self.viewer.picture().clone();
-        for (_, finding) in findings {
-            annotate::draw(&mut picture, finding);
-        }
-        let bytes = annotate::encode(&picture).with_context(|| path.display().to_string())?;
-        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -1,0 +1,128 @@
+//! What a card may say.
+
+use super::{Card, Decoder, Quantisation, Resize};
+
+impl Card {
+    /// The first value that cannot be: key, what stands there, what would do.
+    pub(super) fn fault(&self) -> Option<(&'static str, String, &'static str)> {
+        let input = &self.input;
+        let output = &self.output;
+        let channels = input.colour.channels();
+        let text = |text: &str| text.is_empty() || text.len() > 128 || text.chars().any(char::is_control);
+        let share = |share: f32| !(share > 0.0 && share <= 1.0);
+        let per_channel = |list: &Option<Vec<f32>>| {
+            list.as_ref().is_some_and(|list| list.len() != channels || list.iter().any(|x| !x.is_finite()))
+        };
+        let quantised = |q: &Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
+        let strides = output.strides.as_deref().unwrap_or_default();
+        let faults: [(bool, &'static str, String, &'static str); 17] = [
+            (text(&self.name), "name", self.name.clone(), "1 to 128 bytes without control characters"),
+            (
+                text(&self.version),
+                "version",
+                self.version.clone(),
+                "1 to 128 bytes without control characters",
+            ),
+            (
+                self.sha256.as_ref().is_some_and(|hex| {
+                    hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit())
+                }),
+                "sha256",
+                self.sha256.clone().unwrap_or_default(),
+                "64 hexadecimal digits",
+            ),
+            (
+                self.labels.is_none(),
+                "labels",
+                "nothing".to_owned(),
+                "a file with the name of a class in each line",
+            ),
+            (
+                output.decoder.task() != self.task,
+                "output.decoder",
+                output.decoder.as_str().to_owned(),
+                "one of the task: probabilities or logits to classify, yolox or ssd to detect",
+            ),
+            (
+                input.size.is_some_and(|[width, height]| !fits(width) || !fits(height)),
+                "input.size",
+                format!("{:?}", input.size.unwrap_or_default()),
+                "width and height from 1 to 4096",
+            ),
+            (
+                input.resize == Resize::CentralCrop
+                    && input.crop_fraction.is_none_or(|part| !(part > 0.0 && part <= 1.0)),
+                "input.crop_fraction",
+                format!("{:?}", input.crop_fraction),
+                "a number above 0 and at most 1, with resize = \"central-crop\"",
+            ),
+            (
+                input.resize != Resize::CentralCrop && input.crop_fraction.is_some(),
+                "input.crop_fraction",
+                format!("{:?}", input.crop_fraction),
+                "nothing without resize = \"central-crop\"",
+            ),
+            (
+                input.resize == Resize::ShorterSideCrop && !input.shorter_side.is_some_and(fits),
+                "input.shorter_side",
+                format!("{:?}", input.shorter_side),
+                "a number of pixels from 1 to 4096, with resize = \"shorter-side-crop\"",
+            ),
+            (
+                input.resize != Resize::ShorterSideCrop && input.shorter_side.is_some(),
+                "input.shorter_side",
+                format!("{:?}", input.shorter_side),
+                "nothing without resize = \"shorter-side-crop\"",
+            ),
+            (
+                per_channel(&input.mean),
+                "input.mean",
+                format!("{:?}", input.mean),
+                "one finite number per channel",
+            ),
+            (
+                per_channel(&input.scale),
+                "input.scale",
+                format!("{:?}", input.scale),
+                "one finite number per channel",
+            ),
+            (
+                quantised(&input.quantisation),
+                "input.quantisation",
+                format!("{:?}", input.quantisation),
+                "a scale above 0",
+            ),
+            (
+                quantised(&output.quantisation),
+                "output.quantisation",
+                format!("{:?}", output.quantisation),
+                "a scale above 0",
+            ),
+            (
+                (output.decoder == Decoder::Yolox) == strides.is_empty() || strides.contains(&0),
+                "output.strides",
+                format!("{strides:?}"),
+                "such as [8, 16, 32] with decoder = \"yolox\", else nothing",
+            ),
+            (
+                (output.decoder == Decoder::Ssd) != output.corners.is_some(),
+                "output.corners",
+                format!("{:?}", output.corners),
+                "\"xyxy\" or \"yxyx\" with decoder = \"ssd\", else nothing",
+            ),
+            (
+                output.score.is_some_and(|score| !(0.0..=1.0).contains(&score))
+                    || output.nms.is_some_and(|nms| share(nms.iou)),
+                "output.score, output.nms.iou",
+                format!("{:?}, {:?}", output.score, output.nms.map(|nms| nms.iou)),
+                "numbers from 0 to 1",
+            ),
+        ];
+        faults.into_iter().find(|(wrong, ..)| *wrong).map(|(_, key, found, expected)| (key, found, expected))
+    }
+}
+
+/// Sides of an input beyond this are a mistake, not a model for an edge machine.
+const fn fits(side: u32) -> bool {
+    side >= 1 && side <= 4096
+}

@@ -1,0 +1,282 @@
+//! A card held against the tensors of its file: where they differ, both sides stand in the message.
+
+use std::path::Path;
+
+use ort::session::Session as OrtSession;
+use ort::value::{Outlet, TensorElementType};
+
+use super::{Contract, ModelError, OutputShape, StateContract};
+use crate::card::{Card, Decoder, Element, Layout, Resize};
+
+/// Longest side of an input, in pixels: see [`Card`].
+const MAX_SIDE: i64 = 4096;
+/// Most elements of an input, padding of a batch included: a batch of 16 at 1080p.
+const MAX_INPUT_ELEMENTS: usize = 1 << 27;
+/// Most elements of a tensor of state.
+const MAX_STATE_ELEMENTS: usize = 1 << 24;
+
+/// Compares a card with the tensors of the file.
+pub(super) struct Agreement<'a> {
+    pub(super) card: &'a Card,
+    pub(super) path: &'a Path,
+    pub(super) session: &'a OrtSession,
+}
+
+impl<'a> Agreement<'a> {
+    fn differ(
+        &self,
+        what: impl Into<String>,
+        card: impl Into<String>,
+        file: impl Into<String>,
+    ) -> ModelError {
+        ModelError::Contract {
+            path: self.path.to_owned(),
+            what: what.into(),
+            card: card.into(),
+            file: file.into(),
+        }
+    }
+
+    pub(super) fn contract(&self, labels: usize) -> Result<Contract, ModelError> {
+        let input = self.input()?;
+        let (batch, width, height) = self.size(input)?;
+        let states = self.states()?;
+        let outputs = self.outputs()?;
+        self.classes(&outputs, labels)?;
+        self.decodable(&outputs, width, height)?;
+        Ok(Contract { input: input.name().to_owned(), batch, width, height, outputs, states })
+    }
+
+    fn input(&self) -> Result<&Outlet, ModelError> {
+        let is_state = |outlet: &&Outlet| !self.card.state.iter().any(|state| state.input == outlet.name());
+        let inputs: Vec<&Outlet> = self.session.inputs().iter().filter(is_state).collect();
+        let names = || names(&inputs);
+        match (&self.card.input.name, &inputs[..]) {
+            (Some(name), _) => inputs
+                .iter()
+                .find(|outlet| outlet.name() == name)
+                .copied()
+                .ok_or_else(|| self.differ("input.name", format!("{name:?}"), names())),
+            (None, [only]) => Ok(only),
+            (None, _) => {
+                Err(self.differ("input.name", "nothing", format!("more than one input: {}", names())))
+            }
+        }
+    }
+
+    /// Batch, width and height.
+    fn size(&self, input: &Outlet) -> Result<(usize, u32, u32), ModelError> {
+        let card = &self.card.input;
+        let shape = input.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
+        self.element("input.element", card.element, input)?;
+        let channels = i64::try_from(card.colour.channels()).expect("3 at most");
+        let whole = || {
+            let [width, height] =
+                card.size.map_or(["?".to_owned(), "?".to_owned()], |s| s.map(|x| x.to_string()));
+            match card.layout {
+                Layout::Nchw => {
+                    format!("[batch, channel, height, width] = [1, {channels}, {height}, {width}]")
+                }
+                Layout::Nhwc => {
+                    format!("[batch, height, width, channel] = [1, {height}, {width}, {channels}]")
+                }
+            }
+        };
+        let differ = || self.differ("shape of the input", whole(), format!("{shape:?}"));
+        let (batch, found_channels, height, width) = match (card.layout, &shape[..]) {
+            (Layout::Nchw, &[n, c, h, w]) | (Layout::Nhwc, &[n, h, w, c]) => (n, c, h, w),
+            _ => return Err(differ()),
+        };
+        if found_channels >= 0 && found_channels != channels {
+            return Err(differ());
+        }
+        let side = |found: i64, stated: Option<u32>| match (found, stated) {
+            (found, Some(stated)) if found < 0 || found == i64::from(stated) => Ok(stated),
+            (1..=MAX_SIDE, None) => u32::try_from(found).map_err(|_| differ()),
+            _ => Err(differ()),
+        };
+        let width = side(width, card.size.map(|[width, _]| width))?;
+        let height = side(height, card.size.map(|[_, height]| height))?;
+        // A free batch is one frame; a fixed one is fed padded.
+        let batch = usize::try_from(batch.max(1)).ok().filter(|batch| *batch <= 64).ok_or_else(differ)?;
+        let elements = batch * width as usize * height as usize * card.colour.channels();
+        if elements > MAX_INPUT_ELEMENTS {
+            let most = format!("an input of at most {MAX_INPUT_ELEMENTS} numbers");
+            return Err(self.differ("shape of the input", most, format!("{shape:?}")));
+        }
+        if card.resize == Resize::ShorterSideCrop
+            && card.shorter_side.is_some_and(|side| side < width.max(height))
+        {
+            let side = card.shorter_side.unwrap_or_default();
+            let wanted = format!("an input of {width} x {height} to be cut out of it");
+            return Err(self.differ("input.shorter_side", side.to_string(), wanted));
+        }
+        Ok((batch, width, height))
+    }
+
+    fn element(&self, what: &str, element: Element, outlet: &Outlet) -> Result<(), ModelError> {
+        let found = outlet.dtype().tensor_type();
+        if found.and_then(element_of) == Some(element) {
+            return Ok(());
+        }
+        let found = found.map_or_else(|| "no tensor".to_owned(), |found| format!("{found}"));
+        Err(self.differ(what, element.as_str(), found))
+    }
+
+    fn states(&self) -> Result<Vec<StateContract>, ModelError> {
+        let states = self.card.state.iter().map(|state| {
+            let find = |all: &'a [Outlet], name: &str, what: &str| {
+                let outlet = all.iter().find(|outlet| outlet.name() == name);
+                outlet.ok_or_else(|| {
+                    self.differ(what, format!("{name:?}"), names(&all.iter().collect::<Vec<_>>()))
+                })
+            };
+            let input = find(self.session.inputs(), &state.input, "state.input")?;
+            let output = find(self.session.outputs(), &state.output, "state.output")?;
+            let shape_of =
+                |outlet: &Outlet| outlet.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default();
+            let (shape, back) = (shape_of(input), shape_of(output));
+            let elements = shape.iter().try_fold(1_usize, |product, dim| {
+                usize::try_from(*dim).ok().and_then(|dim| product.checked_mul(dim))
+            });
+            let element = input.dtype().tensor_type().and_then(element_of);
+            match (element, elements) {
+                (Some(element), Some(1..=MAX_STATE_ELEMENTS))
+                    if shape == back
+                        && output.dtype().tensor_type().and_then(element_of) == Some(element) =>
+                {
+                    Ok(StateContract {
+                        input: state.input.clone(),
+                        output: state.output.clone(),
+                        element,
+                        shape,
+                    })
+                }
+                _ => Err(self.differ(
+                    format!("state {:?}", state.input),
+                    "an input and an output of one fixed shape and type",
+                    format!("{} and {}", input.dtype(), output.dtype()),
+                )),
+            }
+        });
+        states.collect()
+    }
+
+    fn outputs(&self) -> Result<Vec<OutputShape>, ModelError> {
+        let is_state = |outlet: &&Outlet| !self.card.state.iter().any(|state| state.output == outlet.name());
+        let all: Vec<&Outlet> = self.session.outputs().iter().filter(is_state).collect();
+        let wanted: Vec<&Outlet> = match &self.card.output.names {
+            None => all.clone(),
+            Some(wanted) => wanted
+                .iter()
+                .map(|name| {
+                    let outlet = all.iter().find(|outlet| outlet.name() == name).copied();
+                    outlet.ok_or_else(|| self.differ("output.names", format!("{name:?}"), names(&all)))
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        let counts: &[usize] = match self.card.output.decoder {
+            Decoder::Probabilities | Decoder::Logits | Decoder::Yolox => &[1],
+            Decoder::Ssd => &[2, 4],
+        };
+        if !counts.contains(&wanted.len()) {
+            let card = format!("decoder {}, which reads {counts:?}", self.card.output.decoder.as_str());
+            return Err(self.differ("number of outputs", card, names(&wanted)));
+        }
+        let described = wanted.into_iter().map(|outlet| {
+            let shape = outlet.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
+            let shape = shape.into_iter().map(|dim| usize::try_from(dim).ok()).collect();
+            (outlet.name().to_owned(), shape)
+        });
+        Ok(described.collect())
+    }
+
+    /// The number of labels against the number of classes, where the file states it.
+    fn classes(&self, outputs: &[OutputShape], labels: usize) -> Result<(), ModelError> {
+        let last = |index: usize| outputs.get(index).and_then(|(_, shape)| shape.last().copied().flatten());
+        let classes = match self.card.output.decoder {
+            // Behind the batch; `[1, 1000, 1, 1]` holds a thousand classes too.
+            Decoder::Probabilities | Decoder::Logits => match &outputs[0].1[..] {
+                [classes] => *classes,
+                [_, rest @ ..] => rest.iter().try_fold(1_usize, |product, dim| product.checked_mul((*dim)?)),
+                [] => Some(1),
+            },
+            Decoder::Yolox => last(0).map(|channels| channels.saturating_sub(5)),
+            Decoder::Ssd if outputs.len() == 2 => last(1),
+            Decoder::Ssd => None,
+        };
+        let Some(classes) = classes else { return Ok(()) };
+        let expected = classes.checked_sub(self.card.output.label_offset);
+        if expected == Some(labels) {
+            return Ok(());
+        }
+        let offset = self.card.output.label_offset;
+        let (name, shape) = if outputs.len() == 2 { &outputs[1] } else { &outputs[0] };
+        Err(self.differ(
+            "number of labels",
+            format!("{labels} and label_offset {offset}"),
+            format!("{classes} classes in output {name:?} of shape {}", dimensions(shape)),
+        ))
+    }
+
+    /// Whether the decoder can read tensors of these shapes.
+    fn decodable(&self, outputs: &[OutputShape], width: u32, height: u32) -> Result<(), ModelError> {
+        let differ = |index: usize, expected: String| {
+            let (name, shape) = &outputs[index];
+            Err(self.differ(format!("shape of output {name:?}"), expected, dimensions(shape)))
+        };
+        let shape = |index: usize| &outputs[index].1[..];
+        match self.card.output.decoder {
+            Decoder::Probabilities | Decoder::Logits => Ok(()),
+            Decoder::Yolox => {
+                let strides = self.card.output.strides.as_deref().unwrap_or_default();
+                let along = |side: u32, stride: u32| (side / stride) as usize;
+                let cells: usize =
+                    strides.iter().map(|stride| along(width, *stride) * along(height, *stride)).sum();
+                match shape(0) {
+                    [_, rows, _] if rows.is_none_or(|rows| rows == cells) => Ok(()),
+                    _ => differ(0, format!("[1, {cells}, 5 + classes] for strides {strides:?}")),
+                }
+            }
+            Decoder::Ssd => {
+                let boxes = match shape(0) {
+                    [.., boxes, corners] if corners.is_none_or(|corners| corners == 4) => *boxes,
+                    _ => return differ(0, "[1, boxes, 4]".to_owned()),
+                };
+                let (next, expected) = match (shape(1), outputs.len()) {
+                    ([.., rows, _], 2) => (*rows, "[1, {}, classes]"),
+                    ([.., rows], 4) => (*rows, "[1, {}]"),
+                    _ => return differ(1, "scores or classes of each box".to_owned()),
+                };
+                match (boxes, next) {
+                    (Some(boxes), Some(next)) if boxes != next => {
+                        differ(1, expected.replace("{}", &boxes.to_string()))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A shape, with `?` for what the file leaves free.
+fn dimensions(shape: &[Option<usize>]) -> String {
+    let dims: Vec<String> =
+        shape.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+fn names(outlets: &[&Outlet]) -> String {
+    let names: Vec<String> = outlets.iter().map(|outlet| format!("{:?}", outlet.name())).collect();
+    names.join(", ")
+}
+
+fn element_of(element: TensorElementType) -> Option<Element> {
+    match element {
+        TensorElementType::Float32 => Some(Element::F32),
+        TensorElementType::Float16 => Some(Element::F16),
+        TensorElementType::Uint8 => Some(Element::U8),
+        TensorElementType::Int8 => Some(Element::I8),
+        _ => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! Models of our own through the library: what fits its card runs, what does not is refused with both sides in one
+//! message, and whatever a model does, the next run is as if nothing had been.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::{card, fixtures, load, load_within};
+use verge_engine::{Model, ModelLimits, RunError, Session, State, Tensor, TensorView, f16};
+
+const F32: &str = "layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"";
+const GREY: &str =
+    "layout = \"nchw\"\ncolour = \"grey\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"";
+const PROBABILITIES: &str = "decoder = \"probabilities\"";
+const STATE: &str = "decoder = \"probabilities\"\n[[state]]\ninput = \"before\"\noutput = \"after\"";
+const RGB: [&str; 3] = ["red", "green", "blue"];
+
+fn session(card: &str, labels: &[&str]) -> Session {
+    Arc::new(load(card, labels).unwrap()).session().unwrap()
+}
+
+fn fill(session: &mut Session, value: f32) {
+    match session.input() {
+        Tensor::F32(data) => data.fill(value),
+        Tensor::F16(data) => data.fill(f16::from_f32(value)),
+        Tensor::U8(data) => data.fill(value as u8),
+        Tensor::I8(data) => data.fill(value as i8),
+    }
+}
+
+/// The first output as single precision.
+fn run(session: &mut Session, state: &mut State, until: Option<Instant>) -> Result<Vec<f32>, RunError> {
+    session.run(state, until, |outputs| {
+        Ok::<_, RunError>(match outputs.get(0)?.1 {
+            TensorView::F32(data) => data.to_vec(),
+            TensorView::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
+            TensorView::U8(data) => data.iter().map(|x| f32::from(*x)).collect(),
+            TensorView::I8(data) => data.iter().map(|x| f32::from(*x)).collect(),
+        })
+    })
+}
+
+#[test]
+fn every_type_of_element_goes_in_and_comes_out() {
+    let check = |name: &str, layout: &str, element: &str| {
+        let input =
+            format!("layout = \"{layout}\"\ncolour = \"rgb\"\nelement = \"{element}\"\nresize = \"stretch\"");
+        let mut session = session(&card(name, &input, PROBABILITIES), &RGB);
+        for value in [3.0, 64.0] {
+            fill(&mut session, value);
+            assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [value; 3], "{name}");
+        }
+    };
+    check("mean_f32", "nchw", "f32");
+    check("mean_f16", "nchw", "f16");
+    check("mean_u8", "nhwc", "u8");
+    check("mean_i8", "nhwc", "i8");
+}
+
+#[test]
+fn what_the_file_leaves_free_the_card_says() {
+    let sized = format!("{F32}\nsize = [6, 5]");
+    let model = load(&card("free", &sized, PROBABILITIES), &RGB).unwrap();
+    let contract = model.contract();
+    assert_eq!((contract.batch, contract.width, contract.height), (1, 6, 5));
+    assert_eq!(contract.outputs, [("y".to_owned(), vec![None, Some(3)])]);
+    let mut session = Arc::new(model).session().unwrap();
+    assert_eq!(*session.input(), Tensor::F32(vec![0.0; 90]));
+    fill(&mut session, 2.0);
+    assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [2.0; 3]);
+}
+
+#[test]
+fn of_a_batch_the_first_frame_counts() {
+    let mut session = session(&card("batch", F32, PROBABILITIES), &RGB);
+    assert_eq!(session.model().contract().batch, 2);
+    let Tensor::F32(data) = session.input() else { panic!("the card says f32") };
+    data[..48].fill(1.0);
+    data[48..].fill(9.0);
+    assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [1.0; 3]);
+}
+
+/// One message, and all of it.
+#[track_caller]
+fn refused(result: Result<Model, verge_engine::ModelError>, expected: &[&str]) {
+    let message = result.expect_err("it does not fit").to_string();
+    for part in expected {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn what_does_not_fit_its_card_is_refused_with_both_sides() {
+    let good = card("mean_f32", F32, PROBABILITIES);
+    let changed = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        load(&good.replacen(from, to, 1), &RGB)
+    };
+    assert!(load(&good, &RGB).is_ok());
+    refused(
+        changed("nchw", "nhwc"),
+        &[
+            "shape of the input: the card says [batch, height, width, channel] = [1, ?, ?, 3]",
+            "the file has [1, 3, 4, 4]",
+        ],
+    );
+    refused(
+        changed("resize =", "size = [8, 9]\nresize ="),
+        &["the card says [batch, channel, height, width] = [1, 3, 9, 8]", "the file has [1, 3, 4, 4]"],
+    );
+    refused(changed("\"rgb\"", "\"grey\""), &["= [1, 1, ?, ?]", "the file has [1, 3, 4, 4]"]);
+    refused(changed("\"f32\"", "\"u8\""), &["input.element: the card says u8, the file has f32"]);
+    refused(changed("layout =", "name = \"images\"\nlayout ="), &["input.name", "\"images\"", "\"x\""]);
+    refused(changed("decoder", "names = [\"z\"]\ndecoder"), &["output.names", "\"z\"", "\"y\""]);
+    refused(
+        changed("\"stretch\"", "\"shorter-side-crop\"\nshorter_side = 3"),
+        &["input.shorter_side: the card says 3", "an input of 4 x 4"],
+    );
+    for (labels, offset) in [(&RGB[..2], 0), (&RGB[..], 1)] {
+        refused(
+            load(&format!("{good}label_offset = {offset}\n"), labels),
+            &[
+                &format!("the card says {} and label_offset {offset}", labels.len()),
+                "3 classes in output \"y\" of shape [1, 3]",
+            ],
+        );
+    }
+    refused(load(&good, &["red", "", "blue"]), &["labels.txt, line 2"]);
+    refused(load(&good, &[]), &["labels.txt, line 1"]);
+    let free = card("free", F32, PROBABILITIES);
+    refused(load(&free, &RGB), &["= [1, 3, ?, ?]", "the file has [-1, 3, -1, -1]"]);
+    // A thousand classes in a picture of one pixel are a thousand.
+    assert!(load(&card("logits", F32, "decoder = \"logits\""), &RGB).is_ok());
+}
+
+#[test]
+fn detectors_are_held_against_their_shapes() {
+    let yolox = card("yolox", F32, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
+    assert!(load(&yolox, &["a", "b"]).is_ok());
+    refused(
+        load(&yolox.replace("[8, 16, 32]", "[8, 16]"), &["a", "b"]),
+        &["the card says [1, 20, 5 + classes] for strides [8, 16]", "the file has [1, 21, 7]"],
+    );
+    refused(load(&yolox, &RGB), &["the card says 3 and label_offset 0", "2 classes", "[1, 21, 7]"]);
+    let nhwc = F32.replace("nchw", "nhwc");
+    let ssd = |name: &str, rest: &str| {
+        card(name, &nhwc, &format!("decoder = \"ssd\"\ncorners = \"xyxy\"\nbackground = 0\n{rest}"))
+    };
+    let labels = ["red", "green"];
+    assert!(load(&ssd("ssd_scored", "label_offset = 1"), &labels).is_ok());
+    assert!(load(&ssd("ssd_selected", ""), &labels).is_ok());
+    refused(load(&ssd("ssd_scored", ""), &labels), &["2 and label_offset 0", "3 classes", "[1, 2, 3]"]);
+    refused(
+        load(&ssd("ssd_scored", "label_offset = 1\nnames = [\"scores\", \"boxes\"]"), &RGB),
+        &["shape of output \"scores\": the card says [1, boxes, 4], the file has [1, 2, 3]"],
+    );
+    refused(
+        load(&ssd("ssd_selected", "names = [\"boxes\", \"classes\", \"scores\"]"), &labels),
+        &["number of outputs: the card says decoder ssd, which reads [2, 4]"],
+    );
+}
+
+#[test]
+fn files_are_refused_before_the_library_sees_them() {
+    let good = card("mean_f32", F32, PROBABILITIES);
+    refused(load(&good.replace("mean_f32.onnx", "missing.onnx"), &RGB), &["missing.onnx", "No such file"]);
+    let size = std::fs::metadata(fixtures("models").join("mean_f32.onnx")).unwrap().len();
+    let within = |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, threads: 1 });
+    assert!(within(size).is_ok());
+    refused(within(size - 1), &[&format!("{size} bytes"), &format!("engine.max_model is {}", size - 1)]);
+    let digits = "0".repeat(64);
+    refused(
+        load(&format!("sha256 = \"{digits}\"\n{good}"), &RGB),
+        &["its SHA-256 is", &format!("the card says {digits}")],
+    );
+    refused(load(&good.replace("mean_f32.onnx", "make.py"), &RGB), &["it is not an ONNX model"]);
+    refused(load(&card("external", F32, PROBABILITIES), &RGB), &["\"w\" lies in another file"]);
+    refused(load(&card("foreign", F32, PROBABILITIES), &RGB), &["domain \"com.example\""]);
+}
+
+#[test]
+fn a_state_is_fed_back_camera_by_camera() {
+    let mut session = session(&card("state", GREY, STATE), &["a", "b"]);
+    fill(&mut session, 1.0);
+    let (mut one, mut other) = (State::default(), State::default());
+    let mut first = |state: &mut State| run(&mut session, state, None).unwrap()[0];
+    assert_eq!((first(&mut one), first(&mut one), first(&mut other)), (0.1, 0.2, 0.1));
+    assert_eq!(first(&mut one), 0.3);
+    // What cannot be read does not advance the state.
+    let unread = session.run(&mut other, None, |_| Err::<(), _>(RunError::Failed("unread".to_owned())));
+    assert!(matches!(unread, Err(RunError::Failed(reason)) if reason == "unread"));
+    assert_eq!(run(&mut session, &mut other, None).unwrap()[0], 0.2);
+}
+
+#[test]
+fn states_are_held_against_the_file() {
+    refused(
+        load(&card("state", GREY, PROBABILITIES), &["a", "b"]),
+        &["number of outputs", "\"y\", \"after\""],
+    );
+    let changed = |from, to| load(&card("state", GREY, &STATE.replace(from, to)), &["a", "b"]);
+    refused(changed("\"before\"", "\"past\""), &["state.input", "\"past\"", "\"x\", \"before\""]);
+    refused(changed("\"after\"", "\"y\""), &["one fixed shape and type"]);
+    let unnamed = card("state", &GREY.replace("name = \"x\"", ""), PROBABILITIES);
+    refused(load(&unnamed, &["a", "b"]), &["input.name", "more than one input: \"x\", \"before\""]);
+}
+
+#[test]
+fn a_state_without_numbers_is_not_fed_back() {
+    let mut session = session(&card("state_nan", GREY, STATE), &["a", "b"]);
+    let mut state = State::default();
+    fill(&mut session, 1.0);
+    assert_eq!(run(&mut session, &mut state, None).unwrap()[0], 0.0);
+    fill(&mut session, 0.0);
+    let bad = run(&mut session, &mut state, None).unwrap_err();
+    assert!(matches!(&bad, RunError::Output { name, .. } if name == "after"), "{bad}");
+    fill(&mut session, 1.0);
+    assert_eq!(run(&mut session, &mut state, None).unwrap()[0], 0.1, "as before the bad frame");
+}
+
+#[test]
+fn a_run_is_ended_at_its_deadline_and_the_next_one_is_not() {
+    let mut session = session(&card("slow", GREY, PROBABILITIES), &["a", "b"]);
+    for _ in 0..3 {
+        fill(&mut session, 255.0);
+        let begin = Instant::now();
+        let ended = run(&mut session, &mut State::default(), Some(begin + Duration::from_millis(50)));
+        assert!(matches!(ended, Err(RunError::Deadline)), "{ended:?}");
+        let spent = begin.elapsed();
+        assert!(spent >= Duration::from_millis(50) && spent < Duration::from_secs(10), "{spent:?}");
+        fill(&mut session, 0.0);
+        for until in [None, Some(Instant::now() + Duration::from_secs(3600))] {
+            assert_eq!(run(&mut session, &mut State::default(), until).unwrap(), [0.75, 0.25]);
+        }
+    }
+    // A deadline that has passed: the run may still be quicker than the watchdog, but nothing of it lasts.
+    for _ in 0..200 {
+        match run(&mut session, &mut State::default(), Some(Instant::now())) {
+            Ok(found) => assert_eq!(found, [0.75, 0.25]),
+            Err(error) => assert!(matches!(error, RunError::Deadline), "{error}"),
+        }
+        assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [0.75, 0.25]);
+    }
+}
+
+#[test]
+fn sessions_of_one_model_run_side_by_side() {
+    let model = Arc::new(load(&card("mean_f32", F32, PROBABILITIES), &RGB).unwrap());
+    std::thread::scope(|scope| {
+        for value in 0..4_u8 {
+            let model = &model;
+            scope.spawn(move || {
+                let mut session = model.session().unwrap();
+                fill(&mut session, f32::from(value));
+                let until = Instant::now() + Duration::from_secs(60);
+                for _ in 0..100 {
+                    let found = run(&mut session, &mut State::default(), Some(until)).unwrap();
+                    assert_eq!(found, [f32::from(value); 3]);
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,158 @@
+//! Models of our own, each family and type, from a JPEG to the finding.
+
+use verge_domain::rejection::Reason;
+use verge_vision::preprocess::Region;
+use verge_vision::{Memory, VisionJudge};
+
+use crate::frames::{assert_near, frame, jpeg, judge, plain, view, viewer};
+use crate::support::{card, load};
+
+const RGB: [&str; 3] = ["red", "green", "blue"];
+const SHARES: &str = "scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]";
+const GREY: &str = "layout = \"nchw\"\ncolour = \"grey\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"\n\
+                    scale = [0.00392156862745098]";
+
+fn input(layout: &str, colour: &str, element: &str, rest: &str) -> String {
+    format!(
+        "layout = \"{layout}\"\ncolour = \"{colour}\"\nelement = \"{element}\"\nresize = \"stretch\"\n{rest}"
+    )
+}
+
+#[test]
+fn classifiers_of_every_type_name_the_colour() {
+    let step = "scale = 0.00392156862745098";
+    let check = |card: &str, expected: &[&str]| {
+        let mut viewer = viewer(load(card, &RGB).unwrap(), judge());
+        let found = view(&mut viewer, &plain(40, 30, [51, 204, 102]), &mut Memory::default());
+        assert_near(&found.unwrap(), expected);
+    };
+    let probabilities = "decoder = \"probabilities\"";
+    let expected = ["green 800", "blue 400", "red 200"];
+    check(&card("mean_f32", &input("nchw", "rgb", "f32", SHARES), probabilities), &expected);
+    check(
+        &card("mean_f32", &input("nchw", "bgr", "f32", SHARES), probabilities),
+        &["green 800", "red 400", "blue 200"],
+    );
+    check(&card("mean_f16", &input("nchw", "rgb", "f16", SHARES), probabilities), &expected);
+    check(&card("batch", &input("nchw", "rgb", "f32", SHARES), probabilities), &expected);
+    let quantised = format!("{probabilities}\nquantisation = {{ {step}, zero_point = 0 }}");
+    check(&card("mean_u8", &input("nhwc", "rgb", "u8", ""), &quantised), &expected);
+    let zero = format!("quantisation = {{ {step}, zero_point = -128 }}");
+    let signed = format!("{probabilities}\n{zero}");
+    check(&card("mean_i8", &input("nhwc", "rgb", "i8", &format!("{SHARES}\n{zero}")), &signed), &expected);
+    // Logits of 2, 8 and 4.
+    let logits = card("logits", &input("nchw", "rgb", "f32", SHARES), "decoder = \"logits\"");
+    check(&logits, &["green 980", "blue 18", "red 2"]);
+    check(&format!("{logits}score = 0.01\n"), &["green 980", "blue 18"]);
+    check(&format!("{logits}background = 1\n"), &["blue 18", "red 2"]);
+}
+
+#[test]
+fn labels_begin_behind_their_offset() {
+    let output = "decoder = \"probabilities\"\nlabel_offset = 1\nbackground = 0";
+    let card = card("mean_f32", &input("nchw", "rgb", "f32", SHARES), output);
+    let mut viewer = viewer(load(&card, &RGB[1..]).unwrap(), judge());
+    let found = view(&mut viewer, &plain(8, 8, [255, 102, 51]), &mut Memory::default()).unwrap();
+    assert_near(&found, &["green 400", "blue 200"]);
+}
+
+fn yolox(rest: &str) -> String {
+    let output = format!("decoder = \"yolox\"\nstrides = [8, 16, 32]\nscore = 0.25\n{rest}");
+    card("yolox", &input("nchw", "rgb", "f32", SHARES), &output)
+}
+
+/// A bright patch in the dark: cells of a grid of 4 x 4, each of so many pixels.
+fn patch(cell: u16, (column, row): (u16, u16), colour: [u8; 3]) -> Vec<u8> {
+    let side = 4 * cell;
+    jpeg(side, side, |x, y| if (x / cell, y / cell) == (column, row) { colour } else { [0, 0, 0] })
+}
+
+#[test]
+fn objects_come_in_pixels_of_the_frame() {
+    let mut viewer = viewer(load(&yolox(""), &["a", "b"]).unwrap(), judge());
+    let mut memory = Memory::default();
+    // Of the input's own size, then of twice and of five times that: the same camera changes its size.
+    for (cell, at, colour, expected) in [
+        (8, (1, 2), [255, 255, 0], "a 8,16 8x8"),
+        (16, (3, 0), [255, 0, 255], "b 48,0 16x16"),
+        (40, (0, 3), [255, 255, 0], "a 0,120 40x40"),
+        (8, (2, 2), [255, 255, 0], "a 16,16 8x8"),
+    ] {
+        let side = u32::from(4 * cell);
+        let found = view(&mut viewer, &frame(patch(cell, at, colour), side, side), &mut memory).unwrap();
+        // The resize spreads an edge over two pixels, which lowers the score a little.
+        let [one] = &found[..] else { panic!("one object: {found:?}") };
+        let words: Vec<&str> = one.split(' ').collect();
+        assert_eq!([words[0], words[2], words[3]].join(" "), expected);
+        assert!(words[1].parse::<u16>().unwrap() > 850, "{one}");
+    }
+    let dark = view(&mut viewer, &plain(64, 64, [0, 0, 0]), &mut memory).unwrap();
+    assert_eq!(dark, [""; 0]);
+}
+
+#[test]
+fn a_region_is_judged_alone_and_boxes_stay_within_it() {
+    let region = Region::new([0.5, 0.5, 1.0, 1.0]).unwrap();
+    let mut viewer = viewer(load(&yolox(""), &["a", "b"]).unwrap(), VisionJudge { region, ..judge() });
+    // The lower right quarter of 64 x 64 has the size of the input; only that is bright.
+    let picture = jpeg(64, 64, |x, y| if x >= 56 && y >= 56 { [255, 255, 0] } else { [0, 0, 0] });
+    let found = view(&mut viewer, &frame(picture, 64, 64), &mut Memory::default()).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ends_with(" 56,56 8x8"), "{found:?}");
+}
+
+#[test]
+fn only_labels_asked_for_are_reported() {
+    let labels = vec!["b".to_owned()];
+    let mut viewer = viewer(load(&yolox(""), &["a", "b"]).unwrap(), VisionJudge { labels, ..judge() });
+    let mut see = |colour| {
+        view(&mut viewer, &frame(patch(8, (1, 1), colour), 32, 32), &mut Memory::default()).unwrap().len()
+    };
+    assert_eq!((see([255, 255, 0]), see([255, 0, 255])), (0, 1));
+}
+
+#[test]
+fn boxes_that_were_decoded_in_the_model_are_read() {
+    let ssd = |name: &str, rest: &str| {
+        let output = format!("decoder = \"ssd\"\ncorners = \"xyxy\"\nscore = 0.3\n{rest}");
+        card(name, &input("nhwc", "rgb", "f32", SHARES), &output)
+    };
+    let check = |card: &str, colour: [u8; 3], expected: &[&str]| {
+        let mut viewer = viewer(load(card, &["red", "green"]).unwrap(), judge());
+        let found = view(&mut viewer, &plain(100, 50, colour), &mut Memory::default()).unwrap();
+        assert_near(&found, expected);
+    };
+    let both = ["green 800 50,0 50x50", "red 400 0,0 50x50"];
+    check(&ssd("ssd_selected", ""), [102, 204, 0], &both);
+    check(&ssd("ssd_selected", ""), [51, 204, 0], &both[..1]);
+    check(&ssd("ssd_selected", "background = 1"), [102, 204, 0], &both[1..]);
+    // The class for "nothing" is as sure as the picture is blue, and is left out.
+    for name in ["ssd_scored", "ssd_batch"] {
+        check(&ssd(name, "background = 0\nlabel_offset = 1"), [102, 204, 255], &both);
+    }
+    let swapped = ssd("ssd_selected", "").replace("xyxy", "yxyx");
+    check(&swapped, [102, 0, 0], &["red 400 0,0 100x25"]);
+}
+
+#[test]
+fn each_camera_has_its_state() {
+    let output = "decoder = \"probabilities\"\n[[state]]\ninput = \"before\"\noutput = \"after\"";
+    let mut viewer = viewer(load(&card("state", GREY, output), &["seen", "rest"]).unwrap(), judge());
+    let (mut one, mut other) = (Memory::default(), Memory::default());
+    let white = plain(16, 16, [255; 3]);
+    let mut seen = |memory: &mut Memory| view(&mut viewer, &white, memory).unwrap()[1].clone();
+    assert_eq!(seen(&mut one), "seen 100");
+    assert_eq!(seen(&mut one), "seen 200");
+    assert_eq!(seen(&mut other), "seen 100");
+    assert_eq!(seen(&mut one), "seen 300");
+}
+
+#[test]
+fn what_is_no_number_is_no_finding() {
+    let shares = |output: &str| card("nan", GREY, output);
+    let mut viewer = viewer(load(&shares("decoder = \"probabilities\""), &["a", "b"]).unwrap(), judge());
+    let (mut memory, black, white) = (Memory::default(), plain(8, 8, [0; 3]), plain(8, 8, [255; 3]));
+    assert_eq!(view(&mut viewer, &white, &mut memory), Ok(vec!["a 750".to_owned(), "b 250".to_owned()]));
+    assert_eq!(view(&mut viewer, &black, &mut memory), Err(Reason::BadOutput));
+    assert_eq!(view(&mut viewer, &white, &mut memory).unwrap().len(), 2, "the next frame is judged");
+}

@@ -1,0 +1,11 @@
+//! From a camera's bytes to what judges see in them, with models of our own and, where `VERGE_DATA` names them,
+//! with real ones.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod damage;
+mod frames;
+mod judging;
+mod orientation;
+mod real;
+#[path = "../../../verge-engine/tests/support/mod.rs"]
+mod support;

@@ -1,0 +1,157 @@
+//! `[local]`: the site's own broker, or one that the gateway brings along.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use verge_mqtt::BrokerAddress;
+use verge_tls::{Identity, ServerConfig, TrustedRoots};
+
+use super::Check;
+use super::connection::{self, BuildError, Connection, is_loopback};
+use crate::config::{Fault, RawLocal, RawMode, Warning};
+
+/// Key of the section.
+const SECTION: &str = "local";
+
+/// Where devices publish to.
+#[derive(Debug, Clone)]
+pub enum Local {
+    /// The site's broker.
+    External(Connection),
+    /// A broker of our own.
+    Embedded(EmbeddedBroker),
+}
+
+/// A broker that the gateway runs beside itself, for sites that have none.
+#[derive(Debug, Clone)]
+pub struct EmbeddedBroker {
+    /// Where devices connect to.
+    pub listen: SocketAddr,
+    /// Certificates for mutual TLS. `None` for plain text, which only this machine can reach.
+    pub tls: Option<ListenerFiles>,
+    /// The gateway's name towards it.
+    pub client_id: String,
+    /// Longest silence of the gateway's own connections.
+    pub keep_alive: Duration,
+    /// Largest MQTT packet with readings, in bytes.
+    pub max_packet_bytes: usize,
+    /// Largest MQTT packet of all, in bytes.
+    pub max_broker_packet_bytes: usize,
+}
+
+/// PEM files of a listener.
+#[derive(Debug, Clone)]
+pub struct ListenerFiles {
+    /// Certificate of this end.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Certificates that a device's must lead to.
+    pub ca: PathBuf,
+}
+
+impl Local {
+    /// Where devices and tools on this machine find it.
+    #[must_use]
+    pub fn address(&self) -> BrokerAddress {
+        match self {
+            Self::External(connection) => connection.address.clone(),
+            Self::Embedded(broker) => broker.address(),
+        }
+    }
+}
+
+impl EmbeddedBroker {
+    /// How it is reached from this machine.
+    #[must_use]
+    pub fn address(&self) -> BrokerAddress {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        match &self.tls {
+            Some(_) => BrokerAddress::tls(&ip.to_string(), self.listen.port()),
+            None => BrokerAddress::plain(SocketAddr::new(ip, self.listen.port())),
+        }
+    }
+
+    /// Reads the listener's certificates; `None` where it has none.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be used, with the key that names it.
+    pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, BuildError> {
+        let Some(files) = &self.tls else { return Ok(None) };
+        let fault =
+            |part| move |source| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(source) };
+        let identity = Identity::load(&files.cert, &files.key).map_err(fault("cert"))?;
+        let roots = TrustedRoots::load(&files.ca).map_err(fault("ca"))?;
+        let made = verge_tls::server_config(&identity, Some(&roots));
+        let config = made.map_err(|source| BuildError::Identity {
+            key: SECTION.to_owned(),
+            cert: files.cert.clone(),
+            key_file: files.key.clone(),
+            source: Box::new(source),
+        })?;
+        Ok(Some(config))
+    }
+}
+
+pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Local> {
+    match raw.mode {
+        RawMode::External => check_external(check, gateway, raw).map(Local::External),
+        RawMode::Embedded => check_embedded(check, gateway, raw).map(Local::Embedded),
+    }
+}
+
+fn check_external(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
+    let connection = connection::check_parts(check, SECTION, &raw.connection, format!("verge-{gateway}"))?;
+    if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
+        check.warnings.push(Warning {
+            key: "local.url".to_owned(),
+            remark: "the password goes over the network readable by anyone on the way; use mqtts://"
+                .to_owned(),
+        });
+    }
+    Some(connection)
+}
+
+fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<EmbeddedBroker> {
+    let text = raw.listen.as_ref()?;
+    let listen: Option<SocketAddr> = text.parse().ok().filter(|listen: &SocketAddr| listen.port() != 0);
+    if listen.is_none() {
+        let expected = r#"an address of this machine with a port, such as "127.0.0.1:1883", or "0.0.0.0:8883" for all of its addresses"#;
+        check.faults.push(Fault::at_text("local.listen", text, expected));
+    }
+    let parts = &raw.connection;
+    let files = [("cert", &parts.cert), ("key", &parts.key), ("ca", &parts.ca)];
+    let tls = match files.map(|(_, file)| file.as_ref().map(|file| check.path(file))) {
+        [Some(cert), Some(key), Some(ca)] => Some(ListenerFiles { cert, key, ca }),
+        [None, None, None] => {
+            if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
+                let expected = "127.0.0.1, which only this machine can reach, or cert, key and ca beside it: without \
+                                certificates anyone on the network could publish and read everything";
+                check.faults.push(Fault::at_text("local.listen", &listen.to_string(), expected));
+            }
+            None
+        }
+        _ => {
+            for (key, _) in files.into_iter().filter(|(_, file)| file.is_none()) {
+                let expected = "a PEM file: the listener needs its certificate (cert), the key of that, and the \
+                                certificates that a device's must lead to (ca)";
+                check.faults.push(Fault::missing(format!("local.{key}"), expected));
+            }
+            None
+        }
+    };
+    Some(EmbeddedBroker {
+        listen: listen?,
+        tls,
+        client_id: format!("verge-{gateway}"),
+        keep_alive: parts.keep_alive.0,
+        max_packet_bytes: parts.max_packet.to_usize(),
+        max_broker_packet_bytes: parts.max_packet.to_usize().max(raw.max_frame.to_usize()),
+    })
+}

@@ -1,0 +1,159 @@
+//! The embedded broker of a site that has none: a child process, and the listener before it.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use anyhow::Context;
+use verge_mqtt::ConnectionSettings;
+use verge_mqtt::broker::{ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::status::BrokerStatus;
+use verge_tls::ServerConfig;
+
+use crate::exit::{Exit, ExitWith};
+use crate::io_thread::IoThread;
+use crate::settings::{BuildError, EmbeddedBroker, Local};
+
+/// The command that is the broker.
+const COMMAND: &str = "broker";
+/// What the child is given of the environment: how much to say, not what the gateway's own settings are.
+const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
+
+/// How to come by the connection to the site's broker: files are read, nothing is started.
+pub(super) enum LocalPlan<'a> {
+    /// The broker is there already.
+    Connect(ConnectionSettings),
+    /// It is to be started.
+    Start { settings: &'a EmbeddedBroker, tls: Option<Arc<ServerConfig>> },
+}
+
+impl<'a> LocalPlan<'a> {
+    /// Reads the files that the configuration names.
+    ///
+    /// # Errors
+    /// One of them is missing or cannot be used.
+    pub(super) fn of(local: &'a Local) -> Result<Self, BuildError> {
+        Ok(match local {
+            Local::External(connection) => Self::Connect(connection.build()?),
+            Local::Embedded(settings) => Self::Start { settings, tls: settings.tls()? },
+        })
+    }
+
+    /// Starts what is to be started.
+    ///
+    /// # Errors
+    /// The embedded broker does not start.
+    pub(super) async fn carry_out(
+        self,
+        clock: Clock,
+    ) -> anyhow::Result<(ConnectionSettings, Option<SiteBroker>)> {
+        match self {
+            Self::Connect(connection) => Ok((connection, None)),
+            Self::Start { settings, tls } => {
+                let broker = SiteBroker::start(settings, tls, clock).await?;
+                Ok((broker.connection(settings), Some(broker)))
+            }
+        }
+    }
+}
+
+/// A running broker and its listener.
+pub(super) struct SiteBroker {
+    broker: ChildBroker,
+    front: Front,
+    /// Carries what devices send; ends with the broker.
+    thread: IoThread,
+}
+
+impl SiteBroker {
+    /// Starts both; returns when devices can connect.
+    ///
+    /// # Errors
+    /// The broker does not start, or the address is taken.
+    async fn start(
+        settings: &EmbeddedBroker,
+        tls: Option<Arc<ServerConfig>>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let (child, listen) = (child(settings)?, settings.listen);
+        // A thread of its own: pictures on their way in do not hold up verdicts on their way out.
+        let thread = IoThread::start("verge-broker")?;
+        let started = thread.run(async move {
+            let broker = ChildBroker::start(child, move || clock.now()).await.exit_with(Exit::Unavailable)?;
+            let front = FrontSettings {
+                listen,
+                tls,
+                broker: broker.address(),
+                login: Some(broker.credentials().clone()),
+                limits: FrontLimits::default(),
+            };
+            // Whoever holds the address may let it go.
+            let front = Front::start(front).await.context("local.listen").exit_with(Exit::Temporary)?;
+            anyhow::Ok((broker, front))
+        });
+        let (broker, front) = started.await??;
+        tracing::info!(listen = %front.address(), "devices can connect");
+        Ok(Self { broker, front, thread })
+    }
+
+    /// How the gateway itself connects to it: not through the listener.
+    fn connection(&self, settings: &EmbeddedBroker) -> ConnectionSettings {
+        ConnectionSettings {
+            keep_alive: settings.keep_alive,
+            max_packet_bytes: settings.max_packet_bytes,
+            ..self.broker.connection(&settings.client_id)
+        }
+    }
+
+    /// A view of how it stands, for the status document.
+    pub(super) fn status(&self) -> impl Fn() -> BrokerStatus + Send + Sync + 'static {
+        let (broker, front) = (self.broker.watch(), self.front.view());
+        move || {
+            let (broker, clients) = (broker.borrow().clone(), front.totals());
+            BrokerStatus {
+                serving: broker.serving_since.is_some(),
+                since: broker.serving_since.map(|since| since.wall.0),
+                restarts: broker.restarts_total,
+                last_fault_at: broker.last_fault.as_ref().map(|fault| fault.at.wall.0),
+                last_fault: broker.last_fault.map(|fault| fault.reason),
+                connections: clients.connections,
+                accepted: clients.accepted,
+                refused_connections: clients.refused,
+                failed_handshakes: clients.failed_handshakes,
+                refused_clients: clients.refused_clients,
+                last_refusal: front.last_refusal(),
+            }
+        }
+    }
+
+    /// Whether it or its listener has ended for good, which only a fault can cause.
+    pub(super) fn is_finished(&self) -> bool {
+        self.broker.is_finished() || self.front.is_finished()
+    }
+
+    /// Takes no more devices.
+    pub(super) fn close(&self) {
+        self.front.close();
+    }
+
+    /// Ends the broker.
+    pub(super) async fn stop(self) {
+        let Self { broker, front, thread } = self;
+        drop(front);
+        broker.stop().await;
+        drop(thread);
+    }
+}
+
+/// The child process as this very program.
+///
+/// # Errors
+/// The system does not say where this program is.
+pub fn child(settings: &EmbeddedBroker) -> anyhow::Result<ChildBrokerSettings> {
+    let program = std::env::current_exe().context("where this program is")?;
+    let told = |name: &str| Some((OsString::from(name), std::env::var_os(name)?));
+    Ok(ChildBrokerSettings {
+        environment: ENVIRONMENT.into_iter().filter_map(told).collect(),
+        ..ChildBrokerSettings::new(program, vec![COMMAND.into()], settings.max_broker_packet_bytes)
+    })
+}
