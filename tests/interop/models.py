@@ -16,7 +16,10 @@ CARDS = REPOSITORY / "tests" / "fixtures" / "cards"
 # Operators of this version are known to every library that Verge takes.
 OPSET = 13
 IR_VERSION = 8
+# What goes into the models made here, and what comes out.
 SIDE = 512
+GREY: Settings = {"layout": "nchw", "colour": "grey", "element": "f32"}
+LABELS = ["dark", "bright"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,10 @@ class Models:
         `bright` from `dark`. Some 5 ms for each product."""
         model = self.folder / f"{name}.onnx"
         onnx.save(slow_model(products), model)
-        return self.card(name, classifier(["dark", "bright"], layout="nchw", colour="grey", element="f32"))
+        return self.card(name, classifier(**GREY), LABELS)
 
-    def card(self, name: str, card: Settings, labels: list[str] | None = None) -> Path:
+    def card(self, name: str, card: Settings, labels: list[str]) -> Path:
         """Writes a card, and its labels, beside a model of this folder."""
-        labels = card.pop("label_names") if labels is None else labels
         (self.folder / f"{name}.txt").write_text("".join(f"{label}\n" for label in labels))
         own: Settings = {"name": name, "version": "1", "file": f"{name}.onnx", "labels": f"{name}.txt"}
         path = self.folder / f"{name}.toml"
@@ -64,10 +66,9 @@ class Models:
         return path
 
 
-def classifier(labels: list[str], **picture: object) -> Settings:
-    """A card's keys for a model that classifies; `label_names` is for `Models.card`."""
-    input_keys: Settings = {"resize": "stretch", **picture}
-    return {"task": "classify", "label_names": labels, "input": input_keys, "output": {"decoder": "probabilities"}}
+def classifier(**picture: object) -> Settings:
+    """A card's keys for a model that classifies pictures given in this form."""
+    return {"task": "classify", "input": {"resize": "stretch", **picture}, "output": {"decoder": "probabilities"}}
 
 
 def slow_model(products: int) -> onnx.ModelProto:

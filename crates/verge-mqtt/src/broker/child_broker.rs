@@ -1,30 +1,28 @@
 //! Keeps the embedded broker running in a child process: starts it, looks whether it works, starts it again.
 
+mod life;
+
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpSocket;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use verge_domain::time::Moment;
 
 use super::access::Access;
 use super::canary::Canary;
-use super::child::READY;
 use super::own_client_id;
 use crate::connection::{Backoff, ConnectionSettings, Credentials};
 use crate::driver::random;
+use life::Life;
 
 /// A broker that served for this long was good: the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(60);
-/// Longest line the child may say before it serves.
-const MAX_READY_BYTES: u64 = 64;
 
 /// How to run a broker in a child process.
 #[derive(Debug, Clone)]
@@ -300,7 +298,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
     }
 
     fn began(&self, life: &Life) {
-        let (now, process) = ((self.clock)(), life.child.id());
+        let (now, process) = ((self.clock)(), life.process());
         self.report.send_modify(|state| {
             state.serving_since = Some(now);
             state.process = process;
@@ -325,99 +323,6 @@ impl<C: Fn() -> Moment> Keeper<C> {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
-}
-
-/// One child process, from its start to its end.
-#[derive(Debug)]
-struct Life {
-    child: Child,
-    /// The child lives until this is closed.
-    input: ChildStdin,
-    /// Open for as long as the child lives: a write to a closed one would kill it.
-    _output: BufReader<ChildStdout>,
-}
-
-impl Life {
-    /// Starts the child, tells it what to do and waits until it serves.
-    async fn begin(settings: &ChildBrokerSettings, access: &Access) -> Result<Self, ChildFault> {
-        let mut child = spawn(settings)?;
-        let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
-        };
-        let mut output = BufReader::new(output);
-        let told = tokio::select! {
-            biased;
-            told = tell(&mut input, &mut output, access) => told,
-            () = tokio::time::sleep(settings.ready_within) => Err(ChildFault::NotReady(settings.ready_within)),
-        };
-        let fault = match told {
-            Ok(()) => return Ok(Self { child, input, _output: output }),
-            Err(fault) => fault,
-        };
-        drop((input, output));
-        // What broke because the child ended is told by how it ended.
-        let is_end = matches!(fault, ChildFault::Io(_));
-        let status = end(child, if is_end { settings.grace } else { Duration::ZERO }).await;
-        Err(status.filter(|_| is_end).map_or(fault, ChildFault::Ended))
-    }
-
-    /// Waits until the child has ended.
-    async fn ended(&mut self) -> ChildFault {
-        match self.child.wait().await {
-            Ok(status) => ChildFault::Ended(status),
-            Err(error) => error.into(),
-        }
-    }
-
-    async fn end(self, grace: Duration) {
-        let Self { child, input, .. } = self;
-        drop(input);
-        end(child, grace).await;
-    }
-}
-
-fn spawn(settings: &ChildBrokerSettings) -> Result<Child, ChildFault> {
-    Command::new(&settings.program)
-        .args(&settings.arguments)
-        .env_clear()
-        .envs(settings.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        // Its log lines stand among the gateway's.
-        .stderr(Stdio::inherit())
-        // Ctrl-C reaches the gateway alone, which stops the broker last.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| ChildFault::Spawn { program: settings.program.clone(), source })
-}
-
-/// Gives the start message and waits for the answer.
-async fn tell(
-    input: &mut ChildStdin,
-    output: &mut BufReader<ChildStdout>,
-    access: &Access,
-) -> Result<(), ChildFault> {
-    input.write_all(access.to_line().reveal().as_bytes()).await?;
-    let mut line = String::new();
-    output.take(MAX_READY_BYTES).read_line(&mut line).await?;
-    match line.trim_end() {
-        READY => Ok(()),
-        "" => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-        _ => Err(ChildFault::Unexpected),
-    }
-}
-
-/// Waits for a child whose standard input is closed, and kills it after the grace. Says how it ended by itself.
-async fn end(mut child: Child, grace: Duration) -> Option<ExitStatus> {
-    if let Ok(Ok(status)) = tokio::time::timeout(grace, child.wait()).await {
-        return Some(status);
-    }
-    // Stopped processes end by this, too.
-    if let Err(error) = child.kill().await {
-        tracing::error!(%error, "the embedded broker's process cannot be killed");
-    }
-    None
 }
 
 #[cfg(test)]

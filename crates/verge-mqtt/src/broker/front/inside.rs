@@ -1,0 +1,131 @@
+//! From a client's CONNECT to the end of its connection: let in, or sent away.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rumqttc::{ConnAck, Connect, ConnectReturnCode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::connect::{self, Refusal};
+use super::pass::pass;
+use super::places::Admission;
+use crate::connection::Credentials;
+
+/// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
+const BROKER_ANSWER: Duration = Duration::from_secs(10);
+/// Time for a client that is not let in to take the answer and to leave.
+const LEAVE: Duration = Duration::from_secs(1);
+/// First byte and length of CONNACK (MQTT 3.1.1, section 3.2.1).
+const CONNACK: [u8; 2] = [0x20, 2];
+
+/// What is behind the front.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) broker: SocketAddr,
+    pub(super) login: Option<Credentials>,
+}
+
+impl Inside {
+    /// Takes a client in, or sends it away.
+    pub(super) async fn receive<S>(
+        &self,
+        mut outside: S,
+        peer: SocketAddr,
+        admission: Admission,
+        shared: &Shared,
+        deadline: Instant,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Admission { waiting, connection: _connection } = admission;
+        let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
+        drop(waiting);
+        let admitted = read.unwrap_or(Err(Refusal::Late)).and_then(|(connect, rest)| {
+            connect::admit(connect, self.login.as_ref()).map(|connect| (connect, rest))
+        });
+        let (connect, rest) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                shared.refuse(peer, &refusal.to_string());
+                return send_away(outside, refusal.code()).await;
+            }
+        };
+        // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
+        // stop its listener at the next client of that name.
+        let answered = tokio::time::timeout(BROKER_ANSWER, self.introduce(&connect)).await;
+        let (answer, inside) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(introduced) => introduced,
+            Err(error) => {
+                shared.refuse(peer, &format!("the broker did not accept {:?}: {error}", connect.client_id));
+                return send_away(outside, Some(self.unaccepted(&error))).await;
+            }
+        };
+        shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let silence = Duration::from_secs(connect.keep_alive.into()) * 3 / 2;
+        if let Err(error) = pass_on(outside, inside, &answer, &rest, silence).await {
+            tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
+        }
+    }
+
+    /// Gives CONNECT to the broker and takes its answer.
+    async fn introduce(&self, connect: &Connect) -> io::Result<([u8; 4], TcpStream)> {
+        let mut inside = TcpStream::connect(self.broker).await?;
+        inside.set_nodelay(true)?;
+        let mut packet = BytesMut::new();
+        connect.write(&mut packet).map_err(io::Error::other)?;
+        inside.write_all(&packet).await?;
+        let mut answer = [0; 4];
+        inside.read_exact(&mut answer).await?;
+        if answer[..2] == CONNACK { Ok((answer, inside)) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    /// rumqttd closes the connection instead of saying that user or password are wrong.
+    fn unaccepted(&self, error: &io::Error) -> ConnectReturnCode {
+        if self.login.is_none() && error.kind() == io::ErrorKind::UnexpectedEof {
+            ConnectReturnCode::NotAuthorized
+        } else {
+            ConnectReturnCode::ServiceUnavailable
+        }
+    }
+}
+
+async fn pass_on<S>(
+    mut outside: S,
+    mut inside: TcpStream,
+    answer: &[u8],
+    rest: &[u8],
+    silence: Duration,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    outside.write_all(answer).await?;
+    outside.flush().await?;
+    inside.write_all(rest).await?;
+    pass(outside, inside, silence).await
+}
+
+/// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset
+/// the connection.
+async fn send_away<S>(mut outside: S, code: Option<ConnectReturnCode>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let leave = async {
+        if let Some(code) = code {
+            let mut answer = BytesMut::new();
+            ConnAck::new(code, false).write(&mut answer).map_err(io::Error::other)?;
+            outside.write_all(&answer).await?;
+        }
+        outside.shutdown().await?;
+        tokio::io::copy(&mut outside, &mut tokio::io::sink()).await
+    };
+    // A client that does not leave is left.
+    drop(tokio::time::timeout(LEAVE, leave).await);
+}

@@ -1,0 +1,124 @@
+//! Places for connections: bounded, and given back by being dropped.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::FrontLimits;
+
+/// All places of a front.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    connections: AtomicUsize,
+    unauthenticated: Mutex<Unauthenticated>,
+}
+
+/// Connections before the end of their CONNECT. The map holds only addresses that have one, so it is bounded with them.
+#[derive(Debug, Default)]
+struct Unauthenticated {
+    in_all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// What an admitted connection holds until its CONNECT is there.
+pub(super) struct Admission {
+    pub(super) waiting: Waiting,
+    pub(super) connection: Connection,
+}
+
+/// A place among the unauthenticated; given back when it is dropped.
+pub(super) struct Waiting {
+    address: IpAddr,
+    places: Arc<Places>,
+}
+
+/// A place among all connections; given back when it is dropped.
+pub(super) struct Connection {
+    places: Arc<Places>,
+}
+
+impl Admission {
+    pub(super) fn of(places: &Arc<Places>, address: IpAddr, limits: &FrontLimits) -> Option<Self> {
+        let mut waiting = places.unauthenticated();
+        let from_here = waiting.by_address.get(&address).copied().unwrap_or(0);
+        // Only the accept loop adds connections, so none slips in between the look and the addition.
+        let full = waiting.in_all >= limits.unauthenticated
+            || from_here >= limits.unauthenticated_per_address
+            || places.connections.load(Ordering::Relaxed) >= limits.connections;
+        if full {
+            return None;
+        }
+        waiting.in_all += 1;
+        waiting.by_address.insert(address, from_here + 1);
+        places.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            waiting: Waiting { address, places: Arc::clone(places) },
+            connection: Connection { places: Arc::clone(places) },
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = self.places.unauthenticated();
+        waiting.in_all -= 1;
+        if let Entry::Occupied(mut from_here) = waiting.by_address.entry(self.address) {
+            *from_here.get_mut() -= 1;
+            if *from_here.get() == 0 {
+                from_here.remove();
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.places.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Places {
+    /// Connections that stand now.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn unauthenticated(&self) -> MutexGuard<'_, Unauthenticated> {
+        self.unauthenticated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let places = Arc::new(Places::default());
+        let limits = FrontLimits {
+            unauthenticated: 3,
+            unauthenticated_per_address: 2,
+            connections: 4,
+            ..FrontLimits::default()
+        };
+        let admit = |last: u8| Admission::of(&places, IpAddr::from([192, 0, 2, last]), &limits);
+        let first = admit(1).unwrap();
+        let second = admit(1).unwrap();
+        assert!(admit(1).is_none(), "two from one address");
+        let third = admit(2).unwrap();
+        assert!(admit(3).is_none(), "three in all");
+        let Admission { waiting, connection } = first;
+        drop(waiting);
+        let fourth = admit(1).unwrap();
+        drop(fourth.waiting);
+        drop(second.waiting);
+        assert!(admit(3).is_none(), "four connections");
+        drop(connection);
+        assert!(admit(3).is_some());
+        drop((second.connection, third, fourth.connection));
+        assert_eq!(places.connections.load(Ordering::Relaxed), 0);
+        assert!(places.unauthenticated().by_address.is_empty());
+    }
+}
