@@ -57,13 +57,14 @@ class Listener:
 
 @dataclass
 class Mosquitto:
-    """A mosquitto with persistence, no limit on queued messages, and without Nagle's algorithm."""
+    """A mosquitto with persistence by default, no limit on queued messages, and without Nagle's algorithm."""
 
     folder: Path
     name: str
     listeners: list[Listener]
     # Messages in flight towards one client; 0 is no limit.
     max_inflight: int = 100
+    persistence: bool = True
     log_types: tuple[str, ...] = ("error", "warning", "subscribe")
     _process: Process | None = field(default=None, init=False)
 
@@ -114,7 +115,7 @@ class Mosquitto:
     def _configuration(self) -> list[str]:
         lines = [
             "per_listener_settings true",
-            "persistence true",
+            f"persistence {'true' if self.persistence else 'false'}",
             f"persistence_location {self.folder}/",
             "autosave_interval 1",
             f"max_inflight_messages {self.max_inflight}",

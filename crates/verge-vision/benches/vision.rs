@@ -98,7 +98,8 @@ fn preprocess(criterion: &mut Criterion) {
     let mut check = |picture: &Picture, card: &InputCard| {
         let InputCard { resize, layout, colour, element, .. } = card;
         let (width, height) = (picture.width(), picture.height());
-        let name = format!("{width}x{height} {resize:?} {layout:?} {colour:?} {element:?}");
+        let raw = if card.scale.is_none() { ", raw" } else { "" };
+        let name = format!("{width}x{height} {resize:?} {layout:?} {colour:?} {element:?}{raw}");
         let elements = SIDE as usize * SIDE as usize * colour.channels();
         let mut tensor = match element {
             Element::F32 => Tensor::F32(vec![0.0; elements]),

@@ -61,12 +61,12 @@ pub struct Preprocess {
     shrinker: Shrinker,
 }
 
-/// Resizes as Pillow does: bilinear over as many pixels as become one, across and then down, rounded between. The
-/// other order is faster by a little and changes one sample in seven by one, which small quantised models notice.
+/// Resizes as Pillow does: bilinear, over as many pixels as become one. It goes down first and then across, Pillow the
+/// other way: that changes one sample in seven by one, costs half as much, and models agree with the reference as
+/// often.
 #[derive(Default)]
 struct Shrinker {
     resizer: Resizer,
-    across: Vec<u8>,
     resized: Vec<u8>,
 }
 
@@ -111,31 +111,22 @@ impl Preprocess {
 
 impl Shrinker {
     fn resize(&mut self, picture: &Picture, fit: &Fit) {
-        let frame = view(picture.width(), picture.height(), picture.rgb());
-        let [left, top, cut_width, cut_height] = fit.cut;
-        let from = CroppedImage::new(&frame, left, top, cut_width, cut_height)
+        // Not cleared first: every byte is written anew.
+        self.resized.resize(fit.to_width as usize * fit.to_height as usize * SAMPLES, 0);
+        let frame = ImageRef::new(picture.width(), picture.height(), picture.rgb(), PixelType::U8x3)
+            .expect("a picture has three bytes for each pixel");
+        let [left, top, width, height] = fit.cut;
+        let from = CroppedImage::new(&frame, left, top, width, height)
             .expect("what is cut out lies within the picture");
+        let mut to = Image::from_slice_u8(fit.to_width, fit.to_height, &mut self.resized, PixelType::U8x3)
+            .expect("the buffer was made for it above");
         let [left, top, width, height] = fit.part;
-        let options =
-            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        let across = options.crop(left, 0.0, width, f64::from(cut_height));
-        let mut to = target(&mut self.across, fit.to_width, cut_height);
-        self.resizer.resize(&from, &mut to, &across).expect("what is resized lies within what is cut out");
-        let from = view(fit.to_width, cut_height, &self.across);
-        let down = options.crop(0.0, top, f64::from(fit.to_width), height);
-        let mut to = target(&mut self.resized, fit.to_width, fit.to_height);
-        self.resizer.resize(&from, &mut to, &down).expect("what is resized lies within what is cut out");
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .crop(left, top, width, height)
+            .use_alpha(false);
+        self.resizer.resize(&from, &mut to, &options).expect("what is resized lies within what is cut out");
     }
-}
-
-fn view(width: u32, height: u32, rgb: &[u8]) -> ImageRef<'_> {
-    ImageRef::new(width, height, rgb, PixelType::U8x3).expect("there are three bytes for each pixel")
-}
-
-fn target(buffer: &mut Vec<u8>, width: u32, height: u32) -> Image<'_> {
-    // Not cleared first: every byte is written anew.
-    buffer.resize(width as usize * height as usize * SAMPLES, 0);
-    Image::from_slice_u8(width, height, buffer, PixelType::U8x3).expect("the buffer was made for it above")
 }
 
 #[cfg(test)]

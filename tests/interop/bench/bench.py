@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -280,13 +281,13 @@ COLUMNS = {
 }
 
 
-def table(results: list[Result]) -> str:
-    """For people."""
-    rows = [[title for title, _ in COLUMNS.values()]]
+def table(results: list[Any], columns: dict[str, tuple[str, str]]) -> str:
+    """For people: of each result the fields that `columns` names, under their titles, in their forms."""
+    rows = [[title for title, _ in columns.values()]]
     for found in results:
         values = asdict(found)
-        rows.append([form.format(values[key]) if values[key] is not None else "-" for key, (_, form) in COLUMNS.items()])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+        rows.append([form.format(values[key]) if values[key] is not None else "-" for key, (_, form) in columns.items()])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
@@ -340,7 +341,7 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     print(", ".join(f"{key}: {value}" for key, value in machine().items()))
-    print(table(results))
+    print(table(results, COLUMNS))
     for name, ratio in ratios(results).items():
         print(f"readings per CPU second, Verge against Python, {name}: {ratio:.1f} x")
 

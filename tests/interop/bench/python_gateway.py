@@ -49,11 +49,11 @@ class PythonGateway:
         self.prefix = arguments.prefix
         self.sensors: dict[str, Sensor] = {}
         self.seq = 0
-        self.uplink = _client("python-gateway-uplink")
+        self.uplink = mqtt_client("python-gateway-uplink")
         if arguments.ca:
             self.uplink.tls_set(ca_certs=arguments.ca, certfile=arguments.cert, keyfile=arguments.key)
         self.uplink.connect("127.0.0.1", arguments.uplink_port)
-        self.local = _client("python-gateway")
+        self.local = mqtt_client("python-gateway")
         self.local.username_pw_set(arguments.username, arguments.password)
         self.local.on_message = self.on_message
         self.local.on_connect = lambda client, *_: client.subscribe("bench/+/state", qos=1)
@@ -105,7 +105,8 @@ class PythonGateway:
         self.uplink.loop_stop()
 
 
-def _client(client_id: str) -> mqtt.Client:
+def mqtt_client(client_id: str) -> mqtt.Client:
+    """A client whose session the broker keeps, without Nagle's algorithm."""
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
     client.max_inflight_messages_set(MESSAGES_IN_FLIGHT)
     client.on_socket_open = _without_nagle

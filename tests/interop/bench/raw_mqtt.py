@@ -24,12 +24,16 @@ def _text(text: str) -> bytes:
 
 
 def _packet(first_byte: int, body: bytes) -> bytes:
-    length, remaining = bytearray(), len(body)
+    return _fixed_header(first_byte, len(body)) + body
+
+
+def _fixed_header(first_byte: int, remaining: int) -> bytes:
+    header = bytearray([first_byte])
     while True:
         remaining, low = divmod(remaining, 128)
-        length.append(low | (0x80 if remaining else 0))
+        header.append(low | (0x80 if remaining else 0))
         if not remaining:
-            return bytes([first_byte]) + bytes(length) + body
+            return bytes(header)
 
 
 def connect_packet(client_id: str, username: str | None, password: str | None) -> bytes:
@@ -47,6 +51,12 @@ def connect_packet(client_id: str, username: str | None, password: str | None) -
 def publish_packet(topic: str, payload: bytes, identifier: int) -> bytes:
     """PUBLISH, QoS 1."""
     return _packet(0x32, _text(topic) + struct.pack(">H", identifier) + payload)
+
+
+def publish_head(topic: str, payload_bytes: int, identifier: int | None) -> bytes:
+    """What stands before the payload of a PUBLISH; QoS 0 without an identifier, else QoS 1."""
+    head = _text(topic) + (struct.pack(">H", identifier) if identifier else b"")
+    return _fixed_header(0x32 if identifier else 0x30, len(head) + payload_bytes) + head
 
 
 def identifiers() -> Iterator[int]:
@@ -141,3 +151,7 @@ class Watcher:
                     self.statuses.append(body[end:])
                 else:
                     self.verdicts.append((time.monotonic(), body[end:]))
+                    self.noted()
+
+    def noted(self) -> None:
+        """One more verdict message has come; for those who want to know at once."""

@@ -1,7 +1,7 @@
 //! `verge demo`: a whole site in one process, over real sockets and real TLS.
 //!
-//! Six simulated sensors and two cameras publish to a site broker; the gateway, wired exactly as `verge run` wires
-//! it, judges; a receiver at the upstream stand-in decodes what arrives. The exit code is 0 only if everything
+//! Six simulated sensors and two cameras publish to the broker that the gateway brings along; the gateway, wired
+//! exactly as `verge run` wires it, judges; a receiver at the upstream stand-in decodes what arrives. The exit code is 0 only if everything
 //! the scenario must produce arrived there.
 
 mod cameras;
@@ -54,7 +54,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
 }
 
 async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
-    screen.tell("making certificates, starting a site broker and an upstream stand-in on loopback")?;
+    screen.tell("making certificates, starting an upstream stand-in and a gateway with its broker on loopback")?;
     let site = Site::start().await?;
     let mut receiver = Subscriber::spawn(
         site.receiver_connection()?,
@@ -64,17 +64,18 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
 
     let gateway = Gateway::start(&site.settings()?).await?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
+    let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();
     screen.tell("six sensors and two cameras publish; faults come one after the other")?;
 
     let start = Instant::now();
     let mut devices: Vec<JoinHandle<anyhow::Result<()>>> = Vec::new();
     for sensor in Sensor::ALL {
-        let connection = site.device_connection(sensor.name())?;
+        let connection = site.device_connection(sensor.name(), listener)?;
         devices.push(tokio::spawn(simulate(sensor, connection, start, run)));
     }
     for camera in Camera::both() {
-        let connection = site.device_connection(camera.name())?;
+        let connection = site.device_connection(camera.name(), listener)?;
         devices.push(tokio::spawn(film(camera, connection, start, run)));
     }
 

@@ -1,5 +1,5 @@
-//! The demo's surroundings, made on the fly: certificates, a site broker and an upstream stand-in, both
-//! behind mutual TLS on loopback. Everything is removed when it is dropped.
+//! The demo's surroundings, made on the fly: certificates, and an upstream stand-in behind mutual TLS on loopback.
+//! The site's broker is the one that the gateway brings along. Everything is removed when it is dropped.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use tempfile::TempDir;
 use verge_mqtt::broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
-use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings};
+use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials};
 use verge_tls::authority::{Authority, Request, write_identity};
 use verge_tls::{Identity, TrustedRoots, Usage};
 
-use crate::settings::Settings;
+use crate::settings::{Local, Settings};
 
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
 const CONFIGURATION: &str = include_str!("../../../../configs/demo.toml");
@@ -29,22 +29,21 @@ const BROKER: &str = "broker";
 const DAYS: u32 = 1;
 const MAX_PACKET_BYTES: usize = 256 * 1024;
 
-/// A broker behind its TLS front.
-struct Broker {
-    embedded: Embedded,
-    front: Front,
-}
-
 /// The whole site.
 pub(super) struct Site {
     folder: TempDir,
     authority: Authority,
-    local: Broker,
-    upstream: Broker,
+    upstream: Upstream,
+}
+
+/// The stand-in for the broker of a centre.
+struct Upstream {
+    embedded: Embedded,
+    front: Front,
 }
 
 impl Site {
-    /// Makes certificates and starts both brokers.
+    /// Makes certificates and starts the stand-in.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a folder for the demo")?;
         let authority = Authority::create("Verge demo authority", DAYS)?;
@@ -58,44 +57,78 @@ impl Site {
             };
             write_identity(folder.path(), name, &authority.issue(&request)?, false)?;
         }
-        let local = Broker::start(folder.path()).await.context("the site broker")?;
-        let upstream = Broker::start(folder.path()).await.context("the upstream stand-in")?;
-        Ok(Self { folder, authority, local, upstream })
+        let upstream = Upstream::start(folder.path()).await.context("the upstream stand-in")?;
+        Ok(Self { folder, authority, upstream })
     }
 
-    /// Settings of the gateway: `configs/demo.toml` with the addresses, files and passwords of this run,
-    /// given the way an operator would give them, through the environment.
+    /// Settings of the gateway: `configs/demo.toml` with the address and the password of this run, given the way an
+    /// operator would give them, through the environment.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let path = self.folder.path().join("demo.toml");
         std::fs::write(&path, CONFIGURATION).context("the demo's configuration")?;
         for (name, content) in MODEL {
             std::fs::write(self.folder.path().join(name), content).context("the demo's model")?;
         }
-        let sections = [("LOCAL", &self.local), ("UPLINK__CENTRE", &self.upstream)];
-        let variables = sections.into_iter().flat_map(|(section, broker)| {
-            let credentials = broker.embedded.credentials();
-            [
-                ("URL", format!("mqtts://localhost:{}", broker.front.address().port())),
-                ("USERNAME", credentials.username.clone()),
-                ("PASSWORD", credentials.password.reveal().to_owned()),
-            ]
-            .map(|(key, value)| (OsString::from(format!("VERGE__{section}__{key}")), OsString::from(value)))
-        });
-        Settings::load(&path, variables).context("the demo's configuration")
+        let credentials = self.upstream.embedded.credentials();
+        let variables = [
+            ("URL", format!("mqtts://localhost:{}", self.upstream.front.address().port())),
+            ("USERNAME", credentials.username.clone()),
+            ("PASSWORD", credentials.password.reveal().to_owned()),
+        ]
+        .map(|(key, value)| (OsString::from(format!("VERGE__UPLINK__CENTRE__{key}")), OsString::from(value)));
+        let mut settings = Settings::load(&path, variables).context("the demo's configuration")?;
+        if let Local::Embedded(broker) = &mut settings.local {
+            // Any port that is free.
+            broker.listen.set_port(0);
+        }
+        Ok(settings)
     }
 
-    /// How a simulated device reaches the site broker.
-    pub(super) fn device_connection(&self, name: &str) -> anyhow::Result<ConnectionSettings> {
-        self.local.connection(name, &self.authority)
+    /// How a simulated device reaches the gateway's broker, which listens at this address.
+    pub(super) fn device_connection(
+        &self,
+        name: &str,
+        listener: SocketAddr,
+    ) -> anyhow::Result<ConnectionSettings> {
+        // The certificate is enough: whom the listener lets in, it introduces to the broker.
+        self.connection(name, listener, None)
     }
 
     /// How the receiver reaches the upstream stand-in.
     pub(super) fn receiver_connection(&self) -> anyhow::Result<ConnectionSettings> {
-        self.upstream.connection("receiver", &self.authority)
+        let credentials = self.upstream.embedded.credentials().clone();
+        self.connection("receiver", self.upstream.front.address(), Some(credentials))
+    }
+
+    /// A connection with a client certificate of its own.
+    fn connection(
+        &self,
+        name: &str,
+        listener: SocketAddr,
+        credentials: Option<Credentials>,
+    ) -> anyhow::Result<ConnectionSettings> {
+        let issued = self.authority.issue(&Request {
+            common_name: name.to_owned(),
+            names: vec![name.to_owned()],
+            usage: Usage::Client,
+            days: DAYS,
+        })?;
+        let identity = Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
+        let roots = TrustedRoots::from_pem(self.authority.cert_pem().as_bytes())?;
+        Ok(ConnectionSettings {
+            address: BrokerAddress::parse(&format!("mqtts://localhost:{}", listener.port()))?,
+            client_id: name.to_owned(),
+            credentials,
+            tls: Some(verge_tls::client_config(&roots, Some(&identity))?),
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) },
+            max_packet_bytes: MAX_PACKET_BYTES,
+        })
     }
 }
 
-impl Broker {
+impl Upstream {
     async fn start(folder: &Path) -> anyhow::Result<Self> {
         let embedded = Embedded::start(EmbeddedSettings { max_packet_bytes: MAX_PACKET_BYTES }).await?;
         let file = |name: &str| -> PathBuf { folder.join(name) };
@@ -110,28 +143,5 @@ impl Broker {
         })
         .await?;
         Ok(Self { embedded, front })
-    }
-
-    /// A connection through the front, with a client certificate of its own.
-    fn connection(&self, name: &str, authority: &Authority) -> anyhow::Result<ConnectionSettings> {
-        let issued = authority.issue(&Request {
-            common_name: name.to_owned(),
-            names: vec![name.to_owned()],
-            usage: Usage::Client,
-            days: DAYS,
-        })?;
-        let identity = Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
-        let roots = TrustedRoots::from_pem(authority.cert_pem().as_bytes())?;
-        let address = BrokerAddress::parse(&format!("mqtts://localhost:{}", self.front.address().port()))?;
-        Ok(ConnectionSettings {
-            address,
-            client_id: name.to_owned(),
-            credentials: Some(self.embedded.credentials().clone()),
-            tls: Some(verge_tls::client_config(&roots, Some(&identity))?),
-            keep_alive: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) },
-            max_packet_bytes: MAX_PACKET_BYTES,
-        })
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded broker of a site that has none: a child process, and the listener before it.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -103,6 +104,11 @@ impl SiteBroker {
             max_packet_bytes: settings.max_packet_bytes,
             ..self.broker.connection(&settings.client_id)
         }
+    }
+
+    /// Where devices connect.
+    pub(super) const fn listener(&self) -> SocketAddr {
+        self.front.address()
     }
 
     /// A view of how it stands, for the status document.

@@ -3,6 +3,7 @@
 mod broker;
 mod frames;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +205,12 @@ impl Gateway {
     #[must_use]
     pub fn routes(&self) -> &[(RouteId, Arc<RouteCounters>)] {
         &self.routes
+    }
+
+    /// Where devices connect to the embedded broker, if there is one.
+    #[must_use]
+    pub fn listener(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().map(SiteBroker::listener)
     }
 
     /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause.

@@ -3,9 +3,9 @@
 //! Pure: a picture is a function of view, seed and time. It must never read a clock, a file or the system's
 //! randomness, so that a model can be trained and measured on what the demo will show.
 //!
-//! Reading order: [`routes`] (lanes), [`traffic`] (who drives there), [`geometry`] and [`canvas`] (metres to
-//! pixels), [`light`], [`backdrop`] (what stands still), [`street`] (what may hide a vehicle), [`bodies`]
-//! (vehicles), [`exposure`] (the sensor).
+//! Reading order: `routes` (lanes), `traffic` (who drives there), `geometry` and `canvas` (metres to
+//! pixels), `light`, `backdrop` (what stands still), `street` (what may hide a vehicle), `bodies`
+//! (vehicles), `exposure` (the sensor).
 
 mod backdrop;
 mod bodies;

@@ -1,0 +1,143 @@
+//! What memory a frame costs once the buffers have grown. One test, because allocations of other threads would be
+//! counted too. ONNX Runtime has an allocator of its own, which is not counted.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[path = "../../verge-engine/tests/support/mod.rs"]
+mod support;
+
+use std::alloc::System;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jpeg_encoder::{ColorType, Encoder};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Memory, StatsAlloc};
+use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
+use verge_domain::id::{DeviceId, Label};
+use verge_domain::time::DeviceClock;
+use verge_engine::card::{Card, Nms};
+use verge_engine::{Model, RunError, State, TensorView};
+use verge_vision::Picture;
+use verge_vision::classify::Classifier;
+use verge_vision::detect::Detector;
+use verge_vision::preprocess::{Placement, Preprocess, Region};
+
+#[global_allocator]
+static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Number and bytes of the allocations of some work, growth of buffers included.
+fn allocated(work: impl FnOnce()) -> (usize, usize) {
+    let region = Memory::new(MEMORY);
+    work();
+    let change = region.change();
+    (change.allocations + change.reallocations, change.bytes_allocated)
+}
+
+/// The same once its buffers have grown.
+fn steadily(mut work: impl FnMut()) -> (usize, usize) {
+    work();
+    work();
+    allocated(work)
+}
+
+fn frame(width: u16, height: u16) -> EncodedFrame {
+    let pixels: Vec<u8> =
+        (0..u32::from(width) * u32::from(height) * 3).map(|at| (at * 7 % 256) as u8).collect();
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, 80).encode(&pixels, width, height, ColorType::Rgb).unwrap();
+    EncodedFrame {
+        device: DeviceId::new("cam").unwrap(),
+        format: ImageFormat::Jpeg,
+        bytes: bytes.into(),
+        width: width.into(),
+        height: height.into(),
+        orientation: Orientation::Upright,
+        captured_at: None,
+        clock: DeviceClock::Absent,
+    }
+}
+
+/// zune-jpeg makes its tables and the rows that it works on anew for each picture, far less than the pixels.
+fn decoding() {
+    let mut picture = Picture::new();
+    for (width, height) in [(640, 480), (1280, 720)] {
+        let frame = frame(width, height);
+        let pixels = usize::from(width) * usize::from(height) * 3;
+        let (count, bytes) = steadily(|| picture.decode(&frame).unwrap());
+        assert!(count <= 40 && bytes < pixels / 4, "{width}x{height}: {count} allocations of {bytes} bytes");
+    }
+    // Turned pictures cost no more: they are decoded into a buffer that is kept.
+    let turned = EncodedFrame { orientation: Orientation::Turned90, ..frame(640, 480) };
+    let (count, bytes) = steadily(|| picture.decode(&turned).unwrap());
+    assert!(count <= 40 && bytes < 640 * 480 * 3 / 4, "turned: {count} allocations of {bytes} bytes");
+}
+
+/// fast_image_resize reckons its weights anew for each picture: a short list per row and column of the input, none
+/// of pixels.
+fn preprocessing(model: &Arc<Model>) {
+    let mut session = model.session().unwrap();
+    let picture = Picture::from_rgb(640, 480, vec![99; 640 * 480 * 3]);
+    let mut preprocess = Preprocess::new(&model.card().input, 32, 32);
+    let (count, bytes) = steadily(|| {
+        preprocess.fill(&picture, Region::WHOLE, session.input());
+    });
+    assert!(count <= 12 + 2 * (32 + 32) && bytes < 32 * 1024, "resize: {count} allocations of {bytes} bytes");
+    let own = Picture::from_rgb(32, 32, vec![99; 32 * 32 * 3]);
+    let none = steadily(|| {
+        preprocess.fill(&own, Region::WHOLE, session.input());
+    });
+    assert_eq!(none, (0, 0), "the pass alone");
+}
+
+/// ort describes each input and output that passes through it (shape, names, reference counts): small, and the same
+/// for inputs and outputs of any size. The deadline takes one node of a map.
+fn running(model: &Arc<Model>) {
+    let mut session = model.session().unwrap();
+    let mut state = State::default();
+    let later = Some(Instant::now() + Duration::from_secs(3600));
+    for until in [None, later] {
+        let (count, bytes) = steadily(|| {
+            let read = session.run(&mut state, until, |outputs| Ok::<_, RunError>(outputs.get(0)?.1.len()));
+            assert_eq!(read.unwrap(), 21 * 7);
+        });
+        assert!(count <= 12 && bytes <= 2048, "{count} allocations of {bytes} bytes");
+    }
+}
+
+/// What is found is what costs: its list, no more. Names are shared.
+fn reading(detector: &Card) {
+    let labels = |count: usize| (0..count).map(|n| Label::new(&format!("c{n}")).unwrap()).collect::<Vec<_>>();
+    let text = "name = \"m\"\nversion = \"1\"\nfile = \"m\"\ntask = \"classify\"\nlabels = \"l\"\n[input]\n\
+                layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"u8\"\nresize = \"stretch\"\n[output]\n\
+                decoder = \"logits\"\nquantisation = { scale = 0.1, zero_point = 3 }";
+    let card = Card::parse(text, std::path::Path::new("m")).unwrap();
+    let mut classifier = Classifier::new(card.output, labels(1000));
+    let numbers: Vec<u8> = (0..1000).map(|n| (n * 37 % 251) as u8).collect();
+    let (count, _) = steadily(|| {
+        assert_eq!(classifier.classify(TensorView::U8(&numbers), 5, 0.0).unwrap().labels.len(), 5);
+    });
+    assert_eq!(count, 1, "the list of labels");
+
+    let mut output = detector.output.clone();
+    output.nms = Some(Nms { iou: 0.5, per_class: true });
+    let mut detector = Detector::new(output, labels(2), 32, 32);
+    let cell = [0.5, 0.5, 0.0, 0.0, 0.9, 0.9, 0.1];
+    let numbers = cell.repeat(21);
+    let placement =
+        Placement { scale_x: 1.0, scale_y: 1.0, offset_x: 0.0, offset_y: 0.0, seen: [0.0, 0.0, 32.0, 32.0] };
+    let none = steadily(|| {
+        let found = detector.find_in(&[TensorView::F32(&numbers)], placement, 0.25).unwrap();
+        assert_eq!(found.len(), 21);
+    });
+    assert_eq!(none, (0, 0), "candidates and suppression");
+}
+
+#[test]
+fn frames_cost_no_buffers() {
+    let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"";
+    let card = support::card("yolox", input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
+    let model = Arc::new(support::load(&card, &["a", "b"]).unwrap());
+    decoding();
+    preprocessing(&model);
+    running(&model);
+    reading(model.card());
+}
