@@ -2,6 +2,7 @@
 
 venv := "target/venv"
 python := venv / "bin/python"
+frame_tests := "tests/interop/test_frames.py tests/interop/test_frame_codecs.py tests/interop/test_bad_frames.py tests/interop/test_models.py tests/interop/test_overload.py tests/interop/test_frame_kill.py"
 export VERGE_DATA := env("VERGE_DATA", justfile_directory() / "../shared/data")
 
 _default:
@@ -44,6 +45,11 @@ interop *ARGS: venv
     cargo build --release -p verge
     {{ python }} -m pytest tests/interop {{ ARGS }}
 
+# Frames with foreign peers, on all of the data and at length: some eight minutes
+frames *ARGS: venv
+    cargo build --release -p verge
+    VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}
+
 # Micro-benchmarks
 bench *ARGS:
     cargo bench --workspace {{ ARGS }}
@@ -52,6 +58,12 @@ bench *ARGS:
 bench-gateway *ARGS: venv
     cargo build --release -p verge
     {{ python }} tests/interop/bench/bench.py {{ ARGS }}
+
+# The whole gateway on cameras, beside a Python program
+bench-cameras *ARGS: venv
+    {{ python }} -m pip install --quiet --requirement tests/interop/bench/requirements.txt
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_cameras.py {{ ARGS }}
 
 # See it work
 demo *ARGS:

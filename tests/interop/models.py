@@ -52,7 +52,7 @@ class Models:
 
     def slow(self, name: str, products: int) -> Path:
         """A model that takes its time: it multiplies a grey picture with the identity again and again, then tells
-        `bright` from `dark`. Some 5 ms for each product."""
+        `bright` from `dark`. A product takes one to two ms on a server's core."""
         model = self.folder / f"{name}.onnx"
         onnx.save(slow_model(products), model)
         return self.card(name, classifier(**GREY), LABELS)
@@ -98,7 +98,7 @@ def model(
     weights: list[onnx.TensorProto],
 ) -> onnx.ModelProto:
     """A model of one input and one output, both f32."""
-    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in (given, found))
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)] for name, dims in (given, found))
     graph = helper.make_graph(nodes, "made by a test", inputs, outputs, weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     made.ir_version = IR_VERSION

@@ -1,4 +1,4 @@
-"""Models that do not fit: `verge check` and `verge run` refuse them alike, in one clear message, before anything runs."""
+"""Models that do not fit: `verge check` and `verge run` refuse them in one clear message, before anything runs."""
 
 import shutil
 from collections.abc import Callable
@@ -107,13 +107,17 @@ def without(models: Models, name: str) -> None:
     (models.folder / name).unlink()
 
 
+SHAPE = f"[1, 1, {SIDE}, {SIDE}]"
+NOWHERE = "/nowhere/libonnxruntime.so"
 FAULTS = {
     "another sha256": Fault(lambda m, g: fitting(m, sha256="0" * 64), BAD_CONFIG, ("SHA-256", "0" * 64)),
     "too few labels": Fault(lambda m, g: with_labels(m, LABELS[:1]), BAD_CONFIG, ("label", "1", "2")),
     "too many labels": Fault(lambda m, g: with_labels(m, ["a", "b", "c"]), BAD_CONFIG, ("label", "3", "2")),
-    "another size": Fault(lambda m, g: with_picture(m, size=[224, 192]), BAD_CONFIG, ("224", "192", str(SIDE))),
-    "another layout": Fault(lambda m, g: with_picture(m, layout="nhwc"), BAD_CONFIG, ("[batch, height, width, channel]", f"[1, 1, {SIDE}, {SIDE}]")),
-    "another colour": Fault(lambda m, g: with_picture(m, colour="rgb"), BAD_CONFIG, ("[1, 3, ", f"[1, 1, {SIDE}, {SIDE}]")),
+    "another size": Fault(lambda m, g: with_picture(m, size=[224, 192]), BAD_CONFIG, ("192, 224", SHAPE)),
+    "another layout": Fault(
+        lambda m, g: with_picture(m, layout="nhwc"), BAD_CONFIG, ("[batch, height, width, channel]", SHAPE)
+    ),
+    "another colour": Fault(lambda m, g: with_picture(m, colour="rgb"), BAD_CONFIG, ("[1, 3, ", SHAPE)),
     "another element": Fault(lambda m, g: with_picture(m, element="u8"), BAD_CONFIG, ("u8", "f32")),
     "another rank": Fault(lambda m, g: with_other_rank(m), BAD_CONFIG, ("[1, 9]",)),
     "external data": Fault(lambda m, g: with_external_data(m), BAD_CONFIG, ("another file",)),
@@ -126,7 +130,7 @@ FAULTS = {
     "no labels": Fault(lambda m, g: without(m, "parts.txt"), BAD_CONFIG, ("parts.txt",)),
     "an unknown key": Fault(lambda m, g: fitting(m, tsak="classify"), BAD_CONFIG, ("parts.toml", "tsak")),
     "another task": Fault(with_detector, BAD_CONFIG, ("judge.parts", "detect", "classify")),
-    "no library": Fault(lambda m, g: with_library(m, g, "/nowhere/libonnxruntime.so"), UNAVAILABLE, ("/nowhere/libonnxruntime.so",)),
+    "no library": Fault(lambda m, g: with_library(m, g, NOWHERE), UNAVAILABLE, (NOWHERE,)),
     "a library that is none": Fault(with_environment, UNAVAILABLE, ("ORT_DYLIB_PATH", "no-library.so")),
 }
 
@@ -158,7 +162,8 @@ def test_what_does_not_fit_is_refused(scene: Scene, own: Models, what: str) -> N
         missing = [word for word in fault.words if word not in said]
         loud = [word for word in LOUD if word in said]
         if done.returncode != fault.code or missing or loud:
-            wrong.append(f"{command[0]}: exit {done.returncode}, expected {fault.code}; not said: {missing}; {loud}\n{said}")
+            end = f"{command[0]}: exit {done.returncode}, expected {fault.code}"
+            wrong.append(f"{end}; not said: {missing}; said: {loud}\n{said}")
         print(f"{what}, {command[0]}: {done.stderr.strip().splitlines()[-1:]}")
     assert not wrong, "\n".join(wrong)
 

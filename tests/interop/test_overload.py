@@ -14,21 +14,24 @@ import pytest
 
 import pictures
 from camera_load import CameraGenerator, CameraLoad
+from certificates import Certificates
 from clients import Device, Receiver
 from gateway import Gateway, Settings
 from models import Models
 from programs import is_full
 from scene import Scene, frame_source, looking, number_source, threshold
 from usage import usage
+from waiting import wait_for
 from wire import decode
 
 CAMERAS = 30
 A_SECOND = 10
 # So many matrix products take some 200 ms on a server's core; the shorter run needs more frames in less time.
-PRODUCTS = 40 if is_full() else 8
+PRODUCTS = 150 if is_full() else 40
 SECONDS = 120 if is_full() else 15
 READINGS_A_SECOND = 50
 QUIET_SECONDS = 30 if is_full() else 4
+SPARE_SECONDS = 30
 SHARE_MARGIN = 0.2
 AGE_P99_MS = 500
 LATENCY_FACTOR = 2
@@ -44,6 +47,8 @@ class Run:
     status: dict
     # Frames judged, by camera.
     judged: Counter[str]
+    # From receipt of a frame to its verdict, in ms, by the verdicts themselves.
+    decided: list[int]
     # From publishing a reading to the arrival of its verdict, in ms: without cameras, and among them.
     quiet: list[float]
     loaded: list[float]
@@ -116,7 +121,7 @@ def load(seconds: float) -> CameraLoad:
 
 
 @pytest.fixture(scope="module")
-def run(models: Models, certificates, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(models: Models, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All of it, once for all tests."""
     scene = Scene(tmp_path_factory.mktemp("overload"), certificates)
     try:
@@ -135,33 +140,39 @@ def overloaded(scene: Scene, models: Models) -> Run:
 
     login = scene.site.listeners[0].login
     assert login is not None
-    given = load(SECONDS)
+    # The gateway stops first: frames that nothing newer comes after would be judged at any age.
+    given = load(SECONDS + SPARE_SECONDS)
     generator = CameraGenerator(given, scene.site.port, login.username, login.password).start()
     loaded = Readings(device, 1 + len(quiet.sent), SECONDS / 2)
     loaded.join()
     middle = usage(gateway.pid).rss_mib
     rest = Readings(device, 1 + len(quiet.sent) + len(loaded.sent), SECONDS / 2)
     rest.join()
-    generator.join(SECONDS + 60)
     end = usage(gateway.pid).rss_mib
-    readings = len(quiet.sent) + len(loaded.sent) + len(rest.sent)
-    receiver.wait_for_verdicts(readings)
-
     log = gateway.folder / "gateway.log"
     assert gateway.stop() == 0
     assert "panicked" not in log.read_text()
     status = receiver.wait_for_status("stopped")
-    ledger = receiver.ledger()
+    generator.stop()
+    sent = sum(1 for at in generator.sent if at)
+    assert sent < given.count, "the load ended before the gateway did"
+    # What was judged last may still lie in the store: the next start sends it.
+    gateway.start()
+    (judged_frames,) = [source["judged"] for source in status["sources"] if source["name"] == "cameras"]
+    readings = len(quiet.sent) + len(loaded.sent) + len(rest.sent)
+    ledger = receiver.wait_for_verdicts(judged_frames + readings)
     ledger.assert_sound()
-    judged = Counter(v.fields["device"] for v in ledger.in_order("verdict"))
+    seen = [verdict.fields for verdict in ledger.in_order("verdict")]
+    judged = Counter(fields["device"] for fields in seen)
+    decided = [fields["decided"] - fields["received"] for fields in seen]
     latencies = loaded.latencies(receiver) + rest.latencies(receiver)
-    return Run(given.count, status, judged, quiet.latencies(receiver), latencies, (middle, end))
+    return Run(sent, status, judged, decided, quiet.latencies(receiver), latencies, (middle, end))
 
 
 def test_the_model_is_too_slow(run: Run) -> None:
     rate = run.source["judged"] / SECONDS
     print(f"{rate:.1f} of {CAMERAS * A_SECOND} frames/s judged; {run.status['frames']}")
-    assert rate < CAMERAS * A_SECOND / 2, "no overload, nothing tried"
+    assert rate < CAMERAS * A_SECOND / 3, "no overload, nothing tried"
 
 
 def test_the_accounts_balance(run: Run) -> None:
@@ -173,8 +184,9 @@ def test_the_accounts_balance(run: Run) -> None:
     assert source["in_flight"] <= CAMERAS
     assert set(source.get("rejections", {})) <= {"late"}
     assert sum(run.judged.values()) == source["judged"], "each judged frame was told, and arrived"
-    # At QoS 0 the broker may drop what a slow machine does not fetch in time; it must be little.
-    assert 0.95 * run.sent <= source["received"] <= run.sent
+    # Those published after the gateway had begun to stop are none of its own. At QoS 0 the broker may also drop what a
+    # slow machine does not fetch in time; it must be little.
+    assert 0.9 * run.sent <= source["received"] <= run.sent
 
 
 def test_every_camera_gets_its_share(run: Run) -> None:
@@ -188,7 +200,8 @@ def test_every_camera_gets_its_share(run: Run) -> None:
 
 def test_what_is_judged_is_new(run: Run) -> None:
     age = run.status["frames"]["age_ms"]
-    print(f"age of frames when a worker begins: {age}")
+    print(f"age in ms when a worker begins: {age}")
+    print(f"age in ms when decided: p50 {statistics.median(run.decided)}, p99 {p99(run.decided)}")
     if is_full():
         assert age["p99"] <= AGE_P99_MS
 
@@ -215,12 +228,14 @@ def test_a_flooding_camera_gets_no_more(scene: Scene, models: Models) -> None:
     one_each = load(6)
     flood = replace(one_each, cameras=1, rate=100.0, count=600, topic="road/flood-{camera}/frame")
     calm = replace(one_each, cameras=2, rate=60.0, count=360)
-    sides = [CameraGenerator(side, scene.site.port, login.username, login.password, name) for side, name in ((flood, "flood"), (calm, "calm"))]
-    for side in sides:
-        side.start()
-    for side in sides:
-        side.join(60)
+    sides = {
+        name: CameraGenerator(side, scene.site.port, login.username, login.password, name).start()
+        for name, side in (("flood", flood), ("calm", calm))
+    }
+    wait_for(lambda: sides["calm"].sent[-1], "all frames sent", 60)
     assert gateway.stop() == 0
+    for side in sides.values():
+        side.stop()
     receiver.wait_for_status("stopped")
     judged = Counter(v.fields["device"] for v in receiver.ledger().in_order("verdict"))
     print(judged)

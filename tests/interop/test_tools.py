@@ -1,16 +1,24 @@
 """The tests' own tools, against answers worked out by hand."""
 
+import io
+import json
 import struct
 import tomllib
+from dataclasses import replace
+from pathlib import Path
 
 import cbor2
 import lz4.block
 import pytest
+from PIL import Image
 
+from cameras import header_bomb
 from cbor_items import Malformed, array_items, end_of_item, map_items
 from gateway import to_toml
 from ledger import Ledger
 from oracle import Alarm, Limits
+from pictures import Picture, Truth
+from scoring import Box, Seen, accuracy, average_precision, overlap, union
 from wire import decode
 
 EPOCH = bytes(range(16))
@@ -57,6 +65,45 @@ def test_a_malformed_verdict_is_not_taken(change: dict) -> None:
     message = cbor2.loads(MESSAGE) | {5: [verdict]}
     with pytest.raises((KeyError, ValueError)):
         decode(b"\x00" + cbor2.dumps(message, canonical=True))
+
+
+def test_views_of_frames_are_read_in_both_forms() -> None:
+    head = {0: 7, 1: "j", 2: "s", 3: "d", 5: 1000, 6: 4, 9: 5, 10: 0, 12: ["m", "1"]}
+    stored = head | {24: {0: 640, 1: 480, 2: [["car", 875, 1, 2, 30, 40], ["bus", 500, 5, 6, 7, 8, 99]]}}
+    cbor = decode(b"\x00" + cbor2.dumps(cbor2.loads(MESSAGE) | {5: [stored]}, canonical=True))
+    document = json.loads(TWIN)
+    (twin,) = document["verdicts"]
+    for key in ("event", "anomaly"):
+        del twin[key]
+    car = {"label": "car", "score": 0.875, "x": 1, "y": 2, "width": 30, "height": 40}
+    bus = {"label": "bus", "score": 0.5, "x": 5, "y": 6, "width": 7, "height": 8, "track": 99}
+    detections = {"width": 640, "height": 480, "objects": [car, bus]}
+    twin |= {"detector": "detect", "severity": "info", "kind": "detections", "detections": detections}
+    twin["model"] = {"name": "m", "version": "1"}
+    assert decode(json.dumps(document).encode()).verdicts[0].fields == cbor.verdicts[0].fields
+    assert cbor.verdicts[0].fields["detections"]["objects"][0] == car | {"score": 875, "track": None}
+
+
+def test_scores_of_a_picture_worked_out_by_hand() -> None:
+    truth = Truth(1, 0.5, 0.5, 0.2, 0.2)
+    picture = Picture(Path("p.jpg"), (truth, replace(truth, x=0.2)))
+    hit, miss = Box(1, 0.9, 40, 40, 20, 20), Box(1, 0.8, 70, 70, 20, 20)
+    # One of two objects found, above everything that is wrong: precision 1 up to a recall of one half, then 0.
+    found = average_precision([Seen(picture, 100, 100, [hit, miss])])
+    assert tuple(found) == pytest.approx((51 / 101, 51 / 101))
+    shifted = hit._replace(label=2, left=42, score=0.5)
+    assert overlap(hit, shifted) == pytest.approx(18 / 22)
+    assert union([shifted, hit, miss], {1, 2}) == [hit._replace(label=0), miss._replace(label=0)]
+    assert union([hit, miss], {2}) == []
+    assert accuracy([("a", ["a", "b"]), ("a", ["b", "a"]), ("c", ["a", "b"])]) == (1 / 3, 2 / 3)
+
+
+def test_a_header_bomb_announces_what_it_should() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(out, "JPEG")
+    bomb = header_bomb(out.getvalue(), 300, 200)
+    assert len(bomb) == len(out.getvalue())
+    assert Image.open(io.BytesIO(bomb)).size == (300, 200)
 
 
 @pytest.mark.parametrize("value", [0, 23, 24, -500, 2**40, "text" * 90, b"", [1, [2, "x"]], {1: {2: 3}}, 1.5, None, True])

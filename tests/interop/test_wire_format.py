@@ -9,16 +9,21 @@ import cbor2
 import pytest
 from zcbor import DataTranslator
 
+import pictures
+from certificates import Certificates
 from clients import Receiver
+from models import Models
 from programs import REPOSITORY
-from scene import Scene, number_source, threshold
+from scene import Scene, frame_source, looking, number_source, threshold
 from waiting import wait_for
 from wire import Message, decode, unwrap
 
 SCHEMA = REPOSITORY / "docs" / "verdict.cddl"
 READINGS = 200
 # Every kind of verdict there is, so that the schema is tried in all its parts.
-KINDS = {"anomaly", "counts", "health"}
+KINDS = {"anomaly", "counts", "health", "classification", "detections"}
+DETECTOR, CLASSIFIER = "yolox_nano", "mobilenet_v1_0.25_128_quant"
+FRAMES = 12
 
 
 class Schema:
@@ -50,18 +55,20 @@ class Captured:
 
 
 @pytest.fixture(scope="module")
-def captured(tmp_path_factory: pytest.TempPathFactory, certificates) -> Iterator[Captured]:
+def captured(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, models: Models
+) -> Iterator[Captured]:
     """One gateway with every detector and two uplinks, one of each form."""
     scene = Scene(tmp_path_factory.mktemp("wire"), certificates)
     try:
         scene.open()
-        yield capture(scene)
+        yield capture(scene, models)
     finally:
         print(scene.logs())
         scene.close()
 
 
-def capture(scene: Scene) -> Captured:
+def capture(scene: Scene, models: Models) -> Captured:
     """Runs the scene."""
     sources = {
         "pump": number_source("plant/+/vibration", "vibration", unit="mm/s"),
@@ -94,11 +101,17 @@ def capture(scene: Scene) -> Captured:
             "speed": "speed",
         },
     }
+    sources["cameras"] = frame_source("street/+/frame")
+    judges["objects"] = looking(["cameras"], "detect", DETECTOR)
+    judges["parts"] = looking(["cameras"], "classify", CLASSIFIER, severity="warning")
+    cards = {name: {"file": str(models.real(name))} for name in (DETECTOR, CLASSIFIER)}
     uplinks = {"centre": scene.uplink(), "people": scene.uplink(prefix="people", format="json")}
     cbor = scene.receiver()
     twin = scene.receiver("people", "people")
-    gateway = scene.start(scene.gateway(sources, judges, **uplinks))
+    gateway = scene.start(scene.gateway(sources, judges, model=cards, **uplinks))
     device = scene.device()
+    for picture in pictures.spread(pictures.traffic(), FRAMES):
+        device.publish(f"street/{picture.name}/frame", picture.path.read_bytes())
     for number in range(READINGS):
         device.publish("plant/pump-1/vibration", f"{number % 20 / 2}")
         device.publish("road/loop-1/state", {"ts": "2026-01-02T03:04:05.678Z", "count": 1, "occupancy": 12.5, "speed": 47})
@@ -189,6 +202,23 @@ def test_events_begin_and_end_under_one_identity(captured: Captured) -> None:
     complete, last = list(told.values())[:-1], list(told.values())[-1]
     assert all(states == ["raised", "cleared"] for states in complete)
     assert last[0] == "raised"
+
+
+def test_views_of_frames_name_what_they_saw(captured: Captured) -> None:
+    seen = [v.fields for v in captured.cbor.ledger().in_order() if v.fields["source"] == "cameras"]
+    assert len(seen) == 2 * FRAMES
+    for fields in seen:
+        assert fields["event"] is None and fields["model"]["name"] in (DETECTOR, CLASSIFIER)
+        if fields["kind"] == "classification":
+            scores = [one["score"] for one in fields["classification"]["labels"]]
+            assert scores == sorted(scores, reverse=True) and len(scores) == 5
+            continue
+        body = fields["detections"]
+        assert (body["width"], body["height"]) == (640, 640)
+        for one in body["objects"]:
+            assert 250 <= one["score"] <= 1000, "from the card's threshold on"
+            assert one["width"] >= 1 and one["x"] + one["width"] <= body["width"]
+            assert one["height"] >= 1 and one["y"] + one["height"] <= body["height"]
 
 
 def test_counts_say_how_much_they_saw(captured: Captured) -> None:

@@ -1,85 +1,104 @@
-//! From message to readings: the checks every message passes, in order, before its codec sees it.
+//! From message to what it carries: one decoder per source, of readings here and of frames in [`crate::frames`].
 
-use std::sync::Arc;
-
-use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 
+use crate::envelope::Envelope;
 use crate::input::{Codec, Message, Output};
 use crate::lz4::Unpacker;
 use crate::names::Names;
-use crate::settings::{CodecSettings, CodecSettingsError, Compression, DeviceRule, SourceSettings};
+use crate::settings::{CodecSettings, CodecSettingsError, SourceSettings};
 
-/// The decoders of all sources, in the order of the settings: `Inbound::source` is an index into them.
+/// The decoders of all sources that carry the same, in the order of the settings: `Inbound::source` is an index into
+/// them.
 #[derive(Debug)]
-pub struct Decoders {
-    /// By the index of the source.
-    sources: Vec<Option<Source>>,
-    names: Names,
-    unpacker: Unpacker,
+pub struct SourceDecoders<S> {
+    /// By the index of the source; a source that carries something else has none.
+    sources: Vec<Option<S>>,
+    tools: Tools,
 }
 
+/// The decoders of all sources of readings.
+pub type Decoders = SourceDecoders<ReadingSource>;
+
+/// What the decoders of one table share.
 #[derive(Debug)]
-struct Source {
-    codec: Codec,
-    compression: Compression,
-    device: MessageDevice,
-    max_payload_bytes: usize,
-    max_readings: usize,
-    accept_retained: bool,
+pub struct Tools {
+    pub(crate) names: Names,
+    pub(crate) unpacker: Unpacker,
 }
 
-/// The device's name, as far as it can be known before the payload is read.
-#[derive(Debug)]
-pub(crate) enum MessageDevice {
-    Fixed(DeviceId),
-    TopicLevel { level: usize, part: Arc<str> },
-    InPayload,
-}
+/// How the messages of one source are decoded.
+pub trait SourceDecoder: Sized + Send {
+    /// What it is made from.
+    type Settings;
+    /// What it finds in messages.
+    type Item;
 
-impl Decoders {
-    /// Prepares one decoder per source of readings, in the order of the sources; a source of frames has none.
+    /// Prepares it.
     ///
     /// # Errors
     /// Settings that contradict themselves.
-    pub fn new(
-        sources: impl IntoIterator<Item = Option<SourceSettings>>,
-    ) -> Result<Self, CodecSettingsError> {
-        let sources = sources
-            .into_iter()
-            .map(|source| source.map(Source::new).transpose())
-            .collect::<Result<_, _>>()?;
-        Ok(Self { sources, names: Names::new(), unpacker: Unpacker::default() })
+    fn new(settings: Self::Settings) -> Result<Self, CodecSettingsError>;
+
+    /// Decodes one message.
+    ///
+    /// # Errors
+    /// The reason to refuse the message as a whole.
+    fn decode(
+        &mut self,
+        message: &Inbound,
+        tools: &mut Tools,
+        out: &mut Decoded<Self::Item>,
+    ) -> Result<(), Rejection>;
+}
+
+impl<S: SourceDecoder> SourceDecoders<S> {
+    /// Prepares one decoder per source, in the order of the sources; `None` for one that carries something else.
+    ///
+    /// # Errors
+    /// Settings that contradict themselves.
+    pub fn new(sources: impl IntoIterator<Item = Option<S::Settings>>) -> Result<Self, CodecSettingsError> {
+        let sources =
+            sources.into_iter().map(|source| source.map(S::new).transpose()).collect::<Result<_, _>>()?;
+        Ok(Self { sources, tools: Tools { names: Names::new(), unpacker: Unpacker::default() } })
     }
 }
 
-impl Decoder for Decoders {
-    type Item = Reading;
+impl<S: SourceDecoder> Decoder for SourceDecoders<S> {
+    type Item = S::Item;
 
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<S::Item>) {
         out.clear();
         let Some(Some(source)) = self.sources.get_mut(usize::from(message.source.0)) else {
             out.rejections.push(Rejection::whole(Reason::UnknownTopic));
             return;
         };
-        if let Err(rejection) = source.decode(message, &mut self.names, &mut self.unpacker, out) {
-            out.items.clear();
-            out.rejections.clear();
+        if let Err(rejection) = source.decode(message, &mut self.tools, out) {
+            out.clear();
             out.rejections.push(rejection);
         }
     }
 }
 
-impl Source {
+/// The decoder of one source of readings.
+#[derive(Debug)]
+pub struct ReadingSource {
+    envelope: Envelope,
+    codec: Codec,
+    max_readings: usize,
+}
+
+impl SourceDecoder for ReadingSource {
+    type Settings = SourceSettings;
+    type Item = Reading;
+
     fn new(settings: SourceSettings) -> Result<Self, CodecSettingsError> {
         let SourceSettings { codec, compression, device, max_payload_bytes, max_readings, accept_retained } =
             settings;
-        for (limit, value) in [("max_payload_bytes", max_payload_bytes), ("max_readings", max_readings)] {
-            if value == 0 {
-                return Err(CodecSettingsError::ZeroLimit { limit });
-            }
+        if max_readings == 0 {
+            return Err(CodecSettingsError::ZeroLimit { limit: "max_readings" });
         }
         let (name, own_place) = match &codec {
             CodecSettings::Number(_) => ("number", ""),
@@ -89,68 +108,27 @@ impl Source {
         };
         device.check_place(name, own_place)?;
         let codec = Codec::new(codec, &device)?;
-        let device = MessageDevice::new(device);
-        Ok(Self { codec, compression, device, max_payload_bytes, max_readings, accept_retained })
+        let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
+        Ok(Self { envelope, codec, max_readings })
     }
 
-    /// Decodes one message. An error refuses the message as a whole.
     fn decode(
         &mut self,
         message: &Inbound,
-        names: &mut Names,
-        unpacker: &mut Unpacker,
+        tools: &mut Tools,
         out: &mut Decoded<Reading>,
     ) -> Result<(), Rejection> {
-        if message.retained && !self.accept_retained {
-            return Err(Rejection::whole(Reason::Retained));
-        }
-        let mut payload: &[u8] = &message.payload;
-        if payload.len() > self.max_payload_bytes {
-            return Err(Rejection::whole(Reason::TooLarge));
-        }
-        if self.compression == Compression::Lz4 && !payload.is_empty() {
-            payload = unpacker
-                .unpack(payload, self.max_payload_bytes)
-                .map_err(|error| Rejection::whole(error.reason()))?;
-        }
-        if payload.is_empty() {
-            return Err(Rejection::whole(Reason::Empty));
-        }
-        let device = self.device.of(&message.topic, names)?;
+        let Tools { names, unpacker } = tools;
+        let (payload, device) = self.envelope.open(message, names, unpacker)?;
         let received = message.received.wall;
-        let message = Message { topic: &message.topic, payload, device, received };
+        let message = Message { topic: &message.topic, payload: payload.as_slice(), device, received };
         self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))
-    }
-}
-
-impl MessageDevice {
-    pub(crate) fn new(rule: DeviceRule) -> Self {
-        match rule {
-            DeviceRule::Fixed(device) => Self::Fixed(device),
-            DeviceRule::TopicLevel(level) => {
-                Self::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
-            }
-            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName => Self::InPayload,
-        }
-    }
-
-    /// The message's device; `None` where its payload names it.
-    pub(crate) fn of(&self, topic: &str, names: &mut Names) -> Result<Option<DeviceId>, Rejection> {
-        match self {
-            Self::Fixed(device) => Ok(Some(device.clone())),
-            Self::TopicLevel { level, part } => {
-                let refuse = |reason| Rejection { reason, part: Some(Arc::clone(part)) };
-                let name = topic.split('/').nth(*level).ok_or_else(|| refuse(Reason::MissingDevice))?;
-                names.device(name).map(Some).map_err(|_| refuse(Reason::BadName))
-            }
-            Self::InPayload => Ok(None),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::id::SignalId;
+    use verge_domain::id::{DeviceId, SignalId};
     use verge_domain::reading::SourceIndex;
     use verge_domain::time::{DeviceClock, UtcMillis};
 
@@ -158,8 +136,8 @@ mod tests {
     use crate::lz4::Packer;
     use crate::testing::{self, RECEIVED, inbound, source};
     use crate::{
-        JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SenmlFormat, SenmlSettings,
-        SignalRule, TimeFormat, TimeRule,
+        Compression, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision,
+        SenmlFormat, SenmlSettings, SignalRule, TimeFormat, TimeRule,
     };
 
     fn number() -> CodecSettings {

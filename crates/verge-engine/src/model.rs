@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ort::session::Session as OrtSession;
-use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
+use ort::session::builder::GraphOptimizationLevel;
 use sha2::{Digest, Sha256};
 
 use agreement::Agreement;
@@ -75,7 +75,6 @@ pub struct Model {
     contract: Contract,
     labels: Vec<String>,
     bytes: Bytes,
-    weights: PrepackedWeights,
     runtime: Runtime,
     threads: usize,
 }
@@ -177,12 +176,11 @@ impl Model {
             Some(labels) => read_labels(&folder.join(labels))?,
             None => Vec::new(),
         };
-        let weights = PrepackedWeights::new();
-        let session = commit(runtime, &bytes, &weights, limits.threads)
+        let session = commit(runtime, &bytes, limits.threads)
             .map_err(|reason| ModelError::Load { path: path.clone(), reason })?;
         let contract = Agreement { card: &card, path: &path, session: &session }.contract(labels.len())?;
         drop(session);
-        Ok(Self { card, contract, labels, bytes, weights, runtime: runtime.clone(), threads: limits.threads })
+        Ok(Self { card, contract, labels, bytes, runtime: runtime.clone(), threads: limits.threads })
     }
 
     /// Its card.
@@ -203,23 +201,19 @@ impl Model {
         &self.labels
     }
 
-    /// A session of its own for one worker; the weights are shared.
+    /// A session of its own for one worker, with weights of its own: ONNX Runtime shares only those that are handed
+    /// to it one by one.
     ///
     /// # Errors
     /// The library refuses what it accepted before (no memory).
     pub fn session(self: &Arc<Self>) -> Result<Session, ModelError> {
-        let session = commit(&self.runtime, &self.bytes, &self.weights, self.threads)
+        let session = commit(&self.runtime, &self.bytes, self.threads)
             .map_err(|reason| ModelError::Load { path: self.card.file.clone(), reason })?;
         Ok(Session::new(session, Arc::clone(self)))
     }
 }
 
-fn commit(
-    runtime: &Runtime,
-    bytes: &Bytes,
-    weights: &PrepackedWeights,
-    threads: usize,
-) -> Result<OrtSession, String> {
+fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<OrtSession, String> {
     let commit = || -> ort::Result<OrtSession> {
         let mut builder = OrtSession::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -227,8 +221,7 @@ fn commit(
             .with_inter_threads(1)?
             // Spinning burns energy, and loses where other programs want the cores.
             .with_intra_op_spinning(false)?
-            .with_inter_op_spinning(false)?
-            .with_prepacked_weights(weights)?;
+            .with_inter_op_spinning(false)?;
         builder.commit_from_memory(bytes)
     };
     commit().map_err(|error| error.to_string())

@@ -146,12 +146,15 @@ impl Picture {
 
 fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32), out: &mut Vec<u8>) -> Result<(), PictureError> {
     const MAX_SIDE: usize = 65_535;
+    /// Encoders write ten or so; each passes over the whole picture, however few bytes it has.
+    const MAX_SCANS: usize = 32;
     let options = DecoderOptions::default()
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
         // Data that breaks off is an error where the decoder notices, which is once per row of blocks. Whether the
         // picture is there to its end was seen by whoever read its headers.
         .set_strict_mode(true)
+        .jpeg_set_max_scans(MAX_SCANS)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(PictureError::Damaged)?;

@@ -101,7 +101,11 @@ impl Preprocess {
         match (&self.table, tensor) {
             (Table::F32(table), Tensor::F32(out)) => self.pass.run(pixels, &fit, table, out),
             (Table::F16(table), Tensor::F16(out)) => self.pass.run(pixels, &fit, table, out),
-            (Table::U8(table), Tensor::U8(out)) => self.pass.run(pixels, &fit, table, out),
+            (Table::U8(table), Tensor::U8(out)) => {
+                if !self.pass.copy(pixels, &fit, table, out) {
+                    self.pass.run(pixels, &fit, table, out);
+                }
+            }
             (Table::I8(table), Tensor::I8(out)) => self.pass.run(pixels, &fit, table, out),
             _ => panic!("the tensor is of another type than its card says"),
         }

@@ -1,4 +1,4 @@
-"""What Verge is measured against: the camera gateway that a good engineer writes with paho-mqtt, Pillow and onnxruntime.
+"""What Verge is measured against: the camera gateway one writes with care with paho-mqtt, Pillow and onnxruntime.
 
 It subscribes to frames (QoS 1, kept session), decodes and judges them in two threads, each with a session of its own,
 and publishes a JSON verdict (QoS 1) for each. Decoding, resizing and inference leave Python's lock alone, so that both

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use verge_domain::id::DeviceId;
@@ -66,7 +65,7 @@ impl JsonImage {
         Ok(Self { image: Place::new(&settings.image)?, device, time })
     }
 
-    pub(super) fn unwrap(&self, payload: &Bytes, names: &mut Names) -> Result<Unwrapped, Rejection> {
+    pub(super) fn unwrap(&self, payload: &[u8], names: &mut Names) -> Result<Unwrapped, Rejection> {
         let json = std::str::from_utf8(payload).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
         let root: &RawValue = serde_json::from_str(json).map_err(|_| Rejection::whole(Reason::BadJson))?;
         let device = self.device.as_ref().map(|place| device_at(place, root, names)).transpose()?;

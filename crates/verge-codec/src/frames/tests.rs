@@ -5,10 +5,12 @@ use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
 use verge_domain::frame::Orientation;
 use verge_domain::id::DeviceId;
+use verge_domain::stage::Decoder as _;
 use verge_domain::time::UtcMillis;
 
 use super::*;
 use crate::lz4::Packer;
+use crate::settings::Compression;
 use crate::settings::{DeviceRule, JsonImageSettings, TimeFormat, TimeRule};
 use crate::testing::{RECEIVED, inbound};
 
@@ -176,6 +178,29 @@ fn orientation_is_read_from_exif() {
 }
 
 #[test]
+fn pictures_of_another_program_are_read() {
+    let file = |name: String| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/pictures/");
+        std::fs::read(format!("{folder}{name}.jpg")).unwrap()
+    };
+    for value in 1..=8 {
+        let decoded = decode(&source(FrameCodec::Jpeg), &file(format!("orientation_{value}")));
+        let [frame] = &decoded.items[..] else { panic!("{:?}", decoded.rejections) };
+        assert_eq!(frame.orientation, Orientation::from_exif(value));
+        let stored = if value >= 5 { (32, 48) } else { (48, 32) };
+        assert_eq!((frame.width, frame.height), stored, "{value}");
+    }
+    for name in ["progressive", "subsampled", "cmyk", "grey"] {
+        let whole = file(name.to_owned());
+        check(&source(FrameCodec::Jpeg), &whole, &["cam 24x16"]);
+        for end in 1..whole.len() {
+            let decoded = decode(&source(FrameCodec::Jpeg), &whole[..end]);
+            assert!(decoded.items.is_empty() && decoded.rejections.len() == 1, "{name} cut at {end}");
+        }
+    }
+}
+
+#[test]
 fn what_the_broker_kept_is_not_news() {
     let kept = Inbound { retained: true, ..inbound("cam", &sample()) };
     let tolerant = FrameSourceSettings { accept_retained: true, ..source(FrameCodec::Jpeg) };
@@ -197,5 +222,9 @@ proptest::proptest! {
             decode(&source(codec.clone()), &jpeg);
             decode(&source(codec), &junk);
         }
+        let json = || FrameCodec::Json(JsonImageSettings { image: "/image".to_owned(), time: None });
+        let text = ::base64::engine::general_purpose::STANDARD.encode(&jpeg);
+        decode(&source(json()), format!(r#"{{"image":"{text}"}}"#).as_bytes());
+        decode(&source(json()), &[&br#"{"image":""#[..], &junk, br#""}"#].concat());
     }
 }

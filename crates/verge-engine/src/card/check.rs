@@ -1,6 +1,6 @@
 //! What a card may say.
 
-use super::{Card, Decoder, Quantisation, Resize};
+use super::{Card, Decoder, Element, Quantisation, Resize};
 
 impl Card {
     /// The first value that cannot be: key, what stands there, what would do.
@@ -15,7 +15,7 @@ impl Card {
         };
         let quantised = |q: &Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
         let strides = output.strides.as_deref().unwrap_or_default();
-        let faults: [(bool, &'static str, String, &'static str); 17] = [
+        let faults: [(bool, &'static str, String, &'static str); 18] = [
             (text(&self.name), "name", self.name.clone(), "1 to 128 bytes without control characters"),
             (
                 text(&self.version),
@@ -91,6 +91,12 @@ impl Card {
                 "input.quantisation",
                 format!("{:?}", input.quantisation),
                 "a scale above 0",
+            ),
+            (
+                input.quantisation.is_some() && matches!(input.element, Element::F32 | Element::F16),
+                "input.quantisation",
+                format!("{:?}", input.quantisation),
+                "nothing with element = \"f32\" or \"f16\"",
             ),
             (
                 quantised(&output.quantisation),

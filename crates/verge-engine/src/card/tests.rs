@@ -45,6 +45,8 @@ fn what_cannot_be_is_refused_by_key() {
     check("element = \"f32\"", "element = \"f32\"\nsize = [0, 4]", "input.size");
     check("element = \"f32\"", "element = \"f32\"\nmean = [1.0]", "one finite number per channel");
     check("element = \"f32\"", "element = \"f32\"\ncrop_fraction = 0.5", "input.crop_fraction");
+    let quantised = "element = \"f32\"\nquantisation = { scale = 1.0, zero_point = 0 }";
+    check("element = \"f32\"", quantised, "input.quantisation");
     check("letterbox-topleft", "central-crop", "input.crop_fraction");
     check("letterbox-topleft", "shorter-side-crop", "input.shorter_side");
     check("strides = [8, 16, 32]", "", "output.strides");

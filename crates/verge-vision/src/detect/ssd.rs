@@ -25,7 +25,10 @@ impl Boxes {
         least: f32,
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
-        if self.classes == 0 || corners.len() % 4 != 0 || scores.len() != corners.len() / 4 * self.classes {
+        if self.classes == 0
+            || !corners.len().is_multiple_of(4)
+            || scores.len() != corners.len() / 4 * self.classes
+        {
             return Err(BadOutput);
         }
         for (corners, scores) in corners.chunks_exact(4).zip(scores.chunks_exact(self.classes)) {

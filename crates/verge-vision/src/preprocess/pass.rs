@@ -40,52 +40,98 @@ impl Pass {
 
     /// Writes pixels, that have the size of the fit, into `out`.
     pub(super) fn run<T: Copy>(&self, pixels: &[u8], fit: &Fit, table: &[[T; 256]], out: &mut [T]) {
-        let channels = self.colour.channels();
-        let plane = self.width * self.height;
-        let out = &mut out[..plane * channels];
-        let inner = fit.to_width as usize;
-        let (left, top) = (fit.pad_left as usize, fit.pad_top as usize);
-        let is_padded = inner < self.width || (fit.to_height as usize) < self.height;
-        if is_padded {
+        let out = &mut out[..self.width * self.height * self.colour.channels()];
+        if (fit.to_width as usize) < self.width || (fit.to_height as usize) < self.height {
             self.fill_padding(table, out);
         }
-        // Position of each output channel's sample within a pixel.
-        let order: &[usize] = match self.colour {
-            Colour::Rgb => &[0, 1, 2],
-            Colour::Bgr => &[2, 1, 0],
-            Colour::Grey => &[],
-        };
-        for (y, row) in pixels.chunks_exact(inner * SAMPLES).enumerate() {
-            let start = (top + y) * self.width + left;
-            match (self.layout, self.colour) {
-                (_, Colour::Grey) => {
-                    for (pixel, element) in row.chunks_exact(SAMPLES).zip(&mut out[start..]) {
-                        *element = table[0][luma(pixel)];
-                    }
-                }
-                (Layout::Nhwc, _) => {
-                    let to = out[start * SAMPLES..][..inner * SAMPLES].chunks_exact_mut(SAMPLES);
-                    for (pixel, elements) in row.chunks_exact(SAMPLES).zip(to) {
-                        for (channel, element) in elements.iter_mut().enumerate() {
-                            *element = table[channel][usize::from(pixel[order[channel]])];
-                        }
-                    }
-                }
-                (Layout::Nchw, _) => {
-                    let (first, rest) = out.split_at_mut(plane);
-                    let (second, third) = rest.split_at_mut(plane);
-                    let first = &mut first[start..][..inner];
-                    let second = &mut second[start..][..inner];
-                    let third = &mut third[start..][..inner];
-                    let planes = first.iter_mut().zip(second).zip(third);
-                    for (pixel, ((a, b), c)) in row.chunks_exact(SAMPLES).zip(planes) {
-                        *a = table[0][usize::from(pixel[order[0]])];
-                        *b = table[1][usize::from(pixel[order[1]])];
-                        *c = table[2][usize::from(pixel[order[2]])];
-                    }
-                }
+        match (self.layout, self.colour, table) {
+            (_, Colour::Grey, [table]) => self.grey(pixels, fit, table, out),
+            (Layout::Nhwc, Colour::Rgb, [a, b, c]) => {
+                self.interleaved::<T, 0, 2>(pixels, fit, [a, b, c], out)
+            }
+            (Layout::Nhwc, Colour::Bgr, [a, b, c]) => {
+                self.interleaved::<T, 2, 0>(pixels, fit, [a, b, c], out)
+            }
+            (Layout::Nchw, Colour::Rgb, [a, b, c]) => self.planar::<T, 0, 2>(pixels, fit, [a, b, c], out),
+            (Layout::Nchw, Colour::Bgr, [a, b, c]) => self.planar::<T, 2, 0>(pixels, fit, [a, b, c], out),
+            _ => unreachable!("there is a table for each channel"),
+        }
+    }
+
+    /// Rows of pixels, and where each begins in the input.
+    fn rows<'a>(&'a self, pixels: &'a [u8], fit: &Fit) -> impl Iterator<Item = (&'a [[u8; SAMPLES]], usize)> {
+        let inner = fit.to_width as usize;
+        let (left, top) = (fit.pad_left as usize, fit.pad_top as usize);
+        let (pixels, _) = pixels.as_chunks::<SAMPLES>();
+        let start = move |y: usize| (top + y) * self.width + left;
+        pixels.chunks_exact(inner).enumerate().map(move |(y, row)| (row, start(y)))
+    }
+
+    fn grey<T: Copy>(&self, pixels: &[u8], fit: &Fit, table: &[T; 256], out: &mut [T]) {
+        for (row, start) in self.rows(pixels, fit) {
+            for (pixel, element) in row.iter().zip(&mut out[start..]) {
+                *element = table[usize::from(luma(*pixel))];
             }
         }
+    }
+
+    /// The first and the last channel are those samples of a pixel.
+    fn interleaved<T: Copy, const FIRST: usize, const LAST: usize>(
+        &self,
+        pixels: &[u8],
+        fit: &Fit,
+        tables: [&[T; 256]; SAMPLES],
+        out: &mut [T],
+    ) {
+        let (out, _) = out.as_chunks_mut::<SAMPLES>();
+        for (row, start) in self.rows(pixels, fit) {
+            for (pixel, elements) in row.iter().zip(&mut out[start..]) {
+                *elements = [
+                    tables[0][usize::from(pixel[FIRST])],
+                    tables[1][usize::from(pixel[1])],
+                    tables[2][usize::from(pixel[LAST])],
+                ];
+            }
+        }
+    }
+
+    /// The same, each channel in a plane of its own.
+    fn planar<T: Copy, const FIRST: usize, const LAST: usize>(
+        &self,
+        pixels: &[u8],
+        fit: &Fit,
+        tables: [&[T; 256]; SAMPLES],
+        out: &mut [T],
+    ) {
+        let plane = self.width * self.height;
+        let (first, rest) = out.split_at_mut(plane);
+        let (second, third) = rest.split_at_mut(plane);
+        for (row, start) in self.rows(pixels, fit) {
+            let planes = first[start..].iter_mut().zip(&mut second[start..]).zip(&mut third[start..]);
+            for (pixel, ((a, b), c)) in row.iter().zip(planes) {
+                *a = tables[0][usize::from(pixel[FIRST])];
+                *b = tables[1][usize::from(pixel[1])];
+                *c = tables[2][usize::from(pixel[LAST])];
+            }
+        }
+    }
+
+    /// Pixels that are the elements already: rows are copied. `false` where this input is none of that kind.
+    pub(super) fn copy(&self, pixels: &[u8], fit: &Fit, table: &[[u8; 256]], out: &mut [u8]) -> bool {
+        let is_same =
+            |table: &[u8; 256]| table.iter().zip(0..=u8::MAX).all(|(element, value)| *element == value);
+        let is_raw = (self.layout, self.colour) == (Layout::Nhwc, Colour::Rgb) && table.iter().all(is_same);
+        if is_raw {
+            let out = &mut out[..self.width * self.height * SAMPLES];
+            if (fit.to_width as usize) < self.width || (fit.to_height as usize) < self.height {
+                out.fill(self.pad);
+            }
+            for (row, start) in self.rows(pixels, fit) {
+                let row = row.as_flattened();
+                out[start * SAMPLES..][..row.len()].copy_from_slice(row);
+            }
+        }
+        is_raw
     }
 
     fn fill_padding<T: Copy>(&self, table: &[[T; 256]], out: &mut [T]) {
@@ -107,9 +153,11 @@ impl Pass {
     }
 }
 
-fn luma(pixel: &[u8]) -> usize {
-    let sum: u32 = pixel.iter().zip(LUMA).map(|(sample, weight)| u32::from(*sample) * weight).sum();
-    ((sum + 500) / 1000) as usize
+fn luma(pixel: [u8; SAMPLES]) -> u8 {
+    let sum: u32 = pixel.into_iter().zip(LUMA).map(|(sample, weight)| u32::from(sample) * weight).sum();
+    #[expect(clippy::cast_possible_truncation, reason = "the weights are a thousand in all")]
+    let mean = ((sum + 500) / 1000) as u8;
+    mean
 }
 
 impl Table {

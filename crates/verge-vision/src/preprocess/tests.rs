@@ -91,6 +91,23 @@ fn padding_surrounds_the_frame_and_boxes_find_back() {
 }
 
 #[test]
+fn raw_bytes_are_copied_into_their_place() {
+    let raw = InputCard { layout: Layout::Nhwc, element: Element::U8, ..card(Resize::Letterbox) };
+    // The same by the table: a zero point that changes nothing but the path.
+    let reckoned = InputCard { mean: Some(vec![-1.0, 0.0, 0.0]), ..raw.clone() };
+    let run = |card: &InputCard| {
+        let mut tensor = Tensor::U8(vec![9; 4 * 8 * 3 + 5]);
+        Preprocess::new(card, 4, 8).fill(&picture(4, 2), Region::WHOLE, &mut tensor);
+        let Tensor::U8(data) = tensor else { panic!("the type does not change") };
+        data
+    };
+    let (mut copied, reckoned) = (run(&raw), run(&reckoned));
+    assert_eq!(copied[96..], [9; 5], "what is behind the first frame stays as it is");
+    copied[..96].iter_mut().step_by(3).for_each(|red| *red += 1);
+    assert_eq!(copied, reckoned);
+}
+
+#[test]
 fn a_region_is_seen_alone() {
     let region = Region::new([0.5, 0.0, 1.0, 0.5]).unwrap();
     let mut tensor = Tensor::F32(vec![0.0; 2 * 2 * 3]);

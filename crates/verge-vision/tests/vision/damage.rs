@@ -97,6 +97,18 @@ fn only_the_size_that_was_stated_is_decoded() {
     assert_eq!(picture.rgb().len(), 24 * 16 * 3);
 }
 
+#[test]
+fn scans_without_end_are_refused() {
+    let bytes = fs::read(fixtures("pictures").join("progressive.jpg")).unwrap();
+    let last = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let (front, scan) = (&bytes[..last], &bytes[last..bytes.len() - 2]);
+    let with = |scans: usize| [front, &scan.repeat(scans), &[0xff, 0xd9]].concat();
+    let mut picture = Picture::new();
+    picture.decode(&frame(with(1), 24, 16)).unwrap();
+    let error = picture.decode(&frame(with(100), 24, 16)).unwrap_err();
+    assert_eq!(error.reason(), Reason::BadJpeg);
+}
+
 proptest! {
     #[test]
     fn damaged_pictures_never_panic(

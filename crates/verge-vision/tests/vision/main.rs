@@ -5,6 +5,7 @@
 mod damage;
 mod frames;
 mod judging;
+mod measure;
 mod orientation;
 mod real;
 #[path = "../../../verge-engine/tests/support/mod.rs"]

@@ -54,7 +54,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
 }
 
 async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
-    screen.tell("making certificates, starting an upstream stand-in and a gateway with its broker on loopback")?;
+    screen.tell(
+        "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
+    )?;
     let site = Site::start().await?;
     let mut receiver = Subscriber::spawn(
         site.receiver_connection()?,
