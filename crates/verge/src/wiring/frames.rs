@@ -191,14 +191,10 @@ fn spec(judge: &settings::Judge, rules: &FrameRules, model: &Model) -> anyhow::R
 /// # Errors
 /// They refuse their settings, which the check of the configuration would have told.
 pub fn frame_decoders(settings: &Settings) -> anyhow::Result<FrameDecoders> {
-    let sources = settings
-        .sources
-        .iter()
-        .map(|source| match &source.carries {
-            Carries::Readings(_) => None,
-            Carries::Frames(frames) => Some(frames.codec.clone()),
-        })
-        .collect();
+    let sources = settings.sources.iter().map(|source| match &source.carries {
+        Carries::Readings(_) => None,
+        Carries::Frames(frames) => Some(frames.codec.clone()),
+    });
     FrameDecoders::new(sources).exit_with(Exit::BadConfig)
 }
 
