@@ -43,9 +43,9 @@ class Published:
 
 CLASSIFIERS = {
     "mobilenet_v2_1.0_224_quant": Published(Accuracy(0.8649, 0.9730), 1, 0.97),
-    "tf2_mobilenet_v2_1.0_224_ptq": Published(Accuracy(0.8919, 1.0), 3, 0.95),
-    "mobilenet_v1_0.75_192_quant": Published(Accuracy(0.7928, 0.9369), 2, 0.94),
-    "mobilenet_v1_0.25_128_quant": Published(Accuracy(0.4685, 0.7748), 3, 0.82),
+    "tf2_mobilenet_v2_1.0_224_ptq": Published(Accuracy(0.8919, 1.0), 1, 0.97),
+    "mobilenet_v1_0.75_192_quant": Published(Accuracy(0.7928, 0.9369), 1, 0.97),
+    "mobilenet_v1_0.25_128_quant": Published(Accuracy(0.4685, 0.7748), 2, 0.85),
 }
 VEHICLES = ("car", "motorbike", "bus", "truck")
 COCO_MAP, TRAFFIC_AP50 = 0.345, 0.767

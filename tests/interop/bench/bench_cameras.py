@@ -1,15 +1,15 @@
 """Measures the whole gateway on cameras, and a Python program beside it, in the same run on the same machine.
 
-    python tests/interop/bench/bench_cameras.py                 the table of docs/performance.md, some four minutes
+    python tests/interop/bench/bench_cameras.py                 the table of docs/performance.md, some five minutes
     python tests/interop/bench/bench_cameras.py --quick --json  a few seconds, for programs
 
 Real JPEGs, at least a hundred different ones, every frame judged and told (`frames = "every"`, `report = "every"`),
 each verdict a message of its own (lane alarm), which Verge stores durably before it is sent; the Python program stores
 nothing. The load sends pictures it has read before. At full speed it is a few dozen ahead of the verdicts, so that
 neither the gateway nor the broker's queue runs empty or full; from a backlog all are with the broker almost at once;
-at last everybody has half the speed of the slowest. Two mosquittos, the load and a stopwatch share the machine with the gateway:
-their share is in the table. The bare rate is that of `verge eval`: decoding, preprocessing and running the same
-pictures in as many threads as there are cores, with nothing else on the machine.
+at last everybody has half the speed of the slowest. Two mosquittos, the load and a stopwatch share the machine with
+the gateway: their share is in the table. The bare rate is that of `verge eval`: decoding, preprocessing and running the
+same pictures in as many threads as there are cores, with nothing else on the machine.
 """
 
 import argparse
@@ -415,7 +415,7 @@ def spoken(make: type[UnderTest], task: Task, phase: Phase, bench: Bench) -> Res
     """As `measure`, and says what came out."""
     found = measure(make, task, phase, bench)
     latencies = f", p99 {found.p99_ms:.1f} ms" if found.p99_ms else ""
-    say(f"{task.name}: {make.name} at {phase.name}: {found.frames_per_s:.1f} frames/s{latencies}")
+    say(f"{task.name}: {make.name}, {phase.name}: {found.frames_per_s:.1f} frames/s{latencies}")
     return found
 
 
@@ -487,7 +487,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(UNDER_TEST))
     parser.add_argument("--frames", type=int, help="at full speed; default: some 15 seconds' worth")
     parser.add_argument("--seconds", type=int, default=20, help="length of the phase at half speed")
-    parser.add_argument("--repeat", type=int, default=1, help="measure all so often, in turn, and take the best of each")
+    parser.add_argument("--repeat", type=int, default=1, help="measure all so often, take the best of each")
     parser.add_argument("--rounds", type=int, default=11, help="of the pictures, for the bare rate")
     parser.add_argument("--ahead", type=int, default=AHEAD, help="frames under way at once; 0 is all of them")
     parser.add_argument("--inflight", type=int, default=20, help="messages that the broker sends ahead")
