@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use verge_engine::{Model, Runtime};
+use verge_engine::{Model, ModelError, Runtime};
 use verge_mqtt::ProbeReport;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
@@ -212,12 +212,12 @@ fn look_at_models(settings: &Settings, report: &mut Report) {
                 report.note(&section, what, Ok(describe_model(&loaded)), Exit::BadConfig);
                 models.push(Arc::new(loaded));
             }
-            Err(error) => report.note(
-                &section,
-                model.card.display().to_string(),
-                Err(words(error.root_cause())),
-                Exit::BadConfig,
-            ),
+            Err(error) => {
+                // The section is told anyway.
+                let reason =
+                    error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
+                report.note(&section, model.card.display().to_string(), Err(reason), Exit::BadConfig);
+            }
         }
     }
     if models.len() < settings.models.len() {
