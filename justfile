@@ -45,7 +45,7 @@ interop *ARGS: venv
     cargo build --release -p verge
     {{ python }} -m pytest tests/interop {{ ARGS }}
 
-# Frames with foreign peers, on all of the data and at length: some eight minutes
+# Frames with foreign peers, on all of the data and at length: some four minutes
 frames *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}

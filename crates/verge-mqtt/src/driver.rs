@@ -19,6 +19,9 @@ const LASTED: Duration = Duration::from_secs(30);
 /// Time for DISCONNECT to go out and for the broker to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// A connection that is held is looked at this often.
+const HOLD_LOOK: Duration = Duration::from_millis(5);
+
 /// What to do after an event.
 pub(crate) enum Flow {
     Continue,
@@ -46,6 +49,19 @@ pub(crate) trait Purpose: Send + 'static {
     /// stream of them costs more than to handle it. The whole thread rests, see [`crate::MqttSource`].
     fn gather(&mut self) -> Option<Duration> {
         None
+    }
+
+    /// Whether the connection is to be left unread for now. Acknowledgements go out all the same.
+    fn is_held(&mut self) -> bool {
+        false
+    }
+
+    /// The connection is left unread from now on, or no longer.
+    fn rest(&mut self, _resting: bool) {}
+
+    /// It was held for so long, without anything to acknowledge, that the broker would soon take us for dead.
+    fn held_too_long(&mut self) -> Flow {
+        Flow::Continue
     }
 
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
@@ -204,14 +220,11 @@ impl<P: Purpose> Attempt<'_, P> {
                 }
                 next = self.eventloop.state.events.pop_front();
             }
-            self.purpose.acknowledgements(&mut due);
-            if !due.is_empty() {
-                let writing = acknowledge(&mut self.eventloop, &mut due);
-                match tokio::time::timeout(self.settings.whole_connect_timeout(), writing).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return self.broken(leaving, words(&error.into())),
-                    Err(_) => return End::Lost("the connection takes nothing any more".to_owned(), None),
-                }
+            if let Err(reason) = self.acknowledge(&mut due).await {
+                return self.unwritten(leaving, reason);
+            }
+            if let Some(end) = self.hold(leaving, &mut due).await {
+                return end;
             }
             if let Some(pause) = self.purpose.gather() {
                 // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to be
@@ -221,8 +234,56 @@ impl<P: Purpose> Attempt<'_, P> {
         }
     }
 
+    /// Leaves the connection unread for as long as the purpose wants, but never until the broker takes us for dead:
+    /// half the time after which a ping would be due.
+    async fn hold(&mut self, leaving: bool, due: &mut Vec<u16>) -> Option<End> {
+        if !self.purpose.is_held() {
+            return None;
+        }
+        self.purpose.rest(true);
+        let mut since = Instant::now();
+        while self.purpose.is_held() && !*self.stop.borrow() {
+            if since.elapsed() > self.settings.keep_alive / 2
+                && let Some(end) = end_of(self.purpose.held_too_long())
+            {
+                return Some(end);
+            }
+            tokio::time::sleep(HOLD_LOOK).await;
+            match self.acknowledge(due).await {
+                Ok(0) => {}
+                Ok(_) => since = Instant::now(),
+                Err(reason) => return Some(self.unwritten(leaving, reason)),
+            }
+        }
+        self.purpose.rest(false);
+        None
+    }
+
+    /// Writes the acknowledgements that are due; says how many. An error without a reason: nothing is taken any more.
+    async fn acknowledge(&mut self, due: &mut Vec<u16>) -> Result<usize, Option<String>> {
+        self.purpose.acknowledgements(due);
+        let count = due.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        let writing = acknowledge(&mut self.eventloop, due);
+        match tokio::time::timeout(self.settings.whole_connect_timeout(), writing).await {
+            Ok(Ok(())) => Ok(count),
+            Ok(Err(error)) => Err(Some(words(&error.into()))),
+            Err(_) => Err(None),
+        }
+    }
+
+    /// An acknowledgement could not be written.
+    fn unwritten(&mut self, leaving: bool, reason: Option<String>) -> End {
+        match reason {
+            Some(reason) => self.broken(leaving, reason),
+            None => End::Lost("the connection takes nothing any more".to_owned(), None),
+        }
+    }
+
     /// The connection broke. What arrived before still counts, except new messages: they come again.
-    fn broken(mut self, leaving: bool, reason: String) -> End {
+    fn broken(&mut self, leaving: bool, reason: String) -> End {
         self.settle_rest();
         if leaving { End::Stopped } else { End::Lost(reason, None) }
     }

@@ -28,5 +28,5 @@ pub use probe::{ProbeReport, ProbeStep, probe};
 pub use publisher::{PublishError, Publisher};
 pub use rumqttc::QoS;
 pub use sink::{UplinkSettings, UplinkSink};
-pub use source::{Guarantee, IntakeFull, MqttSource, SourceSettings, SourceState};
+pub use source::{Guarantee, Intake, IntakeFull, MqttSource, SourceSettings, SourceState};
 pub use subscriber::{Delivery, Subscriber, SubscriberEvent};

@@ -16,6 +16,8 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Debug, Default)]
 struct Book {
+    /// The poll loop rests, see [`Receipts::rest`].
+    resting: bool,
     /// Which connection, counted from 1.
     connection: u64,
     /// `None` between connections: then every receipt is void.
@@ -115,6 +117,18 @@ impl Receipts {
         }
     }
 
+    /// The poll loop rests, and will ask for what is due by itself: it needs no waking. Or it goes on.
+    pub(crate) fn rest(&self, resting: bool) {
+        let mut book = self.book();
+        book.resting = resting;
+        book.wake();
+    }
+
+    /// Whether an acknowledgement is on its way to the poll loop, which must poll to get it.
+    pub(crate) fn is_waking(&self) -> bool {
+        self.book().waking.is_some()
+    }
+
     /// All that is due, for the poll loop to write before it polls again.
     pub(crate) fn due(&self, due: &mut Vec<u16>) {
         let mut book = self.book();
@@ -137,6 +151,7 @@ impl Book {
         self.first = 0;
         self.open.clear();
         self.waking = None;
+        self.resting = false;
     }
 
     fn pop_settled(&mut self) -> Option<u16> {
@@ -150,7 +165,7 @@ impl Book {
     }
 
     fn wake(&mut self) {
-        if self.waking.is_some() {
+        if self.waking.is_some() || self.resting {
             return;
         }
         let Some(client) = self.client.clone() else { return };

@@ -2,8 +2,10 @@
 //! identifier, acknowledgements by hand and strictly in order. For frames, where the newest counts: QoS 0 and a clean
 //! session, so that none waits at the broker.
 //!
-//! When the pipeline takes no more of the former, the connection is dropped without acknowledging and the session delivers
-//! again later; polling never stops, so pings do not stop either.
+//! When the pipeline takes no more of the former, the connection is dropped without acknowledging and the session
+//! delivers again later; polling does not stop, so pings do not stop either. Where messages are large, to send them
+//! again is dear: such an intake has the connection held before it is full, and only one that is held for longer than
+//! the broker waits is dropped.
 
 mod purpose;
 mod state;
@@ -51,6 +53,28 @@ pub struct SourceSettings {
 #[error("the intake is full")]
 pub struct IntakeFull;
 
+/// What takes the messages: the pipeline.
+pub trait Intake: Send + 'static {
+    /// Takes a message. Must not block: it runs between two polls of the connection.
+    ///
+    /// # Errors
+    /// No more are taken for now; the message is then as if it had never come.
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull>;
+
+    /// Whether the connection is to be left unread for now: what the broker has sent waits in the network, which is
+    /// cheaper than to refuse it and have it sent again. To be true well before [`Intake::take`] refuses, since a
+    /// dozen messages may have been read already.
+    fn is_held(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static> Intake for F {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self(message)
+    }
+}
+
 /// Keeps the connection. Clones speak of the same one; it is closed without farewell when the last
 /// of them is dropped.
 ///
@@ -64,15 +88,14 @@ pub struct MqttSource {
 }
 
 impl MqttSource {
-    /// Connects, and keeps connecting. `clock` says when a message was received; `offer` hands it to the
-    /// pipeline and must not block: it runs between two polls of the connection.
+    /// Connects, and keeps connecting. `clock` says when a message was received.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn spawn(
         settings: SourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
-        offer: impl FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
+        intake: impl Intake,
     ) -> Self {
         let receipts = Receipts::default();
         let observed = Arc::new(Observed::default());
@@ -86,7 +109,7 @@ impl MqttSource {
             receipts.clone(),
             Arc::clone(&observed),
             clock,
-            offer,
+            intake,
         );
         let driver = Arc::new(Mutex::new(Driver::start(connection, requests, purpose)));
         Self { receipts, observed, driver }

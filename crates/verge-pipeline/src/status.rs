@@ -34,6 +34,8 @@ pub struct LocalState {
     pub connections: u64,
     /// Messages not yet acknowledged to the broker.
     pub outstanding: u64,
+    /// Messages larger than is accepted, since the start: passed over.
+    pub oversized: u64,
     /// Messages that no source takes, since the start; told beside the sources.
     #[serde(skip)]
     pub unknown_topics: u64,

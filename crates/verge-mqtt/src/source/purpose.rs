@@ -8,7 +8,7 @@ use verge_domain::reading::{Inbound, SourceIndex};
 use verge_domain::time::Moment;
 
 use super::state::{Observed, count};
-use super::{Guarantee, IntakeFull};
+use super::{Guarantee, Intake, IntakeFull};
 use crate::connection::{Backoff, ConnectionSettings};
 use crate::driver::{Flow, Purpose, random};
 use crate::packet;
@@ -18,7 +18,7 @@ use crate::topics::TopicMap;
 
 /// Packets up to this size are read, whatever the configured limit, and passed over where they exceed it: a
 /// packet that cannot even be read ends the connection, and a QoS 1 session would deliver it for ever.
-const READ_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+const READ_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 /// Pause after the pipeline took no more; doubles while nothing gets through.
 const OVERLOAD_MIN: Duration = Duration::from_millis(250);
 const OVERLOAD_MAX: Duration = Duration::from_secs(8);
@@ -64,7 +64,7 @@ impl Stream {
     }
 }
 
-pub(super) struct SourcePurpose<C, O> {
+pub(super) struct SourcePurpose<C, I> {
     max_packet_bytes: usize,
     guarantee: Guarantee,
     backoff: Backoff,
@@ -74,7 +74,7 @@ pub(super) struct SourcePurpose<C, O> {
     receipts: Receipts,
     observed: Arc<Observed>,
     clock: C,
-    offer: O,
+    intake: I,
     client: Option<AsyncClient>,
     /// Refusals in a row, and when to ask again.
     refusals: u32,
@@ -85,7 +85,7 @@ pub(super) struct SourcePurpose<C, O> {
     stream: Stream,
 }
 
-impl<C, O> SourcePurpose<C, O> {
+impl<C, I> SourcePurpose<C, I> {
     pub(super) fn new(
         connection: &ConnectionSettings,
         guarantee: Guarantee,
@@ -93,7 +93,7 @@ impl<C, O> SourcePurpose<C, O> {
         receipts: Receipts,
         observed: Arc<Observed>,
         clock: C,
-        offer: O,
+        intake: I,
     ) -> Self {
         let mut names: Vec<String> = filters.iter().map(|(_, filter)| filter.clone()).collect();
         names.sort_unstable();
@@ -108,7 +108,7 @@ impl<C, O> SourcePurpose<C, O> {
             receipts,
             observed,
             clock,
-            offer,
+            intake,
             client: None,
             refusals: 0,
             ask_again: None,
@@ -168,10 +168,10 @@ impl<C, O> SourcePurpose<C, O> {
     }
 }
 
-impl<C, O> SourcePurpose<C, O>
+impl<C, I> SourcePurpose<C, I>
 where
     C: Fn() -> Moment,
-    O: FnMut(Inbound) -> Result<(), IntakeFull>,
+    I: Intake,
 {
     fn take(&mut self, message: Publish) -> Flow {
         self.stream.took();
@@ -203,7 +203,7 @@ where
             topic: message.topic,
             payload: message.payload,
         };
-        match ((self.offer)(inbound), acknowledge) {
+        match (self.intake.take(inbound), acknowledge) {
             (Ok(()), _) => {
                 if std::mem::take(&mut self.overloaded) {
                     self.observed.standing().overloaded = false;
@@ -238,11 +238,24 @@ where
     }
 }
 
-impl<C, O> Purpose for SourcePurpose<C, O>
+impl<C, I> Purpose for SourcePurpose<C, I>
 where
     C: Fn() -> Moment + Send + 'static,
-    O: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static,
+    I: Intake,
 {
+    fn is_held(&mut self) -> bool {
+        // An acknowledgement that is on its way to the poll loop holds up all behind it.
+        self.intake.is_held() && !self.receipts.is_waking()
+    }
+
+    fn rest(&mut self, resting: bool) {
+        self.receipts.rest(resting);
+    }
+
+    fn held_too_long(&mut self) -> Flow {
+        self.overloaded()
+    }
+
     fn customise(&mut self, options: &mut MqttOptions) {
         let read_limit = packet::largest_remaining(READ_LIMIT_BYTES.max(self.max_packet_bytes));
         options.set_max_packet_size(read_limit, self.max_packet_bytes.max(READ_LIMIT_BYTES));

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::within;
 
 /// Largest packet this broker reads or writes.
-const LIMIT: usize = 16 * 1024 * 1024;
+const LIMIT: usize = 64 * 1024 * 1024;
 
 pub(crate) struct ScriptedBroker {
     listener: TcpListener,

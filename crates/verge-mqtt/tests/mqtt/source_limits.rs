@@ -1,12 +1,13 @@
 //! The readings connection at its limits: a full intake, large packets, foreign topics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rumqttc::Packet;
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{Inbound, SourceIndex};
 use verge_domain::stage::Source;
-use verge_mqtt::{Guarantee, IntakeFull, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
 use crate::source::{receipts, start, take};
@@ -69,6 +70,70 @@ async fn a_stalled_pipeline_stops_the_source_for_as_long_as_it_stalls() {
     eventually("it is taken", || source.state().received == 1).await;
 }
 
+/// Takes everything, and wants no more while it holds as many as this.
+struct Crowded {
+    held: Arc<Mutex<Vec<Inbound>>>,
+    most: usize,
+}
+
+impl Intake for Crowded {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self.held.lock().unwrap().push(message);
+        Ok(())
+    }
+
+    fn is_held(&mut self) -> bool {
+        self.held.lock().unwrap().len() >= self.most
+    }
+}
+
+#[tokio::test]
+async fn a_crowded_intake_leaves_the_connection_unread_and_nothing_is_sent_again() {
+    let broker = ScriptedBroker::start().await;
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let filters = vec![(SourceIndex(0), "t".to_owned())];
+    let connection = settings(broker.address(), "crowded");
+    let guarantee = Guarantee::AtLeastOnce;
+    let intake = Crowded { held: Arc::clone(&held), most: 5 };
+    let source = MqttSource::spawn(SourceSettings { connection, guarantee, filters }, clock, intake);
+    let (mut peer, ..) = broker.accept_subscriber(false).await;
+    for packet_id in 1..=200 {
+        peer.publish("t", packet_id, b"1", false).await;
+    }
+    let mut taken = Vec::new();
+    while taken.len() < 200 {
+        let expected = taken.len();
+        eventually("the next are taken", || !held.lock().unwrap().is_empty()).await;
+        let now: Vec<Inbound> = held.lock().unwrap().drain(..).collect();
+        // What a few looks at the network give, and no more.
+        assert!(now.len() < 100, "{}", now.len());
+        // Acknowledgements go out while it is held, too.
+        source.settle(&receipts(&now));
+        taken.extend(now);
+        let acknowledged = peer.expect_acks(taken.len() - expected).await;
+        assert_eq!(acknowledged.len(), taken.len() - expected);
+    }
+    assert!(taken.iter().all(|message| !message.redelivered));
+    let state = source.state();
+    assert_eq!((state.connections, state.overloads, state.acknowledged), (1, 0, 200));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_held_for_too_long_is_given_up_as_overloaded() {
+    let broker = ScriptedBroker::start().await;
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let filters = vec![(SourceIndex(0), "t".to_owned())];
+    let keep_alive = Duration::from_secs(1);
+    let connection = ConnectionSettings { keep_alive, ..settings(broker.address(), "stuck") };
+    let guarantee = Guarantee::AtLeastOnce;
+    let intake = Crowded { held, most: 1 };
+    let source = MqttSource::spawn(SourceSettings { connection, guarantee, filters }, clock, intake);
+    let (mut peer, ..) = broker.accept_subscriber(false).await;
+    peer.publish("t", 1, b"1", false).await;
+    assert!(peer.until_closed().await.is_empty());
+    assert_eq!(source.state().overloads, 1);
+}
+
 #[tokio::test]
 async fn at_qos_0_a_full_intake_costs_the_message_and_counts_it() {
     let broker = ScriptedBroker::start().await;
@@ -108,7 +173,7 @@ async fn a_packet_beyond_all_limits_ends_the_connection_with_a_reason() {
     let broker = ScriptedBroker::start().await;
     let (source, _messages) = start(settings(broker.address(), "huge"), &["t"], 10);
     let (mut peer, ..) = broker.accept_subscriber(false).await;
-    peer.publish("t", 1, &vec![b'x'; 5 * 1024 * 1024], false).await;
+    peer.publish("t", 1, &vec![b'x'; 33 * 1024 * 1024], false).await;
     assert!(peer.until_closed().await.is_empty());
     eventually("the reason is told", || {
         source.state().last_error.is_some_and(|reason| reason.contains("exceeds the limit"))

@@ -177,6 +177,14 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
     }
 }
 
+impl<D, M: Default> FrameIntake<D, M> {
+    /// Whether a source that judges every frame does well to wait: soon [`FrameIntake::offer`] refuses.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.shared.lock().schedule.is_crowded()
+    }
+}
+
 impl<M> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, Line<M>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)

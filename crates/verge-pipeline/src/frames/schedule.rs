@@ -23,7 +23,10 @@ pub const MAX_CAMERAS: usize = 2_048;
 /// Bytes of frames that wait, in all.
 pub const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Frames that wait in all of the sources that judge every one.
-pub const EVERY_CAPACITY: usize = 64;
+pub const EVERY_CAPACITY: usize = 160;
+/// From here on their connection is left unread, so that none is refused: one that is refused is sent again, with
+/// all that is on its way, which is dear for pictures (measured: three times the frames over the wire).
+const EVERY_CROWDED: usize = 48;
 /// A camera that has shown nothing for this long makes room for a new one.
 const IDLE_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
@@ -178,9 +181,15 @@ impl<M: Default> Schedule<M> {
         Some(key.0)
     }
 
-    /// Whether the queue of sources that judge every frame is full, and this is one of them.
+    /// Whether the queue of sources that judge every frame is full, in frames or in bytes, and this is one of them.
     pub(super) fn is_full(&self, source: SourceIndex) -> bool {
-        self.every_waiting >= EVERY_CAPACITY && self.spec(source).is_some_and(|spec| spec.keep == Keep::Every)
+        let full = self.every_waiting >= EVERY_CAPACITY || self.bytes >= MAX_WAITING_BYTES;
+        full && self.spec(source).is_some_and(|spec| spec.keep == Keep::Every)
+    }
+
+    /// Whether the sources that judge every frame have enough for now.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.every_waiting >= EVERY_CROWDED || self.bytes >= MAX_WAITING_BYTES / 2
     }
 
     /// The frame to judge next. What is too old to be judged is given up on the way.
@@ -397,6 +406,10 @@ mod tests {
         assert_eq!(bench.offer(0, "b", half, 1), 0);
         assert_eq!(bench.offer(0, "c", 1, 2), 1, "the oldest goes");
         assert_eq!(bench.take(3).0.unwrap().frame.device.as_str(), "b");
+
+        let mut bench = Bench::new(&[EVERY]);
+        assert_eq!(bench.offer(0, "a", MAX_WAITING_BYTES, 0), 0);
+        assert!(bench.0.is_full(SourceIndex(0)), "in bytes");
 
         let mut bench = Bench::new(&[NEWEST]);
         for number in 0..MAX_CAMERAS {

@@ -165,9 +165,9 @@ fn usage(error: &clap::Error) -> Exit {
 /// A gateway tells its life on standard error; the other commands only what is wrong.
 fn start_log(command: &Command) {
     let level = if matches!(command, Command::Run(_)) { "info" } else { "warn" };
-    // The demo's brokers call every client that leaves an error.
+    // Brokers of ours call every client that leaves an error; ort calls every library but one unsuitable.
     let filter = EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off")));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off,ort=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

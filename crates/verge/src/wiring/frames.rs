@@ -9,16 +9,16 @@ use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::ModelName;
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{Inbound, SourceIndex};
 use verge_domain::verdict::{self, Detector};
 use verge_engine::card::Task;
 use verge_engine::runtime::{Found, Origin, Search, install};
 use verge_engine::{Model, Runtime, RuntimeError};
-use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{FrameBench, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
+use verge_pipeline::frames::{FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::source_ids;
@@ -204,6 +204,23 @@ pub fn workers(settings: &Settings) -> NonZeroUsize {
     settings.engine.workers.unwrap_or_else(cores)
 }
 
+/// The way in for the pictures of one connection.
+struct Pictures {
+    intake: FrameIntake<FrameDecoders, Memory>,
+    /// Every one is judged: rather than refuse one, the connection is left unread.
+    waits: bool,
+}
+
+impl Intake for Pictures {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self.intake.offer(message).map_err(|_| IntakeFull)
+    }
+
+    fn is_held(&mut self) -> bool {
+        self.waits && self.intake.is_crowded()
+    }
+}
+
 /// The frames' queue with a viewer for each worker, before anything runs.
 pub(super) struct Eyes {
     vision: Vision,
@@ -262,12 +279,12 @@ impl Eyes {
                     max_packet_bytes: settings.max_frame_bytes,
                     ..local.clone()
                 };
-                let mut intake = self.queue.intake(frame_decoders(settings)?);
-                Ok(MqttSource::spawn(
-                    SourceSettings { connection, guarantee, filters },
-                    move || clock.now(),
-                    move |message| intake.offer(message).map_err(|_| IntakeFull),
-                ))
+                let intake = Pictures {
+                    intake: self.queue.intake(frame_decoders(settings)?),
+                    waits: guarantee == Guarantee::AtLeastOnce,
+                };
+                let settings = SourceSettings { connection, guarantee, filters };
+                Ok(MqttSource::spawn(settings, move || clock.now(), intake))
             })
             .collect()
     }

@@ -336,6 +336,7 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         connections: states.iter().map(|state| state.connections).sum(),
         outstanding: states.iter().map(|state| state.outstanding).sum(),
         unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
+        oversized: states.iter().map(|state| state.oversized).sum(),
         last_error: states.into_iter().find_map(|state| state.last_error),
         broker: None,
     }
