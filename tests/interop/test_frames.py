@@ -164,10 +164,8 @@ def test_every_frame_is_judged_once(judged: Judged) -> None:
         count = len(published[source["name"]])
         assert (source["judged"], source["frames"]) == (count, count)
         assert (source["superseded"], source["in_flight"]) == (0, 0)
-        # What the broker sends again after a pause for overload is recognised.
-        again = source.get("rejections", {}).get("duplicate", 0)
-        assert (source["received"], source["refused"]) == (count + again, again)
-        print(f"{source['name']}: {count} frames, {again} of them sent again by the broker")
+        # The frames wait in the network, not refused and sent again.
+        assert (source["received"], source["refused"]) == (count, 0)
     assert judged.status["local"]["outstanding"] == 0
 
 

@@ -16,7 +16,7 @@ use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
 use super::certs::{self, validity};
 use super::output::json_line;
-use super::{FileArgs, async_runtime};
+use super::{FileArgs, async_runtime, words};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
 use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError};
@@ -304,19 +304,6 @@ fn parent_of(folder: &Path) -> Result<String, String> {
         Ok(_) => Ok("not there yet; it is made at the first start".to_owned()),
         Err(error) => Err(format!("{}: {error}", parent.display())),
     }
-}
-
-/// An error with its causes, in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut told: Vec<String> = Vec::new();
-    for text in causes.map(ToString::to_string) {
-        // Some errors repeat their cause in their own words.
-        if !told.iter().any(|earlier| earlier.contains(&text)) {
-            told.push(text);
-        }
-    }
-    told.join(": ")
 }
 
 fn print(file: &Path, report: &Report, out: &mut impl Write) -> anyhow::Result<()> {

@@ -131,7 +131,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if output::reader_is_gone(&error) => Exit::Fine.into(),
         Err(error) => {
-            say(&format!("verge: {error:#}"));
+            say(&format!("verge: {}", words(error.as_ref())));
             Exit::of(&error).into()
         }
     }
@@ -179,6 +179,19 @@ fn start_log(command: &Command) {
 fn say(text: &str) {
     // Where standard error is closed there is nobody to tell.
     drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// An error with its causes, in one line.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut told: Vec<String> = Vec::new();
+    for text in causes.map(ToString::to_string) {
+        // Some errors repeat their cause in their own words.
+        if !told.iter().any(|earlier| earlier.contains(&text)) {
+            told.push(text);
+        }
+    }
+    told.join(": ")
 }
 
 /// A runtime for commands that talk to brokers.
