@@ -57,7 +57,7 @@ impl Found {
             Self::Environment => "named by ORT_DYLIB_PATH",
             Self::Managed => "installed by `verge runtime install`",
             Self::BesideExecutable => "beside the executable",
-            Self::System => "found by the system's linker",
+            Self::System => "left to the system's linker",
         }
     }
 }
