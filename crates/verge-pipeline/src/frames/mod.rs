@@ -167,9 +167,13 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
             source.refuse(&message.topic, &Rejection::whole(reason));
         }
         source.messages_refused_total.add(1);
-        if message.receipt.is_some() {
+        if let Some(receipt) = message.receipt {
             // Settled by a worker, in its turn: behind what it caused when it first came.
-            line.schedule.settle_later(message.receipt, message.received);
+            if known {
+                line.schedule.came_again(cause, receipt, message.received);
+            } else {
+                line.schedule.settle_later(Some(receipt), message.received);
+            }
             drop(line);
             self.shared.changed.notify_one();
         }
