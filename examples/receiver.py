@@ -2,7 +2,7 @@
 
     python receiver.py centre.example 8883 --ca ca.pem --cert receiver.pem --key receiver.key
 
-Prints each verdict once, in words. The format is described in docs/verdict.md.
+Prints each verdict once, in words, and what will not come. The format is described in docs/verdict.md.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import paho.mqtt.client as mqtt
 LANES = ("alarm", "verdict", "telemetry")
 MEMBERS = ("high", "low", "rise", "fall", "silent")
 STATES = ("raised", "updated", "cleared")
+REASONS = ("full", "expired", "damaged", "earlier epoch", "too large")
 MAX_BYTES = 1 << 20
 
 
@@ -35,6 +36,10 @@ def in_words(verdict: dict) -> str:
     subject = " ".join(filter(None, (verdict[3], verdict.get(4))))
     if counts := verdict.get(21):
         return f"{subject}: {counts.get(5, '?')} vehicles in {counts[1] / 1000:g} s{' (partial)' * counts[3]}"
+    if view := verdict.get(23):
+        return f"{subject}: {', '.join(label for label, _ in view[0]) or 'nothing it knows'}"
+    if view := verdict.get(24):
+        return f"{subject}: {len(view[2])} objects"
     body = verdict.get(20) or verdict.get(22)
     return f"{subject}: {MEMBERS[body[0]]} {STATES[verdict[11][1]]}, {body[1]:g} {body.get(5, '')}".rstrip()
 
@@ -47,13 +52,23 @@ class Receiver:
         self._seen: set[tuple] = set()
 
     def take(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        """Prints the verdicts of one message that are new."""
+        """Prints what is new in one message."""
         envelope = message_of(message.payload)
-        for verdict in envelope[5]:
-            identity = (envelope[1], envelope[2], envelope[3], verdict[0])
-            if identity not in self._seen:
-                self._seen.add(identity)
-                print(envelope[1], LANES[envelope[3]], verdict[0], in_words(verdict), flush=True)
+        gateway, epoch, lane = envelope[1], envelope[2], envelope[3]
+        for verdict in envelope.get(5, []):
+            # A volatile alarm has no number; it comes again with one.
+            if envelope.get(7) or self._is_new((gateway, epoch, lane, verdict[0])):
+                print(gateway, LANES[lane], verdict[0] or "volatile", in_words(verdict), flush=True)
+        for stone in envelope.get(8, []):
+            # These numbers are settled: do not wait for them. What came before stays as it is.
+            if self._is_new((gateway, epoch, lane, stone[0], stone[1])):
+                print(gateway, LANES[lane], f"{stone[0]} to {stone[1]} withdrawn: {REASONS[stone[2]]}", flush=True)
+
+    def _is_new(self, identity: tuple) -> bool:
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        return True
 
 
 def main() -> None:

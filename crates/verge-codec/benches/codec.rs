@@ -1,6 +1,7 @@
 //! What a message costs on its way in, per codec, and a verdict on its way out.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -173,12 +174,14 @@ fn identity(seq: u64) -> Identity {
     Identity { gateway, epoch: Epoch([1; 16]), lane: Lane::Verdict, seq: Seq(seq) }
 }
 
-fn stored(seq: u64) -> StoredRow {
+fn encoded(seq: u64, verdict: &Verdict) -> StoredRow {
     let mut bytes = Vec::new();
-    WireEncoder::new(WireFormat::Cbor)
-        .verdict(&identity(seq), &verdict(seq), &mut bytes)
-        .expect("finite numbers");
-    StoredRow { seq: Seq(seq), decided: NOW, bytes: bytes.into() }
+    WireEncoder::new(WireFormat::Cbor).verdict(&identity(seq), verdict, &mut bytes).expect("finite numbers");
+    StoredRow { seq: Seq(seq), decided: NOW, bytes: bytes.into(), withdrawn: None }
+}
+
+fn stored(seq: u64) -> StoredRow {
+    encoded(seq, &verdict(seq))
 }
 
 fn one_verdict(criterion: &mut Criterion) {
@@ -201,7 +204,7 @@ fn one_verdict(criterion: &mut Criterion) {
 fn message_of_20(criterion: &mut Criterion) {
     let rows: Vec<StoredRow> = (1..=20).map(stored).collect();
     let Identity { gateway, epoch, lane, .. } = identity(1);
-    let envelope = Envelope { gateway, epoch, lane, sent: NOW };
+    let envelope = Envelope { gateway, epoch, lane, sent: NOW, age: Duration::ZERO, volatile: false };
     let mut group = criterion.benchmark_group("message of 20");
     group.throughput(Throughput::Elements(20));
     let mut out = Vec::new();
@@ -215,6 +218,25 @@ fn message_of_20(criterion: &mut Criterion) {
             bench.iter(|| read_message(black_box(&out), WireLimits::default()).expect("a good message"));
         });
     }
+    group.finish();
+}
+
+/// As many as are summed up at once at most, and more devices than are told apart.
+fn summary_of_4096(criterion: &mut Criterion) {
+    let rows: Vec<StoredRow> = (1..=4096)
+        .map(|seq| {
+            let mut row = verdict(seq);
+            row.subject.device = DeviceId::new(&format!("pump-{}", seq % 200)).expect(NAME);
+            encoded(seq, &row)
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("summary of 4096");
+    group.throughput(Throughput::Elements(4096));
+    let mut encoder = WireEncoder::new(WireFormat::Cbor);
+    let mut out = Vec::new();
+    group.bench_function("64 devices of 200", |bench| {
+        bench.iter(|| encoder.summary(Lane::Verdict, black_box(&rows), &mut out).expect("good rows"));
+    });
     group.finish();
 }
 
@@ -233,5 +255,5 @@ fn lz4(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, one_verdict, message_of_20, lz4);
+criterion_group!(benches, decode, one_verdict, message_of_20, summary_of_4096, lz4);
 criterion_main!(benches);

@@ -8,8 +8,8 @@
 //!
 //! Reading order: [`settings`] (how a source's messages are to be read), `envelope` (what every message
 //! passes), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
-//! unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts and messages for
-//! upstream, and their JSON twin), `number` and `time` (exactness and range, said once).
+//! unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts, tombstones and
+//! messages for upstream, and their JSON twin), `number` and `time` (exactness and range, said once).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]

@@ -4,15 +4,16 @@
 use bytes::Bytes;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
-use verge_codec::wire::{WireLimits, read_message, read_verdict};
+use verge_codec::wire::{WireLimits, read_message, read_tombstone, read_verdict};
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, NumberSettings, SignalRule,
     SourceSettings, TimeFormat, TimeRule,
 };
-use verge_domain::id::{Lane, SignalId};
+use verge_domain::id::{Lane, Seq, SignalId};
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
-use verge_domain::stage::Decoder;
+use verge_domain::stage::{Decoder, StoredRow, Withdrawn};
 use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::withdrawn::Withdrawal;
 
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -109,13 +110,28 @@ fn stated_lengths_cost_nothing() {
             let head = [&[major | info][..], &vec![0xff; length]].concat();
             check("a head alone", &head);
             check("a head as the message", &[&[0], &head[..]].concat());
-            for key in 0..=5 {
+            for key in 0..=8 {
                 let map = [&[0, 0xa6, 0, 1, 3, 0, key][..], &head].concat();
                 check("a head as a field", &map);
             }
             for key in [0u8, 1, 3, 9, 11, 20, 21, 22] {
                 let verdict = [&[0, 0xa2, 3, 0, 5, 0x81, 0xa1, key][..], &head].concat();
                 check("a head in a verdict", &verdict);
+            }
+            for key in 0..=4 {
+                check("a head in a tombstone", &[&[0, 0xa1, 8, 0x81, 0xa1, key][..], &head].concat());
+            }
+            for key in 0..=7 {
+                let summary = [&[0, 0xa1, 8, 0x81, 0xa1, 4, 0x81, 0xa1, key][..], &head].concat();
+                check("a head in a summary", &summary);
+                let row = StoredRow {
+                    seq: Seq(1),
+                    decided: UtcMillis(0),
+                    bytes: Bytes::copy_from_slice(&summary[6..]),
+                    withdrawn: Some(Withdrawn { through: Seq(1), reason: Withdrawal::Expired }),
+                };
+                let cost = allocated(|| assert!(read_tombstone(&row).is_err()));
+                assert!(cost <= ERROR_BYTES, "a stored summary: {cost} bytes");
             }
         }
     }

@@ -123,8 +123,12 @@ name!(
     SignalId
 );
 name!(
-    /// A durable way out with marks of its own: one `[uplink.NAME]`.
+    /// A durable way out with marks of its own: the links of one or several `[uplink.NAME]`.
     RouteId
+);
+name!(
+    /// One connection of a route: one `[uplink.NAME]`.
+    LinkId
 );
 name!(
     /// Unit of a value, as the device or the configuration states it (UCUM or SenML symbol by preference).

@@ -6,8 +6,9 @@
 //!
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
 //! (why some of it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a
-//! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
-//! (the traits that join the crates).
+//! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
+//! [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
+//! (the traits that join the crates), [`stored`] (what a store is given and gives back).
 
 pub mod finding;
 pub mod frame;
@@ -19,5 +20,7 @@ pub mod rejection;
 pub mod report;
 pub mod sequence;
 pub mod stage;
+pub mod stored;
 pub mod time;
 pub mod verdict;
+pub mod withdrawn;

@@ -24,6 +24,7 @@ pub struct SequenceTracker {
     runs: BTreeMap<u64, u64>,
     seen: u64,
     duplicates: u64,
+    settled: u64,
 }
 
 /// Runs remembered at most; past that the two oldest are merged, and what was missing between them is
@@ -51,6 +52,34 @@ impl SequenceTracker {
         Arrival::New
     }
 
+    /// Takes note that the numbers from `from` to `through`, both included, will not come: what a tombstone
+    /// says. Those that came before keep counting as seen. Returns how many are settled by this alone.
+    pub fn settle(&mut self, from: Seq, through: Seq) -> u64 {
+        let (from, through) = (from.0, through.0);
+        if from > through {
+            return 0;
+        }
+        let (mut start, mut end, mut known) = (from, through, 0);
+        // Runs that overlap the range or touch it become one with it.
+        let below = self.runs.range(..from).next_back().map(|(&start, _)| start);
+        let first = below.filter(|below| self.runs[below].saturating_add(1) >= from).unwrap_or(from);
+        let within: Vec<u64> =
+            self.runs.range(first..=through.saturating_add(1)).map(|(&start, _)| start).collect();
+        for run in within {
+            let Some(run_end) = self.runs.remove(&run) else { continue };
+            let overlap = (run.max(from), run_end.min(through));
+            known += if overlap.0 <= overlap.1 { overlap.1 - overlap.0 + 1 } else { 0 };
+            (start, end) = (start.min(run), end.max(run_end));
+        }
+        self.runs.insert(start, end);
+        if self.runs.len() > MAX_RUNS {
+            self.merge_oldest();
+        }
+        let settled = through - from + 1 - known;
+        self.settled += settled;
+        settled
+    }
+
     fn merge_oldest(&mut self) {
         let Some((first, _)) = self.runs.pop_first() else { return };
         if let Some((_, end)) = self.runs.pop_first() {
@@ -68,6 +97,18 @@ impl SequenceTracker {
     #[must_use]
     pub fn duplicates(&self) -> u64 {
         self.duplicates
+    }
+
+    /// Numbers that were settled by [`Self::settle`] without having been seen.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// The greatest number seen or settled.
+    #[must_use]
+    pub fn newest(&self) -> Option<Seq> {
+        self.runs.last_key_value().map(|(_, &end)| Seq(end))
     }
 
     /// Missing ranges, both ends inclusive, from the first number seen to the last. Pass
@@ -107,6 +148,30 @@ mod tests {
         check(&[2, 5, 6], 0, &[(1, 1), (3, 4)]);
         check(&[1, 10, 5, 5, 4, 6], 1, &[(2, 3), (7, 9)]);
         check(&[u64::MAX, 1], 0, &[(2, u64::MAX - 1)]);
+    }
+
+    #[test]
+    fn a_tombstone_settles_what_is_missing() {
+        let check = |arrivals: &[u64], from: u64, through: u64, settled: u64, gaps: &[(u64, u64)]| {
+            let mut tracker = SequenceTracker::default();
+            for &seq in arrivals {
+                tracker.note(Seq(seq));
+            }
+            assert_eq!(tracker.settle(Seq(from), Seq(through)), settled, "{arrivals:?} {from}..={through}");
+            let found: Vec<_> = tracker.gaps(true).map(|(from, to)| (from.0, to.0)).collect();
+            assert_eq!(found, gaps, "{arrivals:?} {from}..={through}");
+            assert_eq!(tracker.seen(), arrivals.len() as u64);
+            assert_eq!(tracker.settle(Seq(from), Seq(through)), 0, "once is enough");
+            let late = tracker.note(Seq(through));
+            assert_eq!(late, Arrival::Duplicate, "what is settled is not waited for");
+        };
+        check(&[], 1, 10, 10, &[]);
+        check(&[1, 2, 9], 3, 8, 6, &[]);
+        check(&[1, 2, 9], 2, 9, 6, &[]);
+        check(&[1, 5, 12], 4, 8, 4, &[(2, 3), (9, 11)]);
+        check(&[1, 5, 12], 2, 3, 2, &[(4, 4), (6, 11)]);
+        check(&[4, 5, 6], 5, 5, 0, &[(1, 3)]);
+        check(&[3], u64::MAX, u64::MAX, 1, &[(1, 2), (4, u64::MAX - 1)]);
     }
 
     #[test]

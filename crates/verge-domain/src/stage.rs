@@ -5,7 +5,8 @@
 //! mutex. Source and Sink face connections.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,10 @@ use crate::frame::EncodedFrame;
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
-use crate::time::{Moment, UtcMillis};
+pub use crate::stored::{
+    Checkpoint, NewRow, Overdue, SentBytes, StoreError, StoreUsage, StoredRow, Withdrawn,
+};
+use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::Verdict;
 
 /// Where messages come from. The source pushes [`Inbound`] into the pipeline's intake by itself; this is
@@ -109,8 +113,13 @@ pub struct Envelope {
     pub epoch: Epoch,
     /// Their lane.
     pub lane: Lane,
-    /// When this message was put together; the age at sending follows from it.
+    /// When this message was put together.
     pub sent: UtcMillis,
+    /// How long ago the oldest verdict in it was made; zero where the clock says it was made later.
+    pub age: Duration,
+    /// The store has failed: the verdicts in it are not durable and have no number (theirs is zero). They come
+    /// again with one, under the same event, once the store works or their input was judged again.
+    pub volatile: bool,
 }
 
 /// Why bytes of a verdict could not be made or read.
@@ -132,8 +141,16 @@ pub trait Encoder: Send {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
 
+    /// Writes what stored verdicts say in short into `out`, which it clears first: what takes their place where
+    /// their useful life is over. At most some 64 subjects are told apart. Verdicts that cannot be read are
+    /// passed over.
+    ///
+    /// # Errors
+    /// Only if a summary breaks an invariant.
+    fn summary(&mut self, lane: Lane, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
     /// Writes one message for upstream into `out`, which it clears first: the envelope, then the stored
-    /// verdicts, in order of sequence.
+    /// verdicts and tombstones, in order of sequence.
     ///
     /// # Errors
     /// A stored verdict cannot be read (only where it must be transcoded).
@@ -145,69 +162,6 @@ pub trait Encoder: Send {
     ) -> Result<(), EncodeError>;
 }
 
-/// One verdict to be committed.
-#[derive(Debug, Clone, Copy)]
-pub struct NewRow<'a> {
-    /// Lane.
-    pub lane: Lane,
-    /// Its number: exactly the store's next one in that lane, counting on within one commit.
-    pub seq: Seq,
-    /// When it was made.
-    pub decided: UtcMillis,
-    /// Fingerprint of the message that caused it (0: none, time caused it). Kept beside the row so that a
-    /// message which the broker delivers again after a crash is recognised, see [`Store::recent_causes`].
-    pub cause: u64,
-    /// The encoded verdict.
-    pub bytes: &'a [u8],
-}
-
-/// State to be saved, or removed where `state` is `None`, in the same transaction as verdicts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Whose state it is; unique in the store.
-    pub key: String,
-    /// The state.
-    pub state: Option<Vec<u8>>,
-}
-
-/// One committed verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRow {
-    /// Its number in the lane.
-    pub seq: Seq,
-    /// When it was made.
-    pub decided: UtcMillis,
-    /// The encoded verdict, as committed.
-    pub bytes: Bytes,
-}
-
-/// Why the store did not do as asked. After an error nothing of the call is visible.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The cap is reached and nothing may be evicted: producers wait until upstream has taken something.
-    #[error("the store is full: {used} of {cap} bytes and nothing delivered that could go")]
-    Full {
-        /// Bytes in use.
-        used: u64,
-        /// Bytes allowed.
-        cap: u64,
-    },
-    /// The medium or the database failed.
-    #[error("the store failed: {0}")]
-    Fault(#[source] Box<dyn Error + Send + Sync>),
-}
-
-/// How full the store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StoreUsage {
-    /// Bytes in use, replay window included.
-    pub used_bytes: u64,
-    /// Bytes allowed.
-    pub cap_bytes: u64,
-    /// Verdicts stored, per lane.
-    pub rows: [u64; 3],
-}
-
 /// The durable store. One owner on one thread; every call blocks.
 pub trait Store: Send {
     /// Epoch of this store.
@@ -216,6 +170,9 @@ pub trait Store: Send {
     /// The number the next verdict of a lane gets.
     fn next_seq(&self, lane: Lane) -> Seq;
 
+    /// The oldest number of a lane that is stored; the next one where nothing is.
+    fn oldest(&self, lane: Lane) -> Seq;
+
     /// Makes verdicts and checkpoints durable in one transaction.
     ///
     /// # Errors
@@ -223,7 +180,8 @@ pub trait Store: Send {
     fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError>;
 
     /// Reads committed verdicts of a lane after `after`, in order, up to `max_rows` and `max_bytes` (always
-    /// at least one if there is one), onto the end of `out`.
+    /// at least one if there is one), onto the end of `out`. Where `after` lies within a tombstone's range, that
+    /// tombstone comes first. A verdict that cannot be read is withdrawn here, so a tombstone comes in its place.
     ///
     /// # Errors
     /// A fault.
@@ -251,12 +209,53 @@ pub trait Store: Send {
     /// A fault.
     fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError>;
 
-    /// Housekeeping: makes marks durable and evicts what every route has delivered and the replay window
-    /// no longer holds. Returns the number of verdicts evicted.
+    /// Notes what was sent over a link on a day, in all. As lazy as [`Store::mark`].
     ///
     /// # Errors
     /// A fault.
-    fn sweep(&mut self, now: UtcMillis) -> Result<u64, StoreError>;
+    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError>;
+
+    /// What [`Store::note_sent`] was told last of each link; read at start.
+    ///
+    /// # Errors
+    /// A fault.
+    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError>;
+
+    /// Housekeeping: makes marks durable and evicts what every route has delivered and the replay window
+    /// no longer holds. Returns the number of verdicts evicted. Ages are reckoned by `now`, a clock that never
+    /// steps: time during which the gateway does not run makes nothing older.
+    ///
+    /// # Errors
+    /// A fault.
+    fn sweep(&mut self, now: Monotonic) -> Result<u64, StoreError>;
+
+    /// The newest verdict of a lane that was committed at least `life` before `now`, as far as some route has
+    /// not delivered it and it is no tombstone yet. Ages as in [`Store::sweep`], told to within a fiftieth of `life`.
+    ///
+    /// # Errors
+    /// A fault.
+    fn overdue(&mut self, lane: Lane, life: Duration, now: Monotonic) -> Result<Option<Overdue>, StoreError>;
+
+    /// Puts a tombstone in the place of verdicts `from` to `through`, both included, in one durable transaction.
+    /// Existing tombstones within the range are absorbed; one that reaches beyond it is an error.
+    ///
+    /// # Errors
+    /// The range is not stored, or a fault.
+    fn withdraw(
+        &mut self,
+        lane: Lane,
+        from: Seq,
+        tombstone: Withdrawn,
+        at: UtcMillis,
+        summary: &[u8],
+    ) -> Result<(), StoreError>;
+
+    /// After a fault: believes nothing of the open handle, opens the store again and compares it with what was
+    /// committed. Everything committed is there afterwards, or this is an error.
+    ///
+    /// # Errors
+    /// It still fails; or it lacks what was committed, or is damaged ([`StoreError::Damaged`]).
+    fn recover(&mut self) -> Result<(), StoreError>;
 
     /// All checkpoints.
     ///
@@ -287,6 +286,8 @@ pub enum Channel {
     Verdict,
     /// `…/status`: retained, with last will.
     Status,
+    /// `…/cmd/reply`: answers to commands.
+    Reply,
 }
 
 /// Names one offered message, so that its acknowledgement can be told; chosen by the caller.
@@ -305,6 +306,8 @@ pub enum SinkEvent {
     },
     /// Upstream acknowledged this message.
     Delivered(Token),
+    /// Upstream sent this command on `…/cmd`.
+    Command(Bytes),
 }
 
 /// Why a message was not taken. It is not lost: the caller still has it.
@@ -334,8 +337,14 @@ pub trait Sink: Send {
     /// See [`OfferError`].
     fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError>;
 
+    /// The next event, if there is one; `None` once the sink has ended. Else the task of `context`, and only the
+    /// one that asked last, is woken when there may be one.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>>;
+
     /// The next event. Cancel-safe: dropping the future loses none. `None` once the sink has ended.
-    fn event(&mut self) -> impl Future<Output = Option<SinkEvent>> + Send;
+    fn event(&mut self) -> impl Future<Output = Option<SinkEvent>> + Send {
+        poll_fn(|context| self.poll_event(context))
+    }
 
     /// Ends the connection in good order: publishes `last` on [`Channel::Status`], waits for outstanding
     /// acknowledgements up to `grace`, disconnects. Events may still be read afterwards.

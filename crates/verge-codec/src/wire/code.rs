@@ -14,6 +14,31 @@ pub(super) mod message {
     pub(in crate::wire) const LANE: u64 = 3;
     pub(in crate::wire) const SENT: u64 = 4;
     pub(in crate::wire) const VERDICTS: u64 = 5;
+    pub(in crate::wire) const AGE: u64 = 6;
+    pub(in crate::wire) const VOLATILE: u64 = 7;
+    pub(in crate::wire) const TOMBSTONES: u64 = 8;
+}
+
+/// Keys of a tombstone.
+pub(super) mod tombstone {
+    pub(in crate::wire) const FROM: u64 = 0;
+    pub(in crate::wire) const THROUGH: u64 = 1;
+    pub(in crate::wire) const REASON: u64 = 2;
+    pub(in crate::wire) const AT: u64 = 3;
+    pub(in crate::wire) const SUMMARY: u64 = 4;
+}
+
+/// Keys of a summary. It is stored before anything else of its tombstone is known, so its times stand by
+/// themselves and are not counted from another.
+pub(super) mod summary {
+    pub(in crate::wire) const JUDGE: u64 = 0;
+    pub(in crate::wire) const DEVICE: u64 = 1;
+    pub(in crate::wire) const SIGNAL: u64 = 2;
+    pub(in crate::wire) const COUNT: u64 = 3;
+    pub(in crate::wire) const FIRST: u64 = 4;
+    pub(in crate::wire) const LAST: u64 = 5;
+    pub(in crate::wire) const LOW: u64 = 6;
+    pub(in crate::wire) const HIGH: u64 = 7;
 }
 
 /// Keys of a verdict.

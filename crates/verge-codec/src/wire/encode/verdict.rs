@@ -1,98 +1,18 @@
-//! From verdict to bytes, and from stored verdicts to a message.
+//! One verdict: its invariants, and its CBOR map.
 
-use std::convert::Infallible;
-
-use minicbor::Encoder as Cbor;
-use minicbor::encode::Error as CborError;
 use verge_domain::finding::Expected;
 use verge_domain::frame::{Classification, Detection, Detections, Scored};
 use verge_domain::id::Identity;
-use verge_domain::stage::{EncodeError, Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Counts, Event, Health, Model, Verdict};
 
-use super::{PACKED, PLAIN, VERSION, WireError, WireFormat, code, json};
-use crate::lz4::Packer;
-use crate::number::to_single;
+use super::number::write_float;
+use super::{Writer, Written, entries, length, write_optional};
 use crate::time::in_range;
-
-/// Smaller messages are not worth a block.
-const PACK_FROM_BYTES: usize = 256;
-/// A block must be smaller than this share of the message, in percent.
-const PACK_BELOW_PERCENT: usize = 95;
-
-/// Writes verdicts and messages. Stored verdicts are CBOR whatever the format of messages is.
-pub struct WireEncoder {
-    format: WireFormat,
-    packer: Packer,
-}
-
-impl WireEncoder {
-    /// An encoder whose messages are of this format.
-    #[must_use]
-    pub fn new(format: WireFormat) -> Self {
-        Self { format, packer: Packer::default() }
-    }
-
-    fn cbor_message(
-        &mut self,
-        envelope: &Envelope,
-        rows: &[StoredRow],
-        out: &mut Vec<u8>,
-    ) -> Result<(), WireError> {
-        out.push(PLAIN);
-        write_message(&mut Cbor::new(&mut *out), envelope, rows).unwrap_or_else(never);
-        let plain = out.get(1..).unwrap_or_default();
-        if plain.len() < PACK_FROM_BYTES {
-            return Ok(());
-        }
-        let block = self.packer.pack(plain)?;
-        if block.len().saturating_mul(100) < plain.len().saturating_mul(PACK_BELOW_PERCENT) {
-            out.clear();
-            out.push(PACKED);
-            out.extend_from_slice(block);
-        }
-        Ok(())
-    }
-}
-
-impl Encoder for WireEncoder {
-    fn verdict(
-        &mut self,
-        identity: &Identity,
-        verdict: &Verdict,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        check(verdict).map_err(|error| EncodeError(Box::new(error)))?;
-        write_verdict(&mut Cbor::new(out), identity, verdict).unwrap_or_else(never);
-        Ok(())
-    }
-
-    fn message(
-        &mut self,
-        envelope: &Envelope,
-        rows: &[StoredRow],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        out.clear();
-        if rows.is_empty() {
-            return Err(EncodeError(Box::new(WireError::NoVerdict)));
-        }
-        match self.format {
-            WireFormat::Cbor => self.cbor_message(envelope, rows, out),
-            WireFormat::Json => json::write_message(envelope, rows, out),
-        }
-        .map_err(|error| EncodeError(Box::new(error)))
-    }
-}
-
-/// Writing to memory does not fail.
-fn never(error: CborError<Infallible>) {
-    unreachable!("CBOR is written to memory, and that cannot fail: {error}")
-}
+use crate::wire::{WireError, code};
 
 /// The invariants that CBOR would not hold by itself.
-fn check(verdict: &Verdict) -> Result<(), WireError> {
+pub(super) fn check(verdict: &Verdict) -> Result<(), WireError> {
     let times = &verdict.times;
     let event_since = verdict.event.map(|event| event.since);
     let in_range = |field, at: Option<UtcMillis>| match at {
@@ -133,26 +53,8 @@ fn check(verdict: &Verdict) -> Result<(), WireError> {
     }
 }
 
-type Written = Result<(), CborError<Infallible>>;
-type Writer<'a> = Cbor<&'a mut Vec<u8>>;
-
-fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow]) -> Written {
-    use code::message as key;
-    let lane = u64::try_from(envelope.lane.index()).unwrap_or(u64::MAX);
-    cbor.map(6)?;
-    cbor.u64(key::VERSION)?.u8(VERSION)?;
-    cbor.u64(key::GATEWAY)?.str(envelope.gateway.as_str())?;
-    cbor.u64(key::EPOCH)?.bytes(&envelope.epoch.0)?;
-    cbor.u64(key::LANE)?.u64(lane)?;
-    cbor.u64(key::SENT)?.i64(envelope.sent.0)?;
-    cbor.u64(key::VERDICTS)?.array(length(rows))?;
-    for row in rows {
-        cbor.writer_mut().extend_from_slice(&row.bytes);
-    }
-    Ok(())
-}
-
-fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) -> Written {
+/// The stored form.
+pub(super) fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict: &Verdict) -> Written {
     use code::verdict as key;
     let Verdict { judge, subject, times, detector, model, severity, lane: _, event, body } = verdict;
     let optional = [
@@ -235,10 +137,6 @@ fn write_detections(cbor: &mut Writer<'_>, view: &Detections) -> Written {
     Ok(())
 }
 
-fn length<T>(list: &[T]) -> u64 {
-    u64::try_from(list.len()).unwrap_or(u64::MAX)
-}
-
 fn write_event(cbor: &mut Writer<'_>, event: &Event, received: UtcMillis) -> Written {
     use code::event as key;
     cbor.map(4)?;
@@ -307,91 +205,7 @@ fn write_counts(cbor: &mut Writer<'_>, counts: &Counts, received: UtcMillis) -> 
     write_optional(cbor, key::MEAN_SPEED, *mean_speed)
 }
 
-/// Entries of a map with so many that are always there, and these that may be.
-fn entries<const N: usize>(always: u64, optional: [bool; N]) -> u64 {
-    optional.into_iter().fold(always, |entries, there| entries.saturating_add(u64::from(there)))
-}
-
 /// Milliseconds from `received` to `at`. Both lie in range, so this cannot overflow.
 fn after(received: UtcMillis, at: UtcMillis) -> i64 {
     at.0.saturating_sub(received.0)
-}
-
-fn write_optional(cbor: &mut Writer<'_>, key: u64, value: Option<f64>) -> Written {
-    match value {
-        Some(value) => write_float(cbor.u64(key)?, value),
-        None => Ok(()),
-    }
-}
-
-/// The shortest float that is exact (RFC 8949 section 4.2.1).
-fn write_float(cbor: &mut Writer<'_>, value: f64) -> Written {
-    let single = to_single(value);
-    if f64::from(single).to_bits() != value.to_bits() {
-        return cbor.f64(value)?.ok();
-    }
-    if fits_half(single) { cbor.f16(single)?.ok() } else { cbor.f32(single)?.ok() }
-}
-
-/// Whether a finite number is a half-precision one: 10 bits of fraction, exponents from -14 to 15, and below
-/// that multiples of 2^-24 (IEEE 754).
-fn fits_half(single: f32) -> bool {
-    const FRACTION_BITS: u32 = 23;
-    const SPARE_BITS: u32 = 13;
-    let bits = single.to_bits();
-    let fraction = bits & 0x007f_ffff;
-    let biased_exponent = bits >> FRACTION_BITS & 0xff;
-    let spare = match biased_exponent {
-        0 => return fraction == 0,
-        113..=142 => SPARE_BITS,
-        // Below the smallest normal number each exponent costs one more bit.
-        103..=112 => SPARE_BITS.saturating_add(113u32.saturating_sub(biased_exponent)),
-        _ => return false,
-    };
-    fraction.trailing_zeros() >= spare
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(value: f64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        write_float(&mut Cbor::new(&mut bytes), value).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn floats_are_as_short_as_exactness_allows() {
-        let check = |value: f64, length: usize| assert_eq!(written(value).len(), length, "{value:e}");
-        check(0.0, 3);
-        check(-0.0, 3);
-        check(1.5, 3);
-        check(65_504.0, 3);
-        check(65_505.0, 5);
-        check(65_536.0, 5);
-        check(f64::exp2(-14.0), 3);
-        check(f64::exp2(-24.0), 3);
-        check(f64::exp2(-24.0) * 1.5, 5);
-        check(f64::exp2(-23.0) * 1.5, 3);
-        check(f64::exp2(-25.0), 5);
-        check(100_000.5, 5);
-        check(f64::exp2(-149.0), 5);
-        check(7.1, 9);
-        check(1e300, 9);
-        check(f64::MIN_POSITIVE / 2.0, 9);
-    }
-
-    #[test]
-    fn every_half_is_written_as_one_and_nothing_else_is() {
-        for bits in 0..=u16::MAX {
-            let cbor = [&[0xf9][..], &bits.to_be_bytes()].concat();
-            let half = minicbor::Decoder::new(&cbor).f16().unwrap();
-            if half.is_finite() {
-                assert_eq!(written(f64::from(half)), cbor, "{half:e}");
-                let next = f32::from_bits(half.to_bits() ^ 1);
-                assert!(written(f64::from(next)).len() > 3 || half == 0.0 && next == 0.0, "{next:e}");
-            }
-        }
-    }
 }

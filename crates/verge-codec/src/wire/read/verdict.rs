@@ -1,104 +1,19 @@
-//! From bytes to messages and verdicts, for receivers. Everything here may come from anyone: a length that is
-//! stated is held against the bytes that are there, and memory grows only with what was read.
-//!
-//! Keys that a reader does not know are passed over, so that later versions may add some.
-
-use std::ops::RangeInclusive;
+//! One verdict.
 
 use minicbor::Decoder;
 use verge_domain::finding::Expected;
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
-use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, JudgeId, Label, Lane, ModelName, NameError, Seq, SignalId, SourceId,
-    Unit,
-};
+use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, Seq, SignalId, SourceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     Anomaly, Body, Counts, Event, EventState, Health, Model, Subject, Times, Verdict,
 };
 
-use super::{Message, PACKED, PLAIN, VERSION, WireError, WireLimits, code, json};
-use crate::lz4::Unpacker;
-use crate::time::in_range;
+use super::items::{Field, entries, expect_array, float, identity, list, name, offset_time, time};
+use crate::wire::{WireError, code};
 
-/// Reads one message in either form.
-///
-/// # Errors
-/// Not a message of this schema, or a larger one than `limits` accepts.
-pub fn read_message(bytes: &[u8], limits: WireLimits) -> Result<Message, WireError> {
-    let limit = limits.max_message_bytes;
-    if bytes.len() > limit {
-        return Err(WireError::TooLarge { actual: bytes.len(), limit });
-    }
-    match bytes.split_first() {
-        None => Err(WireError::Empty),
-        Some((&PLAIN, cbor)) => read_cbor(cbor),
-        Some((&PACKED, block)) => read_cbor(Unpacker::default().unpack(block, limit)?),
-        Some((b'{', _)) => json::read_message(bytes),
-        Some((&found, _)) => Err(WireError::UnknownForm { found }),
-    }
-}
-
-/// Reads the stored form of one verdict; its lane stands beside it in the store.
-///
-/// # Errors
-/// Not a verdict of this schema.
-pub fn read_verdict(bytes: &[u8], lane: Lane) -> Result<(Seq, Verdict), WireError> {
-    let mut cbor = Decoder::new(bytes);
-    let verdict = verdict(&mut cbor, lane)?;
-    end(&cbor)?;
-    Ok(verdict)
-}
-
-fn read_cbor(bytes: &[u8]) -> Result<Message, WireError> {
-    use code::message as key;
-    let mut cbor = Decoder::new(bytes);
-    let (mut version, mut gateway, mut epoch) =
-        (Field::new("version"), Field::new("gateway"), Field::new("epoch"));
-    let (mut lane, mut sent) = (Field::new("lane"), Field::new("sent"));
-    let mut verdicts = Field::new("verdicts");
-    entries(&mut cbor, "message", |key, cbor| {
-        match key {
-            key::VERSION => version.set(cbor.u64()?),
-            key::GATEWAY => gateway.set(name(cbor, "gateway", GatewayId::new)?),
-            key::EPOCH => epoch.set(Epoch(identity(cbor, "epoch")?)),
-            key::LANE => lane.set(read_lane(cbor.u64()?)?),
-            key::SENT => sent.set(time(cbor.i64()?, "sent")?),
-            // The lane stands in front, as keys are in order; each verdict takes it from there.
-            key::VERDICTS => verdicts.set(read_verdicts(cbor, lane.known()?)?),
-            _ => Ok(cbor.skip()?),
-        }
-    })?;
-    end(&cbor)?;
-    match version.take()? {
-        found if found == u64::from(VERSION) => {}
-        found => return Err(WireError::Version { found }),
-    }
-    let message = Message {
-        gateway: gateway.take()?,
-        epoch: epoch.take()?,
-        lane: lane.take()?,
-        sent: sent.take()?,
-        verdicts: verdicts.take()?,
-    };
-    if message.verdicts.is_empty() { Err(WireError::NoVerdict) } else { Ok(message) }
-}
-
-fn read_verdicts(cbor: &mut Decoder<'_>, lane: Lane) -> Result<Vec<(Seq, Verdict)>, WireError> {
-    let stated = cbor.array()?.ok_or(WireError::Indefinite { field: "verdicts" })?;
-    let mut verdicts = Vec::new();
-    for _ in 0..stated {
-        verdicts.push(verdict(cbor, lane)?);
-    }
-    Ok(verdicts)
-}
-
-fn read_lane(found: u64) -> Result<Lane, WireError> {
-    let index = usize::try_from(found).ok();
-    index.and_then(Lane::from_index).ok_or(WireError::UnknownCode { field: "lane", found })
-}
-
-fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireError> {
+/// One verdict with its number.
+pub(super) fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireError> {
     use code::verdict as key;
     let (mut seq, mut judge, mut source) = (Field::new("seq"), Field::new("judge"), Field::new("source"));
     let (mut device, mut signal) = (Field::new("device"), Field::new("signal"));
@@ -284,30 +199,6 @@ fn read_score(cbor: &mut Decoder<'_>) -> Result<Score, WireError> {
     Score::from_thousandths(found).ok_or(WireError::UnknownCode { field: "score", found: u64::from(found) })
 }
 
-/// Goes through an array of stated length.
-fn list<'b, T>(
-    cbor: &mut Decoder<'b>,
-    field: &'static str,
-    mut read: impl FnMut(&mut Decoder<'b>) -> Result<T, WireError>,
-) -> Result<Vec<T>, WireError> {
-    let stated = cbor.array()?.ok_or(WireError::Indefinite { field })?;
-    let mut items = Vec::new();
-    for _ in 0..stated {
-        items.push(read(cbor)?);
-    }
-    Ok(items)
-}
-
-/// An array of so many elements.
-fn expect_array(
-    cbor: &mut Decoder<'_>,
-    field: &'static str,
-    lengths: RangeInclusive<u64>,
-) -> Result<u64, WireError> {
-    let found = cbor.array()?.ok_or(WireError::Indefinite { field })?;
-    if lengths.contains(&found) { Ok(found) } else { Err(WireError::Length { field, found }) }
-}
-
 /// The start of the interval, counted from the receipt, and the counts without it.
 fn read_counts(cbor: &mut Decoder<'_>) -> Result<(i64, Counts), WireError> {
     use code::counts as key;
@@ -341,84 +232,4 @@ fn read_counts(cbor: &mut Decoder<'_>) -> Result<(i64, Counts), WireError> {
         mean_speed: mean_speed.optional(),
     };
     Ok((from.take()?, counts))
-}
-
-/// A field of a map, on its way from "not read yet" to its value.
-struct Field<T> {
-    name: &'static str,
-    value: Option<T>,
-}
-
-impl<T> Field<T> {
-    fn new(name: &'static str) -> Self {
-        Self { name, value: None }
-    }
-
-    fn set(&mut self, value: T) -> Result<(), WireError> {
-        match self.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(WireError::Repeated { field: self.name }),
-        }
-    }
-
-    fn optional(self) -> Option<T> {
-        self.value
-    }
-
-    fn take(self) -> Result<T, WireError> {
-        self.value.ok_or(WireError::Missing { field: self.name })
-    }
-}
-
-impl<T: Copy> Field<T> {
-    /// What was read before.
-    fn known(&self) -> Result<T, WireError> {
-        self.value.ok_or(WireError::Missing { field: self.name })
-    }
-}
-
-/// Goes through a map: `read` is given each key, and the reader where its value stands.
-fn entries<'b>(
-    cbor: &mut Decoder<'b>,
-    field: &'static str,
-    mut read: impl FnMut(u64, &mut Decoder<'b>) -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    let stated = cbor.map()?.ok_or(WireError::Indefinite { field })?;
-    for _ in 0..stated {
-        let key = cbor.u64()?;
-        read(key, cbor)?;
-    }
-    Ok(())
-}
-
-fn name<N>(
-    cbor: &mut Decoder<'_>,
-    field: &'static str,
-    make: fn(&str) -> Result<N, NameError>,
-) -> Result<N, WireError> {
-    make(cbor.str()?).map_err(|source| WireError::Name { field, source })
-}
-
-fn identity(cbor: &mut Decoder<'_>, field: &'static str) -> Result<[u8; 16], WireError> {
-    cbor.bytes()?.try_into().map_err(|_| WireError::NotAnIdentity { field })
-}
-
-fn float(cbor: &mut Decoder<'_>, field: &'static str) -> Result<f64, WireError> {
-    let value = cbor.f64()?;
-    if value.is_finite() { Ok(value) } else { Err(WireError::NotFinite { field }) }
-}
-
-fn time(millis: i64, field: &'static str) -> Result<UtcMillis, WireError> {
-    in_range(millis).ok_or(WireError::NotATime { field })
-}
-
-fn offset_time(from: UtcMillis, offset: i64, field: &'static str) -> Result<UtcMillis, WireError> {
-    from.0.checked_add(offset).and_then(in_range).ok_or(WireError::NotATime { field })
-}
-
-fn end(cbor: &Decoder<'_>) -> Result<(), WireError> {
-    match cbor.input().len().saturating_sub(cbor.position()) {
-        0 => Ok(()),
-        bytes => Err(WireError::Trailing { bytes }),
-    }
 }

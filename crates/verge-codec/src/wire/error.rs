@@ -1,0 +1,144 @@
+//! What can be wrong with bytes that come or verdicts that go.
+
+use verge_domain::id::{NameError, Seq};
+
+use super::VERSION;
+use crate::lz4::Lz4Error;
+
+/// Why bytes are not a message, verdict or tombstone, or why one cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// Nothing there.
+    #[error("the message is empty")]
+    Empty,
+    /// Neither of the known forms.
+    #[error("a message starts with 0, 1 or \"{{\", this one with byte {found:#04x}")]
+    UnknownForm {
+        /// The first byte.
+        found: u8,
+    },
+    /// More than the reader accepts.
+    #[error("a message of {actual} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Bytes found.
+        actual: usize,
+        /// Bytes accepted.
+        limit: usize,
+    },
+    /// The block cannot be unpacked or made.
+    #[error(transparent)]
+    Lz4(#[from] Lz4Error),
+    /// Not CBOR, or another shape than the schema's.
+    #[error("not the CBOR of the schema: {0}")]
+    Cbor(#[from] minicbor::decode::Error),
+    /// Not JSON, or another shape than the twin's.
+    #[error("not the JSON of the schema: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a later version.
+    #[error("the message is of schema version {found}, this reader knows {VERSION}")]
+    Version {
+        /// Version found.
+        found: u64,
+    },
+    /// An array or map whose length is not stated in front.
+    #[error("{field} is of indefinite length")]
+    Indefinite {
+        /// Which one.
+        field: &'static str,
+    },
+    /// A field is not there.
+    #[error("{field} is missing")]
+    Missing {
+        /// Which one.
+        field: &'static str,
+    },
+    /// A field is there twice.
+    #[error("{field} stands there twice")]
+    Repeated {
+        /// Which one.
+        field: &'static str,
+    },
+    /// An array of another length than the schema's.
+    #[error("{field} has {found} parts")]
+    Length {
+        /// Which one.
+        field: &'static str,
+        /// Parts found.
+        found: u64,
+    },
+    /// A code that means nothing.
+    #[error("{field} has no code {found}")]
+    UnknownCode {
+        /// Which field.
+        field: &'static str,
+        /// The code found.
+        found: u64,
+    },
+    /// An identity of another length than 16 bytes.
+    #[error("{field} is not 16 bytes long")]
+    NotAnIdentity {
+        /// Which field.
+        field: &'static str,
+    },
+    /// NaN or an infinity.
+    #[error("{field} is not finite")]
+    NotFinite {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A time beyond the years -9999 to 9999, or none at all.
+    #[error("{field} is not a time")]
+    NotATime {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A score beyond 0 to 1.
+    #[error("a score lies within 0 and 1")]
+    NotAScore,
+    /// Not a span of whole milliseconds.
+    #[error("{field} is not a span of time")]
+    NotASpan {
+        /// Which field.
+        field: &'static str,
+    },
+    /// The name cannot be one.
+    #[error("{field}: {source}")]
+    Name {
+        /// Which field.
+        field: &'static str,
+        /// Why not.
+        source: NameError,
+    },
+    /// `captured` and `clock` come together or not at all.
+    #[error("a captured time and the judgement of its clock come together")]
+    Clock,
+    /// A verdict decides one thing.
+    #[error("a verdict has one body, this one has {found}")]
+    Bodies {
+        /// Bodies found.
+        found: usize,
+    },
+    /// A message without verdicts and tombstones says nothing.
+    #[error("the message holds neither a verdict nor a tombstone")]
+    Nothing,
+    /// A verdict under number zero where numbers count.
+    #[error("a verdict without a number stands outside a volatile message")]
+    NoNumber,
+    /// A volatile message is more than alarms without numbers.
+    #[error("a volatile message holds alarms without numbers and nothing else")]
+    Volatile,
+    /// A tombstone for no numbers.
+    #[error("a tombstone cannot stand from {from} to {through}")]
+    Range {
+        /// First number found.
+        from: Seq,
+        /// Last number found.
+        through: Seq,
+    },
+    /// Something follows where the end should be.
+    #[error("{bytes} bytes follow the end")]
+    Trailing {
+        /// Bytes left.
+        bytes: usize,
+    },
+}

@@ -1,0 +1,166 @@
+//! Every verdict there can be.
+
+use proptest::prelude::*;
+use verge_domain::finding::{Expected, Member};
+use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
+use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{
+    Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
+};
+use verge_domain::withdrawn::Withdrawal;
+
+use crate::samples::NAME;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-zäß/:.-]{1,20}|[ -~]{1,40}"
+}
+
+/// A time within a century or at the edge of what a date can say.
+fn time() -> impl Strategy<Value = UtcMillis> {
+    prop_oneof![
+        8 => 0i64..4_000_000_000_000,
+        1 => Just(253_402_207_200_999i64),
+        1 => Just(-377_705_023_201_000i64),
+    ]
+    .prop_map(UtcMillis)
+}
+
+fn float() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<f64>().prop_filter("verdicts are finite", |value| value.is_finite()),
+        any::<f32>().prop_filter("verdicts are finite", |value| value.is_finite()).prop_map(f64::from),
+        (-1000i32..1000).prop_map(|eighths| f64::from(eighths) / 8.0),
+    ]
+}
+
+fn expected() -> impl Strategy<Value = Expected> {
+    (prop::option::of(float()), prop::option::of(float())).prop_map(|(low, high)| Expected { low, high })
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    prop::sample::select(vec![Member::High, Member::Low, Member::Rise, Member::Fall, Member::Silent])
+}
+
+/// Spans that are exact in seconds, as the JSON twin writes them.
+fn span() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..100_000, 0u64..(1 << 43)]
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let anomaly = (member(), float(), expected(), prop::option::of(float()), prop::option::of(name()));
+    let counts = (
+        (time(), span(), span(), any::<bool>(), any::<u64>()),
+        (prop::option::of(any::<u64>()), prop::option::of(float())),
+        (prop::option::of(float()), prop::option::of(float())),
+    );
+    prop_oneof![
+        anomaly.prop_map(|(member, observed, expected, p_value, unit)| {
+            let unit = unit.map(|unit| Unit::new(&unit).expect(NAME));
+            Body::Anomaly(Anomaly { member, observed, expected, p_value, unit })
+        }),
+        counts.prop_map(
+            |(
+                (from, length_ms, observed_ms, partial, readings),
+                (vehicles, flow_per_hour),
+                (occupancy, mean_speed),
+            )| {
+                Body::Counts(Counts {
+                    from,
+                    length_ms,
+                    observed_ms,
+                    partial,
+                    readings,
+                    vehicles,
+                    flow_per_hour,
+                    occupancy,
+                    mean_speed,
+                })
+            }
+        ),
+        (member(), float(), expected()).prop_map(|(cause, observed, expected)| Body::Health(Health {
+            cause,
+            observed,
+            expected
+        })),
+        prop::collection::vec((name(), 0u16..=1000), 0..4).prop_map(|labels| {
+            let scored = |(label, score)| Scored { label: label_of(label), score: score_of(score) };
+            Body::Classification(Classification { labels: labels.into_iter().map(scored).collect() })
+        }),
+        (any::<u32>(), any::<u32>(), prop::collection::vec(object(), 0..4))
+            .prop_map(|(width, height, objects)| Body::Detections(Detections { width, height, objects })),
+    ]
+}
+
+fn label_of(label: String) -> Label {
+    Label::new(&label).expect(NAME)
+}
+
+fn score_of(thousandths: u16) -> Score {
+    Score::from_thousandths(thousandths).expect("at most 1000")
+}
+
+fn object() -> impl Strategy<Value = Detection> {
+    (name(), 0u16..=1000, any::<[u32; 4]>(), prop::option::of(any::<u64>())).prop_map(
+        |(label, score, [x, y, width, height], track)| Detection {
+            label: label_of(label),
+            score: score_of(score),
+            area: PixelBox { x, y, width, height },
+            track,
+        },
+    )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let states = vec![EventState::Raised, EventState::Updated, EventState::Cleared];
+    (any::<[u8; 16]>(), prop::sample::select(states), time(), span())
+        .prop_map(|(id, state, since, lasted_ms)| Event { id: EventId(id), state, since, lasted_ms })
+}
+
+fn times() -> impl Strategy<Value = Times> {
+    (prop::option::of((time(), any::<bool>())), time(), time()).prop_map(|(captured, received, decided)| {
+        let clock = match captured {
+            None => DeviceClock::Absent,
+            Some((_, true)) => DeviceClock::Trusted,
+            Some((_, false)) => DeviceClock::Skewed,
+        };
+        Times { captured: captured.map(|(at, _)| at), clock, received, decided }
+    })
+}
+
+fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
+    let detectors = vec![Detector::Threshold, Detector::Loop, Detector::Classify, Detector::Detect];
+    let severities = vec![Severity::Info, Severity::Warning, Severity::Critical];
+    let names = (name(), name(), name(), prop::option::of(name()));
+    let choices = (prop::sample::select(detectors), prop::sample::select(severities));
+    let model = prop::option::of((name(), name()));
+    (names, times(), choices, model, prop::option::of(event()), body()).prop_map(
+        move |((judge, source, device, signal), times, (detector, severity), model, event, body)| Verdict {
+            judge: JudgeId::new(&judge).expect(NAME),
+            subject: Subject {
+                source: SourceId::new(&source).expect(NAME),
+                device: DeviceId::new(&device).expect(NAME),
+                signal: signal.map(|signal| SignalId::new(&signal).expect(NAME)),
+            },
+            times,
+            detector,
+            model: model.map(|(name, version)| Model {
+                name: ModelName::new(&name).expect(NAME),
+                version: ModelName::new(&version).expect(NAME),
+            }),
+            severity,
+            lane,
+            event,
+            body,
+        },
+    )
+}
+
+pub(crate) fn lane_and_verdicts() -> impl Strategy<Value = (Lane, Vec<Verdict>)> {
+    prop::sample::select(Lane::ALL.to_vec())
+        .prop_flat_map(|lane| (Just(lane), prop::collection::vec(verdict(lane), 1..12)))
+}
+
+pub(crate) fn reason() -> impl Strategy<Value = Withdrawal> {
+    prop::sample::select(Withdrawal::ALL.to_vec())
+}

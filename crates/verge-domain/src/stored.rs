@@ -1,0 +1,116 @@
+//! What goes into a [`Store`](crate::stage::Store) and comes out of it.
+
+use std::error::Error;
+
+use bytes::Bytes;
+
+use crate::id::{Lane, LinkId, Seq};
+use crate::time::UtcMillis;
+use crate::withdrawn::Withdrawal;
+
+/// One verdict to be committed.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRow<'a> {
+    /// Lane.
+    pub lane: Lane,
+    /// Its number: exactly the store's next one in that lane, counting on within one commit.
+    pub seq: Seq,
+    /// When it was made.
+    pub decided: UtcMillis,
+    /// Fingerprint of the message that caused it (0: none, time caused it). Kept beside the row so that a
+    /// message which the broker delivers again after a crash is recognised, see [`recent_causes`](crate::stage::Store::recent_causes).
+    pub cause: u64,
+    /// The encoded verdict.
+    pub bytes: &'a [u8],
+}
+
+/// State to be saved, or removed where `state` is `None`, in the same transaction as verdicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose state it is; unique in the store.
+    pub key: String,
+    /// The state.
+    pub state: Option<Vec<u8>>,
+}
+
+/// One committed verdict, or what stands in place of a range of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// Its number in the lane; of a tombstone the first of its range.
+    pub seq: Seq,
+    /// When it was made; of a tombstone when the verdicts were withdrawn.
+    pub decided: UtcMillis,
+    /// The encoded verdict, as committed; of a tombstone the encoded summary, which may be empty.
+    pub bytes: Bytes,
+    /// Set for a tombstone.
+    pub withdrawn: Option<Withdrawn>,
+}
+
+impl StoredRow {
+    /// The last number that this row stands for.
+    #[must_use]
+    pub fn through(&self) -> Seq {
+        self.withdrawn.map_or(self.seq, |withdrawn| withdrawn.through)
+    }
+}
+
+/// That a stored row is a tombstone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The last number of its range, included.
+    pub through: Seq,
+    /// Why the verdicts will not come.
+    pub reason: Withdrawal,
+}
+
+/// Why the store did not do as asked. After an error nothing of the call is visible.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The cap is reached and nothing may be evicted: producers wait until upstream has taken something.
+    #[error("the store is full: {used} of {cap} bytes and nothing delivered that could go")]
+    Full {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes allowed.
+        cap: u64,
+    },
+    /// The medium or the database failed; it may work again, see [`recover`](crate::stage::Store::recover).
+    #[error("the store failed: {0}")]
+    Fault(#[source] Box<dyn Error + Send + Sync>),
+    /// The store itself is damaged: it is salvaged when it is opened again, by the next start of the process.
+    #[error("the store is damaged and is salvaged at the next start: {0}")]
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// How full the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreUsage {
+    /// Bytes in use, replay window included.
+    pub used_bytes: u64,
+    /// Bytes allowed.
+    pub cap_bytes: u64,
+    /// Numbers stored, per lane.
+    pub rows: [u64; 3],
+    /// Verdicts withdrawn since the store was opened, by [`Withdrawal::code`].
+    pub withdrawn: [u64; Withdrawal::ALL.len()],
+}
+
+/// What was sent over one link on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentBytes {
+    /// The link.
+    pub link: LinkId,
+    /// Days since 1970, in UTC.
+    pub day: i64,
+    /// Bytes sent on that day.
+    pub bytes: u64,
+}
+
+/// Undelivered verdicts past their useful life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// The first.
+    pub from: Seq,
+    /// The last, included.
+    pub through: Seq,
+}
