@@ -9,18 +9,22 @@ use tempfile::TempDir;
 use verge_domain::id::{Lane, RouteId, Seq};
 use verge_domain::stage::{NewRow, Store};
 use verge_domain::time::UtcMillis;
-use verge_outbox::{Outbox, OutboxSettings};
+use verge_outbox::{Outbox, OutboxSettings, StoreKey};
 
 /// Bytes of an encoded alarm, about.
 const VERDICT: [u8; 120] = [7; 120];
 
-fn store() -> (TempDir, Outbox) {
+fn store(key: Option<StoreKey>) -> (TempDir, Outbox) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = OutboxSettings {
         dir: folder.path().to_owned(),
         cap_bytes: 1 << 30,
         replay_age: Duration::ZERO,
         replay_bytes: 0,
+        ballast_bytes: 0,
+        drop_oldest: false,
+        lives: [None; 3],
+        key,
     };
     let mut store = Outbox::open(&settings).expect("a new store").outbox;
     store.open_routes(&[route()]).expect("a route");
@@ -46,19 +50,22 @@ fn commit(store: &mut Outbox, count: u64) {
 }
 
 fn commits(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("commit");
-    for count in [1, 20, 200] {
-        let (_folder, mut store) = store();
-        group.throughput(Throughput::Elements(count));
-        group.bench_function(BenchmarkId::from_parameter(count), |bench| {
-            bench.iter(|| commit(&mut store, count));
-        });
+    for (name, is_encrypted) in [("commit", false), ("commit encrypted", true)] {
+        let mut group = criterion.benchmark_group(name);
+        for count in [1, 32, 200] {
+            let key = is_encrypted.then(|| StoreKey::parse(&[7; 32]).expect("32 bytes are a key"));
+            let (_folder, mut store) = store(key);
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(BenchmarkId::from_parameter(count), |bench| {
+                bench.iter(|| commit(&mut store, count));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 fn fetches(criterion: &mut Criterion) {
-    let (_folder, mut store) = store();
+    let (_folder, mut store) = store(None);
     commit(&mut store, 10_000);
     let mut rows = Vec::new();
     let mut group = criterion.benchmark_group("fetch");

@@ -2,107 +2,123 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension};
 use verge_domain::id::{Lane, RouteId};
-use verge_domain::time::UtcMillis;
 
-use crate::open::OutboxSettings;
-use crate::store::{LaneState, lane_number, write_lane};
+use crate::lanes::{self, LaneState};
+use crate::row::per_lane;
 
-/// Deletes what may go and returns the lanes as they are then. Without `now` there is no room left and the
-/// replay window gives way, too.
-pub(crate) fn evict(
-    transaction: &Transaction<'_>,
+const BYTES_UPTO: [&str; 3] =
+    per_lane!("SELECT lane_bytes FROM ", " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1");
+const FIRST_REACHING: [&str; 3] = per_lane!(
+    "SELECT coalesce(through, seq) FROM ",
+    " WHERE seq <= ?1 AND lane_bytes >= ?2 ORDER BY seq LIMIT 1"
+);
+const NEWEST_UPTO: [&str; 3] =
+    per_lane!("SELECT seq, coalesce(through, seq) FROM ", " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1");
+const DELETE_UPTO: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq <= ?1");
+
+/// Up to where every open route has delivered a lane; without a route nobody has delivered anything.
+pub(crate) fn delivered(marks: &HashMap<RouteId, [u64; 3]>, lane: Lane) -> u64 {
+    marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(0)
+}
+
+/// What the replay window holds.
+pub(crate) struct ReplayWindow {
+    /// Bytes of delivered verdicts, shared by the lanes: newest first within each, alarms before the rest.
+    pub(crate) bytes: u64,
+    /// By lane: numbers up to here are too old.
+    pub(crate) too_old: [u64; 3],
+}
+
+/// Deletes what the window no longer holds, and returns the lanes as they are then.
+pub(crate) fn beyond_window(
+    transaction: &Connection,
     lanes: &[LaneState; 3],
     marks: &HashMap<RouteId, [u64; 3]>,
-    settings: &OutboxSettings,
-    now: Option<UtcMillis>,
+    window: &ReplayWindow,
 ) -> Result<[LaneState; 3], rusqlite::Error> {
     let mut after = *lanes;
-    // Without a route nobody has delivered anything.
-    let delivered = |lane: Lane| marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(0);
-    // The window's bytes are shared by the lanes, newest first within each, alarms before the rest.
-    let mut room = settings.replay_bytes;
+    let mut room = window.bytes;
     for lane in Lane::ALL {
         let state = &mut after[lane.index()];
-        let upto = delivered(lane).min(state.last);
+        let upto = delivered(marks, lane).min(state.last);
         if upto <= state.evicted {
             continue;
         }
-        let limit = match now {
-            None => upto,
-            Some(now) => {
-                let delivered_bytes = bytes_upto(transaction, lane, upto)?.unwrap_or(state.bytes);
-                let kept = delivered_bytes.saturating_sub(state.evicted_bytes);
-                let by_bytes = if kept > room {
-                    first_reaching(transaction, lane, upto, delivered_bytes - room)?.unwrap_or(state.evicted)
-                } else {
-                    state.evicted
-                };
-                by_bytes.max(older_than(transaction, lane, state.evicted, upto, settings, now)?)
-            }
+        let delivered_bytes = bytes_upto(transaction, lane, upto)?.unwrap_or(state.bytes);
+        let kept = delivered_bytes.saturating_sub(state.evicted_bytes);
+        let by_bytes = if kept > room {
+            first_reaching(transaction, lane, upto, delivered_bytes - room)?.unwrap_or(state.evicted)
+        } else {
+            state.evicted
         };
-        if limit > state.evicted {
-            state.evicted_bytes = bytes_upto(transaction, lane, limit)?.unwrap_or(state.evicted_bytes);
-            state.evicted = limit;
-            transaction
-                .prepare_cached("DELETE FROM verdict WHERE lane = ?1 AND seq <= ?2")?
-                .execute(params![lane_number(lane), limit.cast_signed()])?;
-            write_lane(transaction, lane, state)?;
-        }
-        let kept = bytes_upto(transaction, lane, upto)?.unwrap_or(state.evicted_bytes) - state.evicted_bytes;
-        room = room.saturating_sub(kept);
+        let limit = by_bytes.max(window.too_old[lane.index()]).min(upto);
+        evict_upto(transaction, lane, limit, state)?;
+        room = room.saturating_sub(delivered_bytes.saturating_sub(state.evicted_bytes));
     }
     Ok(after)
 }
 
-/// Bytes of the lane up to and including this verdict; `None` if it is not stored.
-fn bytes_upto(transaction: &Transaction<'_>, lane: Lane, seq: u64) -> Result<Option<u64>, rusqlite::Error> {
+/// Deletes everything of a lane that is delivered, and returns the lane as it is then.
+pub(crate) fn all_delivered(
+    transaction: &Connection,
+    lane: Lane,
+    state: &LaneState,
+    marks: &HashMap<RouteId, [u64; 3]>,
+) -> Result<LaneState, rusqlite::Error> {
+    let mut after = *state;
+    evict_upto(transaction, lane, delivered(marks, lane).min(state.last), &mut after)?;
+    Ok(after)
+}
+
+fn evict_upto(
+    transaction: &Connection,
+    lane: Lane,
+    limit: u64,
+    state: &mut LaneState,
+) -> Result<(), rusqlite::Error> {
+    // A tombstone that reaches beyond the limit stays as a whole.
+    let newest: Option<(i64, i64)> = transaction
+        .prepare_cached(NEWEST_UPTO[lane.index()])?
+        .query_row([limit.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let limit = match newest {
+        Some((seq, through)) if through.cast_unsigned() > limit => seq.cast_unsigned() - 1,
+        _ => limit,
+    };
+    if limit <= state.evicted {
+        return Ok(());
+    }
+    state.evicted_bytes = bytes_upto(transaction, lane, limit)?.unwrap_or(state.evicted_bytes);
+    state.evicted = limit;
+    transaction.prepare_cached(DELETE_UPTO[lane.index()])?.execute([limit.cast_signed()])?;
+    lanes::write(transaction, lane, state)
+}
+
+/// Bytes of the lane up to and including this verdict; `None` if nothing so old is stored.
+pub(crate) fn bytes_upto(
+    transaction: &Connection,
+    lane: Lane,
+    seq: u64,
+) -> Result<Option<u64>, rusqlite::Error> {
     transaction
-        .prepare_cached("SELECT lane_bytes FROM verdict WHERE lane = ?1 AND seq = ?2")?
-        .query_row(params![lane_number(lane), seq.cast_signed()], |row| row.get::<_, i64>(0))
+        .prepare_cached(BYTES_UPTO[lane.index()])?
+        .query_row([seq.cast_signed()], |row| row.get::<_, i64>(0))
         .optional()
         .map(|bytes| bytes.map(i64::cast_unsigned))
 }
 
 /// The oldest verdict up to `upto` whose cumulative bytes reach `bytes`: without it and its elders, the rest fits.
 fn first_reaching(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     lane: Lane,
     upto: u64,
     bytes: u64,
 ) -> Result<Option<u64>, rusqlite::Error> {
     transaction
-        .prepare_cached(
-            "SELECT seq FROM verdict WHERE lane = ?1 AND seq <= ?2 AND lane_bytes >= ?3 ORDER BY seq LIMIT 1",
-        )?
-        .query_row(params![lane_number(lane), upto.cast_signed(), bytes.cast_signed()], |row| {
-            row.get::<_, i64>(0)
-        })
+        .prepare_cached(FIRST_REACHING[lane.index()])?
+        .query_row([upto.cast_signed(), bytes.cast_signed()], |row| row.get::<_, i64>(0))
         .optional()
         .map(|seq| seq.map(i64::cast_unsigned))
-}
-
-/// The newest of the oldest verdicts that are all past the replay age. It stops at the first that is not,
-/// so that a clock that stepped evicts nothing behind a young one.
-fn older_than(
-    transaction: &Transaction<'_>,
-    lane: Lane,
-    evicted: u64,
-    upto: u64,
-    settings: &OutboxSettings,
-    now: UtcMillis,
-) -> Result<u64, rusqlite::Error> {
-    let age = i64::try_from(settings.replay_age.as_millis()).unwrap_or(i64::MAX);
-    let before = now.0.saturating_sub(age);
-    let first_young: Option<i64> = transaction
-        .prepare_cached(
-            "SELECT seq FROM verdict WHERE lane = ?1 AND seq > ?2 AND seq <= ?3 AND decided >= ?4 ORDER BY seq LIMIT 1",
-        )?
-        .query_row(
-            params![lane_number(lane), evicted.cast_signed(), upto.cast_signed(), before],
-            |row| row.get(0),
-        )
-        .optional()?;
-    Ok(first_young.map_or(upto, |seq| seq.cast_unsigned() - 1))
 }

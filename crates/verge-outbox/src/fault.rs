@@ -26,13 +26,23 @@ pub enum Fault {
         /// The number.
         seq: Seq,
     },
-    /// A verdict that must be stored is not there.
-    #[error("verdict {seq} of lane {lane} is missing from the store")]
-    RowMissing {
+    /// A range to be withdrawn that is not what is stored.
+    #[error("verdicts {from} to {through} of lane {lane} cannot be withdrawn: {why}")]
+    NotWithdrawable {
         /// The lane.
         lane: Lane,
-        /// The number.
-        seq: Seq,
+        /// First number.
+        from: Seq,
+        /// Last number.
+        through: Seq,
+        /// Why not.
+        why: &'static str,
+    },
+    /// What was committed is not there after the store was opened again.
+    #[error("the medium has lost what was committed: {what}; the store goes on under a new epoch")]
+    CutBack {
+        /// What is missing.
+        what: String,
     },
     /// A mark for a route that was not opened.
     #[error("route `{route}` is not open")]
@@ -71,17 +81,32 @@ impl Fault {
 
     /// Whether there was no room, be it under the cap or on the disk: SQLite says the same of both.
     pub(crate) fn is_full(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
-        // The index of the write-ahead log is mapped, so it meets a full disk when it grows.
-        let index_full = source.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_SHMSIZE);
-        index_full || source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        matches!(self, Self::Database { source, .. } if is_full(source))
+    }
+}
+
+impl Fault {
+    /// Whether the file itself is damaged, so that only salvage helps.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => is_damage(source),
+            Self::CutBack { .. } => true,
+            _ => false,
+        }
     }
 }
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(Box::new(fault))
+        if fault.is_damage() { Self::Damaged(Box::new(fault)) } else { Self::Fault(Box::new(fault)) }
     }
+}
+
+/// Whether SQLite says that there is no room.
+pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    // The index of the write-ahead log is mapped, so it meets a full disk when it grows.
+    let index_full = error.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_SHMSIZE);
+    index_full || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// Whether SQLite says that the file itself is damaged, as opposed to the circumstances.
@@ -107,6 +132,6 @@ mod tests {
         check(ffi::SQLITE_BUSY, false, false);
         check(ffi::SQLITE_CORRUPT, false, true);
         check(ffi::SQLITE_NOTADB, false, true);
-        assert!(!Fault::RowMissing { lane: Lane::Alarm, seq: Seq(1) }.is_full());
+        assert!(!Fault::RowDamaged { lane: Lane::Alarm, seq: Seq(1) }.is_full());
     }
 }

@@ -85,6 +85,23 @@ impl Files {
         self.folder.parent().map_or(Ok(()), sync_folder)
     }
 
+    /// Folder of what was set aside; made if it is missing.
+    pub(crate) fn quarantine_folder(&self) -> io::Result<PathBuf> {
+        let folder = self.folder.join(QUARANTINE);
+        create_private_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// The database within a folder that [`Self::set_aside`] made.
+    pub(crate) fn database_in(folder: &Path) -> PathBuf {
+        folder.join(DATABASE)
+    }
+
+    /// The log beside the database.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join(format!("{DATABASE}-wal"))
+    }
+
     /// Moves the database and what belongs to it into a folder of its own, durably; says where. `name` must
     /// be new. Cut short, it leaves a log alone, which the next start sets aside in turn.
     pub(crate) fn set_aside(&self, name: &str) -> io::Result<PathBuf> {

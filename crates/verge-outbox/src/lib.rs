@@ -5,27 +5,46 @@
 //! clock. It is the only one that names `rusqlite`.
 //!
 //! What it promises: a commit is all or nothing, and durable when it returns; a number is given once in an
-//! epoch, whatever is evicted; nothing goes that an open route has not delivered; a damaged row is never
-//! handed out. What it does not do yet: rows of a damaged store are not salvaged, the store is set aside
-//! as a whole and said so.
+//! epoch, whatever is evicted; nothing goes that an open route has not delivered, unless a tombstone says so; a
+//! damaged row is never handed out; a damaged store is salvaged, row by row, into a new one with a new epoch. What it
+//! cannot tell: damage that hits just the last transaction of the log at the same time as the process dies.
 //!
-//! Reading order: [`schema`](self) (tables and numbers), `open` (what is found at start), `store` (the
-//! [`Store`](verge_domain::stage::Store) itself), `evict` (what may go), `row`, `reader` (for the command
-//! line, beside a live gateway), `lock`.
+//! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
+//! `open` (what is found at start), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
+//! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
+//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast`, `checkpoints`; `reader` and `verify` (for the command
+//! line, beside a live gateway); `files`, `lock`.
 
+mod age;
+mod ballast;
+mod checkpoints;
+mod encrypt;
 mod evict;
 mod fault;
 mod files;
+mod key;
+mod lanes;
 mod lock;
+mod log;
 mod open;
 mod reader;
+mod reading;
+mod recover;
 mod row;
+mod salvage;
 mod schema;
+mod settings;
 mod store;
+mod verify;
+mod withdraw;
 
 pub use fault::Fault;
+pub use key::{StoreKey, StoreKeyError};
 pub use lock::{LockError, StateLock};
-pub use open::{Damage, MIN_CAP_BYTES, OpenError, Opened, OutboxSettings, StartNote};
+pub use open::{Damage, OpenError, Opened, StartNote};
 pub use reader::{CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, Rows, Summary};
+pub use salvage::Salvaged;
 pub use schema::SCHEMA_VERSION;
+pub use settings::{DEFAULT_BALLAST_BYTES, MIN_CAP_BYTES, OutboxSettings};
 pub use store::Outbox;
+pub use verify::Report;

@@ -8,9 +8,10 @@ use verge_domain::stage::StoredRow;
 
 use crate::fault::Fault;
 use crate::files::{Files, Found};
+use crate::key::{Cipher, StoreKey};
+use crate::lanes::{TABLES, lane_number};
 use crate::row::{Columns, SELECT};
 use crate::schema::{self, Header, SCHEMA_VERSION};
-use crate::store::lane_number;
 
 /// Rows read in one snapshot: a long read would keep the gateway's log from being folded in.
 const SNAPSHOT_ROWS: i64 = 256;
@@ -29,6 +30,22 @@ pub enum ReadError {
     Unreadable {
         /// The file.
         path: PathBuf,
+    },
+    /// It is encrypted, and the key is missing or another one.
+    #[error("the store {} is encrypted, and {}", path.display(), if *has_key { "the key is not its own" } else { "there is no key" })]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Whether a key was given.
+        has_key: bool,
+    },
+    /// The store has an older schema; a gateway brings it up to date at its next start.
+    #[error("the store {} has schema version {found}, this program reads {SCHEMA_VERSION}: start the gateway once, it is brought up to date then", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
     },
     /// The folder cannot be read.
     #[error("cannot read {}", path.display())]
@@ -57,6 +74,10 @@ pub struct LaneSummary {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Tombstones stored.
+    pub tombstones: u64,
+    /// Numbers that they stand for.
+    pub withdrawn: u64,
 }
 
 /// One route at a glance.
@@ -84,6 +105,8 @@ pub struct Summary {
     pub epoch: Epoch,
     /// Its schema version.
     pub schema_version: u32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
     /// The lanes.
     pub lanes: [LaneSummary; 3],
     /// The routes that were open last.
@@ -98,18 +121,23 @@ pub struct OutboxReader {
     connection: Connection,
     epoch: Epoch,
     version: u32,
+    encrypted: bool,
+    cipher: Option<Cipher>,
 }
 
 impl OutboxReader {
-    /// Opens the store in this folder.
+    /// Opens the store in this folder, with its key if it is encrypted.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn open(dir: &Path) -> Result<Self, ReadError> {
+    pub fn open(dir: &Path, key: Option<&StoreKey>) -> Result<Self, ReadError> {
         let files = Files::in_folder(dir);
         let path = files.database();
         match files.find().map_err(|source| ReadError::Io { path: dir.to_owned(), source })? {
-            Found::Database(Header::Ours { version }) if version <= SCHEMA_VERSION => {}
+            Found::Database(Header::Ours { version }) if version < SCHEMA_VERSION => {
+                return Err(ReadError::Older { path, found: version });
+            }
+            Found::Database(Header::Ours { version }) if version == SCHEMA_VERSION => {}
             Found::Database(_) => return Err(ReadError::Unreadable { path }),
             Found::Nothing | Found::LogAlone => return Err(ReadError::Missing { dir: dir.to_owned() }),
         }
@@ -118,8 +146,14 @@ impl OutboxReader {
         let connection = Connection::open_with_flags(&path, flags).map_err(&fault)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&fault)?;
         let version = schema::version(&connection).map_err(&fault)?;
+        let check = schema::key_check(&connection).map_err(&fault)?;
+        let cipher = key.map(Cipher::new);
+        let opens = check.as_ref().is_none_or(|check| cipher.as_ref().is_some_and(|it| it.made(check)));
+        if !opens {
+            return Err(ReadError::Key { path, has_key: key.is_some() });
+        }
         let epoch = schema::epoch(&connection).map_err(&fault)?.ok_or(ReadError::Unreadable { path })?;
-        Ok(Self { connection, epoch, version })
+        Ok(Self { connection, epoch, version, encrypted: check.is_some(), cipher })
     }
 
     /// Epoch of the store.
@@ -138,35 +172,71 @@ impl OutboxReader {
         let lanes = summarise_lanes(&snapshot).map_err(&fault)?;
         let routes = summarise_routes(&snapshot).map_err(&fault)?;
         let checkpoints = summarise_checkpoints(&snapshot).map_err(&fault)?;
-        Ok(Summary { epoch: self.epoch, schema_version: self.version, lanes, routes, checkpoints })
+        Ok(Summary {
+            epoch: self.epoch,
+            schema_version: self.version,
+            encrypted: self.encrypted,
+            lanes,
+            routes,
+            checkpoints,
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The verdicts of a lane from `from` to `to`, both included, as far as they are stored.
     #[must_use]
     pub fn rows(&self, lane: Lane, from: Seq, to: Seq) -> Rows<'_> {
         let after = Seq(from.0.saturating_sub(1));
-        Rows { connection: &self.connection, lane, after, to, read: Vec::new().into_iter(), done: false }
+        Rows { reader: self, lane, after, to, read: Vec::new().into_iter(), done: false }
     }
 }
 
 fn summarise_lanes(connection: &Connection) -> Result<[LaneSummary; 3], rusqlite::Error> {
-    let mut lanes =
-        Lane::ALL.map(|lane| LaneSummary { lane, first: None, last: Seq::ZERO, rows: 0, bytes: 0 });
+    let mut lanes = Lane::ALL.map(|lane| LaneSummary {
+        lane,
+        first: None,
+        last: Seq::ZERO,
+        rows: 0,
+        bytes: 0,
+        tombstones: 0,
+        withdrawn: 0,
+    });
     for summary in &mut lanes {
-        let (last, bytes, evicted, evicted_bytes) = connection.query_row(
-            "SELECT last, bytes, evicted, evicted_bytes FROM lane WHERE lane = ?1",
+        let noted: i64 = connection.query_row(
+            "SELECT last FROM lane WHERE lane = ?1",
             [lane_number(summary.lane)],
-            |row| {
-                let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-                Ok((number(0)?, number(1)?, number(2)?, number(3)?))
-            },
+            |row| row.get(0),
         )?;
-        summary.last = Seq(last);
-        summary.rows = last.saturating_sub(evicted);
-        summary.bytes = bytes.saturating_sub(evicted_bytes);
-        summary.first = (summary.rows > 0).then_some(Seq(evicted + 1));
+        let sql = format!(
+            "SELECT min(seq), max(coalesce(through, seq)), count(*) - count(through), total(length(bytes)),
+                    count(through), total(through - seq + 1) FROM {}",
+            TABLES[summary.lane.index()]
+        );
+        connection.query_row(&sql, [], |row| {
+            let number = |column| row.get::<_, Option<i64>>(column).map(|it| it.map(i64::cast_unsigned));
+            summary.first = number(0)?.map(Seq);
+            summary.last = Seq(number(1)?.unwrap_or(0).max(noted.cast_unsigned()));
+            summary.rows = number(2)?.unwrap_or(0);
+            summary.bytes = whole(row.get(3)?);
+            summary.tombstones = number(4)?.unwrap_or(0);
+            summary.withdrawn = whole(row.get(5)?);
+            Ok(())
+        })?;
     }
     Ok(lanes)
+}
+
+/// Sums come as floating-point numbers, exact up to 2^53.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums of sizes are whole and not negative"
+)]
+fn whole(sum: f64) -> u64 {
+    sum as u64
 }
 
 fn summarise_routes(connection: &Connection) -> Result<Vec<RouteSummary>, rusqlite::Error> {
@@ -198,7 +268,7 @@ fn summarise_checkpoints(connection: &Connection) -> Result<Vec<CheckpointSummar
 /// behind it still come.
 #[derive(Debug)]
 pub struct Rows<'a> {
-    connection: &'a Connection,
+    reader: &'a OutboxReader,
     lane: Lane,
     after: Seq,
     to: Seq,
@@ -208,19 +278,18 @@ pub struct Rows<'a> {
 
 impl Rows<'_> {
     fn snapshot(&mut self) -> Result<Vec<Result<StoredRow, Fault>>, rusqlite::Error> {
-        let mut statement = self.connection.prepare_cached(SELECT)?;
+        let mut statement = self.reader.connection.prepare_cached(SELECT[self.lane.index()])?;
         let to = self.to.0.min(i64::MAX.cast_unsigned()).cast_signed();
         let after = self.after.0.min(i64::MAX.cast_unsigned()).cast_signed();
-        let mut rows = statement.query(params![lane_number(self.lane), after, to, SNAPSHOT_ROWS])?;
+        let mut rows = statement.query(params![after, to, SNAPSHOT_ROWS])?;
         let mut read = Vec::new();
         while let Some(row) = rows.next()? {
-            let (columns, crc) = Columns::read(self.lane, row)?;
-            self.after = columns.seq;
-            read.push(if columns.crc() == crc {
-                Ok(columns.to_stored())
-            } else {
-                Err(Fault::RowDamaged { lane: self.lane, seq: columns.seq })
-            });
+            let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
+            self.after = seq;
+            let believed = Columns::read(self.lane, row)?;
+            let cipher = self.reader.cipher.as_ref();
+            let stored = believed.and_then(|(columns, form)| columns.to_stored(form, cipher));
+            read.push(stored.ok_or(Fault::RowDamaged { lane: self.lane, seq }));
         }
         Ok(read)
     }

@@ -1,95 +1,104 @@
 //! The store at work.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError, StoreUsage, StoredRow};
-use verge_domain::time::UtcMillis;
+use verge_domain::stage::{
+    Checkpoint, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
+};
+use verge_domain::time::{Monotonic, UtcMillis};
+use verge_domain::withdrawn::Withdrawal;
 
-use crate::evict;
+use crate::age::Ages;
+use crate::ballast::Ballast;
+use crate::evict::{self, ReplayWindow};
 use crate::fault::Fault;
-use crate::open::OutboxSettings;
-use crate::row::{Columns, SELECT, checkpoint_crc};
-use crate::schema::PAGE_BYTES;
+use crate::files::Files;
+use crate::key::Cipher;
+use crate::lanes::{self, LaneState, save_marks};
+use crate::row::{Columns, INSERT, per_lane};
+use crate::schema;
+use crate::settings::OutboxSettings;
+use crate::{checkpoints, recover};
 
-/// What the `lane` table says of one lane.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct LaneState {
-    /// Newest number ever given.
-    pub(crate) last: u64,
-    /// Bytes of all verdicts ever stored.
-    pub(crate) bytes: u64,
-    /// Newest number evicted: what is stored begins behind it.
-    pub(crate) evicted: u64,
-    /// Bytes of all verdicts evicted.
-    pub(crate) evicted_bytes: u64,
-}
+const CAUSES: [&str; 3] = per_lane!("SELECT cause FROM ", " WHERE seq > ?1 AND cause <> 0");
 
 /// The durable store. Dropping it closes it; everything committed is on the medium already.
 #[derive(Debug)]
 pub struct Outbox {
-    connection: Connection,
-    epoch: Epoch,
-    settings: OutboxSettings,
-    lanes: [LaneState; 3],
+    pub(crate) connection: Connection,
+    pub(crate) epoch: Epoch,
+    pub(crate) settings: OutboxSettings,
+    pub(crate) files: Files,
+    pub(crate) cipher: Option<Cipher>,
+    pub(crate) lanes: [LaneState; 3],
     /// Open routes, and up to where each has delivered every lane.
-    marks: HashMap<RouteId, [u64; 3]>,
-    /// Marks that are not in the database yet.
-    unsaved_marks: bool,
+    pub(crate) marks: HashMap<RouteId, [u64; 3]>,
+    pub(crate) sent: HashMap<String, SentBytes>,
+    /// Marks or bytes sent that are not in the database yet.
+    pub(crate) unsaved: bool,
+    pub(crate) ages: Ages,
+    pub(crate) ballast: Ballast,
+    /// Something failed: nothing of the open handle is believed until the store was opened again.
+    pub(crate) suspect: bool,
+    pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
 }
 
 impl Outbox {
-    /// Takes over an open database. `None` if its tables contradict themselves.
-    pub(crate) fn load(
-        connection: Connection,
-        epoch: Epoch,
-        settings: &OutboxSettings,
-    ) -> Result<Option<Self>, rusqlite::Error> {
-        let Some(lanes) = read_lanes(&connection)? else { return Ok(None) };
-        let settings = settings.clone();
-        Ok(Some(Self { connection, epoch, settings, lanes, marks: HashMap::new(), unsaved_marks: false }))
+    pub(crate) fn begin(&mut self, doing: &'static str) -> Result<Transaction<'_>, Fault> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(Fault::while_doing(doing))
     }
 
-    fn try_commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), Fault> {
+    fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint]) -> Result<(), Fault> {
         let fault = Fault::while_doing("commit verdicts");
         let mut lanes = self.lanes;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
-        insert_rows(&transaction, rows, &mut lanes)?;
-        save_checkpoints(&transaction, checkpoints).map_err(&fault)?;
-        for (lane, state) in Lane::ALL.into_iter().zip(&lanes) {
-            if *state != self.lanes[lane.index()] {
-                write_lane(&transaction, lane, state).map_err(&fault)?;
-            }
-        }
-        if self.unsaved_marks {
-            save_marks(&transaction, &self.marks).map_err(&fault)?;
+        insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref())?;
+        checkpoints::save(&transaction, saved, self.cipher.as_ref()).map_err(&fault)?;
+        if self.unsaved {
+            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.lanes = lanes;
-        self.unsaved_marks = false;
+        self.unsaved = false;
         Ok(())
     }
 
-    fn try_sweep(&mut self, now: Option<UtcMillis>) -> Result<u64, Fault> {
+    fn try_sweep(&mut self, now: Monotonic) -> Result<u64, Fault> {
         let fault = Fault::while_doing("evict delivered verdicts");
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
-        if self.unsaved_marks {
-            save_marks(&transaction, &self.marks).map_err(&fault)?;
+        if self.unsaved {
+            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
         }
-        let lanes =
-            evict::evict(&transaction, &self.lanes, &self.marks, &self.settings, now).map_err(&fault)?;
+        let mut ages = self.ages;
+        ages.note(&transaction, &self.lanes, now).map_err(&fault)?;
+        let mut too_old = [0; 3];
+        for lane in Lane::ALL {
+            too_old[lane.index()] =
+                ages.older_than(&transaction, lane, self.settings.replay_age, now).map_err(&fault)?;
+        }
+        let window = ReplayWindow { bytes: self.settings.replay_bytes, too_old };
+        let after = evict::beyond_window(&transaction, &self.lanes, &self.marks, &window).map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
-        let evicted =
-            lanes.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
-        self.lanes = lanes;
-        self.unsaved_marks = false;
-        Ok(evicted)
+        self.ages = ages;
+        self.unsaved = false;
+        Ok(self.take_over(after))
     }
 
-    fn full(&self) -> StoreError {
+    /// The lanes are as an eviction left them. Returns how many numbers went.
+    pub(crate) fn take_over(&mut self, after: [LaneState; 3]) -> u64 {
+        let gone = after.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
+        self.lanes = after;
+        gone
+    }
+
+    pub(crate) fn full(&self) -> StoreError {
         StoreError::Full {
             used: self.used_bytes().unwrap_or(self.settings.cap_bytes),
             cap: self.settings.cap_bytes,
@@ -98,130 +107,87 @@ impl Outbox {
 
     fn used_bytes(&self) -> Result<u64, Fault> {
         let fault = Fault::while_doing("measure the store");
-        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let pages = pragma("page_count").map_err(&fault)?;
-        let free = pragma("freelist_count").map_err(&fault)?;
-        Ok((pages - free).max(0).cast_unsigned() * PAGE_BYTES)
+        let pages = self.pragma("page_count").map_err(&fault)?;
+        let free = self.pragma("freelist_count").map_err(&fault)?;
+        let page = schema::page_bytes(&self.connection).map_err(&fault)?;
+        Ok(pages.saturating_sub(free) * page)
     }
-}
 
-fn read_lanes(connection: &Connection) -> Result<Option<[LaneState; 3]>, rusqlite::Error> {
-    let mut lanes = [LaneState::default(); 3];
-    let mut statement =
-        connection.prepare("SELECT lane, last, bytes, evicted, evicted_bytes FROM lane ORDER BY lane")?;
-    let mut rows = statement.query([])?;
-    let mut found = 0;
-    while let Some(row) = rows.next()? {
-        let number = |column| row.get::<_, i64>(column).map(|value| u64::try_from(value).ok());
-        let (Some(lane), Some(last), Some(bytes), Some(evicted), Some(evicted_bytes)) =
-            (number(0)?, number(1)?, number(2)?, number(3)?, number(4)?)
-        else {
-            return Ok(None);
-        };
-        let Some(state) = usize::try_from(lane).ok().and_then(|lane| lanes.get_mut(lane)) else {
-            return Ok(None);
-        };
-        if evicted > last || evicted_bytes > bytes {
-            return Ok(None);
-        }
-        *state = LaneState { last, bytes, evicted, evicted_bytes };
-        found += 1;
+    pub(crate) fn pragma(&self, name: &str) -> Result<u64, rusqlite::Error> {
+        self.connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map(|value| value.max(0).cast_unsigned())
     }
-    Ok((found == lanes.len()).then_some(lanes))
+
+    /// A result of writing: after a failure that is no lack of room, the handle is not believed any more.
+    pub(crate) fn judge<T>(&mut self, done: Result<T, Fault>) -> Result<T, StoreError> {
+        done.map_err(|fault| {
+            if fault.is_full() {
+                return self.full();
+            }
+            self.suspect |= matches!(fault, Fault::Database { .. });
+            fault.into()
+        })
+    }
+
+    /// Before anything is written or read: a handle that failed is opened again first.
+    pub(crate) fn ready(&mut self) -> Result<(), StoreError> {
+        if self.suspect { self.recover() } else { Ok(()) }
+    }
+
+    pub(crate) fn note_withdrawn(&mut self, reason: Withdrawal, numbers: u64) {
+        self.withdrawn[usize::from(reason.code())] += numbers;
+    }
 }
 
 fn insert_rows(
     transaction: &Transaction<'_>,
     rows: &[NewRow<'_>],
     lanes: &mut [LaneState; 3],
+    cipher: Option<&Cipher>,
 ) -> Result<(), Fault> {
     let fault = Fault::while_doing("commit verdicts");
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO verdict VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-        .map_err(&fault)?;
-    for row in rows {
-        let state = &mut lanes[row.lane.index()];
-        let expected = Seq(state.last + 1);
-        if row.seq != expected {
-            return Err(Fault::WrongSeq { lane: row.lane, expected, actual: row.seq });
+    for lane in Lane::ALL {
+        let mut of_lane = rows.iter().filter(|row| row.lane == lane).peekable();
+        if of_lane.peek().is_none() {
+            continue;
         }
-        state.last += 1;
-        state.bytes += row.bytes.len() as u64;
-        let columns = Columns {
-            lane: row.lane,
-            seq: row.seq,
-            decided: row.decided,
-            cause: row.cause,
-            lane_bytes: state.bytes,
-            bytes: row.bytes,
-        };
-        insert
-            .execute(params![
-                lane_number(row.lane),
-                row.seq.0.cast_signed(),
-                row.decided.0,
-                row.cause.cast_signed(),
-                state.bytes.cast_signed(),
-                columns.crc(),
-                row.bytes,
-            ])
-            .map_err(&fault)?;
+        let state = &mut lanes[lane.index()];
+        let mut insert = transaction.prepare_cached(INSERT[lane.index()]).map_err(&fault)?;
+        for row in of_lane {
+            let expected = Seq(state.last + 1);
+            if row.seq != expected {
+                return Err(Fault::WrongSeq { lane, expected, actual: row.seq });
+            }
+            state.last += 1;
+            state.bytes += row.bytes.len() as u64;
+            let columns = Columns {
+                lane,
+                seq: row.seq,
+                decided: row.decided,
+                cause: row.cause,
+                lane_bytes: state.bytes,
+                bytes: row.bytes,
+                withdrawn: None,
+            };
+            columns.insert(cipher, &mut insert).map_err(&fault)?;
+        }
     }
     Ok(())
 }
 
-fn save_checkpoints(
-    transaction: &Transaction<'_>,
-    checkpoints: &[Checkpoint],
-) -> Result<(), rusqlite::Error> {
-    if checkpoints.is_empty() {
-        return Ok(());
-    }
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2, ?3)")?;
-    let mut remove = transaction.prepare_cached("DELETE FROM checkpoint WHERE key = ?1")?;
-    for Checkpoint { key, state } in checkpoints {
-        match state {
-            Some(state) => put.execute(params![key, checkpoint_crc(key, state), state])?,
-            None => remove.execute([key])?,
-        };
-    }
-    Ok(())
-}
-
-fn save_marks(
-    transaction: &Transaction<'_>,
+/// What is written when something else is written anyway.
+pub(crate) fn save_lazily(
+    transaction: &Connection,
     marks: &HashMap<RouteId, [u64; 3]>,
+    sent: &HashMap<String, SentBytes>,
 ) -> Result<(), rusqlite::Error> {
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?1, ?2, ?3)")?;
-    for (route, lanes) in marks {
-        for (lane, upto) in Lane::ALL.into_iter().zip(lanes) {
-            put.execute(params![route.as_str(), lane_number(lane), upto.cast_signed()])?;
-        }
+    save_marks(transaction, marks)?;
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO sent VALUES (?1, ?2, ?3)")?;
+    for SentBytes { link, day, bytes } in sent.values() {
+        put.execute(params![link.as_str(), day, bytes.cast_signed()])?;
     }
     Ok(())
-}
-
-pub(crate) fn write_lane(
-    transaction: &Transaction<'_>,
-    lane: Lane,
-    state: &LaneState,
-) -> Result<(), rusqlite::Error> {
-    transaction
-        .prepare_cached(
-            "UPDATE lane SET last = ?2, bytes = ?3, evicted = ?4, evicted_bytes = ?5 WHERE lane = ?1",
-        )?
-        .execute(params![
-            lane_number(lane),
-            state.last.cast_signed(),
-            state.bytes.cast_signed(),
-            state.evicted.cast_signed(),
-            state.evicted_bytes.cast_signed(),
-        ])
-        .map(|_| ())
-}
-
-pub(crate) fn lane_number(lane: Lane) -> i64 {
-    i64::try_from(lane.index()).expect("there are three lanes")
 }
 
 impl Store for Outbox {
@@ -233,24 +199,21 @@ impl Store for Outbox {
         Seq(self.lanes[lane.index()].last + 1)
     }
 
-    fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
-        if rows.is_empty() && checkpoints.is_empty() {
+    fn oldest(&self, lane: Lane) -> Seq {
+        Seq(self.lanes[lane.index()].evicted + 1)
+    }
+
+    fn commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint]) -> Result<(), StoreError> {
+        if rows.is_empty() && saved.is_empty() {
             return Ok(());
         }
-        match self.try_commit(rows, checkpoints) {
+        self.ready()?;
+        match self.try_commit(rows, saved) {
             Err(fault) if fault.is_full() => {}
-            done => return done.map_err(StoreError::from),
+            done => return self.judge(done),
         }
-        // No room. The replay window is the first thing to give, then nothing is.
-        match self.try_sweep(None) {
-            Ok(0) => return Err(self.full()),
-            Err(fault) if fault.is_full() => return Err(self.full()),
-            swept => swept?,
-        };
-        match self.try_commit(rows, checkpoints) {
-            Err(fault) if fault.is_full() => Err(self.full()),
-            done => done.map_err(StoreError::from),
-        }
+        let wanted = rows.iter().map(|row| row.bytes.len() as u64).sum();
+        self.when_full(wanted, |outbox| outbox.try_commit(rows, saved))
     }
 
     fn fetch(
@@ -261,60 +224,28 @@ impl Store for Outbox {
         max_bytes: usize,
         out: &mut Vec<StoredRow>,
     ) -> Result<(), StoreError> {
-        let fault = Fault::while_doing("read verdicts");
-        let state = self.lanes[lane.index()];
-        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let mut statement = self.connection.prepare_cached(SELECT).map_err(&fault)?;
-        let range = params![lane_number(lane), after.0.cast_signed(), state.last.cast_signed(), limit];
-        let mut rows = statement.query(range).map_err(&fault)?;
-        let mut expected = after.0.max(state.evicted) + 1;
-        let mut bytes = 0;
-        let start = out.len();
-        while let Some(row) = rows.next().map_err(&fault)? {
-            let (columns, crc) = Columns::read(lane, row).map_err(&fault)?;
-            if columns.seq.0 != expected {
-                out.truncate(start);
-                return Err(Fault::RowMissing { lane, seq: Seq(expected) }.into());
-            }
-            if columns.crc() != crc {
-                out.truncate(start);
-                return Err(Fault::RowDamaged { lane, seq: columns.seq }.into());
-            }
-            bytes += columns.bytes.len();
-            if bytes > max_bytes && out.len() > start {
-                break;
-            }
-            out.push(columns.to_stored());
-            expected += 1;
-        }
-        Ok(())
+        self.ready()?;
+        self.read_rows(lane, after, max_rows, max_bytes, out)
     }
 
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
+        self.ready()?;
         let fault = Fault::while_doing("open the routes");
-        let mut marks: HashMap<RouteId, [u64; 3]> =
-            routes.iter().map(|route| (route.clone(), [0; 3])).collect();
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
-        {
-            let mut statement = transaction.prepare("SELECT route, lane, upto FROM mark").map_err(&fault)?;
-            let mut rows = statement.query([]).map_err(&fault)?;
-            while let Some(row) = rows.next().map_err(&fault)? {
-                let route: String = row.get(0).map_err(&fault)?;
-                let lane: i64 = row.get(1).map_err(&fault)?;
-                let upto: i64 = row.get(2).map_err(&fault)?;
-                let lane = usize::try_from(lane).ok().and_then(Lane::from_index);
-                if let (Some(lanes), Some(lane)) = (marks.get_mut(route.as_str()), lane) {
-                    let last = self.lanes[lane.index()].last;
-                    lanes[lane.index()] = u64::try_from(upto).unwrap_or(0).min(last);
-                }
+        let last = self.lanes.map(|lane| lane.last);
+        let transaction = self.begin("open the routes")?;
+        let stored = lanes::read_marks(&transaction).map_err(&fault)?;
+        let mut marks: HashMap<RouteId, [u64; 3]> = HashMap::new();
+        for route in routes {
+            let mut lanes = stored.get(route.as_str()).copied().unwrap_or_default();
+            for (mark, last) in lanes.iter_mut().zip(last) {
+                *mark = (*mark).min(last);
             }
+            marks.insert(route.clone(), lanes);
         }
         transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
         save_marks(&transaction, &marks).map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
         self.marks = marks;
-        self.unsaved_marks = false;
         Ok(routes.iter().map(|route| self.marks[route].map(Seq)).collect())
     }
 
@@ -329,52 +260,75 @@ impl Store for Outbox {
         let mark = &mut lanes[lane.index()];
         if upto.0 > *mark {
             *mark = upto.0;
-            self.unsaved_marks = true;
+            self.unsaved = true;
         }
         Ok(())
     }
 
-    fn sweep(&mut self, now: UtcMillis) -> Result<u64, StoreError> {
-        match self.try_sweep(Some(now)) {
-            Err(fault) if fault.is_full() => Err(self.full()),
-            done => done.map_err(StoreError::from),
+    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError> {
+        self.sent.insert(sent.link.as_str().to_owned(), sent);
+        self.unsaved = true;
+        Ok(())
+    }
+
+    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError> {
+        Ok(self.sent.values().cloned().collect())
+    }
+
+    fn sweep(&mut self, now: Monotonic) -> Result<u64, StoreError> {
+        self.ready()?;
+        self.regain_ballast();
+        let done = self.try_sweep(now);
+        self.judge(done)
+    }
+
+    fn overdue(&mut self, lane: Lane, life: Duration, now: Monotonic) -> Result<Option<Overdue>, StoreError> {
+        self.ready()?;
+        let fault = Fault::while_doing("look for overdue verdicts");
+        let old = self.ages.older_than(&self.connection, lane, life, now).map_err(&fault)?;
+        let state = self.lanes[lane.index()];
+        let from = evict::delivered(&self.marks, lane).max(state.evicted);
+        self.first_verdicts(lane, from, old.min(state.last)).map_err(StoreError::from)
+    }
+
+    fn withdraw(
+        &mut self,
+        lane: Lane,
+        from: Seq,
+        tombstone: Withdrawn,
+        at: UtcMillis,
+        summary: &[u8],
+    ) -> Result<(), StoreError> {
+        self.ready()?;
+        match self.put_tombstone(lane, from, tombstone, at, summary) {
+            Err(fault) if fault.is_full() => {}
+            done => return self.judge(done),
         }
+        self.when_full(summary.len() as u64, |outbox| {
+            outbox.put_tombstone(lane, from, tombstone, at, summary)
+        })
+    }
+
+    fn recover(&mut self) -> Result<(), StoreError> {
+        recover::again(self).map_err(StoreError::from)
     }
 
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
-        let fault = Fault::while_doing("read saved states");
-        let mut statement =
-            self.connection.prepare("SELECT key, crc, state FROM checkpoint ORDER BY key").map_err(&fault)?;
-        let rows = statement
-            .query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i32>(1)?, row.get::<_, Vec<u8>>(2)?))
-            })
-            .map_err(&fault)?;
-        let mut checkpoints = Vec::new();
-        for row in rows {
-            let (key, crc, state) = row.map_err(&fault)?;
-            if checkpoint_crc(&key, &state) == crc {
-                checkpoints.push(Checkpoint { key, state: Some(state) });
-            } else {
-                tracing::error!(key = %key.escape_debug(), "a saved state is damaged and was passed over");
-            }
-        }
-        Ok(checkpoints)
+        self.ready()?;
+        checkpoints::read(&self.connection, self.cipher.as_ref())
+            .map_err(|source| Fault::while_doing("read saved states")(source).into())
     }
 
     fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.ready()?;
         let fault = Fault::while_doing("read the newest causes");
-        let mut statement = self
-            .connection
-            .prepare("SELECT cause FROM verdict WHERE lane = ?1 AND seq > ?2 AND cause <> 0")
-            .map_err(&fault)?;
         let span = limit as u64 / Lane::ALL.len() as u64;
         let mut causes = Vec::new();
         for lane in Lane::ALL {
             let after = self.lanes[lane.index()].last.saturating_sub(span);
-            let rows = statement
-                .query_map(params![lane_number(lane), after.cast_signed()], |row| row.get::<_, i64>(0))
-                .map_err(&fault)?;
+            let mut statement = self.connection.prepare_cached(CAUSES[lane.index()]).map_err(&fault)?;
+            let rows =
+                statement.query_map([after.cast_signed()], |row| row.get::<_, i64>(0)).map_err(&fault)?;
             for cause in rows {
                 causes.push(cause.map_err(&fault)?.cast_unsigned());
             }
@@ -387,6 +341,7 @@ impl Store for Outbox {
             used_bytes: self.used_bytes()?,
             cap_bytes: self.settings.cap_bytes,
             rows: self.lanes.map(|lane| lane.last - lane.evicted),
+            withdrawn: self.withdrawn,
         })
     }
 }

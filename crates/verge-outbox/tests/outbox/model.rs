@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use verge_domain::id::{Lane, RouteId, Seq};
 use verge_domain::stage::{NewRow, Store};
-use verge_domain::time::UtcMillis;
+use verge_domain::time::{Monotonic, UtcMillis};
 use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxSettings};
 
 #[derive(Debug, Clone)]
@@ -45,6 +45,10 @@ proptest! {
             cap_bytes: 64 * MIN_CAP_BYTES,
             replay_age: Duration::ZERO,
             replay_bytes: 0,
+            ballast_bytes: 0,
+            drop_oldest: false,
+            lives: [None; 3],
+            key: None,
         };
         let routes = ["a", "b"].map(|name| RouteId::new(name).unwrap());
         let mut store = Outbox::open(&settings).unwrap().outbox;
@@ -66,7 +70,7 @@ proptest! {
                     store.mark(&routes[route], Lane::ALL[lane], Seq(upto)).unwrap();
                 }
                 Call::Sweep => {
-                    store.sweep(UtcMillis(1)).unwrap();
+                    store.sweep(Monotonic(1)).unwrap();
                 }
                 Call::Restart => {
                     drop(store);

@@ -1,88 +1,20 @@
-//! What the store promises, over real files.
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+//! What the store promises in ordinary times.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tempfile::TempDir;
-use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError, StoredRow};
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::{Checkpoint, Store, StoreError, StoredRow};
 use verge_domain::time::UtcMillis;
 use verge_outbox::{
-    Damage, LockError, MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, OutboxSettings, ReadError,
-    SCHEMA_VERSION, StateLock,
+    LockError, MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, ReadError, SCHEMA_VERSION, StateLock,
 };
 
+use crate::support::{Site, at, commit, fetch, range, route, row, seqs};
+
 const DAY_MS: i64 = 86_400_000;
-
-struct Site {
-    folder: TempDir,
-    settings: OutboxSettings,
-}
-
-impl Site {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = OutboxSettings {
-            dir: folder.path().join("store"),
-            cap_bytes: 16 * MIN_CAP_BYTES,
-            replay_age: Duration::ZERO,
-            replay_bytes: u64::MAX,
-        };
-        Self { folder, settings }
-    }
-
-    fn open(&self) -> Outbox {
-        let opened = Outbox::open(&self.settings).unwrap();
-        assert_eq!(opened.note, None, "an ordinary start");
-        opened.outbox
-    }
-
-    fn database(&self) -> std::path::PathBuf {
-        self.settings.dir.join("outbox.db")
-    }
-
-    fn raw(&self) -> Connection {
-        Connection::open(self.database()).unwrap()
-    }
-}
-
-fn route(name: &str) -> RouteId {
-    RouteId::new(name).unwrap()
-}
-
-/// Commits verdicts whose content is their number.
-fn commit(store: &mut Outbox, lane: Lane, count: u64, decided: i64) {
-    let first = store.next_seq(lane).0;
-    let texts: Vec<String> = (first..first + count).map(|seq| format!("{lane} {seq}")).collect();
-    let rows: Vec<NewRow<'_>> =
-        (first..).zip(&texts).map(|(seq, text)| row(lane, seq, decided, text.as_bytes())).collect();
-    store.commit(&rows, &[]).unwrap();
-}
-
-fn row(lane: Lane, seq: u64, decided: i64, bytes: &[u8]) -> NewRow<'_> {
-    NewRow { lane, seq: Seq(seq), decided: UtcMillis(decided), cause: seq * 10, bytes }
-}
-
-fn fetch(store: &mut Outbox, lane: Lane, after: u64, max_rows: usize, max_bytes: usize) -> Vec<StoredRow> {
-    let mut rows = Vec::new();
-    store.fetch(lane, Seq(after), max_rows, max_bytes, &mut rows).unwrap();
-    rows
-}
-
-fn seqs(store: &mut Outbox, lane: Lane) -> Vec<u64> {
-    let rows = fetch(store, lane, 0, usize::MAX, usize::MAX);
-    for row in &rows {
-        assert_eq!(row.bytes, format!("{lane} {}", row.seq), "its own content");
-    }
-    rows.iter().map(|row| row.seq.0).collect()
-}
-
-fn range(from: u64, to: u64) -> Vec<u64> {
-    (from..=to).collect()
-}
 
 #[test]
 fn what_was_committed_is_there_after_a_restart() {
@@ -154,9 +86,9 @@ fn what_every_route_has_delivered_goes_and_numbers_go_on() {
     store.open_routes(&[route("a"), route("b")]).unwrap();
     commit(&mut store, Lane::Alarm, 5, 0);
     store.mark(&route("a"), Lane::Alarm, Seq(5)).unwrap();
-    assert_eq!(store.sweep(UtcMillis(DAY_MS)).unwrap(), 0, "b has delivered nothing");
+    assert_eq!(store.sweep(at(DAY_MS)).unwrap(), 0, "b has delivered nothing");
     store.mark(&route("b"), Lane::Alarm, Seq(3)).unwrap();
-    assert_eq!(store.sweep(UtcMillis(DAY_MS)).unwrap(), 3);
+    assert_eq!(store.sweep(at(DAY_MS)).unwrap(), 3);
     assert_eq!(seqs(&mut store, Lane::Alarm), [4, 5]);
     drop(store);
     let mut store = site.open();
@@ -166,7 +98,7 @@ fn what_every_route_has_delivered_goes_and_numbers_go_on() {
         "the mark outlived the restart"
     );
     store.mark(&route("b"), Lane::Alarm, Seq(5)).unwrap();
-    assert_eq!(store.sweep(UtcMillis(DAY_MS)).unwrap(), 2);
+    assert_eq!(store.sweep(at(DAY_MS)).unwrap(), 2);
     assert_eq!(store.next_seq(Lane::Alarm), Seq(6), "an empty lane keeps its number");
     commit(&mut store, Lane::Alarm, 1, 0);
     assert_eq!(seqs(&mut store, Lane::Alarm), [6]);
@@ -179,11 +111,11 @@ fn a_route_of_an_earlier_configuration_holds_nothing_back() {
     store.open_routes(&[route("old"), route("new")]).unwrap();
     commit(&mut store, Lane::Verdict, 2, 0);
     store.mark(&route("new"), Lane::Verdict, Seq(2)).unwrap();
-    assert_eq!(store.sweep(UtcMillis(DAY_MS)).unwrap(), 0);
+    assert_eq!(store.sweep(at(DAY_MS)).unwrap(), 0);
     drop(store);
     let mut store = site.open();
     assert_eq!(store.open_routes(&[route("new")]).unwrap(), [[Seq(0), Seq(2), Seq(0)]]);
-    assert_eq!(store.sweep(UtcMillis(DAY_MS)).unwrap(), 2);
+    assert_eq!(store.sweep(at(DAY_MS)).unwrap(), 2);
 }
 
 #[test]
@@ -194,11 +126,12 @@ fn the_replay_window_keeps_what_is_delivered() {
         site.settings.replay_bytes = bytes;
         let mut store = site.open();
         store.open_routes(&[route("a")]).unwrap();
-        for decided in [1000, 2000, 3000, 4000] {
-            commit(&mut store, Lane::Alarm, 1, decided);
+        for running in [1000, 2000, 3000, 4000] {
+            commit(&mut store, Lane::Alarm, 1, 0);
+            store.sweep(at(running)).unwrap();
         }
         store.mark(&route("a"), Lane::Alarm, Seq(4)).unwrap();
-        store.sweep(UtcMillis(5000)).unwrap();
+        store.sweep(at(5000)).unwrap();
         assert_eq!(seqs(&mut store, Lane::Alarm), kept, "{age_ms} ms, {bytes} bytes");
     };
     check(10_000, 1000, &[1, 2, 3, 4]);
@@ -237,13 +170,13 @@ fn a_full_store_takes_nothing_until_something_is_delivered() {
 #[test]
 fn a_reader_looks_in_beside_the_writer() {
     let site = Site::new();
-    assert!(matches!(OutboxReader::open(&site.settings.dir), Err(ReadError::Missing { .. })));
+    assert!(matches!(OutboxReader::open(&site.settings.dir, None), Err(ReadError::Missing { .. })));
     let mut store = site.open();
     store.open_routes(&[route("a")]).unwrap();
     commit(&mut store, Lane::Alarm, 600, 0);
     store.mark(&route("a"), Lane::Alarm, Seq(2)).unwrap();
-    store.sweep(UtcMillis(DAY_MS)).unwrap();
-    let mut reader = OutboxReader::open(&site.settings.dir).unwrap();
+    store.sweep(at(DAY_MS)).unwrap();
+    let mut reader = OutboxReader::open(&site.settings.dir, None).unwrap();
     commit(&mut store, Lane::Alarm, 1, 0);
     let summary = reader.summary().unwrap();
     assert_eq!((summary.epoch, summary.schema_version), (store.epoch(), SCHEMA_VERSION));
@@ -280,7 +213,7 @@ fn a_store_of_somebody_else_or_of_a_newer_program_is_left_alone() {
         let error = Outbox::open(&site.settings).unwrap_err();
         assert!(refused(&error), "{error}");
         assert_eq!(fs::read(site.database()).unwrap(), before, "byte for byte");
-        assert!(matches!(OutboxReader::open(&site.settings.dir), Err(ReadError::Unreadable { .. })));
+        assert!(matches!(OutboxReader::open(&site.settings.dir, None), Err(ReadError::Unreadable { .. })));
     };
     check(
         &|path| {
@@ -303,55 +236,6 @@ fn a_store_of_somebody_else_or_of_a_newer_program_is_left_alone() {
     check(&|path| fs::write(path, "a letter to the operator").unwrap(), &|error| {
         matches!(error, OpenError::Foreign { .. })
     });
-}
-
-#[test]
-fn a_damaged_store_is_set_aside_and_never_stops_a_start() {
-    let check = |damage: &dyn Fn(&Path), expected: Damage| {
-        let site = Site::new();
-        let mut store = site.open();
-        let epoch = store.epoch();
-        commit(&mut store, Lane::Alarm, 500, 0);
-        drop(store);
-        damage(&site.database());
-        let opened = Outbox::open(&site.settings).unwrap();
-        let note = opened.note.expect("the operator is told");
-        assert_eq!(note.damage, expected);
-        assert!(note.set_aside.exists(), "{note}");
-        assert_ne!(opened.outbox.epoch(), epoch, "numbers begin again, so the epoch is new");
-        let mut store = opened.outbox;
-        commit(&mut store, Lane::Alarm, 1, 0);
-        assert_eq!(seqs(&mut store, Lane::Alarm), [1]);
-    };
-    let overwrite = |path: &Path, at: usize, length: usize| {
-        let mut bytes = fs::read(path).unwrap();
-        bytes[at..at + length].fill(0xA5);
-        fs::write(path, bytes).unwrap();
-    };
-    check(&|path| overwrite(path, 0, 50), Damage::Header);
-    check(&|path| overwrite(path, 4096, 20_000), Damage::Content);
-    check(
-        &|path| {
-            let bytes = fs::read(path).unwrap();
-            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-        },
-        Damage::Content,
-    );
-    check(&|path| fs::write(path, "").unwrap(), Damage::Header);
-}
-
-#[test]
-fn a_damaged_verdict_is_never_handed_out() {
-    let site = Site::new();
-    let mut store = site.open();
-    commit(&mut store, Lane::Alarm, 3, 0);
-    site.raw().execute("UPDATE verdict SET bytes = x'00' WHERE seq = 2", []).unwrap();
-    let mut rows = Vec::new();
-    let error = store.fetch(Lane::Alarm, Seq(0), 9, 999, &mut rows).unwrap_err();
-    assert!(rows.is_empty() && error.to_string().contains("failed"), "{error}");
-    let reader = OutboxReader::open(&site.settings.dir).unwrap();
-    let read: Vec<bool> = reader.rows(Lane::Alarm, Seq(1), Seq(3)).map(|row| row.is_ok()).collect();
-    assert_eq!(read, [true, false, true]);
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! Space on the disk that can be given up. SQLite in WAL mode cannot even delete on a full disk: deleting writes first.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+/// Its name in the store's folder.
+const FILE: &str = "ballast";
+
+/// The file, or the lack of one.
+#[derive(Debug)]
+pub(crate) struct Ballast {
+    path: PathBuf,
+    bytes: u64,
+    is_out: bool,
+}
+
+impl Ballast {
+    /// Makes the file if there is room for it; else it counts as given up.
+    pub(crate) fn new(folder: &Path, bytes: u64) -> Self {
+        let mut ballast = Self { path: folder.join(FILE), bytes, is_out: true };
+        let whole = ballast.path.metadata().is_ok_and(|about| about.len() == bytes);
+        if bytes > 0 && whole {
+            ballast.is_out = false;
+        } else {
+            ballast.restore();
+        }
+        ballast
+    }
+
+    /// Gives up what an earlier process left, where the disk is too full to open the store. Says whether there was any.
+    pub(crate) fn discard(folder: &Path, bytes: u64) -> bool {
+        bytes > 0 && std::fs::remove_file(folder.join(FILE)).is_ok()
+    }
+
+    /// Whether the disk was full and has not had room for it since.
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out && self.bytes > 0
+    }
+
+    /// Gives the space up. Says whether there was any.
+    pub(crate) fn release(&mut self) -> bool {
+        if self.is_out {
+            return false;
+        }
+        self.is_out = true;
+        match std::fs::remove_file(&self.path) {
+            Ok(()) => {
+                tracing::warn!(bytes = self.bytes, "the disk is full: the store's ballast is given up");
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the disk is full, and the store's ballast cannot be given up");
+                false
+            }
+        }
+    }
+
+    /// Takes the space back if there is twice as much. Says whether it is there.
+    pub(crate) fn restore(&mut self) -> bool {
+        if !self.is_out || self.bytes == 0 {
+            return true;
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let free = statvfs(folder).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize));
+        if free < 2 * self.bytes {
+            return false;
+        }
+        match self.make() {
+            Ok(()) => {
+                self.is_out = false;
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no room for the store's ballast yet");
+                // What was made of it would only be in the way.
+                drop(std::fs::remove_file(&self.path));
+                false
+            }
+        }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let file: File =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
+        fallocate(&file, FallocateFlags::empty(), 0, self.bytes)?;
+        file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_made_given_up_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ballast = Ballast::new(folder.path(), 1 << 20);
+        let size = || folder.path().join("ballast").metadata().map(|about| about.len()).ok();
+        assert_eq!((ballast.is_out(), size()), (false, Some(1 << 20)));
+        assert!(ballast.release());
+        assert!(!ballast.release(), "there is no more");
+        assert_eq!((ballast.is_out(), size()), (true, None));
+        assert!(ballast.restore());
+        assert_eq!((ballast.is_out(), size()), (false, Some(1 << 20)));
+        drop(ballast);
+        assert!(!Ballast::new(folder.path(), 1 << 20).is_out(), "it is found again");
+        assert!(!Ballast::new(folder.path(), 0).is_out(), "none is wanted");
+        let mut huge = Ballast::new(tempfile::tempdir().unwrap().path(), u64::MAX / 4);
+        assert!(huge.is_out() && !huge.restore(), "there is no such disk");
+    }
+}

@@ -1,0 +1,64 @@
+//! A store that is in use and has failed: opened again, and held against what was committed.
+
+use rusqlite::Connection;
+use verge_domain::id::{Epoch, Lane};
+
+use crate::fault::Fault;
+use crate::lanes::{self, LaneState};
+use crate::store::Outbox;
+use crate::{log, open, schema};
+
+/// Opens a store that is in use again after something failed, and holds it against what was committed.
+pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
+    let fault = Fault::while_doing("open the store again");
+    let path = outbox.files.database();
+    // The old handle first: two of them would wait for each other's locks.
+    let nothing = Connection::open_in_memory().map_err(&fault)?;
+    drop(std::mem::replace(&mut outbox.connection, nothing));
+    outbox.suspect = true;
+    let lost = log::has_lost_commits(&outbox.files.log()).unwrap_or(false);
+    let connection = open::connect(&path, &outbox.settings).map_err(&fault)?;
+    if !open::is_sound(&connection).map_err(&fault)? {
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(fault(rusqlite::Error::SqliteFailure(corrupt, None)));
+    }
+    let epoch = schema::epoch(&connection).map_err(&fault)?;
+    let found = lanes::read(&connection).map_err(&fault)?;
+    let cut_back = cut_back(outbox, epoch, found.as_ref(), lost);
+    if let Some(what) = cut_back {
+        if let Ok(epoch) = open::epoch() {
+            schema::renew_epoch(&connection, epoch).map_err(&fault)?;
+        }
+        return Err(Fault::CutBack { what });
+    }
+    for lane in Lane::ALL {
+        // A commit that was reported as failed and is there all the same was never seen by anyone.
+        let delete = format!("DELETE FROM {} WHERE seq > ?1", lanes::TABLES[lane.index()]);
+        connection.execute(&delete, [outbox.lanes[lane.index()].last.cast_signed()]).map_err(&fault)?;
+    }
+    outbox.connection = connection;
+    outbox.unsaved = true;
+    outbox.suspect = false;
+    tracing::warn!("the store was opened again after a fault, and holds everything that was committed");
+    Ok(())
+}
+
+/// What is missing of what was committed, in words.
+fn cut_back(
+    outbox: &Outbox,
+    epoch: Option<Epoch>,
+    found: Option<&[LaneState; 3]>,
+    lost: bool,
+) -> Option<String> {
+    if lost {
+        return Some("its log has lost commits".to_owned());
+    }
+    if epoch != Some(outbox.epoch) {
+        return Some("it has another epoch".to_owned());
+    }
+    let Some(found) = found else { return Some("its lanes contradict themselves".to_owned()) };
+    Lane::ALL.into_iter().find_map(|lane| {
+        let (had, has) = (outbox.lanes[lane.index()].last, found[lane.index()].last);
+        (has < had).then(|| format!("lane {lane} ends with {has}, not with {had}"))
+    })
+}

@@ -1,0 +1,114 @@
+//! Whether a store is what it should be: looked at, never touched, beside a running gateway or on a copy.
+
+use verge_domain::id::{Lane, Seq};
+
+use crate::fault::Fault;
+use crate::lanes;
+use crate::reader::{OutboxReader, ReadError};
+
+/// Faults of a kind that are listed; more are only counted.
+const LISTED: usize = 100;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Verdicts and tombstones that check.
+    pub sound: u64,
+    /// Ranges whose rows are damaged or missing, both ends included; the first hundred.
+    pub faulty: Vec<(Lane, Seq, Seq)>,
+    /// Numbers in such ranges.
+    pub faulty_numbers: u64,
+    /// What SQLite says of the file's structure, where it finds fault with it; the first hundred lines.
+    pub structure: Vec<String>,
+    /// What the tables contradict each other in.
+    pub contradictions: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.faulty_numbers == 0 && self.structure.is_empty() && self.contradictions.is_empty()
+    }
+
+    fn note_faulty(&mut self, lane: Lane, from: u64, through: u64) {
+        self.faulty_numbers += through - from + 1;
+        if let Some((last_lane, _, end)) = self.faulty.last_mut()
+            && *last_lane == lane
+            && end.0 + 1 == from
+        {
+            *end = Seq(through);
+        } else if self.faulty.len() < LISTED {
+            self.faulty.push((lane, Seq(from), Seq(through)));
+        }
+    }
+}
+
+impl OutboxReader {
+    /// Looks at the structure of the file, at every row's checksum, and at what the tables say of each other.
+    ///
+    /// # Errors
+    /// The store cannot be read at all; what is wrong with it stands in the report.
+    pub fn verify(&mut self) -> Result<Report, ReadError> {
+        let fault = Fault::while_doing("check the store");
+        let mut report = Report::default();
+        let connection = self.connection();
+        let mut check = connection.prepare("PRAGMA integrity_check(100)").map_err(&fault)?;
+        let lines = check.query_map([], |row| row.get::<_, String>(0)).map_err(&fault)?;
+        for line in lines {
+            match line {
+                Ok(line) if line == "ok" => {}
+                Ok(line) => report.structure.push(line),
+                Err(error) => {
+                    report.structure.push(error.to_string());
+                    break;
+                }
+            }
+        }
+        drop(check);
+        let states = lanes::read(connection).unwrap_or_default();
+        if states.is_none() {
+            report
+                .contradictions
+                .push("what is noted of the lanes does not agree with their rows".to_owned());
+        }
+        for lane in Lane::ALL {
+            let state = states.map_or_else(Default::default, |states| states[lane.index()]);
+            let mut expected = state.evicted + 1;
+            for row in self.rows(lane, Seq(1), Seq(u64::MAX >> 1)) {
+                match row {
+                    Ok(row) => {
+                        if row.seq.0 > expected {
+                            report.note_faulty(lane, expected, row.seq.0 - 1);
+                        }
+                        expected = row.through().0 + 1;
+                        report.sound += 1;
+                    }
+                    Err(Fault::RowDamaged { seq, .. }) => {
+                        if seq.0 > expected {
+                            report.note_faulty(lane, expected, seq.0 - 1);
+                        }
+                        report.note_faulty(lane, seq.0, seq.0);
+                        expected = seq.0 + 1;
+                    }
+                    Err(other) => {
+                        report.contradictions.push(format!("lane {lane} behind {}: {other}", expected - 1));
+                        break;
+                    }
+                }
+            }
+            if expected <= state.last {
+                report.note_faulty(lane, expected, state.last);
+            }
+        }
+        for (route, marks) in lanes::read_marks(self.connection()).map_err(&fault)? {
+            for lane in Lane::ALL {
+                let last = states.map_or(u64::MAX, |states| states[lane.index()].last);
+                if marks[lane.index()] > last {
+                    report.contradictions.push(format!("route {route} is ahead of lane {lane}"));
+                }
+            }
+        }
+        Ok(report)
+    }
+}

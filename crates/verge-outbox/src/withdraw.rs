@@ -1,0 +1,252 @@
+//! Tombstones, and what gives way when there is no room.
+
+use rusqlite::params;
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::{StoreError, Withdrawn};
+use verge_domain::time::UtcMillis;
+use verge_domain::withdrawn::Withdrawal;
+
+use crate::evict;
+use crate::fault::Fault;
+use crate::open;
+use crate::row::{Columns, INSERT, SELECT_NEWEST, per_lane};
+use crate::store::{Outbox, save_lazily};
+
+const RANGE: [&str; 3] = per_lane!(
+    "SELECT min(seq), max(coalesce(through, seq)), max(decided) FROM ",
+    " WHERE seq >= ?1 AND seq <= ?2"
+);
+const DELETE: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq >= ?1 AND seq <= ?2");
+const OLDEST_AFTER: [&str; 3] = per_lane!(
+    "SELECT coalesce(through, seq), length(bytes) FROM ",
+    " WHERE seq > ?1 AND through IS NULL ORDER BY seq"
+);
+
+/// Room is made in pieces of this size at least, so that it need not be made for every commit.
+const PIECE_BYTES: u64 = 64 * 1024;
+/// What a row costs beside its bytes, about.
+const ROW_BYTES: u64 = 64;
+
+/// What gives way when there is no room, in this order.
+#[derive(Debug, Clone, Copy)]
+enum Give {
+    DeliveredTelemetry,
+    WaitingTelemetry,
+    ReplayWindow,
+    WaitingVerdicts,
+}
+
+impl Outbox {
+    pub(crate) fn put_tombstone(
+        &mut self,
+        lane: Lane,
+        from: Seq,
+        withdrawn: Withdrawn,
+        at: UtcMillis,
+        summary: &[u8],
+    ) -> Result<(), Fault> {
+        let fault = Fault::while_doing("withdraw verdicts");
+        let state = self.lanes[lane.index()];
+        let through = withdrawn.through;
+        let refused = |why| Err(Fault::NotWithdrawable { lane, from, through, why });
+        if from.0 <= state.evicted || through.0 > state.last || from > through {
+            return refused("that range is not stored");
+        }
+        let cipher = self.cipher.as_ref();
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(&fault)?;
+        {
+            let mut newest = transaction.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
+            let mut rows = newest.query([(from.0 - 1).cast_signed()]).map_err(&fault)?;
+            if let Some(row) = rows.next().map_err(&fault)? {
+                let believed = Columns::read(lane, row).map_err(&fault)?;
+                if believed.is_some_and(|(columns, _)| columns.through() >= from.0) {
+                    return refused("a tombstone begins before it");
+                }
+            }
+        }
+        let range = params![from.0.cast_signed(), through.0.cast_signed()];
+        let (end, decided): (Option<i64>, Option<i64>) = transaction
+            .prepare_cached(RANGE[lane.index()])
+            .and_then(|mut range_of| range_of.query_row(range, |row| Ok((row.get(1)?, row.get(2)?))))
+            .map_err(&fault)?;
+        if end.is_some_and(|end| end.cast_unsigned() > through.0) {
+            return refused("a tombstone reaches beyond it");
+        }
+        let bytes = evict::bytes_upto(&transaction, lane, through.0).map_err(&fault)?;
+        transaction
+            .prepare_cached(DELETE[lane.index()])
+            .and_then(|mut delete| delete.execute(range))
+            .map_err(&fault)?;
+        let columns = Columns {
+            lane,
+            seq: from,
+            decided: if at.0 == 0 { UtcMillis(decided.unwrap_or(0)) } else { at },
+            cause: 0,
+            lane_bytes: bytes.unwrap_or(state.evicted_bytes),
+            bytes: summary,
+            withdrawn: Some(withdrawn),
+        };
+        {
+            let mut insert = transaction.prepare_cached(INSERT[lane.index()]).map_err(&fault)?;
+            columns.insert(cipher, &mut insert).map_err(&fault)?;
+        }
+        transaction.commit().map_err(&fault)?;
+        self.note_withdrawn(withdrawn.reason, through.0 - from.0 + 1);
+        Ok(())
+    }
+
+    /// There was no room: makes some, step by step, and tries again after each.
+    pub(crate) fn when_full(
+        &mut self,
+        wanted: u64,
+        mut again: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), StoreError> {
+        if self.disk_is_full() {
+            self.lighten();
+        }
+        let mut steps = vec![Give::DeliveredTelemetry, Give::WaitingTelemetry, Give::ReplayWindow];
+        if self.settings.drop_oldest {
+            steps.push(Give::WaitingVerdicts);
+        }
+        for step in steps {
+            loop {
+                let gone = match self.give(step, wanted.max(PIECE_BYTES)) {
+                    Err(fault) if fault.is_full() => 0,
+                    done => self.judge(done)?,
+                };
+                if gone == 0 {
+                    break;
+                }
+                match again(self) {
+                    Err(fault) if fault.is_full() => {}
+                    done => return self.judge(done),
+                }
+            }
+        }
+        match again(self) {
+            Err(fault) if fault.is_full() => Err(self.full()),
+            done => self.judge(done),
+        }
+    }
+
+    /// Says how many numbers went.
+    fn give(&mut self, what: Give, wanted: u64) -> Result<u64, Fault> {
+        match what {
+            Give::DeliveredTelemetry => self.evict_delivered(&[Lane::Telemetry]),
+            Give::ReplayWindow => self.evict_delivered(&Lane::ALL),
+            Give::WaitingTelemetry => self.withdraw_oldest(Lane::Telemetry, wanted),
+            Give::WaitingVerdicts => self.withdraw_oldest(Lane::Verdict, wanted),
+        }
+    }
+
+    fn evict_delivered(&mut self, lanes: &[Lane]) -> Result<u64, Fault> {
+        let fault = Fault::while_doing("make room");
+        let mut after = self.lanes;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(&fault)?;
+        if self.unsaved {
+            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
+        }
+        for lane in lanes {
+            let state = &mut after[lane.index()];
+            *state = evict::all_delivered(&transaction, *lane, state, &self.marks).map_err(&fault)?;
+        }
+        transaction.commit().map_err(&fault)?;
+        self.unsaved = false;
+        Ok(self.take_over(after))
+    }
+
+    /// Withdraws the oldest verdicts that some route waits for; joins the tombstone of such that went before.
+    fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
+        let fault = Fault::while_doing("make room");
+        let state = self.lanes[lane.index()];
+        let delivered = evict::delivered(&self.marks, lane).max(state.evicted);
+        let Some(waiting) = self.first_verdicts(lane, delivered, state.last)? else { return Ok(0) };
+        let mut through = waiting.from.0;
+        {
+            let mut oldest = self.connection.prepare_cached(OLDEST_AFTER[lane.index()]).map_err(&fault)?;
+            let mut rows = oldest.query([(waiting.from.0 - 1).cast_signed()]).map_err(&fault)?;
+            let mut freed = 0;
+            while let Some(row) = rows.next().map_err(&fault)? {
+                let seq = row.get::<_, i64>(0).map_err(&fault)?.cast_unsigned();
+                if seq > waiting.through.0 {
+                    break;
+                }
+                through = seq;
+                freed += row.get::<_, i64>(1).map_err(&fault)?.cast_unsigned() + ROW_BYTES;
+                if freed >= wanted {
+                    break;
+                }
+            }
+        }
+        let gone = through - waiting.from.0 + 1;
+        let from = self.joined(lane, waiting.from.0)?;
+        let withdrawn = Withdrawn { through: Seq(through), reason: Withdrawal::Full };
+        self.put_tombstone(lane, Seq(from), withdrawn, UtcMillis(0), &[])?;
+        tracing::warn!(%lane, from = waiting.from.0, through, "the store is full: verdicts that waited are withdrawn");
+        // What the joined tombstone said before was counted then.
+        self.withdrawn[usize::from(Withdrawal::Full.code())] -= waiting.from.0 - from;
+        Ok(gone)
+    }
+
+    /// Where a tombstone of the same reason ends right before, its beginning.
+    fn joined(&self, lane: Lane, from: u64) -> Result<u64, Fault> {
+        let fault = Fault::while_doing("make room");
+        let mut newest = self.connection.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
+        let mut rows = newest.query([(from - 1).cast_signed()]).map_err(&fault)?;
+        let Some(row) = rows.next().map_err(&fault)? else { return Ok(from) };
+        let believed = Columns::read(lane, row).map_err(&fault)?;
+        let before = believed.filter(|(columns, _)| {
+            columns
+                .withdrawn
+                .is_some_and(|gone| gone.reason == Withdrawal::Full && gone.through.0 + 1 == from)
+        });
+        Ok(before.map_or(from, |(columns, _)| columns.seq.0))
+    }
+
+    /// Whether it is the disk that is full, and not the cap that is reached: SQLite says the same of both.
+    fn disk_is_full(&self) -> bool {
+        let most = open::max_pages(&self.connection, &self.settings);
+        self.pragma("page_count").is_ok_and(|pages| most.is_ok_and(|most| pages + 32 < most.cast_unsigned()))
+    }
+
+    /// Gives the ballast up, and sees to it that the database does not grow into its space.
+    fn lighten(&mut self) {
+        if !self.ballast.release() {
+            return;
+        }
+        let kept = self
+            .pragma("page_count")
+            .and_then(|pages| self.connection.pragma_update(None, "max_page_count", pages.cast_signed()));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the store may grow into the space of its ballast");
+        }
+        self.fold_log();
+    }
+
+    /// Brings the log into the database and cuts it, so that it takes no space.
+    fn fold_log(&self) {
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::debug!(%error, "the log cannot be folded in");
+        }
+    }
+
+    /// Takes the ballast back once there is room, and lets the database grow again.
+    pub(crate) fn regain_ballast(&mut self) {
+        if !self.ballast.is_out() || !self.ballast.restore() {
+            return;
+        }
+        let grown = open::max_pages(&self.connection, &self.settings)
+            .and_then(|pages| self.connection.pragma_update(None, "max_page_count", pages));
+        match grown {
+            Ok(()) => tracing::info!("there is room on the disk again; the store's ballast is restored"),
+            Err(error) => tracing::warn!(%error, "the store cannot grow"),
+        }
+    }
+}

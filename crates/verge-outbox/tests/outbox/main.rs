@@ -1,0 +1,10 @@
+//! The store over real files.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod damage;
+mod encryption;
+mod model;
+mod room;
+mod store;
+mod support;
+mod withdrawal;

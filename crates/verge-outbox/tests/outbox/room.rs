@@ -1,0 +1,202 @@
+//! What gives way when there is no room, and a disk that is full.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::{NewRow, Store, StoreError};
+use verge_domain::time::Monotonic;
+use verge_domain::withdrawn::Withdrawal;
+use verge_outbox::{MIN_CAP_BYTES, Outbox};
+
+use crate::support::{Site, fetch, route, row};
+
+const BYTES: [u8; 600] = [7; 600];
+
+fn small(drop_oldest: bool) -> Site {
+    let mut site = Site::new();
+    site.settings.cap_bytes = MIN_CAP_BYTES;
+    site.settings.drop_oldest = drop_oldest;
+    site
+}
+
+fn commit_one(store: &mut Outbox, lane: Lane) -> Result<(), StoreError> {
+    let seq = store.next_seq(lane).0;
+    let rows: [NewRow<'_>; 1] = [row(lane, seq, 7, &BYTES)];
+    store.commit(&rows, &[])
+}
+
+/// Commits until there is no room; says how many that were.
+fn fill(store: &mut Outbox, lane: Lane) -> u64 {
+    for count in 0..10_000 {
+        match commit_one(store, lane) {
+            Ok(()) => {}
+            Err(StoreError::Full { .. }) => return count,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("it is never full");
+}
+
+fn withdrawn(store: &mut Outbox, reason: Withdrawal) -> u64 {
+    store.usage().unwrap().withdrawn[usize::from(reason.code())]
+}
+
+#[test]
+fn telemetry_goes_first_then_the_replay_window_then_nothing() {
+    let site = small(false);
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    for _ in 0..100 {
+        commit_one(&mut store, Lane::Alarm).unwrap();
+    }
+    store.mark(&route("a"), Lane::Alarm, Seq(100)).unwrap();
+    for _ in 0..200 {
+        commit_one(&mut store, Lane::Telemetry).unwrap();
+    }
+    store.mark(&route("a"), Lane::Telemetry, Seq(50)).unwrap();
+    let verdicts = fill(&mut store, Lane::Verdict);
+    assert!(verdicts > 600, "the others gave way: {verdicts}");
+    assert_eq!(withdrawn(&mut store, Withdrawal::Full), 150, "telemetry that waited");
+    let telemetry = fetch(&mut store, Lane::Telemetry, 0, 999, usize::MAX);
+    assert_eq!(telemetry.len(), 1, "one tombstone for all of it");
+    assert_eq!((telemetry[0].seq.0, telemetry[0].through().0), (51, 200));
+    assert_eq!(store.oldest(Lane::Alarm), Seq(101), "the replay window went");
+    let waiting = fetch(&mut store, Lane::Verdict, 0, usize::MAX, usize::MAX);
+    assert_eq!(waiting.len() as u64, verdicts, "none that waits is dropped");
+    // What little is left takes a few more.
+    fill(&mut store, Lane::Alarm);
+    assert_eq!(fill(&mut store, Lane::Alarm), 0);
+    store.mark(&route("a"), Lane::Verdict, Seq(verdicts / 2)).unwrap();
+    commit_one(&mut store, Lane::Alarm).expect("upstream has taken some");
+}
+
+#[test]
+fn drop_oldest_gives_verdicts_up_and_never_alarms() {
+    let site = small(true);
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    for _ in 0..100 {
+        commit_one(&mut store, Lane::Alarm).unwrap();
+    }
+    for _ in 0..2000 {
+        commit_one(&mut store, Lane::Verdict).unwrap();
+    }
+    let verdicts = fetch(&mut store, Lane::Verdict, 0, usize::MAX, usize::MAX);
+    let gone = verdicts[0].withdrawn.expect("the oldest are gone");
+    assert_eq!((verdicts[0].seq.0, gone.reason), (1, Withdrawal::Full));
+    assert_eq!(verdicts.last().unwrap().seq, Seq(2000));
+    assert_eq!(withdrawn(&mut store, Withdrawal::Full), gone.through.0, "one tombstone, each counted once");
+    assert_eq!(fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len(), 100);
+    assert!(fill(&mut store, Lane::Alarm) > 0, "alarms push verdicts out");
+    let alarms = fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX);
+    assert!(alarms.iter().all(|row| row.withdrawn.is_none()), "and wait when there is nothing else");
+}
+
+/// A small file system of its own, as long as the value lives; `None`, and why, where none can be mounted.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let options = format!("size={size}");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "verge-test"]).arg(folder).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            Ok(output) => {
+                eprintln!("SKIPPED: mounting needs root: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("SKIPPED: mount: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.0).output());
+    }
+}
+
+#[test]
+fn a_full_disk_is_survived_with_a_ballast() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let Some(_mounted) = Disk::mount(&disk, "8m") else { return };
+    let mut site = Site::new();
+    site.settings.dir = disk.join("store");
+    site.settings.cap_bytes = 64 * MIN_CAP_BYTES;
+    site.settings.ballast_bytes = 2 * MIN_CAP_BYTES;
+    site.settings.replay_bytes = 0;
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    let count = fill(&mut store, Lane::Verdict);
+    assert!(count > 1000, "most of the disk was used: {count}");
+    assert!(!disk.join("store/ballast").exists(), "it was given up");
+    assert_eq!(fetch(&mut store, Lane::Verdict, 0, usize::MAX, usize::MAX).len() as u64, count);
+    // Upstream takes some: what it took makes room, on a disk that is as full as before.
+    store.mark(&route("a"), Lane::Verdict, Seq(count / 2)).unwrap();
+    let evicted = store.sweep(Monotonic(1)).unwrap();
+    assert_eq!(evicted, count / 2, "deleting works on a full disk");
+    for _ in 0..count / 4 {
+        commit_one(&mut store, Lane::Alarm).expect("there is room in the file");
+    }
+    drop(store);
+    let mut store = site.open();
+    assert_eq!(fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64, count / 4);
+}
+
+#[test]
+fn a_store_opens_on_a_full_disk_and_says_so_where_it_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let Some(_mounted) = Disk::mount(&disk, "8m") else { return };
+    let mut site = Site::new();
+    site.settings.dir = disk.join("store");
+    site.settings.ballast_bytes = MIN_CAP_BYTES;
+    let mut store = site.open();
+    commit_one(&mut store, Lane::Alarm).unwrap();
+    drop(store);
+    // To the last byte.
+    let hog = disk.join("hog");
+    let piece = vec![0; 4096];
+    let mut out = fs::File::create(&hog).unwrap();
+    while std::io::Write::write_all(&mut out, &piece).is_ok() {}
+    drop(out);
+    let mut store = site.open();
+    assert_eq!(fetch(&mut store, Lane::Alarm, 0, 9, 9999).len(), 1);
+    drop(store);
+    let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap();
+    assert!(read_only.success());
+    let error = Outbox::open(&site.settings).unwrap_err();
+    assert!(error.to_string().contains("cannot be written"), "{error}");
+}
+
+#[test]
+fn the_ballast_comes_back_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let Some(_mounted) = Disk::mount(&disk, "12m") else { return };
+    let mut site = Site::new();
+    site.settings.dir = disk.join("store");
+    site.settings.cap_bytes = 64 * MIN_CAP_BYTES;
+    site.settings.ballast_bytes = 2 * MIN_CAP_BYTES;
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    let hog = disk.join("hog");
+    fs::write(&hog, vec![0; 8 << 20]).unwrap();
+    let count = fill(&mut store, Lane::Alarm);
+    assert!(store.sweep(Monotonic(1)).is_ok());
+    assert!(!disk.join("store/ballast").exists(), "there is no room yet");
+    fs::remove_file(&hog).unwrap();
+    store.sweep(Monotonic(2)).unwrap();
+    assert!(disk.join("store/ballast").exists());
+    for _ in 0..count {
+        commit_one(&mut store, Lane::Alarm).expect("the database grows again");
+    }
+}
