@@ -197,7 +197,7 @@ pub struct ConnectionSettings {
     pub credentials: Option<Credentials>,
     /// TLS, required where the address says `mqtts`.
     pub tls: Option<Arc<ClientConfig>>,
-    /// Longest silence before the connection is tested, at least a second.
+    /// A connection whose other end is gone is given up after one and a half times this at most; at least a second.
     pub keep_alive: Duration,
     /// Time for TCP, TLS and CONNACK together, and for a write to get through.
     pub connect_timeout: Duration,
@@ -214,7 +214,7 @@ impl ConnectionSettings {
     /// TLS is asked for and not configured: there is no falling back to plain text.
     pub(crate) fn options(&self) -> Result<MqttOptions, String> {
         let mut options = MqttOptions::new(&self.client_id, &self.address.host, self.address.port);
-        options.set_keep_alive(self.keep_alive.clamp(MIN_KEEP_ALIVE, MAX_KEEP_ALIVE));
+        options.set_keep_alive(self.announced_keep_alive());
         options.set_max_packet_size(packet::largest_remaining(self.max_packet_bytes), self.max_packet_bytes);
         // Nothing is pending on a fresh event loop, so there is nothing to throttle.
         options.set_pending_throttle(Duration::ZERO);
@@ -230,6 +230,18 @@ impl ConnectionSettings {
             (false, _) => {}
         }
         Ok(options)
+    }
+
+    /// How often is pinged, and what the broker is told about it. rumqttc notices only at the next ping that there was
+    /// no answer, so a dead connection lasts up to twice this. In whole seconds, since CONNECT has no others.
+    pub(crate) fn announced_keep_alive(&self) -> Duration {
+        let seconds = Duration::from_secs(self.keep_alive.saturating_mul(2).as_secs() / 3);
+        seconds.clamp(MIN_KEEP_ALIVE, MAX_KEEP_ALIVE)
+    }
+
+    /// How long the broker may owe an acknowledgement.
+    pub(crate) fn patience(&self) -> Duration {
+        self.keep_alive.max(MIN_KEEP_ALIVE)
     }
 
     pub(crate) fn network_options(&self) -> NetworkOptions {
@@ -304,6 +316,11 @@ mod tests {
         assert!(settings("mqtts://h").options().is_err());
         let options = settings("mqtt://h").options().unwrap();
         assert_eq!(options.keep_alive(), MIN_KEEP_ALIVE);
+        assert_eq!(settings("mqtt://h").patience(), MIN_KEEP_ALIVE);
+        let usual = ConnectionSettings { keep_alive: Duration::from_secs(30), ..settings("mqtt://h") };
+        assert_eq!(usual.options().unwrap().keep_alive(), Duration::from_secs(20), "dead after 40 s at most");
+        let odd = ConnectionSettings { keep_alive: Duration::from_secs(4), ..settings("mqtt://h") };
+        assert_eq!(odd.options().unwrap().keep_alive(), Duration::from_secs(2), "as CONNECT can say it");
         assert_eq!(settings("mqtt://h").whole_connect_timeout(), Duration::from_secs(2));
     }
 

@@ -1,8 +1,8 @@
 //! Keeps one connection: attempt after attempt, each with a fresh event loop, with our own backoff.
 //!
 //! A fresh event loop for each attempt means that nothing of an old connection survives into a new one: no
-//! pending publishes, no acknowledgements, no collisions. Once connected, `poll` runs alone: nothing cancels
-//! it, and its task never waits for a channel. A stop reaches it as a DISCONNECT request.
+//! pending publishes, no acknowledgements, no collisions. Once connected, `poll` is cancelled only to give the
+//! connection up, and its task never waits for a channel. A stop reaches it as a DISCONNECT request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const LASTED: Duration = Duration::from_secs(30);
 /// Time for DISCONNECT to go out and for the broker to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How often it is looked at whether the other side still does what it owes.
+const OVERDUE_LOOK: Duration = Duration::from_secs(1);
 /// A connection that is held is looked at this often.
 const HOLD_LOOK: Duration = Duration::from_millis(5);
 
@@ -62,6 +64,11 @@ pub(crate) trait Purpose: Send + 'static {
     /// It was held for so long, without anything to acknowledge, that the broker would soon take us for dead.
     fn held_too_long(&mut self) -> Flow {
         Flow::Continue
+    }
+
+    /// Why the connection is to be given up although it stands, if it is. Asked about once a second.
+    fn overdue(&mut self, _now: Instant) -> Option<String> {
+        None
     }
 
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
@@ -171,6 +178,17 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
 }
 
+/// Waits until the purpose gives the connection up.
+async fn overdue(purpose: &mut impl Purpose, next_look: &mut Instant) -> String {
+    loop {
+        tokio::time::sleep_until((*next_look).into()).await;
+        *next_look = Instant::now() + OVERDUE_LOOK;
+        if let Some(reason) = purpose.overdue(Instant::now()) {
+            return reason;
+        }
+    }
+}
+
 enum End {
     Stopped,
     Lost(String, Option<Duration>),
@@ -201,12 +219,21 @@ impl<P: Purpose> Attempt<'_, P> {
         }
         let mut leaving = false;
         let mut due = Vec::new();
+        let mut next_look = Instant::now() + OVERDUE_LOOK;
         loop {
             if !leaving && *self.stop.borrow() {
                 leaving = true;
                 disconnect(&self.client);
             }
-            let mut next = match self.eventloop.poll().await {
+            // `poll` must not be cancelled, but for a connection that is thrown away.
+            let polled = tokio::select! {
+                biased;
+                polled = self.eventloop.poll() => polled,
+                reason = overdue(self.purpose, &mut next_look) => {
+                    return if leaving { End::Stopped } else { End::Lost(reason, None) };
+                }
+            };
+            let mut next = match polled {
                 Ok(event) => Some(event),
                 Err(error) => return self.broken(leaving, words(&error)),
             };
@@ -219,6 +246,13 @@ impl<P: Purpose> Attempt<'_, P> {
                     return end;
                 }
                 next = self.eventloop.state.events.pop_front();
+            }
+            // A busy connection never lets the look beside `poll` come to its turn.
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + OVERDUE_LOOK;
+                if let Some(reason) = self.purpose.overdue(Instant::now()) {
+                    return self.broken(leaving, reason);
+                }
             }
             if let Err(reason) = self.acknowledge(&mut due).await {
                 return self.unwritten(leaving, reason);
@@ -243,7 +277,7 @@ impl<P: Purpose> Attempt<'_, P> {
         self.purpose.rest(true);
         let mut since = Instant::now();
         while self.purpose.is_held() && !*self.stop.borrow() {
-            if since.elapsed() > self.settings.keep_alive / 2
+            if since.elapsed() > self.settings.announced_keep_alive() / 2
                 && let Some(end) = end_of(self.purpose.held_too_long())
             {
                 return Some(end);
@@ -256,6 +290,8 @@ impl<P: Purpose> Attempt<'_, P> {
             }
         }
         self.purpose.rest(false);
+        // Its answer to a ping may lie unread: that is not the broker's fault.
+        self.eventloop.state.await_pingresp = false;
         None
     }
 

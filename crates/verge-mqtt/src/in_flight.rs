@@ -3,18 +3,32 @@
 //! rumqttc names no publish: it takes requests in order and says for each which packet identifier it has
 //! given it. So the messages handed over stand in a line, and each report of a sent packet takes the first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
 
 /// Messages handed to rumqttc on one connection and not yet acknowledged.
 #[derive(Debug)]
 pub(crate) struct InFlight<T> {
     handed_over: VecDeque<T>,
-    sent: HashMap<u16, T>,
+    /// By order of sending.
+    sent: BTreeMap<u64, T>,
+    /// Packet identifier -> order of sending.
+    orders: HashMap<u16, u64>,
+    next_order: u64,
+    /// The oldest message in flight, and since when a later one is acknowledged before it. Brokers acknowledge
+    /// in order (MQTT 3.1.1, section 4.6), so its acknowledgement is probably lost.
+    passed_over: Option<(u64, Instant)>,
 }
 
 impl<T> Default for InFlight<T> {
     fn default() -> Self {
-        Self { handed_over: VecDeque::new(), sent: HashMap::new() }
+        Self {
+            handed_over: VecDeque::new(),
+            sent: BTreeMap::new(),
+            orders: HashMap::new(),
+            next_order: 0,
+            passed_over: None,
+        }
     }
 }
 
@@ -32,13 +46,29 @@ impl<T> InFlight<T> {
             return Some(message);
         }
         // An identifier is given again only after its acknowledgement, so nothing is replaced here.
-        self.sent.insert(packet_id, message);
+        self.orders.insert(packet_id, self.next_order);
+        self.sent.insert(self.next_order, message);
+        self.next_order += 1;
         None
     }
 
     /// The broker has acknowledged this packet.
     pub(crate) fn acknowledged(&mut self, packet_id: u16) -> Option<T> {
-        self.sent.remove(&packet_id)
+        let order = self.orders.remove(&packet_id)?;
+        let message = self.sent.remove(&order);
+        if self.passed_over.is_some_and(|(passed_over, _)| passed_over == order) {
+            self.passed_over = None;
+        }
+        let oldest = self.sent.first_key_value().map(|(&oldest, _)| oldest);
+        if let Some(oldest) = oldest.filter(|oldest| *oldest < order && self.passed_over.is_none()) {
+            self.passed_over = Some((oldest, Instant::now()));
+        }
+        message
+    }
+
+    /// Since when a message is unacknowledged that was sent before one that is.
+    pub(crate) fn passed_over_since(&self) -> Option<Instant> {
+        self.passed_over.map(|(_, since)| since)
     }
 
     /// How many.
@@ -46,9 +76,12 @@ impl<T> InFlight<T> {
         self.handed_over.len() + self.sent.len()
     }
 
-    /// The connection is gone: all that was in flight, in no order.
+    /// The connection is gone: all that was in flight.
     pub(crate) fn take_all(&mut self) -> Vec<T> {
-        self.handed_over.drain(..).chain(self.sent.drain().map(|(_, message)| message)).collect()
+        self.orders.clear();
+        self.passed_over = None;
+        let sent = std::mem::take(&mut self.sent).into_values();
+        self.handed_over.drain(..).chain(sent).collect()
     }
 }
 
@@ -65,7 +98,9 @@ mod tests {
         assert_eq!((flights.sent(7), flights.sent(0), flights.sent(8)), (None, Some("b"), None));
         assert_eq!(flights.acknowledged(8), Some("c"));
         assert_eq!(flights.acknowledged(8), None);
+        assert!(flights.passed_over_since().is_some(), "a was sent before");
         assert_eq!(flights.acknowledged(7), Some("a"));
+        assert!(flights.passed_over_since().is_none());
         assert_eq!(flights.len(), 1);
         assert_eq!(flights.take_all(), ["d"]);
         assert_eq!(flights.len(), 0);

@@ -3,6 +3,9 @@
 //! Every known trap of the two is guarded here and nowhere else, so that either can be replaced. It must
 //! never learn what a payload means.
 //!
+//! A connection that stands and is dead is given up within one and a half times its keep-alive, see `driver`; on the
+//! uplink it also counts as dead where nothing is acknowledged.
+//!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
 //! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
 //! (topic filters); [`broker`] (the embedded broker and the TLS front before it).
@@ -29,4 +32,4 @@ pub use publisher::{PublishError, Publisher};
 pub use rumqttc::QoS;
 pub use sink::{UplinkSettings, UplinkSink};
 pub use source::{Guarantee, Intake, IntakeFull, MqttSource, SourceSettings, SourceState};
-pub use subscriber::{Delivery, Subscriber, SubscriberEvent};
+pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};

@@ -11,12 +11,15 @@ use verge_domain::reading::Receipt;
 
 use crate::connection::ConnectionSettings;
 use crate::driver::{Driver, Flow, Purpose};
+use crate::packet;
 use crate::receipts::Receipts;
 use crate::subscriptions::{Subscriptions, refused};
 
 /// Messages that wait for the reader, at most. Brokers send fewer than that unacknowledged at QoS 1; where
 /// one does not, the connection is dropped, and at QoS 0 the message.
 const MAX_WAITING: usize = 4096;
+/// Published messages outstanding at most; fewer than rumqttc takes before it reads no more requests.
+const MAX_PUBLISHED: usize = 64;
 /// Pause after the reader was too slow.
 const SLOW_READER_PAUSE: Duration = Duration::from_millis(250);
 
@@ -47,13 +50,57 @@ pub enum SubscriberEvent {
     Message(Delivery),
 }
 
+/// Why a message was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPublished {
+    /// No connection.
+    #[error("not connected")]
+    NotConnected,
+    /// Too many are on their way.
+    #[error("too many messages are on their way")]
+    Busy,
+    /// The message exceeds the configured packet size.
+    #[error("a message of {actual} bytes with topic and header exceeds the limit of {limit}")]
+    TooLarge {
+        /// Bytes of the packet.
+        actual: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+}
+
 /// Reads topics: QoS 1 in a clean session. A message is acknowledged when the reader takes it, so a slow
 /// reader holds the broker back instead of losing messages.
 #[derive(Debug)]
 pub struct Subscriber {
     queue: SharedQueue,
     receipts: Receipts,
+    outlet: SharedOutlet,
+    max_packet_bytes: usize,
     driver: Driver,
+}
+
+/// The way out of what is published.
+#[derive(Debug, Default)]
+struct Outlet {
+    /// Of the connection that stands, if one does.
+    client: Option<AsyncClient>,
+    /// Messages handed over and not acknowledged.
+    outstanding: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct SharedOutlet(Arc<Mutex<Outlet>>);
+
+impl SharedOutlet {
+    fn lock(&self) -> MutexGuard<'_, Outlet> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection stands, or is gone, and what was on its way with it.
+    fn renew(&self, client: Option<AsyncClient>) {
+        *self.lock() = Outlet { client, outstanding: 0 };
+    }
 }
 
 impl Subscriber {
@@ -65,14 +112,18 @@ impl Subscriber {
     pub fn spawn(connection: ConnectionSettings, filters: Vec<String>) -> Self {
         let queue = SharedQueue::default();
         let receipts = Receipts::default();
-        let requests = Subscriptions::requests(filters.len()) + 1;
+        let outlet = SharedOutlet::default();
+        let max_packet_bytes = connection.max_packet_bytes;
+        let requests = Subscriptions::requests(filters.len()) + MAX_PUBLISHED;
         let purpose = SubscriberPurpose {
             filters,
             subscriptions: Subscriptions::default(),
             receipts: receipts.clone(),
             queue: queue.clone(),
+            outlet: outlet.clone(),
         };
-        Self { queue, receipts, driver: Driver::start(connection, requests, purpose) }
+        let driver = Driver::start(connection, requests, purpose);
+        Self { queue, receipts, outlet, max_packet_bytes, driver }
     }
 
     /// The next event. Cancel-safe: dropping the future loses none. `None` once the subscriber was stopped
@@ -83,6 +134,30 @@ impl Subscriber {
             self.receipts.settle(&[receipt]);
         }
         Some(event)
+    }
+
+    /// Publishes at QoS 1 on the same connection; never waits. Where the connection breaks before the message is
+    /// acknowledged, it is lost.
+    ///
+    /// # Errors
+    /// See [`NotPublished`].
+    pub fn publish(&self, topic: &str, payload: Bytes) -> Result<(), NotPublished> {
+        let (actual, limit) = (packet::publish(topic.len(), payload.len(), true), self.max_packet_bytes);
+        if actual > limit {
+            return Err(NotPublished::TooLarge { actual, limit });
+        }
+        let mut outlet = self.outlet.lock();
+        let client = outlet.client.as_ref().ok_or(NotPublished::NotConnected)?;
+        if outlet.outstanding >= MAX_PUBLISHED {
+            return Err(NotPublished::Busy);
+        }
+        // The channel has room for all that may be outstanding, so this fails only where the connection has just
+        // ended.
+        client
+            .try_publish(topic, QoS::AtLeastOnce, false, payload)
+            .map_err(|_| NotPublished::NotConnected)?;
+        outlet.outstanding += 1;
+        Ok(())
     }
 
     /// Messages lost because they came at QoS 0 faster than they were read.
@@ -151,6 +226,7 @@ struct SubscriberPurpose {
     subscriptions: Subscriptions,
     receipts: Receipts,
     queue: SharedQueue,
+    outlet: SharedOutlet,
 }
 
 impl SubscriberPurpose {
@@ -190,7 +266,10 @@ impl Purpose for SubscriberPurpose {
         self.receipts.connected(client.clone());
         self.subscriptions = Subscriptions::default();
         match self.subscriptions.ask(client, &self.filters, QoS::AtLeastOnce) {
-            Ok(()) => Flow::Continue,
+            Ok(()) => {
+                self.outlet.renew(Some(client.clone()));
+                Flow::Continue
+            }
             Err(reason) => Flow::Drop(reason),
         }
     }
@@ -207,6 +286,11 @@ impl Purpose for SubscriberPurpose {
                     self.queue.change(|queue| queue.events.push_back((SubscriberEvent::Subscribed, None)));
                 }
             }
+            Event::Incoming(Packet::PubAck(_)) => {
+                // rumqttc ends the connection at an acknowledgement of nothing.
+                let mut outlet = self.outlet.lock();
+                outlet.outstanding = outlet.outstanding.saturating_sub(1);
+            }
             Event::Outgoing(Outgoing::Subscribe(packet_id)) => self.subscriptions.sent(packet_id),
             Event::Outgoing(Outgoing::PubAck(packet_id)) => self.receipts.sent(packet_id),
             _ => {}
@@ -219,12 +303,14 @@ impl Purpose for SubscriberPurpose {
     }
 
     fn lost(&mut self, reason: String) -> bool {
+        self.outlet.renew(None);
         self.receipts.lost();
         self.queue.change(|queue| queue.tell_disconnected(reason));
         true
     }
 
     fn ended(&mut self) {
+        self.outlet.renew(None);
         self.receipts.lost();
         self.queue.change(|queue| queue.ended = true);
     }

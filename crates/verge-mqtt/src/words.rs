@@ -68,6 +68,10 @@ fn state_words(error: &StateError) -> String {
             format!("a packet of {pkt_size} bytes exceeds the limit of {max}")
         }
         StateError::Deserialization(error) => format!("what answers there does not speak MQTT 3.1.1 ({error})"),
+        StateError::Unsolicited(packet_id) => {
+            format!("the broker acknowledges what it was not sent (packet identifier {packet_id})")
+        }
+        StateError::WrongPacket => "the broker sent a packet that only clients may send, or CONNACK twice".to_owned(),
         other => other.to_string(),
     }
 }
@@ -119,6 +123,9 @@ mod tests {
         check(ConnectionError::MqttState(StateError::AwaitPingResp), "keep-alive", "keep-alive");
         check(packet(PacketError::PayloadSizeLimitExceeded(70_000)), "70000 bytes", "70000 bytes");
         check(packet(PacketError::InvalidProtocol), "does not speak MQTT", "does not speak MQTT");
+        let state = ConnectionError::MqttState;
+        check(state(StateError::Unsolicited(7)), "not sent (packet identifier 7)", "not sent");
+        check(state(StateError::WrongPacket), "only clients may send", "only clients may send");
         check(ConnectionError::NetworkTimeout, "no answer in time", "no answer in time");
         let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId);
         check(refused, "refuses this client_id", "refuses this client_id");

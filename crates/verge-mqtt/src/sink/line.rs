@@ -5,31 +5,25 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::{AsyncClient, QoS};
 use tokio::sync::Notify;
 use verge_domain::stage::{OfferError, SinkEvent, Token};
 
+use super::places::{Place, Places};
 use crate::in_flight::InFlight;
 
-/// Status messages outstanding at most, beside the window.
-pub(super) const MAX_STATUSES: usize = 2;
+/// Commands that wait to be read, at most; further ones are dropped.
+const MAX_COMMANDS: usize = 16;
 
 /// One offered message on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flight {
     pub(super) token: Token,
     pub(super) place: Place,
-}
-
-/// Which place a message takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// One in the window.
-    Window,
-    /// One of [`MAX_STATUSES`].
-    Status,
 }
 
 #[derive(Debug, Default)]
@@ -40,10 +34,14 @@ struct Line {
     announced: bool,
     /// `None` is our own last status: it takes no place, and nobody waits for an event about it.
     flights: InFlight<Option<Flight>>,
-    /// Places taken: in flight, or acknowledged and not yet read.
-    in_window: usize,
-    statuses: usize,
+    places: Places,
     events: VecDeque<Told>,
+    /// Commands among the events.
+    commands: usize,
+    /// Since when upstream owes an acknowledgement and has given none.
+    owed_since: Option<Instant>,
+    /// Whoever asked last for an event that was not there.
+    waiting: Option<Waker>,
     closing: bool,
     ended: bool,
 }
@@ -53,6 +51,7 @@ enum Told {
     Connected,
     Disconnected(String),
     Delivered(Flight),
+    Command(Bytes),
 }
 
 /// The line, shared by both its ends.
@@ -65,7 +64,11 @@ impl SharedLine {
     }
 
     fn changed(&self) {
-        // There is one waiter at most, since both who wait need the sink exclusively.
+        let waiting = self.line().waiting.take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        // For `drained`, which has one waiter at most: it needs the sink exclusively.
         self.0.1.notify_one();
     }
 
@@ -81,12 +84,11 @@ impl SharedLine {
         if !line.announced || line.closing {
             return Err(OfferError::NotConnected);
         }
-        let limit = if flight.place == Place::Window { window } else { MAX_STATUSES };
-        if *line.taken(flight.place) >= limit {
+        if !line.places.has(flight.place, window) {
             return Err(OfferError::WindowFull);
         }
         line.hand_over(topic, payload, Some(flight))?;
-        *line.taken(flight.place) += 1;
+        line.places.take(flight.place);
         Ok(())
     }
 
@@ -97,19 +99,20 @@ impl SharedLine {
         last_status.map_or(Ok(()), |payload| line.hand_over(topic, payload, None))
     }
 
-    pub(super) async fn event(&self) -> Option<SinkEvent> {
-        loop {
-            {
-                let mut line = self.line();
-                if let Some(event) = line.next_event() {
-                    return Some(event);
-                }
-                if line.ended {
-                    return None;
-                }
-            }
-            self.0.1.notified().await;
+    /// The next event; `None` once it has ended and everything is read.
+    pub(super) fn poll_event(&self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
+        // Looked at and remembered under one lock: a change in between cannot be missed.
+        let mut line = self.line();
+        if let Some(event) = line.next_event() {
+            return Poll::Ready(Some(event));
         }
+        if line.ended {
+            return Poll::Ready(None);
+        }
+        if !line.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(context.waker())) {
+            line.waiting = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Nothing is in flight any more, or the connection is gone.
@@ -148,11 +151,43 @@ impl SharedLine {
 
     pub(super) fn acknowledged(&self, packet_id: u16) {
         let mut line = self.line();
-        if let Some(flight) = line.flights.acknowledged(packet_id).flatten() {
-            line.events.push_back(Told::Delivered(flight));
+        if let Some(flight) = line.flights.acknowledged(packet_id) {
+            line.owed_since = (line.flights.len() > 0).then(Instant::now);
+            line.events.extend(flight.map(Told::Delivered));
         }
         drop(line);
         self.changed();
+    }
+
+    /// Upstream has sent a command.
+    ///
+    /// # Errors
+    /// Why it is not taken, in words.
+    pub(super) fn command(&self, payload: Bytes) -> Result<(), &'static str> {
+        let mut line = self.line();
+        if line.closing {
+            return Err("the gateway is about to stop");
+        }
+        if line.commands >= MAX_COMMANDS {
+            return Err("too many wait");
+        }
+        line.commands += 1;
+        line.events.push_back(Told::Command(payload));
+        drop(line);
+        self.changed();
+        Ok(())
+    }
+
+    /// Why the connection is to be given up although it stands: for `patience`, upstream has acknowledged nothing
+    /// of what it owes, or left out a message that it had before others.
+    pub(super) fn overdue(&self, patience: Duration, now: Instant) -> Option<String> {
+        let line = self.line();
+        let long = |since: Option<Instant>| since.is_some_and(|since| now.duration_since(since) >= patience);
+        if long(line.owed_since) {
+            return Some(format!("upstream acknowledges nothing for {} s", patience.as_secs()));
+        }
+        long(line.flights.passed_over_since())
+            .then(|| "upstream acknowledges later messages and leaves an earlier one out".to_owned())
     }
 
     pub(super) fn lost(&self, reason: String) {
@@ -167,13 +202,6 @@ impl SharedLine {
 }
 
 impl Line {
-    fn taken(&mut self, place: Place) -> &mut usize {
-        match place {
-            Place::Window => &mut self.in_window,
-            Place::Status => &mut self.statuses,
-        }
-    }
-
     fn hand_over(&mut self, topic: &str, payload: Bytes, flight: Option<Flight>) -> Result<(), OfferError> {
         let client = self.client.as_ref().ok_or(OfferError::NotConnected)?;
         let retain = flight.is_none_or(|flight| flight.place == Place::Status);
@@ -181,6 +209,7 @@ impl Line {
         // ended.
         client.try_publish(topic, QoS::AtLeastOnce, retain, payload).map_err(|_| OfferError::NotConnected)?;
         self.flights.hand_over(flight);
+        self.owed_since.get_or_insert_with(Instant::now);
         Ok(())
     }
 
@@ -189,10 +218,11 @@ impl Line {
     fn void(&mut self) {
         self.client = None;
         self.announced = false;
+        self.owed_since = None;
         for flight in self.flights.take_all().into_iter().flatten() {
-            *self.taken(flight.place) -= 1;
+            self.places.free(flight.place);
         }
-        self.events.retain(|event| matches!(event, Told::Delivered(_)));
+        self.events.retain(|event| matches!(event, Told::Delivered(_) | Told::Command(_)));
     }
 
     fn next_event(&mut self) -> Option<SinkEvent> {
@@ -203,105 +233,16 @@ impl Line {
             }
             Told::Disconnected(reason) => Some(SinkEvent::Disconnected { reason }),
             Told::Delivered(flight) => {
-                *self.taken(flight.place) -= 1;
+                self.places.free(flight.place);
                 Some(SinkEvent::Delivered(flight.token))
+            }
+            Told::Command(payload) => {
+                self.commands -= 1;
+                Some(SinkEvent::Command(payload))
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rumqttc::{EventLoop, MqttOptions};
-
-    use super::*;
-
-    fn connect(line: &SharedLine) -> EventLoop {
-        let (client, eventloop) = AsyncClient::new(MqttOptions::new("t", "localhost", 1), 8);
-        line.connected(client);
-        eventloop
-    }
-
-    fn offer(line: &SharedLine, token: u64) -> Result<(), OfferError> {
-        offer_at(line, token, Place::Window)
-    }
-
-    fn offer_at(line: &SharedLine, token: u64, place: Place) -> Result<(), OfferError> {
-        line.offer("t", Bytes::new(), Flight { token: Token(token), place }, 2)
-    }
-
-    fn read(line: &SharedLine) -> Option<SinkEvent> {
-        line.line().next_event()
-    }
-
-    #[test]
-    fn a_place_is_free_again_when_its_event_is_read() {
-        let line = SharedLine::default();
-        let _eventloop = connect(&line);
-        assert_eq!(offer(&line, 1), Err(OfferError::NotConnected), "the connection is not announced yet");
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!([offer(&line, 1), offer(&line, 2)], [Ok(()), Ok(())]);
-        assert_eq!(offer(&line, 3), Err(OfferError::WindowFull));
-        line.sent(1);
-        line.sent(2);
-        line.acknowledged(2);
-        assert_eq!(offer(&line, 3), Err(OfferError::WindowFull), "its event is unread");
-        assert_eq!(read(&line), Some(SinkEvent::Delivered(Token(2))));
-        assert_eq!(offer(&line, 3), Ok(()));
-        let status = |token| offer_at(&line, token, Place::Status);
-        assert_eq!([status(7), status(8)], [Ok(()), Ok(())], "the status has places of its own");
-        assert_eq!(status(9), Err(OfferError::WindowFull));
-    }
-
-    #[test]
-    fn unread_events_stay_bounded_over_any_number_of_connections() {
-        let line = SharedLine::default();
-        let _eventloop = connect(&line);
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!(offer(&line, 1), Ok(()));
-        line.sent(1);
-        line.acknowledged(1);
-        for _ in 0..100 {
-            line.lost("gone".to_owned());
-            let _eventloop = connect(&line);
-            assert_eq!(line.line().events.len(), 3, "what is delivered, the newest end and beginning");
-        }
-        assert_eq!(read(&line), Some(SinkEvent::Delivered(Token(1))));
-        assert_eq!(read(&line), Some(SinkEvent::Disconnected { reason: "gone".to_owned() }));
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!(read(&line), None);
-    }
-
-    #[test]
-    fn a_closed_line_takes_the_last_status_and_nothing_else() {
-        let line = SharedLine::default();
-        let _eventloop = connect(&line);
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!(offer(&line, 1), Ok(()));
-        assert_eq!(line.close("t", Some(Bytes::new())), Ok(()));
-        assert_eq!(offer(&line, 2), Err(OfferError::NotConnected));
-        line.sent(1);
-        line.sent(2);
-        line.acknowledged(2);
-        line.acknowledged(1);
-        line.end();
-        assert_eq!(read(&line), Some(SinkEvent::Delivered(Token(1))));
-        assert_eq!(read(&line), None);
-    }
-
-    #[test]
-    fn what_a_lost_connection_had_in_flight_frees_its_places() {
-        let line = SharedLine::default();
-        let _eventloop = connect(&line);
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!([offer(&line, 1), offer(&line, 2)], [Ok(()), Ok(())]);
-        line.sent(1);
-        line.lost("gone".to_owned());
-        let _eventloop = connect(&line);
-        assert_eq!(read(&line), Some(SinkEvent::Disconnected { reason: "gone".to_owned() }));
-        assert_eq!(read(&line), Some(SinkEvent::Connected));
-        assert_eq!([offer(&line, 1), offer(&line, 2)], [Ok(()), Ok(())]);
-        line.acknowledged(1);
-        assert_eq!(read(&line), None, "an acknowledgement of the old connection means nothing");
-    }
-}
+mod tests;

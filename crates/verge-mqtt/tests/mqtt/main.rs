@@ -8,11 +8,13 @@
 
 mod child_broker;
 mod clients;
+mod commands;
 mod front;
 mod front_connect;
 mod probe;
 mod scripted;
 mod sink;
+mod sink_faults;
 mod source;
 mod source_limits;
 mod support;

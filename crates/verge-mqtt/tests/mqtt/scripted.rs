@@ -87,6 +87,11 @@ impl Peer {
         drop(self.stream.write_all(&output).await);
     }
 
+    /// Bytes as they are, be they a packet or not.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        drop(self.stream.write_all(bytes).await);
+    }
+
     pub(crate) async fn expect_connect(&mut self) -> Connect {
         match self.next().await {
             Packet::Connect(connect) => connect,

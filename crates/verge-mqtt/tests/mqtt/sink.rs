@@ -12,24 +12,25 @@ use crate::support::{MAX_PACKET_BYTES, embedded, settings, unique, within};
 
 const GRACE: Duration = Duration::from_secs(10);
 
-fn start(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSink {
+pub(crate) fn start(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSink {
     UplinkSink::spawn(UplinkSettings {
         connection,
         topic_prefix: prefix.to_owned(),
         window,
         last_will: Bytes::from_static(b"gone"),
+        commands: false,
     })
 }
 
-async fn event(sink: &mut UplinkSink) -> SinkEvent {
+pub(crate) async fn event(sink: &mut UplinkSink) -> SinkEvent {
     within("an event", sink.event()).await.expect("the sink lives")
 }
 
-async fn expect_connected(sink: &mut UplinkSink) {
+pub(crate) async fn expect_connected(sink: &mut UplinkSink) {
     while event(sink).await != SinkEvent::Connected {}
 }
 
-fn offer(sink: &mut UplinkSink, token: u64) -> Result<(), OfferError> {
+pub(crate) fn offer(sink: &mut UplinkSink, token: u64) -> Result<(), OfferError> {
     sink.offer(Channel::Verdict, token.to_string().into(), Token(token))
 }
 
