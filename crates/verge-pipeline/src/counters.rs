@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use verge_domain::id::{Lane, SourceId};
+use verge_domain::id::{Lane, Seq, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
 /// One counter. Relaxed: counters order nothing.
@@ -168,6 +169,18 @@ pub struct Counters {
     pub store_faults_total: Counter,
     store_fault: AtomicBool,
     store_full: AtomicBool,
+    store: Mutex<StoreAccount>,
+}
+
+/// What there is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreAccount {
+    /// Oldest number that is stored, by lane; one more than `last` where nothing is.
+    pub oldest: [Seq; 3],
+    /// Newest number that was committed, by lane.
+    pub last: [Seq; 3],
+    /// How full it is, and what was withdrawn, as of the last housekeeping.
+    pub usage: StoreUsage,
 }
 
 impl Counters {
@@ -186,6 +199,11 @@ impl Counters {
             store_faults_total: Counter::default(),
             store_fault: AtomicBool::new(false),
             store_full: AtomicBool::new(false),
+            store: Mutex::new(StoreAccount {
+                oldest: [Seq(1); 3],
+                last: [Seq::ZERO; 3],
+                usage: StoreUsage::default(),
+            }),
         }
     }
 
@@ -207,7 +225,24 @@ impl Counters {
         self.store_full.store(full, Ordering::Relaxed);
     }
 
-    /// Whether the last commit failed.
+    /// Notes what there is in the store.
+    pub fn note_store(&self, account: StoreAccount) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = account;
+    }
+
+    /// Notes between which numbers the store is.
+    pub fn note_store_bounds(&self, oldest: [Seq; 3], last: [Seq; 3]) {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        (store.oldest, store.last) = (oldest, last);
+    }
+
+    /// What there is in the store.
+    #[must_use]
+    pub fn store_account(&self) -> StoreAccount {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the store has failed and does not work again yet.
     #[must_use]
     pub fn store_fault(&self) -> bool {
         self.store_fault.load(Ordering::Relaxed)

@@ -1,12 +1,24 @@
-//! What has been offered on a route, what upstream has acknowledged, and what may be offered next. Pure:
-//! no clock but the one passed in, no connection.
+//! What has been offered on a route and over which link, what upstream has acknowledged, and what may be offered
+//! next. Pure: no clock but the one passed in, no connection.
+//!
+//! Of each lane every number between the mark and the newest that was offered is acknowledged, in flight, held for
+//! a link that could carry it, or to be offered again: none is ever in none of them.
 
-use std::collections::{BTreeMap, VecDeque};
+mod acknowledged;
+mod lane;
+#[cfg(test)]
+mod model;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::Token;
 use verge_domain::time::Monotonic;
+
+use super::ranges::Ranges;
+use acknowledged::History;
+use lane::LaneState;
 
 /// How verdicts are put together into messages. The alarm lane is never batched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,33 +41,69 @@ impl BatchPolicy {
     }
 }
 
-/// A range of one lane in flight: one message.
+/// Intervals of numbers that wait to be replayed at most, over all lanes.
+pub(super) const MAX_REPLAYS: usize = 64;
+
+/// More intervals wait to be replayed than are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooManyReplays;
+
+/// A range of one lane in flight over one link: one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flight {
+    link: usize,
     lane: Lane,
     from: Seq,
     to: Seq,
+    replay: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct LaneState {
-    /// Newest committed number.
-    head: Seq,
-    /// Newest offered number on this connection.
-    offered: Seq,
-    /// Everything up to here is acknowledged, or was before the connection that this one rewinds.
-    acknowledged: Seq,
-    /// The mark: newest that `acknowledged` ever was. It never goes back.
-    delivered: Seq,
-    /// Since when something waits to be offered.
-    waiting_since: Option<Monotonic>,
+#[derive(Debug)]
+struct LinkState {
+    capacity: usize,
+    in_flight: usize,
+    history: History,
+    /// When it was last offered something, counted in tokens.
+    last_offer: u64,
+}
+
+impl LinkState {
+    /// Alarms may fill the whole window, everything else leaves a quarter to them.
+    fn room(&self, all: bool) -> usize {
+        let limit = if all { self.capacity } else { self.capacity - self.capacity / 4 };
+        limit.saturating_sub(self.in_flight)
+    }
+}
+
+/// Links that may carry each lane now, in order of preference.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Carriers {
+    /// By lane.
+    pub(super) lanes: [Vec<usize>; 3],
+}
+
+/// Verdicts to be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// Over this link.
+    pub(super) link: usize,
+    /// Of this lane.
+    pub(super) lane: Lane,
+    /// After this number.
+    pub(super) after: Seq,
+    /// Up to this one; `None` where everything that is stored may go along.
+    pub(super) upto: Option<Seq>,
+    /// So many rows at most; each alone in the alarm lane.
+    pub(super) max_rows: usize,
+    /// Upstream has asked for them.
+    pub(super) replay: bool,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Offer verdicts of this lane after this number, at most so many rows; each alone in the alarm lane.
-    Offer { lane: Lane, after: Seq, max_rows: usize },
+    /// Offer this.
+    Offer(Offer),
     /// Nothing before this instant, unless something happens.
     WaitUntil(Monotonic),
     /// Nothing until something happens.
@@ -66,56 +114,36 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Window {
     policy: BatchPolicy,
-    lanes_carried: [bool; 3],
-    capacity: usize,
     lanes: [LaneState; 3],
+    links: Vec<LinkState>,
     flights: BTreeMap<Token, Flight>,
     next_token: u64,
-    rewind: Duration,
-    /// What was acknowledged when, in steps of a fraction of `rewind`, as far as it may still be rewound.
-    history: VecDeque<Step>,
-    last_acknowledgement: Option<Monotonic>,
     delivered_total: u64,
 }
 
-/// Acknowledged numbers as they stood at the beginning of a step of time.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    began: Monotonic,
-    acknowledged: [Seq; 3],
-}
-
-/// Steps that the rewound time is divided into.
-const REWIND_STEPS: u32 = 8;
-
 impl Window {
-    /// A route that has delivered up to `delivered` and takes `capacity` messages in flight. `rewind`: see
-    /// [`super::RouteSettings`].
+    /// A route that has delivered up to `delivered`, over links that take so many messages in flight each. `rewind`:
+    /// see [`super::RouteSettings`].
     pub(super) fn new(
         policy: BatchPolicy,
         lanes: &[Lane],
-        capacity: usize,
+        capacities: &[usize],
         rewind: Duration,
         delivered: [Seq; 3],
     ) -> Self {
-        let state = |seq| LaneState {
-            head: seq,
-            offered: seq,
-            acknowledged: seq,
-            delivered: seq,
-            waiting_since: None,
+        let link = |&capacity: &usize| LinkState {
+            capacity: capacity.max(4),
+            in_flight: 0,
+            history: History::new(rewind),
+            last_offer: 0,
         };
         Self {
-            rewind,
-            history: VecDeque::new(),
-            last_acknowledgement: None,
-            delivered_total: 0,
             policy,
-            lanes_carried: Lane::ALL.map(|lane| lanes.contains(&lane)),
-            capacity: capacity.max(4),
-            lanes: delivered.map(state),
+            lanes: Lane::ALL.map(|lane| LaneState::new(delivered[lane.index()], lanes.contains(&lane))),
+            links: capacities.iter().map(link).collect(),
             flights: BTreeMap::new(),
             next_token: 0,
+            delivered_total: 0,
         }
     }
 
@@ -132,138 +160,197 @@ impl Window {
     /// The lanes that this route does not carry, and their heads: it owes nothing of them, and must not keep
     /// the store from evicting them.
     pub(super) fn not_carried(&self) -> impl Iterator<Item = (Lane, Seq)> + '_ {
-        let lanes = Lane::ALL.into_iter().filter(|lane| !self.lanes_carried[lane.index()]);
+        let lanes = Lane::ALL.into_iter().filter(|lane| !self.carries(*lane));
         lanes.map(|lane| (lane, self.lanes[lane.index()].head))
     }
 
-    /// The connection is gone. What upstream acknowledged last is to be offered again as well: a broker that
-    /// died may have lost it.
-    pub(super) fn lost(&mut self, now: Monotonic) {
-        // Where something was in flight, upstream had fallen silent some time before that was noticed.
-        let alive = self.last_acknowledgement.filter(|_| !self.flights.is_empty()).unwrap_or(now);
-        let step = self.rewind / REWIND_STEPS;
-        for entry in &self.history {
-            if self.rewind > Duration::ZERO && entry.began.after(step + self.rewind) >= alive {
-                for (lane, acknowledged) in self.lanes.iter_mut().zip(entry.acknowledged) {
-                    lane.acknowledged = lane.acknowledged.min(acknowledged);
-                }
+    pub(super) fn carries(&self, lane: Lane) -> bool {
+        self.lanes[lane.index()].carried
+    }
+
+    /// A link is gone: what was in flight over it is void. What upstream acknowledged last over it is to be offered
+    /// again as well: a broker that died may have lost it.
+    pub(super) fn lost(&mut self, link: usize, now: Monotonic) {
+        let Some(state) = self.links.get_mut(link) else { return };
+        let mut again = state.history.rewound(state.in_flight > 0, now);
+        state.in_flight = 0;
+        let (void, kept): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.flights).into_iter().partition(|(_, flight)| flight.link == link);
+        self.flights = kept;
+        for Flight { lane, from, to, replay, .. } in void.into_values() {
+            let state = &mut self.lanes[lane.index()];
+            if !replay {
+                again[lane.index()].insert(from, to);
+                continue;
             }
+            state.replay.insert(from, to);
+            // A tombstone may reach beyond what upstream asked for.
+            let mut owed = Ranges::default();
+            owed.insert(from.max(state.mark.next()), to);
+            owed.remove_all(&state.acknowledged);
+            again[lane.index()].insert_all(&owed);
+        }
+        // What is on its way over another link arrives there, or is lost there.
+        for flight in self.flights.values() {
+            again[flight.lane.index()].remove(flight.from, flight.to);
+        }
+        for (lane, again) in self.lanes.iter_mut().zip(&again) {
+            lane.again.insert_all(again);
+            lane.again.remove_all(&lane.held);
         }
     }
 
-    /// A new connection: everything not acknowledged is to be offered again.
-    pub(super) fn restart(&mut self, now: Monotonic) {
-        self.flights.clear();
-        for lane in &mut self.lanes {
-            lane.offered = lane.acknowledged;
-            lane.waiting_since = (lane.head > lane.offered).then_some(now);
-        }
-    }
-
-    /// What to offer next: alarms may fill the whole window, the other lanes leave a quarter to them.
-    pub(super) fn next(&self, now: Monotonic) -> Next {
+    /// What to offer next. Alarms come first; of a lane, what was lost before what is new; what upstream asked for
+    /// again when nothing else is due.
+    pub(super) fn next(&self, now: Monotonic, carriers: &Carriers) -> Next {
         let mut wake: Option<Monotonic> = None;
         for lane in Lane::ALL {
             let state = &self.lanes[lane.index()];
-            if !self.lanes_carried[lane.index()] || state.head <= state.offered {
-                continue;
-            }
-            let limit = if lane == Lane::Alarm { self.capacity } else { self.capacity - self.capacity / 4 };
-            let room = limit.saturating_sub(self.flights.len());
-            if room == 0 {
-                continue;
-            }
-            let waiting = usize::try_from(state.head.0 - state.offered.0).unwrap_or(usize::MAX);
-            // With a queue behind a full window, every acknowledgement would fetch a single verdict from the
-            // store. A few of them together cost hardly more than one.
-            if lane == Lane::Alarm && waiting > room && room < self.capacity / 4 {
-                continue;
-            }
-            let due = state.waiting_since.unwrap_or(now).after(self.policy.wait(lane));
+            let (after, upto, due) = match state.again.first() {
+                // Where nothing stands between, what is new goes along.
+                Some((from, to)) => (Seq(from.0 - 1), Some(to).filter(|&to| to < state.offered), now),
+                None if state.head > state.offered => {
+                    let since = state.waiting_since.unwrap_or(now);
+                    (state.offered, None, since.after(self.policy.wait(lane)))
+                }
+                None => continue,
+            };
+            let waiting = count(after, upto.unwrap_or(state.head));
+            let Some((link, room)) = self.pick(lane, waiting, false, carriers) else { continue };
             if lane == Lane::Alarm || waiting >= self.policy.max_verdicts || due <= now {
                 let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
-                return Next::Offer { lane, after: state.offered, max_rows };
+                return Next::Offer(Offer { link, lane, after, upto, max_rows, replay: false });
             }
             wake = Some(wake.map_or(due, |earlier| earlier.min(due)));
+        }
+        for lane in Lane::ALL {
+            let Some((from, to)) = self.lanes[lane.index()].replay.first() else { continue };
+            let after = Seq(from.0 - 1);
+            if let Some((link, room)) = self.pick(lane, count(after, to), true, carriers) {
+                let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
+                return Next::Offer(Offer { link, lane, after, upto: Some(to), max_rows, replay: true });
+            }
         }
         wake.map_or(Next::Wait, Next::WaitUntil)
     }
 
-    /// A token for a message that holds this range; the message counts as in flight from now on.
-    pub(super) fn offered(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) -> Token {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        self.flights.insert(token, Flight { lane, from, to });
-        self.advance(lane, to, now);
-        token
+    /// The link that `waiting` numbers of a lane should take, and its room.
+    fn pick(&self, lane: Lane, waiting: usize, replay: bool, carriers: &Carriers) -> Option<(usize, usize)> {
+        if !self.carries(lane) {
+            return None;
+        }
+        let candidates = carriers.lanes[lane.index()].iter().filter_map(|&index| {
+            let link = self.links.get(index)?;
+            let room = link.room(lane == Lane::Alarm && !replay);
+            // With a queue behind a full window, every acknowledgement would fetch a single verdict from the
+            // store. A few of them together cost hardly more than one.
+            let few = lane == Lane::Alarm && waiting > room && room < link.capacity / 4;
+            (room > 0 && !few).then_some((index, room))
+        });
+        let load = |&(index, _): &(usize, usize)| {
+            let link = &self.links[index];
+            (link.in_flight * 1024 / link.capacity, link.last_offer)
+        };
+        if lane == Lane::Alarm { candidates.into_iter().next() } else { candidates.min_by_key(load) }
     }
 
-    /// The message was not taken after all; its range is offered again.
-    pub(super) fn withdraw(&mut self, token: Token, now: Monotonic) {
-        if let Some(flight) = self.flights.remove(&token) {
-            let state = &mut self.lanes[flight.lane.index()];
-            state.offered = Seq(flight.from.0 - 1);
-            state.waiting_since = Some(now);
+    /// A name for the next message.
+    pub(super) fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    /// A message that holds this range was taken: it counts as in flight from now on.
+    pub(super) fn offered(&mut self, token: Token, offer: &Offer, from: Seq, to: Seq, now: Monotonic) {
+        let Offer { link, lane, replay, .. } = *offer;
+        let Some(state) = self.links.get_mut(link) else { return };
+        state.in_flight += 1;
+        state.last_offer = token.0;
+        self.flights.insert(token, Flight { link, lane, from, to, replay });
+        let lane = &mut self.lanes[lane.index()];
+        lane.replay.remove(from, to);
+        lane.again.remove(from, to);
+        lane.held.remove(from, to);
+        lane.advance(from, to, now);
+    }
+
+    /// Holds back a range that no link at hand can carry, until [`Window::release`].
+    pub(super) fn hold(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) {
+        let lane = &mut self.lanes[lane.index()];
+        lane.again.remove(from, to);
+        lane.held.insert(from, to);
+        lane.advance(from, to, now);
+    }
+
+    /// Another link may carry now what was held back.
+    pub(super) fn release(&mut self) {
+        for lane in &mut self.lanes {
+            let held = std::mem::take(&mut lane.held);
+            lane.again.insert_all(&held);
         }
     }
 
-    /// Goes past verdicts up to `to` without offering them: they are not in the store any more, or can
-    /// never be sent. The caller says so to the operator.
-    pub(super) fn skip(&mut self, lane: Lane, to: Seq, now: Monotonic) -> Option<Seq> {
-        self.advance(lane, to, now);
-        self.raise_mark(lane)
-    }
-
-    /// The lane's mark: everything up to it has been delivered once at least.
-    pub(super) fn mark(&self, lane: Lane) -> Seq {
-        self.lanes[lane.index()].delivered
-    }
-
-    fn advance(&mut self, lane: Lane, to: Seq, now: Monotonic) {
+    /// Goes past a range without offering it: it is not in the store any more, or can never be sent. The caller says
+    /// so to the operator. Returns the mark if it rose.
+    pub(super) fn skip(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) -> Option<Seq> {
         let state = &mut self.lanes[lane.index()];
-        state.offered = to;
-        // The store may know of more than this route has been told yet.
-        state.head = state.head.max(to);
-        state.waiting_since = (state.head > to).then_some(now);
+        state.again.remove(from, to);
+        state.replay.remove(from, to);
+        state.held.remove(from, to);
+        let before = state.mark;
+        let mark = (to > before).then(|| {
+            state.advance(from, to, now);
+            state.acknowledge(from, to)
+        })??;
+        self.delivered_total += mark.0 - before.0;
+        Some(mark)
+    }
+
+    /// Drops a range from what upstream asked for again.
+    pub(super) fn drop_replay(&mut self, lane: Lane, from: Seq, to: Seq) {
+        self.lanes[lane.index()].replay.remove(from, to);
+    }
+
+    /// Upstream asks for a range again. What it has not acknowledged yet comes anyhow.
+    ///
+    /// # Errors
+    /// Too much waits to be replayed.
+    pub(super) fn replay(&mut self, lane: Lane, from: Seq, to: Seq) -> Result<(), TooManyReplays> {
+        let others = Lane::ALL.into_iter().filter(|other| *other != lane);
+        let others: usize = others.map(|other| self.lanes[other.index()].replay.intervals()).sum();
+        let state = &mut self.lanes[lane.index()];
+        let mut replay = state.replay.clone();
+        replay.insert(from, to.min(state.mark));
+        replay.insert_all(&state.acknowledged.clipped(from, to));
+        if others + replay.intervals() > MAX_REPLAYS {
+            return Err(TooManyReplays);
+        }
+        state.replay = replay;
+        Ok(())
     }
 
     /// Upstream acknowledged a message. Returns the lane and its new mark if that rose.
     pub(super) fn delivered(&mut self, token: Token, now: Monotonic) -> Option<(Lane, Seq)> {
         let flight = self.flights.remove(&token)?;
-        self.note_history(now);
-        let before = self.mark(flight.lane);
-        let mark = self.raise_mark(flight.lane)?;
+        if let Some(link) = self.links.get_mut(flight.link) {
+            link.in_flight -= 1;
+            link.history.note(flight.lane, flight.from, flight.to, now);
+        }
+        let state = &mut self.lanes[flight.lane.index()];
+        let before = state.mark;
+        let mark = state.acknowledge(flight.from, flight.to)?;
         self.delivered_total += mark.0 - before.0;
         Some((flight.lane, mark))
     }
 
-    /// Verdicts acknowledged since the start, each once.
+    /// Numbers acknowledged since the start, each once.
     pub(super) fn delivered_total(&self) -> u64 {
         self.delivered_total
     }
 
-    fn raise_mark(&mut self, lane: Lane) -> Option<Seq> {
-        let oldest =
-            self.flights.values().filter(|flight| flight.lane == lane).map(|flight| flight.from).min();
-        let state = &mut self.lanes[lane.index()];
-        let mark = oldest.map_or(state.offered, |from| Seq(from.0 - 1));
-        state.acknowledged = state.acknowledged.max(mark);
-        (mark > state.delivered).then(|| {
-            state.delivered = mark;
-            mark
-        })
-    }
-
-    fn note_history(&mut self, now: Monotonic) {
-        self.last_acknowledgement = Some(now);
-        let step = self.rewind / REWIND_STEPS;
-        if self.history.back().is_none_or(|last| now.since(last.began) > step) {
-            let acknowledged = self.lanes.map(|lane| lane.acknowledged);
-            self.history.push_back(Step { began: now, acknowledged });
-        }
-        while self.history.front().is_some_and(|first| first.began.after(step + self.rewind) < now) {
-            self.history.pop_front();
-        }
+    /// The lane's mark: everything up to it has been delivered once at least.
+    pub(super) fn mark(&self, lane: Lane) -> Seq {
+        self.lanes[lane.index()].mark
     }
 
     /// Newest committed number of a lane.
@@ -278,13 +365,12 @@ impl Window {
 
     /// Verdicts committed and not delivered, in the lanes this route carries.
     pub(super) fn backlog(&self) -> u64 {
-        Lane::ALL
-            .into_iter()
-            .filter(|lane| self.lanes_carried[lane.index()])
-            .map(|lane| self.lanes[lane.index()])
-            .map(|lane| lane.head.0 - lane.delivered.0)
-            .sum()
+        self.lanes.iter().filter(|lane| lane.carried).map(|lane| lane.head.0 - lane.mark.0).sum()
     }
+}
+
+fn count(after: Seq, upto: Seq) -> usize {
+    usize::try_from(upto.0.saturating_sub(after.0)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ use schedule::{Job, Late, Schedule};
 /// A worker whose viewer cannot be made again after a fault waits this long before it tries once more.
 const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
+/// While the store is full no frame is judged; it is looked at again this often.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
 /// A model that is at work on a frame of a source that judges every frame for longer than this hangs.
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -270,6 +273,12 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
             }
             if let Some((receipt, received)) = line.schedule.take_settled() {
                 return Some(Task::Settle(receipt, received));
+            }
+            if shared.counters.store_full() {
+                // What would be seen could not be kept: newer frames take the place of those that wait.
+                let waited = shared.changed.wait_timeout(line, FULL_PAUSE);
+                line = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
             }
             let now = self.clock.now();
             let mut late = Late::default();

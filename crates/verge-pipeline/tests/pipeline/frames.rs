@@ -11,11 +11,11 @@ use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, 
 use verge_domain::reading::{Decoded, Inbound, Receipt, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::report::ReportPolicy;
-use verge_domain::stage::{Decoder, EncodeError, Encoder, Envelope, StoredRow, Viewer};
+use verge_domain::stage::{Decoder, EncodeError, Encoder, Envelope, StoreError, StoredRow, Viewer};
 use verge_domain::time::DeviceClock;
 use verge_domain::verdict::{Body, Detector, Model, Severity, Verdict};
 use verge_pipeline::clock::Clock;
-use verge_pipeline::committer::{self, Committer};
+use verge_pipeline::committer::{self, Committer, Lives};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
     EVERY_CAPACITY, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
@@ -96,6 +96,9 @@ impl Encoder for Text {
         out.extend_from_slice(text.as_bytes());
         Ok(())
     }
+    fn summary(&mut self, _lane: Lane, _rows: &[StoredRow], _out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        panic!("nothing is summarised here")
+    }
     fn message(&mut self, _e: &Envelope, _rows: &[StoredRow], _out: &mut Vec<u8>) -> Result<(), EncodeError> {
         panic!("nothing is sent here")
     }
@@ -146,6 +149,7 @@ fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
         settled.clone(),
         Arc::clone(&counters),
         clock,
+        Lives::default(),
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
     let workers = queue.start(viewers, || Some(Scripted), &commits, clock);
@@ -208,7 +212,7 @@ impl Site {
         drop(self.intake);
         self.committer.join().unwrap();
         let shelf = self.shelf.0.lock().unwrap();
-        shelf.rows.values().map(|bytes| String::from_utf8(bytes.clone()).unwrap()).collect()
+        shelf.rows.values().map(|row| String::from_utf8(row.bytes.to_vec()).unwrap()).collect()
     }
 }
 
@@ -316,4 +320,23 @@ fn a_frame_that_the_broker_sends_again_is_not_judged_twice() {
     site.wait("both settle", |site| site.settled.0.lock().unwrap().len() == 2);
     assert_eq!(site.accounts(1), [2, 1, 0, 1]);
     assert_eq!(site.end(), ["b part 1"]);
+}
+
+#[test]
+fn a_full_store_stops_judging_before_it_begins_and_newer_frames_supersede_older_ones() {
+    let mut site = site(Keep::Newest { deadline: Duration::from_secs(60) }, 1, ReportPolicy::Every);
+    site.shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });
+    site.offer(0, "cam", "x").unwrap();
+    site.wait("the store is known to be full", |site| site.counters.store_full());
+    for _ in 0..5 {
+        site.offer(0, "cam", "x").unwrap();
+    }
+    // A worker that has seen that the store is full takes no frame: four were superseded, the newest waits.
+    site.wait("the accounts tell it", |site| site.accounts(0) == [6, 1, 4, 0]);
+    std::thread::park_timeout(Duration::from_millis(250));
+    assert_eq!((site.accounts(0), site.workers.waiting().1), ([6, 1, 4, 0], 1));
+    site.shelf.0.lock().unwrap().fails = None;
+    site.settle();
+    assert_eq!(site.accounts(0), [6, 2, 4, 0]);
+    assert_eq!(site.end(), ["a cam 1", "a cam 2"]);
 }

@@ -5,6 +5,12 @@
     reason = "a test fails by panicking; clippy knows that only of test functions"
 )]
 
+mod commands;
+mod delivery;
+mod desk;
+mod faults;
 mod frames;
+mod links;
+mod lives;
 mod readings;
 mod support;

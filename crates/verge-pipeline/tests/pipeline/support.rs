@@ -1,26 +1,65 @@
-//! What the tests of readings and of frames share: a store in memory, and a source that notes what is settled.
+//! What the tests share: a store in memory, an encoder that writes text, and a source that notes what is settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
-use verge_domain::id::{Epoch, Lane, RouteId, Seq};
+use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
 use verge_domain::reading::Receipt;
-use verge_domain::stage::{Checkpoint, NewRow, Source, Store, StoreError, StoreUsage, StoredRow};
-use verge_domain::time::UtcMillis;
+use verge_domain::stage::{
+    Checkpoint, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store, StoreError,
+    StoreUsage, StoredRow, Withdrawn,
+};
+use verge_domain::time::{Monotonic, UtcMillis};
+use verge_domain::verdict::{Body, Verdict};
 
 #[derive(Default)]
 pub(crate) struct Shelf {
-    pub(crate) rows: BTreeMap<(usize, u64), Vec<u8>>,
+    pub(crate) rows: BTreeMap<(usize, u64), StoredRow>,
     pub(crate) next: [u64; 3],
     pub(crate) marks: HashMap<(RouteId, usize), u64>,
+    pub(crate) sent: Vec<SentBytes>,
     pub(crate) causes: Vec<u64>,
+    /// Why nothing can be committed, and after a fault nothing recovered.
     pub(crate) fails: Option<fn() -> StoreError>,
+    /// Why nothing can be read.
+    pub(crate) unreadable: Option<fn() -> StoreError>,
+    /// By lane, what has outlived its use.
+    pub(crate) overdue: [Option<(u64, u64)>; 3],
+    pub(crate) recoveries: u32,
+    pub(crate) withdrawn: [u64; 5],
+}
+
+impl Shelf {
+    fn fault(&self) -> Result<(), StoreError> {
+        self.fails.map_or(Ok(()), |error| Err(error()))
+    }
+
+    fn lane(&self, lane: Lane) -> impl DoubleEndedIterator<Item = &StoredRow> {
+        self.rows.range((lane.index(), 0)..(lane.index() + 1, 0)).map(|(_, row)| row)
+    }
+
+    /// The rows of a lane, as a message would show them.
+    pub(crate) fn texts(&self, lane: Lane) -> Vec<String> {
+        self.lane(lane).map(text_of).collect()
+    }
+
+    /// Forgets the rows of a lane up to a number.
+    pub(crate) fn evict(&mut self, lane: Lane, upto: u64) {
+        self.rows.retain(|&(index, seq), _| index != lane.index() || seq > upto);
+    }
 }
 
 /// A store in memory that outlives its gateway.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(pub(crate) Arc<Mutex<Shelf>>);
+
+impl Memory {
+    pub(crate) fn mark_of(&self, route: &RouteId, lane: Lane) -> u64 {
+        self.0.lock().unwrap().marks.get(&(route.clone(), lane.index())).copied().unwrap_or(0)
+    }
+}
 
 impl Store for Memory {
     fn epoch(&self) -> Epoch {
@@ -29,15 +68,20 @@ impl Store for Memory {
     fn next_seq(&self, lane: Lane) -> Seq {
         Seq(self.0.lock().unwrap().next[lane.index()] + 1)
     }
+    fn oldest(&self, lane: Lane) -> Seq {
+        let shelf = self.0.lock().unwrap();
+        let oldest = shelf.lane(lane).next().map(|row| row.seq);
+        oldest.unwrap_or(Seq(shelf.next[lane.index()] + 1))
+    }
     fn commit(&mut self, rows: &[NewRow<'_>], _checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
         let mut shelf = self.0.lock().unwrap();
-        if let Some(error) = shelf.fails {
-            return Err(error());
-        }
+        shelf.fault()?;
         for row in rows {
             assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
             shelf.next[row.lane.index()] += 1;
-            shelf.rows.insert((row.lane.index(), row.seq.0), row.bytes.to_vec());
+            let bytes = Bytes::copy_from_slice(row.bytes);
+            let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn: None };
+            shelf.rows.insert((row.lane.index(), row.seq.0), stored);
             shelf.causes.push(row.cause);
         }
         Ok(())
@@ -51,25 +95,64 @@ impl Store for Memory {
         out: &mut Vec<StoredRow>,
     ) -> Result<(), StoreError> {
         let shelf = self.0.lock().unwrap();
-        let range = shelf.rows.range((lane.index(), after.0 + 1)..(lane.index() + 1, 0));
-        out.extend(range.take(max_rows).map(|(&(_, seq), bytes)| StoredRow {
-            seq: Seq(seq),
-            decided: UtcMillis(0),
-            bytes: Bytes::copy_from_slice(bytes),
-        }));
+        shelf.unreadable.map_or(Ok(()), |error| Err(error()))?;
+        out.extend(shelf.lane(lane).filter(|row| row.through() > after).take(max_rows).cloned());
         Ok(())
     }
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
-        let shelf = self.0.lock().unwrap();
-        let mark = |route: &RouteId, lane| Seq(shelf.marks.get(&(route.clone(), lane)).copied().unwrap_or(0));
-        Ok(routes.iter().map(|route| [0, 1, 2].map(|lane| mark(route, lane))).collect())
+        Ok(routes.iter().map(|route| Lane::ALL.map(|lane| Seq(self.mark_of(route, lane)))).collect())
     }
     fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
         self.0.lock().unwrap().marks.insert((route.clone(), lane.index()), upto.0);
         Ok(())
     }
-    fn sweep(&mut self, _now: UtcMillis) -> Result<u64, StoreError> {
+    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.sent.retain(|noted| noted.link != sent.link);
+        shelf.sent.push(sent);
+        Ok(())
+    }
+    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError> {
+        Ok(self.0.lock().unwrap().sent.clone())
+    }
+    fn sweep(&mut self, _now: Monotonic) -> Result<u64, StoreError> {
         Ok(0)
+    }
+    fn overdue(
+        &mut self,
+        lane: Lane,
+        _life: Duration,
+        _now: Monotonic,
+    ) -> Result<Option<Overdue>, StoreError> {
+        let overdue = self.0.lock().unwrap().overdue[lane.index()];
+        Ok(overdue.map(|(from, through)| Overdue { from: Seq(from), through: Seq(through) }))
+    }
+    fn withdraw(
+        &mut self,
+        lane: Lane,
+        from: Seq,
+        tombstone: Withdrawn,
+        at: UtcMillis,
+        summary: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        for seq in from.0..=tombstone.through.0 {
+            if shelf.rows.remove(&(lane.index(), seq)).is_some_and(|row| row.withdrawn.is_none()) {
+                shelf.withdrawn[usize::from(tombstone.reason.code())] += 1;
+            }
+        }
+        let bytes = Bytes::copy_from_slice(summary);
+        let row = StoredRow { seq: from, decided: at, bytes, withdrawn: Some(tombstone) };
+        shelf.rows.insert((lane.index(), from.0), row);
+        if shelf.overdue[lane.index()].is_some_and(|(_, through)| through <= tombstone.through.0) {
+            shelf.overdue[lane.index()] = None;
+        }
+        Ok(())
+    }
+    fn recover(&mut self) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.recoveries += 1;
+        shelf.fault()
     }
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
         Ok(Vec::new())
@@ -78,7 +161,55 @@ impl Store for Memory {
         Ok(self.0.lock().unwrap().causes.iter().rev().take(limit).copied().collect())
     }
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {
-        Ok(StoreUsage::default())
+        let withdrawn = self.0.lock().unwrap().withdrawn;
+        Ok(StoreUsage { withdrawn, ..StoreUsage::default() })
+    }
+}
+
+/// A verdict is its observed value as text; a message is its rows with commas between, after what stands around them.
+pub(crate) struct Text;
+
+fn text_of(row: &StoredRow) -> String {
+    let text = std::str::from_utf8(&row.bytes).unwrap();
+    match row.withdrawn {
+        None => text.to_owned(),
+        Some(withdrawn) => {
+            format!("[{}-{} {} {text}]", row.seq, withdrawn.through, withdrawn.reason.as_str())
+        }
+    }
+}
+
+impl Encoder for Text {
+    fn verdict(&mut self, _id: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let Body::Anomaly(anomaly) = &verdict.body else { panic!("only anomalies are judged here") };
+        out.extend_from_slice(anomaly.observed.to_string().as_bytes());
+        Ok(())
+    }
+    fn summary(&mut self, lane: Lane, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.clear();
+        out.extend_from_slice(format!("{} of {lane}", rows.len()).as_bytes());
+        Ok(())
+    }
+    fn message(
+        &mut self,
+        envelope: &Envelope,
+        rows: &[StoredRow],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        out.clear();
+        let texts: Vec<_> = rows.iter().map(text_of).collect();
+        if texts.iter().any(|text| text == "-1") {
+            return Err(EncodeError("as the test asked".into()));
+        }
+        if envelope.volatile {
+            assert!(rows.iter().all(|row| row.seq == Seq::ZERO), "a volatile alarm has no number");
+            out.extend_from_slice(b"volatile ");
+        }
+        if envelope.age >= Duration::from_secs(3600) {
+            out.extend_from_slice(format!("aged {} h ", envelope.age.as_secs() / 3600).as_bytes());
+        }
+        out.extend_from_slice(texts.join(",").as_bytes());
+        Ok(())
     }
 }
 
@@ -89,4 +220,15 @@ impl Source for Settled {
     fn settle(&self, receipts: &[Receipt]) {
         self.0.lock().unwrap().extend_from_slice(receipts);
     }
+}
+
+/// Waits for a condition; fails after ten seconds.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within ten seconds: {what}");
 }

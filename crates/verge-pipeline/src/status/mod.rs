@@ -2,6 +2,8 @@
 //!
 //! The schema stands in `docs/status.md`. Keys are only ever added.
 
+mod routes;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +11,9 @@ use serde::Serialize;
 use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::counters::{Counters, Latency, SourceCounters};
-use crate::delivery::RouteCounters;
+use crate::counters::{Counters, Latency, SourceCounters, StoreAccount};
+use crate::delivery::{RouteCounters, withdrawn};
+use routes::{Ledger, RouteStatus};
 
 /// What stays the same while the gateway runs.
 #[derive(Debug, Clone)]
@@ -108,7 +111,7 @@ struct Document<'a> {
     frames: Option<FramesStatus>,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
-    ledger: Ledger,
+    ledger: Ledger<'a>,
 }
 
 #[derive(Serialize)]
@@ -147,33 +150,19 @@ struct StoreStatus {
     commit_ms: Option<Span>,
     evicted: u64,
     faults: u64,
+    /// Oldest and newest number that is stored; a lane that holds nothing begins behind its end.
+    oldest: [u64; 3],
+    last: [u64; 3],
+    used_bytes: u64,
+    cap_bytes: u64,
+    /// By reason, since the start; reasons that never occurred are absent.
+    withdrawn: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
 struct Span {
     p50: f64,
     p99: f64,
-}
-
-#[derive(Serialize)]
-struct RouteStatus<'a> {
-    name: &'a str,
-    connected: bool,
-    connections: u64,
-    delivered: u64,
-    backlog: u64,
-    messages_sent: u64,
-    bytes_sent: u64,
-    undeliverable: u64,
-}
-
-#[derive(Serialize)]
-struct Ledger {
-    received_bytes: u64,
-    sent_bytes: u64,
-    /// Bytes received per byte sent upstream; absent while nothing was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ratio: Option<f64>,
 }
 
 impl Status {
@@ -195,11 +184,10 @@ impl Status {
     #[must_use]
     pub fn document(&self, now: Moment, stopping: bool) -> Bytes {
         let routes: Vec<RouteStatus<'_>> =
-            self.routes.iter().map(|(name, counters)| route_status(name, counters)).collect();
+            self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect();
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
         let mut local = (self.local)();
-        let sent_bytes = routes.iter().map(|route| route.bytes_sent).sum();
         let document = Document {
             v: 1,
             state: if stopping { "stopped" } else { "online" },
@@ -217,8 +205,8 @@ impl Status {
                 .zip(Span::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             store: self.store_status(),
+            ledger: Ledger::of(received_bytes, &self.routes),
             routes,
-            ledger: Ledger { received_bytes, sent_bytes, ratio: ratio(received_bytes, sent_bytes) },
         };
         Bytes::from(serde_json::to_vec(&document).expect("a status holds numbers, text and lists only"))
     }
@@ -229,7 +217,13 @@ impl Status {
             (false, true) => "full",
             (false, false) => "ok",
         };
+        let StoreAccount { oldest, last, usage } = self.counters.store_account();
         StoreStatus {
+            oldest: oldest.map(|seq| seq.0),
+            last: last.map(|seq| seq.0),
+            used_bytes: usage.used_bytes,
+            cap_bytes: usage.cap_bytes,
+            withdrawn: withdrawn(&usage.withdrawn),
             state,
             committed: Lane::ALL.map(|lane| self.counters.committed_total[lane.index()].get()),
             commits: self.counters.commits_total.get(),
@@ -284,22 +278,4 @@ fn source_status(source: &SourceCounters, now: UtcMillis) -> SourceStatus<'_> {
             .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
             .collect(),
     }
-}
-
-fn route_status<'a>(name: &'a RouteId, counters: &RouteCounters) -> RouteStatus<'a> {
-    RouteStatus {
-        name: name.as_str(),
-        connected: counters.connected(),
-        connections: counters.connections_total.get(),
-        delivered: counters.delivered(),
-        backlog: counters.backlog(),
-        messages_sent: counters.messages_offered_total.get(),
-        bytes_sent: counters.bytes_offered_total.get(),
-        undeliverable: counters.undeliverable_total.get(),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a ratio for people; 53 bits of it are plenty")]
-fn ratio(received: u64, sent: u64) -> Option<f64> {
-    (sent > 0).then(|| (received as f64 / sent as f64 * 10.0).round() / 10.0)
 }

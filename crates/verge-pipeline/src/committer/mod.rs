@@ -1,0 +1,179 @@
+//! The one thread that owns the store: verdicts get their identity here, become durable, and only then are
+//! seen by anyone.
+//!
+//! Group commit without a timer: whatever waits is committed together as soon as the store is free. While
+//! the store is full or has failed nothing is dropped: producers wait, deliveries go on (they are what makes
+//! room). Alarms that wait for a store that has failed are shown upstream meanwhile, without a number.
+//!
+//! Reading order: [`start`] and what producers hold; `handle`, what deliveries hold; `worker`, the thread; `plan`,
+//! from verdicts to rows; `lives`, summaries in the place of verdicts that came too late.
+
+mod handle;
+mod lives;
+mod plan;
+mod worker;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, watch};
+use verge_domain::id::GatewayId;
+use verge_domain::reading::Receipt;
+use verge_domain::stage::{Checkpoint, Encoder, Source, Store, StoreError};
+use verge_domain::time::Monotonic;
+use verge_domain::verdict::Verdict;
+
+use crate::clock::Clock;
+use crate::counters::Counters;
+pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
+use worker::Worker;
+
+/// Requests that wait for the store at most; past that, producers wait.
+pub const COMMIT_QUEUE: usize = 4_096;
+/// Requests of deliveries that wait at most.
+const STORE_QUEUE: usize = 64;
+/// Alarms without a number that a delivery has not taken yet; past that the oldest go. All come again with a number.
+const VOLATILE_QUEUE: usize = 64;
+/// A store that has failed for this long is given up: the process ends with a temporary fault, so that its
+/// supervisor starts it afresh.
+const FAULT_LIMIT: Duration = Duration::from_secs(60);
+
+/// After what time undelivered verdicts have no use any more: a summary of each interval takes their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lives {
+    /// Of the lane `verdict`; `None`: they keep their use.
+    pub verdict: Option<Duration>,
+    /// Of the lane `telemetry`.
+    pub telemetry: Option<Duration>,
+    /// Length of the intervals, which are aligned to UTC. Not zero.
+    pub interval: Duration,
+}
+
+impl Default for Lives {
+    /// All verdicts keep their use.
+    fn default() -> Self {
+        Self { verdict: None, telemetry: None, interval: Duration::from_secs(60) }
+    }
+}
+
+/// What must become durable together.
+#[derive(Debug)]
+pub struct CommitRequest {
+    /// Verdicts, in order.
+    pub verdicts: Vec<Verdict>,
+    /// State that belongs to them.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Fingerprint of the message that caused them; 0 if time did.
+    pub cause: u64,
+    /// When that message was received (or time decided).
+    pub received: Monotonic,
+    /// Settled once durable.
+    pub receipt: Option<Receipt>,
+}
+
+/// The producers' end.
+#[derive(Clone)]
+pub struct CommitHandle {
+    queue: mpsc::Sender<CommitRequest>,
+}
+
+impl CommitHandle {
+    /// Queues a request; blocks while the queue is full. Must not be called on an async thread.
+    pub fn submit(&self, request: CommitRequest) {
+        // The committer ends only after its producers, or because the store failed for good; then the
+        // process is about to end and the receipt stays open, so the broker keeps the message.
+        if self.queue.blocking_send(request).is_err() {
+            tracing::error!(
+                "the committer has ended; a verdict was not committed and its message not acknowledged"
+            );
+        }
+    }
+}
+
+/// Why the committer ended. In either case a new process may help: it ends with a temporary fault.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitterEnd {
+    /// The store failed for too long.
+    #[error("the store has failed for {} s", FAULT_LIMIT.as_secs())]
+    StoreFault(#[source] StoreError),
+    /// The store is damaged: the next start salvages it.
+    #[error("the store is damaged")]
+    StoreDamaged(#[source] StoreError),
+}
+
+/// The running committer.
+pub struct Committer {
+    thread: JoinHandle<Result<(), CommitterEnd>>,
+}
+
+impl Committer {
+    /// Waits until all producers are gone and everything is durable. Blocks until then. What a full store does
+    /// not take once all ends are gone is given up: its messages stay unacknowledged.
+    ///
+    /// # Errors
+    /// The store failed for too long, or is damaged.
+    pub fn join(self) -> Result<(), CommitterEnd> {
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Whether the thread has ended by itself.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped.
+///
+/// # Panics
+/// If the operating system gives no thread.
+pub fn start<S, E, R>(
+    store: S,
+    encoder: E,
+    gateway: GatewayId,
+    source: R,
+    counters: Arc<Counters>,
+    clock: Clock,
+    lives: Lives,
+) -> (Committer, CommitHandle, StoreHandle)
+where
+    S: Store + 'static,
+    E: Encoder + 'static,
+    R: Source + 'static,
+{
+    let (commit_queue, commits) = mpsc::channel(COMMIT_QUEUE);
+    let (store_queue, requests) = mpsc::channel(STORE_QUEUE);
+    let heads = watch::Sender::new(worker::heads_of(&store));
+    let state = watch::Sender::new(StoreState::Works);
+    let volatile = broadcast::Sender::new(VOLATILE_QUEUE);
+    let handle = StoreHandle {
+        queue: store_queue,
+        heads: heads.subscribe(),
+        state: state.subscribe(),
+        volatile: volatile.clone(),
+        epoch: store.epoch(),
+    };
+    let worker = Worker {
+        store,
+        encoder,
+        gateway,
+        source,
+        counters,
+        clock,
+        lives,
+        heads,
+        state,
+        volatile,
+        arena: Vec::new(),
+        waiting: Vec::new(),
+        announced: 0,
+        unflushed: false,
+        fault_since: None,
+    };
+    let thread = std::thread::Builder::new()
+        .name("verge-store".to_owned())
+        .spawn(move || worker.run(commits, requests))
+        .expect("the operating system gives a gateway its few threads");
+    (Committer { thread }, CommitHandle { queue: commit_queue }, handle)
+}

@@ -1,0 +1,368 @@
+//! The thread that owns the store.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use verge_domain::id::{GatewayId, Identity, Lane, Seq};
+use verge_domain::reading::Receipt;
+use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, StoredRow};
+
+use super::handle::{Answer, StoreRequest};
+use super::plan;
+use super::{
+    COMMIT_QUEUE, CommitRequest, CommitterEnd, FAULT_LIMIT, Lives, StoreLedger, StoreRefusal, StoreState,
+};
+use crate::clock::Clock;
+use crate::counters::{Counters, StoreAccount};
+
+/// Marks that no commit has carried become durable after this long.
+const FLUSH: Duration = Duration::from_millis(100);
+/// How often delivered verdicts past the replay window are evicted, and useful lives are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Pause between two passes over verdicts past their useful life, where one was not enough.
+const LIVES_PAUSE: Duration = Duration::from_millis(100);
+/// Pause between attempts while the store is full or has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) fn heads_of(store: &impl Store) -> [Seq; 3] {
+    Lane::ALL.map(|lane| Seq(store.next_seq(lane).0.saturating_sub(1)))
+}
+
+pub(super) struct Worker<S, E, R> {
+    pub(super) store: S,
+    pub(super) encoder: E,
+    pub(super) gateway: GatewayId,
+    pub(super) source: R,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: Clock,
+    pub(super) lives: Lives,
+    pub(super) heads: watch::Sender<[Seq; 3]>,
+    pub(super) state: watch::Sender<StoreState>,
+    pub(super) volatile: broadcast::Sender<StoredRow>,
+    /// Encoded verdicts of the commit in hand, end to end.
+    pub(super) arena: Vec<u8>,
+    /// Requests of the commit in hand: kept until they are durable.
+    pub(super) waiting: Vec<CommitRequest>,
+    /// So many of them had their alarms shown upstream during the fault at hand.
+    pub(super) announced: usize,
+    /// Marks and bytes sent that are not durable yet.
+    pub(super) unflushed: bool,
+    pub(super) fault_since: Option<Instant>,
+}
+
+impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+    pub(super) fn run(
+        mut self,
+        commits: mpsc::Receiver<CommitRequest>,
+        requests: mpsc::Receiver<StoreRequest>,
+    ) -> Result<(), CommitterEnd> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime with timers needs nothing that can be missing");
+        let ended = runtime.block_on(self.serve(commits, requests));
+        if let Err(end) = &ended {
+            tracing::error!(error = %end, "the store is given up; what is committed is kept");
+        }
+        ended
+    }
+
+    async fn serve(
+        &mut self,
+        mut commits: mpsc::Receiver<CommitRequest>,
+        mut requests: mpsc::Receiver<StoreRequest>,
+    ) -> Result<(), CommitterEnd> {
+        self.note_account()?;
+        let start = tokio::time::Instant::now();
+        let (mut next_sweep, mut next_flush, mut next_try) = (start + SWEEP_EVERY, start, start);
+        let mut next_lives = start + SWEEP_EVERY;
+        let (mut producing, mut serving) = (true, true);
+        while producing || serving {
+            let failed = self.fault_since.is_some();
+            let blocked = failed || !self.waiting.is_empty();
+            // While the store has failed alarms are still to be shown: requests are taken, as far as there is room.
+            let taking = producing && (!blocked || failed && self.waiting.len() < COMMIT_QUEUE);
+            tokio::select! {
+                request = requests.recv(), if serving => match request {
+                    Some(request) => {
+                        let clean = !self.unflushed;
+                        self.answer(request)?;
+                        if clean && self.unflushed {
+                            next_flush = tokio::time::Instant::now() + FLUSH;
+                        }
+                    }
+                    None => serving = false,
+                },
+                request = commits.recv(), if taking => match request {
+                    Some(request) => {
+                        self.waiting.push(request);
+                        while self.waiting.len() < COMMIT_QUEUE {
+                            let Ok(request) = commits.try_recv() else { break };
+                            self.waiting.push(request);
+                        }
+                        if failed {
+                            self.announce();
+                        } else {
+                            self.commit()?;
+                            next_try = tokio::time::Instant::now() + RETRY;
+                        }
+                    }
+                    None => producing = false,
+                },
+                () = tokio::time::sleep_until(next_try), if blocked => {
+                    self.retry()?;
+                    next_try = tokio::time::Instant::now() + RETRY;
+                }
+                () = tokio::time::sleep_until(next_flush), if self.unflushed && !failed => self.sweep()?,
+                () = tokio::time::sleep_until(next_sweep), if !failed => {
+                    self.sweep()?;
+                    self.note_account()?;
+                    next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+                }
+                () = tokio::time::sleep_until(next_lives), if !failed => {
+                    let more = self.pass_over_lives()?;
+                    next_lives = tokio::time::Instant::now() + if more { LIVES_PAUSE } else { SWEEP_EVERY };
+                }
+            }
+            // Nobody is left who could make room.
+            let stuck = self.fault_since.is_some() || !self.waiting.is_empty();
+            if stuck && !serving && commits.is_closed() {
+                break;
+            }
+        }
+        while let Ok(request) = commits.try_recv() {
+            self.waiting.push(request);
+        }
+        if !self.waiting.is_empty() {
+            self.retry()?;
+        }
+        self.sweep()?;
+        if !self.waiting.is_empty() {
+            tracing::error!(
+                messages = self.waiting.len(),
+                "stopped before the store took everything; what is not acknowledged comes again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Tries again what did not work: brings a store back that has failed, then commits what waits.
+    fn retry(&mut self) -> Result<(), CommitterEnd> {
+        if self.fault_since.is_some()
+            && let Err(error) = self.store.recover()
+        {
+            return self.failed(error, "the store does not come back yet");
+        }
+        if self.waiting.is_empty() {
+            self.set_state(StoreState::Works);
+            return Ok(());
+        }
+        self.commit()
+    }
+
+    /// Commits what waits. A failure keeps it waiting; only one that lasts ends the committer.
+    fn commit(&mut self) -> Result<(), CommitterEnd> {
+        match self.try_commit() {
+            Ok(()) => {
+                self.set_state(StoreState::Works);
+                Ok(())
+            }
+            Err(error @ StoreError::Full { .. }) => {
+                if !self.counters.store_full() {
+                    tracing::error!(%error, "no verdicts are made until upstream has taken some");
+                }
+                self.set_state(StoreState::Full);
+                self.sweep()
+            }
+            Err(error) => self.failed(error, "verdicts cannot be committed"),
+        }
+    }
+
+    fn try_commit(&mut self) -> Result<(), StoreError> {
+        let planned = plan::encode(
+            &mut self.encoder,
+            &self.gateway,
+            self.store.epoch(),
+            Lane::ALL.map(|lane| self.store.next_seq(lane)),
+            &self.waiting,
+            &mut self.arena,
+            &self.counters.encode_failures_total,
+        );
+        let rows = plan::rows(&planned, &self.arena);
+        let checkpoints = plan::last_of_each(&self.waiting);
+        self.store.commit(&rows, &checkpoints)?;
+        if !rows.is_empty() || !checkpoints.is_empty() {
+            self.unflushed = false;
+        }
+        if !rows.is_empty() {
+            self.counters.commits_total.add(1);
+            for row in &rows {
+                self.counters.committed_total[row.lane.index()].add(1);
+            }
+            self.heads.send_replace(heads_of(&self.store));
+            self.note_bounds();
+            let now = self.clock.now().mono;
+            self.counters.commit_latency.note(
+                self.waiting
+                    .iter()
+                    .filter(|request| !request.verdicts.is_empty())
+                    .map(|request| now.since(request.received)),
+            );
+        }
+        self.announced = 0;
+        let receipts: Vec<Receipt> = self.waiting.drain(..).filter_map(|request| request.receipt).collect();
+        if !receipts.is_empty() {
+            self.source.settle(&receipts);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: StoreRequest) -> Result<(), CommitterEnd> {
+        match request {
+            StoreRequest::Fetch { lane, after, max_rows, max_bytes, reply } => {
+                let mut rows = Vec::new();
+                let fetched = self.store.fetch(lane, after, max_rows, max_bytes, &mut rows).map(|()| rows);
+                self.reply(reply, fetched, "verdicts to be sent cannot be read")
+            }
+            StoreRequest::Mark { route, lane, upto } => {
+                self.unflushed = true;
+                let marked = self.store.mark(&route, lane, upto);
+                self.done(marked, "a mark of delivery was not noted: duplicates may follow")
+            }
+            StoreRequest::NoteSent(sent) => {
+                self.unflushed = true;
+                let noted = self.store.note_sent(sent);
+                self.done(noted, "bytes sent were not noted")
+            }
+            StoreRequest::Sent { reply } => {
+                let sent = self.store.sent();
+                self.reply(reply, sent, "bytes sent cannot be read")
+            }
+            StoreRequest::Withdraw { lane, from, tombstone, at, reply } => {
+                let withdrawn = self.store.withdraw(lane, from, tombstone, at, &[]);
+                self.reply(reply, withdrawn, "verdicts that cannot be sent were not withdrawn")
+            }
+            StoreRequest::Ledger { reply } => {
+                let usage = self.store.usage();
+                let ledger = usage.map(|usage| self.ledger(usage));
+                self.reply(reply, ledger, "the store's size cannot be read")
+            }
+        }
+    }
+
+    /// Answers a delivery. One that has gone away in the meantime needs no answer.
+    fn reply<T>(
+        &mut self,
+        reply: oneshot::Sender<Answer<T>>,
+        result: Result<T, StoreError>,
+        what: &str,
+    ) -> Result<(), CommitterEnd> {
+        match result {
+            Ok(value) => {
+                drop(reply.send(Ok(value)));
+                Ok(())
+            }
+            Err(error) => {
+                drop(reply.send(Err(StoreRefusal)));
+                self.failed(error, what)
+            }
+        }
+    }
+
+    fn ledger(&self, usage: StoreUsage) -> StoreLedger {
+        StoreLedger {
+            epoch: self.store.epoch(),
+            oldest: Lane::ALL.map(|lane| self.store.oldest(lane)),
+            last: heads_of(&self.store),
+            usage,
+        }
+    }
+
+    fn pass_over_lives(&mut self) -> Result<bool, CommitterEnd> {
+        match self.end_lives() {
+            Ok(more) => Ok(more),
+            Err(error) => {
+                self.failed(error, "verdicts past their useful life were not summarised").map(|()| false)
+            }
+        }
+    }
+
+    fn sweep(&mut self) -> Result<(), CommitterEnd> {
+        self.unflushed = false;
+        let swept = self.store.sweep(self.clock.now().mono).map(|evicted| {
+            self.counters.evicted_total.add(evicted);
+            self.note_bounds();
+        });
+        self.done(swept, "housekeeping of the store failed")
+    }
+
+    /// What the status tells of the store.
+    fn note_account(&mut self) -> Result<(), CommitterEnd> {
+        let noted = self.store.usage().map(|usage| {
+            let StoreLedger { oldest, last, usage, .. } = self.ledger(usage);
+            self.counters.note_store(StoreAccount { oldest, last, usage });
+        });
+        self.done(noted, "the store's size cannot be read")
+    }
+
+    fn note_bounds(&self) {
+        let oldest = Lane::ALL.map(|lane| self.store.oldest(lane));
+        self.counters.note_store_bounds(oldest, heads_of(&self.store));
+    }
+
+    fn done(&mut self, result: Result<(), StoreError>, what: &str) -> Result<(), CommitterEnd> {
+        result.or_else(|error| self.failed(error, what))
+    }
+
+    /// Nothing is believed of a store that has failed before it is opened anew; one that is damaged is for the next
+    /// process to salvage.
+    fn failed(&mut self, error: StoreError, what: &str) -> Result<(), CommitterEnd> {
+        self.counters.store_faults_total.add(1);
+        if matches!(error, StoreError::Damaged(_)) {
+            return Err(CommitterEnd::StoreDamaged(error));
+        }
+        let since = *self.fault_since.get_or_insert_with(|| {
+            tracing::error!(%error, "storage fault: {what}; nothing is acknowledged until the store works again");
+            Instant::now()
+        });
+        if since.elapsed() >= FAULT_LIMIT {
+            return Err(CommitterEnd::StoreFault(error));
+        }
+        self.set_state(StoreState::Failed);
+        self.announce();
+        Ok(())
+    }
+
+    fn set_state(&mut self, state: StoreState) {
+        if state != StoreState::Failed && self.fault_since.take().is_some() {
+            tracing::warn!("the store works again");
+            self.announced = 0;
+        }
+        self.counters.store_state(state == StoreState::Failed, state == StoreState::Full);
+        self.state.send_if_modified(|before| std::mem::replace(before, state) != state);
+    }
+
+    /// Shows upstream the alarms that wait for a store that has failed, each once.
+    fn announce(&mut self) {
+        let identity = Identity {
+            gateway: self.gateway.clone(),
+            epoch: self.store.epoch(),
+            lane: Lane::Alarm,
+            seq: Seq::ZERO,
+        };
+        for request in self.waiting.iter().skip(self.announced) {
+            for verdict in request.verdicts.iter().filter(|verdict| verdict.lane == Lane::Alarm) {
+                let mut bytes = Vec::new();
+                let failures = &self.counters.encode_failures_total;
+                if plan::encode_one(&mut self.encoder, &identity, verdict, &mut bytes, failures) {
+                    let decided = verdict.times.decided;
+                    let row = StoredRow { seq: Seq::ZERO, decided, bytes: bytes.into(), withdrawn: None };
+                    // Without a delivery there is nobody to show it to.
+                    drop(self.volatile.send(row));
+                }
+            }
+        }
+        self.announced = self.waiting.len();
+    }
+}

@@ -1,0 +1,250 @@
+//! The links of a route, and what each has done.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use verge_domain::id::{Lane, LinkId};
+use verge_domain::stage::{Channel, OfferError, SentBytes, Sink, SinkEvent, Token};
+use verge_domain::time::Moment;
+
+use super::budget::Budget;
+use super::commands::CommandRate;
+use crate::counters::Counter;
+
+/// One connection of a route.
+pub struct Link<K, E> {
+    /// The way upstream.
+    pub sink: K,
+    /// How messages are written for it.
+    pub encoder: E,
+    /// Messages in flight at most.
+    pub window: usize,
+    /// Its name, its budget, and what it has done.
+    pub counters: Arc<LinkCounters>,
+}
+
+/// What one link has done, for the status.
+#[derive(Debug)]
+pub struct LinkCounters {
+    /// Its name.
+    pub id: LinkId,
+    /// Bytes that it may send on one day, in UTC, before routine verdicts wait for the next.
+    pub budget: Option<u64>,
+    /// Messages with verdicts handed to the sink, repetitions included.
+    pub messages_offered_total: Counter,
+    /// Bytes of their payloads.
+    pub bytes_offered_total: Counter,
+    /// Connections made.
+    pub connections_total: Counter,
+    /// Commands carried out or refused in words.
+    pub commands_total: Counter,
+    /// Commands that came faster than they are taken: no answer.
+    pub commands_ignored_total: Counter,
+    /// Answers that could not be sent.
+    pub replies_dropped_total: Counter,
+    connected: AtomicBool,
+    day_bytes: AtomicU64,
+    /// A bit for each lane.
+    deferred: AtomicU8,
+    last_error: Mutex<Option<String>>,
+}
+
+impl LinkCounters {
+    /// A link that has done nothing yet.
+    #[must_use]
+    pub fn new(id: LinkId, budget: Option<u64>) -> Self {
+        Self {
+            id,
+            budget,
+            messages_offered_total: Counter::default(),
+            bytes_offered_total: Counter::default(),
+            connections_total: Counter::default(),
+            commands_total: Counter::default(),
+            commands_ignored_total: Counter::default(),
+            replies_dropped_total: Counter::default(),
+            connected: AtomicBool::new(false),
+            day_bytes: AtomicU64::new(0),
+            deferred: AtomicU8::new(0),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    /// Whether the connection stands.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all payloads sent on the day at hand, the status and answers included.
+    #[must_use]
+    pub fn day_bytes(&self) -> u64 {
+        self.day_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lanes whose verdicts wait for the next day because the budget is spent.
+    #[must_use]
+    pub fn deferred(&self) -> Vec<Lane> {
+        let bits = self.deferred.load(Ordering::Relaxed);
+        Lane::ALL.into_iter().filter(|lane| bits & 1 << lane.index() != 0).collect()
+    }
+
+    /// Why the connection is down, or why it last was.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_last_error(&self, reason: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+}
+
+/// What one route has done, for the status.
+#[derive(Debug, Default)]
+pub struct RouteCounters {
+    /// Messages with verdicts handed to the sinks, repetitions included.
+    pub messages_offered_total: Counter,
+    /// Bytes of their payloads.
+    pub bytes_offered_total: Counter,
+    /// Verdicts that could not be sent (too large, or unreadable): an operator is needed.
+    pub undeliverable_total: Counter,
+    /// Alarms sent without a number while the store had failed.
+    pub volatile_total: Counter,
+    links: Vec<Arc<LinkCounters>>,
+    delivered: AtomicU64,
+    backlog: AtomicU64,
+}
+
+impl RouteCounters {
+    /// A route over these links.
+    #[must_use]
+    pub fn new(links: Vec<Arc<LinkCounters>>) -> Self {
+        Self { links, ..Self::default() }
+    }
+
+    /// Its links, in order of preference.
+    #[must_use]
+    pub fn links(&self) -> &[Arc<LinkCounters>] {
+        &self.links
+    }
+
+    /// Whether any connection stands.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.links.iter().any(|link| link.connected())
+    }
+
+    /// Connections made, over all links.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.links.iter().map(|link| link.connections_total.get()).sum()
+    }
+
+    /// Verdicts acknowledged upstream since the start, each counted once; withdrawn ones count where their tombstone
+    /// was acknowledged.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Verdicts committed and not delivered on this route.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_progress(&self, delivered: u64, backlog: u64) {
+        self.delivered.store(delivered, Ordering::Relaxed);
+        self.backlog.store(backlog, Ordering::Relaxed);
+    }
+}
+
+/// A link at work.
+pub(super) struct Line<K, E> {
+    pub(super) sink: K,
+    pub(super) encoder: E,
+    pub(super) counters: Arc<LinkCounters>,
+    pub(super) budget: Budget,
+    pub(super) commands: CommandRate,
+    /// It takes nothing until something happens on it.
+    pub(super) stalled: bool,
+    /// A verdict that is too large for another link waits for this one.
+    pub(super) awaited: bool,
+    /// Something was sent that the store has not been told of.
+    pub(super) spent: bool,
+}
+
+impl<K: Sink, E> Line<K, E> {
+    pub(super) fn new(link: Link<K, E>, sent: &[SentBytes], now: Moment) -> Self {
+        let Link { sink, encoder, counters, .. } = link;
+        let sent = sent.iter().find(|sent| sent.link == counters.id);
+        let budget = Budget::new(counters.budget, sent, now);
+        let line = Self {
+            sink,
+            encoder,
+            counters,
+            budget,
+            commands: CommandRate::default(),
+            stalled: false,
+            awaited: false,
+            spent: false,
+        };
+        line.show_budget();
+        line
+    }
+
+    /// Hands over one message and books its bytes.
+    pub(super) fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError> {
+        let bytes = payload.len();
+        self.sink.offer(channel, payload, token)?;
+        self.budget.spend(bytes);
+        self.spent = true;
+        self.show_budget();
+        Ok(())
+    }
+
+    /// Looks whether a new day has come. Says if one was opened.
+    pub(super) fn look(&mut self, now: Moment) -> bool {
+        let opened = self.budget.look(now);
+        if opened {
+            self.spent = true;
+            self.show_budget();
+        }
+        opened
+    }
+
+    pub(super) fn show_budget(&self) {
+        self.counters.day_bytes.store(self.budget.sent().1, Ordering::Relaxed);
+        let bits = self.budget.deferred().fold(0, |bits, lane| bits | 1 << lane.index());
+        self.counters.deferred.store(bits, Ordering::Relaxed);
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.counters.connected.store(true, Ordering::Relaxed);
+        self.counters.connections_total.add(1);
+    }
+
+    pub(super) fn lost(&mut self, reason: String) {
+        self.counters.connected.store(false, Ordering::Relaxed);
+        self.counters.set_last_error(reason);
+    }
+}
+
+/// The next event of any link; `None` in it where that sink has ended. `first` is asked first, so that none is
+/// always before the others.
+pub(super) fn poll_links<K: Sink, E>(
+    lines: &mut [Line<K, E>],
+    first: usize,
+    context: &mut Context<'_>,
+) -> Poll<(usize, Option<SinkEvent>)> {
+    let count = lines.len();
+    for turn in 0..count {
+        let index = (first + turn) % count;
+        if let Poll::Ready(event) = lines[index].sink.poll_event(context) {
+            return Poll::Ready((index, event));
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,270 @@
+//! From stored rows to messages on a link.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::{Channel, Encoder, Envelope, OfferError, Sink, StoredRow, Withdrawn};
+use verge_domain::time::Moment;
+use verge_domain::withdrawn::Withdrawal;
+
+use super::route::Route;
+use super::window::{Carriers, Next, Offer};
+
+/// Largest part of a lane read at once, in bytes.
+const MAX_FETCH_BYTES: usize = 256 * 1024;
+/// Pause after the store could not do as asked.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What became of a message on one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It is in flight.
+    Taken,
+    /// The link takes nothing now.
+    Stalled,
+    /// It does not fit into what is left of the day's budget.
+    OverBudget,
+    /// It can never be sent on this link.
+    Impossible(Withdrawal),
+}
+
+impl<K: Sink, E: Encoder> Route<K, E> {
+    /// Offers what may be offered now; says after what time to look again.
+    pub(super) async fn fill(&mut self) -> Option<Duration> {
+        loop {
+            self.note_heads();
+            self.send_volatile();
+            let now = self.clock.now();
+            for line in &mut self.lines {
+                if line.look(now) {
+                    self.window.release();
+                }
+            }
+            if let Some(until) = self.pause.filter(|&until| until > now.mono) {
+                return Some(until.since(now.mono));
+            }
+            let (carriers, wake) = self.carriers(now);
+            match self.window.next(now.mono, &carriers) {
+                Next::Wait => return wake,
+                Next::WaitUntil(at) => return earliest(wake, Some(at.since(now.mono))),
+                Next::Offer(offer) => self.fetch_and_offer(&offer).await,
+            }
+        }
+    }
+
+    /// Links that may carry each lane now, and after what time that may change by itself.
+    fn carriers(&mut self, now: Moment) -> (Carriers, Option<Duration>) {
+        let mut ready = self.chosen(now);
+        ready.retain(|&link| !self.lines[link].stalled);
+        let lanes = Lane::ALL
+            .map(|lane| ready.iter().copied().filter(|&link| self.lines[link].budget.allows(lane)).collect());
+        // Also of links that carry nothing now: a verdict too large for the others may wait for them.
+        let tomorrow = self.lines.iter().filter_map(|line| line.budget.wake(now)).min();
+        let takeover = self.choice.wake().map(|at| at.since(now.mono));
+        (Carriers { lanes }, earliest(tomorrow, takeover))
+    }
+
+    /// Links that carry messages now, in order of preference.
+    pub(super) fn chosen(&mut self, now: Moment) -> Vec<usize> {
+        let before = self.choice.active();
+        let links = self.choice.carriers(now.mono);
+        let active = self.choice.active();
+        if active != before
+            && let Some(line) = active.and_then(|active| self.lines.get(active))
+        {
+            tracing::info!(route = %self.settings.route, link = %line.counters.id, "carries the verdicts from now on");
+        }
+        links
+    }
+
+    async fn fetch_and_offer(&mut self, offer: &Offer) {
+        let Offer { lane, after, max_rows, .. } = *offer;
+        let fetched = self.store.fetch(lane, after, max_rows, MAX_FETCH_BYTES).await;
+        let Some(Ok(mut rows)) = fetched else { return self.pause() };
+        let head = self.window.head(lane);
+        let upto = offer.upto.unwrap_or(Seq(u64::MAX));
+        rows.retain(|row| row.seq <= upto);
+        let stored_from = rows.first().map_or(upto.min(head).next(), |row| row.seq);
+        if stored_from > after.next() {
+            self.pass_over(offer, stored_from);
+        }
+        if lane == Lane::Alarm {
+            for row in &rows {
+                if !self.offer_rows(offer, std::slice::from_ref(row)).await {
+                    return;
+                }
+            }
+        } else {
+            self.offer_rows(offer, &rows).await;
+        }
+    }
+
+    fn pause(&mut self) {
+        self.pause = Some(self.clock.now().mono.after(STORE_RETRY));
+    }
+
+    /// What was to be offered before this number is not in the store.
+    fn pass_over(&mut self, offer: &Offer, stored_from: Seq) {
+        let (lane, from, to) = (offer.lane, offer.after.next(), Seq(stored_from.0 - 1));
+        if offer.replay {
+            return self.window.drop_replay(lane, from, to);
+        }
+        // A route that is new to an old store finds the oldest verdicts evicted: it begins behind them.
+        if to > self.window.mark(lane) {
+            tracing::warn!(
+                route = %self.settings.route, %lane, %from, before = %stored_from,
+                "verdicts that the store no longer holds are not delivered on this route"
+            );
+        }
+        let mark = self.window.skip(lane, from, to, self.clock.now().mono);
+        self.note_mark(lane, mark);
+    }
+
+    /// Offers rows as one message, or as several where one is too large. Says whether to go on.
+    async fn offer_rows(&mut self, offer: &Offer, rows: &[StoredRow]) -> bool {
+        let mut parts = vec![rows];
+        while let Some(part) = parts.pop() {
+            let Some(first) = part.first() else { continue };
+            match self.send(offer.link, offer, part) {
+                Sent::Taken => {}
+                Sent::Stalled => return false,
+                Sent::OverBudget | Sent::Impossible(_) if part.len() > 1 => {
+                    let (front, back) = part.split_at(part.len() / 2);
+                    parts.extend([back, front]);
+                }
+                Sent::OverBudget => {
+                    let line = &mut self.lines[offer.link];
+                    line.budget.exhaust(offer.lane);
+                    line.show_budget();
+                    tracing::info!(
+                        route = %self.settings.route, link = %line.counters.id, lane = %offer.lane,
+                        "the day's budget is spent; verdicts wait for the next day"
+                    );
+                    return false;
+                }
+                Sent::Impossible(reason) => {
+                    if !self.offer_elsewhere(offer, first, reason).await {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn send(&mut self, link: usize, offer: &Offer, rows: &[StoredRow]) -> Sent {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Sent::Taken };
+        let now = self.clock.now();
+        let envelope = self.envelope(offer.lane, rows, now, false);
+        let line = &mut self.lines[link];
+        let name = &line.counters.id;
+        if let Err(error) = line.encoder.message(&envelope, rows, &mut self.message) {
+            if rows.len() == 1 {
+                tracing::error!(route = %self.settings.route, link = %name, lane = %offer.lane, seq = %first.seq, %error, "cannot be sent");
+            }
+            return Sent::Impossible(Withdrawal::Damaged);
+        }
+        let size = self.message.len();
+        if !line.budget.fits(offer.lane, size) {
+            return Sent::OverBudget;
+        }
+        let token = self.window.token();
+        match line.offer(channel(offer.lane), Bytes::copy_from_slice(&self.message), token) {
+            Ok(()) => {
+                self.window.offered(token, &Offer { link, ..*offer }, first.seq, last.through(), now.mono);
+                self.counters.messages_offered_total.add(1);
+                self.counters.bytes_offered_total.add(size as u64);
+                let counters = &self.lines[link].counters;
+                counters.messages_offered_total.add(1);
+                counters.bytes_offered_total.add(size as u64);
+                Sent::Taken
+            }
+            Err(OfferError::TooLarge { actual, limit }) => {
+                if rows.len() == 1 {
+                    tracing::warn!(route = %self.settings.route, link = %line.counters.id, lane = %offer.lane, seq = %first.seq, actual, limit, "too large to send");
+                }
+                Sent::Impossible(Withdrawal::TooLarge)
+            }
+            Err(OfferError::NotConnected | OfferError::WindowFull) => {
+                line.stalled = true;
+                Sent::Stalled
+            }
+        }
+    }
+
+    /// What goes around the verdicts of a message.
+    pub(super) fn envelope(&self, lane: Lane, rows: &[StoredRow], now: Moment, volatile: bool) -> Envelope {
+        let oldest = rows.iter().map(|row| row.decided).min();
+        Envelope {
+            gateway: self.settings.gateway.clone(),
+            epoch: self.store.epoch(),
+            lane,
+            sent: now.wall,
+            age: oldest.map_or(Duration::ZERO, |oldest| now.wall.since(oldest)),
+            volatile,
+        }
+    }
+
+    /// A row that its link can never carry goes over another one, or waits for one that may carry it; where none can,
+    /// a tombstone takes its place. Says whether to go on.
+    async fn offer_elsewhere(&mut self, offer: &Offer, row: &StoredRow, mut reason: Withdrawal) -> bool {
+        let mut awaited = false;
+        for link in (0..self.lines.len()).filter(|&link| link != offer.link) {
+            match self.send(link, offer, std::slice::from_ref(row)) {
+                Sent::Taken => return true,
+                Sent::Stalled | Sent::OverBudget => {
+                    self.lines[link].awaited = true;
+                    awaited = true;
+                }
+                Sent::Impossible(Withdrawal::TooLarge) => reason = Withdrawal::TooLarge,
+                Sent::Impossible(_) => {}
+            }
+        }
+        let (lane, from, to) = (offer.lane, row.seq, row.through());
+        if offer.replay {
+            self.window.drop_replay(lane, from, to);
+            return true;
+        }
+        if awaited {
+            self.window.hold(lane, from, to, self.clock.now().mono);
+            return true;
+        }
+        self.withdraw(lane, row, reason).await
+    }
+
+    async fn withdraw(&mut self, lane: Lane, row: &StoredRow, reason: Withdrawal) -> bool {
+        let (from, to) = (row.seq, row.through());
+        if row.withdrawn.is_some() && row.bytes.is_empty() {
+            // There is nothing smaller to take its place.
+            tracing::error!(route = %self.settings.route, %lane, %from, through = %to, "a tombstone cannot be sent on any link");
+            let mark = self.window.skip(lane, from, to, self.clock.now().mono);
+            self.note_mark(lane, mark);
+            return true;
+        }
+        let reason = row.withdrawn.map_or(reason, |withdrawn| withdrawn.reason);
+        let tombstone = Withdrawn { through: to, reason };
+        let Some(Ok(())) = self.store.withdraw(lane, from, tombstone, self.clock.now().wall).await else {
+            self.pause();
+            return false;
+        };
+        tracing::error!(
+            route = %self.settings.route, %lane, seq = %from, reason = reason.as_str(),
+            "no link can carry this verdict; a tombstone takes its place"
+        );
+        self.counters.undeliverable_total.add(1);
+        // The tombstone is read next.
+        false
+    }
+}
+
+const fn channel(lane: Lane) -> Channel {
+    match lane {
+        Lane::Alarm => Channel::Alarm,
+        Lane::Verdict | Lane::Telemetry => Channel::Verdict,
+    }
+}
+
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    [one, other].into_iter().flatten().min()
+}

@@ -1,0 +1,306 @@
+//! A committer that the test hands verdicts to, and a route whose links obey the test.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use verge_domain::finding::{Expected, Member};
+use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, LinkId, RouteId, SourceId};
+use verge_domain::reading::Receipt;
+use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Store, Token};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::committer::{
+    self, CommitHandle, CommitRequest, Committer, CommitterEnd, Lives, StoreHandle,
+};
+use verge_pipeline::counters::Counters;
+use verge_pipeline::delivery::{
+    self, BatchPolicy, Link, LinkCounters, RouteCounters, RouteMode, RouteSettings,
+};
+use verge_pipeline::status::{LocalState, Status, StatusSettings};
+
+use crate::support::{Memory, Settled, Text, until};
+
+pub(crate) fn gateway() -> GatewayId {
+    GatewayId::new("g").unwrap()
+}
+
+pub(crate) fn route() -> RouteId {
+    RouteId::new("up").unwrap()
+}
+
+fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
+    Verdict {
+        judge: JudgeId::new("j").unwrap(),
+        subject: Subject {
+            source: SourceId::new("s").unwrap(),
+            device: DeviceId::new("d").unwrap(),
+            signal: None,
+        },
+        times: Times { captured: None, clock: DeviceClock::Absent, received: decided, decided },
+        detector: Detector::Threshold,
+        model: None,
+        severity: Severity::Warning,
+        lane,
+        event: None,
+        body: Body::Anomaly(Anomaly {
+            member: Member::High,
+            observed: value as f64,
+            expected: Expected { low: None, high: None },
+            p_value: None,
+            unit: None,
+        }),
+    }
+}
+
+pub(crate) struct Desk {
+    pub(crate) shelf: Memory,
+    pub(crate) clock: Clock,
+    pub(crate) store: StoreHandle,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) settled: Settled,
+    pub(crate) committer: Committer,
+    commits: CommitHandle,
+}
+
+impl Desk {
+    pub(crate) fn open(shelf: &Memory) -> Self {
+        Self::open_with(shelf, Clock::start(), Lives::default())
+    }
+
+    pub(crate) fn open_with(shelf: &Memory, clock: Clock, lives: Lives) -> Self {
+        let (counters, settled) = (Arc::new(Counters::new([])), Settled::default());
+        let (committer, commits, store) = committer::start(
+            shelf.clone(),
+            Text,
+            gateway(),
+            settled.clone(),
+            Arc::clone(&counters),
+            clock,
+            lives,
+        );
+        Self { shelf: shelf.clone(), clock, store, counters, settled, committer, commits }
+    }
+
+    /// Hands over verdicts that were made now, each with its value, in one request.
+    pub(crate) fn hand_in(&self, lane: Lane, values: std::ops::RangeInclusive<i64>) {
+        self.hand_in_as_of(self.clock.now().wall, lane, values);
+    }
+
+    pub(crate) fn hand_in_as_of(&self, at: UtcMillis, lane: Lane, values: std::ops::RangeInclusive<i64>) {
+        let request = CommitRequest {
+            verdicts: values.map(|value| verdict(lane, value, at)).collect(),
+            checkpoints: Vec::new(),
+            cause: 0,
+            received: self.clock.now().mono,
+            receipt: Some(Receipt { connection: 1, index: 0 }),
+        };
+        let commits = self.commits.clone();
+        // Producers have threads of their own.
+        std::thread::spawn(move || commits.submit(request)).join().unwrap();
+    }
+
+    /// The same, until they are durable.
+    pub(crate) async fn commit(&self, lane: Lane, values: std::ops::RangeInclusive<i64>) {
+        let before = self.settled();
+        self.hand_in(lane, values);
+        until("committed", || self.settled() > before).await;
+    }
+
+    pub(crate) fn settled(&self) -> usize {
+        self.settled.0.lock().unwrap().len()
+    }
+
+    pub(crate) fn close(self) -> Result<(), CommitterEnd> {
+        drop((self.commits, self.store));
+        self.committer.join()
+    }
+}
+
+pub(crate) struct Wire {
+    pub(crate) offered: Vec<(Channel, String, Token)>,
+    pub(crate) statuses: Vec<String>,
+    window: usize,
+    pub(crate) limit: usize,
+    connected: bool,
+}
+
+/// Notes what is offered; connects and acknowledges only when the test says so.
+pub(crate) struct Scripted {
+    wire: Arc<Mutex<Wire>>,
+    events: mpsc::Receiver<SinkEvent>,
+}
+
+impl Sink for Scripted {
+    fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError> {
+        let mut wire = self.wire.lock().unwrap();
+        let text = String::from_utf8(payload.to_vec()).unwrap();
+        if channel == Channel::Status {
+            wire.statuses.push(text);
+            return Ok(());
+        }
+        if text.len() > wire.limit && channel != Channel::Reply {
+            return Err(OfferError::TooLarge { actual: text.len(), limit: wire.limit });
+        }
+        if !wire.connected {
+            return Err(OfferError::NotConnected);
+        }
+        if wire.offered.len() >= wire.window {
+            return Err(OfferError::WindowFull);
+        }
+        wire.offered.push((channel, text, token));
+        Ok(())
+    }
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
+        self.events.poll_recv(context)
+    }
+    async fn close(&mut self, _last: Bytes, _grace: Duration) {
+        self.events.close();
+    }
+}
+
+/// The test's end of a link.
+pub(crate) struct End {
+    pub(crate) wire: Arc<Mutex<Wire>>,
+    pub(crate) events: mpsc::Sender<SinkEvent>,
+    pub(crate) counters: Arc<LinkCounters>,
+}
+
+impl End {
+    pub(crate) async fn connect(&self) {
+        {
+            let mut wire = self.wire.lock().unwrap();
+            wire.offered.clear();
+            wire.connected = true;
+        }
+        self.events.send(SinkEvent::Connected).await.unwrap();
+        until("it is known", || self.counters.connected()).await;
+    }
+
+    pub(crate) async fn lose(&self) {
+        self.wire.lock().unwrap().connected = false;
+        self.events.send(SinkEvent::Disconnected { reason: "as the test asked".to_owned() }).await.unwrap();
+        until("it is known", || !self.counters.connected()).await;
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.wire.lock().unwrap().offered.iter().map(|(_, text, _)| text.clone()).collect()
+    }
+
+    pub(crate) fn statuses(&self) -> usize {
+        self.wire.lock().unwrap().statuses.len()
+    }
+
+    pub(crate) async fn acknowledge(&self, index: usize) {
+        let token = self.wire.lock().unwrap().offered[index].2;
+        self.events.send(SinkEvent::Delivered(token)).await.unwrap();
+    }
+
+    pub(crate) async fn acknowledge_all(&self) {
+        let count = self.wire.lock().unwrap().offered.len();
+        for index in 0..count {
+            self.acknowledge(index).await;
+        }
+    }
+}
+
+/// A route at work.
+pub(crate) struct Upstream {
+    pub(crate) ends: Vec<End>,
+    pub(crate) counters: Arc<RouteCounters>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// A link that takes so many messages and has this budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) window: usize,
+    pub(crate) budget: Option<u64>,
+    pub(crate) limit: usize,
+}
+
+pub(crate) const PLAIN: Plan = Plan { window: 8, budget: None, limit: usize::MAX };
+
+pub(crate) const FAILOVER: RouteMode = RouteMode::Failover { return_after: Duration::ZERO };
+
+impl Upstream {
+    pub(crate) fn open(desk: &Desk, plans: &[Plan], mode: RouteMode) -> Self {
+        let settings = RouteSettings {
+            route: route(),
+            gateway: gateway(),
+            lanes: Lane::ALL.to_vec(),
+            batch: BatchPolicy {
+                max_verdicts: 10,
+                verdict_wait: Duration::from_millis(20),
+                telemetry_wait: Duration::from_millis(20),
+            },
+            rewind: Duration::ZERO,
+            mode,
+        };
+        Self::open_with(desk, plans, settings)
+    }
+
+    pub(crate) fn open_with(desk: &Desk, plans: &[Plan], settings: RouteSettings) -> Self {
+        let (mut links, mut ends) = (Vec::new(), Vec::new());
+        for (name, plan) in ["one", "two", "three"].into_iter().zip(plans) {
+            let wire = Wire {
+                offered: Vec::new(),
+                statuses: Vec::new(),
+                window: usize::MAX,
+                limit: plan.limit,
+                connected: false,
+            };
+            let wire = Arc::new(Mutex::new(wire));
+            let (events, receiver) = mpsc::channel(1000);
+            let counters = Arc::new(LinkCounters::new(LinkId::new(name).unwrap(), plan.budget));
+            let sink = Scripted { wire: Arc::clone(&wire), events: receiver };
+            ends.push(End { wire, events, counters: Arc::clone(&counters) });
+            links.push(Link { sink, encoder: Text, window: plan.window, counters });
+        }
+        let counters = RouteCounters::new(ends.iter().map(|end| Arc::clone(&end.counters)).collect());
+        let counters = Arc::new(counters);
+        let status = Status::new(
+            StatusSettings { gateway: gateway(), site: None, version: "0", epoch: desk.store.epoch() },
+            Arc::clone(&desk.counters),
+            vec![(route(), Arc::clone(&counters))],
+            LocalState::default,
+            desk.clock.now(),
+        );
+        let delivered = desk.shelf.clone().open_routes(&[route()]).unwrap()[0];
+        let (stop, stopped) = watch::channel(false);
+        let clock = desk.clock;
+        let task = tokio::spawn(delivery::deliver(
+            settings,
+            delivered,
+            desk.store.clone(),
+            links,
+            Arc::clone(&counters),
+            clock,
+            move |stopping| status.document(clock.now(), stopping),
+            stopped,
+        ));
+        Self { ends, counters, stop, task }
+    }
+
+    /// One link.
+    pub(crate) fn single(desk: &Desk) -> Self {
+        Self::open(desk, &[PLAIN], FAILOVER)
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.ends[0].texts()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+
+    pub(crate) async fn ended(self) {
+        self.task.await.unwrap();
+    }
+}
