@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use verge_domain::finding::{Expected, Member};
 use verge_domain::frame::{Classification, Detections};
-use verge_domain::id::Label;
+use verge_domain::id::{DeviceId, Label};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, EventState, Verdict};
+use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 /// The verdict in words, without its identity and times.
 #[must_use]
@@ -40,6 +41,28 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
         Body::Counts(counts) => line += &describe_counts(counts),
         Body::Classification(view) => line += &describe_classes(view),
         Body::Detections(view) => line += &describe_objects(view),
+    }
+    line
+}
+
+/// A tombstone in words.
+#[must_use]
+pub(crate) fn describe_tombstone(tombstone: &Tombstone) -> String {
+    let why = match tombstone.reason {
+        Withdrawal::Full => "the store was full",
+        Withdrawal::Expired => "their useful life was over",
+        Withdrawal::Damaged => "damaged on the medium",
+        Withdrawal::EarlierEpoch => "they belong to an earlier epoch of the store",
+        Withdrawal::TooLarge => "too large for upstream",
+    };
+    let mut line = format!("{} to {}: {why}", tombstone.from, tombstone.through);
+    for summary in &tombstone.summary {
+        let signal = summary.signal.as_ref().map_or(String::new(), |signal| format!(" {signal}"));
+        let device = summary.device.as_ref().map_or("several devices", DeviceId::as_str);
+        line += &format!("; {} x {}: {device}{signal}", summary.count, summary.judge);
+        if let Some((low, high)) = summary.range {
+            line += &format!(", {} to {}", number(low), number(high));
+        }
     }
     line
 }

@@ -269,6 +269,9 @@ fn look_at_state(settings: &Settings, report: &mut Report) {
     let what = format!("state folder {}", folder.display());
     if !folder.exists() {
         report.note(SECTION, what, parent_of(folder), Exit::Temporary);
+        if let Err(error) = settings.store.build() {
+            report.note(SECTION, "key of the store", Err(words(&error)), Exit::BadConfig);
+        }
         return;
     }
     let outcome = match StateLock::take(folder) {
@@ -282,13 +285,34 @@ fn look_at_state(settings: &Settings, report: &mut Report) {
         Err(error) => Err(words(&error)),
     };
     report.note(SECTION, what, outcome, Exit::Temporary);
-    let what = format!("store {}", settings.outbox.dir.display());
-    let outcome = match OutboxReader::open(&settings.outbox.dir).and_then(|mut reader| reader.summary()) {
+    look_at_store(settings, report);
+}
+
+fn look_at_store(settings: &Settings, report: &mut Report) {
+    const SECTION: &str = "gateway";
+    let what = format!("store {}", settings.store.dir().display());
+    let outbox = match settings.store.build() {
+        Ok(outbox) => outbox,
+        Err(error) => {
+            report.note(SECTION, "key of the store", Err(words(&error)), Exit::BadConfig);
+            return;
+        }
+    };
+    let looked = OutboxReader::open(&outbox.dir, outbox.key.as_ref()).and_then(|mut reader| reader.summary());
+    let outcome = match looked {
         Ok(summary) => {
             let rows: u64 = summary.lanes.iter().map(|lane| lane.rows).sum();
-            Ok(format!("{rows} verdicts, schema version {}", summary.schema_version))
+            let how = match (summary.encrypted, settings.store.is_encrypted()) {
+                (true, _) => ", encrypted",
+                (false, true) => ", not encrypted yet; it is at the next start",
+                (false, false) => "",
+            };
+            Ok(format!("{rows} verdicts, schema version {}{how}", summary.schema_version))
         }
         Err(ReadError::Missing { .. }) => Ok("none yet; it is made at the first start".to_owned()),
+        Err(ReadError::Older { found, .. }) => {
+            Ok(format!("schema version {found}; it is brought up to date at the next start"))
+        }
         Err(error) => Err(words(&error)),
     };
     report.note(SECTION, what, outcome, Exit::Temporary);

@@ -6,6 +6,7 @@
 
 mod environment;
 mod fault;
+mod kind;
 mod raw;
 mod schema;
 mod units;
@@ -23,8 +24,8 @@ pub(crate) use raw::Sections;
 pub(crate) use raw::{
     RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,
     RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawPrecision, RawReading,
-    RawRegion, RawReport, RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat,
-    RawUplink, RawUplinkKind,
+    RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime,
+    RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
 };
 pub use units::{Size, Span};
 

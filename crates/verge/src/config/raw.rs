@@ -25,6 +25,7 @@ pub(crate) struct Sections {
     pub(crate) gateway: RawGateway,
     pub(crate) local: RawLocal,
     pub(crate) uplink: Map<String, RawUplink>,
+    pub(crate) route: Map<String, RawRoute>,
     pub(crate) engine: RawEngine,
     pub(crate) model: Map<String, RawModel>,
     pub(crate) source: Map<String, RawSource>,
@@ -40,6 +41,21 @@ pub(crate) struct RawGateway {
     pub(crate) store_cap: Size,
     pub(crate) replay_age: Span,
     pub(crate) replay_bytes: Size,
+    pub(crate) when_full: RawWhenFull,
+    pub(crate) ballast: Size,
+    pub(crate) verdict_life: SpanOrNever,
+    pub(crate) telemetry_life: SpanOrNever,
+    pub(crate) summary_interval: Span,
+    pub(crate) store_key: Option<RawSecret>,
+    pub(crate) store_key_file: Option<String>,
+    pub(crate) store_key_credential: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawWhenFull {
+    Wait,
+    DropOldest,
 }
 
 /// A password on its way from the environment to the connection.
@@ -110,6 +126,23 @@ pub(crate) struct RawUplink {
     pub(crate) rewind: Span,
     pub(crate) lanes: Vec<RawLane>,
     pub(crate) batch: RawBatch,
+    pub(crate) route: Option<String>,
+    pub(crate) budget: Option<Size>,
+    pub(crate) commands: bool,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRoute {
+    pub(crate) mode: RawRouteMode,
+    pub(crate) return_after: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawRouteMode {
+    Failover,
+    Spread,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

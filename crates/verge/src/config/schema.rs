@@ -5,96 +5,7 @@
 
 use std::time::Duration;
 
-/// What a value may be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
-    /// Letters, digits, `-`, `_`, `.`: fit for topics, client ids, variables and patterns.
-    Name,
-    /// Any text but the empty one; what it means is checked later. Says what is expected.
-    Text(&'static str),
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// `true` or `false`.
-    Flag,
-    /// A finite number.
-    Number { low: f64, high: f64 },
-    /// A whole number.
-    Whole { low: u64, high: u64 },
-    /// A duration with its unit.
-    Span { low: Duration, high: Duration },
-    /// A duration with its unit, or the word `never`.
-    SpanOrNever { high: Duration },
-    /// A number of bytes with its unit.
-    Size { low: u64, high: u64 },
-    /// A list of texts, not empty. Says what each is.
-    Texts(&'static str),
-    /// A list of some of these words, not empty.
-    Choices(&'static [&'static str]),
-    /// A table from free words to numbers.
-    Numbers,
-    /// A table with keys of its own.
-    Table(&'static [Key]),
-    /// A list of such tables, not empty.
-    Tables(&'static [Key]),
-    /// Never in a file; by environment variable only.
-    Secret,
-}
-
-/// Whether a key must be written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Need {
-    /// It must.
-    Required,
-    /// It may be left out, and then there is none.
-    Optional,
-    /// It may be left out, and then it is this, written as an environment variable would be.
-    Default(&'static str),
-}
-
-/// The key's table must hold one of these words at another key for it to apply.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct When {
-    pub(crate) key: &'static str,
-    pub(crate) values: &'static [&'static str],
-}
-
-/// One key of a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) need: Need,
-    pub(crate) when: Option<When>,
-}
-
-/// One section of the file.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) name: &'static str,
-    /// Whether it repeats under names: `[source.NAME]`.
-    pub(crate) named: bool,
-    /// Whether a file without one of them is still a configuration; of named sections only.
-    pub(crate) optional: bool,
-    pub(crate) keys: &'static [Key],
-}
-
-const fn required(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, need: Need::Required, when: None }
-}
-
-const fn optional(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, need: Need::Optional, when: None }
-}
-
-const fn default(name: &'static str, kind: Kind, text: &'static str) -> Key {
-    Key { name, kind, need: Need::Default(text), when: None }
-}
-
-impl Key {
-    const fn when(self, key: &'static str, values: &'static [&'static str]) -> Self {
-        Self { when: Some(When { key, values }), ..self }
-    }
-}
+use super::kind::{Key, Kind, Section, default, optional, required};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -105,6 +16,7 @@ const MAX_MQTT_PACKET: u64 = 256 * MIB - 1;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 const SHARE: Kind = Kind::Number { low: 0.0, high: 1.0 };
 const ANY_NUMBER: Kind = Kind::Number { low: f64::MIN, high: f64::MAX };
@@ -123,6 +35,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section { name: "gateway", named: false, optional: false, keys: GATEWAY },
     Section { name: "local", named: false, optional: false, keys: LOCAL },
     Section { name: "uplink", named: true, optional: false, keys: UPLINK },
+    Section { name: "route", named: true, optional: true, keys: ROUTE },
     Section { name: "engine", named: false, optional: false, keys: ENGINE },
     Section { name: "model", named: true, optional: true, keys: MODEL },
     Section { name: "source", named: true, optional: false, keys: SOURCE },
@@ -134,12 +47,16 @@ const GATEWAY: &[Key] = &[
     optional("site", Kind::Name),
     default("state_dir", Kind::Text("the path of a folder"), "/var/lib/verge"),
     default("store_cap", Kind::Size { low: 16 * MIB, high: TIB }, "2 GiB"),
-    default(
-        "replay_age",
-        Kind::Span { low: Duration::ZERO, high: Duration::from_secs(365 * 24 * 3600) },
-        "24h",
-    ),
+    default("replay_age", Kind::Span { low: Duration::ZERO, high: YEAR }, "24h"),
     default("replay_bytes", Kind::Size { low: 0, high: TIB }, "256 MiB"),
+    default("when_full", Kind::Choice(&["wait", "drop_oldest"]), "wait"),
+    default("ballast", Kind::Size { low: 0, high: GIB }, "16 MiB"),
+    default("verdict_life", Kind::SpanOrNever { high: YEAR }, "never"),
+    default("telemetry_life", Kind::SpanOrNever { high: YEAR }, "never"),
+    default("summary_interval", Kind::Span { low: Duration::from_secs(1), high: DAY }, "10m"),
+    optional("store_key", Kind::Secret),
+    optional("store_key_file", Kind::Text("the path of a file that holds a key of 64 hexadecimal digits")),
+    optional("store_key_credential", Kind::Text("the name of a systemd credential")),
 ];
 
 /// The site has a broker, and this is a client of it.
@@ -181,6 +98,15 @@ const UPLINK: &[Key] = &[
     default("rewind", Kind::Span { low: Duration::ZERO, high: HOUR }, "5s"),
     default("lanes", Kind::Choices(&["alarm", "verdict", "telemetry"]), "alarm,verdict,telemetry"),
     default("batch", Kind::Table(BATCH), ""),
+    optional("route", Kind::Name),
+    optional("budget", Kind::Size { low: KIB, high: TIB }),
+    default("commands", Kind::Flag, "true"),
+];
+
+const ROUTE: &[Key] = &[
+    default("mode", Kind::Choice(&["failover", "spread"]), "failover"),
+    default("return_after", Kind::Span { low: Duration::ZERO, high: HOUR }, "30s")
+        .when("mode", &["failover"]),
 ];
 
 const BATCH: &[Key] = &[
@@ -329,63 +255,9 @@ const REGION: &[Key] = &[
     default("bottom", SHARE, "1"),
 ];
 
-impl Kind {
-    /// What is expected, in words.
-    pub(crate) fn expected(self) -> String {
-        match self {
-            Self::Name => r#"a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#.to_owned(),
-            Self::Text(what) => what.to_owned(),
-            Self::Choice(words) => one_of(words),
-            Self::Flag => "true or false".to_owned(),
-            Self::Number { low, high } if low == f64::MIN && high == f64::MAX => "a finite number".to_owned(),
-            Self::Number { low, high } if low == f64::MIN_POSITIVE && high == f64::MAX => {
-                "a finite number above 0".to_owned()
-            }
-            Self::Number { low, high } => format!("a number from {low} to {high}"),
-            Self::Whole { low, high } => format!("a whole number from {low} to {high}"),
-            Self::Span { low, high } => format!(
-                r#"a duration from {} to {}, such as "250ms", "5s" or "10m""#,
-                super::units::Span(low),
-                super::units::Span(high)
-            ),
-            Self::SpanOrNever { high } => {
-                format!(r#""never" or a duration up to {}, such as "5s" or "10m""#, super::units::Span(high))
-            }
-            Self::Size { low, high } => format!(
-                r#"a size from {} to {}, such as "64 KiB" or "2 GiB""#,
-                super::units::Size(low),
-                super::units::Size(high)
-            ),
-            Self::Texts(what) => format!("a list of {what}"),
-            Self::Choices(words) => format!("a list of {}", one_of(words)),
-            Self::Numbers => "a table of words and the numbers they stand for".to_owned(),
-            Self::Table(keys) => format!("a table with {}", names(keys)),
-            Self::Tables(keys) => format!("a list of tables with {}", names(keys)),
-            Self::Secret => "no password in a file: put it into a file of its own and name that with \
-                             password_file, or set it in the environment as VERGE__…__PASSWORD"
-                .to_owned(),
-        }
-    }
-}
-
-/// "a", "b" or "c".
-pub(crate) fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        _ => quoted.concat(),
-    }
-}
-
-/// The names of keys, each once.
-pub(crate) fn names(keys: &[Key]) -> String {
-    let mut names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-    names.dedup();
-    names.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Need;
     use super::*;
 
     const COMMENTED: &str = include_str!("../../../../configs/gateway.toml");
@@ -454,11 +326,5 @@ mod tests {
         for section in SECTIONS {
             check(section.name, section.keys, &lines);
         }
-    }
-
-    #[test]
-    fn words_are_listed_as_people_write_them() {
-        assert_eq!(one_of(&["a"]), r#""a""#);
-        assert_eq!(one_of(&["a", "b", "c"]), r#""a", "b" or "c""#);
     }
 }

@@ -95,7 +95,7 @@ fn a_wrong_variable_is_named() {
     assert_eq!(
         faults,
         [
-            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes (set by VERGE__GATEWAY__NAME)",
+            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes, when_full, ballast, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential (set by VERGE__GATEWAY__NAME)",
             r#"uplink.centre.window: "many", expected a whole number from 1 to 1000 (set by VERGE__UPLINK__CENTRE__WINDOW)"#,
         ]
     );
@@ -114,7 +114,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         r#"id = "g""#,
         "id = \"g\"\nstore_cp = \"1 GiB\"",
         &[
-            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes",
+            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes, when_full, ballast, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential",
         ],
     );
     check(
@@ -154,7 +154,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         "[judge.High]",
         "[judges.High]",
         &[
-            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, engine, model, source, judge",
+            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, route, engine, model, source, judge",
             "judge: missing, expected at least one section [judge.NAME]",
         ],
     );
@@ -162,8 +162,8 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         r#"url = "mqtt://localhost""#,
         "url = \"mqtt://localhost\"\npassword = \"canary\"",
         &[
-            "local.password: a password (not shown), expected no password in a file: put it into a file of its own and \
-         name that with password_file, or set it in the environment as VERGE__…__PASSWORD",
+            "local.password: a password (not shown), expected no secret in this file: put it into a file of its own and \
+             name that with password_file or store_key_file, or set it in the environment, such as VERGE__…__PASSWORD",
         ],
     );
     check(
@@ -177,7 +177,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         "[gateway]\n",
         "gateway = 5\n[other]\n",
         &[
-            "other: unknown section, expected one of gateway, local, uplink, engine, model, source, judge",
+            "other: unknown section, expected one of gateway, local, uplink, route, engine, model, source, judge",
             "gateway: 5, expected a section [gateway]",
             r#"gateway.id: missing, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
         ],
@@ -208,7 +208,7 @@ fn what_is_not_toml_is_told_with_line_and_column_and_without_its_text() {
 fn any_word_of_a_choice_is_taken_up_by_the_structures() {
     for section in schema::SECTIONS {
         for key in section.keys {
-            let schema::Kind::Choice(words) = key.kind else { continue };
+            let kind::Kind::Choice(words) = key.kind else { continue };
             for word in words {
                 let place = if section.named {
                     format!("[{}.n]", section.name)

@@ -7,7 +7,8 @@ use config::{Map, Value, ValueKind};
 
 use super::environment::is_variable;
 use super::fault::Fault;
-use super::schema::{Key, Kind, Need, SECTIONS, Section, When, names, one_of};
+use super::kind::{Key, Kind, Need, Section, When, names, one_of};
+use super::schema::SECTIONS;
 use super::units::{NEVER, Size, Span};
 
 type Table = Map<String, Value>;

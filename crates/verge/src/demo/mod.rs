@@ -10,6 +10,7 @@ mod screen;
 mod sensors;
 mod site;
 mod tally;
+mod wan;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,7 @@ use screen::{Screen, View, costs, ledger};
 use sensors::Sensor;
 use site::Site;
 use tally::Tally;
+use wan::{Change, Wan};
 
 /// Shortest run in which every fault has time to be raised and cleared.
 pub const MIN_SECONDS: u64 = 15;
@@ -57,7 +59,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     screen.tell(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
-    let site = Site::start().await?;
+    let mut site = Site::start().await?;
     let mut receiver = Subscriber::spawn(
         site.receiver_connection()?,
         vec!["verge/+/alarm".to_owned(), "verge/+/verdict".to_owned()],
@@ -82,6 +84,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     }
 
     let mut tally = Tally::default();
+    let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
     loop {
@@ -100,7 +103,18 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
             _ = redraw.tick() => {
                 let now = Instant::now();
                 let elapsed = now.duration_since(start).min(run);
-                let view = View { elapsed, run, counters: &counters, route: &route, tally: &tally };
+                match wan.look(elapsed, route.backlog()) {
+                    Some(Change::Cut) => {
+                        site.cut_wan();
+                        screen.tell("the way upstream is cut; verdicts are kept")?;
+                    }
+                    Some(Change::Mend) => {
+                        site.mend_wan().await?;
+                        screen.tell("the way upstream is mended")?;
+                    }
+                    None => {}
+                }
+                let view = View { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
                 screen.draw(&view, now)?;
                 if now >= end || (elapsed == run && tally.missing().is_empty() && route.backlog() == 0) {
                     break;
@@ -114,8 +128,8 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
         device.abort();
     }
     gateway.stop().await?;
-    let view =
-        View { elapsed: start.elapsed().min(run), run, counters: &counters, route: &route, tally: &tally };
+    let elapsed = start.elapsed().min(run);
+    let view = View { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
     summary(&view)
 }
 
@@ -202,6 +216,14 @@ fn summary(view: &View<'_>) -> anyhow::Result<Exit> {
         "  {} events raised, {} cleared; {duplicates} duplicates, {missing_numbers} numbers missing",
         view.tally.raised, view.tally.cleared
     )?;
+    if let Some(outage) = view.wan.outage() {
+        writeln!(
+            out,
+            "  the way upstream was cut for {} s: {} verdicts waited in the store, none was lost",
+            outage.as_secs(),
+            view.wan.most_waiting()
+        )?;
+    }
     writeln!(out, "  {}", ledger(view))?;
     if let Some(costs) = costs(view) {
         writeln!(out, "  {costs}")?;

@@ -8,6 +8,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 
 use super::tally::Tally;
+use super::wan::Wan;
 
 /// How often the table is drawn, or a line is printed where there is no terminal.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -27,6 +28,7 @@ pub(super) struct View<'a> {
     pub(super) counters: &'a Counters,
     pub(super) route: &'a RouteCounters,
     pub(super) tally: &'a Tally,
+    pub(super) wan: &'a Wan,
 }
 
 impl Screen {
@@ -154,10 +156,11 @@ fn table(view: &View<'_>, now: Instant) -> String {
     }
     let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("{age:.1} s ago"));
     text += &format!(
-        "  alarms: {} raised, {} cleared; newest verdict {age}; {} stored and not yet acknowledged\n  {}\n\n",
+        "  alarms: {} raised, {} cleared; newest verdict {age}; {} stored and not yet acknowledged{}\n  {}\n\n",
         view.tally.raised,
         view.tally.cleared,
         view.route.backlog(),
+        if view.wan.is_cut() { " (the way upstream is cut)" } else { "" },
         ledger(view)
     );
     if let Some(costs) = costs(view) {

@@ -39,7 +39,13 @@ pub(super) struct Site {
 /// The stand-in for the broker of a centre.
 struct Upstream {
     embedded: Embedded,
+    /// Where the receiver connects to.
     front: Front,
+    /// Where the gateway connects to; `None` while the WAN is cut.
+    wan: Option<Front>,
+    /// Of the gateway's way, the same after a cut.
+    wan_address: SocketAddr,
+    folder: PathBuf,
 }
 
 impl Site {
@@ -71,7 +77,7 @@ impl Site {
         }
         let credentials = self.upstream.embedded.credentials();
         let variables = [
-            ("URL", format!("mqtts://localhost:{}", self.upstream.front.address().port())),
+            ("URL", format!("mqtts://localhost:{}", self.upstream.wan_address.port())),
             ("USERNAME", credentials.username.clone()),
             ("PASSWORD", credentials.password.reveal().to_owned()),
         ]
@@ -82,6 +88,20 @@ impl Site {
             broker.listen.set_port(0);
         }
         Ok(settings)
+    }
+
+    /// Cuts the gateway's way upstream: its connection ends, new ones are refused.
+    pub(super) fn cut_wan(&mut self) {
+        self.upstream.wan = None;
+    }
+
+    /// Mends it.
+    pub(super) async fn mend_wan(&mut self) -> anyhow::Result<()> {
+        let Upstream { embedded, wan, wan_address, folder, .. } = &mut self.upstream;
+        if wan.is_none() {
+            *wan = Some(front(folder, embedded, *wan_address).await.context("the WAN")?);
+        }
+        Ok(())
     }
 
     /// How a simulated device reaches the gateway's broker, which listens at this address.
@@ -131,17 +151,25 @@ impl Site {
 impl Upstream {
     async fn start(folder: &Path) -> anyhow::Result<Self> {
         let embedded = Embedded::start(EmbeddedSettings { max_packet_bytes: MAX_PACKET_BYTES }).await?;
-        let file = |name: &str| -> PathBuf { folder.join(name) };
-        let identity = Identity::load(&file("broker.pem"), &file("broker.key"))?;
-        let roots = TrustedRoots::load(&file("ca.pem"))?;
-        let front = Front::start(FrontSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: Some(verge_tls::server_config(&identity, Some(&roots))?),
-            broker: embedded.address(),
-            login: None,
-            limits: FrontLimits::default(),
-        })
-        .await?;
-        Ok(Self { embedded, front })
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let front = front(folder, &embedded, any).await?;
+        let wan = self::front(folder, &embedded, any).await?;
+        let wan_address = wan.address();
+        Ok(Self { embedded, front, wan: Some(wan), wan_address, folder: folder.to_owned() })
     }
+}
+
+/// Mutual TLS in front of the broker.
+async fn front(folder: &Path, embedded: &Embedded, listen: SocketAddr) -> anyhow::Result<Front> {
+    let file = |name: &str| -> PathBuf { folder.join(name) };
+    let identity = Identity::load(&file("broker.pem"), &file("broker.key"))?;
+    let roots = TrustedRoots::load(&file("ca.pem"))?;
+    let settings = FrontSettings {
+        listen,
+        tls: Some(verge_tls::server_config(&identity, Some(&roots))?),
+        broker: embedded.address(),
+        login: None,
+        limits: FrontLimits::default(),
+    };
+    Ok(Front::start(settings).await?)
 }

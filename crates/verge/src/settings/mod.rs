@@ -3,13 +3,15 @@
 //! [`Settings::check`] is pure: it opens no file and no socket, so a file can be checked on any machine.
 //! Certificates and passwords are read by [`Connection::build`] and [`EmbeddedBroker::tls`].
 //!
-//! Reading order: [`Settings`], `connection`, `local`, then what each section becomes: `uplink`, `model`, `source`, `judge`.
+//! Reading order: [`Settings`], `connection`, `local`, `store`, then what each section becomes: `uplink`, `route`, `model`, `source`, `judge`.
 
 mod connection;
 mod judge;
 mod local;
 mod model;
+mod route;
 mod source;
+mod store;
 mod uplink;
 
 use std::ffi::OsString;
@@ -17,18 +19,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use verge_domain::id::{GatewayId, Lane};
-use verge_outbox::OutboxSettings;
 
 use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::{Engine, Model};
+pub use route::Route;
 pub use source::{Carries, FrameSource, Source};
+pub use store::{KeyError, Store};
 pub use uplink::Uplink;
-
-/// Folder of the store within the state folder.
-const STORE_FOLDER: &str = "store";
 
 /// Everything a gateway is told.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Settings {
     /// `[gateway]`
     pub gateway: Gateway,
     /// Where and how verdicts are kept.
-    pub outbox: OutboxSettings,
+    pub store: Store,
     /// The broker that devices publish to.
     pub local: Local,
     /// Largest MQTT packet with a frame that is taken from it, in bytes.
@@ -49,8 +49,10 @@ pub struct Settings {
     pub sources: Vec<Source>,
     /// Judges in the order of the file.
     pub judges: Vec<Judge>,
-    /// Ways upstream in the order of the file.
+    /// Connections upstream in the order of the file, which is the order of preference within a route.
     pub uplinks: Vec<Uplink>,
+    /// Ways upstream, in the order in which uplinks first name them.
+    pub routes: Vec<Route>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Warning>,
 }
@@ -127,7 +129,7 @@ impl Settings {
         let sections = &raw.sections;
         let gateway = check.gateway(&sections.gateway);
         let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
-        let outbox = check.outbox(&sections.gateway);
+        let store = store::check_store(&mut check, &sections.gateway);
         let local = local::check_local(&mut check, id, &sections.local);
         let limits = source::PacketLimits {
             readings: sections.local.connection.max_packet,
@@ -144,13 +146,14 @@ impl Settings {
             uplink::check_loops(&mut check, id, local, &uplinks, &sources);
         }
         uplink::check_lanes(&mut check, &uplinks);
+        let routes = route::check_all(&mut check, &sections.route, &uplinks);
         match (gateway, local) {
             (Some(gateway), Some(local)) if check.faults.is_empty() => {
                 let max_frame_bytes = limits.frames.to_usize();
                 let warnings = check.warnings;
                 Ok(Self {
                     gateway,
-                    outbox,
+                    store,
                     local,
                     max_frame_bytes,
                     engine,
@@ -158,6 +161,7 @@ impl Settings {
                     sources,
                     judges,
                     uplinks,
+                    routes,
                     warnings,
                 })
             }
@@ -197,19 +201,6 @@ impl Check<'_> {
         let id = raw.id.as_ref()?;
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
         Some(Gateway { id, site: raw.site.clone(), state_dir: self.path(&raw.state_dir) })
-    }
-
-    fn outbox(&mut self, raw: &config::RawGateway) -> OutboxSettings {
-        if raw.replay_bytes >= raw.store_cap {
-            let expected = format!("less than gateway.store_cap ({})", raw.store_cap);
-            self.faults.push(Fault::at_text("gateway.replay_bytes", &raw.replay_bytes.to_string(), expected));
-        }
-        OutboxSettings {
-            dir: self.path(&raw.state_dir).join(STORE_FOLDER),
-            cap_bytes: raw.store_cap.0,
-            replay_age: raw.replay_age.0,
-            replay_bytes: raw.replay_bytes.0,
-        }
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -55,7 +55,7 @@ fn frames_of(judge: &Judge) -> &FrameRules {
 fn a_small_file_is_enough() {
     let settings = settings(SMALL).unwrap();
     assert_eq!(settings.gateway.state_dir, Path::new("/etc/verge/state"));
-    assert_eq!(settings.outbox.dir, Path::new("/etc/verge/state/store"));
+    assert_eq!(settings.store.dir(), Path::new("/etc/verge/state/store"));
     let Local::External(local) = &settings.local else { panic!("the site has a broker") };
     assert_eq!(local.client_id, "verge-pump-room-1");
     assert_eq!(settings.uplinks[0].broker.client_id, "verge-pump-room-1-centre");

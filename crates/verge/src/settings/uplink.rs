@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::Map;
 use verge_codec::wire::WireFormat;
-use verge_domain::id::{Lane, RouteId};
+use verge_domain::id::{Lane, LinkId, RouteId};
 use verge_mqtt::{ConnectionSettings, filter};
 use verge_pipeline::delivery::BatchPolicy;
 
@@ -14,11 +14,13 @@ use super::local::Local;
 use super::source::Source;
 use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
 
-/// One way upstream.
+/// One connection upstream.
 #[derive(Debug, Clone)]
 pub struct Uplink {
-    /// Its name, under which the store keeps its marks.
-    pub name: RouteId,
+    /// Its name.
+    pub name: LinkId,
+    /// The way it belongs to, under whose name the store keeps marks; by default one of its own.
+    pub route: RouteId,
     /// The broker.
     pub broker: Connection,
     /// First levels of its topics; the gateway's name follows.
@@ -33,6 +35,10 @@ pub struct Uplink {
     pub batch: BatchPolicy,
     /// How much of what was acknowledged before a loss is sent again.
     pub rewind: Duration,
+    /// Bytes that may be sent on one day, in UTC, before routine verdicts wait for the next.
+    pub budget: Option<u64>,
+    /// Whether it takes commands.
+    pub commands: bool,
 }
 
 impl Uplink {
@@ -60,9 +66,12 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         check_plaintext(check, &section, connection, raw);
     }
     check_prefix(check, &section, &raw.prefix);
-    let name = check.keep(&section, name, RouteId::new(name));
+    let route = raw.route.as_deref().unwrap_or(name);
+    let route = check.keep(&format!("{section}.route"), route, RouteId::new(route));
+    let name = check.keep(&section, name, LinkId::new(name));
     Some(Uplink {
         name: name?,
+        route: route?,
         broker: connection?,
         prefix: raw.prefix.clone(),
         format: match raw.format {
@@ -73,6 +82,8 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         lanes: raw.lanes.iter().copied().map(Lane::from).collect(),
         batch: raw.batch.into(),
         rewind: raw.rewind.0,
+        budget: raw.budget.map(|budget| budget.0),
+        commands: raw.commands,
     })
 }
 

@@ -13,16 +13,17 @@ use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
-use verge_domain::id::{RouteId, SourceId};
+use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::stage::{Decoder, Scope, Store};
 use verge_domain::time::Moment;
-use verge_mqtt::{Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
 use verge_outbox::{Outbox, StateLock};
 use verge_pipeline::clock::{Clock, random_event_id};
+use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::committer::{self, Committer};
 use verge_pipeline::counters::Counters;
-use verge_pipeline::delivery::{self, RouteCounters, RouteSettings};
+use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, REMEMBERED_MESSAGES};
 use verge_pipeline::judging::{Bench, Decision, JudgeSpec};
@@ -31,7 +32,7 @@ use verge_vision::Memory;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Carries, JudgeRules, ReadingRules, Settings, Uplink};
+use crate::settings::{Carries, JudgeRules, ReadingRules, Route, Settings};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
@@ -70,14 +71,15 @@ impl Gateway {
     /// does not start.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
-        let uplinks = settings
+        let connections = settings
             .uplinks
             .iter()
-            .map(|uplink| Ok((uplink, uplink.connection()?)))
-            .collect::<anyhow::Result<Vec<_>>>()
+            .map(|uplink| Ok(uplink.connection()?))
+            .collect::<anyhow::Result<Vec<ConnectionSettings>>>()
             .exit_with(Exit::BadConfig)?;
+        let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
         let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
-        let opened = Outbox::open(&settings.outbox).context("the store").exit_with(Exit::Failure)?;
+        let opened = Outbox::open(&outbox).context("the store").exit_with(Exit::Failure)?;
         if let Some(note) = &opened.note {
             tracing::error!("{note}");
         }
@@ -85,7 +87,7 @@ impl Gateway {
 
         let clock = Clock::start();
         let started = clock.now();
-        let route_ids: Vec<RouteId> = settings.uplinks.iter().map(|uplink| uplink.name.clone()).collect();
+        let route_ids: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
         let marks = store.open_routes(&route_ids).context("the store")?;
         let causes = store.recent_causes(REMEMBERED_MESSAGES).context("the store")?;
         let checkpoints = store.checkpoints().context("the store")?;
@@ -131,12 +133,16 @@ impl Gateway {
             sources.clone(),
             Arc::clone(&counters),
             clock,
+            settings.store.lives,
         );
         let workers = eyes.map(|eyes| eyes.start(&commits, clock));
         let judging = queue.start(bench, sources.clone(), commits, clock, restored, causes);
 
-        let routes: Vec<(RouteId, Arc<RouteCounters>)> =
-            route_ids.into_iter().map(|route| (route, Arc::new(RouteCounters::default()))).collect();
+        let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
+            .routes
+            .iter()
+            .map(|route| (route.name.clone(), route_counters(settings, route)))
+            .collect();
         let status_settings = StatusSettings {
             gateway: gateway_id,
             site: settings.gateway.site.clone(),
@@ -155,30 +161,13 @@ impl Gateway {
             started,
         ));
         let (stop_deliveries, stopped) = watch::channel(false);
-        let deliveries = uplinks
-            .into_iter()
+        let outgoing = Outgoing { settings, connections: &connections, store, status, clock, stopped };
+        let deliveries = settings
+            .routes
+            .iter()
             .zip(&routes)
             .zip(marks)
-            .map(|(((uplink, connection), (_, counters)), delivered)| {
-                let sink = UplinkSink::spawn(UplinkSettings {
-                    connection,
-                    topic_prefix: format!("{}/{}", uplink.prefix, settings.gateway.id),
-                    window: uplink.window,
-                    last_will: status::last_will(&settings.gateway.id),
-                });
-                let status = Arc::clone(&status);
-                tokio::spawn(delivery::deliver(
-                    route_settings(settings, uplink),
-                    delivered,
-                    store.clone(),
-                    sink,
-                    WireEncoder::new(uplink.format),
-                    Arc::clone(counters),
-                    clock,
-                    move |stopping| status.document(clock.now(), stopping),
-                    stopped.clone(),
-                ))
-            })
+            .map(|((route, (_, counters)), delivered)| outgoing.start(route, counters, delivered))
             .collect();
         Ok(Self {
             sources,
@@ -317,14 +306,61 @@ fn judge_spec(judge: &crate::settings::Judge, rules: &ReadingRules) -> JudgeSpec
     }
 }
 
-fn route_settings(settings: &Settings, uplink: &Uplink) -> RouteSettings {
+/// What all routes share.
+struct Outgoing<'a> {
+    settings: &'a Settings,
+    connections: &'a [ConnectionSettings],
+    store: StoreHandle,
+    status: Arc<Status>,
+    clock: Clock,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Outgoing<'_> {
+    /// Connects the links of a route and begins to deliver.
+    fn start(&self, route: &Route, counters: &Arc<RouteCounters>, delivered: [Seq; 3]) -> JoinHandle<()> {
+        let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
+            let uplink = &self.settings.uplinks[*index];
+            let sink = UplinkSink::spawn(UplinkSettings {
+                connection: self.connections[*index].clone(),
+                topic_prefix: format!("{}/{}", uplink.prefix, self.settings.gateway.id),
+                window: uplink.window,
+                last_will: status::last_will(&self.settings.gateway.id),
+                commands: uplink.commands,
+            });
+            let (window, counters) = (uplink.window, Arc::clone(counters));
+            Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
+        });
+        let (status, clock) = (Arc::clone(&self.status), self.clock);
+        tokio::spawn(delivery::deliver(
+            route_settings(self.settings, route),
+            delivered,
+            self.store.clone(),
+            links.collect(),
+            Arc::clone(counters),
+            clock,
+            move |stopping| status.document(clock.now(), stopping),
+            self.stopped.clone(),
+        ))
+    }
+}
+
+fn route_counters(settings: &Settings, route: &Route) -> Arc<RouteCounters> {
+    let uplinks = route.uplinks.iter().map(|index| &settings.uplinks[*index]);
+    let links = uplinks.map(|uplink| Arc::new(LinkCounters::new(uplink.name.clone(), uplink.budget)));
+    Arc::new(RouteCounters::new(links.collect()))
+}
+
+fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
+    // The check has seen to it that they agree in these.
+    let uplink = &settings.uplinks[route.uplinks[0]];
     RouteSettings {
-        route: uplink.name.clone(),
+        route: route.name.clone(),
         gateway: settings.gateway.id.clone(),
         lanes: uplink.lanes.clone(),
-        window: uplink.window,
         batch: uplink.batch,
         rewind: uplink.rewind,
+        mode: route.mode,
     }
 }
 

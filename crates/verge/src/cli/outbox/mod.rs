@@ -1,5 +1,7 @@
 //! `verge outbox`: a look into the store, also beside a running gateway.
 
+mod care;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -7,14 +9,15 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use verge_codec::wire::{read_verdict, verdict_json};
+use verge_codec::wire::{read_tombstone, read_verdict, tombstone_json, verdict_json};
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
 use verge_domain::verdict::Verdict;
+use verge_domain::withdrawn::Tombstone;
 use verge_outbox::{OutboxReader, ReadError, Summary};
 
 use super::FileArgs;
 use super::output::{Progress, json_line};
-use crate::describe::{describe, time_of_day};
+use crate::describe::{describe, describe_tombstone, time_of_day};
 use crate::exit::{Exit, ExitWith};
 
 /// Verdicts between two lines of progress.
@@ -26,8 +29,13 @@ const PROGRESS_EVERY: u64 = 1000;
   verge outbox show -c gateway.toml alarm               the newest alarms, for people
   verge outbox show -c gateway.toml verdict --from 100 --to 120
   verge outbox export -c gateway.toml -o verdicts.jsonl everything that is stored, as JSON lines
+  verge outbox verify -c gateway.toml                   is it what it should be?
+  verge outbox verify -c gateway.toml --store copy/store     the same of a copy
+  verge outbox repair -c gateway.toml                   salvage what can be read, with the gateway stopped
+  verge outbox new-key store.key                        a key for an encrypted store
 
-The store is only read, in short snapshots; a running gateway is not disturbed.")]
+The store is only read, in short snapshots; a running gateway is not disturbed. Only repair writes: it sets the store
+aside as it is, and makes a new one of it under a new epoch.")]
 pub(super) struct OutboxArgs {
     #[command(subcommand)]
     action: Action,
@@ -36,17 +44,39 @@ pub(super) struct OutboxArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// The store at a glance
-    Ls(FileArgs),
+    Ls(StoreArgs),
     /// Print verdicts of one lane
     Show(ShowArgs),
     /// Write stored verdicts as JSON lines
     Export(ExportArgs),
+    /// Look at the structure of the file and at the checksum of every row
+    Verify(StoreArgs),
+    /// Make a new store of what can be read; the gateway must not run
+    Repair(FileArgs),
+    /// Write a new random key for an encrypted store into a file
+    NewKey(NewKeyArgs),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct StoreArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Folder of another store than the configuration's: a copy, or one in quarantine
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct NewKeyArgs {
+    /// File to write; one that exists is left as it is
+    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct ShowArgs {
     #[command(flatten)]
-    file: FileArgs,
+    store: StoreArgs,
     /// Which lane
     lane: LaneArg,
     #[command(flatten)]
@@ -56,7 +86,7 @@ struct ShowArgs {
 #[derive(Debug, Args)]
 struct ExportArgs {
     #[command(flatten)]
-    file: FileArgs,
+    store: StoreArgs,
     /// Only this lane; all by default
     #[arg(long)]
     lane: Option<LaneArg>,
@@ -105,33 +135,54 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(file: &FileArgs) -> anyhow::Result<Self> {
-        let settings = file.settings()?;
-        let reader = OutboxReader::open(&settings.outbox.dir).map_err(|error| {
+    fn open(args: &StoreArgs) -> anyhow::Result<Self> {
+        let settings = args.file.settings()?;
+        let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
+        let folder = args.store.clone().unwrap_or(outbox.dir);
+        let reader = OutboxReader::open(&folder, outbox.key.as_ref()).map_err(|error| {
             let exit =
                 if matches!(error, ReadError::Missing { .. }) { Exit::BadInput } else { Exit::Failure };
             anyhow::Error::new(error).context(exit)
         })?;
-        Ok(Self { gateway: settings.gateway.id, folder: settings.outbox.dir, reader })
+        Ok(Self { gateway: settings.gateway.id, folder, reader })
     }
 
-    /// Calls `each` with every verdict of a lane in a range.
+    /// Calls `each` with every verdict and tombstone of a lane in a range.
     fn each(
         &self,
         lane: Lane,
         from: Seq,
         to: Seq,
-        mut each: impl FnMut(&Identity, &Verdict) -> anyhow::Result<()>,
+        mut each: impl FnMut(&Entry<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for row in self.reader.rows(lane, from, to) {
             let row = row.exit_with(Exit::BadInput)?;
-            let (seq, verdict) = read_verdict(&row.bytes, lane)
-                .with_context(|| format!("verdict {lane} {} cannot be read", row.seq))?;
+            let unreadable = || format!("verdict {lane} {} cannot be read", row.seq);
+            if let Some(tombstone) = read_tombstone(&row).with_context(unreadable)? {
+                each(&Entry::Withdrawn(&tombstone))?;
+                continue;
+            }
+            let (seq, verdict) = read_verdict(&row.bytes, lane).with_context(unreadable)?;
             let identity = Identity { gateway: self.gateway.clone(), epoch: self.reader.epoch(), lane, seq };
-            each(&identity, &verdict)?;
+            each(&Entry::Verdict(&identity, &verdict))?;
         }
         Ok(())
     }
+
+    fn json_of(&self, lane: Lane, entry: &Entry<'_>) -> Value {
+        match entry {
+            Entry::Verdict(identity, verdict) => verdict_json(identity, verdict),
+            Entry::Withdrawn(tombstone) => {
+                tombstone_json(&self.gateway, self.reader.epoch(), lane, tombstone)
+            }
+        }
+    }
+}
+
+/// One thing that is stored.
+enum Entry<'a> {
+    Verdict(&'a Identity, &'a Verdict),
+    Withdrawn(&'a Tombstone),
 }
 
 pub(super) fn outbox(args: &OutboxArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -139,23 +190,35 @@ pub(super) fn outbox(args: &OutboxArgs, json: bool, out: &mut impl Write) -> any
         Action::Ls(file) => ls(file, json, out),
         Action::Show(args) => show(args, json, out),
         Action::Export(args) => export(args, out),
+        Action::Verify(args) => care::verify(args, json, out),
+        Action::Repair(file) => care::repair(file, json, out),
+        Action::NewKey(args) => care::new_key(args),
     }
 }
 
-fn ls(file: &FileArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut opened = Opened::open(file)?;
+fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut opened = Opened::open(args)?;
     let summary = opened.reader.summary().exit_with(Exit::BadInput)?;
     if json {
         json_line(out, &summary_json(&opened.gateway, &summary))?;
         return Ok(Exit::Fine);
     }
     writeln!(out, "store {} of {}", opened.folder.display(), opened.gateway)?;
-    writeln!(out, "epoch {}, schema version {}\n", summary.epoch, summary.schema_version)?;
-    writeln!(out, "{:<10} {:>10} {:>10} {:>10} {:>12}", "lane", "oldest", "newest", "stored", "bytes")?;
+    let encrypted = if summary.encrypted { ", encrypted" } else { "" };
+    writeln!(out, "epoch {}, schema version {}{encrypted}\n", summary.epoch, summary.schema_version)?;
+    writeln!(
+        out,
+        "{:<10} {:>10} {:>10} {:>10} {:>12} {:>10}",
+        "lane", "oldest", "newest", "stored", "bytes", "withdrawn"
+    )?;
     for lane in &summary.lanes {
         let first = lane.first.map_or("-".to_owned(), |first| first.to_string());
         let (name, last) = (lane.lane.as_str(), lane.last.0);
-        writeln!(out, "{name:<10} {first:>10} {last:>10} {:>10} {:>12}", lane.rows, lane.bytes)?;
+        writeln!(
+            out,
+            "{name:<10} {first:>10} {last:>10} {:>10} {:>12} {:>10}",
+            lane.rows, lane.bytes, lane.withdrawn
+        )?;
     }
     writeln!(
         out,
@@ -183,7 +246,8 @@ fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
         .map(|lane| {
             json!({
                 "lane": lane.lane.as_str(), "first": lane.first.map(|first| first.0), "last": lane.last.0,
-                "stored": lane.rows, "bytes": lane.bytes,
+                "stored": lane.rows, "bytes": lane.bytes, "tombstones": lane.tombstones,
+                "withdrawn": lane.withdrawn,
             })
         })
         .collect();
@@ -202,31 +266,32 @@ fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
         summary.checkpoints.iter().map(|saved| json!({ "key": saved.key, "bytes": saved.bytes })).collect();
     json!({
         "gateway": gateway.as_str(), "epoch": summary.epoch.to_string(),
-        "schema_version": summary.schema_version, "lanes": lanes, "routes": routes, "checkpoints": checkpoints,
+        "schema_version": summary.schema_version, "encrypted": summary.encrypted, "lanes": lanes, "routes": routes, "checkpoints": checkpoints,
     })
 }
 
 fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     const NEWEST: u64 = 20;
-    let mut opened = Opened::open(&args.file)?;
+    let mut opened = Opened::open(&args.store)?;
     let lane = Lane::from(args.lane);
     let last = opened.reader.summary().exit_with(Exit::BadInput)?.lanes[lane.index()].last.0;
     let to = args.range.to.unwrap_or(last);
     let from = args.range.from.unwrap_or_else(|| (to + 1).saturating_sub(NEWEST));
     check_range(from, to)?;
-    opened.each(lane, Seq(from), Seq(to), |identity, verdict| {
+    opened.each(lane, Seq(from), Seq(to), |entry| {
         if json {
-            json_line(out, &verdict_json(identity, verdict))?;
-        } else {
-            let at = time_of_day(verdict.times.decided);
-            let severity = verdict.severity.as_str();
-            writeln!(
-                out,
-                "{:>8}  {at}  {severity:<8}  {}: {}",
-                identity.seq.0,
-                verdict.judge,
-                describe(verdict)
-            )?;
+            return Ok(json_line(out, &opened.json_of(lane, entry))?);
+        }
+        match entry {
+            Entry::Verdict(identity, verdict) => {
+                let at = time_of_day(verdict.times.decided);
+                let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
+                writeln!(out, "{:>8}  {at}  {severity:<8}  {judge}: {}", identity.seq.0, describe(verdict))?;
+            }
+            Entry::Withdrawn(tombstone) => {
+                let at = time_of_day(tombstone.at);
+                writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, describe_tombstone(tombstone))?;
+            }
         }
         Ok(())
     })?;
@@ -241,7 +306,7 @@ fn check_range(from: u64, to: u64) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let opened = Opened::open(&args.file)?;
+    let opened = Opened::open(&args.store)?;
     let (from, to) = (args.range.from.unwrap_or(1), args.range.to.unwrap_or(u64::MAX - 1));
     check_range(from, to)?;
     let lanes: Vec<Lane> = args.lane.map_or_else(|| Lane::ALL.to_vec(), |lane| vec![lane.into()]);
@@ -268,11 +333,11 @@ fn write_lines(
     let mut progress = Progress::new();
     let mut count = 0;
     for lane in lanes {
-        opened.each(*lane, from, to, |identity, verdict| {
-            json_line(out, &verdict_json(identity, verdict))?;
+        opened.each(*lane, from, to, |entry| {
+            json_line(out, &opened.json_of(*lane, entry))?;
             count += 1;
             if u64::is_multiple_of(count, PROGRESS_EVERY) {
-                progress.show(&format!("{count} verdicts, now {} {}", identity.lane, identity.seq))?;
+                progress.show(&format!("{count} verdicts, now in lane {lane}"))?;
             }
             Ok(())
         })?;

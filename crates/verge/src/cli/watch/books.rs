@@ -1,0 +1,258 @@
+//! The receiver's books: what arrived, what came twice, what will not come, what is missing.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use verge_codec::wire::{Message, tombstone_json, verdict_json};
+use verge_domain::id::{Identity, Seq};
+use verge_domain::sequence::{Arrival, SequenceTracker};
+use verge_domain::verdict::Verdict;
+use verge_domain::withdrawn::Tombstone;
+
+use super::heal::{Gap, LaneKey};
+use crate::describe::{describe, describe_tombstone, time_of_day};
+
+/// What arrived, by gateway, epoch and lane.
+#[derive(Default)]
+pub(super) struct Books {
+    lanes: BTreeMap<LaneKey, Account>,
+    /// Alarms of a gateway whose store had failed: they have no number, and come again with one.
+    volatile: u64,
+    pub(super) unreadable: u64,
+    pub(super) dropped_by_us: u64,
+    /// Ranges that were asked for again.
+    pub(super) asked_again: u64,
+}
+
+#[derive(Default)]
+struct Account {
+    tracker: SequenceTracker,
+    /// Up to here the gateway has delivered, by its ledger.
+    delivered: u64,
+}
+
+impl Account {
+    /// Missing numbers between those that arrived, and behind them as far as the gateway calls them delivered;
+    /// what came before the first was before our time.
+    fn gaps(&self) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = self.tracker.gaps(false).map(|(from, to)| (from.0, to.0)).collect();
+        if let Some(newest) = self.tracker.newest().filter(|newest| newest.0 < self.delivered) {
+            gaps.push((newest.0 + 1, self.delivered));
+        }
+        gaps
+    }
+}
+
+impl Books {
+    /// Enters a message; returns the lines to print. Duplicates are counted, not printed.
+    pub(super) fn note(&mut self, message: &Message, json: bool) -> Vec<String> {
+        if message.volatile {
+            self.volatile += message.verdicts.len() as u64;
+            return message
+                .verdicts
+                .iter()
+                .map(|(_, verdict)| volatile_line(message, verdict, json))
+                .collect();
+        }
+        let tracker = &mut self.lanes.entry(key_of(message)).or_default().tracker;
+        let fresh = message.verdicts.iter().filter(|(seq, _)| tracker.note(*seq) != Arrival::Duplicate);
+        let mut lines: Vec<String> =
+            fresh.map(|(seq, verdict)| verdict_line(message, *seq, verdict, json)).collect();
+        for tombstone in &message.tombstones {
+            if tracker.settle(tombstone.from, tombstone.through) > 0 {
+                lines.push(tombstone_line(message, tombstone, json));
+            }
+        }
+        lines
+    }
+
+    /// The gateway calls everything up to `delivered` delivered.
+    pub(super) fn expect(&mut self, key: &LaneKey, delivered: u64) {
+        // Of a lane that nothing arrived of yet, it is not known where our time begins.
+        if let Some(account) = self.lanes.get_mut(key) {
+            account.delivered = account.delivered.max(delivered);
+        }
+    }
+
+    /// What is missing, by lane; a lane that lacks nothing is told as well.
+    pub(super) fn missing(&self) -> Vec<(LaneKey, Vec<Gap>)> {
+        self.lanes.iter().map(|(key, account)| (key.clone(), account.gaps())).collect()
+    }
+
+    /// Different verdicts that arrived.
+    pub(super) fn verdicts(&self) -> u64 {
+        self.lanes.values().map(|account| account.tracker.seen()).sum()
+    }
+
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        let mut text = format!("{} verdicts", self.verdicts());
+        for ((gateway, epoch, lane), account) in &self.lanes {
+            let epoch = &epoch.to_string()[..8];
+            let (tracker, gaps) = (&account.tracker, account.gaps());
+            let missing: u64 = gaps.iter().map(|(from, to)| to - from + 1).sum();
+            text += &format!(
+                "\n  {gateway} {lane} (epoch {epoch}…): {}, {} duplicates, {} withdrawn, {missing} missing",
+                tracker.seen(),
+                tracker.duplicates(),
+                tracker.settled()
+            );
+            for (from, to) in gaps.iter().take(10) {
+                text += &format!("\n    missing {from} to {to}");
+            }
+        }
+        if self.volatile > 0 {
+            text +=
+                &format!("\n  {} alarms without a number, of gateways whose store had failed", self.volatile);
+        }
+        if self.asked_again > 0 {
+            text += &format!("\n  {} ranges were asked for again", self.asked_again);
+        }
+        if self.unreadable > 0 {
+            text += &format!("\n  {} messages could not be read", self.unreadable);
+        }
+        if self.dropped_by_us > 0 {
+            text += &format!("\n  {} messages came faster than they were read", self.dropped_by_us);
+        }
+        text
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let lanes: Vec<Value> = self
+            .lanes
+            .iter()
+            .map(|((gateway, epoch, lane), account)| {
+                let tracker = &account.tracker;
+                json!({
+                    "gateway": gateway.as_str(), "epoch": epoch.to_string(), "lane": lane.as_str(),
+                    "verdicts": tracker.seen(), "duplicates": tracker.duplicates(),
+                    "withdrawn": tracker.settled(), "missing": account.gaps(),
+                })
+            })
+            .collect();
+        json!({
+            "verdicts": self.verdicts(), "lanes": lanes, "unreadable": self.unreadable,
+            "dropped": self.dropped_by_us, "volatile": self.volatile, "asked_again": self.asked_again,
+        })
+    }
+}
+
+fn key_of(message: &Message) -> LaneKey {
+    (message.gateway.clone(), message.epoch, message.lane)
+}
+
+fn verdict_line(message: &Message, seq: Seq, verdict: &Verdict, json: bool) -> String {
+    if json {
+        let (gateway, epoch, lane) = key_of(message);
+        return verdict_json(&Identity { gateway, epoch, lane, seq }, verdict).to_string();
+    }
+    format!(
+        "{:<9} {} {} {:<8} {}: {}",
+        message.lane.as_str(),
+        time_of_day(verdict.times.decided),
+        message.gateway,
+        verdict.severity.as_str(),
+        verdict.judge,
+        describe(verdict)
+    )
+}
+
+fn volatile_line(message: &Message, verdict: &Verdict, json: bool) -> String {
+    let line = verdict_line(message, Seq::ZERO, verdict, json);
+    if json {
+        json!({ "volatile": true, "line": line }).to_string()
+    } else {
+        format!("{line} (its store has failed)")
+    }
+}
+
+fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool) -> String {
+    if json {
+        let (gateway, epoch, lane) = key_of(message);
+        return tombstone_json(&gateway, epoch, lane, tombstone).to_string();
+    }
+    format!(
+        "{:<9} {} {} withdrawn {}",
+        message.lane.as_str(),
+        time_of_day(tombstone.at),
+        message.gateway,
+        describe_tombstone(tombstone)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::{Epoch, GatewayId, Lane};
+    use verge_domain::time::UtcMillis;
+    use verge_domain::withdrawn::Withdrawal;
+
+    use super::*;
+    use crate::describe::tests::sample;
+
+    #[test]
+    fn the_books_tell_duplicates_and_gaps() {
+        let message = |seqs: &[u64]| Message {
+            gateway: GatewayId::new("g").unwrap(),
+            epoch: Epoch([7; 16]),
+            lane: Lane::Alarm,
+            sent: UtcMillis(0),
+            age: std::time::Duration::ZERO,
+            volatile: false,
+            tombstones: Vec::new(),
+            verdicts: seqs.iter().map(|seq| (Seq(*seq), sample())).collect(),
+        };
+        let mut books = Books::default();
+        assert_eq!(books.note(&message(&[5, 6]), false).len(), 2);
+        let lines = books.note(&message(&[6, 9]), false);
+        assert_eq!(lines.len(), 1, "what came twice is not printed twice");
+        assert!(
+            lines[0].starts_with("alarm     00:00:00.000 g critical j: pump-1 vibration: high"),
+            "{}",
+            lines[0]
+        );
+        let json = books.json();
+        assert_eq!(json["verdicts"], 3);
+        assert_eq!(json["lanes"][0]["duplicates"], 1);
+        assert_eq!(json["lanes"][0]["missing"], json!([[7, 8]]));
+        assert!(
+            books.words().contains("3, 1 duplicates, 0 withdrawn, 2 missing\n    missing 7 to 8"),
+            "{}",
+            books.words()
+        );
+    }
+
+    #[test]
+    fn what_the_gateway_withdrew_is_not_missing_and_what_it_delivered_is() {
+        let mut books = Books::default();
+        let message = |verdicts: &[u64], tombstones: Vec<Tombstone>| Message {
+            gateway: GatewayId::new("g").unwrap(),
+            epoch: Epoch([7; 16]),
+            lane: Lane::Telemetry,
+            sent: UtcMillis(0),
+            age: std::time::Duration::ZERO,
+            volatile: false,
+            verdicts: verdicts.iter().map(|seq| (Seq(*seq), sample())).collect(),
+            tombstones,
+        };
+        let gone = Tombstone {
+            from: Seq(2),
+            through: Seq(4),
+            reason: Withdrawal::Full,
+            at: UtcMillis(0),
+            summary: Vec::new(),
+        };
+        books.note(&message(&[1, 5], vec![]), false);
+        let key = key_of(&message(&[], vec![]));
+        assert_eq!(books.missing(), [(key.clone(), vec![(2, 4)])]);
+        let lines = books.note(&message(&[], vec![gone.clone()]), false);
+        assert_eq!(lines, ["telemetry 00:00:00.000 g withdrawn 2 to 4: the store was full"]);
+        assert!(books.note(&message(&[], vec![gone]), false).is_empty(), "told once");
+        assert_eq!(books.missing(), [(key.clone(), vec![])]);
+        books.expect(&key, 8);
+        assert_eq!(books.missing(), [(key, vec![(6, 8)])]);
+        let volatile = Message { volatile: true, ..message(&[0], vec![]) };
+        assert!(books.note(&volatile, false)[0].ends_with("(its store has failed)"));
+        assert_eq!(books.verdicts(), 2, "a volatile alarm is not in the books");
+    }
+}

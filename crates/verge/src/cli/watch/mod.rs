@@ -1,0 +1,244 @@
+//! `verge watch`: receives verdicts as a control centre would, and keeps the books.
+
+mod books;
+mod heal;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::{Value, json};
+use verge_codec::wire::{WireLimits, read_message};
+use verge_domain::id::GatewayId;
+use verge_mqtt::{ConnectionSettings, Delivery, Subscriber, SubscriberEvent};
+
+use super::connect::ConnectArgs;
+use super::output::json_line;
+use super::{FileArgs, async_runtime, say};
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Settings, Uplink};
+use books::Books;
+use heal::{Answer, Healer};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge watch --url mqtts://centre:8883 --ca ca.pem --cert me.pem --key me.key
+  verge watch -c gateway.toml                    where the gateway sends to, with its certificates
+  verge watch -c gateway.toml --json | jq        one JSON object for each verdict
+  verge watch -c gateway.toml --count 100        end after a hundred verdicts
+  verge watch -c gateway.toml --heal             ask the gateway again for numbers that are missing
+
+Ends on Ctrl-C and then says what arrived: verdicts, duplicates (dropped), numbers that the gateway withdrew, and
+numbers that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
+pub(super) struct WatchArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Take the connection from an uplink of this configuration
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Which uplink of the configuration; by default the first
+    #[arg(long, value_name = "NAME", requires = "config")]
+    uplink: Option<String>,
+    /// First levels of the topics [default: verge, or as configured]
+    #[arg(long, value_name = "TOPIC")]
+    prefix: Option<String>,
+    /// Only this gateway; by default all
+    #[arg(long, value_name = "ID")]
+    gateway: Option<String>,
+    /// End after this many verdicts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after this many seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Ask the gateway for a replay of numbers that are missing
+    #[arg(long)]
+    heal: bool,
+}
+
+impl WatchArgs {
+    /// The connection, and the first levels of the topics.
+    fn connection(&self) -> anyhow::Result<(ConnectionSettings, String)> {
+        let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());
+        if let Some(written) = self.connect.written("watch")? {
+            return Ok((written, prefix("verge")));
+        }
+        let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
+        let settings = FileArgs { config }.settings()?;
+        let uplink = chosen(&settings, self.uplink.as_deref()).exit_with(Exit::Usage)?;
+        Ok((self.connect.of(&uplink.broker, "watch")?, prefix(&uplink.prefix)))
+    }
+}
+
+fn chosen<'a>(settings: &'a Settings, name: Option<&str>) -> anyhow::Result<&'a Uplink> {
+    let mut uplinks = settings.uplinks.iter();
+    match name {
+        None => uplinks.next().context("the configuration has no uplink"),
+        Some(name) => uplinks
+            .find(|uplink| uplink.name.as_str() == name)
+            .ok_or_else(|| anyhow!("the configuration has no uplink {name:?}")),
+    }
+}
+
+pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let (connection, prefix) = args.connection()?;
+    let gateway = args.gateway.as_deref().unwrap_or("+");
+    let mut channels = vec!["alarm", "verdict", "status"];
+    if args.heal {
+        channels.push("cmd/reply");
+    }
+    let filters: Vec<String> =
+        channels.iter().map(|channel| format!("{prefix}/{gateway}/{channel}")).collect();
+    for filter in &filters {
+        verge_mqtt::filter::validate(filter).with_context(|| format!("{filter:?}")).exit_with(Exit::Usage)?;
+    }
+    let address = connection.address.to_string();
+    async_runtime()?.block_on(async {
+        let mut subscriber = Subscriber::spawn(connection, filters);
+        let mut books = Books::default();
+        let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
+        let mut watcher =
+            Watcher { args, prefix: &prefix, address: &address, healer: Healer::default(), json };
+        let received = watcher.receive(&mut subscriber, &mut books, out);
+        let ended = tokio::select! {
+            ended = received => ended,
+            () = tokio::time::sleep(limit) => Ok(()),
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C"),
+        };
+        subscriber.stop().await;
+        books.dropped_by_us = subscriber.dropped();
+        ended?;
+        if json {
+            json_line(&mut std::io::stderr().lock(), &books.json())?;
+        } else {
+            say(&books.words());
+        }
+        Ok(Exit::Fine)
+    })
+}
+
+/// How often it is looked at what to ask for again.
+const LOOK: Duration = Duration::from_millis(500);
+
+struct Watcher<'a> {
+    args: &'a WatchArgs,
+    prefix: &'a str,
+    address: &'a str,
+    healer: Healer,
+    json: bool,
+}
+
+impl Watcher<'_> {
+    async fn receive(
+        &mut self,
+        subscriber: &mut Subscriber,
+        books: &mut Books,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let mut connected_once = false;
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            let event = tokio::select! {
+                event = subscriber.next() => event,
+                _ = look.tick(), if self.args.heal && connected_once => {
+                    self.heal(subscriber, books);
+                    continue;
+                }
+            };
+            let Some(event) = event else { return Ok(()) };
+            match event {
+                SubscriberEvent::Subscribed => {
+                    connected_once = true;
+                    say(&format!("connected to {}", self.address));
+                }
+                // At first it is most likely the address or the certificate; later it is the network.
+                SubscriberEvent::Disconnected { reason } if !connected_once => {
+                    return Err(anyhow!("{}: {reason}", self.address)).exit_with(Exit::Unavailable);
+                }
+                SubscriberEvent::Disconnected { reason } => {
+                    say(&format!("{}: {reason}; trying again", self.address));
+                }
+                SubscriberEvent::Message(delivery) => {
+                    self.note(&delivery, books, out)?;
+                    out.flush()?;
+                    if self.args.count.is_some_and(|count| books.verdicts() >= count) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn heal(&mut self, subscriber: &mut Subscriber, books: &mut Books) {
+        for command in self.healer.commands(&books.missing(), Instant::now()) {
+            let topic = format!("{}/{}/cmd", self.prefix, command.gateway);
+            // Without a connection it is asked for again later.
+            if let Err(error) = subscriber.publish(&topic, command.payload.to_string().into()) {
+                tracing::debug!(%topic, %error, "a command was not sent");
+            }
+        }
+        books.asked_again = self.healer.asked();
+    }
+
+    fn note(&mut self, delivery: &Delivery, books: &mut Books, out: &mut impl Write) -> anyhow::Result<()> {
+        if delivery.topic.ends_with("/status") {
+            self.meet(&delivery.topic);
+            return note_status(delivery, self.json, out);
+        }
+        if delivery.topic.ends_with("/cmd/reply") {
+            self.note_answer(delivery, books);
+            return Ok(());
+        }
+        let message = match read_message(&delivery.payload, WireLimits::default()) {
+            Ok(message) => message,
+            Err(error) => {
+                books.unreadable += 1;
+                say(&format!("{}: {error}", delivery.topic.escape_debug()));
+                return Ok(());
+            }
+        };
+        for line in books.note(&message, self.json) {
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// The gateway that a topic belongs to: the level behind the prefix.
+    fn gateway_of(&self, topic: &str) -> Option<GatewayId> {
+        let rest = topic.strip_prefix(self.prefix)?.strip_prefix('/')?;
+        GatewayId::new(rest.split('/').next()?).ok()
+    }
+
+    fn meet(&mut self, topic: &str) {
+        if let Some(gateway) = self.gateway_of(topic) {
+            self.healer.meet(&gateway);
+        }
+    }
+
+    fn note_answer(&mut self, delivery: &Delivery, books: &mut Books) {
+        let Some(gateway) = self.gateway_of(&delivery.topic) else { return };
+        let Ok(answer) = serde_json::from_slice::<Value>(&delivery.payload) else {
+            say(&format!("{}: not JSON", delivery.topic.escape_debug()));
+            return;
+        };
+        match self.healer.answer(&gateway, &answer) {
+            Answer::Delivered(lanes) => lanes.iter().for_each(|(key, upto)| books.expect(key, *upto)),
+            Answer::Refused(words) => say(&words),
+            Answer::Nothing => {}
+        }
+    }
+}
+
+fn note_status(delivery: &Delivery, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {
+        say(&format!("{}: not JSON", delivery.topic.escape_debug()));
+        return Ok(());
+    };
+    if json {
+        return Ok(json_line(out, &json!({ "status": status }))?);
+    }
+    let text = |key: &str| status[key].as_str().unwrap_or("?").escape_debug().to_string();
+    writeln!(out, "status    {} is {}", text("gateway"), text("state"))?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `[route.NAME]`: how several uplinks make one way upstream.
+
+use config::Map;
+use verge_domain::id::RouteId;
+use verge_pipeline::delivery::RouteMode;
+
+use super::Check;
+use super::uplink::Uplink;
+use crate::config::{Fault, RawRoute, RawRouteMode, Span, Warning};
+
+/// One way upstream: each verdict of its lanes goes it once, whatever number of uplinks it has.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its name, under which the store keeps its marks.
+    pub name: RouteId,
+    /// How its uplinks share the work.
+    pub mode: RouteMode,
+    /// Its uplinks by their position, in order of preference.
+    pub uplinks: Vec<usize>,
+}
+
+pub(super) fn check_all(
+    check: &mut Check<'_>,
+    raw: &Map<String, RawRoute>,
+    uplinks: &[Uplink],
+) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for (index, uplink) in uplinks.iter().enumerate() {
+        match routes.iter_mut().find(|route| route.name == uplink.route) {
+            Some(route) => route.uplinks.push(index),
+            None => {
+                let mode = mode_of(raw.get(uplink.route.as_str()));
+                routes.push(Route { name: uplink.route.clone(), mode, uplinks: vec![index] });
+            }
+        }
+    }
+    for route in &routes {
+        check_agreement(check, route, uplinks);
+        if matches!(route.mode, RouteMode::Spread) && route.uplinks.len() == 1 {
+            check.warnings.push(Warning {
+                key: format!("route.{}.mode", route.name),
+                remark: "there is one uplink to spread verdicts over".to_owned(),
+            });
+        }
+    }
+    check_named(check, raw, &routes);
+    routes
+}
+
+fn mode_of(raw: Option<&RawRoute>) -> RouteMode {
+    let default = RawRoute { mode: RawRouteMode::Failover, return_after: None };
+    let raw = raw.unwrap_or(&default);
+    match raw.mode {
+        RawRouteMode::Failover => {
+            RouteMode::Failover { return_after: raw.return_after.map_or(RETURN_AFTER, |span| span.0) }
+        }
+        RawRouteMode::Spread => RouteMode::Spread,
+    }
+}
+
+/// As the schema says it of routes that are written.
+const RETURN_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A verdict must be able to go by any of them.
+fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
+    let mut members = route.uplinks.iter().map(|index| &uplinks[*index]);
+    let Some(first) = members.next() else { return };
+    for other in members {
+        let sorted = |uplink: &Uplink| {
+            let mut lanes = uplink.lanes.clone();
+            lanes.sort_unstable();
+            lanes.dedup();
+            lanes
+        };
+        let expected = |key: &str| {
+            format!("the same as uplink.{}.{key}: both belong to route {:?}", first.name, route.name.as_str())
+        };
+        if sorted(other) != sorted(first) {
+            let lanes: Vec<&str> = other.lanes.iter().map(|lane| lane.as_str()).collect();
+            let key = format!("uplink.{}.lanes", other.name);
+            check.faults.push(Fault::at_text(key, &lanes.join(","), expected("lanes")));
+        }
+        if other.batch != first.batch {
+            let key = format!("uplink.{}.batch", other.name);
+            check.faults.push(Fault::new(key, "other limits", expected("batch")));
+        }
+        if other.rewind != first.rewind {
+            let key = format!("uplink.{}.rewind", other.name);
+            check.faults.push(Fault::at_text(key, &Span(other.rewind).to_string(), expected("rewind")));
+        }
+    }
+}
+
+fn check_named(check: &mut Check<'_>, raw: &Map<String, RawRoute>, routes: &[Route]) {
+    for name in raw.keys().filter(|name| !routes.iter().any(|route| route.name.as_str() == name.as_str())) {
+        let expected = format!("the route of some uplink (route = {name:?} in [uplink.NAME])");
+        check.faults.push(Fault::at_text(format!("route.{name}"), name, expected));
+    }
+}
