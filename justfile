@@ -43,12 +43,19 @@ venv:
 # Tests with mosquitto and paho-mqtt: `just interop -k kill`
 interop *ARGS: venv
     cargo build --release -p verge
+    cargo build --release -p verge-outbox --example scripted_session
     {{ python }} -m pytest tests/interop {{ ARGS }}
 
 # Frames with foreign peers, on all of the data and at length: some four minutes
 frames *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}
+
+# What must not lose a verdict, at full length: some two hours. `just faults -k f1` for one, `VERGE_FULL=0 just faults` as CI does
+faults *ARGS: venv
+    cargo build --release -p verge
+    cargo build --release -p verge-outbox --example scripted_session
+    VERGE_FULL=${VERGE_FULL:-1} {{ python }} -m pytest -s tests/interop/faults {{ ARGS }}
 
 # Micro-benchmarks
 bench *ARGS:

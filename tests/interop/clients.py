@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ from ledger import Ledger
 from peers import HOST, Listener
 from wire import Message, decode
 from waiting import wait_for, wait_until_quiet
+
+
+# Last levels of the topics on which verdicts travel.
+VERDICT_CHANNELS = ("alarm", "verdict")
 
 
 def _client(client_id: str, listener: Listener, clean_session: bool) -> mqtt.Client:
@@ -114,12 +119,13 @@ class Receiver:
         """Every verdict message, decoded, in order of arrival."""
         found = []
         for arrival in list(self.arrivals):
-            if arrival.channel == "status":
+            if arrival.channel not in VERDICT_CHANNELS:
                 continue
             message = decode(arrival.payload)
             expected = "alarm" if message.lane == "alarm" else "verdict"
             assert arrival.channel == expected, f"lane {message.lane} on {arrival.topic}"
-            assert arrival.channel != "alarm" or len(message.verdicts) == 1, "alarms go alone"
+            count = len(message.verdicts) + len(message.tombstones)
+            assert arrival.channel != "alarm" or count == 1, "alarms go alone"
             found.append(message)
         return found
 
@@ -134,12 +140,41 @@ class Receiver:
         """Every status document, oldest first."""
         return [json.loads(arrival.payload) for arrival in self.of("status")]
 
+    def command(self, gateway: str, seconds: float = 10.0, **command: object) -> dict:
+        """Sends a command to a gateway, again each second while it does not hear it, and says its answer."""
+        command = {"id": f"test-{len(self.arrivals)}-{time.monotonic()}"} | command
+        topic, payload = f"{self.prefix}/{gateway}/cmd", json.dumps(command)
+        sent = -1.0
+
+        def answer() -> dict | None:
+            nonlocal sent
+            if time.monotonic() - sent > 1:
+                sent = time.monotonic()
+                self._client.publish(topic, payload, qos=1)
+            answers = [json.loads(arrival.payload) for arrival in self.of("reply")]
+            return next((answer for answer in answers if answer.get("id") == command["id"]), None)
+
+        return wait_for(answer, f"an answer to {command}", seconds)
+
     def wait_for_verdicts(self, count: int, seconds: float = 60.0) -> Ledger:
         """Waits for that many different verdicts, then for silence, since there could be more."""
-        counter = _Counter(self)
-        wait_for(lambda: counter.count() >= count, f"{count} verdicts", seconds)
+        self.wait_for_different(count, seconds)
         wait_until_quiet(lambda: len(self.arrivals))
         return self.ledger()
+
+    def wait_for_different(self, count: int, seconds: float = 60.0) -> None:
+        """Waits for that many different verdicts."""
+        counter = _Counter(self)
+        wait_for(lambda: counter.count() >= count, f"{count} verdicts", seconds)
+
+    def counter(self) -> Callable[[], int]:
+        """Counts different verdicts so far, each message decoded once."""
+        self._counter = _Counter(self)
+        return self._counter.count
+
+    def repeated(self) -> int:
+        """Verdicts that had come before, as the last count of `counter` found them."""
+        return self._counter.ledger.duplicates
 
     def wait_for_status(self, state: str, seconds: float = 20.0) -> dict:
         """Waits for a status document whose state, the newest there is, is this."""
@@ -157,7 +192,7 @@ class _Counter:
 
     def __init__(self, receiver: Receiver):
         self._receiver = receiver
-        self._ledger = Ledger()
+        self.ledger = Ledger()
         self._read = 0
 
     def count(self) -> int:
@@ -165,6 +200,6 @@ class _Counter:
         while self._read < len(arrivals):
             arrival = arrivals[self._read]
             self._read += 1
-            if arrival.channel != "status":
-                self._ledger.note(decode(arrival.payload))
-        return len(self._ledger.verdicts)
+            if arrival.channel in VERDICT_CHANNELS:
+                self.ledger.note(decode(arrival.payload))
+        return len(self.ledger.verdicts)

@@ -101,6 +101,18 @@ class Gateway:
         """The end of its log."""
         return self._process.tail() if self._process else ""
 
+    def whole_log(self) -> str:
+        """All of its log."""
+        path = self.folder / "gateway.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def resident_kib(self) -> int:
+        """Memory that it occupies."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("the system does not tell how much memory the gateway occupies")
+
     def kill(self) -> None:
         """kill -9."""
         self._running().kill()

@@ -24,6 +24,7 @@ class Scene:
     site: Mosquitto = field(init=False)
     upstream: Mosquitto = field(init=False)
     _gateways: list[Gateway] = field(default_factory=list, init=False)
+    _more: list[Mosquitto] = field(default_factory=list, init=False)
     _clients: list[Device | Receiver] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +40,19 @@ class Scene:
         if with_upstream:
             self.upstream.start()
         return self
+
+    def second_upstream(self) -> Mosquitto:
+        """Another broker upstream, started."""
+        listener = Listener(certificates=self.certificates)
+        second = Mosquitto(self.folder / "second", "the second broker upstream", [listener], max_inflight=0)
+        self._more.append(second.start())
+        return second
+
+    def receiver_at(self, broker: Mosquitto, client_id: str = "receiver") -> Receiver:
+        """A receiver at a broker."""
+        receiver = Receiver(broker.listeners[0], PREFIX, client_id)
+        self._clients.append(receiver)
+        return receiver
 
     def local(self) -> Settings:
         """The gateway's [local] section."""
@@ -110,8 +124,8 @@ class Scene:
             client.close()
         for gateway in self._gateways:
             gateway.end()
-        self.site.stop()
-        self.upstream.stop()
+        for broker in (self.site, self.upstream, *self._more):
+            broker.stop()
 
     def logs(self) -> str:
         """What the gateways said last, for the report of a failed test."""

@@ -33,9 +33,9 @@ STORED = bytes.fromhex(
 # {0: 1, 1: "g", 2: EPOCH, 3: 0, 4: 1010, 5: [STORED]}
 MESSAGE = bytes.fromhex("a6 00 01 01 61 67 02 50" + EPOCH.hex() + "03 00 04 19 03f2 05 81") + STORED
 
-TWIN = """{"v":1,"gateway":"g","epoch":"000102030405060708090a0b0c0d0e0f","lane":"alarm","sent":"1970-01-01T00:00:01.010Z",
+TWIN = """{"v":1,"gateway":"g","epoch":"000102030405060708090a0b0c0d0e0f","lane":"alarm","sent":"1970-01-01T00:00:01.010Z","age_ms":6,
 "verdicts":[{"seq":7,"judge":"j","source":"s","device":"d","received":"1970-01-01T00:00:01.000Z",
-"decided":"1970-01-01T00:00:01.004Z","detector":"threshold","severity":"warning","event":{
+"decided":"1970-01-01T00:00:01.004Z","age_ms":4,"detector":"threshold","severity":"warning","event":{
 "id":"101112131415161718191a1b1c1d1e1f","state":"raised","since":"1970-01-01T00:00:00.750Z","lasted_s":0.25},
 "kind":"anomaly","anomaly":{"member":"high","observed":8.5,"expected":{"high":7}}}]}""".encode()
 

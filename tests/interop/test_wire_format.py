@@ -1,9 +1,11 @@
 """What goes out, read by programs that know it from its documentation alone."""
 
 import json
+import runpy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cbor2
 import pytest
@@ -12,13 +14,15 @@ from zcbor import DataTranslator
 import pictures
 from certificates import Certificates
 from clients import Receiver
+from ledger import Identity, Ledger
 from models import Models
 from programs import REPOSITORY
 from scene import Scene, frame_source, looking, number_source, threshold
 from waiting import wait_for
-from wire import Message, decode, unwrap
+from wire import REASONS, Message, decode, unwrap
 
 SCHEMA = REPOSITORY / "docs" / "verdict.cddl"
+MANUAL = REPOSITORY / "docs" / "verdict.md"
 READINGS = 200
 # Every kind of verdict there is, so that the schema is tried in all its parts.
 KINDS = {"anomaly", "counts", "health", "classification", "detections"}
@@ -163,6 +167,10 @@ def test_the_schema_refuses_what_is_wrong(captured: Captured) -> None:
     changes = {
         "unknown version": lambda message: message.update({0: 2}),
         "no verdicts": lambda message: message.update({5: []}),
+        "neither verdicts nor tombstones": lambda message: message.pop(5),
+        "no age": lambda message: message.pop(6),
+        "a number in a volatile message": lambda message: message.update({7: True}),
+        "no number": lambda message: message[5][0].update({0: 0}),
         "short epoch": lambda message: message.update({2: b"short"}),
         "unknown lane": lambda message: message.update({3: 9}),
         "unknown key": lambda message: message.update({99: 1}),
@@ -175,6 +183,93 @@ def test_the_schema_refuses_what_is_wrong(captured: Captured) -> None:
     }
     accepted = [what for what, change in changes.items() if schema.accepts(changed(change))]
     assert not accepted
+
+    def without_a_number(message: dict) -> None:
+        message.update({7: True})
+        message[5][0].update({0: 0})
+
+    assert schema.accepts(changed(without_a_number)), "a volatile alarm"
+
+
+def examples_of_the_manual() -> list[tuple[bytes, bytes]]:
+    """The examples of docs/verdict.md in both forms; the Rust tests hold them to what Verge writes."""
+    section = MANUAL.read_text().split("## The JSON twin")[1].split("\n## ")[0]
+    blocks = ["".join(line.strip() for line in block.splitlines()) for block in section.split("\n\n") if block.startswith("    ")]
+    return [(text.encode(), bytes.fromhex(digits)) for text, digits in zip(blocks[::2], blocks[1::2], strict=True)]
+
+
+def test_the_examples_of_the_manual_say_the_same() -> None:
+    schema = Schema(SCHEMA)
+    for twin, cbor in examples_of_the_manual():
+        schema.check(unwrap(cbor)[0])
+        read, told = decode(cbor), decode(twin)
+        assert [v.fields for v in read.verdicts] == [v.fields for v in told.verdicts]
+        assert replace(read, verdicts=[], form="") == replace(told, verdicts=[], form="")
+
+
+def test_the_schema_refuses_wrong_tombstones() -> None:
+    schema = Schema(SCHEMA)
+    (_, _), (_, cbor) = examples_of_the_manual()
+
+    def changed(change) -> bytes:
+        message = cbor2.loads(unwrap(cbor)[0])
+        change(message, message[8][0], message[8][0][4][0])
+        return cbor2.dumps(message)
+
+    right = {
+        "unchanged": lambda message, stone, entry: None,
+        "no summary": lambda message, stone, entry: stone.pop(4),
+        "the device as a whole": lambda message, stone, entry: entry.pop(2),
+        "several devices": lambda message, stone, entry: [entry.pop(key) for key in (1, 2, 6, 7)],
+    }
+    refused = [what for what, change in right.items() if not schema.accepts(changed(change))]
+    assert not refused
+    wrong = {
+        "no tombstone": lambda message, stone, entry: message.update({8: []}),
+        "number 0": lambda message, stone, entry: stone.update({0: 0}),
+        "unknown reason": lambda message, stone, entry: stone.update({2: len(REASONS)}),
+        "no time": lambda message, stone, entry: stone.pop(3),
+        "empty summary": lambda message, stone, entry: stone.update({4: []}),
+        "a signal of no device": lambda message, stone, entry: entry.pop(1),
+        "one limit": lambda message, stone, entry: entry.pop(7),
+        "none counted": lambda message, stone, entry: entry.update({3: 0}),
+        "unknown key": lambda message, stone, entry: stone.update({99: 1}),
+    }
+    accepted = [what for what, change in wrong.items() if schema.accepts(changed(change))]
+    assert not accepted
+
+
+def test_books_take_tombstones_for_what_they_are() -> None:
+    (_, alarm), (_, gone) = examples_of_the_manual()
+    stone = decode(gone)
+    ledger = Ledger()
+    ledger.note(stone)
+    key = (stone.gateway, stone.epoch, stone.lane)
+    assert ledger.gaps() == {key: list(range(1, 101))}, "settled from 101 to 103"
+    ledger.note(replace(stone, tombstones=[replace(stone.tombstones[0], first=1, last=100, reason="earlier_epoch")]))
+    ledger.note(stone)
+    ledger.assert_sound()
+    assert ledger.withdrawn(Identity(*key, 103)) and not ledger.withdrawn(Identity(*key, 104))
+    first = decode(alarm)
+    ledger.note(replace(first, volatile=True, verdicts=[replace(first.verdicts[0], seq=0)]))
+    ledger.assert_sound()
+    assert len(ledger.volatile) == 1 and not ledger.verdicts
+
+
+def test_the_example_receiver_tells_what_will_not_come(capsys: pytest.CaptureFixture[str]) -> None:
+    example = runpy.run_path(str(REPOSITORY / "examples" / "receiver.py"))
+    (_, alarm), (_, gone) = examples_of_the_manual()
+    unnumbered = cbor2.loads(alarm[1:])
+    unnumbered.update({7: True})
+    unnumbered[5][0].update({0: 0})
+    receiver = example["Receiver"]()
+    for payload in (b"\0" + cbor2.dumps(unnumbered), alarm, gone, gone, alarm):
+        receiver.take(None, None, SimpleNamespace(payload=payload))
+    assert capsys.readouterr().out.splitlines() == [
+        "pump-room-1 alarm volatile pump-1 vibration: high raised, 8.27 mm/s",
+        "pump-room-1 alarm 17 pump-1 vibration: high raised, 8.27 mm/s",
+        "pump-room-1 verdict 101 to 103 withdrawn: expired",
+    ]
 
 
 def test_the_json_twin_says_the_same(captured: Captured) -> None:

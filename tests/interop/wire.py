@@ -24,6 +24,7 @@ DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect")
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
 MEMBERS = ("high", "low", "rise", "fall", "silent")
+REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large")
 
 Fields = dict[str, Any]
 
@@ -38,6 +39,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Tombstone:
+    """What stands in place of the verdicts `first` to `last`, both included."""
+
+    first: int
+    last: int
+    reason: str
+    at: int
+    summary: list[Fields]
+
+
+@dataclass(frozen=True)
 class Message:
     """What one MQTT message carries."""
 
@@ -45,7 +57,10 @@ class Message:
     epoch: str
     lane: str
     sent: int
+    age: int
+    volatile: bool
     verdicts: list[Verdict]
+    tombstones: list[Tombstone]
     # "json", "cbor" or "cbor+lz4".
     form: str
 
@@ -71,7 +86,8 @@ def unwrap(payload: bytes) -> tuple[bytes, str]:
 
 def _from_cbor(body: bytes, form: str) -> Message:
     parts = {cbor2.loads(key): value for key, value in map_items(body)}
-    stored = array_items(parts.pop(5))
+    _expect(list(parts) == sorted(parts), "keys in ascending order")
+    stored = array_items(parts.pop(5)) if 5 in parts else []
     envelope = {key: cbor2.loads(value) for key, value in parts.items()}
     _expect(envelope.pop(0) == 1, "version 1")
     message = Message(
@@ -79,11 +95,47 @@ def _from_cbor(body: bytes, form: str) -> Message:
         epoch=envelope.pop(2).hex(),
         lane=LANES[envelope.pop(3)],
         sent=envelope.pop(4),
+        age=envelope.pop(6, 0),  # absent in messages of older gateways
+        volatile=envelope.pop(7, False),
         verdicts=[_verdict(raw) for raw in stored],
+        tombstones=[_tombstone(given) for given in envelope.pop(8, [])],
         form=form,
     )
     _expect(not envelope, f"no other keys, found {sorted(envelope)}")
+    return _checked(message)
+
+
+def _checked(message: Message) -> Message:
+    """What holds in both forms."""
+    numbers = [verdict.seq for verdict in message.verdicts]
+    ranges = [(stone.first, stone.last) for stone in message.tombstones]
+    _expect(bool(numbers or ranges), "a verdict or a tombstone")
+    if message.volatile:
+        _expect(message.lane == "alarm" and not ranges and set(numbers) == {0}, "alarms without numbers")
+        return message
+    _expect(all(1 <= first <= last for first, last in ranges), "tombstones of numbers from 1")
+    spans = sorted(ranges + [(number, number) for number in numbers])
+    _expect(spans[0][0] >= 1, "numbers from 1")
+    _expect(all(one[1] < following[0] for one, following in zip(spans, spans[1:])), "every number once")
+    _expect(numbers == sorted(numbers) and ranges == sorted(ranges), "rising numbers")
+    _expect(message.lane != "alarm" or len(spans) == 1, "one alarm in a message")
     return message
+
+
+def _tombstone(given: Fields) -> Tombstone:
+    _expect(list(given) == sorted(given), "keys in ascending order")
+    summary = [_summary(entry) for entry in given.pop(4, [])]
+    stone = Tombstone(given.pop(0), given.pop(1), REASONS[given.pop(2)], given.pop(3), summary)
+    _expect(not given, f"no other keys in a tombstone, found {sorted(given)}")
+    return stone
+
+
+def _summary(given: Fields) -> Fields:
+    entry = {"judge": given.pop(0), "device": given.pop(1, None), "signal": given.pop(2, None)}
+    entry |= {"count": given.pop(3), "first": given.pop(4), "last": given.pop(5)}
+    entry |= {"low": given.pop(6, None), "high": given.pop(7, None)}
+    _expect(not given, f"no other keys in a summary, found {sorted(given)}")
+    return entry
 
 
 def _verdict(raw: bytes) -> Verdict:
@@ -104,6 +156,8 @@ def _verdict(raw: bytes) -> Verdict:
         "event": _event(received, given.pop(11, None)),
         "model": _model(given.pop(12, None)),
     }
+    observed = fields["captured"] if fields["clock"] == "trusted" else received
+    fields["age_ms"] = max(fields["decided"] - observed, 0)
     seq = given.pop(0)
     _expect(len(given) == 1, f"exactly one body, found keys {sorted(given)}")
     (kind, body), *_ = given.items()
@@ -168,21 +222,40 @@ def _offset(received: int, difference: int | None) -> int | None:
 
 def _from_json(given: Fields) -> Message:
     _expect(given.pop("v") == 1, "version 1")
-    verdicts = [_twin(verdict) for verdict in given.pop("verdicts")]
     message = Message(
         gateway=given.pop("gateway"),
         epoch=given.pop("epoch"),
         lane=given.pop("lane"),
         sent=_millis(given.pop("sent")),
-        verdicts=verdicts,
+        age=given.pop("age_ms", 0),
+        volatile=given.pop("volatile", False),
+        verdicts=[_twin(verdict) for verdict in given.pop("verdicts", [])],
+        tombstones=[_twin_tombstone(stone) for stone in given.pop("tombstones", [])],
         form="json",
     )
     _expect(not given, f"no other keys, found {sorted(given)}")
-    return message
+    return _checked(message)
+
+
+def _twin_tombstone(given: Fields) -> Tombstone:
+    summary = [_twin_summary(entry) for entry in given.pop("summary", [])]
+    at = _millis(given.pop("at"))
+    stone = Tombstone(given.pop("from"), given.pop("through"), given.pop("reason"), at, summary)
+    _expect(stone.reason in REASONS, f"a known reason, found {stone.reason}")
+    _expect(not given, f"no other keys in a tombstone, found {sorted(given)}")
+    return stone
+
+
+def _twin_summary(given: Fields) -> Fields:
+    entry = {key: given.pop(key) for key in ("judge", "count")}
+    entry |= {key: given.pop(key, None) for key in ("device", "signal", "low", "high")}
+    entry |= {key: _millis(given.pop(key)) for key in ("first", "last")}
+    _expect(not given, f"no other keys in a summary, found {sorted(given)}")
+    return entry
 
 
 def _twin(given: Fields) -> Verdict:
-    fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind")}
+    fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind", "age_ms")}
     fields |= {key: given.pop(key, None) for key in ("signal", "clock", "model")}
     fields |= {key: _millis(given.pop(key, None)) for key in ("received", "decided", "captured")}
     event = given.pop("event", None)
