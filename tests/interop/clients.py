@@ -95,12 +95,14 @@ class Receiver:
     listener: Listener
     prefix: str = "verge"
     client_id: str = "receiver"
+    # Below the prefix.
+    topics: str = "#"
     arrivals: list[Arrival] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._subscribed = threading.Event()
         self._client = _client(self.client_id, self.listener, clean_session=False)
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{self.prefix}/#", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{self.prefix}/{self.topics}", qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._note
         self._client.connect(HOST, self.listener.port)

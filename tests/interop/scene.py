@@ -48,9 +48,9 @@ class Scene:
         self._more.append(second.start())
         return second
 
-    def receiver_at(self, broker: Mosquitto, client_id: str = "receiver") -> Receiver:
-        """A receiver at a broker."""
-        receiver = Receiver(broker.listeners[0], PREFIX, client_id)
+    def receiver_at(self, broker: Mosquitto, client_id: str = "receiver", topics: str = "#") -> Receiver:
+        """A receiver at a broker, of these topics below the prefix."""
+        receiver = Receiver(broker.listeners[0], PREFIX, client_id, topics)
         self._clients.append(receiver)
         return receiver
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,9 @@ STEPS = 100_000
 def cut_once(power: Power, name: str, before: list[str], after_s: float) -> tuple[int, int]:
     """One session and one power cut in the midst of it; commits owed, and how many of them are gone."""
     with power.on() as disk:
+        # Of the round before; all of them would fill the disk.
+        for old in disk.glob("store-*"):
+            shutil.rmtree(old)
         command = [*before, session.program(), "run", str(disk / name), str(STEPS)]
         # What it says goes to another disk.
         said = power.folder / f"{name}.txt"
