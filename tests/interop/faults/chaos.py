@@ -126,9 +126,10 @@ class Chaos:
         if self.mode is Mode.LATENCY:
             time.sleep(0.2)
         if self.mode is Mode.SLICER:
-            for start in range(0, len(data), 7):
-                sink.sendall(data[start : start + 1 + start % 7])
-                sink.sendall(data[start + 1 + start % 7 : start + 7])
+            start, size = 0, 1
+            while start < len(data):
+                sink.sendall(data[start : start + size])
+                start, size = start + size, size % 7 + 1
             return
         if self.mode is Mode.BANDWIDTH:
             for start in range(0, len(data), 1000):
