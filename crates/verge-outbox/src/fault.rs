@@ -109,6 +109,21 @@ pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
     index_full || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
+/// The same while a store is being opened, where tables or columns that are not as they should be are damage, too.
+pub(crate) fn is_damage_at_opening(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => {
+            is_damage(error)
+                || matches!(
+                    code,
+                    ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation
+                )
+        }
+        // Not from SQLite but about what it gave: a column of another type, a row that is not there.
+        None => true,
+    }
+}
+
 /// Whether SQLite says that the file itself is damaged, as opposed to the circumstances.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))

@@ -1,16 +1,20 @@
 //! The store's files: where they lie, how they are made, how they are set aside.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::schema::{HEADER_BYTES, Header};
+use crate::schema::{self, HEADER_BYTES, Header};
 
 /// Name of the database in the store's folder.
 const DATABASE: &str = "outbox.db";
 /// A store being made; it gets its name when it is complete, so half of one is never found.
 const UNFINISHED: &str = "outbox.new";
+/// A complete store that takes the place of the damaged one.
+const SALVAGED: &str = "outbox.salvaged";
+/// How far the numbers had come, see [`crate::guard`].
+const GUARD: &str = "outbox.guard";
 /// Folder of what was set aside.
 const QUARANTINE: &str = "quarantine";
 /// Files that SQLite keeps beside a database.
@@ -85,6 +89,56 @@ impl Files {
         self.folder.parent().map_or(Ok(()), sync_folder)
     }
 
+    /// The finished store takes the place of the damaged one, which is kept under this name, durably; says where.
+    /// Cut short after the first renaming, [`Self::resume`] does the rest: at no moment is there neither of them.
+    pub(crate) fn replace(&self, path: &Path, name: &str) -> io::Result<PathBuf> {
+        File::open(path)?.sync_all()?;
+        fs::rename(path, self.folder.join(SALVAGED))?;
+        sync_folder(&self.folder)?;
+        self.resume(name)?;
+        Ok(self.folder.join(QUARANTINE).join(name))
+    }
+
+    /// Completes a replacement that was cut short, if there is one.
+    pub(crate) fn resume(&self, name: &str) -> io::Result<()> {
+        let salvaged = self.folder.join(SALVAGED);
+        if !salvaged.try_exists()? {
+            return Ok(());
+        }
+        // The old log must be gone before the new database can be taken for its own.
+        self.set_aside(name)?;
+        fs::rename(salvaged, self.database())?;
+        sync_folder(&self.folder)
+    }
+
+    pub(crate) fn guard(&self) -> PathBuf {
+        self.folder.join(GUARD)
+    }
+
+    /// Writes what is the same in every store's header where it was overwritten or is missing, so that SQLite reads
+    /// what is behind it. What stood there is kept in the quarantine.
+    pub(crate) fn restore_header(&self, page_bytes: u32, version: u32, name: &str) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.database())?;
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        (&file).take(HEADER_BYTES as u64).read_to_end(&mut head)?;
+        let mut kept = File::create(self.quarantine_folder()?.join(format!("{name}-header")))?;
+        kept.write_all(&head)?;
+        kept.sync_all()?;
+        head.resize(HEADER_BYTES, 0);
+        schema::restore_header(&mut head, page_bytes, version);
+        file.write_all_at(&head, 0)?;
+        if file.metadata()?.len() < u64::from(page_bytes) {
+            file.set_len(page_bytes.into())?;
+        }
+        file.sync_all()
+    }
+
     /// Folder of what was set aside; made if it is missing.
     pub(crate) fn quarantine_folder(&self) -> io::Result<PathBuf> {
         let folder = self.folder.join(QUARANTINE);
@@ -92,25 +146,19 @@ impl Files {
         Ok(folder)
     }
 
-    /// The database within a folder that [`Self::set_aside`] made.
-    pub(crate) fn database_in(folder: &Path) -> PathBuf {
-        folder.join(DATABASE)
-    }
-
     /// The log beside the database.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.join(format!("{DATABASE}-wal"))
     }
 
-    /// Moves the database and what belongs to it into a folder of its own, durably; says where. `name` must
-    /// be new. Cut short, it leaves a log alone, which the next start sets aside in turn.
-    pub(crate) fn set_aside(&self, name: &str) -> io::Result<PathBuf> {
+    /// Moves the database and what belongs to it into a folder of its own, durably.
+    fn set_aside(&self, name: &str) -> io::Result<()> {
         let quarantine = self.folder.join(QUARANTINE);
         let to = quarantine.join(name);
         create_private_folder(&to)?;
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            let file = format!("{DATABASE}{suffix}");
-            match fs::rename(self.folder.join(&file), to.join(&file)) {
+        let companions = ["", "-wal", "-shm", "-journal"].map(|suffix| format!("{DATABASE}{suffix}"));
+        for file in companions.iter().map(String::as_str).chain([GUARD]) {
+            match fs::rename(self.folder.join(file), to.join(file)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
@@ -118,7 +166,7 @@ impl Files {
         for folder in [&to, &quarantine, &self.folder] {
             sync_folder(folder)?;
         }
-        Ok(to)
+        Ok(())
     }
 }
 

@@ -7,10 +7,10 @@
 //! What it promises: a commit is all or nothing, and durable when it returns; a number is given once in an
 //! epoch, whatever is evicted; nothing goes that an open route has not delivered, unless a tombstone says so; a
 //! damaged row is never handed out; a damaged store is salvaged, row by row, into a new one with a new epoch. What it
-//! cannot tell: damage that hits just the last transaction of the log at the same time as the process dies.
+//! cannot tell: damage of the log's end beyond what `guard` had noted when the power went.
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
-//! `open` (what is found at start), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
+//! `open` (what is found at start, `note` what is said of it), `guard`, `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
 //! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast`, `checkpoints`; `reader` and `verify` (for the command
 //! line, beside a live gateway); `files`, `lock`.
@@ -22,10 +22,12 @@ mod encrypt;
 mod evict;
 mod fault;
 mod files;
+mod guard;
 mod key;
 mod lanes;
 mod lock;
 mod log;
+mod note;
 mod open;
 mod reader;
 mod reading;
@@ -41,7 +43,8 @@ mod withdraw;
 pub use fault::Fault;
 pub use key::{StoreKey, StoreKeyError};
 pub use lock::{LockError, StateLock};
-pub use open::{Damage, OpenError, Opened, StartNote};
+pub use note::{Damage, OpenError, StartNote};
+pub use open::Opened;
 pub use reader::{CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, Rows, Summary};
 pub use salvage::Salvaged;
 pub use schema::SCHEMA_VERSION;

@@ -2,7 +2,6 @@
 //! store of somebody else, or of a newer program, is never touched.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,9 +13,11 @@ use verge_domain::withdrawn::Withdrawal;
 
 use crate::age::Ages;
 use crate::ballast::Ballast;
-use crate::fault::{is_damage, is_full};
+use crate::fault::{is_damage_at_opening, is_full};
 use crate::files::{Files, Found};
+use crate::guard::{Guard, Testimony};
 use crate::key::Cipher;
+use crate::note::{Damage, OpenError, StartNote};
 use crate::salvage::{self, Salvaged};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 use crate::settings::{MIN_CAP_BYTES, OutboxSettings};
@@ -25,126 +26,6 @@ use crate::{encrypt, lanes, log};
 
 /// The log is folded into the database at this size.
 const LOG_BYTES: u64 = 1 << 20;
-
-/// Why there is no store.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Written by a newer program. It is left as it is.
-    #[error(
-        "the store {} has schema version {found}, this program knows up to {SCHEMA_VERSION}: install the newer version, or move the store away",
-        path.display()
-    )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its schema version.
-        found: u32,
-    },
-    /// Not a store of Verge. It is left as it is.
-    #[error("{} is not a store of Verge: move it away, or set another state_dir", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Less than [`MIN_CAP_BYTES`].
-    #[error("a store of at most {cap_bytes} bytes is too small: at least {MIN_CAP_BYTES}")]
-    CapTooSmall {
-        /// The cap asked for.
-        cap_bytes: u64,
-    },
-    /// The folder or a file in it cannot be used.
-    #[error("cannot use the store's folder {}", path.display())]
-    Io {
-        /// The folder.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// SQLite cannot open it, and not because it is damaged.
-    #[error("cannot open the store {}", path.display())]
-    Database {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite says.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// This user may not write it.
-    #[error("the store {} cannot be written: give this user the right to, or set another state_dir", path.display())]
-    ReadOnly {
-        /// The database.
-        path: PathBuf,
-    },
-    /// It is encrypted, and there is no key.
-    #[error("the store {} is encrypted: configure its key, or move it away", path.display())]
-    KeyMissing {
-        /// The database.
-        path: PathBuf,
-    },
-    /// It is encrypted with another key.
-    #[error("the key does not open the store {}: configure the right one, or move the store away", path.display())]
-    WrongKey {
-        /// The database.
-        path: PathBuf,
-    },
-    /// No randomness for a new epoch.
-    #[error("the system gives no random numbers for a new store")]
-    Random,
-}
-
-/// What was wrong with a store that was set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
-    /// Its header is cut short or overwritten.
-    Header,
-    /// Its pages or tables are.
-    Content,
-    /// Its log has lost commits.
-    Log,
-    /// Only its log was left.
-    LogAlone,
-    /// Somebody asked for it, see [`Outbox::repair`].
-    Asked,
-}
-
-/// What an operator must know about a start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartNote {
-    /// What was wrong.
-    pub damage: Damage,
-    /// Where the damaged store lies now.
-    pub set_aside: PathBuf,
-    /// What could be brought over into the new one.
-    pub salvaged: Salvaged,
-}
-
-impl fmt::Display for StartNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.damage {
-            Damage::Header => "its header is damaged",
-            Damage::Content => "its content is damaged",
-            Damage::Log => "its log has lost commits",
-            Damage::LogAlone => "its database was gone",
-            Damage::Asked => "a repair was asked for",
-        };
-        let Salvaged { verdicts, lost, checkpoints, .. } = &self.salvaged;
-        write!(
-            f,
-            "the store was set aside as {} because {what}; a new store with a new epoch is in use, with {verdicts} \
-             verdicts and {checkpoints} saved states of the old one",
-            self.set_aside.display()
-        )?;
-        if lost.is_empty() {
-            return Ok(());
-        }
-        write!(f, "; lost and withdrawn are")?;
-        lost.iter()
-            .take(10)
-            .try_for_each(|(lane, from, through)| write!(f, " {lane} {from} to {through},"))?;
-        write!(f, " {} in all", lost.iter().map(|(_, from, through)| through.0 - from.0 + 1).sum::<u64>())
-    }
-}
 
 /// An open store, and what to tell the operator.
 #[derive(Debug)]
@@ -167,9 +48,19 @@ impl Outbox {
         }
         let files = Files::in_folder(&settings.dir);
         let io = |source| OpenError::Io { path: settings.dir.clone(), source };
-        let damage = match files.find().map_err(io)? {
+        let name = epoch()?.to_string();
+        files.resume(&name).map_err(io)?;
+        let testimony = Testimony::read(&files.guard()).map_err(io)?;
+        let mut found = files.find().map_err(io)?;
+        if let Some(testimony) = testimony.filter(|testimony| is_unrecognised(&found, testimony)) {
+            tracing::error!("the header of the store is damaged and was restored");
+            files.restore_header(testimony.page_bytes, testimony.version, &name).map_err(io)?;
+            found = files.find().map_err(io)?;
+        }
+        let given = testimony.map_or([0; 3], |testimony| testimony.last);
+        let damage = match found {
             Found::Nothing => {
-                make(&files, epoch()?, None, settings)?;
+                make(&files, epoch()?, settings)?;
                 None
             }
             Found::LogAlone => Some(Damage::LogAlone),
@@ -188,12 +79,20 @@ impl Outbox {
         let damage = match damage {
             Some(damage) => damage,
             None => match load_on_any_disk(&files, settings) {
-                Ok(outbox) => return Ok(Opened { outbox, note: None }),
+                Ok(outbox) if is_cut_back(&outbox, testimony.as_ref()) => {
+                    drop(outbox);
+                    Damage::Log
+                }
+                Ok(outbox) => return guarded(outbox).map(|outbox| Opened { outbox, note: None }).map_err(io),
                 Err(Loading::Damaged) => Damage::Content,
                 Err(Loading::Refused(error)) => return Err(error),
             },
         };
-        renew(&files, settings, damage)
+        // Among what is damaged may be the little that SQLite must know before it reads anything.
+        if let (Some(testimony), true) = (testimony, damage != Damage::Log) {
+            files.restore_header(testimony.page_bytes, testimony.version, &name).map_err(io)?;
+        }
+        renew(&files, settings, damage, given)
     }
 
     /// Salvages a store that opens, too: what cannot be read of it is withdrawn. The caller holds the
@@ -206,22 +105,64 @@ impl Outbox {
         if opened.note.is_some() {
             return Ok(opened);
         }
+        let given = opened.outbox.lanes.map(|lane| lane.last);
         drop(opened);
-        renew(&Files::in_folder(&settings.dir), settings, Damage::Asked)
+        renew(&Files::in_folder(&settings.dir), settings, Damage::Asked, given)
     }
 }
 
-/// Sets the store aside and makes a new one of what can be read of it.
-fn renew(files: &Files, settings: &OutboxSettings, damage: Damage) -> Result<Opened, OpenError> {
+/// Whether a header does not say, or says otherwise, what the witness knows: that this is a store of ours.
+fn is_unrecognised(found: &Found, testimony: &Testimony) -> bool {
+    match found {
+        Found::Nothing => false,
+        Found::LogAlone | Found::Database(Header::Broken | Header::Foreign { .. }) => {
+            testimony.version <= SCHEMA_VERSION
+        }
+        Found::Database(Header::Ours { version }) => {
+            testimony.version == SCHEMA_VERSION && *version != SCHEMA_VERSION
+        }
+    }
+}
+
+/// Whether the store ends before numbers that were given.
+fn is_cut_back(outbox: &Outbox, testimony: Option<&Testimony>) -> bool {
+    testimony.is_some_and(|testimony| {
+        let ends_before = outbox.lanes.iter().zip(testimony.last).any(|(lane, given)| lane.last < given);
+        testimony.epoch != outbox.epoch || ends_before
+    })
+}
+
+/// The store with its witness. A full disk costs the witness, not the start.
+fn guarded(mut outbox: Outbox) -> io::Result<Outbox> {
+    let page_bytes = schema::page_bytes(&outbox.connection).map_err(io::Error::other)?;
+    let last = outbox.lanes.map(|lane| lane.last);
+    outbox.guard = match Guard::begin(&outbox.files.guard(), outbox.epoch, page_bytes, last) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            tracing::warn!("the disk is full: the file that guards the numbers could not be made");
+            None
+        }
+        begun => Some(begun?),
+    };
+    Ok(outbox)
+}
+
+/// Makes a new store of what can be read of the one here, which it then sets aside.
+fn renew(
+    files: &Files,
+    settings: &OutboxSettings,
+    damage: Damage,
+    given: [u64; 3],
+) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io { path: settings.dir.clone(), source };
     let epoch = epoch()?;
-    let set_aside = files.set_aside(&epoch.to_string()).map_err(io)?;
-    let salvaged = make(files, epoch, Some(&set_aside), settings)?;
+    let (unfinished, salvaged) = begin(files, epoch, Some((&files.database(), given)), settings)?;
+    let set_aside = files.replace(&unfinished, &epoch.to_string()).map_err(io)?;
     let outbox = load(files, settings).map_err(|error| match error {
         Loading::Refused(error) => error,
         // A file system that does not give back what was written just now cannot hold a store.
         Loading::Damaged => io(io::Error::from(io::ErrorKind::InvalidData)),
     })?;
+    let outbox = guarded(outbox).map_err(io)?;
     Ok(Opened { outbox, note: Some(StartNote { damage, set_aside, salvaged }) })
 }
 
@@ -245,7 +186,7 @@ enum Loading {
 fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     let path = files.database();
     let refuse = |source: rusqlite::Error| match source.sqlite_error_code() {
-        _ if is_damage(&source) => Loading::Damaged,
+        _ if is_damage_at_opening(&source) => Loading::Damaged,
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
             Loading::Refused(OpenError::ReadOnly { path: files.database() })
         }
@@ -278,6 +219,8 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         ages,
         ballast: Ballast::new(&settings.dir, settings.ballast_bytes),
         suspect: false,
+        leftovers: false,
+        guard: None,
         withdrawn: [0; Withdrawal::ALL.len()],
     };
     if outbox.cipher.is_some() {
@@ -323,25 +266,30 @@ pub(crate) fn is_sound(connection: &Connection) -> Result<bool, rusqlite::Error>
     Ok(verdict == "ok")
 }
 
-/// Makes a store, of what lies in a folder that was set aside where one is given.
-fn make(
+/// Makes the first store of a folder.
+fn make(files: &Files, epoch: Epoch, settings: &OutboxSettings) -> Result<(), OpenError> {
+    let (unfinished, _) = begin(files, epoch, None, settings)?;
+    files.finish(&unfinished).map_err(|source| OpenError::Io { path: settings.dir.clone(), source })
+}
+
+/// Makes a store that has no name yet, of what can be read of an old one where one is given with the numbers it gave.
+fn begin(
     files: &Files,
     epoch: Epoch,
-    set_aside: Option<&Path>,
+    old: Option<(&Path, [u64; 3])>,
     settings: &OutboxSettings,
-) -> Result<Salvaged, OpenError> {
+) -> Result<(PathBuf, Salvaged), OpenError> {
     let io = |source| OpenError::Io { path: settings.dir.clone(), source };
     let database = |source| OpenError::Database { path: files.database(), source };
     let unfinished = files.begin().map_err(io)?;
     let mut connection = Connection::open(&unfinished).map_err(database)?;
     schema::create(&mut connection, epoch).map_err(database)?;
-    let salvaged = match set_aside {
+    let salvaged = match old {
         None => Salvaged::default(),
-        Some(old) => salvage::bring_over(old, &mut connection).map_err(database)?,
+        Some((old, given)) => salvage::bring_over(old, given, &mut connection).map_err(database)?,
     };
     connection.close().map_err(|(_, error)| database(error))?;
-    files.finish(&unfinished).map_err(io)?;
-    Ok(salvaged)
+    Ok((unfinished, salvaged))
 }
 
 pub(crate) fn connect(path: &Path, settings: &OutboxSettings) -> Result<Connection, rusqlite::Error> {

@@ -31,10 +31,22 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
         }
         return Err(Fault::CutBack { what });
     }
-    for lane in Lane::ALL {
-        // A commit that was reported as failed and is there all the same was never seen by anyone.
-        let delete = format!("DELETE FROM {} WHERE seq > ?1", lanes::TABLES[lane.index()]);
-        connection.execute(&delete, [outbox.lanes[lane.index()].last.cast_signed()]).map_err(&fault)?;
+    // After a sync that failed, the system may take pages of the log for written that are not: they are written once more,
+    // into the database, before anything is appended behind them.
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(&fault)?;
+    if busy != 0 {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(fault(rusqlite::Error::SqliteFailure(busy, None)));
+    }
+    for (known, found) in outbox.lanes.iter_mut().zip(found.unwrap_or_default()) {
+        // A commit that was reported as failed and is there all the same was never seen by anyone. It stays, together with
+        // the states that were saved with it, until the next commit puts others in its place: of the two, states
+        // without their verdicts would lose these.
+        outbox.leftovers |= found.last > known.last;
+        if found.evicted > known.evicted && found.evicted <= known.last {
+            (known.evicted, known.evicted_bytes) = (found.evicted, found.evicted_bytes);
+        }
     }
     outbox.connection = connection;
     outbox.unsaved = true;

@@ -13,7 +13,6 @@ use verge_domain::stage::Withdrawn;
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
-use crate::files::Files;
 use crate::lanes::{self, LaneState, TABLES, lane_number};
 use crate::row::{Columns, INSERT, SELECT, SELECT_NEWEST};
 use crate::schema;
@@ -36,10 +35,19 @@ pub struct Salvaged {
     pub epoch: Option<verge_domain::id::Epoch>,
 }
 
-/// Brings over what can be read from the store in this folder. Errors are those of the new store.
-pub(crate) fn bring_over(old: &Path, new: &mut Connection) -> Result<Salvaged, rusqlite::Error> {
+/// Brings over what can be read of a database. `given`: numbers that are known to have been given, by lane. Errors are
+/// those of the new store.
+pub(crate) fn bring_over(
+    old: &Path,
+    given: [u64; 3],
+    new: &mut Connection,
+) -> Result<Salvaged, rusqlite::Error> {
     let mut salvaged = Salvaged::default();
-    let Some(old) = open_old(&Files::database_in(old)) else { return Ok(salvaged) };
+    // One that cannot be opened at all still had its numbers.
+    let old = match open_old(old) {
+        Some(old) => old,
+        None => Connection::open_in_memory()?,
+    };
     salvaged.epoch = schema::epoch(&old).ok().flatten();
     let marks = lanes::read_marks(&old).unwrap_or_default();
     let transaction = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -49,7 +57,7 @@ pub(crate) fn bring_over(old: &Path, new: &mut Connection) -> Result<Salvaged, r
         let delivered = marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(0);
         let delivered = whole_rows(&old, lane, delivered.max(evicted(&old, lane)));
         let mut copy = Copy { lane, new: &transaction, salvaged: &mut salvaged, next: None, bytes: 0 };
-        let noted = noted_last(&old, lane);
+        let noted = noted_last(&old, lane).max(given[lane.index()]);
         copy.rows(&old, delivered, &mut probes)?;
         begins[lane.index()] = copy.finish(delivered, noted)?;
     }

@@ -224,6 +224,24 @@ impl Header {
     }
 }
 
+/// Writes into a header what is the same in all stores (file format, section 1.3). The size is left to the file's own:
+/// that is what SQLite goes by where the two counters differ.
+pub(crate) fn restore_header(head: &mut [u8], page_bytes: u32, version: u32) {
+    let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, MAGIC);
+    put(16, &page_bytes.to_be_bytes()[2..]);
+    // Written and read through a log; no bytes reserved in a page; three fractions that are fixed.
+    put(18, &[2, 2, 0, 64, 32, 32]);
+    put(24, &1_u32.to_be_bytes());
+    put(44, &4_u32.to_be_bytes());
+    put(52, &[0; 4]);
+    put(56, &1_u32.to_be_bytes());
+    put(60, &version.to_be_bytes());
+    put(64, &[0; 4]);
+    put(68, &APPLICATION_ID.to_be_bytes());
+    put(92, &0_u32.to_be_bytes());
+}
+
 fn number_at(head: &[u8], offset: usize) -> Option<u32> {
     head.get(offset..)?.first_chunk().copied().map(u32::from_be_bytes)
 }

@@ -16,6 +16,7 @@ use crate::ballast::Ballast;
 use crate::evict::{self, ReplayWindow};
 use crate::fault::Fault;
 use crate::files::Files;
+use crate::guard::Guard;
 use crate::key::Cipher;
 use crate::lanes::{self, LaneState, save_marks};
 use crate::row::{Columns, INSERT, per_lane};
@@ -23,6 +24,7 @@ use crate::schema;
 use crate::settings::OutboxSettings;
 use crate::{checkpoints, recover};
 
+const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
 const CAUSES: [&str; 3] = per_lane!("SELECT cause FROM ", " WHERE seq > ?1 AND cause <> 0");
 
 /// The durable store. Dropping it closes it; everything committed is on the medium already.
@@ -43,6 +45,10 @@ pub struct Outbox {
     pub(crate) ballast: Ballast,
     /// Something failed: nothing of the open handle is believed until the store was opened again.
     pub(crate) suspect: bool,
+    /// Behind `lanes` there may be rows of a commit that was told to have failed: the next one replaces them.
+    pub(crate) leftovers: bool,
+    /// Set once the store is open.
+    pub(crate) guard: Option<Guard>,
     pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
 }
 
@@ -58,6 +64,11 @@ impl Outbox {
         let mut lanes = self.lanes;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        if self.leftovers {
+            for (delete, state) in DELETE_BEHIND.iter().zip(&lanes) {
+                transaction.execute(delete, [state.last.cast_signed()]).map_err(&fault)?;
+            }
+        }
         insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref())?;
         checkpoints::save(&transaction, saved, self.cipher.as_ref()).map_err(&fault)?;
         if self.unsaved {
@@ -66,6 +77,11 @@ impl Outbox {
         transaction.commit().map_err(&fault)?;
         self.lanes = lanes;
         self.unsaved = false;
+        self.leftovers = false;
+        // Before anybody else learns of it.
+        if let Some(guard) = &mut self.guard {
+            guard.note(lanes.map(|lane| lane.last));
+        }
         Ok(())
     }
 

@@ -4,7 +4,9 @@
 mod damage;
 mod encryption;
 mod model;
+
 mod room;
 mod store;
 mod support;
 mod withdrawal;
+mod witness;
