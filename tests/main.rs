@@ -10,3 +10,4 @@ mod gateway;
 mod program;
 mod real_messages;
 mod site;
+mod store;

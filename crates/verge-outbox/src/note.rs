@@ -75,6 +75,22 @@ pub enum OpenError {
     Random,
 }
 
+impl OpenError {
+    /// Whether another start may help without anybody doing anything; else the message says what is to be done.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Database { .. } | Self::Random => true,
+            Self::Newer { .. }
+            | Self::Foreign { .. }
+            | Self::CapTooSmall { .. }
+            | Self::ReadOnly { .. }
+            | Self::KeyMissing { .. }
+            | Self::WrongKey { .. } => false,
+        }
+    }
+}
+
 /// What was wrong with a store that was set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {

@@ -18,7 +18,7 @@ use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::stage::{Decoder, Scope, Store};
 use verge_domain::time::Moment;
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
-use verge_outbox::{Outbox, StateLock};
+use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::committer::{self, Committer};
@@ -79,7 +79,7 @@ impl Gateway {
             .exit_with(Exit::BadConfig)?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
         let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
-        let opened = Outbox::open(&outbox).context("the store").exit_with(Exit::Failure)?;
+        let opened = open_store(&outbox)?;
         if let Some(note) = &opened.note {
             tracing::error!("{note}");
         }
@@ -88,9 +88,10 @@ impl Gateway {
         let clock = Clock::start();
         let started = clock.now();
         let route_ids: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
-        let marks = store.open_routes(&route_ids).context("the store")?;
-        let causes = store.recent_causes(REMEMBERED_MESSAGES).context("the store")?;
-        let checkpoints = store.checkpoints().context("the store")?;
+        let marks = store.open_routes(&route_ids).context("the store").exit_with(Exit::Temporary)?;
+        let causes =
+            store.recent_causes(REMEMBERED_MESSAGES).context("the store").exit_with(Exit::Temporary)?;
+        let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
         let counters = Arc::new(Counters::new(source_ids(settings)));
         let mut bench = bench(settings, decoders(settings)?, Arc::clone(&counters), started);
@@ -245,6 +246,14 @@ impl Gateway {
         }
         ended.exit_with(Exit::Temporary)
     }
+}
+
+/// A medium that fails may work at the next start; what an operator must see to does not get better by starting again.
+fn open_store(settings: &OutboxSettings) -> anyhow::Result<Opened> {
+    Outbox::open(settings).map_err(|error| {
+        let exit = if error.may_pass() { Exit::Temporary } else { Exit::BadConfig };
+        anyhow::Error::new(error).context(exit)
+    })
 }
 
 /// The names of the sources, in the order of their indices.

@@ -1,0 +1,123 @@
+//! The store at the command line: looking into it, keys, repair; and how a gateway ends that cannot open it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use verge_domain::id::{Lane, Seq};
+use verge_domain::stage::{NewRow, Store, Withdrawn};
+use verge_domain::time::UtcMillis;
+use verge_domain::withdrawn::Withdrawal;
+use verge_outbox::{Outbox, OutboxSettings, StoreKey};
+
+use crate::program::verge;
+
+const CONFIGURATION: &str = r#"
+[gateway]
+id = "trial"
+state_dir = "state"
+ballast = "0 B"
+#KEY
+[local]
+url = "mqtt://localhost:1"
+[uplink.centre]
+url = "mqtt://localhost:1"
+insecure_plaintext = true
+[source.pump]
+topic = "plant/+/vibration"
+codec = "number"
+device = "topic:1"
+signal = "vibration"
+[judge.high]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.1
+"#;
+
+const CONTENT: &[u8] = b"what verdict three says";
+
+/// A site whose store holds two withdrawn numbers and a verdict.
+fn site(key: Option<&str>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let line = key.map_or(String::new(), |_| "store_key_file = \"store.key\"".to_owned());
+    fs::write(folder.path().join("gateway.toml"), CONFIGURATION.replace("#KEY", &line)).unwrap();
+    let settings = OutboxSettings {
+        dir: folder.path().join("state/store"),
+        cap_bytes: 1 << 24,
+        replay_age: std::time::Duration::from_secs(3600),
+        replay_bytes: 1 << 20,
+        ballast_bytes: 0,
+        drop_oldest: false,
+        lives: [None; 3],
+        key: key.map(|text| StoreKey::parse(text.as_bytes()).unwrap()),
+    };
+    let mut store = Outbox::open(&settings).unwrap().outbox;
+    let row =
+        |seq| NewRow { lane: Lane::Verdict, seq: Seq(seq), decided: UtcMillis(0), cause: 0, bytes: CONTENT };
+    store.commit(&[row(1), row(2), row(3)], &[]).unwrap();
+    let withdrawn = Withdrawn { through: Seq(2), reason: Withdrawal::Full };
+    store.withdraw(Lane::Verdict, Seq(1), withdrawn, UtcMillis(0), &[]).unwrap();
+    folder
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let ended = verge(folder, arguments).expect(0);
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+#[test]
+fn tombstones_are_shown_and_a_sound_store_is_told_so() {
+    let site = site(None);
+    let ls = json(site.path(), &["outbox", "ls", "-c", "gateway.toml", "--json"]);
+    assert_eq!((&ls["lanes"][1]["stored"], &ls["lanes"][1]["withdrawn"]), (&1.into(), &2.into()));
+    let shown =
+        verge(site.path(), &["outbox", "show", "-c", "gateway.toml", "verdict", "--to", "2"]).expect(0);
+    assert!(shown.stdout.contains("withdrawn 1 to 2: the store was full"), "{}", shown.stdout);
+    let verified = json(site.path(), &["outbox", "verify", "-c", "gateway.toml", "--json"]);
+    assert_eq!((&verified["sound"], &verified["rows"]), (&true.into(), &2.into()));
+}
+
+#[test]
+fn damage_is_found_on_a_copy_and_repaired() {
+    let site = site(None);
+    let (store, copy) = (site.path().join("state/store"), site.path().join("copy"));
+    let database = store.join("outbox.db");
+    let mut bytes = fs::read(&database).unwrap();
+    for at in 0..bytes.len() - CONTENT.len() {
+        if &bytes[at..at + CONTENT.len()] == CONTENT {
+            bytes[at] ^= 1;
+        }
+    }
+    fs::create_dir(&copy).unwrap();
+    fs::write(copy.join("outbox.db"), &bytes).unwrap();
+    let looked = ["outbox", "verify", "-c", "gateway.toml", "--store", "copy"];
+    let verified = verge(site.path(), &looked).expect(65);
+    assert!(verified.stdout.contains("FAULT  verdict 3 to 3 cannot be read"), "{}", verified.stdout);
+    assert_eq!(fs::read(copy.join("outbox.db")).unwrap(), bytes, "it only looks");
+    fs::write(&database, &bytes).unwrap();
+    let repaired = json(site.path(), &["outbox", "repair", "-c", "gateway.toml", "--json"]);
+    assert_eq!((&repaired["lost"], &repaired["verdicts"]), (&1.into(), &1.into()));
+    assert!(site.path().join(repaired["set_aside"].as_str().unwrap()).exists(), "{repaired}");
+    let again = json(site.path(), &["outbox", "verify", "-c", "gateway.toml", "--json"]);
+    assert_eq!(again["sound"], true);
+}
+
+#[test]
+fn a_new_key_is_private_and_opens_nothing_else() {
+    const KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+    let site = site(Some(KEY));
+    let key = site.path().join("store.key");
+    let ls = ["outbox", "ls", "-c", "gateway.toml", "--json"];
+    verge(site.path(), &["outbox", "new-key", "store.key"]).expect(0);
+    verge(site.path(), &["outbox", "new-key", "store.key"]).expect(1);
+    assert!(verge(site.path(), &ls).expect(1).stderr.contains("the key is not its own"));
+    // Not even another start would help.
+    let run = verge(site.path(), &["run", "-c", "gateway.toml"]).expect(78);
+    assert!(run.stderr.contains("configure the right one"), "{}", run.stderr);
+    fs::write(&key, KEY).unwrap();
+    assert_eq!(json(site.path(), &ls)["encrypted"], true, "its rights are those it was made with");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(verge(site.path(), &ls).expect(78).stderr.contains("can be read by others"));
+}
