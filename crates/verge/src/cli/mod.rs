@@ -164,7 +164,12 @@ fn usage(error: &clap::Error) -> Exit {
 
 /// A gateway tells its life on standard error; the other commands only what is wrong.
 fn start_log(command: &Command) {
-    let level = if matches!(command, Command::Run(_)) { "info" } else { "warn" };
+    let level = match command {
+        Command::Run(_) => "info",
+        // It cuts its way upstream itself, and says so.
+        Command::Demo(_) => "warn,verge_pipeline::delivery=error",
+        _ => "warn",
+    };
     // Brokers of ours call every client that leaves an error; ort calls every library but one unsuitable.
     let filter = EnvFilter::try_from_env(LOG_VARIABLE)
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off,ort=warn")));

@@ -219,7 +219,7 @@ fn summary(view: &View<'_>) -> anyhow::Result<Exit> {
     if let Some(outage) = view.wan.outage() {
         writeln!(
             out,
-            "  the way upstream was cut for {} s: {} verdicts waited in the store, none was lost",
+            "  the way upstream was cut for {} s: up to {} verdicts waited in the store",
             outage.as_secs(),
             view.wan.most_waiting()
         )?;
