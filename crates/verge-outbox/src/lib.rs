@@ -48,6 +48,6 @@ pub use open::Opened;
 pub use reader::{CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, Rows, Summary};
 pub use salvage::Salvaged;
 pub use schema::SCHEMA_VERSION;
-pub use settings::{DEFAULT_BALLAST_BYTES, MIN_CAP_BYTES, OutboxSettings};
+pub use settings::{MIN_CAP_BYTES, OutboxSettings};
 pub use store::Outbox;
 pub use verify::Report;

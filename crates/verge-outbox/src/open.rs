@@ -200,10 +200,8 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     }
     let epoch = schema::epoch(&connection).map_err(|_| Loading::Damaged)?.ok_or(Loading::Damaged)?;
     let lanes = lanes::read(&connection).map_err(refuse)?.ok_or(Loading::Damaged)?;
-    let cipher = open_cipher(&connection, settings, &path).map_err(|error| match error {
-        Ok(source) => refuse(source),
-        Err(error) => Loading::Refused(error),
-    })?;
+    let key_check = schema::key_check(&connection).map_err(refuse)?;
+    let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
     let sent = read_sent(&connection).map_err(refuse)?;
     let mut outbox = Outbox {
@@ -229,19 +227,17 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     Ok(outbox)
 }
 
-/// The cipher, if the key is the store's; a store without encryption takes any key as its own.
+/// The cipher, if the key is the one that the store's check value was made with; a store without encryption takes any key
+/// as its own.
 fn open_cipher(
-    connection: &Connection,
+    check: Option<Vec<u8>>,
     settings: &OutboxSettings,
     path: &Path,
-) -> Result<Option<Cipher>, Result<rusqlite::Error, OpenError>> {
-    let check = schema::key_check(connection).map_err(Ok)?;
+) -> Result<Option<Cipher>, OpenError> {
     let cipher = settings.key.as_ref().map(Cipher::new);
     match (check, &cipher) {
-        (Some(_), None) => Err(Err(OpenError::KeyMissing { path: path.to_owned() })),
-        (Some(check), Some(key)) if !key.made(&check) => {
-            Err(Err(OpenError::WrongKey { path: path.to_owned() }))
-        }
+        (Some(_), None) => Err(OpenError::KeyMissing { path: path.to_owned() }),
+        (Some(check), Some(key)) if !key.made(&check) => Err(OpenError::WrongKey { path: path.to_owned() }),
         _ => Ok(cipher),
     }
 }

@@ -31,8 +31,6 @@ pub struct Salvaged {
     pub lost: Vec<(Lane, Seq, Seq)>,
     /// Saved states brought over.
     pub checkpoints: u64,
-    /// Epoch of the old store, if that could be read.
-    pub epoch: Option<verge_domain::id::Epoch>,
 }
 
 /// Brings over what can be read of a database. `given`: numbers that are known to have been given, by lane. Errors are
@@ -48,7 +46,6 @@ pub(crate) fn bring_over(
         Some(old) => old,
         None => Connection::open_in_memory()?,
     };
-    salvaged.epoch = schema::epoch(&old).ok().flatten();
     let marks = lanes::read_marks(&old).unwrap_or_default();
     let transaction = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut begins = [0; 3];

@@ -14,6 +14,34 @@ pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
 /// (measured: 5.3 times the bytes of the verdicts with 4096, at 32 of them in a commit). Older stores have larger ones.
 const NEW_PAGE_BYTES: u64 = 2048;
 
+/// The table of a lane, filled with what the one table of version 1 held of it.
+macro_rules! lane_table {
+    ($name:literal, $number:literal) => {
+        concat!(
+            "
+    CREATE TABLE ",
+            $name,
+            " (
+        seq INTEGER PRIMARY KEY,
+        decided INTEGER NOT NULL,
+        cause INTEGER NOT NULL,
+        lane_bytes INTEGER NOT NULL,
+        crc INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        through INTEGER,
+        reason INTEGER
+    ) STRICT;
+    INSERT INTO ",
+            $name,
+            "
+        SELECT seq, decided, cause, lane_bytes, crc, bytes, NULL, NULL FROM verdict_1 WHERE lane = ",
+            $number,
+            " ORDER BY seq;
+"
+        )
+    };
+}
+
 /// Step `n` leads from version `n` to `n + 1`; a new store goes through all of them. A step that has been
 /// released never changes.
 const STEPS: [&str; 2] = [
@@ -57,47 +85,16 @@ const STEPS: [&str; 2] = [
         state BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
-    "
+    concat!(
+        "
     -- A table for each lane: rows of one commit lie side by side at its end, so that few pages are written.
     -- A row with `through` is a tombstone, and stands for all numbers up to that one.
     ALTER TABLE verdict RENAME TO verdict_1;
-    CREATE TABLE alarm (
-        seq INTEGER PRIMARY KEY,
-        decided INTEGER NOT NULL,
-        cause INTEGER NOT NULL,
-        lane_bytes INTEGER NOT NULL,
-        crc INTEGER NOT NULL,
-        bytes BLOB NOT NULL,
-        through INTEGER,
-        reason INTEGER
-    ) STRICT;
-    CREATE TABLE verdict (
-        seq INTEGER PRIMARY KEY,
-        decided INTEGER NOT NULL,
-        cause INTEGER NOT NULL,
-        lane_bytes INTEGER NOT NULL,
-        crc INTEGER NOT NULL,
-        bytes BLOB NOT NULL,
-        through INTEGER,
-        reason INTEGER
-    ) STRICT;
-    CREATE TABLE telemetry (
-        seq INTEGER PRIMARY KEY,
-        decided INTEGER NOT NULL,
-        cause INTEGER NOT NULL,
-        lane_bytes INTEGER NOT NULL,
-        crc INTEGER NOT NULL,
-        bytes BLOB NOT NULL,
-        through INTEGER,
-        reason INTEGER
-    ) STRICT;
-    INSERT INTO alarm
-        SELECT seq, decided, cause, lane_bytes, crc, bytes, NULL, NULL FROM verdict_1 WHERE lane = 0 ORDER BY seq;
-    INSERT INTO verdict
-        SELECT seq, decided, cause, lane_bytes, crc, bytes, NULL, NULL FROM verdict_1 WHERE lane = 1 ORDER BY seq;
-    INSERT INTO telemetry
-        SELECT seq, decided, cause, lane_bytes, crc, bytes, NULL, NULL FROM verdict_1 WHERE lane = 2 ORDER BY seq;
-    DROP TABLE verdict_1;
+",
+        lane_table!("alarm", 0),
+        lane_table!("verdict", 1),
+        lane_table!("telemetry", 2),
+        "    DROP TABLE verdict_1;
 
     -- From now on `last` and `bytes` are only as new as the last eviction: the newest row tells more. Numbers
     -- without a checksum are of version 1.
@@ -119,7 +116,8 @@ const STEPS: [&str; 2] = [
         day INTEGER NOT NULL,
         bytes INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-",
+"
+    ),
 ];
 
 /// Makes the tables of a new store, in one transaction.

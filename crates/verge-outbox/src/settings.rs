@@ -7,8 +7,6 @@ use crate::key::StoreKey;
 
 /// Smallest cap: below this the tables themselves hardly fit.
 pub const MIN_CAP_BYTES: u64 = 1024 * 1024;
-/// A ballast of this size leaves SQLite room for its log and for folding it in.
-pub const DEFAULT_BALLAST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where a store lies and how large it may become.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -244,3 +244,61 @@ fn too_small_a_cap_is_refused() {
     site.settings.cap_bytes = MIN_CAP_BYTES - 1;
     assert!(matches!(Outbox::open(&site.settings), Err(OpenError::CapTooSmall { .. })));
 }
+
+/// The tables of schema version 1, and a row's checksum as it was.
+const VERSION_1: &str = "
+    PRAGMA page_size = 4096; PRAGMA application_id = 0x56524745; PRAGMA user_version = 1;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE lane (lane INTEGER PRIMARY KEY, last INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        evicted INTEGER NOT NULL, evicted_bytes INTEGER NOT NULL) STRICT;
+    INSERT INTO lane VALUES (0, 7, 49, 4, 28), (1, 0, 0, 0, 0), (2, 2, 22, 0, 0);
+    CREATE TABLE verdict (lane INTEGER NOT NULL, seq INTEGER NOT NULL, decided INTEGER NOT NULL,
+        cause INTEGER NOT NULL, lane_bytes INTEGER NOT NULL, crc INTEGER NOT NULL, bytes BLOB NOT NULL,
+        PRIMARY KEY (lane, seq)) STRICT, WITHOUT ROWID;
+    CREATE TABLE mark (route TEXT NOT NULL, lane INTEGER NOT NULL, upto INTEGER NOT NULL,
+        PRIMARY KEY (route, lane)) STRICT, WITHOUT ROWID;
+    INSERT INTO mark VALUES ('a', 0, 5), ('a', 1, 0), ('a', 2, 1);
+    CREATE TABLE checkpoint (key TEXT PRIMARY KEY, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
+fn checksum_1(lane: u8, numbers: [i64; 4], bytes: &[u8]) -> i32 {
+    let head: Vec<u8> = [lane]
+        .into_iter()
+        .chain(numbers.into_iter().flat_map(i64::to_le_bytes))
+        .chain(bytes.iter().copied())
+        .collect();
+    crc32c::crc32c(&head).cast_signed()
+}
+
+#[test]
+fn a_store_of_version_1_goes_on_where_it_was() {
+    let site = Site::new();
+    fs::create_dir_all(&site.settings.dir).unwrap();
+    let old = site.raw();
+    old.execute_batch(VERSION_1).unwrap();
+    old.execute("INSERT INTO meta VALUES ('epoch', ?1)", [[5_u8; 16]]).unwrap();
+    for (lane, name, range) in [(0_u8, "alarm", 5..=7_i64), (2, "telemetry", 1..=2)] {
+        for seq in range {
+            let text = format!("{name} {seq}");
+            let bytes = i64::try_from(text.len()).unwrap() * seq;
+            let crc = checksum_1(lane, [seq, 9, seq * 10, bytes], text.as_bytes());
+            old.execute(
+                "INSERT INTO verdict VALUES (?1, ?2, 9, ?3, ?4, ?5, ?6)",
+                rusqlite::params![lane, seq, seq * 10, bytes, crc, text.as_bytes()],
+            )
+            .unwrap();
+        }
+    }
+    drop(old);
+    assert!(matches!(OutboxReader::open(&site.settings.dir, None), Err(ReadError::Older { found: 1, .. })));
+    let mut store = site.open();
+    assert_eq!(store.epoch().0, [5; 16]);
+    assert_eq!(Lane::ALL.map(|lane| store.next_seq(lane).0), [8, 1, 3]);
+    assert_eq!(
+        (seqs(&mut store, Lane::Alarm), seqs(&mut store, Lane::Telemetry)),
+        (vec![5, 6, 7], vec![1, 2])
+    );
+    assert_eq!(store.open_routes(&[route("a")]).unwrap(), [[Seq(5), Seq(0), Seq(1)]]);
+    commit(&mut store, Lane::Alarm, 1, 0);
+    drop(store);
+    assert_eq!(seqs(&mut site.open(), Lane::Alarm), range(5, 8));
+}

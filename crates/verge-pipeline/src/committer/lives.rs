@@ -53,8 +53,8 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
     /// One pass over all lanes. Says whether there is more to do at once.
     pub(super) fn end_lives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;
-        for (lane, life) in [(Lane::Verdict, self.lives.verdict), (Lane::Telemetry, self.lives.telemetry)] {
-            let Some(life) = life else { continue };
+        for lane in Lane::ALL {
+            let Some(life) = self.lives.of(lane) else { continue };
             if let Some(overdue) = self.store.overdue(lane, life, self.clock.now().mono)? {
                 more |= self.summarise(lane, overdue)?;
             }

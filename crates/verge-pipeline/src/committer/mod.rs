@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
-use verge_domain::id::GatewayId;
+use verge_domain::id::{GatewayId, Lane};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Checkpoint, Encoder, Source, Store, StoreError};
 use verge_domain::time::Monotonic;
@@ -48,6 +48,18 @@ pub struct Lives {
     pub telemetry: Option<Duration>,
     /// Length of the intervals, which are aligned to UTC. Not zero.
     pub interval: Duration,
+}
+
+impl Lives {
+    /// That of a lane; alarms always keep their use.
+    #[must_use]
+    pub const fn of(&self, lane: Lane) -> Option<Duration> {
+        match lane {
+            Lane::Alarm => None,
+            Lane::Verdict => self.verdict,
+            Lane::Telemetry => self.telemetry,
+        }
+    }
 }
 
 impl Default for Lives {

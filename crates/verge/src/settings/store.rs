@@ -43,7 +43,7 @@ enum KeySource {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("gateway.{key}: cannot read {}: {source}", path.display())]
+    #[error("gateway.{key}: cannot read {}: {source} (`verge outbox new-key FILE` makes a key)", path.display())]
     File {
         /// Key of the configuration.
         key: &'static str,
@@ -151,10 +151,9 @@ pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
         replay_bytes: raw.replay_bytes.0,
         ballast_bytes: raw.ballast.0,
         drop_oldest: raw.when_full == RawWhenFull::DropOldest,
-        lives: [None, lives.verdict, lives.telemetry],
+        lives: Lane::ALL.map(|lane| lives.of(lane)),
         key: None,
     };
-    debug_assert_eq!(Lane::ALL.map(Lane::index), [0, 1, 2], "as the lives are listed");
     Store { settings, key: check_key(check, raw), lives }
 }
 

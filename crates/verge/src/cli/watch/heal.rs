@@ -135,14 +135,8 @@ impl Healer {
 
 /// 32 hexadecimal digits.
 fn parse_epoch(text: &str) -> Option<Epoch> {
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(Epoch(bytes))
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+    Some(Epoch(number.to_be_bytes()))
 }
 
 #[cfg(test)]
