@@ -102,7 +102,7 @@ pub enum Damage {
     Log,
     /// Only its log was left.
     LogAlone,
-    /// Somebody asked for it, see [`Outbox::repair`].
+    /// Somebody asked for it, see [`crate::Outbox::repair`].
     Asked,
 }
 
