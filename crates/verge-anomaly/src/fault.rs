@@ -138,3 +138,11 @@ pub(crate) fn check_span(
     }
     Err(SettingsError::Span { key, actual, low, high })
 }
+
+pub(crate) fn check_count(key: &'static str, actual: usize, low: usize, high: usize) -> Result<(), SettingsError> {
+    if (low..=high).contains(&actual) {
+        return Ok(());
+    }
+    let (actual, low, high) = (actual as f64, low as f64, high as f64);
+    Err(SettingsError::OutOfRange { key, actual, low, high })
+}

@@ -7,10 +7,15 @@
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: [`threshold`], [`rate`], [`silence`], [`vehicle_loop`].
 
+pub mod auto;
+pub mod budget;
 pub mod fault;
 pub mod judge;
+pub mod multi;
 pub mod rate;
 pub mod silence;
+mod state;
+pub mod tail;
 pub mod threshold;
 pub mod vehicle_loop;
 

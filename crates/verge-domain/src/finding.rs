@@ -34,6 +34,23 @@ pub enum Member {
     /// No reading for longer than its limit. The one member here that speaks of the sensor's health, not
     /// of the process.
     Silent,
+    /// `auto`: distance of the value from its slow mean. `observed` is the value.
+    Level,
+    /// `auto`: distance of the mean of twenty readings from the slow mean. `observed` is that mean.
+    Mean,
+    /// `auto`: error against what is usual at this hour of the day. `observed` is the value.
+    Profile,
+    /// `auto`: distance of the median of five readings from its slow mean. `observed` is that median.
+    Median,
+    /// `auto`: the mean step of forty readings has grown. `observed` is that mean step, in the signal's unit.
+    Volatility,
+    /// `auto`: a sequence of values that was hardly ever met. `observed` is its surprise in bits per reading.
+    Context,
+    /// `auto`: a value that was hardly ever met at this hour. `observed` is its surprise in bits per reading.
+    TimeOfDay,
+    /// `auto`: the last hundred readings spread otherwise than the long run. `observed` is the chi-square
+    /// distance of their shares.
+    Shift,
 }
 
 impl Member {
@@ -46,6 +63,14 @@ impl Member {
             Self::Rise => "rise",
             Self::Fall => "fall",
             Self::Silent => "silent",
+            Self::Level => "level",
+            Self::Mean => "mean",
+            Self::Profile => "profile",
+            Self::Median => "median",
+            Self::Volatility => "volatility",
+            Self::Context => "context",
+            Self::TimeOfDay => "time_of_day",
+            Self::Shift => "shift",
         }
     }
 

@@ -1,0 +1,44 @@
+//! What people said about alarms, and what is kept so that they can.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::time::UtcMillis;
+
+use super::MEMBERS;
+
+/// Readings after an alarm that can still be forgotten.
+const LONGEST: usize = 1_000;
+
+/// How often people said what about a signal's alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Feedback {
+    /// "That was maintenance": learnt anew.
+    pub maintenance: u32,
+    /// "That was real": not learnt.
+    pub real: u32,
+}
+
+/// Where the scores since an alarm were learnt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    since: UtcMillis,
+    bins: Vec<[u8; MEMBERS.len()]>,
+}
+
+impl Remembered {
+    pub(super) fn new(since: UtcMillis) -> Self {
+        Self { since, bins: Vec::new() }
+    }
+
+    /// Says no once that is too long ago.
+    pub(super) fn learn(&mut self, bins: &[u8; MEMBERS.len()]) -> bool {
+        if self.bins.len() == LONGEST {
+            return false;
+        }
+        self.bins.push(*bins);
+        true
+    }
+
+    pub(super) fn bins(&self) -> &[[u8; MEMBERS.len()]] {
+        &self.bins
+    }
+}

@@ -1,0 +1,471 @@
+//! `auto`: the detector for any numeric signal, without training and without a threshold.
+//!
+//! Eight members look at each reading, each from another side; each score goes through a [`Tail`] of its own
+//! and comes out as a probability. The smallest wins. Since the smallest of eight is smaller than one, what is
+//! published is corrected for the choice: `p = 1 - (1 - p_min)^5.5` (Šidák 1967, with the effective number of
+//! independent members measured on noise of ten kinds).
+//!
+//! | member | score |
+//! |---|---|
+//! | level | distance of the reading from the slow mean |
+//! | mean | distance of the mean of twenty from the slow mean |
+//! | profile | mean error against this hour of the day |
+//! | median | distance of the median of five from its slow mean |
+//! | volatility | mean step of forty against the long-run mean step, rising only |
+//! | context | bits that the last four symbols cost after those before them |
+//! | time of day | bits that the last six symbols cost at this hour |
+//! | shift | spread of the last hundred readings over the long-run quantiles |
+//!
+//! Strictly causal: a reading is judged by what came before, then learnt, alarm or not. Members count readings,
+//! not time; only the two that know the hour look at the clock.
+
+mod feedback;
+mod novelty;
+mod residual;
+mod shift;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Expected, Member};
+use verge_domain::stage::RestoreError;
+use verge_domain::time::UtcMillis;
+
+use crate::budget::{AlarmBudget, Rate};
+use crate::fault::{SettingsError, check_finite};
+use crate::state::{self, Kind};
+use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
+pub use feedback::Feedback;
+use feedback::Remembered;
+use novelty::{Predictor, Quantiser};
+use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
+use shift::Shift;
+
+/// The members, in the order of the tails.
+const MEMBERS: [Member; 8] = [
+    Member::Level,
+    Member::Mean,
+    Member::Profile,
+    Member::Median,
+    Member::Volatility,
+    Member::Context,
+    Member::TimeOfDay,
+    Member::Shift,
+];
+/// Independent members that the eight are worth.
+const EFFECTIVE_MEMBERS: f64 = 5.5;
+/// Values are looked at within this range: what lies beyond is as strange as its end.
+const LIMIT: f64 = 1e100;
+/// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
+const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
+/// Intervals between readings are followed at this rate at least.
+const INTERVAL_RATE: f64 = 1.0 / 500.0;
+/// A pause counts as so many usual intervals at most.
+const LONGEST_PAUSE: f64 = 20.0;
+/// An alarm clears where the probability has risen this many times above the level.
+pub(crate) const HYSTERESIS: f64 = 10.0;
+
+/// When the detector alarms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AutoSettings {
+    budget: Option<AlarmBudget>,
+    hold_off: u32,
+    resolution: Option<f64>,
+}
+
+impl AutoSettings {
+    /// - `budget`: false alarms that are accepted of one signal; without it, a fixed level of about one alarm in a
+    ///   thousand readings.
+    /// - `hold_off`: readings after an alarm before the next can come.
+    /// - `resolution`: step of the sensor, in the unit of the signal; smaller differences are none.
+    ///
+    /// # Errors
+    /// A hold-off beyond 100,000 readings; a resolution that is not finite and positive.
+    pub fn new(
+        budget: Option<AlarmBudget>,
+        hold_off: u32,
+        resolution: Option<f64>,
+    ) -> Result<Self, SettingsError> {
+        if hold_off > 100_000 {
+            let (actual, low, high) = (f64::from(hold_off), 0.0, 100_000.0);
+            return Err(SettingsError::OutOfRange { key: "hold_off", actual, low, high });
+        }
+        check_finite("resolution", resolution)?;
+        if let Some(actual) = resolution.filter(|&step| step <= 0.0) {
+            return Err(SettingsError::NotPositive { key: "resolution", actual });
+        }
+        Ok(Self { budget, hold_off, resolution })
+    }
+
+    /// The combined probability from which a reading alarms where there is no budget.
+    #[must_use]
+    pub fn fixed_level() -> f64 {
+        combined(MEMBER_P)
+    }
+}
+
+impl Default for AutoSettings {
+    /// The fixed level and a hold-off of 100 readings.
+    fn default() -> Self {
+        Self { budget: None, hold_off: 100, resolution: None }
+    }
+}
+
+/// What a detector says about one reading.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Assessment {
+    /// Probability of a reading at least this strange while all is well, in `(0, 1]`.
+    pub p_value: f64,
+    /// The probability from which a reading alarms now.
+    pub level: f64,
+    /// It is strange enough for an alarm.
+    pub abnormal: bool,
+    /// It raises an alarm.
+    pub alarm: bool,
+    /// It would have raised one, had another not come shortly before.
+    pub held: bool,
+    /// Which member found it strangest.
+    pub member: Member,
+    /// What that member observed.
+    pub observed: f64,
+    /// What that member expected.
+    pub expected: Expected,
+}
+
+/// The detector over one signal: some 13 KiB, and as much again while feedback on its last alarm may still come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutoDetector {
+    #[serde(skip, default)]
+    settings: AutoSettings,
+    /// Readings with which the slow means reckon their rate; set back where the signal is to be learnt anew.
+    readings: u32,
+    /// Readings in all; saturates.
+    seen: u64,
+    since_alarm: u32,
+    alarms: u64,
+    last: f64,
+    last_at: i64,
+    /// Usual time between readings, in seconds; zero before the second.
+    interval: f64,
+    level: f64,
+    deviation: f64,
+    median: f64,
+    recent: Recent<f64>,
+    profile: Profile,
+    volatility: Volatility,
+    quantiser: Quantiser,
+    context: Predictor,
+    context_bits: Recent<f32>,
+    hourly: Predictor,
+    hourly_bits: Recent<f32>,
+    shift: Shift,
+    tails: [Tail; MEMBERS.len()],
+    feedback: Feedback,
+    remembered: Option<Box<Remembered>>,
+}
+
+/// What each member saw in one reading.
+struct Views {
+    scores: [f64; MEMBERS.len()],
+    /// What it observed, and around what it expected that.
+    observed: [(f64, Centre); MEMBERS.len()],
+}
+
+/// What a member's score is measured from.
+#[derive(Debug, Clone, Copy)]
+enum Centre {
+    /// The score is the distance from this value.
+    Around(f64),
+    /// The score is the logarithm of the ratio to this value, less a little.
+    Times,
+    /// The score is what is observed.
+    Itself,
+}
+
+impl AutoDetector {
+    /// A detector that has seen nothing.
+    #[must_use]
+    pub fn new(settings: &AutoSettings) -> Self {
+        Self {
+            settings: *settings,
+            readings: 0,
+            seen: 0,
+            since_alarm: u32::MAX,
+            alarms: 0,
+            last: 0.0,
+            last_at: 0,
+            interval: 0.0,
+            level: 0.0,
+            deviation: 0.0,
+            median: 0.0,
+            recent: Recent::new(20),
+            profile: Profile::new(),
+            volatility: Volatility::new(),
+            quantiser: Quantiser::new(0.0),
+            context: Predictor::new(4),
+            context_bits: Recent::new(4),
+            hourly: Predictor::new(2),
+            hourly_bits: Recent::new(6),
+            shift: Shift::new(),
+            tails: std::array::from_fn(|member| Tail::new(2 * member as u32)),
+            feedback: Feedback::default(),
+            remembered: None,
+        }
+    }
+
+    /// Judges a reading, then learns it.
+    pub fn observe(&mut self, at: UtcMillis, value: f64) -> Assessment {
+        let level = self.rate().p;
+        let views = self.look(at, value);
+        let mut smallest = 1.0;
+        let mut strangest = 0;
+        let mut bins = [0; MEMBERS.len()];
+        for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
+            let (p, bin) = tail.observe_with_bin(score);
+            bins[member] = bin;
+            if p < smallest {
+                (smallest, strangest) = (p, member);
+            }
+        }
+        let p_value = combined(smallest);
+        let abnormal = p_value <= level;
+        let free = self.since_alarm > self.settings.hold_off;
+        let alarm = abnormal && free;
+        if alarm {
+            self.since_alarm = 1;
+            self.alarms += 1;
+            self.remembered = Some(Box::new(Remembered::new(at)));
+        } else {
+            self.since_alarm = self.since_alarm.saturating_add(1);
+        }
+        if let Some(remembered) = &mut self.remembered
+            && !remembered.learn(&bins)
+        {
+            self.remembered = None;
+        }
+        let (observed, centre) = views.observed[strangest];
+        Assessment {
+            p_value,
+            level,
+            abnormal,
+            alarm,
+            held: abnormal && !free,
+            member: MEMBERS[strangest],
+            observed,
+            expected: if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() },
+        }
+    }
+
+    /// Scores of all members: of state from before the reading, which they then learn.
+    fn look(&mut self, at: UtcMillis, value: f64) -> Views {
+        let value = self.admit(value);
+        let slot = at.0.div_euclid(3_600_000).rem_euclid(24) as usize;
+        if self.seen == 0 {
+            self.level = value;
+            self.median = value;
+            self.last = value;
+            self.last_at = at.0;
+            self.quantiser = Quantiser::new(value);
+        }
+        self.follow_interval(at);
+        self.seen += 1;
+        self.readings = self.readings.saturating_add(1);
+        let rate = (1.0 / f64::from(self.readings)).max(SLOW);
+
+        let level = self.level;
+        let distance = (value - level).abs();
+        self.recent.push(value);
+        let mean = mean(self.recent.all());
+        let (daily, usual) = self.profile.score(slot, value);
+        let middle = median5(&self.recent);
+        let (volatility, step) =
+            if self.seen > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
+        let symbol = self.quantiser.symbol(value);
+        self.context_bits.push(self.context.bits(0, symbol) as f32);
+        self.hourly_bits.push(self.hourly.bits(1 + slot as u32, symbol) as f32);
+        let context = mean_f32(self.context_bits.all());
+        let hourly = mean_f32(self.hourly_bits.all());
+        self.deviation += rate * (distance - self.deviation);
+        let shift = self.shift.score(value, self.readings, self.deviation);
+        let off_median = (middle - self.median).abs();
+        let views = Views {
+            scores: [
+                distance,
+                (mean - level).abs(),
+                daily,
+                off_median,
+                volatility,
+                context,
+                hourly,
+                shift,
+            ],
+            observed: [
+                (value, Centre::Around(level)),
+                (mean, Centre::Around(level)),
+                (value, Centre::Around(usual)),
+                (middle, Centre::Around(self.median)),
+                (step, Centre::Times),
+                (context, Centre::Itself),
+                (hourly, Centre::Itself),
+                (shift, Centre::Itself),
+            ],
+        };
+        self.level += rate * (value - level);
+        self.median += rate * (middle - self.median);
+        self.last = value;
+        views
+    }
+
+    /// The value as it is judged: within range, and a multiple of the sensor's step.
+    fn admit(&self, value: f64) -> f64 {
+        let value = value.clamp(-LIMIT, LIMIT);
+        match self.settings.resolution {
+            Some(step) => {
+                let rounded = (value / step).round() * step;
+                if rounded.is_finite() { rounded } else { value }
+            }
+            None => value,
+        }
+    }
+
+    fn follow_interval(&mut self, at: UtcMillis) {
+        let seconds = at.0.saturating_sub(self.last_at).max(0) as f64 / 1e3;
+        self.last_at = self.last_at.max(at.0);
+        if self.seen == 0 {
+            return;
+        }
+        if self.interval == 0.0 {
+            self.interval = seconds;
+            return;
+        }
+        let rate = (1.0 / self.seen as f64).max(INTERVAL_RATE);
+        self.interval += rate * (seconds.min(LONGEST_PAUSE * self.interval) - self.interval);
+        let Some(budget) = self.settings.budget else { return };
+        // Whole refits lie between two looks at it: the rate of a signal changes slowly.
+        if self.seen.is_power_of_two() || self.seen % u64::from(HALF_LIFE) == 0 {
+            let wanted = EFFECTIVE_MEMBERS * budget.half_life(self.interval);
+            let half_life = wanted.clamp(f64::from(HALF_LIFE), f64::from(MAX_HALF_LIFE)) as u32;
+            for tail in &mut self.tails {
+                tail.set_half_life(half_life);
+            }
+        }
+    }
+
+    /// The probability from which a reading alarms now, and what may be promised of it.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        let interval = self.interval.max(1e-3);
+        match self.settings.budget {
+            // What a member can support, the eight together can only support so many times over.
+            Some(budget) => budget.rate(interval, self.tails[0].weight() / EFFECTIVE_MEMBERS),
+            None => {
+                let p = combined(MEMBER_P);
+                Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None }
+            }
+        }
+    }
+
+    fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
+        let Some(score) = self.tails[member].quantile(level / EFFECTIVE_MEMBERS) else {
+            return Expected::default();
+        };
+        match centre {
+            Centre::Around(centre) => Expected { low: Some(centre - score), high: Some(centre + score) },
+            Centre::Times => Expected { low: None, high: Some(self.volatility.step_at(score)) },
+            Centre::Itself => Expected { low: None, high: Some(score) },
+        }
+    }
+
+    /// Range in which the next value is expected by its level alone; `None` while that is not known.
+    #[must_use]
+    pub fn band(&self) -> Option<Expected> {
+        let expected = self.expected(0, Centre::Around(self.level), self.rate().p);
+        expected.low.is_some().then_some(expected)
+    }
+
+    /// Readings seen.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Alarms raised.
+    #[must_use]
+    pub fn alarms(&self) -> u64 {
+        self.alarms
+    }
+
+    /// What people said about its alarms.
+    #[must_use]
+    pub fn feedback(&self) -> Feedback {
+        self.feedback
+    }
+
+    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on. What was
+    /// learnt about how strange scores are is kept.
+    pub fn was_maintenance(&mut self) {
+        self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
+        self.remembered = None;
+        let recent = self.recent.all();
+        if recent.is_empty() {
+            return;
+        }
+        self.level = mean(recent);
+        self.median = median5(&self.recent);
+        self.readings = recent.len() as u32;
+        self.profile = Profile::new();
+        self.volatility.start_again();
+        self.quantiser = Quantiser::new(self.last);
+        self.shift = Shift::new();
+    }
+
+    /// A person says that the last alarm was real: what it taught is forgotten, so that the same will be as strange
+    /// the next time. Says whether there was still something to forget.
+    pub fn was_real(&mut self) -> bool {
+        self.feedback.real = self.feedback.real.saturating_add(1);
+        let Some(remembered) = self.remembered.take() else { return false };
+        for bins in remembered.bins() {
+            for (tail, &bin) in self.tails.iter_mut().zip(bins) {
+                tail.forget(bin);
+            }
+        }
+        true
+    }
+
+    /// Bytes that one detector takes, itself and on the heap, while no feedback is awaited.
+    #[must_use]
+    pub fn bytes() -> usize {
+        let settled = Self::new(&AutoSettings::default());
+        size_of::<Self>()
+            + settled.tails.iter().map(Tail::heap_bytes).sum::<usize>()
+            + settled.context.heap_bytes()
+            + settled.hourly.heap_bytes()
+            + settled.recent.heap_bytes()
+            + settled.profile.heap_bytes()
+            + settled.volatility.heap_bytes()
+            + settled.context_bits.heap_bytes()
+            + settled.hourly_bits.heap_bytes()
+            + Shift::HEAP_BYTES
+    }
+
+    /// The state, to be taken up by [`AutoDetector::restore`].
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Auto, self)
+    }
+
+    /// Takes up saved state; settings stay as they are.
+    ///
+    /// # Errors
+    /// State of another version or detector, or damaged.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let restored: Self = state::open(Kind::Auto, bytes)?;
+        *self = Self { settings: self.settings, ..restored };
+        Ok(())
+    }
+}
+
+/// Corrects the smallest of several probabilities for having been chosen.
+fn combined(smallest: f64) -> f64 {
+    -f64::exp_m1(EFFECTIVE_MEMBERS * f64::ln_1p(-smallest))
+}

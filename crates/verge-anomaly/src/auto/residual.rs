@@ -1,0 +1,161 @@
+//! What is left of a reading once what was expected is taken away: level, mean, median, time of day, volatility.
+//!
+//! Each score is made of state from before the reading, unless it says otherwise, and then learns it.
+
+use serde::{Deserialize, Serialize};
+
+/// The slow means follow at `1/n`, and at this rate at least: a memory of 2,000 readings.
+pub(super) const SLOW: f64 = 1.0 / 2_000.0;
+
+/// The newest values in a ring of fixed size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recent<T> {
+    ring: Vec<T>,
+    size: u8,
+    next: u8,
+}
+
+impl<T: Copy> Recent<T> {
+    pub(super) fn new(size: u8) -> Self {
+        Self { ring: Vec::with_capacity(usize::from(size)), size, next: 0 }
+    }
+
+    pub(super) fn push(&mut self, value: T) {
+        if self.ring.len() < usize::from(self.size) {
+            self.ring.push(value);
+        } else {
+            self.ring[usize::from(self.next)] = value;
+        }
+        self.next += 1;
+        if self.next == self.size {
+            self.next = 0;
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.ring.capacity() * size_of::<T>()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.ring.len() == usize::from(self.size)
+    }
+
+    /// All that are there, in no order.
+    pub(super) fn all(&self) -> &[T] {
+        &self.ring
+    }
+
+    /// The newest ones, the newest first.
+    fn newest(&self, count: usize) -> impl Iterator<Item = T> + '_ {
+        (1..=count.min(self.ring.len())).map(move |back| {
+            let size = usize::from(self.size);
+            self.ring[(usize::from(self.next) + size - back) % size]
+        })
+    }
+}
+
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Mean of single-precision values; there are few, so that their sum is exact enough.
+pub(super) fn mean_f32(values: &[f32]) -> f64 {
+    f64::from(values.iter().sum::<f32>()) / values.len() as f64
+}
+
+/// Median of the newest five (of fewer: of those there are, the upper one of a pair).
+pub(super) fn median5(recent: &Recent<f64>) -> f64 {
+    let mut values = [f64::INFINITY; 5];
+    let mut count = 0;
+    for value in recent.newest(5) {
+        let mut place = count;
+        while place > 0 && values[place - 1] > value {
+            values[place] = values[place - 1];
+            place -= 1;
+        }
+        values[place] = value;
+        count += 1;
+    }
+    values[count / 2]
+}
+
+const SLOTS: usize = 24;
+const SLOT_RATE: f64 = 0.2;
+const PROFILE_WINDOW: u8 = 12;
+
+/// What is usual at this hour of the day (UTC).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Profile {
+    usual: [f64; SLOTS],
+    seen: [u8; SLOTS],
+    errors: Recent<f32>,
+}
+
+impl Profile {
+    pub(super) fn new() -> Self {
+        Self { usual: [0.0; SLOTS], seen: [0; SLOTS], errors: Recent::new(PROFILE_WINDOW) }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.errors.heap_bytes()
+    }
+
+    /// Mean absolute error of the last twelve readings, and what was usual at this hour.
+    pub(super) fn score(&mut self, slot: usize, value: f64) -> (f64, f64) {
+        let usual = self.usual[slot];
+        let known = self.seen[slot] >= 2;
+        let error = if known { (value - usual).abs() } else { 0.0 };
+        self.errors.push(error as f32);
+        let rate = (1.0 / (f64::from(self.seen[slot]) + 1.0)).max(SLOT_RATE);
+        self.usual[slot] += rate * (value - usual);
+        self.seen[slot] = self.seen[slot].saturating_add(1);
+        (mean_f32(self.errors.all()), if known { usual } else { value })
+    }
+}
+
+const STEPS: u8 = 40;
+/// Keeps a pause in the middle of movement from counting as infinitely quiet.
+const QUIET: f64 = 0.05;
+
+/// Mean step of the last forty readings against the long-run mean step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Volatility {
+    steps: Recent<f32>,
+    usual: f64,
+    seen: u32,
+}
+
+impl Volatility {
+    pub(super) fn new() -> Self {
+        Self { steps: Recent::new(STEPS), usual: 0.0, seen: 0 }
+    }
+
+    /// Learns anew what is usual, from the steps at hand.
+    pub(super) fn start_again(&mut self) {
+        self.seen = self.steps.all().len() as u32;
+        if self.seen > 0 {
+            self.usual = mean_f32(self.steps.all());
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.steps.heap_bytes()
+    }
+
+    /// Logarithm of the ratio, zero while it falls, and the mean step.
+    pub(super) fn score(&mut self, step: f64) -> (f64, f64) {
+        self.seen = self.seen.saturating_add(1);
+        self.steps.push(step as f32);
+        self.usual += (1.0 / f64::from(self.seen)).max(SLOW) * (step - self.usual);
+        let recent = mean_f32(self.steps.all());
+        if !self.steps.is_full() || self.usual <= 0.0 {
+            return (0.0, recent);
+        }
+        ((recent / self.usual + QUIET).ln().max(0.0), recent)
+    }
+
+    /// The mean step at which the score is reached.
+    pub(super) fn step_at(&self, score: f64) -> f64 {
+        (score.exp() - QUIET) * self.usual
+    }
+}

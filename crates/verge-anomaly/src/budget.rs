@@ -1,0 +1,127 @@
+//! How often a detector may cry wolf: from "1/week" to a probability, and back to what can be promised.
+
+use std::time::Duration;
+
+use crate::fault::SettingsError;
+
+/// A law fitted to a tail is trusted so many times beyond what was recorded, and no further.
+const REACH: f64 = 10.0;
+
+/// Alarms in a run count as one. So many alarms come of an abnormal reading at this combined probability, measured on
+/// noise of eight kinds with a hold-off of a hundred readings: .18 at 1e-2, .43 at 1e-3, .68 at 1e-4, one from 2e-6 on.
+fn alarms_per_abnormal(p: f64) -> f64 {
+    (-0.25 * p.log10() - 0.32).clamp(0.15, 1.0)
+}
+
+/// The combined probability at which alarms come at this rate per reading.
+fn probability_for(alarms_per_reading: f64) -> f64 {
+    // The share changes slowly with p, so that a few rounds settle it.
+    (0..4).fold(alarms_per_reading, |p, _| (alarms_per_reading / alarms_per_abnormal(p)).min(1.0))
+}
+
+/// False alarms that a person accepts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmBudget {
+    per_second: f64,
+}
+
+/// What a budget comes to for one signal at its present rate and history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// The combined probability from which a reading alarms.
+    pub p: f64,
+    /// False alarms to expect, per second.
+    pub per_second: f64,
+    /// Time until the history supports the budget; `None` where it does.
+    pub supported_in: Option<Duration>,
+}
+
+impl AlarmBudget {
+    /// `count` alarms per `span`.
+    ///
+    /// # Errors
+    /// Not more than none, or a span of zero, or more than one a second.
+    pub fn new(count: f64, span: Duration) -> Result<Self, SettingsError> {
+        let per_second = count / span.as_secs_f64();
+        if !(per_second.is_finite() && per_second > 0.0 && per_second <= 1.0) {
+            let (low, high) = (f64::MIN_POSITIVE, 1.0);
+            return Err(SettingsError::OutOfRange { key: "alarm_budget", actual: per_second, low, high });
+        }
+        Ok(Self { per_second })
+    }
+
+    /// False alarms per second that were accepted.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        self.per_second
+    }
+
+    /// What it comes to for a signal that speaks every `interval` seconds and whose tails support probabilities
+    /// as if they remembered `weight` readings.
+    #[must_use]
+    pub fn rate(self, interval: f64, weight: f64) -> Rate {
+        let wanted = self.probability(interval);
+        let least = 1.0 / (REACH * weight.max(1.0));
+        if wanted >= least {
+            return Rate { p: wanted, per_second: self.per_second, supported_in: None };
+        }
+        let missing = (1.0 / (REACH * wanted) - weight) * interval;
+        let supported_in = Some(Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX));
+        Rate { p: least, per_second: Rate::alarms_per_second(least, interval), supported_in }
+    }
+
+    /// Half-life of the tails, in readings, with which the budget will be supported.
+    #[must_use]
+    pub fn half_life(self, interval: f64) -> f64 {
+        1.0 / (REACH * self.probability(interval))
+    }
+
+    fn probability(self, interval: f64) -> f64 {
+        probability_for((self.per_second * interval).min(1.0))
+    }
+}
+
+impl Rate {
+    /// False alarms per second where readings come every `interval` seconds and alarm from this probability on.
+    #[must_use]
+    pub fn alarms_per_second(p: f64, interval: f64) -> f64 {
+        p * alarms_per_abnormal(p) / interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    #[test]
+    fn a_budget_becomes_a_probability_at_the_rate_of_the_signal() {
+        let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
+        let each_second = weekly.rate(1.0, 1e6);
+        assert!((each_second.p - 1.653e-6).abs() < 1e-8, "{each_second:?}");
+        assert_eq!(each_second.supported_in, None);
+        let each_five_minutes = weekly.rate(300.0, 1e4);
+        assert!((each_five_minutes.p - 1.12e-3).abs() < 2e-5, "{each_five_minutes:?}");
+        let back = Rate::alarms_per_second(each_five_minutes.p, 300.0) * WEEK.as_secs_f64();
+        assert!((back - 1.0).abs() < 0.01, "{back} a week");
+    }
+
+    #[test]
+    fn a_young_signal_says_what_it_can_promise_and_from_when() {
+        let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
+        let young = weekly.rate(1.0, 10_080.0);
+        let per_week = young.per_second * WEEK.as_secs_f64();
+        assert!((5.0..6.0).contains(&per_week), "{per_week} a week for now: {young:?}");
+        let left = young.supported_in.unwrap().as_secs_f64();
+        assert!((left - (weekly.half_life(1.0) - 10_080.0)).abs() < 1.0, "{left} s");
+        assert!(weekly.rate(1.0, 1.001 * weekly.half_life(1.0)).supported_in.is_none());
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for (count, span) in [(0.0, WEEK), (-1.0, WEEK), (f64::NAN, WEEK), (1.0, Duration::ZERO), (1e9, WEEK)] {
+            assert!(AlarmBudget::new(count, span).is_err(), "{count} per {span:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Saved state: versioned, checksummed, exact.
+//!
+//! `[version u8][detector u8][CRC-32C of the rest, little-endian][postcard]`. Floats are written bit by bit, so that a
+//! detector which takes its state up goes on as if nothing had happened.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use verge_domain::stage::RestoreError;
+
+/// Raised when the meaning of any saved state changes: a detector then starts afresh and says so.
+const VERSION: u8 = 1;
+const HEAD: usize = 6;
+
+/// Which detector's state it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Auto = 0,
+    Multi = 1,
+    Pattern = 2,
+    Vibration = 3,
+    Cusum = 4,
+    Health = 5,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("its checksum is wrong")]
+struct WrongChecksum;
+
+/// Writes a state.
+pub(crate) fn seal<T: Serialize>(kind: Kind, state: &T) -> Vec<u8> {
+    let head = vec![0; HEAD];
+    let mut bytes = postcard::to_extend(state, head).expect("states hold numbers and lists only");
+    let checksum = crc32c::crc32c(&bytes[HEAD..]);
+    bytes[0] = VERSION;
+    bytes[1] = kind as u8;
+    bytes[2..HEAD].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Reads a state.
+pub(crate) fn open<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, RestoreError> {
+    let (head, body) = bytes.split_at_checked(HEAD).ok_or(RestoreError::Foreign)?;
+    if head[..2] != [VERSION, kind as u8] {
+        return Err(RestoreError::Foreign);
+    }
+    if head[2..] != crc32c::crc32c(body).to_le_bytes() {
+        return Err(RestoreError::Damaged(Box::new(WrongChecksum)));
+    }
+    postcard::from_bytes(body).map_err(|error| RestoreError::Damaged(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_comes_back_and_nothing_else() {
+        let sealed = seal(Kind::Auto, &(1.5_f64, vec![1_u16, 2]));
+        assert_eq!(open::<(f64, Vec<u16>)>(Kind::Auto, &sealed).unwrap(), (1.5, vec![1, 2]));
+        let check = |bytes: &[u8], kind: Kind, foreign: bool| {
+            let error = open::<(f64, Vec<u16>)>(kind, bytes).unwrap_err();
+            assert_eq!(matches!(error, RestoreError::Foreign), foreign, "{error}");
+        };
+        check(&sealed, Kind::Multi, true);
+        check(&sealed[..3], Kind::Auto, true);
+        check(b"heard", Kind::Auto, true);
+        for place in 2..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[place] ^= 1;
+            check(&damaged, Kind::Auto, false);
+        }
+        check(&sealed[..sealed.len() - 1], Kind::Auto, false);
+    }
+}

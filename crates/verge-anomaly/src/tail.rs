@@ -1,0 +1,301 @@
+//! From score to probability: how often has this signal shown a score at least this large?
+//!
+//! A score is any non-negative number that grows with strangeness. The tail keeps a histogram of all scores,
+//! eight bins per octave over 24 octaves, and reads two answers from it:
+//!
+//! - beyond the highest 2 %, peaks over threshold: a generalised Pareto law fitted to the exceedances by moments
+//!   (Hosking & Wallis 1987), which also speaks about scores never seen;
+//! - the recorded share of scores that were at least as large, below which the answer never falls: a fitted law
+//!   that claims "one in a million" of what was seen last week is wrong.
+//!
+//! Young signals are calmed: with few exceedances the shape gets `1/k` added, which for exponential exceedances
+//! of unknown scale is the exact predictive tail. History fades: all weights are halved after a number of scores
+//! that is chosen with the tail.
+//!
+//! Everything is a function of the scores before: a score's own weight is added after it was judged.
+
+use serde::{Deserialize, Serialize};
+
+/// Bins per octave.
+const BINS_PER_OCTAVE: i32 = 8;
+/// Lower edges of the bins within an octave: powers of the eighth root of two.
+const EIGHTHS: [f64; 8] = [
+    1.0,
+    1.090_507_732_665_257_7,
+    1.189_207_115_002_721,
+    1.296_839_554_651_009_6,
+    std::f64::consts::SQRT_2,
+    1.542_210_825_407_940_7,
+    1.681_792_830_507_429,
+    1.834_008_086_409_342_4,
+];
+/// Mantissa of a float.
+const MANTISSA: u64 = (1 << 52) - 1;
+/// Bins: one for zero and everything below the window, the others for 24 octaves less one bin.
+pub(crate) const BINS: usize = 192;
+/// The first score that is not zero is placed so far below the window's top.
+const HEADROOM: i32 = 10 * BINS_PER_OCTAVE;
+/// Scores that only teach, before the first probability.
+pub const WARM_UP: u32 = 150;
+/// Scores after which all weights are halved, unless it is said otherwise: a memory of some 20,000.
+pub const HALF_LIFE: u32 = 14_000;
+/// Longest half-life: single-precision weights count exactly to twice this.
+pub const MAX_HALF_LIFE: u32 = 1 << 23;
+/// Scores between two fits.
+const REFIT_EVERY: u32 = 16;
+/// Share of scores that count as exceedances.
+const TAIL_SHARE: f64 = 0.02;
+/// A bin that crosses that share is an exceedance itself only while less than this lies above it.
+const LEAST_SHARE: f64 = 0.005;
+/// Limits of the fitted shape, before `1/k` is added.
+const SHAPE: (f64, f64) = (-0.3, 0.2);
+/// No probability is smaller: nobody has watched that long.
+const LEAST_P: f64 = 1e-30;
+
+/// The upper tail of a stream of scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    bins: Box<[f32]>,
+    /// Where bin 1 begins, in eighths of an octave; unknown until a score is not zero.
+    base: Option<i32>,
+    total: f32,
+    seen: u32,
+    /// Scores until the next fit and the next halving.
+    refit_in: u32,
+    halve_in: u32,
+    half_life: u32,
+    fit: Fit,
+}
+
+/// A generalised Pareto law over a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Fit {
+    /// Exceedances begin here. Infinite while there is no fit.
+    threshold: f64,
+    /// Share of scores above it.
+    share: f64,
+    scale: f64,
+    shape: f64,
+}
+
+const NO_FIT: Fit = Fit { threshold: f64::INFINITY, share: 0.0, scale: 1.0, shape: 0.0 };
+
+impl Tail {
+    /// A tail that has seen nothing. `stagger` delays the first fit, so that several tails of one signal do not
+    /// all fit at the same reading.
+    #[must_use]
+    pub fn new(stagger: u32) -> Self {
+        Self {
+            bins: vec![0.0; BINS].into(),
+            base: None,
+            total: 0.0,
+            seen: 0,
+            refit_in: WARM_UP + stagger % REFIT_EVERY,
+            halve_in: HALF_LIFE,
+            half_life: HALF_LIFE,
+            fit: NO_FIT,
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.bins)
+    }
+
+    /// Scores seen; saturates.
+    #[must_use]
+    pub fn seen(&self) -> u32 {
+        self.seen
+    }
+
+    /// Lets history fade more slowly or more quickly: all weights are halved after so many scores.
+    pub fn set_half_life(&mut self, scores: u32) {
+        self.half_life = scores.clamp(REFIT_EVERY, MAX_HALF_LIFE);
+        self.halve_in = self.halve_in.min(self.half_life);
+    }
+
+    /// The weight of all that is remembered, in scores.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        f64::from(self.total)
+    }
+
+    /// The probability of a score at least as large as this one, from what was seen before it; then learns it.
+    /// One where the score is among the usual 98 %, or there is too little history.
+    pub fn observe(&mut self, score: f64) -> f64 {
+        self.observe_with_bin(score).0
+    }
+
+    /// The same, and the bin in which it was learnt, so that it can be forgotten.
+    pub(crate) fn observe_with_bin(&mut self, score: f64) -> (f64, u8) {
+        let bin = self.bin(score);
+        let p = if score > self.fit.threshold {
+            self.probability(score, bin)
+        } else if score > 0.0 && self.seen >= WARM_UP && self.bins[0] == self.total {
+            // All scores were zero until now: there is no law, but this was never seen.
+            1.0 / (self.weight() + 1.0)
+        } else {
+            1.0
+        };
+        self.learn(bin);
+        (p, bin as u8)
+    }
+
+    /// Takes one score of a bin back, if it still weighs that much.
+    pub(crate) fn forget(&mut self, bin: u8) {
+        let taken = self.bins[usize::from(bin)].min(1.0);
+        self.bins[usize::from(bin)] -= taken;
+        self.total -= taken;
+    }
+
+    /// The recorded share of scores at least as large; half of those that are as large to within a bin count.
+    #[must_use]
+    pub fn share_above(&self, score: f64) -> f64 {
+        if self.total > 0.0 { self.recorded(self.place(score)) } else { 0.0 }
+    }
+
+    fn refit(&mut self) {
+        self.refit_in = REFIT_EVERY;
+        self.fit = self.fitted().unwrap_or(NO_FIT);
+    }
+
+    /// The score that has probability `p`, as far as the fit reaches: the upper end of what is expected.
+    #[must_use]
+    pub fn quantile(&self, p: f64) -> Option<f64> {
+        let Fit { threshold, share, scale, shape } = self.fit;
+        if !threshold.is_finite() || p >= share {
+            return None;
+        }
+        let times = share / p;
+        let excess = if shape.abs() < 1e-3 { times.ln() } else { (times.powf(shape) - 1.0) / shape };
+        let parametric = threshold + scale * excess;
+        parametric.is_finite().then_some(parametric)
+    }
+
+    fn probability(&self, score: f64, bin: usize) -> f64 {
+        let Fit { threshold, share, scale, shape } = self.fit;
+        let excess = (score - threshold) / scale;
+        let survival = if shape.abs() < 1e-3 {
+            (-excess).exp()
+        } else {
+            // Beyond the end point of a bounded law nothing is left.
+            let base = 1.0 + shape * excess;
+            if base > 0.0 { base.powf(-1.0 / shape) } else { 0.0 }
+        };
+        (share * survival).max(self.recorded(bin)).clamp(LEAST_P, 1.0)
+    }
+
+    fn recorded(&self, bin: usize) -> f64 {
+        let higher: f32 = self.bins[(bin + 1).min(BINS)..].iter().sum();
+        let own = self.bins.get(bin).map_or(0.0, |weight| weight / 2.0);
+        f64::from(higher + own) / f64::from(self.total)
+    }
+
+    /// Bin of a score, were it within the window; what lies above has bins beyond the last.
+    fn place(&self, score: f64) -> usize {
+        match self.base {
+            Some(base) if score >= f64::MIN_POSITIVE => (level_of(score) - base + 1).max(1) as usize,
+            _ => 0,
+        }
+    }
+
+    /// Bin of a score; moves the window up for scores beyond its top.
+    fn bin(&mut self, score: f64) -> usize {
+        if self.base.is_none() && score >= f64::MIN_POSITIVE {
+            self.base = Some(level_of(score) + HEADROOM - (BINS as i32 - 1) + 1);
+        }
+        let place = self.place(score);
+        let Some(beyond) = place.checked_sub(BINS - 1).filter(|&beyond| beyond > 0) else { return place };
+        self.slide(beyond);
+        self.base = self.base.map(|base| base + beyond as i32);
+        BINS - 1
+    }
+
+    /// Moves all weights down by `by` bins; what falls out stays in the lowest.
+    fn slide(&mut self, by: usize) {
+        let by = by.min(BINS - 2);
+        let folded: f32 = self.bins[1..=1 + by].iter().sum();
+        self.bins.copy_within(1 + by.., 1);
+        self.bins[1] = folded;
+        let kept = BINS - by;
+        self.bins[kept..].fill(0.0);
+    }
+
+    fn learn(&mut self, bin: usize) {
+        self.bins[bin] += 1.0;
+        self.total += 1.0;
+        self.seen = self.seen.saturating_add(1);
+        self.halve_in -= 1;
+        if self.halve_in == 0 {
+            self.halve_in = self.half_life;
+            for weight in &mut *self.bins {
+                *weight *= 0.5;
+            }
+            self.total = self.bins.iter().sum();
+        }
+        self.refit_in -= 1;
+        if self.refit_in == 0 {
+            self.refit();
+        }
+    }
+
+    fn fitted(&self) -> Option<Fit> {
+        let base = self.base?;
+        let total = f64::from(self.total);
+        let (want, least) = (TAIL_SHARE * total, LEAST_SHARE * total);
+        let mut above = 0.0_f64;
+        let mut first = BINS;
+        for bin in (0..BINS).rev() {
+            let weight = f64::from(self.bins[bin]);
+            if weight == 0.0 {
+                continue;
+            }
+            let crosses = above + weight >= want;
+            if crosses && above >= least {
+                break;
+            }
+            above += weight;
+            first = bin;
+            if crosses {
+                break;
+            }
+        }
+        if first == BINS {
+            return None;
+        }
+        let threshold = edge(base, first);
+        let (mut mean, mut square) = (0.0, 0.0);
+        for bin in first..BINS {
+            let weight = f64::from(self.bins[bin]);
+            if weight > 0.0 {
+                let centre = 0.5 * (edge(base, bin) + edge(base, bin + 1)) - threshold;
+                mean += weight * centre;
+                square += weight * centre * centre;
+            }
+        }
+        mean /= above;
+        let variance = (square / above - mean * mean).max(1e-3 * mean * mean);
+        let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(SHAPE.0, SHAPE.1);
+        let scale = mean * (1.0 - shape);
+        let shape = shape + 1.0 / above;
+        (scale > 0.0 && scale.is_finite()).then_some(Fit { threshold, share: above / total, scale, shape })
+    }
+}
+
+/// Logarithm of a positive float in eighths of an octave, rounded down. From its bits, so that it is the same on
+/// every machine.
+fn level_of(score: f64) -> i32 {
+    let bits = score.to_bits();
+    let octave = (bits >> 52) as i32;
+    let mantissa = f64::from_bits((bits & MANTISSA) | 1.0_f64.to_bits());
+    BINS_PER_OCTAVE * octave + EIGHTHS[1..].iter().map(|&eighth| i32::from(mantissa >= eighth)).sum::<i32>()
+}
+
+/// Lower edge of a bin.
+fn edge(base: i32, bin: usize) -> f64 {
+    if bin == 0 {
+        return 0.0;
+    }
+    let level = (base + bin as i32 - 1).clamp(0, 0x7fe * BINS_PER_OCTAVE);
+    let octave = (level / BINS_PER_OCTAVE) as u64;
+    EIGHTHS[(level % BINS_PER_OCTAVE) as usize] * f64::from_bits(octave << 52)
+}
