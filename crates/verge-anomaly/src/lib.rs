@@ -5,14 +5,17 @@
 //! leave a non-finite number behind. Nothing is allocated per reading once a judge has settled.
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
-//! module per judge: [`threshold`], [`rate`], [`silence`], [`vehicle_loop`].
+//! module per judge: [`threshold`], [`rate`], [`silence`], [`vehicle_loop`], [`vibration`].
 
 pub mod fault;
 pub mod judge;
+#[cfg(test)]
+mod noise;
 pub mod rate;
 pub mod silence;
 pub mod threshold;
 pub mod vehicle_loop;
+pub mod vibration;
 
 pub use fault::SettingsError;
 pub use judge::{JudgeSettings, ReadingJudge};
@@ -20,3 +23,4 @@ pub use rate::RateSettings;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
 pub use vehicle_loop::{LoopRoles, LoopSettings, OccupancyScale};
+pub use vibration::{BlockAssessment, VibrationDetector, VibrationSettings};
