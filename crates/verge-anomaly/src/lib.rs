@@ -5,8 +5,9 @@
 //! leave a non-finite number behind. Nothing is allocated per reading once a judge has settled.
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
-//! module per judge: [`threshold`], [`rate`], [`silence`], [`vehicle_loop`], [`vibration`].
+//! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`], [`vibration`].
 
+pub mod cusum;
 pub mod fault;
 pub mod judge;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod threshold;
 pub mod vehicle_loop;
 pub mod vibration;
 
+pub use cusum::CusumSettings;
 pub use fault::SettingsError;
 pub use judge::{JudgeSettings, ReadingJudge};
 pub use rate::RateSettings;
