@@ -5,13 +5,15 @@
 //! leave a non-finite number behind. Nothing is allocated per reading once a judge has settled.
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
-//! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`], [`vibration`].
+//! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`].
+//! Detectors that learn, for judges to build on: [`pattern`], [`vibration`].
 
 pub mod cusum;
 pub mod fault;
 pub mod judge;
 #[cfg(test)]
 mod noise;
+pub mod pattern;
 pub mod rate;
 pub mod silence;
 pub mod threshold;
@@ -21,6 +23,7 @@ pub mod vibration;
 pub use cusum::CusumSettings;
 pub use fault::SettingsError;
 pub use judge::{JudgeSettings, ReadingJudge};
+pub use pattern::{PatternDetector, PatternSettings};
 pub use rate::RateSettings;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
