@@ -13,7 +13,7 @@
 //! 3. The shape whose wait is over is offered to the reservoir, which keeps those that are most unlike each other.
 //!
 //! Nothing depends on a reading that is yet to come. Memory: [`PatternSettings::bytes`]; with a window of 128
-//! some 20 KiB. Cost per stride: two passes over the reservoir, some 10 µs for 256 shapes, and rarely several more.
+//! some 20 KiB. Cost per stride: two passes over the reservoir, some 10 to 20 µs for 256 shapes, and rarely several more.
 
 pub mod reservoir;
 #[cfg(test)]

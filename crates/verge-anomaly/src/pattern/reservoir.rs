@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::STEPS;
 
 /// Bytes per shape for its nearest neighbour and for work space.
-pub(crate) const BYTES_BESIDE_SHAPE: usize = size_of::<Nearest>() + size_of::<u64>();
+pub(crate) const BYTES_BESIDE_SHAPE: usize = size_of::<Nearest>() + size_of::<u32>();
 
 /// Shapes, all of one length.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,17 +22,17 @@ pub struct Reservoir {
     nearest: Vec<Nearest>,
     /// Squared distances of the shape that is offered; work space.
     #[serde(skip)]
-    squares: Vec<u64>,
+    squares: Vec<u32>,
 }
 
 /// The nearest other shape of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Nearest {
-    square: u64,
+    square: u32,
     place: u16,
 }
 
-const NOBODY: Nearest = Nearest { square: u64::MAX, place: u16::MAX };
+const NOBODY: Nearest = Nearest { square: u32::MAX, place: u16::MAX };
 
 impl Reservoir {
     /// An empty set of at most `capacity` shapes of `points` points.
@@ -69,7 +69,7 @@ impl Reservoir {
     pub fn distance(&self, shape: &[i16]) -> f64 {
         let squares = self.shapes.chunks_exact(self.points).map(|other| square(shape, other));
         let least = squares.min().unwrap_or(0);
-        (least as f64 / self.points as f64).sqrt() / STEPS
+        (f64::from(least) / self.points as f64).sqrt() / STEPS
     }
 
     /// Takes a shape in, if it adds something.
@@ -82,13 +82,13 @@ impl Reservoir {
             self.shapes.extend_from_slice(shape);
             self.nearest.push(NOBODY);
             // From itself it is as far as can be.
-            self.squares.push(u64::MAX);
+            self.squares.push(u32::MAX);
             self.settle(place);
             return;
         }
         let alike = self.nearest.iter().enumerate().min_by_key(|(_, nearest)| nearest.square);
         let Some((place, nearest)) = alike.map(|(place, nearest)| (place, *nearest)) else { return };
-        self.squares[place] = u64::MAX;
+        self.squares[place] = u32::MAX;
         if self.squares.iter().min().is_some_and(|least| *least > nearest.square) {
             self.shapes[place * self.points..(place + 1) * self.points].copy_from_slice(shape);
             self.settle(place);
@@ -133,10 +133,14 @@ impl Reservoir {
     }
 }
 
-/// Squared distance, in squared steps.
-fn square(one: &[i16], other: &[i16]) -> u64 {
-    let differences = one.iter().zip(other).map(|(a, b)| u64::from(a.abs_diff(*b)));
-    differences.map(|difference| difference * difference).sum()
+/// Squared distance, in squared steps. The mean square of a shape's points is at most one squared standard
+/// deviation, so that the sum is at most `4 * 32 * STEPS²`, far from 2³²: wrapping, which the compiler can lay out
+/// for several points at once, never happens.
+fn square(one: &[i16], other: &[i16]) -> u32 {
+    one.iter().zip(other).fold(0, |sum: u32, (a, b)| {
+        let difference = i32::from(*a).wrapping_sub(i32::from(*b));
+        sum.wrapping_add(difference.wrapping_mul(difference).cast_unsigned())
+    })
 }
 
 #[cfg(test)]

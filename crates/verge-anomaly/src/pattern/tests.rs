@@ -88,7 +88,7 @@ fn a_spike_blinds_nobody() {
 #[test]
 fn memory_is_what_is_stated() {
     let settings = PatternSettings::new(128).unwrap();
-    assert_eq!(settings.bytes(), 128 * 8 + 16 * (64 + 8) + 256 * (64 + 24));
+    assert_eq!(settings.bytes(), 128 * 8 + 16 * (64 + 8) + 256 * (64 + 12));
     let mut detector = PatternDetector::new(settings);
     let held = |detector: &PatternDetector| {
         let state = &detector.state;
