@@ -46,6 +46,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("minicbor", "verge-codec"),
     ("ort", "verge-engine"),
     ("rcgen", "verge-tls"),
+    ("realfft", "verge-anomaly"),
     ("rumqttc", "verge-mqtt"),
     ("rumqttd", "verge-mqtt"),
     ("rusqlite", "verge-outbox"),

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_is_no_rate_is_refused() {
-        for (count, span) in [(0.0, WEEK), (-1.0, WEEK), (f64::NAN, WEEK), (1.0, Duration::ZERO), (1e9, WEEK)] {
+        for (count, span) in [(0.0, WEEK), (-1.0, WEEK), (f64::NAN, WEEK), (1.0, Duration::ZERO), (1e9, WEEK)]
+        {
             assert!(AlarmBudget::new(count, span).is_err(), "{count} per {span:?}");
         }
     }

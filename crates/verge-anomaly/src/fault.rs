@@ -97,6 +97,50 @@ pub enum SettingsError {
         /// Longest accepted.
         high: Duration,
     },
+    /// A count outside its range.
+    #[error("{key} must be from {low} to {high}, not {actual}")]
+    Count {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: u64,
+        /// Least accepted.
+        low: u64,
+        /// Most accepted.
+        high: u64,
+    },
+    /// A length that no fast Fourier transform of ours takes.
+    #[error("{key} must be a power of two, not {actual}")]
+    NotPowerOfTwo {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        actual: u64,
+    },
+    /// A rate that cannot be reached by leaving out samples.
+    #[error(
+        "sample_rate_hz = {sample_rate_hz} must be a whole multiple, at most {most}, of analysis_rate_hz = {analysis_rate_hz}"
+    )]
+    NotAMultiple {
+        /// Rate of the samples.
+        sample_rate_hz: f64,
+        /// Rate that is asked for.
+        analysis_rate_hz: f64,
+        /// Largest multiple accepted.
+        most: u64,
+    },
+    /// A frequency band that is empty, or so narrow that it holds no line of the spectrum.
+    #[error("the band from {low_hz} Hz to {high_hz} Hz holds fewer than {least} lines of {line_hz} Hz")]
+    BandTooNarrow {
+        /// Lower edge.
+        low_hz: f64,
+        /// Upper edge.
+        high_hz: f64,
+        /// Distance of the lines.
+        line_hz: f64,
+        /// Lines needed.
+        least: u64,
+    },
     /// A vehicle detector none of whose signals is named.
     #[error("at least one of pulses, presence, occupancy, speed must name a signal")]
     NoRole,
@@ -139,10 +183,18 @@ pub(crate) fn check_span(
     Err(SettingsError::Span { key, actual, low, high })
 }
 
-pub(crate) fn check_count(key: &'static str, actual: usize, low: usize, high: usize) -> Result<(), SettingsError> {
+/// Refuses counts outside a range.
+pub(crate) fn check_count(key: &'static str, actual: u64, low: u64, high: u64) -> Result<(), SettingsError> {
     if (low..=high).contains(&actual) {
         return Ok(());
     }
-    let (actual, low, high) = (actual as f64, low as f64, high as f64);
+    Err(SettingsError::Count { key, actual, low, high })
+}
+
+/// Refuses numbers outside a range; NaN is outside every range.
+pub(crate) fn check_range(key: &'static str, actual: f64, low: f64, high: f64) -> Result<(), SettingsError> {
+    if (low..=high).contains(&actual) {
+        return Ok(());
+    }
     Err(SettingsError::OutOfRange { key, actual, low, high })
 }

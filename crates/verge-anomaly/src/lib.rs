@@ -5,23 +5,32 @@
 //! leave a non-finite number behind. Nothing is allocated per reading once a judge has settled.
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
-//! module per judge: [`threshold`], [`rate`], [`silence`], [`vehicle_loop`].
+//! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`].
+//! Detectors that learn, for judges to build on: [`pattern`], [`vibration`].
 
 pub mod auto;
 pub mod budget;
+pub mod cusum;
 pub mod fault;
 pub mod judge;
 pub mod multi;
+#[cfg(test)]
+mod noise;
+pub mod pattern;
 pub mod rate;
 pub mod silence;
 mod state;
 pub mod tail;
 pub mod threshold;
 pub mod vehicle_loop;
+pub mod vibration;
 
+pub use cusum::CusumSettings;
 pub use fault::SettingsError;
 pub use judge::{JudgeSettings, ReadingJudge};
+pub use pattern::{PatternDetector, PatternSettings};
 pub use rate::RateSettings;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
 pub use vehicle_loop::{LoopRoles, LoopSettings, OccupancyScale};
+pub use vibration::{BlockAssessment, VibrationDetector, VibrationSettings};

@@ -62,7 +62,7 @@ impl MultiSettings {
     /// # Errors
     /// Either is out of range.
     pub fn new(commissioning: usize, p: f64) -> Result<Self, SettingsError> {
-        check_count("commissioning", commissioning, 200, 100_000)?;
+        check_count("commissioning", commissioning as u64, 200, 100_000)?;
         if !(1e-9..=0.01).contains(&p) {
             return Err(SettingsError::OutOfRange { key: "p", actual: p, low: 1e-9, high: 0.01 });
         }
@@ -244,7 +244,8 @@ impl Baseline {
         }
         let settled = smooth.rows(SETTLE, count - SETTLE);
         let mean: Vec<f64> = settled.row_mean().iter().copied().collect();
-        let centred = DMatrix::from_fn(settled.nrows(), signals, |row, column| settled[(row, column)] - mean[column]);
+        let centred =
+            DMatrix::from_fn(settled.nrows(), signals, |row, column| settled[(row, column)] - mean[column]);
         let covariance = centred.tr_mul(&centred) / (settled.nrows() - 1) as f64;
         let mut baseline = Self {
             centre,
@@ -372,8 +373,11 @@ fn median(values: &mut [f64]) -> f64 {
 fn wandering(values: &[f64]) -> f64 {
     let length = values.len() / BLOCKS;
     let whole = variance(values);
-    let means: Vec<f64> =
-        values.chunks_exact(length).take(BLOCKS).map(|block| block.iter().sum::<f64>() / length as f64).collect();
+    let means: Vec<f64> = values
+        .chunks_exact(length)
+        .take(BLOCKS)
+        .map(|block| block.iter().sum::<f64>() / length as f64)
+        .collect();
     if whole > 0.0 { (variance(&means) / whole).clamp(0.0, 0.99) } else { 0.0 }
 }
 

@@ -99,13 +99,7 @@ impl RateJudge {
         let rise = self.settings.rise_above.map(|limit| (Member::Rise, standing(rate, limit, limit * keep)));
         let fall = self.settings.fall_above.map(|limit| (Member::Fall, standing(-rate, limit, limit * keep)));
         for (member, standing) in rise.into_iter().chain(fall) {
-            findings.push(Finding::Condition(Condition {
-                member,
-                standing,
-                observed: rate,
-                expected: self.expected,
-                p_value: None,
-            }));
+            findings.push(Finding::Condition(Condition::of_rule(member, standing, rate, self.expected)));
         }
     }
 }

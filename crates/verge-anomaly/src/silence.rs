@@ -84,12 +84,11 @@ impl SilenceJudge {
     }
 
     fn condition(&self, standing: Standing, silent_for: Duration) -> Finding {
-        Finding::Condition(Condition {
-            member: Member::Silent,
+        Finding::Condition(Condition::of_rule(
+            Member::Silent,
             standing,
-            observed: silent_for.as_secs_f64(),
-            expected: Expected { low: None, high: Some(self.after.as_secs_f64()) },
-            p_value: None,
-        })
+            silent_for.as_secs_f64(),
+            Expected { low: None, high: Some(self.after.as_secs_f64()) },
+        ))
     }
 }

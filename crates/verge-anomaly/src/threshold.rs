@@ -125,13 +125,7 @@ impl ThresholdJudge {
         let low =
             self.settings.below.map(|limit| (Member::Low, standing(-value, -limit.raise, -limit.clear)));
         for (member, standing) in high.into_iter().chain(low) {
-            findings.push(Finding::Condition(Condition {
-                member,
-                standing,
-                observed: value,
-                expected: self.expected,
-                p_value: None,
-            }));
+            findings.push(Finding::Condition(Condition::of_rule(member, standing, value, self.expected)));
         }
     }
 }

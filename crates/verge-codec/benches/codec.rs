@@ -11,7 +11,7 @@ use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
     NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{
     DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId, Unit,
 };
@@ -165,6 +165,8 @@ fn verdict(seq: u64) -> Verdict {
             expected: Expected { low: None, high: Some(7.1) },
             p_value: None,
             unit: Unit::new("mm/s").ok(),
+            contributions: Vec::new(),
+            feedback: Feedback::default(),
         }),
     }
 }

@@ -21,13 +21,7 @@ fn policy(c: &mut Criterion) {
     };
     for (name, standing) in [("normal", Standing::Normal), ("updated", Standing::Abnormal)] {
         c.bench_function(&format!("policy/{name}"), |bencher| {
-            let condition = Condition {
-                member: Member::High,
-                standing,
-                observed: 1.0,
-                expected: Expected::default(),
-                p_value: None,
-            };
+            let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
             let at = UtcMillis(1_700_000_000_000);
             let observed = Observed { at, received: Moment::from_wall(at) };
             let mut life = EventLife::default();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Classification, Detections};
+use crate::id::SignalId;
 use crate::verdict::Counts;
 
 /// What a judge found.
@@ -51,6 +52,15 @@ pub enum Member {
     /// `auto`: the last hundred readings spread otherwise than the long run. `observed` is the chi-square
     /// distance of their shares.
     Shift,
+    /// `multi`: several signals together. `observed` is the distance of their running means from what is usual, in
+    /// standard deviations (the root of T² per signal).
+    Machine,
+    /// `pattern`: a shape that was not seen before. `observed` is its distance from the nearest known one, in
+    /// standard deviations.
+    Pattern,
+    /// `vibration`: a block of samples. `observed` is the distance of its features from what is usual, in standard
+    /// deviations.
+    Vibration,
 }
 
 impl Member {
@@ -71,6 +81,25 @@ impl Member {
             Self::Context => "context",
             Self::TimeOfDay => "time_of_day",
             Self::Shift => "shift",
+            Self::Machine => "machine",
+            Self::Pattern => "pattern",
+            Self::Vibration => "vibration",
+        }
+    }
+
+    /// The member under which its event lives: members of one detector that look at one thing from several sides
+    /// share an event.
+    #[must_use]
+    pub const fn strand(self) -> Self {
+        match self {
+            Self::Mean
+            | Self::Profile
+            | Self::Median
+            | Self::Volatility
+            | Self::Context
+            | Self::TimeOfDay
+            | Self::Shift => Self::Level,
+            own => own,
         }
     }
 
@@ -101,8 +130,38 @@ pub struct Expected {
     pub high: Option<f64>,
 }
 
+/// What people said about the alarms of one signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Feedback {
+    /// So often "that was maintenance": what is usual was learnt anew.
+    pub maintenance: u32,
+    /// So often "that was real": what the alarm taught was forgotten.
+    pub real: u32,
+}
+
+impl Feedback {
+    /// Nobody said anything.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.maintenance == 0 && self.real == 0
+    }
+}
+
+/// Part of one of several signals in what makes them strange together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contribution {
+    /// The signal.
+    pub signal: SignalId,
+    /// Its share of the squared distance. All shares add up to one; negative where it makes up for another.
+    pub share: f64,
+    /// Its running mean, in its unit.
+    pub observed: f64,
+    /// Where that lies while all is well, by itself.
+    pub expected: Expected,
+}
+
 /// How one watched condition stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// Who speaks.
     pub member: Member,
@@ -114,4 +173,17 @@ pub struct Condition {
     pub expected: Expected,
     /// Probability of an observation at least this extreme while all is well; `None` for explicit rules.
     pub p_value: Option<f64>,
+    /// The signals that make it so, the strangest first; empty where there is but one.
+    pub contributions: Vec<Contribution>,
+    /// What people said about alarms of this signal so far.
+    pub feedback: Feedback,
+}
+
+impl Condition {
+    /// A condition that an explicit rule speaks of.
+    #[must_use]
+    pub fn of_rule(member: Member, standing: Standing, observed: f64, expected: Expected) -> Self {
+        let (contributions, feedback) = (Vec::new(), Feedback::default());
+        Self { member, standing, observed, expected, p_value: None, contributions, feedback }
+    }
 }

@@ -59,7 +59,7 @@ enum Phase {
 }
 
 /// The life of the events of one judge about one subject: one phase per member, since a value can be too
-/// high and rise too fast at once.
+/// high and rise too fast at once. Members of one strand share a phase.
 #[derive(Debug, Clone, Default)]
 pub struct EventLife {
     phases: Vec<(Member, Phase)>,
@@ -100,11 +100,12 @@ impl EventLife {
         let now = observed.received.mono;
         let standing = condition.standing;
         // Most readings are normal and find nothing open: they must cost nothing.
-        if standing == Standing::Normal && !self.phases.iter().any(|&(member, _)| member == condition.member)
+        if standing == Standing::Normal
+            && !self.phases.iter().any(|&(member, _)| member == condition.member.strand())
         {
             return None;
         }
-        let phase = self.phase(condition.member);
+        let phase = self.phase(condition.member.strand());
         let (next, report) = match *phase {
             Phase::Quiet if standing == Standing::Abnormal => {
                 rise(policy, observed.at, now, observed, fresh_id)
@@ -127,7 +128,7 @@ impl EventLife {
         };
         *phase = next;
         if matches!(next, Phase::Quiet) {
-            self.phases.retain(|&(member, _)| member != condition.member);
+            self.phases.retain(|&(member, _)| member != condition.member.strand());
         }
         report
     }
@@ -191,13 +192,7 @@ mod tests {
                     'm' => Standing::Margin,
                     _ => Standing::Normal,
                 };
-                let condition = Condition {
-                    member: Member::High,
-                    standing,
-                    observed: 1.0,
-                    expected: Expected::default(),
-                    p_value: None,
-                };
+                let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
                 let observed = Observed { at, received: Moment::from_wall(at) };
                 let event = life.advance(policy, &condition, observed, || {
                     ids += 1;
@@ -257,13 +252,7 @@ mod tests {
         assert_eq!(open.since, UtcMillis(1000));
         let mut after = EventLife::default();
         after.restore(member, open, Monotonic(0));
-        let condition = Condition {
-            member,
-            standing: Standing::Normal,
-            observed: 0.0,
-            expected: Expected::default(),
-            p_value: None,
-        };
+        let condition = Condition::of_rule(member, Standing::Normal, 0.0, Expected::default());
         let at = UtcMillis(9000);
         let observed = Observed { at, received: Moment::from_wall(at) };
         let cleared = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::frame::EncodedFrame;
@@ -80,6 +81,40 @@ pub trait Judge: Send {
     /// # Errors
     /// State of another version or detector, or damaged; the judge is then unchanged.
     fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError>;
+
+    /// Hears what a person says about its last alarm. Says whether that changed anything; rules do not learn.
+    fn hear(&mut self, _remark: Remark) -> bool {
+        false
+    }
+
+    /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody
+    /// knows.
+    fn alarm_rate(&self) -> Option<AlarmRate> {
+        None
+    }
+}
+
+/// What a person says about an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remark {
+    /// It was changed on purpose: what is usual is to be learnt anew.
+    Maintenance,
+    /// It was real: what it taught is to be forgotten, so that the same will be as strange the next time.
+    Real,
+}
+
+/// How often one instance of a judge alarms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmRate {
+    /// Alarms raised so far.
+    pub alarms: u64,
+    /// Over so many seconds.
+    pub seconds: f64,
+    /// False alarms to expect, per second.
+    pub expected_per_second: f64,
+    /// Time until the history supports the budget that was asked for; `None` where it does.
+    pub supported_in: Option<Duration>,
 }
 
 /// From frame to findings: decodes the picture once and lets every judge of the camera's source look at it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Expected, Member};
+use crate::finding::{Contribution, Expected, Feedback, Member};
 use crate::frame::{Classification, Detections};
 use crate::id::{DeviceId, EventId, JudgeId, Lane, ModelName, SignalId, SourceId, Unit};
 use crate::time::{DeviceClock, UtcMillis};
@@ -107,6 +107,10 @@ pub struct Anomaly {
     pub p_value: Option<f64>,
     /// Unit of the signal, if known.
     pub unit: Option<Unit>,
+    /// The signals that make it so, the strangest first; empty where there is but one.
+    pub contributions: Vec<Contribution>,
+    /// What people said about alarms of this signal so far.
+    pub feedback: Feedback,
 }
 
 /// The health of a sensor or device.
@@ -221,6 +225,16 @@ pub enum Detector {
     Classify,
     /// A model that finds objects in a frame.
     Detect,
+    /// Any numeric signal, without training and without a threshold.
+    Auto,
+    /// Several signals of one machine.
+    Multi,
+    /// Shapes that were not seen before.
+    Pattern,
+    /// Vibration of rotating machines.
+    Vibration,
+    /// Small shifts that last.
+    Cusum,
 }
 
 impl Detector {
@@ -234,6 +248,11 @@ impl Detector {
             Self::Loop => "loop",
             Self::Classify => "classify",
             Self::Detect => "detect",
+            Self::Auto => "auto",
+            Self::Multi => "multi",
+            Self::Pattern => "pattern",
+            Self::Vibration => "vibration",
+            Self::Cusum => "cusum",
         }
     }
 }

@@ -27,6 +27,17 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 Member::Low => "low",
                 Member::Rise => "rises fast",
                 Member::Fall => "falls fast",
+                Member::Level => "unusual level",
+                Member::Mean => "unusual mean",
+                Member::Profile => "unusual for the hour",
+                Member::Median => "unusual median",
+                Member::Volatility => "unusually restless",
+                Member::Context => "unusual sequence",
+                Member::TimeOfDay => "unusual value for the hour",
+                Member::Shift => "unusual spread",
+                Member::Machine => "signals unusual together",
+                Member::Pattern => "unknown shape",
+                Member::Vibration => "unusual vibration",
                 Member::Silent => "silent",
             };
             write_event(&mut line, verdict, what);
@@ -173,6 +184,8 @@ pub(crate) mod tests {
             expected: Expected { low: None, high: Some(7.1) },
             p_value: None,
             unit: Unit::new("mm/s").ok(),
+            contributions: Vec::new(),
+            feedback: verge_domain::finding::Feedback::default(),
         };
         let at = UtcMillis(0);
         Verdict {

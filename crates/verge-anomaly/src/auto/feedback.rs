@@ -1,4 +1,4 @@
-//! What people said about alarms, and what is kept so that they can.
+//! What is kept of an alarm so that people can still say something about it.
 
 use serde::{Deserialize, Serialize};
 use verge_domain::time::UtcMillis;
@@ -7,15 +7,6 @@ use super::MEMBERS;
 
 /// Readings after an alarm that can still be forgotten.
 const LONGEST: usize = 1_000;
-
-/// How often people said what about a signal's alarms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Feedback {
-    /// "That was maintenance": learnt anew.
-    pub maintenance: u32,
-    /// "That was real": not learnt.
-    pub real: u32,
-}
 
 /// Where the scores since an alarm were learnt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

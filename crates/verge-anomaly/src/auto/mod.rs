@@ -27,7 +27,7 @@ mod shift;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
@@ -35,7 +35,6 @@ use crate::budget::{AlarmBudget, Rate};
 use crate::fault::{SettingsError, check_finite};
 use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
-pub use feedback::Feedback;
 use feedback::Remembered;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
@@ -252,7 +251,11 @@ impl AutoDetector {
             held: abnormal && !free,
             member: MEMBERS[strangest],
             observed,
-            expected: if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() },
+            expected: if smallest < 1.0 {
+                self.expected(strangest, centre, level)
+            } else {
+                Expected::default()
+            },
         }
     }
 
@@ -289,16 +292,7 @@ impl AutoDetector {
         let shift = self.shift.score(value, self.readings, self.deviation);
         let off_median = (middle - self.median).abs();
         let views = Views {
-            scores: [
-                distance,
-                (mean - level).abs(),
-                daily,
-                off_median,
-                volatility,
-                context,
-                hourly,
-                shift,
-            ],
+            scores: [distance, (mean - level).abs(), daily, off_median, volatility, context, hourly, shift],
             observed: [
                 (value, Centre::Around(level)),
                 (mean, Centre::Around(level)),

@@ -91,6 +91,8 @@ pub(super) mod anomaly {
     pub(in crate::wire) const HIGH: u64 = 3;
     pub(in crate::wire) const P_VALUE: u64 = 4;
     pub(in crate::wire) const UNIT: u64 = 5;
+    pub(in crate::wire) const CONTRIBUTIONS: u64 = 6;
+    pub(in crate::wire) const FEEDBACK: u64 = 7;
 }
 
 /// Keys of counts.
@@ -118,6 +120,17 @@ pub(super) const fn of_member(member: Member) -> u8 {
         Member::Rise => 2,
         Member::Fall => 3,
         Member::Silent => 4,
+        Member::Level => 5,
+        Member::Mean => 6,
+        Member::Profile => 7,
+        Member::Median => 8,
+        Member::Volatility => 9,
+        Member::Context => 10,
+        Member::TimeOfDay => 11,
+        Member::Shift => 12,
+        Member::Machine => 13,
+        Member::Pattern => 14,
+        Member::Vibration => 15,
     }
 }
 
@@ -137,6 +150,11 @@ pub(super) const fn of_detector(detector: Detector) -> u8 {
         Detector::Loop => 3,
         Detector::Classify => 4,
         Detector::Detect => 5,
+        Detector::Auto => 6,
+        Detector::Multi => 7,
+        Detector::Pattern => 8,
+        Detector::Vibration => 9,
+        Detector::Cusum => 10,
     }
 }
 
@@ -149,18 +167,39 @@ pub(super) const fn of_severity(severity: Severity) -> u8 {
 }
 
 /// Everything a code may stand for, in the order of the codes.
-pub(super) const MEMBERS: [Member; 5] =
-    [Member::High, Member::Low, Member::Rise, Member::Fall, Member::Silent];
+pub(super) const MEMBERS: [Member; 16] = [
+    Member::High,
+    Member::Low,
+    Member::Rise,
+    Member::Fall,
+    Member::Silent,
+    Member::Level,
+    Member::Mean,
+    Member::Profile,
+    Member::Median,
+    Member::Volatility,
+    Member::Context,
+    Member::TimeOfDay,
+    Member::Shift,
+    Member::Machine,
+    Member::Pattern,
+    Member::Vibration,
+];
 /// See [`MEMBERS`].
 pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
 /// See [`MEMBERS`].
-pub(super) const DETECTORS: [Detector; 6] = [
+pub(super) const DETECTORS: [Detector; 11] = [
     Detector::Threshold,
     Detector::Rate,
     Detector::Silence,
     Detector::Loop,
     Detector::Classify,
     Detector::Detect,
+    Detector::Auto,
+    Detector::Multi,
+    Detector::Pattern,
+    Detector::Vibration,
+    Detector::Cusum,
 ];
 /// See [`MEMBERS`].
 pub(super) const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_codec::wire::{WireEncoder, WireFormat};
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{
     DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId, Unit,
 };
@@ -57,6 +57,8 @@ pub(crate) fn sample() -> Verdict {
             expected: Expected { low: None, high: Some(7.1) },
             p_value: None,
             unit: Some(Unit::new("mm/s").expect(NAME)),
+            contributions: Vec::new(),
+            feedback: Feedback::default(),
         }),
     }
 }

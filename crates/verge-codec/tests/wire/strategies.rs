@@ -1,7 +1,7 @@
 //! Every verdict there can be.
 
 use proptest::prelude::*;
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -39,7 +39,32 @@ fn expected() -> impl Strategy<Value = Expected> {
 }
 
 fn member() -> impl Strategy<Value = Member> {
-    prop::sample::select(vec![Member::High, Member::Low, Member::Rise, Member::Fall, Member::Silent])
+    prop::sample::select(vec![
+        Member::High,
+        Member::Low,
+        Member::Rise,
+        Member::Fall,
+        Member::Silent,
+        Member::Level,
+        Member::TimeOfDay,
+        Member::Machine,
+        Member::Vibration,
+    ])
+}
+
+fn contribution() -> impl Strategy<Value = Contribution> {
+    (name(), float(), float(), expected()).prop_map(|(signal, share, observed, expected)| Contribution {
+        signal: SignalId::new(&signal).expect(NAME),
+        share,
+        observed,
+        expected,
+    })
+}
+
+fn explained() -> impl Strategy<Value = (Vec<Contribution>, Feedback)> {
+    let feedback =
+        (any::<u32>(), any::<u32>()).prop_map(|(maintenance, real)| Feedback { maintenance, real });
+    (prop::collection::vec(contribution(), 0..4), prop_oneof![Just(Feedback::default()), feedback])
 }
 
 /// Spans that are exact in seconds, as the JSON twin writes them.
@@ -48,16 +73,17 @@ fn span() -> impl Strategy<Value = u64> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    let anomaly = (member(), float(), expected(), prop::option::of(float()), prop::option::of(name()));
+    let anomaly =
+        (member(), float(), expected(), prop::option::of(float()), prop::option::of(name()), explained());
     let counts = (
         (time(), span(), span(), any::<bool>(), any::<u64>()),
         (prop::option::of(any::<u64>()), prop::option::of(float())),
         (prop::option::of(float()), prop::option::of(float())),
     );
     prop_oneof![
-        anomaly.prop_map(|(member, observed, expected, p_value, unit)| {
+        anomaly.prop_map(|(member, observed, expected, p_value, unit, (contributions, feedback))| {
             let unit = unit.map(|unit| Unit::new(&unit).expect(NAME));
-            Body::Anomaly(Anomaly { member, observed, expected, p_value, unit })
+            Body::Anomaly(Anomaly { member, observed, expected, p_value, unit, contributions, feedback })
         }),
         counts.prop_map(
             |(

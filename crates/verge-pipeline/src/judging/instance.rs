@@ -132,10 +132,18 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
 }
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
-    let Condition { member, observed, expected, p_value, .. } = *condition;
+    let Condition { member, observed, expected, p_value, ref contributions, feedback, .. } = *condition;
     if member.is_health() {
         Body::Health(Health { cause: member, observed, expected })
     } else {
-        Body::Anomaly(Anomaly { member, observed, expected, p_value, unit: unit.cloned() })
+        Body::Anomaly(Anomaly {
+            member,
+            observed,
+            expected,
+            p_value,
+            unit: unit.cloned(),
+            contributions: contributions.clone(),
+            feedback,
+        })
     }
 }

@@ -74,7 +74,11 @@ impl SavedLife {
                 member,
                 event,
                 observed: condition.observed,
-                expected: if member == condition.member { condition.expected } else { Expected::default() },
+                expected: if member == condition.member.strand() {
+                    condition.expected
+                } else {
+                    Expected::default()
+                },
             })
             .collect();
         (!events.is_empty()).then(|| Self {
@@ -93,13 +97,8 @@ impl SavedLife {
     /// Verdicts that clear these events on behalf of a judge that is gone.
     fn clear(&self, judge: &JudgeId, subject: &Subject, now: Moment) -> impl Iterator<Item = Verdict> {
         self.events.iter().map(move |saved| {
-            let condition = Condition {
-                member: saved.member,
-                standing: Standing::Normal,
-                observed: saved.observed,
-                expected: saved.expected,
-                p_value: None,
-            };
+            let condition =
+                Condition::of_rule(saved.member, Standing::Normal, saved.observed, saved.expected);
             Verdict {
                 judge: judge.clone(),
                 subject: subject.clone(),

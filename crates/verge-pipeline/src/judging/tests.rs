@@ -68,7 +68,7 @@ impl Judge for AboveTen {
 
 fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
     let expected = Expected { low: None, high: Some(10.0) };
-    Finding::Condition(Condition { member, standing, observed, expected, p_value: None })
+    Finding::Condition(Condition::of_rule(member, standing, observed, expected))
 }
 
 fn at(second: u64) -> Moment {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, LinkId, RouteId, SourceId};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Store, Token};
@@ -52,6 +52,8 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
             expected: Expected { low: None, high: None },
             p_value: None,
             unit: None,
+            contributions: Vec::new(),
+            feedback: Feedback::default(),
         }),
     }
 }

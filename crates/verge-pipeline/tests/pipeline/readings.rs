@@ -49,13 +49,7 @@ impl Judge for FromZero {
         let standing = if reading.value >= 0.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(0.0) };
         let observed = reading.value;
-        findings.push(Finding::Condition(Condition {
-            member: Member::High,
-            standing,
-            observed,
-            expected,
-            p_value: None,
-        }));
+        findings.push(Finding::Condition(Condition::of_rule(Member::High, standing, observed, expected)));
     }
     fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
     fn save(&self) -> Option<Vec<u8>> {

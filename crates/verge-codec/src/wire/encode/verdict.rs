@@ -1,6 +1,6 @@
 //! One verdict: its invariants, and its CBOR map.
 
-use verge_domain::finding::Expected;
+use verge_domain::finding::{Contribution, Expected};
 use verge_domain::frame::{Classification, Detection, Detections, Scored};
 use verge_domain::id::Identity;
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -31,10 +31,16 @@ pub(super) fn check(verdict: &Verdict) -> Result<(), WireError> {
         _ => Ok(()),
     };
     match &verdict.body {
-        Body::Anomaly(Anomaly { observed, expected, p_value, .. }) => {
+        Body::Anomaly(Anomaly { observed, expected, p_value, contributions, .. }) => {
             finite("observed", Some(*observed))?;
             finite("expected low", expected.low)?;
             finite("expected high", expected.high)?;
+            for Contribution { share, observed, expected, .. } in contributions {
+                finite("share", Some(*share))?;
+                finite("observed", Some(*observed))?;
+                finite("expected low", expected.low)?;
+                finite("expected high", expected.high)?;
+            }
             finite("p-value", *p_value)
         }
         Body::Counts(counts) => {
@@ -148,17 +154,38 @@ fn write_event(cbor: &mut Writer<'_>, event: &Event, received: UtcMillis) -> Wri
 
 fn write_anomaly(cbor: &mut Writer<'_>, anomaly: &Anomaly) -> Written {
     use code::anomaly as key;
-    let Anomaly { member, observed, expected, p_value, unit } = anomaly;
-    cbor.map(entries(
-        2,
-        [expected.low.is_some(), expected.high.is_some(), p_value.is_some(), unit.is_some()],
-    ))?;
+    let Anomaly { member, observed, expected, p_value, unit, contributions, feedback } = anomaly;
+    let optional = [
+        expected.low.is_some(),
+        expected.high.is_some(),
+        p_value.is_some(),
+        unit.is_some(),
+        !contributions.is_empty(),
+        !feedback.is_empty(),
+    ];
+    cbor.map(entries(2, optional))?;
     cbor.u64(key::MEMBER)?.u8(code::of_member(*member))?;
     write_float(cbor.u64(key::OBSERVED)?, *observed)?;
     write_expected(cbor, *expected)?;
     write_optional(cbor, key::P_VALUE, *p_value)?;
     if let Some(unit) = unit {
         cbor.u64(key::UNIT)?.str(unit.as_str())?;
+    }
+    if !contributions.is_empty() {
+        cbor.u64(key::CONTRIBUTIONS)?.array(length(contributions))?;
+        for Contribution { signal, share, observed, expected } in contributions {
+            write_float(cbor.array(5)?.str(signal.as_str())?, *share)?;
+            write_float(cbor, *observed)?;
+            for end in [expected.low, expected.high] {
+                match end {
+                    Some(end) => write_float(cbor, end)?,
+                    None => cbor.null()?.ok()?,
+                }
+            }
+        }
+    }
+    if !feedback.is_empty() {
+        cbor.u64(key::FEEDBACK)?.array(2)?.u32(feedback.maintenance)?.u32(feedback.real)?;
     }
     Ok(())
 }

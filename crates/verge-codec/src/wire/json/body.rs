@@ -1,9 +1,9 @@
 //! What a verdict decided.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
-use verge_domain::id::{Label, Unit};
+use verge_domain::id::{Label, SignalId, Unit};
 use verge_domain::verdict::{Anomaly, Body, Counts, Health};
 
 use super::time;
@@ -48,6 +48,24 @@ struct TwinAnomaly {
     p_value: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unit: Option<Unit>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    contributions: Vec<TwinContribution>,
+    #[serde(default, skip_serializing_if = "no_feedback")]
+    feedback: Feedback,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinContribution {
+    signal: SignalId,
+    share: f64,
+    observed: f64,
+    #[serde(default, skip_serializing_if = "TwinExpected::is_open")]
+    expected: TwinExpected,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn no_feedback(feedback: &Feedback) -> bool {
+    feedback.is_empty()
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -135,6 +153,8 @@ impl TwinBody {
                     expected: TwinExpected::of(anomaly.expected),
                     p_value: anomaly.p_value,
                     unit: anomaly.unit.clone(),
+                    contributions: anomaly.contributions.iter().map(TwinContribution::of).collect(),
+                    feedback: anomaly.feedback,
                 }),
                 ..empty(Kind::Anomaly)
             },
@@ -204,7 +224,26 @@ impl TwinAnomaly {
             expected: self.expected.into_expected(),
             p_value: self.p_value,
             unit: self.unit,
+            contributions: self.contributions.into_iter().map(TwinContribution::into_contribution).collect(),
+            feedback: self.feedback,
         })
+    }
+}
+
+impl TwinContribution {
+    fn of(contribution: &Contribution) -> Self {
+        let Contribution { signal, share, observed, expected } = contribution;
+        Self {
+            signal: signal.clone(),
+            share: *share,
+            observed: *observed,
+            expected: TwinExpected::of(*expected),
+        }
+    }
+
+    fn into_contribution(self) -> Contribution {
+        let Self { signal, share, observed, expected } = self;
+        Contribution { signal, share, observed, expected: expected.into_expected() }
     }
 }
 

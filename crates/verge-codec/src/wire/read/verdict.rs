@@ -1,7 +1,8 @@
 //! One verdict.
 
 use minicbor::Decoder;
-use verge_domain::finding::Expected;
+use minicbor::data::Type;
+use verge_domain::finding::{Contribution, Expected, Feedback};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, Seq, SignalId, SourceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -118,6 +119,7 @@ fn read_anomaly(cbor: &mut Decoder<'_>) -> Result<Anomaly, WireError> {
     let (mut member, mut observed) = (Field::new("member"), Field::new("observed"));
     let (mut low, mut high) = (Field::new("expected low"), Field::new("expected high"));
     let (mut p_value, mut unit) = (Field::new("p-value"), Field::new("unit"));
+    let (mut contributions, mut feedback) = (Field::new("contributions"), Field::new("feedback"));
     entries(cbor, "anomaly", |key, cbor| match key {
         key::MEMBER => member.set(code::meaning(&code::MEMBERS, cbor.u64()?, "member")?),
         key::OBSERVED => observed.set(float(cbor, "observed")?),
@@ -125,6 +127,11 @@ fn read_anomaly(cbor: &mut Decoder<'_>) -> Result<Anomaly, WireError> {
         key::HIGH => high.set(float(cbor, "expected high")?),
         key::P_VALUE => p_value.set(float(cbor, "p-value")?),
         key::UNIT => unit.set(name(cbor, "unit", Unit::new)?),
+        key::CONTRIBUTIONS => contributions.set(list(cbor, "contributions", read_contribution)?),
+        key::FEEDBACK => {
+            expect_array(cbor, "feedback", 2..=2)?;
+            feedback.set(Feedback { maintenance: cbor.u32()?, real: cbor.u32()? })
+        }
         _ => Ok(cbor.skip()?),
     })?;
     Ok(Anomaly {
@@ -133,7 +140,25 @@ fn read_anomaly(cbor: &mut Decoder<'_>) -> Result<Anomaly, WireError> {
         expected: Expected { low: low.optional(), high: high.optional() },
         p_value: p_value.optional(),
         unit: unit.optional(),
+        contributions: contributions.optional().unwrap_or_default(),
+        feedback: feedback.optional().unwrap_or_default(),
     })
+}
+
+fn read_contribution(cbor: &mut Decoder<'_>) -> Result<Contribution, WireError> {
+    expect_array(cbor, "contribution", 5..=5)?;
+    let signal = name(cbor, "contribution", SignalId::new)?;
+    let (share, observed) = (float(cbor, "share")?, float(cbor, "observed")?);
+    let (low, high) = (optional_float(cbor, "expected low")?, optional_float(cbor, "expected high")?);
+    Ok(Contribution { signal, share, observed, expected: Expected { low, high } })
+}
+
+fn optional_float(cbor: &mut Decoder<'_>, field: &'static str) -> Result<Option<f64>, WireError> {
+    if cbor.datatype()? == Type::Null {
+        cbor.skip()?;
+        return Ok(None);
+    }
+    float(cbor, field).map(Some)
 }
 
 fn read_health(cbor: &mut Decoder<'_>) -> Result<Health, WireError> {

@@ -1,0 +1,236 @@
+//! Cumulative sums: small shifts of the level that last.
+//!
+//! The two-sided tabular CUSUM (Page 1954, *Continuous inspection schemes*, Biometrika 41; in the form of
+//! Montgomery, *Introduction to Statistical Quality Control*, chapter 9). With `z = (x - target) / sigma`:
+//!
+//! ```text
+//! up   = max(0, up   + z - slack)      High is abnormal above limit
+//! down = max(0, down - z - slack)      Low  is abnormal above limit
+//! ```
+//!
+//! With the customary slack 0.5 and limit 5 a false alarm comes about once in 465 independent normal readings,
+//! and a shift of one sigma is found after about 10.
+//!
+//! A side is normal again once its sum is at or below `limit (1 - hysteresis)`. Sums stop growing at twice the
+//! limit, unlike the book's, so that the end of a shift that lasted for days does not take days to be seen. With
+//! `reset` a sum starts again at zero after each alarm: one alarm per so much evidence.
+//!
+//! `observed` is the value. `expected` reaches from the target as far as the shift that the sum betrays,
+//! `sigma (slack + sum / n)` after the `n` readings since the sum was last zero (Montgomery, equation 9.5).
+//!
+//! A target or sigma that is not given is learnt from the first `learn` readings, about which nothing is said:
+//! their mean, and 1.4826 times their median absolute deviation from the median (their standard deviation where
+//! half of them are equal), at least a millionth of the target.
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Expected, Finding, Member};
+use verge_domain::reading::Reading;
+use verge_domain::stage::RestoreError;
+
+use crate::fault::{SettingsError, check_count, check_finite, check_range};
+use crate::threshold::standing;
+
+/// Sums grow to so many limits.
+const MOST_LIMITS: f64 = 2.0;
+
+/// Median absolute deviation to standard deviation, for normal numbers.
+const MAD_TO_SIGMA: f64 = 1.4826;
+
+/// Least sigma that is learnt, as a part of the target and as such.
+const LEAST_SIGMA: (f64, f64) = (1e-6, 1e-12);
+
+/// Version of the saved state.
+const VERSION: u8 = 1;
+
+/// What is summed, and how much of it is too much.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CusumSettings {
+    target: Option<f64>,
+    sigma: Option<f64>,
+    learn: usize,
+    slack: f64,
+    limit: f64,
+    clear: f64,
+    reset: bool,
+}
+
+impl CusumSettings {
+    /// Slack that is best for shifts of one sigma.
+    pub const SLACK: f64 = 0.5;
+
+    /// Limit of the books.
+    pub const LIMIT: f64 = 5.0;
+
+    /// Checks a target and its standard deviation, both in the signal's unit, and the rest in standard
+    /// deviations. What is `None` is learnt from the first `learn` readings.
+    ///
+    /// # Errors
+    /// A target that is not finite; a sigma that is not finite and positive; `learn` not from 8 to 10,000;
+    /// `slack` not from 0 to 100, `limit` not from 0.1 to 1000, `hysteresis` not from 0 to 1.
+    pub fn new(
+        target: Option<f64>,
+        sigma: Option<f64>,
+        learn: usize,
+        slack: f64,
+        limit: f64,
+        hysteresis: f64,
+        reset: bool,
+    ) -> Result<Self, SettingsError> {
+        check_finite("target", target)?;
+        check_finite("sigma", sigma)?;
+        if let Some(actual) = sigma.filter(|&sigma| sigma <= 0.0) {
+            return Err(SettingsError::NotPositive { key: "sigma", actual });
+        }
+        check_count("learn", learn as u64, 8, 10_000)?;
+        check_range("slack", slack, 0.0, 100.0)?;
+        check_range("limit", limit, 0.1, 1000.0)?;
+        check_range("hysteresis", hysteresis, 0.0, 1.0)?;
+        Ok(Self { target, sigma, learn, slack, limit, clear: limit * (1.0 - hysteresis), reset })
+    }
+}
+
+/// Sums up how far one signal is from its target. Memory: 8 bytes per reading to learn from while it learns.
+#[derive(Debug)]
+pub struct CusumJudge {
+    settings: CusumSettings,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct State {
+    v: u8,
+    /// Readings so far, while learning.
+    first: Vec<f64>,
+    /// Target and sigma.
+    normal: Option<(f64, f64)>,
+    up: Sum,
+    down: Sum,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Sum {
+    /// In sigmas, from 0 to twice the limit.
+    sum: f64,
+    /// Readings since it was zero.
+    readings: u32,
+}
+
+impl CusumJudge {
+    /// A judge that has heard nothing.
+    #[must_use]
+    pub fn new(settings: CusumSettings) -> Self {
+        let normal = settings.target.zip(settings.sigma);
+        let first = Vec::with_capacity(if normal.is_some() { 0 } else { settings.learn });
+        let state = State { v: VERSION, first, normal, up: Sum::default(), down: Sum::default() };
+        Self { settings, state }
+    }
+
+    /// Looks at a reading; pushes how both sides stand, once a target and a sigma are known.
+    pub fn observe(&mut self, reading: &Reading, findings: &mut Vec<Finding>) {
+        let Some((target, sigma)) = self.state.normal else { return self.learn(reading.value) };
+        let settings = self.settings;
+        // A difference of finite numbers may be infinite, never NaN.
+        let z = ((reading.value - target) / sigma).clamp(-1e9, 1e9);
+        for (member, sum, z) in
+            [(Member::High, &mut self.state.up, z), (Member::Low, &mut self.state.down, -z)]
+        {
+            sum.add(z - settings.slack, settings.limit * MOST_LIMITS);
+            let shift = sigma * (settings.slack + sum.sum / f64::from(sum.readings.max(1)));
+            let to = |end: f64| Some(end.clamp(f64::MIN, f64::MAX));
+            let expected = match member {
+                Member::Low => Expected { low: to(target - shift), high: Some(target) },
+                _ => Expected { low: Some(target), high: to(target + shift) },
+            };
+            let standing = standing(sum.sum, settings.limit, settings.clear);
+            let observed = reading.value;
+            findings.push(Finding::Condition(Condition::of_rule(member, standing, observed, expected)));
+            if settings.reset && sum.sum > settings.limit {
+                *sum = Sum::default();
+            }
+        }
+    }
+
+    /// The state, exactly, as JSON.
+    ///
+    /// # Panics
+    /// Never: all numbers are finite.
+    #[must_use]
+    pub fn save(&self) -> Option<Vec<u8>> {
+        Some(serde_json::to_vec(&self.state).expect("plain numbers become JSON"))
+    }
+
+    /// Takes up a saved state. A target or sigma that the settings give stands against a saved one.
+    ///
+    /// # Errors
+    /// Not readable, of another version, or impossible under these settings. Nothing has changed then.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+        let mut state: State =
+            serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
+        let settings = self.settings;
+        let most = settings.limit * MOST_LIMITS;
+        let fits = |sum: Sum| (0.0..=most).contains(&sum.sum);
+        let normal = state.normal.is_none_or(|(target, sigma)| target.is_finite() && sigma > 0.0);
+        if state.v != VERSION || !(fits(state.up) && fits(state.down) && normal) {
+            return Err(RestoreError::Foreign);
+        }
+        if state.normal.is_none() && state.first.len() >= settings.learn {
+            return Err(RestoreError::Foreign);
+        }
+        let known = |learnt: Option<f64>, given: Option<f64>| given.or(learnt);
+        let target = known(state.normal.map(|(target, _)| target), settings.target);
+        let sigma = known(state.normal.map(|(_, sigma)| sigma), settings.sigma);
+        state.normal = target.zip(sigma);
+        if state.normal.is_none() {
+            state.first.reserve_exact(settings.learn - state.first.len());
+        } else {
+            state.first = Vec::new();
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    fn learn(&mut self, value: f64) {
+        let first = &mut self.state.first;
+        first.push(value);
+        if first.len() < self.settings.learn {
+            return;
+        }
+        let count = first.len() as f64;
+        // Halves and parts first, so that the largest numbers do not overflow.
+        let mean = first.iter().map(|value| value / count).sum::<f64>();
+        let target = self.settings.target.unwrap_or(mean);
+        let sigma = self.settings.sigma.unwrap_or_else(|| spread(first, mean));
+        let (part, least) = LEAST_SIGMA;
+        self.state.normal = Some((target, sigma.max(part * target.abs()).max(least)));
+        self.state.first = Vec::new();
+    }
+}
+
+impl Sum {
+    fn add(&mut self, excess: f64, most: f64) {
+        self.sum = (self.sum + excess).clamp(0.0, most);
+        self.readings = if self.sum > 0.0 { self.readings.saturating_add(1) } else { 0 };
+    }
+}
+
+/// Robust standard deviation; finite.
+fn spread(values: &mut [f64], mean: f64) -> f64 {
+    let largest = values.iter().fold(0.0, |most: f64, value| most.max((value / 2.0 - mean / 2.0).abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let middle = values.len() / 2;
+    let square = |value: &f64| ((value / 2.0 - mean / 2.0) / largest).powi(2);
+    let deviation = (values.iter().map(square).sum::<f64>() / values.len() as f64).sqrt() * largest;
+    let median = *values.select_nth_unstable_by(middle, f64::total_cmp).1;
+    for value in values.iter_mut() {
+        *value = (*value / 2.0 - median / 2.0).abs();
+    }
+    let mad = *values.select_nth_unstable_by(middle, f64::total_cmp).1;
+    // Both are halves still.
+    let half = if mad > 0.0 { mad * MAD_TO_SIGMA } else { deviation };
+    half.min(f64::MAX / 2.0) * 2.0
+}
