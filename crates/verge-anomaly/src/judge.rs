@@ -2,14 +2,20 @@
 
 use verge_domain::finding::Finding;
 use verge_domain::reading::Reading;
-use verge_domain::stage::{Judge, RestoreError, Scope};
+use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Detector;
 
+use crate::alarm::AlarmSettings;
+use crate::auto::{AutoJudge, AutoSettings};
+use crate::cusum::{CusumJudge, CusumSettings};
+use crate::multi::{MultiJudge, MultiSettings};
+use crate::pattern::{PatternJudge, PatternSettings};
 use crate::rate::{RateJudge, RateSettings};
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
+use crate::vibration::{VibrationJudge, VibrationSettings};
 
 /// How a judge decides. Made from checked parts, so that a judge can always be made of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +28,16 @@ pub enum JudgeSettings {
     Silence(SilenceSettings),
     /// Vehicle detectors to flow, occupancy and speed.
     Loop(LoopSettings),
+    /// Any numeric signal.
+    Auto(AutoSettings),
+    /// Several signals of one machine.
+    Multi(MultiSettings),
+    /// Shapes that were not seen before.
+    Pattern(PatternSettings, AlarmSettings),
+    /// Vibration of rotating machines.
+    Vibration(VibrationSettings, AlarmSettings),
+    /// Small shifts that last.
+    Cusum(CusumSettings),
 }
 
 impl JudgeSettings {
@@ -33,6 +49,11 @@ impl JudgeSettings {
             Self::Rate(_) => Detector::Rate,
             Self::Silence(_) => Detector::Silence,
             Self::Loop(_) => Detector::Loop,
+            Self::Auto(_) => Detector::Auto,
+            Self::Multi(_) => Detector::Multi,
+            Self::Pattern(..) => Detector::Pattern,
+            Self::Vibration(..) => Detector::Vibration,
+            Self::Cusum(_) => Detector::Cusum,
         }
     }
 
@@ -40,8 +61,14 @@ impl JudgeSettings {
     #[must_use]
     pub const fn scope(&self) -> Scope {
         match self {
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) => Scope::Signal,
-            Self::Loop(_) => Scope::Device,
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Auto(_)
+            | Self::Pattern(..)
+            | Self::Vibration(..)
+            | Self::Cusum(_) => Scope::Signal,
+            Self::Loop(_) | Self::Multi(_) => Scope::Device,
         }
     }
 }
@@ -57,6 +84,16 @@ pub enum ReadingJudge {
     Silence(SilenceJudge),
     /// See [`crate::vehicle_loop`].
     Loop(Box<LoopJudge>),
+    /// See [`crate::auto`].
+    Auto(Box<AutoJudge>),
+    /// See [`crate::multi`].
+    Multi(Box<MultiJudge>),
+    /// See [`crate::pattern`].
+    Pattern(Box<PatternJudge>),
+    /// See [`crate::vibration`].
+    Vibration(Box<VibrationJudge>),
+    /// See [`crate::cusum`].
+    Cusum(Box<CusumJudge>),
 }
 
 impl ReadingJudge {
@@ -68,6 +105,15 @@ impl ReadingJudge {
             JudgeSettings::Rate(settings) => Self::Rate(Box::new(RateJudge::new(*settings))),
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
+            JudgeSettings::Auto(settings) => Self::Auto(Box::new(AutoJudge::new(settings))),
+            JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings))),
+            JudgeSettings::Pattern(shapes, alarms) => {
+                Self::Pattern(Box::new(PatternJudge::new(*shapes, *alarms)))
+            }
+            JudgeSettings::Vibration(vibration, alarms) => {
+                Self::Vibration(Box::new(VibrationJudge::new(*vibration, *alarms)))
+            }
+            JudgeSettings::Cusum(settings) => Self::Cusum(Box::new(CusumJudge::new(*settings))),
         }
     }
 }
@@ -81,13 +127,24 @@ impl Judge for ReadingJudge {
             Self::Rate(judge) => judge.observe(reading, received, findings),
             Self::Silence(judge) => judge.observe(received.mono, findings),
             Self::Loop(judge) => judge.observe(reading, received, findings),
+            Self::Auto(judge) => judge.observe(reading, received, findings),
+            Self::Multi(judge) => judge.observe(reading, received, findings),
+            Self::Pattern(judge) => judge.observe(reading, received, findings),
+            Self::Vibration(judge) => judge.observe(reading, received, findings),
+            Self::Cusum(judge) => judge.observe(reading, findings),
         }
     }
 
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
         match self {
             // Limits speak of readings: without one there is nothing new to say.
-            Self::Threshold(_) | Self::Rate(_) => {}
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Auto(_)
+            | Self::Multi(_)
+            | Self::Pattern(_)
+            | Self::Vibration(_)
+            | Self::Cusum(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Loop(judge) => judge.tick(now, findings),
         }
@@ -99,6 +156,11 @@ impl Judge for ReadingJudge {
             Self::Threshold(_) | Self::Rate(_) => None,
             Self::Silence(judge) => judge.save(),
             Self::Loop(judge) => judge.save(),
+            Self::Auto(judge) => Some(judge.save()),
+            Self::Multi(judge) => Some(judge.save()),
+            Self::Pattern(judge) => Some(judge.save()),
+            Self::Vibration(judge) => Some(judge.save()),
+            Self::Cusum(judge) => judge.save(),
         }
     }
 
@@ -107,6 +169,32 @@ impl Judge for ReadingJudge {
             Self::Threshold(_) | Self::Rate(_) => Err(RestoreError::Foreign),
             Self::Silence(judge) => judge.restore(state, now.mono),
             Self::Loop(judge) => judge.restore(state, now),
+            Self::Auto(judge) => judge.restore(state),
+            Self::Multi(judge) => judge.restore(state),
+            Self::Pattern(judge) => judge.restore(state),
+            Self::Vibration(judge) => judge.restore(state),
+            Self::Cusum(judge) => judge.restore(state),
+        }
+    }
+
+    fn hear(&mut self, remark: Remark) -> bool {
+        match self {
+            Self::Auto(judge) => judge.hear(remark),
+            Self::Multi(judge) => judge.hear(remark),
+            Self::Pattern(judge) => judge.hear(remark),
+            Self::Vibration(judge) => judge.hear(remark),
+            // Rules do not learn.
+            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Cusum(_) => false,
+        }
+    }
+
+    fn alarm_rate(&self) -> Option<AlarmRate> {
+        match self {
+            Self::Auto(judge) => Some(judge.alarm_rate()),
+            Self::Multi(judge) => judge.alarm_rate(),
+            Self::Pattern(judge) => Some(judge.alarm_rate()),
+            Self::Vibration(judge) => Some(judge.alarm_rate()),
+            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Cusum(_) => None,
         }
     }
 }

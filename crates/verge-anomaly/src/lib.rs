@@ -8,6 +8,7 @@
 //! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`].
 //! Detectors that learn, for judges to build on: [`pattern`], [`vibration`].
 
+pub mod alarm;
 pub mod auto;
 pub mod budget;
 pub mod cusum;

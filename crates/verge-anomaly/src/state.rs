@@ -18,8 +18,6 @@ pub(crate) enum Kind {
     Multi = 1,
     Pattern = 2,
     Vibration = 3,
-    Cusum = 4,
-    Health = 5,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! What is kept of an alarm so that people can still say something about it.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::time::UtcMillis;
 
 use super::MEMBERS;
 
@@ -9,17 +8,12 @@ use super::MEMBERS;
 const LONGEST: usize = 1_000;
 
 /// Where the scores since an alarm were learnt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Remembered {
-    since: UtcMillis,
     bins: Vec<[u8; MEMBERS.len()]>,
 }
 
 impl Remembered {
-    pub(super) fn new(since: UtcMillis) -> Self {
-        Self { since, bins: Vec::new() }
-    }
-
     /// Says no once that is too long ago.
     pub(super) fn learn(&mut self, bins: &[u8; MEMBERS.len()]) -> bool {
         if self.bins.len() == LONGEST {

@@ -20,6 +20,7 @@
 //! not time; only the two that know the hour look at the clock.
 
 mod feedback;
+mod judge;
 mod novelty;
 mod residual;
 mod shift;
@@ -27,15 +28,17 @@ mod shift;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Expected, Feedback, Member};
-use verge_domain::stage::RestoreError;
+use verge_domain::finding::{Expected, Feedback, Member, Standing};
+use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
-use crate::budget::{AlarmBudget, Rate};
+use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::budget::Rate;
 use crate::fault::{SettingsError, check_finite};
 use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
 use feedback::Remembered;
+pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
 use shift::Shift;
@@ -57,56 +60,32 @@ const EFFECTIVE_MEMBERS: f64 = 5.5;
 const LIMIT: f64 = 1e100;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
 const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
-/// Intervals between readings are followed at this rate at least.
-const INTERVAL_RATE: f64 = 1.0 / 500.0;
-/// A pause counts as so many usual intervals at most.
-const LONGEST_PAUSE: f64 = 20.0;
-/// An alarm clears where the probability has risen this many times above the level.
-pub(crate) const HYSTERESIS: f64 = 10.0;
 
 /// When the detector alarms.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AutoSettings {
-    budget: Option<AlarmBudget>,
-    hold_off: u32,
+    alarms: AlarmSettings,
     resolution: Option<f64>,
 }
 
 impl AutoSettings {
-    /// - `budget`: false alarms that are accepted of one signal; without it, a fixed level of about one alarm in a
-    ///   thousand readings.
-    /// - `hold_off`: readings after an alarm before the next can come.
-    /// - `resolution`: step of the sensor, in the unit of the signal; smaller differences are none.
+    /// Without a budget the level is fixed: about one alarm in a thousand readings. `resolution` is the step of the
+    /// sensor, in the unit of the signal: smaller differences are none.
     ///
     /// # Errors
-    /// A hold-off beyond 100,000 readings; a resolution that is not finite and positive.
-    pub fn new(
-        budget: Option<AlarmBudget>,
-        hold_off: u32,
-        resolution: Option<f64>,
-    ) -> Result<Self, SettingsError> {
-        if hold_off > 100_000 {
-            let (actual, low, high) = (f64::from(hold_off), 0.0, 100_000.0);
-            return Err(SettingsError::OutOfRange { key: "hold_off", actual, low, high });
-        }
+    /// A resolution that is not finite and positive.
+    pub fn new(alarms: AlarmSettings, resolution: Option<f64>) -> Result<Self, SettingsError> {
         check_finite("resolution", resolution)?;
         if let Some(actual) = resolution.filter(|&step| step <= 0.0) {
             return Err(SettingsError::NotPositive { key: "resolution", actual });
         }
-        Ok(Self { budget, hold_off, resolution })
+        Ok(Self { alarms, resolution })
     }
 
     /// The combined probability from which a reading alarms where there is no budget.
     #[must_use]
     pub fn fixed_level() -> f64 {
         combined(MEMBER_P)
-    }
-}
-
-impl Default for AutoSettings {
-    /// The fixed level and a hold-off of 100 readings.
-    fn default() -> Self {
-        Self { budget: None, hold_off: 100, resolution: None }
     }
 }
 
@@ -123,6 +102,8 @@ pub struct Assessment {
     pub alarm: bool,
     /// It would have raised one, had another not come shortly before.
     pub held: bool,
+    /// How the event goes on.
+    pub standing: Standing,
     /// Which member found it strangest.
     pub member: Member,
     /// What that member observed.
@@ -138,14 +119,9 @@ pub struct AutoDetector {
     settings: AutoSettings,
     /// Readings with which the slow means reckon their rate; set back where the signal is to be learnt anew.
     readings: u32,
-    /// Readings in all; saturates.
-    seen: u64,
-    since_alarm: u32,
-    alarms: u64,
+    pace: Pace,
+    alarms: Alarms,
     last: f64,
-    last_at: i64,
-    /// Usual time between readings, in seconds; zero before the second.
-    interval: f64,
     level: f64,
     deviation: f64,
     median: f64,
@@ -188,12 +164,9 @@ impl AutoDetector {
         Self {
             settings: *settings,
             readings: 0,
-            seen: 0,
-            since_alarm: u32::MAX,
-            alarms: 0,
+            pace: Pace::new(),
+            alarms: Alarms::new(),
             last: 0.0,
-            last_at: 0,
-            interval: 0.0,
             level: 0.0,
             deviation: 0.0,
             median: 0.0,
@@ -227,15 +200,9 @@ impl AutoDetector {
             }
         }
         let p_value = combined(smallest);
-        let abnormal = p_value <= level;
-        let free = self.since_alarm > self.settings.hold_off;
-        let alarm = abnormal && free;
-        if alarm {
-            self.since_alarm = 1;
-            self.alarms += 1;
-            self.remembered = Some(Box::new(Remembered::new(at)));
-        } else {
-            self.since_alarm = self.since_alarm.saturating_add(1);
+        let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off);
+        if outcome.alarm {
+            self.remembered = Some(Box::default());
         }
         if let Some(remembered) = &mut self.remembered
             && !remembered.learn(&bins)
@@ -246,9 +213,10 @@ impl AutoDetector {
         Assessment {
             p_value,
             level,
-            abnormal,
-            alarm,
-            held: abnormal && !free,
+            abnormal: outcome.abnormal,
+            alarm: outcome.alarm,
+            held: outcome.abnormal && !outcome.alarm,
+            standing: outcome.standing,
             member: MEMBERS[strangest],
             observed,
             expected: if smallest < 1.0 {
@@ -263,15 +231,14 @@ impl AutoDetector {
     fn look(&mut self, at: UtcMillis, value: f64) -> Views {
         let value = self.admit(value);
         let slot = at.0.div_euclid(3_600_000).rem_euclid(24) as usize;
-        if self.seen == 0 {
+        if self.pace.seen() == 0 {
             self.level = value;
             self.median = value;
             self.last = value;
-            self.last_at = at.0;
             self.quantiser = Quantiser::new(value);
         }
-        self.follow_interval(at);
-        self.seen += 1;
+        self.pace.note(at);
+        self.fit_memory();
         self.readings = self.readings.saturating_add(1);
         let rate = (1.0 / f64::from(self.readings)).max(SLOW);
 
@@ -282,7 +249,7 @@ impl AutoDetector {
         let (daily, usual) = self.profile.score(slot, value);
         let middle = median5(&self.recent);
         let (volatility, step) =
-            if self.seen > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
+            if self.pace.seen() > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
         let symbol = self.quantiser.symbol(value);
         self.context_bits.push(self.context.bits(0, symbol) as f32);
         self.hourly_bits.push(self.hourly.bits(1 + slot as u32, symbol) as f32);
@@ -322,22 +289,13 @@ impl AutoDetector {
         }
     }
 
-    fn follow_interval(&mut self, at: UtcMillis) {
-        let seconds = at.0.saturating_sub(self.last_at).max(0) as f64 / 1e3;
-        self.last_at = self.last_at.max(at.0);
-        if self.seen == 0 {
-            return;
-        }
-        if self.interval == 0.0 {
-            self.interval = seconds;
-            return;
-        }
-        let rate = (1.0 / self.seen as f64).max(INTERVAL_RATE);
-        self.interval += rate * (seconds.min(LONGEST_PAUSE * self.interval) - self.interval);
-        let Some(budget) = self.settings.budget else { return };
-        // Whole refits lie between two looks at it: the rate of a signal changes slowly.
-        if self.seen.is_power_of_two() || self.seen % u64::from(HALF_LIFE) == 0 {
-            let wanted = EFFECTIVE_MEMBERS * budget.half_life(self.interval);
+    /// Lets the tails remember as much as the budget needs.
+    fn fit_memory(&mut self) {
+        let Some(budget) = self.settings.alarms.budget else { return };
+        let seen = self.pace.seen();
+        // Rarely: the pace of a signal changes slowly.
+        if seen > 1 && (seen.is_power_of_two() || seen % u64::from(HALF_LIFE) == 0) {
+            let wanted = EFFECTIVE_MEMBERS * budget.half_life(self.pace.seconds());
             let half_life = wanted.clamp(f64::from(HALF_LIFE), f64::from(MAX_HALF_LIFE)) as u32;
             for tail in &mut self.tails {
                 tail.set_half_life(half_life);
@@ -348,15 +306,9 @@ impl AutoDetector {
     /// The probability from which a reading alarms now, and what may be promised of it.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        let interval = self.interval.max(1e-3);
-        match self.settings.budget {
-            // What a member can support, the eight together can only support so many times over.
-            Some(budget) => budget.rate(interval, self.tails[0].weight() / EFFECTIVE_MEMBERS),
-            None => {
-                let p = combined(MEMBER_P);
-                Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None }
-            }
-        }
+        // What a member can support, the eight together can only support so many times over.
+        let weight = self.tails[0].weight() / EFFECTIVE_MEMBERS;
+        self.settings.alarms.rate(&self.pace, weight, combined(MEMBER_P))
     }
 
     fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
@@ -377,16 +329,10 @@ impl AutoDetector {
         expected.low.is_some().then_some(expected)
     }
 
-    /// Readings seen.
+    /// How often it alarms.
     #[must_use]
-    pub fn seen(&self) -> u64 {
-        self.seen
-    }
-
-    /// Alarms raised.
-    #[must_use]
-    pub fn alarms(&self) -> u64 {
-        self.alarms
+    pub fn alarm_rate(&self) -> AlarmRate {
+        self.alarms.rate(&self.pace, &self.rate())
     }
 
     /// What people said about its alarms.

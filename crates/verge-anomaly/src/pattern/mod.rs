@@ -15,6 +15,7 @@
 //! Nothing depends on a reading that is yet to come. Memory: [`PatternSettings::bytes`]; with a window of 128
 //! some 20 KiB. Cost per stride: two passes over the reservoir, some 10 to 20 µs for 256 shapes, and rarely several more.
 
+mod judge;
 pub mod reservoir;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use verge_domain::stage::RestoreError;
 
 use self::reservoir::Reservoir;
 use crate::fault::{SettingsError, check_count};
+pub use judge::PatternJudge;
 
 /// Most points of a shape.
 pub const MAX_POINTS: usize = 32;

@@ -17,12 +17,14 @@ pub mod baseline;
 pub mod decimate;
 pub mod detector;
 pub mod features;
+mod judge;
 #[cfg(test)]
 mod tests;
 
 pub use baseline::{Contribution, Judgement};
 pub use detector::{BlockAssessment, VibrationDetector};
 pub use features::{Feature, Features};
+pub use judge::VibrationJudge;
 
 use crate::fault::{SettingsError, check_count, check_finite, check_range};
 

@@ -15,12 +15,17 @@
 //!
 //! While nothing is abnormal, mean, covariance and tail follow slowly; abnormal rows teach nothing.
 
+mod judge;
+
 use nalgebra::{DMatrix, DVectorView};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::alarm::{AlarmSettings, Pace};
+use crate::budget::Rate;
 use crate::fault::{SettingsError, check_count};
 use crate::tail::Tail;
+pub use judge::MultiJudge;
 
 /// Signals of one machine at most: a row costs their number squared.
 pub const MAX_SIGNALS: usize = 64;
@@ -48,31 +53,41 @@ const INVERT_EVERY: u32 = 64;
 /// So many rows of a running mean are worth one independent row: the ratio of their variances.
 const ROWS_PER_INDEPENDENT: f64 = (2.0 - SMOOTHING) / SMOOTHING;
 
+/// The level without a budget: rows come in runs, since each shares most of its running mean with the one before.
+const FIXED_P: f64 = 2e-3;
+
 /// How several signals are judged together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MultiSettings {
     commissioning: usize,
-    pub(crate) p: f64,
+    pub(crate) alarms: AlarmSettings,
 }
 
 impl MultiSettings {
-    /// `commissioning` counts the rows that only teach, `200..=100_000`; a row is abnormal where its probability
-    /// is at most `p`.
+    /// `commissioning` counts the rows that only teach, `200..=100_000`.
     ///
     /// # Errors
-    /// Either is out of range.
-    pub fn new(commissioning: usize, p: f64) -> Result<Self, SettingsError> {
+    /// It is out of range.
+    pub fn new(commissioning: usize, alarms: AlarmSettings) -> Result<Self, SettingsError> {
         check_count("commissioning", commissioning as u64, 200, 100_000)?;
-        if !(1e-9..=0.01).contains(&p) {
-            return Err(SettingsError::OutOfRange { key: "p", actual: p, low: 1e-9, high: 0.01 });
-        }
-        Ok(Self { commissioning, p })
+        Ok(Self { commissioning, alarms })
+    }
+
+    /// The probability from which a row alarms where there is no budget.
+    #[must_use]
+    pub fn fixed_level() -> f64 {
+        FIXED_P
+    }
+
+    fn rate(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
+        self.alarms.rate(pace, detector.rows(), FIXED_P)
     }
 }
 
 impl Default for MultiSettings {
+    /// 400 rows to learn from, the fixed level and a hold-off of a hundred rows.
     fn default() -> Self {
-        Self { commissioning: 400, p: 5.623_413_251_903_491e-4 }
+        Self { commissioning: 400, alarms: AlarmSettings::default() }
     }
 }
 
@@ -81,8 +96,8 @@ impl Default for MultiSettings {
 pub struct RowScore {
     /// Probability of a row at least this far off while all is well; one while commissioning.
     pub p_value: f64,
-    /// It is at most the level.
-    pub abnormal: bool,
+    /// Its distance from what is usual, in standard deviations: the root of T² per signal.
+    pub distance: f64,
 }
 
 /// Part of one signal in what makes a row strange.
@@ -103,7 +118,9 @@ pub struct Contribution {
 /// The detector over one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultiDetector {
-    p: f64,
+    /// Rows that are stranger than this teach nothing.
+    #[serde(skip, default = "fixed")]
+    teach_above: f64,
     commissioning: usize,
     signals: usize,
     /// Rows of the commissioning phase, one after the other; empty afterwards.
@@ -140,7 +157,7 @@ impl MultiDetector {
     pub fn new(settings: &MultiSettings, signals: usize) -> Self {
         assert!((1..=MAX_SIGNALS).contains(&signals), "{signals} signals");
         Self {
-            p: settings.p,
+            teach_above: FIXED_P,
             commissioning: settings.commissioning,
             signals,
             rows: Vec::new(),
@@ -159,6 +176,20 @@ impl MultiDetector {
         }
     }
 
+    /// Rows that its probabilities rest on.
+    fn rows(&self) -> f64 {
+        self.baseline.as_ref().map_or(0.0, |baseline| f64::from(baseline.rows))
+    }
+
+    /// The distance that has probability `p`.
+    #[must_use]
+    pub fn distance_at(&self, p: f64) -> Option<f64> {
+        let baseline = self.baseline.as_ref()?;
+        let root = baseline.root_mean + baseline.spread() * baseline.law()?.inverse_cdf(1.0 - p);
+        let distance = (root.max(0.0).powi(3) / self.signals as f64).sqrt();
+        distance.is_finite().then_some(distance)
+    }
+
     /// Judges one row, then learns it.
     ///
     /// # Panics
@@ -171,7 +202,7 @@ impl MultiDetector {
                 let rows = std::mem::take(&mut self.rows);
                 self.baseline = Some(Baseline::learn(&rows, self.signals, &mut self.running));
             }
-            return RowScore { p_value: 1.0, abnormal: false };
+            return RowScore { p_value: 1.0, distance: 0.0 };
         };
         for (running, (value, (centre, scale))) in
             self.running.iter_mut().zip(row.iter().zip(baseline.centre.iter().zip(&baseline.scale)))
@@ -181,11 +212,10 @@ impl MultiDetector {
         }
         let squared = baseline.squared(&self.running, &mut self.distance);
         let p_value = baseline.probability(squared);
-        let abnormal = p_value <= self.p;
-        if !abnormal {
+        if p_value > self.teach_above {
             baseline.follow(&self.distance, squared);
         }
-        RowScore { p_value, abnormal }
+        RowScore { p_value, distance: (squared / self.signals as f64).sqrt() }
     }
 
     /// The signals that make the last row strange, the strangest first. Empty while commissioning.
@@ -312,13 +342,23 @@ impl Baseline {
         squared.max(0.0)
     }
 
+    /// Independent rows that mean and variance rest on.
+    fn independent(&self) -> f64 {
+        f64::from(self.rows).min(1.0 / FOLLOW) / ROWS_PER_INDEPENDENT
+    }
+
+    fn spread(&self) -> f64 {
+        (self.root_variance * (1.0 + 1.0 / self.independent())).sqrt().max(f64::MIN_POSITIVE)
+    }
+
+    /// Of the cube root, in standard deviations. There always is one: a commissioning phase has rows enough.
+    fn law(&self) -> Option<StudentsT> {
+        StudentsT::new(0.0, 1.0, self.independent() - 1.0).ok()
+    }
+
     fn probability(&self, squared: f64) -> f64 {
-        let independent = f64::from(self.rows).min(1.0 / FOLLOW) / ROWS_PER_INDEPENDENT;
-        let spread = (self.root_variance * (1.0 + 1.0 / independent)).sqrt().max(f64::MIN_POSITIVE);
-        let score = (squared.cbrt() - self.root_mean) / spread;
-        // Standard location and scale are always valid, and so is the number of rows of a commissioning phase.
-        let law = StudentsT::new(0.0, 1.0, independent - 1.0).map(|law| law.sf(score));
-        law.unwrap_or(1.0).max(self.tail.share_above(squared)).clamp(LEAST_P, 1.0)
+        let score = (squared.cbrt() - self.root_mean) / self.spread();
+        self.law().map_or(1.0, |law| law.sf(score)).max(self.tail.share_above(squared)).clamp(LEAST_P, 1.0)
     }
 
     /// Lets mean and covariance follow a row that was not abnormal.
@@ -345,6 +385,10 @@ impl Baseline {
             self.invert();
         }
     }
+}
+
+fn fixed() -> f64 {
+    FIXED_P
 }
 
 /// Median, and 1.4826 times the median absolute deviation; where that is zero (most values are equal) the

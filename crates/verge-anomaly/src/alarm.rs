@@ -1,0 +1,212 @@
+//! From probabilities to alarms: how often observations come, hold-off, hysteresis.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::Standing;
+use verge_domain::stage::AlarmRate;
+use verge_domain::time::UtcMillis;
+
+use crate::budget::{AlarmBudget, Rate};
+use crate::fault::{SettingsError, check_count};
+
+/// An alarm goes on until the probability has risen so many times above the level…
+const HYSTERESIS: f64 = 10.0;
+/// …for so many observations in a row.
+const CALM: u32 = 10;
+/// Intervals between observations are followed at this rate at least.
+const PACE: f64 = 1.0 / 500.0;
+/// A pause counts as so many usual intervals at most.
+const LONGEST_PAUSE: f64 = 20.0;
+
+/// How often a detector that learns may alarm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmSettings {
+    pub(crate) budget: Option<AlarmBudget>,
+    pub(crate) hold_off: u32,
+}
+
+impl AlarmSettings {
+    /// `budget`: false alarms that are accepted of one subject, `None` for the detector's fixed level. `hold_off`:
+    /// observations after an alarm before the next can come.
+    ///
+    /// # Errors
+    /// A hold-off beyond 100,000.
+    pub fn new(budget: Option<AlarmBudget>, hold_off: u32) -> Result<Self, SettingsError> {
+        check_count("hold_off", u64::from(hold_off), 0, 100_000)?;
+        Ok(Self { budget, hold_off })
+    }
+
+    /// What is promised at this pace, with tails that support probabilities as if they remembered `weight`
+    /// observations, or from the fixed level `p` on.
+    pub(crate) fn rate(&self, pace: &Pace, weight: f64, p: f64) -> Rate {
+        let interval = pace.seconds();
+        match self.budget {
+            Some(budget) => budget.rate(interval, weight),
+            None => Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None },
+        }
+    }
+}
+
+impl Default for AlarmSettings {
+    /// The detector's fixed level and a hold-off of a hundred observations.
+    fn default() -> Self {
+        Self { budget: None, hold_off: 100 }
+    }
+}
+
+/// How often observations come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    /// Saturates.
+    seen: u64,
+    first_at: i64,
+    last_at: i64,
+    /// In seconds; zero before the second observation.
+    interval: f64,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Self { seen: 0, first_at: 0, last_at: 0, interval: 0.0 }
+    }
+
+    pub(crate) fn note(&mut self, at: UtcMillis) {
+        if self.seen == 0 {
+            (self.first_at, self.last_at) = (at.0, at.0);
+        }
+        let seconds = at.0.saturating_sub(self.last_at).max(0) as f64 / 1e3;
+        // A clock that steps back must not make the next observations look late.
+        self.last_at = self.last_at.max(at.0);
+        match self.seen {
+            0 => {}
+            1 => self.interval = seconds,
+            seen => {
+                let rate = (1.0 / seen as f64).max(PACE);
+                let most = if self.interval > 0.0 { LONGEST_PAUSE * self.interval } else { seconds };
+                self.interval += rate * (seconds.min(most) - self.interval);
+            }
+        }
+        self.seen = self.seen.saturating_add(1);
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Usual seconds between two observations, at least a microsecond.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.interval.max(1e-6)
+    }
+
+    /// Whether so much time has passed since the last observation that one does not follow on the other.
+    pub(crate) fn is_gap(&self, at: UtcMillis) -> bool {
+        let seconds = at.0.saturating_sub(self.last_at) as f64 / 1e3;
+        self.seen > 1 && self.interval > 0.0 && seconds > LONGEST_PAUSE * self.interval
+    }
+
+    fn span(&self) -> f64 {
+        self.last_at.saturating_sub(self.first_at).max(0) as f64 / 1e3
+    }
+}
+
+/// The alarms of one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Alarms {
+    since_last: u32,
+    /// Alarms raised, those not counted that told of an open one again.
+    raised: u64,
+    open: bool,
+    /// Observations in a row that were normal, while one is open.
+    calm: u32,
+}
+
+/// What becomes of one observation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// It is strange enough for an alarm.
+    pub(crate) abnormal: bool,
+    /// It raises one, or tells of one again after the hold-off.
+    pub(crate) alarm: bool,
+    /// How its event goes on.
+    pub(crate) standing: Standing,
+}
+
+impl Alarms {
+    pub(crate) fn new() -> Self {
+        Self { since_last: u32::MAX, raised: 0, open: false, calm: 0 }
+    }
+
+    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32) -> Outcome {
+        let abnormal = p <= level;
+        let alarm = abnormal && self.since_last > hold_off;
+        self.since_last = if alarm { 1 } else { self.since_last.saturating_add(1) };
+        self.raised += u64::from(alarm && !self.open);
+        self.open |= alarm;
+        self.calm = if self.open && p > HYSTERESIS * level { self.calm + 1 } else { 0 };
+        let standing = if self.open && abnormal {
+            Standing::Abnormal
+        } else if self.open && self.calm < CALM {
+            Standing::Margin
+        } else if abnormal {
+            // Held back: nothing begins, and nothing ends.
+            Standing::Margin
+        } else {
+            self.open = false;
+            Standing::Normal
+        };
+        Outcome { abnormal, alarm, standing }
+    }
+
+
+
+    pub(crate) fn rate(&self, pace: &Pace, rate: &Rate) -> AlarmRate {
+        AlarmRate {
+            alarms: self.raised,
+            seconds: pace.span(),
+            expected_per_second: rate.per_second,
+            supported_in: rate.supported_in,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Standings, one letter each, for probabilities given as powers of ten; capitals where an alarm is raised.
+    fn check(powers: &[i32], hold_off: u32, expected: &str) {
+        let mut alarms = Alarms::new();
+        let told: String = powers
+            .iter()
+            .map(|&power| {
+                let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off);
+                let letter = match outcome.standing {
+                    Standing::Abnormal => 'a',
+                    Standing::Margin => 'm',
+                    Standing::Normal => 'n',
+                };
+                if outcome.alarm { letter.to_ascii_uppercase() } else { letter }
+            })
+            .collect();
+        assert_eq!(told, expected, "{powers:?}");
+    }
+
+    #[test]
+    fn an_alarm_ends_after_ten_calm_readings_and_the_next_waits_for_the_hold_off() {
+        check(&[0, 4, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 100, "nAammmmmmmmmnn");
+        check(&[4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1], 100, "Ammmmmmmmmnmn");
+        check(&[4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1], 5, "AmmmmmmmmmnAm");
+        check(&[4, 4, 4, 4, 4], 2, "AaaAa");
+    }
+
+    #[test]
+    fn the_usual_interval_survives_pauses_and_steps_of_the_clock() {
+        let mut pace = Pace::new();
+        let mut at = 0;
+        for reading in 0..5_000 {
+            at += if reading % 1_000 == 999 { 86_400_000 } else { 2_000 };
+            pace.note(UtcMillis(if reading == 2_500 { at - 3_600_000 } else { at }));
+        }
+        assert!((1.9..2.5).contains(&pace.seconds()), "{} s", pace.seconds());
+        assert!(pace.is_gap(UtcMillis(at + 60_000)) && !pace.is_gap(UtcMillis(at + 10_000)));
+    }
+}

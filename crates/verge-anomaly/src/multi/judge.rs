@@ -1,0 +1,175 @@
+//! `multi` as a judge: readings of several signals become rows.
+//!
+//! The signals need not be named: those that are heard while the machine is got to know, until none was new for
+//! [`SETTLED`] rounds, belong to it; later ones do not. A **round** ends when each signal has spoken, or when one speaks
+//! a second time: then the others count with their last value. A signal that was silent for [`STALE`] rounds has none,
+//! and nothing is said until it speaks again.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::reading::Reading;
+use verge_domain::stage::{AlarmRate, Remark, RestoreError};
+use verge_domain::time::Moment;
+
+use super::{MAX_SIGNALS, MultiDetector, MultiSettings};
+use crate::alarm::{Alarms, Pace};
+use crate::budget::Rate;
+use crate::state::{self, Kind};
+
+/// Rounds without a new signal after which the signals of the machine are known.
+const SETTLED: u32 = 10;
+/// Rounds after which a signal that is silent has no value.
+const STALE: u32 = 3;
+/// Signals named in a verdict.
+const NAMED: usize = 3;
+
+/// Watches one machine.
+#[derive(Debug)]
+pub struct MultiJudge {
+    settings: MultiSettings,
+    state: State,
+    row: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct State {
+    signals: Vec<Signal>,
+    rounds: u32,
+    /// Round of the newest signal.
+    newest: u32,
+    detector: Option<MultiDetector>,
+    pace: Pace,
+    alarms: Alarms,
+    feedback: Feedback,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Signal {
+    device: DeviceId,
+    signal: SignalId,
+    last: f64,
+    /// The round in which it last spoke.
+    round: u32,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            signals: Vec::new(),
+            rounds: 1,
+            newest: 1,
+            detector: None,
+            pace: Pace::new(),
+            alarms: Alarms::new(),
+            feedback: Feedback::default(),
+        }
+    }
+
+    fn find(&self, reading: &Reading) -> Option<usize> {
+        self.signals.iter().position(|one| one.signal == reading.signal && one.device == reading.device)
+    }
+}
+
+impl MultiJudge {
+    pub(crate) fn new(settings: MultiSettings) -> Self {
+        Self { settings, state: State::new(), row: Vec::new() }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let state = &mut self.state;
+        let Some(place) = state.find(reading) else {
+            if state.detector.is_none() && state.signals.len() < MAX_SIGNALS {
+                let (device, signal) = (reading.device.clone(), reading.signal.clone());
+                state.signals.push(Signal { device, signal, last: reading.value, round: state.rounds });
+                state.newest = state.rounds;
+            }
+            return;
+        };
+        if state.signals[place].round == state.rounds {
+            self.end_round(reading, received, findings);
+        }
+        let state = &mut self.state;
+        let signal = &mut state.signals[place];
+        (signal.last, signal.round) = (reading.value, state.rounds);
+        if state.detector.is_some() && state.signals.iter().all(|one| one.round == state.rounds) {
+            self.end_round(reading, received, findings);
+        }
+    }
+
+    fn end_round(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let Self { settings, state, row } = self;
+        let round = state.rounds;
+        state.rounds = state.rounds.saturating_add(1);
+        if state.detector.is_none() && round >= state.newest.saturating_add(SETTLED) {
+            state.detector = Some(MultiDetector::new(settings, state.signals.len()));
+        }
+        let Some(detector) = &mut state.detector else { return };
+        if state.signals.iter().any(|one| round.saturating_sub(one.round) >= STALE) {
+            return;
+        }
+        row.clear();
+        row.extend(state.signals.iter().map(|one| one.last));
+        state.pace.note(reading.time(received.wall));
+        let rate = settings.rate(&state.pace, detector);
+        let score = detector.observe(row);
+        if detector.commissioning_left() > 0 {
+            return;
+        }
+        let outcome = state.alarms.judge(score.p_value, rate.p, settings.alarms.hold_off);
+        let contributions = if outcome.abnormal { explained(&state.signals, detector) } else { Vec::new() };
+        findings.push(Finding::Condition(Condition {
+            member: Member::Machine,
+            standing: outcome.standing,
+            observed: score.distance,
+            expected: Expected { low: None, high: detector.distance_at(rate.p) },
+            p_value: Some(score.p_value),
+            contributions,
+            feedback: state.feedback,
+        }));
+    }
+
+    /// After maintenance the machine is got to know anew, its signals included.
+    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+        match remark {
+            Remark::Maintenance => {
+                let mut feedback = self.state.feedback;
+                feedback.maintenance = feedback.maintenance.saturating_add(1);
+                self.state = State { feedback, ..State::new() };
+                true
+            }
+            // Abnormal rows teach nothing: there is nothing to forget.
+            Remark::Real => false,
+        }
+    }
+
+    pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
+        let rate: Rate = self.settings.rate(&self.state.pace, self.state.detector.as_ref()?);
+        Some(self.state.alarms.rate(&self.state.pace, &rate))
+    }
+
+    pub(crate) fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Multi, &self.state)
+    }
+
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.state = state::open(Kind::Multi, bytes)?;
+        Ok(())
+    }
+}
+
+fn explained(signals: &[Signal], detector: &MultiDetector) -> Vec<Contribution> {
+    let several = signals.iter().any(|one| one.device != signals[0].device);
+    let named = detector.contributions().into_iter().take(NAMED).filter_map(|part| {
+        let Signal { device, signal, .. } = &signals[part.signal];
+        let name = if several { SignalId::new(&format!("{device}/{signal}")).ok()? } else { signal.clone() };
+        let (low, high) = (part.expected - part.margin, part.expected + part.margin);
+        Some(Contribution {
+            signal: name,
+            share: part.share,
+            observed: part.observed,
+            expected: Expected { low: Some(low), high: Some(high) },
+        })
+    });
+    named.collect()
+}

@@ -1,0 +1,121 @@
+//! `vibration` as a judge of one signal of raw samples.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
+use verge_domain::id::SignalId;
+use verge_domain::reading::Reading;
+use verge_domain::stage::{AlarmRate, Remark, RestoreError};
+use verge_domain::time::{Moment, Monotonic};
+
+use super::{Judgement, VibrationDetector, VibrationSettings};
+use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::state::{self, Kind};
+
+/// The level without a budget.
+const FIXED_P: f64 = 1e-4;
+/// Samples that come after a pause of so many blocks do not follow on those before.
+const GAP_BLOCKS: f64 = 4.0;
+/// Where a feature's deviation lies while all is well, in standard deviations.
+const USUAL: f64 = 3.0;
+
+/// Watches the vibration of one machine.
+#[derive(Debug)]
+pub struct VibrationJudge {
+    settings: AlarmSettings,
+    gap_us: u64,
+    detector: VibrationDetector,
+    last: Option<Monotonic>,
+    book: Book,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Book {
+    pace: Pace,
+    alarms: Alarms,
+    feedback: Feedback,
+    /// Of the block before.
+    p_before: f64,
+}
+
+impl VibrationJudge {
+    pub(crate) fn new(settings: VibrationSettings, alarms: AlarmSettings) -> Self {
+        let book =
+            Book { pace: Pace::new(), alarms: Alarms::new(), feedback: Feedback::default(), p_before: 1.0 };
+        let gap_us = (GAP_BLOCKS * settings.block_seconds() * 1e6) as u64;
+        Self { settings: alarms, gap_us, detector: VibrationDetector::new(settings), last: None, book }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        // Blocks come as they are sent, by the clock that never steps; samples within one have no time of their own.
+        if let Some(last) = self.last
+            && received.mono.since(last).as_micros() > u128::from(self.gap_us.max(2_000_000))
+        {
+            self.detector.gap();
+        }
+        self.last = Some(received.mono);
+        let Some(judgement) = self.detector.observe(reading.value).and_then(|block| block.judgement) else {
+            return;
+        };
+        let book = &mut self.book;
+        book.pace.note(reading.time(received.wall));
+        let level = self.settings.rate(&book.pace, book.pace.seen() as f64, FIXED_P).p;
+        // Two blocks in a row must say so: a single knock is no fault.
+        let p_value = judgement.p_value.max(book.p_before);
+        book.p_before = judgement.p_value;
+        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off);
+        let contributions = if outcome.abnormal { explained(&judgement) } else { Vec::new() };
+        findings.push(Finding::Condition(Condition {
+            member: Member::Vibration,
+            standing: outcome.standing,
+            observed: judgement.distance,
+            expected: Expected::default(),
+            p_value: Some(p_value),
+            contributions,
+            feedback: book.feedback,
+        }));
+    }
+
+    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+        match remark {
+            Remark::Maintenance => {
+                self.book.feedback.maintenance = self.book.feedback.maintenance.saturating_add(1);
+                self.detector.relearn();
+                true
+            }
+            // Abnormal blocks hardly teach the baseline anything.
+            Remark::Real => false,
+        }
+    }
+
+    pub(crate) fn alarm_rate(&self) -> AlarmRate {
+        let rate = self.settings.rate(&self.book.pace, self.book.pace.seen() as f64, FIXED_P);
+        self.book.alarms.rate(&self.book.pace, &rate)
+    }
+
+    pub(crate) fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Vibration, &(&self.book, self.detector.save()))
+    }
+
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let (book, detector): (Book, Vec<u8>) = state::open(Kind::Vibration, bytes)?;
+        self.detector.restore(&detector)?;
+        // What was sampled before the restart does not go on now.
+        self.detector.gap();
+        self.book = book;
+        Ok(())
+    }
+}
+
+/// The features farthest out, by name, with their parts of what these make up together.
+fn explained(judgement: &Judgement) -> Vec<Contribution> {
+    let whole: f64 = judgement.contributions.iter().map(|one| one.deviations.powi(2)).sum();
+    let named = judgement.contributions.iter().filter_map(|one| {
+        Some(Contribution {
+            signal: SignalId::new(&one.feature.to_string()).ok()?,
+            share: one.deviations.powi(2) / whole.max(f64::MIN_POSITIVE),
+            observed: one.deviations,
+            expected: Expected { low: Some(-USUAL), high: Some(USUAL) },
+        })
+    });
+    named.collect()
+}
