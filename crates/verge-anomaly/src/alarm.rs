@@ -35,12 +35,11 @@ impl AlarmSettings {
         Ok(Self { budget, hold_off })
     }
 
-    /// What is promised at this pace, with tails that support probabilities as if they remembered `weight`
-    /// observations, or from the fixed level `p` on.
-    pub(crate) fn rate(&self, pace: &Pace, weight: f64, p: f64) -> Rate {
+    /// What is promised at this pace, see [`AlarmBudget::rate`], or from the fixed level `p` on.
+    pub(crate) fn rate(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> Rate {
         let interval = pace.seconds();
         match self.budget {
-            Some(budget) => budget.rate(interval, weight),
+            Some(budget) => budget.rate(interval, remembered, needed),
             None => Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None },
         }
     }
@@ -155,8 +154,6 @@ impl Alarms {
         };
         Outcome { abnormal, alarm, standing }
     }
-
-
 
     pub(crate) fn rate(&self, pace: &Pace, rate: &Rate) -> AlarmRate {
         AlarmRate {

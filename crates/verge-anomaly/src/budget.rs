@@ -56,24 +56,25 @@ impl AlarmBudget {
         self.per_second
     }
 
-    /// What it comes to for a signal that speaks every `interval` seconds and whose tails support probabilities
-    /// as if they remembered `weight` readings.
+    /// What it comes to for a signal that speaks every `interval` seconds and of which `remembered` readings are
+    /// remembered, `needed` of which are worth one independent probability: the smallest of several members needs as
+    /// many times more.
     #[must_use]
-    pub fn rate(self, interval: f64, weight: f64) -> Rate {
+    pub fn rate(self, interval: f64, remembered: f64, needed: f64) -> Rate {
         let wanted = self.probability(interval);
-        let least = 1.0 / (REACH * weight.max(1.0));
+        let least = needed / (REACH * remembered.max(needed));
         if wanted >= least {
             return Rate { p: wanted, per_second: self.per_second, supported_in: None };
         }
-        let missing = (1.0 / (REACH * wanted) - weight) * interval;
+        let missing = (needed / (REACH * wanted) - remembered) * interval;
         let supported_in = Some(Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX));
         Rate { p: least, per_second: Rate::alarms_per_second(least, interval), supported_in }
     }
 
-    /// Half-life of the tails, in readings, with which the budget will be supported.
+    /// Half-life of what is remembered, in readings, with which the budget will be supported.
     #[must_use]
-    pub fn half_life(self, interval: f64) -> f64 {
-        1.0 / (REACH * self.probability(interval))
+    pub fn half_life(self, interval: f64, needed: f64) -> f64 {
+        needed / (REACH * self.probability(interval))
     }
 
     fn probability(self, interval: f64) -> f64 {
@@ -98,11 +99,11 @@ mod tests {
     #[test]
     fn a_budget_becomes_a_probability_at_the_rate_of_the_signal() {
         let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
-        let each_second = weekly.rate(1.0, 1e6);
+        let each_second = weekly.rate(1.0, 1e6, 5.5);
         assert!((each_second.p - 1.653e-6).abs() < 1e-8, "{each_second:?}");
         assert_eq!(each_second.supported_in, None);
-        let each_five_minutes = weekly.rate(300.0, 1e4);
-        assert!((each_five_minutes.p - 1.12e-3).abs() < 2e-5, "{each_five_minutes:?}");
+        let each_five_minutes = weekly.rate(300.0, 1e4, 5.5);
+        assert!((each_five_minutes.p - 1.21e-3).abs() < 5e-6, "{each_five_minutes:?}");
         let back = Rate::alarms_per_second(each_five_minutes.p, 300.0) * WEEK.as_secs_f64();
         assert!((back - 1.0).abs() < 0.01, "{back} a week");
     }
@@ -110,12 +111,12 @@ mod tests {
     #[test]
     fn a_young_signal_says_what_it_can_promise_and_from_when() {
         let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
-        let young = weekly.rate(1.0, 10_080.0);
+        let young = weekly.rate(1.0, 10_080.0, 1.0);
         let per_week = young.per_second * WEEK.as_secs_f64();
         assert!((5.0..6.0).contains(&per_week), "{per_week} a week for now: {young:?}");
         let left = young.supported_in.unwrap().as_secs_f64();
-        assert!((left - (weekly.half_life(1.0) - 10_080.0)).abs() < 1.0, "{left} s");
-        assert!(weekly.rate(1.0, 1.001 * weekly.half_life(1.0)).supported_in.is_none());
+        assert!((left - (weekly.half_life(1.0, 1.0) - 10_080.0)).abs() < 1.0, "{left} s");
+        assert!(weekly.rate(1.0, 1.001 * weekly.half_life(1.0, 5.5), 5.5).supported_in.is_none());
     }
 
     #[test]

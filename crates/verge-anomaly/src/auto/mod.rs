@@ -58,6 +58,8 @@ const MEMBERS: [Member; 8] = [
 const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// Values are looked at within this range: what lies beyond is as strange as its end.
 const LIMIT: f64 = 1e100;
+/// What is closer to zero is zero.
+const NOTHING: f64 = 1e-100;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
 const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
 
@@ -279,7 +281,7 @@ impl AutoDetector {
 
     /// The value as it is judged: within range, and a multiple of the sensor's step.
     fn admit(&self, value: f64) -> f64 {
-        let value = value.clamp(-LIMIT, LIMIT);
+        let value = if value.abs() < NOTHING { 0.0 } else { value.clamp(-LIMIT, LIMIT) };
         match self.settings.resolution {
             Some(step) => {
                 let rounded = (value / step).round() * step;
@@ -294,8 +296,8 @@ impl AutoDetector {
         let Some(budget) = self.settings.alarms.budget else { return };
         let seen = self.pace.seen();
         // Rarely: the pace of a signal changes slowly.
-        if seen > 1 && (seen.is_power_of_two() || seen % u64::from(HALF_LIFE) == 0) {
-            let wanted = EFFECTIVE_MEMBERS * budget.half_life(self.pace.seconds());
+        if seen > 1 && (seen.is_power_of_two() || seen.is_multiple_of(u64::from(HALF_LIFE))) {
+            let wanted = budget.half_life(self.pace.seconds(), EFFECTIVE_MEMBERS);
             let half_life = wanted.clamp(f64::from(HALF_LIFE), f64::from(MAX_HALF_LIFE)) as u32;
             for tail in &mut self.tails {
                 tail.set_half_life(half_life);
@@ -306,9 +308,8 @@ impl AutoDetector {
     /// The probability from which a reading alarms now, and what may be promised of it.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        // What a member can support, the eight together can only support so many times over.
-        let weight = self.tails[0].weight() / EFFECTIVE_MEMBERS;
-        self.settings.alarms.rate(&self.pace, weight, combined(MEMBER_P))
+        let remembered = self.tails[0].weight();
+        self.settings.alarms.rate(&self.pace, remembered, EFFECTIVE_MEMBERS, combined(MEMBER_P))
     }
 
     fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {

@@ -58,6 +58,11 @@ pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// In single precision; what does not fit counts as the largest of which a hundred can be added.
+fn single(value: f64) -> f32 {
+    value.min(1e36) as f32
+}
+
 /// Mean of single-precision values; there are few, so that their sum is exact enough.
 pub(super) fn mean_f32(values: &[f32]) -> f64 {
     f64::from(values.iter().sum::<f32>()) / values.len() as f64
@@ -105,7 +110,7 @@ impl Profile {
         let usual = self.usual[slot];
         let known = self.seen[slot] >= 2;
         let error = if known { (value - usual).abs() } else { 0.0 };
-        self.errors.push(error as f32);
+        self.errors.push(single(error));
         let rate = (1.0 / (f64::from(self.seen[slot]) + 1.0)).max(SLOT_RATE);
         self.usual[slot] += rate * (value - usual);
         self.seen[slot] = self.seen[slot].saturating_add(1);
@@ -145,7 +150,7 @@ impl Volatility {
     /// Logarithm of the ratio, zero while it falls, and the mean step.
     pub(super) fn score(&mut self, step: f64) -> (f64, f64) {
         self.seen = self.seen.saturating_add(1);
-        self.steps.push(step as f32);
+        self.steps.push(single(step));
         self.usual += (1.0 / f64::from(self.seen)).max(SLOW) * (step - self.usual);
         let recent = mean_f32(self.steps.all());
         if !self.steps.is_full() || self.usual <= 0.0 {

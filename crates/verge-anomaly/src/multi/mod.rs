@@ -4,57 +4,38 @@
 //! scaled robustly, averaged with an exponentially weighted mean per signal (MEWMA, Lowry et al. 1992), and its
 //! squared Mahalanobis distance to the commissioning mean (T², Hotelling 1947) becomes a probability: its cube root
 //! is very nearly normal (Wilson & Hilferty 1931), its mean and variance are learnt from few independent rows, so
-//! the law is Student's t; and the probability is never below the recorded share of distances as large ([`Tail`]).
+//! the law is Student's t; and the probability is never below the recorded share of distances as large ([`Tail`](crate::tail::Tail)).
 //!
 //! Two things are added to the textbook:
-//! - the covariance is shrunk halfway towards its diagonal (Ledoit & Wolf 2004 give the reason), so that signals
+//! - the covariance is shrunk a fifth of the way towards its diagonal (Ledoit & Wolf 2004 give the reason), so that signals
 //!   that happened to move together for six minutes do not blind the distance to all other directions;
 //! - a signal that *wanders* — whose means over blocks differ by more than its noise explains, such as a
 //!   temperature that warms up — has not shown where it belongs. Its variance is inflated by its share `w` of
-//!   variance between block means: `C_jj (1 + 20 w² / (1 - w))`.
+//!   variance between block means, `1 + 20 w² / (1 - w)`; its correlations stay.
 //!
 //! While nothing is abnormal, mean, covariance and tail follow slowly; abnormal rows teach nothing.
 
+mod baseline;
 mod judge;
+#[cfg(test)]
+mod tests;
 
-use nalgebra::{DMatrix, DVectorView};
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::ContinuousCDF;
 
 use crate::alarm::{AlarmSettings, Pace};
 use crate::budget::Rate;
 use crate::fault::{SettingsError, check_count};
-use crate::tail::Tail;
+use baseline::{Baseline, CLIP, ROWS_PER_INDEPENDENT, SMOOTHING};
 pub use judge::MultiJudge;
 
 /// Signals of one machine at most: a row costs their number squared.
 pub const MAX_SIGNALS: usize = 64;
-/// Weight of the newest row in the running mean.
-const SMOOTHING: f64 = 0.1;
-/// Rows at the start of commissioning whose running mean still remembers that it began at nothing.
-const SETTLE: usize = 50;
-/// Blocks of the commissioning phase whose means are compared.
-const BLOCKS: usize = 10;
-/// How far the covariance is shrunk towards its diagonal.
-const SHRINK: f64 = 0.5;
-/// How much wandering inflates a variance.
-const WANDER: f64 = 20.0;
-/// Scaled values are cut here, so that one wild reading is no catastrophe.
-const CLIP: f64 = 30.0;
-/// Rate at which mean and covariance follow.
-const FOLLOW: f64 = 1.0 / 2_000.0;
-/// Every so many rows one distance is learnt: neighbours are nearly the same, since they share most of their
-/// running mean.
-const LEARN_EVERY: u32 = 16;
-/// No probability is smaller.
-const LEAST_P: f64 = 1e-30;
-/// Rows between two inversions of the followed covariance.
-const INVERT_EVERY: u32 = 64;
-/// So many rows of a running mean are worth one independent row: the ratio of their variances.
-const ROWS_PER_INDEPENDENT: f64 = (2.0 - SMOOTHING) / SMOOTHING;
+/// Rows that are stranger than this teach nothing.
+const TEACH_ABOVE: f64 = FIXED_P;
 
 /// The level without a budget: rows come in runs, since each shares most of its running mean with the one before.
-const FIXED_P: f64 = 2e-3;
+const FIXED_P: f64 = 1e-3;
 
 /// How several signals are judged together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,7 +61,7 @@ impl MultiSettings {
     }
 
     fn rate(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
-        self.alarms.rate(pace, detector.rows(), FIXED_P)
+        self.alarms.rate(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
     }
 }
 
@@ -118,9 +99,6 @@ pub struct Contribution {
 /// The detector over one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultiDetector {
-    /// Rows that are stranger than this teach nothing.
-    #[serde(skip, default = "fixed")]
-    teach_above: f64,
     commissioning: usize,
     signals: usize,
     /// Rows of the commissioning phase, one after the other; empty afterwards.
@@ -128,24 +106,6 @@ pub struct MultiDetector {
     running: Vec<f64>,
     distance: Vec<f64>,
     baseline: Option<Baseline>,
-}
-
-/// What is usual.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Baseline {
-    centre: Vec<f64>,
-    scale: Vec<f64>,
-    /// Of the running means, scaled.
-    mean: Vec<f64>,
-    covariance: Vec<f64>,
-    wander: Vec<f64>,
-    inverse: Vec<f64>,
-    /// Mean and variance of the cube root of the squared distance.
-    root_mean: f64,
-    root_variance: f64,
-    tail: Tail,
-    invert_in: u32,
-    rows: u32,
 }
 
 impl MultiDetector {
@@ -157,7 +117,6 @@ impl MultiDetector {
     pub fn new(settings: &MultiSettings, signals: usize) -> Self {
         assert!((1..=MAX_SIGNALS).contains(&signals), "{signals} signals");
         Self {
-            teach_above: FIXED_P,
             commissioning: settings.commissioning,
             signals,
             rows: Vec::new(),
@@ -212,7 +171,7 @@ impl MultiDetector {
         }
         let squared = baseline.squared(&self.running, &mut self.distance);
         let p_value = baseline.probability(squared);
-        if p_value > self.teach_above {
+        if p_value > TEACH_ABOVE {
             baseline.follow(&self.distance, squared);
         }
         RowScore { p_value, distance: (squared / self.signals as f64).sqrt() }
@@ -247,184 +206,4 @@ impl MultiDetector {
         contributions.sort_by(|one, other| other.share.total_cmp(&one.share));
         contributions
     }
-}
-
-impl Baseline {
-    /// Learns from all rows of the commissioning phase. `running` is left as it stands after the last.
-    fn learn(rows: &[f64], signals: usize, running: &mut [f64]) -> Self {
-        let count = rows.len() / signals;
-        let mut scaled = DMatrix::from_row_slice(count, signals, rows);
-        let (mut centre, mut scale, mut wander) = (Vec::new(), Vec::new(), Vec::new());
-        for mut column in scaled.column_iter_mut() {
-            let (middle, spread) = robust(column.as_slice());
-            for value in column.iter_mut() {
-                *value = ((*value - middle) / spread).clamp(-CLIP, CLIP);
-            }
-            wander.push(wandering(column.as_slice()));
-            centre.push(middle);
-            scale.push(spread);
-        }
-        running.fill(0.0);
-        let mut smooth = scaled;
-        for mut row in smooth.row_iter_mut() {
-            for (value, running) in row.iter_mut().zip(running.iter_mut()) {
-                *running += SMOOTHING * (*value - *running);
-                *value = *running;
-            }
-        }
-        let settled = smooth.rows(SETTLE, count - SETTLE);
-        let mean: Vec<f64> = settled.row_mean().iter().copied().collect();
-        let centred =
-            DMatrix::from_fn(settled.nrows(), signals, |row, column| settled[(row, column)] - mean[column]);
-        let covariance = centred.tr_mul(&centred) / (settled.nrows() - 1) as f64;
-        let mut baseline = Self {
-            centre,
-            scale,
-            mean,
-            covariance: covariance.as_slice().to_vec(),
-            wander,
-            inverse: vec![0.0; signals * signals],
-            root_mean: 0.0,
-            root_variance: 0.0,
-            tail: Tail::new(0),
-            invert_in: INVERT_EVERY,
-            rows: 0,
-        };
-        baseline.invert();
-        let mut distance = vec![0.0; signals];
-        let mut row = vec![0.0; signals];
-        let mut roots = Vec::with_capacity(settled.nrows());
-        for number in 0..settled.nrows() {
-            row.iter_mut().zip(settled.row(number).iter()).for_each(|(to, from)| *to = *from);
-            let squared = baseline.squared(&row, &mut distance);
-            baseline.tail.observe(squared);
-            roots.push(squared.cbrt());
-        }
-        let roots = DVectorView::from_slice(&roots, roots.len());
-        baseline.root_mean = roots.mean();
-        baseline.root_variance = roots.variance();
-        baseline.rows = roots.len() as u32;
-        baseline
-    }
-
-    /// Variance of a signal's running mean, inflated where it wanders.
-    fn variance(&self, signal: usize) -> f64 {
-        let share = self.wander[signal];
-        let variance = self.covariance[signal * self.mean.len() + signal] + 1e-6;
-        variance * (1.0 + WANDER * share * share / (1.0 - share))
-    }
-
-    fn invert(&mut self) {
-        let signals = self.mean.len();
-        let matrix = DMatrix::from_fn(signals, signals, |one, other| {
-            if one == other {
-                self.variance(one)
-            } else {
-                (1.0 - SHRINK) * self.covariance[one * signals + other]
-            }
-        });
-        // A covariance that is shrunk and has a floor on its diagonal is positive definite; rounding aside.
-        if let Some(cholesky) = matrix.cholesky() {
-            self.inverse.copy_from_slice(cholesky.inverse().as_slice());
-        }
-    }
-
-    fn squared(&self, running: &[f64], distance: &mut [f64]) -> f64 {
-        let signals = self.mean.len();
-        for ((distance, running), mean) in distance.iter_mut().zip(running).zip(&self.mean) {
-            *distance = running - mean;
-        }
-        let mut squared = 0.0;
-        for (row, one) in self.inverse.chunks_exact(signals).zip(&*distance) {
-            let weighted: f64 = row.iter().zip(&*distance).map(|(weight, other)| weight * other).sum();
-            squared += weighted * one;
-        }
-        squared.max(0.0)
-    }
-
-    /// Independent rows that mean and variance rest on.
-    fn independent(&self) -> f64 {
-        f64::from(self.rows).min(1.0 / FOLLOW) / ROWS_PER_INDEPENDENT
-    }
-
-    fn spread(&self) -> f64 {
-        (self.root_variance * (1.0 + 1.0 / self.independent())).sqrt().max(f64::MIN_POSITIVE)
-    }
-
-    /// Of the cube root, in standard deviations. There always is one: a commissioning phase has rows enough.
-    fn law(&self) -> Option<StudentsT> {
-        StudentsT::new(0.0, 1.0, self.independent() - 1.0).ok()
-    }
-
-    fn probability(&self, squared: f64) -> f64 {
-        let score = (squared.cbrt() - self.root_mean) / self.spread();
-        self.law().map_or(1.0, |law| law.sf(score)).max(self.tail.share_above(squared)).clamp(LEAST_P, 1.0)
-    }
-
-    /// Lets mean and covariance follow a row that was not abnormal.
-    fn follow(&mut self, distance: &[f64], squared: f64) {
-        let signals = self.mean.len();
-        for (mean, one) in self.mean.iter_mut().zip(distance) {
-            *mean += FOLLOW * one;
-        }
-        for (row, one) in self.covariance.chunks_exact_mut(signals).zip(distance) {
-            for (value, other) in row.iter_mut().zip(distance) {
-                *value += FOLLOW * (one * other - *value);
-            }
-        }
-        let off = squared.cbrt() - self.root_mean;
-        self.root_mean += FOLLOW * off;
-        self.root_variance += FOLLOW * (off * off - self.root_variance);
-        self.rows = self.rows.saturating_add(1);
-        if self.rows % LEARN_EVERY == 0 {
-            self.tail.observe(squared);
-        }
-        self.invert_in -= 1;
-        if self.invert_in == 0 {
-            self.invert_in = INVERT_EVERY;
-            self.invert();
-        }
-    }
-}
-
-fn fixed() -> f64 {
-    FIXED_P
-}
-
-/// Median, and 1.4826 times the median absolute deviation; where that is zero (most values are equal) the
-/// standard deviation, and where that is zero too, a millionth of the value.
-fn robust(values: &[f64]) -> (f64, f64) {
-    let mut sorted = values.to_vec();
-    let middle = median(&mut sorted);
-    for value in &mut sorted {
-        *value = (*value - middle).abs();
-    }
-    let spread = 1.4826 * median(&mut sorted);
-    if spread > 0.0 {
-        return (middle, spread);
-    }
-    let deviation = variance(values).sqrt();
-    (middle, if deviation > 0.0 { deviation } else { (1e-6 * middle.abs()).max(1e-9) })
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    let half = values.len() / 2;
-    *values.select_nth_unstable_by(half, f64::total_cmp).1
-}
-
-/// Share of a signal's variance that lies between the means of blocks: zero for noise, near one for a signal
-/// that wanders.
-fn wandering(values: &[f64]) -> f64 {
-    let length = values.len() / BLOCKS;
-    let whole = variance(values);
-    let means: Vec<f64> = values
-        .chunks_exact(length)
-        .take(BLOCKS)
-        .map(|block| block.iter().sum::<f64>() / length as f64)
-        .collect();
-    if whole > 0.0 { (variance(&means) / whole).clamp(0.0, 0.99) } else { 0.0 }
-}
-
-fn variance(values: &[f64]) -> f64 {
-    DVectorView::from_slice(values, values.len()).variance()
 }

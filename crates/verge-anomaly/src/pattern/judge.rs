@@ -55,7 +55,7 @@ impl PatternJudge {
         book.readings.note(at);
         let Some(distance) = self.detector.observe(reading.value) else { return };
         book.shapes.note(at);
-        let level = self.settings.rate(&book.shapes, book.tail.weight(), FIXED_P).p;
+        let level = self.settings.rate(&book.shapes, book.tail.weight(), 1.0, FIXED_P).p;
         let p_value = book.tail.observe(distance);
         let outcome = book.alarms.judge(p_value, level, self.settings.hold_off);
         findings.push(Finding::Condition(Condition {
@@ -82,7 +82,7 @@ impl PatternJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        let rate: Rate = self.settings.rate(&self.book.shapes, self.book.tail.weight(), FIXED_P);
+        let rate: Rate = self.settings.rate(&self.book.shapes, self.book.tail.weight(), 1.0, FIXED_P);
         self.book.alarms.rate(&self.book.shapes, &rate)
     }
 

@@ -58,7 +58,7 @@ impl VibrationJudge {
         };
         let book = &mut self.book;
         book.pace.note(reading.time(received.wall));
-        let level = self.settings.rate(&book.pace, book.pace.seen() as f64, FIXED_P).p;
+        let level = self.settings.rate(&book.pace, book.pace.seen() as f64, 1.0, FIXED_P).p;
         // Two blocks in a row must say so: a single knock is no fault.
         let p_value = judgement.p_value.max(book.p_before);
         book.p_before = judgement.p_value;
@@ -88,7 +88,7 @@ impl VibrationJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        let rate = self.settings.rate(&self.book.pace, self.book.pace.seen() as f64, FIXED_P);
+        let rate = self.settings.rate(&self.book.pace, self.book.pace.seen() as f64, 1.0, FIXED_P);
         self.book.alarms.rate(&self.book.pace, &rate)
     }
 

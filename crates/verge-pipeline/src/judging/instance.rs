@@ -48,7 +48,10 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                     else {
                         continue;
                     };
-                    if let Some(unit) = reading.and_then(|reading| reading.unit.as_ref()) {
+                    // What is said of a whole device has no unit of one of its signals.
+                    if let Some(unit) = reading.and_then(|reading| reading.unit.as_ref())
+                        && self.subject.signal.is_some()
+                    {
                         self.unit = Some(unit.clone());
                     }
                     let body = body_of(condition, self.unit.as_ref());

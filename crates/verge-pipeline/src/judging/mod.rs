@@ -55,6 +55,8 @@ pub struct JudgeSpec<J> {
     pub devices: Vec<WildMatch>,
     /// Devices that are watched from the start, heard of or not. Only with [`Scope::Device`].
     pub expect: Vec<DeviceId>,
+    /// Readings of all devices go to one instance, as if of a device with this name. Only with [`Scope::Device`].
+    pub machine: Option<DeviceId>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }
@@ -208,7 +210,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
                     Scope::Signal => Some((source, reading.signal.clone())),
                     Scope::Device => None,
                 },
-                device: reading.device.clone(),
+                device: spec.machine.as_ref().unwrap_or(&reading.device).clone(),
             })
             .collect();
         let instances = keys.into_iter().map(|key| self.instance(key, now)).collect();

@@ -101,6 +101,7 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
         devices: Vec::new(),
         expect: Vec::new(),
+        machine: None,
         make: Box::new(|_| FromZero),
     };
     let bench = Bench::new(Number, vec![spec], sources, Arc::clone(&counters), random_event_id, clock.now());

@@ -27,7 +27,8 @@ pub(crate) use raw::{
     RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime,
     RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
 };
-pub use units::{Size, Span};
+pub(crate) use schema::ALARM_BUDGET;
+pub use units::{Frequency, Size, Span};
 
 /// Why a file could not even be compared with the schema.
 #[derive(Debug, thiserror::Error)]

@@ -277,7 +277,7 @@ pub(crate) enum RawPrecision {
 pub(crate) struct RawJudge {
     pub(crate) inputs: Option<Vec<String>>,
     pub(crate) devices: Option<Vec<String>>,
-    pub(crate) detector: Option<RawDetector>,
+    pub(crate) detector: RawDetector,
     pub(crate) severity: RawSeverity,
     pub(crate) lane: Option<RawLane>,
     pub(crate) raise_after: Option<Span>,
@@ -309,6 +309,21 @@ pub(crate) struct RawJudge {
     pub(crate) region: Option<RawRegion>,
     pub(crate) report: Option<RawReport>,
     pub(crate) hold: Option<Span>,
+    pub(crate) alarm_budget: Option<String>,
+    pub(crate) hold_off: Option<u32>,
+    pub(crate) resolution: Option<f64>,
+    pub(crate) commissioning: Option<usize>,
+    pub(crate) machine: Option<String>,
+    pub(crate) shape: Option<usize>,
+    pub(crate) sample_rate: Option<f64>,
+    pub(crate) analysis_rate: Option<f64>,
+    pub(crate) block: Option<usize>,
+    pub(crate) learn: Option<usize>,
+    pub(crate) target: Option<f64>,
+    pub(crate) sigma: Option<f64>,
+    pub(crate) slack: Option<f64>,
+    pub(crate) limit: Option<f64>,
+    pub(crate) reset: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -336,6 +351,11 @@ pub(crate) enum RawDetector {
     Loop,
     Classify,
     Detect,
+    Auto,
+    Multi,
+    Pattern,
+    Vibration,
+    Cusum,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

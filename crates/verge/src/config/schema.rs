@@ -194,7 +194,10 @@ const READING: &[Key] = &[
     default("required", Kind::Flag, "true"),
 ];
 
-const EVENTFUL: &[&str] = &["threshold", "rate", "silence"];
+const EVENTFUL: &[&str] = &["threshold", "rate", "silence", "auto", "multi", "pattern", "vibration", "cusum"];
+
+/// Detectors that learn what is usual.
+const LEARNING: &[&str] = &["auto", "multi", "pattern", "vibration"];
 /// Detectors that look at frames.
 const VIEWS: &[&str] = &["classify", "detect"];
 
@@ -204,7 +207,7 @@ const JUDGE: &[Key] = &[
         Kind::Texts(r#"sources, or "source:signal" with "*" for any part of a signal's name"#),
     ),
     optional("devices", Kind::Texts(r#"names of devices, with "*" for any part"#)),
-    required("detector", Kind::Choice(&["threshold", "rate", "silence", "loop", "classify", "detect"])),
+    default("detector", Kind::Choice(DETECTORS), "auto"),
     default("severity", Kind::Choice(&["info", "warning", "critical"]), "warning").when("detector", EVENTFUL),
     default("severity", Kind::Choice(&["info", "warning", "critical"]), "info")
         .when("detector", &["loop", "classify", "detect"]),
@@ -222,6 +225,7 @@ const JUDGE: &[Key] = &[
     default("window", Kind::Span { low: Duration::from_millis(1), high: DAY }, "30s")
         .when("detector", &["rate"]),
     default("hysteresis", Kind::Number { low: 0.0, high: 0.99 }, "0.2").when("detector", &["rate"]),
+    default("hysteresis", Kind::Number { low: 0.0, high: 0.99 }, "0.5").when("detector", &["cusum"]),
     required(
         "after",
         Kind::Span { low: Duration::from_millis(100), high: Duration::from_secs(30 * 24 * 3600) },
@@ -246,6 +250,42 @@ const JUDGE: &[Key] = &[
     default("report", Kind::Choice(&["change", "every"]), "change").when("detector", VIEWS),
     default("hold", Kind::Span { low: Duration::ZERO, high: HOUR }, "0s").when("detector", VIEWS),
     default("update_every", Kind::SpanOrNever { high: DAY }, "1m").when("detector", VIEWS),
+    default("alarm_budget", Kind::Text(ALARM_BUDGET), "1/week").when("detector", LEARNING),
+    default("hold_off", Kind::Whole { low: 0, high: 100_000 }, "100").when("detector", LEARNING),
+    optional("resolution", POSITIVE).when("detector", &["auto"]),
+    default("commissioning", Kind::Whole { low: 200, high: 100_000 }, "400").when("detector", &["multi"]),
+    optional("machine", Kind::Name).when("detector", &["multi"]),
+    required("shape", Kind::Whole { low: 16, high: 512 }).when("detector", &["pattern"]),
+    required("sample_rate", RATE_HZ).when("detector", &["vibration"]),
+    optional("analysis_rate", RATE_HZ).when("detector", &["vibration"]),
+    default("block", Kind::Whole { low: 256, high: 16_384 }, "512").when("detector", &["vibration"]),
+    default("learn", Kind::Whole { low: 16, high: 1_000_000 }, "256").when("detector", &["vibration"]),
+    optional("target", ANY_NUMBER).when("detector", &["cusum"]),
+    optional("sigma", POSITIVE).when("detector", &["cusum"]),
+    default("learn", Kind::Whole { low: 8, high: 10_000 }, "200").when("detector", &["cusum"]),
+    default("slack", Kind::Number { low: 0.0, high: 100.0 }, "0.5").when("detector", &["cusum"]),
+    default("limit", Kind::Number { low: 0.1, high: 1000.0 }, "5").when("detector", &["cusum"]),
+    default("reset", Kind::Flag, "false").when("detector", &["cusum"]),
+];
+
+/// What a budget of alarms looks like.
+pub(crate) const ALARM_BUDGET: &str =
+    r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
+
+const RATE_HZ: Kind = Kind::Number { low: 1.0, high: 1e7 };
+
+const DETECTORS: &[&str] = &[
+    "auto",
+    "multi",
+    "pattern",
+    "vibration",
+    "threshold",
+    "rate",
+    "cusum",
+    "silence",
+    "loop",
+    "classify",
+    "detect",
 ];
 
 const REGION: &[Key] = &[

@@ -64,6 +64,34 @@ impl<'de> Deserialize<'de> for Size {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpanOrNever(pub(crate) Option<Duration>);
 
+/// How often something may happen, as "1/week", "2/month", "3/10d".
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frequency {
+    /// So often…
+    pub count: f64,
+    /// …in this time.
+    pub span: Duration,
+}
+
+impl Frequency {
+    /// Reads a frequency: a number, a slash, and a word for a time or a duration.
+    pub fn parse(text: &str) -> Option<Self> {
+        const DAY: u64 = 86_400;
+        let (count, span) = text.split_once('/')?;
+        let count = count.trim().parse().ok().filter(|count: &f64| count.is_finite() && *count > 0.0)?;
+        let span = match span.trim() {
+            "hour" => Duration::from_secs(3_600),
+            "day" => Duration::from_secs(DAY),
+            "week" => Duration::from_secs(7 * DAY),
+            // Of the mean length, as humantime has it.
+            "month" => Duration::from_secs(2_630_016),
+            "year" => Duration::from_secs(31_557_600),
+            other => Span::parse(other)?.0,
+        };
+        (!span.is_zero()).then_some(Self { count, span })
+    }
+}
+
 /// The word for no duration at all.
 pub(crate) const NEVER: &str = "never";
 
@@ -115,6 +143,29 @@ mod tests {
         check("-1", None);
         check("some", None);
         check("", None);
+    }
+
+    #[test]
+    fn frequencies_name_a_time() {
+        let check = |text: &str, per_day: Option<f64>| {
+            let found = Frequency::parse(text).map(|found| found.count / found.span.as_secs_f64() * 86_400.0);
+            assert_eq!(
+                found.map(|found| (found * 1e6).round()),
+                per_day.map(|day| (day * 1e6).round()),
+                "{text:?}"
+            );
+        };
+        check("1/week", Some(1.0 / 7.0));
+        check("2/month", Some(2.0 / 30.44));
+        check("0.5 / day", Some(0.5));
+        check("3/10d", Some(0.3));
+        check("1/hour", Some(24.0));
+        check("1", None);
+        check("0/week", None);
+        check("-1/week", None);
+        check("1/0s", None);
+        check("1/fortnight", None);
+        check("often/week", None);
     }
 
     #[test]

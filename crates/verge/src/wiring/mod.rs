@@ -311,6 +311,7 @@ fn judge_spec(judge: &crate::settings::Judge, rules: &ReadingRules) -> JudgeSpec
         inputs: rules.inputs.clone(),
         devices: judge.devices.clone(),
         expect: rules.expect.clone(),
+        machine: rules.machine.clone(),
         make: Box::new(move |now| ReadingJudge::new(&rule, now)),
     }
 }

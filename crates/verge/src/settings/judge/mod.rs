@@ -1,6 +1,7 @@
 //! `[judge.NAME]`: what it looks at, how it decides, what becomes of it.
 
 mod frames;
+mod learning;
 
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct ReadingRules {
     pub inputs: Vec<InputPattern>,
     /// Devices that must be heard even if they never were.
     pub expect: Vec<DeviceId>,
+    /// Readings of all devices are judged as of one with this name.
+    pub machine: Option<DeviceId>,
     /// How it decides.
     pub rule: JudgeSettings,
     /// What becomes of it.
@@ -73,13 +76,13 @@ pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<String, RawJudge>, know
 fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_>) -> Option<Judge> {
     let section = format!("judge.{name}");
     let at = |key: &str| format!("{section}.{key}");
-    let sees = raw.detector.map(RawDetector::sees_frames);
+    let sees = raw.detector.sees_frames();
     let texts = raw.inputs.as_deref().unwrap_or_default();
     let inputs: Vec<Option<InputPattern>> =
         texts.iter().map(|text| check_input(check, &at("inputs"), text, sees, known)).collect();
     let id = check.keep(&section, name, JudgeId::new(name));
     let inputs = inputs.into_iter().collect::<Option<Vec<_>>>();
-    let rules = match raw.detector? {
+    let rules = match raw.detector {
         RawDetector::Classify => {
             frames::check_rules(check, &section, Detector::Classify, raw, inputs?, known)
                 .map(JudgeRules::Frames)
@@ -104,6 +107,14 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             let rule = check_loop(check, &section, raw);
             reading_rules(check, &section, raw, inputs, rule)
         }
+        RawDetector::Auto
+        | RawDetector::Multi
+        | RawDetector::Pattern
+        | RawDetector::Vibration
+        | RawDetector::Cusum => {
+            let rule = learning::check_rule(check, &section, raw);
+            reading_rules(check, &section, raw, inputs, rule)
+        }
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
     Some(Judge { name: id?, devices, rules: rules? })
@@ -125,17 +136,21 @@ fn reading_rules(
     Some(JudgeRules::Readings(ReadingRules {
         inputs: inputs?,
         expect: expect.into_iter().collect::<Option<_>>()?,
+        machine: match &raw.machine {
+            Some(name) => Some(check.keep(&format!("{section}.machine"), name, DeviceId::new(name))?),
+            None => None,
+        },
         rule: rule?,
         policy: policy(raw),
     }))
 }
 
-/// `sees_frames` says what the judge's detector looks at, as far as that is known.
+/// `sees_frames` says what the judge's detector looks at.
 fn check_input(
     check: &mut Check<'_>,
     key: &str,
     text: &str,
-    sees_frames: Option<bool>,
+    sees_frames: bool,
     known: &Known<'_>,
 ) -> Option<InputPattern> {
     let (source, signals) = match text.split_once(':') {
@@ -157,10 +172,10 @@ fn check_input(
         return None;
     };
     let expected = match (sees_frames, known.sources[position].1) {
-        (Some(true), Some(false)) => {
+        (true, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
-        (Some(false), Some(true)) => {
+        (false, Some(true)) => {
             Some("a source of readings for this detector; classify and detect look at frames")
         }
         _ => None,
@@ -234,7 +249,15 @@ fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<Ju
 impl RawDetector {
     const fn sees_frames(self) -> bool {
         match self {
-            Self::Threshold | Self::Rate | Self::Silence | Self::Loop => false,
+            Self::Threshold
+            | Self::Rate
+            | Self::Silence
+            | Self::Loop
+            | Self::Auto
+            | Self::Multi
+            | Self::Pattern
+            | Self::Vibration
+            | Self::Cusum => false,
             Self::Classify | Self::Detect => true,
         }
     }

@@ -1,0 +1,239 @@
+use proptest::prelude::*;
+use verge_domain::finding::{Condition, Finding, Standing};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::reading::{Quality, Reading};
+use verge_domain::stage::Remark;
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+
+use super::*;
+use crate::noise::Noise;
+
+/// A machine of three signals: two that move together, and one that wanders off as it warms up.
+struct Machine {
+    noise: Noise,
+    shared: f64,
+    seconds: f64,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Self {
+        Self { noise: Noise::new(seed), shared: 0.0, seconds: 0.0 }
+    }
+
+    fn row(&mut self) -> [f64; 3] {
+        self.seconds += 1.0;
+        self.shared = 0.8 * self.shared + self.noise.normal();
+        let flow = 100.0 + 3.0 * self.shared + 0.3 * self.noise.normal();
+        let current = 10.0 + 0.5 * self.shared + 0.05 * self.noise.normal();
+        let warm = 20.0 + 5.0 * (self.seconds / 2_000.0).min(1.0) + 0.05 * self.noise.normal();
+        [flow, current, warm]
+    }
+}
+
+fn detector() -> MultiDetector {
+    MultiDetector::new(&MultiSettings::default(), 3)
+}
+
+#[test]
+fn a_broken_relation_is_found_though_each_signal_stays_within_its_range() {
+    let (mut detector, mut machine) = (detector(), Machine::new(1));
+    for row in 0..2_000 {
+        let score = detector.observe(&machine.row());
+        assert!(row >= 400 || score.p_value == 1.0, "commissioning is not judged");
+    }
+    let found = (0..40).find(|_| {
+        let [flow, current, warm] = machine.row();
+        // The pump draws more for the same flow, by less than the flow makes the current vary anyway.
+        detector.observe(&[flow, current + 1.2, warm]).p_value <= MultiSettings::fixed_level()
+    });
+    assert!(found.is_some_and(|delay| delay < 30), "found after {found:?} rows");
+    let parts = detector.contributions();
+    // Which of the two has changed, nobody can tell; the third has no part in it.
+    assert!(parts[0].signal != 2, "{parts:?}");
+    let whole: f64 = parts.iter().map(|part| part.share).sum();
+    assert!((whole - 1.0).abs() < 1e-9, "shares add up to {whole}");
+}
+
+#[test]
+fn a_signal_that_warms_up_is_no_fault() {
+    let mut abnormal = 0;
+    for seed in 0..20 {
+        let (mut detector, mut machine) = (detector(), Machine::new(seed));
+        for _ in 0..1_500 {
+            let score = detector.observe(&machine.row());
+            abnormal += u32::from(score.p_value <= MultiSettings::fixed_level());
+        }
+    }
+    // 20 machines, 1,100 rows each, at 2e-3: 44 are nominal.
+    assert!(abnormal < 440, "{abnormal} abnormal rows");
+}
+
+#[test]
+fn false_alarms_come_as_often_as_the_probability_says() {
+    for autocorrelation in [0.0, 0.7] {
+        let (mut below, mut counted) = (0_u32, 0_u32);
+        for seed in 0..60 {
+            let mut noise = Noise::new(100 + seed);
+            let mut state = [0.0_f64; 6];
+            let mut detector = MultiDetector::new(&MultiSettings::default(), 6);
+            for row in 0..6_000 {
+                for value in &mut state {
+                    *value = autocorrelation * *value + noise.normal();
+                }
+                let score = detector.observe(&state);
+                if row >= 400 {
+                    counted += 1;
+                    below += u32::from(score.p_value <= 1e-3);
+                }
+            }
+        }
+        let ratio = f64::from(below) / (f64::from(counted) * 1e-3);
+        assert!(
+            (0.5..2.0).contains(&ratio),
+            "{ratio:.2} times as many rows, autocorrelation {autocorrelation}"
+        );
+    }
+}
+
+#[test]
+fn nothing_depends_on_what_is_yet_to_come_and_a_restart_changes_nothing() {
+    let mut machine = Machine::new(9);
+    let rows: Vec<[f64; 3]> = (0..1_200).map(|_| machine.row()).collect();
+    let told = |detector: &mut MultiDetector, rows: &[[f64; 3]]| -> Vec<u64> {
+        rows.iter().map(|row| detector.observe(row).p_value.to_bits()).collect()
+    };
+    let whole = told(&mut detector(), &rows);
+    for cut in [1, 399, 400, 401, 900] {
+        let mut before = detector();
+        assert_eq!(told(&mut before, &rows[..cut]), whole[..cut]);
+        let bytes = postcard::to_stdvec(&before).unwrap();
+        let mut after: MultiDetector = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(told(&mut after, &rows[cut..]), whole[cut..], "restarted after {cut}");
+    }
+}
+
+#[test]
+fn a_signal_that_never_moved_is_strange_when_it_does() {
+    let mut detector = MultiDetector::new(&MultiSettings::default(), 2);
+    let mut noise = Noise::new(4);
+    for _ in 0..600 {
+        let score = detector.observe(&[5.0, noise.normal()]);
+        assert!(score.p_value > MultiSettings::fixed_level() / 10.0);
+    }
+    let strange = (0..5).any(|_| detector.observe(&[5.1, noise.normal()]).p_value < 1e-6);
+    assert!(strange);
+    assert_eq!(detector.contributions()[0].signal, 0);
+}
+
+fn reading(device: &str, signal: &str, value: f64) -> Reading {
+    Reading {
+        device: DeviceId::new(device).unwrap(),
+        signal: SignalId::new(signal).unwrap(),
+        value,
+        unit: None,
+        captured_at: None,
+        clock: DeviceClock::Absent,
+        quality: Quality::Good,
+    }
+}
+
+fn conditions(judge: &mut MultiJudge, second: i64, readings: &[Reading]) -> Vec<Condition> {
+    let mut findings = Vec::new();
+    for reading in readings {
+        judge.observe(reading, Moment::from_wall(UtcMillis(second * 1_000)), &mut findings);
+    }
+    findings
+        .into_iter()
+        .filter_map(|finding| match finding {
+            Finding::Condition(condition) => Some(condition),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Readings of one second: flow and current from one device, the temperature from another.
+fn second(machine: &mut Machine, more_current: f64) -> Vec<Reading> {
+    let [flow, current, warm] = machine.row();
+    vec![
+        reading("pump", "flow", flow),
+        reading("pump", "current", current + more_current),
+        reading("probe", "temperature", warm),
+    ]
+}
+
+#[test]
+fn readings_of_several_devices_become_rows_and_their_event_names_the_signals() {
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(2));
+    let mut raised = Vec::new();
+    for now in 0..1_500 {
+        // Orders differ, and one signal misses a second now and then.
+        let mut readings = second(&mut machine, if now > 1_000 { 1.5 } else { 0.0 });
+        readings.rotate_left(now as usize % 3);
+        if now % 7 == 0 {
+            readings.truncate(2);
+        }
+        raised.extend(
+            conditions(&mut judge, now, &readings)
+                .into_iter()
+                .filter(|condition| condition.standing == Standing::Abnormal)
+                .map(|condition| (now, condition)),
+        );
+    }
+    let (now, condition) = raised.first().expect("found");
+    assert!((1_001..1_040).contains(now), "found at {now} s");
+    assert_eq!(condition.contributions[0].signal.as_str(), "pump/current");
+    assert!(condition.expected.high.is_some_and(|high| condition.observed > high), "{condition:?}");
+}
+
+#[test]
+fn nothing_is_said_while_a_signal_is_missing() {
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(3));
+    let mut told = Vec::new();
+    for now in 0..900 {
+        let mut readings = second(&mut machine, 0.0);
+        if now >= 600 {
+            readings.pop();
+        }
+        told.push(conditions(&mut judge, now, &readings).len());
+    }
+    assert!(told[500..600].iter().all(|&count| count == 1));
+    assert_eq!(told[605..].iter().sum::<usize>(), 0, "a stale value is not judged");
+}
+
+#[test]
+fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(5));
+    for now in 0..700 {
+        conditions(&mut judge, now, &second(&mut machine, 0.0));
+    }
+    let mut restored = MultiJudge::new(MultiSettings::default());
+    restored.restore(&judge.save()).unwrap();
+    for now in 700..800 {
+        let readings = second(&mut machine, 0.0);
+        assert_eq!(conditions(&mut restored, now, &readings), conditions(&mut judge, now, &readings));
+    }
+    assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
+    let told: usize =
+        (800..1_100).map(|now| conditions(&mut judge, now, &second(&mut machine, 4.0)).len()).sum();
+    assert_eq!(told, 0, "commissioning again");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn no_finite_input_breaks_it(
+        rows in prop::collection::vec(prop::array::uniform3(any::<f64>().prop_filter("finite", |x| x.is_finite())), 260..400),
+    ) {
+        let settings = MultiSettings::new(200, crate::alarm::AlarmSettings::default()).unwrap();
+        let mut detector = MultiDetector::new(&settings, 3);
+        for row in &rows {
+            let score = detector.observe(row);
+            prop_assert!(score.p_value > 0.0 && score.p_value <= 1.0, "{score:?}");
+            prop_assert!(score.distance.is_finite(), "{score:?}");
+        }
+        for part in detector.contributions() {
+            prop_assert!(part.share.is_finite() && part.observed.is_finite() && part.margin.is_finite(), "{part:?}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Detectors that learn, and the rule that can.
+
+use verge_anomaly::alarm::AlarmSettings;
+use verge_anomaly::auto::AutoSettings;
+use verge_anomaly::budget::AlarmBudget;
+use verge_anomaly::multi::MultiSettings;
+use verge_anomaly::vibration::VibrationSettings;
+use verge_anomaly::{CusumSettings, JudgeSettings, PatternSettings, SettingsError};
+
+use super::fitting;
+use crate::config::{ALARM_BUDGET, Fault, Frequency, RawDetector, RawJudge};
+use crate::settings::Check;
+
+pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {
+    let made = match raw.detector {
+        RawDetector::Auto => {
+            let alarms = check_alarms(check, section, raw)?;
+            AutoSettings::new(alarms, raw.resolution).map(JudgeSettings::Auto)
+        }
+        RawDetector::Multi => {
+            let alarms = check_alarms(check, section, raw)?;
+            MultiSettings::new(raw.commissioning?, alarms).map(JudgeSettings::Multi)
+        }
+        RawDetector::Pattern => {
+            let alarms = check_alarms(check, section, raw)?;
+            PatternSettings::new(raw.shape?).map(|shapes| JudgeSettings::Pattern(shapes, alarms))
+        }
+        RawDetector::Vibration => {
+            let alarms = check_alarms(check, section, raw)?;
+            vibration(raw)?.map(|vibration| JudgeSettings::Vibration(vibration, alarms))
+        }
+        RawDetector::Cusum => CusumSettings::new(
+            raw.target,
+            raw.sigma,
+            raw.learn?,
+            raw.slack?,
+            raw.limit?,
+            raw.hysteresis?,
+            raw.reset?,
+        )
+        .map(JudgeSettings::Cusum),
+        RawDetector::Threshold
+        | RawDetector::Rate
+        | RawDetector::Silence
+        | RawDetector::Loop
+        | RawDetector::Classify
+        | RawDetector::Detect => unreachable!("checked by its own module"),
+    };
+    fitting(check, section, made)
+}
+
+fn vibration(raw: &RawJudge) -> Option<Result<VibrationSettings, SettingsError>> {
+    /// Blocks that are remembered, unless more are learnt from.
+    const MEMORY: u64 = 50_000;
+    let learn = raw.learn? as u64;
+    let made = VibrationSettings::new(raw.sample_rate?, raw.analysis_rate, raw.block?);
+    Some(made.and_then(|made| made.with_learning(learn, MEMORY.max(2 * learn))))
+}
+
+fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<AlarmSettings> {
+    let text = raw.alarm_budget.as_deref()?;
+    let budget = Frequency::parse(text).and_then(|found| AlarmBudget::new(found.count, found.span).ok());
+    if budget.is_none() {
+        check.faults.push(Fault::at_text(format!("{section}.alarm_budget"), text, ALARM_BUDGET));
+    }
+    fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off?))
+}
