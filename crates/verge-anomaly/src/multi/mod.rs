@@ -247,9 +247,24 @@ impl MultiDetector {
         contributions.sort_by(|one, other| other.share.total_cmp(&one.share));
         contributions
     }
+
+    /// Bytes that it takes now, itself and on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let numbers = self.rows.capacity() + self.running.capacity() + self.distance.capacity();
+        size_of::<Self>()
+            + numbers * size_of::<f64>()
+            + self.baseline.as_ref().map_or(0, Baseline::heap_bytes)
+    }
 }
 
 impl Baseline {
+    fn heap_bytes(&self) -> usize {
+        let vectors = [&self.centre, &self.scale, &self.mean, &self.covariance, &self.wander, &self.inverse];
+        let numbers: usize = vectors.iter().map(|vector| vector.capacity()).sum();
+        numbers * size_of::<f64>() + self.tail.heap_bytes()
+    }
+
     /// Learns from all rows of the commissioning phase. `running` is left as it stands after the last.
     fn learn(rows: &[f64], signals: usize, running: &mut [f64]) -> Self {
         let count = rows.len() / signals;

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::detectors::{Cost, auto_bytes, auto_level, run_auto, score_of};
+use super::detectors::{Cost, auto_bytes, auto_level, bands, run_auto, score_of};
 use super::number;
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
@@ -101,7 +101,7 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
             spent += took;
             let alarms: Vec<bool> = said.iter().map(|said| said.alarm).collect();
             if let Some(folder) = &args.plot {
-                plot::draw(&folder.join(&one.plot), &one, &said)?;
+                plot::draw(&folder.join(&one.plot), &one, &said, &bands(&one.at, &one.values))?;
             }
             judged.push(Judged { name: one.name, events: Events::of(&one.labels, &alarms) });
         }

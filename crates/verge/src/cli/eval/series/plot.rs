@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use verge_domain::finding::Expected;
 
 use super::events::stretches;
 use super::files::Labelled;
@@ -38,18 +39,27 @@ const LABEL: RGBColor = RGBColor(250, 220, 180);
 const ALARM: RGBColor = RGBColor(200, 20, 40);
 
 /// Draws a series into a file; folders are made.
-pub(super) fn draw(path: &Path, series: &Labelled, said: &[Said]) -> anyhow::Result<()> {
+pub(super) fn draw(
+    path: &Path,
+    series: &Labelled,
+    said: &[Said],
+    bands: &[Option<Expected>],
+) -> anyhow::Result<()> {
     if series.values.is_empty() {
         return Ok(());
     }
-    let svg = svg(series, said).map_err(|error| anyhow!("cannot draw {}: {error}", series.name))?;
+    let svg = svg(series, said, bands).map_err(|error| anyhow!("cannot draw {}: {error}", series.name))?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn svg(series: &Labelled, said: &[Said]) -> Result<String, Box<dyn std::error::Error>> {
+fn svg(
+    series: &Labelled,
+    said: &[Said],
+    bands: &[Option<Expected>],
+) -> Result<String, Box<dyn std::error::Error>> {
     let panel = Panel::new(series);
     let points = |value: &dyn Fn(usize) -> f64| -> Vec<Point> {
         panel.x.iter().enumerate().map(|(row, x)| (*x, value(row))).collect()
@@ -68,7 +78,7 @@ fn svg(series: &Labelled, said: &[Said]) -> Result<String, Box<dyn std::error::E
         let mut chart = panel.chart(&upper, &series.name, around(&values))?;
         let range = chart.y_range();
         panel.shade(&mut chart, &series.labels, &range)?;
-        let band = panel.band(said, &range);
+        let band = panel.band(bands, &range);
         chart.draw_series(band.into_iter().map(|outline| Polygon::new(outline, BAND.mix(0.7))))?;
         panel.axes(&mut chart, "value")?;
         chart.draw_series([PathElement::new(panel.thin(&values), VALUE)])?;
@@ -136,16 +146,13 @@ impl Panel {
     }
 
     /// Outlines of what was expected, one for each stretch of columns in which something was.
-    fn band(&self, said: &[Said], range: &Range<f64>) -> Vec<Vec<Point>> {
+    fn band(&self, bands: &[Option<Expected>], range: &Range<f64>) -> Vec<Vec<Point>> {
         let mut columns: Vec<Option<(f64, f64)>> = vec![None; COLUMNS];
         let mut seen = [false; COLUMNS];
-        for (x, one) in self.x.iter().zip(said) {
+        for (x, band) in self.x.iter().zip(bands) {
             let column = self.column(*x);
             seen[column] = true;
-            let (low, high) = (one.expected.low, one.expected.high);
-            if low.is_none() && high.is_none() {
-                continue;
-            }
+            let Some(Expected { low, high }) = *band else { continue };
             // An open side reaches to the edge of the panel, and so does what is beyond it.
             let low = low.unwrap_or(range.start).clamp(range.start, range.end);
             let high = high.unwrap_or(range.end).clamp(range.start, range.end);
@@ -252,12 +259,11 @@ fn around(points: &[Point]) -> Range<f64> {
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::finding::Expected;
     use verge_domain::time::UtcMillis;
 
     use super::*;
 
-    fn series(rows: usize, value: impl Fn(usize) -> f64) -> (Labelled, Vec<Said>) {
+    fn series(rows: usize, value: impl Fn(usize) -> f64) -> (Labelled, Vec<Said>, Vec<Option<Expected>>) {
         let labelled = Labelled {
             name: "a.csv".to_owned(),
             plot: "a.svg".into(),
@@ -268,21 +274,20 @@ mod tests {
         let said = |row: usize| Said {
             p_value: 1.0 / (1.0 + (row % 1000) as f64),
             alarm: row.is_multiple_of(500),
-            abnormal: false,
             held: false,
-            expected: Expected {
-                low: (row > 10).then(|| value(row) - 1.0),
-                high: (row > 10).then(|| value(row) + 1.0),
-            },
         };
-        let said = (0..rows).map(said).collect();
-        (labelled, said)
+        let band = |row: usize| {
+            let band = Expected { low: Some(value(row) - 1.0), high: (row > 20).then(|| value(row) + 1.0) };
+            (row > 10 && row % 1000 < 900).then_some(band)
+        };
+        let (said, bands) = ((0..rows).map(said).collect(), (0..rows).map(band).collect());
+        (labelled, said, bands)
     }
 
     #[test]
     fn a_long_series_stays_small() {
-        let (labelled, said) = series(200_000, |row| ((row * 7919) % 1013) as f64 / 3.0);
-        let svg = svg(&labelled, &said).unwrap();
+        let (labelled, said, bands) = series(200_000, |row| ((row * 7919) % 1013) as f64 / 3.0);
+        let svg = svg(&labelled, &said, &bands).unwrap();
         assert!(svg.len() < 1_000_000, "{}", svg.len());
         assert!(svg.contains("<polyline") && svg.contains("<polygon") && svg.contains("<circle"));
         assert!(svg.contains("a.csv") && svg.contains("-log10 p"));
@@ -292,21 +297,21 @@ mod tests {
     fn odd_series_are_drawn_too() {
         for value in [|_: usize| 0.0, |_: usize| -1e300, |row: usize| 1e15 + row as f64 * 1e-3] {
             for rows in [1, 2, 30] {
-                let (labelled, said) = series(rows, value);
-                assert!(svg(&labelled, &said).unwrap().ends_with("</svg>\n"));
+                let (labelled, said, bands) = series(rows, value);
+                assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
             }
         }
-        let (mut labelled, said) = series(30, |row| row as f64);
+        let (mut labelled, said, bands) = series(30, |row| row as f64);
         labelled.at.fill(UtcMillis(0));
-        assert!(svg(&labelled, &said).unwrap().ends_with("</svg>\n"));
+        assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
         // What goes up to the ends of all numbers.
-        let (labelled, said) = series(30, |row| if row % 2 == 0 { 1e308 } else { -1e308 });
-        assert!(svg(&labelled, &said).unwrap().ends_with("</svg>\n"));
+        let (labelled, said, bands) = series(30, |row| if row % 2 == 0 { 1e308 } else { -1e308 });
+        assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
     }
 
     #[test]
     fn thinning_keeps_the_extremes_in_their_order() {
-        let (labelled, _) = series(110_000, |row| row as f64);
+        let (labelled, ..) = series(110_000, |row| row as f64);
         let panel = Panel::new(&labelled);
         let points: Vec<Point> = panel
             .x

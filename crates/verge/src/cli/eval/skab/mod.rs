@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use verge_anomaly::measure::Profile;
 use verge_anomaly::measure::skab::{ChangePoints, Rows, Run, WARM_UP};
 
-use super::detectors::{Cost, multi_bytes, multi_level, run_multi, score_of};
+use super::detectors::{Cost, multi_level, run_multi, score_of};
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
@@ -67,18 +67,19 @@ fn run(runs: &[Labelled], scores_to: Option<&Path>) -> anyhow::Result<Measured> 
     let mut measured = Measured::default();
     for (count, one) in runs.iter().enumerate() {
         progress.show(&format!("{count} of {} runs", runs.len()))?;
-        let (said, took) = run_multi(&one.at, &one.rows, one.signals);
-        let predicted: Vec<bool> =
-            said.iter().enumerate().map(|(row, said)| row >= WARM_UP && said.abnormal).collect();
+        let ran = run_multi(&one.rows, one.signals);
+        let mut predicted = ran.abnormal;
+        // A longer or shorter time to learn does not change which rows are scored.
+        predicted.iter_mut().take(WARM_UP).for_each(|row| *row = false);
         let at_ms: Vec<i64> = one.at.iter().map(|at| at.0).collect();
         let scored =
             Run { at_ms: &at_ms, predicted: &predicted, abnormal: &one.abnormal, change: &one.change };
         let bad = || one.name.clone();
         measured.rows = measured.rows + scored.rows().with_context(bad)?;
         measured.changes = measured.changes + scored.change_points().with_context(bad)?;
-        measured.spent += took;
+        measured.spent += ran.spent;
         measured.readings += one.rows.len() * one.signals;
-        measured.bytes = measured.bytes.max(multi_bytes(one.signals));
+        measured.bytes = measured.bytes.max(ran.bytes_per_signal);
         if let Some(folder) = scores_to {
             runs::write_predictions(folder, one, &predicted)?;
         }

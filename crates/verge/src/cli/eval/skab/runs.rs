@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use verge_anomaly::multi::MAX_SIGNALS;
 use verge_domain::time::UtcMillis;
 
 use crate::cli::eval::table::Table;
@@ -68,7 +69,12 @@ fn read_run(path: &Path, name: String) -> anyhow::Result<Labelled> {
         .filter(|(_, name)| ![TIME, ABNORMAL, CHANGE].contains(name))
         .map(|(column, _)| table.numbers(column))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    ensure!(!columns.is_empty(), "{}, line 1: no column of a signal", path.display());
+    ensure!(
+        (1..=MAX_SIGNALS).contains(&columns.len()),
+        "{}, line 1: {} columns of signals, of 1 to {MAX_SIGNALS}",
+        path.display(),
+        columns.len()
+    );
     let rows = (0..at.len()).map(|row| columns.iter().map(|column| column[row]).collect()).collect();
     Ok(Labelled { name, at, rows, signals: columns.len(), abnormal, change })
 }
@@ -132,7 +138,10 @@ mod tests {
         );
         check(&RUN.replace("changepoint", "cp"), "line 1: no column `changepoint`");
         check(&RUN.replace("10:14:34", "10:14:32"), "valve2/0.csv, line 3: earlier than the row before");
-        check("datetime;anomaly;changepoint\n2020-03-09 10:14:33;0;0\n", "no column of a signal");
+        check(
+            "datetime;anomaly;changepoint\n2020-03-09 10:14:33;0;0\n",
+            "line 1: 0 columns of signals, of 1 to 64",
+        );
         let told = format!("{:#}", read(folder(&[]).path()).unwrap_err());
         assert!(told.contains("holds no runs"), "{told}");
     }

@@ -1,32 +1,26 @@
 //! The detectors as they ship, and their scores as benchmarks want them.
-//!
-//! Until `verge_anomaly::{auto, multi}` are there, [`stub`] stands in for them: swap the two `use` lines.
-
-mod stub;
 
 use std::time::{Duration, Instant};
 
+use verge_anomaly::auto::{AutoDetector, AutoSettings};
+use verge_anomaly::multi::{MultiDetector, MultiSettings};
 use verge_domain::finding::Expected;
 use verge_domain::time::UtcMillis;
-
-use stub::auto::{AutoDetector, AutoSettings};
-use stub::multi::{MultiDetector, MultiSettings};
 
 /// A probability of `10^-DECADES` or less is a score of 1.
 const DECADES: f64 = 10.0;
 
-/// What a detector says about one reading or row.
+/// Every so many rows it is looked how much memory a detector takes.
+const WEIGH_EVERY: usize = 100;
+
+/// What the detector for one signal says about one reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Said {
     pub(super) p_value: f64,
     /// Raises an alarm, as shipped.
     pub(super) alarm: bool,
-    /// The row belongs to what is abnormal.
-    pub(super) abnormal: bool,
     /// Would have alarmed, had another alarm not come shortly before.
     pub(super) held: bool,
-    /// Range that was expected, in the signal's unit.
-    pub(super) expected: Expected,
 }
 
 impl Said {
@@ -62,15 +56,20 @@ pub(super) fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<Said>, Duration
     let begin = Instant::now();
     for (&at, &value) in at.iter().zip(values) {
         let one = detector.observe(at, value);
-        said.push(Said {
-            p_value: one.p_value,
-            alarm: one.alarm,
-            abnormal: one.abnormal,
-            held: one.held,
-            expected: one.expected,
-        });
+        said.push(Said { p_value: one.p_value, alarm: one.alarm, held: one.held });
     }
     (said, begin.elapsed())
+}
+
+/// The range in which the detector for one signal expects each value, before it sees it.
+pub(super) fn bands(at: &[UtcMillis], values: &[f64]) -> Vec<Option<Expected>> {
+    let mut detector = AutoDetector::new(&AutoSettings::default());
+    let mut band = |(&at, &value): (&UtcMillis, &f64)| {
+        let band = detector.band();
+        detector.observe(at, value);
+        band
+    };
+    at.iter().zip(values).map(&mut band).collect()
 }
 
 /// The probability from which the detector for one signal alarms.
@@ -83,32 +82,33 @@ pub(super) fn auto_bytes() -> usize {
     AutoDetector::bytes()
 }
 
-/// The detector for several signals over a run, a row being one value of each, and how long that took.
-pub(super) fn run_multi(at: &[UtcMillis], rows: &[Vec<f64>], signals: usize) -> (Vec<Said>, Duration) {
+/// What came of the detector for several signals over a run.
+pub(super) struct MultiRun {
+    /// Per row, whether its probability is at or below the level.
+    pub(super) abnormal: Vec<bool>,
+    pub(super) spent: Duration,
+    /// Bytes that it took at most, per signal.
+    pub(super) bytes_per_signal: usize,
+}
+
+/// The detector for several signals over a run, a row being one value of each.
+pub(super) fn run_multi(rows: &[Vec<f64>], signals: usize) -> MultiRun {
     let mut detector = MultiDetector::new(&MultiSettings::default(), signals);
-    let mut said = Vec::with_capacity(rows.len());
-    let begin = Instant::now();
-    for (&at, row) in at.iter().zip(rows) {
-        let one = detector.observe(at, row);
-        said.push(Said {
-            p_value: one.p_value,
-            alarm: one.alarm,
-            abnormal: one.abnormal,
-            held: one.held,
-            expected: one.expected,
-        });
+    let mut run =
+        MultiRun { abnormal: Vec::with_capacity(rows.len()), spent: Duration::ZERO, bytes_per_signal: 0 };
+    let level = MultiSettings::fixed_level();
+    for some in rows.chunks(WEIGH_EVERY) {
+        let begin = Instant::now();
+        run.abnormal.extend(some.iter().map(|row| detector.observe(row).p_value <= level));
+        run.spent += begin.elapsed();
+        run.bytes_per_signal = run.bytes_per_signal.max(detector.bytes() / signals);
     }
-    (said, begin.elapsed())
+    run
 }
 
 /// The probability from which the detector for several signals calls a row abnormal.
 pub(super) fn multi_level() -> f64 {
     MultiSettings::fixed_level()
-}
-
-/// Bytes that it takes, per signal.
-pub(super) fn multi_bytes(signals: usize) -> usize {
-    MultiDetector::bytes(signals) / signals.max(1)
 }
 
 #[cfg(test)]
@@ -117,13 +117,7 @@ mod tests {
 
     #[test]
     fn scores_are_decades() {
-        let said = |p_value, held| Said {
-            p_value,
-            alarm: false,
-            abnormal: false,
-            held,
-            expected: Expected::default(),
-        };
+        let said = |p_value, held| Said { p_value, alarm: false, held };
         let check = |p_value: f64, expected: f64| {
             assert!((said(p_value, false).score() - expected).abs() < 1e-12, "{p_value}");
         };
