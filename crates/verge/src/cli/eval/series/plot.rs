@@ -34,8 +34,8 @@ const LIMIT: f64 = 1e100;
 
 const DAY_MS: f64 = 86_400_000.0;
 const VALUE: RGBColor = RGBColor(31, 78, 121);
-const BAND: RGBColor = RGBColor(190, 215, 240);
-const LABEL: RGBColor = RGBColor(250, 220, 180);
+const BAND: RGBColor = RGBColor(205, 225, 245);
+const LABEL: RGBColor = RGBColor(250, 190, 110);
 const ALARM: RGBColor = RGBColor(200, 20, 40);
 
 /// Draws a series into a file; folders are made.
@@ -77,9 +77,9 @@ fn svg(
 
         let mut chart = panel.chart(&upper, &series.name, around(&values))?;
         let range = chart.y_range();
-        panel.shade(&mut chart, &series.labels, &range)?;
         let band = panel.band(bands, &range);
-        chart.draw_series(band.into_iter().map(|outline| Polygon::new(outline, BAND.mix(0.7))))?;
+        chart.draw_series(band.into_iter().map(|outline| Polygon::new(outline, BAND)))?;
+        panel.shade(&mut chart, &series.labels, &range)?;
         panel.axes(&mut chart, "value")?;
         chart.draw_series([PathElement::new(panel.thin(&values), VALUE)])?;
         chart.draw_series(alarms.iter().map(|row| Circle::new(values[*row], 4, ALARM.filled())))?;
@@ -194,7 +194,7 @@ impl Panel {
         let mut builder = ChartBuilder::on(area);
         builder.margin(8).x_label_area_size(28).y_label_area_size(LEFT);
         if !caption.is_empty() {
-            builder.caption(caption, ("sans-serif", 18));
+            builder.caption(caption, ("sans-serif", 22));
         }
         Ok(builder.build_cartesian_2d(self.start..self.end, y)?)
     }
@@ -220,6 +220,7 @@ impl Panel {
             .x_labels(8)
             .x_label_formatter(&time)
             .y_desc(what)
+            .label_style(("sans-serif", 15))
             .draw()?;
         Ok(())
     }
@@ -241,7 +242,7 @@ impl Panel {
         }
         let boxes = shaded.into_iter().map(|columns| {
             let corners = [(self.at(columns.start), range.start), (self.at(columns.end), range.end)];
-            Rectangle::new(corners, LABEL.filled())
+            Rectangle::new(corners, LABEL.mix(0.6).filled())
         });
         chart.draw_series(boxes)?;
         Ok(())
