@@ -45,6 +45,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("lz4_flex", "verge-codec"),
     ("minicbor", "verge-codec"),
     ("ort", "verge-engine"),
+    ("plotters", "verge"),
     ("rcgen", "verge-tls"),
     ("realfft", "verge-anomaly"),
     ("rumqttc", "verge-mqtt"),

@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`].
-//! Detectors that learn, for judges to build on: [`pattern`], [`vibration`].
+//! Detectors that learn, for judges to build on: [`pattern`], [`vibration`]. Last, [`measure`] (how good a detector is
+//! on labelled series).
 
 pub mod alarm;
 pub mod auto;
@@ -14,6 +15,7 @@ pub mod budget;
 pub mod cusum;
 pub mod fault;
 pub mod judge;
+pub mod measure;
 pub mod multi;
 #[cfg(test)]
 mod noise;

@@ -51,6 +51,12 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
+    pub(super) fn heap_bytes(&self) -> usize {
+        let vectors = [&self.centre, &self.scale, &self.mean, &self.covariance, &self.wander, &self.inverse];
+        let numbers: usize = vectors.iter().map(|vector| vector.capacity()).sum();
+        numbers * size_of::<f64>() + self.tail.heap_bytes()
+    }
+
     /// Learns from all rows of the commissioning phase. `running` is left as it stands after the last.
     pub(super) fn learn(rows: &[f64], signals: usize, running: &mut [f64]) -> Self {
         let count = rows.len() / signals;

@@ -206,4 +206,13 @@ impl MultiDetector {
         contributions.sort_by(|one, other| other.share.total_cmp(&one.share));
         contributions
     }
+
+    /// Bytes that it takes now, itself and on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let numbers = self.rows.capacity() + self.running.capacity() + self.distance.capacity();
+        size_of::<Self>()
+            + numbers * size_of::<f64>()
+            + self.baseline.as_ref().map_or(0, Baseline::heap_bytes)
+    }
 }

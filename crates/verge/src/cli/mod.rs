@@ -79,7 +79,7 @@ enum Command {
     Certs(certs::CertsArgs),
     /// Install and show the library that runs models
     Runtime(runtime::RuntimeArgs),
-    /// Score a model on labelled pictures
+    /// Score a model on labelled pictures, or the detectors on labelled series
     Eval(eval::EvalArgs),
     /// Be the embedded broker alone; `run` starts this where it is needed
     Broker(broker::BrokerArgs),

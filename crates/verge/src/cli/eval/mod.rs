@@ -1,7 +1,13 @@
-//! `verge eval`: how good a model is on labelled pictures, through the same code as in the gateway.
+//! `verge eval`: how good a model is on labelled pictures, or a detector on labelled series, through the same code as
+//! in the gateway.
 
 mod classify;
 mod detect;
+mod detectors;
+mod nab;
+mod series;
+mod skab;
+mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,9 +36,12 @@ use crate::wiring;
   verge eval classify --model models/mobilenet.toml --data imagenet_sample
   verge eval detect --model models/yolox.toml --data coco_val128
   verge eval detect --model models/yolox.toml --data traffic --group Vehicle=car,motorcycle,bus,truck
+  verge eval csv --data recordings --label fault --plot plots
+  verge eval nab --data NAB
+  verge eval skab --data SKAB
 
 Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
-models.")]
+models. Series go through the detectors `auto` (one signal) and `multi` (several) with their settings as shipped.")]
 pub(super) struct EvalArgs {
     #[command(subcommand)]
     what: What,
@@ -44,9 +53,23 @@ enum What {
     Classify(classify::ClassifyArgs),
     /// Average precision of a model that detects, as COCO reckons it
     Detect(detect::DetectArgs),
+    /// Alarms, events found and delays of the detector `auto` on labelled CSV files of any kind
+    Csv(series::CsvArgs),
+    /// Score of the detector `auto` on the Numenta Anomaly Benchmark
+    Nab(nab::NabArgs),
+    /// Scores of the detector `multi` on the Skoltech Anomaly Benchmark
+    Skab(skab::SkabArgs),
 }
 
-/// What both have.
+/// Names of the benchmarks' profiles, for people, in the order of `Profile::ALL`.
+const PROFILES: [&str; 3] = ["standard", "low FP", "low FN"];
+
+/// A number for people, where there is one.
+fn number(number: Option<f64>, decimals: usize) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
+}
+
+/// What models have.
 #[derive(Debug, Args)]
 struct ModelArgs {
     /// The model's card (NAME.toml), or the model with its card beside it
@@ -67,6 +90,9 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
     match &args.what {
         What::Classify(args) => classify::classify(args, json, out),
         What::Detect(args) => detect::detect(args, json, out),
+        What::Csv(args) => series::csv(args, json, out),
+        What::Nab(args) => nab::nab(args, json, out),
+        What::Skab(args) => skab::skab(args, json, out),
     }
 }
 

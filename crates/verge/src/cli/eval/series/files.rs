@@ -1,0 +1,216 @@
+//! Labelled series out of any folder of CSV files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use verge_domain::time::UtcMillis;
+
+use super::CsvArgs;
+use crate::cli::eval::table::Table;
+
+/// Names by which a column of times is known where none is given.
+pub(super) const TIMES: [&str; 6] = ["time", "timestamp", "datetime", "date", "ts", "_time"];
+/// Names by which labels are known; such columns are never taken for values.
+pub(super) const LABELS: [&str; 7] =
+    ["label", "anomaly", "is_anomaly", "labels", "fault", "outlier", "changepoint"];
+
+/// One column of values with its labels. A row without a value is no reading.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Labelled {
+    /// Path of the file within the folder, and the column.
+    pub(super) name: String,
+    /// Path of a plot within its folder.
+    pub(super) plot: PathBuf,
+    pub(super) at: Vec<UtcMillis>,
+    pub(super) values: Vec<f64>,
+    pub(super) labels: Vec<bool>,
+}
+
+/// Paths of all CSV files within a folder, in order.
+pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        let cannot = || format!("cannot read the folder {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let path = entry.path();
+            // Links to folders are not followed: they may lead in circles.
+            if entry.file_type().with_context(cannot)?.is_dir() {
+                left.push(path);
+            } else if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    ensure!(!found.is_empty(), "{} holds no file .csv", folder.display());
+    Ok(found)
+}
+
+/// The series of one file.
+pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>> {
+    let delimiter = match args.delimiter {
+        Some(delimiter) => delimiter,
+        None => delimiter_of(path)?,
+    };
+    let table = Table::read(path, delimiter)?;
+    let place = path.display();
+    let time = named(&table, args.time.as_deref(), &TIMES)?.with_context(|| {
+        format!("{place}, line 1: none of the columns {}; --time names it", TIMES.join(", "))
+    })?;
+    let label = named(&table, args.label.as_deref(), &LABELS)?.with_context(|| {
+        format!("{place}, line 1: none of the columns {}; --label names it", LABELS.join(", "))
+    })?;
+    let (at, labels) = (table.times(time)?, table.flags(label)?);
+    let columns = match &args.value {
+        Some(name) => vec![table.column(name)?],
+        None => values(&table, time, label),
+    };
+    if columns.is_empty() {
+        bail!("{place}: no column of numbers");
+    }
+    let within = path.strip_prefix(&args.data).unwrap_or(path);
+    let several = columns.len() > 1;
+    columns
+        .into_iter()
+        .map(|column| {
+            let readings = table.readings(column)?;
+            let rows: Vec<(usize, f64)> =
+                readings.iter().enumerate().filter_map(|(row, value)| Some((row, (*value)?))).collect();
+            let header = table.header().nth(column).unwrap_or_default();
+            let of =
+                if several { format!("{}:{header}", within.display()) } else { within.display().to_string() };
+            let end = if several { format!("-{}.svg", plain(header)) } else { ".svg".to_owned() };
+            let stem = within.file_stem().unwrap_or_default().to_string_lossy();
+            Ok(Labelled {
+                name: of,
+                plot: within.with_file_name(format!("{stem}{end}")),
+                at: rows.iter().map(|(row, _)| at[*row]).collect(),
+                values: rows.iter().map(|(_, value)| *value).collect(),
+                labels: rows.iter().map(|(row, _)| labels[*row]).collect(),
+            })
+        })
+        .collect()
+}
+
+/// The column of this name, else that with the first of the known names, in any case.
+fn named(table: &Table, name: Option<&str>, known: &[&str]) -> anyhow::Result<Option<usize>> {
+    if let Some(name) = name {
+        return table.column(name).map(Some);
+    }
+    let find = |name: &&str| table.header().position(|header| name.eq_ignore_ascii_case(header));
+    Ok(known.iter().find_map(find))
+}
+
+/// Columns whose first cell that is not empty is a number.
+fn values(table: &Table, time: usize, label: usize) -> Vec<usize> {
+    let is_number = |column: usize| {
+        let first = table.texts(column).find(|text| !text.is_empty());
+        first.is_some_and(|text| text.parse::<f64>().is_ok())
+    };
+    table
+        .header()
+        .enumerate()
+        .filter(|(column, name)| {
+            let other = ![time, label].contains(column);
+            other && !LABELS.iter().any(|label| label.eq_ignore_ascii_case(name)) && is_number(*column)
+        })
+        .map(|(column, _)| column)
+        .collect()
+}
+
+/// Of comma, semicolon and tab, the one that the first line has most of.
+fn delimiter_of(path: &Path) -> anyhow::Result<u8> {
+    use std::io::{BufRead, BufReader};
+
+    let cannot = || format!("cannot read {}", path.display());
+    let mut line = Vec::new();
+    BufReader::new(fs::File::open(path).with_context(cannot)?)
+        .read_until(b'\n', &mut line)
+        .with_context(cannot)?;
+    let count = |delimiter: u8| line.iter().filter(|byte| **byte == delimiter).count();
+    // The last of equals is taken: a comma where there is none of them.
+    Ok([b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b','))
+}
+
+/// Fit for the name of a file.
+fn plain(name: &str) -> String {
+    name.chars().map(|one| if one.is_alphanumeric() { one } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(folder: &Path) -> CsvArgs {
+        CsvArgs { data: folder.to_owned(), value: None, time: None, label: None, delimiter: None, plot: None }
+    }
+
+    fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn columns_are_known_by_name_or_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "Timestamp;pump;site;flow rate;changepoint;anomaly\n1583748873;1;hall;;1;0\n1583748874;2;hall;7.5;0;1\n";
+        let path = write(folder.path(), "deep/a.csv", text);
+        let mut args = args(folder.path());
+        let series = read(&path, &args).unwrap();
+        let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["deep/a.csv:pump", "deep/a.csv:flow rate"]);
+        assert_eq!(series[1].plot, Path::new("deep/a-flow_rate.svg"));
+        assert_eq!((&series[0].values, &series[0].labels), (&vec![1.0, 2.0], &vec![false, true]));
+        assert_eq!((&series[1].values, &series[1].labels), (&vec![7.5], &vec![true]));
+        assert_eq!(series[1].at, [UtcMillis(1_583_748_874_000)]);
+        args.value = Some("pump".to_owned());
+        let series = read(&path, &args).unwrap();
+        assert_eq!((series[0].name.as_str(), &*series[0].plot), ("deep/a.csv", Path::new("deep/a.svg")));
+    }
+
+    #[test]
+    fn files_are_searched_in_all_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.csv", "a/c.CSV", "a/d/e.csv", "a/notes.txt"] {
+            write(folder.path(), name, "");
+        }
+        let found = find(folder.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap()).collect();
+        assert_eq!(names, ["a/c.CSV", "a/d/e.csv", "b.csv"].map(Path::new));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(find(empty.path()).unwrap_err().to_string().contains("holds no file .csv"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |text: &str, expected: &str| {
+            let path = write(folder.path(), "a.csv", text);
+            let told = format!("{:#}", read(&path, &args(folder.path())).unwrap_err());
+            assert!(told.contains(expected), "{told}");
+        };
+        check("t,value,label\n0,1,0\n", "a.csv, line 1: none of the columns time");
+        check("time,value,truth\n0,1,0\n", "a.csv, line 1: none of the columns label");
+        check("time,value,label\n0,a,0\n", "a.csv: no column of numbers");
+        check("time,value,label\n0,1,0\n1,b,0\n", "a.csv, line 3, column `value`: \"b\" is not a number");
+        check("time,value,label\n0,1,0\n1,2,maybe\n", "a.csv, line 3, column `label`");
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_there_is_most_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |text: &str, expected: u8| {
+            let path = write(folder.path(), "a.csv", text);
+            assert_eq!(delimiter_of(&path).unwrap(), expected, "{text}");
+        };
+        check("time,value,label\n", b',');
+        check("time;value;label\n1,5;2;0\n", b';');
+        check("time\tvalue\tlabel", b'\t');
+        check("time", b',');
+    }
+}

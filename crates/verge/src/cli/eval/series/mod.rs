@@ -1,0 +1,229 @@
+//! `verge eval csv`.
+
+mod events;
+mod files;
+mod plot;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::detectors::{Cost, auto_bytes, auto_level, bands, run_auto, score_of};
+use super::number;
+use crate::cli::output::{Progress, json_line};
+use crate::cli::say;
+use crate::exit::{Exit, ExitWith};
+use events::Events;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All files .csv within the folder are read. Each has a header; a column of times (RFC 3339, date and \
+time without an offset, which is UTC, or seconds or milliseconds since 1970), one of labels (0 or 1), and values. An \
+empty cell is no reading.
+
+Columns that are not named: times are `time`, `timestamp`, `datetime`, `date`, `ts` or `_time`; labels `label`, \
+`anomaly`, `is_anomaly`, `labels`, `fault`, `outlier` or `changepoint`, in this order; values are all other columns of \
+numbers.
+
+The detector `auto` runs over each column from the first row to the last, with its settings as shipped. An event is a \
+stretch of labelled readings; it is found if there is an alarm in it. Alarms outside are false.
+
+Example:
+  verge eval csv --data recordings --value pressure --label fault --plot plots"
+)]
+pub(super) struct CsvArgs {
+    /// The folder
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Only the values in this column
+    #[arg(long, value_name = "COLUMN")]
+    value: Option<String>,
+    /// Column of times
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// Column of labels
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// What stands between columns [default: comma, semicolon or tab, whatever there is most of]
+    #[arg(long, value_name = "C", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// Draw each series, with what was expected, alarms and labels, into an SVG file
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+}
+
+/// One ASCII character, or `\t`.
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r') => Ok(*one),
+        _ => Err("expected one ASCII character, or \\t".to_owned()),
+    }
+}
+
+/// What came of one series.
+struct Judged {
+    name: String,
+    events: Events,
+}
+
+pub(super) fn csv(args: &CsvArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let (judged, cost) = run(args)?;
+    let mut total = Events::default();
+    judged.iter().for_each(|one| total.add(&one.events));
+    if as_json {
+        let series: Vec<Value> = judged.iter().map(|one| as_value(Some(&one.name), &one.events)).collect();
+        let value = json!({
+            "series": series, "total": as_value(None, &total), "level": score_of(auto_level()),
+            "us_per_reading": cost.us_per_reading, "bytes_per_signal": cost.bytes_per_signal,
+        });
+        json_line(out, &value)?;
+    } else {
+        tell(out, &judged, &total, cost).context("standard output")?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// File by file, so that one at a time is in memory.
+fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
+    let files = files::find(&args.data).exit_with(Exit::BadInput)?;
+    let mut progress = Progress::new();
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut spent = Duration::ZERO;
+    for (count, path) in files.iter().enumerate() {
+        progress.show(&format!("{count} of {} files", files.len()))?;
+        for one in files::read(path, args).exit_with(Exit::BadInput)? {
+            let (said, took) = run_auto(&one.at, &one.values);
+            spent += took;
+            let alarms: Vec<bool> = said.iter().map(|said| said.alarm).collect();
+            if let Some(folder) = &args.plot {
+                plot::draw(&folder.join(&one.plot), &one, &said, &bands(&one.at, &one.values))?;
+            }
+            judged.push(Judged { name: one.name, events: Events::of(&one.labels, &alarms) });
+        }
+    }
+    progress.clear()?;
+    if let Some(folder) = &args.plot {
+        say(&format!("plots: {}", folder.display()));
+    }
+    let readings = judged.iter().map(|one| one.events.readings).sum();
+    Ok((judged, Cost::new(spent, readings, auto_bytes())))
+}
+
+fn as_value(name: Option<&str>, events: &Events) -> Value {
+    let mut value = json!({
+        "readings": events.readings, "labelled": events.labelled, "events": events.events,
+        "alarms": events.alarms, "found": events.delays.len(), "false_alarms": events.false_alarms,
+        "delays": events.delays,
+    });
+    if let Some(name) = name {
+        value["name"] = name.into();
+    }
+    value
+}
+
+fn tell(out: &mut impl Write, judged: &[Judged], total: &Events, cost: Cost) -> std::io::Result<()> {
+    let width = judged.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max(6);
+    writeln!(
+        out,
+        "{:<width$} {:>9} {:>9} {:>8} {:>9} {:>7} {:>6}  median delay",
+        "series", "readings", "labelled", "alarms", "found", "false", "/1000"
+    )?;
+    for one in judged {
+        line(out, width, &one.name, &one.events)?;
+    }
+    line(out, width, "total", total)?;
+    writeln!(out, "{:.2} µs per reading, {} bytes per signal", cost.us_per_reading, cost.bytes_per_signal)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of readings")]
+fn line(out: &mut impl Write, width: usize, name: &str, events: &Events) -> std::io::Result<()> {
+    let per_thousand = 1000.0 * events.false_alarms as f64 / events.readings.max(1) as f64;
+    let delay = number(events.median_delay().map(|delay| delay as f64), 0);
+    writeln!(
+        out,
+        "{name:<width$} {:>9} {:>9} {:>8} {:>9} {:>7} {per_thousand:>6.2}  {delay}",
+        events.readings,
+        events.labelled,
+        events.alarms,
+        format!("{}/{}", events.delays.len(), events.events),
+        events.false_alarms,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = String::from("time,level,label\n");
+        for row in 0..6000_u32 {
+            let bad = (5000..5020).contains(&row);
+            let value = f64::from(row % 11) + if bad { 500.0 } else { 0.0 };
+            text += &format!("{},{value},{}\n", 1_600_000_000 + 60 * row, u8::from(bad));
+        }
+        fs::create_dir(folder.path().join("tank")).unwrap();
+        fs::write(folder.path().join("tank/a.csv"), text).unwrap();
+        folder
+    }
+
+    fn args(folder: &Path) -> CsvArgs {
+        let plot = Some(folder.join("plots"));
+        CsvArgs { data: folder.join("tank"), value: None, time: None, label: None, delimiter: None, plot }
+    }
+
+    #[test]
+    fn a_jump_is_found_told_and_drawn() {
+        let folder = folder();
+        let mut out = Vec::new();
+        csv(&args(folder.path()), true, &mut out).unwrap();
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        let series = &value["series"][0];
+        assert_eq!(series["name"], "a.csv");
+        assert_eq!(
+            (&series["readings"], &series["events"], &series["found"]),
+            (&json!(6000), &json!(1), &json!(1))
+        );
+        assert_eq!(value["total"]["labelled"], 20);
+        let svg = fs::read_to_string(folder.path().join("plots/a.svg")).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", &svg[..200]);
+        assert!(svg.len() < 1_000_000, "{}", svg.len());
+
+        let mut out = Vec::new();
+        csv(&CsvArgs { plot: None, ..args(folder.path()) }, false, &mut out).unwrap();
+        let told = String::from_utf8(out).unwrap();
+        let total = told.lines().find(|line| line.starts_with("total")).unwrap();
+        assert!(total.contains(" 6000 ") && total.contains(" 1/1 "), "{told}");
+    }
+
+    #[test]
+    fn bad_data_end_with_65() {
+        let folder = folder();
+        fs::write(folder.path().join("tank/b.csv"), "time,level,label\n0,1,0\n1,x,0\n").unwrap();
+        let error = csv(&args(folder.path()), true, &mut Vec::new()).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::BadInput);
+        assert!(format!("{error:#}").contains("b.csv, line 3"), "{error:#}");
+        let none = CsvArgs { data: folder.path().join("none"), ..args(folder.path()) };
+        assert_eq!(Exit::of(&csv(&none, true, &mut Vec::new()).unwrap_err()), Exit::BadInput);
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        let check = |text: &str, expected: Option<u8>| assert_eq!(delimiter(text).ok(), expected, "{text:?}");
+        check(";", Some(b';'));
+        check("\\t", Some(b'\t'));
+        check("\t", Some(b'\t'));
+        check("", None);
+        check(",,", None);
+        check("\"", None);
+        check("é", None);
+    }
+}

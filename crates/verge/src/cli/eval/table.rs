@@ -1,0 +1,204 @@
+//! Tables of readings in CSV files, read whole, column by column. What is wrong is told with its file and line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use csv::StringRecord;
+use verge_domain::time::UtcMillis;
+
+use crate::cli::recording;
+
+/// Numbers from here on are milliseconds since 1970, below seconds: 1973 as the one, 5138 as the other.
+const MILLISECONDS_FROM: f64 = 1e11;
+
+/// A table with a header.
+#[derive(Debug)]
+pub(super) struct Table {
+    path: PathBuf,
+    header: StringRecord,
+    rows: Vec<StringRecord>,
+    /// Where each row stands in the file, from 1.
+    lines: Vec<usize>,
+}
+
+impl Table {
+    pub(super) fn read(path: &Path, delimiter: u8) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot read {}", path.display());
+        let bytes = std::fs::read(path).with_context(cannot)?;
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .delimiter(delimiter)
+            .flexible(true)
+            .from_reader(&bytes[..]);
+        let header = reader.headers().with_context(cannot)?.clone();
+        let rows = reader.into_records().collect::<Result<Vec<_>, _>>().with_context(cannot)?;
+        ensure!(!rows.is_empty(), "{} has no rows", path.display());
+        let lines = lines(&rows, &bytes);
+        if let Some((row, line)) = rows.iter().zip(&lines).find(|(row, _)| row.len() != header.len()) {
+            bail!(
+                "{}, line {line}: {} cells where the header has {}",
+                path.display(),
+                row.len(),
+                header.len()
+            );
+        }
+        Ok(Self { path: path.to_owned(), header, rows, lines })
+    }
+
+    pub(super) fn header(&self) -> impl Iterator<Item = &str> {
+        self.header.iter()
+    }
+
+    /// Where the column of this name stands.
+    pub(super) fn column(&self, name: &str) -> anyhow::Result<usize> {
+        let found = self.header.iter().position(|known| known == name);
+        found.with_context(|| format!("{}, line 1: no column `{name}`", self.path.display()))
+    }
+
+    /// The cells as they are written.
+    pub(super) fn texts(&self, column: usize) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(move |row| row.get(column).unwrap_or_default())
+    }
+
+    /// Where a row stands in the file, for messages.
+    pub(super) fn place(&self, row: usize) -> String {
+        format!("{}, line {}", self.path.display(), self.lines.get(row).copied().unwrap_or_default())
+    }
+
+    pub(super) fn times(&self, column: usize) -> anyhow::Result<Vec<UtcMillis>> {
+        self.cells(column, time)
+    }
+
+    pub(super) fn numbers(&self, column: usize) -> anyhow::Result<Vec<f64>> {
+        self.cells(column, number)
+    }
+
+    /// Numbers where there are any: an empty cell is no reading.
+    pub(super) fn readings(&self, column: usize) -> anyhow::Result<Vec<Option<f64>>> {
+        self.cells(column, |text| if text.is_empty() { Ok(None) } else { number(text).map(Some) })
+    }
+
+    pub(super) fn flags(&self, column: usize) -> anyhow::Result<Vec<bool>> {
+        self.cells(column, flag)
+    }
+
+    fn cells<T>(&self, column: usize, parse: impl Fn(&str) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+        let cell = |(line, text): (&usize, &str)| {
+            let name = self.header.get(column).unwrap_or_default();
+            parse(text)
+                .map_err(|error| anyhow!("{}, line {line}, column `{name}`: {error}", self.path.display()))
+        };
+        self.lines.iter().zip(self.texts(column)).map(cell).collect()
+    }
+}
+
+/// The line that each row starts in. The reader's own count is behind where lines end with CR LF, or are empty.
+fn lines(rows: &[StringRecord], bytes: &[u8]) -> Vec<usize> {
+    let (mut line, mut counted) = (1, 0);
+    rows.iter()
+        .map(|row| {
+            let start = row.position().and_then(|at| usize::try_from(at.byte()).ok()).unwrap_or(counted);
+            let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            line += bytes[counted..start + blank].iter().filter(|byte| **byte == b'\n').count();
+            counted = start + blank;
+            line
+        })
+        .collect()
+}
+
+/// RFC 3339, date and time without an offset (UTC), seconds or milliseconds since 1970.
+fn time(text: &str) -> anyhow::Result<UtcMillis> {
+    match text.parse::<f64>() {
+        Ok(number) if !number.is_finite() => bail!("{text:?} is not a time"),
+        Ok(number) if number.abs() >= MILLISECONDS_FROM => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, and is refused as a time beyond all"
+            )]
+            let at = jiff::Timestamp::from_millisecond(number.round() as i64);
+            at.map(|at| UtcMillis(at.as_millisecond())).map_err(|_| anyhow!("{text:?} is not a time"))
+        }
+        _ => recording::parse_time(text),
+    }
+}
+
+fn number(text: &str) -> anyhow::Result<f64> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.with_context(|| format!("{text:?} is not a number"))
+}
+
+/// 0 or 1, also as decimals, or a word.
+fn flag(text: &str) -> anyhow::Result<bool> {
+    if let Ok(flag) = text.to_ascii_lowercase().parse::<bool>() {
+        return Ok(flag);
+    }
+    match text.parse::<f64>() {
+        Ok(0.0) => Ok(false),
+        Ok(1.0) => Ok(true),
+        _ => bail!("{text:?} is neither 0 nor 1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> (tempfile::TempDir, anyhow::Result<Table>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, text).unwrap();
+        let table = Table::read(&path, b',');
+        (folder, table)
+    }
+
+    #[test]
+    fn columns_are_read_by_their_name() {
+        let (_folder, table) = table("time,x,y\r\n2020-01-01 00:00:01,1.5,1.0\r\n1577836802,,0\r\n");
+        let table = table.unwrap();
+        let column = |name: &str| table.column(name).unwrap();
+        let times = table.times(column("time")).unwrap();
+        assert_eq!(times, [UtcMillis(1_577_836_801_000), UtcMillis(1_577_836_802_000)]);
+        assert_eq!(table.readings(column("x")).unwrap(), [Some(1.5), None]);
+        assert_eq!(table.flags(column("y")).unwrap(), [true, false]);
+        assert_eq!(table.header().collect::<Vec<_>>(), ["time", "x", "y"]);
+    }
+
+    #[test]
+    fn a_bad_cell_is_told_with_file_line_and_column() {
+        let check = |text: &str, read: fn(&Table) -> anyhow::Result<()>, expected: &str| {
+            let (_folder, table) = table(text);
+            let error = table.and_then(|table| read(&table)).unwrap_err();
+            let told = format!("{error:#}");
+            assert!(told.contains("a.csv") && told.contains(expected), "{told}");
+        };
+        let numbers = |table: &Table| table.column("x").and_then(|x| table.numbers(x)).map(|_| ());
+        check("x\n1\n\nabc\n", numbers, "a.csv, line 4, column `x`: \"abc\" is not a number");
+        check("x\n1\nNaN\n", numbers, "line 3, column `x`: \"NaN\" is not a number");
+        check("t,x\n1,\n", numbers, "line 2, column `x`: \"\" is not a number");
+        check("y\n1\n", numbers, "line 1: no column `x`");
+        check("x\n", numbers, "has no rows");
+        check("x,y\r\n1,2\r\n1\r\n", numbers, "line 3: 1 cells where the header has 2");
+        check("x\n2\n", |table| table.flags(0).map(|_| ()), "line 2, column `x`: \"2\" is neither 0 nor 1");
+        check(
+            "x\n2020-13-01\n",
+            |table| table.times(0).map(|_| ()),
+            "line 2, column `x`: \"2020-13-01\" is not",
+        );
+    }
+
+    #[test]
+    fn times_come_in_many_forms() {
+        let check =
+            |text: &str, expected: i64| assert_eq!(time(text).unwrap(), UtcMillis(expected), "{text}");
+        check("2020-03-09T10:14:33Z", 1_583_748_873_000);
+        check("2020-03-09T11:14:33+01:00", 1_583_748_873_000);
+        check("2020-03-09 10:14:33", 1_583_748_873_000);
+        check("2020-03-09 10:14:33.250000", 1_583_748_873_250);
+        check("1583748873", 1_583_748_873_000);
+        check("1583748873.25", 1_583_748_873_250);
+        check("1583748873250", 1_583_748_873_250);
+        for text in ["", "noon", "inf", "1e300", "NaN"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}
