@@ -43,8 +43,8 @@ use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
 use shift::Shift;
 
-/// The members, in the order of the tails.
-const MEMBERS: [Member; 8] = [
+/// The members.
+pub const MEMBERS: [Member; 8] = [
     Member::Level,
     Member::Mean,
     Member::Profile,
@@ -189,14 +189,21 @@ impl AutoDetector {
 
     /// Judges a reading, then learns it.
     pub fn observe(&mut self, at: UtcMillis, value: f64) -> Assessment {
+        self.observe_members(at, value).0
+    }
+
+    /// The same, and the probability that each member gives the reading, in the order of [`MEMBERS`].
+    pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let level = self.rate().p;
         let views = self.look(at, value);
         let mut smallest = 1.0;
         let mut strangest = 0;
         let mut bins = [0; MEMBERS.len()];
+        let mut members = [1.0; MEMBERS.len()];
         for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
             let (p, bin) = tail.observe_with_bin(score);
             bins[member] = bin;
+            members[member] = p;
             if p < smallest {
                 (smallest, strangest) = (p, member);
             }
@@ -212,7 +219,7 @@ impl AutoDetector {
             self.remembered = None;
         }
         let (observed, centre) = views.observed[strangest];
-        Assessment {
+        let assessment = Assessment {
             p_value,
             level,
             abnormal: outcome.abnormal,
@@ -226,7 +233,8 @@ impl AutoDetector {
             } else {
                 Expected::default()
             },
-        }
+        };
+        (assessment, members)
     }
 
     /// Scores of all members: of state from before the reading, which they then learn.
@@ -407,6 +415,7 @@ impl AutoDetector {
 }
 
 /// Corrects the smallest of several probabilities for having been chosen.
-fn combined(smallest: f64) -> f64 {
+#[must_use]
+pub fn combined(smallest: f64) -> f64 {
     -f64::exp_m1(EFFECTIVE_MEMBERS * f64::ln_1p(-smallest))
 }

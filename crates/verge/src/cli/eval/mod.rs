@@ -5,6 +5,7 @@ mod classify;
 mod detect;
 mod detectors;
 mod nab;
+mod nested;
 mod series;
 mod skab;
 mod table;

@@ -1,6 +1,7 @@
 //! `verge eval nab`.
 
 mod corpus;
+mod nested;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use verge_anomaly::measure::Profile;
 use verge_anomaly::measure::nab::{Best, Outcome, Series, at, best};
 
 use super::detectors::{Cost, auto_bytes, auto_level, run_auto, score_of};
+use super::nested::Nested;
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
@@ -38,6 +40,9 @@ pub(super) struct NabArgs {
     /// Write the score of every row, as GROUP/FILE.csv with the columns `timestamp` and `anomaly_score`
     #[arg(long, value_name = "DIR")]
     scores: Option<PathBuf>,
+    /// Also score settings that were chosen without the series they are scored on, by nested cross-validation
+    #[arg(long)]
+    nested: bool,
 }
 
 pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -48,11 +53,24 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
     let fixed = Profile::ALL.map(|profile| at(&series, profile, level));
     let readings = corpus.iter().map(|one| one.values.len()).sum();
     let cost = Cost::new(spent, readings, auto_bytes());
+    let nested = if args.nested { nested::cross_validate(&corpus)? } else { None };
     if as_json {
-        json_line(out, &as_value(&optimised, &fixed, level, cost))?;
+        let mut value = as_value(&optimised, &fixed, level, cost);
+        if let Some(nested) = nested {
+            value["nested"] = json!({ "standard": nested.mean, "spread": nested.spread });
+        }
+        json_line(out, &value)?;
     } else {
         let heading = format!("{} series, {readings} readings", corpus.len());
         tell(out, &heading, &optimised, &fixed, level, cost).context("standard output")?;
+        if let Some(Nested { mean, spread, candidates }) = nested {
+            writeln!(
+                out,
+                "nested cross-validation, standard: {mean:.2} ± {spread:.2}, chosen among {candidates} (members, level, \
+                 hold-off) on four fifths of the series and scored on the rest"
+            )
+            .context("standard output")?;
+        }
     }
     Ok(Exit::Fine)
 }
@@ -173,14 +191,18 @@ mod tests {
         std::fs::write(folder.path().join("data/group/a.csv"), text).unwrap();
         let labels = r#"{"group/a.csv": [["2020-01-01 04:58:00", "2020-01-01 05:05:00"]]}"#;
         std::fs::write(folder.path().join("labels/combined_windows.json"), labels).unwrap();
-        let args = NabArgs { data: folder.path().to_owned(), scores: Some(folder.path().join("scores")) };
+        let args = NabArgs {
+            data: folder.path().to_owned(),
+            scores: Some(folder.path().join("scores")),
+            nested: false,
+        };
         let mut out = Vec::new();
         nab(&args, true, &mut out).unwrap();
         let value: Value = serde_json::from_slice(&out).unwrap();
         assert!(value["standard"].as_f64().unwrap() > 50.0, "{value}");
         let scores = std::fs::read_to_string(folder.path().join("scores/group/a.csv")).unwrap();
         assert_eq!(scores.lines().count(), 401);
-        let empty = NabArgs { data: folder.path().join("none"), scores: None };
+        let empty = NabArgs { data: folder.path().join("none"), scores: None, nested: false };
         assert_eq!(Exit::of(&nab(&empty, true, &mut out).unwrap_err()), Exit::BadInput);
     }
 }
