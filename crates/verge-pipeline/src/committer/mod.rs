@@ -82,6 +82,44 @@ pub struct CommitRequest {
     pub received: Monotonic,
     /// Settled once durable.
     pub receipt: Option<Receipt>,
+    /// Told once durable.
+    pub durable: Option<Durable>,
+}
+
+impl CommitRequest {
+    /// A request without content, of no message.
+    #[must_use]
+    pub const fn of_time(now: Monotonic) -> Self {
+        Self {
+            verdicts: Vec::new(),
+            checkpoints: Vec::new(),
+            cause: 0,
+            received: now,
+            receipt: None,
+            durable: None,
+        }
+    }
+}
+
+/// What is called on the committer's thread once a request is durable; dropped uncalled where it never is.
+pub struct Durable(Box<dyn FnOnce() + Send>);
+
+impl Durable {
+    /// `told` must not block.
+    #[must_use]
+    pub fn new(told: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(told))
+    }
+
+    fn tell(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Durable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Durable")
+    }
 }
 
 /// The producers' end.

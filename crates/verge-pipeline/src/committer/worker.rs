@@ -11,7 +11,8 @@ use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, Stored
 use super::handle::{Answer, StoreRequest};
 use super::plan;
 use super::{
-    COMMIT_QUEUE, CommitRequest, CommitterEnd, FAULT_LIMIT, Lives, StoreLedger, StoreRefusal, StoreState,
+    COMMIT_QUEUE, CommitRequest, CommitterEnd, Durable, FAULT_LIMIT, Lives, StoreLedger, StoreRefusal,
+    StoreState,
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -211,10 +212,15 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             );
         }
         self.announced = 0;
-        let receipts: Vec<Receipt> = self.waiting.drain(..).filter_map(|request| request.receipt).collect();
+        let (mut receipts, mut durable): (Vec<Receipt>, _) = (Vec::new(), Vec::new());
+        for request in self.waiting.drain(..) {
+            receipts.extend(request.receipt);
+            durable.extend(request.durable);
+        }
         if !receipts.is_empty() {
             self.source.settle(&receipts);
         }
+        durable.into_iter().for_each(Durable::tell);
         Ok(())
     }
 

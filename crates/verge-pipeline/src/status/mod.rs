@@ -11,7 +11,7 @@ use serde::Serialize;
 use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::counters::{Counters, Latency, SourceCounters, StoreAccount};
+use crate::counters::{Counters, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
 use crate::delivery::{RouteCounters, withdrawn};
 use routes::{Ledger, RouteStatus};
 
@@ -109,6 +109,7 @@ struct Document<'a> {
     unknown_topics: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<FramesStatus>,
+    maintenance: Maintenance,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
     ledger: Ledger<'a>,
@@ -138,6 +139,13 @@ struct FramesStatus {
     age_ms: Span,
     /// How long a worker is at a frame, since the start.
     judging_ms: Span,
+}
+
+#[derive(Serialize)]
+struct Maintenance {
+    /// Events not raised because of it, since the start.
+    held_back: u64,
+    windows: Vec<MaintenanceWindow>,
 }
 
 #[derive(Serialize)]
@@ -204,6 +212,10 @@ impl Status {
             frames: Span::of(&self.counters.frame_age)
                 .zip(Span::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
+            maintenance: Maintenance {
+                held_back: self.counters.raises_held_back_total.get(),
+                windows: self.counters.maintenance(),
+            },
             store: self.store_status(),
             ledger: Ledger::of(received_bytes, &self.routes),
             routes,
