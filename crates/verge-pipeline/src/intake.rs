@@ -8,19 +8,20 @@ mod orders;
 mod redeliveries;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, Source};
+use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::judging::{Bench, Decision};
+use crate::judging::{Bench, Decision, SavePass};
 use orders::Waiting;
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
@@ -39,8 +40,6 @@ const STREAM_BURST: usize = 4;
 const GATHER: Duration = Duration::from_millis(1);
 /// How often judges are told that time passes.
 const TICK: Duration = Duration::from_millis(500);
-/// How often changed judge states are made durable.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// How often idle streams are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
@@ -144,6 +143,8 @@ impl IntakeQueue {
             decision: restored,
             settled: Vec::with_capacity(BURST),
             recent: Redeliveries::new(recent_causes),
+            pass: None,
+            saving: Arc::default(),
         };
         let (receiver, orders) = (self.receiver, self.orders);
         let thread = std::thread::Builder::new()
@@ -186,13 +187,17 @@ struct Worker<D, J, S> {
     decision: Decision,
     settled: Vec<Receipt>,
     recent: Redeliveries,
+    /// The pass over the judges' states that is under way.
+    pass: Option<SavePass>,
+    /// States were handed over that are not durable yet.
+    saving: Arc<AtomicBool>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
     fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
-        let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
+        let mut next_pass = Instant::now() + SAVE_EVERY;
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
         let mut last_burst = Instant::now();
         let mut gathering = false;
@@ -222,11 +227,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 next_tick = now + TICK;
                 self.bench.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
-            }
-            if stop || now >= next_checkpoint {
-                next_checkpoint = now + CHECKPOINT_EVERY;
-                self.bench.changed_states(&mut self.decision);
-                self.submit(0, self.clock.now().mono, None);
+                if now >= next_pass && self.pass.is_none() {
+                    next_pass = now + SAVE_EVERY;
+                    self.pass = Some(SavePass::of_due(self.clock.now().mono));
+                }
+                self.save();
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
@@ -234,6 +239,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {
+                self.save_all();
                 return;
             }
         }
@@ -264,6 +270,33 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
             self.settled.clear();
         }
         (taken, stop)
+    }
+
+    /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
+    /// else states would pile up before a store that takes none.
+    fn save(&mut self) {
+        if self.saving.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(mut pass) = self.pass.take() else { return };
+        let goes_on = self.bench.save(&mut pass, &mut self.decision);
+        self.pass = goes_on.then_some(pass);
+        if !self.decision.is_empty() {
+            self.saving.store(true, Ordering::Release);
+            let saving = Arc::clone(&self.saving);
+            let durable = Durable::new(move || saving.store(false, Ordering::Release));
+            let now = self.clock.now().mono;
+            self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now) });
+        }
+    }
+
+    /// Hands over all states that have changed: the last thing before the end.
+    fn save_all(&mut self) {
+        let mut pass = SavePass::of_all();
+        while self.bench.save(&mut pass, &mut self.decision) {
+            self.submit(0, self.clock.now().mono, None);
+        }
+        self.submit(0, self.clock.now().mono, None);
     }
 
     /// Does what a person asks for, who is told once it is durable.

@@ -26,11 +26,15 @@ use verge_domain::verdict::Verdict;
 
 use crate::clock::Clock;
 use crate::counters::Counters;
+use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
 use worker::Worker;
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
+/// Bytes of judges' states after which a commit takes no more requests: with one step of a pass on top it carries
+/// some 1 MiB of them at most.
+const STATES_PER_COMMIT: usize = STATES_AT_ONCE;
 /// Requests of deliveries that wait at most.
 const STORE_QUEUE: usize = 64;
 /// Alarms without a number that a delivery has not taken yet; past that the oldest go. All come again with a number.
@@ -87,6 +91,10 @@ pub struct CommitRequest {
 }
 
 impl CommitRequest {
+    fn state_bytes(&self) -> usize {
+        self.checkpoints.iter().map(state_bytes).sum()
+    }
+
     /// A request without content, of no message.
     #[must_use]
     pub const fn of_time(now: Monotonic) -> Self {

@@ -11,8 +11,8 @@ use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, Stored
 use super::handle::{Answer, StoreRequest};
 use super::plan;
 use super::{
-    COMMIT_QUEUE, CommitRequest, CommitterEnd, Durable, FAULT_LIMIT, Lives, StoreLedger, StoreRefusal,
-    StoreState,
+    COMMIT_QUEUE, CommitRequest, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT, StoreLedger,
+    StoreRefusal, StoreState,
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -97,9 +97,11 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 },
                 request = commits.recv(), if taking => match request {
                     Some(request) => {
+                        let mut states = request.state_bytes();
                         self.waiting.push(request);
-                        while self.waiting.len() < COMMIT_QUEUE {
+                        while self.waiting.len() < COMMIT_QUEUE && states < STATES_PER_COMMIT {
                             let Ok(request) = commits.try_recv() else { break };
+                            states += request.state_bytes();
                             self.waiting.push(request);
                         }
                         if failed {

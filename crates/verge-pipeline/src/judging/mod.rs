@@ -7,6 +7,7 @@ mod instance;
 mod maintenance;
 mod orders;
 mod saved;
+mod saving;
 mod streams;
 
 use std::collections::HashMap;
@@ -29,6 +30,9 @@ use instance::Instance;
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
+use saving::SaveTime;
+pub(crate) use saving::state_bytes;
+pub use saving::{STATES_AT_ONCE, SavePass};
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use streams::{StreamState, Streams};
 
@@ -245,7 +249,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         instance
             .life
             .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
-        let index = self.instances.insert(instance);
+        let entry = self.instances.vacant_entry();
+        instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
+        let index = entry.key();
+        entry.insert(instance);
         self.by_key.insert(key, index);
         index
     }
@@ -287,14 +294,6 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             now.since(stream.last_heard) < IDLE_EXPIRY
                 && !stream.instances.iter().any(|i| dropped.contains(i))
         });
-    }
-
-    /// State of the judges that has changed since it was last asked for, to be made durable.
-    pub fn changed_states(&mut self, out: &mut Decision) {
-        for (_, instance) in &mut self.instances {
-            let spec = &self.specs[instance.judge_index];
-            out.checkpoints.extend(instance.changed_state(&spec.name));
-        }
     }
 
     /// Devices and signals known now.

@@ -163,7 +163,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
                     false
                 }
             },
-            (STATE, Some(index)) => match self.instances[index].judge.restore(state, now) {
+            (STATE, Some(index)) => match self.instances[index].restore(state, now) {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::warn!(%judge, device = %subject.device, %error, "judge starts afresh");

@@ -8,7 +8,7 @@ use verge_domain::verdict::{EventState, Severity};
 use super::*;
 
 /// Payload `device signal value` becomes a reading; anything else is refused.
-struct Words;
+pub(super) struct Words;
 
 impl Decoder for Words {
     type Item = Reading;
@@ -135,6 +135,11 @@ impl Trial {
         self.told(before)
     }
 
+    /// States of all judges, as they are saved before a stop.
+    fn save(&mut self) {
+        while self.bench.save(&mut SavePass::of_all(), &mut self.out) {}
+    }
+
     fn told(&self, from: usize) -> Vec<String> {
         self.out.verdicts[from..].iter().map(tell).collect()
     }
@@ -172,7 +177,7 @@ fn open_events_and_judge_states_outlive_a_restart() {
     before.send(1, "a temp 11");
     before.send(1, "b temp 11");
     before.send(2, "b temp 1");
-    before.bench.changed_states(&mut before.out);
+    before.save();
     let mut saved: HashMap<String, Checkpoint> = HashMap::new();
     for checkpoint in &before.out.checkpoints {
         saved.insert(checkpoint.key.clone(), checkpoint.clone());
@@ -230,7 +235,7 @@ fn idle_streams_make_room_unless_an_event_is_open() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.send(1, "a temp 11");
     trial.send(1, "b temp 1");
-    trial.bench.changed_states(&mut trial.out);
+    trial.save();
     let saved: Vec<_> =
         trial.out.checkpoints.iter().filter(|saved| saved.key.contains("\u{1f}b\u{1f}")).collect();
     assert_eq!(saved.len(), 1, "state of b: {:?}", trial.out.checkpoints);

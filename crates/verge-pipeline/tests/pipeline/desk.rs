@@ -76,7 +76,8 @@ impl Desk {
     }
 
     pub(crate) fn open_with(shelf: &Memory, clock: Clock, lives: Lives) -> Self {
-        let (counters, settled) = (Arc::new(Counters::new([])), Settled::default());
+        let (counters, settled) =
+            (Arc::new(Counters::new([SourceId::new("s").unwrap()])), Settled::default());
         let (committer, commits, store) = committer::start(
             shelf.clone(),
             Text,

@@ -41,15 +41,21 @@ impl Decoder for Words {
     }
 }
 
+/// Large states.
+const PADDING: usize = 13 << 10;
+
 /// From 0 up is abnormal, until it hears that something was maintenance: then from 10 up.
 #[derive(Default)]
 struct Learner {
     limit: u8,
+    /// Changes with every reading.
+    last: f64,
 }
 
 impl Judge for Learner {
     type Observation = Reading;
     fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+        self.last = reading.value;
         let abnormal = reading.value >= f64::from(self.limit);
         let standing = if abnormal { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: None };
@@ -58,11 +64,16 @@ impl Judge for Learner {
     }
     fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
     fn save(&self) -> Option<Vec<u8>> {
-        Some(vec![self.limit])
+        let mut state = vec![self.limit; 1 + PADDING];
+        state.extend(self.last.to_le_bytes());
+        Some(state)
     }
     fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
         self.limit = *state.first().ok_or(RestoreError::Foreign)?;
         Ok(())
+    }
+    fn save_every(&self) -> Duration {
+        Duration::from_secs(600)
     }
     fn hear(&mut self, remark: Remark) -> bool {
         self.limit = 10;
@@ -81,8 +92,8 @@ struct Site {
 impl Site {
     async fn open(shelf: &Memory) -> Self {
         let mut desk = Desk::open(shelf);
-        let sources = vec![SourceId::new("s").unwrap()];
         let queue = IntakeQueue::new(Arc::clone(&desk.counters));
+        let sources = vec![SourceId::new("s").unwrap()];
         desk.orders = queue.orders();
         let intake = queue.intake();
         let spec = JudgeSpec {
@@ -155,7 +166,8 @@ async fn a_remark_is_durable_when_it_is_answered() {
     let saved: Vec<_> =
         shelf.0.lock().unwrap().checkpoints.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
     let states: Vec<_> = saved.iter().filter(|(key, _)| key.starts_with("state")).collect();
-    assert_eq!(states, [&("state\u{1f}j\u{1f}s\u{1f}d\u{1f}s".to_owned(), vec![10])]);
+    assert_eq!(states.len(), 1);
+    assert_eq!((states[0].0.as_str(), states[0].1[0]), ("state\u{1f}j\u{1f}s\u{1f}d\u{1f}s", 10));
     let real = r#"{"id":"b","command":"label","remark":"real","device":"d","signal":"s"}"#;
     assert_eq!(site.ask(real).await, json!({ "id": "b", "ok": true, "heard": 1, "used": 0 }));
     let other = r#"{"id":"c","command":"label","remark":"real","device":"d","judge":"x"}"#;
@@ -220,4 +232,20 @@ async fn a_maintenance_window_outlives_a_restart_and_is_followed_by_learning_ane
     site.send("d 11");
     until("what is strange to what was learnt is raised", || site.alarms() == ["1", "-2", "2", "11"]).await;
     site.close().await;
+}
+
+#[tokio::test]
+async fn all_states_are_saved_at_the_end_in_commits_of_a_bounded_size() {
+    let shelf = Memory::default();
+    let site = Site::open(&shelf).await;
+    for device in 0..200 {
+        site.send(&format!("d{device} -2"));
+    }
+    let judged = || site.desk.counters.sources()[0].readings_judged_total.get();
+    until("judged", || judged() == 200).await;
+    site.close().await;
+    let shelf = shelf.0.lock().unwrap();
+    let largest = *shelf.state_bytes.iter().max().unwrap();
+    assert!(largest <= (1 << 20) + PADDING, "{largest} bytes in one commit");
+    assert_eq!(shelf.checkpoints.len(), 200);
 }
