@@ -12,6 +12,8 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
+use crate::judging::JudgeRate;
+
 /// One counter. Relaxed: counters order nothing.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -171,6 +173,7 @@ pub struct Counters {
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
+    alarm_rates: Mutex<Vec<JudgeRate>>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
     store: Mutex<StoreAccount>,
@@ -221,6 +224,7 @@ impl Counters {
             store_faults_total: Counter::default(),
             raises_held_back_total: Counter::default(),
             maintenance: Mutex::default(),
+            alarm_rates: Mutex::default(),
             store_fault: AtomicBool::new(false),
             store_full: AtomicBool::new(false),
             store: Mutex::new(StoreAccount {
@@ -252,6 +256,17 @@ impl Counters {
     #[must_use]
     pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
         self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how often judges alarm.
+    pub fn note_alarm_rates(&self, rates: Vec<JudgeRate>) {
+        *self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner) = rates;
+    }
+
+    /// How often judges alarm, as of some seconds ago.
+    #[must_use]
+    pub fn alarm_rates(&self) -> Vec<JudgeRate> {
+        self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes whether the store works and has room.

@@ -134,6 +134,8 @@ impl IntakeQueue {
         J: Judge<Observation = Reading> + 'static,
         S: Source + 'static,
     {
+        // What was taken up may know its rate already.
+        self.counters.note_alarm_rates(bench.alarm_rates(clock.now()));
         let mut worker = Worker {
             bench,
             source,
@@ -229,7 +231,9 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
                     next_pass = now + SAVE_EVERY;
-                    self.pass = Some(SavePass::of_due(self.clock.now().mono));
+                    let now = self.clock.now();
+                    self.pass = Some(SavePass::of_due(now.mono));
+                    self.counters.note_alarm_rates(self.bench.alarm_rates(now));
                 }
                 self.save();
             }

@@ -12,6 +12,7 @@ use verge_domain::stage::{Checkpoint, Judge, Remark};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 use super::orders::{LONGEST_WINDOW, Names, OrderError, Outcome, Whom};
+use super::rates::later;
 use super::saved::{MAINTENANCE, SEPARATOR};
 use super::{Bench, Decision};
 use crate::counters::MaintenanceWindow;
@@ -157,8 +158,4 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         };
         self.counters.note_maintenance(self.windows.iter().map(account).collect());
     }
-}
-
-fn later(at: UtcMillis, span: Duration) -> UtcMillis {
-    UtcMillis(at.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
 }

@@ -6,6 +6,7 @@
 mod instance;
 mod maintenance;
 mod orders;
+mod rates;
 mod saved;
 mod saving;
 mod streams;
@@ -30,6 +31,7 @@ use instance::Instance;
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
+pub use rates::JudgeRate;
 use saving::SaveTime;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};

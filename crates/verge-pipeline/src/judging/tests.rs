@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::reading::Quality;
-use verge_domain::stage::RestoreError;
+use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{EventState, Severity};
 
@@ -36,6 +36,7 @@ impl Decoder for Words {
 struct AboveTen {
     seen: u8,
     heard: Moment,
+    rate: Option<AlarmRate>,
 }
 
 impl Judge for AboveTen {
@@ -64,6 +65,10 @@ impl Judge for AboveTen {
         self.seen = *state.first().ok_or(RestoreError::Foreign)?;
         Ok(())
     }
+
+    fn alarm_rate(&self) -> Option<AlarmRate> {
+        self.rate
+    }
 }
 
 fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
@@ -90,7 +95,7 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
         inputs: vec![InputPattern { source: SourceIndex(0), signals: Some(WildMatch::new("te*")) }],
         devices: Vec::new(),
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
-        make: Box::new(|now| AboveTen { seen: 0, heard: now }),
+        make: Box::new(|now| AboveTen { seen: 0, heard: now, rate: None }),
     }
 }
 
@@ -345,4 +350,30 @@ fn a_saved_window_never_lasts_longer_than_it_may_and_one_that_is_over_is_ended()
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.bench.restore(&[damaged], at(0), &mut trial.out);
     assert_eq!(trial.out.checkpoints, over.out.checkpoints);
+}
+
+#[test]
+fn the_rates_of_all_instances_of_a_judge_are_told_together() {
+    let mut trial = Trial::new(vec![spec("rule", Scope::Signal, &[]), spec("usual", Scope::Signal, &[])]);
+    trial.send(0, "a temp 5");
+    trial.send(0, "b temp 5");
+    trial.send(0, "c temp 5");
+    let week = 7.0 * 24.0 * 3600.0;
+    let rates = [(2, week, None), (1, week, Some(60)), (0, 2.0 * week, Some(3600))];
+    let usual = trial.bench.instances.iter_mut().filter(|(_, instance)| instance.judge_index == 1);
+    for ((_, instance), (alarms, seconds, left)) in usual.zip(rates) {
+        instance.judge.rate = Some(AlarmRate {
+            alarms,
+            seconds,
+            expected_per_second: 0.5 / week,
+            supported_in: left.map(Duration::from_secs),
+        });
+    }
+    let told = trial.bench.alarm_rates(at(10));
+    assert_eq!(told.len(), 1, "rules know no rate");
+    let rate = &told[0];
+    assert_eq!((rate.judge.as_str(), rate.instances, rate.alarms, rate.unsupported), ("usual", 3, 3, 2));
+    assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
+    assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");
+    assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
 }

@@ -9,7 +9,7 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
-use verge_domain::stage::{Decoder, Judge, Remark, RestoreError, Scope, Store, StoreError};
+use verge_domain::stage::{AlarmRate, Decoder, Judge, Remark, RestoreError, Scope, Store, StoreError};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
@@ -74,6 +74,11 @@ impl Judge for Learner {
     }
     fn save_every(&self) -> Duration {
         Duration::from_secs(600)
+    }
+    fn alarm_rate(&self) -> Option<AlarmRate> {
+        let (alarms, seconds) = (u64::from(self.limit), 604_800.0);
+        let supported_in = Some(Duration::ZERO);
+        Some(AlarmRate { alarms, seconds, expected_per_second: 1.0 / 604_800.0, supported_in })
     }
     fn hear(&mut self, remark: Remark) -> bool {
         self.limit = 10;
@@ -218,6 +223,15 @@ async fn a_maintenance_window_outlives_a_restart_and_is_followed_by_learning_ane
     let windows = site.desk.counters.maintenance();
     assert_eq!(windows.len(), 1);
     assert_eq!(json!(windows[0].until), answer["until"]);
+    let status: Value =
+        serde_json::from_str(site.upstream.ends[0].wire.lock().unwrap().statuses.last().unwrap()).unwrap();
+    assert_eq!(status["maintenance"]["windows"], json!([{ "device": "d", "until": answer["until"] }]));
+    let mut judge = status["judges"][0].clone();
+    assert!(judge.as_object_mut().unwrap().remove("supported_at").unwrap().is_i64());
+    let expected = json!({
+        "name": "j", "instances": 2, "alarms": 0, "alarms_per_week": 0.0, "expected_per_week": 2.0, "unsupported": 2,
+    });
+    assert_eq!(judge, expected);
     site.send("d 6");
     site.send("e 2");
     until("another device is raised", || site.alarms() == ["1", "-2", "2"]).await;
