@@ -54,6 +54,8 @@ enum Phase {
     Quiet,
     /// Abnormal, but not yet for long enough.
     Rising { first_at: UtcMillis, since: Monotonic },
+    /// It would have been raised, had raises not been held back.
+    HeldBack { first_at: UtcMillis, since: Monotonic },
     /// Raised; `calm` since when it has been normal again, if it has.
     Open { event: OpenEvent, reported: Monotonic, calm: Option<Monotonic> },
 }
@@ -63,6 +65,8 @@ enum Phase {
 #[derive(Debug, Clone, Default)]
 pub struct EventLife {
     phases: Vec<(Member, Phase)>,
+    holding: bool,
+    held_back: u64,
 }
 
 /// When the observation was made and received.
@@ -80,11 +84,28 @@ impl EventLife {
         *self.phase(member) = Phase::Open { event, reported: now, calm: None };
     }
 
+    /// From now on nothing is raised, or is again. What is open goes on and is cleared as ever; what would have been
+    /// raised is counted once, and is raised afterwards if it still holds then.
+    pub fn hold(&mut self, holding: bool) {
+        self.holding = holding;
+    }
+
+    /// Whether raises are held back.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        self.holding
+    }
+
+    /// How many raises were held back since this was last asked.
+    pub fn take_held_back(&mut self) -> u64 {
+        std::mem::take(&mut self.held_back)
+    }
+
     /// The open events, to be saved.
     pub fn open(&self) -> impl Iterator<Item = (Member, OpenEvent)> + '_ {
         self.phases.iter().filter_map(|&(member, phase)| match phase {
             Phase::Open { event, .. } => Some((member, event)),
-            Phase::Quiet | Phase::Rising { .. } => None,
+            Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => None,
         })
     }
 
@@ -105,15 +126,20 @@ impl EventLife {
         {
             return None;
         }
+        let holding = self.holding;
         let phase = self.phase(condition.member.strand());
-        let (next, report) = match *phase {
+        let before = *phase;
+        let (next, report) = match before {
             Phase::Quiet if standing == Standing::Abnormal => {
-                rise(policy, observed.at, now, observed, fresh_id)
+                rise(policy, observed.at, now, observed, holding, fresh_id)
             }
-            Phase::Rising { first_at, since } if standing == Standing::Abnormal => {
-                rise(policy, first_at, since, observed, fresh_id)
+            Phase::Rising { first_at, since } | Phase::HeldBack { first_at, since }
+                if standing == Standing::Abnormal =>
+            {
+                rise(policy, first_at, since, observed, holding, fresh_id)
             }
-            Phase::Quiet | Phase::Rising { .. } => (Phase::Quiet, None),
+            Phase::HeldBack { .. } if holding && standing != Standing::Normal => (before, None),
+            Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => (Phase::Quiet, None),
             Phase::Open { event, reported, calm } => {
                 let calm = (standing == Standing::Normal).then(|| calm.unwrap_or(now));
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
@@ -127,6 +153,9 @@ impl EventLife {
             }
         };
         *phase = next;
+        if matches!(next, Phase::HeldBack { .. }) && !matches!(before, Phase::HeldBack { .. }) {
+            self.held_back += 1;
+        }
         if matches!(next, Phase::Quiet) {
             self.phases.retain(|&(member, _)| member != condition.member.strand());
         }
@@ -147,11 +176,15 @@ fn rise(
     first_at: UtcMillis,
     since: Monotonic,
     observed: Observed,
+    holding: bool,
     fresh_id: impl FnOnce() -> EventId,
 ) -> (Phase, Option<Event>) {
     let now = observed.received.mono;
     if now.since(since) < policy.raise_after {
         return (Phase::Rising { first_at, since }, None);
+    }
+    if holding {
+        return (Phase::HeldBack { first_at, since }, None);
     }
     let event = OpenEvent { id: fresh_id(), since: first_at };
     let report = event.report(EventState::Raised, observed.at);
@@ -243,6 +276,39 @@ mod tests {
         check(&policy, "aaaaaaaan", "R..U..U.C");
         let every = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
         check(&every, "aaan", "RUUC");
+    }
+
+    #[test]
+    fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() {
+        let mut life = EventLife::default();
+        let mut told = String::new();
+        let mut held_back = Vec::new();
+        // `(` begins to hold raises back, `)` ends it.
+        for (second, letter) in "a(anaaamanaa)aan".chars().enumerate() {
+            let standing = match letter {
+                '(' | ')' => {
+                    life.hold(letter == '(');
+                    assert_eq!(life.is_holding(), letter == '(');
+                    continue;
+                }
+                'a' => Standing::Abnormal,
+                'm' => Standing::Margin,
+                _ => Standing::Normal,
+            };
+            let at = UtcMillis(second as i64 * 1000);
+            let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
+            let observed = Observed { at, received: Moment::from_wall(at) };
+            let event = life.advance(&POLICY, &condition, observed, || EventId([7; 16]));
+            told.push(match event.map(|event| event.state) {
+                Some(EventState::Raised) => 'R',
+                Some(EventState::Updated) => 'U',
+                Some(EventState::Cleared) => 'C',
+                None => '.',
+            });
+            held_back.push(life.take_held_back());
+        }
+        assert_eq!(told, "R.C........R.C");
+        assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub enum RestoreError {
     Damaged(#[source] Box<dyn Error + Send + Sync>),
 }
 
+/// How often changed states of judges are made durable, unless they ask for a longer time.
+pub const SAVE_EVERY: Duration = Duration::from_secs(10);
+
 /// From observation to findings, about one subject. Implemented by the rules and detectors over readings.
 pub trait Judge: Send {
     /// What it looks at.
@@ -81,6 +84,13 @@ pub trait Judge: Send {
     /// # Errors
     /// State of another version or detector, or damaged; the judge is then unchanged.
     fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError>;
+
+    /// How often its state is made durable at most, where it has changed. Small states are saved every
+    /// [`SAVE_EVERY`]; one that is large and changes with every reading asks for a longer time, over which the
+    /// instances are then spread. A restart may take up a state that is this old.
+    fn save_every(&self) -> Duration {
+        SAVE_EVERY
+    }
 
     /// Hears what a person says about its last alarm. Says whether that changed anything; rules do not learn.
     fn hear(&mut self, _remark: Remark) -> bool {

@@ -5,11 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use verge_domain::id::{Lane, Seq, SourceId};
+use serde::Serialize;
+use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
+
+use crate::judging::JudgeRate;
 
 /// One counter. Relaxed: counters order nothing.
 #[derive(Debug, Default)]
@@ -167,9 +170,31 @@ pub struct Counters {
     pub evicted_total: Counter,
     /// Failures of the store.
     pub store_faults_total: Counter,
+    /// Events not raised because of maintenance.
+    pub raises_held_back_total: Counter,
+    maintenance: Mutex<Vec<MaintenanceWindow>>,
+    alarm_rates: Mutex<Vec<JudgeRate>>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
     store: Mutex<StoreAccount>,
+}
+
+/// An open maintenance window. What is `None` takes all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MaintenanceWindow {
+    /// The device.
+    pub device: DeviceId,
+    /// The signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<SignalId>,
+    /// The judge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeId>,
+    /// The source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceId>,
+    /// Its end.
+    pub until: UtcMillis,
 }
 
 /// What there is in the store.
@@ -197,6 +222,9 @@ impl Counters {
             encode_failures_total: Counter::default(),
             evicted_total: Counter::default(),
             store_faults_total: Counter::default(),
+            raises_held_back_total: Counter::default(),
+            maintenance: Mutex::default(),
+            alarm_rates: Mutex::default(),
             store_fault: AtomicBool::new(false),
             store_full: AtomicBool::new(false),
             store: Mutex::new(StoreAccount {
@@ -217,6 +245,28 @@ impl Counters {
     #[must_use]
     pub fn sources(&self) -> &[SourceCounters] {
         &self.sources
+    }
+
+    /// Notes which maintenance windows are open.
+    pub fn note_maintenance(&self, windows: Vec<MaintenanceWindow>) {
+        *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = windows;
+    }
+
+    /// The maintenance windows that are open.
+    #[must_use]
+    pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how often judges alarm.
+    pub fn note_alarm_rates(&self, rates: Vec<JudgeRate>) {
+        *self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner) = rates;
+    }
+
+    /// How often judges alarm, as of some seconds ago.
+    #[must_use]
+    pub fn alarm_rates(&self) -> Vec<JudgeRate> {
+        self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes whether the store works and has room.

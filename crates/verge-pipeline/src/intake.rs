@@ -4,21 +4,28 @@
 //! keeps what comes and delivers it again; when the committer's queue is full this thread waits, which
 //! fills the first queue. Nothing is dropped here.
 
-use std::collections::VecDeque;
+mod orders;
+mod redeliveries;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, Source};
+use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
-use crate::committer::{CommitHandle, CommitRequest};
+use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::judging::{Bench, Decision};
+use crate::judging::{Bench, Decision, SavePass};
+use orders::Waiting;
+pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
+pub use redeliveries::REMEMBERED_MESSAGES;
+pub(crate) use redeliveries::{Redeliveries, fingerprint};
 
 /// Messages that wait for the judges at most.
 pub const INTAKE_CAPACITY: usize = 4_096;
@@ -33,13 +40,8 @@ const STREAM_BURST: usize = 4;
 const GATHER: Duration = Duration::from_millis(1);
 /// How often judges are told that time passes.
 const TICK: Duration = Duration::from_millis(500);
-/// How often changed judge states are made durable.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// How often idle streams are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
-/// Fingerprints of messages remembered in order to recognise a redelivery: more than any broker keeps in
-/// flight towards one session by default.
-pub const REMEMBERED_MESSAGES: usize = 4_096;
 
 /// The queue is full: stop the flow at its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +50,8 @@ pub struct IntakeFull;
 
 enum Item {
     Message(Inbound),
+    /// An order waits.
+    Wake,
     Stop,
 }
 
@@ -85,6 +89,8 @@ impl Intake {
 pub struct IntakeQueue {
     sender: SyncSender<Item>,
     receiver: Receiver<Item>,
+    desk: SyncSender<Waiting>,
+    orders: Receiver<Waiting>,
     counters: Arc<Counters>,
 }
 
@@ -93,13 +99,20 @@ impl IntakeQueue {
     #[must_use]
     pub fn new(counters: Arc<Counters>) -> Self {
         let (sender, receiver) = mpsc::sync_channel(INTAKE_CAPACITY);
-        Self { sender, receiver, counters }
+        let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
+        Self { sender, receiver, desk, orders, counters }
     }
 
     /// The way in.
     #[must_use]
     pub fn intake(&self) -> Intake {
         Intake { queue: self.sender.clone(), counters: Arc::clone(&self.counters) }
+    }
+
+    /// Where people's orders to the judges are handed in.
+    #[must_use]
+    pub fn orders(&self) -> OrderDesk {
+        OrderDesk { queue: self.desk.clone(), wake: self.sender.clone() }
     }
 
     /// Starts the thread. `restored` is what taking up saved state has decided; `recent_causes` are the
@@ -121,6 +134,8 @@ impl IntakeQueue {
         J: Judge<Observation = Reading> + 'static,
         S: Source + 'static,
     {
+        // What was taken up may know its rate already.
+        self.counters.note_alarm_rates(bench.alarm_rates(clock.now()));
         let mut worker = Worker {
             bench,
             source,
@@ -130,11 +145,13 @@ impl IntakeQueue {
             decision: restored,
             settled: Vec::with_capacity(BURST),
             recent: Redeliveries::new(recent_causes),
+            pass: None,
+            saving: Arc::default(),
         };
-        let receiver = self.receiver;
+        let (receiver, orders) = (self.receiver, self.orders);
         let thread = std::thread::Builder::new()
             .name("verge-judging".to_owned())
-            .spawn(move || worker.run(&receiver))
+            .spawn(move || worker.run(&receiver, &orders))
             .expect("the operating system gives a gateway its few threads");
         Judging { stop: self.sender, thread }
     }
@@ -172,13 +189,17 @@ struct Worker<D, J, S> {
     decision: Decision,
     settled: Vec<Receipt>,
     recent: Redeliveries,
+    /// The pass over the judges' states that is under way.
+    pass: Option<SavePass>,
+    /// States were handed over that are not durable yet.
+    saving: Arc<AtomicBool>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
-    fn run(&mut self, queue: &Receiver<Item>) {
+    fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
-        let mut next_checkpoint = Instant::now() + CHECKPOINT_EVERY;
+        let mut next_pass = Instant::now() + SAVE_EVERY;
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
         let mut last_burst = Instant::now();
         let mut gathering = false;
@@ -200,16 +221,21 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
+            while let Ok(waiting) = orders.try_recv() {
+                self.carry_out(waiting);
+            }
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.bench.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
-            }
-            if stop || now >= next_checkpoint {
-                next_checkpoint = now + CHECKPOINT_EVERY;
-                self.bench.changed_states(&mut self.decision);
-                self.submit(0, self.clock.now().mono, None);
+                if now >= next_pass && self.pass.is_none() {
+                    next_pass = now + SAVE_EVERY;
+                    let now = self.clock.now();
+                    self.pass = Some(SavePass::of_due(now.mono));
+                    self.counters.note_alarm_rates(self.bench.alarm_rates(now));
+                }
+                self.save();
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
@@ -217,6 +243,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {
+                self.save_all();
                 return;
             }
         }
@@ -234,6 +261,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                     self.message(&message, self.clock.now());
                     taken += 1;
                 }
+                Some(Item::Wake) => {}
                 Some(Item::Stop) => {
                     stop = true;
                     break;
@@ -248,6 +276,41 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
         (taken, stop)
     }
 
+    /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
+    /// else states would pile up before a store that takes none.
+    fn save(&mut self) {
+        if self.saving.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(mut pass) = self.pass.take() else { return };
+        let goes_on = self.bench.save(&mut pass, &mut self.decision);
+        self.pass = goes_on.then_some(pass);
+        if !self.decision.is_empty() {
+            self.saving.store(true, Ordering::Release);
+            let saving = Arc::clone(&self.saving);
+            let durable = Durable::new(move || saving.store(false, Ordering::Release));
+            let now = self.clock.now().mono;
+            self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now) });
+        }
+    }
+
+    /// Hands over all states that have changed: the last thing before the end.
+    fn save_all(&mut self) {
+        let mut pass = SavePass::of_all();
+        while self.bench.save(&mut pass, &mut self.decision) {
+            self.submit(0, self.clock.now().mono, None);
+        }
+        self.submit(0, self.clock.now().mono, None);
+    }
+
+    /// Does what a person asks for, who is told once it is durable.
+    fn carry_out(&mut self, Waiting { order, reply }: Waiting) {
+        let now = self.clock.now();
+        let outcome = self.bench.carry_out(&order, now, &mut self.decision);
+        let durable = Durable::new(move || reply(outcome));
+        self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
+    }
+
     fn message(&mut self, message: &Inbound, now: Moment) {
         let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
         if message.redelivered && self.recent.contains(cause) {
@@ -256,7 +319,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 source.messages_refused_total.add(1);
             }
             // Behind what it caused when it first came, which may not be durable yet.
-            self.request(0, message.received.mono, message.receipt);
+            self.request(CommitRequest {
+                receipt: message.receipt,
+                ..CommitRequest::of_time(message.received.mono)
+            });
             return;
         }
         self.bench.message(message, now, &mut self.decision);
@@ -271,44 +337,13 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
     /// Hands what was decided to the committer; waits while its queue is full.
     fn submit(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
         if !self.decision.is_empty() {
-            self.request(cause, received, receipt);
+            self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received) });
         }
     }
 
-    fn request(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
+    /// Hands over a request with all that was decided.
+    fn request(&mut self, request: CommitRequest) {
         let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
-        self.commits.submit(CommitRequest { verdicts, checkpoints, cause, received, receipt });
+        self.commits.submit(CommitRequest { verdicts, checkpoints, ..request });
     }
-}
-
-/// Fingerprints of the messages that came last.
-pub(crate) struct Redeliveries(VecDeque<u64>);
-
-impl Redeliveries {
-    pub(crate) fn new(known: Vec<u64>) -> Self {
-        Self(known.into())
-    }
-
-    pub(crate) fn contains(&self, cause: u64) -> bool {
-        self.0.contains(&cause)
-    }
-
-    /// Remembers a message; 0 is none.
-    pub(crate) fn note(&mut self, cause: u64) {
-        if cause == 0 {
-            return;
-        }
-        if self.0.len() >= REMEMBERED_MESSAGES {
-            self.0.pop_front();
-        }
-        self.0.push_back(cause);
-    }
-}
-
-/// Recognises a message that a broker sends again: its packet identifier, which a session keeps for a
-/// redelivery, and a checksum of what it says. Never zero, and the same in every version of this program,
-/// because the store keeps it.
-pub(crate) fn fingerprint(message: &Inbound) -> u64 {
-    let content = crc32c::crc32c_append(crc32c::crc32c(message.topic.as_bytes()), &message.payload);
-    (u64::from(message.packet_id) << 32 | u64::from(content)).max(1)
 }

@@ -26,11 +26,15 @@ use verge_domain::verdict::Verdict;
 
 use crate::clock::Clock;
 use crate::counters::Counters;
+use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
 use worker::Worker;
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
+/// Bytes of judges' states after which a commit takes no more requests: with one step of a pass on top it carries
+/// some 1 MiB of them at most.
+const STATES_PER_COMMIT: usize = STATES_AT_ONCE;
 /// Requests of deliveries that wait at most.
 const STORE_QUEUE: usize = 64;
 /// Alarms without a number that a delivery has not taken yet; past that the oldest go. All come again with a number.
@@ -82,6 +86,48 @@ pub struct CommitRequest {
     pub received: Monotonic,
     /// Settled once durable.
     pub receipt: Option<Receipt>,
+    /// Told once durable.
+    pub durable: Option<Durable>,
+}
+
+impl CommitRequest {
+    fn state_bytes(&self) -> usize {
+        self.checkpoints.iter().map(state_bytes).sum()
+    }
+
+    /// A request without content, of no message.
+    #[must_use]
+    pub const fn of_time(now: Monotonic) -> Self {
+        Self {
+            verdicts: Vec::new(),
+            checkpoints: Vec::new(),
+            cause: 0,
+            received: now,
+            receipt: None,
+            durable: None,
+        }
+    }
+}
+
+/// What is called on the committer's thread once a request is durable; dropped uncalled where it never is.
+pub struct Durable(Box<dyn FnOnce() + Send>);
+
+impl Durable {
+    /// `told` must not block.
+    #[must_use]
+    pub fn new(told: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(told))
+    }
+
+    fn tell(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Durable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Durable")
+    }
 }
 
 /// The producers' end.

@@ -11,7 +11,8 @@ use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, Stored
 use super::handle::{Answer, StoreRequest};
 use super::plan;
 use super::{
-    COMMIT_QUEUE, CommitRequest, CommitterEnd, FAULT_LIMIT, Lives, StoreLedger, StoreRefusal, StoreState,
+    COMMIT_QUEUE, CommitRequest, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT, StoreLedger,
+    StoreRefusal, StoreState,
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -96,9 +97,11 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 },
                 request = commits.recv(), if taking => match request {
                     Some(request) => {
+                        let mut states = request.state_bytes();
                         self.waiting.push(request);
-                        while self.waiting.len() < COMMIT_QUEUE {
+                        while self.waiting.len() < COMMIT_QUEUE && states < STATES_PER_COMMIT {
                             let Ok(request) = commits.try_recv() else { break };
+                            states += request.state_bytes();
                             self.waiting.push(request);
                         }
                         if failed {
@@ -211,10 +214,15 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             );
         }
         self.announced = 0;
-        let receipts: Vec<Receipt> = self.waiting.drain(..).filter_map(|request| request.receipt).collect();
+        let (mut receipts, mut durable): (Vec<Receipt>, _) = (Vec::new(), Vec::new());
+        for request in self.waiting.drain(..) {
+            receipts.extend(request.receipt);
+            durable.extend(request.durable);
+        }
         if !receipts.is_empty() {
             self.source.settle(&receipts);
         }
+        durable.into_iter().for_each(Durable::tell);
         Ok(())
     }
 

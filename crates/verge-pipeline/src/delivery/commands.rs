@@ -1,7 +1,7 @@
 //! Commands from upstream, and their answers: JSON on `…/cmd` and `…/cmd/reply`. Pure.
 //!
 //! `{"id":"any text","command":"replay","lane":"verdict","from":1,"to":20,"epoch":"hex, optional"}` and
-//! `{"id":"…","command":"ledger"}`. Every answer has the command's `id` and `ok`; where that is false, `error` says
+//! `{"id":"…","command":"ledger"}`; those to the judges stand in `orders`. Every answer has the command's `id` and `ok`; where that is false, `error` says
 //! why in words.
 
 use std::time::Duration;
@@ -13,8 +13,10 @@ use verge_domain::time::Monotonic;
 use verge_domain::withdrawn::Withdrawal;
 
 use super::link::LinkCounters;
+use super::orders;
 use super::window::MAX_REPLAYS;
 use crate::committer::StoreLedger;
+use crate::judging::{Order, OrderError};
 
 /// Largest command.
 pub const MAX_COMMAND_BYTES: usize = 4096;
@@ -28,6 +30,8 @@ pub(super) enum Command {
     Replay { lane: Lane, from: Seq, to: Seq, epoch: Option<String> },
     /// To say what there is and what was delivered.
     Ledger,
+    /// To tell the judges something.
+    Order(Order),
 }
 
 /// Why a command was not carried out.
@@ -37,7 +41,7 @@ pub(super) enum CommandError {
     TooLong { actual: usize },
     #[error("not a JSON object")]
     NotJson,
-    #[error("unknown command; there are replay and ledger")]
+    #[error("unknown command; there are replay, ledger, label and maintenance")]
     Unknown,
     #[error("{key}: missing, or not {expected}")]
     Bad { key: &'static str, expected: &'static str },
@@ -57,6 +61,10 @@ pub(super) enum CommandError {
     TooManyReplays,
     #[error("the store cannot be read now; ask again later")]
     Unreadable,
+    #[error("the judges are busy; ask again later")]
+    Busy,
+    #[error(transparent)]
+    Order(#[from] OrderError),
 }
 
 /// A command as it came: who asks, and what.
@@ -80,6 +88,8 @@ pub(super) fn parse(payload: &[u8]) -> Request {
         (None, _) => Err(CommandError::Bad { key: "id", expected: "a text" }),
         (_, Some("replay")) => replay(&keys),
         (_, Some("ledger")) => only(&keys, &["id", "command"], "id and command").map(|()| Command::Ledger),
+        (_, Some("label")) => orders::label(&keys).map(Command::Order),
+        (_, Some("maintenance")) => orders::maintenance(&keys).map(Command::Order),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
@@ -108,11 +118,11 @@ fn replay(keys: &Map<String, Value>) -> Result<Command, CommandError> {
     Ok(Command::Replay { lane, from, to, epoch })
 }
 
-fn text<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     keys.get(key).and_then(Value::as_str)
 }
 
-fn only(
+pub(super) fn only(
     keys: &Map<String, Value>,
     known: &'static [&'static str],
     words: &'static str,
@@ -198,7 +208,7 @@ pub(crate) fn withdrawn(counts: &[u64; Withdrawal::ALL.len()]) -> Map<String, Va
         .collect()
 }
 
-fn bytes(answer: &Value) -> Bytes {
+pub(super) fn bytes(answer: &Value) -> Bytes {
     Bytes::from(answer.to_string())
 }
 
@@ -247,7 +257,10 @@ mod tests {
         let replay = Command::Replay { lane, from: Seq(1), to: Seq(20), epoch };
         check(r#"{"id":"a","command":"replay","lane":"verdict","from":1,"to":20}"#, Ok(replay));
         check(r#"{"id":"a","command":"ledger"}"#, Ok(Command::Ledger));
-        check(r#"{"id":"a","command":"reboot"}"#, Err("unknown command; there are replay and ledger"));
+        check(
+            r#"{"id":"a","command":"reboot"}"#,
+            Err("unknown command; there are replay, ledger, label and maintenance"),
+        );
         check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));
         check(r#"{"command":"ledger"}"#, Err("id: missing, or not a text"));
         check(r#"{"id":"a","command":"ledger","x":1}"#, Err("unknown key beside id and command"));

@@ -6,13 +6,15 @@
 //!
 //! Reading order: [`deliver`]; `route`, the task's state and what happens to it; `offer`, from rows to messages;
 //! `reply`, commands and alarms without a number. Pure: `window` (what may be offered next), `choice` (over which
-//! link), `budget` (how much in a day), `commands` (what upstream may ask), `ranges` (sets of numbers).
+//! link), `budget` (how much in a day), `commands` and `orders` (what upstream may
+//! ask), `ranges` (sets of numbers).
 
 mod budget;
 mod choice;
 mod commands;
 mod link;
 mod offer;
+mod orders;
 mod ranges;
 mod reply;
 mod route;
@@ -24,13 +26,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use verge_domain::id::{GatewayId, Lane, RouteId, Seq};
 use verge_domain::stage::{Encoder, Sink, StoredRow};
 
 use crate::clock::Clock;
 use crate::committer::StoreHandle;
+use crate::intake::OrderDesk;
 pub use choice::RouteMode;
 pub use commands::MAX_COMMAND_BYTES;
 pub(crate) use commands::withdrawn;
@@ -39,6 +42,8 @@ pub use link::{Link, LinkCounters, RouteCounters};
 use route::Route;
 pub use window::BatchPolicy;
 
+/// Answers to orders that wait for the route at most: more than orders can wait for the judges.
+const ANSWER_QUEUE: usize = 64;
 /// Marks are handed to the store this often at most.
 const MARK_EVERY: Duration = Duration::from_millis(50);
 /// How often the status is published, beside each connection and each change of the store's state.
@@ -63,12 +68,14 @@ pub struct RouteSettings {
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
+/// `orders` takes what upstream tells the judges.
 /// `status` gives the document for the channel of that name; its argument says whether the gateway is about to stop.
 #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
 pub async fn deliver<K, E>(
     settings: RouteSettings,
     delivered: [Seq; 3],
     store: StoreHandle,
+    orders: OrderDesk,
     links: Vec<Link<K, E>>,
     counters: Arc<RouteCounters>,
     clock: Clock,
@@ -80,7 +87,8 @@ pub async fn deliver<K, E>(
 {
     let (mut state, mut volatile) = (store.state(), store.volatile());
     let mut heads = store.heads();
-    let mut route = Route::open(settings, delivered, store, links, counters, clock).await;
+    let (answers, mut answered) = mpsc::channel(ANSWER_QUEUE);
+    let mut route = Route::open(settings, delivered, store, orders, answers, links, counters, clock).await;
     let mut next_status = tokio::time::interval(STATUS_EVERY);
     next_status.reset();
     let mut next_marks = tokio::time::interval(MARK_EVERY);
@@ -105,6 +113,7 @@ pub async fn deliver<K, E>(
                 next_status.reset();
             }
             alarm = next_volatile(&mut volatile) => route.note_volatile(alarm),
+            Some((link, answer)) = answered.recv() => route.answer(link, answer),
             () = sleep(wake) => {}
             _ = next_marks.tick(), if route.has_unsent_marks() => route.send_marks().await,
             _ = next_status.tick(), if route.is_connected() => route.publish_status(&status(false), false),

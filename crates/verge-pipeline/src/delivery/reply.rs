@@ -1,13 +1,17 @@
 //! What a route sends beside verdicts: answers to commands, and alarms that a store which has failed could not
 //! number.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{Channel, Encoder, OfferError, Sink, StoredRow};
 
 use super::commands::{self, Command, CommandError};
+use super::orders;
 use super::route::{REPLY_TOKEN, Route, VOLATILE_TOKEN};
 use crate::committer::{StoreLedger, StoreState};
+use crate::judging::{Order, OrderError, Outcome};
 
 /// Alarms without a number that wait for a link at most; past that the oldest go.
 const MAX_VOLATILE: usize = 64;
@@ -33,14 +37,40 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 let links = self.lines.iter().map(|line| line.counters.as_ref());
                 commands::ledger(id, &ledger, delivered, links)
             }),
+            Ok(Command::Order(order)) => match self.order(link, request.id.clone(), order) {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         let answer = answer.unwrap_or_else(|error| commands::refused(id, &error));
+        self.answer(link, answer);
+    }
+
+    /// Sends an answer on the link that asked.
+    pub(super) fn answer(&mut self, link: usize, answer: Bytes) {
         let line = &mut self.lines[link];
         if let Err(error) = line.offer(Channel::Reply, answer, REPLY_TOKEN) {
             line.counters.replies_dropped_total.add(1);
             tracing::info!(route = %self.settings.route, link = %line.counters.id, %error, "an answer was dropped");
         }
+    }
+
+    /// Hands an order to the judges; its answer comes when it is durable. It is not waited for here: this route may be
+    /// what makes room in a full store.
+    fn order(&self, link: usize, id: Option<String>, order: Order) -> Result<(), CommandError> {
+        let (answers, counters) = (self.answers.clone(), Arc::clone(&self.lines[link].counters));
+        let reply = move |outcome: Result<Outcome, OrderError>| {
+            let id = id.as_deref();
+            let answer = match outcome {
+                Ok(outcome) => orders::done(id, outcome),
+                Err(error) => commands::refused(id, &CommandError::Order(error)),
+            };
+            if answers.try_send((link, answer)).is_err() {
+                counters.replies_dropped_total.add(1);
+            }
+        };
+        self.orders.submit(order, reply).map_err(|_| CommandError::Busy)
     }
 
     async fn ledger(&self) -> Result<StoreLedger, CommandError> {

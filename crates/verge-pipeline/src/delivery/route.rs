@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{Channel, Encoder, SentBytes, Sink, SinkEvent, StoredRow, Token};
 use verge_domain::time::Monotonic;
@@ -18,6 +18,7 @@ use super::link::{Line, Link, RouteCounters};
 use super::window::Window;
 use crate::clock::Clock;
 use crate::committer::{StoreHandle, StoreState};
+use crate::intake::OrderDesk;
 
 /// Time for outstanding acknowledgements when the gateway stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
@@ -32,6 +33,9 @@ pub(super) struct Route<K, E> {
     pub(super) choice: Choice,
     pub(super) lines: Vec<Line<K, E>>,
     pub(super) store: StoreHandle,
+    pub(super) orders: OrderDesk,
+    /// Answers to orders, with the link that asked, on their way back here.
+    pub(super) answers: mpsc::Sender<(usize, Bytes)>,
     heads: watch::Receiver<[Seq; 3]>,
     pub(super) counters: Arc<RouteCounters>,
     pub(super) clock: Clock,
@@ -47,10 +51,13 @@ pub(super) struct Route<K, E> {
 }
 
 impl<K: Sink, E: Encoder> Route<K, E> {
+    #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
     pub(super) async fn open(
         settings: RouteSettings,
         delivered: [Seq; 3],
         store: StoreHandle,
+        orders: OrderDesk,
+        answers: mpsc::Sender<(usize, Bytes)>,
         links: Vec<Link<K, E>>,
         counters: Arc<RouteCounters>,
         clock: Clock,
@@ -73,6 +80,8 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             lines: links.into_iter().map(|link| Line::new(link, &sent, now)).collect(),
             settings,
             store,
+            orders,
+            answers,
             heads,
             counters,
             clock,

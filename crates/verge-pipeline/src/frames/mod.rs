@@ -253,11 +253,8 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                 Task::Judge(job) => self.judge(*job),
                 // Through the committer, whose queue is in order: what the message caused is durable first.
                 Task::Settle(receipt, received) => self.commits.submit(CommitRequest {
-                    verdicts: Vec::new(),
-                    checkpoints: Vec::new(),
-                    cause: 0,
-                    received: received.mono,
                     receipt: Some(receipt),
+                    ..CommitRequest::of_time(received.mono)
                 }),
             }
         }
@@ -333,10 +330,9 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         if !verdicts.is_empty() || job.receipt.is_some() {
             self.commits.submit(CommitRequest {
                 verdicts,
-                checkpoints: Vec::new(),
                 cause: job.cause,
-                received: job.received.mono,
                 receipt: job.receipt,
+                ..CommitRequest::of_time(job.received.mono)
             });
         }
         self.shared.lock().schedule.give_back(job);

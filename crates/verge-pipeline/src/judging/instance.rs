@@ -4,11 +4,12 @@ use verge_domain::finding::{Condition, Finding};
 use verge_domain::id::{EventId, JudgeId, Unit};
 use verge_domain::policy::{EventLife, Observed};
 use verge_domain::reading::Reading;
-use verge_domain::stage::{Checkpoint, Judge};
+use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{DeviceClock, Moment, Monotonic};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
 use super::saved::{self, SavedLife};
+use super::saving::{self, SaveTime};
 use super::{Decision, JudgeSpec};
 
 pub(super) struct Instance<J> {
@@ -18,13 +19,16 @@ pub(super) struct Instance<J> {
     pub(super) life: EventLife,
     pub(super) last_heard: Monotonic,
     unit: Option<Unit>,
-    saved_state: Option<Vec<u8>>,
+    pub(super) save_time: SaveTime,
+    /// Checksum of the state that was last handed out, or taken up.
+    saved_state: Option<u64>,
 }
 
 impl<J: Judge<Observation = Reading>> Instance<J> {
     pub(super) fn new(judge_index: usize, subject: Subject, judge: J, now: Monotonic) -> Self {
         let life = EventLife::default();
-        Self { judge_index, subject, judge, life, last_heard: now, unit: None, saved_state: None }
+        let save_time = SaveTime::first(0, judge.save_every(), now);
+        Self { judge_index, subject, judge, life, last_heard: now, unit: None, save_time, saved_state: None }
     }
 
     /// Turns findings into verdicts. `reading` is what was observed; `None` when time alone decided.
@@ -116,11 +120,19 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
     /// State of the judge, if it has any and it differs from what was last handed out.
     pub(super) fn changed_state(&mut self, judge: &JudgeId) -> Option<Checkpoint> {
         let state = self.judge.save()?;
-        if self.saved_state.as_ref() == Some(&state) {
+        let checksum = Some(saving::checksum(&state));
+        if self.saved_state == checksum {
             return None;
         }
-        self.saved_state = Some(state.clone());
+        self.saved_state = checksum;
         Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: Some(state) })
+    }
+
+    /// Takes up the saved state of the judge.
+    pub(super) fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
+        self.judge.restore(state, now)?;
+        self.saved_state = Some(saving::checksum(state));
+        Ok(())
     }
 
     /// The removal of its saved state, if there is any.

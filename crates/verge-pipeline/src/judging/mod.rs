@@ -4,7 +4,11 @@
 //! it with live messages and `verge judge` with files, so what is tried offline is what runs.
 
 mod instance;
+mod maintenance;
+mod orders;
+mod rates;
 mod saved;
+mod saving;
 mod streams;
 
 use std::collections::HashMap;
@@ -24,6 +28,13 @@ use wildmatch::WildMatch;
 
 use crate::counters::Counters;
 use instance::Instance;
+pub use maintenance::MAX_WINDOWS;
+use maintenance::Window;
+pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
+pub use rates::JudgeRate;
+use saving::SaveTime;
+pub(crate) use saving::state_bytes;
+pub use saving::{STATES_AT_ONCE, SavePass};
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use streams::{StreamState, Streams};
 
@@ -104,6 +115,7 @@ pub struct Bench<D, J> {
     streams: Streams,
     instances: Slab<Instance<J>>,
     by_key: HashMap<InstanceKey, usize>,
+    windows: Vec<Window>,
     counters: Arc<Counters>,
     fresh_id: Box<dyn FnMut() -> EventId + Send>,
     decoded: Decoded<Reading>,
@@ -128,6 +140,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             sources,
             instances: Slab::new(),
             by_key: HashMap::new(),
+            windows: Vec::new(),
             counters,
             fresh_id: Box::new(fresh_id),
             decoded: Decoded::default(),
@@ -192,6 +205,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             if !self.findings.is_empty() {
                 let spec = &self.specs[instance.judge_index];
                 instance.decide(spec, Some(reading), received, now, &self.findings, &mut self.fresh_id, out);
+                self.counters.raises_held_back_total.add(instance.life.take_held_back());
             }
         }
         Ok(())
@@ -235,19 +249,28 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             signal: key.signal.as_ref().map(|(_, signal)| signal.clone()),
         };
         let judge = (spec.make)(now);
-        let index = self.instances.insert(Instance::new(key.judge, subject, judge, now.mono));
+        let mut instance = Instance::new(key.judge, subject, judge, now.mono);
+        instance
+            .life
+            .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
+        let entry = self.instances.vacant_entry();
+        instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
+        let index = entry.key();
+        entry.insert(instance);
         self.by_key.insert(key, index);
         index
     }
 
-    /// Lets time pass: silence is found and intervals end here. Call it about twice a second.
+    /// Lets time pass: silence is found, intervals and maintenance windows end here. Call it about twice a second.
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
+        self.end_windows(now.mono, out);
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
             self.findings.clear();
             instance.judge.tick(now, &mut self.findings);
             if !self.findings.is_empty() {
                 instance.decide(spec, None, now, now, &self.findings, &mut self.fresh_id, out);
+                self.counters.raises_held_back_total.add(instance.life.take_held_back());
             }
         }
     }
@@ -275,14 +298,6 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             now.since(stream.last_heard) < IDLE_EXPIRY
                 && !stream.instances.iter().any(|i| dropped.contains(i))
         });
-    }
-
-    /// State of the judges that has changed since it was last asked for, to be made durable.
-    pub fn changed_states(&mut self, out: &mut Decision) {
-        for (_, instance) in &mut self.instances {
-            let spec = &self.specs[instance.judge_index];
-            out.checkpoints.extend(instance.changed_state(&spec.name));
-        }
     }
 
     /// Devices and signals known now.

@@ -19,9 +19,11 @@ use super::{Bench, Decision, InstanceKey, JudgeSpec};
 pub(super) const EVENTS: &str = "events";
 /// First part of the key of a judge's state.
 pub(super) const STATE: &str = "state";
+/// First part of the key of a maintenance window.
+pub(super) const MAINTENANCE: &str = "maintenance";
 
 /// Names never contain control characters, so this separates them without doubt.
-const SEPARATOR: char = '\u{1f}';
+pub(super) const SEPARATOR: char = '\u{1f}';
 
 pub(super) fn key(kind: &str, judge: &JudgeId, subject: &Subject) -> String {
     let signal = subject.signal.as_ref().map_or("", SignalId::as_str);
@@ -131,10 +133,19 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
         for checkpoint in checkpoints {
             let Some(state) = &checkpoint.state else { continue };
-            if !self.restore_one(&checkpoint.key, state, now, out) {
-                out.checkpoints.push(Checkpoint { key: checkpoint.key.clone(), state: None });
+            let key = &checkpoint.key;
+            let kept = if key.starts_with(MAINTENANCE) {
+                self.restore_window(key, state, now)
+            } else {
+                self.restore_one(key, state, now, out)
+            };
+            if !kept {
+                out.checkpoints.push(Checkpoint { key: key.clone(), state: None });
             }
         }
+        // Only now are all judges there that must hear that a window has ended meanwhile.
+        self.windows_changed();
+        self.end_windows(now.mono, out);
     }
 
     /// Whether the checkpoint is still of use.
@@ -152,7 +163,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
                     false
                 }
             },
-            (STATE, Some(index)) => match self.instances[index].judge.restore(state, now) {
+            (STATE, Some(index)) => match self.instances[index].restore(state, now) {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::warn!(%judge, device = %subject.device, %error, "judge starts afresh");

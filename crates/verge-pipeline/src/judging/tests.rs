@@ -1,14 +1,14 @@
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::reading::Quality;
-use verge_domain::stage::RestoreError;
+use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{EventState, Severity};
 
 use super::*;
 
 /// Payload `device signal value` becomes a reading; anything else is refused.
-struct Words;
+pub(super) struct Words;
 
 impl Decoder for Words {
     type Item = Reading;
@@ -36,6 +36,7 @@ impl Decoder for Words {
 struct AboveTen {
     seen: u8,
     heard: Moment,
+    rate: Option<AlarmRate>,
 }
 
 impl Judge for AboveTen {
@@ -64,6 +65,10 @@ impl Judge for AboveTen {
         self.seen = *state.first().ok_or(RestoreError::Foreign)?;
         Ok(())
     }
+
+    fn alarm_rate(&self) -> Option<AlarmRate> {
+        self.rate
+    }
 }
 
 fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
@@ -91,7 +96,7 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
         devices: Vec::new(),
         machine: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
-        make: Box::new(|now| AboveTen { seen: 0, heard: now }),
+        make: Box::new(|now| AboveTen { seen: 0, heard: now, rate: None }),
     }
 }
 
@@ -136,6 +141,11 @@ impl Trial {
         self.told(before)
     }
 
+    /// States of all judges, as they are saved before a stop.
+    fn save(&mut self) {
+        while self.bench.save(&mut SavePass::of_all(), &mut self.out) {}
+    }
+
     fn told(&self, from: usize) -> Vec<String> {
         self.out.verdicts[from..].iter().map(tell).collect()
     }
@@ -173,7 +183,7 @@ fn open_events_and_judge_states_outlive_a_restart() {
     before.send(1, "a temp 11");
     before.send(1, "b temp 11");
     before.send(2, "b temp 1");
-    before.bench.changed_states(&mut before.out);
+    before.save();
     let mut saved: HashMap<String, Checkpoint> = HashMap::new();
     for checkpoint in &before.out.checkpoints {
         saved.insert(checkpoint.key.clone(), checkpoint.clone());
@@ -231,7 +241,7 @@ fn idle_streams_make_room_unless_an_event_is_open() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.send(1, "a temp 11");
     trial.send(1, "b temp 1");
-    trial.bench.changed_states(&mut trial.out);
+    trial.save();
     let saved: Vec<_> =
         trial.out.checkpoints.iter().filter(|saved| saved.key.contains("\u{1f}b\u{1f}")).collect();
     assert_eq!(saved.len(), 1, "state of b: {:?}", trial.out.checkpoints);
@@ -251,4 +261,120 @@ fn every_state_of_an_event_carries_the_lane_of_its_judge() {
     let lanes: Vec<_> = trial.out.verdicts.iter().map(|verdict| (verdict.lane, verdict.severity)).collect();
     assert_eq!(lanes, [(verge_domain::id::Lane::Alarm, Severity::Critical); 2]);
     assert_eq!(trial.out.verdicts[1].event.unwrap().state, EventState::Cleared);
+}
+
+fn whom(device: &str, signal: Option<&str>, judge: Option<&str>) -> Whom {
+    Whom {
+        device: DeviceId::new(device).unwrap(),
+        signal: signal.map(|signal| SignalId::new(signal).unwrap()),
+        judge: judge.map(|judge| JudgeId::new(judge).unwrap()),
+        source: None,
+    }
+}
+
+impl Trial {
+    fn maintain(&mut self, second: u64, whom: Whom, minutes: u64) -> Result<Outcome, OrderError> {
+        let order = Order::Maintenance { whom, length: Duration::from_secs(minutes * 60) };
+        self.bench.carry_out(&order, at(second), &mut self.out)
+    }
+}
+
+#[test]
+fn a_window_holds_back_what_it_means_until_its_end() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[]), spec("warm", Scope::Signal, &[])]);
+    trial.send(0, "a temp 1");
+    trial.send(0, "a tension 11");
+    let until = UtcMillis(61_000);
+    let opened = trial.maintain(1, whom("a", None, Some("hot")), 1);
+    assert_eq!(opened, Ok(Outcome::Opened { instances: 2, until }));
+    assert_eq!(trial.send(2, "a temp 11"), ["warm a temp anomaly raised 3"]);
+    assert_eq!(trial.send(3, "a tension 1").len(), 2, "what was open is cleared");
+    assert!(trial.send(4, "a temp 12").is_empty());
+    // A signal that is first heard while the window is open is meant as well.
+    assert_eq!(trial.send(5, "a teeth 11"), ["warm a teeth anomaly raised 4"]);
+    assert_eq!(trial.counters.raises_held_back_total.get(), 2);
+    assert_eq!(trial.counters.maintenance().len(), 1);
+    assert!(trial.send(59, "a temp 12").is_empty());
+    trial.tick(60);
+    assert_eq!(trial.counters.maintenance().len(), 1);
+    trial.tick(61);
+    assert!(trial.counters.maintenance().is_empty());
+    assert_eq!(trial.send(62, "a temp 12"), ["hot a temp anomaly raised 5"], "it still holds");
+    assert_eq!(trial.out.verdicts.last().unwrap().event.unwrap().since, UtcMillis(2000));
+}
+
+#[test]
+fn windows_are_bounded_and_narrower_ones_end_with_wider_words() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    for device in 0..=MAX_WINDOWS {
+        trial.send(0, &format!("d{device} temp 1"));
+    }
+    for device in 0..MAX_WINDOWS {
+        assert!(trial.maintain(1, whom(&format!("d{device}"), None, None), 1).is_ok());
+    }
+    let one_more = whom(&format!("d{MAX_WINDOWS}"), None, None);
+    assert_eq!(trial.maintain(1, one_more.clone(), 1), Err(OrderError::TooManyWindows));
+    let again = trial.maintain(2, whom("d0", None, None), 2);
+    assert_eq!(again, Ok(Outcome::Opened { instances: 1, until: UtcMillis(122_000) }), "another end");
+    assert!(trial.maintain(3, one_more, 0).is_err());
+    let narrower = trial.maintain(3, whom("d0", Some("temp"), None), 0).unwrap_err().to_string();
+    assert!(narrower.ends_with("and 56 more"), "{narrower}");
+    let closed = trial.maintain(3, whom("d0", None, None), 0);
+    assert_eq!(closed, Ok(Outcome::Closed { windows: 1, heard: 1, used: 0 }));
+    assert!(trial.maintain(3, whom("d1", Some("temp"), Some("hot")), 1).is_ok());
+    let both = trial.maintain(4, whom("d1", None, None), 0);
+    assert_eq!(both, Ok(Outcome::Closed { windows: 2, heard: 1, used: 0 }));
+}
+
+#[test]
+fn a_saved_window_never_lasts_longer_than_it_may_and_one_that_is_over_is_ended() {
+    let mut before = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    before.send(0, "a temp 1");
+    before.maintain(0, whom("a", None, None), 60).unwrap();
+    let saved: Vec<_> = before.out.checkpoints.clone();
+    let restored = |second: u64| {
+        let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+        after.bench.restore(&saved, at(second), &mut after.out);
+        after
+    };
+    assert_eq!(restored(3599).counters.maintenance()[0].until, UtcMillis(3_600_000));
+    let over = restored(3600);
+    assert!(over.counters.maintenance().is_empty());
+    assert_eq!(over.out.checkpoints, [Checkpoint { key: saved[0].key.clone(), state: None }]);
+    // The clock was set back by years.
+    let mut back = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    let long_ago = Moment { wall: UtcMillis(-1_000_000_000_000), mono: Monotonic(0) };
+    back.bench.restore(&saved, long_ago, &mut back.out);
+    let left = back.counters.maintenance()[0].until.since(long_ago.wall);
+    assert_eq!(left, LONGEST_WINDOW);
+    let damaged = Checkpoint { key: saved[0].key.clone(), state: Some(b"x".to_vec()) };
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.bench.restore(&[damaged], at(0), &mut trial.out);
+    assert_eq!(trial.out.checkpoints, over.out.checkpoints);
+}
+
+#[test]
+fn the_rates_of_all_instances_of_a_judge_are_told_together() {
+    let mut trial = Trial::new(vec![spec("rule", Scope::Signal, &[]), spec("usual", Scope::Signal, &[])]);
+    trial.send(0, "a temp 5");
+    trial.send(0, "b temp 5");
+    trial.send(0, "c temp 5");
+    let week = 7.0 * 24.0 * 3600.0;
+    let rates = [(2, week, None), (1, week, Some(60)), (0, 2.0 * week, Some(3600))];
+    let usual = trial.bench.instances.iter_mut().filter(|(_, instance)| instance.judge_index == 1);
+    for ((_, instance), (alarms, seconds, left)) in usual.zip(rates) {
+        instance.judge.rate = Some(AlarmRate {
+            alarms,
+            seconds,
+            expected_per_second: 0.5 / week,
+            supported_in: left.map(Duration::from_secs),
+        });
+    }
+    let told = trial.bench.alarm_rates(at(10));
+    assert_eq!(told.len(), 1, "rules know no rate");
+    let rate = &told[0];
+    assert_eq!((rate.judge.as_str(), rate.instances, rate.alarms, rate.unsupported), ("usual", 3, 3, 2));
+    assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
+    assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");
+    assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
 }

@@ -2,6 +2,7 @@
 //!
 //! The schema stands in `docs/status.md`. Keys are only ever added.
 
+mod judges;
 mod routes;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use serde::Serialize;
 use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::counters::{Counters, Latency, SourceCounters, StoreAccount};
+use crate::counters::{Counters, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
 use crate::delivery::{RouteCounters, withdrawn};
+use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
 
 /// What stays the same while the gateway runs.
@@ -109,6 +111,9 @@ struct Document<'a> {
     unknown_topics: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<FramesStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    judges: Vec<JudgeStatus>,
+    maintenance: Maintenance,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
     ledger: Ledger<'a>,
@@ -138,6 +143,13 @@ struct FramesStatus {
     age_ms: Span,
     /// How long a worker is at a frame, since the start.
     judging_ms: Span,
+}
+
+#[derive(Serialize)]
+struct Maintenance {
+    /// Events not raised because of it, since the start.
+    held_back: u64,
+    windows: Vec<MaintenanceWindow>,
 }
 
 #[derive(Serialize)]
@@ -204,6 +216,11 @@ impl Status {
             frames: Span::of(&self.counters.frame_age)
                 .zip(Span::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
+            judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
+            maintenance: Maintenance {
+                held_back: self.counters.raises_held_back_total.get(),
+                windows: self.counters.maintenance(),
+            },
             store: self.store_status(),
             ledger: Ledger::of(received_bytes, &self.routes),
             routes,

@@ -25,7 +25,7 @@ fn verdicts(end: &End) -> Vec<String> {
     messages.map(|(_, text, _)| text.clone()).collect()
 }
 
-async fn ask(end: &End, command: &str) -> Value {
+pub(crate) async fn ask(end: &End, command: &str) -> Value {
     let before = answers(end).len();
     send(end, command).await;
     until("answered", || answers(end).len() > before).await;

@@ -20,6 +20,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{
     self, BatchPolicy, Link, LinkCounters, RouteCounters, RouteMode, RouteSettings,
 };
+use verge_pipeline::intake::{IntakeQueue, OrderDesk};
 use verge_pipeline::status::{LocalState, Status, StatusSettings};
 
 use crate::support::{Memory, Settled, Text, until};
@@ -65,7 +66,8 @@ pub(crate) struct Desk {
     pub(crate) counters: Arc<Counters>,
     pub(crate) settled: Settled,
     pub(crate) committer: Committer,
-    commits: CommitHandle,
+    pub(crate) orders: OrderDesk,
+    pub(crate) commits: CommitHandle,
 }
 
 impl Desk {
@@ -74,7 +76,8 @@ impl Desk {
     }
 
     pub(crate) fn open_with(shelf: &Memory, clock: Clock, lives: Lives) -> Self {
-        let (counters, settled) = (Arc::new(Counters::new([])), Settled::default());
+        let (counters, settled) =
+            (Arc::new(Counters::new([SourceId::new("s").unwrap()])), Settled::default());
         let (committer, commits, store) = committer::start(
             shelf.clone(),
             Text,
@@ -84,7 +87,9 @@ impl Desk {
             clock,
             lives,
         );
-        Self { shelf: shelf.clone(), clock, store, counters, settled, committer, commits }
+        // Nobody is behind it: orders are refused.
+        let orders = IntakeQueue::new(Arc::clone(&counters)).orders();
+        Self { shelf: shelf.clone(), clock, store, counters, settled, committer, orders, commits }
     }
 
     /// Hands over verdicts that were made now, each with its value, in one request.
@@ -95,10 +100,8 @@ impl Desk {
     pub(crate) fn hand_in_as_of(&self, at: UtcMillis, lane: Lane, values: std::ops::RangeInclusive<i64>) {
         let request = CommitRequest {
             verdicts: values.map(|value| verdict(lane, value, at)).collect(),
-            checkpoints: Vec::new(),
-            cause: 0,
-            received: self.clock.now().mono,
             receipt: Some(Receipt { connection: 1, index: 0 }),
+            ..CommitRequest::of_time(self.clock.now().mono)
         };
         let commits = self.commits.clone();
         // Producers have threads of their own.
@@ -279,6 +282,7 @@ impl Upstream {
             settings,
             delivered,
             desk.store.clone(),
+            desk.orders.clone(),
             links,
             Arc::clone(&counters),
             clock,

@@ -12,5 +12,6 @@ mod faults;
 mod frames;
 mod links;
 mod lives;
+mod orders;
 mod readings;
 mod support;

@@ -29,6 +29,9 @@ pub(crate) struct Shelf {
     pub(crate) overdue: [Option<(u64, u64)>; 3],
     pub(crate) recoveries: u32,
     pub(crate) withdrawn: [u64; 5],
+    pub(crate) checkpoints: BTreeMap<String, Vec<u8>>,
+    /// Bytes of states that each commit carried.
+    pub(crate) state_bytes: Vec<usize>,
 }
 
 impl Shelf {
@@ -73,9 +76,16 @@ impl Store for Memory {
         let oldest = shelf.lane(lane).next().map(|row| row.seq);
         oldest.unwrap_or(Seq(shelf.next[lane.index()] + 1))
     }
-    fn commit(&mut self, rows: &[NewRow<'_>], _checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+    fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
         let mut shelf = self.0.lock().unwrap();
         shelf.fault()?;
+        for checkpoint in checkpoints {
+            match &checkpoint.state {
+                Some(state) => shelf.checkpoints.insert(checkpoint.key.clone(), state.clone()),
+                None => shelf.checkpoints.remove(&checkpoint.key),
+            };
+        }
+        shelf.state_bytes.push(checkpoints.iter().filter_map(|one| one.state.as_ref()).map(Vec::len).sum());
         for row in rows {
             assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
             shelf.next[row.lane.index()] += 1;
@@ -155,7 +165,9 @@ impl Store for Memory {
         shelf.fault()
     }
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
-        Ok(Vec::new())
+        let shelf = self.0.lock().unwrap();
+        let all = shelf.checkpoints.iter();
+        Ok(all.map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) }).collect())
     }
     fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
         Ok(self.0.lock().unwrap().causes.iter().rev().take(limit).copied().collect())

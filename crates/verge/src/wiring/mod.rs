@@ -25,7 +25,7 @@ use verge_pipeline::committer::{self, Committer};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
-use verge_pipeline::intake::{IntakeQueue, Judging, REMEMBERED_MESSAGES};
+use verge_pipeline::intake::{IntakeQueue, Judging, OrderDesk, REMEMBERED_MESSAGES};
 use verge_pipeline::judging::{Bench, Decision, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
@@ -137,6 +137,7 @@ impl Gateway {
             settings.store.lives,
         );
         let workers = eyes.map(|eyes| eyes.start(&commits, clock));
+        let orders = queue.orders();
         let judging = queue.start(bench, sources.clone(), commits, clock, restored, causes);
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
@@ -162,7 +163,7 @@ impl Gateway {
             started,
         ));
         let (stop_deliveries, stopped) = watch::channel(false);
-        let outgoing = Outgoing { settings, connections: &connections, store, status, clock, stopped };
+        let outgoing = Outgoing { settings, connections: &connections, store, orders, status, clock, stopped };
         let deliveries = settings
             .routes
             .iter()
@@ -321,6 +322,7 @@ struct Outgoing<'a> {
     settings: &'a Settings,
     connections: &'a [ConnectionSettings],
     store: StoreHandle,
+    orders: OrderDesk,
     status: Arc<Status>,
     clock: Clock,
     stopped: watch::Receiver<bool>,
@@ -346,6 +348,7 @@ impl Outgoing<'_> {
             route_settings(self.settings, route),
             delivered,
             self.store.clone(),
+            self.orders.clone(),
             links.collect(),
             Arc::clone(counters),
             clock,

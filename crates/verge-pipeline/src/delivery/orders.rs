@@ -1,0 +1,147 @@
+//! Orders to the judges: how they are written on `…/cmd`, and how they are answered. Pure.
+//!
+//! `{"id":"…","command":"label","remark":"real","device":"pump-1"}` with `signal`, `judge` and `source` beside it if
+//! need be, and `{"id":"…","command":"maintenance","device":"pump-1","minutes":60}` with the same.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use verge_domain::id::{DeviceId, NameError};
+use verge_domain::stage::Remark;
+
+use super::commands::{CommandError, bytes, only, text};
+use crate::judging::{LONGEST_WINDOW, Order, Outcome, Whom};
+
+/// Reads a remark on alarms.
+pub(super) fn label(keys: &Map<String, Value>) -> Result<Order, CommandError> {
+    const KNOWN: &[&str] = &["id", "command", "remark", "device", "signal", "judge", "source"];
+    only(keys, KNOWN, "id, command, remark, device, signal, judge and source")?;
+    let remark = match text(keys, "remark") {
+        Some("maintenance") => Remark::Maintenance,
+        Some("real") => Remark::Real,
+        _ => return Err(CommandError::Bad { key: "remark", expected: r#""maintenance" or "real""# }),
+    };
+    Ok(Order::Label { whom: whom(keys)?, remark })
+}
+
+/// Reads the begin or the end of a maintenance window.
+pub(super) fn maintenance(keys: &Map<String, Value>) -> Result<Order, CommandError> {
+    const KNOWN: &[&str] = &["id", "command", "minutes", "device", "signal", "judge", "source"];
+    only(keys, KNOWN, "id, command, minutes, device, signal, judge and source")?;
+    let whom = whom(keys)?;
+    let length = keys.get("minutes").and_then(Value::as_u64);
+    let length = length.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    let length = length.filter(|&length| length <= LONGEST_WINDOW).ok_or(CommandError::Bad {
+        key: "minutes",
+        expected: "a whole number from 1 to 10080, or 0 for the end",
+    })?;
+    Ok(Order::Maintenance { whom, length })
+}
+
+fn whom(keys: &Map<String, Value>) -> Result<Whom, CommandError> {
+    let bad = |key| CommandError::Bad { key, expected: "a name" };
+    let device = text(keys, "device").and_then(|name| DeviceId::new(name).ok());
+    Ok(Whom {
+        device: device.ok_or(bad("device"))?,
+        signal: name(keys, "signal").map_err(bad)?,
+        judge: name(keys, "judge").map_err(bad)?,
+        source: name(keys, "source").map_err(bad)?,
+    })
+}
+
+/// A name that may be left out.
+fn name<T: TryFrom<String, Error = NameError>>(
+    keys: &Map<String, Value>,
+    key: &'static str,
+) -> Result<Option<T>, &'static str> {
+    match keys.get(key) {
+        None => Ok(None),
+        Some(Value::String(name)) => T::try_from(name.clone()).map(Some).map_err(|_| key),
+        Some(_) => Err(key),
+    }
+}
+
+/// The answer to an order that was carried out.
+pub(super) fn done(id: Option<&str>, outcome: Outcome) -> Bytes {
+    bytes(&match outcome {
+        Outcome::Heard { heard, used } => json!({ "id": id, "ok": true, "heard": heard, "used": used }),
+        Outcome::Opened { instances, until } => {
+            json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
+        }
+        Outcome::Closed { windows, heard, used } => {
+            json!({ "id": id, "ok": true, "ended": windows, "heard": heard, "used": used })
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::{JudgeId, SignalId, SourceId};
+    use verge_domain::time::UtcMillis;
+
+    use super::super::commands::{Command, parse};
+    use super::*;
+
+    fn order(text: &str) -> Result<Order, String> {
+        match parse(text.as_bytes()).command {
+            Ok(Command::Order(order)) => Ok(order),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn orders_name_whom_they_mean() {
+        let device = DeviceId::new("p").unwrap();
+        let whom = Whom { device: device.clone(), signal: None, judge: None, source: None };
+        let all = r#"{"id":"a","command":"label","remark":"real","device":"p"}"#;
+        assert_eq!(order(all), Ok(Order::Label { whom: whom.clone(), remark: Remark::Real }));
+        let one = r#"{"id":"a","command":"label","remark":"maintenance","device":"p","signal":"s","judge":"j","source":"o"}"#;
+        let exact = Whom {
+            device,
+            signal: Some(SignalId::new("s").unwrap()),
+            judge: Some(JudgeId::new("j").unwrap()),
+            source: Some(SourceId::new("o").unwrap()),
+        };
+        assert_eq!(order(one), Ok(Order::Label { whom: exact, remark: Remark::Maintenance }));
+        let week = r#"{"id":"a","command":"maintenance","device":"p","minutes":10080}"#;
+        let length = Duration::from_secs(604_800);
+        assert_eq!(order(week), Ok(Order::Maintenance { whom: whom.clone(), length }));
+        let end = r#"{"id":"a","command":"maintenance","device":"p","minutes":0}"#;
+        assert_eq!(order(end), Ok(Order::Maintenance { whom, length: Duration::ZERO }));
+    }
+
+    #[test]
+    fn orders_are_refused_in_words() {
+        let check = |text: &str, words: &str| assert_eq!(order(text), Err(words.to_owned()), "{text}");
+        let remark = r#"remark: missing, or not "maintenance" or "real""#;
+        check(r#"{"id":"a","command":"label","device":"p"}"#, remark);
+        check(r#"{"id":"a","command":"label","remark":"odd","device":"p"}"#, remark);
+        check(r#"{"id":"a","command":"label","remark":"real"}"#, "device: missing, or not a name");
+        let signal = "signal: missing, or not a name";
+        check(r#"{"id":"a","command":"label","remark":"real","device":"p","signal":""}"#, signal);
+        check(r#"{"id":"a","command":"label","remark":"real","device":"p","signal":7}"#, signal);
+        let known = "unknown key beside id, command, remark, device, signal, judge and source";
+        check(r#"{"id":"a","command":"label","remark":"real","device":"p","minutes":1}"#, known);
+        let minutes = "minutes: missing, or not a whole number from 1 to 10080, or 0 for the end";
+        check(r#"{"id":"a","command":"maintenance","device":"p"}"#, minutes);
+        check(r#"{"id":"a","command":"maintenance","device":"p","minutes":10081}"#, minutes);
+        check(r#"{"id":"a","command":"maintenance","device":"p","minutes":-1}"#, minutes);
+        check(r#"{"id":"a","command":"maintenance","device":"p","minutes":1.5}"#, minutes);
+        check(r#"{"id":"a","command":"maintenance","device":"p","minutes":18446744073709551615}"#, minutes);
+    }
+
+    #[test]
+    fn answers_tell_what_came_of_an_order() {
+        let check = |outcome, expected: Value| {
+            assert_eq!(serde_json::from_slice::<Value>(&done(Some("a"), outcome)).unwrap(), expected);
+        };
+        check(Outcome::Heard { heard: 3, used: 2 }, json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }));
+        let until = UtcMillis(9);
+        let opened = json!({ "id": "a", "ok": true, "quiet": 4, "until": 9 });
+        check(Outcome::Opened { instances: 4, until }, opened);
+        let closed = json!({ "id": "a", "ok": true, "ended": 1, "heard": 3, "used": 2 });
+        check(Outcome::Closed { windows: 1, heard: 3, used: 2 }, closed);
+    }
+}

@@ -1,0 +1,161 @@
+//! Maintenance windows: for a while nothing is raised about some subjects, and then their judges learn anew.
+//!
+//! Windows are saved one by one and outlive a restart. Time is measured by the monotonic clock while the gateway
+//! runs; across a restart it is the wall clock's, and no window lasts longer than it may, whatever that says.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
+use verge_domain::reading::Reading;
+use verge_domain::stage::{Checkpoint, Judge, Remark};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
+
+use super::orders::{LONGEST_WINDOW, Names, OrderError, Outcome, Whom};
+use super::rates::later;
+use super::saved::{MAINTENANCE, SEPARATOR};
+use super::{Bench, Decision};
+use crate::counters::MaintenanceWindow;
+
+/// Maintenance windows that are open at once at most.
+pub const MAX_WINDOWS: usize = 64;
+
+/// One open window.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    pub(super) whom: Whom,
+    until: Monotonic,
+    until_wall: UtcMillis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedWindow {
+    until: UtcMillis,
+}
+
+impl Window {
+    fn checkpoint(&self) -> Checkpoint {
+        let state = serde_json::to_vec(&SavedWindow { until: self.until_wall });
+        Checkpoint { key: key(&self.whom), state: Some(state.expect("a number")) }
+    }
+}
+
+fn key(whom: &Whom) -> String {
+    let judge = whom.judge.as_ref().map_or("", JudgeId::as_str);
+    let source = whom.source.as_ref().map_or("", SourceId::as_str);
+    let signal = whom.signal.as_ref().map_or("", SignalId::as_str);
+    let device = &whom.device;
+    format!("{MAINTENANCE}{SEPARATOR}{judge}{SEPARATOR}{source}{SEPARATOR}{device}{SEPARATOR}{signal}")
+}
+
+fn parse_key(key: &str) -> Option<Whom> {
+    let mut parts = key.split(SEPARATOR);
+    let mut next = || parts.next();
+    next().filter(|kind| *kind == MAINTENANCE)?;
+    let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+    let judge = some(next()?).map(JudgeId::try_from).transpose().ok()?;
+    let source = some(next()?).map(SourceId::try_from).transpose().ok()?;
+    let device = DeviceId::new(next()?).ok()?;
+    let signal = some(next()?).map(SignalId::try_from).transpose().ok()?;
+    next().is_none().then_some(Whom { device, signal, judge, source })
+}
+
+impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+    /// Opens a window, or gives one for the same subjects another end.
+    pub(super) fn open_window(
+        &mut self,
+        whom: &Whom,
+        length: Duration,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<UtcMillis, OrderError> {
+        let length = length.min(LONGEST_WINDOW);
+        let known = self.windows.iter().position(|window| window.whom == *whom);
+        if known.is_none() && self.windows.len() >= MAX_WINDOWS {
+            return Err(OrderError::TooManyWindows);
+        }
+        let until_wall = later(now.wall, length);
+        let window = Window { whom: whom.clone(), until: now.mono.after(length), until_wall };
+        out.checkpoints.push(window.checkpoint());
+        match known {
+            Some(index) => self.windows[index] = window,
+            None => self.windows.push(window),
+        }
+        tracing::info!(%whom, minutes = length.as_secs() / 60, "maintenance begins: nothing is raised");
+        self.windows_changed();
+        Ok(until_wall)
+    }
+
+    /// Ends every window that lies within what is meant.
+    pub(super) fn close_windows(
+        &mut self,
+        whom: &Whom,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Outcome, OrderError> {
+        let mut windows = 0;
+        for window in self.windows.iter_mut().filter(|window| whom.includes(&window.whom)) {
+            window.until = now.mono;
+            windows += 1;
+        }
+        if windows == 0 {
+            let known = Names::of(self.windows.iter().map(|window| window.whom.to_string()));
+            return Err(OrderError::NoWindow { whom: whom.clone(), known });
+        }
+        let (heard, used) = self.end_windows(now.mono, out);
+        Ok(Outcome::Closed { windows, heard, used })
+    }
+
+    /// Ends the windows whose time is over: their judges hear that it was maintenance. Says how many heard it, and
+    /// how many it changed.
+    pub(super) fn end_windows(&mut self, now: Monotonic, out: &mut Decision) -> (usize, usize) {
+        if self.windows.iter().all(|window| window.until > now) {
+            return (0, 0);
+        }
+        let (ended, open): (Vec<Window>, Vec<Window>) =
+            std::mem::take(&mut self.windows).into_iter().partition(|window| window.until <= now);
+        for window in &ended {
+            out.checkpoints.push(Checkpoint { key: key(&window.whom), state: None });
+        }
+        // What another window still holds back hears it at that one's end.
+        let told = self.tell(Remark::Maintenance, out, |judge, subject| {
+            ended.iter().any(|window| window.whom.means(judge, subject))
+                && !open.iter().any(|window| window.whom.means(judge, subject))
+        });
+        tracing::info!(windows = ended.len(), heard = told.0, used = told.1, "maintenance has ended");
+        self.windows = open;
+        self.windows_changed();
+        told
+    }
+
+    /// Takes up a window that was open when the gateway stopped. Says whether it could be read.
+    pub(super) fn restore_window(&mut self, key: &str, state: &[u8], now: Moment) -> bool {
+        let (Some(whom), Ok(saved)) = (parse_key(key), serde_json::from_slice::<SavedWindow>(state)) else {
+            tracing::error!("a saved maintenance window is damaged: it is over");
+            return false;
+        };
+        if self.windows.len() >= MAX_WINDOWS {
+            return false;
+        }
+        let left = saved.until.since(now.wall).min(LONGEST_WINDOW);
+        self.windows.push(Window { whom, until: now.mono.after(left), until_wall: later(now.wall, left) });
+        true
+    }
+
+    /// Holds raises back where a window is open, and tells the status.
+    pub(super) fn windows_changed(&mut self) {
+        for (_, instance) in &mut self.instances {
+            let judge = &self.specs[instance.judge_index].name;
+            let held = self.windows.iter().any(|window| window.whom.means(judge, &instance.subject));
+            instance.life.hold(held);
+        }
+        let account = |window: &Window| MaintenanceWindow {
+            device: window.whom.device.clone(),
+            signal: window.whom.signal.clone(),
+            judge: window.whom.judge.clone(),
+            source: window.whom.source.clone(),
+            until: window.until_wall,
+        };
+        self.counters.note_maintenance(self.windows.iter().map(account).collect());
+    }
+}

@@ -1,0 +1,243 @@
+//! What people upstream tell the judges: remarks on alarms, and maintenance windows.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
+use verge_domain::reading::Reading;
+use verge_domain::stage::{Judge, Remark};
+use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::verdict::Subject;
+
+use super::maintenance::MAX_WINDOWS;
+use super::{Bench, Decision};
+
+/// Longest maintenance window: a week.
+pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Names that an error tells at most.
+const NAMES_TOLD: usize = 8;
+
+/// Which instances of which judges are meant, as their verdicts name them. What is `None` takes all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whom {
+    /// The device.
+    pub device: DeviceId,
+    /// The signal. Judges that watch a device as a whole have none, and are meant only where this is `None`.
+    pub signal: Option<SignalId>,
+    /// The judge.
+    pub judge: Option<JudgeId>,
+    /// The source.
+    pub source: Option<SourceId>,
+}
+
+impl Whom {
+    pub(super) fn means(&self, judge: &JudgeId, subject: &Subject) -> bool {
+        self.device == subject.device
+            && self.signal.as_ref().is_none_or(|signal| subject.signal.as_ref() == Some(signal))
+            && self.judge.as_ref().is_none_or(|meant| meant == judge)
+            && self.source.as_ref().is_none_or(|source| *source == subject.source)
+    }
+
+    /// Whether all that `other` means is meant here as well, as far as the names tell.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        fn within<T: PartialEq>(all: Option<&T>, one: Option<&T>) -> bool {
+            all.is_none() || all == one
+        }
+        self.device == other.device
+            && within(self.signal.as_ref(), other.signal.as_ref())
+            && within(self.judge.as_ref(), other.judge.as_ref())
+            && within(self.source.as_ref(), other.source.as_ref())
+    }
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "device {}", self.device)?;
+        if let Some(signal) = &self.signal {
+            write!(f, " signal {signal}")?;
+        }
+        if let Some(judge) = &self.judge {
+            write!(f, " judge {judge}")?;
+        }
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, " source {source}"))
+    }
+}
+
+/// What a person wants of the judges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// To hear what is said about their last alarms.
+    Label {
+        /// Who is to hear it.
+        whom: Whom,
+        /// What is said.
+        remark: Remark,
+    },
+    /// To raise nothing for a while; at its end they hear [`Remark::Maintenance`].
+    Maintenance {
+        /// Who is to be quiet.
+        whom: Whom,
+        /// For how long from now, at most [`LONGEST_WINDOW`]; zero ends what was begun.
+        length: Duration,
+    },
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A remark was heard.
+    Heard {
+        /// By so many instances.
+        heard: usize,
+        /// By so many that it changed; rules do not learn.
+        used: usize,
+    },
+    /// A maintenance window is open.
+    Opened {
+        /// So many instances are quiet.
+        instances: usize,
+        /// Until then.
+        until: UtcMillis,
+    },
+    /// Maintenance windows were closed before their time.
+    Closed {
+        /// So many.
+        windows: usize,
+        /// So many instances have heard that it was maintenance.
+        heard: usize,
+        /// So many of them were changed by it.
+        used: usize,
+    },
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// Nobody is meant.
+    #[error("no judge watches device {device}; devices that are watched: {known}")]
+    UnknownDevice {
+        /// The device asked for.
+        device: DeviceId,
+        /// Those there are.
+        known: Names,
+    },
+    /// The device is known, but nobody watches that of it.
+    #[error("no judge watches {whom}; of that device there are: {known}")]
+    NobodyMeant {
+        /// Who was asked for.
+        whom: Whom,
+        /// Judge, source and signal of those there are.
+        known: Names,
+    },
+    /// As many windows are open as there may be.
+    #[error("{MAX_WINDOWS} maintenance windows are open already")]
+    TooManyWindows,
+    /// There is nothing to end.
+    #[error("no maintenance window is open for {whom}; open are: {known}")]
+    NoWindow {
+        /// Who was asked for.
+        whom: Whom,
+        /// What windows there are.
+        known: Names,
+    },
+}
+
+/// Some names for people: the first few, and how many more there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    first: Vec<String>,
+    more: usize,
+}
+
+impl Names {
+    /// Each name once, in order.
+    pub(super) fn of(names: impl Iterator<Item = String>) -> Self {
+        let names: BTreeSet<String> = names.collect();
+        let more = names.len().saturating_sub(NAMES_TOLD);
+        Self { first: names.into_iter().take(NAMES_TOLD).collect(), more }
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.first.join(", "))?;
+        if self.more > 0 {
+            write!(f, " and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+    /// Does what a person asks for. What must become durable by it is added to `out`.
+    ///
+    /// # Errors
+    /// See [`OrderError`]; nothing has changed then.
+    pub fn carry_out(
+        &mut self,
+        order: &Order,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Outcome, OrderError> {
+        match order {
+            Order::Label { whom, remark } => {
+                self.meant(whom)?;
+                let (heard, used) = self.tell(*remark, out, |judge, subject| whom.means(judge, subject));
+                tracing::info!(%whom, ?remark, heard, used, "a remark from upstream");
+                Ok(Outcome::Heard { heard, used })
+            }
+            Order::Maintenance { whom, length } if length.is_zero() => self.close_windows(whom, now, out),
+            Order::Maintenance { whom, length } => {
+                let instances = self.meant(whom)?;
+                let until = self.open_window(whom, *length, now, out)?;
+                Ok(Outcome::Opened { instances, until })
+            }
+        }
+    }
+
+    /// Lets instances hear a remark, and saves what it changed. Says how many heard it, and how many it changed.
+    pub(super) fn tell(
+        &mut self,
+        remark: Remark,
+        out: &mut Decision,
+        whom: impl Fn(&JudgeId, &Subject) -> bool,
+    ) -> (usize, usize) {
+        let (mut heard, mut used) = (0, 0);
+        for (_, instance) in &mut self.instances {
+            let judge = &self.specs[instance.judge_index].name;
+            if !whom(judge, &instance.subject) {
+                continue;
+            }
+            heard += 1;
+            if instance.judge.hear(remark) {
+                used += 1;
+                out.checkpoints.extend(instance.changed_state(judge));
+            }
+        }
+        (heard, used)
+    }
+
+    /// How many instances are meant, at least one.
+    fn meant(&self, whom: &Whom) -> Result<usize, OrderError> {
+        let all = || self.instances.iter().map(|(_, instance)| instance);
+        let judge = |index: usize| &self.specs[index].name;
+        let count = all().filter(|one| whom.means(judge(one.judge_index), &one.subject)).count();
+        if count > 0 {
+            return Ok(count);
+        }
+        let mut of_device = all().filter(|one| one.subject.device == whom.device).peekable();
+        if of_device.peek().is_none() {
+            let known = Names::of(all().map(|one| one.subject.device.to_string()));
+            return Err(OrderError::UnknownDevice { device: whom.device.clone(), known });
+        }
+        let known = Names::of(of_device.map(|one| {
+            let signal = one.subject.signal.as_ref().map_or("all signals", SignalId::as_str);
+            format!("{} ({}, {signal})", judge(one.judge_index), one.subject.source)
+        }));
+        Err(OrderError::NobodyMeant { whom: whom.clone(), known })
+    }
+}

@@ -1,0 +1,87 @@
+//! How often judges alarm, against how often they may without cause.
+
+use std::time::Duration;
+
+use verge_domain::id::JudgeId;
+use verge_domain::reading::Reading;
+use verge_domain::stage::Judge;
+use verge_domain::time::{Moment, UtcMillis};
+
+use super::Bench;
+
+/// How often all instances of one judge alarm together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgeRate {
+    /// Its name in the configuration.
+    pub judge: JudgeId,
+    /// Instances that know a rate.
+    pub instances: u64,
+    /// Alarms of all of them so far.
+    pub alarms: u64,
+    /// Over so many seconds in all: an hour of two instances is two hours.
+    pub seconds: f64,
+    /// False alarms to expect of all of them together, per second.
+    pub expected_per_second: f64,
+    /// Instances whose history does not support the budget yet.
+    pub unsupported: u64,
+    /// When the last of them will, if it goes on like this.
+    pub supported_at: Option<UtcMillis>,
+}
+
+const WEEK: f64 = 7.0 * 24.0 * 3600.0;
+
+impl JudgeRate {
+    fn none_yet(judge: JudgeId) -> Self {
+        Self {
+            judge,
+            instances: 0,
+            alarms: 0,
+            seconds: 0.0,
+            expected_per_second: 0.0,
+            unsupported: 0,
+            supported_at: None,
+        }
+    }
+
+    /// Alarms a week of all instances together; `None` before any time has passed.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "numbers for people; 53 bits of them are plenty")]
+    pub fn per_week(&self) -> Option<f64> {
+        // Pooled: an instance that is minutes old says little by itself.
+        (self.seconds > 0.0).then(|| self.alarms as f64 / self.seconds * self.instances as f64 * WEEK)
+    }
+
+    /// False alarms to expect a week, of all instances together.
+    #[must_use]
+    pub fn expected_per_week(&self) -> f64 {
+        self.expected_per_second * WEEK
+    }
+}
+
+impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+    /// How often each judge alarms, in the order of the configuration; without those that know no rate.
+    #[must_use]
+    pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
+        let mut rates: Vec<JudgeRate> =
+            self.specs.iter().map(|spec| JudgeRate::none_yet(spec.name.clone())).collect();
+        for (_, instance) in &self.instances {
+            let Some(rate) = instance.judge.alarm_rate() else { continue };
+            let sum = &mut rates[instance.judge_index];
+            sum.instances += 1;
+            sum.alarms += rate.alarms;
+            sum.seconds += rate.seconds;
+            sum.expected_per_second += rate.expected_per_second;
+            if let Some(left) = rate.supported_in {
+                sum.unsupported += 1;
+                sum.supported_at = sum.supported_at.max(Some(later(now.wall, left)));
+            }
+        }
+        rates.retain(|rate| rate.instances > 0);
+        rates
+    }
+}
+
+/// The wall clock after a while; saturates.
+pub(super) fn later(at: UtcMillis, span: Duration) -> UtcMillis {
+    UtcMillis(at.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+}

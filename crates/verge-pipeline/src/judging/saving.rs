@@ -1,0 +1,238 @@
+//! When the states of judges are made durable: a little at a time, so that no commit is heavy with them.
+
+use std::hash::Hasher;
+use std::time::Duration;
+
+use verge_domain::reading::Reading;
+use verge_domain::stage::{Checkpoint, Judge, SAVE_EVERY};
+use verge_domain::time::Monotonic;
+
+use super::{Bench, Decision};
+
+/// Bytes of states handed out at once; a single state that is larger goes alone.
+pub const STATES_AT_ONCE: usize = 512 << 10;
+
+/// One pass over all judges, in steps of [`STATES_AT_ONCE`].
+#[derive(Debug)]
+pub struct SavePass {
+    /// The instance that comes next.
+    next: usize,
+    /// When the pass began; `None`: it takes all that has changed, due or not.
+    began: Option<Monotonic>,
+}
+
+impl SavePass {
+    /// Over the judges whose time it is. Begin one every [`SAVE_EVERY`].
+    #[must_use]
+    pub const fn of_due(now: Monotonic) -> Self {
+        Self { next: 0, began: Some(now) }
+    }
+
+    /// Over all judges: before the gateway stops.
+    #[must_use]
+    pub const fn of_all() -> Self {
+        Self { next: 0, began: None }
+    }
+}
+
+/// When one instance is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SaveTime(Monotonic);
+
+impl SaveTime {
+    /// The first time. Those that are saved with every pass are due at once; those with a longer time are spread over
+    /// it, by a sequence that fills it evenly however many there are.
+    pub(super) fn first(index: usize, every: Duration, now: Monotonic) -> Self {
+        if every <= SAVE_EVERY {
+            return Self(now);
+        }
+        // The golden ratio in 64 bits: the fractions of its multiples lie evenly in 0..1.
+        let turns = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let part = u32::try_from(turns >> 44).unwrap_or(u32::MAX);
+        Self(now.after(every.saturating_mul(part) / (1 << 20)))
+    }
+}
+
+/// What tells a state from the last one that was saved, without keeping it: a checksum of 64 bits, of this process alone.
+/// Two states that follow each other and look alike by chance (one pair in 2^64) cost one saving.
+pub(super) fn checksum(state: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(state);
+    hasher.finish()
+}
+
+impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+    /// States that have changed since they were last handed out, as many as are taken at once. Says whether the pass
+    /// goes on: then call it again when these are durable.
+    pub fn save(&mut self, pass: &mut SavePass, out: &mut Decision) -> bool {
+        let mut bytes = 0;
+        for (index, instance) in &mut self.instances {
+            if index < pass.next || pass.began.is_some_and(|now| now < instance.save_time.0) {
+                continue;
+            }
+            if bytes >= STATES_AT_ONCE {
+                pass.next = index;
+                return true;
+            }
+            if let Some(now) = pass.began {
+                instance.save_time = SaveTime(now.after(instance.judge.save_every()));
+            }
+            let saved = instance.changed_state(&self.specs[instance.judge_index].name);
+            bytes += saved.as_ref().map_or(0, state_bytes);
+            out.checkpoints.extend(saved);
+        }
+        false
+    }
+}
+
+/// How large a state is.
+pub(crate) fn state_bytes(checkpoint: &Checkpoint) -> usize {
+    checkpoint.state.as_ref().map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use verge_domain::finding::Finding;
+    use verge_domain::id::{EventId, JudgeId, SourceId};
+    use verge_domain::policy::EventPolicy;
+    use verge_domain::reading::{Inbound, SourceIndex};
+    use verge_domain::stage::{RestoreError, Scope};
+    use verge_domain::time::{Moment, UtcMillis};
+    use verge_domain::verdict::{Detector, Severity};
+
+    use super::super::tests::Words;
+    use super::super::{InputPattern, JudgeSpec};
+    use super::*;
+    use crate::counters::Counters;
+
+    const STATE: usize = 13 << 10;
+    const EVERY: Duration = Duration::from_secs(600);
+
+    /// Its state is large and changes with every reading; or small and saved with every pass.
+    struct Learner {
+        seen: u8,
+        bytes: usize,
+    }
+
+    impl Judge for Learner {
+        type Observation = Reading;
+        fn observe(&mut self, _reading: &Reading, _received: Moment, _findings: &mut Vec<Finding>) {
+            self.seen = self.seen.wrapping_add(1);
+        }
+        fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
+        fn save(&self) -> Option<Vec<u8>> {
+            Some(vec![self.seen; self.bytes])
+        }
+        fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+            self.seen = *state.first().ok_or(RestoreError::Foreign)?;
+            Ok(())
+        }
+        fn save_every(&self) -> Duration {
+            if self.bytes > 1 { EVERY } else { SAVE_EVERY }
+        }
+    }
+
+    fn bench(bytes: usize) -> Bench<Words, Learner> {
+        let spec = JudgeSpec {
+            name: JudgeId::new("j").unwrap(),
+            detector: Detector::Threshold,
+            scope: Scope::Signal,
+            policy: EventPolicy {
+                severity: Severity::Warning,
+                lane: verge_domain::id::Lane::Alarm,
+                raise_after: Duration::ZERO,
+                clear_after: Duration::ZERO,
+                update_every: None,
+            },
+            inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
+            devices: Vec::new(),
+            expect: Vec::new(),
+            make: Box::new(move |_| Learner { seen: 0, bytes }),
+        };
+        let sources = vec![SourceId::new("s").unwrap()];
+        let counters = Arc::new(Counters::new(sources.clone()));
+        Bench::new(Words, vec![spec], sources, counters, || EventId([0; 16]), at(0))
+    }
+
+    fn at(second: u64) -> Moment {
+        Moment::from_wall(UtcMillis(second as i64 * 1000))
+    }
+
+    fn send(bench: &mut Bench<Words, Learner>, second: u64, devices: usize) {
+        for device in 0..devices {
+            let message = Inbound {
+                source: SourceIndex(0),
+                topic: "t".to_owned(),
+                payload: Bytes::from(format!("d{device} temp 1")),
+                received: at(second),
+                retained: false,
+                redelivered: false,
+                packet_id: 0,
+                receipt: None,
+            };
+            bench.message(&message, at(second), &mut Decision::default());
+        }
+    }
+
+    /// Steps of one pass: what each hands out.
+    fn pass(bench: &mut Bench<Words, Learner>, mut pass: SavePass) -> Vec<Vec<Checkpoint>> {
+        let mut steps = Vec::new();
+        loop {
+            let mut out = Decision::default();
+            let goes_on = bench.save(&mut pass, &mut out);
+            steps.push(out.checkpoints);
+            if !goes_on {
+                return steps;
+            }
+        }
+    }
+
+    #[test]
+    fn large_states_are_spread_over_their_time_and_each_is_saved_once_in_it() {
+        let mut bench = bench(STATE);
+        let mut saved: HashMap<String, Vec<u64>> = HashMap::new();
+        for second in (0..=1200).step_by(10) {
+            send(&mut bench, second, 1000);
+            let steps = pass(&mut bench, SavePass::of_due(at(second).mono));
+            let total: usize = steps.iter().flatten().map(state_bytes).sum();
+            // An even share is 17 states.
+            assert!(total <= 20 * STATE, "{} states after {second} s", total / STATE);
+            for checkpoint in steps.into_iter().flatten() {
+                saved.entry(checkpoint.key).or_default().push(second);
+            }
+        }
+        assert_eq!(saved.len(), 1000);
+        for times in saved.values() {
+            assert!(times.len() >= 2 && times.windows(2).all(|two| two[1] - two[0] == 600), "{times:?}");
+        }
+    }
+
+    #[test]
+    fn all_states_are_handed_out_in_steps_and_those_that_have_not_changed_are_not() {
+        let mut bench = bench(STATE);
+        send(&mut bench, 0, 100);
+        let steps = pass(&mut bench, SavePass::of_all());
+        assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [40, 40, 20]);
+        assert_eq!(pass(&mut bench, SavePass::of_all()), [Vec::new()]);
+        send(&mut bench, 1, 1);
+        assert_eq!(pass(&mut bench, SavePass::of_all())[0].len(), 1);
+        // What was taken up is what is saved.
+        let saved: Vec<Checkpoint> = steps.into_iter().flatten().collect();
+        let mut after = super::tests::bench(STATE);
+        after.restore(&saved, at(2), &mut Decision::default());
+        assert_eq!(pass(&mut after, SavePass::of_all()), [Vec::new()]);
+    }
+
+    #[test]
+    fn small_states_are_saved_with_every_pass() {
+        let mut bench = bench(1);
+        for second in [3, 13, 23] {
+            send(&mut bench, second, 50);
+            assert_eq!(pass(&mut bench, SavePass::of_due(at(second).mono))[0].len(), 50);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What the status tells of judges that know how often they alarm.
+
+use serde::Serialize;
+
+use crate::judging::JudgeRate;
+
+#[derive(Serialize)]
+pub(super) struct JudgeStatus {
+    name: String,
+    instances: u64,
+    alarms: u64,
+    /// Observed, of all instances together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarms_per_week: Option<f64>,
+    expected_per_week: f64,
+    unsupported: u64,
+    /// UTC ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported_at: Option<i64>,
+}
+
+impl JudgeStatus {
+    pub(super) fn of(rate: &JudgeRate) -> Self {
+        Self {
+            name: rate.judge.to_string(),
+            instances: rate.instances,
+            alarms: rate.alarms,
+            alarms_per_week: rate.per_week().map(rounded),
+            expected_per_week: rounded(rate.expected_per_week()),
+            unsupported: rate.unsupported,
+            supported_at: rate.supported_at.map(|at| at.0),
+        }
+    }
+}
+
+/// To four decimals: a budget of one alarm in a year is 0.0192 a week.
+fn rounded(rate: f64) -> f64 {
+    (rate * 10_000.0).round() / 10_000.0
+}
