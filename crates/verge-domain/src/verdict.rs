@@ -114,7 +114,7 @@ pub struct Anomaly {
 pub struct Health {
     /// What is wrong with it.
     pub cause: Member,
-    /// What was observed; for silence, seconds without a reading.
+    /// What was observed, in the unit of the cause: see [`Member::own_unit`].
     pub observed: f64,
     /// What was expected, in the same unit.
     pub expected: Expected,
@@ -221,6 +221,8 @@ pub enum Detector {
     Classify,
     /// A model that finds objects in a frame.
     Detect,
+    /// Faults of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled.
+    Health,
 }
 
 impl Detector {
@@ -234,6 +236,7 @@ impl Detector {
             Self::Loop => "loop",
             Self::Classify => "classify",
             Self::Detect => "detect",
+            Self::Health => "health",
         }
     }
 }

@@ -27,16 +27,28 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 Member::Low => "low",
                 Member::Rise => "rises fast",
                 Member::Fall => "falls fast",
-                Member::Silent => "silent",
+                Member::Silent
+                | Member::Stuck
+                | Member::Flat
+                | Member::Noisy
+                | Member::Saturated
+                | Member::ClockSkewed
+                | Member::Duplicate => anomaly.member.as_str(),
             };
             write_event(&mut line, verdict, what);
             line += &format!(", {}{unit}{per}", number(anomaly.observed));
             line += &expected(&anomaly.expected, &format!("{unit}{per}"));
         }
         Body::Health(health) => {
-            write_event(&mut line, verdict, health.cause.as_str());
-            line += &format!(", {} s", number(health.observed));
-            line += &expected(&health.expected, " s");
+            let unit = match health.cause.own_unit() {
+                None | Some("") => String::new(),
+                Some(unit) => format!(" {unit}"),
+            };
+            let cause =
+                if health.cause == Member::ClockSkewed { "clock skewed" } else { health.cause.as_str() };
+            write_event(&mut line, verdict, cause);
+            line += &format!(", {}{unit}", number(health.observed));
+            line += &expected(&health.expected, &unit);
         }
         Body::Counts(counts) => line += &describe_counts(counts),
         Body::Classification(view) => line += &describe_classes(view),
@@ -220,6 +232,23 @@ pub(crate) mod tests {
             Body::Health(silent),
             Some(EventState::Updated),
             "pump-1 vibration: silent for 7.5 s, 31 s (expected at most 30 s)",
+        );
+        let check_health = |cause: Member, low: Option<f64>, high: Option<f64>, expected: &str| {
+            let expected_range = Expected { low, high };
+            check(Body::Health(Health { cause, observed: 40.0, expected: expected_range }), None, expected);
+        };
+        check_health(
+            Member::Stuck,
+            None,
+            Some(32.0),
+            "pump-1 vibration: stuck, 40 readings (expected at most 32 readings)",
+        );
+        check_health(Member::Noisy, None, Some(4.0), "pump-1 vibration: noisy, 40 (expected at most 4)");
+        check_health(
+            Member::ClockSkewed,
+            Some(-60.0),
+            Some(5.0),
+            "pump-1 vibration: clock skewed, 40 s (expected -60 to 5 s)",
         );
         let counts = Counts {
             from: UtcMillis(0),

@@ -118,6 +118,12 @@ pub(super) const fn of_member(member: Member) -> u8 {
         Member::Rise => 2,
         Member::Fall => 3,
         Member::Silent => 4,
+        Member::Stuck => 5,
+        Member::Flat => 6,
+        Member::Noisy => 7,
+        Member::Saturated => 8,
+        Member::ClockSkewed => 9,
+        Member::Duplicate => 10,
     }
 }
 
@@ -137,6 +143,7 @@ pub(super) const fn of_detector(detector: Detector) -> u8 {
         Detector::Loop => 3,
         Detector::Classify => 4,
         Detector::Detect => 5,
+        Detector::Health => 6,
     }
 }
 
@@ -149,18 +156,18 @@ pub(super) const fn of_severity(severity: Severity) -> u8 {
 }
 
 /// Everything a code may stand for, in the order of the codes.
-pub(super) const MEMBERS: [Member; 5] =
-    [Member::High, Member::Low, Member::Rise, Member::Fall, Member::Silent];
+pub(super) const MEMBERS: [Member; 11] = Member::ALL;
 /// See [`MEMBERS`].
 pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
 /// See [`MEMBERS`].
-pub(super) const DETECTORS: [Detector; 6] = [
+pub(super) const DETECTORS: [Detector; 7] = [
     Detector::Threshold,
     Detector::Rate,
     Detector::Silence,
     Detector::Loop,
     Detector::Classify,
     Detector::Detect,
+    Detector::Health,
 ];
 /// See [`MEMBERS`].
 pub(super) const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
