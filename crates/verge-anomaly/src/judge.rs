@@ -6,6 +6,7 @@ use verge_domain::stage::{Judge, RestoreError, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Detector;
 
+use crate::health::{HealthJudge, HealthSettings};
 use crate::rate::{RateJudge, RateSettings};
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
@@ -20,6 +21,8 @@ pub enum JudgeSettings {
     Rate(RateSettings),
     /// Absence of readings.
     Silence(SilenceSettings),
+    /// Faults of the sensor, by its own past.
+    Health(HealthSettings),
     /// Vehicle detectors to flow, occupancy and speed.
     Loop(LoopSettings),
 }
@@ -32,6 +35,7 @@ impl JudgeSettings {
             Self::Threshold(_) => Detector::Threshold,
             Self::Rate(_) => Detector::Rate,
             Self::Silence(_) => Detector::Silence,
+            Self::Health(_) => Detector::Health,
             Self::Loop(_) => Detector::Loop,
         }
     }
@@ -40,7 +44,7 @@ impl JudgeSettings {
     #[must_use]
     pub const fn scope(&self) -> Scope {
         match self {
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) => Scope::Signal,
+            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Health(_) => Scope::Signal,
             Self::Loop(_) => Scope::Device,
         }
     }
@@ -55,6 +59,8 @@ pub enum ReadingJudge {
     Rate(Box<RateJudge>),
     /// See [`crate::silence`].
     Silence(SilenceJudge),
+    /// See [`crate::health`].
+    Health(Box<HealthJudge>),
     /// See [`crate::vehicle_loop`].
     Loop(Box<LoopJudge>),
 }
@@ -67,6 +73,7 @@ impl ReadingJudge {
             JudgeSettings::Threshold(settings) => Self::Threshold(ThresholdJudge::new(*settings)),
             JudgeSettings::Rate(settings) => Self::Rate(Box::new(RateJudge::new(*settings))),
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
+            JudgeSettings::Health(settings) => Self::Health(Box::new(HealthJudge::new(*settings, now.mono))),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
         }
     }
@@ -80,6 +87,7 @@ impl Judge for ReadingJudge {
             Self::Threshold(judge) => judge.observe(reading, findings),
             Self::Rate(judge) => judge.observe(reading, received, findings),
             Self::Silence(judge) => judge.observe(received.mono, findings),
+            Self::Health(judge) => judge.observe(reading, received, findings),
             Self::Loop(judge) => judge.observe(reading, received, findings),
         }
     }
@@ -89,6 +97,7 @@ impl Judge for ReadingJudge {
             // Limits speak of readings: without one there is nothing new to say.
             Self::Threshold(_) | Self::Rate(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
+            Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
         }
     }
@@ -98,6 +107,7 @@ impl Judge for ReadingJudge {
             // Their next readings tell them all they need; open events are saved with the policy.
             Self::Threshold(_) | Self::Rate(_) => None,
             Self::Silence(judge) => judge.save(),
+            Self::Health(judge) => judge.save(),
             Self::Loop(judge) => judge.save(),
         }
     }
@@ -106,6 +116,7 @@ impl Judge for ReadingJudge {
         match self {
             Self::Threshold(_) | Self::Rate(_) => Err(RestoreError::Foreign),
             Self::Silence(judge) => judge.restore(state, now.mono),
+            Self::Health(judge) => judge.restore(state, now),
             Self::Loop(judge) => judge.restore(state, now),
         }
     }
