@@ -2,8 +2,8 @@
 //!
 //! *Not believed* is what [`DeviceClock::Skewed`] says, eight readings in a row. *Left its distance*: per block of 40
 //! readings, the distance is that of the freshest reading (latency makes others older); the range of the first
-//! sixteen blocks, with a tolerance, is the usual one, and three blocks in a row beyond it are abnormal. The tolerance is 5 s,
-//! or 4 times that range where it is more; backwards at least 60 s, since a jammed link delays readings
+//! sixteen blocks, with a tolerance, is the usual one, and three blocks in a row beyond it are abnormal. The
+//! tolerance is 5 s, or 4 times that range where it is more; backwards at least 60 s, since a jammed link delays readings
 //! too. A step is thus found at once, a drift once it adds up. A clock within 2 s of ours is never skewed by its
 //! distance. Blocks that came in a burst (a device that catches up) are passed over. A new distance that
 //! lasts for 256 blocks is taken as the usual one.

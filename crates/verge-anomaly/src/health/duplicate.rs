@@ -5,7 +5,7 @@
 //!   clock. Within a message the order does not matter, and a device that sends what it stored while it was
 //!   offline is told by its old readings advancing faster than time.
 //! - *values alternate*: at least 70 % of the readings lie four times farther from the one before than from the one
-//!   before that, and by more than eight of the signal's smallest steps (so that a signal of two values may alternate).
+//!   before that, and by more than eight of the signal's smallest steps (a signal of two values may alternate).
 //!
 //! Both are absolute: two publishers may have been there from the beginning.
 

@@ -25,6 +25,8 @@ pub(super) struct Lengths {
     /// How many there were, by power of two.
     counts: [u16; BUCKETS],
     known: u32,
+    /// Sum of all that were taken in.
+    total: u64,
     in_epoch: u32,
     /// Sum over the epoch.
     passed: u64,
@@ -34,13 +36,14 @@ pub(super) struct Lengths {
     excused: u64,
     factor: u64,
 }
-keep_struct!(Lengths { counts, known, in_epoch, passed, longest, longest_before, excused, factor });
+keep_struct!(Lengths { counts, known, total, in_epoch, passed, longest, longest_before, excused, factor });
 
 impl Default for Lengths {
     fn default() -> Self {
         Self {
             counts: [0; BUCKETS],
             known: 0,
+            total: 0,
             in_epoch: 0,
             passed: 0,
             longest: 0,
@@ -52,9 +55,9 @@ impl Default for Lengths {
 }
 
 impl Lengths {
-    /// Whether it knows enough to speak.
-    pub(super) fn ready(&self) -> bool {
-        self.known >= READY
+    /// Whether it knows enough to speak: so many lengths, and so much in all.
+    pub(super) fn ready(&self, total: u64) -> bool {
+        self.known >= READY && self.total >= total
     }
 
     /// The greatest length that is plausible, at least `least`; the multiple of the longest is at least
@@ -93,6 +96,7 @@ impl Lengths {
             self.counts.iter_mut().for_each(|count| *count /= 2);
         }
         self.known = self.known.saturating_add(1);
+        self.total = self.total.saturating_add(learnt);
         self.in_epoch = self.in_epoch.saturating_add(1);
         self.passed = self.passed.saturating_add(learnt);
         let record = learnt > self.longest_known();

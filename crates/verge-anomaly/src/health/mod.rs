@@ -5,7 +5,7 @@
 //!
 //! | cause | is abnormal | speaks after | finds it after |
 //! |---|---|---|---|
-//! | `stuck` | the same value for longer than 4 to 64 times the longest run | 64 changes | 32 readings or that limit |
+//! | `stuck` | the same value for longer than 4 to 64 times the longest run | 64 changes and 1,280 readings | 32 readings or that limit |
 //! | `flat` | variation below 1/8 of the least that was usual | 1,400 readings | 160 to 200 readings |
 //! | `noisy` | noise above 4 times the most that was usual | 1,400 readings | 160 to 200 readings |
 //! | `saturated` | at an extreme 4 times as often as ever, and in 15 % of readings | 1,440 readings | 160 to 320 readings |
@@ -16,8 +16,9 @@
 //! All figures in readings are for `patience` 1, which multiplies how long a fault must last.
 //!
 //! **Learning.** What is abnormal is not learnt while it lasts. An abnormal spell that comes and goes twice is
-//! taken for the sensor's nature, as far as it went both times, and raised no more: a pump that stands still at night alarms twice,
-//! not every night. (Not `duplicate`, and not a clock that is not believed.) A constant is never stuck, flat or noisy.
+//! taken for the sensor's nature, as far as it went both times, and raised no more: a pump that stands still at
+//! night alarms twice, not every night. (Not `duplicate`, and not a clock that is not believed: these are judged
+//! by fixed limits.) A constant is never stuck, flat or noisy.
 //!
 //! Memory: some 1000 bytes per signal, see [`HealthJudge`]. The saved state is as large and changes with every
 //! reading.

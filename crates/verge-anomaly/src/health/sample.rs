@@ -42,7 +42,8 @@ impl Sample {
     }
 }
 
-/// The smallest change the signal is known to make, halved; zero before its first.
+/// The smallest distance between different values, of neighbours or next but one (two publishers that alternate
+/// have none between neighbours), halved; zero before the first.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Grain {
     half: f64,
@@ -51,14 +52,16 @@ keep_struct!(Grain { half });
 
 impl Grain {
     pub(super) fn enter(&mut self, sample: &Sample) {
-        let Some(half) = sample.half_step(1) else { return };
         // Rounding in the last digits is no change of the signal's own.
-        if half > sample.value.abs() * 1e-9 && (self.half == 0.0 || half < self.half) {
-            self.half = half;
+        let rounding = sample.value.abs() * 1e-9;
+        for half in [sample.half_step(1), sample.half_step(2)].into_iter().flatten() {
+            if half > rounding && (self.half == 0.0 || half < self.half) {
+                self.half = half;
+            }
         }
     }
 
-    /// Half of the smallest change, if there was one.
+    /// Half of that distance, if there was one.
     pub(super) fn half(self) -> Option<f64> {
         (self.half > 0.0).then_some(self.half)
     }

@@ -1,8 +1,8 @@
 //! Saturated: many readings at exactly the greatest or the least value of the recent past.
 //!
 //! Counted over spans of four blocks. A span is saturated if it has more than four times the most that was usual,
-//! and at least 15 % of its readings, at an extreme. Signals with fewer than 32 steps between their extremes (counts of few,
-//! two values) are not judged: they touch their extremes by nature.
+//! and at least 15 % of its readings, at an extreme. Signals with fewer than 32 steps between their extremes
+//! (counts of few, two values) are not judged: they touch their extremes by nature.
 
 use verge_domain::finding::{Condition, Member, Standing};
 

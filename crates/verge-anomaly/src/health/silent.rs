@@ -28,7 +28,7 @@ impl Silent {
     #[inline]
     pub(super) fn enter(&mut self, gap_us: u64, patience: f64, mut say: impl FnMut(Condition)) {
         if gap_us > 0 {
-            let was_ready = self.gaps.ready();
+            let was_ready = self.gaps.ready(0);
             let limit_us = self.limit_us(patience);
             let beyond = was_ready && gap_us > limit_us;
             if beyond && !self.reported {
@@ -37,7 +37,7 @@ impl Silent {
             self.gaps.enter(gap_us, beyond);
         }
         self.reported = false;
-        if self.gaps.ready() {
+        if self.gaps.ready(0) {
             say(self.told(Standing::Normal, 0, self.limit_us(patience)));
         }
     }
@@ -46,7 +46,7 @@ impl Silent {
     pub(super) fn tick(&mut self, silent_for: Duration, patience: f64) -> Option<Condition> {
         let silent_us = u64::try_from(silent_for.as_micros()).unwrap_or(u64::MAX);
         let limit_us = self.limit_us(patience);
-        if !self.gaps.ready() || silent_us <= limit_us {
+        if !self.gaps.ready(0) || silent_us <= limit_us {
             return None;
         }
         self.reported = true;

@@ -1,7 +1,8 @@
 //! Stuck: the same value, bit by bit, for longer than the signal's own runs make plausible.
 //!
-//! A signal that has not changed some 64 times is not judged: a constant may stay constant. One that only goes
-//! to and fro between two values must stay for 64 times its longest run instead of 4.
+//! A signal that has not changed some 64 times, or is not 1,280 readings old, is not judged: a constant may stay
+//! constant. One that only goes to and fro between two values must stay for 64 times its longest run instead
+//! of 4.
 
 use verge_domain::finding::{Condition, Member, Standing};
 
@@ -11,6 +12,10 @@ use super::sample::{Sample, condition};
 
 /// Fewer readings than this are never stuck.
 const LEAST: u64 = 32;
+
+/// Readings before anything is said: a rounded signal that crosses from one step to the next changes often, and
+/// then not for long.
+const HISTORY: u64 = 1280;
 
 /// How much rarer an alarm must be for a signal of two values.
 const TWO_VALUED_FACTOR: u64 = 64;
@@ -46,7 +51,7 @@ impl Stuck {
     }
 
     fn change(&mut self, before: f64, value: f64, patience: f64) {
-        let beyond = self.lengths.ready() && self.run > self.limit(patience);
+        let beyond = self.lengths.ready(HISTORY) && self.run > self.limit(patience);
         if self.changed {
             self.lengths.enter(self.run, beyond);
             let back = self.earlier.to_bits() == value.to_bits();
@@ -69,7 +74,7 @@ impl Stuck {
     }
 
     pub(super) fn condition(&self, patience: f64) -> Option<Condition> {
-        if !self.lengths.ready() {
+        if !self.lengths.ready(HISTORY) {
             return None;
         }
         let limit = self.limit(patience);

@@ -60,6 +60,22 @@ fn nothing_is_said_of_the_first_hundred_readings_but_that_a_clock_is_right() {
     }
 }
 
+/// The broker kept the readings of an outage and hands them over within a second: the usual gaps are not forgotten.
+#[test]
+fn a_flood_does_not_make_the_usual_gap_a_silence() {
+    let mut trial = Trial::new();
+    let mut line = Line::new(Shape::White, Arrival::Regular, 7);
+    let mut at_ms = 0;
+    for n in 0..30_000 {
+        at_ms += if (5_000..25_000).contains(&n) { i64::from(n % 20 == 0) } else { 1000 };
+        trial.tick(at_ms);
+        trial.hear(Heard { at_ms, ..line.next() });
+    }
+    assert!(trial.first.is_empty(), "{:?}", trial.first);
+    trial.tick(at_ms + 4_500);
+    assert!(trial.first.contains_key(&verge_domain::finding::Member::Silent), "nor is the limit lost");
+}
+
 /// An outage after which the device sends what it stored, at once, with live readings between.
 #[test]
 fn a_device_that_catches_up_is_neither_skewed_nor_doubled() {

@@ -8,6 +8,7 @@ mod signals;
 
 use std::collections::BTreeMap;
 
+use verge_anomaly::health::HealthJudge;
 use verge_anomaly::{HealthSettings, JudgeSettings, ReadingJudge};
 use verge_domain::finding::{Condition, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, SignalId};
@@ -103,6 +104,13 @@ impl Trial {
 
 fn moment(ms: i64) -> Moment {
     Moment::from_wall(UtcMillis(START_MS + ms))
+}
+
+#[test]
+fn a_judge_fits_into_a_kilobyte() {
+    let bytes = size_of::<HealthJudge>();
+    assert!(bytes <= 1024, "{bytes} bytes");
+    println!("{bytes} bytes");
 }
 
 #[test]
