@@ -20,10 +20,10 @@ LARGEST_MESSAGE = 16 * 1024 * 1024
 
 LANES = ("alarm", "verdict", "telemetry")
 CLOCKS = {1: "trusted", 2: "skewed"}
-DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect")
+DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect", "health")
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
-MEMBERS = ("high", "low", "rise", "fall", "silent")
+MEMBERS = ("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large")
 
 Fields = dict[str, Any]

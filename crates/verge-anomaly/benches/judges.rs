@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use verge_anomaly::{
-    JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, ReadingJudge, SilenceSettings,
-    ThresholdSettings,
+    HealthSettings, JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, ReadingJudge,
+    SilenceSettings, ThresholdSettings,
 };
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::interval::IntervalGrid;
@@ -20,7 +20,7 @@ fn signal() -> SignalId {
     SignalId::new("value").expect("a name")
 }
 
-fn judges() -> [JudgeSettings; 4] {
+fn judges() -> [JudgeSettings; 5] {
     let second = Duration::from_secs(1);
     let roles = LoopRoles { presence: Some(signal()), ..LoopRoles::default() };
     let grid = IntervalGrid::new(60 * second).expect(GOOD);
@@ -28,6 +28,7 @@ fn judges() -> [JudgeSettings; 4] {
         JudgeSettings::Threshold(ThresholdSettings::new(Some(7.1), Some(6.5), Some(0.1), None).expect(GOOD)),
         JudgeSettings::Rate(RateSettings::new(Some(1e9), Some(1e9), 30 * second, 0.2).expect(GOOD)),
         JudgeSettings::Silence(SilenceSettings::new(30 * second).expect(GOOD)),
+        JudgeSettings::Health(HealthSettings::default()),
         JudgeSettings::Loop(
             LoopSettings::new(grid, roles, OccupancyScale::Percent, None, 30 * second).expect(GOOD),
         ),

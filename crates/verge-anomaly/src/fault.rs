@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use verge_domain::finding::Member;
 use verge_domain::id::SignalId;
 
 /// Why the settings of a judge are refused. Keys are named as in the configuration.
@@ -96,6 +97,15 @@ pub enum SettingsError {
         low: Duration,
         /// Longest accepted.
         high: Duration,
+    },
+    /// A judge of health that watches nothing.
+    #[error("at least one cause must be watched")]
+    NoCause,
+    /// A cause that says nothing about health.
+    #[error("{} is not a cause of bad health", member.as_str())]
+    NotHealth {
+        /// What was named.
+        member: Member,
     },
     /// A count outside its range.
     #[error("{key} must be from {low} to {high}, not {actual}")]

@@ -9,6 +9,7 @@ use verge_domain::verdict::Detector;
 use crate::alarm::AlarmSettings;
 use crate::auto::{AutoJudge, AutoSettings};
 use crate::cusum::{CusumJudge, CusumSettings};
+use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
 use crate::pattern::{PatternJudge, PatternSettings};
 use crate::rate::{RateJudge, RateSettings};
@@ -26,6 +27,8 @@ pub enum JudgeSettings {
     Rate(RateSettings),
     /// Absence of readings.
     Silence(SilenceSettings),
+    /// Faults of the sensor, by its own past.
+    Health(HealthSettings),
     /// Vehicle detectors to flow, occupancy and speed.
     Loop(LoopSettings),
     /// Any numeric signal.
@@ -48,6 +51,7 @@ impl JudgeSettings {
             Self::Threshold(_) => Detector::Threshold,
             Self::Rate(_) => Detector::Rate,
             Self::Silence(_) => Detector::Silence,
+            Self::Health(_) => Detector::Health,
             Self::Loop(_) => Detector::Loop,
             Self::Auto(_) => Detector::Auto,
             Self::Multi(_) => Detector::Multi,
@@ -64,6 +68,7 @@ impl JudgeSettings {
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Silence(_)
+            | Self::Health(_)
             | Self::Auto(_)
             | Self::Pattern(..)
             | Self::Vibration(..)
@@ -82,6 +87,8 @@ pub enum ReadingJudge {
     Rate(Box<RateJudge>),
     /// See [`crate::silence`].
     Silence(SilenceJudge),
+    /// See [`crate::health`].
+    Health(Box<HealthJudge>),
     /// See [`crate::vehicle_loop`].
     Loop(Box<LoopJudge>),
     /// See [`crate::auto`].
@@ -104,6 +111,7 @@ impl ReadingJudge {
             JudgeSettings::Threshold(settings) => Self::Threshold(ThresholdJudge::new(*settings)),
             JudgeSettings::Rate(settings) => Self::Rate(Box::new(RateJudge::new(*settings))),
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
+            JudgeSettings::Health(settings) => Self::Health(Box::new(HealthJudge::new(*settings, now.mono))),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
             JudgeSettings::Auto(settings) => Self::Auto(Box::new(AutoJudge::new(settings))),
             JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings))),
@@ -126,6 +134,7 @@ impl Judge for ReadingJudge {
             Self::Threshold(judge) => judge.observe(reading, findings),
             Self::Rate(judge) => judge.observe(reading, received, findings),
             Self::Silence(judge) => judge.observe(received.mono, findings),
+            Self::Health(judge) => judge.observe(reading, received, findings),
             Self::Loop(judge) => judge.observe(reading, received, findings),
             Self::Auto(judge) => judge.observe(reading, received, findings),
             Self::Multi(judge) => judge.observe(reading, received, findings),
@@ -146,6 +155,7 @@ impl Judge for ReadingJudge {
             | Self::Vibration(_)
             | Self::Cusum(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
+            Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
         }
     }
@@ -155,6 +165,7 @@ impl Judge for ReadingJudge {
             // Their next readings tell them all they need; open events are saved with the policy.
             Self::Threshold(_) | Self::Rate(_) => None,
             Self::Silence(judge) => judge.save(),
+            Self::Health(judge) => judge.save(),
             Self::Loop(judge) => judge.save(),
             Self::Auto(judge) => Some(judge.save()),
             Self::Multi(judge) => Some(judge.save()),
@@ -168,6 +179,7 @@ impl Judge for ReadingJudge {
         match self {
             Self::Threshold(_) | Self::Rate(_) => Err(RestoreError::Foreign),
             Self::Silence(judge) => judge.restore(state, now.mono),
+            Self::Health(judge) => judge.restore(state, now),
             Self::Loop(judge) => judge.restore(state, now),
             Self::Auto(judge) => judge.restore(state),
             Self::Multi(judge) => judge.restore(state),
@@ -183,8 +195,13 @@ impl Judge for ReadingJudge {
             Self::Multi(judge) => judge.hear(remark),
             Self::Pattern(judge) => judge.hear(remark),
             Self::Vibration(judge) => judge.hear(remark),
-            // Rules do not learn.
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Cusum(_) => false,
+            // Rules do not learn, and a sensor's health is judged by its own past alone.
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Health(_)
+            | Self::Loop(_)
+            | Self::Cusum(_) => false,
         }
     }
 
@@ -194,7 +211,12 @@ impl Judge for ReadingJudge {
             Self::Multi(judge) => judge.alarm_rate(),
             Self::Pattern(judge) => Some(judge.alarm_rate()),
             Self::Vibration(judge) => Some(judge.alarm_rate()),
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Cusum(_) => None,
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Health(_)
+            | Self::Loop(_)
+            | Self::Cusum(_) => None,
         }
     }
 }

@@ -1,19 +1,21 @@
-//! Judges over readings: explicit limits, silence, and traffic loops.
+//! Judges over readings: explicit limits, silence, the health of sensors, and traffic loops.
 //!
 //! Everything here is pure and bounded: no I/O, no clock, no thread, no randomness. Time comes with each
 //! reading and each tick, memory per judge has a stated limit, and no input that a codec lets through can
 //! leave a non-finite number behind. Nothing is allocated per reading once a judge has settled.
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
-//! module per judge: [`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`].
-//! Detectors that learn, for judges to build on: [`pattern`], [`vibration`]. Last, [`measure`] (how good a detector is
-//! on labelled series).
+//! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
+//! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`]), with what these share: [`tail`] (from
+//! score to probability), [`budget`] (from accepted false alarms to a level), [`alarm`] (hold-off and hysteresis).
+//! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;
 pub mod auto;
 pub mod budget;
 pub mod cusum;
 pub mod fault;
+pub mod health;
 pub mod judge;
 pub mod measure;
 pub mod multi;
@@ -30,6 +32,7 @@ pub mod vibration;
 
 pub use cusum::CusumSettings;
 pub use fault::SettingsError;
+pub use health::HealthSettings;
 pub use judge::{JudgeSettings, ReadingJudge};
 pub use pattern::{PatternDetector, PatternSettings};
 pub use rate::RateSettings;

@@ -32,9 +32,24 @@ pub enum Member {
     Rise,
     /// Value falling faster than its limit.
     Fall,
-    /// No reading for longer than its limit. The one member here that speaks of the sensor's health, not
-    /// of the process.
+    /// No reading for longer than its limit, or than its own history makes plausible. Health; observed and
+    /// expected in seconds.
     Silent,
+    /// The same value, bit by bit, for longer than its own history makes plausible. Health; in readings.
+    Stuck,
+    /// The variation has collapsed, though not to nothing. Health; the variation now as a ratio to the least
+    /// that was usual.
+    Flat,
+    /// The noise from reading to reading has grown and stays. Health; the noise now as a ratio to the most
+    /// that was usual.
+    Noisy,
+    /// Many readings at exactly the greatest or the least value. Health; share of readings, `0..=1`.
+    Saturated,
+    /// The device's clock is not believed, or has left its usual distance from ours. Health; seconds by which
+    /// it is ahead of the receipt of its readings (negative: behind).
+    ClockSkewed,
+    /// Two publishers speak under one name. Health; share of readings, `0..=1`, that jump between the two.
+    Duplicate,
     /// `auto`: distance of the value from its slow mean. `observed` is the value.
     Level,
     /// `auto`: distance of the mean of twenty readings from the slow mean. `observed` is that mean.
@@ -64,6 +79,32 @@ pub enum Member {
 }
 
 impl Member {
+    /// All of them, in the order of their numbers on the wire.
+    pub const ALL: [Self; 22] = [
+        Self::High,
+        Self::Low,
+        Self::Rise,
+        Self::Fall,
+        Self::Silent,
+        Self::Stuck,
+        Self::Flat,
+        Self::Noisy,
+        Self::Saturated,
+        Self::ClockSkewed,
+        Self::Duplicate,
+        Self::Level,
+        Self::Mean,
+        Self::Profile,
+        Self::Median,
+        Self::Volatility,
+        Self::Context,
+        Self::TimeOfDay,
+        Self::Shift,
+        Self::Machine,
+        Self::Pattern,
+        Self::Vibration,
+    ];
+
     /// The stable text, in JSON and on terminals.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -73,6 +114,12 @@ impl Member {
             Self::Rise => "rise",
             Self::Fall => "fall",
             Self::Silent => "silent",
+            Self::Stuck => "stuck",
+            Self::Flat => "flat",
+            Self::Noisy => "noisy",
+            Self::Saturated => "saturated",
+            Self::ClockSkewed => "clock_skewed",
+            Self::Duplicate => "duplicate",
             Self::Level => "level",
             Self::Mean => "mean",
             Self::Profile => "profile",
@@ -106,7 +153,52 @@ impl Member {
     /// Whether it speaks of the sensor itself (a health verdict) rather than of what the sensor measures.
     #[must_use]
     pub const fn is_health(self) -> bool {
-        matches!(self, Self::Silent)
+        match self {
+            Self::High
+            | Self::Low
+            | Self::Rise
+            | Self::Fall
+            | Self::Level
+            | Self::Mean
+            | Self::Profile
+            | Self::Median
+            | Self::Volatility
+            | Self::Context
+            | Self::TimeOfDay
+            | Self::Shift
+            | Self::Machine
+            | Self::Pattern
+            | Self::Vibration => false,
+            Self::Silent
+            | Self::Stuck
+            | Self::Flat
+            | Self::Noisy
+            | Self::Saturated
+            | Self::ClockSkewed
+            | Self::Duplicate => true,
+        }
+    }
+
+    /// The unit of `observed` and `expected` where it belongs to the member: `None` where it is the signal's
+    /// (limits, rates, levels), empty for ratios and shares; `deviations` are standard deviations.
+    #[must_use]
+    pub const fn own_unit(self) -> Option<&'static str> {
+        match self {
+            Self::High
+            | Self::Low
+            | Self::Rise
+            | Self::Fall
+            | Self::Level
+            | Self::Mean
+            | Self::Profile
+            | Self::Median
+            | Self::Volatility => None,
+            Self::Context | Self::TimeOfDay => Some("bits"),
+            Self::Machine | Self::Pattern | Self::Vibration => Some("deviations"),
+            Self::Silent | Self::ClockSkewed => Some("s"),
+            Self::Stuck => Some("readings"),
+            Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate | Self::Shift => Some(""),
+        }
     }
 }
 
@@ -185,5 +277,18 @@ impl Condition {
     pub fn of_rule(member: Member, standing: Standing, observed: f64, expected: Expected) -> Self {
         let (contributions, feedback) = (Vec::new(), Feedback::default());
         Self { member, standing, observed, expected, p_value: None, contributions, feedback }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_told_apart_and_health_has_units_of_its_own() {
+        for (index, member) in Member::ALL.into_iter().enumerate() {
+            assert!(!member.is_health() || member.own_unit().is_some(), "{member:?}");
+            assert!(Member::ALL[..index].iter().all(|other| other.as_str() != member.as_str()));
+        }
     }
 }

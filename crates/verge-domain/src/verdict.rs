@@ -118,7 +118,7 @@ pub struct Anomaly {
 pub struct Health {
     /// What is wrong with it.
     pub cause: Member,
-    /// What was observed; for silence, seconds without a reading.
+    /// What was observed, in the unit of the cause: see [`Member::own_unit`].
     pub observed: f64,
     /// What was expected, in the same unit.
     pub expected: Expected,
@@ -225,6 +225,8 @@ pub enum Detector {
     Classify,
     /// A model that finds objects in a frame.
     Detect,
+    /// Faults of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled.
+    Health,
     /// Any numeric signal, without training and without a threshold.
     Auto,
     /// Several signals of one machine.
@@ -248,6 +250,7 @@ impl Detector {
             Self::Loop => "loop",
             Self::Classify => "classify",
             Self::Detect => "detect",
+            Self::Health => "health",
             Self::Auto => "auto",
             Self::Multi => "multi",
             Self::Pattern => "pattern",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detections};
 use verge_domain::id::{DeviceId, Label};
 use verge_domain::time::UtcMillis;
@@ -20,13 +20,24 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
     };
     match &verdict.body {
         Body::Anomaly(anomaly) => {
-            let unit = anomaly.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+            let unit = match (anomaly.member.own_unit(), &anomaly.unit) {
+                (Some("") | None, None) => String::new(),
+                (Some(unit), _) => format!(" {unit}"),
+                (None, Some(unit)) => format!(" {unit}"),
+            };
             let per = if matches!(anomaly.member, Member::Rise | Member::Fall) { "/s" } else { "" };
             let what = match anomaly.member {
                 Member::High => "high",
                 Member::Low => "low",
                 Member::Rise => "rises fast",
                 Member::Fall => "falls fast",
+                Member::Silent
+                | Member::Stuck
+                | Member::Flat
+                | Member::Noisy
+                | Member::Saturated
+                | Member::ClockSkewed
+                | Member::Duplicate => anomaly.member.as_str(),
                 Member::Level => "unusual level",
                 Member::Mean => "unusual mean",
                 Member::Profile => "unusual for the hour",
@@ -38,16 +49,34 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 Member::Machine => "signals unusual together",
                 Member::Pattern => "unknown shape",
                 Member::Vibration => "unusual vibration",
-                Member::Silent => "silent",
             };
             write_event(&mut line, verdict, what);
             line += &format!(", {}{unit}{per}", number(anomaly.observed));
             line += &expected(&anomaly.expected, &format!("{unit}{per}"));
+            if let Some(p) = anomaly.p_value {
+                line += &format!(", p {}", probability(p));
+            }
+            if !anomaly.contributions.is_empty() {
+                let named = anomaly.contributions.iter().map(|one| {
+                    format!("{} {} ({:.0} %)", one.signal, number(one.observed), 100.0 * one.share)
+                });
+                line += &format!(": {}", named.collect::<Vec<_>>().join(", "));
+            }
+            if !anomaly.feedback.is_empty() {
+                let Feedback { maintenance, real } = anomaly.feedback;
+                line += &format!(" [heard {maintenance} x maintenance, {real} x real]");
+            }
         }
         Body::Health(health) => {
-            write_event(&mut line, verdict, health.cause.as_str());
-            line += &format!(", {} s", number(health.observed));
-            line += &expected(&health.expected, " s");
+            let unit = match health.cause.own_unit() {
+                None | Some("") => String::new(),
+                Some(unit) => format!(" {unit}"),
+            };
+            let cause =
+                if health.cause == Member::ClockSkewed { "clock skewed" } else { health.cause.as_str() };
+            write_event(&mut line, verdict, cause);
+            line += &format!(", {}{unit}", number(health.observed));
+            line += &expected(&health.expected, &unit);
         }
         Body::Counts(counts) => line += &describe_counts(counts),
         Body::Classification(view) => line += &describe_classes(view),
@@ -135,6 +164,11 @@ fn expected(range: &Expected, unit: &str) -> String {
         (None, Some(high)) => format!(" (expected at most {}{unit})", number(high)),
         (None, None) => String::new(),
     }
+}
+
+/// A probability to one digit.
+fn probability(p: f64) -> String {
+    if p >= 0.01 { format!("{p:.2}") } else { format!("{p:.0e}") }
 }
 
 /// Four significant digits at most: enough to read, never a wall of decimals.
@@ -233,6 +267,23 @@ pub(crate) mod tests {
             Body::Health(silent),
             Some(EventState::Updated),
             "pump-1 vibration: silent for 7.5 s, 31 s (expected at most 30 s)",
+        );
+        let check_health = |cause: Member, low: Option<f64>, high: Option<f64>, expected: &str| {
+            let expected_range = Expected { low, high };
+            check(Body::Health(Health { cause, observed: 40.0, expected: expected_range }), None, expected);
+        };
+        check_health(
+            Member::Stuck,
+            None,
+            Some(32.0),
+            "pump-1 vibration: stuck, 40 readings (expected at most 32 readings)",
+        );
+        check_health(Member::Noisy, None, Some(4.0), "pump-1 vibration: noisy, 40 (expected at most 4)");
+        check_health(
+            Member::ClockSkewed,
+            Some(-60.0),
+            Some(5.0),
+            "pump-1 vibration: clock skewed, 40 s (expected -60 to 5 s)",
         );
         let counts = Counts {
             from: UtcMillis(0),

@@ -120,17 +120,23 @@ pub(super) const fn of_member(member: Member) -> u8 {
         Member::Rise => 2,
         Member::Fall => 3,
         Member::Silent => 4,
-        Member::Level => 5,
-        Member::Mean => 6,
-        Member::Profile => 7,
-        Member::Median => 8,
-        Member::Volatility => 9,
-        Member::Context => 10,
-        Member::TimeOfDay => 11,
-        Member::Shift => 12,
-        Member::Machine => 13,
-        Member::Pattern => 14,
-        Member::Vibration => 15,
+        Member::Stuck => 5,
+        Member::Flat => 6,
+        Member::Noisy => 7,
+        Member::Saturated => 8,
+        Member::ClockSkewed => 9,
+        Member::Duplicate => 10,
+        Member::Level => 11,
+        Member::Mean => 12,
+        Member::Profile => 13,
+        Member::Median => 14,
+        Member::Volatility => 15,
+        Member::Context => 16,
+        Member::TimeOfDay => 17,
+        Member::Shift => 18,
+        Member::Machine => 19,
+        Member::Pattern => 20,
+        Member::Vibration => 21,
     }
 }
 
@@ -150,11 +156,12 @@ pub(super) const fn of_detector(detector: Detector) -> u8 {
         Detector::Loop => 3,
         Detector::Classify => 4,
         Detector::Detect => 5,
-        Detector::Auto => 6,
-        Detector::Multi => 7,
-        Detector::Pattern => 8,
-        Detector::Vibration => 9,
-        Detector::Cusum => 10,
+        Detector::Health => 6,
+        Detector::Auto => 7,
+        Detector::Multi => 8,
+        Detector::Pattern => 9,
+        Detector::Vibration => 10,
+        Detector::Cusum => 11,
     }
 }
 
@@ -167,34 +174,18 @@ pub(super) const fn of_severity(severity: Severity) -> u8 {
 }
 
 /// Everything a code may stand for, in the order of the codes.
-pub(super) const MEMBERS: [Member; 16] = [
-    Member::High,
-    Member::Low,
-    Member::Rise,
-    Member::Fall,
-    Member::Silent,
-    Member::Level,
-    Member::Mean,
-    Member::Profile,
-    Member::Median,
-    Member::Volatility,
-    Member::Context,
-    Member::TimeOfDay,
-    Member::Shift,
-    Member::Machine,
-    Member::Pattern,
-    Member::Vibration,
-];
+pub(super) const MEMBERS: [Member; 22] = Member::ALL;
 /// See [`MEMBERS`].
 pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
 /// See [`MEMBERS`].
-pub(super) const DETECTORS: [Detector; 11] = [
+pub(super) const DETECTORS: [Detector; 12] = [
     Detector::Threshold,
     Detector::Rate,
     Detector::Silence,
     Detector::Loop,
     Detector::Classify,
     Detector::Detect,
+    Detector::Health,
     Detector::Auto,
     Detector::Multi,
     Detector::Pattern,

@@ -39,17 +39,7 @@ fn expected() -> impl Strategy<Value = Expected> {
 }
 
 fn member() -> impl Strategy<Value = Member> {
-    prop::sample::select(vec![
-        Member::High,
-        Member::Low,
-        Member::Rise,
-        Member::Fall,
-        Member::Silent,
-        Member::Level,
-        Member::TimeOfDay,
-        Member::Machine,
-        Member::Vibration,
-    ])
+    prop::sample::select(Member::ALL.to_vec())
 }
 
 fn contribution() -> impl Strategy<Value = Contribution> {
@@ -155,7 +145,8 @@ fn times() -> impl Strategy<Value = Times> {
 }
 
 fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
-    let detectors = vec![Detector::Threshold, Detector::Loop, Detector::Classify, Detector::Detect];
+    let detectors =
+        vec![Detector::Threshold, Detector::Loop, Detector::Classify, Detector::Detect, Detector::Health];
     let severities = vec![Severity::Info, Severity::Warning, Severity::Critical];
     let names = (name(), name(), name(), prop::option::of(name()));
     let choices = (prop::sample::select(detectors), prop::sample::select(severities));

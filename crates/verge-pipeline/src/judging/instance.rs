@@ -156,7 +156,8 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             observed,
             expected,
             p_value,
-            unit: unit.cloned(),
+            // What a member measures in bits or deviations is not in the unit of the signal.
+            unit: unit.filter(|_| member.own_unit().is_none()).cloned(),
             contributions: contributions.clone(),
             feedback,
         })

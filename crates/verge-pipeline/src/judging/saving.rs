@@ -151,6 +151,7 @@ mod tests {
             inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
             devices: Vec::new(),
             expect: Vec::new(),
+            machine: None,
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

@@ -115,6 +115,7 @@ impl Site {
             inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
             devices: Vec::new(),
             expect: Vec::new(),
+            machine: None,
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

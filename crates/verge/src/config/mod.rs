@@ -20,6 +20,7 @@ use environment::Overlay;
 pub use environment::PREFIX;
 pub use fault::{Fault, Warning};
 pub use raw::Raw;
+pub(crate) use raw::RawCause;
 pub(crate) use raw::Sections;
 pub(crate) use raw::{
     RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,

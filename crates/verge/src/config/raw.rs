@@ -324,6 +324,8 @@ pub(crate) struct RawJudge {
     pub(crate) slack: Option<f64>,
     pub(crate) limit: Option<f64>,
     pub(crate) reset: Option<bool>,
+    pub(crate) causes: Option<Vec<RawCause>>,
+    pub(crate) patience: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -356,6 +358,20 @@ pub(crate) enum RawDetector {
     Pattern,
     Vibration,
     Cusum,
+    Health,
+}
+
+/// What of a sensor's health is watched.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawCause {
+    Stuck,
+    Flat,
+    Noisy,
+    Saturated,
+    Silent,
+    ClockSkewed,
+    Duplicate,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -194,7 +194,8 @@ const READING: &[Key] = &[
     default("required", Kind::Flag, "true"),
 ];
 
-const EVENTFUL: &[&str] = &["threshold", "rate", "silence", "auto", "multi", "pattern", "vibration", "cusum"];
+const EVENTFUL: &[&str] =
+    &["threshold", "rate", "silence", "health", "auto", "multi", "pattern", "vibration", "cusum"];
 
 /// Detectors that learn what is usual.
 const LEARNING: &[&str] = &["auto", "multi", "pattern", "vibration"];
@@ -266,11 +267,17 @@ const JUDGE: &[Key] = &[
     default("slack", Kind::Number { low: 0.0, high: 100.0 }, "0.5").when("detector", &["cusum"]),
     default("limit", Kind::Number { low: 0.1, high: 1000.0 }, "5").when("detector", &["cusum"]),
     default("reset", Kind::Flag, "false").when("detector", &["cusum"]),
+    default("causes", Kind::Choices(CAUSES), "stuck,flat,noisy,saturated,silent,clock_skewed,duplicate")
+        .when("detector", &["health"]),
+    default("patience", Kind::Number { low: 1.0, high: 1000.0 }, "1").when("detector", &["health"]),
 ];
 
 /// What a budget of alarms looks like.
 pub(crate) const ALARM_BUDGET: &str =
     r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
+
+/// What can be wrong with a sensor.
+const CAUSES: &[&str] = &["stuck", "flat", "noisy", "saturated", "silent", "clock_skewed", "duplicate"];
 
 const RATE_HZ: Kind = Kind::Number { low: 1.0, high: 1e7 };
 
@@ -283,6 +290,7 @@ const DETECTORS: &[&str] = &[
     "rate",
     "cusum",
     "silence",
+    "health",
     "loop",
     "classify",
     "detect",

@@ -163,7 +163,8 @@ impl Gateway {
             started,
         ));
         let (stop_deliveries, stopped) = watch::channel(false);
-        let outgoing = Outgoing { settings, connections: &connections, store, orders, status, clock, stopped };
+        let outgoing =
+            Outgoing { settings, connections: &connections, store, orders, status, clock, stopped };
         let deliveries = settings
             .routes
             .iter()

@@ -1,14 +1,16 @@
-//! Detectors that learn, and the rule that can.
+//! Detectors that learn, the rule that can, and the health of sensors.
 
 use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::auto::AutoSettings;
 use verge_anomaly::budget::AlarmBudget;
 use verge_anomaly::multi::MultiSettings;
 use verge_anomaly::vibration::VibrationSettings;
-use verge_anomaly::{CusumSettings, JudgeSettings, PatternSettings, SettingsError};
+use verge_anomaly::{CusumSettings, HealthSettings, JudgeSettings, PatternSettings, SettingsError};
+
+use verge_domain::finding::Member;
 
 use super::fitting;
-use crate::config::{ALARM_BUDGET, Fault, Frequency, RawDetector, RawJudge};
+use crate::config::{ALARM_BUDGET, Fault, Frequency, RawCause, RawDetector, RawJudge};
 use crate::settings::Check;
 
 pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {
@@ -39,6 +41,10 @@ pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -
             raw.reset?,
         )
         .map(JudgeSettings::Cusum),
+        RawDetector::Health => {
+            let causes: Vec<Member> = raw.causes.iter().flatten().map(|cause| Member::from(*cause)).collect();
+            HealthSettings::new(&causes, raw.patience?).map(JudgeSettings::Health)
+        }
         RawDetector::Threshold
         | RawDetector::Rate
         | RawDetector::Silence
@@ -47,6 +53,20 @@ pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -
         | RawDetector::Detect => unreachable!("checked by its own module"),
     };
     fitting(check, section, made)
+}
+
+impl From<RawCause> for Member {
+    fn from(cause: RawCause) -> Self {
+        match cause {
+            RawCause::Stuck => Self::Stuck,
+            RawCause::Flat => Self::Flat,
+            RawCause::Noisy => Self::Noisy,
+            RawCause::Saturated => Self::Saturated,
+            RawCause::Silent => Self::Silent,
+            RawCause::ClockSkewed => Self::ClockSkewed,
+            RawCause::Duplicate => Self::Duplicate,
+        }
+    }
 }
 
 fn vibration(raw: &RawJudge) -> Option<Result<VibrationSettings, SettingsError>> {

@@ -111,7 +111,8 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         | RawDetector::Multi
         | RawDetector::Pattern
         | RawDetector::Vibration
-        | RawDetector::Cusum => {
+        | RawDetector::Cusum
+        | RawDetector::Health => {
             let rule = learning::check_rule(check, &section, raw);
             reading_rules(check, &section, raw, inputs, rule)
         }
@@ -257,7 +258,8 @@ impl RawDetector {
             | Self::Multi
             | Self::Pattern
             | Self::Vibration
-            | Self::Cusum => false,
+            | Self::Cusum
+            | Self::Health => false,
             Self::Classify | Self::Detect => true,
         }
     }

@@ -1,0 +1,58 @@
+//! Flat: the variation has collapsed to an eighth of the least that was usual, though not to nothing.
+//!
+//! The variation of a block is the distance of its greatest and least value. Blocks that only rise, only fall or
+//! do not change at all are passed over: counters and slow ramps have slopes, not variation, and what does not
+//! change at all is for the cause *stuck*. Four blocks in a row must agree.
+
+use verge_domain::finding::{Condition, Member};
+
+use super::keep::keep_struct;
+use super::record::Record;
+use super::sample::{Sample, condition};
+
+/// An eighth.
+const OCTAVES: f64 = 3.0;
+
+/// Watches for a collapse of variation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flat {
+    low: f64,
+    high: f64,
+    /// In this block it has risen, it has fallen.
+    rose: bool,
+    fell: bool,
+    record: Record,
+}
+keep_struct!(Flat { low, high, rose, fell, record });
+
+impl Flat {
+    #[inline]
+    pub(super) fn enter(&mut self, sample: &Sample) {
+        let value = sample.value;
+        if sample.place == 0 {
+            (self.low, self.high, self.rose, self.fell) = (value, value, false, false);
+            return;
+        }
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
+        if let Some(before) = sample.past[0] {
+            self.rose |= value > before;
+            self.fell |= value < before;
+        }
+    }
+
+    pub(super) fn close(&mut self, patience: u16) {
+        let half_range = self.high / 2.0 - self.low / 2.0;
+        if self.rose && self.fell && half_range > 0.0 {
+            self.record.enter(-half_range.log2(), OCTAVES, super::record::NOTHING, patience);
+        } else {
+            self.record.pass_over();
+        }
+    }
+
+    pub(super) fn condition(&self) -> Option<Condition> {
+        let (standing, octaves) = self.record.told()?;
+        let expected = (Some((-OCTAVES).exp2()), None);
+        Some(condition(Member::Flat, standing, (-octaves).exp2(), expected, None))
+    }
+}

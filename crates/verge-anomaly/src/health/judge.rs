@@ -1,0 +1,193 @@
+//! The judge over the health of one signal's sensor.
+
+use verge_domain::finding::{Condition, Finding, Member};
+use verge_domain::reading::Reading;
+use verge_domain::stage::RestoreError;
+use verge_domain::time::{DeviceClock, Moment, Monotonic};
+
+use super::HealthSettings;
+use super::clock::Clock;
+use super::duplicate::Duplicate;
+use super::flat::Flat;
+use super::keep::{Keep, checksum, keep_struct};
+use super::noisy::Noisy;
+use super::sample::{BLOCK, Grain, Sample};
+use super::saturated::Saturated;
+use super::silent::Silent;
+use super::stuck::Stuck;
+
+/// First bytes of the saved state, with its version.
+const HEAD: [u8; 8] = *b"health\0\x01";
+
+/// Watches the sensor behind one signal. Some 1000 bytes, and nothing on the heap.
+#[derive(Debug)]
+pub struct HealthJudge {
+    settings: HealthSettings,
+    /// Of the newest reading; of the start or restart before one.
+    last_heard: Monotonic,
+    state: State,
+}
+
+/// What is saved.
+#[derive(Debug, Clone, Default)]
+struct State {
+    heard: bool,
+    place: u8,
+    past: [Option<f64>; 2],
+    captured_ms: Option<i64>,
+    grain: Grain,
+    stuck: Stuck,
+    flat: Flat,
+    noisy: Noisy,
+    saturated: Saturated,
+    silent: Silent,
+    clock: Clock,
+    duplicate: Duplicate,
+}
+keep_struct!(State {
+    heard,
+    place,
+    past,
+    captured_ms,
+    grain,
+    stuck,
+    flat,
+    noisy,
+    saturated,
+    silent,
+    clock,
+    duplicate,
+});
+
+impl HealthJudge {
+    pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
+        Self { settings, last_heard: now, state: State::default() }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let settings = self.settings;
+        let sample = self.sample(reading, received);
+        let state = &mut self.state;
+        let mut say = |condition: Condition| findings.push(Finding::Condition(condition));
+        state.grain.enter(&sample);
+        let closes = state.place + 1 >= BLOCK;
+        let blocks = settings.blocks();
+        if settings.watches(Member::Silent) && state.heard {
+            state.silent.enter(sample.gap_us, settings.patience, &mut say);
+        }
+        if settings.watches(Member::Stuck) {
+            state.stuck.enter(&sample, settings.patience);
+            state.stuck.condition(settings.patience).map(&mut say);
+        }
+        if settings.watches(Member::Flat) {
+            state.flat.enter(&sample);
+            if closes {
+                state.flat.close(blocks);
+            }
+            state.flat.condition().map(&mut say);
+        }
+        if settings.watches(Member::Noisy) {
+            state.noisy.enter(&sample);
+            if closes {
+                state.noisy.close(state.grain, blocks);
+            }
+            state.noisy.condition().map(&mut say);
+        }
+        if settings.watches(Member::Saturated) {
+            state.saturated.enter(&sample);
+            if closes {
+                state.saturated.close(state.grain, blocks);
+            }
+            state.saturated.condition().map(&mut say);
+        }
+        if settings.watches(Member::ClockSkewed) {
+            state.clock.enter(&sample);
+            if closes {
+                state.clock.close(blocks);
+            }
+            state.clock.condition(settings.patience).map(&mut say);
+        }
+        if settings.watches(Member::Duplicate) {
+            state.duplicate.enter(&sample, state.grain);
+            if closes {
+                state.duplicate.close(blocks);
+            }
+            state.duplicate.condition().map(&mut say);
+        }
+        state.heard = true;
+        state.place = if closes { 0 } else { state.place + 1 };
+        state.past = [Some(sample.value), state.past[0]];
+        state.captured_ms = sample.captured_ms;
+        self.last_heard = self.last_heard.max(received.mono);
+    }
+
+    fn sample(&self, reading: &Reading, received: Moment) -> Sample {
+        let state = &self.state;
+        let gap = received.mono.since(self.last_heard);
+        Sample {
+            // Codecs let only finite values through; this makes one zero of the two.
+            value: reading.value + 0.0,
+            past: state.past,
+            gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
+            captured_ms: match reading.clock {
+                DeviceClock::Trusted => reading.captured_at.map(|at| at.0),
+                DeviceClock::Absent | DeviceClock::Skewed => None,
+            },
+            captured_before_ms: state.captured_ms,
+            ahead_ms: match reading.clock {
+                DeviceClock::Trusted | DeviceClock::Skewed => {
+                    reading.captured_at.map(|at| at.0.saturating_sub(received.wall.0))
+                }
+                DeviceClock::Absent => None,
+            },
+            place: state.place,
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        if !self.settings.watches(Member::Silent) {
+            return;
+        }
+        let silent_for = now.mono.since(self.last_heard);
+        let silence = self.state.silent.tick(silent_for, self.settings.patience);
+        findings.extend(silence.map(Finding::Condition));
+    }
+
+    /// About 900 bytes: the version, the state, a checksum.
+    pub(crate) fn save(&self) -> Option<Vec<u8>> {
+        if !self.state.heard {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(size_of::<State>());
+        bytes.extend_from_slice(&HEAD);
+        self.state.put(&mut bytes);
+        let sum = checksum(&bytes);
+        sum.put(&mut bytes);
+        Some(bytes)
+    }
+
+    /// Time counts from now: how long it was silent before, nobody was there to hear.
+    pub(crate) fn restore(&mut self, saved: &[u8], now: Moment) -> Result<(), RestoreError> {
+        if !saved.starts_with(&HEAD) {
+            return Err(RestoreError::Foreign);
+        }
+        let damaged = || RestoreError::Damaged(Box::new(Damage));
+        let (body, sum) = saved.split_last_chunk().ok_or_else(damaged)?;
+        if checksum(body) != u32::from_le_bytes(*sum) {
+            return Err(damaged());
+        }
+        let mut rest = &body[HEAD.len()..];
+        let state = State::take(&mut rest).ok_or_else(damaged)?;
+        if !rest.is_empty() || state.place >= BLOCK {
+            return Err(damaged());
+        }
+        self.state = state;
+        self.last_heard = now.mono;
+        Ok(())
+    }
+}
+
+/// What is wrong with a saved state.
+#[derive(Debug, thiserror::Error)]
+#[error("its length, its checksum or a number in it is wrong")]
+struct Damage;

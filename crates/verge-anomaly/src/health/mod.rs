@@ -1,0 +1,116 @@
+//! The health of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled. Blind is not empty.
+//!
+//! Each cause compares the sensor with its own past and says nothing before it knows enough of it; nothing needs
+//! to be tuned. Health is told apart from the process: a value that is high, or moves fast, is nobody's fault here.
+//!
+//! | cause | is abnormal | speaks after | finds it after |
+//! |---|---|---|---|
+//! | `stuck` | the same value for longer than 4 to 64 times the longest run | 64 changes and 1,280 readings | 32 readings or that limit |
+//! | `flat` | variation below 1/8 of the least that was usual | 1,400 readings | 160 to 200 readings |
+//! | `noisy` | noise above 4 times the most that was usual | 1,400 readings | 160 to 200 readings |
+//! | `saturated` | at an extreme 4 times as often as ever, and in 15 % of readings | 1,440 readings | 160 to 320 readings |
+//! | `silent` | a gap of more than 4 to 64 times the longest | 64 arrivals | 1 s or that limit |
+//! | `clock_skewed` | not believed, or 5 s ahead or 60 s behind of what was usual | 8; 640 readings | 8; 120 readings |
+//! | `duplicate` | captured times go back or values alternate, regularly | 160 readings | 160 to 200 readings |
+//!
+//! All figures in readings are for `patience` 1, which multiplies how long a fault must last.
+//!
+//! **Learning.** What is abnormal is not learnt while it lasts. An abnormal spell that comes and goes twice is
+//! taken for the sensor's nature, as far as it went both times, and raised no more: a pump that stands still at
+//! night alarms twice, not every night. (Not `duplicate`, and not a clock that is not believed: these are judged
+//! by fixed limits.) A constant is never stuck, flat or noisy.
+//!
+//! Memory: some 1000 bytes per signal, see [`HealthJudge`]. The saved state is as large and changes with every
+//! reading.
+
+mod clock;
+mod duplicate;
+mod flat;
+mod judge;
+mod keep;
+mod lengths;
+mod noisy;
+mod record;
+mod sample;
+mod saturated;
+mod silent;
+mod stuck;
+
+use verge_domain::finding::Member;
+
+pub use judge::HealthJudge;
+
+use crate::fault::SettingsError;
+
+/// What of a sensor's health is watched, and how patiently.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HealthSettings {
+    /// One bit per cause, by its place in [`HealthSettings::CAUSES`].
+    watched: u8,
+    patience: f64,
+}
+
+impl Default for HealthSettings {
+    /// Every cause, with the patience that healthy sensors need.
+    fn default() -> Self {
+        Self { watched: (1 << Self::CAUSES.len()) - 1, patience: 1.0 }
+    }
+}
+
+impl HealthSettings {
+    /// The causes there are.
+    pub const CAUSES: [Member; 7] = [
+        Member::Stuck,
+        Member::Flat,
+        Member::Noisy,
+        Member::Saturated,
+        Member::Silent,
+        Member::ClockSkewed,
+        Member::Duplicate,
+    ];
+
+    /// Watches `causes`. `patience` multiplies how long a fault must last before it is abnormal: 1 is the
+    /// least, and suits most sensors.
+    ///
+    /// # Errors
+    /// No cause at all, a member that does not speak of health, a patience outside `1..=1000`.
+    pub fn new(causes: &[Member], patience: f64) -> Result<Self, SettingsError> {
+        let mut watched = 0;
+        for &member in causes {
+            watched |= bit(member).ok_or(SettingsError::NotHealth { member })?;
+        }
+        if watched == 0 {
+            return Err(SettingsError::NoCause);
+        }
+        if !(1.0..=1000.0).contains(&patience) {
+            let (low, high) = (1.0, 1000.0);
+            return Err(SettingsError::OutOfRange { key: "patience", actual: patience, low, high });
+        }
+        Ok(Self { watched, patience })
+    }
+
+    /// Whether a cause is watched; no other member ever is.
+    #[must_use]
+    pub fn watches(&self, cause: Member) -> bool {
+        bit(cause).is_some_and(|bit| self.watched & bit != 0)
+    }
+
+    /// How many evaluations in a row must be abnormal, where each looks back over four blocks.
+    fn blocks(&self) -> u16 {
+        // Within 1 to 3997, since patience is within its limits.
+        ((self.patience - 1.0) * 4.0).ceil() as u16 + 1
+    }
+}
+
+const fn bit(cause: Member) -> Option<u8> {
+    Some(match cause {
+        Member::Stuck => 1,
+        Member::Flat => 1 << 1,
+        Member::Noisy => 1 << 2,
+        Member::Saturated => 1 << 3,
+        Member::Silent => 1 << 4,
+        Member::ClockSkewed => 1 << 5,
+        Member::Duplicate => 1 << 6,
+        _ => return None,
+    })
+}

@@ -1,0 +1,79 @@
+//! One reading as the causes see it, with what came before it.
+
+use verge_domain::finding::{Condition, Expected, Member, Standing};
+
+use super::keep::keep_struct;
+
+/// Readings in a block: what is looked at together.
+pub(super) const BLOCK: u8 = 40;
+
+/// Readings in a part of a block; a block has five.
+pub(super) const PART: u8 = 8;
+
+/// One reading with its past.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    /// The value; never the negative zero.
+    pub(super) value: f64,
+    /// The value before, and the one before that.
+    pub(super) past: [Option<f64>; 2],
+    /// Receipt after the reading before, in microseconds; zero for the readings of one message.
+    pub(super) gap_us: u64,
+    /// The device's time as far as it is believed, in milliseconds since 1970.
+    pub(super) captured_ms: Option<i64>,
+    /// The same of the reading before.
+    pub(super) captured_before_ms: Option<i64>,
+    /// Device's time less time of receipt, in milliseconds, believed or not.
+    pub(super) ahead_ms: Option<i64>,
+    /// Its place in the block, `0..BLOCK`.
+    pub(super) place: u8,
+}
+
+impl Sample {
+    /// Half of how far the value lies from the one so many readings before (1 or 2): finite for every value.
+    pub(super) fn half_step(&self, back: usize) -> Option<f64> {
+        self.past[back - 1].map(|past| (self.value / 2.0 - past / 2.0).abs())
+    }
+
+    /// A quarter of the second difference, without sign: blind to level and slope, finite for every value.
+    pub(super) fn quarter_bend(&self) -> Option<f64> {
+        let [Some(before), Some(earlier)] = self.past else { return None };
+        Some((self.value / 4.0 - before / 2.0 + earlier / 4.0).abs().min(f64::MAX))
+    }
+}
+
+/// The smallest distance between different values, of neighbours or next but one (two publishers that alternate
+/// have none between neighbours), halved; zero before the first.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Grain {
+    half: f64,
+}
+keep_struct!(Grain { half });
+
+impl Grain {
+    pub(super) fn enter(&mut self, sample: &Sample) {
+        // Rounding in the last digits is no change of the signal's own.
+        let rounding = sample.value.abs() * 1e-9;
+        for half in [sample.half_step(1), sample.half_step(2)].into_iter().flatten() {
+            if half > rounding && (self.half == 0.0 || half < self.half) {
+                self.half = half;
+            }
+        }
+    }
+
+    /// Half of that distance, if there was one.
+    pub(super) fn half(self) -> Option<f64> {
+        (self.half > 0.0).then_some(self.half)
+    }
+}
+
+/// What a cause says.
+pub(super) fn condition(
+    member: Member,
+    standing: Standing,
+    observed: f64,
+    (low, high): (Option<f64>, Option<f64>),
+    p_value: Option<f64>,
+) -> Condition {
+    Condition { p_value, ..Condition::of_rule(member, standing, observed, Expected { low, high }) }
+}

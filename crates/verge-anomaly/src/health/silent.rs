@@ -1,0 +1,66 @@
+//! Silent: no reading for longer than the history of arrivals makes plausible.
+//!
+//! Gaps are measured on the monotonic clock between receipts; the readings of one message are one arrival.
+//! What happened while the gateway was away is not a gap.
+
+use std::time::Duration;
+
+use verge_domain::finding::{Condition, Member, Standing};
+
+use super::keep::keep_struct;
+use super::lengths::Lengths;
+use super::sample::condition;
+
+/// Less than a second is never a silence: time is looked at twice a second. In microseconds.
+const LEAST_US: u64 = 1_000_000;
+
+/// Watches for absence.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Silent {
+    gaps: Lengths,
+    /// The silence that lasts now has been reported.
+    reported: bool,
+}
+keep_struct!(Silent { gaps, reported });
+
+impl Silent {
+    /// Takes in an arrival after `gap_us`. Says a silence that fitted between two ticks, then that it is over.
+    #[inline]
+    pub(super) fn enter(&mut self, gap_us: u64, patience: f64, mut say: impl FnMut(Condition)) {
+        if gap_us > 0 {
+            let was_ready = self.gaps.ready(0);
+            let limit_us = self.limit_us(patience);
+            let beyond = was_ready && gap_us > limit_us;
+            if beyond && !self.reported {
+                say(self.told(Standing::Abnormal, gap_us, limit_us));
+            }
+            self.gaps.enter(gap_us, beyond);
+        }
+        self.reported = false;
+        if self.gaps.ready(0) {
+            say(self.told(Standing::Normal, 0, self.limit_us(patience)));
+        }
+    }
+
+    /// Says nothing while all is well: only a reading ends a silence.
+    pub(super) fn tick(&mut self, silent_for: Duration, patience: f64) -> Option<Condition> {
+        let silent_us = u64::try_from(silent_for.as_micros()).unwrap_or(u64::MAX);
+        let limit_us = self.limit_us(patience);
+        if !self.gaps.ready(0) || silent_us <= limit_us {
+            return None;
+        }
+        self.reported = true;
+        Some(self.told(Standing::Abnormal, silent_us, limit_us))
+    }
+
+    fn limit_us(&self, patience: f64) -> u64 {
+        // Saturates.
+        (self.gaps.limit(LEAST_US, 1) as f64 * patience) as u64
+    }
+
+    fn told(&self, standing: Standing, silent_us: u64, limit_us: u64) -> Condition {
+        let p_value = (standing == Standing::Abnormal).then(|| self.gaps.record_p_value());
+        let expected = (None, Some(limit_us as f64 / 1e6));
+        condition(Member::Silent, standing, silent_us as f64 / 1e6, expected, p_value)
+    }
+}
