@@ -61,5 +61,34 @@ fn observe(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, observe);
+/// The dearest case: every reading differs, and the device gives its time.
+fn observe_noise(criterion: &mut Criterion) {
+    let mut at = UtcMillis(1_700_000_000_000);
+    let settings = JudgeSettings::Health(HealthSettings::default());
+    let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
+    let mut reading = Reading {
+        device: DeviceId::new("pump-1").expect("a name"),
+        signal: signal(),
+        value: 0.0,
+        unit: None,
+        captured_at: None,
+        clock: DeviceClock::Trusted,
+        quality: Quality::Good,
+    };
+    let mut findings = Vec::new();
+    let mut random = 1u64;
+    criterion.bench_function("observe/health of noise", |bench| {
+        bench.iter(|| {
+            at.0 += 20;
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            reading.value = (random >> 40) as f64;
+            reading.captured_at = Some(UtcMillis(at.0 - 5));
+            findings.clear();
+            judge.observe(black_box(&reading), Moment::from_wall(at), &mut findings);
+            black_box(&findings);
+        });
+    });
+}
+
+criterion_group!(benches, observe, observe_noise);
 criterion_main!(benches);

@@ -28,11 +28,10 @@ impl Silent {
     #[inline]
     pub(super) fn enter(&mut self, gap_us: u64, patience: f64, mut say: impl FnMut(Condition)) {
         if gap_us > 0 {
-            let was_ready = self.gaps.ready(0);
-            let limit_us = self.limit_us(patience);
-            let beyond = was_ready && gap_us > limit_us;
+            // The first test spares most signals the others.
+            let beyond = gap_us > LEAST_US && self.gaps.ready(0) && gap_us > self.limit_us(patience);
             if beyond && !self.reported {
-                say(self.told(Standing::Abnormal, gap_us, limit_us));
+                say(self.told(Standing::Abnormal, gap_us, self.limit_us(patience)));
             }
             self.gaps.enter(gap_us, beyond);
         }

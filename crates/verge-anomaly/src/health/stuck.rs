@@ -51,7 +51,8 @@ impl Stuck {
     }
 
     fn change(&mut self, before: f64, value: f64, patience: f64) {
-        let beyond = self.lengths.ready(HISTORY) && self.run > self.limit(patience);
+        // The first test spares most signals the others.
+        let beyond = self.run > LEAST && self.lengths.ready(HISTORY) && self.run > self.limit(patience);
         if self.changed {
             self.lengths.enter(self.run, beyond);
             let back = self.earlier.to_bits() == value.to_bits();
