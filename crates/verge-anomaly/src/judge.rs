@@ -1,8 +1,10 @@
 //! The closed list of judges over readings.
 
+use std::time::Duration;
+
 use verge_domain::finding::Finding;
 use verge_domain::reading::Reading;
-use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, Scope};
+use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Detector;
 
@@ -17,6 +19,9 @@ use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
 use crate::vibration::{VibrationJudge, VibrationSettings};
+
+/// How often the states of judges that learn are saved.
+const SAVE_LEARNT: Duration = Duration::from_secs(600);
 
 /// How a judge decides. Made from checked parts, so that a judge can always be made of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,6 +191,20 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => judge.restore(state),
             Self::Vibration(judge) => judge.restore(state),
             Self::Cusum(judge) => judge.restore(state),
+        }
+    }
+
+    fn save_every(&self) -> Duration {
+        match self {
+            // What they saw tells them anew what they need; it is small, and counts must not be lost.
+            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) => SAVE_EVERY,
+            // They change with every reading, and ten minutes are little of what they have learnt.
+            Self::Health(_)
+            | Self::Auto(_)
+            | Self::Multi(_)
+            | Self::Pattern(_)
+            | Self::Vibration(_)
+            | Self::Cusum(_) => SAVE_LEARNT,
         }
     }
 

@@ -23,6 +23,7 @@ mod feedback;
 mod judge;
 mod novelty;
 mod residual;
+mod settings;
 mod shift;
 #[cfg(test)]
 mod tests;
@@ -32,15 +33,15 @@ use verge_domain::finding::{Expected, Feedback, Member, Standing};
 use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
-use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::alarm::{Alarms, Pace};
 use crate::budget::Rate;
-use crate::fault::{SettingsError, check_finite};
 use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
 use feedback::Remembered;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
+pub use settings::AutoSettings;
 use shift::Shift;
 
 /// The members.
@@ -62,34 +63,6 @@ const LIMIT: f64 = 1e100;
 const NOTHING: f64 = 1e-100;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
 const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
-
-/// When the detector alarms.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct AutoSettings {
-    alarms: AlarmSettings,
-    resolution: Option<f64>,
-}
-
-impl AutoSettings {
-    /// Without a budget the level is fixed: about one alarm in a thousand readings. `resolution` is the step of the
-    /// sensor, in the unit of the signal: smaller differences are none.
-    ///
-    /// # Errors
-    /// A resolution that is not finite and positive.
-    pub fn new(alarms: AlarmSettings, resolution: Option<f64>) -> Result<Self, SettingsError> {
-        check_finite("resolution", resolution)?;
-        if let Some(actual) = resolution.filter(|&step| step <= 0.0) {
-            return Err(SettingsError::NotPositive { key: "resolution", actual });
-        }
-        Ok(Self { alarms, resolution })
-    }
-
-    /// The combined probability from which a reading alarms where there is no budget.
-    #[must_use]
-    pub fn fixed_level() -> f64 {
-        combined(MEMBER_P)
-    }
-}
 
 /// What a detector says about one reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
