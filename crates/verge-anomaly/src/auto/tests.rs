@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use verge_domain::finding::{Member, Standing};
 
 use super::*;
+use crate::alarm::AlarmSettings;
 use crate::budget::AlarmBudget;
 use crate::noise::Noise;
 
