@@ -57,6 +57,14 @@ faults *ARGS: venv
     cargo build --release -p verge-outbox --example scripted_session
     VERGE_FULL=${VERGE_FULL:-1} {{ python }} -m pytest -s tests/interop/faults {{ ARGS }}
 
+# The default detector on the Numenta Anomaly Benchmark, nested cross-validation included: `just eval-nab --json`
+eval-nab *ARGS:
+    cargo run --quiet --release -p verge -- eval nab --data "$VERGE_DATA"/nab --nested {{ ARGS }}
+
+# The detector over several signals on the Skoltech Anomaly Benchmark
+eval-skab *ARGS:
+    cargo run --quiet --release -p verge -- eval skab --data "$VERGE_DATA"/skab {{ ARGS }}
+
 # Micro-benchmarks
 bench *ARGS:
     cargo bench --workspace {{ ARGS }}

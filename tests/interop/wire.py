@@ -20,10 +20,14 @@ LARGEST_MESSAGE = 16 * 1024 * 1024
 
 LANES = ("alarm", "verdict", "telemetry")
 CLOCKS = {1: "trusted", 2: "skewed"}
-DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect", "health")
+DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect", "health", "auto", "multi", "pattern", "vibration", "cusum", "autoencoder")
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
-MEMBERS = ("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate")
+MEMBERS = (
+    *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate"),
+    *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
+    *("machine", "pattern", "vibration", "reconstruction"),
+)
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large")
 
 Fields = dict[str, Any]
@@ -184,6 +188,8 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         member = MEMBERS[given.pop(0)]
         body = {"member": member, "observed": given.pop(1), "expected": _range(given)}
         body |= {"p_value": given.pop(4, None), "unit": given.pop(5, None)}
+        body["contributions"] = [_contribution(*item) for item in given.pop(6, [])]
+        body["feedback"] = given.pop(7, [0, 0])
         name = "anomaly"
     elif kind == 21:
         body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
@@ -204,6 +210,10 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         raise ValueError(f"unknown body {kind}")
     _expect(not given, f"no other keys in {name}, found {sorted(given)}")
     return {"kind": name, name: body}
+
+
+def _contribution(signal: str, share: float, observed: float, low: float | None, high: float | None) -> Fields:
+    return {"signal": signal, "share": share, "observed": observed, "expected": {"low": low, "high": high}}
 
 
 def _object(item: list) -> Fields:
@@ -289,6 +299,13 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         body = {"expected": {side: expected.get(side) for side in ("low", "high")}, "observed": given.pop("observed")}
         if kind == "anomaly":
             body |= {"member": given.pop("member"), "p_value": given.pop("p_value", None), "unit": given.pop("unit", None)}
+            ends = ("low", "high")
+            body["contributions"] = [
+                item | {"expected": {side: item.get("expected", {}).get(side) for side in ends}}
+                for item in given.pop("contributions", [])
+            ]
+            feedback = given.pop("feedback", {"maintenance": 0, "real": 0})
+            body["feedback"] = [feedback["maintenance"], feedback["real"]]
         else:
             body["cause"] = given.pop("cause")
     _expect(not given, f"no other keys in {kind}, found {sorted(given)}")

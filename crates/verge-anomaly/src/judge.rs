@@ -10,6 +10,7 @@ use verge_domain::verdict::Detector;
 
 use crate::alarm::AlarmSettings;
 use crate::auto::{AutoJudge, AutoSettings};
+use crate::autoencoder::AutoencoderJudge;
 use crate::cusum::{CusumJudge, CusumSettings};
 use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
@@ -106,6 +107,8 @@ pub enum ReadingJudge {
     Vibration(Box<VibrationJudge>),
     /// See [`crate::cusum`].
     Cusum(Box<CusumJudge>),
+    /// See [`crate::autoencoder`]. Made with its model, not from [`JudgeSettings`].
+    Autoencoder(Box<AutoencoderJudge>),
 }
 
 impl ReadingJudge {
@@ -146,6 +149,7 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => judge.observe(reading, received, findings),
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
+            Self::Autoencoder(judge) => judge.observe(reading, received, findings),
         }
     }
 
@@ -158,7 +162,8 @@ impl Judge for ReadingJudge {
             | Self::Multi(_)
             | Self::Pattern(_)
             | Self::Vibration(_)
-            | Self::Cusum(_) => {}
+            | Self::Cusum(_)
+            | Self::Autoencoder(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
@@ -177,6 +182,7 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => Some(judge.save()),
             Self::Vibration(judge) => Some(judge.save()),
             Self::Cusum(judge) => judge.save(),
+            Self::Autoencoder(judge) => Some(judge.save()),
         }
     }
 
@@ -191,6 +197,7 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => judge.restore(state),
             Self::Vibration(judge) => judge.restore(state),
             Self::Cusum(judge) => judge.restore(state),
+            Self::Autoencoder(judge) => judge.restore(state),
         }
     }
 
@@ -204,7 +211,8 @@ impl Judge for ReadingJudge {
             | Self::Multi(_)
             | Self::Pattern(_)
             | Self::Vibration(_)
-            | Self::Cusum(_) => SAVE_LEARNT,
+            | Self::Cusum(_)
+            | Self::Autoencoder(_) => SAVE_LEARNT,
         }
     }
 
@@ -214,6 +222,7 @@ impl Judge for ReadingJudge {
             Self::Multi(judge) => judge.hear(remark),
             Self::Pattern(judge) => judge.hear(remark),
             Self::Vibration(judge) => judge.hear(remark),
+            Self::Autoencoder(judge) => judge.hear(remark),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)
@@ -230,6 +239,7 @@ impl Judge for ReadingJudge {
             Self::Multi(judge) => judge.alarm_rate(),
             Self::Pattern(judge) => Some(judge.alarm_rate()),
             Self::Vibration(judge) => Some(judge.alarm_rate()),
+            Self::Autoencoder(judge) => Some(judge.alarm_rate()),
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Silence(_)

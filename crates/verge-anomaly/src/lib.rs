@@ -6,12 +6,14 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
-//! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`]), with what these share: [`tail`] (from
+//! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
+//! [`autoencoder`]), with what these share: [`tail`] (from
 //! score to probability), [`budget`] (from accepted false alarms to a level), [`alarm`] (hold-off and hysteresis).
 //! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;
 pub mod auto;
+pub mod autoencoder;
 pub mod budget;
 pub mod cusum;
 pub mod fault;

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Multi = 1,
     Pattern = 2,
     Vibration = 3,
+    Autoencoder = 4,
 }
 
 #[derive(Debug, thiserror::Error)]

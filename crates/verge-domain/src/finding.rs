@@ -76,11 +76,14 @@ pub enum Member {
     /// `vibration`: a block of samples. `observed` is the distance of its features from what is usual, in standard
     /// deviations.
     Vibration,
+    /// `autoencoder`: a window that the model cannot reconstruct. `observed` is the mean square error, in the square of
+    /// the signal's unit.
+    Reconstruction,
 }
 
 impl Member {
     /// All of them, in the order of their numbers on the wire.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::High,
         Self::Low,
         Self::Rise,
@@ -103,6 +106,7 @@ impl Member {
         Self::Machine,
         Self::Pattern,
         Self::Vibration,
+        Self::Reconstruction,
     ];
 
     /// The stable text, in JSON and on terminals.
@@ -131,6 +135,7 @@ impl Member {
             Self::Machine => "machine",
             Self::Pattern => "pattern",
             Self::Vibration => "vibration",
+            Self::Reconstruction => "reconstruction",
         }
     }
 
@@ -168,7 +173,8 @@ impl Member {
             | Self::Shift
             | Self::Machine
             | Self::Pattern
-            | Self::Vibration => false,
+            | Self::Vibration
+            | Self::Reconstruction => false,
             Self::Silent
             | Self::Stuck
             | Self::Flat
@@ -197,7 +203,12 @@ impl Member {
             Self::Machine | Self::Pattern | Self::Vibration => Some("deviations"),
             Self::Silent | Self::ClockSkewed => Some("s"),
             Self::Stuck => Some("readings"),
-            Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate | Self::Shift => Some(""),
+            Self::Flat
+            | Self::Noisy
+            | Self::Saturated
+            | Self::Duplicate
+            | Self::Shift
+            | Self::Reconstruction => Some(""),
         }
     }
 }

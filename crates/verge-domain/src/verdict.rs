@@ -237,6 +237,8 @@ pub enum Detector {
     Vibration,
     /// Small shifts that last.
     Cusum,
+    /// What a model cannot reconstruct.
+    Autoencoder,
 }
 
 impl Detector {
@@ -256,6 +258,7 @@ impl Detector {
             Self::Pattern => "pattern",
             Self::Vibration => "vibration",
             Self::Cusum => "cusum",
+            Self::Autoencoder => "autoencoder",
         }
     }
 }

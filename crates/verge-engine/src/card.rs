@@ -337,12 +337,7 @@ impl Card {
     /// # Errors
     /// See [`CardError`].
     pub fn load(path: &Path) -> Result<Self, CardError> {
-        let read = |source| CardError::Read { path: path.to_owned(), source };
-        let actual = std::fs::metadata(path).map_err(read)?.len();
-        if actual > MAX_CARD_BYTES {
-            return Err(CardError::TooLarge { path: path.to_owned(), actual });
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(read)?, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Checks the text of a card; `path` is for messages alone.
@@ -359,6 +354,16 @@ impl Card {
             }
         }
     }
+}
+
+/// The text of a card, whatever it says.
+pub(crate) fn read_text(path: &Path) -> Result<String, CardError> {
+    let read = |source| CardError::Read { path: path.to_owned(), source };
+    let actual = std::fs::metadata(path).map_err(read)?.len();
+    if actual > MAX_CARD_BYTES {
+        return Err(CardError::TooLarge { path: path.to_owned(), actual });
+    }
+    std::fs::read_to_string(path).map_err(read)
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Model {
         let folder = card_path.parent().unwrap_or(Path::new(""));
         let path = folder.join(&card.file);
         let bytes = read_bounded(&path, limits.max_file_bytes)?;
-        check_hash(&card, &path, &bytes)?;
+        check_hash(card.sha256.as_deref(), &path, &bytes)?;
         onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
         let labels = match &card.labels {
             Some(labels) => read_labels(&folder.join(labels))?,
@@ -213,7 +213,7 @@ impl Model {
     }
 }
 
-fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<OrtSession, String> {
+pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<OrtSession, String> {
     let commit = || -> ort::Result<OrtSession> {
         let mut builder = OrtSession::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -227,7 +227,7 @@ fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<OrtSession
     commit().map_err(|error| error.to_string())
 }
 
-fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, ModelError> {
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     let too_large = |actual| ModelError::TooLarge { path: path.to_owned(), actual, limit };
@@ -242,13 +242,13 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, ModelError> {
     if actual > limit { Err(too_large(actual)) } else { Ok(Bytes::from(bytes)) }
 }
 
-fn check_hash(card: &Card, path: &Path, bytes: &Bytes) -> Result<(), ModelError> {
-    let Some(expected) = &card.sha256 else { return Ok(()) };
+pub(crate) fn check_hash(expected: Option<&str>, path: &Path, bytes: &Bytes) -> Result<(), ModelError> {
+    let Some(expected) = expected else { return Ok(()) };
     let actual = crate::runtime::hex(&Sha256::digest(bytes));
     if actual.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    Err(ModelError::Hash { path: path.to_owned(), expected: expected.clone(), actual })
+    Err(ModelError::Hash { path: path.to_owned(), expected: expected.to_owned(), actual })
 }
 
 fn read_labels(path: &Path) -> Result<Vec<String>, ModelError> {

@@ -272,11 +272,11 @@ impl StateContract {
     }
 }
 
-fn failed(error: ort::Error) -> RunError {
+pub(crate) fn failed(error: ort::Error) -> RunError {
     RunError::Failed(error.to_string())
 }
 
-fn not(name: &str, found: &str) -> RunError {
+pub(crate) fn not(name: &str, found: &str) -> RunError {
     RunError::Output { name: name.to_owned(), found: found.to_owned() }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 Member::Machine => "signals unusual together",
                 Member::Pattern => "unknown shape",
                 Member::Vibration => "unusual vibration",
+                Member::Reconstruction => "not as the model knows it, error",
             };
             write_event(&mut line, verdict, what);
             line += &format!(", {}{unit}{per}", number(anomaly.observed));

@@ -137,6 +137,7 @@ pub(super) const fn of_member(member: Member) -> u8 {
         Member::Machine => 19,
         Member::Pattern => 20,
         Member::Vibration => 21,
+        Member::Reconstruction => 22,
     }
 }
 
@@ -162,6 +163,7 @@ pub(super) const fn of_detector(detector: Detector) -> u8 {
         Detector::Pattern => 9,
         Detector::Vibration => 10,
         Detector::Cusum => 11,
+        Detector::Autoencoder => 12,
     }
 }
 
@@ -174,11 +176,11 @@ pub(super) const fn of_severity(severity: Severity) -> u8 {
 }
 
 /// Everything a code may stand for, in the order of the codes.
-pub(super) const MEMBERS: [Member; 22] = Member::ALL;
+pub(super) const MEMBERS: [Member; 23] = Member::ALL;
 /// See [`MEMBERS`].
 pub(super) const STATES: [EventState; 3] = [EventState::Raised, EventState::Updated, EventState::Cleared];
 /// See [`MEMBERS`].
-pub(super) const DETECTORS: [Detector; 12] = [
+pub(super) const DETECTORS: [Detector; 13] = [
     Detector::Threshold,
     Detector::Rate,
     Detector::Silence,
@@ -191,6 +193,7 @@ pub(super) const DETECTORS: [Detector; 12] = [
     Detector::Pattern,
     Detector::Vibration,
     Detector::Cusum,
+    Detector::Autoencoder,
 ];
 /// See [`MEMBERS`].
 pub(super) const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];

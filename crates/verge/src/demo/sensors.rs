@@ -10,7 +10,7 @@ use serde_json::json;
 /// One simulated sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sensor {
-    /// Vibration level of a pump, mm/s; exceeds its limit for a while.
+    /// Vibration level of a pump, mm/s; exceeds its limit for a while, and its sensor sticks for another.
     PumpVibration,
     /// Temperature of a bearing, °C; rises too fast for a while.
     BearingTemperature,
@@ -39,6 +39,7 @@ struct Fault {
 const VIBRATION_HIGH: Fault = Fault { from: 0.20, to: 0.45 };
 const BEARING_RISE: Fault = Fault { from: 0.35, to: 0.55 };
 const TANK_SILENT: Fault = Fault { from: 0.40, to: 0.70 };
+const VIBRATION_STUCK: Fault = Fault { from: 0.70, to: 0.80 };
 const FLOW_LOW: Fault = Fault { from: 0.60, to: 0.80 };
 
 impl Fault {
@@ -89,7 +90,8 @@ impl Sensor {
         let (topic, payload) = match self {
             Self::PumpVibration => {
                 let fault = if VIBRATION_HIGH.present(share) { 4.5 } else { 0.0 };
-                let value = 3.8 + 0.4 * (seconds * 0.9).sin() + 0.2 * noise + fault;
+                let stuck = VIBRATION_STUCK.present(share);
+                let value = if stuck { 3.9 } else { 3.8 + 0.4 * (seconds * 0.9).sin() + 0.2 * noise + fault };
                 ("plant/pump-1/vibration", format!("{value:.3}").into_bytes())
             }
             Self::BearingTemperature => {
@@ -155,7 +157,7 @@ mod tests {
             let silent = samples.filter(Option::is_none).count();
             assert_eq!(silent > 0, sensor == Sensor::TankLevel, "{}", sensor.name());
         }
-        for fault in [VIBRATION_HIGH, BEARING_RISE, TANK_SILENT, FLOW_LOW] {
+        for fault in [VIBRATION_HIGH, BEARING_RISE, TANK_SILENT, VIBRATION_STUCK, FLOW_LOW] {
             assert!(
                 0.0 < fault.from && fault.from < fault.to && fault.to < 0.9,
                 "it must have time to clear"

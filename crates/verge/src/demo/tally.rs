@@ -17,8 +17,10 @@ struct Expectation {
     kind: &'static str,
 }
 
-const SCENARIO: [Expectation; 8] = [
+const SCENARIO: [Expectation; 10] = [
     Expectation { judge: "vibration-high", device: "pump-1", kind: "anomaly" },
+    Expectation { judge: "unusual", device: "pump-1", kind: "anomaly" },
+    Expectation { judge: "sensor-health", device: "pump-1", kind: "health" },
     Expectation { judge: "bearing-rise", device: "bearing-1", kind: "anomaly" },
     Expectation { judge: "flow-low", device: "flow-1", kind: "anomaly" },
     Expectation { judge: "tank-silent", device: "tank-1", kind: "health" },

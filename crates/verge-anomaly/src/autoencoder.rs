@@ -1,0 +1,235 @@
+//! `autoencoder`: the reconstruction error of a model of the user's, calibrated like every other score.
+//!
+//! Consecutive readings of one signal are gathered into windows as wide as the model; the mean square error between a
+//! window and what the model makes of it goes through a [`Tail`]. The model was trained on what is usual, so that what
+//! it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind [`Reconstructor`]: this crate
+//! knows no inference.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Expected, Feedback, Finding, Member};
+use verge_domain::reading::Reading;
+use verge_domain::stage::{AlarmRate, Remark, RestoreError};
+use verge_domain::time::Moment;
+
+use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::fault::{SettingsError, check_count};
+use crate::state::{self, Kind};
+use crate::tail::Tail;
+
+/// The level without a budget.
+const FIXED_P: f64 = 1e-3;
+
+/// A model that reconstructs its input.
+pub trait Reconstructor: Send {
+    /// Numbers that go in.
+    fn width(&self) -> usize;
+
+    /// Mean of the squared differences between a window of [`Reconstructor::width`] numbers and what the model makes
+    /// of it, finite and at least zero; `None` where the model failed, which the implementation tells.
+    fn mean_square_error(&mut self, window: &[f32]) -> Option<f64>;
+}
+
+/// How windows follow each other, and how often the judge may alarm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AutoencoderSettings {
+    stride: Option<usize>,
+    alarms: AlarmSettings,
+}
+
+impl AutoencoderSettings {
+    /// `stride`: readings from the begin of one window to that of the next, at most the model's width; `None` for
+    /// windows that follow each other.
+    ///
+    /// # Errors
+    /// A stride of zero or beyond a million.
+    pub fn new(stride: Option<usize>, alarms: AlarmSettings) -> Result<Self, SettingsError> {
+        if let Some(stride) = stride {
+            check_count("stride", stride as u64, 1, 1 << 20)?;
+        }
+        Ok(Self { stride, alarms })
+    }
+}
+
+/// Watches one signal through a model.
+pub struct AutoencoderJudge {
+    settings: AutoencoderSettings,
+    model: Box<dyn Reconstructor>,
+    /// The window that is being gathered.
+    window: Vec<f32>,
+    book: Book,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Book {
+    readings: Pace,
+    windows: Pace,
+    tail: Tail,
+    alarms: Alarms,
+    feedback: Feedback,
+}
+
+impl fmt::Debug for AutoencoderJudge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AutoencoderJudge").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl AutoencoderJudge {
+    /// A judge that has seen nothing.
+    #[must_use]
+    pub fn new(settings: AutoencoderSettings, model: Box<dyn Reconstructor>) -> Self {
+        let book = Book {
+            readings: Pace::new(),
+            windows: Pace::new(),
+            tail: Tail::new(0),
+            alarms: Alarms::new(),
+            feedback: Feedback::default(),
+        };
+        let window = Vec::with_capacity(model.width());
+        Self { settings, model, window, book }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let at = reading.time(received.wall);
+        let book = &mut self.book;
+        // A window must not span a pause.
+        if book.readings.is_gap(at) {
+            self.window.clear();
+        }
+        book.readings.note(at);
+        self.window.push(reading.value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
+        let width = self.model.width();
+        if self.window.len() < width {
+            return;
+        }
+        let error = self.model.mean_square_error(&self.window);
+        let stride = self.settings.stride.unwrap_or(width).min(width);
+        self.window.drain(..stride);
+        let Some(error) = error else { return };
+        book.windows.note(at);
+        let level = self.settings.alarms.rate(&book.windows, book.tail.weight(), 1.0, FIXED_P).p;
+        let p_value = book.tail.observe(error);
+        let outcome = book.alarms.judge(p_value, level, self.settings.alarms.hold_off);
+        findings.push(Finding::Condition(Condition {
+            member: Member::Reconstruction,
+            standing: outcome.standing,
+            observed: error,
+            expected: Expected { low: None, high: book.tail.quantile(level) },
+            p_value: Some(p_value),
+            contributions: Vec::new(),
+            feedback: book.feedback,
+        }));
+    }
+
+    /// The model stays as it is; what its errors are usually is learnt anew after maintenance.
+    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+        match remark {
+            Remark::Maintenance => {
+                self.book.feedback.maintenance = self.book.feedback.maintenance.saturating_add(1);
+                self.book.tail = Tail::new(0);
+                self.window.clear();
+                true
+            }
+            Remark::Real => false,
+        }
+    }
+
+    pub(crate) fn alarm_rate(&self) -> AlarmRate {
+        let rate = self.settings.alarms.rate(&self.book.windows, self.book.tail.weight(), 1.0, FIXED_P);
+        self.book.alarms.rate(&self.book.windows, &rate)
+    }
+
+    /// Without the unfinished window: a pause lies between it and what follows.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Autoencoder, &self.book)
+    }
+
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.book = state::open(Kind::Autoencoder, bytes)?;
+        self.window.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::finding::Standing;
+    use verge_domain::id::{DeviceId, SignalId};
+    use verge_domain::reading::Quality;
+    use verge_domain::time::{DeviceClock, UtcMillis};
+
+    use super::*;
+    use crate::noise::Noise;
+
+    /// Makes zeros of everything; fails where a window begins with the number 99.
+    struct Zeros;
+
+    impl Reconstructor for Zeros {
+        fn width(&self) -> usize {
+            4
+        }
+
+        fn mean_square_error(&mut self, window: &[f32]) -> Option<f64> {
+            assert_eq!(window.len(), 4);
+            let squares = window.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+            (window[0] != 99.0).then_some(squares / 4.0)
+        }
+    }
+
+    fn judge(stride: Option<usize>) -> AutoencoderJudge {
+        let settings = AutoencoderSettings::new(stride, AlarmSettings::default()).unwrap();
+        AutoencoderJudge::new(settings, Box::new(Zeros))
+    }
+
+    /// What is found of values, a second apart.
+    fn told(judge: &mut AutoencoderJudge, from: i64, values: &[f64]) -> Vec<Condition> {
+        let mut findings = Vec::new();
+        for (second, &value) in (from..).zip(values) {
+            let reading = Reading {
+                device: DeviceId::new("d").unwrap(),
+                signal: SignalId::new("s").unwrap(),
+                value,
+                unit: None,
+                captured_at: None,
+                clock: DeviceClock::Absent,
+                quality: Quality::Good,
+            };
+            judge.observe(&reading, Moment::from_wall(UtcMillis(second * 1_000)), &mut findings);
+        }
+        let condition = |finding| match finding {
+            Finding::Condition(condition) => Some(condition),
+            _ => None,
+        };
+        findings.into_iter().filter_map(condition).collect()
+    }
+
+    #[test]
+    fn windows_follow_each_other_by_their_stride_and_a_failing_model_says_nothing() {
+        let check = |stride, expected: &[f64]| {
+            let told = told(&mut judge(stride), 0, &[1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]);
+            assert_eq!(told.iter().map(|one| one.observed).collect::<Vec<_>>(), expected, "{stride:?}");
+        };
+        check(None, &[1.0, 9.0]);
+        check(Some(2), &[1.0, 5.0, 9.0]);
+        check(Some(100), &[1.0, 9.0]);
+        assert!(told(&mut judge(None), 0, &[99.0, 1.0, 1.0, 1.0]).is_empty());
+    }
+
+    #[test]
+    fn an_unusual_error_alarms_and_a_restart_changes_nothing() {
+        let (mut noise, mut judge) = (Noise::new(11), judge(None));
+        let usual: Vec<f64> = (0..8_000).map(|_| noise.normal()).collect();
+        let before = told(&mut judge, 0, &usual);
+        assert!(before.iter().filter(|one| one.standing == Standing::Abnormal).count() < 20);
+        let mut restored = self::judge(None);
+        restored.restore(&judge.save()).unwrap();
+        let strange = [9.0; 4];
+        let found = told(&mut restored, 8_000, &strange);
+        assert_eq!(found, told(&mut judge, 8_000, &strange));
+        assert_eq!((found[0].standing, found[0].observed), (Standing::Abnormal, 81.0));
+        assert!(found[0].expected.high.is_some_and(|high| high < 81.0), "{:?}", found[0]);
+        assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
+    }
+}
