@@ -1,5 +1,6 @@
 //! What is counted while the gateway runs. Counters only grow; readers take differences.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -172,7 +173,7 @@ pub struct Counters {
     pub store_faults_total: Counter,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
-    maintenance: Mutex<Vec<MaintenanceWindow>>,
+    maintenance: Mutex<BTreeMap<usize, Vec<MaintenanceWindow>>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
@@ -247,15 +248,16 @@ impl Counters {
         &self.sources
     }
 
-    /// Notes which maintenance windows are open.
-    pub fn note_maintenance(&self, windows: Vec<MaintenanceWindow>) {
-        *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = windows;
+    /// Notes which maintenance windows are open in one shard of the judges.
+    pub fn note_maintenance(&self, shard: usize, windows: Vec<MaintenanceWindow>) {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, windows);
     }
 
     /// The maintenance windows that are open.
     #[must_use]
     pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
-        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        maintenance.values().flatten().cloned().collect()
     }
 
     /// Notes how often judges alarm.

@@ -21,7 +21,7 @@ use verge_domain::time::{Moment, Monotonic};
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::judging::{Bench, Decision, SavePass};
+use crate::judging::{Decision, SavePass, Shards};
 use orders::Waiting;
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
@@ -122,7 +122,7 @@ impl IntakeQueue {
     /// If the operating system gives no thread.
     pub fn start<D, J, S>(
         self,
-        bench: Bench<D, J>,
+        judges: impl Into<Shards<D, J>>,
         source: S,
         commits: CommitHandle,
         clock: Clock,
@@ -134,6 +134,7 @@ impl IntakeQueue {
         J: Judge<Observation = Reading> + 'static,
         S: Source + 'static,
     {
+        let mut bench = judges.into();
         // What was taken up may know its rate already.
         self.counters.note_alarm_rates(bench.alarm_rates(clock.now()));
         let mut worker = Worker {
@@ -144,6 +145,7 @@ impl IntakeQueue {
             counters: self.counters,
             decision: restored,
             settled: Vec::with_capacity(BURST),
+            waiting: Vec::new(),
             recent: Redeliveries::new(recent_causes),
             pass: None,
             saving: Arc::default(),
@@ -181,13 +183,15 @@ impl Judging {
 }
 
 struct Worker<D, J, S> {
-    bench: Bench<D, J>,
+    bench: Shards<D, J>,
     source: S,
     commits: CommitHandle,
     clock: Clock,
     counters: Arc<Counters>,
     decision: Decision,
     settled: Vec<Receipt>,
+    /// Messages of the burst in hand, where several threads share it.
+    waiting: Vec<Inbound>,
     recent: Redeliveries,
     /// The pass over the judges' states that is under way.
     pass: Option<SavePass>,
@@ -195,7 +199,7 @@ struct Worker<D, J, S> {
     saving: Arc<AtomicBool>,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Worker<D, J, S> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
     fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
@@ -258,7 +262,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
         while taken < BURST {
             match next.take().or_else(|| queue.try_recv().ok()) {
                 Some(Item::Message(message)) => {
-                    self.message(&message, self.clock.now());
+                    if self.bench.is_shared() {
+                        self.waiting.push(message);
+                    } else {
+                        self.message(&message, self.clock.now());
+                    }
                     taken += 1;
                 }
                 Some(Item::Wake) => {}
@@ -269,6 +277,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
                 None => break,
             }
         }
+        self.judge_waiting();
         if !self.settled.is_empty() {
             self.source.settle(&self.settled);
             self.settled.clear();
@@ -311,22 +320,69 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>, S: Source> Wor
         self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
     }
 
-    fn message(&mut self, message: &Inbound, now: Moment) {
-        let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
-        if message.redelivered && self.recent.contains(cause) {
-            if let Some(source) = self.counters.source(message.source) {
-                source.reject(Reason::Duplicate);
-                source.messages_refused_total.add(1);
-            }
-            // Behind what it caused when it first came, which may not be durable yet.
-            self.request(CommitRequest {
-                receipt: message.receipt,
-                ..CommitRequest::of_time(message.received.mono)
-            });
+    /// Judges a burst on all threads, and then goes on with its messages one by one, in order.
+    fn judge_waiting(&mut self) {
+        if self.waiting.is_empty() {
             return;
         }
+        let waiting = std::mem::take(&mut self.waiting);
+        let now = self.clock.now();
+        let mut causes = Vec::with_capacity(waiting.len());
+        for message in &waiting {
+            let cause = self.cause(message);
+            if cause.is_some() {
+                self.bench.post(message, now);
+            }
+            causes.push(cause);
+        }
+        let posted =
+            waiting.iter().zip(&causes).filter(|(_, cause)| cause.is_some()).map(|(message, _)| message);
+        let mut judged = self.bench.judge(posted).into_iter();
+        for (message, cause) in waiting.iter().zip(causes) {
+            match cause {
+                None => self.duplicate(message),
+                Some(cause) => {
+                    self.decision = judged.next().map(|(_, decision)| decision).unwrap_or_default();
+                    self.settle_or_submit(message, cause);
+                }
+            }
+        }
+        drop(judged);
+        self.waiting = waiting;
+        self.waiting.clear();
+    }
+
+    fn message(&mut self, message: &Inbound, now: Moment) {
+        let Some(cause) = self.cause(message) else {
+            return self.duplicate(message);
+        };
         self.bench.message(message, now, &mut self.decision);
+        self.settle_or_submit(message, cause);
+    }
+
+    /// What to recognise a message by, 0 if it cannot come again; `None` where it has been judged before.
+    fn cause(&mut self, message: &Inbound) -> Option<u64> {
+        let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
+        if message.redelivered && self.recent.contains(cause) {
+            return None;
+        }
         self.recent.note(cause);
+        Some(cause)
+    }
+
+    fn duplicate(&mut self, message: &Inbound) {
+        if let Some(source) = self.counters.source(message.source) {
+            source.reject(Reason::Duplicate);
+            source.messages_refused_total.add(1);
+        }
+        // Behind what it caused when it first came, which may not be durable yet.
+        self.request(CommitRequest {
+            receipt: message.receipt,
+            ..CommitRequest::of_time(message.received.mono)
+        });
+    }
+
+    fn settle_or_submit(&mut self, message: &Inbound, cause: u64) {
         if self.decision.is_empty() {
             self.settled.extend(message.receipt);
         } else {

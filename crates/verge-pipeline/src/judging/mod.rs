@@ -6,9 +6,11 @@
 mod instance;
 mod maintenance;
 mod orders;
+mod placement;
 mod rates;
 mod saved;
 mod saving;
+mod shards;
 mod streams;
 
 use std::collections::HashMap;
@@ -31,10 +33,12 @@ use instance::Instance;
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
+pub use placement::{Place, Placement};
 pub use rates::JudgeRate;
 use saving::SaveTime;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
+pub use shards::{Shards, Undecoded};
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use streams::{StreamState, Streams};
 
@@ -116,6 +120,7 @@ pub struct Bench<D, J> {
     instances: Slab<Instance<J>>,
     by_key: HashMap<InstanceKey, usize>,
     windows: Vec<Window>,
+    place: Place,
     counters: Arc<Counters>,
     fresh_id: Box<dyn FnMut() -> EventId + Send>,
     decoded: Decoded<Reading>,
@@ -133,10 +138,24 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         fresh_id: impl FnMut() -> EventId + Send + 'static,
         now: Moment,
     ) -> Self {
+        Self::at(Place::everywhere(), decoder, specs, sources, counters, fresh_id, now)
+    }
+
+    /// The same for the devices of one shard.
+    pub fn at(
+        place: Place,
+        decoder: D,
+        specs: Vec<JudgeSpec<J>>,
+        sources: Vec<SourceId>,
+        counters: Arc<Counters>,
+        fresh_id: impl FnMut() -> EventId + Send + 'static,
+        now: Moment,
+    ) -> Self {
         let mut bench = Self {
             decoder,
             specs,
-            streams: Streams::new(sources.len()),
+            streams: Streams::new(sources.len(), Arc::clone(&place.devices)),
+            place,
             sources,
             instances: Slab::new(),
             by_key: HashMap::new(),
@@ -148,7 +167,9 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         };
         for judge in 0..bench.specs.len() {
             for device in bench.specs[judge].expect.clone() {
-                bench.instance(InstanceKey { judge, signal: None, device }, now);
+                if bench.place.owns(&device) {
+                    bench.instance(InstanceKey { judge, signal: None, device }, now);
+                }
             }
         }
         bench
@@ -165,21 +186,8 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
                 Err(reason) => decoded.rejections.push(Rejection::whole(reason)),
             }
         }
-        self.account(message, judged, &decoded.rejections);
+        account(&self.counters, message, judged, &decoded.rejections);
         self.decoded = decoded;
-    }
-
-    fn account(&self, message: &Inbound, judged: u64, rejections: &[Rejection]) {
-        let Some(source) = self.counters.source(message.source) else { return };
-        source.readings_judged_total.add(judged);
-        if judged > 0 {
-            source.messages_judged_total.add(1);
-        } else {
-            source.messages_refused_total.add(1);
-        }
-        for rejection in rejections {
-            source.refuse(&message.topic, rejection);
-        }
     }
 
     fn reading(
@@ -304,6 +312,19 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     #[must_use]
     pub fn stream_count(&self) -> usize {
         self.streams.len()
+    }
+}
+
+fn account(counters: &Counters, message: &Inbound, judged: u64, rejections: &[Rejection]) {
+    let Some(source) = counters.source(message.source) else { return };
+    source.readings_judged_total.add(judged);
+    if judged > 0 {
+        source.messages_judged_total.add(1);
+    } else {
+        source.messages_refused_total.add(1);
+    }
+    for rejection in rejections {
+        source.refuse(&message.topic, rejection);
     }
 }
 

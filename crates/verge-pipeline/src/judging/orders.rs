@@ -83,6 +83,16 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// The device it is about.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceId {
+        match self {
+            Self::Label { whom, .. } | Self::Maintenance { whom, .. } => &whom.device,
+        }
+    }
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -183,6 +193,17 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
+        self.carry_out_beside(self.windows.len(), order, now, out)
+    }
+
+    /// The same where so many windows are open in all shards.
+    pub(super) fn carry_out_beside(
+        &mut self,
+        windows: usize,
+        order: &Order,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Outcome, OrderError> {
         match order {
             Order::Label { whom, remark } => {
                 self.meant(whom)?;
@@ -193,7 +214,8 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             Order::Maintenance { whom, length } if length.is_zero() => self.close_windows(whom, now, out),
             Order::Maintenance { whom, length } => {
                 let instances = self.meant(whom)?;
-                let until = self.open_window(whom, *length, now, out)?;
+                let elsewhere = windows.saturating_sub(self.windows.len());
+                let until = self.open_window(whom, *length, elsewhere, now, out)?;
                 Ok(Outcome::Opened { instances, until })
             }
         }

@@ -43,6 +43,23 @@ impl JudgeRate {
         }
     }
 
+    /// Adds those of other instances of the same judges.
+    pub(super) fn add(all: &mut Vec<Self>, others: Vec<Self>) {
+        for other in others {
+            match all.iter_mut().find(|rate| rate.judge == other.judge) {
+                None => all.push(other),
+                Some(rate) => {
+                    rate.instances += other.instances;
+                    rate.alarms += other.alarms;
+                    rate.seconds += other.seconds;
+                    rate.expected_per_second += other.expected_per_second;
+                    rate.unsupported += other.unsupported;
+                    rate.supported_at = rate.supported_at.max(other.supported_at);
+                }
+            }
+        }
+    }
+
     /// Alarms a week of all instances together; `None` before any time has passed.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers for people; 53 bits of them are plenty")]

@@ -154,6 +154,9 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             tracing::warn!("saved state under an unknown key was dropped");
             return false;
         };
+        if !self.place.owns(&subject.device) {
+            return true;
+        }
         let index = self.instance_for(&judge, &subject, now);
         match (kind, index) {
             (EVENTS, index) => match serde_json::from_slice::<SavedLife>(state) {

@@ -19,19 +19,34 @@ pub struct SavePass {
     next: usize,
     /// When the pass began; `None`: it takes all that has changed, due or not.
     began: Option<Monotonic>,
+    shard: usize,
 }
 
 impl SavePass {
     /// Over the judges whose time it is. Begin one every [`SAVE_EVERY`].
     #[must_use]
     pub const fn of_due(now: Monotonic) -> Self {
-        Self { next: 0, began: Some(now) }
+        Self { next: 0, began: Some(now), shard: 0 }
     }
 
     /// Over all judges: before the gateway stops.
     #[must_use]
     pub const fn of_all() -> Self {
-        Self { next: 0, began: None }
+        Self { next: 0, began: None, shard: 0 }
+    }
+}
+
+impl SavePass {
+    /// The shard that is being saved.
+    pub(super) const fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// Goes on to the next shard, if there is one.
+    pub(super) const fn next_shard(&mut self, of: usize) -> bool {
+        self.shard += 1;
+        self.next = 0;
+        self.shard < of
     }
 }
 

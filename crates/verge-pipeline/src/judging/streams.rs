@@ -2,6 +2,8 @@
 //! first seen. Names come from peers, so both levels are bounded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::SourceIndex;
@@ -26,11 +28,14 @@ pub(super) struct StreamState {
 #[derive(Debug)]
 pub(super) struct Streams {
     by_source: Vec<HashMap<DeviceId, HashMap<SignalId, StreamState>>>,
+    /// Devices known here and to the other shards. What two of them admit at the same moment may pass the bound by one
+    /// each.
+    devices: Arc<AtomicUsize>,
 }
 
 impl Streams {
-    pub(super) fn new(sources: usize) -> Self {
-        Self { by_source: (0..sources).map(|_| HashMap::new()).collect() }
+    pub(super) fn new(sources: usize, devices: Arc<AtomicUsize>) -> Self {
+        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), devices }
     }
 
     pub(super) fn find(
@@ -54,9 +59,7 @@ impl Streams {
             Some(signals) if signals.contains_key(signal) => Ok(()),
             Some(signals) if signals.len() >= MAX_SIGNALS_PER_DEVICE => Err(Reason::TooManyStreams),
             Some(_) => Ok(()),
-            None if self.by_source.iter().map(HashMap::len).sum::<usize>() >= MAX_DEVICES => {
-                Err(Reason::TooManyStreams)
-            }
+            None if self.devices.load(Ordering::Relaxed) >= MAX_DEVICES => Err(Reason::TooManyStreams),
             None => Ok(()),
         }
     }
@@ -69,16 +72,20 @@ impl Streams {
         state: StreamState,
     ) {
         if let Some(devices) = self.by_source.get_mut(usize::from(source.0)) {
+            let before = devices.len();
             devices.entry(device.clone()).or_default().insert(signal.clone(), state);
+            self.devices.fetch_add(devices.len() - before, Ordering::Relaxed);
         }
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&StreamState) -> bool) {
         for devices in &mut self.by_source {
+            let before = devices.len();
             devices.retain(|_, signals| {
                 signals.retain(|_, state| keep(state));
                 !signals.is_empty()
             });
+            self.devices.fetch_sub(before - devices.len(), Ordering::Relaxed);
         }
     }
 

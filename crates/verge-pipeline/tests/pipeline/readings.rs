@@ -16,22 +16,27 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, Intake, IntakeQueue, Judging};
-use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec};
+use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Placement, Shards, Undecoded};
 
 use crate::support::{Memory, Settled, Text, until};
 
-/// The payload is the value.
+/// The payload is the value, of one of many devices.
 struct Number;
+
+fn device_of(value: f64) -> DeviceId {
+    DeviceId::new(&format!("d{}", value.rem_euclid(50.0))).unwrap()
+}
 
 impl Decoder for Number {
     type Item = Reading;
 
     fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
+        let value: f64 = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
         out.items.push(Reading {
-            device: DeviceId::new("d").unwrap(),
+            device: device_of(value),
             signal: SignalId::new("s").unwrap(),
-            value: std::str::from_utf8(&message.payload).unwrap().parse().unwrap(),
+            value,
             unit: None,
             captured_at: None,
             clock: DeviceClock::Absent,
@@ -71,6 +76,10 @@ struct Gateway {
 }
 
 fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
+    gateway_with(shelf, lane, 1)
+}
+
+fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
     let clock = Clock::start();
     let sources = vec![SourceId::new("s").unwrap()];
     let counters = Arc::new(Counters::new(sources.clone()));
@@ -87,7 +96,7 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         clock,
         Lives::default(),
     );
-    let spec = JudgeSpec {
+    let spec = || JudgeSpec {
         name: JudgeId::new("j").unwrap(),
         detector: Detector::Threshold,
         scope: Scope::Signal,
@@ -104,7 +113,15 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         machine: None,
         make: Box::new(|_| FromZero),
     };
-    let bench = Bench::new(Number, vec![spec], sources, Arc::clone(&counters), random_event_id, clock.now());
+    let mut places = Placement::new(threads).places().into_iter();
+    let (first, now) = (places.next().unwrap(), clock.now());
+    let front =
+        Bench::at(first, Number, vec![spec()], sources.clone(), Arc::clone(&counters), random_event_id, now);
+    let others = places.map(|place| {
+        let (specs, sources) = (vec![spec()], sources.clone());
+        Bench::at(place, Undecoded, specs, sources, Arc::clone(&counters), random_event_id, now)
+    });
+    let bench = Shards::new(front, others.collect());
     let judging = queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), causes);
     Gateway { intake, judging, committer, commits, store, counters, settled }
 }
@@ -207,4 +224,32 @@ async fn a_redelivery_is_not_acknowledged_before_what_the_first_delivery_caused_
     until("both settled", || gateway.settled() == 2).await;
     gateway.stop();
     assert_eq!(shelf.0.lock().unwrap().rows.len(), 1);
+}
+
+#[tokio::test]
+async fn several_threads_lose_nothing_and_settle_in_order_of_arrival() {
+    let shelf = Memory::default();
+    let gateway = gateway_with(&shelf, Lane::Verdict, 3);
+    for value in 0..10_000 {
+        if value == 3000 {
+            shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });
+        }
+        // Every tenth is a redelivery of the one before.
+        let (index, again) = if value % 10 == 9 { (value - 1, true) } else { (value, false) };
+        while !gateway.send(index, i64::try_from(index).unwrap(), again) {
+            shelf.0.lock().unwrap().fails = None;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    shelf.0.lock().unwrap().fails = None;
+    until("all settled", || gateway.settled() == 10_000).await;
+    let settled: Vec<u64> = gateway.settled.0.lock().unwrap().iter().map(|receipt| receipt.index).collect();
+    assert!(settled.is_sorted(), "each receipt settles behind those before it");
+    let source = &gateway.counters.sources()[0];
+    assert_eq!(source.rejections().collect::<Vec<_>>(), [(Reason::Duplicate, 1000)]);
+    assert_eq!(source.readings_judged_total.get(), 9000);
+    gateway.stop();
+    let values = shelf.0.lock().unwrap().texts(Lane::Verdict);
+    let values: Vec<u64> = values.iter().map(|value| value.parse().unwrap()).collect();
+    assert_eq!(values, (0..10_000).filter(|value| value % 10 != 9).collect::<Vec<_>>());
 }

@@ -51,6 +51,7 @@ const GATEWAY: &[Key] = &[
     default("replay_bytes", Kind::Size { low: 0, high: TIB }, "256 MiB"),
     default("when_full", Kind::Choice(&["wait", "drop_oldest"]), "wait"),
     default("ballast", Kind::Size { low: 0, high: GIB }, "16 MiB"),
+    default("judging_threads", Kind::Whole { low: 1, high: 16 }, "1"),
     default("verdict_life", Kind::SpanOrNever { high: YEAR }, "never"),
     default("telemetry_life", Kind::SpanOrNever { high: YEAR }, "never"),
     default("summary_interval", Kind::Span { low: Duration::from_secs(1), high: DAY }, "10m"),

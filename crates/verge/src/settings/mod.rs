@@ -66,6 +66,8 @@ pub struct Gateway {
     pub site: Option<String>,
     /// Folder for everything that must outlive a restart.
     pub state_dir: PathBuf,
+    /// Threads that judge readings, 1..=16.
+    pub judging_threads: usize,
 }
 
 /// Why there are no settings.
@@ -200,7 +202,8 @@ impl Check<'_> {
     fn gateway(&mut self, raw: &config::RawGateway) -> Option<Gateway> {
         let id = raw.id.as_ref()?;
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
-        Some(Gateway { id, site: raw.site.clone(), state_dir: self.path(&raw.state_dir) })
+        let (site, state_dir) = (raw.site.clone(), self.path(&raw.state_dir));
+        Some(Gateway { id, site, state_dir, judging_threads: raw.judging_threads })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

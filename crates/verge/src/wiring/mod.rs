@@ -2,6 +2,7 @@
 
 mod broker;
 mod frames;
+mod shards;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,25 +15,24 @@ use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
-use verge_domain::reading::{Reading, SourceIndex};
-use verge_domain::stage::{Decoder, Scope, Store};
-use verge_domain::time::Moment;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::{Scope, Store};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
-use verge_pipeline::clock::{Clock, random_event_id};
+use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::committer::{self, Committer};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, OrderDesk, REMEMBERED_MESSAGES};
-use verge_pipeline::judging::{Bench, Decision, JudgeSpec};
+use verge_pipeline::judging::{Decision, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Carries, JudgeRules, ReadingRules, Route, Settings};
+use crate::settings::{Carries, ReadingRules, Route, Settings};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
@@ -40,6 +40,7 @@ pub use frames::{
     Vision, cached_runtime, frame_decoders, load_model, managed_runtime, provide_runtime, runtime_search,
     user_runtime_search, workers,
 };
+pub use shards::bench;
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
@@ -94,9 +95,9 @@ impl Gateway {
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
         let counters = Arc::new(Counters::new(source_ids(settings)));
-        let mut bench = bench(settings, decoders(settings)?, Arc::clone(&counters), started);
+        let mut judges = shards::shards(settings, &counters, started)?;
         let mut restored = Decision::default();
-        bench.restore(&checkpoints, started, &mut restored);
+        judges.restore(&checkpoints, started, &mut restored);
 
         let eyes = Eyes::open(settings, &counters, &causes)?;
 
@@ -138,7 +139,7 @@ impl Gateway {
         );
         let workers = eyes.map(|eyes| eyes.start(&commits, clock));
         let orders = queue.orders();
-        let judging = queue.start(bench, sources.clone(), commits, clock, restored, causes);
+        let judging = queue.start(judges, sources.clone(), commits, clock, restored, causes);
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
             .routes
@@ -281,24 +282,6 @@ pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
         Carries::Frames(_) => None,
     });
     Decoders::new(sources).exit_with(Exit::BadConfig)
-}
-
-/// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
-pub fn bench<D: Decoder<Item = Reading>>(
-    settings: &Settings,
-    decoder: D,
-    counters: Arc<Counters>,
-    now: Moment,
-) -> Bench<D, ReadingJudge> {
-    let specs = settings
-        .judges
-        .iter()
-        .filter_map(|judge| match &judge.rules {
-            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules)),
-            JudgeRules::Frames(_) => None,
-        })
-        .collect();
-    Bench::new(decoder, specs, source_ids(settings), counters, random_event_id, now)
 }
 
 fn judge_spec(judge: &crate::settings::Judge, rules: &ReadingRules) -> JudgeSpec<ReadingJudge> {

@@ -1,0 +1,86 @@
+//! Which devices a bench judges, where several share the work.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use verge_domain::id::DeviceId;
+
+type Pinned = dyn Fn(&DeviceId) -> bool + Send + Sync;
+
+/// Divides devices among shards: by their name, the same in every run, so that what is saved of a device is taken up
+/// by who judges it. Devices that judges watch together are pinned: they are all in shard 0.
+#[derive(Clone)]
+pub struct Placement {
+    shards: usize,
+    pinned: Option<Arc<Pinned>>,
+}
+
+impl Placement {
+    /// Over so many shards, at least one.
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        Self { shards: shards.max(1), pinned: None }
+    }
+
+    /// The same, but what `pinned` says is in shard 0. It must say the same for as long as the gateway runs.
+    #[must_use]
+    pub fn pinning(shards: usize, pinned: impl Fn(&DeviceId) -> bool + Send + Sync + 'static) -> Self {
+        Self { pinned: Some(Arc::new(pinned)), ..Self::new(shards) }
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The shard of a device.
+    #[must_use]
+    pub fn shard_of(&self, device: &DeviceId) -> usize {
+        if self.shards == 1 || self.pinned.as_ref().is_some_and(|pinned| pinned(device)) {
+            return 0;
+        }
+        usize::try_from(crc32c::crc32c(device.as_str().as_bytes())).unwrap_or(0) % self.shards
+    }
+
+    /// The places of all shards. What they share, they share from here on.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let devices = Arc::default();
+        let place = |index| Place { placement: self.clone(), index, devices: Arc::clone(&devices) };
+        (0..self.shards).map(place).collect()
+    }
+}
+
+impl fmt::Debug for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pinning = self.pinned.is_some();
+        f.debug_struct("Placement").field("shards", &self.shards).field("pinning", &pinning).finish()
+    }
+}
+
+/// One shard's part.
+#[derive(Debug, Clone)]
+pub struct Place {
+    placement: Placement,
+    pub(super) index: usize,
+    /// Devices known to all shards together.
+    pub(super) devices: Arc<AtomicUsize>,
+}
+
+impl Place {
+    /// All devices.
+    #[must_use]
+    pub fn everywhere() -> Self {
+        Self { placement: Placement::new(1), index: 0, devices: Arc::default() }
+    }
+
+    pub(super) fn owns(&self, device: &DeviceId) -> bool {
+        self.placement.shard_of(device) == self.index
+    }
+
+    pub(super) const fn placement(&self) -> &Placement {
+        &self.placement
+    }
+}

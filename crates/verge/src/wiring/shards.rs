@@ -1,0 +1,59 @@
+//! The judges over readings, spread over as many threads as the configuration says.
+
+use std::sync::Arc;
+
+use verge_anomaly::ReadingJudge;
+use verge_codec::Decoders;
+use verge_domain::reading::Reading;
+use verge_domain::stage::Decoder;
+use verge_domain::time::Moment;
+use verge_pipeline::clock::random_event_id;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
+
+use super::{decoders, judge_spec, source_ids};
+use crate::settings::{JudgeRules, Settings};
+
+/// All judges over readings of the configuration, each thread with a bench of its own.
+///
+/// # Errors
+/// See [`decoders`].
+pub(super) fn shards(
+    settings: &Settings,
+    counters: &Arc<Counters>,
+    now: Moment,
+) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
+    let mut places = Placement::new(settings.gateway.judging_threads).places().into_iter();
+    let first = places.next().expect("there is one shard at least");
+    let front = bench_at(first, settings, decoders(settings)?, Arc::clone(counters), now);
+    let others = places.map(|place| bench_at(place, settings, Undecoded, Arc::clone(counters), now));
+    Ok(Shards::new(front, others.collect()))
+}
+
+/// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
+pub fn bench<D: Decoder<Item = Reading>>(
+    settings: &Settings,
+    decoder: D,
+    counters: Arc<Counters>,
+    now: Moment,
+) -> Bench<D, ReadingJudge> {
+    bench_at(Place::everywhere(), settings, decoder, counters, now)
+}
+
+fn bench_at<D: Decoder<Item = Reading>>(
+    place: Place,
+    settings: &Settings,
+    decoder: D,
+    counters: Arc<Counters>,
+    now: Moment,
+) -> Bench<D, ReadingJudge> {
+    let specs = settings
+        .judges
+        .iter()
+        .filter_map(|judge| match &judge.rules {
+            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules)),
+            JudgeRules::Frames(_) => None,
+        })
+        .collect();
+    Bench::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
+}
