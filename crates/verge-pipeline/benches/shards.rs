@@ -87,6 +87,7 @@ fn shards(threads: usize, rounds: usize) -> Shards<Known, Busy> {
         inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
         devices: Vec::new(),
         expect: Vec::new(),
+        machine: None,
         make: Box::new(move |_| Busy { rounds, state: vec![0.0; 512] }),
     };
     let devices = (0..DEVICES).map(|device| DeviceId::new(&format!("device-{device}")).expect("a name"));

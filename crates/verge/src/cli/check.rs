@@ -191,7 +191,7 @@ fn is_held(settings: &Settings) -> bool {
 
 /// The library, each model's contract as file and card agree on it, and what judges ask of them.
 fn look_at_models(settings: &Settings, report: &mut Report) {
-    if settings.models.is_empty() {
+    if settings.models.is_empty() && settings.autoencoders.is_empty() {
         return;
     }
     let runtime = match Runtime::load(&wiring::runtime_search(settings)) {
@@ -203,6 +203,21 @@ fn look_at_models(settings: &Settings, report: &mut Report) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
+    for model in &settings.autoencoders {
+        let section = format!("model.{}", model.name);
+        match wiring::load_autoencoder(&runtime, model, settings) {
+            Ok(loaded) => {
+                let (name, version) = (&loaded.card().name, &loaded.card().version);
+                let told = format!("reconstruct windows of {} numbers", loaded.width());
+                report.note(&section, format!("{name} {version}"), Ok(told), Exit::BadConfig);
+            }
+            Err(error) => {
+                let reason =
+                    error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
+                report.note(&section, model.card.display().to_string(), Err(reason), Exit::BadConfig);
+            }
+        }
+    }
     let mut models = Vec::new();
     for model in &settings.models {
         let section = format!("model.{}", model.name);

@@ -325,6 +325,7 @@ pub(crate) struct RawJudge {
     pub(crate) slack: Option<f64>,
     pub(crate) limit: Option<f64>,
     pub(crate) reset: Option<bool>,
+    pub(crate) stride: Option<usize>,
     pub(crate) causes: Option<Vec<RawCause>>,
     pub(crate) patience: Option<f64>,
 }
@@ -360,6 +361,7 @@ pub(crate) enum RawDetector {
     Vibration,
     Cusum,
     Health,
+    Autoencoder,
 }
 
 /// What of a sensor's health is watched.

@@ -195,11 +195,21 @@ const READING: &[Key] = &[
     default("required", Kind::Flag, "true"),
 ];
 
-const EVENTFUL: &[&str] =
-    &["threshold", "rate", "silence", "health", "auto", "multi", "pattern", "vibration", "cusum"];
+const EVENTFUL: &[&str] = &[
+    "threshold",
+    "rate",
+    "silence",
+    "health",
+    "auto",
+    "multi",
+    "pattern",
+    "vibration",
+    "cusum",
+    "autoencoder",
+];
 
 /// Detectors that learn what is usual.
-const LEARNING: &[&str] = &["auto", "multi", "pattern", "vibration"];
+const LEARNING: &[&str] = &["auto", "multi", "pattern", "vibration", "autoencoder"];
 /// Detectors that look at frames.
 const VIEWS: &[&str] = &["classify", "detect"];
 
@@ -245,6 +255,8 @@ const JUDGE: &[Key] = &[
     default("max_gap", Kind::Span { low: Duration::from_millis(100), high: HOUR }, "30s")
         .when("detector", &["loop"]),
     required("model", Kind::Text("the name of a [model.NAME]")).when("detector", VIEWS),
+    required("model", Kind::Text("the name of a [model.NAME]")).when("detector", &["autoencoder"]),
+    optional("stride", Kind::Whole { low: 1, high: 1 << 20 }).when("detector", &["autoencoder"]),
     optional("score", SHARE).when("detector", VIEWS),
     optional("labels", Kind::Texts("labels of the model")).when("detector", VIEWS),
     default("top", Kind::Whole { low: 1, high: 100 }, "5").when("detector", &["classify"]),
@@ -287,6 +299,7 @@ const DETECTORS: &[&str] = &[
     "multi",
     "pattern",
     "vibration",
+    "autoencoder",
     "threshold",
     "rate",
     "cusum",

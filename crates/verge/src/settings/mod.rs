@@ -22,7 +22,7 @@ use verge_domain::id::{GatewayId, Lane};
 
 use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
-pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules};
+pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::{Engine, Model};
 pub use route::Route;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub engine: Engine,
     /// Models in the order of the file; a judge names its own by its position here.
     pub models: Vec<Model>,
+    /// Models that judges over readings ask.
+    pub autoencoders: Vec<Model>,
     /// Sources in the order of the file; a message names its source by its position here.
     pub sources: Vec<Source>,
     /// Judges in the order of the file.
@@ -138,7 +140,10 @@ impl Settings {
             frames: sections.local.max_frame,
         };
         let engine = model::check_engine(&check, &sections.engine);
-        let models = model::check_all(&check, &sections.model);
+        let asked = Known::asked_by_readings(sections);
+        let (autoencoders, models) = model::check_all(&check, &sections.model)
+            .into_iter()
+            .partition(|model| asked.contains(&model.name.as_str()));
         let sources = source::check_all(&mut check, &sections.source, limits);
         let known = Known::of(sections);
         let judges = judge::check_all(&mut check, &sections.judge, &known);
@@ -160,6 +165,7 @@ impl Settings {
                     max_frame_bytes,
                     engine,
                     models,
+                    autoencoders,
                     sources,
                     judges,
                     uplinks,
@@ -177,6 +183,8 @@ struct Known<'a> {
     /// Sources, and whether each carries frames, as far as that is known.
     sources: Vec<(&'a str, Option<bool>)>,
     models: Vec<&'a str>,
+    /// Models that judges over readings ask: none of those that look at frames.
+    autoencoders: Vec<&'a str>,
 }
 
 impl<'a> Known<'a> {
@@ -184,10 +192,16 @@ impl<'a> Known<'a> {
         let source = |(name, source): (&'a String, &config::RawSource)| {
             (name.as_str(), source.codec.map(config::RawCodec::carries_frames))
         };
-        Self {
-            sources: sections.source.iter().map(source).collect(),
-            models: sections.model.keys().map(String::as_str).collect(),
-        }
+        let asked = Self::asked_by_readings(sections);
+        let names = sections.model.keys().map(String::as_str);
+        let (autoencoders, models) = names.partition(|name| asked.contains(name));
+        Self { sources: sections.source.iter().map(source).collect(), models, autoencoders }
+    }
+
+    fn asked_by_readings(sections: &'a config::Sections) -> Vec<&'a str> {
+        let judges = sections.judge.values();
+        let asking = judges.filter(|judge| matches!(judge.detector, config::RawDetector::Autoencoder));
+        asking.filter_map(|judge| judge.model.as_deref()).collect()
     }
 }
 

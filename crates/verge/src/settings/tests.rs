@@ -61,7 +61,7 @@ fn a_small_file_is_enough() {
     assert_eq!(settings.uplinks[0].broker.client_id, "verge-pump-room-1-centre");
     assert_eq!(settings.uplinks[0].lanes, Lane::ALL);
     let rules = readings_of(&settings.judges[0]);
-    assert!(matches!(rules.rule, JudgeSettings::Threshold(_)));
+    assert!(matches!(rules.rule, Rule::Plain(JudgeSettings::Threshold(_))));
     assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Warning, Lane::Alarm));
     assert_eq!(settings.warnings, []);
 }

@@ -2,7 +2,7 @@
 //! by.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
@@ -77,18 +77,24 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
 pub fn load_model(runtime: &Runtime, model: &settings::Model, settings: &Settings) -> anyhow::Result<Model> {
     let at = || format!("model.{}", model.name);
     let loaded = Model::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
+    check_weights(model, &loaded.card().file)?;
+    Ok(loaded)
+}
+
+/// Whether a card is for the weights that the configuration names, where it names any.
+pub(super) fn check_weights(model: &settings::Model, of_card: &Path) -> anyhow::Result<()> {
     if let Some(weights) = &model.weights {
-        let meant = model.card.parent().map(|folder| folder.join(&loaded.card().file));
+        let meant = model.card.parent().map(|folder| folder.join(of_card));
         ensure!(
             meant.as_ref() == Some(weights),
-            "{}: the configuration names {}, but its card {} is for {}",
-            at(),
+            "model.{}: the configuration names {}, but its card {} is for {}",
+            model.name,
             weights.display(),
             model.card.display(),
-            loaded.card().file.display()
+            of_card.display()
         );
     }
-    Ok(loaded)
+    Ok(())
 }
 
 /// The judges over frames, ready to be given eyes.

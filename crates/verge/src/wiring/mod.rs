@@ -1,5 +1,6 @@
 //! From checked settings to a running gateway, and back to a clean stop.
 
+mod autoencoders;
 mod broker;
 mod frames;
 mod shards;
@@ -12,11 +13,13 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
+use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Scope, Store};
+use verge_domain::time::Moment;
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
@@ -32,7 +35,8 @@ use verge_vision::Memory;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Carries, ReadingRules, Route, Settings};
+use crate::settings::{Carries, ReadingRules, Route, Rule, Settings};
+pub use autoencoders::{Autoencoders, load_autoencoder};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
@@ -95,7 +99,7 @@ impl Gateway {
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
         let counters = Arc::new(Counters::new(source_ids(settings)));
-        let mut judges = shards::shards(settings, &counters, started)?;
+        let mut judges = shards::shards(settings, &Autoencoders::load(settings)?, &counters, started)?;
         let mut restored = Decision::default();
         judges.restore(&checkpoints, started, &mut restored);
 
@@ -284,20 +288,35 @@ pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
     Decoders::new(sources).exit_with(Exit::BadConfig)
 }
 
-fn judge_spec(judge: &crate::settings::Judge, rules: &ReadingRules) -> JudgeSpec<ReadingJudge> {
-    let rule = rules.rule.clone();
+fn judge_spec(
+    judge: &crate::settings::Judge,
+    rules: &ReadingRules,
+    models: &Autoencoders,
+    position: usize,
+) -> JudgeSpec<ReadingJudge> {
+    let make: Box<dyn Fn(Moment) -> ReadingJudge + Send> = match (&rules.rule, models.of(position)) {
+        (Rule::Plain(settings), _) => {
+            let settings = settings.clone();
+            Box::new(move |now| ReadingJudge::new(&settings, now))
+        }
+        (Rule::Autoencoder { settings, .. }, Some(model)) => {
+            let settings = *settings;
+            Box::new(move |_| ReadingJudge::Autoencoder(Box::new(AutoencoderJudge::new(settings, model()))))
+        }
+        (Rule::Autoencoder { .. }, None) => unreachable!("the models of all judges are loaded before"),
+    };
     // Expected devices are watched as a whole: they have no signal before they are first heard.
-    let scope = if rules.expect.is_empty() { rule.scope() } else { Scope::Device };
+    let scope = if rules.expect.is_empty() { rules.rule.scope() } else { Scope::Device };
     JudgeSpec {
         name: judge.name.clone(),
-        detector: rule.detector(),
+        detector: rules.rule.detector(),
         scope,
         policy: rules.policy,
         inputs: rules.inputs.clone(),
         devices: judge.devices.clone(),
         expect: rules.expect.clone(),
         machine: rules.machine.clone(),
-        make: Box::new(move |now| ReadingJudge::new(&rule, now)),
+        make,
     }
 }
 

@@ -11,7 +11,7 @@ use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
 
-use super::{decoders, judge_spec, source_ids};
+use super::{Autoencoders, decoders, judge_spec, source_ids};
 use crate::settings::{JudgeRules, Settings};
 
 /// All judges over readings of the configuration, each thread with a bench of its own.
@@ -20,29 +20,32 @@ use crate::settings::{JudgeRules, Settings};
 /// See [`decoders`].
 pub(super) fn shards(
     settings: &Settings,
+    models: &Autoencoders,
     counters: &Arc<Counters>,
     now: Moment,
 ) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
     let mut places = Placement::new(settings.gateway.judging_threads).places().into_iter();
     let first = places.next().expect("there is one shard at least");
-    let front = bench_at(first, settings, decoders(settings)?, Arc::clone(counters), now);
-    let others = places.map(|place| bench_at(place, settings, Undecoded, Arc::clone(counters), now));
+    let front = bench_at(first, settings, models, decoders(settings)?, Arc::clone(counters), now);
+    let others = places.map(|place| bench_at(place, settings, models, Undecoded, Arc::clone(counters), now));
     Ok(Shards::new(front, others.collect()))
 }
 
 /// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
 pub fn bench<D: Decoder<Item = Reading>>(
     settings: &Settings,
+    models: &Autoencoders,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
 ) -> Bench<D, ReadingJudge> {
-    bench_at(Place::everywhere(), settings, decoder, counters, now)
+    bench_at(Place::everywhere(), settings, models, decoder, counters, now)
 }
 
 fn bench_at<D: Decoder<Item = Reading>>(
     place: Place,
     settings: &Settings,
+    models: &Autoencoders,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
@@ -50,8 +53,9 @@ fn bench_at<D: Decoder<Item = Reading>>(
     let specs = settings
         .judges
         .iter()
-        .filter_map(|judge| match &judge.rules {
-            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules)),
+        .enumerate()
+        .filter_map(|(position, judge)| match &judge.rules {
+            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules, models, position)),
             JudgeRules::Frames(_) => None,
         })
         .collect();

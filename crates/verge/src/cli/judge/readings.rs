@@ -21,7 +21,7 @@ use crate::cli::output::{Progress, json_line};
 use crate::cli::recording::{Recorded, Recording, parse_time};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
-use crate::wiring;
+use crate::wiring::{self, Autoencoders};
 
 /// Time passes in steps of this length, as in the gateway, but never in more steps than these between two
 /// readings: a series with one value a day would otherwise take for ever.
@@ -67,7 +67,7 @@ impl<D: Decoder<Item = Reading>> Decoder for Input<D> {
 /// Recorded messages through the codecs of the configuration.
 pub(super) fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, Input::Messages(wiring::decoders(settings)?), counters, out);
+    let mut trial = Trial::new(settings, Input::Messages(wiring::decoders(settings)?), counters, out)?;
     for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
         trial.hear(recorded.exit_with(Exit::BadInput)?)?;
     }
@@ -104,7 +104,7 @@ pub(super) fn table(
     }
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let input_of_table = Input::<verge_codec::Decoders>::Table { device, signal };
-    let mut trial = Trial::new(settings, input_of_table, counters, out);
+    let mut trial = Trial::new(settings, input_of_table, counters, out)?;
     trial.source = Some(input.source);
     for row in rows(args, path).exit_with(Exit::BadInput)? {
         trial.hear(row.exit_with(Exit::BadInput)?)?;
@@ -149,6 +149,7 @@ fn rows(
 /// The judges at work on recorded time.
 struct Trial<'a, W, D> {
     settings: &'a Settings,
+    models: Autoencoders,
     bench: Option<Bench<D, verge_anomaly::ReadingJudge>>,
     input: Option<D>,
     /// Set where there are no topics to tell sources by.
@@ -164,9 +165,15 @@ struct Trial<'a, W, D> {
 }
 
 impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
-    fn new(settings: &'a Settings, input: D, counters: Arc<Counters>, out: &'a mut W) -> Self {
-        Self {
+    fn new(
+        settings: &'a Settings,
+        input: D,
+        counters: Arc<Counters>,
+        out: &'a mut W,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             settings,
+            models: Autoencoders::load(settings)?,
             bench: None,
             input: Some(input),
             source: None,
@@ -178,7 +185,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             messages: 0,
             unknown_topics: 0,
             verdicts: 0,
-        }
+        })
     }
 
     fn hear(&mut self, recorded: Recorded) -> anyhow::Result<()> {
@@ -214,7 +221,8 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             let now = Moment::from_wall(to);
             self.now = Some(now);
             if let Some(input) = self.input.take() {
-                self.bench = Some(wiring::bench(self.settings, input, Arc::clone(&self.counters), now));
+                self.bench =
+                    Some(wiring::bench(self.settings, &self.models, input, Arc::clone(&self.counters), now));
             }
             return Ok(now);
         };

@@ -64,7 +64,7 @@ pub(super) fn check_rules(
     })
 }
 
-fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: &[&str]) -> Option<usize> {
+pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: &[&str]) -> Option<usize> {
     let found = models.iter().position(|known| *known == name);
     if found.is_none() {
         let known: Vec<String> = models.iter().map(|known| format!("{known:?}")).collect();

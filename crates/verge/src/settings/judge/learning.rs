@@ -2,6 +2,7 @@
 
 use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::auto::AutoSettings;
+use verge_anomaly::autoencoder::AutoencoderSettings;
 use verge_anomaly::budget::AlarmBudget;
 use verge_anomaly::multi::MultiSettings;
 use verge_anomaly::vibration::VibrationSettings;
@@ -9,9 +10,10 @@ use verge_anomaly::{CusumSettings, HealthSettings, JudgeSettings, PatternSetting
 
 use verge_domain::finding::Member;
 
-use super::fitting;
+use super::frames::check_model;
+use super::{Rule, fitting};
 use crate::config::{ALARM_BUDGET, Fault, Frequency, RawCause, RawDetector, RawJudge};
-use crate::settings::Check;
+use crate::settings::{Check, Known};
 
 pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {
     let made = match raw.detector {
@@ -50,7 +52,8 @@ pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -
         | RawDetector::Silence
         | RawDetector::Loop
         | RawDetector::Classify
-        | RawDetector::Detect => unreachable!("checked by its own module"),
+        | RawDetector::Detect
+        | RawDetector::Autoencoder => unreachable!("checked by its own module"),
     };
     fitting(check, section, made)
 }
@@ -75,6 +78,20 @@ fn vibration(raw: &RawJudge) -> Option<Result<VibrationSettings, SettingsError>>
     let learn = raw.learn? as u64;
     let made = VibrationSettings::new(raw.sample_rate?, raw.analysis_rate, raw.block?);
     Some(made.and_then(|made| made.with_learning(learn, MEMORY.max(2 * learn))))
+}
+
+/// A judge that asks a model.
+pub(super) fn check_autoencoder(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawJudge,
+    known: &Known<'_>,
+) -> Option<Rule> {
+    let name = raw.model.as_deref()?;
+    let model = check_model(check, &format!("{section}.model"), name, &known.autoencoders)?;
+    let alarms = check_alarms(check, section, raw)?;
+    let settings = fitting(check, section, AutoencoderSettings::new(raw.stride, alarms))?;
+    Some(Rule::Autoencoder { settings, model })
 }
 
 fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<AlarmSettings> {

@@ -6,6 +6,7 @@ mod learning;
 use std::time::Duration;
 
 use config::Map;
+use verge_anomaly::autoencoder::AutoencoderSettings;
 use verge_anomaly::{
     JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, SettingsError, SilenceSettings,
     ThresholdSettings,
@@ -14,6 +15,7 @@ use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
+use verge_domain::stage::Scope;
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
@@ -53,9 +55,43 @@ pub struct ReadingRules {
     /// Readings of all devices are judged as of one with this name.
     pub machine: Option<DeviceId>,
     /// How it decides.
-    pub rule: JudgeSettings,
+    pub rule: Rule,
     /// What becomes of it.
     pub policy: EventPolicy,
+}
+
+/// How a judge over readings decides.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// By itself.
+    Plain(JudgeSettings),
+    /// By a model, meant by its position among the settings' autoencoders.
+    Autoencoder {
+        /// How windows are made, and how often it may alarm.
+        settings: AutoencoderSettings,
+        /// Which model.
+        model: usize,
+    },
+}
+
+impl Rule {
+    /// The detector's name.
+    #[must_use]
+    pub const fn detector(&self) -> Detector {
+        match self {
+            Self::Plain(settings) => settings.detector(),
+            Self::Autoencoder { .. } => Detector::Autoencoder,
+        }
+    }
+
+    /// What one instance watches.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        match self {
+            Self::Plain(settings) => settings.scope(),
+            Self::Autoencoder { .. } => Scope::Signal,
+        }
+    }
 }
 
 impl Judge {
@@ -92,19 +128,23 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         RawDetector::Threshold => {
             let made = ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above);
             let rule = fitting(check, &section, made).map(JudgeSettings::Threshold);
-            reading_rules(check, &section, raw, inputs, rule)
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
         }
         RawDetector::Rate => {
             let rule = check_rate(check, &section, raw);
-            reading_rules(check, &section, raw, inputs, rule)
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
         }
         RawDetector::Silence => {
             let rule = SilenceSettings::new(raw.after?.0);
             let rule = fitting(check, &section, rule).map(JudgeSettings::Silence);
-            reading_rules(check, &section, raw, inputs, rule)
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
         }
         RawDetector::Loop => {
             let rule = check_loop(check, &section, raw);
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+        }
+        RawDetector::Autoencoder => {
+            let rule = learning::check_autoencoder(check, &section, raw, known);
             reading_rules(check, &section, raw, inputs, rule)
         }
         RawDetector::Auto
@@ -114,7 +154,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         | RawDetector::Cusum
         | RawDetector::Health => {
             let rule = learning::check_rule(check, &section, raw);
-            reading_rules(check, &section, raw, inputs, rule)
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
         }
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
@@ -126,7 +166,7 @@ fn reading_rules(
     section: &str,
     raw: &RawJudge,
     inputs: Option<Vec<InputPattern>>,
-    rule: Option<JudgeSettings>,
+    rule: Option<Rule>,
 ) -> Option<JudgeRules> {
     let expect: Vec<Option<DeviceId>> = raw
         .expect
@@ -259,7 +299,8 @@ impl RawDetector {
             | Self::Pattern
             | Self::Vibration
             | Self::Cusum
-            | Self::Health => false,
+            | Self::Health
+            | Self::Autoencoder => false,
             Self::Classify | Self::Detect => true,
         }
     }

@@ -1,0 +1,58 @@
+//! Models that reconstruct, against ONNX Runtime's own Python.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{data, fixtures, runtime};
+use verge_engine::{Autoencoder, ModelError, ModelLimits};
+
+fn load(file: &Path, more: &str) -> Result<Autoencoder, ModelError> {
+    let folder = tempfile::tempdir().unwrap();
+    let card = folder.path().join("card.toml");
+    let file = file.display();
+    fs::write(&card, format!("name = \"a\"\nversion = \"1\"\nfile = \"{file}\"\n{more}")).unwrap();
+    Autoencoder::load(&runtime(), &card, ModelLimits::default())
+}
+
+/// The mean square errors of `ad01_fp32` on its sample, by onnxruntime 1.32.0 for Python in double precision:
+/// `np.mean((session.run(None, {"input_1": w[None]})[0].astype("f8") - w.astype("f8")) ** 2)` for each window `w`.
+#[test]
+fn errors_are_those_of_onnxruntime() {
+    let Some(data) = data() else { return };
+    let folder = data.join("models/mlperf_tiny");
+    let mut model = load(&folder.join("ad01_fp32.onnx"), "task = \"reconstruct\"").unwrap();
+    assert_eq!(model.width(), 640);
+    let bytes = fs::read(folder.join("ad01_sample_normal_id_01_00000000_hist_librosa.bin")).unwrap();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+    let mut errors = |step: usize| -> Vec<f64> {
+        let starts = (0..=values.len() - 640).step_by(step);
+        starts.map(|start| model.mean_square_error(&values[start..start + 640], None).unwrap()).collect()
+    };
+    let mean = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len() as f64;
+    let apart = errors(640);
+    assert_eq!(apart.len(), 40);
+    for (found, expected) in [(apart[0], 11.093_864), (apart[1], 10.675_448), (apart[39], 10.879_892)] {
+        assert!((found - expected).abs() < 1e-5, "{found}, onnxruntime: {expected}");
+    }
+    assert!((mean(&apart) - 9.708_830).abs() < 1e-5, "{}", mean(&apart));
+    let overlapping = errors(128);
+    assert_eq!(overlapping.len(), 196);
+    assert!((mean(&overlapping) - 9.707_104).abs() < 1e-5, "{}", mean(&overlapping));
+    assert!(model.mean_square_error(&values[..639], None).is_err());
+}
+
+#[test]
+fn what_reconstructs_nothing_is_refused() {
+    let refused = |more: &str| load(&fixtures("models").join("mean_f32.onnx"), more).unwrap_err().to_string();
+    let other = refused("task = \"reconstruct\"");
+    assert!(other.contains("its input: the card says task = \"reconstruct\""), "{other}");
+    let classify = refused("task = \"classify\"");
+    assert!(classify.contains("unknown variant `classify`"), "{classify}");
+    let key = refused("task = \"reconstruct\"\nlabels = \"l.txt\"");
+    assert!(key.contains("unknown field `labels`"), "{key}");
+}
