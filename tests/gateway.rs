@@ -86,6 +86,27 @@ fn readings_become_verdicts_upstream_over_restarts() {
 }
 
 #[test]
+fn a_person_upstream_tells_the_judges_something() {
+    let site = Site::start(PUMP);
+    let tell = |arguments: &[&str]| verge(site.path(), &[arguments, &["-c", "gateway.toml"]].concat());
+    let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let watch = ["watch", "-c", "gateway.toml", "--json", "--count", "1"];
+    let receiver = site.spawn(&watch, "connected to");
+    let send = ["send", "-c", "gateway.toml", "-t", "plant/pump-1/vibration", "--message", "8.5"];
+    verge(site.path(), &send).expect(0);
+    assert_eq!(states(&lines(&receiver.output())), [("raised", 1, 8.5)]);
+    let heard = tell(&["label", "--device", "pump-1", "real"]).expect(0);
+    assert_eq!(heard.stdout, "judges that heard it: 1, of use to: 0\n");
+    let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
+    assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
+    let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);
+    assert!(begun.stdout.starts_with("judges that raise nothing until 2"), "{}", begun.stdout);
+    let ended = tell(&["maintenance", "--device", "pump-1", "0", "--json"]).expect(0);
+    assert_eq!(ended.json()[0]["ended"], 1);
+    assert_eq!(gateway.stop(), 0);
+}
+
+#[test]
 fn the_demo_proves_itself() {
     let folder = tempfile::tempdir().unwrap();
     let ended = verge(folder.path(), &["demo", "--seconds", "15"]).expect(0);

@@ -195,6 +195,13 @@ pub(crate) fn time_of_day(at: UtcMillis) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%H:%M:%S%.3f").to_string())
 }
 
+/// Date and time of day in UTC.
+#[must_use]
+pub(crate) fn utc(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| millis.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 fn seconds(millis: u64) -> String {
     match millis {
         0..1000 => format!("{millis} ms"),

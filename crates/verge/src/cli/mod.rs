@@ -14,6 +14,8 @@ mod recording;
 pub mod run;
 mod runtime;
 mod send;
+mod tell;
+mod uplink;
 mod watch;
 
 use std::ffi::OsString;
@@ -71,6 +73,10 @@ enum Command {
     Judge(judge::JudgeArgs),
     /// Receive verdicts, print them, count duplicates and gaps
     Watch(watch::WatchArgs),
+    /// Tell the judges of a gateway what is known about their last alarm
+    Label(tell::LabelArgs),
+    /// Let judges of a gateway raise nothing for a while
+    Maintenance(tell::MaintenanceArgs),
     /// Publish files or lines as a device would
     Send(send::SendArgs),
     /// Look into the store of verdicts; works beside a running gateway
@@ -145,6 +151,8 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Check(args) => check::check(args, json, out),
         Command::Judge(args) => judge::judge(args, json, out),
         Command::Watch(args) => watch::watch(args, json, out),
+        Command::Label(args) => tell::label(args, json, out),
+        Command::Maintenance(args) => tell::maintenance(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),

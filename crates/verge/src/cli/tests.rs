@@ -42,6 +42,8 @@ fn every_command_explains_itself_and_shows_an_example() {
             "check",
             "judge",
             "watch",
+            "label",
+            "maintenance",
             "send",
             "outbox",
             "certs",

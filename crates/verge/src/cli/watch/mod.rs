@@ -2,6 +2,7 @@
 
 mod books;
 mod heal;
+mod rates;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,15 +12,15 @@ use clap::Args;
 use serde_json::{Value, json};
 use verge_codec::wire::{WireLimits, read_message};
 use verge_domain::id::GatewayId;
-use verge_mqtt::{ConnectionSettings, Delivery, Subscriber, SubscriberEvent};
+use verge_mqtt::{Delivery, Subscriber, SubscriberEvent};
 
-use super::connect::ConnectArgs;
 use super::output::json_line;
-use super::{FileArgs, async_runtime, say};
+use super::uplink::{UplinkArgs, Upstream};
+use super::{async_runtime, say};
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Settings, Uplink};
 use books::Books;
 use heal::{Answer, Healer};
+use rates::Rates;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -33,16 +34,7 @@ Ends on Ctrl-C and then says what arrived: verdicts, duplicates (dropped), numbe
 numbers that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
 pub(super) struct WatchArgs {
     #[command(flatten)]
-    connect: ConnectArgs,
-    /// Take the connection from an uplink of this configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<std::path::PathBuf>,
-    /// Which uplink of the configuration; by default the first
-    #[arg(long, value_name = "NAME", requires = "config")]
-    uplink: Option<String>,
-    /// First levels of the topics [default: verge, or as configured]
-    #[arg(long, value_name = "TOPIC")]
-    prefix: Option<String>,
+    uplink: UplinkArgs,
     /// Only this gateway; by default all
     #[arg(long, value_name = "ID")]
     gateway: Option<String>,
@@ -57,32 +49,8 @@ pub(super) struct WatchArgs {
     heal: bool,
 }
 
-impl WatchArgs {
-    /// The connection, and the first levels of the topics.
-    fn connection(&self) -> anyhow::Result<(ConnectionSettings, String)> {
-        let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());
-        if let Some(written) = self.connect.written("watch")? {
-            return Ok((written, prefix("verge")));
-        }
-        let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
-        let settings = FileArgs { config }.settings()?;
-        let uplink = chosen(&settings, self.uplink.as_deref()).exit_with(Exit::Usage)?;
-        Ok((self.connect.of(&uplink.broker, "watch")?, prefix(&uplink.prefix)))
-    }
-}
-
-fn chosen<'a>(settings: &'a Settings, name: Option<&str>) -> anyhow::Result<&'a Uplink> {
-    let mut uplinks = settings.uplinks.iter();
-    match name {
-        None => uplinks.next().context("the configuration has no uplink"),
-        Some(name) => uplinks
-            .find(|uplink| uplink.name.as_str() == name)
-            .ok_or_else(|| anyhow!("the configuration has no uplink {name:?}")),
-    }
-}
-
 pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let (connection, prefix) = args.connection()?;
+    let Upstream { connection, prefix, .. } = args.uplink.upstream("watch")?;
     let gateway = args.gateway.as_deref().unwrap_or("+");
     let mut channels = vec!["alarm", "verdict", "status"];
     if args.heal {
@@ -98,8 +66,14 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         let mut subscriber = Subscriber::spawn(connection, filters);
         let mut books = Books::default();
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
-        let mut watcher =
-            Watcher { args, prefix: &prefix, address: &address, healer: Healer::default(), json };
+        let mut watcher = Watcher {
+            args,
+            prefix: &prefix,
+            address: &address,
+            healer: Healer::default(),
+            rates: Rates::default(),
+            json,
+        };
         let received = watcher.receive(&mut subscriber, &mut books, out);
         let ended = tokio::select! {
             ended = received => ended,
@@ -126,6 +100,7 @@ struct Watcher<'a> {
     prefix: &'a str,
     address: &'a str,
     healer: Healer,
+    rates: Rates,
     json: bool,
 }
 
@@ -184,7 +159,7 @@ impl Watcher<'_> {
     fn note(&mut self, delivery: &Delivery, books: &mut Books, out: &mut impl Write) -> anyhow::Result<()> {
         if delivery.topic.ends_with("/status") {
             self.meet(&delivery.topic);
-            return note_status(delivery, self.json, out);
+            return self.note_status(delivery, out);
         }
         if delivery.topic.ends_with("/cmd/reply") {
             self.note_answer(delivery, books);
@@ -228,17 +203,20 @@ impl Watcher<'_> {
             Answer::Nothing => {}
         }
     }
-}
 
-fn note_status(delivery: &Delivery, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {
-        say(&format!("{}: not JSON", delivery.topic.escape_debug()));
-        return Ok(());
-    };
-    if json {
-        return Ok(json_line(out, &json!({ "status": status }))?);
+    fn note_status(&mut self, delivery: &Delivery, out: &mut impl Write) -> anyhow::Result<()> {
+        let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {
+            say(&format!("{}: not JSON", delivery.topic.escape_debug()));
+            return Ok(());
+        };
+        if self.json {
+            return Ok(json_line(out, &json!({ "status": status }))?);
+        }
+        let text = |key: &str| status[key].as_str().unwrap_or("?").escape_debug().to_string();
+        writeln!(out, "status    {} is {}", text("gateway"), text("state"))?;
+        for line in self.rates.news(&status) {
+            writeln!(out, "status    {} {line}", text("gateway"))?;
+        }
+        Ok(())
     }
-    let text = |key: &str| status[key].as_str().unwrap_or("?").escape_debug().to_string();
-    writeln!(out, "status    {} is {}", text("gateway"), text("state"))?;
-    Ok(())
 }

@@ -1,0 +1,87 @@
+//! How often judges alarm, in words. Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::describe::utc;
+
+/// Gateways and judges told of at most; past that, those of others are told each time.
+const MAX_TOLD: usize = 1024;
+
+/// What was told last of each judge of each gateway: a status comes every 30 seconds, and says mostly the same.
+#[derive(Default)]
+pub(super) struct Rates {
+    told: BTreeMap<(String, String), String>,
+}
+
+impl Rates {
+    /// What a status says of its judges that was not told yet.
+    pub(super) fn news(&mut self, status: &Value) -> Vec<String> {
+        let gateway = status["gateway"].as_str().unwrap_or("?");
+        let mut news = Vec::new();
+        for judge in status["judges"].as_array().into_iter().flatten() {
+            let words = words(judge);
+            let key = (gateway.to_owned(), judge["name"].as_str().unwrap_or("?").to_owned());
+            if self.told.get(&key) != Some(&words) {
+                news.push(words.clone());
+                if self.told.len() < MAX_TOLD || self.told.contains_key(&key) {
+                    self.told.insert(key, words);
+                }
+            }
+        }
+        news
+    }
+}
+
+fn words(judge: &Value) -> String {
+    let number = |key: &str| judge[key].as_u64().unwrap_or(0);
+    let rate =
+        |key: &str| judge[key].as_f64().map_or_else(|| "none known".to_owned(), |rate| format!("{rate:.1}"));
+    let mut words = format!(
+        "judge {}: {} instances, {} alarms; a week observed {}, expected {}",
+        judge["name"].as_str().unwrap_or("?").escape_debug(),
+        number("instances"),
+        number("alarms"),
+        rate("alarms_per_week"),
+        rate("expected_per_week"),
+    );
+    let unsupported = number("unsupported");
+    if unsupported > 0 {
+        words += &format!("; {unsupported} have seen too little yet for what was asked for");
+        if let Some(at) = judge["supported_at"].as_i64() {
+            // To the hour: what is left changes with every status.
+            let hour = 3_600_000;
+            words += &format!(
+                ", the last of them until {}",
+                utc(at.saturating_add(hour - 1).div_euclid(hour) * hour)
+            );
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rates_are_told_in_words_when_they_change() {
+        let status = |alarms: u64, at: i64| {
+            json!({ "gateway": "g", "judges": [{
+                "name": "usual", "instances": 12, "alarms": alarms, "alarms_per_week": 0.52,
+                "expected_per_week": 1.0, "unsupported": 2, "supported_at": at,
+            }] })
+        };
+        let mut rates = Rates::default();
+        let first = rates.news(&status(3, 1_795_690_800_001));
+        let words = "judge usual: 12 instances, 3 alarms; a week observed 0.5, expected 1.0; \
+            2 have seen too little yet for what was asked for, the last of them until 2026-11-26 12:00 UTC";
+        assert_eq!(first, [words]);
+        assert!(rates.news(&status(3, 1_795_690_900_000)).is_empty(), "nothing new");
+        assert_eq!(rates.news(&status(4, 1_795_690_900_000)).len(), 1);
+        assert!(rates.news(&json!({ "gateway": "g" })).is_empty());
+    }
+}
