@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
+use verge_domain::id::DeviceId;
 use verge_domain::reading::Reading;
 use verge_domain::stage::Decoder;
 use verge_domain::time::Moment;
@@ -11,8 +12,10 @@ use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
 
+use wildmatch::WildMatch;
+
 use super::{Autoencoders, decoders, judge_spec, source_ids};
-use crate::settings::{JudgeRules, Settings};
+use crate::settings::{JudgeRules, ReadingRules, Settings};
 
 /// All judges over readings of the configuration, each thread with a bench of its own.
 ///
@@ -24,11 +27,32 @@ pub(super) fn shards(
     counters: &Arc<Counters>,
     now: Moment,
 ) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
-    let mut places = Placement::new(settings.gateway.judging_threads).places().into_iter();
+    let mut places = placement(settings).places().into_iter();
     let first = places.next().expect("there is one shard at least");
     let front = bench_at(first, settings, models, decoders(settings)?, Arc::clone(counters), now);
     let others = places.map(|place| bench_at(place, settings, models, Undecoded, Arc::clone(counters), now));
     Ok(Shards::new(front, others.collect()))
+}
+
+/// Devices that are judged as one machine go to one thread.
+fn placement(settings: &Settings) -> Placement {
+    let machines: Vec<(Vec<WildMatch>, DeviceId)> = settings
+        .judges
+        .iter()
+        .filter_map(|judge| match &judge.rules {
+            JudgeRules::Readings(ReadingRules { machine: Some(machine), .. }) => {
+                Some((judge.devices.clone(), machine.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    Placement::pinning(settings.gateway.judging_threads, move |device| {
+        machines.iter().any(|(devices, machine)| {
+            device == machine
+                || devices.is_empty()
+                || devices.iter().any(|pattern| pattern.matches(device.as_str()))
+        })
+    })
 }
 
 /// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
