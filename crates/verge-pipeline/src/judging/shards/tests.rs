@@ -95,6 +95,7 @@ fn bench<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Co
         inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
         devices: Vec::new(),
         expect: vec![DeviceId::new("expected").unwrap()],
+        machine: None,
         make: Box::new(|now| Odd { sum: 0, heard: now }),
     };
     let sources = vec![SourceId::new("s").unwrap()];
