@@ -4,9 +4,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use verge_anomaly::alarm::AlarmSettings;
+use verge_anomaly::auto::AutoSettings;
+use verge_anomaly::multi::MultiSettings;
+use verge_anomaly::vibration::VibrationSettings;
 use verge_anomaly::{
-    HealthSettings, JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, ReadingJudge,
-    SilenceSettings, ThresholdSettings,
+    CusumSettings, HealthSettings, JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, PatternSettings,
+    RateSettings, ReadingJudge, SilenceSettings, ThresholdSettings,
 };
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::interval::IntervalGrid;
@@ -61,33 +65,60 @@ fn observe(criterion: &mut Criterion) {
     }
 }
 
-/// The dearest case: every reading differs, and the device gives its time.
+/// Judges that learn, and the signals that take turns.
+fn learning() -> [(JudgeSettings, usize); 6] {
+    let alarms = AlarmSettings::default();
+    let vibration = VibrationSettings::new(12_000.0, None, 512).expect(GOOD);
+    [
+        (JudgeSettings::Health(HealthSettings::default()), 1),
+        (JudgeSettings::Auto(AutoSettings::default()), 1),
+        (JudgeSettings::Multi(MultiSettings::default()), 8),
+        (JudgeSettings::Pattern(PatternSettings::new(128).expect(GOOD), alarms), 1),
+        (JudgeSettings::Vibration(vibration, alarms), 1),
+        (JudgeSettings::Cusum(CusumSettings::new(None, None, 200, 0.5, 5.0, 0.5, false).expect(GOOD)), 1),
+    ]
+}
+
+/// Noise, learnt for 20,000 readings before: every reading differs, and the device gives its time.
 fn observe_noise(criterion: &mut Criterion) {
-    let mut at = UtcMillis(1_700_000_000_000);
-    let settings = JudgeSettings::Health(HealthSettings::default());
-    let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
-    let mut reading = Reading {
-        device: DeviceId::new("pump-1").expect("a name"),
-        signal: signal(),
-        value: 0.0,
-        unit: None,
-        captured_at: None,
-        clock: DeviceClock::Trusted,
-        quality: Quality::Good,
-    };
-    let mut findings = Vec::new();
-    let mut random = 1u64;
-    criterion.bench_function("observe/health of noise", |bench| {
-        bench.iter(|| {
-            at.0 += 20;
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            reading.value = (random >> 40) as f64;
+    for (settings, signals) in learning() {
+        let mut at = UtcMillis(1_700_000_000_000);
+        let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
+        let mut readings: Vec<Reading> = (0..signals)
+            .map(|number| Reading {
+                device: DeviceId::new("pump-1").expect("a name"),
+                signal: SignalId::new(&format!("signal-{number}")).expect("a name"),
+                value: 0.0,
+                unit: None,
+                captured_at: None,
+                clock: DeviceClock::Trusted,
+                quality: Quality::Good,
+            })
+            .collect();
+        let mut findings = Vec::new();
+        let (mut random, mut turn) = (1_u64, 0);
+        let mut observe = || {
+            turn = (turn + 1) % signals;
+            at.0 += i64::from(turn == 0) * 20;
+            // The sum of four uniform numbers is bell-shaped enough.
+            let mut value = 0.0;
+            for _ in 0..4 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                value += (random >> 40) as f64;
+            }
+            let reading = &mut readings[turn];
+            reading.value = value;
             reading.captured_at = Some(UtcMillis(at.0 - 5));
             findings.clear();
-            judge.observe(black_box(&reading), Moment::from_wall(at), &mut findings);
+            judge.observe(black_box(reading), Moment::from_wall(at), &mut findings);
             black_box(&findings);
-        });
-    });
+        };
+        for _ in 0..20_000 {
+            observe();
+        }
+        let name = format!("observe/{} of noise", settings.detector().as_str());
+        criterion.bench_function(&name, |bench| bench.iter(&mut observe));
+    }
 }
 
 criterion_group!(benches, observe, observe_noise);

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from certificates import Certificates  # noqa: E402
 from gateway import Gateway, Settings  # noqa: E402
-from load import Generator, Load  # noqa: E402
+from load import SENTINEL, Generator, Load  # noqa: E402
 from peers import Listener, Login, Mosquitto  # noqa: E402
 from processes import Process  # noqa: E402
 from raw_mqtt import Connection, Watcher  # noqa: E402
@@ -52,6 +52,8 @@ class Phase:
     # Verge's lane: "verdict" goes in batches, "alarm" one by one. The Python program knows no lanes.
     lane: str
     load: Load
+    # Whether Verge also judges each signal with the detector that learns.
+    learns: bool = False
 
 
 @dataclass
@@ -113,12 +115,15 @@ def verge_settings(site: Site, folder: Path, phase: Phase) -> Settings:
     limits = {"below": NEVER} if phase.every else {"above": NEVER}
     every = {"inputs": ["bench"], "detector": "threshold", "update_every": "0s", "lane": phase.lane, **limits}
     last = {"inputs": ["bench"], "detector": "threshold", "above": NEVER, "severity": "critical"}
+    judges = {"bench": every} if phase.every else {"bench": last}
+    if phase.learns:
+        judges["unusual"] = {"inputs": ["bench"], "detector": "auto"}
     return {
         "gateway": {"id": "bench", "state_dir": str(folder / "state")},
         "local": {"url": site.local.url, "username": site.login.username, "password_file": str(password_file)},
         "uplink": {"centre": uplink},
         "source": {"bench": source},
-        "judge": {"bench": every} if phase.every else {"bench": last},
+        "judge": judges,
     }
 
 
@@ -188,7 +193,7 @@ def measure(make: Callable[[Site, Path, Phase], UnderTest], phase: Phase, certif
             generator = Generator(phase.load, site.local.port, login.username, login.password)
             start = time.monotonic()
             generator.start()
-            verdicts = wait_for_end(site.watcher, phase)
+            verdicts = wait_for_end(site.watcher, phase, under_test)
             loaded = usage(under_test.pid)
             generator.join(PHASE_S)
             commit = under_test.stop(site)
@@ -197,8 +202,20 @@ def measure(make: Callable[[Site, Path, Phase], UnderTest], phase: Phase, certif
             site.close()
 
 
-def wait_for_end(watcher: Watcher, phase: Phase) -> list[tuple[float, bytes]]:
+def wait_for_end(watcher: Watcher, phase: Phase, under_test: UnderTest) -> list[tuple[float, bytes]]:
     """Waits for the last verdict; gives all verdict messages with their times of arrival."""
+    if phase.learns:
+        # What is told of other readings comes when it comes: the last one tells that all were judged.
+        seen = 0
+
+        def last_came() -> bool:
+            nonlocal seen
+            new = watcher.verdicts[seen:]
+            seen += len(new)
+            return any(value >= SENTINEL for _, payload in new for value in under_test.observed(payload))
+
+        wait_for(last_came, f"the last of {phase.name}", PHASE_S)
+        return list(watcher.verdicts)
     if phase.every and phase.lane == "alarm":
         wait_for(lambda: len(watcher.verdicts) > phase.load.readings, f"all of {phase.name}", PHASE_S)
     else:
@@ -257,6 +274,10 @@ def percentiles(latencies: list[float]) -> tuple[float | None, float | None]:
 def phases(arguments: argparse.Namespace) -> list[Phase]:
     """What is measured."""
     sensors, readings = arguments.sensors, arguments.readings
+    if arguments.auto:
+        names = {count: f"{count:,} signals, judged by `auto`" for count in (1, 100, 10_000)}
+        loads = {count: Load(count, max(readings, 10 * count), numbered=False) for count in names}
+        return [Phase(name, False, "verdict", loads[count], learns=True) for count, name in names.items()]
     steady = Load(sensors, arguments.rate * arguments.seconds, arguments.rate)
     return [
         Phase("no reading causes a verdict", False, "verdict", Load(sensors, readings, numbered=False)),
@@ -318,6 +339,7 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=60_000, help="in the phases without a rate")
     parser.add_argument("--rate", type=int, default=1_000, help="readings a second over all sensors, in the last phase")
     parser.add_argument("--seconds", type=int, default=15, help="length of the last phase")
+    parser.add_argument("--auto", action="store_true", help="instead: `auto` on 1, 100 and 10,000 signals")
     parser.add_argument("--plain", action="store_true", help="no TLS upstream, for both")
     parser.add_argument("--only", choices=("verge", "python"))
     parser.add_argument("--quick", action="store_true", help="a few readings: whether it works, not how fast it is")

@@ -15,8 +15,9 @@
 //! limit, unlike the book's, so that the end of a shift that lasted for days does not take days to be seen. With
 //! `reset` a sum starts again at zero after each alarm: one alarm per so much evidence.
 //!
-//! `observed` is the value. `expected` reaches from the target as far as the shift that the sum betrays,
-//! `sigma (slack + sum / n)` after the `n` readings since the sum was last zero (Montgomery, equation 9.5).
+//! `observed` is the level that the sum betrays, `target + sigma (slack + sum / n)` after the `n` readings since the sum was
+//! last zero (Montgomery, equation 9.5), or the same below the target. `expected` is what counts as no deviation,
+//! `target - sigma slack` to `target + sigma slack`.
 //!
 //! A target or sigma that is not given is learnt from the first `learn` readings, about which nothing is said:
 //! their mean, and 1.4826 times their median absolute deviation from the median (their standard deviation where
@@ -139,13 +140,11 @@ impl CusumJudge {
         {
             sum.add(z - settings.slack, settings.limit * MOST_LIMITS);
             let shift = sigma * (settings.slack + sum.sum / f64::from(sum.readings.max(1)));
-            let to = |end: f64| Some(end.clamp(f64::MIN, f64::MAX));
-            let expected = match member {
-                Member::Low => Expected { low: to(target - shift), high: Some(target) },
-                _ => Expected { low: Some(target), high: to(target + shift) },
-            };
+            let finite = |end: f64| end.clamp(f64::MIN, f64::MAX);
+            let observed = finite(if member == Member::Low { target - shift } else { target + shift });
+            let slack = sigma * settings.slack;
+            let expected = Expected { low: Some(finite(target - slack)), high: Some(finite(target + slack)) };
             let standing = standing(sum.sum, settings.limit, settings.clear);
-            let observed = reading.value;
             findings.push(Finding::Condition(Condition::of_rule(member, standing, observed, expected)));
             if settings.reset && sum.sum > settings.limit {
                 *sum = Sum::default();

@@ -69,9 +69,8 @@ fn sums_stand_where_arithmetic_puts_them() {
             let text: Vec<String> = conditions(&mut judge, &mut reading, *value)
                 .iter()
                 .map(|found| {
-                    let end =
-                        if found.member == Member::High { found.expected.high } else { found.expected.low };
-                    format!("{:?} {}", found.standing, end.unwrap())
+                    assert_eq!((found.expected.low, found.expected.high), (Some(9.0), Some(11.0)));
+                    format!("{:?} {}", found.standing, found.observed)
                 })
                 .collect();
             assert_eq!(text.join(", "), *expected, "{value}");

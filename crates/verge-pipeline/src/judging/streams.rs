@@ -11,7 +11,7 @@ use verge_domain::rejection::Reason;
 use verge_domain::time::Monotonic;
 
 /// Devices known at once, over all sources.
-pub const MAX_DEVICES: usize = 2_048;
+pub const MAX_DEVICES: usize = 16_384;
 /// Signals known of one device through one source.
 pub const MAX_SIGNALS_PER_DEVICE: usize = 64;
 
