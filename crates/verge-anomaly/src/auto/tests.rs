@@ -214,6 +214,34 @@ fn awkward_signals_get_sane_answers_and_leave_a_finite_state() {
 }
 
 #[test]
+fn gaps_disorder_and_repetition_in_time_are_no_anomalies() {
+    let times: [(&str, fn(i64) -> i64); 4] = [
+        ("gappy", |reading| reading * FIVE_MINUTES + reading / 500 * 86_400_000),
+        ("out of order", |reading| (reading ^ 3) * FIVE_MINUTES),
+        ("without a clock", |_| 0),
+        ("a clock that steps back", |reading| (reading - reading / 2_000 * 1_500) * FIVE_MINUTES),
+    ];
+    for (name, time) in times {
+        let (mut detector, mut next) = (detector(), process("autocorrelated"));
+        let alarms = (0..20_000)
+            .filter(|&reading| detector.observe(UtcMillis(time(reading)), next(reading as usize)).alarm)
+            .count();
+        assert!(alarms <= 40, "{name}: {alarms} alarms in 20,000 readings");
+        let rate = detector.alarm_rate();
+        assert!(rate.seconds >= 0.0 && rate.expected_per_second.is_finite(), "{name}: {rate:?}");
+    }
+    // Each reading twice, as a broker that repeats itself sends them.
+    let (mut detector, mut next) = (detector(), process("autocorrelated"));
+    let mut alarms = 0;
+    for reading in 0..10_000 {
+        let value = next(reading);
+        alarms += u32::from(detector.observe(at(reading), value).alarm);
+        alarms += u32::from(detector.observe(at(reading), value).alarm);
+    }
+    assert!(alarms <= 40, "duplicated: {alarms} alarms in 20,000 readings");
+}
+
+#[test]
 fn a_step_after_a_long_constant_alarms_at_once() {
     let mut detector = detector();
     for reading in 0..4_000 {
