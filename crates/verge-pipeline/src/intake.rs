@@ -6,9 +6,10 @@
 
 mod orders;
 mod redeliveries;
+mod saving;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -283,33 +284,6 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             self.settled.clear();
         }
         (taken, stop)
-    }
-
-    /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
-    /// else states would pile up before a store that takes none.
-    fn save(&mut self) {
-        if self.saving.load(Ordering::Acquire) {
-            return;
-        }
-        let Some(mut pass) = self.pass.take() else { return };
-        let goes_on = self.bench.save(&mut pass, &mut self.decision);
-        self.pass = goes_on.then_some(pass);
-        if !self.decision.is_empty() {
-            self.saving.store(true, Ordering::Release);
-            let saving = Arc::clone(&self.saving);
-            let durable = Durable::new(move || saving.store(false, Ordering::Release));
-            let now = self.clock.now().mono;
-            self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now) });
-        }
-    }
-
-    /// Hands over all states that have changed: the last thing before the end.
-    fn save_all(&mut self) {
-        let mut pass = SavePass::of_all();
-        while self.bench.save(&mut pass, &mut self.decision) {
-            self.submit(0, self.clock.now().mono, None);
-        }
-        self.submit(0, self.clock.now().mono, None);
     }
 
     /// Does what a person asks for, who is told once it is durable.

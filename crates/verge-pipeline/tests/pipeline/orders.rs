@@ -188,6 +188,7 @@ async fn an_order_is_answered_only_once_it_is_durable_and_a_full_store_stalls_no
     let site = Site::open(&shelf).await;
     site.send("d 5");
     until("raised", || site.alarms() == ["5"]).await;
+    until("offered", || site.upstream.texts() == ["5"]).await;
     shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });
     let before = site.upstream.texts().len();
     let end = &site.upstream.ends[0];
