@@ -215,7 +215,8 @@ fn awkward_signals_get_sane_answers_and_leave_a_finite_state() {
 
 #[test]
 fn gaps_disorder_and_repetition_in_time_are_no_anomalies() {
-    let times: [(&str, fn(i64) -> i64); 4] = [
+    type Time = fn(i64) -> i64;
+    let times: [(&str, Time); 4] = [
         ("gappy", |reading| reading * FIVE_MINUTES + reading / 500 * 86_400_000),
         ("out of order", |reading| (reading ^ 3) * FIVE_MINUTES),
         ("without a clock", |_| 0),
