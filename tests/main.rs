@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod architecture;
+mod autoencoder;
 mod commands;
 mod config;
 mod embedded;

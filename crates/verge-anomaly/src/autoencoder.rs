@@ -50,6 +50,12 @@ impl AutoencoderSettings {
         }
         Ok(Self { stride, alarms })
     }
+
+    /// Readings from the begin of one window to that of the next, where that was said.
+    #[must_use]
+    pub const fn stride(&self) -> Option<usize> {
+        self.stride
+    }
 }
 
 /// Watches one signal through a model.

@@ -105,6 +105,7 @@ impl SourceDecoder for ReadingSource {
             CodecSettings::Json(_) => ("json", "pointer"),
             CodecSettings::Senml(_) => ("senml", "SenML name"),
             CodecSettings::Line(_) => ("line", "tag"),
+            CodecSettings::Samples(samples) => (samples.element.codec(), ""),
         };
         device.check_place(name, own_place)?;
         let codec = Codec::new(codec, &device)?;
@@ -137,7 +138,7 @@ mod tests {
     use crate::testing::{self, RECEIVED, inbound, source};
     use crate::{
         Compression, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision,
-        SenmlFormat, SenmlSettings, SignalRule, TimeFormat, TimeRule,
+        SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, TimeFormat, TimeRule,
     };
 
     fn number() -> CodecSettings {
@@ -170,6 +171,16 @@ mod tests {
 
     fn line() -> CodecSettings {
         CodecSettings::Line(LineSettings { precision: Precision::Ns })
+    }
+
+    fn samples() -> CodecSettings {
+        CodecSettings::Samples(SamplesSettings {
+            element: SampleElement::F32,
+            signal: SignalRule::Fixed(SignalId::new("x").unwrap()),
+            unit: None,
+            scale: 1.0,
+            offset: 0.0,
+        })
     }
 
     fn fixed() -> DeviceRule {
@@ -213,6 +224,7 @@ mod tests {
         check(senml(), br#"[{"n":"level","u":"m","v":21.5}]"#, "d level 21.5 m");
         check(senml(), &[0x81, 0xa2, 0x00, 0x61, b'l', 0x02, 0xf9, 0x3e, 0x00], "d l 1.5");
         check(line(), b"tank level=21.5 1700000000002000000", "d level 21.5 @2");
+        check(samples(), &1.0_f32.to_le_bytes(), "d x 1");
     }
 
     #[test]
@@ -248,6 +260,7 @@ mod tests {
         check(json, &DeviceRule::Pointer("/id".to_owned()));
         check(senml, &DeviceRule::SenmlName);
         check(line, &DeviceRule::Tag("host".to_owned()));
+        check(samples, &fixed());
 
         let zero = SourceSettings { max_readings: 0, ..source(number(), fixed()) };
         assert!(Decoders::new([Some(zero)]).unwrap_err().to_string().contains("max_readings"));

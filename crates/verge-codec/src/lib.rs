@@ -31,6 +31,6 @@ pub use decoders::Decoders;
 pub use frames::FrameDecoders;
 pub use settings::{
     CodecSettings, CodecSettingsError, Compression, DeviceRule, FrameCodec, FrameSourceSettings,
-    JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SenmlFormat,
-    SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SampleElement,
+    SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };

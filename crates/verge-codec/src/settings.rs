@@ -111,6 +111,8 @@ pub enum CodecSettings {
     Senml(SenmlSettings),
     /// InfluxDB line protocol.
     Line(LineSettings),
+    /// An array of samples.
+    Samples(SamplesSettings),
 }
 
 /// Codec `number`.
@@ -127,6 +129,51 @@ pub struct NumberSettings {
     /// Words and the numbers they stand for, on top of `ON`, `OFF`, `true`, `false`, `online`, `offline`
     /// (1 and 0). ASCII case does not matter. Finite.
     pub words: BTreeMap<String, f64>,
+}
+
+/// Codecs `samples_f32` and `samples_i16`. A message with more samples than the source accepts readings is refused as
+/// a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamplesSettings {
+    /// Type of the samples.
+    pub element: SampleElement,
+    /// What the samples are of.
+    pub signal: SignalRule,
+    /// Their unit, after scale and offset.
+    pub unit: Option<Unit>,
+    /// The reading is `sample * scale + offset`. Finite, not 0.
+    pub scale: f64,
+    /// See `scale`. Finite.
+    pub offset: f64,
+}
+
+/// Type of samples, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleElement {
+    /// IEEE 754 single precision, 4 bytes.
+    F32,
+    /// Signed, 2 bytes.
+    I16,
+}
+
+impl SampleElement {
+    /// The codec's name.
+    #[must_use]
+    pub const fn codec(self) -> &'static str {
+        match self {
+            Self::F32 => "samples_f32",
+            Self::I16 => "samples_i16",
+        }
+    }
+
+    /// Bytes of one sample.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::I16 => 2,
+        }
+    }
 }
 
 /// Where the signal's name stands.

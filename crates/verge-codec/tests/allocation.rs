@@ -6,8 +6,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use verge_codec::wire::{WireLimits, read_message, read_tombstone, read_verdict};
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, NumberSettings, SignalRule,
-    SourceSettings, TimeFormat, TimeRule,
+    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, NumberSettings,
+    SampleElement, SamplesSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{Lane, Seq, SignalId};
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
@@ -71,9 +71,17 @@ fn known_devices_cost_nothing() {
         readings: vec![mapping("/a"), mapping("/s/*/v"), mapping("/missing")],
         time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
     });
+    let samples = CodecSettings::Samples(SamplesSettings {
+        element: SampleElement::I16,
+        signal: SignalRule::Fixed(SignalId::new("x").expect("a name")),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+    });
     let mut decoders = Decoders::new([
         Some(source(number, DeviceRule::TopicLevel(1))),
         Some(source(json, DeviceRule::Pointer("/dev".to_owned()))),
+        Some(source(samples, DeviceRule::TopicLevel(1))),
     ])
     .expect("the settings of this test are good");
     let messages = [
@@ -85,6 +93,7 @@ fn known_devices_cost_nothing() {
             ),
             3,
         ),
+        (inbound(2, &[7; 512]), 256),
     ];
     let mut decoded = Decoded::default();
     for (message, readings) in &messages {

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use verge_codec::lz4::Packer;
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
-    NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    NumberSettings, Precision, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule,
+    SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
 use verge_domain::stage::Decoder;
@@ -36,7 +37,18 @@ fn codecs() -> Vec<(CodecSettings, DeviceRule)> {
     };
     let readings = ["/a", "/a/b", "/*/*", "/b/0", "/v"].map(mapping).to_vec();
     let time = Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::Auto });
+    let samples = |element| {
+        CodecSettings::Samples(SamplesSettings {
+            element,
+            signal: SignalRule::TopicLevel(1),
+            unit: None,
+            scale: 1e300,
+            offset: 1.0,
+        })
+    };
     vec![
+        (samples(SampleElement::F32), DeviceRule::TopicLevel(0)),
+        (samples(SampleElement::I16), DeviceRule::TopicLevel(0)),
         (CodecSettings::Number(number), DeviceRule::TopicLevel(0)),
         (CodecSettings::Json(JsonSettings { readings, time }), DeviceRule::Pointer("/id".to_owned())),
         (CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto }), DeviceRule::SenmlName),
@@ -64,7 +76,7 @@ fn survive(topic: &str, payload: &[u8]) {
     let mut decoders = decoders();
     let mut decoded = Decoded::default();
     let packed = Packer::default().pack(payload).expect("payloads of this test are short").to_vec();
-    for source in 0..10 {
+    for source in 0..14 {
         for payload in [payload, &packed] {
             let message = Inbound {
                 source: SourceIndex(source),
@@ -171,6 +183,41 @@ fn damaged_messages_are_survived_at_every_byte() {
 }
 
 proptest! {
+    #[test]
+    fn samples_are_read_as_they_were_written(samples in prop::collection::vec(any::<f32>(), 1..100)) {
+        let settings = SamplesSettings {
+            element: SampleElement::F32,
+            signal: SignalRule::TopicLevel(0),
+            unit: None,
+            scale: 1.0,
+            offset: 0.0,
+        };
+        let mut decoders = Decoders::new([Some(SourceSettings {
+            codec: CodecSettings::Samples(settings),
+            compression: Compression::None,
+            device: DeviceRule::TopicLevel(0),
+            max_payload_bytes: MAX_PAYLOAD,
+            max_readings: 100,
+            accept_retained: true,
+        })]).unwrap();
+        let message = Inbound {
+            source: SourceIndex(0),
+            topic: "d".to_owned(),
+            payload: samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>().into(),
+            received: Moment::from_wall(UtcMillis(0)),
+            retained: false,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        };
+        let mut decoded = Decoded::default();
+        decoders.decode(&message, &mut decoded);
+        let read: Vec<f64> = decoded.items.iter().map(|reading| reading.value).collect();
+        let finite: Vec<f64> = samples.iter().copied().filter(|x| x.is_finite()).map(f64::from).collect();
+        prop_assert_eq!(decoded.rejections.len(), samples.len() - finite.len());
+        prop_assert_eq!(read, finite);
+    }
+
     #[test]
     fn arbitrary_bytes_never_panic(
         topic in "[a-z/]{0,8}",

@@ -33,6 +33,8 @@ pub enum Reason {
     BadCbor,
     /// Not InfluxDB line protocol.
     BadLine,
+    /// Not a whole number of samples.
+    BadSamples,
     /// Not an LZ4 block with its size in front.
     BadLz4,
     /// An LZ4 block that claims to unpack to more than the source accepts.
@@ -73,7 +75,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables indexed by [`Reason::index`].
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::UnknownTopic,
         Self::Retained,
         Self::Duplicate,
@@ -88,6 +90,7 @@ impl Reason {
         Self::BadSenml,
         Self::BadCbor,
         Self::BadLine,
+        Self::BadSamples,
         Self::BadLz4,
         Self::Lz4TooLarge,
         Self::BadBase64,
@@ -133,6 +136,7 @@ impl Reason {
             Self::BadSenml => "bad_senml",
             Self::BadCbor => "bad_cbor",
             Self::BadLine => "bad_line",
+            Self::BadSamples => "bad_samples",
             Self::BadLz4 => "bad_lz4",
             Self::Lz4TooLarge => "lz4_too_large",
             Self::BadBase64 => "bad_base64",

@@ -88,6 +88,7 @@ fn shards(threads: usize, rounds: usize) -> Shards<Known, Busy> {
         devices: Vec::new(),
         expect: Vec::new(),
         machine: None,
+        model: None,
         make: Box::new(move |_| Busy { rounds, state: vec![0.0; 512] }),
     };
     let devices = (0..DEVICES).map(|device| DeviceId::new(&format!("device-{device}")).expect("a name"));

@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod json_text;
 mod line;
 mod number;
+mod samples;
 mod senml;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub(crate) enum Codec {
     Json(json::JsonCodec),
     Senml(senml::SenmlCodec),
     Line(line::LineCodec),
+    Samples(samples::SamplesCodec),
 }
 
 impl Codec {
@@ -51,6 +53,7 @@ impl Codec {
             CodecSettings::Json(settings) => Self::Json(json::JsonCodec::new(settings, device)?),
             CodecSettings::Senml(settings) => Self::Senml(senml::SenmlCodec::new(settings)),
             CodecSettings::Line(settings) => Self::Line(line::LineCodec::new(settings, device)),
+            CodecSettings::Samples(settings) => Self::Samples(samples::SamplesCodec::new(settings)?),
         })
     }
 
@@ -66,6 +69,7 @@ impl Codec {
             Self::Json(codec) => codec.decode(message, names, output),
             Self::Senml(codec) => codec.decode(message, names, output),
             Self::Line(codec) => codec.decode(message, names, output),
+            Self::Samples(codec) => codec.decode(message, names, output),
         }
     }
 }
@@ -122,7 +126,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// `value * scale + offset`, as the settings of `number` and `json` state it.
+/// `value * scale + offset`, as the settings of `number`, `json` and the samples state it.
 #[derive(Debug, Clone, Copy)]
 struct Linear {
     scale: f64,

@@ -22,20 +22,16 @@ pub(crate) struct NumberCodec {
     words: Vec<(Box<str>, f64)>,
 }
 
+/// Where the signal's name stands.
 #[derive(Debug)]
-enum Signal {
+pub(super) enum Signal {
     Fixed(SignalId),
     TopicLevel { level: usize, part: Arc<str> },
 }
 
 impl NumberCodec {
     pub(super) fn new(settings: NumberSettings) -> Result<Self, CodecSettingsError> {
-        let signal = match settings.signal {
-            SignalRule::Fixed(signal) => Signal::Fixed(signal),
-            SignalRule::TopicLevel(level) => {
-                Signal::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
-            }
-        };
+        let signal = Signal::new(settings.signal);
         let mut words: Vec<(Box<str>, f64)> = Vec::new();
         for (word, value) in settings.words {
             if !value.is_finite() {
@@ -89,7 +85,16 @@ impl NumberCodec {
 }
 
 impl Signal {
-    fn of(&self, topic: &str, names: &mut Names) -> Result<SignalId, Rejection> {
+    pub(super) fn new(rule: SignalRule) -> Self {
+        match rule {
+            SignalRule::Fixed(signal) => Self::Fixed(signal),
+            SignalRule::TopicLevel(level) => {
+                Self::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
+            }
+        }
+    }
+
+    pub(super) fn of(&self, topic: &str, names: &mut Names) -> Result<SignalId, Rejection> {
         match self {
             Self::Fixed(signal) => Ok(signal.clone()),
             Self::TopicLevel { level, part } => {

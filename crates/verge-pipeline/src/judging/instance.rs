@@ -109,7 +109,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                 decided: now.wall,
             },
             detector: spec.detector,
-            model: None,
+            model: spec.model.clone(),
             severity: Severity::Info,
             lane: spec.policy.lane,
             event,

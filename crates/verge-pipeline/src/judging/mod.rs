@@ -25,7 +25,7 @@ use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge, Scope};
 use verge_domain::time::{Moment, Monotonic};
-use verge_domain::verdict::{Detector, Subject, Verdict};
+use verge_domain::verdict::{Detector, Model, Subject, Verdict};
 use wildmatch::WildMatch;
 
 use crate::counters::Counters;
@@ -72,6 +72,8 @@ pub struct JudgeSpec<J> {
     pub expect: Vec<DeviceId>,
     /// Readings of all devices go to one instance, as if of a device with this name. Only with [`Scope::Device`].
     pub machine: Option<DeviceId>,
+    /// The model that decides, where one does.
+    pub model: Option<Model>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }

@@ -167,6 +167,7 @@ mod tests {
             devices: Vec::new(),
             expect: Vec::new(),
             machine: None,
+            model: None,
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

@@ -95,6 +95,7 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
         inputs: vec![InputPattern { source: SourceIndex(0), signals: Some(WildMatch::new("te*")) }],
         devices: Vec::new(),
         machine: None,
+        model: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(|now| AboveTen { seen: 0, heard: now, rate: None }),
     }

@@ -116,6 +116,7 @@ impl Site {
             devices: Vec::new(),
             expect: Vec::new(),
             machine: None,
+            model: None,
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

@@ -111,6 +111,7 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
         devices: Vec::new(),
         expect: Vec::new(),
         machine: None,
+        model: None,
         make: Box::new(|_| FromZero),
     };
     let mut places = Placement::new(threads).places().into_iter();

@@ -218,6 +218,11 @@ fn look_at_models(settings: &Settings, report: &mut Report) {
             }
         }
     }
+    if let Err(error) = wiring::Autoencoders::load(settings)
+        && error.downcast_ref::<ModelError>().is_none()
+    {
+        report.note("judge", "models", Err(format!("{error:#}")), Exit::BadConfig);
+    }
     let mut models = Vec::new();
     for model in &settings.models {
         let section = format!("model.{}", model.name);

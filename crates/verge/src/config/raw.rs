@@ -208,6 +208,10 @@ pub(crate) enum RawCodec {
     Json,
     Senml,
     Line,
+    #[serde(rename = "samples_f32")]
+    SamplesF32,
+    #[serde(rename = "samples_i16")]
+    SamplesI16,
     Jpeg,
     JpegB64,
     JsonImage,

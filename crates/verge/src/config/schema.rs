@@ -131,24 +131,44 @@ const MODEL: &[Key] = &[required(
 )];
 
 /// Codecs that carry readings.
-const READINGS: &[&str] = &["number", "json", "senml", "line"];
+const READINGS: &[&str] = &["number", "json", "senml", "line", "samples_f32", "samples_i16"];
+/// Codecs that carry few readings in a message.
+const FEW: &[&str] = &["number", "json", "senml", "line"];
+/// Codecs that carry blocks of samples.
+const SAMPLES: &[&str] = &["samples_f32", "samples_i16"];
+/// Codecs that carry bare numbers.
+const NUMBERS: &[&str] = &["number", "samples_f32", "samples_i16"];
 /// Codecs that carry frames.
 const FRAMES: &[&str] = &["jpeg", "jpeg_b64", "json_image"];
 
 const SOURCE: &[Key] = &[
     required("topic", Kind::Text(r#"an MQTT topic filter, such as "plant/+/vibration""#)),
-    required("codec", Kind::Choice(&["number", "json", "senml", "line", "jpeg", "jpeg_b64", "json_image"])),
+    required(
+        "codec",
+        Kind::Choice(&[
+            "number",
+            "json",
+            "senml",
+            "line",
+            "samples_f32",
+            "samples_i16",
+            "jpeg",
+            "jpeg_b64",
+            "json_image",
+        ]),
+    ),
     default("compression", Kind::Choice(&["none", "lz4"]), "none"),
     default("retained", Kind::Flag, "false"),
     default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "64 KiB").when("codec", READINGS),
     default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "2 MiB").when("codec", FRAMES),
-    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256").when("codec", READINGS),
+    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256").when("codec", FEW),
+    default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "65536").when("codec", SAMPLES),
     default("max_pixels", Kind::Whole { low: 1, high: 1 << 30 }, "16777216").when("codec", FRAMES),
     default("frames", Kind::Choice(&["newest", "every"]), "newest").when("codec", FRAMES),
     default("max_age", Kind::Span { low: Duration::from_millis(10), high: HOUR }, "2s").when("codec", FRAMES),
     default("urgency", Kind::Span { low: Duration::from_millis(1), high: HOUR }, "1s").when("codec", FRAMES),
     required("device", Kind::Text(r#""topic:1" (level of the topic, counted from 0) or "fixed:pump-1""#))
-        .when("codec", &["number", "jpeg", "jpeg_b64"]),
+        .when("codec", &["number", "samples_f32", "samples_i16", "jpeg", "jpeg_b64"]),
     required(
         "device",
         Kind::Text(r#""topic:1" (level of the topic, counted from 0), "pointer:/dev/id" or "fixed:pump-1""#),
@@ -169,10 +189,10 @@ const SOURCE: &[Key] = &[
         "signal",
         Kind::Text(r#"the name of the signal, or "topic:2" (level of the topic, counted from 0)"#),
     )
-    .when("codec", &["number"]),
-    optional("unit", UNIT).when("codec", &["number"]),
-    default("scale", ANY_NUMBER, "1").when("codec", &["number"]),
-    default("offset", ANY_NUMBER, "0").when("codec", &["number"]),
+    .when("codec", NUMBERS),
+    optional("unit", UNIT).when("codec", NUMBERS),
+    default("scale", ANY_NUMBER, "1").when("codec", NUMBERS),
+    default("offset", ANY_NUMBER, "0").when("codec", NUMBERS),
     optional("words", Kind::Numbers).when("codec", &["number"]),
     optional("time", Kind::Table(TIME)).when("codec", &["json", "json_image"]),
     required("image", Kind::Text(r#"a JSON pointer, such as "/image""#)).when("codec", &["json_image"]),

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, anyhow};
 use verge_anomaly::autoencoder::Reconstructor;
-use verge_domain::id::JudgeId;
+use verge_domain::id::{JudgeId, ModelName};
+use verge_domain::verdict;
 use verge_engine::{Autoencoder, RunError, Runtime};
 
 use super::frames::{check_weights, runtime_search};
@@ -27,6 +29,7 @@ struct Shared {
     judge: JudgeId,
     model: Arc<Mutex<Autoencoder>>,
     width: usize,
+    identity: verdict::Model,
     told: Arc<AtomicBool>,
 }
 
@@ -43,7 +46,7 @@ impl Autoencoders {
                 by_judge.push(None);
                 continue;
             };
-            let Rule::Autoencoder { model, .. } = &rules.rule else {
+            let Rule::Autoencoder { model, settings: how } = &rules.rule else {
                 by_judge.push(None);
                 continue;
             };
@@ -53,14 +56,37 @@ impl Autoencoders {
             let Some(runtime) = &runtime else { continue };
             let loaded = load_autoencoder(runtime, &settings.autoencoders[*model], settings)
                 .exit_with(Exit::BadConfig)?;
+            let width = loaded.width();
+            if let Some(stride) = how.stride().filter(|&stride| stride > width) {
+                let name = &loaded.card().name;
+                return Err(anyhow!(
+                    "judge.{}: stride = {stride}: the windows of {name} have {width} readings",
+                    judge.name
+                ))
+                .exit_with(Exit::BadConfig);
+            }
+            let identity = verdict::Model {
+                name: ModelName::new(&loaded.card().name)
+                    .context("the card's name")
+                    .exit_with(Exit::BadConfig)?,
+                version: ModelName::new(&loaded.card().version)
+                    .context("the card's version")
+                    .exit_with(Exit::BadConfig)?,
+            };
             by_judge.push(Some(Shared {
                 judge: judge.name.clone(),
-                width: loaded.width(),
+                width,
+                identity,
                 model: Arc::new(Mutex::new(loaded)),
                 told: Arc::default(),
             }));
         }
         Ok(Self { by_judge })
+    }
+
+    /// What verdicts call the model of a judge, by its position in the configuration.
+    pub(super) fn identity_of(&self, judge: usize) -> Option<verdict::Model> {
+        Some(self.by_judge.get(judge)?.as_ref()?.identity.clone())
     }
 
     /// The model of a judge, by its position in the configuration.
@@ -79,7 +105,6 @@ pub fn load_autoencoder(
     model: &settings::Model,
     settings: &Settings,
 ) -> anyhow::Result<Autoencoder> {
-    use anyhow::Context as _;
     let at = || format!("model.{}", model.name);
     let loaded = Autoencoder::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
     check_weights(model, &loaded.card().file)?;

@@ -316,6 +316,7 @@ fn judge_spec(
         devices: judge.devices.clone(),
         expect: rules.expect.clone(),
         machine: rules.machine.clone(),
+        model: models.identity_of(position),
         make,
     }
 }

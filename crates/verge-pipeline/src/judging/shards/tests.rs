@@ -96,6 +96,7 @@ fn bench<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Co
         devices: Vec::new(),
         expect: vec![DeviceId::new("expected").unwrap()],
         machine: None,
+        model: None,
         make: Box::new(|now| Odd { sum: 0, heard: now }),
     };
     let sources = vec![SourceId::new("s").unwrap()];

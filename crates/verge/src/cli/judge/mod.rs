@@ -2,12 +2,14 @@
 
 mod frames;
 mod readings;
+mod samples;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
+use verge_codec::SampleElement;
 use verge_codec::wire::verdict_json;
 use verge_domain::id::{Epoch, GatewayId, Identity, Seq};
 use verge_domain::reading::SourceIndex;
@@ -28,7 +30,7 @@ use crate::settings::{Judge, JudgeRules, Settings};
   verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
-*.jpeg and folders of them are frames, each of a camera of its own; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
+*.jpeg and folders of them are frames, each of a camera of its own; *.f32 and *.i16 are samples, cut into messages a second apart; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
 else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]
@@ -38,7 +40,7 @@ pub(super) struct JudgeArgs {
     /// Recorded messages, tables, pictures or folders of pictures
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// Tables and pictures: their device; by default the name of the file
+    /// Tables, samples and pictures: their device; by default the name of the file
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// Tables: signal of the values; by default the one that the judge names
@@ -74,7 +76,9 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             }
             for path in &args.inputs {
                 // Each file is a story of its own: nothing of the last one is remembered.
-                let told = if is_table(path) {
+                let told = if let Some(element) = samples_in(path) {
+                    samples::samples(args, &settings, &rules.inputs, element, path, out)?
+                } else if is_table(path) {
                     readings::table(args, &settings, &judge.name, &rules.inputs, path, out)?
                 } else {
                     readings::messages(&settings, path, out)?
@@ -99,6 +103,16 @@ fn chosen(settings: &Settings, name: &str) -> anyhow::Result<Judge> {
         let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
         anyhow!("there is no judge {name:?}; the configuration has {}", names.join(", "))
     })
+}
+
+/// What a file of samples holds, by its name.
+fn samples_in(path: &Path) -> Option<SampleElement> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "f32" => Some(SampleElement::F32),
+        "i16" => Some(SampleElement::I16),
+        _ => None,
+    }
 }
 
 fn is_table(path: &Path) -> bool {

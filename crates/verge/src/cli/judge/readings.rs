@@ -147,13 +147,13 @@ fn rows(
 }
 
 /// The judges at work on recorded time.
-struct Trial<'a, W, D> {
+pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
     models: Autoencoders,
     bench: Option<Bench<D, verge_anomaly::ReadingJudge>>,
     input: Option<D>,
     /// Set where there are no topics to tell sources by.
-    source: Option<SourceIndex>,
+    pub(super) source: Option<SourceIndex>,
     counters: Arc<Counters>,
     decision: Decision,
     now: Option<Moment>,
@@ -165,7 +165,7 @@ struct Trial<'a, W, D> {
 }
 
 impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
-    fn new(
+    pub(super) fn new(
         settings: &'a Settings,
         input: D,
         counters: Arc<Counters>,
@@ -188,7 +188,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         })
     }
 
-    fn hear(&mut self, recorded: Recorded) -> anyhow::Result<()> {
+    pub(super) fn hear(&mut self, recorded: Recorded) -> anyhow::Result<()> {
         self.messages += 1;
         if self.messages.is_multiple_of(PROGRESS_EVERY) {
             self.progress.show(&format!("{} messages, {} verdicts", self.messages, self.verdicts))?;
@@ -255,7 +255,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         Ok(())
     }
 
-    fn end(mut self) -> anyhow::Result<Told> {
+    pub(super) fn end(mut self) -> anyhow::Result<Told> {
         self.progress.clear()?;
         let sources = self.counters.sources();
         Ok(Told {

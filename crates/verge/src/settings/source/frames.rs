@@ -38,7 +38,12 @@ pub(super) fn check_frames(
             };
             FrameCodec::Json(JsonImageSettings { image: image?, time })
         }
-        RawCodec::Number | RawCodec::Json | RawCodec::Senml | RawCodec::Line => return None,
+        RawCodec::Number
+        | RawCodec::Json
+        | RawCodec::Senml
+        | RawCodec::Line
+        | RawCodec::SamplesF32
+        | RawCodec::SamplesI16 => return None,
     };
     let settings = FrameSourceSettings {
         codec,

@@ -5,7 +5,8 @@ mod frames;
 use config::Map;
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
-    NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    NumberSettings, Precision, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule,
+    SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{DeviceId, SignalId, SourceId, Unit};
 use verge_mqtt::filter;
@@ -44,6 +45,7 @@ impl RawCodec {
     pub(super) const fn carries_frames(self) -> bool {
         match self {
             Self::Number | Self::Json | Self::Senml | Self::Line => false,
+            Self::SamplesF32 | Self::SamplesI16 => false,
             Self::Jpeg | Self::JpegB64 | Self::JsonImage => true,
         }
     }
@@ -202,7 +204,8 @@ fn check_device(
         ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
         _ => {
             let own = match codec {
-                RawCodec::Number | RawCodec::Jpeg | RawCodec::JpegB64 => "",
+                RawCodec::Number | RawCodec::SamplesF32 | RawCodec::SamplesI16 => "",
+                RawCodec::Jpeg | RawCodec::JpegB64 => "",
                 RawCodec::Json | RawCodec::JsonImage => r#", "pointer:/dev/id""#,
                 RawCodec::Senml => r#", "name""#,
                 RawCodec::Line => r#", "tag:host""#,
@@ -259,6 +262,8 @@ fn check_codec(
             }))
         }
         RawCodec::Jpeg | RawCodec::JpegB64 | RawCodec::JsonImage => None,
+        RawCodec::SamplesF32 => check_samples(check, section, SampleElement::F32, raw, filter),
+        RawCodec::SamplesI16 => check_samples(check, section, SampleElement::I16, raw, filter),
         RawCodec::Senml => Some(CodecSettings::Senml(SenmlSettings {
             format: match raw.format? {
                 RawSenmlFormat::Auto => SenmlFormat::Auto,
@@ -275,6 +280,23 @@ fn check_codec(
             },
         })),
     }
+}
+
+fn check_samples(
+    check: &mut Check<'_>,
+    section: &str,
+    element: SampleElement,
+    raw: &RawSource,
+    filter: Option<&str>,
+) -> Option<CodecSettings> {
+    let signal = raw.signal.as_deref().and_then(|text| check_signal(check, section, text, filter));
+    Some(CodecSettings::Samples(SamplesSettings {
+        element,
+        unit: check_unit(check, &format!("{section}.unit"), raw.unit.as_deref()),
+        signal: signal?,
+        scale: raw.scale?,
+        offset: raw.offset?,
+    }))
 }
 
 fn check_signal(

@@ -1,0 +1,95 @@
+//! Files of samples through a judge over readings.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use verge_codec::{
+    CodecSettings, Compression, Decoders, DeviceRule, SampleElement, SignalRule, SourceSettings,
+};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::reading::SourceIndex;
+use verge_domain::time::UtcMillis;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::InputPattern;
+
+use super::readings::Trial;
+use super::{JudgeArgs, Told};
+use crate::cli::recording::Recorded;
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Carries, Settings};
+use crate::wiring;
+
+/// Files do not say how fast their samples came: their messages are taken to be so far apart.
+const MESSAGE_MS: i64 = 1000;
+
+/// A file of samples, as messages of one device that are as long as the judge's source accepts.
+pub(super) fn samples(
+    args: &JudgeArgs,
+    settings: &Settings,
+    inputs: &[InputPattern],
+    element: SampleElement,
+    path: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<Told> {
+    let (source, codec) = source_of_samples(args, settings, inputs, element, path).exit_with(Exit::Usage)?;
+    let most = codec.max_payload_bytes.min(codec.max_readings.saturating_mul(element.bytes()));
+    let block = (most / element.bytes()).max(1) * element.bytes();
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let content = Bytes::from(content.exit_with(Exit::BadInput)?);
+    let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
+    only[usize::from(source.0)] = Some(codec);
+    let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
+    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
+    let mut trial = Trial::new(settings, decoders, counters, out)?;
+    trial.source = Some(source);
+    for (time, start) in (0..).zip((0..content.len()).step_by(block)) {
+        trial.hear(Recorded {
+            topic: path.display().to_string(),
+            payload: content.slice(start..content.len().min(start + block)),
+            time: UtcMillis(MESSAGE_MS * time),
+            retained: false,
+        })?;
+    }
+    trial.end()
+}
+
+/// The judge's first source of such samples, with the names that a file does not have.
+fn source_of_samples(
+    args: &JudgeArgs,
+    settings: &Settings,
+    inputs: &[InputPattern],
+    element: SampleElement,
+    path: &Path,
+) -> anyhow::Result<(SourceIndex, SourceSettings)> {
+    let codec_of = |input: &InputPattern| match &settings.sources[usize::from(input.source.0)].carries {
+        Carries::Readings(codec) => match &codec.codec {
+            CodecSettings::Samples(samples) if samples.element == element => {
+                Some((input.source, codec.clone(), samples.clone()))
+            }
+            _ => None,
+        },
+        Carries::Frames(_) => None,
+    };
+    let (source, codec, mut samples) = inputs.iter().find_map(codec_of).ok_or_else(|| {
+        anyhow!("the judge looks at no source of such samples (codec = \"{}\")", element.codec())
+    })?;
+    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let device = args.device.as_deref().unwrap_or(stem);
+    let device = DeviceId::new(device).with_context(|| format!("device {device:?}"))?;
+    match (&args.signal, &samples.signal) {
+        (Some(signal), _) => {
+            let signal = SignalId::new(signal).with_context(|| format!("signal {signal:?}"))?;
+            samples.signal = SignalRule::Fixed(signal);
+        }
+        (None, SignalRule::TopicLevel(_)) => samples.signal = SignalRule::Fixed(SignalId::new("value")?),
+        (None, SignalRule::Fixed(_)) => {}
+    }
+    let device = DeviceRule::Fixed(device);
+    let (compression, samples) = (Compression::None, CodecSettings::Samples(samples));
+    Ok((source, SourceSettings { codec: samples, compression, device, ..codec }))
+}
