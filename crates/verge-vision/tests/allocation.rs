@@ -32,11 +32,12 @@ fn allocated(work: impl FnOnce()) -> (usize, usize) {
     (change.allocations + change.reallocations, change.bytes_allocated)
 }
 
-/// The same once its buffers have grown.
+/// The same once its buffers have grown; the least of several times, since other threads of the process (the
+/// watchdog's, the library's) allocate when they like.
 fn steadily(mut work: impl FnMut()) -> (usize, usize) {
     work();
     work();
-    allocated(work)
+    (0..5).map(|_| allocated(&mut work)).min().unwrap()
 }
 
 fn frame(width: u16, height: u16) -> EncodedFrame {
