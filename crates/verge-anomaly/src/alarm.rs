@@ -12,6 +12,8 @@ use crate::fault::{SettingsError, check_count};
 const HYSTERESIS: f64 = 10.0;
 /// …for so many observations in a row.
 const CALM: u32 = 10;
+/// What lasts for so many observations is how things are now: the alarm is over.
+const LONGEST: u32 = 2_000;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
 /// A pause counts as so many usual intervals at most.
@@ -116,6 +118,8 @@ pub(crate) struct Alarms {
     open: bool,
     /// Observations in a row that were normal, while one is open.
     calm: u32,
+    /// Observations since it was opened.
+    open_for: u32,
 }
 
 /// What becomes of one observation.
@@ -131,17 +135,24 @@ pub(crate) struct Outcome {
 
 impl Alarms {
     pub(crate) fn new() -> Self {
-        Self { since_last: u32::MAX, raised: 0, open: false, calm: 0 }
+        Self { since_last: u32::MAX, raised: 0, open: false, calm: 0, open_for: 0 }
     }
 
-    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32) -> Outcome {
+    /// `still_off`: what raised the open alarm still lies beyond what was expected then, though the detector may have
+    /// learnt it meanwhile.
+    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32, still_off: bool) -> Outcome {
         let abnormal = p <= level;
-        let alarm = abnormal && self.since_last > hold_off;
-        self.since_last = if alarm { 1 } else { self.since_last.saturating_add(1) };
+        // What was held back and still lasts once the hold-off is over is raised then.
+        let lasts = still_off && !self.open;
+        let alarm = (abnormal || lasts) && self.since_last > hold_off;
+        // One that is raised late is no news, and holds back nothing.
+        self.since_last = if alarm && abnormal { 1 } else { self.since_last.saturating_add(1) };
         self.raised += u64::from(alarm && !self.open);
+        self.open_for = if self.open { self.open_for.saturating_add(1) } else { 0 };
         self.open |= alarm;
-        self.calm = if self.open && p > HYSTERESIS * level { self.calm + 1 } else { 0 };
-        let standing = if self.open && abnormal {
+        let still_off = still_off && self.open_for < LONGEST;
+        self.calm = if self.open && p > HYSTERESIS * level && !still_off { self.calm + 1 } else { 0 };
+        let standing = if alarm || (self.open && abnormal) {
             Standing::Abnormal
         } else if self.open && self.calm < CALM {
             Standing::Margin
@@ -153,6 +164,10 @@ impl Alarms {
             Standing::Normal
         };
         Outcome { abnormal, alarm, standing }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
 
     pub(crate) fn rate(&self, pace: &Pace, rate: &Rate) -> AlarmRate {
@@ -175,7 +190,7 @@ mod tests {
         let told: String = powers
             .iter()
             .map(|&power| {
-                let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off);
+                let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off, false);
                 let letter = match outcome.standing {
                     Standing::Abnormal => 'a',
                     Standing::Margin => 'm',
@@ -193,6 +208,20 @@ mod tests {
         check(&[4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1], 100, "Ammmmmmmmmnmn");
         check(&[4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1], 5, "AmmmmmmmmmnAm");
         check(&[4, 4, 4, 4, 4], 2, "AaaAa");
+    }
+
+    #[test]
+    fn an_alarm_goes_on_while_its_cause_does_but_not_for_ever() {
+        let mut alarms = Alarms::new();
+        assert!(alarms.judge(1e-6, 1e-3, 100, false).alarm);
+        for _ in 0..50 {
+            assert_eq!(alarms.judge(1.0, 1e-3, 100, true).standing, Standing::Margin);
+        }
+        let calm = (0..).find(|_| alarms.judge(1.0, 1e-3, 100, false).standing == Standing::Normal);
+        assert_eq!(calm, Some(CALM as usize - 1));
+        assert!(alarms.judge(1e-6, 1e-3, 0, false).alarm);
+        let given_up = (0..10_000).find(|_| alarms.judge(1.0, 1e-3, 0, true).standing == Standing::Normal);
+        assert_eq!(given_up, Some((LONGEST + CALM) as usize - 2));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl AutoencoderJudge {
         book.windows.note(at);
         let level = self.settings.alarms.rate(&book.windows, book.tail.weight(), 1.0, FIXED_P).p;
         let p_value = book.tail.observe(error);
-        let outcome = book.alarms.judge(p_value, level, self.settings.alarms.hold_off);
+        let outcome = book.alarms.judge(p_value, level, self.settings.alarms.hold_off, false);
         findings.push(Finding::Condition(Condition {
             member: Member::Reconstruction,
             standing: outcome.standing,

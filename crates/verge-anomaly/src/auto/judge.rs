@@ -26,7 +26,12 @@ impl AutoJudge {
             standing: assessment.standing,
             observed: assessment.observed,
             expected: assessment.expected,
-            p_value: Some(assessment.p_value),
+            // What was held back is told with the probability that it had.
+            p_value: Some(if assessment.alarm {
+                assessment.p_value.min(self.detector.cause_p())
+            } else {
+                assessment.p_value
+            }),
             contributions: Vec::new(),
             feedback: self.detector.feedback(),
         }));

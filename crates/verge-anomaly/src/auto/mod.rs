@@ -19,6 +19,7 @@
 //! Strictly causal: a reading is judged by what came before, then learnt, alarm or not. Members count readings,
 //! not time; only the two that know the hour look at the clock.
 
+mod cause;
 mod feedback;
 mod judge;
 mod novelty;
@@ -27,6 +28,7 @@ mod settings;
 mod shift;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Expected, Feedback, Member, Standing};
@@ -37,12 +39,14 @@ use crate::alarm::{Alarms, Pace};
 use crate::budget::Rate;
 use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
+use cause::Cause;
 use feedback::Remembered;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
 pub use settings::AutoSettings;
 use shift::Shift;
+use views::{Centre, Views};
 
 /// The members.
 pub const MEMBERS: [Member; 8] = [
@@ -112,24 +116,7 @@ pub struct AutoDetector {
     tails: [Tail; MEMBERS.len()],
     feedback: Feedback,
     remembered: Option<Box<Remembered>>,
-}
-
-/// What each member saw in one reading.
-struct Views {
-    scores: [f64; MEMBERS.len()],
-    /// What it observed, and around what it expected that.
-    observed: [(f64, Centre); MEMBERS.len()],
-}
-
-/// What a member's score is measured from.
-#[derive(Debug, Clone, Copy)]
-enum Centre {
-    /// The score is the distance from this value.
-    Around(f64),
-    /// The score is the logarithm of the ratio to this value, less a little.
-    Times,
-    /// The score is what is observed.
-    Itself,
+    cause: Cause,
 }
 
 impl AutoDetector {
@@ -157,6 +144,7 @@ impl AutoDetector {
             tails: std::array::from_fn(|member| Tail::new(2 * member as u32)),
             feedback: Feedback::default(),
             remembered: None,
+            cause: Cause::NONE,
         }
     }
 
@@ -182,16 +170,30 @@ impl AutoDetector {
             }
         }
         let p_value = combined(smallest);
-        let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off);
+        let still_off = self.cause.still_off(&views);
+        let was_open = self.alarms.is_open();
+        let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off, still_off);
+        let (mut observed, centre) = views.observed[strangest];
+        let mut member = MEMBERS[strangest];
+        let mut expected =
+            if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
         if outcome.alarm {
             self.remembered = Some(Box::default());
+        }
+        if let Some((cause, seen)) = self.cause.now(&views).filter(|_| outcome.alarm && !outcome.abnormal) {
+            (member, observed, expected) = (cause, seen, self.cause.expected());
+        }
+        // What is held back keeps an open alarm open, too; what has come to an end is no cause any more.
+        if outcome.abnormal && !still_off {
+            self.cause = Cause::new(strangest, expected, p_value);
+        } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
+            self.cause = Cause::NONE;
         }
         if let Some(remembered) = &mut self.remembered
             && !remembered.learn(&bins)
         {
             self.remembered = None;
         }
-        let (observed, centre) = views.observed[strangest];
         let assessment = Assessment {
             p_value,
             level,
@@ -199,13 +201,9 @@ impl AutoDetector {
             alarm: outcome.alarm,
             held: outcome.abnormal && !outcome.alarm,
             standing: outcome.standing,
-            member: MEMBERS[strangest],
+            member,
             observed,
-            expected: if smallest < 1.0 {
-                self.expected(strangest, centre, level)
-            } else {
-                Expected::default()
-            },
+            expected,
         };
         (assessment, members)
     }
@@ -311,6 +309,11 @@ impl AutoDetector {
         expected.low.is_some().then_some(expected)
     }
 
+    /// The probability of what the last alarm is about, when that was first seen.
+    pub(crate) fn cause_p(&self) -> f64 {
+        self.cause.p()
+    }
+
     /// How often it alarms.
     #[must_use]
     pub fn alarm_rate(&self) -> AlarmRate {
@@ -328,6 +331,7 @@ impl AutoDetector {
     pub fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
         self.remembered = None;
+        self.cause = Cause::NONE;
         let recent = self.recent.all();
         if recent.is_empty() {
             return;

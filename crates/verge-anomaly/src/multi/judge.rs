@@ -116,7 +116,7 @@ impl MultiJudge {
         if detector.commissioning_left() > 0 {
             return;
         }
-        let outcome = state.alarms.judge(score.p_value, rate.p, settings.alarms.hold_off);
+        let outcome = state.alarms.judge(score.p_value, rate.p, settings.alarms.hold_off, false);
         let contributions = if outcome.abnormal { explained(&state.signals, detector) } else { Vec::new() };
         findings.push(Finding::Condition(Condition {
             member: Member::Machine,

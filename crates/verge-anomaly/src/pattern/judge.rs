@@ -57,7 +57,7 @@ impl PatternJudge {
         book.shapes.note(at);
         let level = self.settings.rate(&book.shapes, book.tail.weight(), 1.0, FIXED_P).p;
         let p_value = book.tail.observe(distance);
-        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off);
+        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off, false);
         findings.push(Finding::Condition(Condition {
             member: Member::Pattern,
             standing: outcome.standing,

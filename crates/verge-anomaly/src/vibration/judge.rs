@@ -62,7 +62,7 @@ impl VibrationJudge {
         // Two blocks in a row must say so: a single knock is no fault.
         let p_value = judgement.p_value.max(book.p_before);
         book.p_before = judgement.p_value;
-        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off);
+        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off, false);
         let contributions = if outcome.abnormal { explained(&judgement) } else { Vec::new() };
         findings.push(Finding::Condition(Condition {
             member: Member::Vibration,

@@ -1,0 +1,48 @@
+//! What was abnormal last, so that an alarm ends when that does.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Expected, Member};
+
+use super::MEMBERS;
+use super::views::Views;
+
+/// The member that found it, and what it expected then.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cause {
+    low: f64,
+    high: f64,
+    /// How probable that was.
+    p: f64,
+    /// Its position; one beyond all where nothing was abnormal yet.
+    member: u8,
+}
+
+impl Cause {
+    pub(super) const NONE: Self =
+        Self { low: f64::NEG_INFINITY, high: f64::INFINITY, p: 1.0, member: u8::MAX };
+
+    pub(super) fn new(member: usize, expected: Expected, p: f64) -> Self {
+        let (low, high) = (expected.low.unwrap_or(f64::NEG_INFINITY), expected.high.unwrap_or(f64::INFINITY));
+        Self { low, high, p, member: member as u8 }
+    }
+
+    /// The member, and what it observes now.
+    pub(super) fn now(&self, views: &Views) -> Option<(Member, f64)> {
+        let place = usize::from(self.member);
+        Some((*MEMBERS.get(place)?, views.observed.get(place)?.0))
+    }
+
+    /// Whether the member still observes what it did not expect then.
+    pub(super) fn still_off(&self, views: &Views) -> bool {
+        self.now(views).is_some_and(|(_, observed)| !(self.low..=self.high).contains(&observed))
+    }
+
+    pub(super) fn expected(&self) -> Expected {
+        let end = |end: f64| end.is_finite().then_some(end);
+        Expected { low: end(self.low), high: end(self.high) }
+    }
+
+    pub(super) fn p(&self) -> f64 {
+        self.p
+    }
+}
