@@ -55,6 +55,7 @@ def test_a_message_is_read_in_each_form() -> None:
         assert fields["event"] == {"id": EVENT.hex(), "state": "raised", "since": 750, "lasted_ms": 250}
         expected = {"low": None, "high": 7.0}
         body = {"member": "high", "observed": 8.5, "expected": expected, "p_value": None, "unit": None}
+        body |= {"contributions": [], "feedback": [0, 0]}
         assert fields["anomaly"] == body
     assert plain.verdicts[0].raw == STORED
 
