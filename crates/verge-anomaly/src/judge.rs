@@ -181,7 +181,7 @@ impl Judge for ReadingJudge {
             Self::Multi(judge) => Some(judge.save()),
             Self::Pattern(judge) => Some(judge.save()),
             Self::Vibration(judge) => Some(judge.save()),
-            Self::Cusum(judge) => judge.save(),
+            Self::Cusum(judge) => Some(judge.save()),
             Self::Autoencoder(judge) => Some(judge.save()),
         }
     }

@@ -11,7 +11,7 @@ use verge_domain::stage::RestoreError;
 const VERSION: u8 = 1;
 const HEAD: usize = 6;
 
-/// Which detector's state it is.
+/// Whose state it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Auto = 0,
@@ -19,6 +19,12 @@ pub(crate) enum Kind {
     Pattern = 2,
     Vibration = 3,
     Autoencoder = 4,
+    Cusum = 5,
+    Health = 6,
+    /// The shapes alone that a pattern detector knows.
+    Shapes = 7,
+    /// The baseline alone of a vibration detector.
+    Blocks = 8,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -214,7 +214,7 @@ impl Member {
 }
 
 /// Where an observation stands with respect to a limit and its hysteresis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// Beyond the limit.
     Abnormal,

@@ -32,6 +32,7 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 
 use crate::fault::{SettingsError, check_count, check_finite, check_range};
+use crate::state::{self, Kind};
 use crate::threshold::standing;
 
 /// Sums grow to so many limits.
@@ -42,9 +43,6 @@ const MAD_TO_SIGMA: f64 = 1.4826;
 
 /// Least sigma that is learnt, as a part of the target and as such.
 const LEAST_SIGMA: (f64, f64) = (1e-6, 1e-12);
-
-/// Version of the saved state.
-const VERSION: u8 = 1;
 
 /// What is summed, and how much of it is too much.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,7 +100,6 @@ pub struct CusumJudge {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
-    v: u8,
     /// Readings so far, while learning.
     first: Vec<f64>,
     /// Target and sigma.
@@ -125,7 +122,7 @@ impl CusumJudge {
     pub fn new(settings: CusumSettings) -> Self {
         let normal = settings.target.zip(settings.sigma);
         let first = Vec::with_capacity(if normal.is_some() { 0 } else { settings.learn });
-        let state = State { v: VERSION, first, normal, up: Sum::default(), down: Sum::default() };
+        let state = State { first, normal, up: Sum::default(), down: Sum::default() };
         Self { settings, state }
     }
 
@@ -152,27 +149,23 @@ impl CusumJudge {
         }
     }
 
-    /// The state, exactly, as JSON.
-    ///
-    /// # Panics
-    /// Never: all numbers are finite.
+    /// The state, exactly.
     #[must_use]
-    pub fn save(&self) -> Option<Vec<u8>> {
-        Some(serde_json::to_vec(&self.state).expect("plain numbers become JSON"))
+    pub fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Cusum, &self.state)
     }
 
     /// Takes up a saved state. A target or sigma that the settings give stands against a saved one.
     ///
     /// # Errors
     /// Not readable, of another version, or impossible under these settings. Nothing has changed then.
-    pub fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let mut state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
+    pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
+        let mut state: State = state::open(Kind::Cusum, saved)?;
         let settings = self.settings;
         let most = settings.limit * MOST_LIMITS;
         let fits = |sum: Sum| (0.0..=most).contains(&sum.sum);
         let normal = state.normal.is_none_or(|(target, sigma)| target.is_finite() && sigma > 0.0);
-        if state.v != VERSION || !(fits(state.up) && fits(state.down) && normal) {
+        if !(fits(state.up) && fits(state.down) && normal) {
             return Err(RestoreError::Foreign);
         }
         if state.normal.is_none() && state.first.len() >= settings.learn {

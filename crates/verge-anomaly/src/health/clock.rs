@@ -11,8 +11,8 @@
 use verge_domain::finding::{Condition, Member, Standing};
 use verge_domain::time::DeviceClock;
 
-use super::keep::keep_struct;
 use super::sample::{Sample, condition};
+use serde::{Deserialize, Serialize};
 
 /// Readings in a row that are believed, or not.
 const IN_A_ROW: u16 = 8;
@@ -34,7 +34,7 @@ const BEHIND_MS: i64 = 60_000;
 const RIGHT_MS: i64 = 2_000;
 
 /// Of the readings of this block whose time is believed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Stretch {
     /// Distance of the freshest.
     freshest_ms: i64,
@@ -44,10 +44,9 @@ struct Stretch {
     /// Time of receipt since the first.
     received_us: u64,
 }
-keep_struct!(Stretch { freshest_ms, first_ms, newest_ms, received_us });
 
 /// Watches a device's clock.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Clock {
     stretch: Option<Stretch>,
     /// Least and greatest usual distance.
@@ -64,18 +63,6 @@ pub(super) struct Clock {
     /// Of the newest reading that was not believed.
     skewed_ms: i64,
 }
-keep_struct!(Clock {
-    stretch,
-    least_ms,
-    greatest_ms,
-    learnt,
-    beyond,
-    standing,
-    distance_ms,
-    skewed,
-    trusted,
-    skewed_ms,
-});
 
 impl Default for Clock {
     fn default() -> Self {

@@ -11,8 +11,8 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::keep::keep_struct;
 use super::sample::{BLOCK, Grain, Sample, condition};
+use serde::{Deserialize, Serialize};
 
 /// Blocks that must agree.
 const RING: usize = 4;
@@ -22,7 +22,7 @@ const BACK: u8 = 8;
 const ALTERNATING: u8 = 28;
 
 /// The older one of two publishers, as the times that followed a step back tell it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Older {
     first_ms: i64,
     newest_ms: i64,
@@ -31,10 +31,9 @@ struct Older {
     /// The same at the newest.
     newest_us: u64,
 }
-keep_struct!(Older { first_ms, newest_ms, received_us, newest_us });
 
 /// Watches for a second publisher.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Duplicate {
     /// Of this block.
     back: u8,
@@ -48,7 +47,6 @@ pub(super) struct Duplicate {
     streak: u16,
     standing: Standing,
 }
-keep_struct!(Duplicate { back, alternating, older, backs, alternatings, next, known, streak, standing });
 
 impl Default for Duplicate {
     fn default() -> Self {

@@ -6,15 +6,15 @@
 
 use verge_domain::finding::{Condition, Member};
 
-use super::keep::keep_struct;
 use super::record::Record;
 use super::sample::{Sample, condition};
+use serde::{Deserialize, Serialize};
 
 /// An eighth.
 const OCTAVES: f64 = 3.0;
 
 /// Watches for a collapse of variation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Flat {
     low: f64,
     high: f64,
@@ -23,7 +23,6 @@ pub(super) struct Flat {
     fell: bool,
     record: Record,
 }
-keep_struct!(Flat { low, high, rose, fell, record });
 
 impl Flat {
     #[inline]

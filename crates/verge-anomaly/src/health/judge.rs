@@ -1,5 +1,6 @@
 //! The judge over the health of one signal's sensor.
 
+use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Finding, Member};
 use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
@@ -9,15 +10,12 @@ use super::HealthSettings;
 use super::clock::Clock;
 use super::duplicate::Duplicate;
 use super::flat::Flat;
-use super::keep::{Keep, checksum, keep_struct};
 use super::noisy::Noisy;
 use super::sample::{BLOCK, Grain, Sample};
 use super::saturated::Saturated;
 use super::silent::Silent;
 use super::stuck::Stuck;
-
-/// First bytes of the saved state, with its version.
-const HEAD: [u8; 8] = *b"health\0\x01";
+use crate::state::{self, Kind};
 
 /// Watches the sensor behind one signal. Some 1000 bytes, and nothing on the heap.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub struct HealthJudge {
 }
 
 /// What is saved.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
     heard: bool,
     place: u8,
@@ -44,20 +42,6 @@ struct State {
     clock: Clock,
     duplicate: Duplicate,
 }
-keep_struct!(State {
-    heard,
-    place,
-    past,
-    captured_ms,
-    grain,
-    stuck,
-    flat,
-    noisy,
-    saturated,
-    silent,
-    clock,
-    duplicate,
-});
 
 impl HealthJudge {
     pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
@@ -153,41 +137,15 @@ impl HealthJudge {
         findings.extend(silence.map(Finding::Condition));
     }
 
-    /// About 900 bytes: the version, the state, a checksum.
+    /// Some 900 bytes at most.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
-        if !self.state.heard {
-            return None;
-        }
-        let mut bytes = Vec::with_capacity(size_of::<State>());
-        bytes.extend_from_slice(&HEAD);
-        self.state.put(&mut bytes);
-        let sum = checksum(&bytes);
-        sum.put(&mut bytes);
-        Some(bytes)
+        self.state.heard.then(|| state::seal(Kind::Health, &self.state))
     }
 
     /// Time counts from now: how long it was silent before, nobody was there to hear.
     pub(crate) fn restore(&mut self, saved: &[u8], now: Moment) -> Result<(), RestoreError> {
-        if !saved.starts_with(&HEAD) {
-            return Err(RestoreError::Foreign);
-        }
-        let damaged = || RestoreError::Damaged(Box::new(Damage));
-        let (body, sum) = saved.split_last_chunk().ok_or_else(damaged)?;
-        if checksum(body) != u32::from_le_bytes(*sum) {
-            return Err(damaged());
-        }
-        let mut rest = &body[HEAD.len()..];
-        let state = State::take(&mut rest).ok_or_else(damaged)?;
-        if !rest.is_empty() || state.place >= BLOCK {
-            return Err(damaged());
-        }
-        self.state = state;
+        self.state = state::open(Kind::Health, saved)?;
         self.last_heard = now.mono;
         Ok(())
     }
 }
-
-/// What is wrong with a saved state.
-#[derive(Debug, thiserror::Error)]
-#[error("its length, its checksum or a number in it is wrong")]
-struct Damage;

@@ -5,7 +5,8 @@
 //! ones, from 4 (regular, exponential) to 64 (lognormal of a wide spread, Pareto). Since the typical length is
 //! weighted by time, a burst of many short ones does not change it.
 
-use super::keep::keep_struct;
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
 
 /// Lengths before there is a limit.
 pub(super) const READY: u32 = 64;
@@ -20,9 +21,10 @@ const EPOCH_SPAN: u64 = 256;
 const BUCKETS: usize = 48;
 
 /// A history of lengths.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Lengths {
     /// How many there were, by power of two.
+    #[serde(with = "BigArray")]
     counts: [u16; BUCKETS],
     known: u32,
     /// Sum of all that were taken in.
@@ -36,7 +38,6 @@ pub(super) struct Lengths {
     excused: u64,
     factor: u64,
 }
-keep_struct!(Lengths { counts, known, total, in_epoch, passed, longest, longest_before, excused, factor });
 
 impl Default for Lengths {
     fn default() -> Self {

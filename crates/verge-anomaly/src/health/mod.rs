@@ -27,7 +27,6 @@ mod clock;
 mod duplicate;
 mod flat;
 mod judge;
-mod keep;
 mod lengths;
 mod noisy;
 mod record;

@@ -7,9 +7,9 @@
 
 use verge_domain::finding::{Condition, Member};
 
-use super::keep::keep_struct;
 use super::record::{NOTHING, Record};
 use super::sample::{BLOCK, Grain, PART, Sample, condition};
+use serde::{Deserialize, Serialize};
 
 /// Four times.
 const OCTAVES: f64 = 2.0;
@@ -17,13 +17,12 @@ const OCTAVES: f64 = 2.0;
 const PARTS: usize = (BLOCK / PART) as usize;
 
 /// Watches for a growth of noise.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Noisy {
     /// Mean bends (see [`Sample::quarter_bend`]) of the parts of this block.
     parts: [f64; PARTS],
     record: Record,
 }
-keep_struct!(Noisy { parts, record });
 
 impl Noisy {
     #[inline]

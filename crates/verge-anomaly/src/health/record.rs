@@ -2,7 +2,7 @@
 
 use verge_domain::finding::Standing;
 
-use super::keep::keep_struct;
+use serde::{Deserialize, Serialize};
 
 /// Blocks that must agree: what lasts is the least of this many in a row.
 const RING: usize = 4;
@@ -18,7 +18,7 @@ pub(super) const NOTHING: f64 = -4096.0;
 
 /// The history of a statistic that is bad where it is great, in octaves. All its numbers are logarithms of
 /// finite numbers, or [`NOTHING`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     ring: [f64; RING],
     next: u8,
@@ -39,21 +39,6 @@ pub(super) struct Record {
     /// How far it stands above the greatest known.
     excess: f64,
 }
-keep_struct!(Record {
-    ring,
-    next,
-    filled,
-    now,
-    before,
-    pending,
-    excused,
-    peak,
-    known,
-    in_epoch,
-    streak,
-    standing,
-    excess,
-});
 
 impl Default for Record {
     fn default() -> Self {

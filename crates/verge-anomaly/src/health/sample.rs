@@ -2,7 +2,7 @@
 
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 
-use super::keep::keep_struct;
+use serde::{Deserialize, Serialize};
 
 /// Readings in a block: what is looked at together.
 pub(super) const BLOCK: u8 = 40;
@@ -44,11 +44,10 @@ impl Sample {
 
 /// The smallest distance between different values, of neighbours or next but one (two publishers that alternate
 /// have none between neighbours), halved; zero before the first.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Grain {
     half: f64,
 }
-keep_struct!(Grain { half });
 
 impl Grain {
     pub(super) fn enter(&mut self, sample: &Sample) {

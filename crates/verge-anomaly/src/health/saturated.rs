@@ -6,8 +6,8 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::keep::keep_struct;
 use super::sample::{BLOCK, Grain, Sample, condition};
+use serde::{Deserialize, Serialize};
 
 const BLOCKS: u8 = 4;
 
@@ -27,14 +27,13 @@ const EPOCH: u16 = 64;
 const STEPS: f64 = 32.0;
 
 /// One extreme, of the value or of its negative.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Rail {
     before: f64,
     now: f64,
     /// Readings of this span at the extreme.
     count: u16,
 }
-keep_struct!(Rail { before, now, count });
 
 impl Rail {
     const NEW: Self = Self { before: f64::MIN, now: f64::MIN, count: 0 };
@@ -54,7 +53,7 @@ impl Rail {
 }
 
 /// Watches for saturation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Saturated {
     top: Rail,
     bottom: Rail,
@@ -75,21 +74,6 @@ pub(super) struct Saturated {
     count: u16,
     judged: bool,
 }
-keep_struct!(Saturated {
-    top,
-    bottom,
-    blocks,
-    known,
-    in_epoch,
-    usual,
-    pending,
-    excused,
-    peak,
-    streak,
-    standing,
-    count,
-    judged,
-});
 
 impl Default for Saturated {
     fn default() -> Self {

@@ -7,21 +7,20 @@ use std::time::Duration;
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::keep::keep_struct;
 use super::lengths::Lengths;
 use super::sample::condition;
+use serde::{Deserialize, Serialize};
 
 /// Less than a second is never a silence: time is looked at twice a second. In microseconds.
 const LEAST_US: u64 = 1_000_000;
 
 /// Watches for absence.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Silent {
     gaps: Lengths,
     /// The silence that lasts now has been reported.
     reported: bool,
 }
-keep_struct!(Silent { gaps, reported });
 
 impl Silent {
     /// Takes in an arrival after `gap_us`. Says a silence that fitted between two ticks, then that it is over.

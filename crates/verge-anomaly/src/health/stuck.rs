@@ -6,9 +6,9 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::keep::keep_struct;
 use super::lengths::Lengths;
 use super::sample::{Sample, condition};
+use serde::{Deserialize, Serialize};
 
 /// Fewer readings than this are never stuck.
 const LEAST: u64 = 32;
@@ -24,7 +24,7 @@ const TWO_VALUED_FACTOR: u64 = 64;
 const RECOVERS_AFTER: u8 = 4;
 
 /// Watches for a stuck value.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Stuck {
     lengths: Lengths,
     /// Readings of the present value.
@@ -37,7 +37,6 @@ pub(super) struct Stuck {
     returns: u16,
     recovering: u8,
 }
-keep_struct!(Stuck { lengths, run, changed, earlier, returns, recovering });
 
 impl Stuck {
     #[inline]

@@ -25,6 +25,7 @@ use verge_domain::stage::RestoreError;
 
 use self::reservoir::Reservoir;
 use crate::fault::{SettingsError, check_count};
+use crate::state::{self, Kind};
 pub use judge::PatternJudge;
 
 /// Most points of a shape.
@@ -47,9 +48,6 @@ const MEMORY: f64 = 5_000.0;
 
 /// Beyond this, readings are clipped, so that no square overflows.
 const MOST: f64 = 1e150;
-
-/// Version of the saved state.
-const VERSION: u8 = 1;
 
 /// How shapes are cut and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +110,6 @@ pub struct PatternDetector {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
-    v: u8,
     settings: PatternSettings,
     /// The newest readings, in a ring.
     recent: Vec<f64>,
@@ -140,7 +137,6 @@ impl PatternDetector {
     pub fn new(settings: PatternSettings) -> Self {
         let points = settings.points();
         let state = State {
-            v: VERSION,
             settings,
             recent: vec![0.0; settings.window],
             oldest: 0,
@@ -190,22 +186,18 @@ impl PatternDetector {
         self.state.until_shape = self.settings.window;
     }
 
-    /// The whole state as JSON, exactly: some 6 bytes per point of a shape, up to 50 KiB for 256 shapes.
-    ///
-    /// # Panics
-    /// Never: all numbers are finite.
+    /// The whole state, exactly: two or three bytes per point of a shape, up to some 25 KiB for 256 shapes.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.state).expect("plain numbers become JSON")
+        state::seal(Kind::Shapes, &self.state)
     }
 
     /// Takes up a saved state.
     ///
     /// # Errors
     /// Not readable, of another version, of other settings, or impossible. Nothing has changed then.
-    pub fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let mut state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
+    pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
+        let mut state: State = state::open(Kind::Shapes, saved)?;
         if !state.fits(&self.settings) {
             return Err(RestoreError::Foreign);
         }
@@ -218,8 +210,7 @@ impl PatternDetector {
 impl State {
     fn fits(&self, settings: &PatternSettings) -> bool {
         let numbers = [self.usual, self.weight];
-        self.v == VERSION
-            && self.settings == *settings
+        self.settings == *settings
             && self.recent.len() == settings.window
             && self.oldest < settings.window
             && (1..=settings.window).contains(&self.until_shape)

@@ -7,9 +7,7 @@ use super::VibrationSettings;
 use super::baseline::{Baseline, Judgement};
 use super::decimate::{Decimator, SavedDecimator};
 use super::features::{Analyser, Features};
-
-/// Version of the saved state.
-const VERSION: u8 = 1;
+use crate::state::{self, Kind};
 
 /// What was found in a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,7 +49,6 @@ impl Shape {
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    v: u8,
     shape: Shape,
     factor: usize,
     decimator: SavedDecimator,
@@ -99,22 +96,18 @@ impl VibrationDetector {
         self.baseline = Baseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks);
     }
 
-    /// The whole state as JSON, exactly: a detector that takes it up continues bit for bit. Up to some 20 bytes
-    /// per sample of a block; after [`VibrationDetector::gap`] some 10 KiB.
-    ///
-    /// # Panics
-    /// Never: all numbers are finite.
+    /// The whole state, exactly: a detector that takes it up continues bit for bit. Up to 8 bytes per sample of a
+    /// block; after [`VibrationDetector::gap`] some 3 KiB.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let saved = Saved {
-            v: VERSION,
             shape: Shape::of(&self.settings),
             factor: self.settings.factor,
             decimator: self.decimator.save(),
             block: self.block.clone(),
             baseline: self.baseline.clone(),
         };
-        serde_json::to_vec(&saved).expect("plain numbers become JSON")
+        state::seal(Kind::Blocks, &saved)
     }
 
     /// Takes up a saved state. One that was saved after [`VibrationDetector::gap`] serves at another sample rate
@@ -122,11 +115,10 @@ impl VibrationDetector {
     ///
     /// # Errors
     /// Not readable, of another version, or of other settings. Nothing has changed then.
-    pub fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved =
-            serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
+    pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
+        let saved: Saved = state::open(Kind::Blocks, saved)?;
         let settings = &self.settings;
-        let ours = saved.v == VERSION && saved.shape == Shape::of(settings);
+        let ours = saved.shape == Shape::of(settings);
         let at_rest = saved.block.is_empty() && saved.decimator.is_at_rest();
         let rate = saved.factor == settings.factor || at_rest;
         let block = saved.block.len() < settings.block && saved.block.iter().all(|sample| sample.is_finite());

@@ -22,9 +22,9 @@ fn foreign_and_damaged_states_are_refused_and_change_nothing() {
     let mut restore = |state: &[u8]| trial.judge.restore(state, moment(500_000));
     assert!(matches!(restore(b"heard"), Err(RestoreError::Foreign)));
     let mut newer = good.clone();
-    newer[7] += 1;
+    newer[0] += 1;
     assert!(matches!(restore(&newer), Err(RestoreError::Foreign)));
-    for length in 8..good.len() {
+    for length in 6..good.len() {
         assert!(matches!(restore(&good[..length]), Err(RestoreError::Damaged(_))), "{length}");
         let mut flipped = good.clone();
         flipped[length] ^= 4;
