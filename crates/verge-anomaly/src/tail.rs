@@ -122,11 +122,11 @@ impl Tail {
     /// The probability of a score at least as large as this one, from what was seen before it; then learns it.
     /// One where the score is among the usual 98 %, or there is too little history.
     pub fn observe(&mut self, score: f64) -> f64 {
-        self.observe_with_bin(score).0
+        self.observe_with_mark(score).0
     }
 
-    /// The same, and the bin in which it was learnt, so that it can be forgotten.
-    pub(crate) fn observe_with_bin(&mut self, score: f64) -> (f64, u8) {
+    /// The same, and where it was learnt, so that it can be forgotten.
+    pub(crate) fn observe_with_mark(&mut self, score: f64) -> (f64, Mark) {
         let bin = self.bin(score);
         let p = if score > self.fit.threshold {
             self.probability(score, bin)
@@ -137,13 +137,14 @@ impl Tail {
             1.0
         };
         self.learn(bin);
-        (p, bin as u8)
+        (p, Mark::of(score))
     }
 
-    /// Takes one score of a bin back, if it still weighs that much.
-    pub(crate) fn forget(&mut self, bin: u8) {
-        let taken = self.bins[usize::from(bin)].min(1.0);
-        self.bins[usize::from(bin)] -= taken;
+    /// Takes one score back, wherever the window stands by now, if its bin still weighs that much.
+    pub(crate) fn forget(&mut self, mark: Mark) {
+        let bin = self.place_of_level(i32::from(mark.0)).min(BINS - 1);
+        let taken = self.bins[bin].min(1.0);
+        self.bins[bin] -= taken;
         self.total -= taken;
     }
 
@@ -192,18 +193,23 @@ impl Tail {
 
     /// Bin of a score, were it within the window; what lies above has bins beyond the last.
     fn place(&self, score: f64) -> usize {
+        self.place_of_level(level_of(score))
+    }
+
+    fn place_of_level(&self, level: i32) -> usize {
         match self.base {
-            Some(base) if score >= f64::MIN_POSITIVE => (level_of(score) - base + 1).max(1) as usize,
+            Some(base) if level > 0 => (level - base + 1).max(1) as usize,
             _ => 0,
         }
     }
 
     /// Bin of a score; moves the window up for scores beyond its top.
     fn bin(&mut self, score: f64) -> usize {
-        if self.base.is_none() && score >= f64::MIN_POSITIVE {
-            self.base = Some(level_of(score) + HEADROOM - (BINS as i32 - 1) + 1);
+        let level = level_of(score);
+        if self.base.is_none() && level > 0 {
+            self.base = Some(level + HEADROOM - (BINS as i32 - 1) + 1);
         }
-        let place = self.place(score);
+        let place = self.place_of_level(level);
         let Some(beyond) = place.checked_sub(BINS - 1).filter(|&beyond| beyond > 0) else { return place };
         self.slide(beyond);
         self.base = self.base.map(|base| base + beyond as i32);
@@ -281,9 +287,23 @@ impl Tail {
     }
 }
 
-/// Logarithm of a positive float in eighths of an octave, rounded down. From its bits, so that it is the same on
-/// every machine.
+/// What a score was learnt as: its logarithm, which outlives a move of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Mark(u16);
+
+impl Mark {
+    fn of(score: f64) -> Self {
+        // A float has 2,047 octaves.
+        Self(level_of(score) as u16)
+    }
+}
+
+/// Logarithm of a score in eighths of an octave, rounded down; zero for zero and what is nearly that. From its bits,
+/// so that it is the same on every machine.
 fn level_of(score: f64) -> i32 {
+    if score < f64::MIN_POSITIVE {
+        return 0;
+    }
     let bits = score.to_bits();
     let octave = (bits >> 52) as i32;
     let mantissa = f64::from_bits((bits & MANTISSA) | 1.0_f64.to_bits());
@@ -298,4 +318,28 @@ fn edge(base: i32, bin: usize) -> f64 {
     let level = (base + bin as i32 - 1).clamp(0, 0x7fe * BINS_PER_OCTAVE);
     let octave = (level / BINS_PER_OCTAVE) as u64;
     EIGHTHS[(level % BINS_PER_OCTAVE) as usize] * f64::from_bits(octave << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_forgotten_where_the_window_stands_now() {
+        let mut tail = Tail::new(0);
+        for reading in 0..1_000 {
+            tail.observe(1.0 + f64::from(reading % 7));
+        }
+        let before = tail.weight();
+        let (_, strange) = tail.observe_with_mark(50.0);
+        // So far above the first score that the window moves.
+        let (_, beyond) = tail.observe_with_mark(1e6);
+        assert_eq!(tail.bins[tail.place(50.0)], 1.0);
+        tail.forget(strange);
+        assert_eq!(tail.bins[tail.place(50.0)], 0.0);
+        tail.forget(beyond);
+        assert_eq!(tail.bins[tail.place(1e6)], 0.0);
+        assert_eq!(tail.weight(), before);
+        assert_eq!(f64::from(tail.bins.iter().sum::<f32>()), before);
+    }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MEMBERS;
+use crate::tail::Mark;
 
 /// Readings after an alarm that can still be forgotten.
 const LONGEST: usize = 1_000;
@@ -10,20 +11,20 @@ const LONGEST: usize = 1_000;
 /// Where the scores since an alarm were learnt.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Remembered {
-    bins: Vec<[u8; MEMBERS.len()]>,
+    marks: Vec<[Mark; MEMBERS.len()]>,
 }
 
 impl Remembered {
     /// Says no once that is too long ago.
-    pub(super) fn learn(&mut self, bins: &[u8; MEMBERS.len()]) -> bool {
-        if self.bins.len() == LONGEST {
+    pub(super) fn learn(&mut self, marks: &[Mark; MEMBERS.len()]) -> bool {
+        if self.marks.len() == LONGEST {
             return false;
         }
-        self.bins.push(*bins);
+        self.marks.push(*marks);
         true
     }
 
-    pub(super) fn bins(&self) -> &[[u8; MEMBERS.len()]] {
-        &self.bins
+    pub(super) fn marks(&self) -> &[[Mark; MEMBERS.len()]] {
+        &self.marks
     }
 }

@@ -38,7 +38,7 @@ use verge_domain::time::UtcMillis;
 use crate::alarm::{Alarms, Pace};
 use crate::budget::Rate;
 use crate::state::{self, Kind};
-use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Tail};
+use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Mark, Tail};
 use cause::Cause;
 use feedback::Remembered;
 pub use judge::AutoJudge;
@@ -73,8 +73,6 @@ const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
 pub struct Assessment {
     /// Probability of a reading at least this strange while all is well, in `(0, 1]`.
     pub p_value: f64,
-    /// The probability from which a reading alarms now.
-    pub level: f64,
     /// It is strange enough for an alarm.
     pub abnormal: bool,
     /// It raises an alarm.
@@ -91,7 +89,7 @@ pub struct Assessment {
     pub expected: Expected,
 }
 
-/// The detector over one signal: some 13 KiB, and as much again while feedback on its last alarm may still come.
+/// The detector over one signal: some 14 KiB, and as much again while feedback on its last alarm may still come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AutoDetector {
     #[serde(skip, default)]
@@ -159,11 +157,11 @@ impl AutoDetector {
         let views = self.look(at, value);
         let mut smallest = 1.0;
         let mut strangest = 0;
-        let mut bins = [0; MEMBERS.len()];
+        let mut marks = [Mark::default(); MEMBERS.len()];
         let mut members = [1.0; MEMBERS.len()];
         for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
-            let (p, bin) = tail.observe_with_bin(score);
-            bins[member] = bin;
+            let (p, mark) = tail.observe_with_mark(score);
+            marks[member] = mark;
             members[member] = p;
             if p < smallest {
                 (smallest, strangest) = (p, member);
@@ -190,13 +188,12 @@ impl AutoDetector {
             self.cause = Cause::NONE;
         }
         if let Some(remembered) = &mut self.remembered
-            && !remembered.learn(&bins)
+            && !remembered.learn(&marks)
         {
             self.remembered = None;
         }
         let assessment = Assessment {
             p_value,
-            level,
             abnormal: outcome.abnormal,
             alarm: outcome.alarm,
             held: outcome.abnormal && !outcome.alarm,
@@ -350,9 +347,9 @@ impl AutoDetector {
     pub fn was_real(&mut self) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
         let Some(remembered) = self.remembered.take() else { return false };
-        for bins in remembered.bins() {
-            for (tail, &bin) in self.tails.iter_mut().zip(bins) {
-                tail.forget(bin);
+        for marks in remembered.marks() {
+            for (tail, &mark) in self.tails.iter_mut().zip(marks) {
+                tail.forget(mark);
             }
         }
         true
