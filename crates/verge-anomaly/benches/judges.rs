@@ -6,6 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::auto::AutoSettings;
+use verge_anomaly::budget::AlarmBudget;
 use verge_anomaly::multi::MultiSettings;
 use verge_anomaly::vibration::VibrationSettings;
 use verge_anomaly::{
@@ -66,22 +67,29 @@ fn observe(criterion: &mut Criterion) {
 }
 
 /// Judges that learn, and the signals that take turns.
-fn learning() -> [(JudgeSettings, usize); 6] {
+fn learning() -> [(&'static str, JudgeSettings, usize); 7] {
     let alarms = AlarmSettings::default();
+    let weekly = AlarmBudget::new(1.0, Duration::from_secs(7 * 86_400)).expect(GOOD);
+    let budgeted = AlarmSettings::new(Some(weekly), 100).expect(GOOD);
     let vibration = VibrationSettings::new(12_000.0, None, 512).expect(GOOD);
     [
-        (JudgeSettings::Health(HealthSettings::default()), 1),
-        (JudgeSettings::Auto(AutoSettings::default()), 1),
-        (JudgeSettings::Multi(MultiSettings::default()), 8),
-        (JudgeSettings::Pattern(PatternSettings::new(128).expect(GOOD), alarms), 1),
-        (JudgeSettings::Vibration(vibration, alarms), 1),
-        (JudgeSettings::Cusum(CusumSettings::new(None, None, 200, 0.5, 5.0, 0.5, false).expect(GOOD)), 1),
+        ("health", JudgeSettings::Health(HealthSettings::default()), 1),
+        ("auto", JudgeSettings::Auto(AutoSettings::default()), 1),
+        ("auto with a budget", JudgeSettings::Auto(AutoSettings::new(budgeted, None).expect(GOOD)), 1),
+        ("multi", JudgeSettings::Multi(MultiSettings::default()), 8),
+        ("pattern", JudgeSettings::Pattern(PatternSettings::new(128).expect(GOOD), alarms), 1),
+        ("vibration", JudgeSettings::Vibration(vibration, alarms), 1),
+        (
+            "cusum",
+            JudgeSettings::Cusum(CusumSettings::new(None, None, 200, 0.5, 5.0, 0.5, false).expect(GOOD)),
+            1,
+        ),
     ]
 }
 
 /// Noise, learnt for 20,000 readings before: every reading differs, and the device gives its time.
 fn observe_noise(criterion: &mut Criterion) {
-    for (settings, signals) in learning() {
+    for (name, settings, signals) in learning() {
         let mut at = UtcMillis(1_700_000_000_000);
         let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
         let mut readings: Vec<Reading> = (0..signals)
@@ -116,8 +124,7 @@ fn observe_noise(criterion: &mut Criterion) {
         for _ in 0..20_000 {
             observe();
         }
-        let name = format!("observe/{} of noise", settings.detector().as_str());
-        criterion.bench_function(&name, |bench| bench.iter(&mut observe));
+        criterion.bench_function(&format!("observe/{name} of noise"), |bench| bench.iter(&mut observe));
     }
 }
 

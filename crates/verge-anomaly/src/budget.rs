@@ -6,6 +6,8 @@ use crate::fault::SettingsError;
 
 /// A law fitted to a tail is trusted so many times beyond what was recorded, and no further.
 const REACH: f64 = 10.0;
+/// What is among the usual 98 % never alarms, however much a budget allows: a tail knows no probability for it.
+const UNUSUAL: f64 = 0.02;
 
 /// Alarms in a run count as one. So many alarms come of an abnormal reading at this combined probability, measured on
 /// noise of eight kinds with a hold-off of a hundred readings: .18 at 1e-2, .43 at 1e-3, .68 at 1e-4, one from 2e-6 on.
@@ -62,6 +64,10 @@ impl AlarmBudget {
     #[must_use]
     pub fn rate(self, interval: f64, remembered: f64, needed: f64) -> Rate {
         let wanted = self.probability(interval);
+        let most = UNUSUAL * needed;
+        if wanted > most {
+            return Rate { p: most, per_second: Rate::alarms_per_second(most, interval), supported_in: None };
+        }
         let least = needed / (REACH * remembered.max(needed));
         if wanted >= least {
             return Rate { p: wanted, per_second: self.per_second, supported_in: None };
@@ -117,6 +123,14 @@ mod tests {
         let left = young.supported_in.unwrap().as_secs_f64();
         assert!((left - (weekly.half_life(1.0, 1.0) - 10_080.0)).abs() < 1.0, "{left} s");
         assert!(weekly.rate(1.0, 1.001 * weekly.half_life(1.0, 5.5), 5.5).supported_in.is_none());
+    }
+
+    #[test]
+    fn a_budget_for_more_than_the_unusual_is_told_as_what_comes_of_it() {
+        let each_minute = AlarmBudget::new(1.0, Duration::from_secs(60)).unwrap();
+        let slow = each_minute.rate(60.0, 1e4, 5.5);
+        assert!(slow.p < 0.2, "the usual never alarms: {slow:?}");
+        assert!(slow.per_second < each_minute.per_second(), "{slow:?}");
     }
 
     #[test]

@@ -153,7 +153,6 @@ impl AutoDetector {
 
     /// The same, and the probability that each member gives the reading, in the order of [`MEMBERS`].
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
-        let level = self.rate().p;
         let views = self.look(at, value);
         let mut smallest = 1.0;
         let mut strangest = 0;
@@ -168,6 +167,8 @@ impl AutoDetector {
             }
         }
         let p_value = combined(smallest);
+        // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
+        let level = if smallest < 1.0 || self.alarms.is_open() { self.rate().p } else { 0.0 };
         let still_off = self.cause.still_off(&views);
         let was_open = self.alarms.is_open();
         let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off, still_off);
