@@ -179,7 +179,9 @@ impl AutoDetector {
         if outcome.alarm {
             self.remembered = Some(Box::default());
         }
-        if let Some((cause, seen)) = self.cause.now(&views).filter(|_| outcome.alarm && !outcome.abnormal) {
+        // While nothing new is strange, an event tells of what it is about, to its end.
+        let about = !outcome.abnormal && (outcome.alarm || was_open);
+        if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
         // What is held back keeps an open alarm open, too; what has come to an end is no cause any more.
