@@ -10,6 +10,9 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, EventState, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
+/// Decimals that are added at most where what was observed lies close to what was expected.
+const MOST_DIGITS: usize = 4;
+
 /// The verdict in words, without its identity and times.
 #[must_use]
 pub(crate) fn describe(verdict: &Verdict) -> String {
@@ -52,8 +55,7 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 Member::Reconstruction => "not as the model knows it, error",
             };
             write_event(&mut line, verdict, what);
-            line += &format!(", {}{unit}{per}", number(anomaly.observed));
-            line += &expected(&anomaly.expected, &format!("{unit}{per}"));
+            line += &against(anomaly.observed, &anomaly.expected, &format!("{unit}{per}"));
             if let Some(p) = anomaly.p_value {
                 line += &format!(", p {}", probability(p));
             }
@@ -76,8 +78,7 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
             let cause =
                 if health.cause == Member::ClockSkewed { "clock skewed" } else { health.cause.as_str() };
             write_event(&mut line, verdict, cause);
-            line += &format!(", {}{unit}", number(health.observed));
-            line += &expected(&health.expected, &unit);
+            line += &against(health.observed, &health.expected, &unit);
         }
         Body::Counts(counts) => line += &describe_counts(counts),
         Body::Classification(view) => line += &describe_classes(view),
@@ -158,13 +159,20 @@ fn describe_objects(view: &Detections) -> String {
     if told.is_empty() { "nothing there".to_owned() } else { told.join(", ") }
 }
 
-fn expected(range: &Expected, unit: &str) -> String {
-    match (range.low, range.high) {
+/// What was observed, and what was expected: with as many digits as tell the two apart.
+fn against(observed: f64, expected: &Expected, unit: &str) -> String {
+    let ends = [expected.low, expected.high];
+    let apart =
+        |more: &usize| ends.iter().flatten().all(|&end| digits(end, *more) != digits(observed, *more));
+    let more = (0..=MOST_DIGITS).find(apart).unwrap_or(0);
+    let number = |value| digits(value, more);
+    let range = match (expected.low, expected.high) {
         (Some(low), Some(high)) => format!(" (expected {} to {}{unit})", number(low), number(high)),
         (Some(low), None) => format!(" (expected at least {}{unit})", number(low)),
         (None, Some(high)) => format!(" (expected at most {}{unit})", number(high)),
         (None, None) => String::new(),
-    }
+    };
+    format!(", {}{unit}{range}", number(observed))
 }
 
 /// A probability to one digit.
@@ -174,13 +182,18 @@ fn probability(p: f64) -> String {
 
 /// Four significant digits at most: enough to read, never a wall of decimals.
 fn number(value: f64) -> String {
+    digits(value, 0)
+}
+
+/// The same, with more decimals.
+fn digits(value: f64, more: usize) -> String {
     let magnitude = value.abs();
     match magnitude {
-        m if m >= 1e7 || (m > 0.0 && m < 1e-3) => format!("{value:.3e}"),
-        m if m >= 1000.0 => format!("{value:.0}"),
-        m if m >= 100.0 => trimmed(format!("{value:.1}")),
-        m if m >= 1.0 => trimmed(format!("{value:.2}")),
-        _ => trimmed(format!("{value:.3}")),
+        m if m >= 1e7 || (m > 0.0 && m < 1e-3) => format!("{value:.*e}", 3 + more),
+        m if m >= 1000.0 => format!("{value:.more$}"),
+        m if m >= 100.0 => trimmed(format!("{value:.*}", 1 + more)),
+        m if m >= 1.0 => trimmed(format!("{value:.*}", 2 + more)),
+        _ => trimmed(format!("{value:.*}", 3 + more)),
     }
 }
 
@@ -318,6 +331,17 @@ pub(crate) mod tests {
         check(1_250, "1.2 s");
         check(59_999, "59.9 s");
         check(90_000, "1 min");
+    }
+
+    #[test]
+    fn what_was_observed_can_be_told_from_what_was_expected() {
+        let check = |observed: f64, low: Option<f64>, high: Option<f64>, text: &str| {
+            assert_eq!(against(observed, &Expected { low, high }, " m"), text);
+        };
+        check(4.1234, Some(3.8), Some(4.1229), ", 4.1234 m (expected 3.8 to 4.1229 m)");
+        check(12_345.6, None, Some(12_345.5), ", 12345.6 m (expected at most 12345.5 m)");
+        check(7.1, Some(7.1), None, ", 7.1 m (expected at least 7.1 m)");
+        check(3.0, None, None, ", 3 m");
     }
 
     #[test]
