@@ -89,9 +89,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
     match Settings::load(file, std::env::vars_os()) {
         Ok(settings) => look(&settings, args.offline, &mut report)?,
         Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
-        Err(SettingsError::Load(error)) => {
-            report.faults.push(Fault::new(file.display().to_string(), error.to_string(), "a TOML file"));
-        }
+        Err(SettingsError::Load(error)) => report.faults.push(error.to_fault()),
     }
     if json {
         json_line(out, &serde_json::to_value(&report)?)?;

@@ -60,6 +60,20 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The same as a fault of the file.
+    #[must_use]
+    pub fn to_fault(&self) -> Fault {
+        let (path, value) = match self {
+            Self::Read { path, source } => (path, source.to_string()),
+            Self::NotUtf8 { path, at } => (path, format!("not UTF-8 text (byte {at})")),
+            Self::Syntax { path, words } => (path, words.clone()),
+        };
+        // Whole: it is all that there is to go by.
+        Fault { key: path.display().to_string(), value, expected: "a TOML file".to_owned(), variable: None }
+    }
+}
+
 /// What loading gives: a configuration, and every fault that the schema shows in it. With faults it is only
 /// good for finding more of them.
 #[derive(Debug)]
