@@ -170,7 +170,7 @@ fn check_names_every_fault_at_once() {
         verge(folder.path(), &["check", "-c", "none.toml"])
             .expect(78)
             .stdout
-            .contains("cannot read none.toml")
+            .contains("none.toml: No such file")
     );
 }
 
