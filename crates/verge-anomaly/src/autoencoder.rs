@@ -1,25 +1,21 @@
 //! `autoencoder`: the reconstruction error of a model of the user's, calibrated like every other score.
 //!
 //! Consecutive readings of one signal are gathered into windows as wide as the model; the mean square error between a
-//! window and what the model makes of it goes through a [`Tail`]. The model was trained on what is usual, so that what
-//! it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind [`Reconstructor`]: this crate
-//! knows no inference.
+//! window and what the model makes of it goes through a [`Tail`](crate::tail::Tail). The model was trained on what is
+//! usual, so that what it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind
+//! [`Reconstructor`]: this crate knows no inference.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Expected, Feedback, Finding, Member};
+use verge_domain::finding::{Finding, Member};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::Moment;
 
-use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::alarm::{AlarmSettings, Pace};
 use crate::fault::{SettingsError, check_count};
+use crate::scores::Scores;
 use crate::state::{self, Kind};
-use crate::tail::Tail;
-
-/// The level without a budget.
-const FIXED_P: f64 = 1e-3;
 
 /// A model that reconstructs its input.
 pub trait Reconstructor: Send {
@@ -64,16 +60,8 @@ pub struct AutoencoderJudge {
     model: Box<dyn Reconstructor>,
     /// The window that is being gathered.
     window: Vec<f32>,
-    book: Book,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Book {
     readings: Pace,
-    windows: Pace,
-    tail: Tail,
-    alarms: Alarms,
-    feedback: Feedback,
+    errors: Scores,
 }
 
 impl fmt::Debug for AutoencoderJudge {
@@ -86,25 +74,17 @@ impl AutoencoderJudge {
     /// A judge that has seen nothing.
     #[must_use]
     pub fn new(settings: AutoencoderSettings, model: Box<dyn Reconstructor>) -> Self {
-        let book = Book {
-            readings: Pace::new(),
-            windows: Pace::new(),
-            tail: Tail::new(0),
-            alarms: Alarms::new(),
-            feedback: Feedback::default(),
-        };
         let window = Vec::with_capacity(model.width());
-        Self { settings, model, window, book }
+        Self { settings, model, window, readings: Pace::new(), errors: Scores::new() }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
         let at = reading.time(received.wall);
-        let book = &mut self.book;
         // A window must not span a pause.
-        if book.readings.is_gap(at) {
+        if self.readings.is_gap(at) {
             self.window.clear();
         }
-        book.readings.note(at);
+        self.readings.note(at);
         self.window.push(reading.value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
         let width = self.model.width();
         if self.window.len() < width {
@@ -113,28 +93,18 @@ impl AutoencoderJudge {
         let error = self.model.mean_square_error(&self.window);
         let stride = self.settings.stride.unwrap_or(width).min(width);
         self.window.drain(..stride);
-        let Some(error) = error else { return };
-        book.windows.note(at);
-        let level = self.settings.alarms.rate(&book.windows, book.tail.weight(), 1.0, FIXED_P).p;
-        let p_value = book.tail.observe(error);
-        let outcome = book.alarms.judge(p_value, level, self.settings.alarms.hold_off, false);
-        findings.push(Finding::Condition(Condition {
-            member: Member::Reconstruction,
-            standing: outcome.standing,
-            observed: error,
-            expected: Expected { low: None, high: book.tail.quantile(level) },
-            p_value: Some(p_value),
-            contributions: Vec::new(),
-            feedback: book.feedback,
-        }));
+        if let Some(error) = error {
+            let condition = self.errors.judge(&self.settings.alarms, Member::Reconstruction, at, error);
+            findings.push(Finding::Condition(condition));
+        }
     }
 
     /// The model stays as it is; what its errors are usually is learnt anew after maintenance.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
-                self.book.feedback.maintenance = self.book.feedback.maintenance.saturating_add(1);
-                self.book.tail = Tail::new(0);
+                self.errors.was_maintenance();
+                self.errors.start_again();
                 self.window.clear();
                 true
             }
@@ -143,17 +113,16 @@ impl AutoencoderJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        let rate = self.settings.alarms.rate(&self.book.windows, self.book.tail.weight(), 1.0, FIXED_P);
-        self.book.alarms.rate(&self.book.windows, &rate)
+        self.errors.alarm_rate(&self.settings.alarms)
     }
 
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Autoencoder, &self.book)
+        state::seal(Kind::Autoencoder, &(&self.readings, &self.errors))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.book = state::open(Kind::Autoencoder, bytes)?;
+        (self.readings, self.errors) = state::open(Kind::Autoencoder, bytes)?;
         self.window.clear();
         Ok(())
     }
@@ -161,7 +130,7 @@ impl AutoencoderJudge {
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::finding::Standing;
+    use verge_domain::finding::{Condition, Standing};
     use verge_domain::id::{DeviceId, SignalId};
     use verge_domain::reading::Quality;
     use verge_domain::time::{DeviceClock, UtcMillis};

@@ -16,6 +16,7 @@ use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
 use crate::pattern::{PatternJudge, PatternSettings};
 use crate::rate::{RateJudge, RateSettings};
+use crate::reconstruction::ReconstructionJudge;
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
@@ -47,6 +48,8 @@ pub enum JudgeSettings {
     Vibration(VibrationSettings, AlarmSettings),
     /// Small shifts that last.
     Cusum(CusumSettings),
+    /// Errors of a model that reconstructs frames.
+    Reconstruction(AlarmSettings),
 }
 
 impl JudgeSettings {
@@ -64,6 +67,7 @@ impl JudgeSettings {
             Self::Pattern(..) => Detector::Pattern,
             Self::Vibration(..) => Detector::Vibration,
             Self::Cusum(_) => Detector::Cusum,
+            Self::Reconstruction(_) => Detector::Autoencoder,
         }
     }
 
@@ -78,7 +82,8 @@ impl JudgeSettings {
             | Self::Auto(_)
             | Self::Pattern(..)
             | Self::Vibration(..)
-            | Self::Cusum(_) => Scope::Signal,
+            | Self::Cusum(_)
+            | Self::Reconstruction(_) => Scope::Signal,
             Self::Loop(_) | Self::Multi(_) => Scope::Device,
         }
     }
@@ -109,6 +114,8 @@ pub enum ReadingJudge {
     Cusum(Box<CusumJudge>),
     /// See [`crate::autoencoder`]. Made with its model, not from [`JudgeSettings`].
     Autoencoder(Box<AutoencoderJudge>),
+    /// See [`crate::reconstruction`].
+    Reconstruction(Box<ReconstructionJudge>),
 }
 
 impl ReadingJudge {
@@ -130,6 +137,9 @@ impl ReadingJudge {
                 Self::Vibration(Box::new(VibrationJudge::new(*vibration, *alarms)))
             }
             JudgeSettings::Cusum(settings) => Self::Cusum(Box::new(CusumJudge::new(*settings))),
+            JudgeSettings::Reconstruction(alarms) => {
+                Self::Reconstruction(Box::new(ReconstructionJudge::new(*alarms)))
+            }
         }
     }
 }
@@ -150,6 +160,7 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
             Self::Autoencoder(judge) => judge.observe(reading, received, findings),
+            Self::Reconstruction(judge) => judge.observe(reading, received, findings),
         }
     }
 
@@ -163,7 +174,8 @@ impl Judge for ReadingJudge {
             | Self::Pattern(_)
             | Self::Vibration(_)
             | Self::Cusum(_)
-            | Self::Autoencoder(_) => {}
+            | Self::Autoencoder(_)
+            | Self::Reconstruction(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
@@ -183,6 +195,7 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => Some(judge.save()),
             Self::Cusum(judge) => Some(judge.save()),
             Self::Autoencoder(judge) => Some(judge.save()),
+            Self::Reconstruction(judge) => Some(judge.save()),
         }
     }
 
@@ -198,6 +211,7 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.restore(state),
             Self::Cusum(judge) => judge.restore(state),
             Self::Autoencoder(judge) => judge.restore(state),
+            Self::Reconstruction(judge) => judge.restore(state),
         }
     }
 
@@ -212,7 +226,8 @@ impl Judge for ReadingJudge {
             | Self::Pattern(_)
             | Self::Vibration(_)
             | Self::Cusum(_)
-            | Self::Autoencoder(_) => SAVE_LEARNT,
+            | Self::Autoencoder(_)
+            | Self::Reconstruction(_) => SAVE_LEARNT,
         }
     }
 
@@ -223,6 +238,7 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => judge.hear(remark),
             Self::Vibration(judge) => judge.hear(remark),
             Self::Autoencoder(judge) => judge.hear(remark),
+            Self::Reconstruction(judge) => judge.hear(remark),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)
@@ -240,6 +256,7 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => Some(judge.alarm_rate()),
             Self::Vibration(judge) => Some(judge.alarm_rate()),
             Self::Autoencoder(judge) => Some(judge.alarm_rate()),
+            Self::Reconstruction(judge) => Some(judge.alarm_rate()),
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Silence(_)

@@ -7,8 +7,8 @@
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
 //! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
-//! [`autoencoder`]), with what these share: [`tail`] (from
-//! score to probability), [`budget`] (from accepted false alarms to a level), [`alarm`] (hold-off and hysteresis).
+//! [`autoencoder`], [`reconstruction`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
+//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `scores` (the three in a row).
 //! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;
@@ -25,6 +25,8 @@ pub mod multi;
 mod noise;
 pub mod pattern;
 pub mod rate;
+pub mod reconstruction;
+mod scores;
 pub mod silence;
 mod state;
 pub mod tail;

@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     Shapes = 7,
     /// The baseline alone of a vibration detector.
     Blocks = 8,
+    Reconstruction = 9,
 }
 
 #[derive(Debug, thiserror::Error)]
