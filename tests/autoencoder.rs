@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use verge_vision::Picture;
+use verge_vision::annotate::encode;
 
 use crate::program::verge;
 use crate::site::Site;
@@ -132,4 +134,133 @@ fn blocks_that_are_sent_become_verdicts_upstream() {
     assert_eq!(said["detector"], "autoencoder");
     assert_eq!(said["anomaly"]["member"], "reconstruction");
     assert_eq!(gateway.stop(), 0);
+}
+
+/// Frames, by a model that knows only colours without any shape: the error is their variance.
+const CAMERAS: &str = r#"
+[model.flat]
+file = "flat_f32.onnx"
+
+[source.belt]
+topic = "line/+/frame"
+codec = "jpeg"
+device = "topic:1"
+frames = "every"
+
+[judge.strange]
+inputs = ["belt"]
+detector = "autoencoder"
+model = "flat"
+region = { left = 0.5 }
+"#;
+
+fn put_eye(folder: &Path) {
+    put_model(folder);
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
+    fs::copy(models.join("flat_f32.onnx"), folder.join("flat_f32.onnx")).unwrap();
+    let share = 1.0 / 255.0;
+    let card = format!(
+        "name = \"flat\"\nversion = \"2\"\nfile = \"flat_f32.onnx\"\ntask = \"reconstruct\"\n[input]\nlayout = \"nchw\"\n\
+         colour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\nscale = [{share}, {share}, {share}]\n[output]\n\
+         decoder = \"reconstruction\"\n"
+    );
+    fs::write(folder.join("flat_f32.toml"), card).unwrap();
+}
+
+/// A picture whose right half is lighter above than below, by twice so many steps. The left half is never the same.
+fn belt(number: u32, contrast: u8) -> Vec<u8> {
+    let rows = (0..32).flat_map(|y| (0..32).map(move |x| (x, y)));
+    let pixel = |(x, y): (u32, u32)| match (x < 16, y < 16) {
+        (true, _) => (number * 97 % 251) as u8,
+        (false, true) => 128 + contrast,
+        (false, false) => 128 - contrast,
+    };
+    let rgb = rows.flat_map(|at| [pixel(at); 3]).collect();
+    encode(&Picture::from_rgb(32, 32, rgb)).unwrap()
+}
+
+/// Enough of what is usual to learn it, then what is not: their files, in order.
+fn put_pictures(folder: &Path) -> Vec<String> {
+    fs::create_dir_all(folder.join("frames")).unwrap();
+    let usual = (0..200).map(|number| (number, 10 + (number * 7 % 13) as u8));
+    usual
+        .chain([(200, 100)])
+        .map(|(number, contrast)| {
+            let name = format!("frames/{number:03}.jpg");
+            fs::write(folder.join(&name), belt(number, contrast)).unwrap();
+            name
+        })
+        .collect()
+}
+
+#[test]
+fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
+    let folder = tempfile::tempdir().unwrap();
+    put_eye(folder.path());
+    fs::write(folder.path().join("gateway.toml"), format!("{CAMERAS}{NOWHERE}")).unwrap();
+    let checked = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
+    assert!(checked.stdout.contains("model.flat: flat 2: reconstruct frames; 4x4 f32"), "{}", checked.stdout);
+    put_pictures(folder.path());
+    let arguments = ["judge", "-c", "gateway.toml", "strange", "frames"];
+    let ended = verge(folder.path(), &[&arguments[..], &["--device", "belt-1"]].concat()).expect(0);
+    assert!(ended.stderr.contains("201 messages, 201 frames, 1 verdicts"), "{}", ended.stderr);
+    let told: Vec<Value> = ended.json();
+    let said = &told[0];
+    assert_eq!((&said["device"], &said["signal"]), (&"belt-1".into(), &"strange".into()));
+    assert_eq!((&said["file"], &said["source"]), (&"frames/200.jpg".into(), &"belt".into()));
+    assert_eq!((&said["detector"], &said["event"]["state"]), (&"autoencoder".into(), &"raised".into()));
+    assert_eq!(said["model"], serde_json::json!({ "name": "flat", "version": "2" }));
+    let anomaly = &said["anomaly"];
+    assert_eq!(anomaly["member"], "reconstruction");
+    // Two halves that are 100 steps above and below their mean, but for the rows between, which the resize blends.
+    let expected = (100.0_f64 / 255.0).powi(2);
+    assert!((0.7..1.0).contains(&(anomaly["observed"].as_f64().unwrap() / expected)), "{anomaly}");
+    assert!(anomaly["expected"]["high"].as_f64().unwrap() < 0.02, "{anomaly}");
+    // Each picture a camera of its own: nobody has a past, and so nobody is strange.
+    let ended = verge(folder.path(), &arguments).expect(0);
+    assert!(ended.stderr.contains("201 frames, 0 verdicts"), "{}", ended.stderr);
+}
+
+#[test]
+fn frames_that_a_model_does_not_know_become_verdicts_upstream() {
+    let site = Site::start(CAMERAS);
+    put_eye(site.path());
+    let pictures = put_pictures(site.path());
+    let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json", "--count", "1"], "connected to");
+    let mut arguments = vec!["send", "-c", "gateway.toml", "-t", "line/belt-1/frame"];
+    arguments.extend(pictures.iter().map(String::as_str));
+    verge(site.path(), &arguments).expect(0);
+    let told = receiver.output();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = told.iter().find(|line| line["device"] == "belt-1").unwrap_or_else(|| panic!("{told:#?}"));
+    assert_eq!((&said["judge"], &said["signal"]), (&"strange".into(), &"strange".into()));
+    assert_eq!((&said["detector"], &said["event"]["state"]), (&"autoencoder".into(), &"raised".into()));
+    assert_eq!(said["model"]["name"], "flat");
+    assert_eq!(gateway.stop(), 0);
+}
+
+#[test]
+fn models_for_frames_and_for_readings_are_not_mistaken_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    put_eye(folder.path());
+    let text = format!("{SECTIONS}{CAMERAS}{NOWHERE}");
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(text.contains(from), "{from}");
+        fs::write(folder.path().join("gateway.toml"), text.replacen(from, to, 1)).unwrap();
+        let ended = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]);
+        let all = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, 78, "{all}");
+        assert!(all.contains(expected), "{expected:?} in {all}");
+    };
+    check(
+        "file = \"window.onnx\"",
+        "file = \"flat_f32.onnx\"",
+        "model.constants: files: flat_f32.toml: the card of a model over frames, where one over windows of readings",
+    );
+    check(
+        "file = \"flat_f32.onnx\"",
+        "file = \"window.onnx\"",
+        "model.flat: files: window.toml: the card of a model over windows of readings, where one over frames",
+    );
 }

@@ -1,8 +1,7 @@
-//! What a judge says about an observation, before policy makes verdicts of it.
+//! What a judge over readings says about one, before policy makes verdicts of it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Classification, Detections};
 use crate::id::SignalId;
 use crate::verdict::Counts;
 
@@ -14,10 +13,6 @@ pub enum Finding {
     Condition(Condition),
     /// A finished interval of counts.
     Counts(Counts),
-    /// What a frame shows as a whole.
-    Classification(Classification),
-    /// The objects in a frame.
-    Detections(Detections),
 }
 
 /// Which rule or detector of a judge speaks. Events of different members live side by side.

@@ -58,6 +58,18 @@ impl Orientation {
     }
 }
 
+/// What a judge over frames sees in one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum View {
+    /// What the frame shows as a whole.
+    Classification(Classification),
+    /// The objects in it.
+    Detections(Detections),
+    /// Mean square error between the frame and what a model makes of it; finite, at least zero. No verdict yet, but
+    /// what another judge observes.
+    Reconstruction(f64),
+}
+
 /// A picture as a camera sent it, unwrapped and with its headers read.
 #[derive(Debug, Clone)]
 pub struct EncodedFrame {

@@ -135,6 +135,13 @@ name!(
     Unit
 );
 
+/// What a judge observes for others bears its name.
+impl From<&JudgeId> for SignalId {
+    fn from(judge: &JudgeId) -> Self {
+        Self(Arc::clone(&judge.0))
+    }
+}
+
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use crate::finding::Finding;
-use crate::frame::{Classification, Detections};
+use crate::frame::{Classification, Detections, View};
 use crate::id::Label;
 use crate::time::Monotonic;
 
@@ -36,13 +35,14 @@ pub struct ReportLife {
 }
 
 impl ReportLife {
-    /// Takes note of a view; says whether it is worth a verdict. Findings of other kinds always are.
-    pub fn advance(&mut self, policy: ReportPolicy, finding: &Finding, now: Monotonic) -> bool {
+    /// Takes note of a view; says whether it is worth a verdict.
+    pub fn advance(&mut self, policy: ReportPolicy, view: &View, now: Monotonic) -> bool {
         let ReportPolicy::Change { hold, again } = policy else { return true };
-        match finding {
-            Finding::Classification(view) => gist_of_classes(view, &mut self.gist),
-            Finding::Detections(view) => gist_of_objects(view, &mut self.gist),
-            Finding::Condition(_) | Finding::Counts(_) => return true,
+        match view {
+            View::Classification(view) => gist_of_classes(view, &mut self.gist),
+            View::Detections(view) => gist_of_objects(view, &mut self.gist),
+            // Never the same twice.
+            View::Reconstruction(_) => return true,
         }
         let due = match &self.reported {
             None => true,
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::frame::{Detection, PixelBox, Score, Scored};
 
-    fn objects(labels: &str) -> Finding {
+    fn objects(labels: &str) -> View {
         let area = PixelBox { x: 0, y: 0, width: 1, height: 1 };
         let score = Score::new(0.5).unwrap();
         let object = |label: char| Detection {
@@ -100,7 +100,7 @@ mod tests {
             track: None,
         };
         let labels = labels.trim_matches('-').chars();
-        Finding::Detections(Detections { width: 9, height: 9, objects: labels.map(object).collect() })
+        View::Detections(Detections { width: 9, height: 9, objects: labels.map(object).collect() })
     }
 
     /// Views a second apart, as words; what is reported of them, as `R` or `.`.
@@ -138,14 +138,14 @@ mod tests {
     fn the_best_class_counts() {
         let class = |label: &str, score: f32| {
             let scored = Scored { label: Label::new(label).unwrap(), score: Score::new(score).unwrap() };
-            Finding::Classification(Classification { labels: vec![scored] })
+            View::Classification(Classification { labels: vec![scored] })
         };
         let policy = ReportPolicy::Change { hold: Duration::ZERO, again: None };
         let mut life = ReportLife::default();
         assert!(life.advance(policy, &class("cat", 0.9), Monotonic(0)));
         assert!(!life.advance(policy, &class("cat", 0.7), Monotonic(1)));
         assert!(life.advance(policy, &class("dog", 0.7), Monotonic(2)));
-        let none = Finding::Classification(Classification { labels: Vec::new() });
+        let none = View::Classification(Classification { labels: Vec::new() });
         assert!(life.advance(policy, &none, Monotonic(3)));
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::frame::EncodedFrame;
+use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
@@ -127,7 +127,7 @@ pub struct AlarmRate {
     pub supported_in: Option<Duration>,
 }
 
-/// From frame to findings: decodes the picture once and lets every judge of the camera's source look at it.
+/// From frame to views: decodes the picture once and lets every judge of the camera's source look at it.
 /// One per worker thread, with sessions of its own. What a camera's judges remember from frame to frame travels
 /// with the frame, so that any worker can take the camera's next one.
 pub trait Viewer: Send {
@@ -135,7 +135,7 @@ pub trait Viewer: Send {
     type Memory: Default + Send;
 
     /// Looks at one frame; pushes what each judge sees, under the judge's position in the settings, and gives up
-    /// where `until` passes. The other judges' findings stand where one of them fails.
+    /// where `until` passes. The other judges' views stand where one of them fails.
     ///
     /// # Errors
     /// The frame cannot be decoded, or a model could not be run on it.
@@ -145,7 +145,7 @@ pub trait Viewer: Send {
         frame: &EncodedFrame,
         until: Option<std::time::Instant>,
         memory: &mut Self::Memory,
-        findings: &mut Vec<(usize, Finding)>,
+        views: &mut Vec<(usize, View)>,
     ) -> Result<(), Reason>;
 }
 

@@ -1,25 +1,18 @@
-//! Models that reconstruct their input: numbers in, the same numbers out as far as the model knows them. What it
+//! Models that reconstruct windows of numbers: numbers in, the same numbers out as far as the model knows them. What it
 //! cannot reconstruct it has not seen.
 //!
-//! Their card says `task = "reconstruct"` and little else, since the file says all of the tensors:
-//!
-//! ```toml
-//! name = "bearing-sound"
-//! version = "3"
-//! file = "bearing-sound.onnx"
-//! task = "reconstruct"
-//! ```
+//! Their card is an [`AutoencoderCard`]; models that reconstruct frames have a [`Card`](crate::Card), which says how a
+//! frame is laid into their input.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ort::session::{RunOptions, Session as OrtSession};
 use ort::value::{TensorElementType, TensorRef, ValueType};
-use serde::Deserialize;
 
-use crate::card::{CardError, read_text};
+use crate::card::AutoencoderCard;
 use crate::model::{ModelError, ModelLimits, check_hash, commit, read_bounded};
 use crate::runtime::Runtime;
 use crate::session::{RunError, failed, not};
@@ -27,37 +20,6 @@ use crate::{onnx, watchdog};
 
 /// Numbers of one window at most.
 pub const MAX_WIDTH: usize = 1 << 20;
-
-/// The card of a model that reconstructs.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AutoencoderCard {
-    /// Its name in verdicts.
-    pub name: String,
-    /// Its version in verdicts.
-    pub version: String,
-    /// Licence of the weights, for people.
-    #[serde(default)]
-    pub licence: Option<String>,
-    /// Where the weights come from, for people.
-    #[serde(default)]
-    pub source: Option<String>,
-    /// SHA-256 of the file in hexadecimal digits; checked when it is loaded.
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// The weights, relative to the card.
-    pub file: PathBuf,
-    /// What it does.
-    pub task: Reconstruct,
-}
-
-/// The one task of these cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reconstruct {
-    /// `reconstruct`.
-    Reconstruct,
-}
 
 /// A model that reconstructs, with a session of its own.
 pub struct Autoencoder {
@@ -84,8 +46,7 @@ impl Autoencoder {
     /// The card or the file cannot be used, or the file has other tensors than one input and one output of single
     /// precision and the same shape, `[1 or free, width]`.
     pub fn load(runtime: &Runtime, card_path: &Path, limits: ModelLimits) -> Result<Self, ModelError> {
-        let card: AutoencoderCard = toml::from_str(&read_text(card_path)?)
-            .map_err(|source| CardError::Parse { path: card_path.to_owned(), source: Box::new(source) })?;
+        let card = AutoencoderCard::load(card_path)?;
         let path = card_path.parent().unwrap_or(Path::new("")).join(&card.file);
         let bytes = read_bounded(&path, limits.max_file_bytes)?;
         check_hash(card.sha256.as_deref(), &path, &bytes)?;

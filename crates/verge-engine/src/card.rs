@@ -2,10 +2,13 @@
 //! position or by guess.
 
 mod check;
+mod windows;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use windows::{AutoencoderCard, Reconstruct};
 
 /// A card is a page of text; a larger file is something else.
 const MAX_CARD_BYTES: u64 = 64 * 1024;
@@ -31,7 +34,7 @@ pub struct Card {
     pub file: PathBuf,
     /// What it does.
     pub task: Task,
-    /// Names of its classes, one a line, relative to the card.
+    /// Names of its classes, one a line, relative to the card. None where it reconstructs.
     #[serde(default)]
     pub labels: Option<PathBuf>,
     /// What goes in.
@@ -51,6 +54,8 @@ pub enum Task {
     Classify,
     /// Finds objects in a frame.
     Detect,
+    /// Makes of a frame what it knows of such frames.
+    Reconstruct,
 }
 
 impl Task {
@@ -60,6 +65,7 @@ impl Task {
         match self {
             Self::Classify => "classify",
             Self::Detect => "detect",
+            Self::Reconstruct => "reconstruct",
         }
     }
 }
@@ -238,6 +244,8 @@ pub enum Decoder {
     /// Boxes already decoded: `[boxes, scores per class]`, or `[boxes, classes, scores, count]` after TFLite's
     /// detection post-processing.
     Ssd,
+    /// The input again, as far as the model knows it: the same shape.
+    Reconstruction,
 }
 
 impl Decoder {
@@ -249,6 +257,7 @@ impl Decoder {
             Self::Logits => "logits",
             Self::Yolox => "yolox",
             Self::Ssd => "ssd",
+            Self::Reconstruction => "reconstruction",
         }
     }
 
@@ -256,6 +265,7 @@ impl Decoder {
         match self {
             Self::Probabilities | Self::Logits => Task::Classify,
             Self::Yolox | Self::Ssd => Task::Detect,
+            Self::Reconstruction => Task::Reconstruct,
         }
     }
 }
@@ -310,12 +320,24 @@ pub enum CardError {
         actual: u64,
     },
     /// Not TOML, or a key that is missing, unknown or of another kind.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}, line {line}: {reason}", path = path.display())]
     Parse {
         /// The card.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where, from 1 on.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A good card for something else.
+    #[error("{path}: the card of a model over {found}, where one over {asked} is asked for", path = path.display())]
+    Mistaken {
+        /// The card.
+        path: PathBuf,
+        /// What its model looks at.
+        found: &'static str,
+        /// What it is asked to look at.
+        asked: &'static str,
     },
     /// A value that cannot be.
     #[error("{path}: {key} = {found}: expected {expected}", path = path.display())]
@@ -345,8 +367,15 @@ impl Card {
     /// # Errors
     /// See [`CardError`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, CardError> {
-        let card: Self = toml::from_str(text)
-            .map_err(|source| CardError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        let card: Self =
+            toml::from_str(text).map_err(|error| match toml::from_str::<AutoencoderCard>(text) {
+                Ok(_) => CardError::Mistaken {
+                    path: path.to_owned(),
+                    found: "windows of readings",
+                    asked: "frames",
+                },
+                Err(_) => unreadable(text, path, &error),
+            })?;
         match card.fault() {
             None => Ok(card),
             Some((key, found, expected)) => {
@@ -356,8 +385,15 @@ impl Card {
     }
 }
 
+/// What the parser says, in one line.
+fn unreadable(text: &str, path: &Path, error: &toml::de::Error) -> CardError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let reason = error.message().replace('\n', ", ");
+    CardError::Parse { path: path.to_owned(), line: 1 + before.matches('\n').count(), reason }
+}
+
 /// The text of a card, whatever it says.
-pub(crate) fn read_text(path: &Path) -> Result<String, CardError> {
+fn read_text(path: &Path) -> Result<String, CardError> {
     let read = |source| CardError::Read { path: path.to_owned(), source };
     let actual = std::fs::metadata(path).map_err(read)?.len();
     if actual > MAX_CARD_BYTES {

@@ -6,9 +6,8 @@
 //! It must never know what the tensors mean: no picture, no label, no verdict passes through here.
 //!
 //! Reading order: [`card`] (a model's contract as data), [`model`] (a file held against its card), [`session`]
-//! (one per worker and model), [`autoencoder`]
-//! (models that reconstruct numbers), [`runtime`] (where the library comes from), `onnx` (what is looked at in a file
-//! before the library sees it), `watchdog` (deadlines).
+//! (one per worker and model), [`autoencoder`] (models that reconstruct numbers), [`runtime`] (where the library comes
+//! from), `onnx` (what is looked at in a file before the library sees it), `watchdog` (deadlines).
 
 pub mod autoencoder;
 pub mod card;

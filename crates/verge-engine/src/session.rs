@@ -69,6 +69,17 @@ impl Tensor {
     }
 }
 
+impl<'a> From<&'a Tensor> for TensorView<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        match tensor {
+            Tensor::F32(data) => Self::F32(data),
+            Tensor::F16(data) => Self::F16(data),
+            Tensor::U8(data) => Self::U8(data),
+            Tensor::I8(data) => Self::I8(data),
+        }
+    }
+}
+
 impl<'a> TensorView<'a> {
     /// The first of so many equal parts.
     fn first_of(self, parts: usize) -> Self {
@@ -156,6 +167,7 @@ pub struct Session {
 /// The outputs of one run, in the order of the contract.
 pub struct Outputs<'a, 'r> {
     contract: &'a Contract,
+    input: &'a Tensor,
     values: &'a SessionOutputs<'r>,
 }
 
@@ -164,6 +176,12 @@ impl Outputs<'_, '_> {
     #[must_use]
     pub const fn count(&self) -> usize {
         self.contract.outputs.len()
+    }
+
+    /// What went in; of a batch, the first frame.
+    #[must_use]
+    pub fn input(&self) -> TensorView<'_> {
+        TensorView::from(self.input).first_of(self.contract.batch)
     }
 
     /// Shape and elements of an output, by its position in the contract. Of a batch, the elements are those of the
@@ -250,7 +268,7 @@ impl Session {
             let was_ended = is_late && reason.contains("terminate");
             if was_ended { RunError::Deadline } else { RunError::Failed(reason) }
         })?;
-        let result = read(&Outputs { contract, values: &values })?;
+        let result = read(&Outputs { contract, input: &self.input, values: &values })?;
         let fed_back = |one: &StateContract| {
             let value = values.get(&one.output).ok_or_else(|| not(&one.output, "nothing"))?;
             view(&one.output, value).map(|(_, elements)| elements)

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use support::{data, fixtures, runtime};
-use verge_engine::{Autoencoder, ModelError, ModelLimits};
+use verge_engine::{Autoencoder, ModelError, ModelLimits, RunError};
 
 fn load(file: &Path, more: &str) -> Result<Autoencoder, ModelError> {
     let folder = tempfile::tempdir().unwrap();
@@ -44,6 +44,15 @@ fn errors_are_those_of_onnxruntime() {
     assert_eq!(overlapping.len(), 196);
     assert!((mean(&overlapping) - 9.707_104).abs() < 1e-5, "{}", mean(&overlapping));
     assert!(model.mean_square_error(&values[..639], None).is_err());
+}
+
+#[test]
+fn numbers_that_are_none_are_no_error_to_learn_from() {
+    let mut model = load(&fixtures("models").join("window_log.onnx"), "task = \"reconstruct\"").unwrap();
+    let mut window = [1.0_f32; 8];
+    assert_eq!(model.mean_square_error(&window, None).unwrap(), 1.0, "the logarithm of one is none");
+    window[3] = -1.0;
+    assert!(matches!(model.mean_square_error(&window, None), Err(RunError::Output { .. })));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use verge_engine::{Model, ModelLimits, RunError, Session, State, Tensor, TensorV
 const F32: &str = "layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"";
 const GREY: &str =
     "layout = \"nchw\"\ncolour = \"grey\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"";
+const RECONSTRUCTION: &str = "decoder = \"reconstruction\"";
 const PROBABILITIES: &str = "decoder = \"probabilities\"";
 const STATE: &str = "decoder = \"probabilities\"\n[[state]]\ninput = \"before\"\noutput = \"after\"";
 const RGB: [&str; 3] = ["red", "green", "blue"];
@@ -135,6 +136,49 @@ fn what_does_not_fit_its_card_is_refused_with_both_sides() {
     refused(load(&free, &RGB), &["= [1, 3, ?, ?]", "the file has [-1, 3, -1, -1]"]);
     // A thousand classes in a picture of one pixel are a thousand.
     assert!(load(&card("logits", F32, "decoder = \"logits\""), &RGB).is_ok());
+}
+
+#[test]
+fn what_reconstructs_gives_its_input_again() {
+    let good = card("flat_f32", F32, RECONSTRUCTION);
+    let model = load(&good, &[]).unwrap();
+    assert!(model.labels().is_empty());
+    let mut session =
+        Arc::new(load(&card("flat_batch", F32, RECONSTRUCTION), &[]).unwrap()).session().unwrap();
+    let Tensor::F32(data) = session.input() else { panic!("the card says f32") };
+    data[..48].fill(1.0);
+    data[48..].fill(9.0);
+    let (shown, made) = session
+        .run(&mut State::default(), None, |outputs| {
+            let (TensorView::F32(shown), (_, TensorView::F32(made))) = (outputs.input(), outputs.get(0)?)
+            else {
+                panic!("both are f32")
+            };
+            Ok::<_, RunError>((shown.to_vec(), made.to_vec()))
+        })
+        .unwrap();
+    assert_eq!((shown, made), (vec![1.0; 48], vec![1.0; 48]), "of a batch, the first frame");
+
+    refused(
+        load(&card("mean_f32", F32, RECONSTRUCTION), &[]),
+        &["the card says that of the input, [1, 3, 4, 4]", "output \"y\"", "[1, 3]"],
+    );
+    let changed = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        load(&good.replacen(from, to, 1), &RGB)
+    };
+    refused(changed("[input]", "labels = \"labels.txt\"\n[input]"), &["labels", "nothing to reconstruct"]);
+    refused(changed("reconstruction", "logits"), &["output.decoder", "reconstruction to reconstruct"]);
+    for key in ["background = 0", "label_offset = 1", "score = 0.5", "nms = { iou = 0.5, per_class = true }"]
+    {
+        let with = format!("\"reconstruction\"\n{key}");
+        refused(changed("\"reconstruction\"", &with), &["output.background", "which has no classes"]);
+    }
+    let classify = card("mean_f32", F32, PROBABILITIES);
+    refused(
+        load(&classify.replace("labels = \"labels.txt\"\n", ""), &RGB),
+        &["labels", "nothing", "a file with"],
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! keeps what comes and delivers it again; when the committer's queue is full this thread waits, which
 //! fills the first queue. Nothing is dropped here.
 
+mod observations;
 mod orders;
 mod redeliveries;
 mod saving;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
+pub use observations::{Observation, Observations};
 use orders::Waiting;
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
@@ -51,6 +53,7 @@ pub struct IntakeFull;
 
 enum Item {
     Message(Inbound),
+    Observation(Box<Observation>),
     /// An order waits.
     Wake,
     Stop,
@@ -114,6 +117,12 @@ impl IntakeQueue {
     #[must_use]
     pub fn orders(&self) -> OrderDesk {
         OrderDesk { queue: self.desk.clone(), wake: self.sender.clone() }
+    }
+
+    /// Where judges over frames hand in what they observe.
+    #[must_use]
+    pub fn observations(&self) -> Observations {
+        Observations { queue: self.sender.clone() }
     }
 
     /// Starts the thread. `restored` is what taking up saved state has decided; `recent_causes` are the
@@ -270,6 +279,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                     }
                     taken += 1;
                 }
+                Some(Item::Observation(observation)) => {
+                    self.observe(*observation);
+                    taken += 1;
+                }
                 Some(Item::Wake) => {}
                 Some(Item::Stop) => {
                     stop = true;
@@ -332,6 +345,23 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         };
         self.bench.message(message, now, &mut self.decision);
         self.settle_or_submit(message, cause);
+    }
+
+    /// Judges what was made of a frame. Its receipt is that of another connection: the committer knows them all.
+    fn observe(&mut self, observation: Observation) {
+        let Observation { source, reading, received, cause, receipt } = observation;
+        let judged = self.bench.observation(source, &reading, received, self.clock.now(), &mut self.decision);
+        if let Some(source) = self.counters.source(source) {
+            match judged {
+                Ok(()) => source.readings_judged_total.add(1),
+                Err(reason) => {
+                    source.reject(reason);
+                }
+            }
+        }
+        if !self.decision.is_empty() || receipt.is_some() {
+            self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received.mono) });
+        }
     }
 
     /// What to recognise a message by, 0 if it cannot come again; `None` where it has been judged before.

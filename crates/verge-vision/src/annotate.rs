@@ -1,4 +1,4 @@
-//! Findings drawn into a picture: boxes with their labels, or the labels of the whole.
+//! Views drawn into a picture: boxes with their labels, or the labels of the whole.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,7 @@ use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::{Primitive, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use jpeg_encoder::{ColorType, EncodingError};
-use verge_domain::finding::Finding;
-use verge_domain::frame::{Detection, Scored};
+use verge_domain::frame::{Detection, Scored, View};
 
 use crate::picture::{Picture, SAMPLES};
 
@@ -33,10 +32,10 @@ const COLOURS: [Rgb888; 7] = [
 const LARGE_FROM: u32 = 1000;
 
 /// Draws what was found.
-pub fn draw(picture: &mut Picture, finding: &Finding) {
-    match finding {
-        Finding::Detections(view) => view.objects.iter().for_each(|object| draw_object(picture, object)),
-        Finding::Classification(view) => {
+pub fn draw(picture: &mut Picture, view: &View) {
+    match view {
+        View::Detections(view) => view.objects.iter().for_each(|object| draw_object(picture, object)),
+        View::Classification(view) => {
             for (line, scored) in (0..).zip(&view.labels) {
                 let height = if picture.width() >= LARGE_FROM { 20 } else { 13 };
                 write(
@@ -47,7 +46,9 @@ pub fn draw(picture: &mut Picture, finding: &Finding) {
                 );
             }
         }
-        Finding::Condition(_) | Finding::Counts(_) => {}
+        View::Reconstruction(error) => {
+            write(picture, Point::new(2, 2), &format!("error {error:.3e}"), colour_of("error"));
+        }
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
             track: None,
         };
         let objects = vec![object(10, 30), object(50, 45)];
-        draw(&mut picture, &Finding::Detections(Detections { width: 64, height: 48, objects }));
+        draw(&mut picture, &View::Detections(Detections { width: 64, height: 48, objects }));
         let pixel = |x: usize, y: usize| &picture.rgb()[(y * 64 + x) * SAMPLES..][..SAMPLES];
         let colour = colour_of("car");
         assert_eq!(pixel(10, 30), [colour.r(), colour.g(), colour.b()]);
@@ -165,7 +166,7 @@ mod tests {
     fn labels_of_the_whole_stand_in_the_corner() {
         let mut picture = Picture::from_rgb(64, 48, vec![0; 64 * 48 * SAMPLES]);
         let labels = vec![Scored { label: Label::new("é").unwrap(), score: Score::new(0.5).unwrap() }];
-        draw(&mut picture, &Finding::Classification(Classification { labels }));
+        draw(&mut picture, &View::Classification(Classification { labels }));
         assert!(picture.rgb()[..64 * 16 * SAMPLES].iter().any(|sample| *sample > 0));
         assert!(picture.rgb()[64 * 16 * SAMPLES..].iter().all(|sample| *sample == 0));
     }

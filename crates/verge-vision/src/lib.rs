@@ -3,8 +3,8 @@
 //! Pixels live here and nowhere else. This crate must never know where frames come from or where findings go.
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
-//! [`detect`] (a tensor to what it means), [`viewer`] (all judges of one worker), [`annotate`] (findings drawn into
-//! a picture), [`measure`] (how good a model is on labelled pictures).
+//! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
+//! one worker), [`annotate`] (views drawn into a picture), [`measure`] (how good a model is on labelled pictures).
 
 pub mod annotate;
 pub mod classify;
@@ -13,6 +13,7 @@ mod elements;
 pub mod measure;
 pub mod picture;
 pub mod preprocess;
+mod reconstruct;
 pub mod viewer;
 
 pub use picture::{Picture, PictureError};

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verge_domain::finding::Finding;
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::{Label, NameError};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
@@ -16,6 +15,7 @@ use crate::classify::{BadOutput, Class, Classifier};
 use crate::detect::{Candidate, DetectError, Detector};
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
+use crate::reconstruct::Comparison;
 
 /// Lowest score that counts where neither the judge nor the card sets one.
 pub const DEFAULT_SCORE: f32 = 0.25;
@@ -108,6 +108,7 @@ struct Lens {
 enum Reader {
     Classifier(Classifier),
     Detector(Detector),
+    Comparison(Comparison),
 }
 
 /// What one judge saw, before it is rounded for a verdict. For measuring.
@@ -117,6 +118,8 @@ pub enum Sight {
     Classes(Vec<Class>),
     /// Objects, surest first.
     Objects(Vec<Candidate>),
+    /// Mean square error of what the model made of the frame.
+    Reconstruction(f64),
 }
 
 /// Why one judge saw nothing.
@@ -199,6 +202,9 @@ impl FrameViewer {
             Reader::Detector(detector) => {
                 Ok(Sight::Objects(detector.find(outputs, placement, least)?.to_vec()))
             }
+            Reader::Comparison(comparison) => {
+                Ok(Sight::Reconstruction(comparison.mean_square_error(outputs)?))
+            }
         })
     }
 
@@ -215,31 +221,34 @@ impl FrameViewer {
         judge: usize,
         until: Option<Instant>,
         memory: &mut Memory,
-    ) -> Result<Option<Finding>, LookError> {
+    ) -> Result<Option<View>, LookError> {
         let Some(Some(eye)) = self.judges.get(judge) else { return Ok(None) };
         let lens = &mut self.models[eye.model];
         let size = (self.picture.width(), self.picture.height());
         let placement = lens.preprocess.fill(&self.picture, eye.region, lens.session.input());
         let reader = &mut lens.reader;
-        let mut finding = lens.session.run(memory.state(judge), until, |outputs| match reader {
+        let mut view = lens.session.run(memory.state(judge), until, |outputs| match reader {
             Reader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
                 let view = classifier.classify(elements, eye.top, eye.score)?;
-                Ok::<_, LookError>(Finding::Classification(view))
+                Ok::<_, LookError>(View::Classification(view))
             }
             Reader::Detector(detector) => {
                 let view = detector.detect(outputs, placement, eye.score, size)?;
-                Ok(Finding::Detections(view))
+                Ok(View::Detections(view))
+            }
+            Reader::Comparison(comparison) => {
+                Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
             }
         })?;
         if !eye.labels.is_empty() {
-            match &mut finding {
-                Finding::Classification(view) => view.labels.retain(|one| eye.labels.contains(&one.label)),
-                Finding::Detections(view) => view.objects.retain(|one| eye.labels.contains(&one.label)),
-                Finding::Condition(_) | Finding::Counts(_) => {}
+            match &mut view {
+                View::Classification(view) => view.labels.retain(|one| eye.labels.contains(&one.label)),
+                View::Detections(view) => view.objects.retain(|one| eye.labels.contains(&one.label)),
+                View::Reconstruction(_) => {}
             }
         }
-        Ok(Some(finding))
+        Ok(Some(view))
     }
 }
 
@@ -252,7 +261,7 @@ impl Viewer for FrameViewer {
         frame: &EncodedFrame,
         until: Option<Instant>,
         memory: &mut Memory,
-        findings: &mut Vec<(usize, Finding)>,
+        views: &mut Vec<(usize, View)>,
     ) -> Result<(), Reason> {
         self.decode(frame).map_err(|error| {
             tracing::debug!(device = %frame.device, %error, "frame refused");
@@ -261,7 +270,7 @@ impl Viewer for FrameViewer {
         let mut fault = None;
         for judge in judges {
             match self.find(*judge, until, memory) {
-                Ok(finding) => findings.extend(finding.map(|finding| (*judge, finding))),
+                Ok(view) => views.extend(view.map(|view| (*judge, view))),
                 Err(error) => {
                     tracing::debug!(device = %frame.device, judge, %error, "a judge saw nothing");
                     fault.get_or_insert(error.reason());
@@ -283,6 +292,9 @@ impl Lens {
         let reader = match card.task {
             Task::Classify => Reader::Classifier(Classifier::new(output, labels)),
             Task::Detect => Reader::Detector(Detector::new(output, labels, contract.width, contract.height)),
+            Task::Reconstruct => {
+                Reader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
+            }
         };
         let preprocess = Preprocess::new(&card.input, contract.width, contract.height);
         Ok(Self { session: model.session()?, preprocess, reader })
@@ -304,7 +316,7 @@ impl Eye {
             top: judge.top,
             score: judge.score.or(model.card().output.score).unwrap_or(match model.card().task {
                 // The best few classes are an answer whatever their probability.
-                Task::Classify => 0.0,
+                Task::Classify | Task::Reconstruct => 0.0,
                 Task::Detect => DEFAULT_SCORE,
             }),
             labels: judge.labels.iter().map(label).collect::<Result<_, _>>()?,

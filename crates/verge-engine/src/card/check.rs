@@ -1,6 +1,6 @@
 //! What a card may say.
 
-use super::{Card, Decoder, Element, Quantisation, Resize};
+use super::{Card, Decoder, Element, Quantisation, Resize, Task};
 
 impl Card {
     /// The first value that cannot be: key, what stands there, what would do.
@@ -15,7 +15,7 @@ impl Card {
         };
         let quantised = |q: &Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
         let strides = output.strides.as_deref().unwrap_or_default();
-        let faults: [(bool, &'static str, String, &'static str); 18] = [
+        let faults: [(bool, &'static str, String, &'static str); 19] = [
             (text(&self.name), "name", self.name.clone(), "1 to 128 bytes without control characters"),
             (
                 text(&self.version),
@@ -32,16 +32,27 @@ impl Card {
                 "64 hexadecimal digits",
             ),
             (
-                self.labels.is_none(),
+                self.labels.is_none() != (self.task == Task::Reconstruct),
                 "labels",
-                "nothing".to_owned(),
-                "a file with the name of a class in each line",
+                self.labels.as_ref().map_or("nothing".to_owned(), |labels| labels.display().to_string()),
+                "a file with the name of a class in each line, or nothing to reconstruct",
             ),
             (
                 output.decoder.task() != self.task,
                 "output.decoder",
                 output.decoder.as_str().to_owned(),
-                "one of the task: probabilities or logits to classify, yolox or ssd to detect",
+                "one of the task: probabilities or logits to classify, yolox or ssd to detect, reconstruction to \
+                 reconstruct",
+            ),
+            (
+                self.task == Task::Reconstruct
+                    && (output.background.is_some()
+                        || output.label_offset != 0
+                        || output.score.is_some()
+                        || output.nms.is_some()),
+                "output.background, output.label_offset, output.score, output.nms",
+                "one or more of them".to_owned(),
+                "nothing with task = \"reconstruct\", which has no classes",
             ),
             (
                 input.size.is_some_and(|[width, height]| !fits(width) || !fits(height)),

@@ -176,7 +176,7 @@ impl<'a> Agreement<'a> {
                 .collect::<Result<_, _>>()?,
         };
         let counts: &[usize] = match self.card.output.decoder {
-            Decoder::Probabilities | Decoder::Logits | Decoder::Yolox => &[1],
+            Decoder::Probabilities | Decoder::Logits | Decoder::Yolox | Decoder::Reconstruction => &[1],
             Decoder::Ssd => &[2, 4],
         };
         if !counts.contains(&wanted.len()) {
@@ -203,7 +203,7 @@ impl<'a> Agreement<'a> {
             },
             Decoder::Yolox => last(0).map(|channels| channels.saturating_sub(5)),
             Decoder::Ssd if outputs.len() == 2 => last(1),
-            Decoder::Ssd => None,
+            Decoder::Ssd | Decoder::Reconstruction => None,
         };
         let Some(classes) = classes else { return Ok(()) };
         let expected = classes.checked_sub(self.card.output.label_offset);
@@ -228,6 +228,28 @@ impl<'a> Agreement<'a> {
         let shape = |index: usize| &outputs[index].1[..];
         match self.card.output.decoder {
             Decoder::Probabilities | Decoder::Logits => Ok(()),
+            Decoder::Reconstruction => {
+                let (channels, width, height) =
+                    (self.card.input.colour.channels(), width as usize, height as usize);
+                let again = match self.card.input.layout {
+                    Layout::Nchw => [channels, height, width],
+                    Layout::Nhwc => [height, width, channels],
+                };
+                match shape(0) {
+                    [_, rest @ ..]
+                        if rest.len() == again.len()
+                            && rest
+                                .iter()
+                                .zip(again)
+                                .all(|(dim, same)| dim.is_none_or(|dim| dim == same)) =>
+                    {
+                        Ok(())
+                    }
+                    _ => {
+                        differ(0, format!("that of the input, [1, {}, {}, {}]", again[0], again[1], again[2]))
+                    }
+                }
+            }
             Decoder::Yolox => {
                 let strides = self.card.output.strides.as_deref().unwrap_or_default();
                 let along = |side: u32, stride: u32| (side / stride) as usize;

@@ -78,9 +78,13 @@ fn filled(card: &str, models: &Path) -> String {
 
 /// A card for one of our models: its name, the keys of its input and those of its output.
 pub fn card(name: &str, input: &str, output: &str) -> String {
-    let task = if output.contains("yolox") || output.contains("ssd") { "detect" } else { "classify" };
+    let task = match output {
+        output if output.contains("yolox") || output.contains("ssd") => "\"detect\"\nlabels = \"labels.txt\"",
+        output if output.contains("reconstruction") => "\"reconstruct\"",
+        _ => "\"classify\"\nlabels = \"labels.txt\"",
+    };
     format!(
-        "name = \"{name}\"\nversion = \"1\"\nfile = \"@MODELS@/{name}.onnx\"\ntask = \"{task}\"\n\
-         labels = \"labels.txt\"\n[input]\n{input}\n[output]\n{output}\n"
+        "name = \"{name}\"\nversion = \"1\"\nfile = \"@MODELS@/{name}.onnx\"\ntask = {task}\n\
+         [input]\n{input}\n[output]\n{output}\n"
     )
 }

@@ -1,12 +1,11 @@
-//! From what a worker saw of a camera to verdicts. Pure: the workers drive it with live frames and `verge judge` with
-//! files, so what is tried offline is what runs.
+//! From what a worker saw of a camera to verdicts, and to observations for judges over readings. Pure: the workers
+//! drive it with live frames and `verge judge` with files, so what is tried offline is what runs.
 
 use std::sync::Arc;
 
-use verge_domain::finding::Finding;
-use verge_domain::frame::EncodedFrame;
-use verge_domain::id::{DeviceId, JudgeId, Lane, SourceId};
-use verge_domain::reading::SourceIndex;
+use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
+use verge_domain::reading::{Quality, Reading, SourceIndex};
 use verge_domain::report::{ReportLife, ReportPolicy};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Body, Detector, Model, Severity, Subject, Times, Verdict};
@@ -47,6 +46,15 @@ impl Reports {
     }
 }
 
+/// What came of one frame.
+#[derive(Debug, Default)]
+pub struct Decided {
+    /// Verdicts, in the order of the judges.
+    pub verdicts: Vec<Verdict>,
+    /// Readings of the camera for judges over readings, in the same order; the signal has the judge's name.
+    pub observations: Vec<Reading>,
+}
+
 /// All judges over frames, and the policy behind them.
 #[derive(Debug, Clone, Default)]
 pub struct FrameBench {
@@ -74,30 +82,30 @@ impl FrameBench {
         judges.filter(|(_, spec)| spec.as_ref().is_some_and(takes)).map(|(index, _)| index).collect()
     }
 
-    /// Verdicts on one frame, in the order of its judges.
+    /// What becomes of the views of one frame.
     pub fn decide(
         &self,
         source: SourceIndex,
         frame: &EncodedFrame,
         received: Moment,
         now: Moment,
-        findings: impl Iterator<Item = (usize, Finding)>,
+        views: impl Iterator<Item = (usize, View)>,
         reports: &mut Reports,
-    ) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
-        for (judge, finding) in findings {
+    ) -> Decided {
+        let mut decided = Decided::default();
+        for (judge, view) in views {
             let Some(Some(spec)) = self.specs.get(judge) else { continue };
-            if !reports.of(judge).advance(spec.report, &finding, received.mono) {
-                continue;
-            }
-            let body = match finding {
-                Finding::Classification(view) => Body::Classification(view),
-                Finding::Detections(view) => Body::Detections(view),
-                Finding::Counts(counts) => Body::Counts(counts),
-                // Conditions need an event's life, which no judge over frames has yet.
-                Finding::Condition(_) => continue,
+            let is_due = reports.of(judge).advance(spec.report, &view, received.mono);
+            let body = match view {
+                View::Reconstruction(error) => {
+                    decided.observations.push(observation(&spec.name, frame, error));
+                    continue;
+                }
+                View::Classification(_) | View::Detections(_) if !is_due => continue,
+                View::Classification(view) => Body::Classification(view),
+                View::Detections(view) => Body::Detections(view),
             };
-            verdicts.push(Verdict {
+            decided.verdicts.push(Verdict {
                 judge: spec.name.clone(),
                 subject: Subject {
                     source: self.sources[usize::from(source.0)].clone(),
@@ -118,6 +126,18 @@ impl FrameBench {
                 body,
             });
         }
-        verdicts
+        decided
+    }
+}
+
+fn observation(judge: &JudgeId, frame: &EncodedFrame, value: f64) -> Reading {
+    Reading {
+        device: frame.device.clone(),
+        signal: SignalId::from(judge),
+        value,
+        unit: None,
+        captured_at: frame.captured_at,
+        clock: frame.clock,
+        quality: Quality::Good,
     }
 }

@@ -1,5 +1,5 @@
 //! The frames' way: each camera keeps its newest frame, workers take the camera that is most due, and what a worker
-//! sees goes through report policy to the committer.
+//! sees goes through report policy to the committer, or as an observation to the judges over readings.
 //!
 //! Nothing here blocks a connection: a frame that finds no room takes the place of an older one, which is counted.
 //! Sources that judge every frame have a bounded queue instead, and their connection stops when it is full.
@@ -12,8 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use verge_domain::finding::Finding;
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::reading::{Decoded, Inbound, Receipt};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Decoder, Source, Viewer};
@@ -22,8 +21,8 @@ use verge_domain::time::Moment;
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
 use crate::counters::Counters;
-use crate::intake::{IntakeFull, Redeliveries, fingerprint};
-pub use decide::{FrameBench, FrameJudgeSpec, Reports};
+use crate::intake::{IntakeFull, Observation, Observations, Redeliveries, fingerprint};
+pub use decide::{Decided, FrameBench, FrameJudgeSpec, Reports};
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
 use schedule::{Job, Late, Schedule};
 
@@ -88,6 +87,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         viewers: Vec<V>,
         make: impl Fn() -> Option<V> + Send + Sync + 'static,
         commits: &CommitHandle,
+        observations: &Observations,
         clock: Clock,
     ) -> FrameWorkers<M>
     where
@@ -103,8 +103,9 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
                     viewer: Some(viewer),
                     make: Arc::clone(&make),
                     commits: commits.clone(),
+                    observations: observations.clone(),
                     clock,
-                    findings: Vec::new(),
+                    views: Vec::new(),
                 };
                 std::thread::Builder::new()
                     .name(format!("verge-worker-{number}"))
@@ -236,8 +237,9 @@ struct Worker<V: Viewer, F> {
     viewer: Option<V>,
     make: Arc<F>,
     commits: CommitHandle,
+    observations: Observations,
     clock: Clock,
-    findings: Vec<(usize, Finding)>,
+    views: Vec<(usize, View)>,
 }
 
 /// What there is to do.
@@ -302,17 +304,17 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         let counters = Arc::clone(&self.shared.counters);
         let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
         let until = began + job.deadline.map_or(EVERY_LIMIT, left);
-        self.findings.clear();
+        self.views.clear();
         let result = self.view(&mut job, Some(until));
         let decided = self.clock.now();
         counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
         counters.frame_judging.note(std::iter::once(began.elapsed()));
-        let verdicts = self.shared.bench.decide(
+        let Decided { verdicts, observations } = self.shared.bench.decide(
             job.source,
             &job.frame,
             job.received,
             decided,
-            self.findings.drain(..),
+            self.views.drain(..),
             &mut job.reports,
         );
         if let Some(source) = counters.source(job.source) {
@@ -327,13 +329,18 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                 }
             }
         }
-        if !verdicts.is_empty() || job.receipt.is_some() {
-            self.commits.submit(CommitRequest {
-                verdicts,
-                cause: job.cause,
-                receipt: job.receipt,
-                ..CommitRequest::of_time(job.received.mono)
-            });
+        // Until the last of it is durable the frame may come again, and is then judged again.
+        let last = observations.len();
+        let settling = |step| if step == last { (job.cause, job.receipt) } else { (0, None) };
+        let (cause, receipt) = settling(0);
+        if !verdicts.is_empty() || receipt.is_some() {
+            let request = CommitRequest::of_time(job.received.mono);
+            self.commits.submit(CommitRequest { verdicts, cause, receipt, ..request });
+        }
+        for (step, reading) in (1..).zip(observations) {
+            let (cause, receipt) = settling(step);
+            let (source, received) = (job.source, job.received);
+            self.observations.hand_in(Observation { source, reading, received, cause, receipt });
         }
         self.shared.lock().schedule.give_back(job);
         // Another frame of this camera may have waited for this one alone.
@@ -351,13 +358,12 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
             self.viewer = (self.make)();
             return Err(Reason::ModelFailed);
         };
-        let (judges, frame, memory, findings) =
-            (&job.judges, &job.frame, &mut job.memory, &mut self.findings);
-        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(judges, frame, until, memory, findings)));
+        let (judges, frame, memory, views) = (&job.judges, &job.frame, &mut job.memory, &mut self.views);
+        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(judges, frame, until, memory, views)));
         seen.unwrap_or_else(|_| {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();
-            self.findings.clear();
+            self.views.clear();
             self.viewer = (self.make)();
             Err(Reason::Panicked)
         })

@@ -72,8 +72,6 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                         });
                     }
                 }
-                // Views of frames do not come from readings.
-                Finding::Classification(_) | Finding::Detections(_) => {}
                 Finding::Counts(counts) => {
                     out.verdicts.push(self.verdict(
                         spec,

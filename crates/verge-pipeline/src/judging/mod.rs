@@ -192,6 +192,21 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         self.decoded = decoded;
     }
 
+    /// Judges one reading that no message carried; what it causes is added to `out`. Whoever made it counts it.
+    ///
+    /// # Errors
+    /// There are more devices or signals than are watched at once.
+    pub fn observation(
+        &mut self,
+        source: SourceIndex,
+        reading: &Reading,
+        received: Moment,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        self.reading(source, reading, received, now, out)
+    }
+
     fn reading(
         &mut self,
         source: SourceIndex,

@@ -10,8 +10,8 @@ mod helper;
 
 use std::sync::Arc;
 
-use verge_domain::reading::{Decoded, Inbound, Reading};
-use verge_domain::rejection::Rejection;
+use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
+use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::{Moment, Monotonic};
 
@@ -105,6 +105,24 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         for (_, judged) in self.judge([message]) {
             out.verdicts.extend(judged.verdicts);
             out.checkpoints.extend(judged.checkpoints);
+        }
+    }
+
+    /// See [`Bench::observation`]: done by the shard of the device, on this thread.
+    ///
+    /// # Errors
+    /// There are more devices or signals than are watched at once.
+    pub fn observation(
+        &mut self,
+        source: SourceIndex,
+        reading: &Reading,
+        received: Moment,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        match self.placement.shard_of(&reading.device) {
+            0 => self.front.observation(source, reading, received, now, out),
+            shard => self.helpers[shard - 1].bench().observation(source, reading, received, now, out),
         }
     }
 

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use verge_domain::finding::Finding;
-use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation};
+use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
+use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation, View};
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, SourceId};
-use verge_domain::reading::{Decoded, Inbound, Receipt, SourceIndex};
+use verge_domain::policy::EventPolicy;
+use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::report::ReportPolicy;
-use verge_domain::stage::{Decoder, EncodeError, Encoder, Envelope, StoreError, StoredRow, Viewer};
-use verge_domain::time::DeviceClock;
+use verge_domain::stage::{
+    Decoder, EncodeError, Encoder, Envelope, Judge, RestoreError, Scope, StoreError, StoredRow, Viewer,
+};
+use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Model, Severity, Verdict};
-use verge_pipeline::clock::Clock;
+use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Lives};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
     EVERY_CAPACITY, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
-use verge_pipeline::intake::IntakeFull;
+use verge_pipeline::intake::{IntakeFull, IntakeQueue, Judging};
+use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Undecoded};
 
 use crate::support::{Memory, Settled};
 
@@ -49,7 +53,7 @@ impl Decoder for Pictures {
     }
 }
 
-/// `wait:N` takes N ms; `panic` and `fail` do so. Each frame is answered with how many of its camera went before.
+/// `wait:N` takes N ms; `panic` and `fail` do so; `error:X` is reconstructed with that error. Each other frame is answered with how many of its camera went before.
 struct Scripted;
 
 impl Viewer for Scripted {
@@ -61,7 +65,7 @@ impl Viewer for Scripted {
         frame: &EncodedFrame,
         until: Option<Instant>,
         memory: &mut u32,
-        findings: &mut Vec<(usize, Finding)>,
+        views: &mut Vec<(usize, View)>,
     ) -> Result<(), Reason> {
         let text = std::str::from_utf8(&frame.bytes).unwrap();
         if let Some(millis) = text.strip_prefix("wait:") {
@@ -78,21 +82,54 @@ impl Viewer for Scripted {
             return Err(Reason::ModelFailed);
         }
         *memory += 1;
+        if let Some(error) = text.strip_prefix("error:") {
+            let view = View::Reconstruction(error.parse().unwrap());
+            views.extend(judges.iter().map(|judge| (*judge, view.clone())));
+            return Ok(());
+        }
         for judge in judges {
             let view = Detections { width: *memory, height: 1, objects: Vec::new() };
-            findings.push((*judge, Finding::Detections(view)));
+            views.push((*judge, View::Detections(view)));
         }
         Ok(())
     }
 }
 
-/// A verdict is `judge device count`.
+/// From 1 up is abnormal.
+struct Limit;
+
+impl Judge for Limit {
+    type Observation = Reading;
+    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+        let standing = if reading.value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
+        let expected = Expected { low: None, high: Some(1.0) };
+        findings.push(Finding::Condition(Condition::of_rule(
+            Member::High,
+            standing,
+            reading.value,
+            expected,
+        )));
+    }
+    fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
+    fn save(&self) -> Option<Vec<u8>> {
+        None
+    }
+    fn restore(&mut self, _state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+        Err(RestoreError::Foreign)
+    }
+}
+
+/// A verdict is `judge device count`, or what was observed.
 struct Text;
 
 impl Encoder for Text {
     fn verdict(&mut self, _id: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let Body::Detections(view) = &verdict.body else { panic!("only detections are made here") };
-        let text = format!("{} {} {}", verdict.judge, verdict.subject.device, view.width);
+        let told = match &verdict.body {
+            Body::Detections(view) => view.width.to_string(),
+            Body::Anomaly(anomaly) => anomaly.observed.to_string(),
+            _ => panic!("nothing else is made here"),
+        };
+        let text = format!("{} {} {told}", verdict.judge, verdict.subject.device);
         out.extend_from_slice(text.as_bytes());
         Ok(())
     }
@@ -107,6 +144,7 @@ impl Encoder for Text {
 struct Site {
     intake: FrameIntake<Pictures, u32>,
     workers: FrameWorkers<u32>,
+    judging: Judging,
     committer: Committer,
     counters: Arc<Counters>,
     shelf: Memory,
@@ -130,16 +168,47 @@ fn judge(name: &str, source: u16, report: ReportPolicy) -> FrameJudgeSpec {
     }
 }
 
-/// Two sources: frames of the first are kept as `keep` says, those of the second every one.
+/// What judges the observations of the judge over frames with the same name.
+fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
+    JudgeSpec {
+        name: JudgeId::new(name).unwrap(),
+        detector: Detector::Autoencoder,
+        scope: Scope::Signal,
+        policy: EventPolicy {
+            severity: Severity::Warning,
+            lane: Lane::Verdict,
+            raise_after: Duration::ZERO,
+            clear_after: Duration::ZERO,
+            update_every: None,
+        },
+        inputs: vec![InputPattern {
+            source: SourceIndex(source),
+            signals: Some(wildmatch::WildMatch::new(name)),
+        }],
+        devices: Vec::new(),
+        expect: Vec::new(),
+        machine: None,
+        model: None,
+        make: Box::new(|_| Limit),
+    }
+}
+
+/// Three sources: frames of the first are kept as `keep` says, those of the others every one. What is seen of the third
+/// is for a judge over readings.
 fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let clock = Clock::start();
-    let names = vec![SourceId::new("newest").unwrap(), SourceId::new("every").unwrap()];
+    let names = ["newest", "every", "odd"].map(|name| SourceId::new(name).unwrap()).to_vec();
     let counters = Arc::new(Counters::new(names.clone()));
-    let judges = vec![None, Some(judge("a", 0, report)), Some(judge("b", 1, report))];
+    let judges =
+        vec![None, Some(judge("a", 0, report)), Some(judge("b", 1, report)), Some(judge("c", 2, report))];
     let urgency = Duration::from_millis(500);
-    let specs = [keep, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
-    let queue =
-        FrameQueue::new(FrameBench::new(judges, names), specs.to_vec(), Arc::clone(&counters), Vec::new());
+    let specs = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
+    let queue = FrameQueue::new(
+        FrameBench::new(judges, names.clone()),
+        specs.to_vec(),
+        Arc::clone(&counters),
+        Vec::new(),
+    );
     let intake = queue.intake(Pictures);
     let (shelf, settled) = (Memory::default(), Settled::default());
     let (committer, commits, _) = committer::start(
@@ -152,13 +221,23 @@ fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
         Lives::default(),
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
-    let workers = queue.start(viewers, || Some(Scripted), &commits, clock);
-    Site { intake, workers, committer, counters, shelf, settled, clock, next: 0 }
+    let readings = IntakeQueue::new(Arc::clone(&counters));
+    let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
+    let bench = Bench::new(
+        Undecoded,
+        vec![observer("c", 2)],
+        names,
+        Arc::clone(&counters),
+        random_event_id,
+        clock.now(),
+    );
+    let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), Vec::new());
+    Site { intake, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 
 impl Site {
     fn offer(&mut self, source: u16, camera: &str, payload: &str) -> Result<(), IntakeFull> {
-        let receipt = (source == 1).then_some(Receipt { connection: 1, index: self.next });
+        let receipt = (source > 0).then_some(Receipt { connection: 1, index: self.next });
         self.next += 1;
         self.intake.offer(Inbound {
             source: SourceIndex(source),
@@ -209,6 +288,7 @@ impl Site {
     /// Ends, and gives the committed verdicts.
     fn end(self) -> Vec<String> {
         self.workers.stop();
+        self.judging.stop();
         drop(self.intake);
         self.committer.join().unwrap();
         let shelf = self.shelf.0.lock().unwrap();
@@ -339,4 +419,20 @@ fn a_full_store_stops_judging_before_it_begins_and_newer_frames_supersede_older_
     site.settle();
     assert_eq!(site.accounts(0), [6, 2, 4, 0]);
     assert_eq!(site.end(), ["a cam 1", "a cam 2"]);
+}
+
+#[test]
+fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
+    let mut site = site(NEWEST, 1, ReportPolicy::Every);
+    for (camera, payload) in
+        [("one", "error:0.5"), ("one", "error:2"), ("two", "error:0.1"), ("one", "error:3")]
+    {
+        site.offer(2, camera, payload).unwrap();
+    }
+    site.wait("all receipts settle", |site| site.settled.0.lock().unwrap().len() == 4);
+    // They settle behind what was caused, and nothing else was.
+    assert_eq!(site.shelf.0.lock().unwrap().rows.len(), 1);
+    assert_eq!(site.accounts(2), [4, 4, 0, 0]);
+    assert_eq!(site.source(2).readings_judged_total.get(), 4);
+    assert_eq!(site.end(), ["c one 2"]);
 }

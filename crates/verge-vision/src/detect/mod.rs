@@ -127,10 +127,15 @@ impl Detector {
                     candidate.corners = scaled(candidate.corners, self.width, self.height);
                 }
             }
-            // The card's check leaves these to the classifier, and no other number of outputs.
-            (Decoder::Probabilities | Decoder::Logits | Decoder::Yolox | Decoder::Ssd, _) => {
-                return Err(BadOutput);
-            }
+            // The card's check leaves these to others, and no other number of outputs.
+            (
+                Decoder::Probabilities
+                | Decoder::Logits
+                | Decoder::Yolox
+                | Decoder::Ssd
+                | Decoder::Reconstruction,
+                _,
+            ) => return Err(BadOutput),
         }
         let (offset, labels) = (self.output.label_offset, self.labels.len());
         self.candidates.retain_mut(|candidate| {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
-use verge_domain::finding::Finding;
-use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
+use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, View};
 use verge_domain::id::DeviceId;
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
@@ -58,14 +57,14 @@ pub(crate) fn view(
     frame: &EncodedFrame,
     memory: &mut Memory,
 ) -> Result<Vec<String>, Reason> {
-    let mut findings = Vec::new();
-    viewer.view(&[0], frame, None, memory, &mut findings)?;
-    let [(0, finding)] = &findings[..] else { panic!("one finding: {findings:?}") };
-    Ok(match finding {
-        Finding::Classification(view) => {
+    let mut views = Vec::new();
+    viewer.view(&[0], frame, None, memory, &mut views)?;
+    let [(0, view)] = &views[..] else { panic!("one view: {views:?}") };
+    Ok(match view {
+        View::Classification(view) => {
             view.labels.iter().map(|one| format!("{} {}", one.label, one.score.thousandths())).collect()
         }
-        Finding::Detections(view) => view
+        View::Detections(view) => view
             .objects
             .iter()
             .map(|one| {
@@ -77,7 +76,7 @@ pub(crate) fn view(
     })
 }
 
-/// Whether two findings say the same. JPEG changes colours by a step or two, and scores with them.
+/// Whether two views say the same. JPEG changes colours by a step or two, and scores with them.
 #[track_caller]
 pub(crate) fn assert_near(found: &[String], expected: &[&str]) {
     let parts = |text: &str| {

@@ -1,6 +1,8 @@
 //! Models of our own, each family and type, from a JPEG to the finding.
 
+use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::rejection::Reason;
+use verge_domain::stage::Viewer;
 use verge_vision::preprocess::Region;
 use verge_vision::{Memory, VisionJudge};
 
@@ -155,4 +157,53 @@ fn what_is_no_number_is_no_finding() {
     assert_eq!(view(&mut viewer, &white, &mut memory), Ok(vec!["a 750".to_owned(), "b 250".to_owned()]));
     assert_eq!(view(&mut viewer, &black, &mut memory), Err(Reason::BadOutput));
     assert_eq!(view(&mut viewer, &white, &mut memory).unwrap().len(), 2, "the next frame is judged");
+}
+
+/// The mean square error that the judge sees, and the one reckoned from the decoded pixels of the whole frame: the mean
+/// of the variances of its channels.
+fn errors(card: &str, region: Region, picture: &EncodedFrame) -> Result<(f64, f64), Reason> {
+    let mut viewer = viewer(load(card, &[]).unwrap(), VisionJudge { region, ..judge() });
+    let mut views = Vec::new();
+    viewer.view(&[0], picture, None, &mut Memory::default(), &mut views)?;
+    let [(0, View::Reconstruction(found))] = &views[..] else { panic!("one error: {views:?}") };
+    let variance = |channel: usize| {
+        let pixels = viewer.picture().rgb().chunks_exact(3);
+        let values: Vec<f64> = pixels.map(|pixel| f64::from(pixel[channel]) / 255.0).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64
+    };
+    Ok((*found, (0..3).map(variance).sum::<f64>() / 3.0))
+}
+
+#[test]
+fn a_reconstruction_differs_from_what_was_shown_by_its_mean_square_error() {
+    let output = "decoder = \"reconstruction\"";
+    let dots = jpeg(4, 4, |x, y| if (x + y) % 2 == 0 { [220, 90, 40] } else { [20, 60, 200] });
+    let dots = frame(dots, 4, 4);
+    let floats = input("nchw", "rgb", "f32", SHARES);
+    for name in ["flat_f32", "flat_batch"] {
+        let (found, expected) = errors(&card(name, &floats, output), Region::WHOLE, &dots).unwrap();
+        assert!(expected > 0.05 && (found - expected).abs() < 1e-6, "{name}: {found}, {expected}");
+    }
+    // The same in the steps of a quantised model, which rounds what it gives back.
+    let step = "quantisation = { scale = 0.00392156862745098, zero_point = 0 }";
+    let bytes = input("nhwc", "rgb", "u8", &format!("{SHARES}\n{step}"));
+    let (found, expected) =
+        errors(&card("flat_u8", &bytes, &format!("{output}\n{step}")), Region::WHOLE, &dots).unwrap();
+    assert!((found - expected).abs() < 1e-4, "{found}, {expected}");
+
+    // Only the part that is judged counts: the right half has one colour.
+    let half = frame(jpeg(16, 8, |x, y| if x < 8 && (x + y) % 2 == 0 { [255; 3] } else { [60; 3] }), 16, 8);
+    let right = Region::new([0.5, 0.0, 1.0, 1.0]).unwrap();
+    let whole = errors(&card("flat_f32", &floats, output), Region::WHOLE, &half).unwrap();
+    let part = errors(&card("flat_f32", &floats, output), right, &half).unwrap();
+    assert!(whole.0 > 1e-3 && part.0 < 1e-5, "{whole:?}, {part:?}");
+}
+
+#[test]
+fn a_reconstruction_that_is_no_number_is_no_error() {
+    let card = card("log", &input("nchw", "rgb", "f32", SHARES), "decoder = \"reconstruction\"");
+    let black = errors(&card, Region::WHOLE, &plain(8, 8, [0; 3]));
+    assert_eq!(black, Err(Reason::BadOutput));
+    assert!(errors(&card, Region::WHOLE, &plain(8, 8, [255; 3])).is_ok());
 }

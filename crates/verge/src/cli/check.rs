@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use verge_engine::card::Task;
 use verge_engine::{Model, ModelError, Runtime};
 use verge_mqtt::ProbeReport;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
@@ -19,7 +20,7 @@ use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
-use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError};
+use crate::settings::{self, Connection, EmbeddedBroker, Local, Settings, SettingsError};
 use crate::wiring;
 
 #[derive(Debug, Args)]
@@ -201,48 +202,48 @@ fn look_at_models(settings: &Settings, report: &mut Report) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
-    for model in &settings.autoencoders {
+    let mut failed = false;
+    let mut note = |model: &settings::Model, looked: anyhow::Result<(String, String)>| {
         let section = format!("model.{}", model.name);
-        match wiring::load_autoencoder(&runtime, model, settings) {
-            Ok(loaded) => {
-                let (name, version) = (&loaded.card().name, &loaded.card().version);
-                let told = format!("reconstruct windows of {} numbers", loaded.width());
-                report.note(&section, format!("{name} {version}"), Ok(told), Exit::BadConfig);
-            }
-            Err(error) => {
-                let reason =
-                    error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
-                report.note(&section, model.card.display().to_string(), Err(reason), Exit::BadConfig);
-            }
-        }
-    }
-    if let Err(error) = wiring::Autoencoders::load(settings)
-        && error.downcast_ref::<ModelError>().is_none()
-    {
-        report.note("judge", "models", Err(format!("{error:#}")), Exit::BadConfig);
-    }
-    let mut models = Vec::new();
-    for model in &settings.models {
-        let section = format!("model.{}", model.name);
-        match wiring::load_model(&runtime, model, settings) {
-            Ok(loaded) => {
-                let what = format!("{} {}", loaded.card().name, loaded.card().version);
-                report.note(&section, what, Ok(describe_model(&loaded)), Exit::BadConfig);
-                models.push(Arc::new(loaded));
-            }
+        failed |= looked.is_err();
+        match looked {
+            Ok((what, contract)) => report.note(&section, what, Ok(contract), Exit::BadConfig),
             Err(error) => {
                 // The section is told anyway.
                 let reason =
                     error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
-                report.note(&section, model.card.display().to_string(), Err(reason), Exit::BadConfig);
+                report.note(&section, "files", Err(reason), Exit::BadConfig);
             }
         }
+    };
+    for model in &settings.autoencoders {
+        let loaded = wiring::load_autoencoder(&runtime, model, settings).map(|loaded| {
+            let card = loaded.card();
+            let contract = format!("reconstruct windows of {} numbers", loaded.width());
+            (format!("{} {}", card.name, card.version), contract)
+        });
+        note(model, loaded);
     }
-    if models.len() < settings.models.len() {
+    let mut models = Vec::new();
+    for model in &settings.models {
+        let loaded = wiring::load_model(&runtime, model, settings).map(|loaded| {
+            let what = format!("{} {}", loaded.card().name, loaded.card().version);
+            let contract = describe_model(&loaded);
+            models.push(Arc::new(loaded));
+            (what, contract)
+        });
+        note(model, loaded);
+    }
+    if failed {
         return;
     }
-    if let Err(error) = wiring::Vision::of(settings, models) {
-        report.note("judge", "models", Err(format!("{error:#}")), Exit::BadConfig);
+    let judges =
+        [wiring::Autoencoders::load(settings).map(drop), wiring::Vision::of(settings, models).map(drop)];
+    for error in judges.into_iter().filter_map(Result::err) {
+        // Of an error that says how to end, the cause alone is news.
+        let causes = error.chain().skip(usize::from(error.is::<Exit>()));
+        let told: Vec<String> = causes.map(ToString::to_string).collect();
+        report.note("judge", "models", Err(told.join(": ")), Exit::BadConfig);
     }
 }
 
@@ -256,10 +257,14 @@ fn describe_model(model: &Model) -> String {
     };
     let outputs: Vec<String> =
         contract.outputs.iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
+    let what = match card.task {
+        Task::Reconstruct => "reconstruct frames".to_owned(),
+        Task::Classify | Task::Detect => {
+            format!("{} with {} labels", card.task.as_str(), model.labels().len())
+        }
+    };
     format!(
-        "{} with {} labels; {}x{} {} into {}, {} out of {}",
-        card.task.as_str(),
-        model.labels().len(),
+        "{what}; {}x{} {} into {}, {} out of {}",
         contract.width,
         contract.height,
         card.input.element.as_str(),

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use verge_codec::{Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings};
-use verge_domain::finding::Finding;
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -83,10 +82,10 @@ impl PictureFiles {
 }
 
 /// Writes a copy of a picture with what was found drawn into it.
-pub(super) fn annotate(picture: &Picture, findings: &[(usize, Finding)], path: &Path) -> anyhow::Result<()> {
+pub(super) fn annotate(picture: &Picture, views: &[(usize, View)], path: &Path) -> anyhow::Result<()> {
     let mut picture = picture.clone();
-    for (_, finding) in findings {
-        annotate::draw(&mut picture, finding);
+    for (_, view) in views {
+        annotate::draw(&mut picture, view);
     }
     let bytes = annotate::encode(&picture).with_context(|| path.display().to_string())?;
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))

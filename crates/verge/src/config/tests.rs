@@ -206,7 +206,7 @@ fn what_is_not_toml_is_told_with_line_and_column_and_without_its_text() {
 
 #[test]
 fn a_file_that_cannot_be_taken_up_is_a_fault_told_whole_and_once() {
-    let told = super::load(Path::new("no/such.toml"), []).err().expect("no file").to_fault().to_string();
+    let told = super::load(Path::new("no/such.toml"), []).expect_err("no file").to_fault().to_string();
     assert_eq!(told, "no/such.toml: No such file or directory (os error 2), expected a TOML file");
     let long = "x".repeat(200);
     let error = super::LoadError::Syntax { path: "a.toml".into(), words: long.clone() };

@@ -189,19 +189,20 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn of(sections: &'a config::Sections) -> Self {
-        let source = |(name, source): (&'a String, &config::RawSource)| {
-            (name.as_str(), source.codec.map(config::RawCodec::carries_frames))
-        };
         let asked = Self::asked_by_readings(sections);
         let names = sections.model.keys().map(String::as_str);
         let (autoencoders, models) = names.partition(|name| asked.contains(name));
-        Self { sources: sections.source.iter().map(source).collect(), models, autoencoders }
+        Self { sources: sections.source.iter().map(Self::source).collect(), models, autoencoders }
     }
 
     fn asked_by_readings(sections: &'a config::Sections) -> Vec<&'a str> {
-        let judges = sections.judge.values();
-        let asking = judges.filter(|judge| matches!(judge.detector, config::RawDetector::Autoencoder));
+        let sources: Vec<_> = sections.source.iter().map(Self::source).collect();
+        let asking = sections.judge.values().filter(|judge| !judge::sees_frames(judge, &sources));
         asking.filter_map(|judge| judge.model.as_deref()).collect()
+    }
+
+    fn source((name, source): (&'a String, &config::RawSource)) -> (&'a str, Option<bool>) {
+        (name.as_str(), source.codec.map(config::RawCodec::carries_frames))
     }
 }
 

@@ -38,17 +38,11 @@ fn settings(text: &str) -> Result<Settings, Vec<String>> {
 }
 
 fn readings_of(judge: &Judge) -> &ReadingRules {
-    match &judge.rules {
-        JudgeRules::Readings(rules) => rules,
-        JudgeRules::Frames(_) => panic!("{} looks at frames", judge.name),
-    }
+    judge.readings().unwrap_or_else(|| panic!("{} judges no readings", judge.name))
 }
 
 fn frames_of(judge: &Judge) -> &FrameRules {
-    match &judge.rules {
-        JudgeRules::Frames(rules) => rules,
-        JudgeRules::Readings(_) => panic!("{} looks at readings", judge.name),
-    }
+    judge.frames().unwrap_or_else(|| panic!("{} looks at no frames", judge.name))
 }
 
 #[test]

@@ -4,23 +4,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
-use verge_domain::id::{JudgeId, ModelName};
+use verge_domain::id::JudgeId;
 use verge_domain::verdict;
-use verge_engine::{Autoencoder, RunError, Runtime};
+use verge_engine::{Autoencoder, Card, RunError, Runtime};
 
-use super::frames::{check_weights, runtime_search};
+use super::frames::{check_weights, identity, runtime_search};
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{self, JudgeRules, Rule, Settings};
+use crate::settings::{self, Judge, Rule, Settings};
 
 /// A window that takes longer than this holds up all other readings.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// The models of the judges over readings, one place for each judge of the configuration.
+/// The models behind judges over readings, one place for each judge of the configuration.
 #[derive(Default)]
 pub struct Autoencoders {
-    by_judge: Vec<Option<Shared>>,
+    by_judge: Vec<Option<Behind>>,
+}
+
+/// What stands behind a judge.
+enum Behind {
+    /// A model over windows of readings.
+    Windows(Shared),
+    /// A model over frames, which the workers ask.
+    Frames(verdict::Model),
 }
 
 /// One model, asked by all instances of a judge: judges are few threads, and a window takes microseconds.
@@ -40,60 +48,69 @@ impl Autoencoders {
     /// There is no library, or a model cannot be used.
     pub fn load(settings: &Settings) -> anyhow::Result<Self> {
         let mut runtime = None;
-        let mut by_judge = Vec::new();
-        for judge in &settings.judges {
-            let JudgeRules::Readings(rules) = &judge.rules else {
-                by_judge.push(None);
-                continue;
-            };
-            let Rule::Autoencoder { model, settings: how } = &rules.rule else {
-                by_judge.push(None);
-                continue;
-            };
-            if runtime.is_none() {
-                runtime = Some(Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?);
-            }
-            let Some(runtime) = &runtime else { continue };
-            let loaded = load_autoencoder(runtime, &settings.autoencoders[*model], settings)
-                .exit_with(Exit::BadConfig)?;
-            let width = loaded.width();
-            if let Some(stride) = how.stride().filter(|&stride| stride > width) {
-                let name = &loaded.card().name;
-                return Err(anyhow!(
-                    "judge.{}: stride = {stride}: the windows of {name} have {width} readings",
-                    judge.name
-                ))
-                .exit_with(Exit::BadConfig);
-            }
-            let identity = verdict::Model {
-                name: ModelName::new(&loaded.card().name)
-                    .context("the card's name")
-                    .exit_with(Exit::BadConfig)?,
-                version: ModelName::new(&loaded.card().version)
-                    .context("the card's version")
-                    .exit_with(Exit::BadConfig)?,
-            };
-            by_judge.push(Some(Shared {
-                judge: judge.name.clone(),
-                width,
-                identity,
-                model: Arc::new(Mutex::new(loaded)),
-                told: Arc::default(),
-            }));
-        }
+        let by_judge = settings
+            .judges
+            .iter()
+            .map(|judge| behind(settings, judge, &mut runtime))
+            .collect::<Result<_, _>>()?;
         Ok(Self { by_judge })
     }
 
     /// What verdicts call the model of a judge, by its position in the configuration.
     pub(super) fn identity_of(&self, judge: usize) -> Option<verdict::Model> {
-        Some(self.by_judge.get(judge)?.as_ref()?.identity.clone())
+        Some(match self.by_judge.get(judge)?.as_ref()? {
+            Behind::Windows(shared) => shared.identity.clone(),
+            Behind::Frames(identity) => identity.clone(),
+        })
     }
 
-    /// The model of a judge, by its position in the configuration.
+    /// The model that a judge asks, by its position in the configuration.
     pub(super) fn of(&self, judge: usize) -> Option<impl Fn() -> Box<dyn Reconstructor> + Send + use<>> {
-        let shared = self.by_judge.get(judge)?.clone()?;
+        let Behind::Windows(shared) = self.by_judge.get(judge)?.as_ref()? else { return None };
+        let shared = shared.clone();
         Some(move || Box::new(shared.clone()) as Box<dyn Reconstructor>)
     }
+}
+
+fn behind(
+    settings: &Settings,
+    judge: &Judge,
+    runtime: &mut Option<Runtime>,
+) -> anyhow::Result<Option<Behind>> {
+    if let (Some(frames), Some(_)) = (judge.frames(), judge.readings()) {
+        let model = &settings.models[frames.look.model];
+        let named = || {
+            let card = Card::load(&model.card).with_context(|| format!("model.{}", model.name))?;
+            identity(&card.name, &card.version)
+        };
+        return Ok(Some(Behind::Frames(named().exit_with(Exit::BadConfig)?)));
+    }
+    let Some(Rule::Autoencoder { model, settings: how }) = judge.readings().map(|rules| &rules.rule) else {
+        return Ok(None);
+    };
+    let runtime = match runtime {
+        Some(runtime) => runtime,
+        None => runtime.insert(Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?),
+    };
+    let load = || {
+        let loaded = load_autoencoder(runtime, &settings.autoencoders[*model], settings)?;
+        let (card, width) = (loaded.card(), loaded.width());
+        if let Some(stride) = how.stride() {
+            let (judge, name) = (&judge.name, &card.name);
+            ensure!(
+                stride <= width,
+                "judge.{judge}: stride = {stride}: the windows of {name} have {width} readings"
+            );
+        }
+        Ok(Behind::Windows(Shared {
+            judge: judge.name.clone(),
+            width,
+            identity: identity(&card.name, &card.version)?,
+            model: Arc::new(Mutex::new(loaded)),
+            told: Arc::default(),
+        }))
+    };
+    load().exit_with(Exit::BadConfig).map(Some)
 }
 
 /// Reads a model that reconstructs.

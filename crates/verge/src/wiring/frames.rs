@@ -10,8 +10,7 @@ use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::ModelName;
 use verge_domain::reading::{Inbound, SourceIndex};
-use verge_domain::verdict::{self, Detector};
-use verge_engine::card::Task;
+use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
 use verge_engine::{Model, Runtime, RuntimeError};
 use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
@@ -19,11 +18,12 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
+use verge_pipeline::intake::Observations;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::source_ids;
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{self, Carries, FrameRules, JudgeRules, Settings};
+use crate::settings::{self, Carries, FrameRules, Settings};
 
 /// Folder of installed libraries within a state or cache folder.
 const RUNTIME_FOLDER: &str = "runtime";
@@ -109,7 +109,7 @@ impl Vision {
     /// # Errors
     /// There is no library, a model cannot be used, or a judge asks of its model what it cannot do.
     pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
-        if !settings.judges.iter().any(|judge| matches!(judge.rules, JudgeRules::Frames(_))) {
+        if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
             return Ok(None);
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
@@ -130,7 +130,7 @@ impl Vision {
         let mut specs = Vec::new();
         let mut looks = Vec::new();
         for judge in &settings.judges {
-            let JudgeRules::Frames(rules) = &judge.rules else {
+            let Some(rules) = judge.frames() else {
                 specs.push(None);
                 looks.push(None);
                 continue;
@@ -165,30 +165,34 @@ impl Vision {
 
 fn spec(judge: &settings::Judge, rules: &FrameRules, model: &Model) -> anyhow::Result<FrameJudgeSpec> {
     let card = model.card();
-    let task = match rules.detector {
-        Detector::Classify => Task::Classify,
-        _ => Task::Detect,
-    };
     ensure!(
-        card.task == task,
-        "detector = \"{}\" needs a model of that task; the card of {} says task = \"{}\"",
+        card.task == rules.task,
+        "detector = \"{}\" over frames needs a model with task = \"{}\"; the card of {} says task = \"{}\"",
         rules.detector.as_str(),
+        rules.task.as_str(),
         card.name,
         card.task.as_str()
     );
     if let Some(unknown) = rules.look.labels.iter().find(|label| !model.labels().contains(label)) {
         return Err(anyhow!("labels: {} has no label {unknown:?}", card.name));
     }
-    let name = |text: &str| ModelName::new(text).context("a card's names are checked when it is read");
     Ok(FrameJudgeSpec {
         name: judge.name.clone(),
         detector: rules.detector,
-        model: verdict::Model { name: name(&card.name)?, version: name(&card.version)? },
+        model: identity(&card.name, &card.version)?,
         inputs: rules.inputs.clone(),
         devices: judge.devices.clone(),
         report: rules.report,
         severity: rules.policy.severity,
         lane: rules.policy.lane,
+    })
+}
+
+/// What verdicts call a model.
+pub(super) fn identity(name: &str, version: &str) -> anyhow::Result<verdict::Model> {
+    Ok(verdict::Model {
+        name: ModelName::new(name).context("the card's name")?,
+        version: ModelName::new(version).context("the card's version")?,
     })
 }
 
@@ -296,7 +300,12 @@ impl Eyes {
     }
 
     /// Starts the workers.
-    pub(super) fn start(self, commits: &CommitHandle, clock: Clock) -> FrameWorkers<Memory> {
+    pub(super) fn start(
+        self,
+        commits: &CommitHandle,
+        observations: &Observations,
+        clock: Clock,
+    ) -> FrameWorkers<Memory> {
         let Self { vision, viewers, queue } = self;
         let again = move || {
             vision
@@ -304,6 +313,6 @@ impl Eyes {
                 .inspect_err(|error| tracing::error!("a worker cannot be given new eyes: {error:#}"))
                 .ok()
         };
-        queue.start(viewers, again, commits, clock)
+        queue.start(viewers, again, commits, observations, clock)
     }
 }

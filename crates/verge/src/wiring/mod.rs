@@ -141,7 +141,7 @@ impl Gateway {
             clock,
             settings.store.lives,
         );
-        let workers = eyes.map(|eyes| eyes.start(&commits, clock));
+        let workers = eyes.map(|eyes| eyes.start(&commits, &queue.observations(), clock));
         let orders = queue.orders();
         let judging = queue.start(judges, sources.clone(), commits, clock, restored, causes);
 

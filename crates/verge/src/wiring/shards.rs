@@ -15,7 +15,7 @@ use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
 use wildmatch::WildMatch;
 
 use super::{Autoencoders, decoders, judge_spec, source_ids};
-use crate::settings::{JudgeRules, ReadingRules, Settings};
+use crate::settings::Settings;
 
 /// All judges over readings of the configuration, each thread with a bench of its own.
 ///
@@ -39,12 +39,7 @@ fn placement(settings: &Settings) -> Placement {
     let machines: Vec<(Vec<WildMatch>, DeviceId)> = settings
         .judges
         .iter()
-        .filter_map(|judge| match &judge.rules {
-            JudgeRules::Readings(ReadingRules { machine: Some(machine), .. }) => {
-                Some((judge.devices.clone(), machine.clone()))
-            }
-            _ => None,
-        })
+        .filter_map(|judge| Some((judge.devices.clone(), judge.readings()?.machine.clone()?)))
         .collect();
     Placement::pinning(settings.gateway.judging_threads, move |device| {
         machines.iter().any(|(devices, machine)| {
@@ -78,10 +73,7 @@ fn bench_at<D: Decoder<Item = Reading>>(
         .judges
         .iter()
         .enumerate()
-        .filter_map(|(position, judge)| match &judge.rules {
-            JudgeRules::Readings(rules) => Some(judge_spec(judge, rules, models, position)),
-            JudgeRules::Frames(_) => None,
-        })
+        .filter_map(|(position, judge)| Some(judge_spec(judge, judge.readings()?, models, position)))
         .collect();
     Bench::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
 }

@@ -19,6 +19,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Reports;
 use verge_vision::{FrameViewer, Memory};
 
+use super::observations::Observations;
 use super::{JudgeArgs, Told, as_json, rejections, source_of};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::pictures::{self, PictureFiles};
@@ -49,9 +50,10 @@ pub(super) struct Trial<'a, W> {
 /// What the judge remembers of each camera of a recording.
 type Cameras = HashMap<DeviceId, (Memory, Reports)>;
 
-/// Counts of one input.
-struct Tally {
+/// Counts of one input, which is a story of its own: nothing of the last one is remembered.
+struct Tally<'a> {
     counters: Arc<Counters>,
+    observations: Observations<'a>,
     messages: u64,
     unknown_topics: u64,
     frames: u64,
@@ -91,7 +93,9 @@ impl<'a, W: Write> Trial<'a, W> {
     /// Judges one input: a picture, a folder of them, or a recording.
     pub(super) fn input(&mut self, path: &Path) -> anyhow::Result<Told> {
         let counters = Arc::new(Counters::new(wiring::source_ids(self.settings)));
-        let mut tally = Tally { counters, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
+        let observations = Observations::new(self.settings, Arc::clone(&counters))?;
+        let mut tally =
+            Tally { counters, observations, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
         if path.is_dir() || pictures::is_picture(path) {
             let files = pictures::find(path).exit_with(Exit::BadInput)?;
             for (number, file) in files.iter().enumerate() {
@@ -111,8 +115,9 @@ impl<'a, W: Write> Trial<'a, W> {
         })
     }
 
-    /// A picture is a camera's only frame.
-    fn picture(&mut self, file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+    /// A picture is a camera's only frame, unless all are said to be of one device: then what is observed in them is
+    /// judged as one series, in the order of their names.
+    fn picture(&mut self, file: &Path, tally: &mut Tally<'_>) -> anyhow::Result<()> {
         tally.messages += 1;
         let device = self.device.clone().map_or_else(|| pictures::device_of(file), Ok);
         let device = device.exit_with(Exit::Usage)?;
@@ -129,7 +134,7 @@ impl<'a, W: Write> Trial<'a, W> {
         self.frame(self.source, &frame, now, &mut memory, &name, Some(file), tally)
     }
 
-    fn recording(&mut self, path: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+    fn recording(&mut self, path: &Path, tally: &mut Tally<'_>) -> anyhow::Result<()> {
         let mut cameras = Cameras::new();
         let mut decoded = Decoded::default();
         let mut last: Option<Moment> = None;
@@ -174,24 +179,31 @@ impl<'a, W: Write> Trial<'a, W> {
         (memory, reports): &mut (Memory, Reports),
         name: &Path,
         file: Option<&Path>,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> anyhow::Result<()> {
         // A judge that does not look at this camera says nothing of it, as in the gateway.
         if self.vision.bench().judges_of(source, &frame.device).is_empty() {
             return Ok(());
         }
-        let mut findings = Vec::new();
-        if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut findings) {
+        let mut views = Vec::new();
+        if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut views) {
             refuse(tally, source, &name.display().to_string(), reason);
             return Ok(());
         }
         tally.frames += 1;
         if let Some(folder) = &self.annotate {
-            pictures::annotate(self.viewer.picture(), &findings, &folder.join(name))?;
+            pictures::annotate(self.viewer.picture(), &views, &folder.join(name))?;
         }
-        let findings = findings.into_iter();
-        let verdicts = self.vision.bench().decide(source, frame, received, received, findings, reports);
-        for verdict in verdicts {
+        let views = views.into_iter();
+        let decided = self.vision.bench().decide(source, frame, received, received, views, reports);
+        let judged = match tally.observations.hear(source, &decided.observations, received) {
+            Ok(judged) => judged,
+            Err(reason) => {
+                refuse(tally, source, &name.display().to_string(), reason);
+                return Ok(());
+            }
+        };
+        for verdict in decided.verdicts.into_iter().chain(judged) {
             tally.verdicts += 1;
             let mut json = as_json(&self.settings.gateway.id, &verdict);
             if let (Some(keys), Some(file)) = (json.as_object_mut(), file) {
@@ -209,7 +221,7 @@ fn after(last: Option<Moment>, time: UtcMillis) -> Moment {
     Moment { mono: last.map_or(at.mono, |last| last.mono.max(at.mono)), ..at }
 }
 
-fn refuse(tally: &Tally, source: SourceIndex, about: &str, reason: Reason) {
+fn refuse(tally: &Tally<'_>, source: SourceIndex, about: &str, reason: Reason) {
     if let Some(source) = tally.counters.source(source) {
         source.refuse(about, &Rejection::whole(reason));
     }

@@ -1,6 +1,7 @@
 //! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
 
 mod frames;
+mod observations;
 mod readings;
 mod samples;
 
@@ -86,7 +87,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
                 summarise(&told, path, "readings")?;
             }
         }
-        JudgeRules::Frames(rules) => {
+        JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => {
             let mut trial = frames::Trial::new(args, &settings, rules, out)?;
             for path in &args.inputs {
                 let told = trial.input(path)?;

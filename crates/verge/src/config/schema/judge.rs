@@ -22,6 +22,8 @@ const EVENTFUL: &[&str] = &[
 const LEARNING: &[&str] = &["auto", "multi", "pattern", "vibration", "autoencoder"];
 /// Detectors that look at frames.
 const VIEWS: &[&str] = &["classify", "detect"];
+/// Detectors that ask a model.
+const ASKING: &[&str] = &["classify", "detect", "autoencoder"];
 
 pub(super) const JUDGE: &[Key] = &[
     required(
@@ -64,13 +66,12 @@ pub(super) const JUDGE: &[Key] = &[
     optional("effective_length", Kind::Number { low: 0.1, high: 100.0 }).when("detector", &["loop"]),
     default("max_gap", Kind::Span { low: Duration::from_millis(100), high: HOUR }, "30s")
         .when("detector", &["loop"]),
-    required("model", Kind::Text("the name of a [model.NAME]")).when("detector", VIEWS),
-    required("model", Kind::Text("the name of a [model.NAME]")).when("detector", &["autoencoder"]),
+    required("model", Kind::Text("the name of a [model.NAME]")).when("detector", ASKING),
     optional("stride", Kind::Whole { low: 1, high: 1 << 20 }).when("detector", &["autoencoder"]),
     optional("score", SHARE).when("detector", VIEWS),
     optional("labels", Kind::Texts("labels of the model")).when("detector", VIEWS),
     default("top", Kind::Whole { low: 1, high: 100 }, "5").when("detector", &["classify"]),
-    default("region", Kind::Table(REGION), "").when("detector", VIEWS),
+    default("region", Kind::Table(REGION), "").when("detector", ASKING),
     default("report", Kind::Choice(&["change", "every"]), "change").when("detector", VIEWS),
     default("hold", Kind::Span { low: Duration::ZERO, high: HOUR }, "0s").when("detector", VIEWS),
     default("update_every", Kind::SpanOrNever { high: DAY }, "1m").when("detector", VIEWS),

@@ -4,6 +4,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::report::ReportPolicy;
 use verge_domain::verdict::Detector;
+use verge_engine::card::Task;
 use verge_pipeline::judging::InputPattern;
 use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
@@ -16,8 +17,10 @@ use crate::settings::{Check, Known};
 pub struct FrameRules {
     /// Sources it looks at.
     pub inputs: Vec<SourceIndex>,
-    /// [`Detector::Classify`] or [`Detector::Detect`]; its model's task must be the same.
+    /// What it does.
     pub detector: Detector,
+    /// What its model must do for that.
+    pub task: Task,
     /// How it looks. The model is meant by its position in the settings.
     pub look: VisionJudge,
     /// Which of its views become verdicts.
@@ -29,9 +32,9 @@ pub struct FrameRules {
 pub(super) fn check_rules(
     check: &mut Check<'_>,
     section: &str,
-    detector: Detector,
+    (detector, task): (Detector, Task),
     raw: &RawJudge,
-    inputs: Vec<InputPattern>,
+    inputs: &[InputPattern],
     known: &Known<'_>,
 ) -> Option<FrameRules> {
     let at = |key: &str| format!("{section}.{key}");
@@ -43,15 +46,17 @@ pub(super) fn check_rules(
     let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
     let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
     let policy = super::policy(raw);
-    let report = match raw.report? {
-        RawReport::Every => ReportPolicy::Every,
-        RawReport::Change => {
+    let report = match raw.report {
+        // What is observed in a frame is told in every one.
+        None | Some(RawReport::Every) => ReportPolicy::Every,
+        Some(RawReport::Change) => {
             ReportPolicy::Change { hold: raw.hold?.0, again: raw.update_every.and_then(|span| span.0) }
         }
     };
     Some(FrameRules {
-        inputs: inputs.into_iter().map(|input| input.source).collect(),
+        inputs: inputs.iter().map(|input| input.source).collect(),
         detector,
+        task,
         look: VisionJudge {
             model: model?,
             region: region?,
@@ -78,7 +83,7 @@ pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: 
     found
 }
 
-fn check_region(check: &mut Check<'_>, key: &str, raw: RawRegion) -> Option<Region> {
+pub(super) fn check_region(check: &mut Check<'_>, key: &str, raw: RawRegion) -> Option<Region> {
     let RawRegion { left, top, right, bottom } = raw;
     let region = Region::new([left, top, right, bottom]);
     if region.is_none() {

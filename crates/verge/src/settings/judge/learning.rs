@@ -9,8 +9,9 @@ use verge_anomaly::vibration::VibrationSettings;
 use verge_anomaly::{CusumSettings, HealthSettings, JudgeSettings, PatternSettings, SettingsError};
 
 use verge_domain::finding::Member;
+use verge_vision::preprocess::Region;
 
-use super::frames::check_model;
+use super::frames::{check_model, check_region};
 use super::{Rule, fitting};
 use crate::config::{ALARM_BUDGET, Fault, Frequency, RawCause, RawDetector, RawJudge};
 use crate::settings::{Check, Known};
@@ -80,7 +81,21 @@ fn vibration(raw: &RawJudge) -> Option<Result<VibrationSettings, SettingsError>>
     Some(made.and_then(|made| made.with_learning(learn, MEMORY.max(2 * learn))))
 }
 
-/// A judge that asks a model.
+/// A judge of what a model observes in frames.
+pub(super) fn check_reconstruction(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawJudge,
+) -> Option<JudgeSettings> {
+    if let Some(stride) = raw.stride {
+        let expected = "nothing: each frame is a window of its own";
+        check.faults.push(Fault::new(format!("{section}.stride"), stride.to_string(), expected));
+        return None;
+    }
+    check_alarms(check, section, raw).map(JudgeSettings::Reconstruction)
+}
+
+/// A judge of readings that asks a model.
 pub(super) fn check_autoencoder(
     check: &mut Check<'_>,
     section: &str,
@@ -88,6 +103,12 @@ pub(super) fn check_autoencoder(
     known: &Known<'_>,
 ) -> Option<Rule> {
     let name = raw.model.as_deref()?;
+    let region = check_region(check, &format!("{section}.region"), raw.region?)?;
+    if region != Region::WHOLE {
+        let expected = "nothing: readings have no regions";
+        check.faults.push(Fault::new(format!("{section}.region"), "a part of a frame", expected));
+        return None;
+    }
     let model = check_model(check, &format!("{section}.model"), name, &known.autoencoders)?;
     let alarms = check_alarms(check, section, raw)?;
     let settings = fitting(check, section, AutoencoderSettings::new(raw.stride, alarms))?;

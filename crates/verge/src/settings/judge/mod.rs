@@ -17,6 +17,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::{Detector, Severity};
+use verge_engine::card::Task;
 use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
 
@@ -43,6 +44,8 @@ pub enum JudgeRules {
     Readings(ReadingRules),
     /// It looks at frames.
     Frames(FrameRules),
+    /// It looks at frames, and judges what it observes in them as readings of the camera.
+    Both(FrameRules, ReadingRules),
 }
 
 /// What a judge over readings is told.
@@ -100,7 +103,25 @@ impl Judge {
     pub const fn detector(&self) -> Detector {
         match &self.rules {
             JudgeRules::Readings(rules) => rules.rule.detector(),
-            JudgeRules::Frames(rules) => rules.detector,
+            JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => rules.detector,
+        }
+    }
+
+    /// How it looks at frames, if it does.
+    #[must_use]
+    pub const fn frames(&self) -> Option<&FrameRules> {
+        match &self.rules {
+            JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => Some(rules),
+            JudgeRules::Readings(_) => None,
+        }
+    }
+
+    /// How it judges readings, if it does.
+    #[must_use]
+    pub const fn readings(&self) -> Option<&ReadingRules> {
+        match &self.rules {
+            JudgeRules::Readings(rules) | JudgeRules::Both(_, rules) => Some(rules),
+            JudgeRules::Frames(_) => None,
         }
     }
 }
@@ -112,7 +133,7 @@ pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<String, RawJudge>, know
 fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_>) -> Option<Judge> {
     let section = format!("judge.{name}");
     let at = |key: &str| format!("{section}.{key}");
-    let sees = raw.detector.sees_frames();
+    let sees = Sees::of(raw, &known.sources);
     let texts = raw.inputs.as_deref().unwrap_or_default();
     let inputs: Vec<Option<InputPattern>> =
         texts.iter().map(|text| check_input(check, &at("inputs"), text, sees, known)).collect();
@@ -120,32 +141,46 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let inputs = inputs.into_iter().collect::<Option<Vec<_>>>();
     let rules = match raw.detector {
         RawDetector::Classify => {
-            frames::check_rules(check, &section, Detector::Classify, raw, inputs?, known)
-                .map(JudgeRules::Frames)
+            let of = (Detector::Classify, Task::Classify);
+            frames::check_rules(check, &section, of, raw, &inputs?, known).map(JudgeRules::Frames)
         }
-        RawDetector::Detect => frames::check_rules(check, &section, Detector::Detect, raw, inputs?, known)
-            .map(JudgeRules::Frames),
+        RawDetector::Detect => {
+            let of = (Detector::Detect, Task::Detect);
+            frames::check_rules(check, &section, of, raw, &inputs?, known).map(JudgeRules::Frames)
+        }
+        RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
+            let of = (Detector::Autoencoder, Task::Reconstruct);
+            let eye = frames::check_rules(check, &section, of, raw, inputs.as_deref()?, known);
+            let rule = learning::check_reconstruction(check, &section, raw);
+            // What the eye observes is a signal of the camera, with the judge's name.
+            let signal = Some(WildMatch::new(name));
+            let observed = inputs.map(|inputs| {
+                inputs.into_iter().map(|input| InputPattern { signals: signal.clone(), ..input }).collect()
+            });
+            let rules = reading_rules(check, &section, raw, observed, rule.map(Rule::Plain));
+            eye.zip(rules).map(|(eye, rules)| JudgeRules::Both(eye, rules))
+        }
         RawDetector::Threshold => {
             let made = ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above);
             let rule = fitting(check, &section, made).map(JudgeSettings::Threshold);
-            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Rate => {
             let rule = check_rate(check, &section, raw);
-            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Silence => {
             let rule = SilenceSettings::new(raw.after?.0);
             let rule = fitting(check, &section, rule).map(JudgeSettings::Silence);
-            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Loop => {
             let rule = check_loop(check, &section, raw);
-            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Autoencoder => {
             let rule = learning::check_autoencoder(check, &section, raw, known);
-            reading_rules(check, &section, raw, inputs, rule)
+            reading_rules(check, &section, raw, inputs, rule).map(JudgeRules::Readings)
         }
         RawDetector::Auto
         | RawDetector::Multi
@@ -154,7 +189,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         | RawDetector::Cusum
         | RawDetector::Health => {
             let rule = learning::check_rule(check, &section, raw);
-            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain))
+            reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
@@ -167,14 +202,14 @@ fn reading_rules(
     raw: &RawJudge,
     inputs: Option<Vec<InputPattern>>,
     rule: Option<Rule>,
-) -> Option<JudgeRules> {
+) -> Option<ReadingRules> {
     let expect: Vec<Option<DeviceId>> = raw
         .expect
         .iter()
         .flatten()
         .map(|device| check.keep(&format!("{section}.expect"), device, DeviceId::new(device)))
         .collect();
-    Some(JudgeRules::Readings(ReadingRules {
+    Some(ReadingRules {
         inputs: inputs?,
         expect: expect.into_iter().collect::<Option<_>>()?,
         machine: match &raw.machine {
@@ -183,15 +218,52 @@ fn reading_rules(
         },
         rule: rule?,
         policy: policy(raw),
-    }))
+    })
 }
 
-/// `sees_frames` says what the judge's detector looks at.
+/// What a judge looks at, and what says so: its detector, or else its first input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sees {
+    Frames,
+    Readings,
+    FramesAsTheFirst,
+    ReadingsAsTheFirst,
+}
+
+impl Sees {
+    fn of(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> Self {
+        let first_is_frames = || {
+            let name = raw.inputs.as_deref()?.first()?.split(':').next()?;
+            sources.iter().find(|(known, _)| *known == name)?.1
+        };
+        match raw.detector {
+            RawDetector::Threshold
+            | RawDetector::Rate
+            | RawDetector::Silence
+            | RawDetector::Loop
+            | RawDetector::Auto
+            | RawDetector::Multi
+            | RawDetector::Pattern
+            | RawDetector::Vibration
+            | RawDetector::Cusum
+            | RawDetector::Health => Self::Readings,
+            RawDetector::Classify | RawDetector::Detect => Self::Frames,
+            RawDetector::Autoencoder if first_is_frames() == Some(true) => Self::FramesAsTheFirst,
+            RawDetector::Autoencoder => Self::ReadingsAsTheFirst,
+        }
+    }
+}
+
+/// Whether a judge looks at frames.
+pub(super) fn sees_frames(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> bool {
+    matches!(Sees::of(raw, sources), Sees::Frames | Sees::FramesAsTheFirst)
+}
+
 fn check_input(
     check: &mut Check<'_>,
     key: &str,
     text: &str,
-    sees_frames: bool,
+    sees: Sees,
     known: &Known<'_>,
 ) -> Option<InputPattern> {
     let (source, signals) = match text.split_once(':') {
@@ -212,13 +284,17 @@ fn check_input(
         check.faults.push(Fault::at_text(key, text, expected));
         return None;
     };
-    let expected = match (sees_frames, known.sources[position].1) {
-        (true, Some(false)) => {
+    let expected = match (sees, known.sources[position].1) {
+        (Sees::Frames, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
-        (false, Some(true)) => {
-            Some("a source of readings for this detector; classify and detect look at frames")
+        (Sees::Readings, Some(true)) => {
+            Some("a source of readings for this detector; classify, detect and autoencoder look at frames")
         }
+        (Sees::FramesAsTheFirst, Some(false)) => {
+            Some("a source of frames (codec jpeg, jpeg_b64 or json_image), as the judge's first input is")
+        }
+        (Sees::ReadingsAsTheFirst, Some(true)) => Some("a source of readings, as the judge's first input is"),
         _ => None,
     };
     if let Some(expected) = expected {
@@ -285,23 +361,4 @@ fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<Ju
     };
     fitting(check, section, LoopSettings::new(grid?, roles, scale, raw.effective_length, raw.max_gap?.0))
         .map(JudgeSettings::Loop)
-}
-
-impl RawDetector {
-    const fn sees_frames(self) -> bool {
-        match self {
-            Self::Threshold
-            | Self::Rate
-            | Self::Silence
-            | Self::Loop
-            | Self::Auto
-            | Self::Multi
-            | Self::Pattern
-            | Self::Vibration
-            | Self::Cusum
-            | Self::Health
-            | Self::Autoencoder => false,
-            Self::Classify | Self::Detect => true,
-        }
-    }
 }

@@ -1,0 +1,49 @@
+//! What a judge over frames observes, through the judge behind it.
+
+use std::sync::Arc;
+
+use verge_anomaly::ReadingJudge;
+use verge_domain::reading::{Reading, SourceIndex};
+use verge_domain::rejection::Reason;
+use verge_domain::time::Moment;
+use verge_domain::verdict::Verdict;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::{Bench, Decision, Undecoded};
+
+use crate::settings::Settings;
+use crate::wiring::{self, Autoencoders};
+
+/// The judge behind, and what it remembers of one input.
+pub(super) struct Observations<'a> {
+    settings: &'a Settings,
+    models: Autoencoders,
+    counters: Arc<Counters>,
+    /// Made at the first observation, whose time is the start of its world.
+    bench: Option<Bench<Undecoded, ReadingJudge>>,
+    decision: Decision,
+}
+
+impl<'a> Observations<'a> {
+    pub(super) fn new(settings: &'a Settings, counters: Arc<Counters>) -> anyhow::Result<Self> {
+        let models = Autoencoders::load(settings)?;
+        Ok(Self { settings, models, counters, bench: None, decision: Decision::default() })
+    }
+
+    /// Judges what was observed in one frame.
+    pub(super) fn hear(
+        &mut self,
+        source: SourceIndex,
+        observed: &[Reading],
+        received: Moment,
+    ) -> Result<Vec<Verdict>, Reason> {
+        let bench = self.bench.get_or_insert_with(|| {
+            wiring::bench(self.settings, &self.models, Undecoded, Arc::clone(&self.counters), received)
+        });
+        self.decision.checkpoints.clear();
+        bench.tick(received, &mut self.decision);
+        for reading in observed {
+            bench.observation(source, reading, received, received, &mut self.decision)?;
+        }
+        Ok(std::mem::take(&mut self.decision.verdicts))
+    }
+}
