@@ -184,7 +184,7 @@ fn put_pictures(folder: &Path) -> Vec<String> {
     fs::create_dir_all(folder.join("frames")).unwrap();
     let usual = (0..200).map(|number| (number, 10 + (number * 7 % 13) as u8));
     usual
-        .chain([(200, 100)])
+        .chain([(200, 100), (201, 100), (202, 100)])
         .map(|(number, contrast)| {
             let name = format!("frames/{number:03}.jpg");
             fs::write(folder.join(&name), belt(number, contrast)).unwrap();
@@ -203,7 +203,7 @@ fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
     put_pictures(folder.path());
     let arguments = ["judge", "-c", "gateway.toml", "strange", "frames"];
     let ended = verge(folder.path(), &[&arguments[..], &["--device", "belt-1"]].concat()).expect(0);
-    assert!(ended.stderr.contains("201 messages, 201 frames, 1 verdicts"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("203 messages, 203 frames, 1 verdicts"), "{}", ended.stderr);
     let told: Vec<Value> = ended.json();
     let said = &told[0];
     assert_eq!((&said["device"], &said["signal"]), (&"belt-1".into(), &"strange".into()));
@@ -216,9 +216,20 @@ fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
     let expected = (100.0_f64 / 255.0).powi(2);
     assert!((0.7..1.0).contains(&(anomaly["observed"].as_f64().unwrap() / expected)), "{anomaly}");
     assert!(anomaly["expected"]["high"].as_f64().unwrap() < 0.02, "{anomaly}");
+    // What must last for half a minute does so at a frame a minute.
+    let lasting = CAMERAS.replacen("[judge.strange]", "[judge.strange]\nraise_after = \"30s\"", 1);
+    fs::write(folder.path().join("gateway.toml"), format!("{lasting}{NOWHERE}")).unwrap();
+    let at = |interval: &str| {
+        let more = ["--device", "belt-1", "--interval", interval];
+        verge(folder.path(), &[&arguments[..], &more].concat())
+    };
+    assert!(at("1s").expect(0).stderr.contains("203 frames, 0 verdicts"));
+    let ended = at("1m").expect(0);
+    assert!(ended.stderr.contains("203 frames, 1 verdicts"), "{}", ended.stderr);
+    assert!(at("0s").expect(64).stderr.contains("at least 1ms"));
     // Each picture a camera of its own: nobody has a past, and so nobody is strange.
     let ended = verge(folder.path(), &arguments).expect(0);
-    assert!(ended.stderr.contains("201 frames, 0 verdicts"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("203 frames, 0 verdicts"), "{}", ended.stderr);
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl ReportLife {
         match view {
             View::Classification(view) => gist_of_classes(view, &mut self.gist),
             View::Detections(view) => gist_of_objects(view, &mut self.gist),
-            // Never the same twice.
+            // What is observed is not reported: who judges it wants all of it.
             View::Reconstruction(_) => return true,
         }
         let due = match &self.reported {

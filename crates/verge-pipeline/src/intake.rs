@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt};
-use verge_domain::rejection::Reason;
+use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic};
 
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
-pub use observations::{Observation, Observations};
+pub use observations::{Observations, Observed};
 use orders::Waiting;
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
@@ -53,7 +53,9 @@ pub struct IntakeFull;
 
 enum Item {
     Message(Inbound),
-    Observation(Box<Observation>),
+    Observed(Box<Observed>),
+    /// Settle this behind what was queued before.
+    Settle(Receipt, Monotonic),
     /// An order waits.
     Wake,
     Stop,
@@ -279,9 +281,13 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                     }
                     taken += 1;
                 }
-                Some(Item::Observation(observation)) => {
-                    self.observe(*observation);
+                // Ahead of this burst's messages where several threads share it: other judges, another connection.
+                Some(Item::Observed(observed)) => {
+                    self.observe(*observed);
                     taken += 1;
+                }
+                Some(Item::Settle(receipt, received)) => {
+                    self.request(CommitRequest { receipt: Some(receipt), ..CommitRequest::of_time(received) })
                 }
                 Some(Item::Wake) => {}
                 Some(Item::Stop) => {
@@ -347,15 +353,18 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         self.settle_or_submit(message, cause);
     }
 
-    /// Judges what was made of a frame. Its receipt is that of another connection: the committer knows them all.
-    fn observe(&mut self, observation: Observation) {
-        let Observation { source, reading, received, cause, receipt } = observation;
-        let judged = self.bench.observation(source, &reading, received, self.clock.now(), &mut self.decision);
-        if let Some(source) = self.counters.source(source) {
-            match judged {
-                Ok(()) => source.readings_judged_total.add(1),
-                Err(reason) => {
-                    source.reject(reason);
+    /// Judges what was observed in a frame. Its receipt settles through the committer even if it caused nothing: those
+    /// of its connection go that way, in order.
+    fn observe(&mut self, observed: Observed) {
+        let Observed { source, readings, verdicts, received, cause, receipt } = observed;
+        self.decision.verdicts.extend(verdicts);
+        for reading in &readings {
+            let judged =
+                self.bench.observation(source, reading, received, self.clock.now(), &mut self.decision);
+            if let Some(source) = self.counters.source(source) {
+                match judged {
+                    Ok(()) => source.readings_judged_total.add(1),
+                    Err(reason) => source.refuse(reading.device.as_str(), &Rejection::whole(reason)),
                 }
             }
         }

@@ -166,8 +166,11 @@ mod tests {
     fn labels_of_the_whole_stand_in_the_corner() {
         let mut picture = Picture::from_rgb(64, 48, vec![0; 64 * 48 * SAMPLES]);
         let labels = vec![Scored { label: Label::new("é").unwrap(), score: Score::new(0.5).unwrap() }];
-        draw(&mut picture, &View::Classification(Classification { labels }));
-        assert!(picture.rgb()[..64 * 16 * SAMPLES].iter().any(|sample| *sample > 0));
-        assert!(picture.rgb()[64 * 16 * SAMPLES..].iter().all(|sample| *sample == 0));
+        for view in [View::Classification(Classification { labels }), View::Reconstruction(0.025)] {
+            picture.rgb_mut().fill(0);
+            draw(&mut picture, &view);
+            assert!(picture.rgb()[..64 * 16 * SAMPLES].iter().any(|sample| *sample > 0), "{view:?}");
+            assert!(picture.rgb()[64 * 16 * SAMPLES..].iter().all(|sample| *sample == 0), "{view:?}");
+        }
     }
 }

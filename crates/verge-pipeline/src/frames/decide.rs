@@ -51,8 +51,9 @@ impl Reports {
 pub struct Decided {
     /// Verdicts, in the order of the judges.
     pub verdicts: Vec<Verdict>,
-    /// Readings of the camera for judges over readings, in the same order; the signal has the judge's name.
-    pub observations: Vec<Reading>,
+    /// What was observed, as readings of the camera for judges over readings, in the same order; the signal has the
+    /// judge's name.
+    pub readings: Vec<Reading>,
 }
 
 /// All judges over frames, and the policy behind them.
@@ -82,6 +83,12 @@ impl FrameBench {
         judges.filter(|(_, spec)| spec.as_ref().is_some_and(takes)).map(|(index, _)| index).collect()
     }
 
+    /// What verdicts call the model of a judge.
+    #[must_use]
+    pub fn model_of(&self, judge: usize) -> Option<&Model> {
+        self.specs.get(judge)?.as_ref().map(|spec| &spec.model)
+    }
+
     /// What becomes of the views of one frame.
     pub fn decide(
         &self,
@@ -98,7 +105,7 @@ impl FrameBench {
             let is_due = reports.of(judge).advance(spec.report, &view, received.mono);
             let body = match view {
                 View::Reconstruction(error) => {
-                    decided.observations.push(observation(&spec.name, frame, error));
+                    decided.readings.push(reading(&spec.name, frame, error));
                     continue;
                 }
                 View::Classification(_) | View::Detections(_) if !is_due => continue,
@@ -130,7 +137,7 @@ impl FrameBench {
     }
 }
 
-fn observation(judge: &JudgeId, frame: &EncodedFrame, value: f64) -> Reading {
+fn reading(judge: &JudgeId, frame: &EncodedFrame, value: f64) -> Reading {
     Reading {
         device: frame.device.clone(),
         signal: SignalId::from(judge),

@@ -21,7 +21,7 @@ use verge_domain::time::Moment;
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
 use crate::counters::Counters;
-use crate::intake::{IntakeFull, Observation, Observations, Redeliveries, fingerprint};
+use crate::intake::{IntakeFull, Observations, Observed, Redeliveries, fingerprint};
 pub use decide::{Decided, FrameBench, FrameJudgeSpec, Reports};
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
 use schedule::{Job, Late, Schedule};
@@ -253,11 +253,8 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         while let Some(task) = self.next() {
             match task {
                 Task::Judge(job) => self.judge(*job),
-                // Through the committer, whose queue is in order: what the message caused is durable first.
-                Task::Settle(receipt, received) => self.commits.submit(CommitRequest {
-                    receipt: Some(receipt),
-                    ..CommitRequest::of_time(received.mono)
-                }),
+                // By the way that what it caused has gone, whose queues are in order: that is durable first.
+                Task::Settle(receipt, received) => self.observations.settle(receipt, received.mono),
             }
         }
     }
@@ -309,7 +306,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         let decided = self.clock.now();
         counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
         counters.frame_judging.note(std::iter::once(began.elapsed()));
-        let Decided { verdicts, observations } = self.shared.bench.decide(
+        let Decided { verdicts, readings } = self.shared.bench.decide(
             job.source,
             &job.frame,
             job.received,
@@ -329,18 +326,12 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                 }
             }
         }
-        // Until the last of it is durable the frame may come again, and is then judged again.
-        let last = observations.len();
-        let settling = |step| if step == last { (job.cause, job.receipt) } else { (0, None) };
-        let (cause, receipt) = settling(0);
-        if !verdicts.is_empty() || receipt.is_some() {
-            let request = CommitRequest::of_time(job.received.mono);
+        let (source, received, cause, receipt) = (job.source, job.received, job.cause, job.receipt);
+        if !readings.is_empty() {
+            self.observations.hand_in(Observed { source, readings, verdicts, received, cause, receipt });
+        } else if !verdicts.is_empty() || receipt.is_some() {
+            let request = CommitRequest::of_time(received.mono);
             self.commits.submit(CommitRequest { verdicts, cause, receipt, ..request });
-        }
-        for (step, reading) in (1..).zip(observations) {
-            let (cause, receipt) = settling(step);
-            let (source, received) = (job.source, job.received);
-            self.observations.hand_in(Observation { source, reading, received, cause, receipt });
         }
         self.shared.lock().schedule.give_back(job);
         // Another frame of this camera may have waited for this one alone.

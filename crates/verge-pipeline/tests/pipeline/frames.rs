@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -53,7 +54,8 @@ impl Decoder for Pictures {
     }
 }
 
-/// `wait:N` takes N ms; `panic` and `fail` do so; `error:X` is reconstructed with that error. Each other frame is answered with how many of its camera went before.
+/// `wait:N` takes N ms; `panic` and `fail` do so; each other frame is answered with how many of its camera went before.
+/// The judge that observes sees the error X of `error:X`.
 struct Scripted;
 
 impl Viewer for Scripted {
@@ -82,25 +84,29 @@ impl Viewer for Scripted {
             return Err(Reason::ModelFailed);
         }
         *memory += 1;
-        if let Some(error) = text.strip_prefix("error:") {
-            let view = View::Reconstruction(error.parse().unwrap());
-            views.extend(judges.iter().map(|judge| (*judge, view.clone())));
-            return Ok(());
-        }
         for judge in judges {
-            let view = Detections { width: *memory, height: 1, objects: Vec::new() };
-            views.push((*judge, View::Detections(view)));
+            let view = match text.strip_prefix("error:") {
+                Some(error) if *judge == OBSERVER => View::Reconstruction(error.parse().unwrap()),
+                _ => View::Detections(Detections { width: *memory, height: 1, objects: Vec::new() }),
+            };
+            views.push((*judge, view));
         }
         Ok(())
     }
 }
 
-/// From 1 up is abnormal.
-struct Limit;
+/// The position of the judge that observes; the one behind it looks at the same frames.
+const OBSERVER: usize = 3;
+
+/// From 1 up is abnormal; beyond 100 it is judged once the gate is open.
+struct Limit(Arc<AtomicBool>);
 
 impl Judge for Limit {
     type Observation = Reading;
     fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+        while reading.value > 100.0 && !self.0.load(Ordering::Relaxed) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
         let standing = if reading.value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(1.0) };
         findings.push(Finding::Condition(Condition::of_rule(
@@ -150,6 +156,7 @@ struct Site {
     shelf: Memory,
     settled: Settled,
     clock: Clock,
+    gate: Arc<AtomicBool>,
     next: u64,
 }
 
@@ -169,7 +176,8 @@ fn judge(name: &str, source: u16, report: ReportPolicy) -> FrameJudgeSpec {
 }
 
 /// What judges the observations of the judge over frames with the same name.
-fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
+fn observer(name: &str, source: u16, gate: &Arc<AtomicBool>) -> JudgeSpec<Limit> {
+    let gate = Arc::clone(gate);
     JudgeSpec {
         name: JudgeId::new(name).unwrap(),
         detector: Detector::Autoencoder,
@@ -189,18 +197,20 @@ fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
         expect: Vec::new(),
         machine: None,
         model: None,
-        make: Box::new(|_| Limit),
+        make: Box::new(move |_| Limit(Arc::clone(&gate))),
     }
 }
 
-/// Three sources: frames of the first are kept as `keep` says, those of the others every one. What is seen of the third
-/// is for a judge over readings.
+/// Three sources: frames of the first are kept as `keep` says, those of the others every one. Of the third, one judge
+/// observes, for a judge over readings, and one detects.
 fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let clock = Clock::start();
     let names = ["newest", "every", "odd"].map(|name| SourceId::new(name).unwrap()).to_vec();
     let counters = Arc::new(Counters::new(names.clone()));
-    let judges =
-        vec![None, Some(judge("a", 0, report)), Some(judge("b", 1, report)), Some(judge("c", 2, report))];
+    let mut judges = vec![None];
+    judges.extend(
+        [("a", 0), ("b", 1), ("c", 2), ("d", 2)].map(|(name, source)| Some(judge(name, source, report))),
+    );
     let urgency = Duration::from_millis(500);
     let specs = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
     let queue = FrameQueue::new(
@@ -223,16 +233,17 @@ fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let viewers = (0..workers).map(|_| Scripted).collect();
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
+    let gate = Arc::new(AtomicBool::new(false));
     let bench = Bench::new(
         Undecoded,
-        vec![observer("c", 2)],
+        vec![observer("c", 2, &gate)],
         names,
         Arc::clone(&counters),
         random_event_id,
         clock.now(),
     );
     let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), Vec::new());
-    Site { intake, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
+    Site { intake, workers, judging, committer, counters, shelf, settled, clock, gate, next: 0 }
 }
 
 impl Site {
@@ -249,6 +260,21 @@ impl Site {
             packet_id: 0,
             receipt,
         })
+    }
+
+    /// The same packet, from one connection or the next.
+    fn again(&mut self, source: u16, payload: &'static str, index: u64, redelivered: bool) {
+        let message = Inbound {
+            source: SourceIndex(source),
+            topic: "part".to_owned(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            received: self.clock.now(),
+            retained: false,
+            redelivered,
+            packet_id: 9,
+            receipt: Some(Receipt { connection: 1, index }),
+        };
+        self.intake.offer(message).unwrap();
     }
 
     fn source(&self, index: u16) -> &SourceCounters {
@@ -278,7 +304,7 @@ impl Site {
     /// Waits until nothing is in flight.
     fn settle(&self) {
         self.wait("all accounts balance", |site| {
-            (0..2).all(|index| {
+            (0..3).all(|index| {
                 let [received, judged, superseded, refused] = site.accounts(index);
                 received == judged + superseded + refused
             })
@@ -384,17 +410,7 @@ fn only_changes_are_reported_where_the_policy_says_so() {
 fn a_frame_that_the_broker_sends_again_is_not_judged_twice() {
     let mut site = site(NEWEST, 1, ReportPolicy::Every);
     for (index, redelivered) in [(0, false), (1, true)] {
-        let message = Inbound {
-            source: SourceIndex(1),
-            topic: "part".to_owned(),
-            payload: Bytes::from_static(b"x"),
-            received: site.clock.now(),
-            retained: false,
-            redelivered,
-            packet_id: 9,
-            receipt: Some(Receipt { connection: 1, index }),
-        };
-        site.intake.offer(message).unwrap();
+        site.again(1, "x", index, redelivered);
         site.settle();
     }
     site.wait("both settle", |site| site.settled.0.lock().unwrap().len() == 2);
@@ -430,9 +446,34 @@ fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
         site.offer(2, camera, payload).unwrap();
     }
     site.wait("all receipts settle", |site| site.settled.0.lock().unwrap().len() == 4);
-    // They settle behind what was caused, and nothing else was.
-    assert_eq!(site.shelf.0.lock().unwrap().rows.len(), 1);
     assert_eq!(site.accounts(2), [4, 4, 0, 0]);
     assert_eq!(site.source(2).readings_judged_total.get(), 4);
-    assert_eq!(site.end(), ["c one 2"]);
+    let causes = site.shelf.0.lock().unwrap().causes.clone();
+    let told = site.end();
+    let at =
+        |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(at("d one 1") < at("d one 2") && at("d one 2") < at("d one 3") && told.len() == 5, "{told:?}");
+    // What one frame causes is committed together, and after a crash each frame is recognised.
+    assert_eq!(at("c one 2"), at("d one 2") + 1);
+    assert_eq!(causes[at("c one 2")], causes[at("d one 2")]);
+    assert!(causes.iter().all(|cause| *cause != 0) && at("d two 1") < 5, "{causes:?}");
+}
+
+#[test]
+fn a_frame_that_comes_again_is_not_acknowledged_before_what_was_observed_in_it_is_durable() {
+    let mut site = site(NEWEST, 2, ReportPolicy::Every);
+    for (index, redelivered) in [(0, false), (1, true)] {
+        site.again(2, "error:101", index, redelivered);
+        site.wait("it is looked at, or known", |site| {
+            let [received, judged, _, refused] = site.accounts(2);
+            (received, judged + refused) == (index + 1, index + 1)
+        });
+    }
+    // Both have left the workers, and the judge still thinks.
+    std::thread::park_timeout(Duration::from_millis(100));
+    assert_eq!(site.settled.0.lock().unwrap().len(), 0, "a crash now would lose the verdict");
+    site.gate.store(true, Ordering::Relaxed);
+    site.wait("both settle", |site| site.settled.0.lock().unwrap().len() == 2);
+    assert_eq!(site.accounts(2), [2, 1, 0, 1]);
+    assert_eq!(site.end(), ["d part 1", "c part 101"]);
 }

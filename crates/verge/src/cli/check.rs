@@ -237,9 +237,9 @@ fn look_at_models(settings: &Settings, report: &mut Report) {
     if failed {
         return;
     }
-    let judges =
-        [wiring::Autoencoders::load(settings).map(drop), wiring::Vision::of(settings, models).map(drop)];
-    for error in judges.into_iter().filter_map(Result::err) {
+    let judges = wiring::Vision::of(settings, models)
+        .and_then(|vision| wiring::Autoencoders::load(settings, vision.bench()));
+    if let Err(error) = judges {
         // Of an error that says how to end, the cause alone is news.
         let causes = error.chain().skip(usize::from(error.is::<Exit>()));
         let told: Vec<String> = causes.map(ToString::to_string).collect();

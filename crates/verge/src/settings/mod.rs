@@ -197,7 +197,7 @@ impl<'a> Known<'a> {
 
     fn asked_by_readings(sections: &'a config::Sections) -> Vec<&'a str> {
         let sources: Vec<_> = sections.source.iter().map(Self::source).collect();
-        let asking = sections.judge.values().filter(|judge| !judge::sees_frames(judge, &sources));
+        let asking = sections.judge.values().filter(|judge| judge::sees_readings(judge, &sources));
         asking.filter_map(|judge| judge.model.as_deref()).collect()
     }
 

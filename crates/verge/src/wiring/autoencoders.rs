@@ -8,7 +8,8 @@ use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
 use verge_domain::id::JudgeId;
 use verge_domain::verdict;
-use verge_engine::{Autoencoder, Card, RunError, Runtime};
+use verge_engine::{Autoencoder, RunError, Runtime};
+use verge_pipeline::frames::FrameBench;
 
 use super::frames::{check_weights, identity, runtime_search};
 use crate::exit::{Exit, ExitWith};
@@ -42,17 +43,17 @@ struct Shared {
 }
 
 impl Autoencoders {
-    /// Loads what judges over readings ask for.
+    /// Loads what judges over readings ask for. `eyes` know the models of those that look at frames.
     ///
     /// # Errors
     /// There is no library, or a model cannot be used.
-    pub fn load(settings: &Settings) -> anyhow::Result<Self> {
+    pub fn load(settings: &Settings, eyes: &FrameBench) -> anyhow::Result<Self> {
         let mut runtime = None;
-        let by_judge = settings
-            .judges
-            .iter()
-            .map(|judge| behind(settings, judge, &mut runtime))
-            .collect::<Result<_, _>>()?;
+        let mut behind = |(position, judge): (usize, &Judge)| match eyes.model_of(position) {
+            Some(model) => Ok(Some(Behind::Frames(model.clone()))),
+            None => windows(settings, judge, &mut runtime).map(|shared| shared.map(Behind::Windows)),
+        };
+        let by_judge = settings.judges.iter().enumerate().map(&mut behind).collect::<Result<_, _>>()?;
         Ok(Self { by_judge })
     }
 
@@ -72,19 +73,11 @@ impl Autoencoders {
     }
 }
 
-fn behind(
+fn windows(
     settings: &Settings,
     judge: &Judge,
     runtime: &mut Option<Runtime>,
-) -> anyhow::Result<Option<Behind>> {
-    if let (Some(frames), Some(_)) = (judge.frames(), judge.readings()) {
-        let model = &settings.models[frames.look.model];
-        let named = || {
-            let card = Card::load(&model.card).with_context(|| format!("model.{}", model.name))?;
-            identity(&card.name, &card.version)
-        };
-        return Ok(Some(Behind::Frames(named().exit_with(Exit::BadConfig)?)));
-    }
+) -> anyhow::Result<Option<Shared>> {
     let Some(Rule::Autoencoder { model, settings: how }) = judge.readings().map(|rules| &rules.rule) else {
         return Ok(None);
     };
@@ -102,13 +95,13 @@ fn behind(
                 "judge.{judge}: stride = {stride}: the windows of {name} have {width} readings"
             );
         }
-        Ok(Behind::Windows(Shared {
+        Ok(Shared {
             judge: judge.name.clone(),
             width,
             identity: identity(&card.name, &card.version)?,
             model: Arc::new(Mutex::new(loaded)),
             told: Arc::default(),
-        }))
+        })
     };
     load().exit_with(Exit::BadConfig).map(Some)
 }

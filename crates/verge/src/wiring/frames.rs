@@ -257,6 +257,11 @@ impl Eyes {
         Ok(Some(Self { vision, viewers, queue }))
     }
 
+    /// What makes verdicts of what they see.
+    pub(super) fn bench(&self) -> &FrameBench {
+        self.vision.bench()
+    }
+
     /// Connects the sources of frames: those that want the newest alone by one connection, those that want every
     /// frame by another. Must be called on the runtime that is to carry them.
     pub(super) fn connect(

@@ -99,11 +99,12 @@ impl Gateway {
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
         let counters = Arc::new(Counters::new(source_ids(settings)));
-        let mut judges = shards::shards(settings, &Autoencoders::load(settings)?, &counters, started)?;
+        let eyes = Eyes::open(settings, &counters, &causes)?;
+        let models =
+            Autoencoders::load(settings, &eyes.as_ref().map(Eyes::bench).cloned().unwrap_or_default())?;
+        let mut judges = shards::shards(settings, &models, &counters, started)?;
         let mut restored = Decision::default();
         judges.restore(&checkpoints, started, &mut restored);
-
-        let eyes = Eyes::open(settings, &counters, &causes)?;
 
         let (local, broker) = local.carry_out(clock).await?;
         let queue = IntakeQueue::new(Arc::clone(&counters));

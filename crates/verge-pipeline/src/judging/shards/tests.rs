@@ -26,16 +26,20 @@ impl Decoder for Pairs {
                 out.rejections.push(Rejection::whole(Reason::BadJson));
                 continue;
             };
-            out.items.push(Reading {
-                device: DeviceId::new(device).unwrap(),
-                signal: SignalId::new("s").unwrap(),
-                value: value.parse().unwrap(),
-                unit: None,
-                captured_at: None,
-                clock: DeviceClock::Absent,
-                quality: Quality::Good,
-            });
+            out.items.push(reading(device, value.parse().unwrap()));
         }
+    }
+}
+
+fn reading(device: &str, value: f64) -> Reading {
+    Reading {
+        device: DeviceId::new(device).unwrap(),
+        signal: SignalId::new("s").unwrap(),
+        value,
+        unit: None,
+        captured_at: None,
+        clock: DeviceClock::Absent,
+        quality: Quality::Good,
     }
 }
 
@@ -203,6 +207,36 @@ fn however_many_threads_judge_they_decide_the_same_in_the_same_order() {
         let mut after = Trial::new(&Placement::new(5 - threads.min(3)));
         after.shards.restore(&states, at(9), &mut Decision::default());
         assert_eq!(after.saved(), [], "what was taken up is what is saved");
+    }
+}
+
+#[test]
+fn what_is_observed_is_judged_where_its_device_belongs() {
+    let observe = |threads: usize| {
+        let mut trial = Trial::new(&Placement::new(threads));
+        let mut told = Vec::new();
+        for device in 0..20_u32 {
+            let reading = reading(&format!("d{device}"), f64::from(device));
+            let mut out = Decision::default();
+            trial.shards.observation(SourceIndex(0), &reading, at(1), at(1), &mut out).unwrap();
+            told.extend(out.verdicts.iter().map(tell));
+        }
+        // Orders and saved states go to where a device belongs.
+        assert!(trial.order("d7", 1).is_ok(), "{threads} threads");
+        // A message in the midst of a burst that is not judged yet.
+        let amid = message("d3=8");
+        trial.shards.post(&amid, at(1));
+        let mut out = Decision::default();
+        trial.shards.observation(SourceIndex(0), &reading("d4", 5.0), at(1), at(1), &mut out).unwrap();
+        told.extend(out.verdicts.iter().map(tell));
+        let judged = trial.shards.judge([&amid]);
+        told.extend(judged.iter().flat_map(|(_, decision)| decision.verdicts.iter().map(tell)));
+        (told, trial.saved())
+    };
+    let alone = observe(1);
+    assert_eq!(alone.0.len(), 12, "{:?}", alone.0);
+    for threads in [2, 3, 8] {
+        assert_eq!(observe(threads), alone, "{threads} threads");
     }
 }
 

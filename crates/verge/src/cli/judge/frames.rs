@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use verge_codec::FrameDecoders;
@@ -19,8 +20,8 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Reports;
 use verge_vision::{FrameViewer, Memory};
 
-use super::observations::Observations;
-use super::{JudgeArgs, Told, as_json, rejections, source_of};
+use super::behind::Behind;
+use super::{JudgeArgs, Told, as_json, rejections, source_of, time_of};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
@@ -37,6 +38,7 @@ pub(super) struct Trial<'a, W> {
     /// The source that pictures without a message count as of.
     source: SourceIndex,
     device: Option<DeviceId>,
+    interval: Duration,
     annotate: Option<PathBuf>,
     vision: Vision,
     viewer: FrameViewer,
@@ -47,13 +49,11 @@ pub(super) struct Trial<'a, W> {
     out: &'a mut W,
 }
 
-/// What the judge remembers of each camera of a recording.
-type Cameras = HashMap<DeviceId, (Memory, Reports)>;
-
-/// Counts of one input, which is a story of its own: nothing of the last one is remembered.
+/// Counts of one input, and what the judge remembers of it: each is a story of its own.
 struct Tally<'a> {
     counters: Arc<Counters>,
-    observations: Observations<'a>,
+    cameras: HashMap<DeviceId, (Memory, Reports)>,
+    behind: Behind<'a>,
     messages: u64,
     unknown_topics: u64,
     frames: u64,
@@ -79,6 +79,7 @@ impl<'a, W: Write> Trial<'a, W> {
             settings,
             source,
             device: device.context("--device").exit_with(Exit::Usage)?,
+            interval: args.interval,
             annotate: args.annotate.clone(),
             viewer: vision.viewer()?,
             files: PictureFiles::new(pictures::limits_of(settings, source)),
@@ -93,9 +94,10 @@ impl<'a, W: Write> Trial<'a, W> {
     /// Judges one input: a picture, a folder of them, or a recording.
     pub(super) fn input(&mut self, path: &Path) -> anyhow::Result<Told> {
         let counters = Arc::new(Counters::new(wiring::source_ids(self.settings)));
-        let observations = Observations::new(self.settings, Arc::clone(&counters))?;
+        let behind = Behind::new(self.settings, self.vision.bench(), Arc::clone(&counters))?;
+        let cameras = HashMap::new();
         let mut tally =
-            Tally { counters, observations, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
+            Tally { counters, cameras, behind, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
         if path.is_dir() || pictures::is_picture(path) {
             let files = pictures::find(path).exit_with(Exit::BadInput)?;
             for (number, file) in files.iter().enumerate() {
@@ -115,12 +117,16 @@ impl<'a, W: Write> Trial<'a, W> {
         })
     }
 
-    /// A picture is a camera's only frame, unless all are said to be of one device: then what is observed in them is
-    /// judged as one series, in the order of their names.
+    /// A picture is a camera's only frame, unless all are said to be of one device: then they are its series.
     fn picture(&mut self, file: &Path, tally: &mut Tally<'_>) -> anyhow::Result<()> {
+        let (device, received) = match &self.device {
+            Some(device) => (device.clone(), Moment::from_wall(time_of(tally.messages, self.interval))),
+            None => {
+                tally.cameras.clear();
+                (pictures::device_of(file).exit_with(Exit::Usage)?, self.clock.now())
+            }
+        };
         tally.messages += 1;
-        let device = self.device.clone().map_or_else(|| pictures::device_of(file), Ok);
-        let device = device.exit_with(Exit::Usage)?;
         let frame = match self.files.read(file, device).exit_with(Exit::BadInput)? {
             Ok(frame) => frame,
             Err(reason) => {
@@ -129,13 +135,10 @@ impl<'a, W: Write> Trial<'a, W> {
             }
         };
         let name = file.file_name().map(PathBuf::from).unwrap_or_default();
-        let now = self.clock.now();
-        let mut memory = (Memory::default(), Reports::default());
-        self.frame(self.source, &frame, now, &mut memory, &name, Some(file), tally)
+        self.frame(self.source, &frame, received, &name, Some(file), tally)
     }
 
     fn recording(&mut self, path: &Path, tally: &mut Tally<'_>) -> anyhow::Result<()> {
-        let mut cameras = Cameras::new();
         let mut decoded = Decoded::default();
         let mut last: Option<Moment> = None;
         for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
@@ -164,19 +167,16 @@ impl<'a, W: Write> Trial<'a, W> {
             }
             let Some(frame) = decoded.items.pop() else { continue };
             let name = PathBuf::from(format!("{}-{:06}.jpg", frame.device, tally.messages));
-            let memory = cameras.entry(frame.device.clone()).or_default();
-            self.frame(source, &frame, received, memory, &name, None, tally)?;
+            self.frame(source, &frame, received, &name, None, tally)?;
         }
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one frame and everything around it, in one place")]
     fn frame(
         &mut self,
         source: SourceIndex,
         frame: &EncodedFrame,
         received: Moment,
-        (memory, reports): &mut (Memory, Reports),
         name: &Path,
         file: Option<&Path>,
         tally: &mut Tally<'_>,
@@ -186,17 +186,18 @@ impl<'a, W: Write> Trial<'a, W> {
             return Ok(());
         }
         let mut views = Vec::new();
+        let (memory, reports) = tally.cameras.entry(frame.device.clone()).or_default();
         if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut views) {
             refuse(tally, source, &name.display().to_string(), reason);
             return Ok(());
         }
-        tally.frames += 1;
         if let Some(folder) = &self.annotate {
             pictures::annotate(self.viewer.picture(), &views, &folder.join(name))?;
         }
         let views = views.into_iter();
         let decided = self.vision.bench().decide(source, frame, received, received, views, reports);
-        let judged = match tally.observations.hear(source, &decided.observations, received) {
+        tally.frames += 1;
+        let judged = match tally.behind.hear(source, &decided.readings, received) {
             Ok(judged) => judged,
             Err(reason) => {
                 refuse(tally, source, &name.display().to_string(), reason);

@@ -1,12 +1,13 @@
 //! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
 
+mod behind;
 mod frames;
-mod observations;
 mod readings;
 mod samples;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -15,6 +16,7 @@ use verge_codec::wire::verdict_json;
 use verge_domain::id::{Epoch, GatewayId, Identity, Seq};
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::counters::Counters;
 
@@ -31,7 +33,8 @@ use crate::settings::{Judge, JudgeRules, Settings};
   verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
-*.jpeg and folders of them are frames, each of a camera of its own; *.f32 and *.i16 are samples, cut into messages a second apart; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
+*.jpeg and folders of them are frames, each of a camera of its own unless --device says whose (an autoencoder says \
+something only of a series); *.f32 and *.i16 are samples, cut into messages; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
 else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]
@@ -41,9 +44,13 @@ pub(super) struct JudgeArgs {
     /// Recorded messages, tables, pictures or folders of pictures
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// Tables, samples and pictures: their device; by default the name of the file
+    /// Tables, samples and pictures: their device; by default the name of the file. Pictures of one device are one
+    /// camera's series, in the order of their names
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
+    /// Samples, and pictures with --device: time from one message to the next, which files do not say
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = interval)]
+    interval: Duration,
     /// Tables: signal of the values; by default the one that the judge names
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
@@ -53,7 +60,7 @@ pub(super) struct JudgeArgs {
     /// Tables: column with the value; by default the second
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
-    /// Frames: write copies with boxes and labels into this folder
+    /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
 }
@@ -104,6 +111,20 @@ fn chosen(settings: &Settings, name: &str) -> anyhow::Result<Judge> {
         let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
         anyhow!("there is no judge {name:?}; the configuration has {}", names.join(", "))
     })
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) if span >= Duration::from_millis(1) => Ok(span),
+        Ok(_) => Err("at least 1ms".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The time of a message by its number, where files do not say it.
+fn time_of(number: u64, interval: Duration) -> UtcMillis {
+    let millis = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+    UtcMillis(millis.saturating_mul(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
 /// What a file of samples holds, by its name.

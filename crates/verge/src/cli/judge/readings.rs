@@ -14,6 +14,7 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision, InputPattern};
 
 use super::{JudgeArgs, Told, as_json, rejections, source_of};
@@ -173,7 +174,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             settings,
-            models: Autoencoders::load(settings)?,
+            models: Autoencoders::load(settings, &FrameBench::default())?,
             bench: None,
             input: Some(input),
             source: None,

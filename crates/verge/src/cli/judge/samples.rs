@@ -13,19 +13,15 @@ use verge_codec::{
 };
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::SourceIndex;
-use verge_domain::time::UtcMillis;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::InputPattern;
 
 use super::readings::Trial;
-use super::{JudgeArgs, Told};
+use super::{JudgeArgs, Told, time_of};
 use crate::cli::recording::Recorded;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Carries, Settings};
 use crate::wiring;
-
-/// Files do not say how fast their samples came: their messages are taken to be so far apart.
-const MESSAGE_MS: i64 = 1000;
 
 /// A file of samples, as messages of one device that are as long as the judge's source accepts.
 pub(super) fn samples(
@@ -47,11 +43,11 @@ pub(super) fn samples(
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let mut trial = Trial::new(settings, decoders, counters, out)?;
     trial.source = Some(source);
-    for (time, start) in (0..).zip((0..content.len()).step_by(block)) {
+    for (number, start) in (0..).zip((0..content.len()).step_by(block)) {
         trial.hear(Recorded {
             topic: path.display().to_string(),
             payload: content.slice(start..content.len().min(start + block)),
-            time: UtcMillis(MESSAGE_MS * time),
+            time: time_of(number, args.interval),
             retained: false,
         })?;
     }

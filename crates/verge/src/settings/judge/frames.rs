@@ -34,11 +34,11 @@ pub(super) fn check_rules(
     section: &str,
     (detector, task): (Detector, Task),
     raw: &RawJudge,
-    inputs: &[InputPattern],
+    inputs: Option<Vec<InputPattern>>,
     known: &Known<'_>,
 ) -> Option<FrameRules> {
     let at = |key: &str| format!("{section}.{key}");
-    if let Some(signals) = inputs.iter().find_map(|input| input.signals.as_ref()) {
+    if let Some(signals) = inputs.iter().flatten().find_map(|input| input.signals.as_ref()) {
         let expected = "names of sources alone: frames have no signals";
         check.faults.push(Fault::at_text(at("inputs"), &format!(":{signals}"), expected));
         return None;
@@ -54,7 +54,7 @@ pub(super) fn check_rules(
         }
     };
     Some(FrameRules {
-        inputs: inputs.iter().map(|input| input.source).collect(),
+        inputs: inputs?.iter().map(|input| input.source).collect(),
         detector,
         task,
         look: VisionJudge {

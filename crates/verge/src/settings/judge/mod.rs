@@ -142,15 +142,21 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let rules = match raw.detector {
         RawDetector::Classify => {
             let of = (Detector::Classify, Task::Classify);
-            frames::check_rules(check, &section, of, raw, &inputs?, known).map(JudgeRules::Frames)
+            frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
         RawDetector::Detect => {
             let of = (Detector::Detect, Task::Detect);
-            frames::check_rules(check, &section, of, raw, &inputs?, known).map(JudgeRules::Frames)
+            frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
+        RawDetector::Autoencoder if sees == Sees::Unknown => None,
         RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
             let of = (Detector::Autoencoder, Task::Reconstruct);
-            let eye = frames::check_rules(check, &section, of, raw, inputs.as_deref()?, known);
+            let eye = frames::check_rules(check, &section, of, raw, inputs.clone(), known);
+            // Its name becomes a pattern of signals, which must mean this one alone.
+            if name.contains(['*', '?']) {
+                check.faults.push(Fault::at_text(&section, name, "a name without * and ? for such a judge"));
+                return None;
+            }
             let rule = learning::check_reconstruction(check, &section, raw);
             // What the eye observes is a signal of the camera, with the judge's name.
             let signal = Some(WildMatch::new(name));
@@ -228,11 +234,13 @@ enum Sees {
     Readings,
     FramesAsTheFirst,
     ReadingsAsTheFirst,
+    /// The first input is at fault.
+    Unknown,
 }
 
 impl Sees {
     fn of(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> Self {
-        let first_is_frames = || {
+        let first_carries_frames = || {
             let name = raw.inputs.as_deref()?.first()?.split(':').next()?;
             sources.iter().find(|(known, _)| *known == name)?.1
         };
@@ -248,15 +256,18 @@ impl Sees {
             | RawDetector::Cusum
             | RawDetector::Health => Self::Readings,
             RawDetector::Classify | RawDetector::Detect => Self::Frames,
-            RawDetector::Autoencoder if first_is_frames() == Some(true) => Self::FramesAsTheFirst,
-            RawDetector::Autoencoder => Self::ReadingsAsTheFirst,
+            RawDetector::Autoencoder => match first_carries_frames() {
+                Some(true) => Self::FramesAsTheFirst,
+                Some(false) => Self::ReadingsAsTheFirst,
+                None => Self::Unknown,
+            },
         }
     }
 }
 
-/// Whether a judge looks at frames.
-pub(super) fn sees_frames(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> bool {
-    matches!(Sees::of(raw, sources), Sees::Frames | Sees::FramesAsTheFirst)
+/// Whether a judge looks at readings.
+pub(super) fn sees_readings(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> bool {
+    matches!(Sees::of(raw, sources), Sees::Readings | Sees::ReadingsAsTheFirst)
 }
 
 fn check_input(

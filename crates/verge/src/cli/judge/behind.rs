@@ -8,13 +8,14 @@ use verge_domain::rejection::Reason;
 use verge_domain::time::Moment;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision, Undecoded};
 
 use crate::settings::Settings;
 use crate::wiring::{self, Autoencoders};
 
 /// The judge behind, and what it remembers of one input.
-pub(super) struct Observations<'a> {
+pub(super) struct Behind<'a> {
     settings: &'a Settings,
     models: Autoencoders,
     counters: Arc<Counters>,
@@ -23,9 +24,13 @@ pub(super) struct Observations<'a> {
     decision: Decision,
 }
 
-impl<'a> Observations<'a> {
-    pub(super) fn new(settings: &'a Settings, counters: Arc<Counters>) -> anyhow::Result<Self> {
-        let models = Autoencoders::load(settings)?;
+impl<'a> Behind<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        eyes: &FrameBench,
+        counters: Arc<Counters>,
+    ) -> anyhow::Result<Self> {
+        let models = Autoencoders::load(settings, eyes)?;
         Ok(Self { settings, models, counters, bench: None, decision: Decision::default() })
     }
 
@@ -36,14 +41,16 @@ impl<'a> Observations<'a> {
         observed: &[Reading],
         received: Moment,
     ) -> Result<Vec<Verdict>, Reason> {
+        if observed.is_empty() {
+            return Ok(Vec::new());
+        }
         let bench = self.bench.get_or_insert_with(|| {
             wiring::bench(self.settings, &self.models, Undecoded, Arc::clone(&self.counters), received)
         });
-        self.decision.checkpoints.clear();
-        bench.tick(received, &mut self.decision);
         for reading in observed {
             bench.observation(source, reading, received, received, &mut self.decision)?;
         }
+        self.decision.checkpoints.clear();
         Ok(std::mem::take(&mut self.decision.verdicts))
     }
 }
