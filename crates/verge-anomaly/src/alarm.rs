@@ -152,7 +152,8 @@ impl Alarms {
         self.open |= alarm;
         let still_off = still_off && self.open_for < LONGEST;
         self.calm = if self.open && p > HYSTERESIS * level && !still_off { self.calm + 1 } else { 0 };
-        let standing = if alarm || (self.open && abnormal) {
+        // Also where its score was learnt meanwhile: what must last for a time before it is told does so.
+        let standing = if alarm || (self.open && (abnormal || still_off)) {
             Standing::Abnormal
         } else if self.open && self.calm < CALM {
             Standing::Margin
@@ -215,7 +216,7 @@ mod tests {
         let mut alarms = Alarms::new();
         assert!(alarms.judge(1e-6, 1e-3, 100, false).alarm);
         for _ in 0..50 {
-            assert_eq!(alarms.judge(1.0, 1e-3, 100, true).standing, Standing::Margin);
+            assert_eq!(alarms.judge(1.0, 1e-3, 100, true).standing, Standing::Abnormal);
         }
         let calm = (0..).find(|_| alarms.judge(1.0, 1e-3, 100, false).standing == Standing::Normal);
         assert_eq!(calm, Some(CALM as usize - 1));

@@ -108,7 +108,7 @@ impl AutoencoderJudge {
                 self.window.clear();
                 true
             }
-            Remark::Real => false,
+            Remark::Real => self.errors.was_real(),
         }
     }
 

@@ -21,6 +21,12 @@ fn probability_for(alarms_per_reading: f64) -> f64 {
     (0..4).fold(alarms_per_reading, |p, _| (alarms_per_reading / alarms_per_abnormal(p)).min(1.0))
 }
 
+/// The smallest probability that so many remembered readings can tell of, `needed` of which are worth one independent
+/// probability.
+pub(crate) fn least_p(remembered: f64, needed: f64) -> f64 {
+    needed / (REACH * remembered.max(needed))
+}
+
 /// False alarms that a person accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlarmBudget {
@@ -68,7 +74,7 @@ impl AlarmBudget {
         if wanted > most {
             return Rate { p: most, per_second: Rate::alarms_per_second(most, interval), supported_in: None };
         }
-        let least = needed / (REACH * remembered.max(needed));
+        let least = least_p(remembered, needed);
         if wanted >= least {
             return Rate { p: wanted, per_second: self.per_second, supported_in: None };
         }

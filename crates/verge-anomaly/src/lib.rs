@@ -19,6 +19,7 @@ pub mod cusum;
 pub mod fault;
 pub mod health;
 pub mod judge;
+mod lessons;
 pub mod measure;
 pub mod multi;
 #[cfg(test)]

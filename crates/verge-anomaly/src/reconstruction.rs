@@ -39,7 +39,7 @@ impl ReconstructionJudge {
                 self.errors.start_again();
                 true
             }
-            Remark::Real => false,
+            Remark::Real => self.errors.was_real(),
         }
     }
 
@@ -104,5 +104,27 @@ mod tests {
         assert!(found[0].expected.high.is_some_and(|high| high < 60.0), "{:?}", found[0]);
         assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
         assert_eq!(told(&mut judge, 8_001, &[60.0])[0].p_value, Some(1.0), "it is learnt anew");
+    }
+
+    #[test]
+    fn what_lasts_is_told_to_its_end_and_is_as_strange_when_it_comes_back() {
+        let (mut noise, mut judge) = (Noise::new(12), ReconstructionJudge::new(AlarmSettings::default()));
+        let mut second = 0;
+        let mut next = |judge: &mut ReconstructionJudge, errors: &[f64]| {
+            second += errors.len() as i64;
+            told(judge, second, errors)
+        };
+        let mut usual = |count| (0..count).map(|_| noise.normal().powi(2)).collect::<Vec<_>>();
+        next(&mut judge, &usual(5_000));
+        for time in 0..5 {
+            let fault = next(&mut judge, &[60.0; 30]);
+            assert!(fault.iter().all(|one| one.standing == Standing::Abnormal), "time {time}");
+            // No more is claimed than so short a history can tell.
+            assert!(fault[0].p_value.is_some_and(|p| (1e-5..1e-4).contains(&p)), "{:?}", fault[0]);
+            let after = next(&mut judge, &usual(400));
+            assert_eq!(after.last().map(|one| one.standing), Some(Standing::Normal));
+        }
+        next(&mut judge, &[60.0]);
+        assert!(judge.hear(Remark::Real), "there was an alarm to speak of");
     }
 }

@@ -7,8 +7,9 @@ use verge_domain::stage::AlarmRate;
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{AlarmSettings, Alarms, Pace};
-use crate::budget::Rate;
-use crate::tail::Tail;
+use crate::budget::{Rate, least_p};
+use crate::lessons::{Lessons, Step};
+use crate::tail::{Mark, Tail};
 
 /// The level without a budget.
 const FIXED_P: f64 = 1e-3;
@@ -20,11 +21,21 @@ pub(crate) struct Scores {
     tail: Tail,
     alarms: Alarms,
     feedback: Feedback,
+    lessons: Lessons<Mark>,
+    /// What was expected at most when the open event began; infinite while there is none.
+    cause: f64,
 }
 
 impl Scores {
     pub(crate) fn new() -> Self {
-        Self { pace: Pace::new(), tail: Tail::new(0), alarms: Alarms::new(), feedback: Feedback::default() }
+        Self {
+            pace: Pace::new(),
+            tail: Tail::new(0),
+            alarms: Alarms::new(),
+            feedback: Feedback::default(),
+            lessons: Lessons::new(),
+            cause: f64::INFINITY,
+        }
     }
 
     /// Judges a score, then learns it.
@@ -37,27 +48,54 @@ impl Scores {
     ) -> Condition {
         self.pace.note(at);
         let level = self.rate(settings).p;
-        let p_value = self.tail.observe(score);
-        let outcome = self.alarms.judge(p_value, level, settings.hold_off, false);
+        let expected = self.tail.quantile(level);
+        let (p_value, mark) = self.tail.observe_with_mark(score);
+        let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
+        let outcome = self.alarms.judge(p_value, level, settings.hold_off, still_off);
+        let is_open = self.alarms.is_open();
+        if outcome.abnormal && !was_open && !still_off {
+            self.cause = expected.unwrap_or(f64::INFINITY);
+        } else if !is_open && (was_open || !still_off) {
+            self.cause = f64::INFINITY;
+        }
+        let far = outcome.abnormal && self.tail.is_far(score, level);
+        let (seen, remembered) = (self.pace.seen(), self.tail.weight());
+        let forgotten = self.lessons.note(Step { seen, remembered, was_open, is_open, far }, mark);
+        forgotten.into_iter().for_each(|mark| self.tail.forget(mark));
         Condition {
             member,
             standing: outcome.standing,
             observed: score,
-            expected: Expected { low: None, high: self.tail.quantile(level) },
-            p_value: Some(p_value),
+            expected: Expected { low: None, high: expected },
+            p_value: Some(p_value.max(least_p(remembered, 1.0))),
             contributions: Vec::new(),
             feedback: self.feedback,
         }
     }
 
-    /// A person speaks of maintenance.
+    /// A person speaks of maintenance: what the last alarm taught is no part of the usual.
     pub(crate) fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
+        self.forget();
     }
 
     /// What scores are usually is learnt anew.
     pub(crate) fn start_again(&mut self) {
         self.tail = Tail::new(0);
+        self.lessons = Lessons::new();
+        self.cause = f64::INFINITY;
+    }
+
+    /// A person says that the last alarm was real: what it taught is forgotten. Says whether there was one to speak of.
+    pub(crate) fn was_real(&mut self) -> bool {
+        self.feedback.real = self.feedback.real.saturating_add(1);
+        self.forget()
+    }
+
+    fn forget(&mut self) -> bool {
+        let taught = self.lessons.take();
+        taught.iter().flatten().for_each(|mark| self.tail.forget(*mark));
+        taught.is_some()
     }
 
     pub(crate) fn alarm_rate(&self, settings: &AlarmSettings) -> AlarmRate {

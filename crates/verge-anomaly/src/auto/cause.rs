@@ -12,7 +12,7 @@ pub(super) struct Cause {
     low: f64,
     high: f64,
     /// How probable that was.
-    p: f64,
+    p: f32,
     /// Its position; one beyond all where nothing was abnormal yet.
     member: u8,
 }
@@ -23,7 +23,7 @@ impl Cause {
 
     pub(super) fn new(member: usize, expected: Expected, p: f64) -> Self {
         let (low, high) = (expected.low.unwrap_or(f64::NEG_INFINITY), expected.high.unwrap_or(f64::INFINITY));
-        Self { low, high, p, member: member as u8 }
+        Self { low, high, p: p as f32, member: member as u8 }
     }
 
     /// The member, and what it observes now.
@@ -43,6 +43,6 @@ impl Cause {
     }
 
     pub(super) fn p(&self) -> f64 {
-        self.p
+        f64::from(self.p)
     }
 }

@@ -27,10 +27,10 @@ impl AutoJudge {
             observed: assessment.observed,
             expected: assessment.expected,
             // What was held back is told with the probability that it had.
-            p_value: Some(if assessment.alarm {
-                assessment.p_value.min(self.detector.cause_p())
-            } else {
-                assessment.p_value
+            p_value: Some({
+                let p_value = assessment.p_value;
+                let told = if assessment.alarm { p_value.min(self.detector.cause_p()) } else { p_value };
+                told.max(self.detector.least_p())
             }),
             contributions: Vec::new(),
             feedback: self.detector.feedback(),

@@ -20,7 +20,6 @@
 //! not time; only the two that know the hour look at the clock.
 
 mod cause;
-mod feedback;
 mod judge;
 mod novelty;
 mod residual;
@@ -36,11 +35,11 @@ use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{Alarms, Pace};
-use crate::budget::Rate;
+use crate::budget::{self, Rate};
+use crate::lessons::{Lessons, Step};
 use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Mark, Tail};
 use cause::Cause;
-use feedback::Remembered;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
@@ -59,6 +58,8 @@ pub const MEMBERS: [Member; 8] = [
     Member::TimeOfDay,
     Member::Shift,
 ];
+/// Readings that one score of each is made of.
+const WINDOWS: [u32; MEMBERS.len()] = [1, 20, 12, 5, 40, 4, 6, 100];
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// Values are looked at within this range: what lies beyond is as strange as its end.
@@ -113,7 +114,7 @@ pub struct AutoDetector {
     shift: Shift,
     tails: [Tail; MEMBERS.len()],
     feedback: Feedback,
-    remembered: Option<Box<Remembered>>,
+    lessons: Lessons<[Mark; MEMBERS.len()]>,
     cause: Cause,
 }
 
@@ -139,9 +140,9 @@ impl AutoDetector {
             hourly: Predictor::new(2),
             hourly_bits: Recent::new(6),
             shift: Shift::new(),
-            tails: std::array::from_fn(|member| Tail::new(2 * member as u32)),
+            tails: std::array::from_fn(|member| Tail::over(WINDOWS[member], 2 * member as u32)),
             feedback: Feedback::default(),
-            remembered: None,
+            lessons: Lessons::new(),
             cause: Cause::NONE,
         }
     }
@@ -156,9 +157,10 @@ impl AutoDetector {
         let views = self.look(at, value);
         let mut smallest = 1.0;
         let mut strangest = 0;
-        let mut marks = [Mark::default(); MEMBERS.len()];
+        let mut marks = [Mark::NONE; MEMBERS.len()];
         let mut members = [1.0; MEMBERS.len()];
         for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
+            let Some(score) = score else { continue };
             let (p, mark) = tail.observe_with_mark(score);
             marks[member] = mark;
             members[member] = p;
@@ -176,24 +178,28 @@ impl AutoDetector {
         let mut member = MEMBERS[strangest];
         let mut expected =
             if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
-        if outcome.alarm {
-            self.remembered = Some(Box::default());
-        }
         // While nothing new is strange, an event tells of what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
-        // What is held back keeps an open alarm open, too; what has come to an end is no cause any more.
-        if outcome.abnormal && !still_off {
+        // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
+        // an end is no cause any more.
+        if outcome.abnormal && !still_off && !was_open {
             self.cause = Cause::new(strangest, expected, p_value);
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
             self.cause = Cause::NONE;
         }
-        if let Some(remembered) = &mut self.remembered
-            && !remembered.learn(&marks)
-        {
-            self.remembered = None;
+        let far = outcome.abnormal
+            && views.scores[strangest]
+                .is_some_and(|score| self.tails[strangest].is_far(score, level / EFFECTIVE_MEMBERS));
+        let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
+        let step = Step { seen, remembered: self.remembered(), was_open, is_open, far };
+        let forgotten = self.lessons.note(step, marks);
+        self.forget(&forgotten);
+        // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
+        if !self.lessons.will_be_forgotten(step) {
+            self.profile.learn(self.last);
         }
         let assessment = Assessment {
             p_value,
@@ -206,6 +212,15 @@ impl AutoDetector {
             expected,
         };
         (assessment, members)
+    }
+
+    /// What was taught is as if it had not been.
+    fn forget(&mut self, marks: &[[Mark; MEMBERS.len()]]) {
+        for marks in marks {
+            for (tail, &mark) in self.tails.iter_mut().zip(marks) {
+                tail.forget(mark);
+            }
+        }
     }
 
     /// Scores of all members: of state from before the reading, which they then learn.
@@ -227,7 +242,7 @@ impl AutoDetector {
         let distance = (value - level).abs();
         self.recent.push(value);
         let mean = mean(self.recent.all());
-        let (daily, usual) = self.profile.score(slot, value);
+        let (daily, usual) = self.profile.score(slot, value).unzip();
         let middle = median5(&self.recent);
         let (volatility, step) =
             if self.pace.seen() > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
@@ -240,11 +255,20 @@ impl AutoDetector {
         let shift = self.shift.score(value, self.readings, self.deviation);
         let off_median = (middle - self.median).abs();
         let views = Views {
-            scores: [distance, (mean - level).abs(), daily, off_median, volatility, context, hourly, shift],
+            scores: [
+                Some(distance),
+                Some((mean - level).abs()),
+                daily,
+                Some(off_median),
+                Some(volatility),
+                Some(context),
+                Some(hourly),
+                Some(shift),
+            ],
             observed: [
                 (value, Centre::Around(level)),
                 (mean, Centre::Around(level)),
-                (value, Centre::Around(usual)),
+                (value, Centre::Around(usual.unwrap_or(value))),
                 (middle, Centre::Around(self.median)),
                 (step, Centre::Times),
                 (context, Centre::Itself),
@@ -287,8 +311,17 @@ impl AutoDetector {
     /// The probability from which a reading alarms now, and what may be promised of it.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        let remembered = self.tails[0].weight();
-        self.settings.alarms.rate(&self.pace, remembered, EFFECTIVE_MEMBERS, combined(MEMBER_P))
+        self.settings.alarms.rate(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P))
+    }
+
+    /// The smallest probability that so short a history can tell of.
+    #[must_use]
+    pub fn least_p(&self) -> f64 {
+        budget::least_p(self.remembered(), EFFECTIVE_MEMBERS)
+    }
+
+    fn remembered(&self) -> f64 {
+        self.tails[0].weight()
     }
 
     fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
@@ -326,11 +359,12 @@ impl AutoDetector {
         self.feedback
     }
 
-    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on. What was
-    /// learnt about how strange scores are is kept.
+    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on, and what the
+    /// last alarm taught is forgotten. How strange scores were before is kept.
     pub fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
-        self.remembered = None;
+        let taught = self.lessons.take().unwrap_or_default();
+        self.forget(&taught);
         self.cause = Cause::NONE;
         let recent = self.recent.all();
         if recent.is_empty() {
@@ -349,12 +383,8 @@ impl AutoDetector {
     /// the next time. Says whether there was still something to forget.
     pub fn was_real(&mut self) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
-        let Some(remembered) = self.remembered.take() else { return false };
-        for marks in remembered.marks() {
-            for (tail, &mark) in self.tails.iter_mut().zip(marks) {
-                tail.forget(mark);
-            }
-        }
+        let Some(taught) = self.lessons.take() else { return false };
+        self.forget(&taught);
         true
     }
 

@@ -10,45 +10,42 @@ pub(super) const SLOW: f64 = 1.0 / 2_000.0;
 /// The newest values in a ring of fixed size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recent<T> {
-    ring: Vec<T>,
-    size: u8,
+    ring: Box<[T]>,
+    filled: u8,
     next: u8,
 }
 
-impl<T: Copy> Recent<T> {
+impl<T: Copy + Default> Recent<T> {
     pub(super) fn new(size: u8) -> Self {
-        Self { ring: Vec::with_capacity(usize::from(size)), size, next: 0 }
+        Self { ring: vec![T::default(); usize::from(size)].into(), filled: 0, next: 0 }
     }
 
     pub(super) fn push(&mut self, value: T) {
-        if self.ring.len() < usize::from(self.size) {
-            self.ring.push(value);
-        } else {
-            self.ring[usize::from(self.next)] = value;
-        }
+        self.ring[usize::from(self.next)] = value;
+        self.filled = self.filled.max(self.next + 1);
         self.next += 1;
-        if self.next == self.size {
+        if usize::from(self.next) == self.ring.len() {
             self.next = 0;
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.ring.capacity() * size_of::<T>()
+        size_of_val(&*self.ring)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.ring.len() == usize::from(self.size)
+        usize::from(self.filled) == self.ring.len()
     }
 
     /// All that are there, in no order.
     pub(super) fn all(&self) -> &[T] {
-        &self.ring
+        &self.ring[..usize::from(self.filled)]
     }
 
     /// The newest ones, the newest first.
     fn newest(&self, count: usize) -> impl Iterator<Item = T> + '_ {
-        (1..=count.min(self.ring.len())).map(move |back| {
-            let size = usize::from(self.size);
+        (1..=count.min(usize::from(self.filled))).map(move |back| {
+            let size = self.ring.len();
             self.ring[(usize::from(self.next) + size - back) % size]
         })
     }
@@ -93,28 +90,44 @@ const PROFILE_WINDOW: u8 = 12;
 pub(super) struct Profile {
     usual: [f64; SLOTS],
     seen: [u8; SLOTS],
+    /// Hours that have come to an end once, a bit each.
+    known: u32,
+    slot: u8,
     errors: Recent<f32>,
 }
 
 impl Profile {
     pub(super) fn new() -> Self {
-        Self { usual: [0.0; SLOTS], seen: [0; SLOTS], errors: Recent::new(PROFILE_WINDOW) }
+        Self { usual: [0.0; SLOTS], seen: [0; SLOTS], known: 0, slot: 0, errors: Recent::new(PROFILE_WINDOW) }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         self.errors.heap_bytes()
     }
 
-    /// Mean absolute error of the last twelve readings, and what was usual at this hour.
-    pub(super) fn score(&mut self, slot: usize, value: f64) -> (f64, f64) {
+    /// Mean absolute error of the last twelve readings, and what was usual at this hour; `None` at an hour that is met
+    /// for the first time.
+    pub(super) fn score(&mut self, slot: usize, value: f64) -> Option<(f64, f64)> {
+        if usize::from(self.slot) != slot {
+            self.known |= u32::from(self.seen[usize::from(self.slot)] >= 2) << self.slot;
+            self.slot = slot as u8;
+        }
+        // Within its first hour a value would be held against the one before it, and the next day against another time
+        // of that hour.
+        if self.known >> slot & 1 == 0 {
+            return None;
+        }
         let usual = self.usual[slot];
-        let known = self.seen[slot] >= 2;
-        let error = if known { (value - usual).abs() } else { 0.0 };
-        self.errors.push(single(error));
+        self.errors.push(single((value - usual).abs()));
+        Some((mean_f32(self.errors.all()), usual))
+    }
+
+    /// Learns the value that was judged last.
+    pub(super) fn learn(&mut self, value: f64) {
+        let slot = usize::from(self.slot);
         let rate = (1.0 / (f64::from(self.seen[slot]) + 1.0)).max(SLOT_RATE);
-        self.usual[slot] += rate * (value - usual);
+        self.usual[slot] += rate * (value - self.usual[slot]);
         self.seen[slot] = self.seen[slot].saturating_add(1);
-        (mean_f32(self.errors.all()), if known { usual } else { value })
     }
 }
 

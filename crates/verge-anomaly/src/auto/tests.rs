@@ -334,6 +334,106 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
     assert_eq!(sharpened.feedback(), Feedback { maintenance: 0, real: 1 });
 }
 
+/// Which of so many faults are found: each lasts for fifteen readings, and the next comes 700 later.
+fn found(detector: &mut AutoDetector, faults: usize, mut hear: impl FnMut(&mut AutoDetector)) -> Vec<bool> {
+    const EVERY: usize = 700;
+    let mut next = process("white");
+    let mut told = Vec::new();
+    for fault in 0..faults {
+        let mut raised = false;
+        for reading in 0..EVERY {
+            let off = if (300..315).contains(&reading) { 20.0 } else { 0.0 };
+            let assessment = detector.observe(at(10_000 + fault * EVERY + reading), next(reading) + off);
+            raised |= assessment.alarm && (300..320).contains(&reading);
+            if reading == 400 {
+                hear(detector);
+            }
+        }
+        told.push(raised);
+    }
+    told
+}
+
+#[test]
+fn a_fault_that_comes_back_is_found_again_and_nobody_hears_of_it_for_ever() {
+    let budget = AlarmBudget::new(1.0, Duration::from_secs(7 * 86_400)).unwrap();
+    let settings = AutoSettings::new(AlarmSettings::new(Some(budget), 100).unwrap(), None).unwrap();
+    let (mut detector, mut next) = (AutoDetector::new(&settings), process("white"));
+    for reading in 0..10_000 {
+        detector.observe(at(reading), next(reading));
+    }
+    let mut confirmed = detector.clone();
+    let unheard = found(&mut detector, 30, |_| {});
+    assert!(unheard[..10].iter().all(|&raised| raised), "{unheard:?}");
+    assert!(unheard[20..].iter().filter(|&&raised| raised).count() < 5, "it is how things are: {unheard:?}");
+    let heard = found(&mut confirmed, 30, |detector| assert!(detector.was_real()));
+    assert!(heard.iter().all(|&raised| raised), "what is said to be real stays so: {heard:?}");
+}
+
+#[test]
+fn a_young_signal_learns_what_comes_again() {
+    let (mut detector, mut next) = (detector(), process("white"));
+    // A spike every three hundred readings, from the beginning.
+    let alarms = (0..6_000)
+        .filter(|reading| {
+            let spike = if reading % 300 == 250 { 20.0 } else { 0.0 };
+            detector.observe(at(*reading), next(*reading) + spike).alarm
+        })
+        .count();
+    assert!(alarms <= 10, "{alarms} alarms about 20 spikes");
+}
+
+#[test]
+fn what_maintenance_has_shown_is_strange_at_the_next_time() {
+    let spike = |told: bool| {
+        let (mut detector, mut next) = (detector(), process("white"));
+        let mut alarms = Vec::new();
+        for reading in 0..2_600 {
+            let off = if matches!(reading, 1_500..1_520 | 2_500..2_520) { 20.0 } else { 0.0 };
+            if detector.observe(at(reading), next(reading) + off).alarm {
+                alarms.push(reading);
+            }
+            if told && reading == 1_600 {
+                detector.was_maintenance();
+            }
+        }
+        [1_500..1_520, 2_500..2_520].map(|fault| alarms.iter().any(|alarm| fault.contains(alarm)))
+    };
+    assert_eq!(spike(true), [true, true]);
+    assert_eq!(spike(false), [true, false], "a young signal learns it without");
+}
+
+#[test]
+fn an_event_ends_when_what_raised_it_does_whatever_it_has_taught() {
+    // It drifts off for two hundred minutes and comes back at once, to what its hour does not know any more.
+    let (mut detector, mut noise) = (detector(), Noise::new(3));
+    let minute = |reading: usize| UtcMillis(reading as i64 * 60_000);
+    let mut open = 0;
+    for reading in 0..9_000_usize {
+        let drift = (reading as f64 - 7_200.0) / 200.0;
+        let off = if (0.0..1.0).contains(&drift) { 2.5 * drift } else { 0.0 };
+        let value = 5.0 + (TAU * reading as f64 / 240.0).sin() + off + 0.2 * noise.normal();
+        let assessment = detector.observe(minute(reading), value);
+        if reading >= 7_200 {
+            open += usize::from(assessment.standing != Standing::Normal);
+        }
+    }
+    assert!((10..500).contains(&open), "an event of 200 readings was open for {open}");
+}
+
+#[test]
+fn the_second_day_begins_without_an_alarm() {
+    for seed in 0..6 {
+        let (mut detector, mut noise) = (detector(), Noise::new(40 + seed));
+        for minute in 0..1_500_usize {
+            let value = (TAU * minute as f64 / 240.0).sin() + 0.2 * noise.normal();
+            let assessment = detector.observe(UtcMillis(minute as i64 * 60_000), value);
+            let by_hour = assessment.alarm && assessment.member == Member::Profile;
+            assert!(!by_hour, "at {minute} minutes: {assessment:?}");
+        }
+    }
+}
+
 #[test]
 fn an_event_lasts_as_long_as_its_cause() {
     let (mut detector, mut next) = (detector(), process("white"));

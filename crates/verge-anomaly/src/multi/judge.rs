@@ -12,9 +12,10 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::Moment;
 
+use super::baseline::ROWS_PER_INDEPENDENT;
 use super::{MAX_SIGNALS, MultiDetector, MultiSettings};
 use crate::alarm::{Alarms, Pace};
-use crate::budget::Rate;
+use crate::budget::{Rate, least_p};
 use crate::state::{self, Kind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
@@ -123,7 +124,7 @@ impl MultiJudge {
             standing: outcome.standing,
             observed: score.distance,
             expected: Expected { low: None, high: detector.distance_at(rate.p) },
-            p_value: Some(score.p_value),
+            p_value: Some(score.p_value.max(least_p(detector.rows(), ROWS_PER_INDEPENDENT))),
             contributions,
             feedback: state.feedback,
         }));

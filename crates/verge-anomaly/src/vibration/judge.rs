@@ -9,6 +9,7 @@ use verge_domain::time::{Moment, Monotonic};
 
 use super::{Judgement, VibrationDetector, VibrationSettings};
 use crate::alarm::{AlarmSettings, Alarms, Pace};
+use crate::budget::least_p;
 use crate::state::{self, Kind};
 
 /// The level without a budget.
@@ -69,7 +70,7 @@ impl VibrationJudge {
             standing: outcome.standing,
             observed: judgement.distance,
             expected: Expected::default(),
-            p_value: Some(p_value),
+            p_value: Some(p_value.max(least_p(book.pace.seen() as f64, 1.0))),
             contributions,
             feedback: book.feedback,
         }));
