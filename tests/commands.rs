@@ -135,11 +135,69 @@ fn judge_takes_tables() {
 }
 
 #[test]
+fn tables_are_read_as_the_source_would_be() {
+    let more = r#"
+[source.raw]
+topic = "raw/+/+"
+codec = "number"
+device = "topic:1"
+signal = "topic:2"
+unit = "bar"
+scale = 0.1
+offset = 1.0
+
+[judge.pressure]
+inputs = ["raw:press*"]
+detector = "threshold"
+above = 5
+
+[judge.any]
+inputs = ["raw"]
+detector = "threshold"
+above = 5
+
+[judge.together]
+inputs = ["raw"]
+detector = "multi"
+"#;
+    // As spreadsheets write them: semicolons, milliseconds, a gap, a word.
+    let wide =
+        "level;time;pressure;note\n10;1760000000000;20;a\n;1760000060000;50;b\n60;1760000120000;ON;c\n";
+    let narrow = "time,flow\n1760000000,1\n";
+    let folder = folder(&[
+        ("wide.csv", wide),
+        ("narrow.csv", narrow),
+        ("more.toml", &format!("{CONFIGURATION}{more}")),
+    ]);
+    let judge =
+        |arguments: &[&str]| verge(folder.path(), &[&["judge", "-c", "more.toml"], arguments].concat());
+    let ended = judge(&["pressure", "wide.csv"]).expect(0);
+    let told = ended.json();
+    let [said, cleared] = &told[..] else { panic!("{}", ended.stdout) };
+    assert_eq!(cleared["anomaly"]["observed"], 1.1, "the word ON is one");
+    assert_eq!((&said["signal"], &said["device"]), (&"pressure".into(), &"wide".into()));
+    assert_eq!((&said["anomaly"]["observed"], &said["anomaly"]["unit"]), (&6.0.into(), &"bar".into()));
+    assert_eq!(said["received"], "2025-10-09T08:54:20.000Z");
+    assert!(
+        ended.stderr.contains("judged is the column `pressure` as pressure; not read: `level`"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("3 readings"), "{}", ended.stderr);
+    let signals: Vec<serde_json::Value> =
+        judge(&["any", "wide.csv"]).expect(0).json().iter().map(|said| said["signal"].clone()).collect();
+    assert_eq!(signals, ["pressure", "level", "pressure"], "all columns of numbers, in the order of time");
+    let alone = judge(&["together", "narrow.csv"]).expect(65);
+    assert!(alone.stderr.contains("the judge together needs several signals"), "{}", alone.stderr);
+    assert!(judge(&["together", "wide.csv"]).expect(0).stderr.contains("5 readings"));
+}
+
+#[test]
 fn judge_says_what_is_wrong_with_its_input() {
     let folder = folder(&[
         ("broken.jsonl", "{\"tst\":\"1\",\"topic\":\"a\",\"payload\":\"1\"}\nno\n"),
         ("short.csv", "timestamp,value\n2014-04-01 00:00:00,1\nnever,2\n"),
-        ("narrow.csv", "timestamp\n"),
+        ("narrow.csv", "timestamp\n2014-04-01 00:00:00\n"),
     ]);
     let check = |arguments: &[&str], code: i32, words: &str| {
         let ended =
@@ -149,9 +207,9 @@ fn judge_says_what_is_wrong_with_its_input() {
     check(&["low", "day.jsonl"], 64, "there is no judge \"low\"; the configuration has high, quiet, flow");
     check(&["high", "nowhere.jsonl"], 65, "cannot read nowhere.jsonl");
     check(&["high", "broken.jsonl"], 65, "broken.jsonl, line 2");
-    check(&["high", "short.csv"], 65, "short.csv, line 3: \"never\" is not a time");
-    check(&["high", "narrow.csv"], 65, "narrow.csv has fewer than 2 columns");
-    check(&["high", "short.csv", "--value-column", "x"], 65, "has no column \"x\", only timestamp, value");
+    check(&["high", "short.csv"], 65, "short.csv, line 3, column `timestamp`: \"never\" is not a time");
+    check(&["high", "narrow.csv"], 65, "narrow.csv: no column of numbers");
+    check(&["high", "short.csv", "--value-column", "x"], 65, "no column `x`, only `timestamp`, `value`");
     check(&["flow", "short.csv", "--signal", ""], 64, "signal");
 }
 

@@ -131,6 +131,12 @@ impl VibrationSettings {
         Ok(Self { learn_blocks: learn, memory_blocks: memory as f64, ..self })
     }
 
+    /// Samples per second that come in.
+    #[must_use]
+    pub fn sample_rate_hz(&self) -> f64 {
+        self.factor as f64 * self.analysis_rate_hz
+    }
+
     /// Seconds that one block lasts.
     #[must_use]
     pub fn block_seconds(&self) -> f64 {

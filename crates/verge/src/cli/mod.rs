@@ -14,6 +14,7 @@ mod recording;
 pub mod run;
 mod runtime;
 mod send;
+mod table;
 mod tell;
 mod uplink;
 mod watch;

@@ -59,7 +59,8 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Recorded> {
 /// RFC 3339, also with an offset without colon; a date and time without offset, which is taken as UTC; or
 /// seconds since 1970.
 pub(super) fn parse_time(text: &str) -> anyhow::Result<UtcMillis> {
-    let text = text.trim();
+    // Some releases of mosquitto_sub write both a Z and an offset, of which the offset is meant.
+    let text = text.trim().replacen("Z+", "+", 1).replacen("Z-", "-", 1);
     let instant = text.parse::<Timestamp>().ok().or_else(|| {
         text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
     });
@@ -121,6 +122,11 @@ mod tests {
         check(
             r#"{"tst":"2026-01-02T02:04:05Z","topic":"a/b","payload":{"v": 1}}"#,
             r#"{"v": 1}"#,
+            1_767_319_445_000,
+        );
+        check(
+            r#"{"tst":"2026-01-02T02:04:05.000000Z+0000","topic":"a/b","payload":"7.5"}"#,
+            "7.5",
             1_767_319_445_000,
         );
         check(r#"{"time":"1767319445.5","topic":"a/b","payload":true}"#, "true", 1_767_319_445_500);

@@ -180,11 +180,19 @@ impl Settings {
 
 /// Names that judges may refer to.
 struct Known<'a> {
-    /// Sources, and whether each carries frames, as far as that is known.
-    sources: Vec<(&'a str, Option<bool>)>,
+    sources: Vec<KnownSource<'a>>,
     models: Vec<&'a str>,
     /// Models that judges over readings ask: none of those that look at frames.
     autoencoders: Vec<&'a str>,
+}
+
+/// What a judge may rely on of a source.
+struct KnownSource<'a> {
+    name: &'a str,
+    /// Whether it carries frames, as far as that is known.
+    frames: Option<bool>,
+    /// The one signal of its readings, if they have no other.
+    signal: Option<&'a str>,
 }
 
 impl<'a> Known<'a> {
@@ -201,8 +209,12 @@ impl<'a> Known<'a> {
         asking.filter_map(|judge| judge.model.as_deref()).collect()
     }
 
-    fn source((name, source): (&'a String, &config::RawSource)) -> (&'a str, Option<bool>) {
-        (name.as_str(), source.codec.map(config::RawCodec::carries_frames))
+    fn source((name, source): (&'a String, &'a config::RawSource)) -> KnownSource<'a> {
+        KnownSource {
+            name,
+            frames: source.codec.map(config::RawCodec::carries_frames),
+            signal: source.signal.as_deref().filter(|signal| !signal.starts_with("topic:")),
+        }
     }
 }
 

@@ -8,7 +8,6 @@ mod nab;
 mod nested;
 mod series;
 mod skab;
-mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

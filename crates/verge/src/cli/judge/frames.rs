@@ -21,7 +21,7 @@ use verge_pipeline::frames::Reports;
 use verge_vision::{FrameViewer, Memory};
 
 use super::behind::Behind;
-use super::{JudgeArgs, Told, as_json, rejections, source_of, time_of};
+use super::{INTERVAL, JudgeArgs, Told, as_json, rejections, source_of, time_of};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
@@ -79,7 +79,7 @@ impl<'a, W: Write> Trial<'a, W> {
             settings,
             source,
             device: device.context("--device").exit_with(Exit::Usage)?,
-            interval: args.interval,
+            interval: args.interval.unwrap_or(INTERVAL),
             annotate: args.annotate.clone(),
             viewer: vision.viewer()?,
             files: PictureFiles::new(pictures::limits_of(settings, source)),

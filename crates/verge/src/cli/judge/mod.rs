@@ -4,6 +4,7 @@ mod behind;
 mod frames;
 mod readings;
 mod samples;
+mod tables;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ use crate::settings::{Judge, JudgeRules, Settings};
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
 *.jpeg and folders of them are frames, each of a camera of its own unless --device says whose (an autoencoder says \
-something only of a series); *.f32 and *.i16 are samples, cut into messages; *.csv is a table with a header, times in RFC 3339, \"2026-01-02 03:04:05\" (UTC) or seconds since 1970, in order; anything \
-else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
+something only of a series); *.f32 and *.i16 are samples, cut into messages; *.csv is a table with a header, a column of times (RFC 3339, \"2026-01-02 03:04:05\" for UTC, seconds or milliseconds \
+since 1970), in order, and columns of values, which are signals; anything else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -48,16 +49,17 @@ pub(super) struct JudgeArgs {
     /// camera's series, in the order of their names
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
-    /// Samples, and pictures with --device: time from one message to the next, which files do not say
-    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = interval)]
-    interval: Duration,
-    /// Tables: signal of the values; by default the one that the judge names
+    /// Samples, and pictures with --device: time from one message to the next, which files do not say. By default a
+    /// second, of samples that which they take at the judge's sample_rate
+    #[arg(long, value_name = "SPAN", value_parser = interval)]
+    interval: Option<Duration>,
+    /// Tables: signal of the values; by default the one that the judge or its source names, else that of the column
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
-    /// Tables: column with the time; by default the first
+    /// Tables: column with the time; by default the one that is called so, else the first
     #[arg(long, value_name = "NAME")]
     time_column: Option<String>,
-    /// Tables: column with the value; by default the second
+    /// Tables: column with the value; by default those with the names of the judge's signals, else the first of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
     /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
@@ -85,9 +87,9 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             for path in &args.inputs {
                 // Each file is a story of its own: nothing of the last one is remembered.
                 let told = if let Some(element) = samples_in(path) {
-                    samples::samples(args, &settings, &rules.inputs, element, path, out)?
+                    samples::samples(args, &settings, rules, element, path, out)?
                 } else if is_table(path) {
-                    readings::table(args, &settings, &judge.name, &rules.inputs, path, out)?
+                    tables::table(args, &settings, &judge, &rules.inputs, path, out)?
                 } else {
                     readings::messages(&settings, path, out)?
                 };
@@ -121,10 +123,13 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// From one message to the next, where nobody says how long.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 /// The time of a message by its number, where files do not say it.
 fn time_of(number: u64, interval: Duration) -> UtcMillis {
-    let millis = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
-    UtcMillis(millis.saturating_mul(i64::try_from(number).unwrap_or(i64::MAX)))
+    let micros = interval.as_micros().saturating_mul(u128::from(number));
+    UtcMillis(i64::try_from(micros / 1000).unwrap_or(i64::MAX))
 }
 
 /// What a file of samples holds, by its name.

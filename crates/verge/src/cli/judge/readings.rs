@@ -1,25 +1,20 @@
-//! Recorded messages and tables through a judge over readings.
+//! Recorded messages through a judge over readings.
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use bytes::Bytes;
-use verge_domain::id::{DeviceId, JudgeId, SignalId};
-use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
-use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::reading::{Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
-use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
-use verge_pipeline::judging::{Bench, Decision, InputPattern};
+use verge_pipeline::judging::{Bench, Decision};
 
-use super::{JudgeArgs, Told, as_json, rejections, source_of};
+use super::{Told, as_json, rejections, source_of};
 use crate::cli::output::{Progress, json_line};
-use crate::cli::recording::{Recorded, Recording, parse_time};
+use crate::cli::recording::{Recorded, Recording};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 use crate::wiring::{self, Autoencoders};
@@ -32,119 +27,14 @@ const MAX_STEPS: u64 = 64;
 /// Readings between two lines of progress.
 const PROGRESS_EVERY: u64 = 10_000;
 
-/// The codecs of the configuration, or the values of a table, which need none.
-enum Input<D> {
-    Messages(D),
-    Table { device: DeviceId, signal: SignalId },
-}
-
-impl<D: Decoder<Item = Reading>> Decoder for Input<D> {
-    type Item = Reading;
-
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
-        let (device, signal) = match self {
-            Self::Messages(codecs) => return codecs.decode(message, out),
-            Self::Table { device, signal } => (device.clone(), signal.clone()),
-        };
-        out.clear();
-        let value =
-            std::str::from_utf8(&message.payload).ok().and_then(|text| text.trim().parse::<f64>().ok());
-        match value {
-            Some(value) if value.is_finite() => out.items.push(Reading {
-                device,
-                signal,
-                value,
-                unit: None,
-                captured_at: None,
-                clock: DeviceClock::Absent,
-                quality: Quality::Good,
-            }),
-            Some(_) => out.rejections.push(Rejection::whole(Reason::NotFinite)),
-            None => out.rejections.push(Rejection::whole(Reason::NotANumber)),
-        }
-    }
-}
-
 /// Recorded messages through the codecs of the configuration.
 pub(super) fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, Input::Messages(wiring::decoders(settings)?), counters, out)?;
+    let mut trial = Trial::new(settings, wiring::decoders(settings)?, counters, out)?;
     for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
         trial.hear(recorded.exit_with(Exit::BadInput)?)?;
     }
     trial.end()
-}
-
-/// A table with time and value, as readings of one signal of one device.
-pub(super) fn table(
-    args: &JudgeArgs,
-    settings: &Settings,
-    judge: &JudgeId,
-    inputs: &[InputPattern],
-    path: &Path,
-    out: &mut impl Write,
-) -> anyhow::Result<Told> {
-    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-    let device = args.device.as_deref().unwrap_or(stem);
-    let device =
-        DeviceId::new(device).with_context(|| format!("device {device:?}")).exit_with(Exit::Usage)?;
-    let input = inputs.first().context("a judge has an input")?;
-    let signal = match (&args.signal, &input.signals) {
-        (Some(signal), _) => signal.clone(),
-        (None, Some(pattern)) if !pattern.to_string().contains('*') => pattern.to_string(),
-        (None, _) => "value".to_owned(),
-    };
-    let signal =
-        SignalId::new(&signal).with_context(|| format!("signal {signal:?}")).exit_with(Exit::Usage)?;
-    if !inputs
-        .iter()
-        .any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str())))
-    {
-        return Err(anyhow!("the judge {judge} does not look at a signal {signal}; --signal names one"))
-            .exit_with(Exit::Usage);
-    }
-    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let input_of_table = Input::<verge_codec::Decoders>::Table { device, signal };
-    let mut trial = Trial::new(settings, input_of_table, counters, out)?;
-    trial.source = Some(input.source);
-    for row in rows(args, path).exit_with(Exit::BadInput)? {
-        trial.hear(row.exit_with(Exit::BadInput)?)?;
-    }
-    trial.end()
-}
-
-/// The rows of a table as messages whose payload is the value.
-fn rows(
-    args: &JudgeArgs,
-    path: &Path,
-) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded>> + use<>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let header = reader.headers().with_context(|| path.display().to_string())?.clone();
-    let column = |name: &Option<String>, default: usize| match name {
-        Some(name) => header.iter().position(|known| known == name).with_context(|| {
-            let known: Vec<&str> = header.iter().collect();
-            format!("{} has no column {name:?}, only {}", path.display(), known.join(", "))
-        }),
-        None if header.len() > default => Ok(default),
-        None => bail!("{} has fewer than {} columns", path.display(), default + 1),
-    };
-    let (time, value) = (column(&args.time_column, 0)?, column(&args.value_column, 1)?);
-    let path = path.to_owned();
-    Ok(reader.into_records().map(move |record| {
-        let record = record.with_context(|| path.display().to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let place = || format!("{}, line {line}", path.display());
-        let field = |index: usize| record.get(index).with_context(place);
-        Ok(Recorded {
-            topic: String::new(),
-            payload: Bytes::copy_from_slice(field(value)?.as_bytes()),
-            time: parse_time(field(time)?).with_context(place)?,
-            retained: false,
-        })
-    }))
 }
 
 /// The judges at work on recorded time.

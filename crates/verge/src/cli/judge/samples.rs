@@ -5,9 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
+use verge_anomaly::JudgeSettings;
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, SampleElement, SignalRule, SourceSettings,
 };
@@ -17,24 +19,35 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::InputPattern;
 
 use super::readings::Trial;
-use super::{JudgeArgs, Told, time_of};
+use super::{INTERVAL, JudgeArgs, Told, time_of};
 use crate::cli::recording::Recorded;
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Carries, Settings};
+use crate::settings::{Carries, ReadingRules, Rule, Settings};
 use crate::wiring;
 
-/// A file of samples, as messages of one device that are as long as the judge's source accepts.
+/// A file of samples, as messages of one device that are no longer than the judge's source accepts.
 pub(super) fn samples(
     args: &JudgeArgs,
     settings: &Settings,
-    inputs: &[InputPattern],
+    rules: &ReadingRules,
     element: SampleElement,
     path: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<Told> {
-    let (source, codec) = source_of_samples(args, settings, inputs, element, path).exit_with(Exit::Usage)?;
-    let most = codec.max_payload_bytes.min(codec.max_readings.saturating_mul(element.bytes()));
-    let block = (most / element.bytes()).max(1) * element.bytes();
+    let (source, codec) =
+        source_of_samples(args, settings, &rules.inputs, element, path).exit_with(Exit::Usage)?;
+    let most = (codec.max_payload_bytes / element.bytes()).min(codec.max_readings).max(1);
+    // As long as a second where the judge knows how long that is.
+    let (samples, interval) = match (&rules.rule, args.interval) {
+        (_, Some(interval)) => (most, interval),
+        (Rule::Plain(JudgeSettings::Vibration(vibration, _)), None) => {
+            let rate = vibration.sample_rate_hz();
+            let samples = most.min(rate as usize).max(1);
+            (samples, Duration::from_secs_f64(samples as f64 / rate))
+        }
+        (_, None) => (most, INTERVAL),
+    };
+    let block = samples * element.bytes();
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let content = Bytes::from(content.exit_with(Exit::BadInput)?);
     let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
@@ -47,7 +60,7 @@ pub(super) fn samples(
         trial.hear(Recorded {
             topic: path.display().to_string(),
             payload: content.slice(start..content.len().min(start + block)),
-            time: time_of(number, args.interval),
+            time: time_of(number, interval),
             retained: false,
         })?;
     }

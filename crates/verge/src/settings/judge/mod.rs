@@ -21,7 +21,7 @@ use verge_engine::card::Task;
 use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
 
-use super::{Check, Known};
+use super::{Check, Known, KnownSource};
 use crate::config::{Fault, RawDetector, RawJudge, RawOccupancyUnit, RawSeverity};
 
 pub use frames::FrameRules;
@@ -188,6 +188,11 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             let rule = learning::check_autoencoder(check, &section, raw, known);
             reading_rules(check, &section, raw, inputs, rule).map(JudgeRules::Readings)
         }
+        RawDetector::Multi if is_of_one_signal(raw, inputs.as_deref()?, known) => {
+            let expected = "more than one signal: these sources have one and the same";
+            check.faults.push(Fault::new(at("inputs"), format!("{texts:?}"), expected));
+            None
+        }
         RawDetector::Auto
         | RawDetector::Multi
         | RawDetector::Pattern
@@ -200,6 +205,15 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
     Some(Judge { name: id?, devices, rules: rules? })
+}
+
+/// Whether a machine has one signal alone, whatever comes.
+fn is_of_one_signal(raw: &RawJudge, inputs: &[InputPattern], known: &Known<'_>) -> bool {
+    let signals = inputs.iter().map(|input| known.sources[usize::from(input.source.0)].signal);
+    let Some(mut signals) = signals.collect::<Option<Vec<_>>>() else { return false };
+    signals.sort_unstable();
+    signals.dedup();
+    raw.machine.is_none() && signals.len() == 1
 }
 
 fn reading_rules(
@@ -239,10 +253,10 @@ enum Sees {
 }
 
 impl Sees {
-    fn of(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> Self {
+    fn of(raw: &RawJudge, sources: &[KnownSource<'_>]) -> Self {
         let first_carries_frames = || {
             let name = raw.inputs.as_deref()?.first()?.split(':').next()?;
-            sources.iter().find(|(known, _)| *known == name)?.1
+            sources.iter().find(|source| source.name == name)?.frames
         };
         match raw.detector {
             RawDetector::Threshold
@@ -266,7 +280,7 @@ impl Sees {
 }
 
 /// Whether a judge looks at readings.
-pub(super) fn sees_readings(raw: &RawJudge, sources: &[(&str, Option<bool>)]) -> bool {
+pub(super) fn sees_readings(raw: &RawJudge, sources: &[KnownSource<'_>]) -> bool {
     matches!(Sees::of(raw, sources), Sees::Readings | Sees::ReadingsAsTheFirst)
 }
 
@@ -289,13 +303,13 @@ fn check_input(
         ));
         return None;
     }
-    let Some(position) = known.sources.iter().position(|(known, _)| *known == source) else {
-        let names: Vec<String> = known.sources.iter().map(|(known, _)| format!("{known:?}")).collect();
+    let Some(position) = known.sources.iter().position(|known| known.name == source) else {
+        let names: Vec<String> = known.sources.iter().map(|known| format!("{:?}", known.name)).collect();
         let expected = format!("the name of a [source.NAME], here one of {}", names.join(", "));
         check.faults.push(Fault::at_text(key, text, expected));
         return None;
     };
-    let expected = match (sees, known.sources[position].1) {
+    let expected = match (sees, known.sources[position].frames) {
         (Sees::Frames, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
@@ -312,9 +326,20 @@ fn check_input(
         check.faults.push(Fault::at_text(key, text, expected));
         return None;
     }
+    let pattern = signals.map(WildMatch::new);
+    if let (Some(pattern), Some(only)) = (&pattern, known.sources[position].signal)
+        && !pattern.matches(only)
+    {
+        check.faults.push(Fault::at_text(
+            key,
+            text,
+            format!("a pattern of {only:?}, the one signal of the source"),
+        ));
+        return None;
+    }
     // More sources than indices is a fault of its own.
     let source = SourceIndex(u16::try_from(position).ok()?);
-    Some(InputPattern { source, signals: signals.map(WildMatch::new) })
+    Some(InputPattern { source, signals: pattern })
 }
 
 fn policy(raw: &RawJudge) -> EventPolicy {

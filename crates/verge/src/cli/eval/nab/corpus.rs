@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use verge_domain::time::UtcMillis;
 
-use crate::cli::eval::table::Table;
 use crate::cli::recording::parse_time;
+use crate::cli::table::Table;
 
 /// One series with its labels.
 #[derive(Debug, Clone, PartialEq)]

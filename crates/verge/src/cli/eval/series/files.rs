@@ -7,13 +7,7 @@ use anyhow::{Context, bail, ensure};
 use verge_domain::time::UtcMillis;
 
 use super::CsvArgs;
-use crate::cli::eval::table::Table;
-
-/// Names by which a column of times is known where none is given.
-pub(super) const TIMES: [&str; 6] = ["time", "timestamp", "datetime", "date", "ts", "_time"];
-/// Names by which labels are known; such columns are never taken for values.
-pub(super) const LABELS: [&str; 7] =
-    ["label", "anomaly", "is_anomaly", "labels", "fault", "outlier", "changepoint"];
+use crate::cli::table::{LABELS, TIMES, Table};
 
 /// One column of values with its labels. A row without a value is no reading.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,22 +45,18 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The series of one file.
 pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>> {
-    let delimiter = match args.delimiter {
-        Some(delimiter) => delimiter,
-        None => delimiter_of(path)?,
-    };
-    let table = Table::read(path, delimiter)?;
+    let table = args.delimiter.map_or_else(|| Table::open(path), |delimiter| Table::read(path, delimiter))?;
     let place = path.display();
-    let time = named(&table, args.time.as_deref(), &TIMES)?.with_context(|| {
+    let time = table.named(args.time.as_deref(), &TIMES)?.with_context(|| {
         format!("{place}, line 1: none of the columns {}; --time names it", TIMES.join(", "))
     })?;
-    let label = named(&table, args.label.as_deref(), &LABELS)?.with_context(|| {
+    let label = table.named(args.label.as_deref(), &LABELS)?.with_context(|| {
         format!("{place}, line 1: none of the columns {}; --label names it", LABELS.join(", "))
     })?;
     let (at, labels) = (table.times(time)?, table.flags(label)?);
     let columns = match &args.value {
         Some(name) => vec![table.column(name)?],
-        None => values(&table, time, label),
+        None => table.values(&[time, label]),
     };
     if columns.is_empty() {
         bail!("{place}: no column of numbers");
@@ -93,46 +83,6 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
             })
         })
         .collect()
-}
-
-/// The column of this name, else that with the first of the known names, in any case.
-fn named(table: &Table, name: Option<&str>, known: &[&str]) -> anyhow::Result<Option<usize>> {
-    if let Some(name) = name {
-        return table.column(name).map(Some);
-    }
-    let find = |name: &&str| table.header().position(|header| name.eq_ignore_ascii_case(header));
-    Ok(known.iter().find_map(find))
-}
-
-/// Columns whose first cell that is not empty is a number.
-fn values(table: &Table, time: usize, label: usize) -> Vec<usize> {
-    let is_number = |column: usize| {
-        let first = table.texts(column).find(|text| !text.is_empty());
-        first.is_some_and(|text| text.parse::<f64>().is_ok())
-    };
-    table
-        .header()
-        .enumerate()
-        .filter(|(column, name)| {
-            let other = ![time, label].contains(column);
-            other && !LABELS.iter().any(|label| label.eq_ignore_ascii_case(name)) && is_number(*column)
-        })
-        .map(|(column, _)| column)
-        .collect()
-}
-
-/// Of comma, semicolon and tab, the one that the first line has most of.
-fn delimiter_of(path: &Path) -> anyhow::Result<u8> {
-    use std::io::{BufRead, BufReader};
-
-    let cannot = || format!("cannot read {}", path.display());
-    let mut line = Vec::new();
-    BufReader::new(fs::File::open(path).with_context(cannot)?)
-        .read_until(b'\n', &mut line)
-        .with_context(cannot)?;
-    let count = |delimiter: u8| line.iter().filter(|byte| **byte == delimiter).count();
-    // The last of equals is taken: a comma where there is none of them.
-    Ok([b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b','))
 }
 
 /// Fit for the name of a file.
@@ -199,18 +149,5 @@ mod tests {
         check("time,value,label\n0,a,0\n", "a.csv: no column of numbers");
         check("time,value,label\n0,1,0\n1,b,0\n", "a.csv, line 3, column `value`: \"b\" is not a number");
         check("time,value,label\n0,1,0\n1,2,maybe\n", "a.csv, line 3, column `label`");
-    }
-
-    #[test]
-    fn the_delimiter_is_the_one_there_is_most_of() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |text: &str, expected: u8| {
-            let path = write(folder.path(), "a.csv", text);
-            assert_eq!(delimiter_of(&path).unwrap(), expected, "{text}");
-        };
-        check("time,value,label\n", b',');
-        check("time;value;label\n1,5;2;0\n", b';');
-        check("time\tvalue\tlabel", b'\t');
-        check("time", b',');
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use verge_anomaly::multi::MAX_SIGNALS;
 use verge_domain::time::UtcMillis;
 
-use crate::cli::eval::table::Table;
+use crate::cli::table::Table;
 
 const GROUPS: [&str; 3] = ["valve1", "valve2", "other"];
 const TIME: &str = "datetime";

@@ -1,5 +1,7 @@
 //! Tables of readings in CSV files, read whole, column by column. What is wrong is told with its file and line.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -7,6 +9,12 @@ use csv::StringRecord;
 use verge_domain::time::UtcMillis;
 
 use crate::cli::recording;
+
+/// Names by which a column of times is known where none is given.
+pub(super) const TIMES: [&str; 6] = ["time", "timestamp", "datetime", "date", "ts", "_time"];
+/// Names by which labels are known; such columns are never taken for values.
+pub(super) const LABELS: [&str; 7] =
+    ["label", "anomaly", "is_anomaly", "labels", "fault", "outlier", "changepoint"];
 
 /// Numbers from here on are milliseconds since 1970, below seconds: 1973 as the one, 5138 as the other.
 const MILLISECONDS_FROM: f64 = 1e11;
@@ -22,6 +30,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Reads a file whose columns stand between commas, semicolons or tabs, whatever its first line has most of.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::read(path, delimiter_of(path)?)
+    }
+
     pub(super) fn read(path: &Path, delimiter: u8) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read {}", path.display());
         let bytes = std::fs::read(path).with_context(cannot)?;
@@ -52,7 +65,44 @@ impl Table {
     /// Where the column of this name stands.
     pub(super) fn column(&self, name: &str) -> anyhow::Result<usize> {
         let found = self.header.iter().position(|known| known == name);
-        found.with_context(|| format!("{}, line 1: no column `{name}`", self.path.display()))
+        found.with_context(|| {
+            let known: Vec<String> = self.header().map(|known| format!("`{known}`")).collect();
+            format!("{}, line 1: no column `{name}`, only {}", self.path.display(), known.join(", "))
+        })
+    }
+
+    /// The column of this name, else that with the first of the known names, in any case.
+    pub(super) fn named(&self, name: Option<&str>, known: &[&str]) -> anyhow::Result<Option<usize>> {
+        if let Some(name) = name {
+            return self.column(name).map(Some);
+        }
+        let find = |name: &&str| self.header().position(|header| name.eq_ignore_ascii_case(header));
+        Ok(known.iter().find_map(find))
+    }
+
+    /// Columns but for these and labels whose first cell that is not empty is a number.
+    pub(super) fn values(&self, but: &[usize]) -> Vec<usize> {
+        let is_number = |column: usize| {
+            let first = self.texts(column).find(|text| !text.is_empty());
+            first.is_some_and(|text| text.parse::<f64>().is_ok())
+        };
+        self.header()
+            .enumerate()
+            .filter(|(column, name)| {
+                let is_label = LABELS.iter().any(|label| label.eq_ignore_ascii_case(name));
+                !but.contains(column) && !is_label && is_number(*column)
+            })
+            .map(|(column, _)| column)
+            .collect()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A cell as it is written.
+    pub(super) fn text(&self, row: usize, column: usize) -> &str {
+        self.rows.get(row).and_then(|row| row.get(column)).unwrap_or_default()
     }
 
     /// The cells as they are written.
@@ -90,6 +140,18 @@ impl Table {
         };
         self.lines.iter().zip(self.texts(column)).map(cell).collect()
     }
+}
+
+/// Of comma, semicolon and tab, the one that the first line has most of.
+fn delimiter_of(path: &Path) -> anyhow::Result<u8> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).with_context(cannot)?)
+        .read_until(b'\n', &mut line)
+        .with_context(cannot)?;
+    let count = |delimiter: u8| line.iter().filter(|byte| **byte == delimiter).count();
+    // The last of equals is taken: a comma where there is none of them.
+    Ok([b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b','))
 }
 
 /// The line that each row starts in. The reader's own count is behind where lines end with CR LF, or are empty.
@@ -200,5 +262,19 @@ mod tests {
         for text in ["", "noon", "inf", "1e300", "NaN"] {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_there_is_most_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |text: &str, expected: u8| {
+            let path = folder.path().join("a.csv");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(delimiter_of(&path).unwrap(), expected, "{text}");
+        };
+        check("time,value,label\n", b',');
+        check("time;value;label\n1,5;2;0\n", b';');
+        check("time\tvalue\tlabel", b'\t');
+        check("time", b',');
     }
 }

@@ -1,0 +1,191 @@
+//! Tables through a judge over readings: each column of values is a signal, each cell a message of the source that the
+//! judge looks at.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use bytes::Bytes;
+use verge_codec::{
+    CodecSettings, Compression, Decoders, DeviceRule, NumberSettings, SignalRule, SourceSettings,
+};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::verdict::Detector;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::InputPattern;
+
+use super::readings::Trial;
+use super::{JudgeArgs, Told};
+use crate::cli::recording::Recorded;
+use crate::cli::say;
+use crate::cli::table::{TIMES, Table};
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Carries, Judge, Settings};
+use crate::wiring;
+
+/// A table as the readings of one device, with the scale and unit of the judge's source.
+pub(super) fn table(
+    args: &JudgeArgs,
+    settings: &Settings,
+    judge: &Judge,
+    inputs: &[InputPattern],
+    path: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<Told> {
+    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let device = args.device.as_deref().unwrap_or(stem);
+    let device =
+        DeviceId::new(device).with_context(|| format!("device {device:?}")).exit_with(Exit::Usage)?;
+    if let Some(signal) = &args.signal {
+        SignalId::new(signal).with_context(|| format!("signal {signal:?}")).exit_with(Exit::Usage)?;
+    }
+    let input = inputs.first().context("a judge has an input")?;
+    let source = codec_of(settings, input);
+    let table = Table::open(path).exit_with(Exit::BadInput)?;
+    let time = table.named(args.time_column.as_deref(), &TIMES).exit_with(Exit::BadInput)?.unwrap_or(0);
+    let columns = columns(args, &table, time, inputs, &source.1).exit_with(Exit::BadInput)?;
+    for (_, signal) in &columns {
+        let looks = |input: &InputPattern| {
+            input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str()))
+        };
+        if !inputs.iter().any(looks) {
+            let text =
+                format!("the judge {} does not look at a signal {signal}; --signal names one", judge.name);
+            return Err(anyhow!(text)).exit_with(Exit::Usage);
+        }
+    }
+    if judge.detector() == Detector::Multi && columns.len() < 2 {
+        let text = format!(
+            "{}: the judge {} needs several signals, and there is a column for {} alone",
+            path.display(),
+            judge.name,
+            columns[0].1
+        );
+        return Err(anyhow!(text)).exit_with(Exit::BadInput);
+    }
+    tell_columns(&table, time, &columns, path);
+
+    let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
+    // A cell comes on a topic with the name of its signal.
+    let number = NumberSettings { signal: SignalRule::TopicLevel(0), ..source.1 };
+    let (device, codec) = (DeviceRule::Fixed(device), CodecSettings::Number(number));
+    only[usize::from(input.source.0)] =
+        Some(SourceSettings { codec, device, compression: Compression::None, ..source.0 });
+    let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
+    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
+    let mut trial = Trial::new(settings, decoders, counters, out)?;
+    trial.source = Some(input.source);
+    let times = table.times(time).exit_with(Exit::BadInput)?;
+    for (row, time) in times.into_iter().enumerate() {
+        for (column, signal) in &columns {
+            let cell = table.text(row, *column);
+            // An empty cell is no reading.
+            if cell.is_empty() {
+                continue;
+            }
+            trial.hear(Recorded {
+                topic: signal.to_string(),
+                payload: Bytes::copy_from_slice(cell.as_bytes()),
+                time,
+                retained: false,
+            })?;
+        }
+    }
+    trial.end()
+}
+
+/// The settings of the judge's source, and what it does to numbers: nothing, where its codec is another.
+fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, NumberSettings) {
+    let plain = NumberSettings {
+        signal: SignalRule::TopicLevel(0),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        words: BTreeMap::new(),
+    };
+    match &settings.sources[usize::from(input.source.0)].carries {
+        Carries::Readings(source) => match &source.codec {
+            CodecSettings::Number(number) => (source.clone(), number.clone()),
+            CodecSettings::Json(_)
+            | CodecSettings::Senml(_)
+            | CodecSettings::Line(_)
+            | CodecSettings::Samples(_) => (source.clone(), plain),
+        },
+        Carries::Frames(_) => unreachable!("a judge over readings looks at no frames"),
+    }
+}
+
+/// The columns that are judged, and the signals they are.
+fn columns(
+    args: &JudgeArgs,
+    table: &Table,
+    time: usize,
+    inputs: &[InputPattern],
+    number: &NumberSettings,
+) -> anyhow::Result<Vec<(usize, SignalId)>> {
+    let header = |column: usize| table.header().nth(column).unwrap_or_default();
+    let signal = |name: &str| {
+        ensure!(!name.contains('/'), "column `{name}`: --value-column and --signal name what has a / in it");
+        SignalId::new(name).with_context(|| format!("signal {name:?}"))
+    };
+    let candidates = table.values(&[time]);
+    let named = |column: &usize| {
+        let matches = |input: &InputPattern| {
+            input.signals.as_ref().is_some_and(|pattern| pattern.matches(header(*column)))
+        };
+        inputs.iter().any(matches)
+    };
+    if args.value_column.is_none() && args.signal.is_none() {
+        let mut several: Vec<usize> = candidates.iter().copied().filter(named).collect();
+        let takes_all = inputs.iter().any(|input| input.signals.is_none());
+        if several.is_empty() && takes_all && matches!(number.signal, SignalRule::TopicLevel(_)) {
+            several.clone_from(&candidates);
+        }
+        if !several.is_empty() {
+            return several.into_iter().map(|column| Ok((column, signal(header(column))?))).collect();
+        }
+    }
+    let column = match &args.value_column {
+        Some(name) => table.column(name)?,
+        None => match candidates.first() {
+            Some(column) => *column,
+            None => bail!("{}: no column of numbers", table.path().display()),
+        },
+    };
+    let exact = inputs.iter().find_map(|input| {
+        input.signals.as_ref().map(ToString::to_string).filter(|pattern| !pattern.contains(['*', '?']))
+    });
+    let name = match (&args.signal, exact, &number.signal) {
+        (Some(name), _, _) => name.clone(),
+        (None, Some(name), _) => name,
+        (None, None, SignalRule::Fixed(name)) => name.to_string(),
+        (None, None, SignalRule::TopicLevel(_)) => header(column).to_owned(),
+    };
+    Ok(vec![(column, signal(&name)?)])
+}
+
+/// Says what of a table with several columns is judged.
+fn tell_columns(table: &Table, time: usize, columns: &[(usize, SignalId)], path: &Path) {
+    let left: Vec<String> = table
+        .values(&[time])
+        .into_iter()
+        .filter(|column| columns.iter().all(|(judged, _)| judged != column))
+        .filter_map(|column| table.header().nth(column).map(|name| format!("`{name}`")))
+        .collect();
+    if left.is_empty() {
+        return;
+    }
+    let judged: Vec<String> = columns
+        .iter()
+        .filter_map(|(column, signal)| Some(format!("`{}` as {signal}", table.header().nth(*column)?)))
+        .collect();
+    say(&format!(
+        "{}: judged is the column {}; not read: {}",
+        path.display(),
+        judged.join(", "),
+        left.join(", ")
+    ));
+}
