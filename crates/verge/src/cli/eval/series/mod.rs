@@ -138,7 +138,10 @@ fn tell(out: &mut impl Write, judged: &[Judged], total: &Events, cost: Cost) -> 
     }
     line(out, width, "total", total)?;
     let level = auto_level();
-    writeln!(out, "alarms from p = {level:.4} on, at any rate of readings; a judge alarms as its alarm_budget says")?;
+    writeln!(
+        out,
+        "alarms from p = {level:.4} on, at any rate of readings; a judge alarms as its alarm_budget says"
+    )?;
     writeln!(out, "{:.2} µs per reading, {} bytes per signal", cost.us_per_reading, cost.bytes_per_signal)
 }
 
