@@ -130,6 +130,12 @@ fn judge_takes_tables() {
         "timestamp,value,other\n2014-04-01 00:00:00,1,9\n2014-04-01 00:05:00,2,9\n2014-04-01 00:10:00,8,9\n";
     let folder = folder(&[("pump-7.csv", series)]);
     assert_eq!(told(folder.path(), &["high", "pump-7.csv"]), ["pump-7 raised high 8.0"]);
+    let words =
+        verge(folder.path(), &["judge", "-c", "gateway.toml", "high", "pump-7.csv", "--words"]).expect(0);
+    assert_eq!(
+        words.stdout,
+        "2014-04-01 00:10:00.000  pump-7 vibration: high, 8 mm/s (expected at most 7.1 mm/s)\n"
+    );
     let other = ["high", "pump-7.csv", "--device", "x", "--value-column", "other"];
     assert_eq!(told(folder.path(), &other), ["x raised high 9.0", "x updated high 9.0"]);
 }

@@ -303,13 +303,19 @@ pub struct StateCard {
 /// Why a card cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CardError {
-    /// There is no such file, or it cannot be read.
+    /// It cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Read {
         /// The card.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// There is no such file.
+    #[error("{path}: there is no model card; it lies beside the weights, see docs/models.md", path = path.display())]
+    Missing {
+        /// The card.
+        path: PathBuf,
     },
     /// Too large to be a card.
     #[error("{path}: a model card has at most {MAX_CARD_BYTES} bytes, this file has {actual}", path = path.display())]
@@ -394,7 +400,10 @@ fn unreadable(text: &str, path: &Path, error: &toml::de::Error) -> CardError {
 
 /// The text of a card, whatever it says.
 fn read_text(path: &Path) -> Result<String, CardError> {
-    let read = |source| CardError::Read { path: path.to_owned(), source };
+    let read = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => CardError::Missing { path: path.to_owned() },
+        _ => CardError::Read { path: path.to_owned(), source },
+    };
     let actual = std::fs::metadata(path).map_err(read)?.len();
     if actual > MAX_CARD_BYTES {
         return Err(CardError::TooLarge { path: path.to_owned(), actual });

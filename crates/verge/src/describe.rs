@@ -208,6 +208,12 @@ pub(crate) fn time_of_day(at: UtcMillis) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%H:%M:%S%.3f").to_string())
 }
 
+/// Date and time of day in UTC, to the millisecond.
+pub(crate) fn date_and_time(at: UtcMillis) -> String {
+    Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
 /// Date and time of day in UTC.
 #[must_use]
 pub(crate) fn utc(millis: i64) -> String {

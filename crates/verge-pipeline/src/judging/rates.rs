@@ -28,6 +28,8 @@ pub struct JudgeRate {
     pub supported_at: Option<UtcMillis>,
 }
 
+/// What was watched for less says nothing of a week.
+const LEAST_SECONDS: f64 = 3600.0;
 const WEEK: f64 = 7.0 * 24.0 * 3600.0;
 
 impl JudgeRate {
@@ -60,12 +62,13 @@ impl JudgeRate {
         }
     }
 
-    /// Alarms a week of all instances together; `None` before any time has passed.
+    /// Alarms a week of all instances together; `None` before they have watched for an hour in all.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers for people; 53 bits of them are plenty")]
     pub fn per_week(&self) -> Option<f64> {
         // Pooled: an instance that is minutes old says little by itself.
-        (self.seconds > 0.0).then(|| self.alarms as f64 / self.seconds * self.instances as f64 * WEEK)
+        (self.seconds >= LEAST_SECONDS)
+            .then(|| self.alarms as f64 / self.seconds * self.instances as f64 * WEEK)
     }
 
     /// False alarms to expect a week, of all instances together.

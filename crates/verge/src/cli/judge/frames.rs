@@ -21,8 +21,8 @@ use verge_pipeline::frames::Reports;
 use verge_vision::{FrameViewer, Memory};
 
 use super::behind::Behind;
-use super::{INTERVAL, JudgeArgs, Told, as_json, rejections, source_of, time_of};
-use crate::cli::output::{Progress, json_line};
+use super::{INTERVAL, JudgeArgs, Teller, Told, rejections, source_of, time_of};
+use crate::cli::output::Progress;
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
 use crate::exit::{Exit, ExitWith};
@@ -35,6 +35,7 @@ const JUDGE: usize = 0;
 /// One judge over frames at work on files.
 pub(super) struct Trial<'a, W> {
     settings: &'a Settings,
+    teller: Teller,
     /// The source that pictures without a message count as of.
     source: SourceIndex,
     device: Option<DeviceId>,
@@ -64,6 +65,7 @@ impl<'a, W: Write> Trial<'a, W> {
     pub(super) fn new(
         args: &JudgeArgs,
         settings: &'a Settings,
+        teller: Teller,
         rules: &FrameRules,
         out: &'a mut W,
     ) -> anyhow::Result<Self> {
@@ -77,6 +79,7 @@ impl<'a, W: Write> Trial<'a, W> {
         let decoders = wiring::frame_decoders(settings)?;
         Ok(Self {
             settings,
+            teller,
             source,
             device: device.context("--device").exit_with(Exit::Usage)?,
             interval: args.interval.unwrap_or(INTERVAL),
@@ -206,11 +209,7 @@ impl<'a, W: Write> Trial<'a, W> {
         };
         for verdict in decided.verdicts.into_iter().chain(judged) {
             tally.verdicts += 1;
-            let mut json = as_json(&self.settings.gateway.id, &verdict);
-            if let (Some(keys), Some(file)) = (json.as_object_mut(), file) {
-                keys.insert("file".to_owned(), file.display().to_string().into());
-            }
-            json_line(self.out, &json)?;
+            self.teller.tell(&verdict, file, self.out)?;
         }
         Ok(())
     }

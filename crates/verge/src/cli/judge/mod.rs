@@ -23,6 +23,7 @@ use verge_pipeline::counters::Counters;
 
 use super::output::json_line;
 use super::{FileArgs, say};
+use crate::describe;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Judge, JudgeRules, Settings};
 
@@ -30,7 +31,7 @@ use crate::settings::{Judge, JudgeRules, Settings};
 #[command(after_help = "Examples:
   mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
   verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
-  verge judge -c gateway.toml pump-high series.csv    the same for a table with time and value
+  verge judge -c gateway.toml pump-high series.csv --words        the same for a table, told in words
   verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
@@ -62,6 +63,9 @@ pub(super) struct JudgeArgs {
     /// Tables: column with the value; by default those with the names of the judge's signals, else the first of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
+    /// Tell verdicts in words, as verge watch does
+    #[arg(long)]
+    words: bool,
     /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
@@ -79,6 +83,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             Ok(())
         }
     };
+    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words };
     match &judge.rules {
         JudgeRules::Readings(rules) => {
             if args.annotate.is_some() {
@@ -87,17 +92,17 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             for path in &args.inputs {
                 // Each file is a story of its own: nothing of the last one is remembered.
                 let told = if let Some(element) = samples_in(path) {
-                    samples::samples(args, &settings, rules, element, path, out)?
+                    samples::samples(args, &settings, &teller, rules, element, path, out)?
                 } else if is_table(path) {
-                    tables::table(args, &settings, &judge, &rules.inputs, path, out)?
+                    tables::table(args, &settings, &teller, &judge, path, out)?
                 } else {
-                    readings::messages(&settings, path, out)?
+                    readings::messages(&settings, &teller, path, out)?
                 };
                 summarise(&told, path, "readings")?;
             }
         }
         JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => {
-            let mut trial = frames::Trial::new(args, &settings, rules, out)?;
+            let mut trial = frames::Trial::new(args, &settings, teller, rules, out)?;
             for path in &args.inputs {
                 let told = trial.input(path)?;
                 summarise(&told, path, "frames")?;
@@ -206,14 +211,34 @@ fn rejections(counters: &Counters) -> Vec<(Reason, u64)> {
     sums
 }
 
-/// The verdict without the parts of its identity that only the store gives.
-fn as_json(gateway: &GatewayId, verdict: &Verdict) -> serde_json::Value {
-    let identity =
-        Identity { gateway: gateway.clone(), epoch: Epoch([0; 16]), lane: verdict.lane, seq: Seq::ZERO };
-    let mut json = verdict_json(&identity, verdict);
-    if let Some(keys) = json.as_object_mut() {
-        keys.remove("epoch");
-        keys.remove("seq");
+/// How verdicts are told.
+#[derive(Debug, Clone)]
+struct Teller {
+    gateway: GatewayId,
+    words: bool,
+}
+
+impl Teller {
+    /// One line. JSON has no parts of the identity that only the store gives, and the file that a frame comes from.
+    fn tell(&self, verdict: &Verdict, file: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.words {
+            let at = describe::date_and_time(verdict.times.received);
+            return Ok(writeln!(out, "{at}  {}", describe::describe(verdict))?);
+        }
+        let identity = Identity {
+            gateway: self.gateway.clone(),
+            epoch: Epoch([0; 16]),
+            lane: verdict.lane,
+            seq: Seq::ZERO,
+        };
+        let mut json = verdict_json(&identity, verdict);
+        if let Some(keys) = json.as_object_mut() {
+            keys.remove("epoch");
+            keys.remove("seq");
+            if let Some(file) = file {
+                keys.insert("file".to_owned(), file.display().to_string().into());
+            }
+        }
+        Ok(json_line(out, &json)?)
     }
-    json
 }

@@ -12,8 +12,8 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision};
 
-use super::{Told, as_json, rejections, source_of};
-use crate::cli::output::{Progress, json_line};
+use super::{Teller, Told, rejections, source_of};
+use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
@@ -28,9 +28,14 @@ const MAX_STEPS: u64 = 64;
 const PROGRESS_EVERY: u64 = 10_000;
 
 /// Recorded messages through the codecs of the configuration.
-pub(super) fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -> anyhow::Result<Told> {
+pub(super) fn messages(
+    settings: &Settings,
+    teller: &Teller,
+    path: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<Told> {
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, wiring::decoders(settings)?, counters, out)?;
+    let mut trial = Trial::new(settings, teller, wiring::decoders(settings)?, counters, out)?;
     for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
         trial.hear(recorded.exit_with(Exit::BadInput)?)?;
     }
@@ -40,6 +45,7 @@ pub(super) fn messages(settings: &Settings, path: &Path, out: &mut impl Write) -
 /// The judges at work on recorded time.
 pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
+    teller: &'a Teller,
     models: Autoencoders,
     bench: Option<Bench<D, verge_anomaly::ReadingJudge>>,
     input: Option<D>,
@@ -58,12 +64,14 @@ pub(super) struct Trial<'a, W, D> {
 impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     pub(super) fn new(
         settings: &'a Settings,
+        teller: &'a Teller,
         input: D,
         counters: Arc<Counters>,
         out: &'a mut W,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             settings,
+            teller,
             models: Autoencoders::load(settings, &FrameBench::default())?,
             bench: None,
             input: Some(input),
@@ -140,7 +148,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     fn tell(&mut self) -> anyhow::Result<()> {
         for verdict in self.decision.verdicts.drain(..) {
             self.verdicts += 1;
-            json_line(self.out, &as_json(&self.settings.gateway.id, &verdict))?;
+            self.teller.tell(&verdict, None, self.out)?;
         }
         self.decision.checkpoints.clear();
         Ok(())

@@ -19,7 +19,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::InputPattern;
 
 use super::readings::Trial;
-use super::{INTERVAL, JudgeArgs, Told, time_of};
+use super::{INTERVAL, JudgeArgs, Teller, Told, time_of};
 use crate::cli::recording::Recorded;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Carries, ReadingRules, Rule, Settings};
@@ -29,6 +29,7 @@ use crate::wiring;
 pub(super) fn samples(
     args: &JudgeArgs,
     settings: &Settings,
+    teller: &Teller,
     rules: &ReadingRules,
     element: SampleElement,
     path: &Path,
@@ -54,7 +55,7 @@ pub(super) fn samples(
     only[usize::from(source.0)] = Some(codec);
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, decoders, counters, out)?;
+    let mut trial = Trial::new(settings, teller, decoders, counters, out)?;
     trial.source = Some(source);
     for (number, start) in (0..).zip((0..content.len()).step_by(block)) {
         trial.hear(Recorded {

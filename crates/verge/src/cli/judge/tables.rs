@@ -18,7 +18,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::InputPattern;
 
 use super::readings::Trial;
-use super::{JudgeArgs, Told};
+use super::{JudgeArgs, Teller, Told};
 use crate::cli::recording::Recorded;
 use crate::cli::say;
 use crate::cli::table::{TIMES, Table};
@@ -30,11 +30,12 @@ use crate::wiring;
 pub(super) fn table(
     args: &JudgeArgs,
     settings: &Settings,
+    teller: &Teller,
     judge: &Judge,
-    inputs: &[InputPattern],
     path: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<Told> {
+    let inputs = &judge.readings().context("the judge looks at readings")?.inputs;
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let device = args.device.as_deref().unwrap_or(stem);
     let device =
@@ -76,7 +77,7 @@ pub(super) fn table(
         Some(SourceSettings { codec, device, compression: Compression::None, ..source.0 });
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, decoders, counters, out)?;
+    let mut trial = Trial::new(settings, teller, decoders, counters, out)?;
     trial.source = Some(input.source);
     let times = table.times(time).exit_with(Exit::BadInput)?;
     for (row, time) in times.into_iter().enumerate() {

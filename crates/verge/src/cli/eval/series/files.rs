@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use verge_domain::time::UtcMillis;
 
 use super::CsvArgs;
+use crate::cli::say;
 use crate::cli::table::{LABELS, TIMES, Table};
 
 /// One column of values with its labels. A row without a value is no reading.
@@ -50,13 +51,20 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
     let time = table.named(args.time.as_deref(), &TIMES)?.with_context(|| {
         format!("{place}, line 1: none of the columns {}; --time names it", TIMES.join(", "))
     })?;
-    let label = table.named(args.label.as_deref(), &LABELS)?.with_context(|| {
-        format!("{place}, line 1: none of the columns {}; --label names it", LABELS.join(", "))
-    })?;
-    let (at, labels) = (table.times(time)?, table.flags(label)?);
+    let label = table.named(args.label.as_deref(), &LABELS)?;
+    let at = table.times(time)?;
+    let labels = match label {
+        Some(label) => table.flags(label)?,
+        None => {
+            let known = LABELS.join(", ");
+            say(&format!("{place}: no labels (none of the columns {known}); every alarm counts as false"));
+            vec![false; at.len()]
+        }
+    };
+    let other: Vec<usize> = [Some(time), label].into_iter().flatten().collect();
     let columns = match &args.value {
         Some(name) => vec![table.column(name)?],
-        None => table.values(&[time, label]),
+        None => table.values(&other),
     };
     if columns.is_empty() {
         bail!("{place}: no column of numbers");
@@ -145,9 +153,20 @@ mod tests {
             assert!(told.contains(expected), "{told}");
         };
         check("t,value,label\n0,1,0\n", "a.csv, line 1: none of the columns time");
-        check("time,value,truth\n0,1,0\n", "a.csv, line 1: none of the columns label");
+        check("time,value,label\n0,1,0\n1,2,\n", "a.csv, line 3, column `label`");
         check("time,value,label\n0,a,0\n", "a.csv: no column of numbers");
         check("time,value,label\n0,1,0\n1,b,0\n", "a.csv, line 3, column `value`: \"b\" is not a number");
         check("time,value,label\n0,1,0\n1,2,maybe\n", "a.csv, line 3, column `label`");
+    }
+
+    #[test]
+    fn a_table_without_labels_has_no_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "a.csv", "time,value\n0,1\n60,2\n");
+        let series = read(&path, &args(folder.path())).unwrap();
+        assert_eq!((&series[0].values, &series[0].labels), (&vec![1.0, 2.0], &vec![false, false]));
+        let named = CsvArgs { label: Some("fault".to_owned()), ..args(folder.path()) };
+        let error = read(&path, &named).unwrap_err().to_string();
+        assert!(error.contains("no column `fault`, only `time`, `value`"), "{error}");
     }
 }

@@ -22,7 +22,7 @@ use events::Events;
 #[derive(Debug, Args)]
 #[command(
     after_help = "All files .csv within the folder are read. Each has a header; a column of times (RFC 3339, date and \
-time without an offset, which is UTC, or seconds or milliseconds since 1970), one of labels (0 or 1), and values. An \
+time without an offset, which is UTC, or seconds or milliseconds since 1970), values, and one of labels (0 or 1) to count by. An \
 empty cell is no reading.
 
 Columns that are not named: times are `time`, `timestamp`, `datetime`, `date`, `ts` or `_time`; labels `label`, \
