@@ -250,7 +250,7 @@ impl Feedback {
 pub struct Contribution {
     /// The signal.
     pub signal: SignalId,
-    /// Its share of the squared distance. All shares add up to one; negative where it makes up for another.
+    /// Its share of what makes the whole strange. All shares add up to one.
     pub share: f64,
     /// Its running mean, in its unit.
     pub observed: f64,

@@ -10,7 +10,7 @@ use crate::tail::Tail;
 const SETTLE: usize = 50;
 /// Blocks of the commissioning phase whose means are compared.
 const BLOCKS: usize = 10;
-/// How far the covariance is shrunk towards its diagonal.
+/// How far the covariance is shrunk towards its first factor.
 const SHRINK: f64 = 0.2;
 /// How much wandering inflates a variance.
 const WANDER: f64 = 20.0;
@@ -128,12 +128,16 @@ impl Baseline {
 
     pub(super) fn invert(&mut self) {
         let signals = self.mean.len();
+        let eigen = DMatrix::from_row_slice(signals, signals, &self.covariance).symmetric_eigen();
+        let first = eigen.eigenvalues.imax();
+        let (strength, factor) = (eigen.eigenvalues[first].max(0.0), eigen.eigenvectors.column(first));
         let matrix = DMatrix::from_fn(signals, signals, |one, other| {
             if one == other {
                 self.variance(one)
             } else {
                 let inflation = (self.inflation(one) * self.inflation(other)).sqrt();
-                (1.0 - SHRINK) * self.covariance[one * signals + other] * inflation
+                let target = strength * factor[one] * factor[other];
+                ((1.0 - SHRINK) * self.covariance[one * signals + other] + SHRINK * target) * inflation
             }
         });
         // A covariance that is shrunk and has a floor on its diagonal is positive definite; rounding aside.

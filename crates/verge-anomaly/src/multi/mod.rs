@@ -7,8 +7,9 @@
 //! the law is Student's t; and the probability is never below the recorded share of distances as large ([`Tail`](crate::tail::Tail)).
 //!
 //! Two things are added to the textbook:
-//! - the covariance is shrunk a fifth of the way towards its diagonal (Ledoit & Wolf 2004 give the reason), so that signals
-//!   that happened to move together for six minutes do not blind the distance to all other directions;
+//! - the covariance is shrunk a fifth of the way towards its first factor and nothing else (Ledoit & Wolf 2003 do so with
+//!   the market's), so that signals that happened to move together for six minutes do not blind the distance to all other
+//!   directions, and a load that moves all of them does not hide one that stays behind;
 //! - a signal that *wanders* — whose means over blocks differ by more than its noise explains, such as a
 //!   temperature that warms up — has not shown where it belongs. Its variance is inflated by its share `w` of
 //!   variance between block means, `1 + 20 w² / (1 - w)`; its correlations stay.
@@ -86,13 +87,14 @@ pub struct RowScore {
 pub struct Contribution {
     /// Which signal, counted as in the row.
     pub signal: usize,
-    /// Its share of the squared distance; shares add up to one, and may be negative where signals compensate.
+    /// By how much the squared distance would fall were it as the others suggest (reconstruction-based contribution,
+    /// Alcala & Qin 2009), over the sum of that for all signals; shares add up to one.
     pub share: f64,
     /// Its running mean, in its unit.
     pub observed: f64,
-    /// What was expected of it, in its unit.
+    /// What the others make of it, in its unit.
     pub expected: f64,
-    /// Half the width of the range that holds 99.7 % while all is well, by itself.
+    /// Half the width of the range around that which holds 99.7 % while all is well.
     pub margin: f64,
 }
 
@@ -182,24 +184,31 @@ impl MultiDetector {
     pub fn contributions(&self) -> Vec<Contribution> {
         let Some(baseline) = &self.baseline else { return Vec::new() };
         let signals = self.signals;
-        let parts: Vec<f64> = (0..signals)
-            .map(|one| {
-                let weighted: f64 = (0..signals)
-                    .map(|other| baseline.inverse[one * signals + other] * self.distance[other])
-                    .sum();
-                weighted * self.distance[one]
+        // Distance of each signal from what the others make of it, and the precision of that.
+        let off: Vec<(f64, f64)> = baseline
+            .inverse
+            .chunks_exact(signals)
+            .enumerate()
+            .map(|(signal, row)| {
+                let weighted: f64 =
+                    row.iter().zip(&self.distance).map(|(weight, other)| weight * other).sum();
+                let precision = row[signal].max(f64::MIN_POSITIVE);
+                (weighted / precision, precision)
             })
             .collect();
-        let whole: f64 = parts.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-        let mut contributions: Vec<Contribution> = (0..signals)
-            .map(|signal| {
+        let part = |(off, precision): &(f64, f64)| off * off * precision;
+        let whole: f64 = off.iter().map(part).sum::<f64>().max(f64::MIN_POSITIVE);
+        let mut contributions: Vec<Contribution> = off
+            .iter()
+            .enumerate()
+            .map(|(signal, one)| {
                 let (centre, scale) = (baseline.centre[signal], baseline.scale[signal]);
                 Contribution {
                     signal,
-                    share: parts[signal] / whole,
+                    share: part(one) / whole,
                     observed: centre + scale * self.running[signal],
-                    expected: centre + scale * baseline.mean[signal],
-                    margin: 3.0 * scale * baseline.variance(signal).sqrt(),
+                    expected: centre + scale * (self.running[signal] - one.0),
+                    margin: 3.0 * scale / one.1.sqrt(),
                 }
             })
             .collect();
