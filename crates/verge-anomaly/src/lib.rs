@@ -1,4 +1,4 @@
-//! Judges over readings: explicit limits, silence, the health of sensors, and traffic loops.
+//! Judges over readings: explicit limits, silence, the health of sensors, traffic loops, and detectors that learn.
 //!
 //! Everything here is pure and bounded: no I/O, no clock, no thread, no randomness. Time comes with each
 //! reading and each tick, memory per judge has a stated limit, and no input that a codec lets through can
@@ -8,7 +8,8 @@
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
 //! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`], [`reconstruction`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
-//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `scores` (the three in a row).
+//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught and is to be forgotten), `scores` (the four in
+//! a row).
 //! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;
