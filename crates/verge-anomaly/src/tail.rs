@@ -152,6 +152,12 @@ impl Tail {
 
     /// The same, and where it was learnt, so that it can be forgotten.
     pub(crate) fn observe_with_mark(&mut self, score: f64) -> (f64, Mark) {
+        let (p, place) = self.judge(score);
+        (p, self.learn_at(place, score))
+    }
+
+    /// The probability alone, and the place where the score is to be learnt: nothing else is asked of the tail between.
+    pub(crate) fn judge(&mut self, score: f64) -> (f64, Place) {
         let bin = self.bin(score);
         let p = if score > self.fit.threshold {
             self.probability(score, bin)
@@ -161,8 +167,13 @@ impl Tail {
         } else {
             1.0
         };
-        self.learn(bin);
-        (p, Mark::of(score))
+        (p, Place(bin))
+    }
+
+    /// Learns a score that was judged last.
+    pub(crate) fn learn_at(&mut self, place: Place, score: f64) -> Mark {
+        self.learn(place.0);
+        Mark::of(score)
     }
 
     /// Takes one score back, wherever the window stands by now, if its bin still weighs that much.
@@ -323,6 +334,10 @@ impl Tail {
         (scale > 0.0 && scale.is_finite()).then_some(Fit { threshold, share: above / total, scale, shape })
     }
 }
+
+/// Where a score that was judged is to be learnt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(usize);
 
 /// What a score was learnt as: its logarithm, which outlives a move of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -43,7 +43,7 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
                 | Member::Duplicate => anomaly.member.as_str(),
                 Member::Level => "unusual level",
                 Member::Mean => "unusual mean",
-                Member::Profile => "unusual for the hour",
+                Member::Profile => "far from the usual of the hour, by",
                 Member::Median => "unusual median",
                 Member::Volatility => "unusually restless",
                 Member::Context => "unusual sequence",

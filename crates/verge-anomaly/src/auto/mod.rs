@@ -157,12 +157,12 @@ impl AutoDetector {
         let views = self.look(at, value);
         let mut smallest = 1.0;
         let mut strangest = 0;
-        let mut marks = [Mark::NONE; MEMBERS.len()];
+        let mut places = [None; MEMBERS.len()];
         let mut members = [1.0; MEMBERS.len()];
         for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
             let Some(score) = score else { continue };
-            let (p, mark) = tail.observe_with_mark(score);
-            marks[member] = mark;
+            let (p, place) = tail.judge(score);
+            places[member] = Some((place, score));
             members[member] = p;
             if p < smallest {
                 (smallest, strangest) = (p, member);
@@ -176,8 +176,18 @@ impl AutoDetector {
         let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off, still_off);
         let (mut observed, centre) = views.observed[strangest];
         let mut member = MEMBERS[strangest];
+        // What was expected, and how far off this is, before it is learnt.
         let mut expected =
             if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
+        let far = outcome.abnormal
+            && views.scores[strangest]
+                .is_some_and(|score| self.tails[strangest].is_far(score, level / EFFECTIVE_MEMBERS));
+        let mut marks = [Mark::NONE; MEMBERS.len()];
+        for ((tail, mark), place) in self.tails.iter_mut().zip(&mut marks).zip(places) {
+            if let Some((place, score)) = place {
+                *mark = tail.learn_at(place, score);
+            }
+        }
         // While nothing new is strange, an event tells of what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
@@ -190,9 +200,6 @@ impl AutoDetector {
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
             self.cause = Cause::NONE;
         }
-        let far = outcome.abnormal
-            && views.scores[strangest]
-                .is_some_and(|score| self.tails[strangest].is_far(score, level / EFFECTIVE_MEMBERS));
         let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
         let step = Step { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
@@ -242,7 +249,7 @@ impl AutoDetector {
         let distance = (value - level).abs();
         self.recent.push(value);
         let mean = mean(self.recent.all());
-        let (daily, usual) = self.profile.score(slot, value).unzip();
+        let daily = self.profile.score(slot, value);
         let middle = median5(&self.recent);
         let (volatility, step) =
             if self.pace.seen() > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
@@ -268,7 +275,7 @@ impl AutoDetector {
             observed: [
                 (value, Centre::Around(level)),
                 (mean, Centre::Around(level)),
-                (value, Centre::Around(usual.unwrap_or(value))),
+                (daily.unwrap_or_default(), Centre::Itself),
                 (middle, Centre::Around(self.median)),
                 (step, Centre::Times),
                 (context, Centre::Itself),

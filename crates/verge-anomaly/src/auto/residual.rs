@@ -105,9 +105,9 @@ impl Profile {
         self.errors.heap_bytes()
     }
 
-    /// Mean absolute error of the last twelve readings, and what was usual at this hour; `None` at an hour that is met
-    /// for the first time.
-    pub(super) fn score(&mut self, slot: usize, value: f64) -> Option<(f64, f64)> {
+    /// Mean absolute error of the last twelve readings against what was usual at this hour; `None` at an hour that is
+    /// met for the first time.
+    pub(super) fn score(&mut self, slot: usize, value: f64) -> Option<f64> {
         if usize::from(self.slot) != slot {
             self.known |= u32::from(self.seen[usize::from(self.slot)] >= 2) << self.slot;
             self.slot = slot as u8;
@@ -117,9 +117,8 @@ impl Profile {
         if self.known >> slot & 1 == 0 {
             return None;
         }
-        let usual = self.usual[slot];
-        self.errors.push(single((value - usual).abs()));
-        Some((mean_f32(self.errors.all()), usual))
+        self.errors.push(single((value - self.usual[slot]).abs()));
+        Some(mean_f32(self.errors.all()))
     }
 
     /// Learns the value that was judged last.

@@ -422,6 +422,26 @@ fn an_event_ends_when_what_raised_it_does_whatever_it_has_taught() {
 }
 
 #[test]
+fn what_raises_an_alarm_lies_beyond_what_was_expected() {
+    let mut alarms = 0;
+    for seed in 0..40 {
+        let (mut detector, mut noise) = (detector(), Noise::new(seed));
+        for reading in 0..2_000_usize {
+            let assessment = detector.observe(at(reading), noise.normal().exp());
+            let Expected { low, high } = assessment.expected;
+            if !(assessment.alarm && assessment.abnormal) || (low, high) == (None, None) {
+                continue;
+            }
+            alarms += 1;
+            let seen = assessment.observed;
+            let inside = low.is_none_or(|low| seen >= low) && high.is_none_or(|high| seen <= high);
+            assert!(!inside, "seed {seed}, reading {reading}: {assessment:?}");
+        }
+    }
+    assert!(alarms > 20, "{alarms} alarms");
+}
+
+#[test]
 fn the_second_day_begins_without_an_alarm() {
     for seed in 0..6 {
         let (mut detector, mut noise) = (detector(), Noise::new(40 + seed));
