@@ -99,17 +99,12 @@ impl AutoencoderJudge {
         }
     }
 
-    /// The model stays as it is; what its errors are usually is learnt anew after maintenance.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
-        match remark {
-            Remark::Maintenance => {
-                self.errors.was_maintenance();
-                self.errors.start_again();
-                self.window.clear();
-                true
-            }
-            Remark::Real => self.errors.was_real(),
+        // A window must not span maintenance.
+        if matches!(remark, Remark::Maintenance) {
+            self.window.clear();
         }
+        self.errors.hear(remark)
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {

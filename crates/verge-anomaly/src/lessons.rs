@@ -30,6 +30,8 @@ struct Event<M> {
     age: u16,
     /// Something in it was strange far beyond all chance.
     far: bool,
+    /// People said that it is real.
+    real: bool,
 }
 
 /// What is known of one observation when its scores have been learnt.
@@ -58,7 +60,7 @@ impl<M> Lessons<M> {
             self.forgotten /= 2;
         }
         if is_open && !was_open {
-            self.last = Some(Box::new(Event { marks: Vec::new(), age: 0, far: false }));
+            self.last = Some(Box::new(Event { marks: Vec::new(), age: 0, far: false, real: false }));
         }
         let Some(last) = &mut self.last else { return Vec::new() };
         last.age += 1;
@@ -70,10 +72,11 @@ impl<M> Lessons<M> {
             last.marks.push(mark);
             last.far |= far;
         }
+        let real = last.real;
         if is_open || !was_open || !self.is_exceptional(remembered) {
             return Vec::new();
         }
-        self.forgotten += 1;
+        self.forgotten += u8::from(!real);
         self.last.as_mut().map(|last| std::mem::take(&mut last.marks)).unwrap_or_default()
     }
 
@@ -83,14 +86,21 @@ impl<M> Lessons<M> {
     }
 
     fn is_exceptional(&self, remembered: f64) -> bool {
-        let far = self.last.as_ref().is_some_and(|last| last.far);
-        far && remembered >= MATURE && self.forgotten < FORGOTTEN_AT_MOST
+        let is_new = remembered >= MATURE && self.forgotten < FORGOTTEN_AT_MOST;
+        self.last.as_ref().is_some_and(|last| last.real || (last.far && is_new))
     }
 
-    /// People say what the last event was: gives what is to be forgotten of it, `None` if it is too long ago.
-    pub(crate) fn take(&mut self) -> Option<Vec<M>> {
-        let last = self.last.take()?;
+    /// The last event was real: gives what is to be forgotten of it, `None` if it is too long ago. What it still teaches
+    /// is forgotten at its end.
+    pub(crate) fn was_real(&mut self) -> Option<Vec<M>> {
+        let last = self.last.as_mut()?;
+        last.real = true;
         self.forgotten = 0;
-        Some(last.marks)
+        Some(std::mem::take(&mut last.marks))
+    }
+
+    /// What happens is on purpose: gives what is to be forgotten of the last event. What comes is learnt.
+    pub(crate) fn was_maintenance(&mut self) -> Vec<M> {
+        self.last.take().map(|last| last.marks).unwrap_or_default()
     }
 }

@@ -8,8 +8,8 @@
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
 //! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`], [`reconstruction`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
-//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught and is to be forgotten), `scores` (the four in
-//! a row).
+//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
+//! and is to be forgotten), `scores` (the four in a row).
 //! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;

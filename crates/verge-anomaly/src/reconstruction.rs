@@ -31,16 +31,8 @@ impl ReconstructionJudge {
         findings.push(Finding::Condition(condition));
     }
 
-    /// The model stays as it is; what its errors are usually is learnt anew after maintenance.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
-        match remark {
-            Remark::Maintenance => {
-                self.errors.was_maintenance();
-                self.errors.start_again();
-                true
-            }
-            Remark::Real => self.errors.was_real(),
-        }
+        self.errors.hear(remark)
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {

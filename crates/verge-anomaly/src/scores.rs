@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Feedback, Member};
-use verge_domain::stage::AlarmRate;
+use verge_domain::stage::{AlarmRate, Remark};
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{AlarmSettings, Alarms, Pace};
@@ -73,27 +73,37 @@ impl Scores {
         }
     }
 
+    /// What a person says of errors of a model, which stays as it is: after maintenance it is learnt anew what they are
+    /// usually. Says whether it was of use.
+    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+        match remark {
+            Remark::Maintenance => {
+                self.was_maintenance();
+                self.start_again();
+                true
+            }
+            Remark::Real => self.was_real(),
+        }
+    }
+
     /// A person speaks of maintenance: what the last alarm taught is no part of the usual.
     pub(crate) fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
-        self.forget();
+        let taught = self.lessons.was_maintenance();
+        taught.into_iter().for_each(|mark| self.tail.forget(mark));
     }
 
     /// What scores are usually is learnt anew.
-    pub(crate) fn start_again(&mut self) {
+    fn start_again(&mut self) {
         self.tail = Tail::new(0);
         self.lessons = Lessons::new();
         self.cause = f64::INFINITY;
     }
 
     /// A person says that the last alarm was real: what it taught is forgotten. Says whether there was one to speak of.
-    pub(crate) fn was_real(&mut self) -> bool {
+    fn was_real(&mut self) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
-        self.forget()
-    }
-
-    fn forget(&mut self) -> bool {
-        let taught = self.lessons.take();
+        let taught = self.lessons.was_real();
         taught.iter().flatten().for_each(|mark| self.tail.forget(*mark));
         taught.is_some()
     }

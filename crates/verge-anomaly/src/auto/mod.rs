@@ -1,6 +1,6 @@
 //! `auto`: the detector for any numeric signal, without training and without a threshold.
 //!
-//! Eight members look at each reading, each from another side; each score goes through a [`Tail`] of its own
+//! Eight members look at each reading, each from another side; each score goes through a [`Tail`](crate::tail::Tail) of its own
 //! and comes out as a probability. The smallest wins. Since the smallest of eight is smaller than one, what is
 //! published is corrected for the choice: `p = 1 - (1 - p_min)^5.5` (Šidák 1967, with the effective number of
 //! independent members measured on noise of ten kinds).
@@ -25,6 +25,7 @@ mod novelty;
 mod residual;
 mod settings;
 mod shift;
+mod tails;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -38,13 +39,14 @@ use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, Rate};
 use crate::lessons::{Lessons, Step};
 use crate::state::{self, Kind};
-use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Mark, Tail};
+use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use cause::Cause;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
 pub use settings::AutoSettings;
 use shift::Shift;
+use tails::{Judged, Marks, Tails};
 use views::{Centre, Views};
 
 /// The members.
@@ -58,8 +60,6 @@ pub const MEMBERS: [Member; 8] = [
     Member::TimeOfDay,
     Member::Shift,
 ];
-/// Readings that one score of each is made of.
-const WINDOWS: [u32; MEMBERS.len()] = [1, 20, 12, 5, 40, 4, 6, 100];
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// Values are looked at within this range: what lies beyond is as strange as its end.
@@ -112,9 +112,9 @@ pub struct AutoDetector {
     hourly: Predictor,
     hourly_bits: Recent<f32>,
     shift: Shift,
-    tails: [Tail; MEMBERS.len()],
+    tails: Tails,
     feedback: Feedback,
-    lessons: Lessons<[Mark; MEMBERS.len()]>,
+    lessons: Lessons<Marks>,
     cause: Cause,
 }
 
@@ -140,7 +140,7 @@ impl AutoDetector {
             hourly: Predictor::new(2),
             hourly_bits: Recent::new(6),
             shift: Shift::new(),
-            tails: std::array::from_fn(|member| Tail::over(WINDOWS[member], 2 * member as u32)),
+            tails: Tails::new(),
             feedback: Feedback::default(),
             lessons: Lessons::new(),
             cause: Cause::NONE,
@@ -155,19 +155,8 @@ impl AutoDetector {
     /// The same, and the probability that each member gives the reading, in the order of [`MEMBERS`].
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let views = self.look(at, value);
-        let mut smallest = 1.0;
-        let mut strangest = 0;
-        let mut places = [None; MEMBERS.len()];
-        let mut members = [1.0; MEMBERS.len()];
-        for (member, (tail, score)) in self.tails.iter_mut().zip(views.scores).enumerate() {
-            let Some(score) = score else { continue };
-            let (p, place) = tail.judge(score);
-            places[member] = Some((place, score));
-            members[member] = p;
-            if p < smallest {
-                (smallest, strangest) = (p, member);
-            }
-        }
+        let judged = self.tails.judge(&views);
+        let Judged { members, smallest, strangest, .. } = judged;
         let p_value = combined(smallest);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
         let level = if smallest < 1.0 || self.alarms.is_open() { self.rate().p } else { 0.0 };
@@ -179,15 +168,8 @@ impl AutoDetector {
         // What was expected, and how far off this is, before it is learnt.
         let mut expected =
             if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
-        let far = outcome.abnormal
-            && views.scores[strangest]
-                .is_some_and(|score| self.tails[strangest].is_far(score, level / EFFECTIVE_MEMBERS));
-        let mut marks = [Mark::NONE; MEMBERS.len()];
-        for ((tail, mark), place) in self.tails.iter_mut().zip(&mut marks).zip(places) {
-            if let Some((place, score)) = place {
-                *mark = tail.learn_at(place, score);
-            }
-        }
+        let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
+        let marks = self.tails.learn(&judged);
         // While nothing new is strange, an event tells of what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
@@ -203,7 +185,7 @@ impl AutoDetector {
         let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
         let step = Step { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
-        self.forget(&forgotten);
+        self.tails.forget(&forgotten);
         // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
         if !self.lessons.will_be_forgotten(step) {
             self.profile.learn(self.last);
@@ -221,16 +203,7 @@ impl AutoDetector {
         (assessment, members)
     }
 
-    /// What was taught is as if it had not been.
-    fn forget(&mut self, marks: &[[Mark; MEMBERS.len()]]) {
-        for marks in marks {
-            for (tail, &mark) in self.tails.iter_mut().zip(marks) {
-                tail.forget(mark);
-            }
-        }
-    }
-
-    /// Scores of all members: of state from before the reading, which they then learn.
+    /// Scores of all members: of state from before the reading, which all but the profile then learn.
     fn look(&mut self, at: UtcMillis, value: f64) -> Views {
         let value = self.admit(value);
         let slot = at.0.div_euclid(3_600_000).rem_euclid(24) as usize;
@@ -309,9 +282,7 @@ impl AutoDetector {
         if seen > 1 && (seen.is_power_of_two() || seen.is_multiple_of(u64::from(HALF_LIFE))) {
             let wanted = budget.half_life(self.pace.seconds(), EFFECTIVE_MEMBERS);
             let half_life = wanted.clamp(f64::from(HALF_LIFE), f64::from(MAX_HALF_LIFE)) as u32;
-            for tail in &mut self.tails {
-                tail.set_half_life(half_life);
-            }
+            self.tails.set_half_life(half_life);
         }
     }
 
@@ -328,11 +299,11 @@ impl AutoDetector {
     }
 
     fn remembered(&self) -> f64 {
-        self.tails[0].weight()
+        self.tails.weight()
     }
 
     fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
-        let Some(score) = self.tails[member].quantile(level / EFFECTIVE_MEMBERS) else {
+        let Some(score) = self.tails.quantile(member, level / EFFECTIVE_MEMBERS) else {
             return Expected::default();
         };
         match centre {
@@ -370,8 +341,8 @@ impl AutoDetector {
     /// last alarm taught is forgotten. How strange scores were before is kept.
     pub fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
-        let taught = self.lessons.take().unwrap_or_default();
-        self.forget(&taught);
+        let taught = self.lessons.was_maintenance();
+        self.tails.forget(&taught);
         self.cause = Cause::NONE;
         let recent = self.recent.all();
         if recent.is_empty() {
@@ -390,8 +361,8 @@ impl AutoDetector {
     /// the next time. Says whether there was still something to forget.
     pub fn was_real(&mut self) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
-        let Some(taught) = self.lessons.take() else { return false };
-        self.forget(&taught);
+        let Some(taught) = self.lessons.was_real() else { return false };
+        self.tails.forget(&taught);
         true
     }
 
@@ -400,7 +371,7 @@ impl AutoDetector {
     pub fn bytes() -> usize {
         let settled = Self::new(&AutoSettings::default());
         size_of::<Self>()
-            + settled.tails.iter().map(Tail::heap_bytes).sum::<usize>()
+            + settled.tails.heap_bytes()
             + settled.context.heap_bytes()
             + settled.hourly.heap_bytes()
             + settled.recent.heap_bytes()

@@ -1,3 +1,5 @@
+mod lessons;
+
 use std::f64::consts::TAU;
 use std::time::Duration;
 
@@ -302,105 +304,6 @@ fn each_kind_of_trouble_is_found_and_named() {
         &|_, _| 3.0,
         &[Member::Shift, Member::Context, Member::Profile, Member::TimeOfDay],
     );
-}
-
-#[test]
-fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
-    let run = |remark: Option<bool>| {
-        let (mut detector, mut next) = (detector(), process("white"));
-        for reading in 0..6_000 {
-            detector.observe(at(reading), next(reading));
-        }
-        let mut told_after = 0;
-        for reading in 6_000..8_000 {
-            let assessment = detector.observe(at(reading), next(reading) + 12.0);
-            if reading == 6_030 {
-                match remark {
-                    Some(true) => detector.was_maintenance(),
-                    Some(false) => assert!(detector.was_real()),
-                    None => {}
-                }
-            }
-            told_after += u32::from(reading > 6_030 && assessment.abnormal);
-        }
-        (detector, told_after)
-    };
-    let (_, silent) = run(None);
-    let (maintained, maintenance) = run(Some(true));
-    let (sharpened, real) = run(Some(false));
-    assert!(maintenance * 3 < silent, "{maintenance} abnormal readings after maintenance, {silent} without");
-    assert!(real > silent, "{real} abnormal readings after a real alarm, {silent} without");
-    assert_eq!(maintained.feedback(), Feedback { maintenance: 1, real: 0 });
-    assert_eq!(sharpened.feedback(), Feedback { maintenance: 0, real: 1 });
-}
-
-/// Which of so many faults are found: each lasts for fifteen readings, and the next comes 700 later.
-fn found(detector: &mut AutoDetector, faults: usize, mut hear: impl FnMut(&mut AutoDetector)) -> Vec<bool> {
-    const EVERY: usize = 700;
-    let mut next = process("white");
-    let mut told = Vec::new();
-    for fault in 0..faults {
-        let mut raised = false;
-        for reading in 0..EVERY {
-            let off = if (300..315).contains(&reading) { 20.0 } else { 0.0 };
-            let assessment = detector.observe(at(10_000 + fault * EVERY + reading), next(reading) + off);
-            raised |= assessment.alarm && (300..320).contains(&reading);
-            if reading == 400 {
-                hear(detector);
-            }
-        }
-        told.push(raised);
-    }
-    told
-}
-
-#[test]
-fn a_fault_that_comes_back_is_found_again_and_nobody_hears_of_it_for_ever() {
-    let budget = AlarmBudget::new(1.0, Duration::from_secs(7 * 86_400)).unwrap();
-    let settings = AutoSettings::new(AlarmSettings::new(Some(budget), 100).unwrap(), None).unwrap();
-    let (mut detector, mut next) = (AutoDetector::new(&settings), process("white"));
-    for reading in 0..10_000 {
-        detector.observe(at(reading), next(reading));
-    }
-    let mut confirmed = detector.clone();
-    let unheard = found(&mut detector, 30, |_| {});
-    assert!(unheard[..10].iter().all(|&raised| raised), "{unheard:?}");
-    assert!(unheard[20..].iter().filter(|&&raised| raised).count() < 5, "it is how things are: {unheard:?}");
-    let heard = found(&mut confirmed, 30, |detector| assert!(detector.was_real()));
-    assert!(heard.iter().all(|&raised| raised), "what is said to be real stays so: {heard:?}");
-}
-
-#[test]
-fn a_young_signal_learns_what_comes_again() {
-    let (mut detector, mut next) = (detector(), process("white"));
-    // A spike every three hundred readings, from the beginning.
-    let alarms = (0..6_000)
-        .filter(|reading| {
-            let spike = if reading % 300 == 250 { 20.0 } else { 0.0 };
-            detector.observe(at(*reading), next(*reading) + spike).alarm
-        })
-        .count();
-    assert!(alarms <= 10, "{alarms} alarms about 20 spikes");
-}
-
-#[test]
-fn what_maintenance_has_shown_is_strange_at_the_next_time() {
-    let spike = |told: bool| {
-        let (mut detector, mut next) = (detector(), process("white"));
-        let mut alarms = Vec::new();
-        for reading in 0..2_600 {
-            let off = if matches!(reading, 1_500..1_520 | 2_500..2_520) { 20.0 } else { 0.0 };
-            if detector.observe(at(reading), next(reading) + off).alarm {
-                alarms.push(reading);
-            }
-            if told && reading == 1_600 {
-                detector.was_maintenance();
-            }
-        }
-        [1_500..1_520, 2_500..2_520].map(|fault| alarms.iter().any(|alarm| fault.contains(alarm)))
-    };
-    assert_eq!(spike(true), [true, true]);
-    assert_eq!(spike(false), [true, false], "a young signal learns it without");
 }
 
 #[test]

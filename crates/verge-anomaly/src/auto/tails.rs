@@ -1,0 +1,97 @@
+//! The tails of all members: from what they see in a reading to how probable the strangest of it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::MEMBERS;
+use super::views::Views;
+use crate::tail::{Mark, Place, Tail};
+
+/// Readings that one score of each member is made of.
+const WINDOWS: [u32; MEMBERS.len()] = [1, 20, 12, 5, 40, 4, 6, 100];
+
+/// Where each member learnt a reading.
+pub(super) type Marks = [Mark; MEMBERS.len()];
+
+/// One tail for each member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tails([Tail; MEMBERS.len()]);
+
+/// What a reading is to the members, before they learn it.
+pub(super) struct Judged {
+    /// Probability by each.
+    pub(super) members: [f64; MEMBERS.len()],
+    /// The smallest of them; one while all is usual.
+    pub(super) smallest: f64,
+    /// Whose that is.
+    pub(super) strangest: usize,
+    places: [Option<(Place, f64)>; MEMBERS.len()],
+}
+
+impl Tails {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|member| Tail::over(WINDOWS[member], 2 * member as u32)))
+    }
+
+    pub(super) fn judge(&mut self, views: &Views) -> Judged {
+        let mut judged = Judged {
+            members: [1.0; MEMBERS.len()],
+            smallest: 1.0,
+            strangest: 0,
+            places: [None; MEMBERS.len()],
+        };
+        for (member, (tail, score)) in self.0.iter_mut().zip(views.scores).enumerate() {
+            let Some(score) = score else { continue };
+            let (p, place) = tail.judge(score);
+            judged.places[member] = Some((place, score));
+            judged.members[member] = p;
+            if p < judged.smallest {
+                (judged.smallest, judged.strangest) = (p, member);
+            }
+        }
+        judged
+    }
+
+    /// Learns what was judged last.
+    pub(super) fn learn(&mut self, judged: &Judged) -> Marks {
+        let mut marks = [Mark::NONE; MEMBERS.len()];
+        for ((tail, mark), place) in self.0.iter_mut().zip(&mut marks).zip(judged.places) {
+            if let Some((place, score)) = place {
+                *mark = tail.learn_at(place, score);
+            }
+        }
+        marks
+    }
+
+    /// What was taught is as if it had not been.
+    pub(super) fn forget(&mut self, marks: &[Marks]) {
+        for marks in marks {
+            for (tail, &mark) in self.0.iter_mut().zip(marks) {
+                tail.forget(mark);
+            }
+        }
+    }
+
+    /// Whether the strangest score lies far beyond the one with probability `p`, see [`Tail::is_far`].
+    pub(super) fn is_far(&self, judged: &Judged, p: f64) -> bool {
+        let strangest = judged.places[judged.strangest];
+        strangest.is_some_and(|(_, score)| self.0[judged.strangest].is_far(score, p))
+    }
+
+    /// The score of a member that has probability `p`.
+    pub(super) fn quantile(&self, member: usize, p: f64) -> Option<f64> {
+        self.0[member].quantile(p)
+    }
+
+    /// Readings that are remembered.
+    pub(super) fn weight(&self) -> f64 {
+        self.0[0].weight()
+    }
+
+    pub(super) fn set_half_life(&mut self, readings: u32) {
+        self.0.iter_mut().for_each(|tail| tail.set_half_life(readings));
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.iter().map(Tail::heap_bytes).sum()
+    }
+}
