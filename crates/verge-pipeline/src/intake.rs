@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt};
-use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::rejection::Reason;
 use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic};
 
@@ -351,26 +351,6 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         };
         self.bench.message(message, now, &mut self.decision);
         self.settle_or_submit(message, cause);
-    }
-
-    /// Judges what was observed in a frame. Its receipt settles through the committer even if it caused nothing: those
-    /// of its connection go that way, in order.
-    fn observe(&mut self, observed: Observed) {
-        let Observed { source, readings, verdicts, received, cause, receipt } = observed;
-        self.decision.verdicts.extend(verdicts);
-        for reading in &readings {
-            let judged =
-                self.bench.observation(source, reading, received, self.clock.now(), &mut self.decision);
-            if let Some(source) = self.counters.source(source) {
-                match judged {
-                    Ok(()) => source.readings_judged_total.add(1),
-                    Err(reason) => source.refuse(reading.device.as_str(), &Rejection::whole(reason)),
-                }
-            }
-        }
-        if !self.decision.is_empty() || receipt.is_some() {
-            self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received.mono) });
-        }
     }
 
     /// What to recognise a message by, 0 if it cannot come again; `None` where it has been judged before.

@@ -3,10 +3,13 @@
 use std::sync::mpsc::SyncSender;
 
 use verge_domain::reading::{Reading, Receipt, SourceIndex};
+use verge_domain::rejection::Rejection;
+use verge_domain::stage::{Decoder, Judge, Source};
 use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
-use super::Item;
+use super::{Item, Worker};
+use crate::committer::CommitRequest;
 
 /// What came of one frame in which something was observed. It stays together: one commit holds all that the frame
 /// caused, and its cause and receipt with it.
@@ -44,5 +47,26 @@ impl Observations {
     /// caused is durable by then.
     pub fn settle(&self, receipt: Receipt, received: Monotonic) {
         drop(self.queue.send(Item::Settle(receipt, received)));
+    }
+}
+
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
+    /// Judges what was observed in a frame. Its receipt settles through the committer even if it caused nothing: those
+    /// of its connection go that way, in order.
+    pub(super) fn observe(&mut self, observed: Observed) {
+        let Observed { source, readings, verdicts, received, cause, receipt } = observed;
+        self.decision.verdicts.extend(verdicts);
+        for reading in &readings {
+            let judged = self.bench.reading(source, reading, received, self.clock.now(), &mut self.decision);
+            if let Some(source) = self.counters.source(source) {
+                match judged {
+                    Ok(()) => source.readings_judged_total.add(1),
+                    Err(reason) => source.refuse(reading.device.as_str(), &Rejection::whole(reason)),
+                }
+            }
+        }
+        if !self.decision.is_empty() || receipt.is_some() {
+            self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received.mono) });
+        }
     }
 }

@@ -192,22 +192,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         self.decoded = decoded;
     }
 
-    /// Judges one reading that no message carried; what it causes is added to `out`. Whoever made it counts it.
+    /// Judges one reading, of a message or of none; what it causes is added to `out`. Whoever has it counts it.
     ///
     /// # Errors
     /// There are more devices or signals than are watched at once.
-    pub fn observation(
-        &mut self,
-        source: SourceIndex,
-        reading: &Reading,
-        received: Moment,
-        now: Moment,
-        out: &mut Decision,
-    ) -> Result<(), Reason> {
-        self.reading(source, reading, received, now, out)
-    }
-
-    fn reading(
+    pub fn reading(
         &mut self,
         source: SourceIndex,
         reading: &Reading,

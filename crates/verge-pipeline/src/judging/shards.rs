@@ -108,11 +108,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         }
     }
 
-    /// See [`Bench::observation`]: done by the shard of the device, on this thread.
+    /// See [`Bench::reading`]: done by the shard of the device, on this thread.
     ///
     /// # Errors
     /// There are more devices or signals than are watched at once.
-    pub fn observation(
+    pub fn reading(
         &mut self,
         source: SourceIndex,
         reading: &Reading,
@@ -121,8 +121,8 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         out: &mut Decision,
     ) -> Result<(), Reason> {
         match self.placement.shard_of(&reading.device) {
-            0 => self.front.observation(source, reading, received, now, out),
-            shard => self.helpers[shard - 1].bench().observation(source, reading, received, now, out),
+            0 => self.front.reading(source, reading, received, now, out),
+            shard => self.helpers[shard - 1].bench().reading(source, reading, received, now, out),
         }
     }
 

@@ -218,7 +218,7 @@ fn what_is_observed_is_judged_where_its_device_belongs() {
         for device in 0..20_u32 {
             let reading = reading(&format!("d{device}"), f64::from(device));
             let mut out = Decision::default();
-            trial.shards.observation(SourceIndex(0), &reading, at(1), at(1), &mut out).unwrap();
+            trial.shards.reading(SourceIndex(0), &reading, at(1), at(1), &mut out).unwrap();
             told.extend(out.verdicts.iter().map(tell));
         }
         // Orders and saved states go to where a device belongs.
@@ -227,7 +227,7 @@ fn what_is_observed_is_judged_where_its_device_belongs() {
         let amid = message("d3=8");
         trial.shards.post(&amid, at(1));
         let mut out = Decision::default();
-        trial.shards.observation(SourceIndex(0), &reading("d4", 5.0), at(1), at(1), &mut out).unwrap();
+        trial.shards.reading(SourceIndex(0), &reading("d4", 5.0), at(1), at(1), &mut out).unwrap();
         told.extend(out.verdicts.iter().map(tell));
         let judged = trial.shards.judge([&amid]);
         told.extend(judged.iter().flat_map(|(_, decision)| decision.verdicts.iter().map(tell)));

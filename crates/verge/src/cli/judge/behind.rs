@@ -48,7 +48,7 @@ impl<'a> Behind<'a> {
             wiring::bench(self.settings, &self.models, Undecoded, Arc::clone(&self.counters), received)
         });
         for reading in observed {
-            bench.observation(source, reading, received, received, &mut self.decision)?;
+            bench.reading(source, reading, received, received, &mut self.decision)?;
         }
         self.decision.checkpoints.clear();
         Ok(std::mem::take(&mut self.decision.verdicts))
