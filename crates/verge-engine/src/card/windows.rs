@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Card, CardError, read_text, unreadable};
+use super::{Card, CardError, read_text};
 
 /// The card of a model that reconstructs windows of numbers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,7 +55,7 @@ impl AutoencoderCard {
             Ok(_) => {
                 CardError::Mistaken { path: path.to_owned(), found: "frames", asked: "windows of readings" }
             }
-            Err(_) => unreadable(&text, path, &error),
+            Err(_) => CardError::of_text(&text, path, &error),
         })
     }
 }

@@ -1,0 +1,73 @@
+//! Why a card cannot be used.
+
+use std::path::{Path, PathBuf};
+
+use super::MAX_CARD_BYTES;
+
+/// Why a card cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// It cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// The card.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no such file.
+    #[error("{path}: there is no model card; it lies beside the weights, see docs/models.md", path = path.display())]
+    Missing {
+        /// The card.
+        path: PathBuf,
+    },
+    /// Too large to be a card.
+    #[error("{path}: a model card has at most {MAX_CARD_BYTES} bytes, this file has {actual}", path = path.display())]
+    TooLarge {
+        /// The card.
+        path: PathBuf,
+        /// Bytes found.
+        actual: u64,
+    },
+    /// Not TOML, or a key that is missing, unknown or of another kind.
+    #[error("{path}, line {line}: {reason}", path = path.display())]
+    Parse {
+        /// The card.
+        path: PathBuf,
+        /// Where, from 1 on.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A good card for something else.
+    #[error("{path}: the card of a model over {found}, where one over {asked} is asked for", path = path.display())]
+    Mistaken {
+        /// The card.
+        path: PathBuf,
+        /// What its model looks at.
+        found: &'static str,
+        /// What it is asked to look at.
+        asked: &'static str,
+    },
+    /// A value that cannot be.
+    #[error("{path}: {key} = {found}: expected {expected}", path = path.display())]
+    Value {
+        /// The card.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// What stands there.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+}
+
+impl CardError {
+    /// What the parser says, in one line.
+    pub(super) fn of_text(text: &str, path: &Path, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let reason = error.message().replace('\n', ", ");
+        Self::Parse { path: path.to_owned(), line: 1 + before.matches('\n').count(), reason }
+    }
+}
