@@ -227,6 +227,9 @@ fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
     let ended = at("1m").expect(0);
     assert!(ended.stderr.contains("203 frames, 1 verdicts"), "{}", ended.stderr);
     assert!(at("0s").expect(64).stderr.contains("at least 1ms"));
+    let scored =
+        verge(folder.path(), &["eval", "detect", "--model", "flat_f32.toml", "--data", "frames"]).expect(64);
+    assert!(scored.stderr.contains("`verge judge` tries it on pictures"), "{}", scored.stderr);
     // Each picture a camera of its own: nobody has a past, and so nobody is strange.
     let ended = verge(folder.path(), &arguments).expect(0);
     assert!(ended.stderr.contains("203 frames, 0 verdicts"), "{}", ended.stderr);

@@ -44,7 +44,8 @@ struct Line<'a> {
 
 /// Reads one line.
 pub(super) fn parse(line: &str) -> anyhow::Result<Recorded> {
-    let line: Line<'_> = serde_json::from_str(line)?;
+    let line: Line<'_> = serde_json::from_str(line)
+        .map_err(|error| anyhow!("no message as mosquitto_sub -F %j records it: {error}"))?;
     let payload = match (line.payload, line.payload_base64) {
         (Some(value), None) if value.get().starts_with('"') => {
             serde_json::from_str::<String>(value.get())?.into()

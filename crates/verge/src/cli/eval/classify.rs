@@ -9,7 +9,7 @@ use serde_json::json;
 use verge_engine::card::Task;
 use verge_vision::viewer::Sight;
 
-use super::{ModelArgs, look_at, write_file};
+use super::{ModelArgs, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
 use crate::cli::pictures;
 use crate::exit::{Exit, ExitWith};
@@ -41,8 +41,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     let model = args.model.load()?;
     let task = model.card().task;
     if task != Task::Classify {
-        return Err(anyhow::anyhow!("the card says task = \"{}\": `verge eval detect`", task.as_str()))
-            .exit_with(Exit::Usage);
+        return Err(of_another_task(task)).exit_with(Exit::Usage);
     }
     let labelled = args.model.spread(read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();

@@ -13,7 +13,7 @@ use verge_vision::detect::{Candidate, select};
 use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
 
-use super::{ModelArgs, Seen, look_at, write_file};
+use super::{ModelArgs, Seen, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
 use crate::cli::pictures;
 use crate::exit::{Exit, ExitWith};
@@ -59,8 +59,7 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let model = args.model.load()?;
     let task = model.card().task;
     if task != Task::Detect {
-        return Err(anyhow::anyhow!("the card says task = \"{}\": `verge eval classify`", task.as_str()))
-            .exit_with(Exit::Usage);
+        return Err(of_another_task(task)).exit_with(Exit::Usage);
     }
     let groups = groups(&args.group, &model).exit_with(Exit::Usage)?;
     let classes = groups.as_ref().map_or(model.labels().len(), Vec::len);

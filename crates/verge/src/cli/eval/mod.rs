@@ -20,6 +20,7 @@ use clap::{Args, Subcommand};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_domain::stage::Viewer as _;
+use verge_engine::card::Task;
 use verge_engine::{Model, ModelLimits, Runtime, State};
 use verge_vision::preprocess::Region;
 use verge_vision::viewer::Sight;
@@ -202,4 +203,14 @@ fn write_file(path: &Path, text: &str, what: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("{what}: {}", path.display()));
     Ok(())
+}
+
+/// What to do with a model that another command scores.
+fn of_another_task(task: Task) -> anyhow::Error {
+    let instead = match task {
+        Task::Classify => "`verge eval classify` scores it",
+        Task::Detect => "`verge eval detect` scores it",
+        Task::Reconstruct => "no labels to score it by; `verge judge` tries it on pictures",
+    };
+    anyhow!("the card says task = \"{}\": {instead}", task.as_str())
 }
