@@ -8,6 +8,7 @@ mod config;
 mod embedded;
 mod frames;
 mod gateway;
+mod logging;
 mod program;
 mod real_messages;
 mod site;

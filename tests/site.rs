@@ -91,6 +91,12 @@ key = "certs/gateway.key"
     }
 }
 
+impl From<Child> for Running {
+    fn from(child: Child) -> Self {
+        Self { child }
+    }
+}
+
 /// A command that goes on. Killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
@@ -100,6 +106,11 @@ impl Running {
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Asks it to stop, as a supervisor would; returns its exit code.

@@ -118,9 +118,9 @@ class Gateway:
         self._running().kill()
         self._process = None
 
-    def stop(self) -> int:
-        """SIGTERM; says its exit code."""
-        code = self._running().stop()
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM; says its exit code. It has to end in time."""
+        code = self._running().stop(seconds)
         self._process = None
         return code
 

@@ -9,7 +9,7 @@ mod orders;
 mod redeliveries;
 mod saving;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::JoinHandle;
@@ -43,6 +43,8 @@ const STREAM_BURST: usize = 4;
 const GATHER: Duration = Duration::from_millis(1);
 /// How often judges are told that time passes.
 const TICK: Duration = Duration::from_millis(500);
+/// When the gateway stops, what is queued is judged for this long at most.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often idle streams are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
@@ -161,25 +163,31 @@ impl IntakeQueue {
             recent: Redeliveries::new(recent_causes),
             pass: None,
             saving: Arc::default(),
+            deadline: Arc::default(),
+            given_up: 0,
         };
+        let deadline = Arc::clone(&worker.deadline);
         let (receiver, orders) = (self.receiver, self.orders);
         let thread = std::thread::Builder::new()
             .name("verge-judging".to_owned())
             .spawn(move || worker.run(&receiver, &orders))
             .expect("the operating system gives a gateway its few threads");
-        Judging { stop: self.sender, thread }
+        Judging { stop: self.sender, deadline, thread }
     }
 }
 
 /// The running judges' thread.
 pub struct Judging {
     stop: SyncSender<Item>,
+    deadline: Arc<OnceLock<Instant>>,
     thread: JoinHandle<()>,
 }
 
 impl Judging {
-    /// Judges what is queued, saves the judges' states and ends. Blocks until then.
+    /// Judges what is queued, for [`STOP_LIMIT`] at most, saves the judges' states and ends. Blocks until then. What is
+    /// not judged in time stays unacknowledged.
     pub fn stop(self) {
+        self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
         // A send to a thread that has already ended fails, which is as good as a stop.
         drop(self.stop.send(Item::Stop));
         if self.thread.join().is_err() {
@@ -209,6 +217,10 @@ struct Worker<D, J, S> {
     pass: Option<SavePass>,
     /// States were handed over that are not durable yet.
     saving: Arc<AtomicBool>,
+    /// Set when the gateway stops: what is queued by then is judged until this time.
+    deadline: Arc<OnceLock<Instant>>,
+    /// Messages that were not judged before it.
+    given_up: usize,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
@@ -259,6 +271,12 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {
+                if self.given_up > 0 {
+                    tracing::warn!(
+                        messages = self.given_up,
+                        "stopped before these messages were judged; those at QoS 1 are not acknowledged and come again"
+                    );
+                }
                 self.save_all();
                 return;
             }
@@ -273,6 +291,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let mut taken = 0;
         while taken < BURST {
             match next.take().or_else(|| queue.try_recv().ok()) {
+                Some(Item::Message(_) | Item::Observed(_)) if self.is_past_deadline() => {
+                    self.given_up += 1;
+                    taken += 1;
+                }
                 Some(Item::Message(message)) => {
                     if self.bench.is_shared() {
                         self.waiting.push(message);
@@ -303,6 +325,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             self.settled.clear();
         }
         (taken, stop)
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 
     /// Does what a person asks for, who is told once it is durable.

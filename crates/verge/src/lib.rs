@@ -12,5 +12,6 @@ pub mod demo;
 mod describe;
 pub mod exit;
 mod io_thread;
+mod log;
 pub mod settings;
 pub mod wiring;

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
-use worker::Worker;
+use worker::{GivenUp, Worker};
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
@@ -163,11 +163,18 @@ pub enum CommitterEnd {
 /// The running committer.
 pub struct Committer {
     thread: JoinHandle<Result<(), CommitterEnd>>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Committer {
+    /// The gateway stops: from now on nobody waits for a store that takes nothing. What it does not take is given up,
+    /// and its messages stay unacknowledged.
+    pub fn stopping(&self) {
+        self.stopping.send_replace(true);
+    }
+
     /// Waits until all producers are gone and everything is durable. Blocks until then. What a full store does
-    /// not take once all ends are gone is given up: its messages stay unacknowledged.
+    /// not take once all ends are gone is given up, as after [`Committer::stopping`].
     ///
     /// # Errors
     /// The store failed for too long, or is damaged.
@@ -205,6 +212,7 @@ where
     let heads = watch::Sender::new(worker::heads_of(&store));
     let state = watch::Sender::new(StoreState::Works);
     let volatile = broadcast::Sender::new(VOLATILE_QUEUE);
+    let (stopping, stopped) = watch::channel(false);
     let handle = StoreHandle {
         queue: store_queue,
         heads: heads.subscribe(),
@@ -228,10 +236,11 @@ where
         announced: 0,
         unflushed: false,
         fault_since: None,
+        given_up: GivenUp::default(),
     };
     let thread = std::thread::Builder::new()
         .name("verge-store".to_owned())
-        .spawn(move || worker.run(commits, requests))
+        .spawn(move || worker.run(commits, requests, stopped))
         .expect("the operating system gives a gateway its few threads");
-    (Committer { thread }, CommitHandle { queue: commit_queue }, handle)
+    (Committer { thread, stopping }, CommitHandle { queue: commit_queue }, handle)
 }

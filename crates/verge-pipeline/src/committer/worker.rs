@@ -50,6 +50,15 @@ pub(super) struct Worker<S, E, R> {
     /// Marks and bytes sent that are not durable yet.
     pub(super) unflushed: bool,
     pub(super) fault_since: Option<Instant>,
+    pub(super) given_up: GivenUp,
+}
+
+/// What a store did not take before the end.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    verdicts: usize,
+    /// Messages that stay unacknowledged, so that their broker delivers them again.
+    unacknowledged: usize,
 }
 
 impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
@@ -57,12 +66,13 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         mut self,
         commits: mpsc::Receiver<CommitRequest>,
         requests: mpsc::Receiver<StoreRequest>,
+        stopping: watch::Receiver<bool>,
     ) -> Result<(), CommitterEnd> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .expect("a runtime with timers needs nothing that can be missing");
-        let ended = runtime.block_on(self.serve(commits, requests));
+        let ended = runtime.block_on(self.serve(commits, requests, stopping));
         if let Err(end) = &ended {
             tracing::error!(error = %end, "the store is given up; what is committed is kept");
         }
@@ -73,12 +83,14 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         &mut self,
         mut commits: mpsc::Receiver<CommitRequest>,
         mut requests: mpsc::Receiver<StoreRequest>,
+        mut stopping: watch::Receiver<bool>,
     ) -> Result<(), CommitterEnd> {
         self.note_account()?;
         let start = tokio::time::Instant::now();
         let (mut next_sweep, mut next_flush, mut next_try) = (start + SWEEP_EVERY, start, start);
         let mut next_lives = start + SWEEP_EVERY;
         let (mut producing, mut serving) = (true, true);
+        let mut released = false;
         while producing || serving {
             let failed = self.fault_since.is_some();
             let blocked = failed || !self.waiting.is_empty();
@@ -113,6 +125,11 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                     }
                     None => producing = false,
                 },
+                // A sender that is gone can no longer say so: that is a stop, too.
+                _ = stopping.wait_for(|&stopping| stopping), if blocked && !released => {
+                    released = true;
+                    self.retry()?;
+                }
                 () = tokio::time::sleep_until(next_try), if blocked => {
                     self.retry()?;
                     next_try = tokio::time::Instant::now() + RETRY;
@@ -128,6 +145,9 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                     next_lives = tokio::time::Instant::now() + if more { LIVES_PAUSE } else { SWEEP_EVERY };
                 }
             }
+            if released && (self.fault_since.is_some() || !self.waiting.is_empty()) {
+                self.give_up();
+            }
             // Nobody is left who could make room.
             let stuck = self.fault_since.is_some() || !self.waiting.is_empty();
             if stuck && !serving && commits.is_closed() {
@@ -141,13 +161,26 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             self.retry()?;
         }
         self.sweep()?;
-        if !self.waiting.is_empty() {
+        self.give_up();
+        let GivenUp { verdicts, unacknowledged } = self.given_up;
+        if verdicts > 0 {
             tracing::error!(
-                messages = self.waiting.len(),
-                "stopped before the store took everything; what is not acknowledged comes again"
+                verdicts,
+                unacknowledged_messages = unacknowledged,
+                "stopped while the store took nothing: these verdicts are not stored; what was not acknowledged comes \
+                 again, what came at QoS 0 does not"
             );
         }
         Ok(())
+    }
+
+    /// Gives up what waits for a store that takes nothing.
+    fn give_up(&mut self) {
+        for request in self.waiting.drain(..) {
+            self.given_up.verdicts += request.verdicts.len();
+            self.given_up.unacknowledged += usize::from(request.receipt.is_some());
+        }
+        self.announced = 0;
     }
 
     /// Tries again what did not work: brings a store back that has failed, then commits what waits.

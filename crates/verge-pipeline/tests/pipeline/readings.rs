@@ -193,6 +193,35 @@ async fn a_full_store_stops_the_source_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn a_full_store_and_a_full_queue_do_not_keep_the_gateway_from_stopping() {
+    let full: fn() -> StoreError = || StoreError::Full { used: 1, cap: 1 };
+    for fails in [full, || StoreError::Fault("as the test asked".into())] {
+        let shelf = Memory::default();
+        shelf.0.lock().unwrap().fails = Some(fails);
+        let gateway = gateway(&shelf, Lane::Verdict);
+        let mut accepted = 0;
+        let mut refused = 0;
+        while refused < 200 {
+            if gateway.send(accepted, 1, false) {
+                accepted += 1;
+            } else {
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        // Deliveries still stand: it is they that end last.
+        gateway.committer.stopping();
+        let Gateway { judging, commits, store, committer, settled, .. } = gateway;
+        let stopped = tokio::task::spawn_blocking(move || judging.stop());
+        tokio::time::timeout(Duration::from_secs(60), stopped).await.expect("the judges stop").unwrap();
+        drop((commits, store));
+        committer.join().unwrap();
+        assert!(settled.0.lock().unwrap().is_empty(), "what is not stored is not acknowledged");
+        assert!(shelf.0.lock().unwrap().rows.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_message_delivered_again_after_a_crash_is_recognised() {
     let shelf = Memory::default();
     let first = gateway(&shelf, Lane::Alarm);

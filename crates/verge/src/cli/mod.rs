@@ -29,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, ExitWith};
+use crate::log::{self, Log};
 use crate::settings::Settings;
 use output::Output;
 
@@ -134,14 +135,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         out.flush().context("standard output")?;
         Ok(exit)
     });
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(error) if output::reader_is_gone(&error) => Exit::Fine.into(),
-        Err(error) => {
-            say(&format!("verge: {}", words(error.as_ref())));
-            Exit::of(&error).into()
-        }
-    }
+    let (exit, cause) = match ended {
+        Ok(exit) => (exit, None),
+        Err(error) if output::reader_is_gone(&error) => (Exit::Fine, None),
+        Err(error) => (Exit::of(&error), Some(format!("verge: {}", words(error.as_ref())))),
+    };
+    log::close(cause.as_deref());
+    exit.into()
 }
 
 fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
@@ -184,14 +184,16 @@ fn start_log(command: &Command) {
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off,ort=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Log::of_process())
+        // The layer would report a line that it cannot format with a print that may panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 }
 
 /// One line for people on standard error.
 fn say(text: &str) {
-    // Where standard error is closed there is nobody to tell.
+    // Where standard error is closed nobody reads it.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 

@@ -236,6 +236,8 @@ impl Gateway {
         if let Some(broker) = &broker {
             broker.close();
         }
+        // Who hands something to a store that takes nothing would wait for ever.
+        committer.stopping();
         for source in &sources.0 {
             source.stop().await;
         }
