@@ -130,12 +130,15 @@ fn write_lines(lines: &Receiver<Item>, mut output: impl Write, lost: &AtomicU64)
 }
 
 fn report_panic(info: &PanicHookInfo<'_>) {
-    let place = info.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
+    let place =
+        info.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
     let thread = std::thread::current();
     let trace = Backtrace::capture();
-    let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+    let trace =
+        if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
     tracing::error!(
-        thread = thread.name().unwrap_or("unnamed"), place,
+        thread = thread.name().unwrap_or("unnamed"),
+        place,
         "panic, a defect of this program, please report it: {}{trace}",
         info.payload_as_str().unwrap_or("no message"),
     );
