@@ -91,7 +91,7 @@ fn frames_become_verdicts_upstream() {
     runtime();
     let site = Site::start(CAMERAS);
     put_model(site.path());
-    let checked = verge(site.path(), &["check", "-c", "gateway.toml"]).expect(0);
+    let checked = verge(site.path(), &["check", "-c", "gateway.toml", "--listen", "0"]).expect(0);
     assert!(checked.stdout.contains("detect with 3 labels"), "{}", checked.stdout);
 
     let (day, night) = (frame(View::North, 30), frame(View::South, 40));

@@ -46,7 +46,7 @@ fn readings_become_verdicts_upstream_over_restarts() {
             verge(site.path(), &arguments).expect(0);
         }
     };
-    verge(site.path(), &["check", "-c", "gateway.toml"]).expect(0);
+    verge(site.path(), &["check", "-c", "gateway.toml", "--listen", "0"]).expect(0);
     let watch = ["watch", "-c", "gateway.toml", "--json", "--count", "2"];
 
     let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");

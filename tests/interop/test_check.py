@@ -1,6 +1,7 @@
 """`verge check` against real brokers: what is wrong is named, and says where."""
 
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,46 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_good_configuration_passes(scene: Scene) -> None:
-    done = gateway_of(scene).check()
+    done = gateway_of(scene).check("--listen", "0")
     assert done.returncode == 0, said(done)
+    assert "is good\n" in done.stdout
+
+
+def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene: Scene) -> None:
+    gateway = gateway_of(scene)
+    gateway.settings["source"] |= {
+        "mute": number_source("mute/+/level"),
+        "words": number_source("words/+/level"),
+        "kept": number_source("kept/+/level"),
+    }
+    device = scene.device()
+    device.publish("kept/k1/level", "1", retain=True)
+    device.flush()
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(0.1):
+            device.publish("plant/pump-1/vibration", "7.5")
+            device.publish("words/w1/level", "high")
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    try:
+        done = gateway.check("--listen", "2")
+    finally:
+        ended.set()
+        publishing.join()
+    assert done.returncode == 0, said(done)
+    for words in (
+        'source.pump: heard on "plant/+/vibration": messages: ',
+        'the first "pump-1 level: 7.5"',
+        'source.mute.topic: nothing was heard on "mute/+/level"',
+        "source.words.topic: ",
+        'the first: not_a_number on "words/w1/level"',
+        "1 that the broker had retained",
+        "is good, with 3 warnings",
+    ):
+        assert words in done.stdout, f"{words!r} is not in\n{said(done)}"
 
 
 @dataclass
@@ -85,7 +124,7 @@ def test_each_fault_is_named(scene: Scene, strangers: Certificates) -> None:
         for key in fault.section:
             section = section[key]
         section |= fault.changes
-        done = gateway.check()
+        done = gateway.check("--listen", "0")
         missing = [word for word in fault.words if word not in said(done)]
         if done.returncode != fault.code or missing:
             wrong.append(f"{what}: exit {done.returncode}, expected {fault.code}; not said: {missing}\n{said(done)}")

@@ -6,6 +6,7 @@ mod judges;
 mod routes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,6 +17,12 @@ use crate::counters::{Counters, Latency, MaintenanceWindow, SourceCounters, Stor
 use crate::delivery::{RouteCounters, withdrawn};
 use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
+
+/// A source that has received nothing for this long after the start is reported.
+pub const HEARS_NOTHING_AFTER: Duration = Duration::from_secs(30);
+/// The report.
+pub const HEARS_NOTHING: &str = "nothing received since the start: no device publishes there, the topic filter is wrong, \
+                                 or this user may not read it (some brokers grant a subscription and deliver nothing)";
 
 /// What stays the same while the gateway runs.
 #[derive(Debug, Clone)]
@@ -135,6 +142,9 @@ struct SourceStatus<'a> {
     age_ms: Option<u64>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     rejections: serde_json::Map<String, serde_json::Value>,
+    /// What is probably not meant, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -200,6 +210,7 @@ impl Status {
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
         let mut local = (self.local)();
+        let uptime = now.mono.since(self.started.mono);
         let document = Document {
             v: 1,
             state: if stopping { "stopped" } else { "online" },
@@ -208,8 +219,13 @@ impl Status {
             version: self.settings.version,
             epoch: self.settings.epoch.to_string(),
             at: now.wall.0,
-            uptime_s: now.mono.since(self.started.mono).as_secs(),
-            sources: self.counters.sources().iter().map(|source| source_status(source, now.wall)).collect(),
+            uptime_s: uptime.as_secs(),
+            sources: self
+                .counters
+                .sources()
+                .iter()
+                .map(|source| source_status(source, now.wall, uptime))
+                .collect(),
             unknown_topics: local.unknown_topics,
             broker: local.broker.take(),
             local,
@@ -273,7 +289,7 @@ pub fn last_will(gateway: &GatewayId) -> Bytes {
     Bytes::from(serde_json::to_vec(&document).expect("text only"))
 }
 
-fn source_status(source: &SourceCounters, now: UtcMillis) -> SourceStatus<'_> {
+fn source_status(source: &SourceCounters, now: UtcMillis, uptime: Duration) -> SourceStatus<'_> {
     // Read in this order a message may be missed as in flight, never counted twice.
     let judged = source.messages_judged_total.get();
     let refused = source.messages_refused_total.get();
@@ -294,5 +310,6 @@ fn source_status(source: &SourceCounters, now: UtcMillis) -> SourceStatus<'_> {
             .rejections()
             .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
             .collect(),
+        warning: (received == 0 && uptime >= HEARS_NOTHING_AFTER).then_some(HEARS_NOTHING),
     }
 }

@@ -1,9 +1,12 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
+mod listen;
+
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,8 +14,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use verge_engine::card::Task;
 use verge_engine::{Model, ModelError, Runtime};
-use verge_mqtt::ProbeReport;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
+use verge_mqtt::{ConnectionSettings, ProbeReport};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
 use super::certs::{self, validity};
@@ -37,6 +40,9 @@ pub(super) struct CheckArgs {
     /// Do not connect to brokers
     #[arg(long)]
     offline: bool,
+    /// How long to listen to the site's broker for messages of every source, in seconds; 0 for not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    listen: u64,
 }
 
 /// One thing that was looked at.
@@ -88,7 +94,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
     let mut report = Report::default();
     let file = &args.file.config;
     match Settings::load(file, std::env::vars_os()) {
-        Ok(settings) => look(&settings, args.offline, &mut report)?,
+        Ok(settings) => look(&settings, args, &mut report)?,
         Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
         Err(SettingsError::Load(error)) => report.faults.push(error.to_fault()),
     }
@@ -100,24 +106,34 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
     Ok(report.exit())
 }
 
-fn look(settings: &Settings, offline: bool, report: &mut Report) -> anyhow::Result<()> {
+fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::Result<()> {
+    let offline = args.offline;
     report.warnings.clone_from(&settings.warnings);
     look_at_state(settings, report);
     look_at_models(settings, report);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
-        Local::External(connection) => look_at_connection(connection, &filters, offline, report)?,
+        Local::External(connection) => {
+            let usable = look_at_connection(connection, &filters, offline, report)?;
+            if let Some(broker) = usable.filter(|_| args.listen > 0) {
+                listen::listen(settings, &broker, Duration::from_secs(args.listen), report)?;
+            }
+        }
         Local::Embedded(broker) => look_at_broker(settings, broker, &filters, offline, report)?,
     }
-    settings.uplinks.iter().try_for_each(|uplink| look_at_connection(&uplink.broker, &[], offline, report))
+    for uplink in &settings.uplinks {
+        look_at_connection(&uplink.broker, &[], offline, report)?;
+    }
+    Ok(())
 }
 
+/// The connection, if it was tried and works.
 fn look_at_connection(
     connection: &Connection,
     filters: &[String],
     offline: bool,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<ConnectionSettings>> {
     if let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
         look_at_certificate(&connection.key, cert, report);
     }
@@ -125,14 +141,16 @@ fn look_at_connection(
         Ok(built) => built,
         Err(error) => {
             report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig);
-            return Ok(());
+            return Ok(None);
         }
     };
-    if !offline {
-        let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
-        report.note_probe(&connection.key, probe);
+    if offline {
+        return Ok(None);
     }
-    Ok(())
+    let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
+    let works = probe.is_ok();
+    report.note_probe(&connection.key, probe);
+    Ok(works.then_some(built))
 }
 
 /// What devices will connect to, and the broker behind it, which is started on a port of its own.
@@ -366,7 +384,11 @@ fn print(file: &Path, report: &Report, out: &mut impl Write) -> anyhow::Result<(
     }
     let failed = report.steps.iter().filter(|step| !step.ok).count();
     let verdict = match (report.faults.len(), failed) {
-        (0, 0) => "is good".to_owned(),
+        (0, 0) => match report.warnings.len() {
+            0 => "is good".to_owned(),
+            1 => "is good, with one warning".to_owned(),
+            warnings => format!("is good, with {warnings} warnings"),
+        },
         (0, failed) => format!("is well formed, and {failed} of the things it names cannot be used"),
         (1, _) => "has one fault".to_owned(),
         (faults, _) => format!("has {faults} faults"),

@@ -58,6 +58,8 @@ pub struct Gateway {
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
     deliveries: Vec<JoinHandle<()>>,
+    /// Reports sources that hear nothing; ends with the gateway.
+    _hearing: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     counters: Arc<Counters>,
     stop_deliveries: watch::Sender<bool>,
@@ -185,6 +187,7 @@ impl Gateway {
             workers,
             committer,
             deliveries,
+            _hearing: AbortOnDrop(tokio::spawn(report_silent_sources(Arc::clone(&counters)))),
             routes,
             counters,
             stop_deliveries,
@@ -255,6 +258,23 @@ impl Gateway {
             broker.stop().await;
         }
         ended.exit_with(Exit::Temporary)
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Warns, once, of each source that has received nothing since the start. The status keeps saying so.
+async fn report_silent_sources(counters: Arc<Counters>) {
+    tokio::time::sleep(status::HEARS_NOTHING_AFTER).await;
+    for source in counters.sources().iter().filter(|source| source.messages_received_total.get() == 0) {
+        tracing::warn!(source = %source.name, "{}", status::HEARS_NOTHING);
     }
 }
 

@@ -1,0 +1,187 @@
+//! What each source hears in a few seconds, read by its own codec: a granted subscription alone proves little.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use verge_codec::{Decoders, FrameDecoders};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::Decoder;
+use verge_mqtt::{ConnectionSettings, Delivery, Subscriber, SubscriberEvent, filter};
+use verge_pipeline::clock::Clock;
+
+use super::Report;
+use crate::cli::async_runtime;
+use crate::config::Warning;
+use crate::exit::Exit;
+use crate::settings::{Carries, Settings, Source};
+use crate::wiring;
+
+/// Beside the client identifier of the probe before it, which brokers may still be ending.
+const CLIENT_ID_SUFFIX: &str = "-listen";
+
+/// What was heard of one source.
+#[derive(Default)]
+struct Heard {
+    messages: u64,
+    /// Kept by the broker from before; not judged unless the source says so.
+    retained: u64,
+    /// Readings or frames.
+    items: u64,
+    /// The first of them, in words.
+    sample: Option<String>,
+    refused: u64,
+    /// Topic and reason of the first refusal.
+    refusal: Option<(String, Reason)>,
+}
+
+struct Listener<'a> {
+    settings: &'a Settings,
+    readings: Decoders,
+    frames: FrameDecoders,
+    clock: Clock,
+    heard: Vec<Heard>,
+}
+
+/// Listens until every source has heard something, for `limit` at most, and notes what came.
+///
+/// # Errors
+/// No runtime; codecs that refuse their settings.
+pub(super) fn listen(
+    settings: &Settings,
+    connection: &ConnectionSettings,
+    limit: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut listener = Listener {
+        settings,
+        readings: wiring::decoders(settings)?,
+        frames: wiring::frame_decoders(settings)?,
+        clock: Clock::start(),
+        heard: settings.sources.iter().map(|_| Heard::default()).collect(),
+    };
+    let connection = ConnectionSettings {
+        client_id: format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+        ..connection.clone()
+    };
+    let began = Instant::now();
+    match async_runtime()?.block_on(listener.run(connection, limit)) {
+        Ok(()) => {}
+        Err(reason) => {
+            report.note("local", "listening", Err(reason), Exit::Unavailable);
+            return Ok(());
+        }
+    }
+    for (source, heard) in settings.sources.iter().zip(&listener.heard) {
+        note(source, heard, began.elapsed(), report);
+    }
+    Ok(())
+}
+
+impl Listener<'_> {
+    async fn run(&mut self, connection: ConnectionSettings, limit: Duration) -> Result<(), String> {
+        let filters = self.settings.sources.iter().map(|source| source.filter.clone()).collect();
+        let mut deadline = Instant::now() + connection.connect_timeout + limit;
+        let mut subscriber = Subscriber::spawn(connection, filters);
+        while self.heard.iter().any(|heard| heard.messages == 0) {
+            match timeout_at(deadline, subscriber.next()).await {
+                Ok(Some(SubscriberEvent::Subscribed)) => deadline = Instant::now() + limit,
+                Ok(Some(SubscriberEvent::Message(delivery))) => self.take(delivery),
+                Ok(Some(SubscriberEvent::Disconnected { reason })) => return Err(reason),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        let mut sources = (0..).zip(&self.settings.sources);
+        let Some((index, source)) =
+            sources.find(|(_, source)| filter::matches(&source.filter, &delivery.topic))
+        else {
+            return;
+        };
+        let heard = &mut self.heard[usize::from(index)];
+        if delivery.retained {
+            heard.retained += 1;
+        }
+        let message = Inbound {
+            source: SourceIndex(index),
+            topic: delivery.topic,
+            payload: delivery.payload,
+            received: self.clock.now(),
+            retained: delivery.retained,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        };
+        match &source.carries {
+            Carries::Readings(_) => heard.note(&mut self.readings, &message, |reading: &Reading| {
+                let unit = reading.unit.as_ref().map_or(String::new(), |unit| format!(" {}", unit.as_str()));
+                format!("{} {}: {}{unit}", reading.device, reading.signal, reading.value)
+            }),
+            Carries::Frames(_) => heard.note(&mut self.frames, &message, |frame: &EncodedFrame| {
+                format!("{}: {} bytes", frame.device, frame.bytes.len())
+            }),
+        }
+    }
+}
+
+impl Heard {
+    fn note<D: Decoder>(&mut self, decoder: &mut D, message: &Inbound, words: impl Fn(&D::Item) -> String) {
+        let mut decoded = Decoded::default();
+        decoder.decode(message, &mut decoded);
+        // The gateway would not judge it, and knows nothing of what is published now.
+        if decoded.rejections.iter().any(|rejection| rejection.reason == Reason::Retained) {
+            return;
+        }
+        self.messages += 1;
+        self.items += decoded.items.len() as u64;
+        if self.sample.is_none() {
+            self.sample = decoded.items.first().map(words);
+        }
+        if let Some(rejection) = decoded.rejections.first() {
+            self.refused += 1;
+            self.refusal.get_or_insert_with(|| (message.topic.clone(), rejection.reason));
+        }
+    }
+}
+
+fn note(source: &Source, heard: &Heard, spent: Duration, report: &mut Report) {
+    let section = format!("source.{}", source.name);
+    let mut warn = |remark: String| report.warnings.push(Warning { key: format!("{section}.topic"), remark });
+    let Heard { messages, items, refused, .. } = heard;
+    if *messages == 0 {
+        let kept = match heard.retained {
+            0 => String::new(),
+            kept => format!(
+                " but {kept} that the broker had retained, which are not judged unless the source says retained = true"
+            ),
+        };
+        warn(format!(
+            "nothing was heard on {:?} in {:.0} s{kept}: no device publishes there now, the filter is wrong, or this user \
+             may not read it (some brokers grant a subscription and deliver nothing)",
+            source.filter,
+            spent.as_secs_f64(),
+        ));
+        return;
+    }
+    if let Some((topic, reason)) = &heard.refusal {
+        warn(format!(
+            "{refused} of {messages} messages heard could not be read in full; the first: {reason} on {topic:?}",
+            reason = reason.as_str(),
+        ));
+    }
+    let what = match &source.carries {
+        Carries::Readings(_) => "readings",
+        Carries::Frames(_) => "frames",
+    };
+    let sample = heard.sample.as_ref().map_or(String::new(), |sample| format!(", the first {sample:?}"));
+    report.note(
+        &section,
+        format!("heard on {:?}", source.filter),
+        Ok(format!("messages: {messages}, {what}: {items}{sample}")),
+        Exit::Unavailable,
+    );
+}
