@@ -18,7 +18,8 @@ use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::stored::{
-    Checkpoint, NewRow, Overdue, SentBytes, StoreError, StoreUsage, StoredRow, Withdrawn,
+    Checkpoint, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage, StoreError, StoreUsage,
+    StoredRow, Withdrawn, is_learnt,
 };
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::Verdict;
@@ -218,7 +219,9 @@ pub trait Store: Send {
     /// The oldest number of a lane that is stored; the next one where nothing is.
     fn oldest(&self, lane: Lane) -> Seq;
 
-    /// Makes verdicts and checkpoints durable in one transaction.
+    /// Makes verdicts and checkpoints durable in one transaction. Learnt states (see [`is_learnt`]) have a share of the
+    /// store: over it, those saved least recently are evicted; where there is no room for them, the rest is committed
+    /// without them. Both are counted, and neither is an error.
     ///
     /// # Errors
     /// [`StoreError::Full`] or a fault; nothing of the call is then visible.
@@ -302,7 +305,7 @@ pub trait Store: Send {
     /// It still fails; or it lacks what was committed, or is damaged ([`StoreError::Damaged`]).
     fn recover(&mut self) -> Result<(), StoreError>;
 
-    /// All checkpoints.
+    /// All checkpoints; learnt states in the order in which they were saved.
     ///
     /// # Errors
     /// A fault.

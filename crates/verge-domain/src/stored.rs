@@ -24,6 +24,19 @@ pub struct NewRow<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What the keys of learnt states begin with, before a [`KEY_SEPARATOR`].
+pub const LEARNT_KEY: &str = "state";
+
+/// Stands between the parts of a checkpoint's key; names never contain it.
+pub const KEY_SEPARATOR: char = '\u{1f}';
+
+/// Whether a checkpoint under this key is what a judge has learnt. The store may evict such states for want of room;
+/// everything else that is saved (open events, windows) is kept.
+#[must_use]
+pub fn is_learnt(key: &str) -> bool {
+    key.strip_prefix(LEARNT_KEY).is_some_and(|rest| rest.starts_with(KEY_SEPARATOR))
+}
+
 /// State to be saved, or removed where `state` is `None`, in the same transaction as verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -93,6 +106,25 @@ pub struct StoreUsage {
     pub rows: [u64; 3],
     /// Verdicts withdrawn since the store was opened, by [`Withdrawal::code`].
     pub withdrawn: [u64; Withdrawal::ALL.len()],
+    /// What the saved states of judges take of it.
+    pub states: StatesUsage,
+}
+
+/// What is saved for judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatesUsage {
+    /// Bytes of learnt states.
+    pub bytes: u64,
+    /// Bytes of learnt states allowed: their share of the store.
+    pub share_bytes: u64,
+    /// Learnt states evicted since the store was opened, those saved least recently first, because the share was full.
+    pub evicted: u64,
+    /// Learnt states not saved since then: larger than the share, or there was no room on the disk.
+    pub not_saved: u64,
+    /// Bytes of open events and maintenance windows.
+    pub events_bytes: u64,
+    /// Changes of open events not saved since then, because there were too many of them.
+    pub events_not_saved: u64,
 }
 
 /// What was sent over one link on one day.

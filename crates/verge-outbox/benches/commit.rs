@@ -21,6 +21,7 @@ fn store(key: Option<StoreKey>) -> (TempDir, Outbox) {
         cap_bytes: 1 << 30,
         replay_age: Duration::ZERO,
         replay_bytes: 0,
+        states_bytes: 1 << 20,
         ballast_bytes: 0,
         drop_oldest: false,
         lives: [None; 3],

@@ -72,6 +72,7 @@ fn open(folder: &Path) -> Result<Outbox, End> {
         replay_age: Duration::ZERO,
         // Small, so that sweeps evict.
         replay_bytes: 4096,
+        states_bytes: 1 << 20,
         ballast_bytes: 64 * 1024,
         drop_oldest: false,
         lives: [None; 3],

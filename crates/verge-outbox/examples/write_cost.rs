@@ -55,6 +55,7 @@ fn measure(
         cap_bytes: 4 << 30,
         replay_age: Duration::from_secs(86_400),
         replay_bytes: 256 << 20,
+        states_bytes: 1 << 20,
         ballast_bytes: 0,
         drop_oldest: false,
         lives: [None; 3],

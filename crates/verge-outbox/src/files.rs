@@ -151,6 +151,33 @@ impl Files {
         self.folder.join(format!("{DATABASE}-wal"))
     }
 
+    /// Databases of ours in the folder and in quarantine, whatever their names.
+    pub(crate) fn stores(&self) -> io::Result<Vec<PathBuf>> {
+        let mut folders = vec![self.folder.clone()];
+        let quarantine = self.folder.join(QUARANTINE);
+        if quarantine.try_exists()? {
+            for entry in fs::read_dir(&quarantine)? {
+                folders.push(entry?.path());
+            }
+        }
+        let mut stores = Vec::new();
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let mut head = Vec::with_capacity(HEADER_BYTES);
+                if path.is_file() && fs::metadata(&path)?.len() > 0 {
+                    File::open(&path)?.take(HEADER_BYTES as u64).read_to_end(&mut head)?;
+                    // A damaged one that was set aside is recognised by its name.
+                    let ours = matches!(Header::of(&head), Header::Ours { .. });
+                    if ours || folder.starts_with(&quarantine) && path.ends_with(DATABASE) {
+                        stores.push(path);
+                    }
+                }
+            }
+        }
+        Ok(stores)
+    }
+
     /// Moves the database and what belongs to it into a folder of its own, durably.
     fn set_aside(&self, name: &str) -> io::Result<()> {
         let quarantine = self.folder.join(QUARANTINE);

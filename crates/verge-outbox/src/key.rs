@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 /// Bytes of a key.
@@ -11,6 +12,8 @@ const KEY_BYTES: usize = 32;
 /// What the check value of a store seals: a wrong key cannot open it.
 const CHECK_TEXT: &[u8] = b"verge store";
 const CHECK_PLACE: &[u8] = b"key check";
+/// What the key for names is derived with.
+const NAMES: &[u8] = b"verge: names of saved states";
 
 /// The key of an encrypted store; wiped from memory when it is dropped, never printed.
 #[derive(Clone)]
@@ -69,6 +72,7 @@ impl Eq for StoreKey {}
 /// Seals and opens texts under one key.
 pub(crate) struct Cipher {
     key: RandomizedNonceKey,
+    names: hmac::Key,
 }
 
 impl fmt::Debug for Cipher {
@@ -78,10 +82,17 @@ impl fmt::Debug for Cipher {
 }
 
 impl Cipher {
-    pub(crate) fn new(key: &StoreKey) -> Self {
-        let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key.0)
+    pub(crate) fn new(store_key: &StoreKey) -> Self {
+        let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*store_key.0)
             .expect("the length is right and the algorithm is one with random nonces");
-        Self { key }
+        let names = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*store_key.0), NAMES);
+        Self { key, names: hmac::Key::new(hmac::HMAC_SHA256, names.as_ref()) }
+    }
+
+    /// What stands in the place of a name: the same for the same name, and nothing can be read from it.
+    pub(crate) fn name(&self, name: &str) -> String {
+        let tag = hmac::sign(&self.names, name.as_bytes());
+        tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Nonce, encrypted text and tag. It opens only in the same place.

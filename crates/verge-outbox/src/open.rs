@@ -13,16 +13,22 @@ use verge_domain::withdrawn::Withdrawal;
 
 use crate::age::Ages;
 use crate::ballast::Ballast;
+use crate::checkpoints::States;
+use crate::encrypt::Sealing;
 use crate::fault::{is_damage_at_opening, is_full};
 use crate::files::{Files, Found};
 use crate::guard::{Guard, Testimony};
 use crate::key::Cipher;
 use crate::note::{Damage, OpenError, StartNote};
+use crate::pressure::Pressure;
 use crate::salvage::{self, Salvaged};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 use crate::settings::{MIN_CAP_BYTES, OutboxSettings};
 use crate::store::Outbox;
-use crate::{encrypt, lanes, log};
+use crate::{encrypt, lanes, log, plain};
+
+/// A reader of the command line may hold the file for a moment.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// The log is folded into the database at this size.
 const LOG_BYTES: u64 = 1 << 20;
@@ -194,7 +200,12 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     };
     let mut connection = connect(&path, settings).map_err(refuse)?;
     let version = schema::version(&connection).map_err(refuse)?;
-    schema::migrate(&mut connection, version).map_err(refuse)?;
+    if version < SCHEMA_VERSION {
+        // New tables take some pages that a full store has not.
+        lift_page_limit(&connection).map_err(refuse)?;
+        schema::migrate(&mut connection, version).map_err(refuse)?;
+        limit_pages(&connection, settings).map_err(refuse)?;
+    }
     if !is_sound(&connection).map_err(refuse)? {
         return Err(Loading::Damaged);
     }
@@ -204,6 +215,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
     let sent = read_sent(&connection).map_err(refuse)?;
+    let states = States::of(&connection, settings.states_bytes, settings.cap_bytes).map_err(refuse)?;
     let mut outbox = Outbox {
         connection,
         epoch,
@@ -220,11 +232,29 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         leftovers: false,
         guard: None,
         withdrawn: [0; Withdrawal::ALL.len()],
+        states,
+        sealing: Sealing::Finished,
+        pressure: Pressure::default(),
     };
+    encrypt::begin(&mut outbox).map_err(refuse)?;
+    outbox.settle_states().map_err(refuse)?;
+    encrypt::finish(&mut outbox).map_err(refuse)?;
     if outbox.cipher.is_some() {
-        encrypt::whole(&mut outbox).map_err(refuse)?;
+        report_plain_copies(files);
     }
     Ok(outbox)
+}
+
+/// Copies are left to the operator, who may still need them.
+fn report_plain_copies(files: &Files) {
+    match plain::copies(files) {
+        Ok(copies) if copies.is_empty() => {}
+        Ok(copies) => tracing::warn!(
+            ?copies,
+            "beside the encrypted store lie copies in plain text; remove them when they are not needed any more"
+        ),
+        Err(error) => tracing::warn!(%error, "cannot look for copies of the store in plain text"),
+    }
 }
 
 /// The cipher, if the key is the one that the store's check value was made with; a store without encryption takes any key
@@ -297,10 +327,19 @@ pub(crate) fn connect(path: &Path, settings: &OutboxSettings) -> Result<Connecti
     // A log of a mebibyte: read in no time after a crash.
     let page = schema::page_bytes(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", (LOG_BYTES / page).cast_signed())?;
-    connection.pragma_update(None, "max_page_count", max_pages(&connection, settings)?)?;
-    // A reader of the command line may hold the file for a moment.
-    connection.busy_timeout(Duration::from_secs(5))?;
+    limit_pages(&connection, settings)?;
+    connection.busy_timeout(BUSY)?;
     Ok(connection)
+}
+
+/// Lets the database grow beyond its cap.
+pub(crate) fn lift_page_limit(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "max_page_count", i64::from(u32::MAX - 1))
+}
+
+/// Lets the database grow up to its cap.
+pub(crate) fn limit_pages(connection: &Connection, settings: &OutboxSettings) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "max_page_count", max_pages(connection, settings)?)
 }
 
 /// Pages that the cap allows.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use verge_domain::id::{Epoch, Lane, Seq};
 use verge_domain::stage::StoredRow;
 
+use crate::checkpoints;
 use crate::fault::Fault;
 use crate::files::{Files, Found};
 use crate::key::{Cipher, StoreKey};
@@ -14,7 +15,7 @@ use crate::row::{Columns, SELECT};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 
 /// Rows read in one snapshot: a long read would keep the gateway's log from being folded in.
-const SNAPSHOT_ROWS: i64 = 256;
+pub(crate) const SNAPSHOT_ROWS: i64 = 256;
 
 /// Why a store cannot be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,8 @@ pub struct Summary {
     pub schema_version: u32,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// Its encryption was interrupted: its files still hold plain text, until a gateway starts on it.
+    pub encryption_unfinished: bool,
     /// The lanes.
     pub lanes: [LaneSummary; 3],
     /// The routes that were open last.
@@ -119,6 +122,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct OutboxReader {
     connection: Connection,
+    files: Files,
     epoch: Epoch,
     version: u32,
     encrypted: bool,
@@ -153,7 +157,7 @@ impl OutboxReader {
             return Err(ReadError::Key { path, has_key: key.is_some() });
         }
         let epoch = schema::epoch(&connection).map_err(&fault)?.ok_or(ReadError::Unreadable { path })?;
-        Ok(Self { connection, epoch, version, encrypted: check.is_some(), cipher })
+        Ok(Self { connection, files, epoch, version, encrypted: check.is_some(), cipher })
     }
 
     /// Epoch of the store.
@@ -170,12 +174,14 @@ impl OutboxReader {
         let fault = Fault::while_doing("read the store");
         let snapshot = self.connection.transaction().map_err(&fault)?;
         let lanes = summarise_lanes(&snapshot).map_err(&fault)?;
+        let encryption_unfinished = self.encrypted && !schema::is_sealed(&snapshot).map_err(&fault)?;
         let routes = summarise_routes(&snapshot).map_err(&fault)?;
-        let checkpoints = summarise_checkpoints(&snapshot).map_err(&fault)?;
+        let checkpoints = summarise_checkpoints(&snapshot, self.cipher.as_ref()).map_err(&fault)?;
         Ok(Summary {
             epoch: self.epoch,
             schema_version: self.version,
             encrypted: self.encrypted,
+            encryption_unfinished,
             lanes,
             routes,
             checkpoints,
@@ -184,6 +190,15 @@ impl OutboxReader {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The key of a store that is encrypted.
+    pub(crate) fn cipher(&self) -> Option<&Cipher> {
+        self.cipher.as_ref().filter(|_| self.encrypted)
     }
 
     /// The verdicts of a lane from `from` to `to`, both included, as far as they are stored.
@@ -256,12 +271,21 @@ fn summarise_routes(connection: &Connection) -> Result<Vec<RouteSummary>, rusqli
     Ok(routes)
 }
 
-fn summarise_checkpoints(connection: &Connection) -> Result<Vec<CheckpointSummary>, rusqlite::Error> {
-    let mut statement = connection.prepare("SELECT key, length(state) FROM checkpoint ORDER BY key")?;
-    let rows = statement.query_map([], |row| {
-        Ok(CheckpointSummary { key: row.get(0)?, bytes: row.get::<_, i64>(1)?.cast_unsigned() })
-    })?;
-    rows.collect()
+fn summarise_checkpoints(
+    connection: &Connection,
+    cipher: Option<&Cipher>,
+) -> Result<Vec<CheckpointSummary>, rusqlite::Error> {
+    let mut found = Vec::new();
+    let mut faulty = Vec::new();
+    checkpoints::each(
+        connection,
+        cipher,
+        |key, state| found.push(CheckpointSummary { key, bytes: state.len() as u64 }),
+        |name| faulty.push(CheckpointSummary { key: name.to_owned(), bytes: 0 }),
+    )?;
+    found.extend(faulty);
+    found.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(found)
 }
 
 /// Stored verdicts, a snapshot of a few hundred at a time. A damaged row is an error in its place; those

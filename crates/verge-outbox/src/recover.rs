@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use verge_domain::id::{Epoch, Lane};
 
+use crate::checkpoints::States;
 use crate::fault::Fault;
 use crate::lanes::{self, LaneState};
 use crate::store::Outbox;
@@ -48,6 +49,9 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
             (known.evicted, known.evicted_bytes) = (found.evicted, found.evicted_bytes);
         }
     }
+    let kept = &mut outbox.states;
+    let found = States::of(&connection, kept.share, outbox.settings.cap_bytes).map_err(&fault)?;
+    (kept.bytes, kept.kept_bytes) = (found.bytes, found.kept_bytes);
     outbox.connection = connection;
     outbox.unsaved = true;
     outbox.suspect = false;

@@ -60,6 +60,7 @@ pub(crate) fn bring_over(
     }
     bring_marks(&transaction, &marks, &begins)?;
     salvaged.checkpoints = bring_table(&old, &transaction, "checkpoint", 3)?;
+    salvaged.checkpoints += bring_table(&old, &transaction, "learnt", 4)?;
     bring_table(&old, &transaction, "sent", 3)?;
     if let Ok(Some(check)) = schema::key_check(&old) {
         schema::set_key_check(&transaction, &check)?;

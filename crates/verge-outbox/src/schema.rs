@@ -44,7 +44,7 @@ macro_rules! lane_table {
 
 /// Step `n` leads from version `n` to `n + 1`; a new store goes through all of them. A step that has been
 /// released never changes.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -118,6 +118,15 @@ const STEPS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
 "
     ),
+    "
+    -- What judges have learnt, in the order in which it was saved. Open events and windows stay in `checkpoint`.
+    CREATE TABLE learnt (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        crc INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Makes the tables of a new store, in one transaction.
@@ -160,6 +169,18 @@ pub(crate) fn key_check(connection: &Connection) -> Result<Option<Vec<u8>>, rusq
 /// Notes that value: from now on the store is encrypted.
 pub(crate) fn set_key_check(connection: &Connection, value: &[u8]) -> Result<(), rusqlite::Error> {
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('key_check', ?1)", [value]).map(|_| ())
+}
+
+/// Whether no file of the store holds plain text any more.
+pub(crate) fn is_sealed(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    connection
+        .query_row("SELECT count(*) FROM meta WHERE key = 'sealed'", [], |row| row.get::<_, i64>(0))
+        .map(|it| it > 0)
+}
+
+/// Notes that.
+pub(crate) fn set_sealed(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('sealed', x'01')", []).map(|_| ())
 }
 
 /// Bytes of a page of an open database.

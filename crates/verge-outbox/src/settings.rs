@@ -19,6 +19,8 @@ pub struct OutboxSettings {
     pub replay_age: Duration,
     /// Delivered verdicts are kept for replay up to this many bytes. What was withdrawn counts as what it replaced.
     pub replay_bytes: u64,
+    /// Of the cap, what learnt states of judges may take. Over it, those saved least recently are evicted.
+    pub states_bytes: u64,
     /// Size of the file that is given up when the disk is full, so that the store can work at all; zero for none.
     pub ballast_bytes: u64,
     /// On a full store, undelivered verdicts of the lane `verdict` go rather than that producers wait.

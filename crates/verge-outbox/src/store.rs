@@ -13,16 +13,19 @@ use verge_domain::withdrawn::Withdrawal;
 
 use crate::age::Ages;
 use crate::ballast::Ballast;
+use crate::checkpoints::{self, States};
+use crate::encrypt::Sealing;
 use crate::evict::{self, ReplayWindow};
 use crate::fault::Fault;
 use crate::files::Files;
 use crate::guard::Guard;
 use crate::key::Cipher;
 use crate::lanes::{self, LaneState, save_marks};
+use crate::pressure::Pressure;
+use crate::recover;
 use crate::row::{Columns, INSERT, per_lane};
 use crate::schema;
 use crate::settings::OutboxSettings;
-use crate::{checkpoints, recover};
 
 const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
 const CAUSES: [&str; 3] = per_lane!("SELECT cause FROM ", " WHERE seq > ?1 AND cause <> 0");
@@ -50,6 +53,9 @@ pub struct Outbox {
     /// Set once the store is open.
     pub(crate) guard: Option<Guard>,
     pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
+    pub(crate) states: States,
+    pub(crate) pressure: Pressure,
+    pub(crate) sealing: Sealing,
 }
 
 impl Outbox {
@@ -59,9 +65,10 @@ impl Outbox {
             .map_err(Fault::while_doing(doing))
     }
 
-    fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint]) -> Result<(), Fault> {
+    /// `learnt`: learnt states, too.
+    fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint], learnt: bool) -> Result<(), Fault> {
         let fault = Fault::while_doing("commit verdicts");
-        let mut lanes = self.lanes;
+        let (mut lanes, mut states) = (self.lanes, self.states);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         if self.leftovers {
@@ -70,12 +77,14 @@ impl Outbox {
             }
         }
         insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref())?;
-        checkpoints::save(&transaction, saved, self.cipher.as_ref()).map_err(&fault)?;
+        states.save(&transaction, saved, learnt, self.cipher.as_ref()).map_err(&fault)?;
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.lanes = lanes;
+        self.pressure.note(&self.states, &states);
+        self.states = states;
         self.unsaved = false;
         self.leftovers = false;
         // Before anybody else learns of it.
@@ -224,12 +233,13 @@ impl Store for Outbox {
             return Ok(());
         }
         self.ready()?;
-        match self.try_commit(rows, saved) {
+        match self.try_commit(rows, saved, true) {
             Err(fault) if fault.is_full() => {}
             done => return self.judge(done),
         }
+        // Nothing gives way to what was learnt, and no verdict waits for it.
         let wanted = rows.iter().map(|row| row.bytes.len() as u64).sum();
-        self.when_full(wanted, |outbox| outbox.try_commit(rows, saved))
+        self.when_full(wanted, |outbox| outbox.try_commit(rows, saved, false))
     }
 
     fn fetch(
@@ -294,6 +304,8 @@ impl Store for Outbox {
     fn sweep(&mut self, now: Monotonic) -> Result<u64, StoreError> {
         self.ready()?;
         self.regain_ballast();
+        self.pressure.look(now);
+        self.finish_sealing();
         let done = self.try_sweep(now);
         self.judge(done)
     }
@@ -358,6 +370,7 @@ impl Store for Outbox {
             cap_bytes: self.settings.cap_bytes,
             rows: self.lanes.map(|lane| lane.last - lane.evicted),
             withdrawn: self.withdrawn,
+            states: self.states.usage(),
         })
     }
 }

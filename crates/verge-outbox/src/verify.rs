@@ -1,10 +1,16 @@
 //! Whether a store is what it should be: looked at, never touched, beside a running gateway or on a copy.
 
+use std::path::PathBuf;
+
+use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 
 use crate::fault::Fault;
-use crate::lanes;
-use crate::reader::{OutboxReader, ReadError};
+use crate::key::Cipher;
+use crate::plain::Texts;
+use crate::reader::{OutboxReader, ReadError, SNAPSHOT_ROWS};
+use crate::row::{Columns, Form, SELECT};
+use crate::{checkpoints, lanes, plain, schema};
 
 /// Faults of a kind that are listed; more are only counted.
 const LISTED: usize = 100;
@@ -22,13 +28,20 @@ pub struct Report {
     pub structure: Vec<String>,
     /// What the tables contradict each other in.
     pub contradictions: Vec<String>,
+    /// Of an encrypted store: where its files still hold plain text. A gateway that starts on it takes it out.
+    pub plain: Vec<String>,
+    /// Beside an encrypted store: copies that hold plain text, or may. They do not make it unsound.
+    pub plain_copies: Vec<PathBuf>,
 }
 
 impl Report {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.faulty_numbers == 0 && self.structure.is_empty() && self.contradictions.is_empty()
+        self.faulty_numbers == 0
+            && self.structure.is_empty()
+            && self.contradictions.is_empty()
+            && self.plain.is_empty()
     }
 
     fn note_faulty(&mut self, lane: Lane, from: u64, through: u64) {
@@ -66,6 +79,7 @@ impl OutboxReader {
             }
         }
         drop(check);
+        let mut texts = Texts::default();
         let states = lanes::read(connection).unwrap_or_default();
         if states.is_none() {
             report
@@ -83,6 +97,7 @@ impl OutboxReader {
                         }
                         expected = row.through().0 + 1;
                         report.sound += 1;
+                        texts.add(&row.bytes);
                     }
                     Err(Fault::RowDamaged { seq, .. }) => {
                         if seq.0 > expected {
@@ -109,6 +124,57 @@ impl OutboxReader {
                 }
             }
         }
+        if let Some(cipher) = self.cipher() {
+            self.look_for_plain_text(cipher, texts, &mut report)?;
+        }
         Ok(report)
     }
+
+    /// Everything must be sealed, the second mark must stand, and the texts must not be found in the files.
+    fn look_for_plain_text(
+        &self,
+        cipher: &Cipher,
+        mut texts: Texts,
+        report: &mut Report,
+    ) -> Result<(), ReadError> {
+        let fault = Fault::while_doing("look for plain text");
+        let connection = self.connection();
+        if !schema::is_sealed(connection).map_err(&fault)? {
+            report.plain.push("its encryption was interrupted and is unfinished".to_owned());
+        }
+        let rows = plain_rows(connection).map_err(&fault)?;
+        let states = checkpoints::plain(connection).map_err(&fault)?;
+        for (count, what) in [(rows, "verdicts and tombstones"), (states, "saved states")] {
+            if count > 0 {
+                report.plain.push(format!("{count} {what} are stored in plain text"));
+            }
+        }
+        let named = |key: String, _| texts.add(key.as_bytes());
+        checkpoints::each(connection, Some(cipher), named, |_| ()).map_err(&fault)?;
+        texts.without_names(connection).map_err(&fault)?;
+        let page_bytes = schema::page_bytes(connection).map_err(&fault)?;
+        let path = self.files().database();
+        let io = |source| ReadError::Io { path: path.clone(), source };
+        report.plain.extend(texts.look(&path, page_bytes).map_err(io)?);
+        report.plain_copies = plain::copies(self.files()).map_err(io)?;
+        Ok(())
+    }
+}
+
+/// How many rows are stored in plain text; looked at in short snapshots.
+fn plain_rows(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let mut plain = 0;
+    for lane in Lane::ALL {
+        let mut statement = connection.prepare(SELECT[lane.index()])?;
+        let mut after = Some(0_i64);
+        while let Some(from) = after.take() {
+            let mut rows = statement.query([from, i64::MAX, SNAPSHOT_ROWS])?;
+            while let Some(row) = rows.next()? {
+                after = Some(row.get(0)?);
+                let form = Columns::read(lane, row)?.map(|(_, form)| form);
+                plain += u64::from(form == Some(Form::Plain));
+            }
+        }
+    }
+    Ok(plain)
 }

@@ -4,8 +4,8 @@
 mod damage;
 mod encryption;
 mod model;
-
 mod room;
+mod states;
 mod store;
 mod support;
 mod withdrawal;

@@ -45,6 +45,7 @@ proptest! {
             cap_bytes: 64 * MIN_CAP_BYTES,
             replay_age: Duration::ZERO,
             replay_bytes: 0,
+            states_bytes: 1 << 20,
             ballast_bytes: 0,
             drop_oldest: false,
             lives: [None; 3],

@@ -22,6 +22,7 @@ impl Site {
             cap_bytes: 16 * MIN_CAP_BYTES,
             replay_age: Duration::ZERO,
             replay_bytes: u64::MAX,
+            states_bytes: 1 << 20,
             ballast_bytes: 0,
             drop_oldest: false,
             lives: [None; 3],

@@ -8,7 +8,7 @@ use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId, Unit};
 use verge_domain::policy::{EventLife, OpenEvent};
 use verge_domain::reading::{Reading, SourceIndex};
-use verge_domain::stage::{Checkpoint, Decoder, Judge, Scope};
+use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
@@ -17,13 +17,13 @@ use super::{Bench, Decision, InstanceKey, JudgeSpec};
 
 /// First part of the key of open events.
 pub(super) const EVENTS: &str = "events";
-/// First part of the key of a judge's state.
-pub(super) const STATE: &str = "state";
+/// First part of the key of a judge's state: the store may evict those for want of room.
+pub(super) const STATE: &str = LEARNT_KEY;
 /// First part of the key of a maintenance window.
 pub(super) const MAINTENANCE: &str = "maintenance";
 
 /// Names never contain control characters, so this separates them without doubt.
-pub(super) const SEPARATOR: char = '\u{1f}';
+pub(super) const SEPARATOR: char = KEY_SEPARATOR;
 
 pub(super) fn key(kind: &str, judge: &JudgeId, subject: &Subject) -> String {
     let signal = subject.signal.as_ref().map_or("", SignalId::as_str);

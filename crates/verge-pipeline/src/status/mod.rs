@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
+use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
 
 use crate::counters::{Counters, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
@@ -179,6 +180,31 @@ struct StoreStatus {
     cap_bytes: u64,
     /// By reason, since the start; reasons that never occurred are absent.
     withdrawn: serde_json::Map<String, serde_json::Value>,
+    states: StatesStatus,
+}
+
+/// What is saved for judges.
+#[derive(Serialize)]
+struct StatesStatus {
+    bytes: u64,
+    cap_bytes: u64,
+    evicted: u64,
+    not_saved: u64,
+    events_bytes: u64,
+    events_not_saved: u64,
+}
+
+impl StatesStatus {
+    fn of(usage: &StatesUsage) -> Self {
+        Self {
+            bytes: usage.bytes,
+            cap_bytes: usage.share_bytes,
+            evicted: usage.evicted,
+            not_saved: usage.not_saved,
+            events_bytes: usage.events_bytes,
+            events_not_saved: usage.events_not_saved,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -257,6 +283,7 @@ impl Status {
             used_bytes: usage.used_bytes,
             cap_bytes: usage.cap_bytes,
             withdrawn: withdrawn(&usage.withdrawn),
+            states: StatesStatus::of(&usage.states),
             state,
             committed: Lane::ALL.map(|lane| self.counters.committed_total[lane.index()].get()),
             commits: self.counters.commits_total.get(),

@@ -41,6 +41,7 @@ pub(crate) struct RawGateway {
     pub(crate) store_cap: Size,
     pub(crate) replay_age: Span,
     pub(crate) replay_bytes: Size,
+    pub(crate) states_cap: Option<Size>,
     pub(crate) when_full: RawWhenFull,
     pub(crate) ballast: Size,
     pub(crate) judging_threads: usize,

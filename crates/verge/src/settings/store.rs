@@ -9,7 +9,7 @@ use verge_outbox::{OutboxSettings, StoreKey, StoreKeyError};
 use verge_pipeline::committer::Lives;
 
 use super::Check;
-use crate::config::{Fault, RawGateway, RawSecret, RawWhenFull};
+use crate::config::{Fault, RawGateway, RawSecret, RawWhenFull, Warning};
 
 /// Folder of the store within the state folder.
 const STORE_FOLDER: &str = "store";
@@ -85,6 +85,12 @@ impl Store {
         &self.settings.dir
     }
 
+    /// Bytes that learnt states may take of it.
+    #[must_use]
+    pub fn states_bytes(&self) -> u64 {
+        self.settings.states_bytes
+    }
+
     /// Whether it is encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
@@ -149,12 +155,39 @@ pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
         cap_bytes: raw.store_cap.0,
         replay_age: raw.replay_age.0,
         replay_bytes: raw.replay_bytes.0,
+        states_bytes: check_states_cap(check, raw),
         ballast_bytes: raw.ballast.0,
         drop_oldest: raw.when_full == RawWhenFull::DropOldest,
         lives: Lane::ALL.map(|lane| lives.of(lane)),
         key: None,
     };
     Store { settings, key: check_key(check, raw), lives }
+}
+
+/// Of the store, learnt states may take this part by default, up to [`MAX_DEFAULT_STATES`].
+const DEFAULT_STATES_PART: u64 = 8;
+const MAX_DEFAULT_STATES: u64 = 256 << 20;
+
+/// Bytes of learnt states that the store takes. Verdicts need the rest.
+fn check_states_cap(check: &mut Check<'_>, raw: &RawGateway) -> u64 {
+    let cap = raw.store_cap.0;
+    let Some(states) = raw.states_cap else {
+        return (cap / DEFAULT_STATES_PART).min(MAX_DEFAULT_STATES);
+    };
+    if states.0 > cap / 2 {
+        let expected = format!("at most half of gateway.store_cap ({})", raw.store_cap);
+        check.faults.push(Fault::at_text("gateway.states_cap", &states.to_string(), expected));
+    } else if raw.replay_bytes.0.saturating_add(states.0) > cap {
+        check.warnings.push(Warning {
+            key: "gateway.states_cap".to_owned(),
+            remark: format!(
+                "{states}, with gateway.replay_bytes ({}) more than gateway.store_cap ({}): the replay window will be \
+                 shorter",
+                raw.replay_bytes, raw.store_cap
+            ),
+        });
+    }
+    states.0
 }
 
 /// Below this a lost connection of a moment would already turn verdicts into summaries.

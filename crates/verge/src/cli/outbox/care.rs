@@ -30,9 +30,18 @@ fn print_report(opened: &Opened, report: &Report, out: &mut impl Write) -> anyho
     for line in report.structure.iter().chain(&report.contradictions) {
         writeln!(out, "FAULT  {line}")?;
     }
+    for line in &report.plain {
+        writeln!(out, "FAULT  plain text in an encrypted store: {line}")?;
+    }
+    for copy in &report.plain_copies {
+        writeln!(out, "warning  {} holds plain text, or may: remove it when it is not needed", copy.display())?;
+    }
+    if !report.plain.is_empty() {
+        writeln!(out, "start the gateway: it finishes the encryption")?;
+    }
     if report.is_sound() {
         writeln!(out, "it is what it should be")?;
-    } else {
+    } else if report.faulty_numbers > 0 || report.plain.is_empty() {
         writeln!(
             out,
             "{} numbers are lost; a gateway withdraws them when it comes to them, or `verge outbox repair` all at once",
@@ -51,7 +60,7 @@ fn report_json(report: &Report) -> Value {
     json!({
         "sound": report.is_sound(), "rows": report.sound, "faulty": faulty,
         "faulty_numbers": report.faulty_numbers, "structure": report.structure,
-        "contradictions": report.contradictions,
+        "contradictions": report.contradictions, "plain": report.plain, "plain_copies": report.plain_copies,
     })
 }
 

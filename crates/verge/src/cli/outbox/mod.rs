@@ -11,9 +11,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use verge_codec::wire::{read_tombstone, read_verdict, tombstone_json, verdict_json};
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
+use verge_domain::stage::is_learnt;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
-use verge_outbox::{OutboxReader, ReadError, Summary};
+use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
 
 use super::FileArgs;
 use super::output::{Progress, json_line};
@@ -204,7 +205,11 @@ fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
         return Ok(Exit::Fine);
     }
     writeln!(out, "store {} of {}", opened.folder.display(), opened.gateway)?;
-    let encrypted = if summary.encrypted { ", encrypted" } else { "" };
+    let encrypted = match (summary.encrypted, summary.encryption_unfinished) {
+        (_, true) => ", encryption unfinished: start the gateway to finish it",
+        (true, false) => ", encrypted",
+        (false, false) => "",
+    };
     writeln!(out, "epoch {}, schema version {}{encrypted}\n", summary.epoch, summary.schema_version)?;
     writeln!(
         out,
@@ -230,8 +235,11 @@ fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
         let waiting = waiting(&summary, &route.delivered);
         writeln!(out, "{:<20} {alarm:>10} {verdict:>10} {telemetry:>10} {waiting:>10}", route.route)?;
     }
-    let bytes: u64 = summary.checkpoints.iter().map(|checkpoint| checkpoint.bytes).sum();
-    writeln!(out, "\n{} saved states of judges, {bytes} bytes", summary.checkpoints.len())?;
+    let (learnt, kept): (Vec<_>, Vec<_>) =
+        summary.checkpoints.iter().partition(|checkpoint| is_learnt(&checkpoint.key));
+    let bytes = |of: &[&CheckpointSummary]| of.iter().map(|checkpoint| checkpoint.bytes).sum::<u64>();
+    writeln!(out, "\n{} saved states of judges, {} bytes", learnt.len(), bytes(&learnt))?;
+    writeln!(out, "{} open events and windows, {} bytes", kept.len(), bytes(&kept))?;
     Ok(Exit::Fine)
 }
 
@@ -266,7 +274,8 @@ fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
         summary.checkpoints.iter().map(|saved| json!({ "key": saved.key, "bytes": saved.bytes })).collect();
     json!({
         "gateway": gateway.as_str(), "epoch": summary.epoch.to_string(),
-        "schema_version": summary.schema_version, "encrypted": summary.encrypted, "lanes": lanes, "routes": routes, "checkpoints": checkpoints,
+        "schema_version": summary.schema_version, "encrypted": summary.encrypted,
+        "encryption_unfinished": summary.encryption_unfinished, "lanes": lanes, "routes": routes, "checkpoints": checkpoints,
     })
 }
 

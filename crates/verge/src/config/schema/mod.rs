@@ -54,6 +54,7 @@ const GATEWAY: &[Key] = &[
     default("store_cap", Kind::Size { low: 16 * MIB, high: TIB }, "2 GiB"),
     default("replay_age", Kind::Span { low: Duration::ZERO, high: YEAR }, "24h"),
     default("replay_bytes", Kind::Size { low: 0, high: TIB }, "256 MiB"),
+    optional("states_cap", Kind::Size { low: 0, high: TIB }),
     default("when_full", Kind::Choice(&["wait", "drop_oldest"]), "wait"),
     default("ballast", Kind::Size { low: 0, high: GIB }, "16 MiB"),
     default("judging_threads", Kind::Whole { low: 1, high: 16 }, "1"),
