@@ -254,6 +254,27 @@ fn check_looks_at_files_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn check_warns_of_a_store_with_room_for_the_states_of_few_signals() {
+    let folder = folder(&[]);
+    verge(folder.path(), &["certs", "init"]).expect(0);
+    let file = folder.path().join("gateway.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let source = text.split_once("[source.").unwrap().1.split_once(']').unwrap().0.to_owned();
+    let learns = format!("{text}\n[judge.learns]\ninputs = [\"{source}\"]\n");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0).stdout
+    };
+    assert!(!check(&learns).contains("states_cap"), "the default has room for many");
+    let small =
+        learns.replacen("[gateway]", "[gateway]\nstore_cap = \"16 MiB\"\nreplay_bytes = \"1 MiB\"", 1);
+    let said = check(&small);
+    let expected =
+        "gateway.states_cap: 2.0 MiB has room for the learnt states of some 146 signals of judge.learns";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn outbox_without_a_store_says_so() {
     let folder = folder(&[]);
     let ended = verge(folder.path(), &["outbox", "ls", "-c", "gateway.toml"]).expect(65);

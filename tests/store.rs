@@ -47,6 +47,7 @@ fn site(key: Option<&str>) -> TempDir {
         cap_bytes: 1 << 24,
         replay_age: std::time::Duration::from_secs(3600),
         replay_bytes: 1 << 20,
+        states_bytes: 1 << 20,
         ballast_bytes: 0,
         drop_oldest: false,
         lives: [None; 3],

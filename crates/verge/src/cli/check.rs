@@ -1,6 +1,7 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
 mod listen;
+mod states;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -313,6 +314,7 @@ fn look_at_state(settings: &Settings, report: &mut Report) {
         if let Err(error) = settings.store.build() {
             report.note(SECTION, "key of the store", Err(words(&error)), Exit::BadConfig);
         }
+        states::look(settings, &[], report);
         return;
     }
     let outcome = match StateLock::take(folder) {
@@ -340,10 +342,15 @@ fn look_at_store(settings: &Settings, report: &mut Report) {
         }
     };
     let looked = OutboxReader::open(&outbox.dir, outbox.key.as_ref()).and_then(|mut reader| reader.summary());
+    let saved = looked.as_ref().map_or(&[][..], |summary| &summary.checkpoints);
+    states::look(settings, saved, report);
     let outcome = match looked {
         Ok(summary) => {
             let rows: u64 = summary.lanes.iter().map(|lane| lane.rows).sum();
             let how = match (summary.encrypted, settings.store.is_encrypted()) {
+                _ if summary.encryption_unfinished => {
+                    ", encryption unfinished; it is finished at the next start"
+                }
                 (true, _) => ", encrypted",
                 (false, true) => ", not encrypted yet; it is at the next start",
                 (false, false) => "",

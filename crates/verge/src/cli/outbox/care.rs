@@ -34,7 +34,11 @@ fn print_report(opened: &Opened, report: &Report, out: &mut impl Write) -> anyho
         writeln!(out, "FAULT  plain text in an encrypted store: {line}")?;
     }
     for copy in &report.plain_copies {
-        writeln!(out, "warning  {} holds plain text, or may: remove it when it is not needed", copy.display())?;
+        writeln!(
+            out,
+            "warning  {} holds plain text, or may: remove it when it is not needed",
+            copy.display()
+        )?;
     }
     if !report.plain.is_empty() {
         writeln!(out, "start the gateway: it finishes the encryption")?;

@@ -1,0 +1,100 @@
+//! Whether the learnt states of judges have room in the store.
+
+use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
+use verge_domain::verdict::Detector;
+use verge_outbox::CheckpointSummary;
+
+use super::Report;
+use crate::config::{Size, Warning};
+use crate::settings::Settings;
+
+const KEY: &str = "gateway.states_cap";
+/// What one signal takes of a judge that is not in the store yet: what `auto` takes at most.
+const TYPICAL_BYTES: u64 = 14 << 10;
+/// Where there is room for fewer signals than this, and sources may bring more, it is worth a warning.
+const FEW_SIGNALS: u64 = 1024;
+
+/// What the states of one judge need.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Need {
+    states: u64,
+    bytes: u64,
+}
+
+impl Need {
+    /// Of a judge's states in the store.
+    fn of(judge: &str, saved: &[CheckpointSummary]) -> Self {
+        let of_judge = |saved: &&CheckpointSummary| {
+            is_learnt(&saved.key) && saved.key.split(KEY_SEPARATOR).nth(1) == Some(judge)
+        };
+        saved.iter().filter(of_judge).fold(Self::default(), |need, saved| Self {
+            states: need.states + 1,
+            bytes: need.bytes + saved.bytes,
+        })
+    }
+
+    /// Bytes of one state, as measured or else as usual.
+    fn each(&self) -> u64 {
+        self.bytes.checked_div(self.states).unwrap_or(TYPICAL_BYTES).max(1)
+    }
+}
+
+const fn learns(detector: Detector) -> bool {
+    matches!(
+        detector,
+        Detector::Auto
+            | Detector::Multi
+            | Detector::Pattern
+            | Detector::Vibration
+            | Detector::Cusum
+            | Detector::Autoencoder
+    )
+}
+
+/// Holds what the judges may need, and what is in the store, against the room for it.
+pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mut Report) {
+    let share = settings.store.states_bytes();
+    let stored: u64 = saved.iter().filter(|saved| is_learnt(&saved.key)).map(|saved| saved.bytes).sum();
+    let mut warn = |remark: String| report.warnings.push(Warning { key: KEY.to_owned(), remark });
+    if stored > share - share / 10 {
+        warn(format!(
+            "learnt states take {} of {}: those saved least recently are evicted; raise it (and gateway.store_cap)",
+            Size(stored),
+            Size(share)
+        ));
+        return;
+    }
+    for judge in settings.judges.iter().filter(|judge| learns(judge.detector())) {
+        let Some(rules) = judge.readings() else { continue };
+        let each = Need::of(judge.name.as_str(), saved).each();
+        let room = share / each;
+        if room < FEW_SIGNALS.max(rules.expect.len() as u64) {
+            warn(format!(
+                "{} has room for the learnt states of some {room} signals of judge.{} ({} each); of more, those saved \
+                 least recently start afresh after a restart",
+                Size(share),
+                judge.name,
+                Size(each)
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_need_of_a_judge_is_measured_where_it_can_be() {
+        let saved = |key: &str, bytes| CheckpointSummary { key: key.replace('/', "\u{1f}"), bytes };
+        let all = [
+            saved("state/auto/pump/d/s", 1000),
+            saved("state/auto/pump/d/t", 3000),
+            saved("state/other/pump/d/s", 9000),
+            saved("events/auto/pump/d/s", 300),
+        ];
+        let need = Need::of("auto", &all);
+        assert_eq!((need.states, need.bytes, need.each()), (2, 4000, 2000));
+        assert_eq!(Need::of("new", &all).each(), TYPICAL_BYTES);
+    }
+}
