@@ -11,13 +11,13 @@ use crate::time::{DeviceClock, Moment, UtcMillis};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceIndex(pub u16);
 
-/// Claim on the acknowledgement of one message. Void once its connection is gone: a broker that redelivers
-/// gives a new one.
+/// Claim on the acknowledgement of one message. It outlives a connection where the broker resumes the session; it is
+/// void once the broker has forgotten the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Receipt {
-    /// Which connection, counted from 1 in this process.
+    /// Which kept connection, counted from 1 in this process.
     pub connection: u64,
-    /// Which message of that connection, counted from 0 in order of arrival.
+    /// Which message of it, in order of arrival.
     pub index: u64,
 }
 
@@ -34,12 +34,30 @@ pub struct Inbound {
     pub received: Moment,
     /// The broker kept it from before the subscription.
     pub retained: bool,
-    /// The broker says that it may have sent this message before (MQTT DUP flag).
+    /// The broker may have sent this message to an earlier run of this program: it sets DUP, it has resumed a session,
+    /// and nothing else than redeliveries has come since. What came to this run already is not handed on again.
     pub redelivered: bool,
-    /// MQTT packet identifier, which with the content recognises a redelivery; 0 where there is none (QoS 0).
+    /// MQTT packet identifier; 0 where there is none (QoS 0).
     pub packet_id: u16,
     /// To be settled once judged and durable; `None` where nobody waits for an acknowledgement (QoS 0).
     pub receipt: Option<Receipt>,
+}
+
+impl Inbound {
+    /// Recognises a message that a broker sends again, see [`fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(self.packet_id, &self.topic, &self.payload)
+    }
+}
+
+/// Recognises a message that a broker sends again: its packet identifier, which a session keeps for a redelivery, in the
+/// upper half, and a checksum of what it says (CRC-32C, RFC 3720, appendix B.4). Never zero, and the same in every version
+/// of this program, because the store keeps it.
+#[must_use]
+pub fn fingerprint(packet_id: u16, topic: &str, payload: &[u8]) -> u64 {
+    let content = crc32c::crc32c_append(crc32c::crc32c(topic.as_bytes()), payload);
+    (u64::from(packet_id) << 32 | u64::from(content)).max(1)
 }
 
 /// How far a device vouches for its own value.

@@ -311,8 +311,8 @@ pub trait Store: Send {
     /// A fault.
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError>;
 
-    /// Causes of the newest verdicts, at most `limit` over all lanes, without zeros, in no order: read once
-    /// at start.
+    /// Causes of the newest verdicts, at most `limit` over all lanes, without zeros, oldest first: read once at
+    /// start.
     ///
     /// # Errors
     /// A fault.

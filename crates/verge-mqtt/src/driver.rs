@@ -1,4 +1,5 @@
-//! Keeps one connection: attempt after attempt, each with a fresh event loop, with our own backoff.
+//! Keeps one connection: attempt after attempt, with our own backoff. What sends and reads upstream uses an event loop of
+//! rumqttc for each; sources read the wire themselves, see `source`.
 //!
 //! A fresh event loop for each attempt means that nothing of an old connection survives into a new one: no
 //! pending publishes, no acknowledgements, no collisions. Once connected, `poll` is cancelled only to give the
@@ -11,7 +12,7 @@ use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PubA
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::ConnectionSettings;
+use crate::connection::{Backoff, ConnectionSettings};
 use crate::words::{attempt_words, words};
 
 /// A connection that held for this long was good: the next failure counts as the first.
@@ -21,8 +22,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How often it is looked at whether the other side still does what it owes.
 const OVERDUE_LOOK: Duration = Duration::from_secs(1);
-/// A connection that is held is looked at this often.
-const HOLD_LOOK: Duration = Duration::from_millis(5);
 
 /// What to do after an event.
 pub(crate) enum Flow {
@@ -46,25 +45,6 @@ pub(crate) trait Purpose: Send + 'static {
 
     /// Packet identifiers to acknowledge now, in order.
     fn acknowledgements(&mut self, _due: &mut Vec<u16>) {}
-
-    /// How long the connection may be left alone now, so that messages gather in it: to be woken for each of a
-    /// stream of them costs more than to handle it. The whole thread rests, see [`crate::MqttSource`].
-    fn gather(&mut self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether the connection is to be left unread for now. Acknowledgements go out all the same.
-    fn is_held(&mut self) -> bool {
-        false
-    }
-
-    /// The connection is left unread from now on, or no longer.
-    fn rest(&mut self, _resting: bool) {}
-
-    /// It was held for so long, without anything to acknowledge, that the broker would soon take us for dead.
-    fn held_too_long(&mut self) -> Flow {
-        Flow::Continue
-    }
 
     /// Why the connection is to be given up although it stands, if it is. Asked about once a second.
     fn overdue(&mut self, _now: Instant) -> Option<String> {
@@ -93,9 +73,19 @@ impl Driver {
     /// Keeps a connection. `requests` is how many requests the purpose may have queued at most; then its own
     /// never fail for want of room.
     pub(crate) fn start(settings: ConnectionSettings, requests: usize, purpose: impl Purpose) -> Self {
+        let (current, backoff) = (Current::default(), settings.backoff);
+        let loops = EventLoops { settings, requests, purpose, current: Arc::clone(&current) };
+        Self::keep(backoff, loops, current)
+    }
+
+    /// Keeps a connection whose attempts end by themselves at a stop.
+    pub(crate) fn of_attempts(backoff: Backoff, attempts: impl Attempts) -> Self {
+        Self::keep(backoff, attempts, Current::default())
+    }
+
+    fn keep(backoff: Backoff, attempts: impl Attempts, current: Current) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let current = Current::default();
-        let task = tokio::spawn(keep(settings, requests, purpose, stopped, Arc::clone(&current)));
+        let task = tokio::spawn(keep(backoff, attempts, stopped));
         Self { stop, current, task }
     }
 
@@ -135,45 +125,59 @@ fn disconnect(client: &AsyncClient) {
     }
 }
 
-async fn keep(
-    settings: ConnectionSettings,
-    requests: usize,
-    mut purpose: impl Purpose,
-    mut stop: watch::Receiver<bool>,
-    current: Current,
-) {
+async fn keep(backoff: Backoff, mut attempts: impl Attempts, mut stop: watch::Receiver<bool>) {
     let mut failures: u32 = 0;
     while !*stop.borrow() {
         let began = Instant::now();
-        let end = match settings.options() {
-            Err(reason) => End::Lost(reason, None),
-            Ok(mut options) => {
-                purpose.customise(&mut options);
-                let (client, mut eventloop) = AsyncClient::new(options, requests + 1);
-                eventloop.set_network_options(settings.network_options());
-                *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-                Attempt { settings: &settings, eventloop, client, purpose: &mut purpose, stop: &mut stop }
-                    .run()
-                    .await
-            }
-        };
-        let End::Lost(reason, pause) = end else { break };
-        if !purpose.lost(reason) {
+        let End::Lost(reason, pause) = attempts.attempt(&mut stop).await else { break };
+        if !attempts.lost(reason) {
             break;
         }
         let pause = pause.unwrap_or_else(|| {
             failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
-            settings.backoff.pause(failures, random())
+            backoff.pause(failures, random())
         });
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stopped(&mut stop) => {}
         }
     }
-    purpose.ended();
+    attempts.ended();
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+/// Attempts with an event loop of rumqttc.
+struct EventLoops<P> {
+    settings: ConnectionSettings,
+    requests: usize,
+    purpose: P,
+    current: Current,
+}
+
+impl<P: Purpose> Attempts for EventLoops<P> {
+    async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
+        let Self { settings, requests, purpose, current } = self;
+        let mut options = match settings.options() {
+            Ok(options) => options,
+            Err(reason) => return End::Lost(reason, None),
+        };
+        purpose.customise(&mut options);
+        let (client, mut eventloop) = AsyncClient::new(options, *requests + 1);
+        eventloop.set_network_options(settings.network_options());
+        *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Attempt { settings, eventloop, client, purpose, stop }.run().await
+    }
+
+    fn lost(&mut self, reason: String) -> bool {
+        self.purpose.lost(reason)
+    }
+
+    fn ended(&mut self) {
+        self.purpose.ended();
+    }
+}
+
+/// Waits for the stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
 }
@@ -189,9 +193,24 @@ async fn overdue(purpose: &mut impl Purpose, next_look: &mut Instant) -> String 
     }
 }
 
-enum End {
+/// How an attempt ended.
+pub(crate) enum End {
+    /// By the stop.
     Stopped,
+    /// For this reason; the next is due after this pause, or after that of the backoff.
     Lost(String, Option<Duration>),
+}
+
+/// One attempt after another.
+pub(crate) trait Attempts: Send + 'static {
+    /// From TCP to the end of the connection.
+    fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> impl Future<Output = End> + Send;
+
+    /// The attempt failed or the connection broke, for this reason. Says whether to try again.
+    fn lost(&mut self, reason: String) -> bool;
+
+    /// It is over: by a stop, or because `lost` said so.
+    fn ended(&mut self);
 }
 
 /// One attempt: from TCP to the end of the connection.
@@ -257,54 +276,18 @@ impl<P: Purpose> Attempt<'_, P> {
             if let Err(reason) = self.acknowledge(&mut due).await {
                 return self.unwritten(leaving, reason);
             }
-            if let Some(end) = self.hold(leaving, &mut due).await {
-                return end;
-            }
-            if let Some(pause) = self.purpose.gather() {
-                // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to be
-                // told so.
-                std::thread::park_timeout(pause);
-            }
         }
     }
 
-    /// Leaves the connection unread for as long as the purpose wants, but never until the broker takes us for dead:
-    /// half the time after which a ping would be due.
-    async fn hold(&mut self, leaving: bool, due: &mut Vec<u16>) -> Option<End> {
-        if !self.purpose.is_held() {
-            return None;
-        }
-        self.purpose.rest(true);
-        let mut since = Instant::now();
-        while self.purpose.is_held() && !*self.stop.borrow() {
-            if since.elapsed() > self.settings.announced_keep_alive() / 2
-                && let Some(end) = end_of(self.purpose.held_too_long())
-            {
-                return Some(end);
-            }
-            tokio::time::sleep(HOLD_LOOK).await;
-            match self.acknowledge(due).await {
-                Ok(0) => {}
-                Ok(_) => since = Instant::now(),
-                Err(reason) => return Some(self.unwritten(leaving, reason)),
-            }
-        }
-        self.purpose.rest(false);
-        // Its answer to a ping may lie unread: that is not the broker's fault.
-        self.eventloop.state.await_pingresp = false;
-        None
-    }
-
-    /// Writes the acknowledgements that are due; says how many. An error without a reason: nothing is taken any more.
-    async fn acknowledge(&mut self, due: &mut Vec<u16>) -> Result<usize, Option<String>> {
+    /// Writes the acknowledgements that are due. An error without a reason: nothing is taken any more.
+    async fn acknowledge(&mut self, due: &mut Vec<u16>) -> Result<(), Option<String>> {
         self.purpose.acknowledgements(due);
-        let count = due.len();
-        if count == 0 {
-            return Ok(0);
+        if due.is_empty() {
+            return Ok(());
         }
         let writing = acknowledge(&mut self.eventloop, due);
         match tokio::time::timeout(self.settings.whole_connect_timeout(), writing).await {
-            Ok(Ok(())) => Ok(count),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Some(words(&error.into()))),
             Err(_) => Err(None),
         }

@@ -1,4 +1,4 @@
-//! Receipts of one connection after another, acknowledged strictly in order of arrival.
+//! Receipts of a subscriber, one connection after another, acknowledged strictly in order of arrival.
 //!
 //! Acknowledgements are coalesced: settling wakes the poll loop with one acknowledgement at most, and the
 //! loop writes all others that are due with it.
@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rumqttc::{AsyncClient, Publish, QoS};
 use verge_domain::reading::Receipt;
 
-/// The number of the next connection: none is used twice in a process, so that a receipt is void for every other
-/// source.
+/// The number of the next connection: none is used twice in a process, so that a receipt is void for every other.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
+/// A number that no other connection of this process has.
+pub(crate) fn next_connection() -> u64 {
+    CONNECTIONS.fetch_add(1, Ordering::Relaxed)
+}
 
 #[derive(Debug, Default)]
 struct Book {
-    /// The poll loop rests, see [`Receipts::rest`].
-    resting: bool,
     /// Which connection, counted from 1.
     connection: u64,
     /// `None` between connections: then every receipt is void.
@@ -27,7 +29,6 @@ struct Book {
     open: VecDeque<Entry>,
     /// An acknowledgement that is on its way through the client: those behind it must wait for it.
     waking: Option<u16>,
-    totals: ReceiptTotals,
 }
 
 #[derive(Debug)]
@@ -41,15 +42,6 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Receipts(Arc<Mutex<Book>>);
 
-/// How many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ReceiptTotals {
-    pub(crate) connections: u64,
-    pub(crate) received: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) outstanding: u64,
-}
-
 impl Receipts {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,8 +51,7 @@ impl Receipts {
     pub(crate) fn connected(&self, client: AsyncClient) {
         let mut book = self.book();
         book.void();
-        book.connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        book.totals.connections += 1;
+        book.connection = next_connection();
         book.client = Some(client);
     }
 
@@ -74,24 +65,7 @@ impl Receipts {
         let mut book = self.book();
         let receipt = Receipt { connection: book.connection, index: book.first + book.open.len() as u64 };
         book.open.push_back(Entry { packet_id, settled: false });
-        book.totals.received += 1;
         receipt
-    }
-
-    /// A message that nobody waits for, acknowledged in its turn. Only the poll loop calls this: it asks for
-    /// what is due afterwards.
-    pub(crate) fn open_settled(&self, packet_id: u16) {
-        let mut book = self.book();
-        book.open.push_back(Entry { packet_id, settled: true });
-        book.totals.received += 1;
-    }
-
-    /// The newest message was not taken after all.
-    pub(crate) fn retract(&self) {
-        let mut book = self.book();
-        if book.open.pop_back().is_some() {
-            book.totals.received -= 1;
-        }
     }
 
     /// Settles; wakes the poll loop if something has become due and nothing is on its way.
@@ -117,18 +91,6 @@ impl Receipts {
         }
     }
 
-    /// The poll loop rests, and will ask for what is due by itself: it needs no waking. Or it goes on.
-    pub(crate) fn rest(&self, resting: bool) {
-        let mut book = self.book();
-        book.resting = resting;
-        book.wake();
-    }
-
-    /// Whether an acknowledgement is on its way to the poll loop, which must poll to get it.
-    pub(crate) fn is_waking(&self) -> bool {
-        self.book().waking.is_some()
-    }
-
     /// All that is due, for the poll loop to write before it polls again.
     pub(crate) fn due(&self, due: &mut Vec<u16>) {
         let mut book = self.book();
@@ -138,11 +100,6 @@ impl Receipts {
             }
         }
     }
-
-    pub(crate) fn totals(&self) -> ReceiptTotals {
-        let book = self.book();
-        ReceiptTotals { outstanding: book.open.len() as u64, ..book.totals }
-    }
 }
 
 impl Book {
@@ -151,7 +108,6 @@ impl Book {
         self.first = 0;
         self.open.clear();
         self.waking = None;
-        self.resting = false;
     }
 
     fn pop_settled(&mut self) -> Option<u16> {
@@ -160,12 +116,11 @@ impl Book {
         }
         let front = self.open.pop_front()?;
         self.first += 1;
-        self.totals.acknowledged += 1;
         Some(front.packet_id)
     }
 
     fn wake(&mut self) {
-        if self.waking.is_some() || self.resting {
+        if self.waking.is_some() {
             return;
         }
         let Some(client) = self.client.clone() else { return };
@@ -211,21 +166,6 @@ mod tests {
         assert_eq!(due(&receipts), [2, 3]);
         receipts.settle(&[open[4]]);
         assert!(due(&receipts).is_empty(), "4 is still open");
-        let totals = ReceiptTotals { connections: 1, received: 5, acknowledged: 3, outstanding: 2 };
-        assert_eq!(receipts.totals(), totals);
-    }
-
-    #[test]
-    fn a_message_nobody_waits_for_keeps_its_turn() {
-        let receipts = Receipts::default();
-        let _eventloop = connect(&receipts);
-        receipts.open_settled(1);
-        let open = receipts.open(2);
-        receipts.open_settled(3);
-        assert_eq!(due(&receipts), [1]);
-        receipts.settle(&[open]);
-        receipts.sent(2);
-        assert_eq!(due(&receipts), [3]);
     }
 
     #[test]
@@ -240,16 +180,5 @@ mod tests {
         receipts.settle(&[old]);
         assert!(due(&receipts).is_empty());
         assert_ne!(old.connection, new.connection);
-        let totals = ReceiptTotals { connections: 2, received: 2, acknowledged: 0, outstanding: 1 };
-        assert_eq!(receipts.totals(), totals);
-    }
-
-    #[test]
-    fn what_was_not_taken_does_not_count() {
-        let receipts = Receipts::default();
-        let _eventloop = connect(&receipts);
-        receipts.open(1);
-        receipts.retract();
-        assert_eq!(receipts.totals(), ReceiptTotals { connections: 1, ..ReceiptTotals::default() });
     }
 }

@@ -2,13 +2,22 @@
 //! identifier, acknowledgements by hand and strictly in order. For frames, where the newest counts: QoS 0 and a clean
 //! session, so that none waits at the broker.
 //!
-//! When the pipeline takes no more of the former, the connection is dropped without acknowledging and the session
-//! delivers again later; polling does not stop, so pings do not stop either. Where messages are large, to send them
-//! again is dear: such an intake has the connection held before it is full, and only one that is held for longer than
-//! the broker waits is dropped.
+//! When the pipeline takes no more, the connection is left unread and pings go on: the broker keeps the connection and
+//! what it has not sent, the network keeps the rest. To disconnect instead would have it all sent again, which costs more
+//! than to wait, and under a broker that keeps everything in flight would go on for ever.
+//!
+//! rumqttc's event loop can neither skip a packet nor leave a connection unread, so only its packets are used here.
+//!
+//! Reading order: `wire` (bytes), `dial` (one connection), `connection` (one after another), `role` (what is done with
+//! what comes), `receipts` (acknowledgements, and what is remembered for redeliveries).
 
-mod purpose;
+mod connection;
+mod dial;
+mod rate;
+mod receipts;
+mod role;
 mod state;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,9 +29,9 @@ use verge_domain::time::Moment;
 
 use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
-use crate::receipts::Receipts;
-use crate::subscriptions::Subscriptions;
-use purpose::SourcePurpose;
+use connection::Connections;
+use receipts::Receipts;
+use role::Role;
 use state::Observed;
 pub use state::SourceState;
 
@@ -48,22 +57,21 @@ pub struct SourceSettings {
     pub filters: Vec<(SourceIndex, String)>,
 }
 
-/// The pipeline takes no more messages for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// The pipeline takes no more messages for now; here is the one that was offered.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the intake is full")]
-pub struct IntakeFull;
+pub struct IntakeFull(pub Inbound);
 
 /// What takes the messages: the pipeline.
 pub trait Intake: Send + 'static {
-    /// Takes a message. Must not block: it runs between two polls of the connection.
+    /// Takes a message. Must not block: it runs between two reads of the connection.
     ///
     /// # Errors
-    /// No more are taken for now; the message is then as if it had never come.
+    /// No more are taken for now. At QoS 0 the message is dropped and counted; else it is offered again, and nothing is
+    /// read before it is taken.
     fn take(&mut self, message: Inbound) -> Result<(), IntakeFull>;
 
-    /// Whether the connection is to be left unread for now: what the broker has sent waits in the network, which is
-    /// cheaper than to refuse it and have it sent again. To be true well before [`Intake::take`] refuses, since a
-    /// dozen messages may have been read already.
+    /// Whether the connection is to be left unread for now, although [`Intake::take`] would still take a message.
     fn is_held(&mut self) -> bool {
         false
     }
@@ -97,12 +105,10 @@ impl MqttSource {
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake,
     ) -> Self {
-        let receipts = Receipts::default();
+        let receipts = Receipts::new();
         let observed = Arc::new(Observed::default());
         let SourceSettings { connection, guarantee, filters } = settings;
-        // Every filter asked for once more after a refusal, and one acknowledgement.
-        let requests = 2 * Subscriptions::requests(filters.len()) + 1;
-        let purpose = SourcePurpose::new(
+        let role = Role::new(
             &connection,
             guarantee,
             filters,
@@ -111,7 +117,9 @@ impl MqttSource {
             clock,
             intake,
         );
-        let driver = Arc::new(Mutex::new(Driver::start(connection, requests, purpose)));
+        let backoff = connection.backoff;
+        let driver = Driver::of_attempts(backoff, Connections { settings: connection, role });
+        let driver = Arc::new(Mutex::new(driver));
         Self { receipts, observed, driver }
     }
 

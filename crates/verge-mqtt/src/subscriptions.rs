@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rumqttc::{AsyncClient, QoS, SubAck, SubscribeFilter, SubscribeReasonCode};
+use rumqttc::{AsyncClient, QoS, SubAck, Subscribe, SubscribeFilter, SubscribeReasonCode};
 
 /// Filters in one SUBSCRIBE packet: some brokers take no more than eight.
 const FILTERS_PER_PACKET: usize = 8;
@@ -20,6 +20,8 @@ pub(crate) struct Answer {
 pub(crate) struct Subscriptions {
     asked: VecDeque<Vec<String>>,
     sent: HashMap<u16, Vec<String>>,
+    /// Of the packets that were composed here.
+    last_id: u16,
 }
 
 impl Subscriptions {
@@ -39,6 +41,18 @@ impl Subscriptions {
             self.asked.push_back(filters.to_vec());
         }
         Ok(())
+    }
+
+    /// Puts filters into packets, for a connection that numbers its packets itself.
+    pub(crate) fn compose(&mut self, filters: &[String], qos: QoS) -> Vec<Subscribe> {
+        let packets = filters.chunks(FILTERS_PER_PACKET).map(|filters| {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            let wanted = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos));
+            let packet = Subscribe { pkid: self.last_id, filters: wanted.collect() };
+            self.sent.insert(packet.pkid, filters.to_vec());
+            packet
+        });
+        packets.collect()
     }
 
     /// The oldest request was sent under this packet identifier.

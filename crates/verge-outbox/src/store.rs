@@ -28,7 +28,8 @@ use crate::schema;
 use crate::settings::OutboxSettings;
 
 const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
-const CAUSES: [&str; 3] = per_lane!("SELECT cause FROM ", " WHERE seq > ?1 AND cause <> 0");
+const CAUSES: [&str; 3] =
+    per_lane!("SELECT cause, decided FROM ", " WHERE seq > ?1 AND cause <> 0 ORDER BY seq");
 
 /// The durable store. Dropping it closes it; everything committed is on the medium already.
 #[derive(Debug)]
@@ -355,13 +356,15 @@ impl Store for Outbox {
         for lane in Lane::ALL {
             let after = self.lanes[lane.index()].last.saturating_sub(span);
             let mut statement = self.connection.prepare_cached(CAUSES[lane.index()]).map_err(&fault)?;
-            let rows =
-                statement.query_map([after.cast_signed()], |row| row.get::<_, i64>(0)).map_err(&fault)?;
-            for cause in rows {
-                causes.push(cause.map_err(&fault)?.cast_unsigned());
+            let rows = statement
+                .query_map([after.cast_signed()], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(0)?)))
+                .map_err(&fault)?;
+            for row in rows {
+                causes.push(row.map_err(&fault)?);
             }
         }
-        Ok(causes)
+        causes.sort_by_key(|&(decided, _)| decided);
+        Ok(causes.into_iter().map(|(_, cause)| cause.cast_unsigned()).collect())
     }
 
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {

@@ -1,8 +1,7 @@
 //! The readings' way in: a bounded queue and the one thread that empties it.
 //!
-//! When the queue is full the source is told so and disconnects without acknowledging, so that the broker
-//! keeps what comes and delivers it again; when the committer's queue is full this thread waits, which
-//! fills the first queue. Nothing is dropped here.
+//! When the queue is full the source keeps the message and leaves its connection unread until there is room; when the
+//! committer's queue is full this thread waits, which fills the first queue. Nothing is dropped here.
 
 mod observations;
 mod orders;
@@ -28,7 +27,7 @@ pub use observations::{Observations, Observed};
 use orders::Waiting;
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
-pub(crate) use redeliveries::{Redeliveries, fingerprint};
+pub(crate) use redeliveries::Redeliveries;
 
 /// Messages that wait for the judges at most.
 pub const INTAKE_CAPACITY: usize = 4_096;
@@ -48,10 +47,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often idle streams are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
-/// The queue is full: stop the flow at its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// The queue is full: stop the flow at its source. Here is the message that was offered.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the judges' queue of {INTAKE_CAPACITY} messages is full")]
-pub struct IntakeFull;
+pub struct IntakeFull(pub Inbound);
 
 enum Item {
     Message(Inbound),
@@ -74,7 +73,7 @@ impl Intake {
     /// Takes a message, or says that there is no room; never blocks.
     ///
     /// # Errors
-    /// [`IntakeFull`]; the message is then as if it had never come.
+    /// [`IntakeFull`], with the message.
     pub fn offer(&self, message: Inbound) -> Result<(), IntakeFull> {
         let source = message.source;
         let bytes = message.topic.len() + message.payload.len();
@@ -88,7 +87,11 @@ impl Intake {
                 }
                 Ok(())
             }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(IntakeFull),
+            Err(
+                TrySendError::Full(Item::Message(message))
+                | TrySendError::Disconnected(Item::Message(message)),
+            ) => Err(IntakeFull(message)),
+            Err(_) => unreachable!("what comes back is what was sent"),
         }
     }
 }
@@ -160,7 +163,7 @@ impl IntakeQueue {
             decision: restored,
             settled: Vec::with_capacity(BURST),
             waiting: Vec::new(),
-            recent: Redeliveries::new(recent_causes),
+            recent: Redeliveries::new(&recent_causes),
             pass: None,
             saving: Arc::default(),
             deadline: Arc::default(),
@@ -379,14 +382,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         self.settle_or_submit(message, cause);
     }
 
-    /// What to recognise a message by, 0 if it cannot come again; `None` where it has been judged before.
+    /// What to recognise a message by, 0 if it cannot come again; `None` where an earlier run has judged it.
     fn cause(&mut self, message: &Inbound) -> Option<u64> {
-        let cause = if message.receipt.is_some() { fingerprint(message) } else { 0 };
-        if message.redelivered && self.recent.contains(cause) {
-            return None;
-        }
-        self.recent.note(cause);
-        Some(cause)
+        let cause = if message.receipt.is_some() { message.fingerprint() } else { 0 };
+        (!self.recent.recognise(message, cause)).then_some(cause)
     }
 
     fn duplicate(&mut self, message: &Inbound) {

@@ -4,18 +4,20 @@
 //! connection, and offers no switch that turns verification off.
 //!
 //! Reading order: [`Identity`] and [`TrustedRoots`] (what is loaded), [`client_config`] and
-//! [`server_config`] (what is built of them), [`Acceptor`], [`authority`] and [`summary`] (certificates that
+//! [`server_config`] (what is built of them), [`Acceptor`], [`connect`], [`authority`] and [`summary`] (certificates that
 //! are made and read), [`explain`] (why a handshake failed, in words).
 
 mod acceptor;
 pub mod authority;
 mod config;
+mod connector;
 mod explain;
 mod identity;
 mod summary;
 
 pub use acceptor::{Acceptor, ServerStream};
 pub use config::{ClientConfig, ServerConfig, client_config, install_provider, server_config};
+pub use connector::{ClientStream, connect};
 pub use explain::explain;
 pub use identity::{Identity, TrustedRoots};
 pub use summary::{CertificateSummary, Usage, summary};

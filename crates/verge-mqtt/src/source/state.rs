@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use verge_domain::time::Moment;
 
-use crate::receipts::ReceiptTotals;
+use super::receipts::ReceiptTotals;
 
 /// How the readings connection stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ pub struct SourceState {
     pub last_error: Option<String>,
     /// Filters that the broker refuses now. They are asked for again with backoff.
     pub refused_filters: Vec<String>,
-    /// The connection was dropped because the pipeline takes no more, and it has taken nothing since.
+    /// The pipeline takes no more for now: the connection is left unread.
     pub overloaded: bool,
     /// QoS 1 messages received.
     pub received: u64,
@@ -28,7 +28,7 @@ pub struct SourceState {
     pub acknowledged: u64,
     /// QoS 1 messages received on this connection and not yet acknowledged.
     pub outstanding: u64,
-    /// QoS 0 messages lost because the pipeline took no more.
+    /// QoS 0 messages dropped because the pipeline took no more.
     pub dropped: u64,
     /// Messages on topics that no source takes: of an older subscription of the session. Acknowledged and
     /// passed over.
@@ -36,7 +36,14 @@ pub struct SourceState {
     /// Messages above the packet limit, acknowledged and passed over: left unacknowledged they would come
     /// back for ever.
     pub oversized: u64,
-    /// How often the connection was dropped because the pipeline took no more.
+    /// Topic and size of the last of them.
+    pub last_oversized: Option<String>,
+    /// Messages that the broker sent again and this process had already received: acknowledged with what their first
+    /// delivery caused, not judged again.
+    pub redelivered: u64,
+    /// Whether the broker is known to have received every acknowledgement.
+    pub is_confirmed: bool,
+    /// How often the connection was left unread because the pipeline took no more.
     pub overloads: u64,
     /// How often the broker refused a filter.
     pub refusals: u64,
@@ -59,6 +66,7 @@ pub(crate) struct Standing {
     pub(crate) last_error: Option<String>,
     pub(crate) refused: Vec<String>,
     pub(crate) overloaded: bool,
+    pub(crate) last_oversized: Option<String>,
 }
 
 impl Observed {
@@ -81,6 +89,9 @@ impl Observed {
             dropped: self.dropped.load(Ordering::Relaxed),
             unknown_topic: self.unknown_topic.load(Ordering::Relaxed),
             oversized: self.oversized.load(Ordering::Relaxed),
+            last_oversized: standing.last_oversized.clone(),
+            redelivered: receipts.redelivered,
+            is_confirmed: receipts.outstanding == 0 && receipts.unconfirmed == 0,
             overloads: self.overloads.load(Ordering::Relaxed),
             refusals: self.refusals.load(Ordering::Relaxed),
         }

@@ -17,4 +17,5 @@ mod sink;
 mod sink_faults;
 mod source;
 mod source_limits;
+mod source_sessions;
 mod support;

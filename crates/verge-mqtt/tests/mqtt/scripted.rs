@@ -61,8 +61,16 @@ impl Peer {
     /// The next packet but pings, which are answered; `None` when the client has closed the connection.
     pub(crate) async fn read(&mut self) -> Option<Packet> {
         loop {
+            match self.read_with_pings().await? {
+                Packet::PingReq => self.send(Packet::PingResp).await,
+                packet => return Some(packet),
+            }
+        }
+    }
+
+    async fn read_with_pings(&mut self) -> Option<Packet> {
+        loop {
             match Packet::read(&mut self.input, LIMIT) {
-                Ok(Packet::PingReq) => self.send(Packet::PingResp).await,
                 Ok(packet) => return Some(packet),
                 Err(Error::InsufficientBytes(_)) => {
                     let read = within("a packet", self.stream.read_buf(&mut self.input)).await;
@@ -78,6 +86,11 @@ impl Peer {
 
     pub(crate) async fn next(&mut self) -> Packet {
         self.read().await.expect("the connection stands")
+    }
+
+    /// The next packet, be it a ping.
+    pub(crate) async fn next_with_pings(&mut self) -> Packet {
+        self.read_with_pings().await.expect("the connection stands")
     }
 
     pub(crate) async fn send(&mut self, packet: Packet) {

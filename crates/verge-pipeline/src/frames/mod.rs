@@ -21,7 +21,7 @@ use verge_domain::time::Moment;
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
 use crate::counters::Counters;
-use crate::intake::{IntakeFull, Observations, Observed, Redeliveries, fingerprint};
+use crate::intake::{IntakeFull, Observations, Observed, Redeliveries};
 pub use decide::{Decided, FrameBench, FrameJudgeSpec, Reports};
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
 use schedule::{Job, Late, Schedule};
@@ -66,7 +66,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
     ) -> Self {
         let line = Line {
             schedule: Schedule::new(sources),
-            recent: Redeliveries::new(recent_causes),
+            recent: Redeliveries::new(&recent_causes),
             stopping: false,
         };
         Self { shared: Arc::new(Shared { line: Mutex::new(line), changed: Condvar::new(), counters, bench }) }
@@ -128,22 +128,22 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
     /// Takes a message: unwraps its frame and puts it in its camera's place. Never blocks.
     ///
     /// # Errors
-    /// [`IntakeFull`] for a source that judges every frame; the message is then as if it had never come.
+    /// [`IntakeFull`], with the message, for a source that judges every frame.
     pub fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         let Some(source) = self.shared.counters.source(message.source) else { return Ok(()) };
         if self.shared.lock().schedule.is_full(message.source) {
-            return Err(IntakeFull);
+            return Err(IntakeFull(message));
         }
         source.messages_received_total.add(1);
         source.bytes_received_total.add((message.topic.len() + message.payload.len()) as u64);
         source.received_at(message.received.wall);
-        let cause = if message.receipt.is_some() { fingerprint(&message) } else { 0 };
+        let cause = if message.receipt.is_some() { message.fingerprint() } else { 0 };
         self.decoder.decode(&message, &mut self.decoded);
         for rejection in &self.decoded.rejections {
             source.refuse(&message.topic, rejection);
         }
         let mut line = self.shared.lock();
-        let known = message.redelivered && line.recent.contains(cause);
+        let known = line.recent.recognise(&message, cause);
         let refused = match self.decoded.items.pop() {
             _ if known => Some(Reason::Duplicate),
             None => None,
@@ -153,7 +153,6 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
                 let Inbound { source: index, received, receipt, .. } = message;
                 match line.schedule.offer(index, frame, received, receipt, cause, judges) {
                     Ok(superseded) => {
-                        line.recent.note(cause);
                         drop(line);
                         for index in superseded {
                             if let Some(source) = self.shared.counters.source(index) {
@@ -172,12 +171,8 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
         }
         source.messages_refused_total.add(1);
         if let Some(receipt) = message.receipt {
-            // Settled by a worker, in its turn: behind what it caused when it first came.
-            if known {
-                line.schedule.came_again(cause, receipt, message.received);
-            } else {
-                line.schedule.settle_later(Some(receipt), message.received);
-            }
+            // Settled by a worker, in its turn.
+            line.schedule.settle_later(Some(receipt), message.received);
             drop(line);
             self.shared.changed.notify_one();
         }

@@ -100,10 +100,6 @@ pub(super) struct Schedule<M> {
     bytes: usize,
     every_waiting: usize,
     every_bytes: usize,
-    /// Causes of the frames that workers have.
-    in_hand: Vec<u64>,
-    /// Receipts of messages whose frame is in a worker's hands since they first came: settled behind it.
-    behind: Vec<(u64, Receipt, Moment)>,
     /// Receipts that nothing but their turn is waited for.
     settled: VecDeque<(Receipt, Moment)>,
 }
@@ -117,8 +113,6 @@ impl<M: Default> Schedule<M> {
             bytes: 0,
             every_waiting: 0,
             every_bytes: 0,
-            in_hand: Vec::new(),
-            behind: Vec::new(),
             settled: VecDeque::new(),
         }
     }
@@ -238,38 +232,13 @@ impl<M: Default> Schedule<M> {
             self.clock = due;
             camera.due = due + spec.urgency;
             let (memory, reports) = camera.state.take()?;
-            if receipt.is_some() {
-                self.in_hand.push(cause);
-            }
             let judges = Arc::clone(&camera.judges);
             return Some(Job { source, judges, frame, received, receipt, cause, deadline, memory, reports });
         }
     }
 
-    /// Takes the receipt of a message that came again, and settles it no earlier than what it caused is durable: the
-    /// frame may still wait, or be in a worker's hands, since the message first came.
-    pub(super) fn came_again(&mut self, cause: u64, receipt: Receipt, received: Moment) {
-        let waiting = self.cameras.values_mut().flat_map(|camera| &mut camera.waiting);
-        if let Some(waiting) = waiting.into_iter().find(|waiting| waiting.cause == cause) {
-            waiting.receipt = Some(receipt);
-        } else if self.in_hand.contains(&cause) {
-            self.behind.push((cause, receipt, received));
-        } else {
-            self.settled.push_back((receipt, received));
-        }
-    }
-
     /// Takes back what a camera remembers, once what the frame caused is on its way to the store.
     pub(super) fn give_back(&mut self, job: Job<M>) {
-        if job.receipt.is_some() {
-            self.in_hand.retain(|cause| *cause != job.cause);
-            let settled = &mut self.settled;
-            self.behind.retain(|(cause, receipt, received)| {
-                let is_over = *cause == job.cause;
-                settled.extend(is_over.then_some((*receipt, *received)));
-                !is_over
-            });
-        }
         if let Some(camera) = self.cameras.get_mut(&(job.source, job.frame.device)) {
             camera.state = Some((job.memory, job.reports));
         }

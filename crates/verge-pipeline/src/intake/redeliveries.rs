@@ -1,41 +1,113 @@
-//! Messages that a broker delivers again.
+//! Messages that a broker delivers again after a restart of the gateway.
+//!
+//! Within a run the source knows them by itself. Of the run before only the store remembers something: what the newest
+//! verdicts were made of. A message is taken for one of these where the broker says that it sends it again (DUP), before it
+//! sends anything new, and where identifier and content agree.
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 
 use verge_domain::reading::Inbound;
 
-/// Fingerprints of messages remembered in order to recognise a redelivery: more than any broker keeps in
+/// Fingerprints of messages taken from the store in order to recognise a redelivery: more than any broker keeps in
 /// flight towards one session by default.
 pub const REMEMBERED_MESSAGES: usize = 4_096;
 
-/// Fingerprints of the messages that came last.
-pub(crate) struct Redeliveries(VecDeque<u64>);
+/// Fingerprints of messages that an earlier run judged, and perhaps did not acknowledge.
+#[derive(Debug)]
+pub(crate) struct Redeliveries(HashSet<u64>);
 
 impl Redeliveries {
-    pub(crate) fn new(known: Vec<u64>) -> Self {
-        Self(known.into())
+    /// Of the fingerprints in the store, oldest first, takes those of messages that can still be unacknowledged: a packet
+    /// identifier that was given again was acknowledged before, and so was everything that came before it, since
+    /// acknowledgements go out in order.
+    pub(crate) fn new(stored: &[u64]) -> Self {
+        let mut identifiers = HashSet::new();
+        let mut known = HashSet::new();
+        for &cause in stored.iter().rev() {
+            if known.insert(cause) && !identifiers.insert(cause >> 32) {
+                known.remove(&cause);
+                break;
+            }
+        }
+        Self(known)
     }
 
-    pub(crate) fn contains(&self, cause: u64) -> bool {
-        self.0.contains(&cause)
-    }
-
-    /// Remembers a message; 0 is none.
-    pub(crate) fn note(&mut self, cause: u64) {
-        if cause == 0 {
-            return;
+    /// Whether a message was judged by the earlier run. It is forgotten with that, and all are with the first message that
+    /// the broker has not sent before.
+    pub(crate) fn recognise(&mut self, message: &Inbound, cause: u64) -> bool {
+        if self.0.is_empty() || cause == 0 {
+            return false;
         }
-        if self.0.len() >= REMEMBERED_MESSAGES {
-            self.0.pop_front();
+        if message.redelivered {
+            return self.0.remove(&cause);
         }
-        self.0.push_back(cause);
+        // Retained messages come because of the subscription, whatever else there is to come.
+        if !message.retained {
+            self.0 = HashSet::new();
+        }
+        false
     }
 }
 
-/// Recognises a message that a broker sends again: its packet identifier, which a session keeps for a
-/// redelivery, and a checksum of what it says. Never zero, and the same in every version of this program,
-/// because the store keeps it.
-pub(crate) fn fingerprint(message: &Inbound) -> u64 {
-    let content = crc32c::crc32c_append(crc32c::crc32c(message.topic.as_bytes()), &message.payload);
-    (u64::from(message.packet_id) << 32 | u64::from(content)).max(1)
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use verge_domain::reading::SourceIndex;
+    use verge_domain::time::{Moment, UtcMillis};
+
+    use super::*;
+
+    fn message(packet_id: u16, payload: &'static str, redelivered: bool) -> Inbound {
+        Inbound {
+            source: SourceIndex(0),
+            topic: "door".to_owned(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            received: Moment::from_wall(UtcMillis(0)),
+            retained: false,
+            redelivered,
+            packet_id,
+            receipt: None,
+        }
+    }
+
+    /// What is recognised after a restart, of messages that come again.
+    fn check(stored: &[(u16, &'static str)], again: &[(u16, &'static str)], expected: &[bool]) {
+        let stored: Vec<u64> =
+            stored.iter().map(|&(id, payload)| message(id, payload, false).fingerprint()).collect();
+        let mut redeliveries = Redeliveries::new(&stored);
+        let recognised = again.iter().map(|&(id, payload)| {
+            let message = message(id, payload, true);
+            redeliveries.recognise(&message, message.fingerprint())
+        });
+        assert_eq!(recognised.collect::<Vec<_>>(), expected, "{stored:?}: {again:?}");
+    }
+
+    #[test]
+    fn what_an_earlier_run_judged_is_recognised_once() {
+        check(&[(1, "ON"), (2, "OFF")], &[(1, "ON"), (2, "OFF"), (2, "OFF")], &[true, true, false]);
+        check(&[(1, "ON")], &[(1, "OFF"), (2, "ON")], &[false, false]);
+        // Several verdicts of one message.
+        check(&[(1, "ON"), (2, "OFF"), (2, "OFF")], &[(1, "ON"), (2, "OFF")], &[true, true]);
+    }
+
+    #[test]
+    fn an_identifier_that_was_given_again_was_acknowledged_and_so_was_all_before() {
+        check(&[(1, "ON"), (1, "OFF")], &[(1, "ON")], &[false]);
+        check(&[(1, "ON"), (1, "OFF")], &[(1, "OFF")], &[true]);
+        check(&[(7, "ON"), (1, "ON"), (2, "OFF"), (1, "OFF")], &[(7, "ON")], &[false]);
+        check(&[(7, "ON"), (1, "ON"), (2, "OFF"), (1, "OFF")], &[(2, "OFF"), (1, "OFF")], &[true, true]);
+    }
+
+    #[test]
+    fn the_first_new_message_ends_it() {
+        let stored = [message(1, "ON", false).fingerprint()];
+        let mut redeliveries = Redeliveries::new(&stored);
+        let retained = Inbound { retained: true, ..message(1, "ON", false) };
+        assert!(!redeliveries.recognise(&retained, stored[0]));
+        let of_qos_0 = message(0, "ON", false);
+        assert!(!redeliveries.recognise(&of_qos_0, 0));
+        let new = message(2, "ON", false);
+        assert!(!redeliveries.recognise(&new, new.fingerprint()));
+        assert!(!redeliveries.recognise(&message(1, "ON", true), stored[0]));
+    }
 }

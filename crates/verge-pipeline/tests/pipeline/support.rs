@@ -170,7 +170,8 @@ impl Store for Memory {
         Ok(all.map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) }).collect())
     }
     fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
-        Ok(self.0.lock().unwrap().causes.iter().rev().take(limit).copied().collect())
+        let shelf = self.0.lock().unwrap();
+        Ok(shelf.causes.iter().skip(shelf.causes.len().saturating_sub(limit)).copied().collect())
     }
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {
         let withdrawn = self.0.lock().unwrap().withdrawn;

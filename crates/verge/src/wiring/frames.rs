@@ -223,7 +223,7 @@ struct Pictures {
 
 impl Intake for Pictures {
     fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self.intake.offer(message).map_err(|_| IntakeFull)
+        self.intake.offer(message).map_err(|refused| IntakeFull(refused.0))
     }
 
     fn is_held(&mut self) -> bool {

@@ -121,7 +121,7 @@ impl Gateway {
                 MqttSource::spawn(
                     SourceSettings { connection: local.clone(), guarantee, filters },
                     move || clock.now(),
-                    move |message| intake.offer(message).map_err(|_| verge_mqtt::IntakeFull),
+                    move |message| intake.offer(message).map_err(|refused| verge_mqtt::IntakeFull(refused.0)),
                 )
             }));
             threads.push(thread);

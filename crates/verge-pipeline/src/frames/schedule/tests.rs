@@ -177,27 +177,3 @@ fn frames_and_cameras_are_bounded() {
     let mut offer = |millis| bench.0.offer(SourceIndex(0), frame("new", 1), at(millis), None, 0, judges);
     assert_eq!(offer(day), Ok(Vec::new()));
 }
-
-#[test]
-fn a_message_that_comes_again_is_settled_behind_its_frame() {
-    let mut bench = Bench::new(&[EVERY]);
-    let receipt = |connection| Receipt { connection, index: 0 };
-    let judges = |_: &EncodedFrame| Arc::from([0]);
-    bench.0.offer(SourceIndex(0), frame("a", 1), at(0), Some(receipt(1)), 7, judges).unwrap();
-
-    // The connection breaks while the frame waits: the new receipt stands for the old one.
-    bench.0.came_again(7, receipt(2), at(1));
-    assert_eq!(bench.0.take_settled(), None);
-    let job = bench.take(2).0.unwrap();
-    assert_eq!(job.receipt, Some(receipt(2)));
-
-    // And once more while a worker has it.
-    bench.0.came_again(7, receipt(3), at(3));
-    assert_eq!(bench.0.take_settled(), None);
-    bench.0.give_back(job);
-    assert_eq!(bench.0.take_settled(), Some((receipt(3), at(3))));
-
-    // Afterwards there is nothing to wait for.
-    bench.0.came_again(7, receipt(4), at(4));
-    assert_eq!(bench.0.take_settled(), Some((receipt(4), at(4))));
-}

@@ -1,7 +1,6 @@
 //! A site with cameras: queue, workers, judges and store, with viewers that obey the test.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation, View};
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, SourceId};
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex};
+use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::report::ReportPolicy;
 use verge_domain::stage::{
@@ -97,15 +96,12 @@ impl Viewer for Scripted {
 /// The position of the judge that observes; the one behind it looks at the same frames.
 const OBSERVER: usize = 3;
 
-/// From 1 up is abnormal; beyond 100 it is judged once the gate is open.
-struct Limit(Arc<AtomicBool>);
+/// From 1 up is abnormal.
+struct Limit;
 
 impl Judge for Limit {
     type Observation = Reading;
     fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
-        while reading.value > 100.0 && !self.0.load(Ordering::Relaxed) {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
         let standing = if reading.value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(1.0) };
         findings.push(Finding::Condition(Condition::of_rule(
@@ -155,7 +151,6 @@ pub(super) struct Site {
     pub(super) shelf: Memory,
     pub(super) settled: Settled,
     pub(super) clock: Clock,
-    pub(super) gate: Arc<AtomicBool>,
     pub(super) next: u64,
 }
 
@@ -175,8 +170,7 @@ fn judge(name: &str, source: u16, report: ReportPolicy) -> FrameJudgeSpec {
 }
 
 /// What judges the observations of the judge over frames with the same name.
-fn observer(name: &str, source: u16, gate: &Arc<AtomicBool>) -> JudgeSpec<Limit> {
-    let gate = Arc::clone(gate);
+fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
     JudgeSpec {
         name: JudgeId::new(name).unwrap(),
         detector: Detector::Autoencoder,
@@ -196,11 +190,11 @@ fn observer(name: &str, source: u16, gate: &Arc<AtomicBool>) -> JudgeSpec<Limit>
         expect: Vec::new(),
         machine: None,
         model: None,
-        make: Box::new(move |_| Limit(Arc::clone(&gate))),
+        make: Box::new(|_| Limit),
     }
 }
 
-/// Three sources: frames of the first are kept as `keep` says, those of the others every one. Of the third, one judge
+/// An earlier run has judged the frame "x" of "part", packet 9. Three sources: frames of the first are kept as `keep` says, those of the others every one. Of the third, one judge
 /// observes, for a judge over readings, and one detects.
 pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let clock = Clock::start();
@@ -216,7 +210,7 @@ pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
         FrameBench::new(judges, names.clone()),
         specs.to_vec(),
         Arc::clone(&counters),
-        Vec::new(),
+        vec![fingerprint(9, "part", b"x")],
     );
     let intake = queue.intake(Pictures);
     let (shelf, settled) = (Memory::default(), Settled::default());
@@ -232,17 +226,16 @@ pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let viewers = (0..workers).map(|_| Scripted).collect();
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
-    let gate = Arc::new(AtomicBool::new(false));
     let bench = Bench::new(
         Undecoded,
-        vec![observer("c", 2, &gate)],
+        vec![observer("c", 2)],
         names,
         Arc::clone(&counters),
         random_event_id,
         clock.now(),
     );
     let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), Vec::new());
-    Site { intake, workers, judging, committer, counters, shelf, settled, clock, gate, next: 0 }
+    Site { intake, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 
 impl Site {
@@ -261,18 +254,19 @@ impl Site {
         })
     }
 
-    /// The same packet, from one connection or the next.
-    pub(super) fn again(&mut self, source: u16, payload: &'static str, index: u64, redelivered: bool) {
+    /// A packet that an earlier run may have had.
+    pub(super) fn again(&mut self, packet_id: u16) {
         let message = Inbound {
-            source: SourceIndex(source),
+            source: SourceIndex(1),
             topic: "part".to_owned(),
-            payload: Bytes::from_static(payload.as_bytes()),
+            payload: Bytes::from_static(b"x"),
             received: self.clock.now(),
             retained: false,
-            redelivered,
-            packet_id: 9,
-            receipt: Some(Receipt { connection: 1, index }),
+            redelivered: true,
+            packet_id,
+            receipt: Some(Receipt { connection: 1, index: self.next }),
         };
+        self.next += 1;
         self.intake.offer(message).unwrap();
     }
 

@@ -1,0 +1,167 @@
+use super::*;
+
+const NEW: Arrival =
+    Arrival { packet_id: 1, exactly_once: false, dup: false, retained: false, fingerprint: 11 };
+
+fn message(packet_id: u16, fingerprint: u64) -> Arrival {
+    Arrival { packet_id, fingerprint, ..NEW }
+}
+
+fn again(packet_id: u16, fingerprint: u64) -> Arrival {
+    Arrival { dup: true, ..message(packet_id, fingerprint) }
+}
+
+fn connected() -> Receipts {
+    let receipts = Receipts::new();
+    receipts.connected(false);
+    receipts
+}
+
+fn reconnect(receipts: &Receipts, session_present: bool) {
+    receipts.lost();
+    receipts.connected(session_present);
+}
+
+/// A message that is handed on.
+fn new(receipts: &Receipts, arrival: &Arrival) -> Receipt {
+    match receipts.open(arrival) {
+        Opened::New { receipt, .. } => receipt,
+        Opened::Again => panic!("{arrival:?} is new"),
+    }
+}
+
+fn is_again(receipts: &Receipts, arrival: &Arrival) -> bool {
+    receipts.open(arrival) == Opened::Again
+}
+
+fn due(receipts: &Receipts) -> Vec<u16> {
+    let mut due = Vec::new();
+    receipts.due(&mut due);
+    due.into_iter().map(|acknowledgement| acknowledgement.packet_id).collect()
+}
+
+#[test]
+fn acknowledgements_keep_the_order_of_arrival() {
+    let receipts = connected();
+    let open: Vec<_> = (1..=5).map(|id| new(&receipts, &message(id, 1))).collect();
+    receipts.settle(&[open[2], open[1]]);
+    assert!(due(&receipts).is_empty(), "the first is still open");
+    receipts.settle(&[open[0]]);
+    assert_eq!(due(&receipts), [1, 2, 3]);
+    receipts.pass(6, false);
+    receipts.settle(&[open[4]]);
+    assert!(due(&receipts).is_empty(), "4 is still open");
+    receipts.settle(&[open[3]]);
+    assert_eq!(due(&receipts), [4, 5, 6]);
+    let totals = receipts.totals();
+    assert_eq!((totals.received, totals.acknowledged, totals.outstanding), (6, 6, 0));
+}
+
+#[test]
+fn what_waits_is_not_handed_on_again_and_is_acknowledged_with_its_first_delivery() {
+    let receipts = connected();
+    let open: Vec<_> = (1..=3).map(|id| new(&receipts, &message(id, 1))).collect();
+    // Three connections, and the judges settle whenever they are ready.
+    reconnect(&receipts, true);
+    assert!(is_again(&receipts, &again(1, 1)) && is_again(&receipts, &again(2, 1)));
+    receipts.settle(&open[1..2]);
+    assert!(due(&receipts).is_empty());
+    reconnect(&receipts, true);
+    receipts.settle(&open[2..]);
+    for id in 1..=3 {
+        assert!(is_again(&receipts, &again(id, 1)), "{id}");
+    }
+    assert!(due(&receipts).is_empty(), "the first is still judged");
+    receipts.settle(&open[..1]);
+    assert_eq!(due(&receipts), [1, 2, 3]);
+    assert_eq!(receipts.totals().redelivered, 5);
+}
+
+#[test]
+fn without_a_session_everything_is_new_and_old_receipts_are_void() {
+    let receipts = connected();
+    let old = new(&receipts, &message(1, 1));
+    reconnect(&receipts, false);
+    let opened = receipts.open(&again(1, 1));
+    assert!(matches!(opened, Opened::New { redelivered: false, .. }), "{opened:?}");
+    receipts.settle(&[old]);
+    assert!(due(&receipts).is_empty());
+}
+
+#[test]
+fn an_acknowledgement_that_was_lost_is_recognised_and_one_that_arrived_is_forgotten() {
+    let receipts = connected();
+    let first = new(&receipts, &message(1, 11));
+    receipts.settle(&[first]);
+    assert_eq!(due(&receipts), [1]);
+    reconnect(&receipts, true);
+    assert!(is_again(&receipts, &again(1, 11)));
+    assert_eq!(due(&receipts), [1]);
+
+    // The broker answers a ping: from now on its identifier may stand for another message of the same content.
+    let written = receipts.written();
+    let second = new(&receipts, &message(2, 22));
+    receipts.settle(&[second]);
+    assert_eq!(due(&receipts), [2]);
+    receipts.confirm(written);
+    assert!(receipts.is_unconfirmed());
+    reconnect(&receipts, true);
+    let opened = receipts.open(&again(1, 11));
+    assert!(matches!(opened, Opened::New { redelivered: true, .. }), "{opened:?}");
+    assert!(is_again(&receipts, &again(2, 22)));
+}
+
+#[test]
+fn an_identifier_that_was_given_again_stands_for_its_last_message() {
+    let receipts = connected();
+    for fingerprint in [11, 22] {
+        let receipt = new(&receipts, &message(1, fingerprint));
+        receipts.settle(&[receipt]);
+        assert_eq!(due(&receipts), [1]);
+    }
+    reconnect(&receipts, true);
+    assert!(!is_again(&receipts, &again(1, 11)));
+    reconnect(&receipts, true);
+    assert!(!is_again(&receipts, &again(1, 22)), "it stands for the other since");
+}
+
+#[test]
+fn what_comes_without_dup_is_new_and_ends_the_repetition() {
+    let receipts = connected();
+    let open: Vec<_> = (1..=2).map(|id| new(&receipts, &message(id, 1))).collect();
+    reconnect(&receipts, true);
+    // Retained messages come because of the subscription, before or after.
+    new(&receipts, &Arrival { retained: true, ..message(9, 1) });
+    assert!(is_again(&receipts, &again(1, 1)));
+    new(&receipts, &message(2, 1));
+    assert!(!is_again(&receipts, &again(3, 1)));
+    receipts.settle(&open);
+    assert!(due(&receipts).is_empty(), "the retained one is open, and 2 stands for another message");
+    reconnect(&receipts, true);
+    let opened = receipts.open(&again(5, 1));
+    assert!(matches!(opened, Opened::New { redelivered: true, .. }));
+}
+
+#[test]
+fn a_repetition_within_a_connection_is_acknowledged_behind_the_first() {
+    let receipts = connected();
+    let first = new(&receipts, &message(1, 1));
+    assert!(is_again(&receipts, &again(1, 1)));
+    assert!(due(&receipts).is_empty());
+    reconnect(&receipts, true);
+    assert!(is_again(&receipts, &again(1, 1)));
+    assert!(due(&receipts).is_empty(), "still not judged");
+    receipts.settle(&[first]);
+    assert_eq!(due(&receipts), [1]);
+}
+
+#[test]
+fn receipts_of_other_sources_are_passed_over() {
+    let (one, other) = (connected(), connected());
+    let receipt = new(&one, &NEW);
+    new(&other, &NEW);
+    other.settle(&[receipt]);
+    assert!(due(&other).is_empty());
+    one.settle(&[receipt]);
+    assert_eq!(due(&one), [1]);
+}

@@ -1,0 +1,283 @@
+//! What a source does with what comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rumqttc::{Publish, QoS, SubAck, Subscribe};
+use verge_domain::reading::{Inbound, SourceIndex, fingerprint};
+use verge_domain::time::Moment;
+
+use super::rate::Rate;
+use super::receipts::{Arrival, Opened, Receipts};
+use super::state::{Observed, count};
+use super::wire::{Passed, Why};
+use super::{Guarantee, Intake, IntakeFull};
+use crate::connection::{Backoff, ConnectionSettings};
+use crate::driver::random;
+use crate::subscriptions::{Subscriptions, refused};
+use crate::topics::TopicMap;
+
+/// An overload is over when everything was taken for this long.
+const OVERLOAD_OVER: Duration = Duration::from_secs(1);
+/// What a peer can cause at any rate is logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Characters of a topic that are shown.
+const SHOWN_TOPIC: usize = 200;
+
+pub(super) struct Role<C, I> {
+    max_packet_bytes: usize,
+    guarantee: Guarantee,
+    backoff: Backoff,
+    filters: Vec<String>,
+    topics: TopicMap,
+    subscriptions: Subscriptions,
+    receipts: Receipts,
+    observed: Arc<Observed>,
+    clock: C,
+    intake: I,
+    /// The message that the pipeline did not take: nothing is read before it does. It outlives a connection.
+    parked: Option<Inbound>,
+    /// When a message was last parked.
+    overloaded: Option<Instant>,
+    /// Refusals in a row, and when to ask again.
+    refusals: u32,
+    ask_again: Option<Instant>,
+    rate: Rate,
+    next_log: Instant,
+}
+
+impl<C, I> Role<C, I> {
+    pub(super) fn new(
+        connection: &ConnectionSettings,
+        guarantee: Guarantee,
+        filters: Vec<(SourceIndex, String)>,
+        receipts: Receipts,
+        observed: Arc<Observed>,
+        clock: C,
+        intake: I,
+    ) -> Self {
+        let mut names: Vec<String> = filters.iter().map(|(_, filter)| filter.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self {
+            max_packet_bytes: connection.max_packet_bytes,
+            guarantee,
+            backoff: connection.backoff,
+            filters: names,
+            topics: TopicMap::new(filters),
+            subscriptions: Subscriptions::default(),
+            receipts,
+            observed,
+            clock,
+            intake,
+            parked: None,
+            overloaded: None,
+            refusals: 0,
+            ask_again: None,
+            rate: Rate::new(),
+            next_log: Instant::now(),
+        }
+    }
+
+    pub(super) fn wants_clean_session(&self) -> bool {
+        self.guarantee == Guarantee::AtMostOnce
+    }
+
+    pub(super) fn receipts(&self) -> Receipts {
+        self.receipts.clone()
+    }
+
+    /// Whether messages come so fast that it pays to let a few gather.
+    pub(super) fn is_fast(&mut self) -> bool {
+        self.rate.is_fast()
+    }
+
+    pub(super) fn answered(&mut self, answer: &SubAck) {
+        for answer in self.subscriptions.answered(answer) {
+            match answer.granted {
+                Some(QoS::AtMostOnce) if self.guarantee == Guarantee::AtLeastOnce => tracing::warn!(
+                    filter = answer.filter,
+                    "the broker grants QoS 0 only: messages on it can be lost"
+                ),
+                Some(_) => {}
+                None => {
+                    let reason = refused(&answer.filter);
+                    tracing::warn!("{reason}; it is asked for again");
+                    count(&self.observed.refusals);
+                    let mut standing = self.observed.standing();
+                    standing.refused.push(answer.filter);
+                    standing.last_error = Some(reason);
+                }
+            }
+        }
+        if self.subscriptions.is_settled() {
+            self.refusals = if self.observed.standing().refused.is_empty() { 0 } else { self.refusals + 1 };
+            self.ask_again =
+                (self.refusals > 0).then(|| Instant::now() + self.backoff.pause(self.refusals, random()));
+        }
+    }
+
+    fn ask(&mut self, filters: &[String]) -> Vec<Subscribe> {
+        let qos = match self.guarantee {
+            Guarantee::AtLeastOnce => QoS::AtLeastOnce,
+            Guarantee::AtMostOnce => QoS::AtMostOnce,
+        };
+        self.subscriptions.compose(filters, qos)
+    }
+
+    /// What time brings. Asks once more for what was refused: rights may have been granted since. The other
+    /// subscriptions live on meanwhile.
+    pub(super) fn look(&mut self, now: Instant) -> Vec<Subscribe> {
+        if self.overloaded.is_some_and(|since| now - since >= OVERLOAD_OVER) && self.parked.is_none() {
+            self.overloaded = None;
+            self.observed.standing().overloaded = false;
+            tracing::info!("no longer overloaded: messages are read again as they come");
+        }
+        if self.ask_again.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.ask_again = None;
+        let filters = std::mem::take(&mut self.observed.standing().refused);
+        self.ask(&filters)
+    }
+
+    pub(super) fn lost(&mut self, reason: String) {
+        self.receipts.lost();
+        let mut standing = self.observed.standing();
+        let stood = standing.connected_since.take().is_some();
+        if stood || standing.last_error.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "no connection to the local broker");
+        }
+        standing.last_error = Some(reason);
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.receipts.lost();
+        self.observed.standing().connected_since = None;
+    }
+
+    /// A message that is not handed on, whatever its topic. Acknowledged in its turn: left unacknowledged it would come
+    /// again for ever.
+    pub(super) fn pass(&mut self, passed: &Passed) {
+        if passed.qos != QoS::AtMostOnce {
+            self.receipts.pass(passed.packet_id, passed.qos == QoS::ExactlyOnce);
+        }
+        let topic: String = passed.topic.chars().take(SHOWN_TOPIC).collect();
+        let (bytes, limit) = (passed.bytes, self.max_packet_bytes);
+        let is_new = Instant::now() >= self.next_log;
+        match passed.why {
+            Why::Oversized => {
+                count(&self.observed.oversized);
+                self.observed.standing().last_oversized =
+                    Some(format!("{topic:?}: {bytes} bytes (limit {limit})"));
+                if is_new {
+                    tracing::warn!(
+                        topic = ?topic,
+                        bytes,
+                        limit,
+                        "a message is larger than the limit (max_packet, for frames max_frame): passed over and \
+                         acknowledged"
+                    );
+                }
+            }
+            Why::Unreadable => {
+                count(&self.observed.unknown_topic);
+                if is_new {
+                    tracing::warn!(topic = ?topic, bytes, "a message's topic is not UTF-8: passed over and acknowledged");
+                }
+            }
+        }
+        if is_new {
+            self.next_log = Instant::now() + LOG_EVERY;
+        }
+    }
+}
+
+impl<C, I> Role<C, I>
+where
+    C: Fn() -> Moment,
+    I: Intake,
+{
+    /// The broker has accepted the connection. Gives what is to be asked of it: every filter, also where the broker
+    /// remembers the session, since the filters may have changed.
+    pub(super) fn connected(&mut self, session_present: bool) -> Vec<Subscribe> {
+        self.receipts.connected(session_present);
+        self.subscriptions = Subscriptions::default();
+        self.ask_again = None;
+        let mut standing = self.observed.standing();
+        standing.connected_since = Some((self.clock)());
+        standing.refused.clear();
+        drop(standing);
+        tracing::info!(session_present, "connected to the local broker");
+        let filters = std::mem::take(&mut self.filters);
+        let packets = self.ask(&filters);
+        self.filters = filters;
+        packets
+    }
+
+    /// Whether nothing is to be read for now. Offers the message that is parked again.
+    pub(super) fn is_held(&mut self) -> bool {
+        if let Some(message) = self.parked.take()
+            && let Err(IntakeFull(message)) = self.intake.take(message)
+        {
+            self.parked = Some(message);
+            self.overloaded = Some(Instant::now());
+            return true;
+        }
+        self.intake.is_held()
+    }
+
+    pub(super) fn take(&mut self, message: Publish) {
+        self.rate.took();
+        let Some(source) = self.topics.source_of(&message.topic) else {
+            count(&self.observed.unknown_topic);
+            tracing::debug!(topic = message.topic, bytes = message.payload.len(), "passed over");
+            if message.qos != QoS::AtMostOnce {
+                self.receipts.pass(message.pkid, message.qos == QoS::ExactlyOnce);
+            }
+            return;
+        };
+        let (receipt, redelivered) = match message.qos {
+            QoS::AtMostOnce => (None, false),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                let arrival = Arrival {
+                    packet_id: message.pkid,
+                    // Not asked for: the session holds a subscription of another program.
+                    exactly_once: message.qos == QoS::ExactlyOnce,
+                    dup: message.dup,
+                    retained: message.retain,
+                    fingerprint: fingerprint(message.pkid, &message.topic, &message.payload),
+                };
+                match self.receipts.open(&arrival) {
+                    Opened::New { receipt, redelivered } => (Some(receipt), redelivered),
+                    Opened::Again => return,
+                }
+            }
+        };
+        let inbound = Inbound {
+            source,
+            received: (self.clock)(),
+            retained: message.retain,
+            redelivered,
+            packet_id: message.pkid,
+            receipt,
+            topic: message.topic,
+            payload: message.payload,
+        };
+        match self.intake.take(inbound) {
+            Ok(()) => {}
+            Err(IntakeFull(message)) if message.receipt.is_none() => count(&self.observed.dropped),
+            Err(IntakeFull(message)) => {
+                self.parked = Some(message);
+                if self.overloaded.replace(Instant::now()).is_none() {
+                    count(&self.observed.overloads);
+                    self.observed.standing().overloaded = true;
+                    tracing::warn!(
+                        "overloaded: the judges' queue is full; the connection is left unread and the broker keeps \
+                         what comes"
+                    );
+                }
+            }
+        }
+    }
+}
