@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use verge_domain::stage::Source;
 use verge_mqtt::broker::{Front, FrontLimits, FrontSettings};
 use verge_mqtt::{
     BrokerAddress, ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent,
@@ -14,6 +15,7 @@ use verge_mqtt::{
 use verge_tls::authority::{Authority, Request};
 use verge_tls::{ClientConfig, Identity, TrustedRoots, Usage};
 
+use crate::source::{receipts, start, take};
 use crate::support::{embedded, eventually, settings, unique, within};
 
 /// A throwaway authority and what it has issued.
@@ -95,6 +97,62 @@ async fn messages_pass_through_mutual_tls() {
         }
     }
     assert_eq!((front.totals().accepted, front.totals().failed_handshakes), (2, 0));
+}
+
+#[tokio::test]
+async fn a_source_skips_large_packets_under_tls_too() {
+    let certificates = Certificates::new();
+    let front = certificates.front(FrontLimits::default()).await;
+    let topic = unique("large");
+    let reader = through(&front, certificates.client(), &unique("reader")).await;
+    let (source, mut messages) = start(reader, &[&topic], 1000);
+    let writer = ConnectionSettings {
+        max_packet_bytes: 200_000,
+        ..through(&front, certificates.client(), &unique("writer")).await
+    };
+    let publisher = Publisher::connect(writer).await.unwrap();
+    // Nobody says when the subscription stands.
+    while messages.is_empty() {
+        publisher.publish(&topic, Bytes::from_static(b"first"), QoS::AtLeastOnce, false).await.unwrap();
+    }
+    for _ in 0..20 {
+        publisher.submit(&topic, vec![0; 150_000].into(), QoS::AtLeastOnce, false).await.unwrap();
+        publisher.submit(&topic, Bytes::from_static(b"small"), QoS::AtLeastOnce, false).await.unwrap();
+    }
+    publisher.flush().await.unwrap();
+    let mut small = 0;
+    while small < 20 {
+        let message = take(&mut messages, 1).await.remove(0);
+        source.settle(&receipts(std::slice::from_ref(&message)));
+        small += usize::from(message.payload == "small");
+    }
+    eventually("all acknowledged", || source.state().outstanding == 0).await;
+    let state = source.state();
+    assert_eq!((state.oversized, state.connections), (20, 1));
+    publisher.close().await;
+    source.stop().await;
+    assert!(!source.state().connected);
+}
+
+#[tokio::test]
+async fn a_device_that_sends_more_than_the_broker_takes_loses_its_own_connection_alone() {
+    let certificates = Certificates::new();
+    let front = certificates.front(FrontLimits::default()).await;
+    let topic = unique("flood");
+    let device = through(&front, certificates.client(), &unique("device")).await;
+    let publisher = Publisher::connect(device).await.unwrap();
+    let flood = ConnectionSettings {
+        max_packet_bytes: 100_000_000,
+        ..through(&front, certificates.client(), &unique("flood")).await
+    };
+    for _ in 0..3 {
+        let flooding = Publisher::connect(flood.clone()).await.unwrap();
+        // QoS 0 is written and nothing more; the connection ends in the middle.
+        drop(flooding.publish(&topic, vec![0; 50_000_000].into(), QoS::AtMostOnce, false).await);
+        publisher.publish(&topic, Bytes::from_static(b"1"), QoS::AtLeastOnce, false).await.unwrap();
+        drop(flooding);
+    }
+    publisher.close().await;
 }
 
 #[tokio::test]

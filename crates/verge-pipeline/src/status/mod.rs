@@ -49,6 +49,13 @@ pub struct LocalState {
     pub outstanding: u64,
     /// Messages larger than is accepted, since the start: passed over.
     pub oversized: u64,
+    /// Topic and size of the last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_oversized: Option<String>,
+    /// The judges' queue is full: a connection is left unread.
+    pub overloaded: bool,
+    /// Messages that the broker sent again and this run knew, since the start: not judged again.
+    pub redelivered: u64,
     /// Messages that no source takes, since the start; told beside the sources.
     #[serde(skip)]
     pub unknown_topics: u64,

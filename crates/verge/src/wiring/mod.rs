@@ -413,6 +413,9 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         outstanding: states.iter().map(|state| state.outstanding).sum(),
         unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
         oversized: states.iter().map(|state| state.oversized).sum(),
+        last_oversized: states.iter().find_map(|state| state.last_oversized.clone()),
+        overloaded: states.iter().any(|state| state.overloaded),
+        redelivered: states.iter().map(|state| state.redelivered).sum(),
         last_error: states.into_iter().find_map(|state| state.last_error),
         broker: None,
     }
