@@ -17,12 +17,18 @@ def tool(name: str) -> str:
     return found
 
 
-def verge() -> str:
-    """The gateway: what VERGE_BIN names, else the release build."""
-    path = Path(os.environ.get("VERGE_BIN", REPOSITORY / "target" / "release" / "verge"))
+def built(name: str, how: str) -> Path:
+    """A build product: of the profile that VERGE_PROFILE names (debug, as CI does), else of the release build."""
+    path = REPOSITORY / "target" / os.environ.get("VERGE_PROFILE", "release") / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; cargo build --release -p verge makes it")
-    return str(path)
+        raise FileNotFoundError(f"{path} does not exist; {how} makes it (without --release for VERGE_PROFILE=debug)")
+    return path
+
+
+def verge() -> str:
+    """The gateway: what VERGE_BIN names, else as built."""
+    named = os.environ.get("VERGE_BIN")
+    return named or str(built("verge", "cargo build --release -p verge"))
 
 
 def data() -> Path:

@@ -24,6 +24,8 @@ from usage import usage
 from waiting import wait_for
 from wire import decode
 
+pytestmark = pytest.mark.alone
+
 CAMERAS = 30
 A_SECOND = 10
 # So many matrix products take some 200 ms on a server's core; the shorter run needs more frames in less time.

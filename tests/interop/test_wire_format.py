@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +121,9 @@ def capture(scene: Scene, models: Models) -> Captured:
         device.publish("plant/pump-1/vibration", f"{number % 20 / 2}")
         device.publish("road/loop-1/state", {"ts": "2026-01-02T03:04:05.678Z", "count": 1, "occupancy": 12.5, "speed": 47})
     device.flush()
-    wait_for(lambda: KINDS <= {verdict.fields["kind"] for verdict in cbor.ledger().in_order()}, "every kind of verdict")
+    kinds = lambda: Counter(verdict.fields["kind"] for verdict in cbor.ledger().in_order())
+    wait_for(lambda: KINDS <= kinds().keys(), "every kind of verdict")
+    wait_for(lambda: kinds()["classification"] + kinds()["detections"] == 2 * FRAMES, "every frame judged")
     assert gateway.stop() == 0
     for receiver in (cbor, twin):
         receiver.wait_for_status("stopped")

@@ -8,19 +8,14 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs import REPOSITORY
+from programs import built
 
 STEPS = 120
 
 
 def program() -> str:
-    """The session, as built for release."""
-    path = REPOSITORY / "target" / "release" / "examples" / "scripted_session"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; cargo build --release -p verge-outbox --example scripted_session makes it"
-        )
-    return str(path)
+    """The session, as built."""
+    return str(built("examples/scripted_session", "cargo build --release -p verge-outbox --example scripted_session"))
 
 
 @dataclass

@@ -7,12 +7,16 @@ number of verdicts and the bytes of the store, not the passing of days: what goe
 import threading
 import time
 
+import pytest
+
 from clients import Receiver
 from counting import SOURCE, Numbers, check_fresh_alarm, judges, observed, wait_for_numbers
 from figures import Figures, percentile
 from programs import is_full
 from scene import Scene
 from waiting import wait_for
+
+pytestmark = pytest.mark.alone
 
 VERDICTS = 604_800 if is_full() else 20_000
 # What the site's broker and the device manage besides on two cores.

@@ -12,6 +12,8 @@ from programs import is_full
 from scene import GATEWAY_ID, Scene
 from waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 600 if is_full() else 15
 A_SECOND = 2_000
 # Mosquitto's own default.
