@@ -79,8 +79,9 @@ pub struct Withdrawn {
 /// Why the store did not do as asked. After an error nothing of the call is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The cap is reached and nothing may be evicted: producers wait until upstream has taken something.
-    #[error("the store is full: {used} of {cap} bytes and nothing delivered that could go")]
+    /// The cap is reached or the disk is full, and nothing may be evicted: producers wait until upstream has taken
+    /// something, or the disk has room.
+    #[error("the store is full: {used} of {cap} bytes are used, or its disk has no room, and nothing is left to evict")]
     Full {
         /// Bytes in use.
         used: u64,

@@ -64,9 +64,7 @@ impl Ballast {
         if !self.is_out || self.bytes == 0 {
             return true;
         }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let free = statvfs(folder).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize));
-        if free < 2 * self.bytes {
+        if self.free_bytes() < self.bytes.saturating_mul(2) {
             return false;
         }
         match self.make() {
@@ -81,6 +79,12 @@ impl Ballast {
                 false
             }
         }
+    }
+
+    /// Bytes that are free on the disk.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        statvfs(folder).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize))
     }
 
     fn make(&self) -> io::Result<()> {

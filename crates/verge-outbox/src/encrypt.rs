@@ -10,7 +10,7 @@ use rusqlite::TransactionBehavior;
 use verge_domain::id::Lane;
 
 use crate::fault::is_full;
-use crate::open::BUSY;
+use crate::open::{self, BUSY};
 use crate::row::{Columns, Form, INSERT, SELECT};
 use crate::schema;
 use crate::store::Outbox;
@@ -57,7 +57,11 @@ pub(crate) fn finish(outbox: &mut Outbox) -> Result<(), rusqlite::Error> {
         return Ok(());
     }
     tracing::info!("the store is being encrypted");
-    match STEPS.iter().try_for_each(|step| step(outbox)) {
+    // Sealed rows are longer: a store that is full to its cap needs some more for them.
+    open::lift_page_limit(&outbox.connection)?;
+    let done = STEPS.iter().try_for_each(|step| step(outbox));
+    open::limit_pages(&outbox.connection, &outbox.settings)?;
+    match done {
         Err(error) if is_full(&error) => tracing::error!(
             %error,
             "encryption of the store is unfinished: its files still hold plain text; free about twice the store's size on \

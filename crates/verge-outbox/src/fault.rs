@@ -79,13 +79,6 @@ impl Fault {
         move |source| Self::Database { doing, source }
     }
 
-    /// Whether there was no room, be it under the cap or on the disk: SQLite says the same of both.
-    pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Database { source, .. } if is_full(source))
-    }
-}
-
-impl Fault {
     /// Whether the file itself is damaged, so that only salvage helps.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
@@ -102,7 +95,7 @@ impl From<Fault> for StoreError {
     }
 }
 
-/// Whether SQLite says that there is no room.
+/// Whether SQLite says that there is no room, be it under the cap or on the disk: it says the same of both.
 pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
     // The index of the write-ahead log is mapped, so it meets a full disk when it grows.
     let index_full = error.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_SHMSIZE);
@@ -138,8 +131,7 @@ mod tests {
     fn a_full_cap_and_a_full_disk_are_both_full() {
         let check = |code, full: bool, damage: bool| {
             let error = || rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            let fault = Fault::while_doing("commit")(error());
-            assert_eq!((fault.is_full(), is_damage(&error())), (full, damage), "code {code}");
+            assert_eq!((is_full(&error()), is_damage(&error())), (full, damage), "code {code}");
         };
         check(ffi::SQLITE_FULL, true, false);
         check(ffi::SQLITE_IOERR_SHMSIZE, true, false);
@@ -147,6 +139,5 @@ mod tests {
         check(ffi::SQLITE_BUSY, false, false);
         check(ffi::SQLITE_CORRUPT, false, true);
         check(ffi::SQLITE_NOTADB, false, true);
-        assert!(!Fault::RowDamaged { lane: Lane::Alarm, seq: Seq(1) }.is_full());
     }
 }

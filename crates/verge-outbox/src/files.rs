@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::SQLITE_IOERR_WRITE;
+
 use crate::schema::{self, HEADER_BYTES, Header};
 
 /// Name of the database in the store's folder.
@@ -15,10 +17,17 @@ const UNFINISHED: &str = "outbox.new";
 const SALVAGED: &str = "outbox.salvaged";
 /// How far the numbers had come, see [`crate::guard`].
 const GUARD: &str = "outbox.guard";
+/// Written and removed at once, to see whether there is room.
+const PROBE: &str = "outbox.probe";
 /// Folder of what was set aside.
 const QUARANTINE: &str = "quarantine";
 /// Files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Whether it failed for want of room, on the disk or in a quota.
+pub(crate) fn lacks_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
 
 /// Creates a folder, and those above it, for the owner alone; one that exists is left as it is.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
@@ -109,6 +118,25 @@ impl Files {
         self.set_aside(name)?;
         fs::rename(salvaged, self.database())?;
         sync_folder(&self.folder)
+    }
+
+    /// Whether a write failed because a quota is used up: SQLite knows only the disk that is full. Tries to write.
+    pub(crate) fn is_beyond_quota(&self, error: &rusqlite::Error) -> bool {
+        const PROBE_BYTES: usize = 64 << 10;
+        if error.sqlite_error().is_none_or(|it| it.extended_code != SQLITE_IOERR_WRITE) {
+            return false;
+        }
+        let path = self.folder.join(PROBE);
+        let probed = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_all()));
+        // What was made of it would only be in the way.
+        drop(fs::remove_file(&path));
+        probed.is_err_and(|error| lacks_room(&error))
     }
 
     pub(crate) fn guard(&self) -> PathBuf {

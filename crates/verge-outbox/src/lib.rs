@@ -12,12 +12,13 @@
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
 //! `open` (what is found at start, `note` what is said of it), `guard`, `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
-//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast`, `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify` and `plain` (for the command
+//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify` and `plain` (for the command
 //! line, beside a live gateway); `files`, `lock`.
 
 mod age;
 mod ballast;
 mod checkpoints;
+mod disk;
 mod encrypt;
 mod evict;
 mod fault;

@@ -16,7 +16,7 @@ use crate::ballast::Ballast;
 use crate::checkpoints::States;
 use crate::encrypt::Sealing;
 use crate::fault::{is_damage_at_opening, is_full};
-use crate::files::{Files, Found};
+use crate::files::{Files, Found, lacks_room};
 use crate::guard::{Guard, Testimony};
 use crate::key::Cipher;
 use crate::note::{Damage, OpenError, StartNote};
@@ -143,7 +143,7 @@ fn guarded(mut outbox: Outbox) -> io::Result<Outbox> {
     let page_bytes = schema::page_bytes(&outbox.connection).map_err(io::Error::other)?;
     let last = outbox.lanes.map(|lane| lane.last);
     outbox.guard = match Guard::begin(&outbox.files.guard(), outbox.epoch, page_bytes, last) {
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error) if lacks_room(&error) => {
             tracing::warn!("the disk is full: the file that guards the numbers could not be made");
             None
         }
@@ -176,7 +176,8 @@ fn renew(
 fn load_on_any_disk(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     match load(files, settings) {
         Err(Loading::Refused(OpenError::Database { source, .. }))
-            if is_full(&source) && Ballast::discard(&settings.dir, settings.ballast_bytes) =>
+            if (is_full(&source) || files.is_beyond_quota(&source))
+                && Ballast::discard(&settings.dir, settings.ballast_bytes) =>
         {
             load(files, settings)
         }
@@ -242,6 +243,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     if outbox.cipher.is_some() {
         report_plain_copies(files);
     }
+    outbox.fit_to_disk();
     Ok(outbox)
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
     let found = States::of(&connection, kept.share, outbox.settings.cap_bytes).map_err(&fault)?;
     (kept.bytes, kept.kept_bytes) = (found.bytes, found.kept_bytes);
     outbox.connection = connection;
+    outbox.fit_to_disk();
     outbox.unsaved = true;
     outbox.suspect = false;
     tracing::warn!("the store was opened again after a fault, and holds everything that was committed");

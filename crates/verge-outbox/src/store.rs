@@ -60,12 +60,6 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn begin(&mut self, doing: &'static str) -> Result<Transaction<'_>, Fault> {
-        self.connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(Fault::while_doing(doing))
-    }
-
     /// `learnt`: learnt states, too.
     fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint], learnt: bool) -> Result<(), Fault> {
         let fault = Fault::while_doing("commit verdicts");
@@ -117,6 +111,15 @@ impl Outbox {
         Ok(self.take_over(after))
     }
 
+    fn replace_marks(&mut self) -> Result<(), Fault> {
+        let fault = Fault::while_doing("open the routes");
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
+        save_marks(&transaction, &self.marks).map_err(&fault)?;
+        transaction.commit().map_err(&fault)
+    }
+
     /// The lanes are as an eviction left them. Returns how many numbers went.
     pub(crate) fn take_over(&mut self, after: [LaneState; 3]) -> u64 {
         let gone = after.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
@@ -148,7 +151,7 @@ impl Outbox {
     /// A result of writing: after a failure that is no lack of room, the handle is not believed any more.
     pub(crate) fn judge<T>(&mut self, done: Result<T, Fault>) -> Result<T, StoreError> {
         done.map_err(|fault| {
-            if fault.is_full() {
+            if self.is_full(&fault) {
                 return self.full();
             }
             self.suspect |= matches!(fault, Fault::Database { .. });
@@ -235,7 +238,7 @@ impl Store for Outbox {
         }
         self.ready()?;
         match self.try_commit(rows, saved, true) {
-            Err(fault) if fault.is_full() => {}
+            Err(fault) if self.is_full(&fault) => {}
             done => return self.judge(done),
         }
         // Nothing gives way to what was learnt, and no verdict waits for it.
@@ -257,10 +260,8 @@ impl Store for Outbox {
 
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
         self.ready()?;
-        let fault = Fault::while_doing("open the routes");
+        let stored = lanes::read_marks(&self.connection).map_err(Fault::while_doing("read the marks"))?;
         let last = self.lanes.map(|lane| lane.last);
-        let transaction = self.begin("open the routes")?;
-        let stored = lanes::read_marks(&transaction).map_err(&fault)?;
         let mut marks: HashMap<RouteId, [u64; 3]> = HashMap::new();
         for route in routes {
             let mut lanes = stored.get(route.as_str()).copied().unwrap_or_default();
@@ -269,10 +270,15 @@ impl Store for Outbox {
             }
             marks.insert(route.clone(), lanes);
         }
-        transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
-        save_marks(&transaction, &marks).map_err(&fault)?;
-        transaction.commit().map_err(&fault)?;
         self.marks = marks;
+        match self.replace_marks() {
+            // They are written when something else is.
+            Err(fault) if self.is_full(&fault) => {
+                self.find_room();
+                self.unsaved = true;
+            }
+            done => self.judge(done)?,
+        }
         Ok(routes.iter().map(|route| self.marks[route].map(Seq)).collect())
     }
 
@@ -307,8 +313,14 @@ impl Store for Outbox {
         self.regain_ballast();
         self.pressure.look(now);
         self.finish_sealing();
-        let done = self.try_sweep(now);
-        self.judge(done)
+        match self.try_sweep(now) {
+            // Nothing is lost by it: the next sweep comes, and a commit makes room if it needs some.
+            Err(fault) if self.is_full(&fault) => {
+                self.find_room();
+                Ok(0)
+            }
+            done => self.judge(done),
+        }
     }
 
     fn overdue(&mut self, lane: Lane, life: Duration, now: Monotonic) -> Result<Option<Overdue>, StoreError> {
@@ -330,7 +342,7 @@ impl Store for Outbox {
     ) -> Result<(), StoreError> {
         self.ready()?;
         match self.put_tombstone(lane, from, tombstone, at, summary) {
-            Err(fault) if fault.is_full() => {}
+            Err(fault) if self.is_full(&fault) => {}
             done => return self.judge(done),
         }
         self.when_full(summary.len() as u64, |outbox| {

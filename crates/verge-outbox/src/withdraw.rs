@@ -8,7 +8,6 @@ use verge_domain::withdrawn::Withdrawal;
 
 use crate::evict;
 use crate::fault::Fault;
-use crate::open;
 use crate::row::{Columns, INSERT, SELECT_NEWEST, per_lane};
 use crate::store::{Outbox, save_lazily};
 
@@ -104,8 +103,11 @@ impl Outbox {
         wanted: u64,
         mut again: impl FnMut(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
-        if self.disk_is_full() {
-            self.lighten();
+        if self.find_room() {
+            match again(self) {
+                Err(fault) if self.is_full(&fault) => {}
+                done => return self.judge(done),
+            }
         }
         let mut steps = vec![Give::DeliveredTelemetry, Give::WaitingTelemetry, Give::ReplayWindow];
         if self.settings.drop_oldest {
@@ -114,20 +116,20 @@ impl Outbox {
         for step in steps {
             loop {
                 let gone = match self.give(step, wanted.max(PIECE_BYTES)) {
-                    Err(fault) if fault.is_full() => 0,
+                    Err(fault) if self.is_full(&fault) => 0,
                     done => self.judge(done)?,
                 };
                 if gone == 0 {
                     break;
                 }
                 match again(self) {
-                    Err(fault) if fault.is_full() => {}
+                    Err(fault) if self.is_full(&fault) => {}
                     done => return self.judge(done),
                 }
             }
         }
         match again(self) {
-            Err(fault) if fault.is_full() => Err(self.full()),
+            Err(fault) if self.is_full(&fault) => Err(self.full()),
             done => self.judge(done),
         }
     }
@@ -207,46 +209,5 @@ impl Outbox {
                 .is_some_and(|gone| gone.reason == Withdrawal::Full && gone.through.0 + 1 == from)
         });
         Ok(before.map_or(from, |(columns, _)| columns.seq.0))
-    }
-
-    /// Whether it is the disk that is full, and not the cap that is reached: SQLite says the same of both.
-    fn disk_is_full(&self) -> bool {
-        let most = open::max_pages(&self.connection, &self.settings);
-        self.pragma("page_count").is_ok_and(|pages| most.is_ok_and(|most| pages + 32 < most.cast_unsigned()))
-    }
-
-    /// Gives the ballast up, and sees to it that the database does not grow into its space.
-    fn lighten(&mut self) {
-        if !self.ballast.release() {
-            return;
-        }
-        let kept = self
-            .pragma("page_count")
-            .and_then(|pages| self.connection.pragma_update(None, "max_page_count", pages.cast_signed()));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "the store may grow into the space of its ballast");
-        }
-        self.fold_log();
-    }
-
-    /// Brings the log into the database and cuts it, so that it takes no space.
-    fn fold_log(&self) {
-        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = folded {
-            tracing::debug!(%error, "the log cannot be folded in");
-        }
-    }
-
-    /// Takes the ballast back once there is room, and lets the database grow again.
-    pub(crate) fn regain_ballast(&mut self) {
-        if !self.ballast.is_out() || !self.ballast.restore() {
-            return;
-        }
-        let grown = open::max_pages(&self.connection, &self.settings)
-            .and_then(|pages| self.connection.pragma_update(None, "max_page_count", pages));
-        match grown {
-            Ok(()) => tracing::info!("there is room on the disk again; the store's ballast is restored"),
-            Err(error) => tracing::warn!(%error, "the store cannot grow"),
-        }
     }
 }

@@ -6,9 +6,9 @@ use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{Checkpoint, NewRow, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
-use verge_outbox::{OpenError, Outbox, OutboxReader, ReadError, StoreKey};
+use verge_outbox::{MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, ReadError, StoreKey};
 
-use crate::support::{Site, commit, fetch, range, row, seqs};
+use crate::support::{Site, commit, fetch, range, route, row, seqs};
 
 const CANARY: &[u8] = b"a canary that must not be found in any file of the store";
 
@@ -89,4 +89,74 @@ fn a_sealed_row_is_bound_to_its_place() {
         .unwrap();
     let rows = fetch(&mut store, Lane::Alarm, 0, 9, 999);
     assert!(rows[0].withdrawn.is_none() && rows[1].withdrawn.is_some(), "it does not open there");
+}
+
+#[test]
+fn a_store_that_is_full_gets_its_key_all_the_same() {
+    let mut site = Site::new();
+    site.settings.cap_bytes = MIN_CAP_BYTES;
+    let mut store = site.open();
+    let mut alarms = 0;
+    while store.commit(&[row(Lane::Alarm, alarms + 1, 7, CANARY)], &[]).is_ok() {
+        alarms += 1;
+    }
+    drop(store);
+    site.settings.key = key(1);
+    let mut store = site.open();
+    assert!(!has_canary(&site));
+    let rows = fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX);
+    assert_eq!(rows.len() as u64, alarms);
+    assert!(rows.iter().all(|row| row.bytes == CANARY));
+    let mut reader = OutboxReader::open(&site.settings.dir, key(1).as_ref()).unwrap();
+    assert!(!reader.summary().unwrap().encryption_unfinished && reader.verify().unwrap().is_sound());
+    // It works on, as a full store does.
+    store.open_routes(&[route("a")]).unwrap();
+    store.mark(&route("a"), Lane::Alarm, Seq(alarms)).unwrap();
+    store.commit(&[row(Lane::Alarm, alarms + 1, 7, CANARY)], &[]).unwrap();
+    assert!(!has_canary(&site));
+}
+
+#[test]
+fn copies_in_plain_text_beside_an_encrypted_store_are_reported() {
+    let mut site = Site::new();
+    let mut store = site.open();
+    commit_canary(&mut store);
+    drop(store);
+    // One set aside, and one that somebody made by hand.
+    let set_aside = Outbox::repair(&site.settings).unwrap().note.unwrap().set_aside.join("outbox.db");
+    let copy = site.settings.dir.join("before.db");
+    fs::copy(site.database(), &copy).unwrap();
+    site.settings.key = key(1);
+    drop(site.open());
+    let mut reader = OutboxReader::open(&site.settings.dir, key(1).as_ref()).unwrap();
+    let report = reader.verify().unwrap();
+    assert!(report.is_sound() && report.plain.is_empty(), "the store itself is encrypted: {report:?}");
+    assert_eq!(report.plain_copies, [copy, set_aside]);
+    // A copy of the encrypted store is none.
+    fs::copy(site.database(), site.settings.dir.join("after.db")).unwrap();
+    assert_eq!(reader.verify().unwrap().plain_copies.len(), 2);
+}
+
+#[test]
+fn names_in_the_keys_of_saved_states_are_encrypted() {
+    let mut site = Site::new();
+    site.settings.key = key(1);
+    let mut store = site.open();
+    let name = String::from_utf8(CANARY.to_vec()).unwrap();
+    let saved = |kind: &str, state: Option<&[u8]>| Checkpoint {
+        key: format!("{kind}\u{1f}{name}"),
+        state: state.map(<[u8]>::to_vec),
+    };
+    store.commit(&[], &[saved("state", Some(b"1")), saved("events", Some(b"2"))]).unwrap();
+    store.commit(&[], &[saved("state", Some(b"3"))]).unwrap();
+    assert!(!has_canary(&site));
+    let expected = [saved("events", Some(b"2")), saved("state", Some(b"3"))];
+    assert_eq!(store.checkpoints().unwrap(), expected);
+    let summary = OutboxReader::open(&site.settings.dir, key(1).as_ref()).unwrap().summary().unwrap();
+    assert_eq!(
+        summary.checkpoints.iter().map(|it| it.key.clone()).collect::<Vec<_>>(),
+        expected.map(|it| it.key)
+    );
+    store.commit(&[], &[saved("state", None), saved("events", None)]).unwrap();
+    assert!(store.checkpoints().unwrap().is_empty());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{NewRow, Store, StoreError};
+use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError};
 use verge_domain::time::Monotonic;
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{MIN_CAP_BYTES, Outbox};
@@ -29,8 +29,13 @@ fn commit_one(store: &mut Outbox, lane: Lane) -> Result<(), StoreError> {
 
 /// Commits until there is no room; says how many that were.
 fn fill(store: &mut Outbox, lane: Lane) -> u64 {
+    fill_with(store, lane, &BYTES)
+}
+
+fn fill_with(store: &mut Outbox, lane: Lane, bytes: &[u8]) -> u64 {
     for count in 0..10_000 {
-        match commit_one(store, lane) {
+        let seq = store.next_seq(lane).0;
+        match store.commit(&[row(lane, seq, 7, bytes)], &[]) {
             Ok(()) => {}
             Err(StoreError::Full { .. }) => return count,
             Err(other) => panic!("{other}"),
@@ -199,4 +204,80 @@ fn the_ballast_comes_back_when_there_is_room() {
     for _ in 0..count {
         commit_one(&mut store, Lane::Alarm).expect("the database grows again");
     }
+}
+
+const LARGE: [u8; 6000] = [7; 6000];
+
+/// Fills the disk to the last byte; the file gives it back.
+fn hog(path: &Path) {
+    let mut out = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    let mut piece = 1 << 16;
+    while piece > 0 {
+        if std::io::Write::write_all(&mut out, &vec![1; piece]).is_err() {
+            piece /= 2;
+        }
+    }
+}
+
+fn give_back(path: &Path, bytes: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - bytes).unwrap();
+}
+
+#[test]
+fn the_room_that_there_is_is_used_before_the_ballast_has_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let Some(_mounted) = Disk::mount(&disk, "48m") else { return };
+    let mut site = Site::new();
+    site.settings.dir = disk.join("store");
+    site.settings.cap_bytes = 256 * MIN_CAP_BYTES;
+    site.settings.ballast_bytes = 16 * MIN_CAP_BYTES;
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    let (hog_file, ballast) = (disk.join("hog"), disk.join("store/ballast"));
+    hog(&hog_file);
+    fill_with(&mut store, Lane::Alarm, &LARGE);
+    assert!(!ballast.exists(), "it was given up");
+    // What it gave up is taken by somebody else, and the store says so.
+    hog(&hog_file);
+    assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0);
+    store.sweep(Monotonic(1)).expect("housekeeping waits for room");
+    // Little comes free, then more, and goes again: each time the store takes what there is, at once.
+    let mut rows = fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64;
+    for (round, mib) in [4_u64, 24, 5].into_iter().enumerate() {
+        give_back(&hog_file, mib << 20);
+        let count = fill_with(&mut store, Lane::Alarm, &LARGE);
+        // A log and the rows themselves take their part.
+        assert!(count * LARGE.len() as u64 > (mib - 3) << 19, "round {round}: {count} rows in {mib} MiB");
+        rows += count;
+        assert!(!ballast.exists(), "there is no room for it in round {round}");
+        let room = free_bytes(&disk);
+        assert!(room > 512 << 10, "some is left to the log: {room}");
+        hog(&hog_file);
+        assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0, "round {round}");
+    }
+    // A restart in this state loses nothing, and takes as little.
+    drop(store);
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    assert_eq!(fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64, rows);
+    assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0);
+    // States are not saved on a full disk, and nothing waits for them.
+    let learnt =
+        Checkpoint { key: "state\u{1f}a\u{1f}b\u{1f}c\u{1f}d".to_owned(), state: Some(vec![1; 9000]) };
+    store.commit(&[], &[learnt]).expect("a state that has no room is passed over");
+    // All of it.
+    fs::remove_file(&hog_file).unwrap();
+    store.mark(&route("a"), Lane::Alarm, Seq(rows)).unwrap();
+    store.sweep(Monotonic(2)).unwrap();
+    assert!((0..1000).all(|_| commit_one(&mut store, Lane::Alarm).is_ok()), "freed pages are used again");
+}
+
+fn free_bytes(folder: &Path) -> u64 {
+    let out = Command::new("stat").args(["-f", "-c", "%a %S"]).arg(folder).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    numbers[0] * numbers[1]
 }

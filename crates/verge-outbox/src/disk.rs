@@ -1,0 +1,89 @@
+//! A disk that is full, or nearly: what the store gives up, and how far it grows into the room that there is.
+//!
+//! On a full disk the ballast is given up, so that the log has room for deletions. Until there is room for the ballast
+//! again, the database grows only into what is free beyond that.
+
+use crate::fault::{Fault, is_full};
+use crate::open;
+use crate::schema;
+use crate::store::Outbox;
+
+/// Left to the log while the ballast is given up: deletions and a few commits need it.
+const LOG_ROOM: u64 = 2 << 20;
+/// The cap counts as reached this many pages before it.
+const NEAR_PAGES: u64 = 32;
+
+impl Outbox {
+    /// Whether there was no room, be it under the cap, on the disk or in a quota.
+    pub(crate) fn is_full(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Database { source, .. } => is_full(source) || self.files.is_beyond_quota(source),
+            _ => false,
+        }
+    }
+
+    /// There was no room. Gives up what there is for this case, and says whether there may be room now.
+    pub(crate) fn find_room(&mut self) -> bool {
+        if !self.cap_is_far() {
+            return false;
+        }
+        let released = self.ballast.release();
+        if released {
+            self.fold_log();
+        }
+        self.fit_to_disk() || released
+    }
+
+    /// Takes the ballast back once there is room; until then lets the database grow into what is free.
+    pub(crate) fn regain_ballast(&mut self) {
+        if self.ballast.is_out() {
+            self.fit_to_disk();
+        }
+    }
+
+    /// Limits the database to the room that there is, if the ballast is given up. Says whether it may grow now.
+    pub(crate) fn fit_to_disk(&mut self) -> bool {
+        if !self.ballast.is_out() {
+            return true;
+        }
+        if self.ballast.restore() {
+            match open::limit_pages(&self.connection, &self.settings) {
+                Ok(()) => tracing::info!("the disk has room again: the store's ballast is restored"),
+                Err(error) => tracing::warn!(%error, "the store cannot grow"),
+            }
+            return true;
+        }
+        self.limit_to_free_room().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store may grow into the space of its ballast");
+            false
+        })
+    }
+
+    fn limit_to_free_room(&self) -> Result<bool, rusqlite::Error> {
+        let page = schema::page_bytes(&self.connection)?;
+        let pages = self.pragma("page_count")?;
+        let most = open::max_pages(&self.connection, &self.settings)?.cast_unsigned();
+        // Pages that are in the log alone grow the file when the log is folded in.
+        let file = self.files.database().metadata().map_or(0, |about| about.len());
+        let pending = (pages * page).saturating_sub(file);
+        let spare = self.ballast.free_bytes().saturating_sub(pending).saturating_sub(LOG_ROOM) / page;
+        let limit = pages.saturating_add(spare).min(most);
+        self.connection.pragma_update(None, "max_page_count", limit.cast_signed())?;
+        Ok(limit > pages)
+    }
+
+    /// Whether it is the disk that is full, and not the cap that is reached: SQLite says the same of both.
+    fn cap_is_far(&self) -> bool {
+        let most = open::max_pages(&self.connection, &self.settings);
+        self.pragma("page_count")
+            .is_ok_and(|pages| most.is_ok_and(|most| pages + NEAR_PAGES < most.cast_unsigned()))
+    }
+
+    /// Brings the log into the database and cuts it, so that it takes no space.
+    fn fold_log(&self) {
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::debug!(%error, "the log cannot be folded in");
+        }
+    }
+}
