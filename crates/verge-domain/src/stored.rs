@@ -81,7 +81,9 @@ pub struct Withdrawn {
 pub enum StoreError {
     /// The cap is reached or the disk is full, and nothing may be evicted: producers wait until upstream has taken
     /// something, or the disk has room.
-    #[error("the store is full: {used} of {cap} bytes are used, or its disk has no room, and nothing is left to evict")]
+    #[error(
+        "the store is full: {used} of {cap} bytes are used, or its disk has no room, and nothing is left to evict"
+    )]
     Full {
         /// Bytes in use.
         used: u64,
