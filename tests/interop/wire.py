@@ -28,7 +28,7 @@ MEMBERS = (
     *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
     *("machine", "pattern", "vibration", "reconstruction"),
 )
-REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large")
+REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
 
 Fields = dict[str, Any]
 

@@ -101,6 +101,11 @@ impl EventLife {
         std::mem::take(&mut self.held_back)
     }
 
+    /// Ends what there is of a member, open or not. What was open is cleared by whoever calls this.
+    pub fn end(&mut self, member: Member) {
+        self.phases.retain(|&(known, _)| known != member.strand());
+    }
+
     /// The open events, to be saved.
     pub fn open(&self) -> impl Iterator<Item = (Member, OpenEvent)> + '_ {
         self.phases.iter().filter_map(|&(member, phase)| match phase {

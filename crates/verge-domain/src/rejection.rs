@@ -71,11 +71,16 @@ pub enum Reason {
     ModelFailed,
     /// The worker failed on it: a defect of this program, of which only this frame suffers.
     Panicked,
+    /// A codec or a judge failed on it: a defect of this program, of which only this reading and that instance of the
+    /// judge suffer.
+    Defect,
+    /// More new devices and signals come than are taken in a time; this one is taken with a later reading.
+    TooManyNewNames,
 }
 
 impl Reason {
     /// Every reason, for tables indexed by [`Reason::index`].
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::UnknownTopic,
         Self::Retained,
         Self::Duplicate,
@@ -109,6 +114,8 @@ impl Reason {
         Self::BadOutput,
         Self::ModelFailed,
         Self::Panicked,
+        Self::Defect,
+        Self::TooManyNewNames,
     ];
 
     /// Position in [`Reason::ALL`].
@@ -155,6 +162,8 @@ impl Reason {
             Self::BadOutput => "bad_output",
             Self::ModelFailed => "model_failed",
             Self::Panicked => "panicked",
+            Self::Defect => "defect",
+            Self::TooManyNewNames => "too_many_new_names",
         }
     }
 }

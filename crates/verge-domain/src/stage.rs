@@ -93,6 +93,12 @@ pub trait Judge: Send {
         SAVE_EVERY
     }
 
+    /// Bytes it holds beside itself (on the heap), about. Asked now and then, so that all instances together keep to a
+    /// bound.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// Hears what a person says about its last alarm. Says whether that changed anything; rules do not learn.
     fn hear(&mut self, _remark: Remark) -> bool {
         false

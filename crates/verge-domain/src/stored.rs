@@ -20,8 +20,10 @@ pub struct NewRow<'a> {
     /// Fingerprint of the message that caused it (0: none, time caused it). Kept beside the row so that a
     /// message which the broker delivers again after a crash is recognised, see [`recent_causes`](crate::stage::Store::recent_causes).
     pub cause: u64,
-    /// The encoded verdict.
+    /// The encoded verdict; empty where it was withdrawn.
     pub bytes: &'a [u8],
+    /// Set where the verdict could not be encoded: a tombstone takes its number.
+    pub withdrawn: Option<Withdrawal>,
 }
 
 /// What the keys of learnt states begin with, before a [`KEY_SEPARATOR`].

@@ -20,11 +20,14 @@ pub enum Withdrawal {
     EarlierEpoch,
     /// They cannot be sent: larger than upstream takes.
     TooLarge,
+    /// They could not be encoded: a defect of this program.
+    Defect,
 }
 
 impl Withdrawal {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Expired, Self::Damaged, Self::EarlierEpoch, Self::TooLarge];
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::Expired, Self::Damaged, Self::EarlierEpoch, Self::TooLarge, Self::Defect];
 
     /// Its number, on the wire and in the store.
     #[must_use]
@@ -35,6 +38,7 @@ impl Withdrawal {
             Self::Damaged => 2,
             Self::EarlierEpoch => 3,
             Self::TooLarge => 4,
+            Self::Defect => 5,
         }
     }
 
@@ -53,6 +57,7 @@ impl Withdrawal {
             Self::Damaged => "damaged",
             Self::EarlierEpoch => "earlier_epoch",
             Self::TooLarge => "too_large",
+            Self::Defect => "defect",
         }
     }
 }
@@ -103,6 +108,6 @@ mod tests {
             assert_eq!(u64::from(reason.code()), code);
             assert_eq!(Withdrawal::from_code(code), Some(reason));
         }
-        assert_eq!(Withdrawal::from_code(5), None);
+        assert_eq!(Withdrawal::from_code(6), None);
     }
 }

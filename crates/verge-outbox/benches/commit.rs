@@ -45,6 +45,7 @@ fn commit(store: &mut Outbox, count: u64) {
             decided: UtcMillis(0),
             cause: seq,
             bytes: &VERDICT,
+            withdrawn: None,
         })
         .collect();
     store.commit(&rows, &[]).expect("room in the store");

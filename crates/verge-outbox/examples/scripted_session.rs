@@ -174,6 +174,7 @@ fn commit(session: &mut Session, step: u64) -> Result<(), End> {
                 decided: UtcMillis(1_700_000_000_000),
                 cause: step,
                 bytes,
+                withdrawn: None,
             })
             .collect();
         store.commit(&rows, std::slice::from_ref(&checkpoint))?;

@@ -76,6 +76,7 @@ fn measure(
                 decided: UtcMillis(1_760_000_000_000 + seq.cast_signed()),
                 cause: seq.wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 bytes: &VERDICT,
+                withdrawn: None,
             })
             .collect();
         let start = Instant::now();

@@ -82,6 +82,9 @@ impl Outbox {
         self.states = states;
         self.unsaved = false;
         self.leftovers = false;
+        for reason in rows.iter().filter_map(|row| row.withdrawn) {
+            self.note_withdrawn(reason, 1);
+        }
         // Before anybody else learns of it.
         if let Some(guard) = &mut self.guard {
             guard.note(lanes.map(|lane| lane.last));
@@ -194,10 +197,10 @@ fn insert_rows(
                 lane,
                 seq: row.seq,
                 decided: row.decided,
-                cause: row.cause,
+                cause: if row.withdrawn.is_some() { 0 } else { row.cause },
                 lane_bytes: state.bytes,
                 bytes: row.bytes,
-                withdrawn: None,
+                withdrawn: row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason }),
             };
             columns.insert(cipher, &mut insert).map_err(&fault)?;
         }

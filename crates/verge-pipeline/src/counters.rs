@@ -171,10 +171,15 @@ pub struct Counters {
     pub evicted_total: Counter,
     /// Failures of the store.
     pub store_faults_total: Counter,
+    /// Judges, codecs and encoders that panicked: defects of this program.
+    pub defects_total: Counter,
+    /// Devices that gave way to others, for want of room.
+    pub evicted_devices_total: Counter,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
     maintenance: Mutex<BTreeMap<usize, Vec<MaintenanceWindow>>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
+    judging: Mutex<JudgingAccount>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
     store: Mutex<StoreAccount>,
@@ -196,6 +201,19 @@ pub struct MaintenanceWindow {
     pub source: Option<SourceId>,
     /// Its end.
     pub until: UtcMillis,
+}
+
+/// What the judges over readings take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct JudgingAccount {
+    /// Instances of judges, one for each subject that a judge watches.
+    pub instances: u64,
+    /// Devices known.
+    pub devices: u64,
+    /// Bytes that all of them take, about.
+    pub bytes: u64,
+    /// Bytes that they may take.
+    pub cap_bytes: u64,
 }
 
 /// What there is in the store.
@@ -223,9 +241,12 @@ impl Counters {
             encode_failures_total: Counter::default(),
             evicted_total: Counter::default(),
             store_faults_total: Counter::default(),
+            defects_total: Counter::default(),
+            evicted_devices_total: Counter::default(),
             raises_held_back_total: Counter::default(),
             maintenance: Mutex::default(),
             alarm_rates: Mutex::default(),
+            judging: Mutex::default(),
             store_fault: AtomicBool::new(false),
             store_full: AtomicBool::new(false),
             store: Mutex::new(StoreAccount {
@@ -271,6 +292,17 @@ impl Counters {
         self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes what the judges take.
+    pub fn note_judging(&self, account: JudgingAccount) {
+        *self.judging.lock().unwrap_or_else(PoisonError::into_inner) = account;
+    }
+
+    /// What the judges take, as of some seconds ago.
+    #[must_use]
+    pub fn judging(&self) -> JudgingAccount {
+        *self.judging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes whether the store works and has room.
     pub fn store_state(&self, fault: bool, full: bool) {
         self.store_fault.store(fault, Ordering::Relaxed);
@@ -307,7 +339,7 @@ impl Counters {
     }
 }
 
-fn is_power_of_ten(count: u64) -> bool {
+pub(crate) fn is_power_of_ten(count: u64) -> bool {
     let mut power = 1_u64;
     while power < count {
         power = power.saturating_mul(10);

@@ -44,7 +44,7 @@ const GATHER: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(500);
 /// When the gateway stops, what is queued is judged for this long at most.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
-/// How often idle streams are looked for.
+/// How often devices that have vanished are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
 /// The queue is full: stop the flow at its source. Here is the message that was offered.
@@ -154,6 +154,7 @@ impl IntakeQueue {
         let mut bench = judges.into();
         // What was taken up may know its rate already.
         self.counters.note_alarm_rates(bench.alarm_rates(clock.now()));
+        self.counters.note_judging(bench.account());
         let mut worker = Worker {
             bench,
             source,
@@ -265,12 +266,13 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                     let now = self.clock.now();
                     self.pass = Some(SavePass::of_due(now.mono));
                     self.counters.note_alarm_rates(self.bench.alarm_rates(now));
+                    self.counters.note_judging(self.bench.account());
                 }
                 self.save();
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
-                self.bench.expire(self.clock.now().mono, &mut self.decision);
+                self.bench.expire(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {

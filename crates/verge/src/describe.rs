@@ -96,6 +96,7 @@ pub(crate) fn describe_tombstone(tombstone: &Tombstone) -> String {
         Withdrawal::Damaged => "damaged on the medium",
         Withdrawal::EarlierEpoch => "they belong to an earlier epoch of the store",
         Withdrawal::TooLarge => "too large for upstream",
+        Withdrawal::Defect => "they could not be encoded, which is a defect of the gateway",
     };
     let mut line = format!("{} to {}: {why}", tombstone.from, tombstone.through);
     for summary in &tombstone.summary {

@@ -60,7 +60,7 @@ proptest! {
                 Call::Commit { lane, count } => {
                     let bytes = [lane as u8; 100];
                     let rows: Vec<NewRow<'_>> = (last[lane] + 1..=last[lane] + u64::from(count))
-                        .map(|seq| NewRow { lane: Lane::ALL[lane], seq: Seq(seq), decided: UtcMillis(0), cause: 0, bytes: &bytes })
+                        .map(|seq| NewRow { lane: Lane::ALL[lane], seq: Seq(seq), decided: UtcMillis(0), cause: 0, bytes: &bytes, withdrawn: None })
                         .collect();
                     store.commit(&rows, &[]).unwrap();
                     last[lane] += u64::from(count);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, Store, StoreError, StoredRow};
+use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError, StoredRow};
 use verge_domain::time::UtcMillis;
+use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{
     LockError, MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, ReadError, SCHEMA_VERSION, StateLock,
 };
@@ -31,6 +32,21 @@ fn what_was_committed_is_there_after_a_restart() {
     assert_eq!(Lane::ALL.map(|lane| store.next_seq(lane).0), [4, 1, 3]);
     assert_eq!(fetch(&mut store, Lane::Telemetry, 1, 9, 9)[0].decided, UtcMillis(8));
     assert_eq!(store.recent_causes(100).unwrap(), [10, 20, 30, 10, 20], "as they were decided");
+}
+
+#[test]
+fn a_verdict_that_could_not_be_encoded_is_committed_as_a_tombstone() {
+    let site = Site::new();
+    let mut store = site.open();
+    let lost = NewRow { withdrawn: Some(Withdrawal::Defect), ..row(Lane::Alarm, 2, 7, b"") };
+    store
+        .commit(&[row(Lane::Alarm, 1, 7, b"alarm 1"), lost, row(Lane::Alarm, 3, 7, b"alarm 3")], &[])
+        .unwrap();
+    assert_eq!(store.usage().unwrap().withdrawn[usize::from(Withdrawal::Defect.code())], 1);
+    drop(store);
+    let rows = fetch(&mut site.open(), Lane::Alarm, 0, 9, 99);
+    let gone: Vec<_> = rows.iter().map(|row| (row.seq.0, row.withdrawn.map(|gone| gone.reason))).collect();
+    assert_eq!(gone, [(1, None), (2, Some(Withdrawal::Defect)), (3, None)]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(crate) fn commit(store: &mut Outbox, lane: Lane, count: u64, decided: i64) {
 }
 
 pub(crate) fn row(lane: Lane, seq: u64, decided: i64, bytes: &[u8]) -> NewRow<'_> {
-    NewRow { lane, seq: Seq(seq), decided: UtcMillis(decided), cause: seq * 10, bytes }
+    NewRow { lane, seq: Seq(seq), decided: UtcMillis(decided), cause: seq * 10, bytes, withdrawn: None }
 }
 
 pub(crate) fn fetch(

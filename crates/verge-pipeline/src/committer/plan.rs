@@ -1,16 +1,18 @@
 //! From verdicts that wait to the rows of one commit.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
 use verge_domain::stage::{Checkpoint, Encoder, NewRow};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
+use verge_domain::withdrawn::Withdrawal;
 
 use super::CommitRequest;
 use crate::counters::Counter;
 
-/// A verdict with its identity, encoded.
+/// A verdict with its identity, encoded; or the tombstone of one that cannot be.
 pub(super) struct PlannedRow {
     lane: Lane,
     seq: Seq,
@@ -18,9 +20,11 @@ pub(super) struct PlannedRow {
     cause: u64,
     /// End of its bytes in the arena.
     end: usize,
+    withdrawn: Option<Withdrawal>,
 }
 
-/// Gives every waiting verdict its identity, counting on from `next`, and encodes it into the arena.
+/// Gives every waiting verdict its identity, counting on from `next`, and encodes it into the arena. One that cannot be
+/// encoded keeps its number, under which a tombstone says so: no receiver waits for it.
 pub(super) fn encode<E: Encoder>(
     encoder: &mut E,
     gateway: &GatewayId,
@@ -37,11 +41,16 @@ pub(super) fn encode<E: Encoder>(
             let lane = verdict.lane;
             let seq = next[lane.index()];
             let identity = Identity { gateway: gateway.clone(), epoch, lane, seq };
-            if encode_one(encoder, &identity, verdict, arena, failures) {
-                next[lane.index()] = seq.next();
-                let decided = verdict.times.decided;
-                planned.push(PlannedRow { lane, seq, decided, cause: request.cause, end: arena.len() });
-            }
+            let encoded = encode_one(encoder, &identity, verdict, arena, failures);
+            next[lane.index()] = seq.next();
+            planned.push(PlannedRow {
+                lane,
+                seq,
+                decided: verdict.times.decided,
+                cause: request.cause,
+                end: arena.len(),
+                withdrawn: (!encoded).then_some(Withdrawal::Defect),
+            });
         }
     }
     planned
@@ -56,13 +65,20 @@ pub(super) fn encode_one<E: Encoder>(
     failures: &Counter,
 ) -> bool {
     let start = arena.len();
-    let encoded = encoder.verdict(identity, verdict, arena);
-    if let Err(error) = &encoded {
-        arena.truncate(start);
-        failures.add(1);
-        tracing::error!(judge = %verdict.judge, %error, "a verdict was lost: it cannot be encoded");
-    }
-    encoded.is_ok()
+    let encoded = catch_unwind(AssertUnwindSafe(|| encoder.verdict(identity, verdict, arena)));
+    let error = match &encoded {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the encoder panicked".to_owned(),
+    };
+    arena.truncate(start);
+    failures.add(1);
+    let Verdict { judge, subject, .. } = verdict;
+    tracing::error!(
+        %judge, source = %subject.source, device = %subject.device, lane = %identity.lane, seq = %identity.seq, %error,
+        "a verdict cannot be encoded, which is a defect of this program; a tombstone takes its number"
+    );
+    false
 }
 
 /// The rows as the store takes them.
@@ -71,7 +87,8 @@ pub(super) fn rows<'a>(planned: &[PlannedRow], arena: &'a [u8]) -> Vec<NewRow<'a
     let row = |row: &PlannedRow| {
         let bytes = &arena[start..row.end];
         start = row.end;
-        NewRow { lane: row.lane, seq: row.seq, decided: row.decided, cause: row.cause, bytes }
+        let PlannedRow { lane, seq, decided, cause, withdrawn, .. } = *row;
+        NewRow { lane, seq, decided, cause, bytes, withdrawn }
     };
     planned.iter().map(row).collect()
 }

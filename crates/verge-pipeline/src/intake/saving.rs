@@ -18,7 +18,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             return;
         }
         let Some(mut pass) = self.pass.take() else { return };
-        let goes_on = self.bench.save(&mut pass, &mut self.decision);
+        let goes_on = self.bench.save(&mut pass, self.clock.now(), &mut self.decision);
         self.pass = goes_on.then_some(pass);
         if !self.decision.is_empty() {
             self.saving.store(true, Ordering::Release);
@@ -32,7 +32,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
     /// Hands over all states that have changed: the last thing before the end.
     pub(super) fn save_all(&mut self) {
         let mut pass = SavePass::of_all();
-        while self.bench.save(&mut pass, &mut self.decision) {
+        while self.bench.save(&mut pass, self.clock.now(), &mut self.decision) {
             self.submit(0, self.clock.now().mono, None);
         }
         self.submit(0, self.clock.now().mono, None);

@@ -1,16 +1,18 @@
 //! One judge watching one subject, and the events it has open.
 
-use verge_domain::finding::{Condition, Finding};
+use std::time::Duration;
+
+use verge_domain::finding::{Condition, Finding, Member};
 use verge_domain::id::{EventId, JudgeId, Unit};
-use verge_domain::policy::{EventLife, Observed};
+use verge_domain::policy::{EventLife, Observed, OpenEvent};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{DeviceClock, Moment, Monotonic};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
-use super::saved::{self, SavedLife};
+use super::saved::{self, SavedEvent, SavedLife};
 use super::saving::{self, SaveTime};
-use super::{Decision, JudgeSpec};
+use super::{Decision, InstanceKey, JudgeSpec};
 
 pub(super) struct Instance<J> {
     pub(super) judge_index: usize,
@@ -22,13 +24,58 @@ pub(super) struct Instance<J> {
     pub(super) save_time: SaveTime,
     /// Checksum of the state that was last handed out, or taken up.
     saved_state: Option<u64>,
+    /// What was last said of each open event.
+    open: Vec<SavedEvent>,
+    /// It has been silent for so long that its silence was ended; nothing more is said of that until it is heard.
+    vanished: bool,
+    /// Signals that it looks at, and one more each: for being expected, for being taken up from the store.
+    pub(super) users: usize,
+    /// What it takes, as of the last time that was reckoned.
+    pub(super) bytes: usize,
+    readings: u32,
 }
+
+/// Silence of a device that was not heard for this long is ended: it is not there any more. Not of one that is expected.
+pub(super) const VANISHED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl<J: Judge<Observation = Reading>> Instance<J> {
     pub(super) fn new(judge_index: usize, subject: Subject, judge: J, now: Monotonic) -> Self {
         let life = EventLife::default();
         let save_time = SaveTime::first(0, judge.save_every(), now);
-        Self { judge_index, subject, judge, life, last_heard: now, unit: None, save_time, saved_state: None }
+        let bytes = Self::bytes_of(&judge);
+        Self {
+            judge_index,
+            subject,
+            judge,
+            life,
+            last_heard: now,
+            unit: None,
+            save_time,
+            saved_state: None,
+            open: Vec::new(),
+            vanished: false,
+            users: 0,
+            bytes,
+            readings: 0,
+        }
+    }
+
+    /// An instance with its key, in two tables.
+    fn bytes_of(judge: &J) -> usize {
+        size_of::<Self>() + 2 * size_of::<InstanceKey>() + judge.heap_bytes()
+    }
+
+    /// Takes note of a reading. What the judge takes is reckoned anew now and then; says so where it has changed.
+    pub(super) fn hear(&mut self, received: Monotonic) -> bool {
+        self.last_heard = received;
+        self.readings = self.readings.wrapping_add(1);
+        self.readings.is_power_of_two() || self.readings.is_multiple_of(RECKON_EVERY)
+    }
+
+    /// Reckons what it takes. Gives that and what was reckoned before.
+    pub(super) fn reckon(&mut self) -> (usize, usize) {
+        let before = std::mem::replace(&mut self.bytes, Self::bytes_of(&self.judge));
+        (self.bytes, before)
     }
 
     /// Turns findings into verdicts. `reading` is what was observed; `None` when time alone decided.
@@ -58,6 +105,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                     {
                         self.unit = Some(unit.clone());
                     }
+                    self.note_open(condition, event);
                     let body = body_of(condition, self.unit.as_ref());
                     out.verdicts.push(Verdict {
                         severity: spec.policy.severity,
@@ -65,11 +113,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                     });
                     // An update leaves the set of open events as it is saved.
                     if event.state != EventState::Updated {
-                        let open = SavedLife::of(&self.life, spec, condition, self.unit.as_ref());
-                        out.checkpoints.push(Checkpoint {
-                            key: saved::key(saved::EVENTS, &spec.name, &self.subject),
-                            state: open.map(|life| life.to_bytes()),
-                        });
+                        out.checkpoints.push(self.saved_life(spec));
                     }
                 }
                 Finding::Counts(counts) => {
@@ -86,6 +130,81 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                 }
             }
         }
+    }
+
+    fn note_open(&mut self, condition: &Condition, event: Event) {
+        let member = condition.member.strand();
+        self.open.retain(|open| open.member != member);
+        if event.state != EventState::Cleared {
+            let (observed, expected) = (condition.observed, condition.expected);
+            let event = OpenEvent { id: event.id, since: event.since };
+            self.open.push(SavedEvent { member, event, observed, expected });
+        }
+    }
+
+    /// Its open events, as they are saved.
+    fn saved_life(&self, spec: &JudgeSpec<J>) -> Checkpoint {
+        let life = SavedLife::of(spec, self.unit.as_ref(), &self.open, self.vanished);
+        Checkpoint {
+            key: saved::key(saved::EVENTS, &spec.name, &self.subject),
+            state: life.map(|life| life.to_bytes()),
+        }
+    }
+
+    /// Takes up the events that were open.
+    pub(super) fn restore_life(&mut self, life: SavedLife, now: Monotonic) {
+        for saved in &life.events {
+            self.life.restore(saved.member, saved.event, now);
+        }
+        (self.open, self.unit, self.vanished) = (life.events, life.unit, life.vanished);
+    }
+
+    /// Ends open events without their judge: what it said last is said again, and that it is over. Says whether there
+    /// were any.
+    pub(super) fn end_events(
+        &mut self,
+        spec: &JudgeSpec<J>,
+        which: impl Fn(&SavedEvent) -> bool,
+        now: Moment,
+        out: &mut Decision,
+    ) -> bool {
+        let (ended, open): (Vec<_>, Vec<_>) = self.open.drain(..).partition(|event| which(event));
+        self.open = open;
+        for event in &ended {
+            self.life.end(event.member);
+        }
+        if let Some(life) = SavedLife::of(spec, self.unit.as_ref(), &ended, false) {
+            out.verdicts.extend(life.clear(&spec.name, &self.subject, now));
+        }
+        !ended.is_empty()
+    }
+
+    /// Ends its silence if it has lasted for [`VANISHED_AFTER`]. Says whether it has.
+    pub(super) fn vanish(&mut self, spec: &JudgeSpec<J>, now: Moment, out: &mut Decision) -> bool {
+        let silent_for = now.mono.since(self.last_heard);
+        if silent_for < VANISHED_AFTER || spec.expect.contains(&self.subject.device) {
+            return false;
+        }
+        for open in self.open.iter_mut().filter(|open| open.member == Member::Silent) {
+            open.observed = silent_for.as_secs_f64();
+        }
+        if !self.end_events(spec, |event| event.member == Member::Silent, now, out) {
+            return false;
+        }
+        self.vanished = true;
+        out.checkpoints.push(self.saved_life(spec));
+        true
+    }
+
+    /// Whether nothing more is to be said of its silence.
+    pub(super) const fn is_vanished(&self) -> bool {
+        self.vanished
+    }
+
+    /// It is heard again.
+    pub(super) fn return_from_silence(&mut self, spec: &JudgeSpec<J>, out: &mut Decision) {
+        self.vanished = false;
+        out.checkpoints.push(self.saved_life(spec));
     }
 
     fn verdict(
@@ -139,10 +258,14 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
         Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: None })
     }
 
-    pub(super) fn restore_unit(&mut self, unit: Option<Unit>) {
-        self.unit = unit;
+    /// What was saved of it is removed elsewhere.
+    pub(super) fn forget_saved(&mut self) {
+        self.saved_state = None;
     }
 }
+
+/// Readings after which at most it is reckoned anew what a judge takes.
+const RECKON_EVERY: u32 = 256;
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
     let Condition { member, observed, expected, p_value, ref contributions, feedback, .. } = *condition;

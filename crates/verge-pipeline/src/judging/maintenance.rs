@@ -103,23 +103,23 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             let known = Names::of(self.windows.iter().map(|window| window.whom.to_string()));
             return Err(OrderError::NoWindow { whom: whom.clone(), known });
         }
-        let (heard, used) = self.end_windows(now.mono, out);
+        let (heard, used) = self.end_windows(now, out);
         Ok(Outcome::Closed { windows, heard, used })
     }
 
     /// Ends the windows whose time is over: their judges hear that it was maintenance. Says how many heard it, and
     /// how many it changed.
-    pub(super) fn end_windows(&mut self, now: Monotonic, out: &mut Decision) -> (usize, usize) {
-        if self.windows.iter().all(|window| window.until > now) {
+    pub(super) fn end_windows(&mut self, now: Moment, out: &mut Decision) -> (usize, usize) {
+        if self.windows.iter().all(|window| window.until > now.mono) {
             return (0, 0);
         }
         let (ended, open): (Vec<Window>, Vec<Window>) =
-            std::mem::take(&mut self.windows).into_iter().partition(|window| window.until <= now);
+            std::mem::take(&mut self.windows).into_iter().partition(|window| window.until <= now.mono);
         for window in &ended {
             out.checkpoints.push(Checkpoint { key: key(&window.whom), state: None });
         }
         // What another window still holds back hears it at that one's end.
-        let told = self.tell(Remark::Maintenance, out, |judge, subject| {
+        let told = self.tell(Remark::Maintenance, now, out, |judge, subject| {
             ended.iter().any(|window| window.whom.means(judge, subject))
                 && !open.iter().any(|window| window.whom.means(judge, subject))
         });

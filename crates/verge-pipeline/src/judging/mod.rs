@@ -3,19 +3,22 @@
 //! Pure but for the random identities it is handed: no thread, no clock, no I/O. The intake's thread drives
 //! it with live messages and `verge judge` with files, so what is tried offline is what runs.
 
+mod admission;
+mod containment;
 mod instance;
 mod maintenance;
 mod orders;
 mod placement;
 mod rates;
+mod room;
 mod saved;
 mod saving;
 mod shards;
 mod streams;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use slab::Slab;
 use verge_domain::finding::Finding;
@@ -25,25 +28,24 @@ use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge, Scope};
 use verge_domain::time::{Moment, Monotonic};
-use verge_domain::verdict::{Detector, Model, Subject, Verdict};
+use verge_domain::verdict::{Detector, Model, Verdict};
 use wildmatch::WildMatch;
 
-use crate::counters::Counters;
-use instance::Instance;
+use crate::counters::{Counters, JudgingAccount, is_power_of_ten};
+use containment::{contained, text_of};
+use instance::{Instance, VANISHED_AFTER};
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
 pub use placement::{Place, Placement};
 pub use rates::JudgeRate;
-use saving::SaveTime;
+use room::NewNames;
+pub use room::{DEFAULT_JUDGES_MEMORY, NEW_NAMES_PER_SECOND};
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
 pub use shards::{Shards, Undecoded};
+use streams::Streams;
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
-use streams::{StreamState, Streams};
-
-/// A stream or instance that has shown nothing for this long is forgotten.
-const IDLE_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// Which readings a judge looks at.
 #[derive(Debug, Clone)]
@@ -122,6 +124,9 @@ pub struct Bench<D, J> {
     instances: Slab<Instance<J>>,
     by_key: HashMap<InstanceKey, usize>,
     windows: Vec<Window>,
+    new_names: NewNames,
+    /// Until then nobody gives way to a newcomer.
+    full_until: Monotonic,
     place: Place,
     counters: Arc<Counters>,
     fresh_id: Box<dyn FnMut() -> EventId + Send>,
@@ -156,12 +161,14 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         let mut bench = Self {
             decoder,
             specs,
-            streams: Streams::new(sources.len(), Arc::clone(&place.devices)),
+            streams: Streams::new(sources.len(), Arc::clone(&place.room)),
             place,
             sources,
             instances: Slab::new(),
             by_key: HashMap::new(),
             windows: Vec::new(),
+            new_names: NewNames::new(now.mono),
+            full_until: Monotonic(0),
             counters,
             fresh_id: Box::new(fresh_id),
             decoded: Decoded::default(),
@@ -180,7 +187,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     /// Judges one message; what it causes is added to `out`.
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
         let mut decoded = std::mem::take(&mut self.decoded);
-        self.decoder.decode(message, &mut decoded);
+        self.decode(message, &mut decoded);
         let mut judged = 0;
         for reading in &decoded.items {
             match self.reading(message.source, reading, message.received, now, out) {
@@ -204,114 +211,104 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        if self.streams.find(source, &reading.device, &reading.signal).is_none() {
-            self.open_stream(source, reading, now)?;
+        if !self.streams.hear(source, &reading.device, &reading.signal, received.mono) {
+            self.open_stream(source, reading, now, out)?;
         }
-        let Some(stream) = self.streams.find(source, &reading.device, &reading.signal) else {
-            return Err(Reason::UnknownTopic);
-        };
-        stream.last_heard = received.mono;
-        for &index in &stream.instances {
+        let indices = self.streams.instances(source, &reading.device, &reading.signal);
+        let (mut sound, mut grown) = (true, false);
+        for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
-            instance.last_heard = received.mono;
-            self.findings.clear();
-            instance.judge.observe(reading, received, &mut self.findings);
-            if !self.findings.is_empty() {
-                let spec = &self.specs[instance.judge_index];
-                instance.decide(spec, Some(reading), received, now, &self.findings, &mut self.fresh_id, out);
-                self.counters.raises_held_back_total.add(instance.life.take_held_back());
+            let spec = &self.specs[instance.judge_index];
+            let reckon = instance.hear(received.mono);
+            if instance.is_vanished() {
+                instance.return_from_silence(spec, out);
+            }
+            let (findings, fresh_id) = (&mut self.findings, &mut self.fresh_id);
+            findings.clear();
+            let doing = "judging a reading";
+            let judged = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
+                instance.judge.observe(reading, received, findings);
+                if !findings.is_empty() {
+                    instance.decide(spec, Some(reading), received, now, findings, fresh_id, out);
+                    self.counters.raises_held_back_total.add(instance.life.take_held_back());
+                }
+            });
+            sound &= judged.is_some();
+            if reckon {
+                let (bytes, before) = instance.reckon();
+                self.place.room.add_bytes(bytes);
+                self.place.room.sub_bytes(before);
+                grown |= bytes > before;
             }
         }
-        Ok(())
-    }
-
-    fn open_stream(&mut self, source: SourceIndex, reading: &Reading, now: Moment) -> Result<(), Reason> {
-        self.streams.admit(source, &reading.device, &reading.signal)?;
-        let keys: Vec<InstanceKey> = self
-            .specs
-            .iter()
-            .enumerate()
-            .filter(|(_, spec)| spec.takes(source, &reading.device, &reading.signal))
-            .map(|(judge, spec)| InstanceKey {
-                judge,
-                signal: match spec.scope {
-                    Scope::Signal => Some((source, reading.signal.clone())),
-                    Scope::Device => None,
-                },
-                device: spec.machine.as_ref().unwrap_or(&reading.device).clone(),
-            })
-            .collect();
-        let instances = keys.into_iter().map(|key| self.instance(key, now)).collect();
-        let state = StreamState { instances, last_heard: now.mono };
-        self.streams.insert(source, &reading.device, &reading.signal, state);
-        Ok(())
-    }
-
-    /// The instance with this key, made if there is none.
-    fn instance(&mut self, key: InstanceKey, now: Moment) -> usize {
-        if let Some(&index) = self.by_key.get(&key) {
-            return index;
+        if grown && self.place.room.is_over() {
+            self.fit(now, out);
         }
-        let spec = &self.specs[key.judge];
-        let source = key.signal.as_ref().map_or_else(
-            || spec.inputs.first().map_or(SourceIndex(0), |input| input.source),
-            |(source, _)| *source,
-        );
-        let subject = Subject {
-            source: self.sources[usize::from(source.0)].clone(),
-            device: key.device.clone(),
-            signal: key.signal.as_ref().map(|(_, signal)| signal.clone()),
-        };
-        let judge = (spec.make)(now);
-        let mut instance = Instance::new(key.judge, subject, judge, now.mono);
-        instance
-            .life
-            .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
-        let entry = self.instances.vacant_entry();
-        instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
-        let index = entry.key();
-        entry.insert(instance);
-        self.by_key.insert(key, index);
-        index
+        if sound { Ok(()) } else { Err(Reason::Defect) }
+    }
+
+    /// Decodes a message. A codec that panics costs the message.
+    fn decode(&mut self, message: &Inbound, decoded: &mut Decoded<Reading>) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(message, decoded)));
+        if let Err(panic) = done {
+            decoded.clear();
+            decoded.rejections.push(Rejection::whole(Reason::Defect));
+            self.counters.defects_total.add(1);
+            if is_power_of_ten(self.counters.defects_total.get()) {
+                let source = self.sources.get(usize::from(message.source.0)).map_or("", SourceId::as_str);
+                tracing::error!(
+                    source, topic = %message.topic.escape_debug(), panic = text_of(&*panic),
+                    "a codec failed on a message, which is a defect of this program; please report it"
+                );
+            }
+        }
     }
 
     /// Lets time pass: silence is found, intervals and maintenance windows end here. Call it about twice a second.
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
-        self.end_windows(now.mono, out);
+        self.end_windows(now, out);
+        for (_, instance) in &mut self.instances {
+            if instance.is_vanished() {
+                continue;
+            }
+            let spec = &self.specs[instance.judge_index];
+            let (findings, fresh_id) = (&mut self.findings, &mut self.fresh_id);
+            findings.clear();
+            contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
+                instance.judge.tick(now, findings);
+                if !findings.is_empty() {
+                    instance.decide(spec, None, now, now, findings, fresh_id, out);
+                    self.counters.raises_held_back_total.add(instance.life.take_held_back());
+                }
+            });
+        }
+    }
+
+    /// Ends the silence of devices that have vanished: that were not heard for a week, and are not expected. What was
+    /// learnt of them stays.
+    pub fn expire(&mut self, now: Moment, out: &mut Decision) {
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
-            self.findings.clear();
-            instance.judge.tick(now, &mut self.findings);
-            if !self.findings.is_empty() {
-                instance.decide(spec, None, now, now, &self.findings, &mut self.fresh_id, out);
-                self.counters.raises_held_back_total.add(instance.life.take_held_back());
+            if instance.vanish(spec, now, out) {
+                tracing::warn!(
+                    judge = %spec.name, source = %instance.subject.source, device = %instance.subject.device,
+                    days = VANISHED_AFTER.as_secs() / 86_400,
+                    "a device has not been heard for so long that its silence is no event any more: cleared"
+                );
             }
         }
     }
 
-    /// Forgets streams and instances that have been idle for a day and have no open event, with what was saved
-    /// of them.
-    pub fn expire(&mut self, now: Monotonic, out: &mut Decision) {
-        let specs = &self.specs;
-        let mut dropped = Vec::new();
-        self.by_key.retain(|key, &mut index| {
-            let instance = &self.instances[index];
-            let keep = now.since(instance.last_heard) < IDLE_EXPIRY
-                || instance.life.open().next().is_some()
-                || specs[key.judge].expect.contains(&key.device);
-            if !keep {
-                dropped.push(index);
-            }
-            keep
-        });
-        for &index in &dropped {
-            let instance = self.instances.remove(index);
-            out.checkpoints.extend(instance.forgotten_state(&specs[instance.judge_index].name));
+    /// What the judges take.
+    #[must_use]
+    pub fn account(&self) -> JudgingAccount {
+        let room = &self.place.room;
+        JudgingAccount {
+            instances: room.instances() as u64,
+            devices: room.devices() as u64,
+            bytes: room.bytes() as u64,
+            cap_bytes: room.limit() as u64,
         }
-        self.streams.retain(|stream| {
-            now.since(stream.last_heard) < IDLE_EXPIRY
-                && !stream.instances.iter().any(|i| dropped.contains(i))
-        });
     }
 
     /// Devices and signals known now.

@@ -10,6 +10,7 @@ use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Subject;
 
+use super::containment::contained;
 use super::maintenance::MAX_WINDOWS;
 use super::{Bench, Decision};
 
@@ -207,7 +208,7 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         match order {
             Order::Label { whom, remark } => {
                 self.meant(whom)?;
-                let (heard, used) = self.tell(*remark, out, |judge, subject| whom.means(judge, subject));
+                let (heard, used) = self.tell(*remark, now, out, |judge, subject| whom.means(judge, subject));
                 tracing::info!(%whom, ?remark, heard, used, "a remark from upstream");
                 Ok(Outcome::Heard { heard, used })
             }
@@ -225,20 +226,26 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
     pub(super) fn tell(
         &mut self,
         remark: Remark,
+        now: Moment,
         out: &mut Decision,
         whom: impl Fn(&JudgeId, &Subject) -> bool,
     ) -> (usize, usize) {
         let (mut heard, mut used) = (0, 0);
         for (_, instance) in &mut self.instances {
-            let judge = &self.specs[instance.judge_index].name;
-            if !whom(judge, &instance.subject) {
+            let spec = &self.specs[instance.judge_index];
+            if !whom(&spec.name, &instance.subject) {
                 continue;
             }
             heard += 1;
-            if instance.judge.hear(remark) {
-                used += 1;
-                out.checkpoints.extend(instance.changed_state(judge));
-            }
+            let doing = "taking a remark";
+            let changed = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
+                let changed = instance.judge.hear(remark);
+                if changed {
+                    out.checkpoints.extend(instance.changed_state(&spec.name));
+                }
+                changed
+            });
+            used += usize::from(changed == Some(true));
         }
         (heard, used)
     }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use verge_domain::id::DeviceId;
+
+use super::room::{DEFAULT_JUDGES_MEMORY, Room};
 
 type Pinned = dyn Fn(&DeviceId) -> bool + Send + Sync;
 
@@ -14,19 +15,26 @@ type Pinned = dyn Fn(&DeviceId) -> bool + Send + Sync;
 pub struct Placement {
     shards: usize,
     pinned: Option<Arc<Pinned>>,
+    memory: usize,
 }
 
 impl Placement {
     /// Over so many shards, at least one.
     #[must_use]
     pub fn new(shards: usize) -> Self {
-        Self { shards: shards.max(1), pinned: None }
+        Self { shards: shards.max(1), pinned: None, memory: DEFAULT_JUDGES_MEMORY }
     }
 
     /// The same, but what `pinned` says is in shard 0. It must say the same for as long as the gateway runs.
     #[must_use]
     pub fn pinning(shards: usize, pinned: impl Fn(&DeviceId) -> bool + Send + Sync + 'static) -> Self {
         Self { pinned: Some(Arc::new(pinned)), ..Self::new(shards) }
+    }
+
+    /// The same with room for so many bytes of judges, over all shards.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize) -> Self {
+        Self { memory: bytes, ..self }
     }
 
     /// How many shards there are.
@@ -47,8 +55,8 @@ impl Placement {
     /// The places of all shards. What they share, they share from here on.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
-        let devices = Arc::default();
-        let place = |index| Place { placement: self.clone(), index, devices: Arc::clone(&devices) };
+        let room = Arc::new(Room::new(self.memory));
+        let place = |index| Place { placement: self.clone(), index, room: Arc::clone(&room) };
         (0..self.shards).map(place).collect()
     }
 }
@@ -65,15 +73,17 @@ impl fmt::Debug for Placement {
 pub struct Place {
     placement: Placement,
     pub(super) index: usize,
-    /// Devices known to all shards together.
-    pub(super) devices: Arc<AtomicUsize>,
+    /// What all shards share.
+    pub(super) room: Arc<Room>,
 }
 
 impl Place {
     /// All devices.
     #[must_use]
     pub fn everywhere() -> Self {
-        Self { placement: Placement::new(1), index: 0, devices: Arc::default() }
+        let placement = Placement::new(1);
+        let room = Arc::new(Room::new(placement.memory));
+        Self { placement, index: 0, room }
     }
 
     pub(super) fn owns(&self, device: &DeviceId) -> bool {

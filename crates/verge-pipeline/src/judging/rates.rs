@@ -1,5 +1,6 @@
 //! How often judges alarm, against how often they may without cause.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use verge_domain::id::JudgeId;
@@ -85,7 +86,9 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         let mut rates: Vec<JudgeRate> =
             self.specs.iter().map(|spec| JudgeRate::none_yet(spec.name.clone())).collect();
         for (_, instance) in &self.instances {
-            let Some(rate) = instance.judge.alarm_rate() else { continue };
+            // One that panics says nothing; it is found at its next reading.
+            let rate = catch_unwind(AssertUnwindSafe(|| instance.judge.alarm_rate())).ok().flatten();
+            let Some(rate) = rate else { continue };
             let sum = &mut rates[instance.judge_index];
             sum.instances += 1;
             sum.alarms += rate.alarms;

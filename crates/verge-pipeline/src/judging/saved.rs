@@ -3,15 +3,18 @@
 //! An event that is open when the gateway stops is taken up again at the next start. If its judge is no
 //! longer configured, it is cleared: an alarm upstream must never hang because a file was edited.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId, Unit};
-use verge_domain::policy::{EventLife, OpenEvent};
+use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
-use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope};
+use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope, is_learnt};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
+use super::containment::contained;
 use super::instance::body_of;
 use super::{Bench, Decision, InstanceKey, JudgeSpec};
 
@@ -50,45 +53,37 @@ pub(super) struct SavedLife {
     detector: Detector,
     severity: Severity,
     lane: Lane,
-    unit: Option<Unit>,
-    events: Vec<SavedEvent>,
+    pub(super) unit: Option<Unit>,
+    pub(super) events: Vec<SavedEvent>,
+    /// Its silence was ended, see [`Instance::vanish`](super::instance::Instance::vanish).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) vanished: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct SavedEvent {
-    member: Member,
-    event: OpenEvent,
-    observed: f64,
-    expected: Expected,
+/// An open event, and what was last said of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SavedEvent {
+    pub(super) member: Member,
+    pub(super) event: OpenEvent,
+    pub(super) observed: f64,
+    pub(super) expected: Expected,
 }
 
 impl SavedLife {
-    /// `None` when nothing is open. `condition` is the one that has just changed something.
+    /// `None` when there is nothing to remember.
     pub(super) fn of<J>(
-        life: &EventLife,
         spec: &JudgeSpec<J>,
-        condition: &Condition,
         unit: Option<&Unit>,
+        events: &[SavedEvent],
+        vanished: bool,
     ) -> Option<Self> {
-        let events: Vec<SavedEvent> = life
-            .open()
-            .map(|(member, event)| SavedEvent {
-                member,
-                event,
-                observed: condition.observed,
-                expected: if member == condition.member.strand() {
-                    condition.expected
-                } else {
-                    Expected::default()
-                },
-            })
-            .collect();
-        (!events.is_empty()).then(|| Self {
+        (vanished || !events.is_empty()).then(|| Self {
             detector: spec.detector,
             severity: spec.policy.severity,
             lane: spec.policy.lane,
             unit: unit.cloned(),
-            events,
+            events: events.to_vec(),
+            vanished,
         })
     }
 
@@ -97,7 +92,12 @@ impl SavedLife {
     }
 
     /// Verdicts that clear these events on behalf of a judge that is gone.
-    fn clear(&self, judge: &JudgeId, subject: &Subject, now: Moment) -> impl Iterator<Item = Verdict> {
+    pub(super) fn clear(
+        &self,
+        judge: &JudgeId,
+        subject: &Subject,
+        now: Moment,
+    ) -> impl Iterator<Item = Verdict> {
         self.events.iter().map(move |saved| {
             let condition =
                 Condition::of_rule(saved.member, Standing::Normal, saved.observed, saved.expected);
@@ -127,29 +127,57 @@ impl SavedLife {
     }
 }
 
+/// Where what was saved belongs.
+enum Home {
+    /// To this instance.
+    Instance(usize),
+    /// No judge looks at its subject any more.
+    Nowhere,
+    /// There is no room for another instance.
+    NoRoom,
+}
+
 impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     /// Takes up what was saved. Events whose judge is gone are cleared: those verdicts, and the removal of
     /// checkpoints that are of no more use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
-        for checkpoint in checkpoints {
+        let mut without_room = 0_u64;
+        // What was learnt comes in the order in which it was saved: if there is not room for all, the newest are taken up.
+        let (learnt, others): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|one| is_learnt(&one.key));
+        for checkpoint in others.into_iter().chain(learnt.into_iter().rev()) {
             let Some(state) = &checkpoint.state else { continue };
             let key = &checkpoint.key;
             let kept = if key.starts_with(MAINTENANCE) {
                 self.restore_window(key, state, now)
             } else {
-                self.restore_one(key, state, now, out)
+                self.restore_one(key, state, now, &mut without_room, out)
             };
             if !kept {
                 out.checkpoints.push(Checkpoint { key: key.clone(), state: None });
             }
         }
+        if without_room > 0 {
+            tracing::warn!(
+                states = without_room,
+                judges_memory = self.place.room.limit(),
+                "judges have no room for all states that were saved: these are not taken up, and their judges start \
+                 anew; raise gateway.judges_memory"
+            );
+        }
         // Only now are all judges there that must hear that a window has ended meanwhile.
         self.windows_changed();
-        self.end_windows(now.mono, out);
+        self.end_windows(now, out);
     }
 
     /// Whether the checkpoint is still of use.
-    fn restore_one(&mut self, key: &str, state: &[u8], now: Moment, out: &mut Decision) -> bool {
+    fn restore_one(
+        &mut self,
+        key: &str,
+        state: &[u8],
+        now: Moment,
+        without_room: &mut u64,
+        out: &mut Decision,
+    ) -> bool {
         let Some((kind, judge, subject)) = parse_key(key) else {
             tracing::warn!("saved state under an unknown key was dropped");
             return false;
@@ -157,71 +185,96 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         if !self.place.owns(&subject.device) {
             return true;
         }
-        let index = self.instance_for(&judge, &subject, now);
-        match (kind, index) {
-            (EVENTS, index) => match serde_json::from_slice::<SavedLife>(state) {
-                Ok(life) => self.restore_life(&life, index, &judge, &subject, now, out),
+        let home = self.home_of(&judge, &subject, now);
+        match (kind, home) {
+            (EVENTS, home) => match serde_json::from_slice::<SavedLife>(state) {
+                Ok(life) => self.restore_life(life, &home, &judge, &subject, now, out),
                 Err(error) => {
                     tracing::error!(%judge, device = %subject.device, %error, "saved events are damaged");
                     false
                 }
             },
-            (STATE, Some(index)) => match self.instances[index].restore(state, now) {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(%judge, device = %subject.device, %error, "judge starts afresh");
-                    false
-                }
-            },
+            (STATE, Home::Instance(index)) => self.restore_state(index, state, now, out),
+            (STATE, Home::NoRoom) => {
+                *without_room += 1;
+                true
+            }
             _ => false,
+        }
+    }
+
+    fn restore_state(&mut self, index: usize, state: &[u8], now: Moment, out: &mut Decision) -> bool {
+        let instance = &mut self.instances[index];
+        let spec = &self.specs[instance.judge_index];
+        let doing = "taking up its saved state";
+        let restored = contained(instance, spec, &self.counters, doing, now, out, |instance, _| {
+            instance.restore(state, now)
+        });
+        let (bytes, before) = instance.reckon();
+        self.place.room.add_bytes(bytes);
+        self.place.room.sub_bytes(before);
+        match restored {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                let Subject { source, device, signal } = &instance.subject;
+                let signal = signal.as_ref().map_or("all", SignalId::as_str);
+                tracing::warn!(
+                    judge = %spec.name, %source, %device, signal, %error,
+                    "a saved state was not taken up: the judge starts anew on this subject"
+                );
+                false
+            }
+            None => false,
         }
     }
 
     fn restore_life(
         &mut self,
-        life: &SavedLife,
-        index: Option<usize>,
+        life: SavedLife,
+        home: &Home,
         judge: &JudgeId,
         subject: &Subject,
         now: Moment,
         out: &mut Decision,
     ) -> bool {
-        let Some(index) = index else {
-            tracing::info!(%judge, device = %subject.device, "judge is gone; its open events are cleared");
+        let Home::Instance(index) = *home else {
+            tracing::info!(
+                %judge, device = %subject.device,
+                "no judge looks at this subject any more; its open events are cleared"
+            );
             out.verdicts.extend(life.clear(judge, subject, now));
             return false;
         };
-        let instance = &mut self.instances[index];
-        for saved in &life.events {
-            instance.life.restore(saved.member, saved.event, now.mono);
-        }
-        instance.restore_unit(life.unit.clone());
+        self.instances[index].restore_life(life, now.mono);
         true
     }
 
     /// The instance a saved key belongs to, made again if its judge still looks at that subject.
-    fn instance_for(&mut self, judge: &JudgeId, subject: &Subject, now: Moment) -> Option<usize> {
-        let judge = self.specs.iter().position(|spec| spec.name == *judge)?;
-        let source = self.sources.iter().position(|source| *source == subject.source)?;
-        let source = SourceIndex(u16::try_from(source).ok()?);
+    fn home_of(&mut self, judge: &JudgeId, subject: &Subject, now: Moment) -> Home {
+        let source = self.sources.iter().position(|source| *source == subject.source);
+        let source = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex);
+        let judge = self.specs.iter().position(|spec| spec.name == *judge);
+        let (Some(source), Some(judge)) = (source, judge) else { return Home::Nowhere };
         let spec = &self.specs[judge];
-        match (&subject.signal, spec.scope) {
-            (Some(signal), Scope::Signal) => {
-                if !spec.takes(source, &subject.device, signal) {
-                    return None;
-                }
-                self.streams.admit(source, &subject.device, signal).ok()?;
-                let key = InstanceKey {
-                    judge,
-                    signal: Some((source, signal.clone())),
-                    device: subject.device.clone(),
-                };
-                Some(self.instance(key, now))
+        let signal = match (&subject.signal, spec.scope) {
+            (Some(signal), Scope::Signal) if spec.takes(source, &subject.device, signal) => {
+                Some((source, signal.clone()))
             }
-            (None, Scope::Device) => {
-                Some(self.instance(InstanceKey { judge, signal: None, device: subject.device.clone() }, now))
-            }
-            _ => None,
+            (None, Scope::Device) => None,
+            _ => return Home::Nowhere,
+        };
+        let key = InstanceKey { judge, signal, device: subject.device.clone() };
+        let known = self.by_key.contains_key(&key);
+        let new_device = !known && !self.streams.knows(source, &subject.device).unwrap_or(true);
+        if !known && !self.place.room.takes(new_device) {
+            return Home::NoRoom;
         }
+        let Ok(index) = catch_unwind(AssertUnwindSafe(|| self.instance(key, now))) else {
+            self.counters.defects_total.add(1);
+            tracing::error!(judge = %self.specs[judge].name, "a judge cannot be made, which is a defect of this program");
+            return Home::NoRoom;
+        };
+        self.keep_restored(source, index, now.mono);
+        Home::Instance(index)
     }
 }

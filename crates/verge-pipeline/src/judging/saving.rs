@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge, SAVE_EVERY};
-use verge_domain::time::Monotonic;
+use verge_domain::time::{Moment, Monotonic};
 
+use super::containment::contained;
 use super::{Bench, Decision};
 
 /// Bytes of states handed out at once; a single state that is larger goes alone.
@@ -79,10 +80,11 @@ pub(super) fn checksum(state: &[u8]) -> u64 {
 impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
     /// States that have changed since they were last handed out, as many as are taken at once. Says whether the pass
     /// goes on: then call it again when these are durable.
-    pub fn save(&mut self, pass: &mut SavePass, out: &mut Decision) -> bool {
+    pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
         let mut bytes = 0;
-        for (index, instance) in &mut self.instances {
-            if index < pass.next || pass.began.is_some_and(|now| now < instance.save_time.0) {
+        for index in pass.next..self.instances.capacity() {
+            let Some(instance) = self.instances.get_mut(index) else { continue };
+            if pass.began.is_some_and(|now| now < instance.save_time.0) {
                 continue;
             }
             if bytes >= STATES_AT_ONCE {
@@ -92,9 +94,13 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             if let Some(now) = pass.began {
                 instance.save_time = SaveTime(now.after(instance.judge.save_every()));
             }
-            let saved = instance.changed_state(&self.specs[instance.judge_index].name);
-            bytes += saved.as_ref().map_or(0, state_bytes);
-            out.checkpoints.extend(saved);
+            let spec = &self.specs[instance.judge_index];
+            let doing = "saving its state";
+            let saved = contained(instance, spec, &self.counters, doing, now, out, |instance, _| {
+                instance.changed_state(&spec.name)
+            });
+            bytes += saved.iter().flatten().map(state_bytes).sum::<usize>();
+            out.checkpoints.extend(saved.flatten());
         }
         false
     }
@@ -200,7 +206,7 @@ mod tests {
         let mut steps = Vec::new();
         loop {
             let mut out = Decision::default();
-            let goes_on = bench.save(&mut pass, &mut out);
+            let goes_on = bench.save(&mut pass, at(0), &mut out);
             steps.push(out.checkpoints);
             if !goes_on {
                 return steps;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
-use verge_domain::time::{Moment, Monotonic};
+use verge_domain::time::Moment;
 
 use super::{Bench, Decision, JudgeRate, Order, OrderError, Outcome, Placement, SavePass};
-use crate::counters::Counters;
+use crate::counters::{Counters, JudgingAccount};
 use helper::{Helper, Posted};
 
 /// Parts of fewer readings than this are judged at once: waking a thread costs more.
@@ -129,7 +129,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     /// Decodes a message and adds its readings to the burst.
     pub fn post(&mut self, message: &Inbound, now: Moment) {
         let mut decoded = std::mem::take(&mut self.decoded);
-        self.front.decoder.decode(message, &mut decoded);
+        self.front.decode(message, &mut decoded);
         let of = self.burst.len();
         let rejections = std::mem::take(&mut decoded.rejections);
         self.burst.push(Judged { rejections, ..Judged::default() });
@@ -146,7 +146,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     /// caused.
     ///
     /// # Panics
-    /// If a judge did, on whatever thread.
+    /// If the thread of a shard did: of a judge that panics on it, only the reading and the instance suffer.
     pub fn judge<'a>(
         &mut self,
         messages: impl IntoIterator<Item = &'a Inbound>,
@@ -202,18 +202,24 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     }
 
     /// See [`Bench::expire`].
-    pub fn expire(&mut self, now: Monotonic, out: &mut Decision) {
+    pub fn expire(&mut self, now: Moment, out: &mut Decision) {
         self.front.expire(now, out);
         self.helpers.iter_mut().for_each(|helper| helper.bench().expire(now, out));
     }
 
     /// See [`Bench::save`]; a pass goes through the shards one by one.
-    pub fn save(&mut self, pass: &mut SavePass, out: &mut Decision) -> bool {
+    pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
         let goes_on = match pass.shard() {
-            0 => self.front.save(pass, out),
-            shard => self.helpers[shard - 1].bench().save(pass, out),
+            0 => self.front.save(pass, now, out),
+            shard => self.helpers[shard - 1].bench().save(pass, now, out),
         };
         goes_on || pass.next_shard(self.placement.shards())
+    }
+
+    /// See [`Bench::account`]: of all shards together.
+    #[must_use]
+    pub fn account(&self) -> JudgingAccount {
+        self.front.account()
     }
 
     /// See [`Bench::alarm_rates`].

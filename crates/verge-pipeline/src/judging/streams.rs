@@ -3,64 +3,137 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::time::Monotonic;
 
+use super::room::Room;
+
 /// Devices known at once, over all sources.
 pub const MAX_DEVICES: usize = 16_384;
 /// Signals known of one device through one source.
 pub const MAX_SIGNALS_PER_DEVICE: usize = 64;
 
-/// One known signal.
+/// A device is settled once it was heard this often, each at least [`APART`] from the one before.
+const SETTLED: u32 = 8;
+const APART: Duration = Duration::from_secs(1);
+/// What a device and a signal take beside their judges, about: names, tables.
+const DEVICE_BYTES: usize = 320;
+const SIGNAL_BYTES: usize = 224;
+
+/// When and how often a device was heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    first: Monotonic,
+    last: Monotonic,
+    times: u32,
+}
+
+/// Who gives way first, in this order; within each the smaller number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Yields {
+    /// Not settled: by when it was last heard.
+    New(Monotonic),
+    /// Silent for longer than it was ever heard: by since when that is so.
+    LongAgo(Monotonic),
+    /// Protected from newcomers: by for how long it was heard.
+    Regular(Duration),
+}
+
+impl Heard {
+    const fn at(now: Monotonic) -> Self {
+        Self { first: now, last: now, times: 1 }
+    }
+
+    /// What was taken up from the store was settled before, for how long nobody knows.
+    const fn before(now: Monotonic) -> Self {
+        Self { first: now, last: now, times: SETTLED }
+    }
+
+    fn again(&mut self, now: Monotonic) {
+        if now.since(self.last) >= APART {
+            self.last = now;
+            self.times = self.times.saturating_add(1);
+        }
+    }
+
+    fn yields(&self, now: Monotonic) -> Yields {
+        let heard_for = self.last.since(self.first);
+        let protected_until = self.last.after(heard_for);
+        if self.times < SETTLED {
+            Yields::New(self.last)
+        } else if protected_until <= now {
+            Yields::LongAgo(protected_until)
+        } else {
+            Yields::Regular(heard_for)
+        }
+    }
+}
+
 #[derive(Debug)]
-pub(super) struct StreamState {
-    /// Judge instances that look at it.
-    pub(super) instances: Vec<usize>,
-    /// When it was last heard.
-    pub(super) last_heard: Monotonic,
+struct Device {
+    heard: Heard,
+    /// Judge instances that look at each signal.
+    signals: HashMap<SignalId, Vec<usize>>,
+    /// Instances that were taken up from the store before one of their signals was heard.
+    restored: Vec<usize>,
+}
+
+impl Device {
+    fn bytes(&self) -> usize {
+        DEVICE_BYTES + SIGNAL_BYTES * self.signals.len()
+    }
 }
 
 /// The known signals.
 #[derive(Debug)]
 pub(super) struct Streams {
-    by_source: Vec<HashMap<DeviceId, HashMap<SignalId, StreamState>>>,
-    /// Devices known here and to the other shards. What two of them admit at the same moment may pass the bound by one
-    /// each.
-    devices: Arc<AtomicUsize>,
+    by_source: Vec<HashMap<DeviceId, Device>>,
+    room: Arc<Room>,
 }
 
 impl Streams {
-    pub(super) fn new(sources: usize, devices: Arc<AtomicUsize>) -> Self {
-        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), devices }
+    pub(super) fn new(sources: usize, room: Arc<Room>) -> Self {
+        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), room }
     }
 
-    pub(super) fn find(
+    /// Takes note of a reading; says whether its signal is known.
+    pub(super) fn hear(
         &mut self,
         source: SourceIndex,
         device: &DeviceId,
         signal: &SignalId,
-    ) -> Option<&mut StreamState> {
-        self.by_source.get_mut(usize::from(source.0))?.get_mut(device)?.get_mut(signal)
+        now: Monotonic,
+    ) -> bool {
+        let devices = self.by_source.get_mut(usize::from(source.0));
+        let Some(device) = devices.and_then(|devices| devices.get_mut(device)) else { return false };
+        device.heard.again(now);
+        device.signals.contains_key(signal)
     }
 
-    /// Whether there is room for one more.
-    pub(super) fn admit(
+    /// The instances that look at a signal.
+    pub(super) fn instances(
         &self,
         source: SourceIndex,
         device: &DeviceId,
         signal: &SignalId,
-    ) -> Result<(), Reason> {
+    ) -> Option<&[usize]> {
+        let device = self.by_source.get(usize::from(source.0))?.get(device)?;
+        device.signals.get(signal).map(Vec::as_slice)
+    }
+
+    /// Whether the device is known.
+    ///
+    /// # Errors
+    /// It has as many signals as it may have.
+    pub(super) fn knows(&self, source: SourceIndex, device: &DeviceId) -> Result<bool, Reason> {
         let devices = self.by_source.get(usize::from(source.0)).ok_or(Reason::UnknownTopic)?;
         match devices.get(device) {
-            Some(signals) if signals.contains_key(signal) => Ok(()),
-            Some(signals) if signals.len() >= MAX_SIGNALS_PER_DEVICE => Err(Reason::TooManyStreams),
-            Some(_) => Ok(()),
-            None if self.devices.load(Ordering::Relaxed) >= MAX_DEVICES => Err(Reason::TooManyStreams),
-            None => Ok(()),
+            Some(device) if device.signals.len() >= MAX_SIGNALS_PER_DEVICE => Err(Reason::TooManyStreams),
+            known => Ok(known.is_some()),
         }
     }
 
@@ -69,27 +142,65 @@ impl Streams {
         source: SourceIndex,
         device: &DeviceId,
         signal: &SignalId,
-        state: StreamState,
+        instances: Vec<usize>,
+        now: Monotonic,
     ) {
-        if let Some(devices) = self.by_source.get_mut(usize::from(source.0)) {
-            let before = devices.len();
-            devices.entry(device.clone()).or_default().insert(signal.clone(), state);
-            self.devices.fetch_add(devices.len() - before, Ordering::Relaxed);
+        if let Some(device) = self.device(source, device, Heard::at(now)) {
+            device.signals.insert(signal.clone(), instances);
+            self.room.add_bytes(SIGNAL_BYTES);
         }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&StreamState) -> bool) {
-        for devices in &mut self.by_source {
-            let before = devices.len();
-            devices.retain(|_, signals| {
-                signals.retain(|_, state| keep(state));
-                !signals.is_empty()
-            });
-            self.devices.fetch_sub(before - devices.len(), Ordering::Relaxed);
+    /// Notes an instance that was taken up from the store. Says whether that is new.
+    pub(super) fn insert_restored(
+        &mut self,
+        source: SourceIndex,
+        device: &DeviceId,
+        instance: usize,
+        now: Monotonic,
+    ) -> bool {
+        let Some(device) = self.device(source, device, Heard::before(now)) else { return false };
+        let is_new = !device.restored.contains(&instance);
+        if is_new {
+            device.restored.push(instance);
         }
+        is_new
+    }
+
+    fn device(&mut self, source: SourceIndex, device: &DeviceId, heard: Heard) -> Option<&mut Device> {
+        let devices = self.by_source.get_mut(usize::from(source.0))?;
+        Some(devices.entry(device.clone()).or_insert_with(|| {
+            self.room.add_device(DEVICE_BYTES);
+            Device { heard, signals: HashMap::new(), restored: Vec::new() }
+        }))
+    }
+
+    /// Forgets a device. Gives the instances that looked at it, once for each of its signals and once more where they
+    /// were taken up from the store.
+    pub(super) fn remove(&mut self, source: SourceIndex, device: &DeviceId) -> Vec<usize> {
+        let devices = self.by_source.get_mut(usize::from(source.0));
+        let Some(device) = devices.and_then(|devices| devices.remove(device)) else { return Vec::new() };
+        self.room.sub_device(device.bytes());
+        let mut instances = device.restored;
+        instances.extend(device.signals.into_values().flatten());
+        instances
+    }
+
+    /// All devices, those that give way first in front.
+    pub(super) fn by_yield(&self, now: Monotonic) -> Vec<(Yields, SourceIndex, DeviceId)> {
+        let mut devices: Vec<_> = (0..)
+            .zip(&self.by_source)
+            .flat_map(|(source, devices)| {
+                devices
+                    .iter()
+                    .map(move |(name, device)| (device.heard.yields(now), SourceIndex(source), name.clone()))
+            })
+            .collect();
+        devices.sort_unstable_by(|one, other| (one.0, &one.2).cmp(&(other.0, &other.2)));
+        devices
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_source.iter().flat_map(HashMap::values).map(HashMap::len).sum()
+        self.by_source.iter().flat_map(HashMap::values).map(|device| device.signals.len()).sum()
     }
 }

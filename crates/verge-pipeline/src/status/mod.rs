@@ -14,7 +14,7 @@ use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
 use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::counters::{Counters, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
+use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
 use crate::delivery::{RouteCounters, withdrawn};
 use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
@@ -128,6 +128,7 @@ struct Document<'a> {
     frames: Option<FramesStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     judges: Vec<JudgeStatus>,
+    judging: Judging,
     maintenance: Maintenance,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
@@ -161,6 +162,16 @@ struct FramesStatus {
     age_ms: Span,
     /// How long a worker is at a frame, since the start.
     judging_ms: Span,
+}
+
+#[derive(Serialize)]
+struct Judging {
+    #[serde(flatten)]
+    account: JudgingAccount,
+    /// Devices that gave way to others, since the start.
+    evicted: u64,
+    /// Judges, codecs and encoders that panicked, since the start.
+    defects: u64,
 }
 
 #[derive(Serialize)]
@@ -266,6 +277,11 @@ impl Status {
                 .zip(Span::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
+            judging: Judging {
+                account: self.counters.judging(),
+                evicted: self.counters.evicted_devices_total.get(),
+                defects: self.counters.defects_total.get(),
+            },
             maintenance: Maintenance {
                 held_back: self.counters.raises_held_back_total.get(),
                 windows: self.counters.maintenance(),

@@ -27,6 +27,7 @@ fn shelve(minutes: &[i64]) -> Memory {
             decided: UtcMillis(minute * 60_000 + 59_000),
             cause: 0,
             bytes: bytes.as_bytes(),
+            withdrawn: None,
         };
         store.commit(&[row], &[]).unwrap();
     }

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, SignalId, SourceId};
+use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, Seq, SignalId, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, RestoreError, Scope, Store, StoreError};
+use verge_domain::stage::{Decoder, Judge, RestoreError, Scope, Store, StoreError, Withdrawn};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
+use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, Intake, IntakeQueue, Judging};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Placement, Shards, Undecoded};
 
-use crate::support::{Memory, Settled, Text, until};
+use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
 /// The payload is the value, of one of many devices.
 struct Number;
@@ -45,12 +46,16 @@ impl Decoder for Number {
     }
 }
 
+/// A value with which the judge panics.
+const PANICS: i64 = -1_313;
+
 /// Every reading from 0 up is abnormal.
 struct FromZero;
 
 impl Judge for FromZero {
     type Observation = Reading;
     fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+        assert!(reading.value != PANICS as f64, "as the test asked");
         let standing = if reading.value >= 0.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(0.0) };
         let observed = reading.value;
@@ -151,6 +156,43 @@ impl Gateway {
         drop((self.commits, self.store));
         self.committer.join().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_message_on_which_a_judge_panics_is_settled_and_judging_goes_on() {
+    for threads in [1, 4] {
+        let shelf = Memory::default();
+        let gateway = gateway_with(&shelf, Lane::Alarm, threads);
+        let mut sent = 0;
+        for value in (0..400).flat_map(|value| [value, PANICS]) {
+            assert!(gateway.send(sent, value, false));
+            sent += 1;
+        }
+        until("all messages are settled", || gateway.settled() as u64 == sent).await;
+        let source = &gateway.counters.sources()[0];
+        assert_eq!(source.rejections().collect::<Vec<_>>(), [(Reason::Defect, 400)]);
+        assert_eq!((source.messages_judged_total.get(), source.messages_refused_total.get()), (400, 400));
+        assert!(!gateway.judging.is_finished());
+        gateway.stop();
+        assert_eq!(shelf.0.lock().unwrap().rows.len(), 400, "{threads} threads");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_that_cannot_be_encoded_leaves_a_tombstone_under_its_number() {
+    let shelf = Memory::default();
+    let gateway = gateway(&shelf, Lane::Alarm);
+    for (index, value) in (0..).zip([1, UNENCODABLE as i64, ENCODER_PANICS as i64, 2]) {
+        gateway.send(index, value, false);
+    }
+    until("all messages are settled", || gateway.settled() == 4).await;
+    assert_eq!(gateway.counters.encode_failures_total.get(), 2);
+    gateway.stop();
+    let shelf = shelf.0.lock().unwrap();
+    let rows: Vec<_> = shelf.rows.values().map(|row| (row.seq.0, row.withdrawn)).collect();
+    let lost = |seq| Some(Withdrawn { through: Seq(seq), reason: Withdrawal::Defect });
+    assert_eq!(rows, [(1, None), (2, lost(2)), (3, lost(3)), (4, None)]);
+    assert!(shelf.rows.values().all(|row| row.bytes.is_empty() == row.withdrawn.is_some()));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use verge_domain::stage::{
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Verdict};
+use verge_domain::withdrawn::Withdrawal;
 
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -28,7 +29,7 @@ pub(crate) struct Shelf {
     /// By lane, what has outlived its use.
     pub(crate) overdue: [Option<(u64, u64)>; 3],
     pub(crate) recoveries: u32,
-    pub(crate) withdrawn: [u64; 5],
+    pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
     pub(crate) checkpoints: BTreeMap<String, Vec<u8>>,
     /// Bytes of states that each commit carried.
     pub(crate) state_bytes: Vec<usize>,
@@ -90,7 +91,8 @@ impl Store for Memory {
             assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
             shelf.next[row.lane.index()] += 1;
             let bytes = Bytes::copy_from_slice(row.bytes);
-            let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn: None };
+            let withdrawn = row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason });
+            let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn };
             shelf.rows.insert((row.lane.index(), row.seq.0), stored);
             shelf.causes.push(row.cause);
         }
@@ -192,10 +194,18 @@ fn text_of(row: &StoredRow) -> String {
     }
 }
 
+/// Observed values with which the encoder fails.
+pub(crate) const UNENCODABLE: f64 = 1_000_000_001.0;
+pub(crate) const ENCODER_PANICS: f64 = 1_000_000_002.0;
+
 impl Encoder for Text {
     fn verdict(&mut self, _id: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let Body::Anomaly(anomaly) = &verdict.body else { panic!("only anomalies are judged here") };
         out.extend_from_slice(anomaly.observed.to_string().as_bytes());
+        assert!(anomaly.observed != ENCODER_PANICS, "as the test asked");
+        if anomaly.observed == UNENCODABLE {
+            return Err(EncodeError("as the test asked".into()));
+        }
         Ok(())
     }
     fn summary(&mut self, lane: Lane, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -1,0 +1,239 @@
+//! Who gets judges, and who gives way.
+//!
+//! A device stays known for as long as there is room: a plant may rest for a month, and what was learnt of it is worth
+//! as much as before. Where there is no room for a newcomer, these give way:
+//!
+//! 1. devices that were heard fewer than eight times, those first that were heard least recently;
+//! 2. devices that have been silent for longer than they were ever heard, those first for which that has been so longest.
+//!
+//! Nobody else does: a flood of new names never displaces what is heard regularly, however long that has been silent
+//! within what it was heard for. If judges that are at work grow beyond the room, the devices heard for the shortest time
+//! give way as well.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use verge_domain::id::DeviceId;
+use verge_domain::reading::{Reading, SourceIndex};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::{Checkpoint, Judge, Scope};
+use verge_domain::time::{Moment, Monotonic};
+use verge_domain::verdict::Subject;
+
+use super::containment::text_of;
+use super::instance::Instance;
+use super::saving::SaveTime;
+use super::streams::Yields;
+use super::{Bench, Decision, InstanceKey, saved};
+use crate::counters::is_power_of_ten;
+
+/// Room is made in parts: one in so many, where names give way that were hardly heard.
+const PART_OF_NEW: usize = 32;
+/// The same where something may have been learnt.
+const PART_OF_KNOWN: usize = 256;
+
+/// For whom room is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Newcomer,
+    /// Judges that are at work.
+    Growth,
+}
+
+impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+    /// Takes a signal that was not known, and finds its judges.
+    pub(super) fn open_stream(
+        &mut self,
+        source: SourceIndex,
+        reading: &Reading,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        let new_device = !self.streams.knows(source, &reading.device)?;
+        if self.place.room.is_scarce(new_device) && !self.new_names.take(now.mono) {
+            return Err(Reason::TooManyNewNames);
+        }
+        if !self.place.room.takes(new_device)
+            && !self.make_room(For::Newcomer, new_device, Some((source, &reading.device)), now, out)
+        {
+            return Err(Reason::TooManyStreams);
+        }
+        let keys: Vec<InstanceKey> = self
+            .specs
+            .iter()
+            .enumerate()
+            .filter(|(_, spec)| spec.takes(source, &reading.device, &reading.signal))
+            .map(|(judge, spec)| InstanceKey {
+                judge,
+                signal: match spec.scope {
+                    Scope::Signal => Some((source, reading.signal.clone())),
+                    Scope::Device => None,
+                },
+                device: spec.machine.as_ref().unwrap_or(&reading.device).clone(),
+            })
+            .collect();
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            keys.iter().map(|key| self.instance(key.clone(), now)).collect::<Vec<usize>>()
+        }));
+        let instances = match made {
+            Ok(instances) => instances,
+            Err(panic) => {
+                self.cannot_make(&keys, text_of(&*panic), now, out);
+                return Err(Reason::Defect);
+            }
+        };
+        for &index in &instances {
+            self.instances[index].users += 1;
+        }
+        self.streams.insert(source, &reading.device, &reading.signal, instances, now.mono);
+        Ok(())
+    }
+
+    #[cold]
+    fn cannot_make(&mut self, keys: &[InstanceKey], panic: &str, now: Moment, out: &mut Decision) {
+        self.counters.defects_total.add(1);
+        if is_power_of_ten(self.counters.defects_total.get()) {
+            tracing::error!(
+                panic,
+                "a judge cannot be made, which is a defect of this program; please report it"
+            );
+        }
+        for key in keys {
+            if let Some(&index) = self.by_key.get(key) {
+                self.drop_unused(index, now, out);
+            }
+        }
+    }
+
+    /// The instance with this key, made if there is none.
+    pub(super) fn instance(&mut self, key: InstanceKey, now: Moment) -> usize {
+        if let Some(&index) = self.by_key.get(&key) {
+            return index;
+        }
+        let spec = &self.specs[key.judge];
+        let source = key.signal.as_ref().map_or_else(
+            || spec.inputs.first().map_or(SourceIndex(0), |input| input.source),
+            |(source, _)| *source,
+        );
+        let subject = Subject {
+            source: self.sources[usize::from(source.0)].clone(),
+            device: key.device.clone(),
+            signal: key.signal.as_ref().map(|(_, signal)| signal.clone()),
+        };
+        let judge = (spec.make)(now);
+        let mut instance = Instance::new(key.judge, subject, judge, now.mono);
+        instance
+            .life
+            .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
+        // A device that is expected is watched whether it was heard or not.
+        instance.users = usize::from(spec.expect.contains(&key.device));
+        self.place.room.add_instance(instance.bytes);
+        let entry = self.instances.vacant_entry();
+        instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
+        let index = entry.key();
+        entry.insert(instance);
+        self.by_key.insert(key, index);
+        index
+    }
+
+    /// Judges at work have grown: what has least claim gives way until they fit.
+    pub(super) fn fit(&mut self, now: Moment, out: &mut Decision) {
+        self.make_room(For::Growth, false, None, now, out);
+    }
+
+    /// Lets devices give way, `but` one. Says whether there is room now.
+    fn make_room(
+        &mut self,
+        whom: For,
+        new_device: bool,
+        but: Option<(SourceIndex, &DeviceId)>,
+        now: Moment,
+        out: &mut Decision,
+    ) -> bool {
+        if whom == For::Newcomer && now.mono < self.full_until {
+            return false;
+        }
+        let mut evicted = 0_u64;
+        for (yields, source, device) in self.streams.by_yield(now.mono) {
+            let room = &self.place.room;
+            let enough = match yields {
+                Yields::New(_) => room.has_free(PART_OF_NEW),
+                Yields::LongAgo(_) => room.has_free(PART_OF_KNOWN),
+                Yields::Regular(_) => whom == For::Newcomer || !room.is_over(),
+            };
+            if enough {
+                break;
+            }
+            if but != Some((source, &device)) {
+                self.forget(source, &device, now, out);
+                evicted += 1;
+            }
+        }
+        self.note_evicted(evicted);
+        let room = self.place.room.takes(new_device);
+        if !room {
+            // Looking through all devices for each newcomer would be worth an attack.
+            self.full_until = now.mono.after(LOOK_AGAIN);
+        }
+        room
+    }
+
+    fn note_evicted(&self, evicted: u64) {
+        let before = self.counters.evicted_devices_total.get();
+        self.counters.evicted_devices_total.add(evicted);
+        let after = before + evicted;
+        if evicted > 0 && (before == 0 || after.ilog10() > before.ilog10()) {
+            tracing::warn!(
+                devices = after,
+                judges_memory = self.place.room.limit(),
+                "judges have no room for more: devices that were hardly heard, or long ago, give way to new ones, and what \
+                 was learnt of them is forgotten; if these are devices of the plant, raise gateway.judges_memory"
+            );
+        }
+    }
+
+    /// Forgets a device, and the instances that look at no other.
+    pub(super) fn forget(&mut self, source: SourceIndex, device: &DeviceId, now: Moment, out: &mut Decision) {
+        for index in self.streams.remove(source, device) {
+            self.instances[index].users -= 1;
+            self.drop_unused(index, now, out);
+        }
+    }
+
+    /// Drops an instance that looks at nothing, with what was saved of it. What it had raised is cleared.
+    fn drop_unused(&mut self, index: usize, now: Moment, out: &mut Decision) {
+        if self.instances.get(index).is_none_or(|instance| instance.users > 0) {
+            return;
+        }
+        let mut instance = self.instances.remove(index);
+        self.place.room.sub_instance(instance.bytes);
+        let signal = instance.subject.signal.clone();
+        let source = self.sources.iter().position(|source| *source == instance.subject.source);
+        let source = SourceIndex(source.and_then(|source| u16::try_from(source).ok()).unwrap_or_default());
+        self.by_key.remove(&InstanceKey {
+            judge: instance.judge_index,
+            signal: signal.map(|signal| (source, signal)),
+            device: instance.subject.device.clone(),
+        });
+        let spec = &self.specs[instance.judge_index];
+        if instance.end_events(spec, |_| true, now, out) {
+            tracing::info!(
+                judge = %spec.name, device = %instance.subject.device,
+                "a device gave way to others; its open events are cleared"
+            );
+            let key = saved::key(saved::EVENTS, &spec.name, &instance.subject);
+            out.checkpoints.push(Checkpoint { key, state: None });
+        }
+        out.checkpoints.extend(instance.forgotten_state(&spec.name));
+    }
+
+    /// Keeps an instance that was taken up from the store until its device gives way.
+    pub(super) fn keep_restored(&mut self, source: SourceIndex, index: usize, now: Monotonic) {
+        let device = self.instances[index].subject.device.clone();
+        if self.streams.insert_restored(source, &device, index, now) {
+            self.instances[index].users += 1;
+        }
+    }
+}
+
+/// Where nobody could give way, newcomers wait so long before it is tried again.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,0 +1,71 @@
+//! A judge that panics costs what it was at work on, and itself: nothing else.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use verge_domain::id::SignalId;
+use verge_domain::reading::Reading;
+use verge_domain::stage::{Checkpoint, Judge};
+use verge_domain::time::Moment;
+
+use super::instance::Instance;
+use super::{Decision, JudgeSpec, saved};
+use crate::counters::{Counters, is_power_of_ten};
+
+/// Lets an instance work. If that panics, its judge starts anew, what was saved of it is removed (it might be the cause)
+/// and this is `None`. Its open events go on.
+pub(super) fn contained<J: Judge<Observation = Reading>, T>(
+    instance: &mut Instance<J>,
+    spec: &JudgeSpec<J>,
+    counters: &Counters,
+    doing: &'static str,
+    now: Moment,
+    out: &mut Decision,
+    work: impl FnOnce(&mut Instance<J>, &mut Decision) -> T,
+) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(|| work(&mut *instance, &mut *out))) {
+        Ok(done) => Some(done),
+        Err(panic) => {
+            start_anew(instance, spec, counters, doing, now, out, &*panic);
+            None
+        }
+    }
+}
+
+#[cold]
+fn start_anew<J: Judge<Observation = Reading>>(
+    instance: &mut Instance<J>,
+    spec: &JudgeSpec<J>,
+    counters: &Counters,
+    doing: &'static str,
+    now: Moment,
+    out: &mut Decision,
+    panic: &(dyn Any + Send),
+) {
+    counters.defects_total.add(1);
+    let count = counters.defects_total.get();
+    // Never a line per message.
+    if count <= 10 || is_power_of_ten(count) {
+        let subject = &instance.subject;
+        let signal = subject.signal.as_ref().map_or("all", SignalId::as_str);
+        tracing::error!(
+            judge = %spec.name, source = %subject.source, device = %subject.device, signal, doing,
+            panic = text_of(panic), count,
+            "a judge failed, which is a defect of this program; it starts anew and forgets what it had learnt of this \
+             subject. Please report it"
+        );
+    }
+    let replaced = catch_unwind(AssertUnwindSafe(|| instance.judge = (spec.make)(now)));
+    if replaced.is_err() {
+        tracing::error!(judge = %spec.name, "a judge that failed cannot be made anew either; it is asked again as it is");
+    }
+    instance.forget_saved();
+    out.checkpoints
+        .push(Checkpoint { key: saved::key(saved::STATE, &spec.name, &instance.subject), state: None });
+}
+
+/// What a panic says.
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
