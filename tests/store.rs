@@ -54,8 +54,14 @@ fn site(key: Option<&str>) -> TempDir {
         key: key.map(|text| StoreKey::parse(text.as_bytes()).unwrap()),
     };
     let mut store = Outbox::open(&settings).unwrap().outbox;
-    let row =
-        |seq| NewRow { lane: Lane::Verdict, seq: Seq(seq), decided: UtcMillis(0), cause: 0, bytes: CONTENT };
+    let row = |seq| NewRow {
+        lane: Lane::Verdict,
+        seq: Seq(seq),
+        decided: UtcMillis(0),
+        cause: 0,
+        bytes: CONTENT,
+        withdrawn: None,
+    };
     store.commit(&[row(1), row(2), row(3)], &[]).unwrap();
     let withdrawn = Withdrawn { through: Seq(2), reason: Withdrawal::Full };
     store.withdraw(Lane::Verdict, Seq(1), withdrawn, UtcMillis(0), &[]).unwrap();

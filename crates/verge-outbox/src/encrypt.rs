@@ -211,6 +211,7 @@ mod tests {
                 decided: UtcMillis(7),
                 cause: 0,
                 bytes: text.as_bytes(),
+                withdrawn: None,
             })
             .collect();
         let saved: Vec<Checkpoint> = ["state", "events"]
