@@ -9,7 +9,7 @@ use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{NewRow, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
-use verge_outbox::{Outbox, OutboxSettings, StoreKey};
+use verge_outbox::{Outbox, OutboxReader, OutboxSettings, StoreKey};
 
 use crate::program::verge;
 
@@ -37,13 +37,9 @@ above = 7.1
 
 const CONTENT: &[u8] = b"what verdict three says";
 
-/// A site whose store holds two withdrawn numbers and a verdict.
-fn site(key: Option<&str>) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let line = key.map_or(String::new(), |_| "store_key_file = \"store.key\"".to_owned());
-    fs::write(folder.path().join("gateway.toml"), CONFIGURATION.replace("#KEY", &line)).unwrap();
-    let settings = OutboxSettings {
-        dir: folder.path().join("state/store"),
+fn settings(folder: &Path, key: Option<StoreKey>) -> OutboxSettings {
+    OutboxSettings {
+        dir: folder.join("state/store"),
         cap_bytes: 1 << 24,
         replay_age: std::time::Duration::from_secs(3600),
         replay_bytes: 1 << 20,
@@ -51,8 +47,16 @@ fn site(key: Option<&str>) -> TempDir {
         ballast_bytes: 0,
         drop_oldest: false,
         lives: [None; 3],
-        key: key.map(|text| StoreKey::parse(text.as_bytes()).unwrap()),
-    };
+        key,
+    }
+}
+
+/// A site whose store holds two withdrawn numbers and a verdict.
+fn site(key: Option<&str>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let line = key.map_or(String::new(), |_| "store_key_file = \"store.key\"".to_owned());
+    fs::write(folder.path().join("gateway.toml"), CONFIGURATION.replace("#KEY", &line)).unwrap();
+    let settings = settings(folder.path(), key.map(|text| StoreKey::parse(text.as_bytes()).unwrap()));
     let mut store = Outbox::open(&settings).unwrap().outbox;
     let row = |seq| NewRow {
         lane: Lane::Verdict,
@@ -108,6 +112,34 @@ fn damage_is_found_on_a_copy_and_repaired() {
     assert!(site.path().join(repaired["set_aside"].as_str().unwrap()).exists(), "{repaired}");
     let again = json(site.path(), &["outbox", "verify", "-c", "gateway.toml", "--json"]);
     assert_eq!(again["sound"], true);
+}
+
+#[test]
+fn a_backup_needs_no_key_and_replaces_nothing() {
+    const KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+    let site = site(Some(KEY));
+    let arguments = ["outbox", "backup", "-c", "gateway.toml", "kept.db"];
+    let made = verge(site.path(), &arguments).expect(0);
+    assert!(made.stdout.contains("a gateway that opens it takes a new epoch"), "{}", made.stdout);
+    let bytes = fs::read(site.path().join("kept.db")).unwrap();
+    let again = verge(site.path(), &arguments).expect(64);
+    assert!(again.stderr.contains("kept.db exists and is left as it is"), "{}", again.stderr);
+    assert_eq!(fs::read(site.path().join("kept.db")).unwrap(), bytes);
+    let missing = ["outbox", "backup", "-c", "gateway.toml", "--store", "nowhere", "other.db"];
+    verge(site.path(), &missing).expect(65);
+    assert!(!site.path().join("other.db").exists());
+    // Restored over the store.
+    let store = site.path().join("state/store");
+    let key = Some(StoreKey::parse(KEY.as_bytes()).unwrap());
+    let before = OutboxReader::open(&store, key.as_ref()).unwrap().epoch();
+    fs::remove_dir_all(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    fs::copy(site.path().join("kept.db"), store.join("outbox.db")).unwrap();
+    fs::write(site.path().join("store.key"), KEY).unwrap();
+    let settings = settings(site.path(), key.clone());
+    let opened = Outbox::open(&settings).unwrap();
+    assert_ne!(opened.outbox.epoch(), before);
+    assert!(opened.note.unwrap().to_string().contains("because it is a backup"));
 }
 
 #[test]

@@ -7,13 +7,14 @@
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
 //! (why some of it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
-//! [`interval`] and [`sequence`] (bookkeeping both ends share), [`stage`]
+//! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`stage`]
 //! (the traits that join the crates), [`stored`] (what a store is given and gives back).
 
 pub mod finding;
 pub mod frame;
 pub mod id;
 pub mod interval;
+pub mod life;
 pub mod policy;
 pub mod reading;
 pub mod rejection;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::Finding;
 use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
+use crate::life::Life;
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::stored::{
@@ -218,6 +219,15 @@ pub trait Encoder: Send {
 pub trait Store: Send {
     /// Epoch of this store.
     fn epoch(&self) -> Epoch;
+
+    /// What it knows of its life.
+    fn life(&self) -> Life;
+
+    /// Another life of this store gives numbers of its epoch: from the next opening on it has a new one. Durable.
+    ///
+    /// # Errors
+    /// A fault.
+    fn give_up_epoch(&mut self) -> Result<(), StoreError>;
 
     /// The number the next verdict of a lane gets.
     fn next_seq(&self, lane: Lane) -> Seq;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use verge_domain::stage::{Checkpoint, StatesUsage, is_learnt};
 
 use crate::key::Cipher;
+use crate::row::Binding;
 
 /// Of the share, this part is made free at once where an eviction is needed.
 const FREED_PART: u64 = 16;
@@ -55,8 +56,9 @@ fn size(key: &str, state: &[u8]) -> u64 {
 }
 
 /// How much of the store is taken by what judges save.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct States {
+    binding: Binding,
     /// Bytes of learnt states allowed.
     pub(crate) share: u64,
     /// Bytes of learnt states.
@@ -73,13 +75,20 @@ pub(crate) struct States {
 
 impl States {
     /// With what there is in the store.
-    pub(crate) fn of(connection: &Connection, share: u64, cap: u64) -> Result<Self, rusqlite::Error> {
+    pub(crate) fn of(
+        connection: &Connection,
+        share: u64,
+        cap: u64,
+        binding: Binding,
+    ) -> Result<Self, rusqlite::Error> {
         let total = |table: &str| {
             let sql = format!("SELECT coalesce(sum(2 * octet_length(key) + length(state)), 0) FROM {table}");
             connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
         };
         let (bytes, kept_bytes) = (total("learnt")?, total("checkpoint")?);
-        Ok(Self { share, bytes, kept_share: cap / KEPT_PART, kept_bytes, ..Self::default() })
+        let kept_share = cap / KEPT_PART;
+        let (evicted, refused, kept_refused) = (0, 0, 0);
+        Ok(Self { binding, share, bytes, kept_share, kept_bytes, evicted, refused, kept_refused })
     }
 
     /// For the status.
@@ -121,7 +130,7 @@ impl States {
         state: &[u8],
         cipher: Option<&Cipher>,
     ) -> Result<(), rusqlite::Error> {
-        let row = Row::of(key, state, cipher);
+        let row = Row::of(key, state, cipher, &self.binding);
         let bytes = size(&row.name, &row.state);
         if matches!(table, Table::Learnt) && bytes > self.share {
             self.refused += 1;
@@ -227,7 +236,7 @@ impl States {
                 && let Some(row) = rows.next()?
             {
                 let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                let form = Form::of(&name, crc, &state);
+                let form = Form::of(&name, crc, &state, &self.binding);
                 if form == Some(Form::Sealed) {
                     continue;
                 }
@@ -241,7 +250,7 @@ impl States {
             match found {
                 // Open events are kept, however many an earlier version had saved.
                 Some((key, state)) if !is_learnt(&key) => {
-                    self.insert(transaction, Table::Kept, &Row::of(&key, &state, cipher))?;
+                    self.insert(transaction, Table::Kept, &Row::of(&key, &state, cipher, &self.binding))?;
                 }
                 // None was used later than another, as far as is known.
                 Some((key, state)) if self.bytes + size(&key, &state) > self.share => self.evicted += 1,
@@ -274,8 +283,12 @@ impl States {
                 let id = row.get(0)?;
                 last = Some(id);
                 bytes += size(&name, &state);
-                if Form::of(&name, crc, &state) == Some(Form::Plain) {
-                    piece.push((id, size(&name, &state), Row::of(&name, &state, Some(cipher))));
+                if Form::of(&name, crc, &state, &self.binding) == Some(Form::Plain) {
+                    piece.push((
+                        id,
+                        size(&name, &state),
+                        Row::of(&name, &state, Some(cipher), &self.binding),
+                    ));
                 }
             }
         }
@@ -312,8 +325,8 @@ enum Form {
 }
 
 impl Form {
-    fn crc(self, name: &str, state: &[u8]) -> i32 {
-        let start = crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), state);
+    fn crc(self, name: &str, state: &[u8], seed: u32) -> i32 {
+        let start = crc32c::crc32c_append(crc32c::crc32c_append(seed, name.as_bytes()), state);
         match self {
             Self::Plain => start,
             Self::SealedUnderKey => crc32c::crc32c_append(start, b"sealed"),
@@ -322,10 +335,12 @@ impl Form {
         .cast_signed()
     }
 
-    fn of(name: &str, crc: i32, state: &[u8]) -> Option<Self> {
-        [Self::Plain, Self::SealedUnderKey, Self::Sealed]
-            .into_iter()
-            .find(|form| form.crc(name, state) == crc)
+    fn of(name: &str, crc: i32, state: &[u8], binding: &Binding) -> Option<Self> {
+        let seeds = std::iter::once(binding.seed()).chain(binding.takes_unbound().then_some(0));
+        let mut forms = seeds.flat_map(|seed| {
+            [Self::Plain, Self::SealedUnderKey, Self::Sealed].map(|form| (form, form.crc(name, state, seed)))
+        });
+        forms.find(|&(_, found)| found == crc).map(|(form, _)| form)
     }
 }
 
@@ -337,7 +352,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(key: &str, state: &[u8], cipher: Option<&Cipher>) -> Self {
+    fn of(key: &str, state: &[u8], cipher: Option<&Cipher>, binding: &Binding) -> Self {
         let (form, name, state) = match cipher {
             None => (Form::Plain, key.to_owned(), state.to_vec()),
             Some(cipher) => {
@@ -348,7 +363,7 @@ impl Row {
                 (Form::Sealed, name, sealed)
             }
         };
-        Self { crc: form.crc(&name, &state), name, state }
+        Self { crc: form.crc(&name, &state, binding.seed()), name, state }
     }
 }
 
@@ -374,6 +389,7 @@ const ALL: [&str; 2] =
 pub(crate) fn each(
     connection: &Connection,
     cipher: Option<&Cipher>,
+    binding: &Binding,
     mut each: impl FnMut(String, Vec<u8>),
     mut faulty: impl FnMut(&str),
 ) -> Result<(), rusqlite::Error> {
@@ -382,7 +398,8 @@ pub(crate) fn each(
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let found = Form::of(&name, crc, &state).and_then(|form| open(&name, &state, form, cipher));
+            let found =
+                Form::of(&name, crc, &state, binding).and_then(|form| open(&name, &state, form, cipher));
             match found {
                 Some((key, state)) => each(key, state),
                 None => faulty(&name),
@@ -396,26 +413,55 @@ pub(crate) fn each(
 pub(crate) fn read(
     connection: &Connection,
     cipher: Option<&Cipher>,
+    binding: &Binding,
 ) -> Result<Vec<Checkpoint>, rusqlite::Error> {
     let mut checkpoints = Vec::new();
     each(
         connection,
         cipher,
+        binding,
         |key, state| checkpoints.push(Checkpoint { key, state: Some(state) }),
         |name| tracing::error!(key = %name.escape_debug(), "a saved state is damaged and was passed over"),
     )?;
     Ok(checkpoints)
 }
 
+/// Brings the states of a store, as far as they check, over into another, as they are stored. Says how many.
+pub(crate) fn bring_over(
+    old: &Connection,
+    of_old: &Binding,
+    new: &Connection,
+    of_new: &Binding,
+) -> Result<u64, rusqlite::Error> {
+    let mut brought = 0;
+    for (select, table) in ALL.into_iter().zip([Table::Kept, Table::Learnt]) {
+        let mut put = new.prepare(table.put())?;
+        let Ok(mut statement) = old.prepare(select) else { continue };
+        let Ok(mut rows) = statement.query([]) else { continue };
+        while let Ok(Some(row)) = rows.next() {
+            let read = (|| Ok::<_, rusqlite::Error>((row.get(0)?, row.get(1)?, row.get(2)?)))();
+            let Ok((name, crc, state)): Result<(String, i32, Vec<u8>), _> = read else { continue };
+            let Some(form) = Form::of(&name, crc, &state, of_old) else {
+                tracing::error!(key = %name.escape_debug(), "a saved state is damaged and was passed over");
+                continue;
+            };
+            let crc = form.crc(&name, &state, of_new.seed());
+            // Damage may show a state twice.
+            brought += u64::from(put.execute(params![name, crc, state]).is_ok());
+        }
+    }
+    Ok(brought)
+}
+
 /// How many are stored in plain text.
-pub(crate) fn plain(connection: &Connection) -> Result<u64, rusqlite::Error> {
+pub(crate) fn plain(connection: &Connection, binding: &Binding) -> Result<u64, rusqlite::Error> {
     let mut plain = 0;
     for select in ALL {
         let mut statement = connection.prepare(select)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            plain += u64::from(Form::of(&name, crc, &state) != Some(Form::Sealed));
+            plain += u64::from(Form::of(&name, crc, &state, binding) != Some(Form::Sealed));
         }
     }
     Ok(plain)

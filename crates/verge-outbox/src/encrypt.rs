@@ -99,7 +99,7 @@ fn some_rows(outbox: &mut Outbox, lane: Lane, after: i64) -> Result<Option<i64>,
             && let Some(row) = rows.next()?
         {
             last = Some(row.get(0)?);
-            if let Some((columns, Form::Plain)) = Columns::read(lane, row)? {
+            if let Some((columns, Form::Plain)) = Columns::read(lane, row, &outbox.binding)? {
                 let text = columns.seal(cipher);
                 bytes += text.len();
                 sealed.push((columns.with_bytes(&[]), text));
@@ -113,7 +113,7 @@ fn some_rows(outbox: &mut Outbox, lane: Lane, after: i64) -> Result<Option<i64>,
             let mut replace = transaction.prepare_cached(&replace)?;
             for (columns, text) in &sealed {
                 let columns = columns.with_bytes(text);
-                columns.insert_as_is(columns.crc(Form::Sealed), &mut replace)?;
+                columns.insert_as_is(Form::Sealed, &outbox.binding, &mut replace)?;
             }
         }
         transaction.commit()?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use verge_domain::id::{Lane, RouteId};
 
 use crate::lanes::{self, LaneState};
-use crate::row::per_lane;
+use crate::row::{Binding, per_lane};
 
 const BYTES_UPTO: [&str; 3] =
     per_lane!("SELECT lane_bytes FROM ", " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1");
@@ -37,6 +37,7 @@ pub(crate) fn beyond_window(
     lanes: &[LaneState; 3],
     marks: &HashMap<RouteId, [u64; 3]>,
     window: &ReplayWindow,
+    binding: &Binding,
 ) -> Result<[LaneState; 3], rusqlite::Error> {
     let mut after = *lanes;
     let mut room = window.bytes;
@@ -54,7 +55,7 @@ pub(crate) fn beyond_window(
             state.evicted
         };
         let limit = by_bytes.max(window.too_old[lane.index()]).min(upto);
-        evict_upto(transaction, lane, limit, state)?;
+        evict_upto(transaction, lane, limit, state, binding)?;
         room = room.saturating_sub(delivered_bytes.saturating_sub(state.evicted_bytes));
     }
     Ok(after)
@@ -66,9 +67,10 @@ pub(crate) fn all_delivered(
     lane: Lane,
     state: &LaneState,
     marks: &HashMap<RouteId, [u64; 3]>,
+    binding: &Binding,
 ) -> Result<LaneState, rusqlite::Error> {
     let mut after = *state;
-    evict_upto(transaction, lane, delivered(marks, lane).min(state.last), &mut after)?;
+    evict_upto(transaction, lane, delivered(marks, lane).min(state.last), &mut after, binding)?;
     Ok(after)
 }
 
@@ -77,6 +79,7 @@ fn evict_upto(
     lane: Lane,
     limit: u64,
     state: &mut LaneState,
+    binding: &Binding,
 ) -> Result<(), rusqlite::Error> {
     // A tombstone that reaches beyond the limit stays as a whole.
     let newest: Option<(i64, i64)> = transaction
@@ -93,7 +96,7 @@ fn evict_upto(
     state.evicted_bytes = bytes_upto(transaction, lane, limit)?.unwrap_or(state.evicted_bytes);
     state.evicted = limit;
     transaction.prepare_cached(DELETE_UPTO[lane.index()])?.execute([limit.cast_signed()])?;
-    lanes::write(transaction, lane, state)
+    lanes::write(transaction, lane, state, binding)
 }
 
 /// Bytes of the lane up to and including this verdict; `None` if nothing so old is stored.

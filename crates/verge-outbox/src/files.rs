@@ -19,6 +19,8 @@ const SALVAGED: &str = "outbox.salvaged";
 const GUARD: &str = "outbox.guard";
 /// Written and removed at once, to see whether there is room.
 const PROBE: &str = "outbox.probe";
+/// The same before it takes the other's place.
+const NEW_GUARD: &str = "outbox.guard-new";
 /// Folder of what was set aside.
 const QUARANTINE: &str = "quarantine";
 /// Files that SQLite keeps beside a database.
@@ -62,17 +64,9 @@ impl Files {
 
     /// Looks, without changing anything.
     pub(crate) fn find(&self) -> io::Result<Found> {
-        let mut head = Vec::with_capacity(HEADER_BYTES);
-        match File::open(self.database()) {
-            Ok(file) => {
-                file.take(HEADER_BYTES as u64).read_to_end(&mut head)?;
-                Ok(Found::Database(Header::of(&head)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let log = self.folder.join(format!("{DATABASE}-wal"));
-                Ok(if log.try_exists()? { Found::LogAlone } else { Found::Nothing })
-            }
-            Err(error) => Err(error),
+        match header_of(&self.database())? {
+            Some(header) => Ok(Found::Database(header)),
+            None => Ok(if self.log().try_exists()? { Found::LogAlone } else { Found::Nothing }),
         }
     }
 
@@ -104,20 +98,44 @@ impl Files {
         File::open(path)?.sync_all()?;
         fs::rename(path, self.folder.join(SALVAGED))?;
         sync_folder(&self.folder)?;
-        self.resume(name)?;
-        Ok(self.folder.join(QUARANTINE).join(name))
+        let to = self.set_aside(name)?;
+        fs::rename(self.folder.join(SALVAGED), self.database())?;
+        sync_folder(&self.folder)?;
+        Ok(to)
     }
 
-    /// Completes a replacement that was cut short, if there is one.
-    pub(crate) fn resume(&self, name: &str) -> io::Result<()> {
+    /// Completes a replacement that was cut short. Says whether there was one.
+    pub(crate) fn resume(&self, name: &str) -> io::Result<bool> {
         let salvaged = self.folder.join(SALVAGED);
-        if !salvaged.try_exists()? {
-            return Ok(());
+        let Some(header) = header_of(&salvaged)? else { return Ok(false) };
+        if !matches!(header, Header::Ours { version } if version <= schema::SCHEMA_VERSION) {
+            return move_away(&salvaged, name).map(|()| false);
         }
         // The old log must be gone before the new database can be taken for its own.
         self.set_aside(name)?;
         fs::rename(salvaged, self.database())?;
-        sync_folder(&self.folder)
+        sync_folder(&self.folder)?;
+        Ok(true)
+    }
+
+    /// Moves what bears a name that a file of the store needs, and cannot be one, out of the way.
+    pub(crate) fn clear_names(&self, name: &str) -> io::Result<()> {
+        let beside = COMPANIONS.map(|suffix| format!("{DATABASE}{suffix}"));
+        let unfinished = COMPANIONS.map(|suffix| format!("{UNFINISHED}{suffix}"));
+        let names = beside.iter().chain(&unfinished).map(String::as_str);
+        for needed in names.chain([UNFINISHED, GUARD, NEW_GUARD]) {
+            let path = self.folder.join(needed);
+            match fs::symlink_metadata(&path) {
+                Ok(about) if !about.is_file() => move_away(&path, name)?,
+                Err(error)
+                    if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                {
+                    return Err(error);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether a write failed because a quota is used up: SQLite knows only the disk that is full. Tries to write.
@@ -155,7 +173,7 @@ impl Files {
             .open(self.database())?;
         let mut head = Vec::with_capacity(HEADER_BYTES);
         (&file).take(HEADER_BYTES as u64).read_to_end(&mut head)?;
-        let mut kept = File::create(self.quarantine_folder()?.join(format!("{name}-header")))?;
+        let mut kept = File::create(self.remains()?.join(format!("{name}-header")))?;
         kept.write_all(&head)?;
         kept.sync_all()?;
         head.resize(HEADER_BYTES, 0);
@@ -167,11 +185,33 @@ impl Files {
         file.sync_all()
     }
 
-    /// Folder of what was set aside; made if it is missing.
-    pub(crate) fn quarantine_folder(&self) -> io::Result<PathBuf> {
-        let folder = self.folder.join(QUARANTINE);
-        create_private_folder(&folder)?;
-        Ok(folder)
+    pub(crate) fn new_guard(&self) -> PathBuf {
+        self.folder.join(NEW_GUARD)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder of what is set aside under this name: within the quarantine, or beside it where something else
+    /// bears that name or nothing can be made in it.
+    pub(crate) fn quarantine(&self, name: &str) -> io::Result<PathBuf> {
+        self.make_folder(&Path::new(QUARANTINE).join(name), &format!("{QUARANTINE}-{name}"))
+    }
+
+    /// The quarantine itself, for single remains.
+    pub(crate) fn remains(&self) -> io::Result<PathBuf> {
+        self.make_folder(Path::new(QUARANTINE), &format!("{QUARANTINE}-remains"))
+    }
+
+    fn make_folder(&self, wanted: &Path, otherwise: &str) -> io::Result<PathBuf> {
+        let wanted = self.folder.join(wanted);
+        if create_private_folder(&wanted).is_ok() {
+            return Ok(wanted);
+        }
+        let otherwise = self.folder.join(otherwise);
+        create_private_folder(&otherwise)?;
+        Ok(otherwise)
     }
 
     /// The log beside the database.
@@ -207,10 +247,8 @@ impl Files {
     }
 
     /// Moves the database and what belongs to it into a folder of its own, durably.
-    fn set_aside(&self, name: &str) -> io::Result<()> {
-        let quarantine = self.folder.join(QUARANTINE);
-        let to = quarantine.join(name);
-        create_private_folder(&to)?;
+    fn set_aside(&self, name: &str) -> io::Result<PathBuf> {
+        let to = self.quarantine(name)?;
         let companions = ["", "-wal", "-shm", "-journal"].map(|suffix| format!("{DATABASE}{suffix}"));
         for file in companions.iter().map(String::as_str).chain([GUARD]) {
             match fs::rename(self.folder.join(file), to.join(file)) {
@@ -218,11 +256,35 @@ impl Files {
                 Ok(()) | Err(_) => {}
             }
         }
-        for folder in [&to, &quarantine, &self.folder] {
+        for folder in [Some(to.as_path()), to.parent(), Some(&self.folder)].into_iter().flatten() {
             sync_folder(folder)?;
         }
-        Ok(())
+        Ok(to)
     }
+}
+
+/// What a file's first bytes say it is; `None` if there is none.
+fn header_of(path: &Path) -> io::Result<Option<Header>> {
+    let mut head = Vec::with_capacity(HEADER_BYTES);
+    match File::open(path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut head)) {
+        Ok(_) => Ok(Some(Header::of(&head))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            Ok(Some(Header::Foreign { application: None }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives something another name beside its own.
+fn move_away(path: &Path, name: &str) -> io::Result<()> {
+    let mut other = path.as_os_str().to_owned();
+    other.push(format!("-{name}"));
+    tracing::error!(
+        path = %path.display(), moved_to = %Path::new(&other).display(),
+        "something that is no file of the store bears the name of one, and was moved"
+    );
+    fs::rename(path, other)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

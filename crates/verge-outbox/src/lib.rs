@@ -10,12 +10,13 @@
 //! cannot tell: damage of the log's end beyond what `guard` had noted when the power went.
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
-//! `open` (what is found at start, `note` what is said of it), `guard`, `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
+//! `open` (what is found at start, `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
-//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify` and `plain` (for the command
+//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
 //! line, beside a live gateway); `files`, `lock`.
 
 mod age;
+mod backup;
 mod ballast;
 mod checkpoints;
 mod disk;
@@ -30,12 +31,14 @@ mod lock;
 mod log;
 mod note;
 mod open;
+mod origin;
 mod plain;
 mod pressure;
 mod reader;
 mod reading;
 mod recover;
 mod row;
+mod run;
 mod salvage;
 mod schema;
 mod settings;
@@ -43,6 +46,7 @@ mod store;
 mod verify;
 mod withdraw;
 
+pub use backup::{BackupError, backup};
 pub use fault::Fault;
 pub use key::{StoreKey, StoreKeyError};
 pub use lock::{LockError, StateLock};

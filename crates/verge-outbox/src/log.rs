@@ -1,4 +1,4 @@
-//! Whether the write-ahead log lost commits that were durable.
+//! Whether the write-ahead log lost commits that were durable, and whose it is.
 //!
 //! SQLite reads its log up to the first frame whose checksum is wrong, and silently forgets what is behind. After a crash
 //! that is right: at most the last transaction is torn, and nobody has seen it. Where two or more transactions end behind
@@ -52,6 +52,43 @@ pub(crate) fn has_lost_commits(path: &Path) -> io::Result<bool> {
         commits_behind += usize::from(is_of_this_log && number(&frame, 4) != 0);
     }
     Ok(commits_behind >= 2)
+}
+
+/// The two numbers by which a log is known. While a store is open, the first counts up each time SQLite begins its log
+/// again; a log that is begun anew draws both at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Salts(pub(crate) u32, pub(crate) u32);
+
+impl Salts {
+    /// Where they stand in the header.
+    pub(crate) const OFFSET: u64 = 16;
+    /// New beginnings that may have passed unnoticed: commits that carried no verdict.
+    const UNNOTICED: u32 = 1 << 16;
+
+    pub(crate) fn of(bytes: [u8; 8]) -> Self {
+        Self(number(&bytes, 0), number(&bytes, 4))
+    }
+
+    /// Whether a log with these is the noted one, or one that the same handle began after it.
+    pub(crate) fn follows(self, noted: Self) -> bool {
+        self == noted || (1..Self::UNNOTICED).contains(&self.0.wrapping_sub(noted.0))
+    }
+}
+
+/// Those of a log that SQLite would read; `None` if it is missing or not begun.
+pub(crate) fn salts(path: &Path) -> io::Result<Option<Salts>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut header = [0; HEADER_BYTES];
+    if !fill(&mut &file, &mut header)? || file.metadata()?.len() <= HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let sum = checksum(header[3] & 1 == 1, (0, 0), &header[..24]);
+    let sound = header[..3] == [0x37, 0x7f, 0x06] && sum == (number(&header, 24), number(&header, 28));
+    Ok(sound.then(|| Salts(number(&header, 16), number(&header, 20))))
 }
 
 fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {

@@ -91,7 +91,7 @@ impl OpenError {
     }
 }
 
-/// What was wrong with a store that was set aside.
+/// Why a store was set aside, and a new one made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
     /// Its header is cut short or overwritten.
@@ -104,6 +104,16 @@ pub enum Damage {
     LogAlone,
     /// Somebody asked for it, see [`crate::Outbox::repair`].
     Asked,
+    /// Nothing: it is a copy of the store that ran last.
+    Copied,
+    /// Nothing: it was made by [`crate::backup`].
+    Backup,
+    /// Nothing, but the file that notes which files it is in is missing or damaged: it may be a copy.
+    NoWitness,
+    /// The log beside it is another one than it had.
+    ForeignLog,
+    /// Nothing: upstream knows numbers of its epoch that it never gave.
+    Overtaken,
 }
 
 /// What an operator must know about a start.
@@ -125,6 +135,13 @@ impl fmt::Display for StartNote {
             Damage::Log => "its log has lost commits",
             Damage::LogAlone => "its database was gone",
             Damage::Asked => "a repair was asked for",
+            Damage::Copied => "it is a copy or was moved: its files are not those of the last run",
+            Damage::Backup => "it is a backup",
+            Damage::NoWitness => "its file outbox.guard is missing or damaged, so that it may be a copy",
+            Damage::ForeignLog => "the log beside it (outbox.db-wal) is not its own",
+            Damage::Overtaken => {
+                "upstream knows numbers of its epoch that it never gave: a copy of it went on"
+            }
         };
         let Salvaged { verdicts, lost, checkpoints, .. } = &self.salvaged;
         write!(

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use verge_domain::id::{Epoch, LinkId};
+use verge_domain::life::Life;
 use verge_domain::stage::SentBytes;
 use verge_domain::withdrawn::Withdrawal;
 
@@ -17,15 +19,16 @@ use crate::checkpoints::States;
 use crate::encrypt::Sealing;
 use crate::fault::{is_damage_at_opening, is_full};
 use crate::files::{Files, Found, lacks_room};
-use crate::guard::{Guard, Testimony};
+use crate::guard::{Guard, Opening, Testimony};
 use crate::key::Cipher;
 use crate::note::{Damage, OpenError, StartNote};
 use crate::pressure::Pressure;
-use crate::salvage::{self, Salvaged};
+use crate::row::Binding;
+use crate::salvage::{self, Log, Old, Salvaged};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 use crate::settings::{MIN_CAP_BYTES, OutboxSettings};
 use crate::store::Outbox;
-use crate::{encrypt, lanes, log, plain};
+use crate::{encrypt, lanes, log, origin, plain, run};
 
 /// A reader of the command line may hold the file for a moment.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
@@ -55,7 +58,8 @@ impl Outbox {
         let files = Files::in_folder(&settings.dir);
         let io = |source| OpenError::Io { path: settings.dir.clone(), source };
         let name = epoch()?.to_string();
-        files.resume(&name).map_err(io)?;
+        files.clear_names(&name).map_err(io)?;
+        let resumed = files.resume(&name).map_err(io)?;
         let testimony = Testimony::read(&files.guard()).map_err(io)?;
         let mut found = files.find().map_err(io)?;
         if let Some(testimony) = testimony.filter(|testimony| is_unrecognised(&found, testimony)) {
@@ -63,7 +67,6 @@ impl Outbox {
             files.restore_header(testimony.page_bytes, testimony.version, &name).map_err(io)?;
             found = files.find().map_err(io)?;
         }
-        let given = testimony.map_or([0; 3], |testimony| testimony.last);
         let damage = match found {
             Found::Nothing => {
                 make(&files, epoch()?, settings)?;
@@ -79,26 +82,29 @@ impl Outbox {
             }
             // Looked at before SQLite, which forgets what it does not understand.
             Found::Database(Header::Ours { .. }) => {
-                log::has_lost_commits(&files.log()).map_err(io)?.then_some(Damage::Log)
+                match origin::of_files(&files, testimony.as_ref()).map_err(io)? {
+                    None => log::has_lost_commits(&files.log()).map_err(io)?.then_some(Damage::Log),
+                    copied => copied,
+                }
             }
         };
         let damage = match damage {
             Some(damage) => damage,
             None => match load_on_any_disk(&files, settings) {
-                Ok(outbox) if is_cut_back(&outbox, testimony.as_ref()) => {
-                    drop(outbox);
-                    Damage::Log
-                }
-                Ok(outbox) => return guarded(outbox).map(|outbox| Opened { outbox, note: None }).map_err(io),
+                Ok(outbox) => match doubt(&outbox, testimony.as_ref()).map_err(refused(&files))? {
+                    // A new store has none yet.
+                    Some(damage) if damage != Damage::NoWitness || !resumed => damage,
+                    _ => return accept(outbox).map(|outbox| Opened { outbox, note: None }),
+                },
                 Err(Loading::Damaged) => Damage::Content,
                 Err(Loading::Refused(error)) => return Err(error),
             },
         };
         // Among what is damaged may be the little that SQLite must know before it reads anything.
-        if let (Some(testimony), true) = (testimony, damage != Damage::Log) {
+        if let (Some(testimony), Damage::Header | Damage::Content | Damage::LogAlone) = (testimony, damage) {
             files.restore_header(testimony.page_bytes, testimony.version, &name).map_err(io)?;
         }
-        renew(&files, settings, damage, given)
+        renew(&files, settings, damage, testimony.as_ref())
     }
 
     /// Salvages a store that opens, too: what cannot be read of it is withdrawn. The caller holds the
@@ -111,9 +117,11 @@ impl Outbox {
         if opened.note.is_some() {
             return Ok(opened);
         }
-        let given = opened.outbox.lanes.map(|lane| lane.last);
         drop(opened);
-        renew(&Files::in_folder(&settings.dir), settings, Damage::Asked, given)
+        let files = Files::in_folder(&settings.dir);
+        let io = |source| OpenError::Io { path: settings.dir.clone(), source };
+        let testimony = Testimony::read(&files.guard()).map_err(io)?;
+        renew(&files, settings, Damage::Asked, testimony.as_ref())
     }
 }
 
@@ -138,18 +146,68 @@ fn is_cut_back(outbox: &Outbox, testimony: Option<&Testimony>) -> bool {
     })
 }
 
-/// The store with its witness. A full disk costs the witness, not the start.
-fn guarded(mut outbox: Outbox) -> io::Result<Outbox> {
-    let page_bytes = schema::page_bytes(&outbox.connection).map_err(io::Error::other)?;
+/// Why a store that could be read is not to be gone on with.
+fn doubt(outbox: &Outbox, testimony: Option<&Testimony>) -> Result<Option<Damage>, rusqlite::Error> {
+    let life = run::read(&outbox.connection, outbox.epoch)?;
+    let found = origin::of_content(&outbox.connection, life.as_ref(), testimony)?;
+    Ok(found.or_else(|| is_cut_back(outbox, testimony).then_some(Damage::Log)))
+}
+
+/// The store begins its next run: from now on it has a witness, and its log may be folded in. A full disk costs the
+/// witness, not the start.
+fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
+    let files = outbox.files.clone();
+    let io = |source| OpenError::Io { path: files.folder().to_owned(), source };
+    let connection = &outbox.connection;
+    let page_bytes = schema::page_bytes(connection).map_err(refused(&files))?;
+    let before = run::read(connection, outbox.epoch).map_err(refused(&files))?;
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).map_err(|_| OpenError::Random)?;
+    let life = run::begun(before.clone(), outbox.epoch, u64::from_le_bytes(id));
     let last = outbox.lanes.map(|lane| lane.last);
-    outbox.guard = match Guard::begin(&outbox.files.guard(), outbox.epoch, page_bytes, last) {
+    let begin = |run| match Guard::begin(&files, &Opening { epoch: outbox.epoch, page_bytes, last, run }) {
         Err(error) if lacks_room(&error) => {
             tracing::warn!("the disk is full: the file that guards the numbers could not be made");
-            None
+            Ok(None)
         }
-        begun => Some(begun?),
+        begun => begun.map(Some).map_err(io),
     };
+    outbox.guard = begin(life.run())?;
+    // The witness first: killed in between, it is a run ahead, which accuses nobody.
+    lift_page_limit(connection).map_err(refused(&files))?;
+    let noted = note_run(connection, &life);
+    limit_pages(connection, &outbox.settings).map_err(refused(&files))?;
+    match noted {
+        Ok(()) => {}
+        Err(error) if is_full(&error) || files.is_beyond_quota(&error) => {
+            if let Some(before) = &before {
+                outbox.guard = begin(before.run())?;
+            }
+        }
+        Err(error) => return Err(refused(&files)(error)),
+    }
+    outbox.life = life;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(refused(&files))?;
+    encrypt::begin(&mut outbox).map_err(refused(&files))?;
+    outbox.settle_states().map_err(refused(&files))?;
+    encrypt::finish(&mut outbox).map_err(refused(&files))?;
+    if outbox.cipher.is_some() {
+        report_plain_copies(&files);
+    }
+    outbox.fit_to_disk();
     Ok(outbox)
+}
+
+fn note_run(connection: &Connection, life: &Life) -> Result<(), rusqlite::Error> {
+    let transaction = connection.unchecked_transaction()?;
+    run::write(&transaction, life)?;
+    schema::set_meta(&transaction, schema::WITNESSED, &[])?;
+    transaction.commit()
+}
+
+fn refused(files: &Files) -> impl Fn(rusqlite::Error) -> OpenError + use<> {
+    let path = files.database();
+    move |source| OpenError::Database { path: path.clone(), source }
 }
 
 /// Makes a new store of what can be read of the one here, which it then sets aside.
@@ -157,18 +215,39 @@ fn renew(
     files: &Files,
     settings: &OutboxSettings,
     damage: Damage,
-    given: [u64; 3],
+    testimony: Option<&Testimony>,
 ) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io { path: settings.dir.clone(), source };
     let epoch = epoch()?;
-    let (unfinished, salvaged) = begin(files, epoch, Some((&files.database(), given)), settings)?;
+    let database = files.database();
+    let noted = testimony.and_then(|testimony| testimony.origin).map(|origin| origin.log);
+    let is_foreign = noted.map_or(Ok(false), |noted| origin::is_foreign(files, &noted)).map_err(io)?;
+    let old = Old {
+        database: &database,
+        log: match damage {
+            Damage::Backup => Log::Ignored,
+            _ if is_foreign => Log::Foreign,
+            _ => Log::Own,
+        },
+        given: testimony.map_or([0; 3], |testimony| testimony.last),
+        epoch: testimony.filter(|_| damage == Damage::LogAlone).map(|testimony| testimony.epoch),
+    };
+    let made = match begin(files, epoch, Some(&old), settings) {
+        Err(OpenError::Database { source, .. })
+            if is_full(&source) && Ballast::discard(&settings.dir, settings.ballast_bytes) =>
+        {
+            begin(files, epoch, Some(&old), settings)
+        }
+        made => made,
+    };
+    let (unfinished, salvaged) = made?;
     let set_aside = files.replace(&unfinished, &epoch.to_string()).map_err(io)?;
     let outbox = load(files, settings).map_err(|error| match error {
         Loading::Refused(error) => error,
         // A file system that does not give back what was written just now cannot hold a store.
         Loading::Damaged => io(io::Error::from(io::ErrorKind::InvalidData)),
     })?;
-    let outbox = guarded(outbox).map_err(io)?;
+    let outbox = accept(outbox)?;
     Ok(Opened { outbox, note: Some(StartNote { damage, set_aside, salvaged }) })
 }
 
@@ -200,6 +279,8 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         _ => Loading::Refused(OpenError::Database { path: files.database(), source }),
     };
     let mut connection = connect(&path, settings).map_err(refuse)?;
+    // Until it is known to be the store that ran last, its log stays what it is.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(refuse)?;
     let version = schema::version(&connection).map_err(refuse)?;
     if version < SCHEMA_VERSION {
         // New tables take some pages that a full store has not.
@@ -211,15 +292,19 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         return Err(Loading::Damaged);
     }
     let epoch = schema::epoch(&connection).map_err(|_| Loading::Damaged)?.ok_or(Loading::Damaged)?;
-    let lanes = lanes::read(&connection).map_err(refuse)?.ok_or(Loading::Damaged)?;
+    let binding = Binding::read(&connection).map_err(refuse)?.ok_or(Loading::Damaged)?;
+    let lanes = lanes::read(&connection, &binding).map_err(refuse)?.ok_or(Loading::Damaged)?;
     let key_check = schema::key_check(&connection).map_err(refuse)?;
     let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
     let sent = read_sent(&connection).map_err(refuse)?;
-    let states = States::of(&connection, settings.states_bytes, settings.cap_bytes).map_err(refuse)?;
-    let mut outbox = Outbox {
+    let states =
+        States::of(&connection, settings.states_bytes, settings.cap_bytes, binding).map_err(refuse)?;
+    Ok(Outbox {
         connection,
         epoch,
+        binding,
+        life: Life { epoch, count: 0, ids: Vec::new(), earlier: Vec::new() },
         settings: settings.clone(),
         files: files.clone(),
         cipher,
@@ -236,15 +321,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         states,
         sealing: Sealing::Finished,
         pressure: Pressure::default(),
-    };
-    encrypt::begin(&mut outbox).map_err(refuse)?;
-    outbox.settle_states().map_err(refuse)?;
-    encrypt::finish(&mut outbox).map_err(refuse)?;
-    if outbox.cipher.is_some() {
-        report_plain_copies(files);
-    }
-    outbox.fit_to_disk();
-    Ok(outbox)
+    })
 }
 
 /// Copies are left to the operator, who may still need them.
@@ -300,11 +377,11 @@ fn make(files: &Files, epoch: Epoch, settings: &OutboxSettings) -> Result<(), Op
     files.finish(&unfinished).map_err(|source| OpenError::Io { path: settings.dir.clone(), source })
 }
 
-/// Makes a store that has no name yet, of what can be read of an old one where one is given with the numbers it gave.
+/// Makes a store that has no name yet, of what can be read of an old one where one is given.
 fn begin(
     files: &Files,
     epoch: Epoch,
-    old: Option<(&Path, [u64; 3])>,
+    old: Option<&Old<'_>>,
     settings: &OutboxSettings,
 ) -> Result<(PathBuf, Salvaged), OpenError> {
     let io = |source| OpenError::Io { path: settings.dir.clone(), source };
@@ -314,7 +391,7 @@ fn begin(
     schema::create(&mut connection, epoch).map_err(database)?;
     let salvaged = match old {
         None => Salvaged::default(),
-        Some((old, given)) => salvage::bring_over(old, given, &mut connection).map_err(database)?,
+        Some(old) => salvage::bring_over(old, &mut connection, epoch).map_err(database)?,
     };
     connection.close().map_err(|(_, error)| database(error))?;
     Ok((unfinished, salvaged))

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::files::{Files, Found};
 use crate::key::{Cipher, StoreKey};
 use crate::lanes::{TABLES, lane_number};
-use crate::row::{Columns, SELECT};
+use crate::row::{Binding, Columns, SELECT};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 
 /// Rows read in one snapshot: a long read would keep the gateway's log from being folded in.
@@ -124,6 +124,7 @@ pub struct OutboxReader {
     connection: Connection,
     files: Files,
     epoch: Epoch,
+    pub(crate) binding: Binding,
     version: u32,
     encrypted: bool,
     cipher: Option<Cipher>,
@@ -135,6 +136,25 @@ impl OutboxReader {
     /// # Errors
     /// See [`ReadError`].
     pub fn open(dir: &Path, key: Option<&StoreKey>) -> Result<Self, ReadError> {
+        let files = Files::in_folder(dir);
+        let path = files.database();
+        let connection = Self::connect(dir)?;
+        let fault = Fault::while_doing("open the store for reading");
+        let version = schema::version(&connection).map_err(&fault)?;
+        let check = schema::key_check(&connection).map_err(&fault)?;
+        let cipher = key.map(Cipher::new);
+        let opens = check.as_ref().is_none_or(|check| cipher.as_ref().is_some_and(|it| it.made(check)));
+        if !opens {
+            return Err(ReadError::Key { path, has_key: key.is_some() });
+        }
+        let epoch = schema::epoch(&connection).map_err(&fault)?;
+        let binding = Binding::read(&connection).map_err(&fault)?;
+        let (epoch, binding) = epoch.zip(binding).ok_or(ReadError::Unreadable { path })?;
+        Ok(Self { connection, files, epoch, binding, version, encrypted: check.is_some(), cipher })
+    }
+
+    /// The database, whatever it says in it.
+    pub(crate) fn connect(dir: &Path) -> Result<Connection, ReadError> {
         let files = Files::in_folder(dir);
         let path = files.database();
         match files.find().map_err(|source| ReadError::Io { path: dir.to_owned(), source })? {
@@ -149,15 +169,7 @@ impl OutboxReader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(&fault)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&fault)?;
-        let version = schema::version(&connection).map_err(&fault)?;
-        let check = schema::key_check(&connection).map_err(&fault)?;
-        let cipher = key.map(Cipher::new);
-        let opens = check.as_ref().is_none_or(|check| cipher.as_ref().is_some_and(|it| it.made(check)));
-        if !opens {
-            return Err(ReadError::Key { path, has_key: key.is_some() });
-        }
-        let epoch = schema::epoch(&connection).map_err(&fault)?.ok_or(ReadError::Unreadable { path })?;
-        Ok(Self { connection, files, epoch, version, encrypted: check.is_some(), cipher })
+        Ok(connection)
     }
 
     /// Epoch of the store.
@@ -176,7 +188,8 @@ impl OutboxReader {
         let lanes = summarise_lanes(&snapshot).map_err(&fault)?;
         let encryption_unfinished = self.encrypted && !schema::is_sealed(&snapshot).map_err(&fault)?;
         let routes = summarise_routes(&snapshot).map_err(&fault)?;
-        let checkpoints = summarise_checkpoints(&snapshot, self.cipher.as_ref()).map_err(&fault)?;
+        let checkpoints =
+            summarise_checkpoints(&snapshot, self.cipher.as_ref(), &self.binding).map_err(&fault)?;
         Ok(Summary {
             epoch: self.epoch,
             schema_version: self.version,
@@ -274,12 +287,14 @@ fn summarise_routes(connection: &Connection) -> Result<Vec<RouteSummary>, rusqli
 fn summarise_checkpoints(
     connection: &Connection,
     cipher: Option<&Cipher>,
+    binding: &Binding,
 ) -> Result<Vec<CheckpointSummary>, rusqlite::Error> {
     let mut found = Vec::new();
     let mut faulty = Vec::new();
     checkpoints::each(
         connection,
         cipher,
+        binding,
         |key, state| found.push(CheckpointSummary { key, bytes: state.len() as u64 }),
         |name| faulty.push(CheckpointSummary { key: name.to_owned(), bytes: 0 }),
     )?;
@@ -310,7 +325,7 @@ impl Rows<'_> {
         while let Some(row) = rows.next()? {
             let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
             self.after = seq;
-            let believed = Columns::read(self.lane, row)?;
+            let believed = Columns::read(self.lane, row, &self.reader.binding)?;
             let cipher = self.reader.cipher.as_ref();
             let stored = believed.and_then(|(columns, form)| columns.to_stored(form, cipher));
             read.push(stored.ok_or(Fault::RowDamaged { lane: self.lane, seq }));

@@ -66,7 +66,7 @@ impl Outbox {
             let mut newest = self.connection.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
             let mut rows = newest.query([after.cast_signed()]).map_err(&fault)?;
             if let Some(row) = rows.next().map_err(&fault)? {
-                let believed = Columns::read(lane, row).map_err(&fault)?;
+                let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
                 if let Some((columns, _)) = believed.filter(|(columns, _)| columns.through() > after) {
                     after = columns.seq.0 - 1;
                 }
@@ -83,7 +83,7 @@ impl Outbox {
             if seq != expected {
                 return Ok(Some(Hole { from: expected, through: seq - 1, is_missing: true }));
             }
-            let believed = Columns::read(lane, row).map_err(&fault)?;
+            let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
             let stored = believed.and_then(|(columns, form)| columns.to_stored(form, self.cipher.as_ref()));
             let Some(stored) = stored.filter(|stored| (seq..=state.last).contains(&stored.through().0))
             else {
@@ -120,7 +120,7 @@ impl Outbox {
         let raw: Result<Vec<u8>, _> =
             self.connection.query_row(RAW[lane.index()], [seq.cast_signed()], |row| row.get(0));
         let kept = raw.map_err(|error| error.to_string()).and_then(|raw| {
-            let folder = self.files.quarantine_folder().map_err(|error| error.to_string())?;
+            let folder = self.files.remains().map_err(|error| error.to_string())?;
             let path = folder.join(format!("{}-{lane}-{seq}", self.epoch));
             fs::write(path, raw).map_err(|error| error.to_string())
         });

@@ -24,12 +24,11 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
         return Err(fault(rusqlite::Error::SqliteFailure(corrupt, None)));
     }
     let epoch = schema::epoch(&connection).map_err(&fault)?;
-    let found = lanes::read(&connection).map_err(&fault)?;
+    let found = lanes::read(&connection, &outbox.binding).map_err(&fault)?;
     let cut_back = cut_back(outbox, epoch, found.as_ref(), lost);
     if let Some(what) = cut_back {
-        if let Ok(epoch) = open::epoch() {
-            schema::renew_epoch(&connection, epoch).map_err(&fault)?;
-        }
+        // The next opening takes another epoch, also where the witness is lost by then.
+        schema::set_meta(&connection, schema::RENEW, schema::CUT_BACK).map_err(&fault)?;
         return Err(Fault::CutBack { what });
     }
     // After a sync that failed, the system may take pages of the log for written that are not: they are written once more,
@@ -50,9 +49,13 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
         }
     }
     let kept = &mut outbox.states;
-    let found = States::of(&connection, kept.share, outbox.settings.cap_bytes).map_err(&fault)?;
+    let found =
+        States::of(&connection, kept.share, outbox.settings.cap_bytes, outbox.binding).map_err(&fault)?;
     (kept.bytes, kept.kept_bytes) = (found.bytes, found.kept_bytes);
     outbox.connection = connection;
+    if let Some(guard) = &mut outbox.guard {
+        guard.log_begins_anew();
+    }
     outbox.fit_to_disk();
     outbox.unsaved = true;
     outbox.suspect = false;

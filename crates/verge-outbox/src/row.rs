@@ -1,13 +1,14 @@
 //! One stored row, verdict or tombstone: its tables' statements, its checksum, reading it back.
 
 use bytes::Bytes;
-use rusqlite::{Row, Statement, ToSql};
-use verge_domain::id::{Lane, Seq};
+use rusqlite::{Connection, Row, Statement, ToSql};
+use verge_domain::id::{Epoch, Lane, Seq};
 use verge_domain::stage::{StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::key::Cipher;
+use crate::schema;
 
 /// The same statement for the table of each lane.
 macro_rules! per_lane {
@@ -39,6 +40,45 @@ const SEALED: u8 = 0x80;
 /// Likewise: that the row is a tombstone.
 const TOMBSTONE: u8 = 0x40;
 
+/// What all checksums of a store begin with: its epoch. Content of another store, or of another life of this one,
+/// does not check here, wherever it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Binding {
+    seed: u32,
+    /// Set in a store that was made before schema version 3: numbers up to these, by lane, may have checksums without
+    /// the epoch, and so may marks and saved states.
+    unbound: Option<[u64; 3]>,
+}
+
+impl Binding {
+    /// That of a store made by this program.
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { seed: crc32c::crc32c(&epoch.0), unbound: None }
+    }
+
+    /// That of an open database; `None` if it does not say its epoch.
+    pub(crate) fn read(connection: &Connection) -> Result<Option<Self>, rusqlite::Error> {
+        let Some(epoch) = schema::epoch(connection)? else { return Ok(None) };
+        Ok(Some(Self { unbound: schema::unbound(connection)?, ..Self::new(epoch) }))
+    }
+
+    /// Whether content without a number (marks, saved states) may have a checksum without the epoch.
+    pub(crate) fn takes_unbound(&self) -> bool {
+        self.unbound.is_some()
+    }
+
+    /// The checksum of some content goes on from here.
+    pub(crate) fn seed(&self) -> u32 {
+        self.seed
+    }
+
+    /// What a checksum may begin with, under a number of a lane.
+    fn seeds(&self, lane: Lane, seq: Seq) -> impl Iterator<Item = u32> + use<> {
+        let unbound = self.unbound.is_some_and(|upto| seq.0 <= upto[lane.index()]);
+        std::iter::once(self.seed).chain(unbound.then_some(0))
+    }
+}
+
 /// One row as it stands in the database, not yet believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Columns<'a> {
@@ -63,7 +103,11 @@ pub(crate) enum Form {
 
 impl<'a> Columns<'a> {
     /// Takes a row of [`SELECT`] whose checksum is right; `None` if it is not.
-    pub(crate) fn read(lane: Lane, row: &'a Row<'_>) -> Result<Option<(Self, Form)>, rusqlite::Error> {
+    pub(crate) fn read(
+        lane: Lane,
+        row: &'a Row<'_>,
+        binding: &Binding,
+    ) -> Result<Option<(Self, Form)>, rusqlite::Error> {
         let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
         let number = |column| row.get_ref(column)?.as_i64().map_err(rusqlite::Error::from);
         let columns = (|| {
@@ -91,7 +135,7 @@ impl<'a> Columns<'a> {
         };
         let (cause, lane_bytes) = (cause.cast_unsigned(), lane_bytes.cast_unsigned());
         let columns = Self { lane, seq, decided, cause, lane_bytes, bytes, withdrawn };
-        Ok(columns.form(crc).map(|form| (columns, form)))
+        Ok(columns.form(crc, binding).map(|form| (columns, form)))
     }
 
     /// The same with other bytes, which may live shorter.
@@ -105,8 +149,10 @@ impl<'a> Columns<'a> {
     }
 
     /// What the bytes are, if this is the row's checksum.
-    pub(crate) fn form(&self, crc: i64) -> Option<Form> {
-        [Form::Plain, Form::Sealed].into_iter().find(|&form| i64::from(self.crc(form)) == crc)
+    pub(crate) fn form(&self, crc: i64, binding: &Binding) -> Option<Form> {
+        let mut forms =
+            binding.seeds(self.lane, self.seq).flat_map(|seed| [(seed, Form::Plain), (seed, Form::Sealed)]);
+        forms.find(|&(seed, form)| i64::from(self.crc(form, seed)) == crc).map(|(_, form)| form)
     }
 
     /// Everything but the bytes, in order, numbers little-endian: what the checksum begins with, and what sealed
@@ -126,10 +172,11 @@ impl<'a> Columns<'a> {
         (head, 42)
     }
 
-    /// CRC-32C (RFC 3720, appendix B.4) over every column. Signed, because SQLite stores that in four bytes.
-    pub(crate) fn crc(&self, form: Form) -> i32 {
+    /// CRC-32C (RFC 3720, appendix B.4) over the epoch and every column. Signed, because SQLite stores that in four
+    /// bytes.
+    fn crc(&self, form: Form, seed: u32) -> i32 {
         let (head, length) = self.head(form);
-        crc32c::crc32c_append(crc32c::crc32c(&head[..length]), self.bytes).cast_signed()
+        crc32c::crc32c_append(crc32c::crc32c_append(seed, &head[..length]), self.bytes).cast_signed()
     }
 
     /// The bytes as they are stored where there is a key.
@@ -154,24 +201,26 @@ impl<'a> Columns<'a> {
     pub(crate) fn insert(
         &self,
         cipher: Option<&Cipher>,
+        binding: &Binding,
         statement: &mut Statement<'_>,
     ) -> Result<(), rusqlite::Error> {
         match cipher {
-            None => self.insert_as_is(self.crc(Form::Plain), statement),
+            None => self.insert_as_is(Form::Plain, binding, statement),
             Some(cipher) => {
                 let sealed = self.seal(cipher);
-                let columns = self.with_bytes(&sealed);
-                columns.insert_as_is(columns.crc(Form::Sealed), statement)
+                self.with_bytes(&sealed).insert_as_is(Form::Sealed, binding, statement)
             }
         }
     }
 
-    /// Inserts the row with this checksum.
+    /// Inserts the row, whose bytes are of this form, with its checksum.
     pub(crate) fn insert_as_is(
         &self,
-        crc: i32,
+        form: Form,
+        binding: &Binding,
         statement: &mut Statement<'_>,
     ) -> Result<(), rusqlite::Error> {
+        let crc = self.crc(form, binding.seed);
         let through = self.withdrawn.map(|withdrawn| withdrawn.through.0.cast_signed());
         let reason = self.withdrawn.map(|withdrawn| withdrawn.reason.code());
         let columns: [&dyn ToSql; 8] = [
@@ -206,7 +255,7 @@ mod tests {
         let through = |through, reason| Some(Withdrawn { through: Seq(through), reason });
         let tombstone = Columns { withdrawn: through(9, Withdrawal::Full), ..row };
         let check = |row: &Columns<'_>, other: Columns<'_>| {
-            assert_ne!(row.crc(Form::Plain), other.crc(Form::Plain), "{other:?}");
+            assert_ne!(row.crc(Form::Plain, 0), other.crc(Form::Plain, 0), "{other:?}");
         };
         for row in [row, tombstone] {
             check(&row, Columns { lane: Lane::Alarm, ..row });
@@ -217,11 +266,19 @@ mod tests {
             check(&row, Columns { bytes: b"contenT", ..row });
             check(&row, Columns { withdrawn: through(10, Withdrawal::Full), ..row });
             check(&row, Columns { withdrawn: through(9, Withdrawal::Expired), ..row });
-            assert_ne!(row.crc(Form::Plain), row.crc(Form::Sealed));
-            assert_eq!(row.form(row.crc(Form::Sealed).into()), Some(Form::Sealed));
+            assert_ne!(row.crc(Form::Plain, 0), row.crc(Form::Sealed, 0));
+            let binding = Binding::new(Epoch([3; 16]));
+            let old = Binding { unbound: Some([0, 7, 0]), ..binding };
+            let sealed = |seed| i64::from(row.crc(Form::Sealed, seed));
+            assert_eq!(row.form(sealed(binding.seed), &binding), Some(Form::Sealed));
+            assert_eq!(row.form(sealed(0), &binding), None, "the epoch is part of it");
+            assert_eq!(row.form(sealed(Binding::new(Epoch([4; 16])).seed), &binding), None);
+            assert_eq!(row.form(sealed(0), &old), Some(Form::Sealed), "as an older program wrote it");
+            let newer = Columns { seq: Seq(8), ..row };
+            assert_eq!(newer.form(newer.crc(Form::Sealed, 0).into(), &old), None, "only up to there");
         }
         check(&row, tombstone);
         // As stores of schema version 1 have it.
-        assert_eq!(row.crc(Form::Plain), 1_104_599_756);
+        assert_eq!(row.crc(Form::Plain, 0), 1_104_599_756);
     }
 }

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use verge_domain::id::{Lane, Seq};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use verge_domain::id::{Epoch, Lane, Seq};
 use verge_domain::stage::Withdrawn;
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::lanes::{self, LaneState, TABLES, lane_number};
-use crate::row::{Columns, INSERT, SELECT, SELECT_NEWEST};
-use crate::schema;
+use crate::row::{Binding, Columns, Form, INSERT, SELECT, SELECT_NEWEST};
+use crate::{checkpoints, run, schema};
 
 /// Rows read at once.
 const ROWS: i64 = 256;
@@ -33,46 +33,94 @@ pub struct Salvaged {
     pub checkpoints: u64,
 }
 
-/// Brings over what can be read of a database. `given`: numbers that are known to have been given, by lane. Errors are
-/// those of the new store.
+/// Which log is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// The one that lies beside the database: what it says is newer.
+    Own,
+    /// It is another store's, or an older one: the database comes first, and of the log what the database lacks.
+    Foreign,
+    /// There must be none.
+    Ignored,
+}
+
+/// The store that is salvaged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Old<'a> {
+    pub(crate) database: &'a Path,
+    pub(crate) log: Log,
+    /// Numbers that are known to have been given, by lane.
+    pub(crate) given: [u64; 3],
+    /// Its epoch, where it is known from elsewhere and only content of it is to be believed.
+    pub(crate) epoch: Option<Epoch>,
+}
+
+/// Brings over what can be read of a store into a new one of this epoch. Errors are those of the new store.
 pub(crate) fn bring_over(
-    old: &Path,
-    given: [u64; 3],
+    old: &Old<'_>,
     new: &mut Connection,
+    epoch: Epoch,
 ) -> Result<Salvaged, rusqlite::Error> {
     let mut salvaged = Salvaged::default();
     // One that cannot be opened at all still had its numbers.
-    let old = match open_old(old) {
-        Some(old) => old,
-        None => Connection::open_in_memory()?,
+    let nothing = || Connection::open_in_memory();
+    let alone = open_alone(old.database).map_or_else(nothing, Ok)?;
+    let whole = match old.log {
+        Log::Own | Log::Foreign => open_old(old.database).map_or_else(nothing, Ok)?,
+        Log::Ignored => nothing()?,
     };
-    let marks = lanes::read_marks(&old).unwrap_or_default();
+    let (first, second) = if old.log == Log::Own { (&whole, &alone) } else { (&alone, &whole) };
+    // Of a log that is another store's nothing checks under the epoch of the database.
+    let binding = [&alone, &whole].into_iter().find_map(|view| Binding::read(view).ok().flatten());
+    let known = old.epoch.map(Binding::new);
+    let of_old = match (binding, known) {
+        (Some(found), Some(known)) if found.seed() == known.seed() => found,
+        (Some(found), None) => found,
+        (_, known) => known.unwrap_or(Binding::new(epoch)),
+    };
+    let of_new = Binding::new(epoch);
+    let marks = lanes::read_marks(first, &of_old).unwrap_or_default();
     let transaction = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut begins = [0; 3];
+    let mut last = [0; 3];
     let mut probes = MAX_PROBES;
     for lane in Lane::ALL {
         let delivered = marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(0);
-        let delivered = whole_rows(&old, lane, delivered.max(evicted(&old, lane)));
-        let mut copy = Copy { lane, new: &transaction, salvaged: &mut salvaged, next: None, bytes: 0 };
-        let noted = noted_last(&old, lane).max(given[lane.index()]);
-        copy.rows(&old, delivered, &mut probes)?;
-        begins[lane.index()] = copy.finish(delivered, noted)?;
+        let delivered = whole_rows(first, lane, delivered.max(evicted(first, lane)), &of_old);
+        let noted = noted_last(first, lane).max(old.given[lane.index()]);
+        let mut copy = Copy {
+            lane,
+            new: &transaction,
+            salvaged: &mut salvaged,
+            of_old: &of_old,
+            of_new: &of_new,
+            second,
+            next: None,
+            bytes: 0,
+        };
+        copy.rows(first, delivered, &mut probes)?;
+        begins[lane.index()] = delivered;
+        last[lane.index()] = copy.finish(delivered, noted)?;
     }
-    bring_marks(&transaction, &marks, &begins)?;
-    salvaged.checkpoints = bring_table(&old, &transaction, "checkpoint", 3)?;
-    salvaged.checkpoints += bring_table(&old, &transaction, "learnt", 4)?;
-    bring_table(&old, &transaction, "sent", 3)?;
-    if let Ok(Some(check)) = schema::key_check(&old) {
+    bring_marks(&transaction, &marks, &begins, &last, &of_new)?;
+    salvaged.checkpoints = checkpoints::bring_over(first, &of_old, &transaction, &of_new)?;
+    bring_table(first, &transaction, "sent", 3)?;
+    if let Ok(Some(check)) = schema::key_check(first) {
         schema::set_key_check(&transaction, &check)?;
+    }
+    if let Ok(Some(old_epoch)) = schema::epoch(first)
+        && let Ok(Some(life)) = run::read(first, old_epoch)
+    {
+        run::write(&transaction, &run::renewed(life, last, epoch))?;
     }
     transaction.commit()?;
     Ok(salvaged)
 }
 
 /// The greatest number up to `upto` at which a row ends: a tombstone is brought over whole.
-fn whole_rows(old: &Connection, lane: Lane, upto: u64) -> u64 {
+fn whole_rows(old: &Connection, lane: Lane, upto: u64, binding: &Binding) -> u64 {
     let newest = old.query_row(SELECT_NEWEST[lane.index()], [upto.cast_signed()], |row| {
-        Ok(Columns::read(lane, row)?.map(|(columns, _)| (columns.seq.0, columns.through())))
+        Ok(Columns::read(lane, row, binding)?.map(|(columns, _)| (columns.seq.0, columns.through())))
     });
     match newest {
         Ok(Some((seq, through))) if through > upto => seq - 1,
@@ -89,6 +137,23 @@ fn open_old(path: &Path) -> Option<Connection> {
     let version = schema::version(&connection).ok()?;
     schema::migrate(&mut connection, version).ok()?;
     Some(connection)
+}
+
+/// Opens the database as if there were no log.
+pub(crate) fn open_alone(path: &Path) -> Option<Connection> {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri += "?immutable=1";
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags).ok()
 }
 
 fn noted_last(old: &Connection, lane: Lane) -> u64 {
@@ -109,6 +174,10 @@ struct Copy<'a> {
     lane: Lane,
     new: &'a Connection,
     salvaged: &'a mut Salvaged,
+    of_old: &'a Binding,
+    of_new: &'a Binding,
+    /// Another view of the old store, for what is missing in the first.
+    second: &'a Connection,
     /// The number that is due; `None` before the first.
     next: Option<u64>,
     bytes: u64,
@@ -154,34 +223,60 @@ impl Copy<'_> {
                 Ok(None) => return Ok(upto.map_or(Read::Nothing, Read::Upto)),
                 Err(_) => return Ok(upto.map_or(Read::Damaged, Read::Upto)),
             };
-            let (Ok(seq), Ok(believed)) = (row.get::<_, i64>(0), Columns::read(self.lane, row)) else {
+            let (Ok(seq), Ok(believed)) = (row.get::<_, i64>(0), Columns::read(self.lane, row, self.of_old))
+            else {
                 return Ok(upto.map_or(Read::Damaged, Read::Upto));
             };
             upto = Some(seq.cast_unsigned());
             // What does not check leaves a hole, which the next one that does fills.
             if let Some((columns, form)) = believed {
-                self.take(&columns, columns.crc(form))?;
+                self.take(&columns, form)?;
                 upto = Some(columns.through().max(seq.cast_unsigned()));
             }
         }
     }
 
-    fn take(&mut self, columns: &Columns<'_>, crc: i32) -> Result<(), rusqlite::Error> {
+    fn take(&mut self, columns: &Columns<'_>, form: Form) -> Result<(), rusqlite::Error> {
         let next = *self.next.get_or_insert(columns.seq.0);
         // Rows out of order, or numbers twice: pages of another time.
         if columns.seq.0 < next {
             return Ok(());
         }
         if columns.seq.0 > next {
-            self.withdraw(next, columns.seq.0 - 1, Withdrawal::Damaged)?;
-            self.salvaged.lost.push((self.lane, Seq(next), Seq(columns.seq.0 - 1)));
+            self.bridge(next, columns.seq.0 - 1)?;
         }
-        let mut insert = self.new.prepare_cached(INSERT[self.lane.index()])?;
-        columns.insert_as_is(crc, &mut insert)?;
+        self.insert(columns, form)?;
         self.next = Some(columns.through() + 1);
         self.bytes = columns.lane_bytes;
+        Ok(())
+    }
+
+    fn insert(&mut self, columns: &Columns<'_>, form: Form) -> Result<(), rusqlite::Error> {
+        let mut insert = self.new.prepare_cached(INSERT[self.lane.index()])?;
+        columns.insert_as_is(form, self.of_new, &mut insert)?;
         self.salvaged.verdicts += 1;
         Ok(())
+    }
+
+    /// What the first view lacks: from the second, as far as it has it, and tombstones for the rest.
+    fn bridge(&mut self, from: u64, through: u64) -> Result<(), rusqlite::Error> {
+        let mut due = from;
+        if let Ok(mut statement) = self.second.prepare(SELECT[self.lane.index()])
+            && let Ok(mut rows) = statement.query([(from - 1).cast_signed(), through.cast_signed(), -1])
+        {
+            while let Ok(Some(row)) = rows.next() {
+                let Ok(Some((columns, form))) = Columns::read(self.lane, row, self.of_old) else { continue };
+                if columns.seq.0 < due || columns.through() > through {
+                    continue;
+                }
+                if columns.seq.0 > due {
+                    self.lose(due, columns.seq.0 - 1)?;
+                }
+                self.insert(&columns, form)?;
+                due = columns.through() + 1;
+            }
+        }
+        if due <= through { self.lose(due, through) } else { Ok(()) }
     }
 
     fn withdraw(&self, from: u64, through: u64, reason: Withdrawal) -> Result<(), rusqlite::Error> {
@@ -195,27 +290,35 @@ impl Copy<'_> {
             withdrawn: Some(Withdrawn { through: Seq(through), reason }),
         };
         let mut insert = self.new.prepare_cached(INSERT[self.lane.index()])?;
-        columns.insert(None, &mut insert).map(|_| ())
+        columns.insert(None, self.of_new, &mut insert).map(|_| ())
     }
 
-    /// Tombstones for what is missing at both ends, and the lane's state. Returns up to where the routes that were
-    /// behind begin: at zero, so that they deliver the tombstone.
+    /// What is missing at both ends, and the lane's state. Returns the last number.
     fn finish(mut self, delivered: u64, noted: u64) -> Result<u64, rusqlite::Error> {
         let last_read = self.next.map_or(delivered, |next| next - 1);
+        let noted = noted.max(self.newest_of_second());
         let first = self.first_brought()?;
         if delivered > 0 {
             self.withdraw(1, delivered, Withdrawal::EarlierEpoch)?;
         }
         if let Some(first) = first.filter(|first| *first > delivered + 1) {
-            self.lose(delivered + 1, first - 1)?;
+            self.bridge(delivered + 1, first - 1)?;
         }
         if noted > last_read {
-            self.lose(last_read + 1, noted)?;
+            self.bridge(last_read + 1, noted)?;
         }
         let last = last_read.max(noted).max(delivered);
         let state = LaneState { last, bytes: self.bytes, evicted: 0, evicted_bytes: 0 };
-        lanes::write(self.new, self.lane, &state)?;
-        Ok(delivered)
+        lanes::write(self.new, self.lane, &state, self.of_new)?;
+        Ok(last)
+    }
+
+    /// The end of the other view, where its last row checks.
+    fn newest_of_second(&self) -> u64 {
+        let newest = self.second.query_row(SELECT_NEWEST[self.lane.index()], [i64::MAX], |row| {
+            Ok(Columns::read(self.lane, row, self.of_old)?.map(|(columns, _)| columns.through()))
+        });
+        newest.ok().flatten().unwrap_or(0)
     }
 
     fn first_brought(&self) -> Result<Option<u64>, rusqlite::Error> {
@@ -270,22 +373,23 @@ fn next_readable(old: &Connection, lane: Lane, after: u64, probes: &mut usize) -
     probe(readable)?.ok().flatten()
 }
 
-/// Routes go on where they were; those that were behind all others begin anew, so that receivers are told which numbers
+/// Routes go on where they were; those that were behind all others begin anew, so that receivers learn which numbers
 /// belong to the earlier epoch.
 fn bring_marks(
     new: &Connection,
     marks: &HashMap<String, [u64; 3]>,
     begins: &[u64; 3],
+    last: &[u64; 3],
+    of_new: &Binding,
 ) -> Result<(), rusqlite::Error> {
-    let mut put = new.prepare_cached("INSERT INTO mark (route, lane, upto) VALUES (?1, ?2, ?3)")?;
-    for (route, lanes) in marks {
-        for lane in Lane::ALL {
-            let (mark, begin) = (lanes[lane.index()], begins[lane.index()]);
-            let upto = if mark <= begin { 0 } else { mark };
-            put.execute(params![route, lane_number(lane), upto.cast_signed()])?;
-        }
-    }
-    Ok(())
+    let brought = marks.iter().map(|(route, marks)| {
+        let upto = Lane::ALL.map(|lane| {
+            let mark = marks[lane.index()].min(last[lane.index()]);
+            if mark <= begins[lane.index()] { 0 } else { mark }
+        });
+        (route.as_str(), upto)
+    });
+    lanes::save_marks(new, brought, of_new)
 }
 
 /// Rows of a small table as they are, as far as they can be read. Says how many.

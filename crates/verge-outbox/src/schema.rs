@@ -1,7 +1,7 @@
 //! Tables, and the numbers in the file's header by which a store is recognised.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use verge_domain::id::Epoch;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use verge_domain::id::{Epoch, Lane};
 
 /// `VRGE` in the file's header: this database is a store of Verge.
 pub(crate) const APPLICATION_ID: u32 = 0x5652_4745;
@@ -9,6 +9,20 @@ pub(crate) const APPLICATION_ID: u32 = 0x5652_4745;
 /// The schema this program writes. Older ones are migrated at opening, newer ones refused.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of steps")]
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
+
+/// Noted in a copy that was made as a backup.
+pub(crate) const BACKUP: &str = "backup";
+/// Noted where the next opening is to take a new epoch, with the reason.
+pub(crate) const RENEW: &str = "renew";
+/// Such a reason: commits are missing.
+pub(crate) const CUT_BACK: &[u8] = b"cut back";
+/// Another: another life of this store goes on.
+pub(crate) const OVERTAKEN: &[u8] = b"overtaken";
+/// Noted once the store has a witness.
+pub(crate) const WITNESSED: &str = "witnessed";
+
+/// Since this version checksums begin with the epoch.
+const BOUND_SINCE: u32 = 4;
 
 /// Bytes of a page in a new store. A commit writes whole pages, most of which it does not fill: smaller ones cost less
 /// (measured: 5.3 times the bytes of the verdicts with 4096, at 32 of them in a commit). Older stores have larger ones.
@@ -44,7 +58,7 @@ macro_rules! lane_table {
 
 /// Step `n` leads from version `n` to `n + 1`; a new store goes through all of them. A step that has been
 /// released never changes.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -127,6 +141,16 @@ const STEPS: [&str; 3] = [
         state BLOB NOT NULL
     ) STRICT;
 ",
+    // A new store has no epoch yet when it goes through this.
+    "
+    -- From now on checksums begin with the epoch. Up to these numbers, by lane, they do not.
+    INSERT INTO meta SELECT 'unbound_alarm', CAST(coalesce(max(coalesce(through, seq)), 0) AS BLOB) FROM alarm
+        HAVING EXISTS (SELECT 1 FROM meta WHERE key = 'epoch');
+    INSERT INTO meta SELECT 'unbound_verdict', CAST(coalesce(max(coalesce(through, seq)), 0) AS BLOB) FROM verdict
+        HAVING EXISTS (SELECT 1 FROM meta WHERE key = 'epoch');
+    INSERT INTO meta SELECT 'unbound_telemetry', CAST(coalesce(max(coalesce(through, seq)), 0) AS BLOB) FROM telemetry
+        HAVING EXISTS (SELECT 1 FROM meta WHERE key = 'epoch');
+",
 ];
 
 /// Makes the tables of a new store, in one transaction.
@@ -156,19 +180,39 @@ fn advance(connection: &Connection, from: u32) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "user_version", SCHEMA_VERSION)
 }
 
-/// Gives an open store another epoch, durably.
-pub(crate) fn renew_epoch(connection: &Connection, epoch: Epoch) -> Result<(), rusqlite::Error> {
-    connection.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch.0]).map(|_| ())
+/// A value of the table of such.
+pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+/// Notes such a value.
+pub(crate) fn set_meta(connection: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite::Error> {
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![key, value]).map(|_| ())
+}
+
+/// Up to which numbers, by lane, checksums may lack the epoch; `None` where none do.
+pub(crate) fn unbound(connection: &Connection) -> Result<Option<[u64; 3]>, rusqlite::Error> {
+    if version(connection)? < BOUND_SINCE {
+        return Ok(Some([u64::MAX; 3]));
+    }
+    let mut upto = None;
+    for lane in Lane::ALL {
+        if let Some(digits) = meta(connection, &format!("unbound_{}", lane.as_str()))? {
+            let number = std::str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok());
+            upto.get_or_insert([0; 3])[lane.index()] = number.unwrap_or(0);
+        }
+    }
+    Ok(upto)
 }
 
 /// The value by which the key of an encrypted store is known; `None` for a store that is not encrypted.
 pub(crate) fn key_check(connection: &Connection) -> Result<Option<Vec<u8>>, rusqlite::Error> {
-    connection.query_row("SELECT value FROM meta WHERE key = 'key_check'", [], |row| row.get(0)).optional()
+    meta(connection, "key_check")
 }
 
 /// Notes that value: from now on the store is encrypted.
 pub(crate) fn set_key_check(connection: &Connection, value: &[u8]) -> Result<(), rusqlite::Error> {
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('key_check', ?1)", [value]).map(|_| ())
+    set_meta(connection, "key_check", value)
 }
 
 /// Whether no file of the store holds plain text any more.
@@ -195,9 +239,7 @@ pub(crate) fn version(connection: &Connection) -> Result<u32, rusqlite::Error> {
 
 /// Epoch of an open store; `None` if it is not 128 bits.
 pub(crate) fn epoch(connection: &Connection) -> Result<Option<Epoch>, rusqlite::Error> {
-    let bytes: Vec<u8> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?;
-    Ok(bytes.try_into().ok().map(Epoch))
+    Ok(meta(connection, "epoch")?.and_then(|bytes| bytes.try_into().ok()).map(Epoch))
 }
 
 /// What a file's first bytes say it is.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
+use verge_domain::life::Life;
 use verge_domain::stage::{
     Checkpoint, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
 };
@@ -23,7 +24,7 @@ use crate::key::Cipher;
 use crate::lanes::{self, LaneState, save_marks};
 use crate::pressure::Pressure;
 use crate::recover;
-use crate::row::{Columns, INSERT, per_lane};
+use crate::row::{Binding, Columns, INSERT, per_lane};
 use crate::schema;
 use crate::settings::OutboxSettings;
 
@@ -36,6 +37,8 @@ const CAUSES: [&str; 3] =
 pub struct Outbox {
     pub(crate) connection: Connection,
     pub(crate) epoch: Epoch,
+    pub(crate) binding: Binding,
+    pub(crate) life: Life,
     pub(crate) settings: OutboxSettings,
     pub(crate) files: Files,
     pub(crate) cipher: Option<Cipher>,
@@ -59,6 +62,17 @@ pub struct Outbox {
     pub(crate) sealing: Sealing,
 }
 
+/// Closed first, then noted: whatever lies there at the next opening is what the witness says.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let Some(guard) = self.guard.take() else { return };
+        if let Ok(nothing) = Connection::open_in_memory() {
+            drop(std::mem::replace(&mut self.connection, nothing));
+            guard.close();
+        }
+    }
+}
+
 impl Outbox {
     /// `learnt`: learnt states, too.
     fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint], learnt: bool) -> Result<(), Fault> {
@@ -71,10 +85,10 @@ impl Outbox {
                 transaction.execute(delete, [state.last.cast_signed()]).map_err(&fault)?;
             }
         }
-        insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref())?;
+        insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref(), &self.binding)?;
         states.save(&transaction, saved, learnt, self.cipher.as_ref()).map_err(&fault)?;
         if self.unsaved {
-            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
+            save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.lanes = lanes;
@@ -97,7 +111,7 @@ impl Outbox {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         if self.unsaved {
-            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
+            save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
         let mut ages = self.ages;
         ages.note(&transaction, &self.lanes, now).map_err(&fault)?;
@@ -107,10 +121,14 @@ impl Outbox {
                 ages.older_than(&transaction, lane, self.settings.replay_age, now).map_err(&fault)?;
         }
         let window = ReplayWindow { bytes: self.settings.replay_bytes, too_old };
-        let after = evict::beyond_window(&transaction, &self.lanes, &self.marks, &window).map_err(&fault)?;
+        let after = evict::beyond_window(&transaction, &self.lanes, &self.marks, &window, &self.binding)
+            .map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
         self.ages = ages;
         self.unsaved = false;
+        if let Some(guard) = &mut self.guard {
+            guard.renew(now);
+        }
         Ok(self.take_over(after))
     }
 
@@ -119,7 +137,7 @@ impl Outbox {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
-        save_marks(&transaction, &self.marks).map_err(&fault)?;
+        save_marks(&transaction, of_routes(&self.marks), &self.binding).map_err(&fault)?;
         transaction.commit().map_err(&fault)
     }
 
@@ -177,6 +195,7 @@ fn insert_rows(
     rows: &[NewRow<'_>],
     lanes: &mut [LaneState; 3],
     cipher: Option<&Cipher>,
+    binding: &Binding,
 ) -> Result<(), Fault> {
     let fault = Fault::while_doing("commit verdicts");
     for lane in Lane::ALL {
@@ -202,10 +221,14 @@ fn insert_rows(
                 bytes: row.bytes,
                 withdrawn: row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason }),
             };
-            columns.insert(cipher, &mut insert).map_err(&fault)?;
+            columns.insert(cipher, binding, &mut insert).map_err(&fault)?;
         }
     }
     Ok(())
+}
+
+fn of_routes(marks: &HashMap<RouteId, [u64; 3]>) -> impl Iterator<Item = (&str, [u64; 3])> {
+    marks.iter().map(|(route, lanes)| (route.as_str(), *lanes))
 }
 
 /// What is written when something else is written anyway.
@@ -213,8 +236,9 @@ pub(crate) fn save_lazily(
     transaction: &Connection,
     marks: &HashMap<RouteId, [u64; 3]>,
     sent: &HashMap<String, SentBytes>,
+    binding: &Binding,
 ) -> Result<(), rusqlite::Error> {
-    save_marks(transaction, marks)?;
+    save_marks(transaction, of_routes(marks), binding)?;
     let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO sent VALUES (?1, ?2, ?3)")?;
     for SentBytes { link, day, bytes } in sent.values() {
         put.execute(params![link.as_str(), day, bytes.cast_signed()])?;
@@ -225,6 +249,17 @@ pub(crate) fn save_lazily(
 impl Store for Outbox {
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn life(&self) -> Life {
+        self.life.clone()
+    }
+
+    fn give_up_epoch(&mut self) -> Result<(), StoreError> {
+        self.ready()?;
+        let noted = schema::set_meta(&self.connection, schema::RENEW, schema::OVERTAKEN)
+            .map_err(Fault::while_doing("give the epoch up"));
+        self.judge(noted)
     }
 
     fn next_seq(&self, lane: Lane) -> Seq {
@@ -263,7 +298,8 @@ impl Store for Outbox {
 
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
         self.ready()?;
-        let stored = lanes::read_marks(&self.connection).map_err(Fault::while_doing("read the marks"))?;
+        let stored = lanes::read_marks(&self.connection, &self.binding)
+            .map_err(Fault::while_doing("read the marks"))?;
         let last = self.lanes.map(|lane| lane.last);
         let mut marks: HashMap<RouteId, [u64; 3]> = HashMap::new();
         for route in routes {
@@ -359,7 +395,7 @@ impl Store for Outbox {
 
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
         self.ready()?;
-        checkpoints::read(&self.connection, self.cipher.as_ref())
+        checkpoints::read(&self.connection, self.cipher.as_ref(), &self.binding)
             .map_err(|source| Fault::while_doing("read saved states")(source).into())
     }
 

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::key::Cipher;
 use crate::plain::Texts;
 use crate::reader::{OutboxReader, ReadError, SNAPSHOT_ROWS};
-use crate::row::{Columns, Form, SELECT};
+use crate::row::{Binding, Columns, Form, SELECT};
 use crate::{checkpoints, lanes, plain, schema};
 
 /// Faults of a kind that are listed; more are only counted.
@@ -80,7 +80,7 @@ impl OutboxReader {
         }
         drop(check);
         let mut texts = Texts::default();
-        let states = lanes::read(connection).unwrap_or_default();
+        let states = lanes::read(connection, &self.binding).unwrap_or_default();
         if states.is_none() {
             report
                 .contradictions
@@ -116,7 +116,7 @@ impl OutboxReader {
                 report.note_faulty(lane, expected, state.last);
             }
         }
-        for (route, marks) in lanes::read_marks(self.connection()).map_err(&fault)? {
+        for (route, marks) in lanes::read_marks(self.connection(), &self.binding).map_err(&fault)? {
             for lane in Lane::ALL {
                 let last = states.map_or(u64::MAX, |states| states[lane.index()].last);
                 if marks[lane.index()] > last {
@@ -142,15 +142,15 @@ impl OutboxReader {
         if !schema::is_sealed(connection).map_err(&fault)? {
             report.plain.push("its encryption was interrupted and is unfinished".to_owned());
         }
-        let rows = plain_rows(connection).map_err(&fault)?;
-        let states = checkpoints::plain(connection).map_err(&fault)?;
+        let rows = plain_rows(connection, &self.binding).map_err(&fault)?;
+        let states = checkpoints::plain(connection, &self.binding).map_err(&fault)?;
         for (count, what) in [(rows, "verdicts and tombstones"), (states, "saved states")] {
             if count > 0 {
                 report.plain.push(format!("{count} {what} are stored in plain text"));
             }
         }
         let named = |key: String, _| texts.add(key.as_bytes());
-        checkpoints::each(connection, Some(cipher), named, |_| ()).map_err(&fault)?;
+        checkpoints::each(connection, Some(cipher), &self.binding, named, |_| ()).map_err(&fault)?;
         texts.without_names(connection).map_err(&fault)?;
         let page_bytes = schema::page_bytes(connection).map_err(&fault)?;
         let path = self.files().database();
@@ -162,7 +162,7 @@ impl OutboxReader {
 }
 
 /// How many rows are stored in plain text; looked at in short snapshots.
-fn plain_rows(connection: &Connection) -> Result<u64, rusqlite::Error> {
+fn plain_rows(connection: &Connection, binding: &Binding) -> Result<u64, rusqlite::Error> {
     let mut plain = 0;
     for lane in Lane::ALL {
         let mut statement = connection.prepare(SELECT[lane.index()])?;
@@ -171,7 +171,7 @@ fn plain_rows(connection: &Connection) -> Result<u64, rusqlite::Error> {
             let mut rows = statement.query([from, i64::MAX, SNAPSHOT_ROWS])?;
             while let Some(row) = rows.next()? {
                 after = Some(row.get(0)?);
-                let form = Columns::read(lane, row)?.map(|(_, form)| form);
+                let form = Columns::read(lane, row, binding)?.map(|(_, form)| form);
                 plain += u64::from(form == Some(Form::Plain));
             }
         }

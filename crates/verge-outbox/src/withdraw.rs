@@ -51,7 +51,7 @@ impl Outbox {
         if from.0 <= state.evicted || through.0 > state.last || from > through {
             return refused("that range is not stored");
         }
-        let cipher = self.cipher.as_ref();
+        let (cipher, binding) = (self.cipher.as_ref(), &self.binding);
         let transaction = self
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
@@ -60,7 +60,7 @@ impl Outbox {
             let mut newest = transaction.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
             let mut rows = newest.query([(from.0 - 1).cast_signed()]).map_err(&fault)?;
             if let Some(row) = rows.next().map_err(&fault)? {
-                let believed = Columns::read(lane, row).map_err(&fault)?;
+                let believed = Columns::read(lane, row, binding).map_err(&fault)?;
                 if believed.is_some_and(|(columns, _)| columns.through() >= from.0) {
                     return refused("a tombstone begins before it");
                 }
@@ -90,7 +90,7 @@ impl Outbox {
         };
         {
             let mut insert = transaction.prepare_cached(INSERT[lane.index()]).map_err(&fault)?;
-            columns.insert(cipher, &mut insert).map_err(&fault)?;
+            columns.insert(cipher, binding, &mut insert).map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.note_withdrawn(withdrawn.reason, through.0 - from.0 + 1);
@@ -152,11 +152,12 @@ impl Outbox {
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(&fault)?;
         if self.unsaved {
-            save_lazily(&transaction, &self.marks, &self.sent).map_err(&fault)?;
+            save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
         for lane in lanes {
             let state = &mut after[lane.index()];
-            *state = evict::all_delivered(&transaction, *lane, state, &self.marks).map_err(&fault)?;
+            *state = evict::all_delivered(&transaction, *lane, state, &self.marks, &self.binding)
+                .map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.unsaved = false;
@@ -202,7 +203,7 @@ impl Outbox {
         let mut newest = self.connection.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
         let mut rows = newest.query([(from - 1).cast_signed()]).map_err(&fault)?;
         let Some(row) = rows.next().map_err(&fault)? else { return Ok(from) };
-        let believed = Columns::read(lane, row).map_err(&fault)?;
+        let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
         let before = believed.filter(|(columns, _)| {
             columns
                 .withdrawn

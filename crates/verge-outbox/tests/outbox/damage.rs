@@ -9,7 +9,7 @@ use verge_domain::stage::{Checkpoint, Store, StoredRow};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{Damage, Outbox, OutboxReader};
 
-use crate::support::{Site, commit, fetch, range, route};
+use crate::support::{Site, adopt, commit, fetch, range, route};
 
 /// Numbers of verdicts, and ranges of tombstones with their reason.
 fn content(rows: &[StoredRow]) -> (Vec<u64>, Vec<(u64, u64, Withdrawal)>) {
@@ -137,14 +137,16 @@ fn a_repair_brings_over_what_checks() {
     );
 }
 
-/// Leaves the log as a killed process leaves it.
-fn kill(site: &Site, store: Outbox) -> (Vec<u8>, Vec<u8>) {
-    let log = site.settings.dir.join("outbox.db-wal");
-    let files = (fs::read(site.database()).unwrap(), fs::read(&log).unwrap());
+/// Leaves the files as a killed process leaves them.
+fn kill(site: &Site, store: Outbox) -> Vec<u8> {
+    let [log, witness] = ["outbox.db-wal", "outbox.guard"].map(|name| site.settings.dir.join(name));
+    let [database, log_bytes, witness] =
+        [&site.database(), &log, &witness].map(|path| fs::read(path).unwrap());
     drop(store);
-    fs::write(site.database(), &files.0).unwrap();
-    fs::write(&log, &files.1).unwrap();
-    files
+    fs::write(site.database(), database).unwrap();
+    fs::write(&log, &log_bytes).unwrap();
+    adopt(&site.settings.dir, &witness);
+    log_bytes
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn a_log_that_lost_commits_is_no_ordinary_crash() {
         for _ in 0..20 {
             commit(&mut store, Lane::Alarm, 1, 7);
         }
-        let (_, mut log) = kill(&site, store);
+        let mut log = kill(&site, store);
         cut(&mut log);
         fs::write(site.settings.dir.join("outbox.db-wal"), log).unwrap();
         let opened = Outbox::open(&site.settings).unwrap();

@@ -1,6 +1,7 @@
 //! The store over real files.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod copies;
 mod damage;
 mod encryption;
 mod model;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
+use verge_domain::life::Life;
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{
     Checkpoint, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store, StoreError,
@@ -31,6 +32,8 @@ pub(crate) struct Shelf {
     pub(crate) recoveries: u32,
     pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
     pub(crate) checkpoints: BTreeMap<String, Vec<u8>>,
+    /// The next opening is to take a new epoch.
+    pub(crate) given_up: bool,
     /// Bytes of states that each commit carried.
     pub(crate) state_bytes: Vec<usize>,
 }
@@ -68,6 +71,13 @@ impl Memory {
 impl Store for Memory {
     fn epoch(&self) -> Epoch {
         Epoch([7; 16])
+    }
+    fn life(&self) -> Life {
+        Life { epoch: self.epoch(), count: 3, ids: vec![30, 20, 10], earlier: Vec::new() }
+    }
+    fn give_up_epoch(&mut self) -> Result<(), StoreError> {
+        self.0.lock().unwrap().given_up = true;
+        Ok(())
     }
     fn next_seq(&self, lane: Lane) -> Seq {
         Seq(self.0.lock().unwrap().next[lane.index()] + 1)

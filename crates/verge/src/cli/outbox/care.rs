@@ -1,12 +1,12 @@
-//! `verge outbox verify`, `repair` and `new-key`: is the store what it should be, and what to do if not.
+//! `verge outbox verify`, `backup`, `repair` and `new-key`: is the store what it should be, and what to do if not.
 
 use std::io::Write;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use verge_outbox::{Outbox, OutboxReader, ReadError, Report, StateLock};
+use verge_outbox::{BackupError, Outbox, OutboxReader, ReadError, Report, StateLock, backup};
 
-use super::{NewKeyArgs, Opened, StoreArgs};
+use super::{BackupArgs, NewKeyArgs, Opened, StoreArgs};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
 use crate::exit::{Exit, ExitWith};
@@ -66,6 +66,31 @@ fn report_json(report: &Report) -> Value {
         "faulty_numbers": report.faulty_numbers, "structure": report.structure,
         "contradictions": report.contradictions, "plain": report.plain, "plain_copies": report.plain_copies,
     })
+}
+
+pub(super) fn back_up(args: &BackupArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let settings = args.store.file.settings()?;
+    // Without its key: what is encrypted stays so.
+    let folder = args.store.store.as_deref().unwrap_or(settings.store.dir());
+    let bytes = backup(folder, &args.to).map_err(|error| {
+        let exit = match &error {
+            BackupError::Read(ReadError::Missing { .. }) => Exit::BadInput,
+            BackupError::Exists { .. } => Exit::Usage,
+            BackupError::Read(_) | BackupError::Io { .. } | BackupError::Database { .. } => Exit::Failure,
+        };
+        anyhow::Error::new(error).context(exit)
+    })?;
+    if json {
+        json_line(out, &json!({ "backup": args.to, "bytes": bytes }))?;
+    } else {
+        writeln!(
+            out,
+            "{} holds a copy of {} ({bytes} bytes); a gateway that opens it takes a new epoch",
+            args.to.display(),
+            folder.display()
+        )?;
+    }
+    Ok(Exit::Fine)
 }
 
 pub(super) fn repair(file: &FileArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {

@@ -32,6 +32,7 @@ const PROGRESS_EVERY: u64 = 1000;
   verge outbox export -c gateway.toml -o verdicts.jsonl everything that is stored, as JSON lines
   verge outbox verify -c gateway.toml                   is it what it should be?
   verge outbox verify -c gateway.toml --store copy/store     the same of a copy
+  verge outbox backup -c gateway.toml store-backup.db   a copy that is safe to restore, beside a running gateway
   verge outbox repair -c gateway.toml                   salvage what can be read, with the gateway stopped
   verge outbox new-key store.key                        a key for an encrypted store
 
@@ -52,6 +53,8 @@ enum Action {
     Export(ExportArgs),
     /// Look at the structure of the file and at the checksum of every row
     Verify(StoreArgs),
+    /// Write a copy of the store that takes a new epoch when a gateway opens it
+    Backup(BackupArgs),
     /// Make a new store of what can be read; the gateway must not run
     Repair(FileArgs),
     /// Write a new random key for an encrypted store into a file
@@ -66,6 +69,15 @@ struct StoreArgs {
     /// Folder of another store than the configuration's: a copy, or one in quarantine
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// File to write; one that exists is left as it is. To restore, stop the gateway, empty the folder `store` in its
+    /// state folder, and copy the file there as `outbox.db`
+    to: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +204,7 @@ pub(super) fn outbox(args: &OutboxArgs, json: bool, out: &mut impl Write) -> any
         Action::Show(args) => show(args, json, out),
         Action::Export(args) => export(args, out),
         Action::Verify(args) => care::verify(args, json, out),
+        Action::Backup(args) => care::back_up(args, json, out),
         Action::Repair(file) => care::repair(file, json, out),
         Action::NewKey(args) => care::new_key(args),
     }
