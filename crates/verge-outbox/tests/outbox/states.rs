@@ -176,7 +176,8 @@ fn of_version_2(site: &Site, states: usize) {
     // A witness of version 3 would say that the header is damaged.
     std::fs::remove_file(site.settings.dir.join("outbox.guard")).unwrap();
     let mut raw = site.raw();
-    raw.execute_batch("DROP TABLE learnt; PRAGMA user_version = 2").unwrap();
+    raw.execute_batch("DROP TABLE learnt; DELETE FROM meta WHERE key <> 'epoch'; PRAGMA user_version = 2")
+        .unwrap();
     let pages = site.settings.cap_bytes / 2048;
     raw.pragma_update(None, "max_page_count", i64::try_from(pages).unwrap()).unwrap();
     let crc =
