@@ -2,6 +2,7 @@
 
     python tests/interop/bench/bench.py                 the table of docs/performance.md, some three minutes
     python tests/interop/bench/bench.py --quick --json  a few seconds, for programs
+    python tests/interop/bench/bench.py --versus OTHER  this build and another binary of Verge in turn, phase by phase
 
 Two mosquittos (the site's with a password, upstream with mutual TLS unless --plain; both without Nagle's
 algorithm), a load generator and a stopwatch share the machine with the gateway, so readings per second are those
@@ -32,6 +33,7 @@ from gateway import Gateway, Settings  # noqa: E402
 from load import SENTINEL, Generator, Load  # noqa: E402
 from peers import Listener, Login, Mosquitto  # noqa: E402
 from processes import Process  # noqa: E402
+from programs import verge  # noqa: E402
 from raw_mqtt import Connection, Watcher  # noqa: E402
 from usage import Usage, usage  # noqa: E402
 from waiting import wait_for, wait_until_quiet  # noqa: E402
@@ -40,6 +42,8 @@ from wire import decode  # noqa: E402
 PHASE_S = 180.0
 IDLE_S = 3.0
 NEVER = 1e12
+# Readings a second of the steady phase with a detector that learns.
+AUTO_RATE = 5_000
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,10 @@ def phases(arguments: argparse.Namespace) -> list[Phase]:
     if arguments.auto:
         names = {count: f"{count:,} signals, judged by `auto`" for count in (1, 100, 10_000)}
         loads = {count: Load(count, max(readings, 10 * count), numbered=False) for count in names}
-        return [Phase(name, False, "verdict", loads[count], learns=True) for count, name in names.items()]
+        learning = [Phase(name, False, "verdict", loads[count], learns=True) for count, name in names.items()]
+        steady = Load(sensors, AUTO_RATE * arguments.seconds, AUTO_RATE, numbered=False)
+        name = f"{sensors:,} signals, judged by `auto`, at {AUTO_RATE:,} readings/s"
+        return [*learning, Phase(name, False, "verdict", steady, learns=True)]
     steady = Load(sensors, arguments.rate * arguments.seconds, arguments.rate)
     return [
         Phase("no reading causes a verdict", False, "verdict", Load(sensors, readings, numbered=False)),
@@ -321,6 +328,27 @@ def ratios(results: list[Result]) -> dict[str, float]:
     return {name: by["verge", name] / by["python", name] for name in names if by.get(("python", name))}
 
 
+def versus(arguments: argparse.Namespace, certificates: Certificates | None) -> str:
+    """Two binaries of Verge in turn, A B A B; of each phase the medians, and the median of the ratios A/B."""
+    binaries = {"this": verge(), "other": arguments.versus}
+    lines = ["| phase | CPU µs/reading: this, other, ratio | readings/s: this, other, ratio |", "|---|---|---|"]
+    for phase in phases(arguments):
+        found: dict[str, list[Result]] = {name: [] for name in binaries}
+        for turn in range(arguments.repeat):
+            for name, binary in binaries.items():
+                print(f"{turn + 1}, {name}: {phase.name} …", file=sys.stderr, flush=True)
+                os.environ["VERGE_BIN"] = binary
+                found[name].append(measure(VergeUnderTest, phase, certificates))
+        cells = []
+        for form, value in (("{:.1f}", lambda one: one.cpu_us_per_reading), ("{:,.0f}", lambda one: one.readings_per_s)):
+            values = {name: [value(one) for one in results] for name, results in found.items()}
+            ratio = statistics.median(a / b for a, b in zip(values["this"], values["other"]))
+            medians = [form.format(statistics.median(values[name])) for name in binaries]
+            cells.append(f"{medians[0]}, {medians[1]}, {ratio:.2f}")
+        lines.append(f"| {phase.name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
 def machine() -> dict[str, object]:
     """What the numbers were measured on."""
     mosquitto = subprocess.run([Mosquitto.program(), "-h"], capture_output=True, text=True, check=False)
@@ -342,6 +370,8 @@ def main() -> None:
     parser.add_argument("--auto", action="store_true", help="instead: `auto` on 1, 100 and 10,000 signals")
     parser.add_argument("--plain", action="store_true", help="no TLS upstream, for both")
     parser.add_argument("--only", choices=("verge", "python"))
+    parser.add_argument("--versus", metavar="OTHER", help="another binary of Verge, instead of the Python program")
+    parser.add_argument("--repeat", type=int, default=3, help="turns of each binary with --versus")
     parser.add_argument("--quick", action="store_true", help="a few readings: whether it works, not how fast it is")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -353,6 +383,10 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory(prefix="verge-bench-certificates-") as folder:
         certificates = None if arguments.plain else Certificates.make(Path(folder))
+        if arguments.versus:
+            print(", ".join(f"{key}: {value}" for key, value in machine().items()))
+            print(versus(arguments, certificates))
+            return
         for phase in phases(arguments):
             for name in chosen:
                 print(f"{name}: {phase.name} …", file=sys.stderr, flush=True)
