@@ -60,6 +60,10 @@ class Device:
             payload = json.dumps(payload)
         self._last = self._client.publish(topic, payload, qos=1, retain=retain)
 
+    def publish_raw(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
+        """The same at any QoS."""
+        self._last = self._client.publish(topic, payload, qos=qos, retain=retain)
+
     def flush(self, seconds: float = 60.0) -> None:
         """Waits until the broker has acknowledged everything."""
         if self._last is not None:
