@@ -77,7 +77,7 @@ pub struct EncodedFrame {
     pub device: DeviceId,
     /// How `bytes` are coded.
     pub format: ImageFormat,
-    /// The coded picture.
+    /// The coded picture, from its start marker to its end marker: without what devices append to it.
     pub bytes: Bytes,
     /// Width in pixels, as stored.
     pub width: u32,

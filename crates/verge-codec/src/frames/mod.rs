@@ -100,7 +100,7 @@ impl SourceDecoder for FrameSource {
         out.items.push(EncodedFrame {
             device,
             format: ImageFormat::Jpeg,
-            bytes,
+            bytes: bytes.slice(..header.end),
             width: header.width,
             height: header.height,
             orientation: header.orientation,

@@ -136,6 +136,69 @@ fn a_cut_picture_is_refused_at_every_offset() {
 }
 
 #[test]
+fn a_cut_picture_is_refused_though_it_was_closed() {
+    let closed = |jpeg: &[u8], end: usize| {
+        let decoded = decode(&source(FrameCodec::Jpeg), &[&jpeg[..end], &[0xff, 0xd9]].concat());
+        (decoded.items.len(), decoded.rejections.len())
+    };
+    let jpeg = sample();
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    // Within the headers it is seen here; within the data of the scan where that is decoded.
+    for end in 3..scan.saturating_add(2) {
+        assert_eq!(closed(&jpeg, end), (0, 1), "cut at {end}");
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/pictures/");
+    let progressive = std::fs::read(format!("{folder}progressive.jpg")).unwrap();
+    let segments = |marker: u8| {
+        let found = move |pair: &[u8]| pair == [0xff, marker];
+        progressive.windows(2).enumerate().filter(move |(_, pair)| found(pair)).map(|(at, _)| at)
+    };
+    let first_scan = segments(0xda).next().unwrap();
+    for tables in segments(0xc4).filter(|at| *at > first_scan) {
+        let length = u16::from_be_bytes([progressive[tables + 2], progressive[tables + 3]]);
+        for end in tables + 3..=tables + 2 + usize::from(length) {
+            assert_eq!(closed(&progressive, end), (0, 1), "tables cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn what_is_appended_is_cut_off() {
+    let jpeg = sample();
+    let check = |appended: &[u8]| {
+        let decoded = decode(&source(FrameCodec::Jpeg), &[&jpeg[..], appended].concat());
+        assert_eq!(decoded.items[0].bytes, Bytes::from(jpeg.clone()), "{appended:?}");
+    };
+    check(b"\0\0\0trailer");
+    check(&jpeg);
+    check(&[0xff, 0xd9]);
+    // Fill in front of the end, and a comment, are part of it.
+    let end = jpeg.len().saturating_sub(2);
+    for inside in [&[0xff, 0xff][..], &[0xff, 0xfe, 0, 4, 0xff, 0xd9]] {
+        let whole = [&jpeg[..end], inside, &jpeg[end..]].concat();
+        let decoded = decode(&source(FrameCodec::Jpeg), &whole);
+        assert_eq!(decoded.items[0].bytes, Bytes::from(whole), "{inside:?}");
+    }
+}
+
+#[test]
+fn each_component_has_a_scan() {
+    let jpeg = sample();
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    // The header of a scan of the first component alone, in place of that of three.
+    let single = |identifiers: &[u8]| -> Vec<u8> {
+        let scans =
+            identifiers.iter().flat_map(|identifier| [0xff, 0xda, 0, 8, 1, *identifier, 0, 0, 63, 0, 0x55]);
+        [&jpeg[..scan], &scans.collect::<Vec<u8>>(), &[0xff, 0xd9]].concat()
+    };
+    let first = jpeg[scan + 5];
+    let of = |last: u8| (first..=last).collect::<Vec<u8>>();
+    check(&source(FrameCodec::Jpeg), &single(&of(first + 2)), &["cam 40x24"]);
+    check(&source(FrameCodec::Jpeg), &single(&of(first + 1)), &["bad_jpeg"]);
+    check(&source(FrameCodec::Jpeg), &single(&of(first)), &["bad_jpeg"]);
+}
+
+#[test]
 fn announced_pixels_are_bounded_before_any_is_decoded() {
     let codec = || source(FrameCodec::Jpeg);
     let jpeg = sample();
