@@ -155,6 +155,9 @@ pub trait Viewer: Send {
         memory: &mut Self::Memory,
         views: &mut Vec<(usize, View)>,
     ) -> Result<(), Reason>;
+
+    /// No frame has come for a while: buffers may be given back until the next does.
+    fn rest(&mut self) {}
 }
 
 /// What stands around the verdicts of one message upstream: everything that may change after commit.

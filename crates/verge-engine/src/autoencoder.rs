@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ort::session::{RunOptions, Session as OrtSession};
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -15,7 +15,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 use crate::card::AutoencoderCard;
 use crate::model::{ModelError, ModelLimits, check_hash, commit, read_bounded};
 use crate::runtime::Runtime;
-use crate::session::{RunError, failed, not};
+use crate::session::{RunError, TensorView, failed, not, view};
 use crate::{onnx, watchdog};
 
 /// Numbers of one window at most.
@@ -27,7 +27,8 @@ pub struct Autoencoder {
     session: OrtSession,
     options: Arc<RunOptions>,
     output: String,
-    shape: [i64; 2],
+    shape: Vec<i64>,
+    width: usize,
 }
 
 impl fmt::Debug for Autoencoder {
@@ -43,8 +44,8 @@ impl Autoencoder {
     /// Loads the model that a card describes.
     ///
     /// # Errors
-    /// The card or the file cannot be used, or the file has other tensors than one input and one output of single
-    /// precision and the same shape, `[1 or free, width]`.
+    /// The card or the file cannot be used, or the file has other tensors than one input of single precision, a row of
+    /// numbers such as `[1 or free, width]`, `[1, 1, width]` or `[1, width, 1]`, and one output of as many.
     pub fn load(runtime: &Runtime, card_path: &Path, limits: ModelLimits) -> Result<Self, ModelError> {
         let card = AutoencoderCard::load(card_path)?;
         let path = card_path.parent().unwrap_or(Path::new("")).join(&card.file);
@@ -53,25 +54,30 @@ impl Autoencoder {
         onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
         let session = commit(runtime, &bytes, limits.threads)
             .map_err(|reason| ModelError::Load { path: path.clone(), reason })?;
-        let differs = |what: &str, file: String| ModelError::Contract {
+        let differs = |what: &str, file: String| {
+            ModelError::Contract {
             path: path.clone(),
             what: what.to_owned(),
-            card: "task = \"reconstruct\": one, f32 [1 or free, width]".to_owned(),
+            card: "task = \"reconstruct\": one, f32, as many numbers out as go in, in a row: [1 or free, width], with \
+                   further sides of 1"
+                .to_owned(),
             file,
+        }
         };
         let ([input], [output]) = (session.inputs(), session.outputs()) else {
             let file = format!("{} and {}", session.inputs().len(), session.outputs().len());
             return Err(differs("inputs and outputs", file));
         };
-        let width =
-            width(input.dtype()).ok_or_else(|| differs("its input", format!("{:?}", input.dtype())))?;
-        if width_of(output.dtype()).is_none_or(|found| found.is_some_and(|found| found != width)) {
-            return Err(differs("its output", format!("{:?}, and {width} go in", output.dtype())));
+        let shape =
+            input_shape(input.dtype()).ok_or_else(|| differs("its input", described(input.dtype())))?;
+        let width = shape.iter().product::<i64>();
+        if !gives(output.dtype(), width) {
+            return Err(differs("its output", format!("{}, and {width} go in", described(output.dtype()))));
         }
         let output = output.name().to_owned();
         let options = Arc::new(RunOptions::new().expect("options need memory only"));
-        let shape = [1, i64::try_from(width).expect("a million at most")];
-        Ok(Self { card, session, options, output, shape })
+        let width = usize::try_from(width).expect("a million at most");
+        Ok(Self { card, session, options, output, shape, width })
     }
 
     /// Its card.
@@ -83,7 +89,7 @@ impl Autoencoder {
     /// Numbers of one window.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.shape[1] as usize
+        self.width
     }
 
     /// Mean of the squared differences between a window and what the model makes of it. It is ended where `until`
@@ -109,29 +115,72 @@ impl Autoencoder {
             }
         })?;
         let value = values.get(&self.output).ok_or_else(|| not(&self.output, "nothing"))?;
-        let (_, made) = value.try_extract_tensor::<f32>().map_err(failed)?;
+        let (_, made) = view(&self.output, value)?;
         if made.len() != window.len() {
             return Err(not(&self.output, &format!("{} numbers where {} went in", made.len(), window.len())));
         }
-        let squares =
-            window.iter().zip(made).map(|(one, other)| (f64::from(*one) - f64::from(*other)).powi(2));
-        let mean = squares.sum::<f64>() / window.len() as f64;
+        let window = window.iter().copied().map(f64::from);
+        let squares: f64 = match made {
+            TensorView::F32(made) => {
+                window.zip(made).map(|(one, other)| (one - f64::from(*other)).powi(2)).sum()
+            }
+            TensorView::F64(made) => window.zip(made).map(|(one, other)| (one - other).powi(2)).sum(),
+            other => return Err(not(&self.output, other.element())),
+        };
+        let mean = squares / made.len() as f64;
         if mean.is_finite() { Ok(mean) } else { Err(not(&self.output, "numbers that are none")) }
     }
-}
 
-/// Width of an input `[1 or free, width]` of single precision.
-fn width(kind: &ValueType) -> Option<usize> {
-    width_of(kind)?.filter(|&width| (1..=MAX_WIDTH).contains(&width))
-}
-
-/// Width of such a tensor, as far as the file tells it; `None` for another tensor.
-fn width_of(kind: &ValueType) -> Option<Option<usize>> {
-    match kind {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => match shape[..] {
-            [-1 | 1, width] => Some(usize::try_from(width).ok()),
-            _ => None,
-        },
-        _ => None,
+    /// Lets it reconstruct one window of no meaning, a gentle wave around one half, and tells how long that took. A
+    /// constant would be no number to models that divide by the window's deviation.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub fn try_out(&mut self, until: Option<Instant>) -> Result<Duration, RunError> {
+        #[expect(clippy::cast_precision_loss, reason = "a million at most")]
+        let window: Vec<f32> = (0..self.width).map(|at| 0.5 + 0.1 * (at as f32).sin()).collect();
+        let began = Instant::now();
+        self.mean_square_error(&window, until)?;
+        Ok(began.elapsed())
     }
+}
+
+/// Shape of one run of an input of single precision: a batch of one, and a row of numbers within sides of 1. `None` for
+/// another tensor.
+fn input_shape(kind: &ValueType) -> Option<Vec<i64>> {
+    let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = kind else { return None };
+    let mut shape = shape.to_vec();
+    if let [batch @ -1, _, ..] = &mut shape[..] {
+        *batch = 1;
+    }
+    let width = shape.iter().copied().try_fold(1_i64, |product, side| match (product, side) {
+        (product, 1) => Some(product),
+        (1, side) if side > 0 => Some(side),
+        _ => None,
+    })?;
+    usize::try_from(width).is_ok_and(|width| width <= MAX_WIDTH).then_some(shape)
+}
+
+/// Whether an output may give so many numbers, as far as the file tells it.
+fn gives(kind: &ValueType, width: i64) -> bool {
+    let ValueType::Tensor { ty: TensorElementType::Float32 | TensorElementType::Float64, shape, .. } = kind
+    else {
+        return false;
+    };
+    let known = shape.iter().copied().filter(|side| *side >= 0);
+    let product = known.clone().try_fold(1_i64, i64::checked_mul);
+    match known.count() == shape.len() {
+        true => product == Some(width),
+        // What is left free makes up for the rest.
+        false => product.is_some_and(|product| product > 0 && width % product == 0),
+    }
+}
+
+/// A tensor as messages name it: `f32 [?, 16]`.
+fn described(kind: &ValueType) -> String {
+    let Some(element) = kind.tensor_type() else { return "no tensor".to_owned() };
+    let side = |side: &i64| if *side < 0 { "?".to_owned() } else { side.to_string() };
+    let sides: Vec<String> =
+        kind.tensor_shape().into_iter().flat_map(|shape| shape.iter().map(side)).collect();
+    format!("{element} [{}]", sides.join(", "))
 }

@@ -209,7 +209,7 @@ pub struct OutputCard {
     /// The outputs to read; without them the file's outputs that are no state, in order.
     #[serde(default)]
     pub names: Option<Vec<String>>,
-    /// `yolox`: pixels of the input per cell, level by level.
+    /// `yolox`: pixels of the input per cell, level by level; `yolox_decoded` works without.
     #[serde(default)]
     pub strides: Option<Vec<u32>>,
     /// `ssd`: order of a box's four numbers, each 0 to 1 of the input's side.
@@ -238,11 +238,15 @@ pub struct OutputCard {
 pub enum Decoder {
     /// One probability per class.
     Probabilities,
-    /// One logit per class, to be put through softmax.
+    /// One logit per class, to be put through softmax; where there is one class alone, through the logistic function.
     Logits,
     /// YOLOX heads as they leave the network (Ge et al. 2021): per cell centre and size relative to the cell,
     /// objectness and class scores.
     Yolox,
+    /// The same with its decoding in the network (`decode_in_inference`): per cell centre and size in pixels of the
+    /// input, objectness and class scores.
+    #[serde(rename = "yolox_decoded")]
+    YoloxDecoded,
     /// Boxes already decoded: `[boxes, scores per class]`, or `[boxes, classes, scores, count]` after TFLite's
     /// detection post-processing.
     Ssd,
@@ -258,6 +262,7 @@ impl Decoder {
             Self::Probabilities => "probabilities",
             Self::Logits => "logits",
             Self::Yolox => "yolox",
+            Self::YoloxDecoded => "yolox_decoded",
             Self::Ssd => "ssd",
             Self::Reconstruction => "reconstruction",
         }
@@ -266,7 +271,7 @@ impl Decoder {
     const fn task(self) -> Task {
         match self {
             Self::Probabilities | Self::Logits => Task::Classify,
-            Self::Yolox | Self::Ssd => Task::Detect,
+            Self::Yolox | Self::YoloxDecoded | Self::Ssd => Task::Detect,
             Self::Reconstruction => Task::Reconstruct,
         }
     }

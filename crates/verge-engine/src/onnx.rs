@@ -104,6 +104,14 @@ pub enum OnnxError {
     /// Not the protocol buffer that ONNX files are.
     #[error("it is not an ONNX model: {0}")]
     NotOnnx(String),
+    /// Something else that people take for it.
+    #[error("it is not an ONNX model: it is {what}; {remedy}")]
+    SomethingElse {
+        /// What it is.
+        what: &'static str,
+        /// How to come by the model.
+        remedy: &'static str,
+    },
     /// No graph in it.
     #[error("it is not an ONNX model: it holds no graph")]
     NoGraph,
@@ -130,11 +138,41 @@ pub enum OnnxError {
 /// Looks through a model. Domains that it only declares do no harm: programs that optimise models declare all that
 /// they know.
 pub(crate) fn inspect(bytes: &Bytes) -> Result<(), OnnxError> {
-    let model = ModelProto::decode(bytes.clone()).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
-    let graph = model.graph.as_ref().ok_or(OnnxError::NoGraph)?;
+    let model = ModelProto::decode(bytes.clone())
+        .map_err(|error| something_else(bytes).unwrap_or_else(|| OnnxError::NotOnnx(error.to_string())))?;
+    let graph = model.graph.as_ref().ok_or_else(|| something_else(bytes).unwrap_or(OnnxError::NoGraph))?;
     let within = Within { functions: &model.functions };
     within.graph(graph)?;
     model.functions.iter().try_for_each(|function| within.nodes(&function.node, &[]))
+}
+
+/// What a file is that is no ONNX model, by its first bytes.
+fn something_else(bytes: &[u8]) -> Option<OnnxError> {
+    let begins = |text: &str| {
+        let from = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(bytes.len());
+        bytes[from..].get(..text.len()).is_some_and(|found| found.eq_ignore_ascii_case(text.as_bytes()))
+    };
+    let (what, remedy) = if begins("version https://git-lfs") {
+        (
+            "a Git LFS pointer, which only names the weights",
+            "fetch them with `git lfs pull`, then copy the file",
+        )
+    } else if begins("<!doctype") || begins("<html") {
+        ("a web page", "download the file itself, not the page that shows it")
+    } else if bytes.starts_with(b"PK\x03\x04") {
+        ("a ZIP archive, as PyTorch and Keras save models", "export the model to ONNX, or unpack the archive")
+    } else if bytes.starts_with(b"\x1f\x8b") {
+        ("compressed with gzip", "unpack it")
+    } else if bytes.starts_with(b"\x89HDF") {
+        ("an HDF5 file, as Keras saves models", "export the model to ONNX with tf2onnx")
+    } else if bytes.get(4..8) == Some(b"TFL3") {
+        ("a TensorFlow Lite model", "convert it with `python -m tf2onnx.convert --tflite`")
+    } else if bytes.is_empty() {
+        ("empty", "fetch it again")
+    } else {
+        return None;
+    };
+    Some(OnnxError::SomethingElse { what, remedy })
 }
 
 /// Where nodes stand.
@@ -248,7 +286,7 @@ mod tests {
     #[test]
     fn models_are_refused_for_what_they_reach_for() {
         assert_eq!(inspect(&model(|_| ())), Ok(()));
-        assert_eq!(inspect(&Bytes::new()), Err(OnnxError::NoGraph));
+        assert_eq!(inspect(&Bytes::from_static(b"\x08\x08")), Err(OnnxError::NoGraph));
         assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx(_))));
 
         let external = |tensor: TensorProto| TensorProto { data_location: 1, ..tensor };
@@ -318,6 +356,24 @@ mod tests {
             AttributeProto { name: "value_ints".to_owned(), ints: vec![1 << 15; 2], ..Default::default() };
         let constant = NodeProto { attribute: vec![as_list], ..constant };
         assert!(refused(&model(|g| g.node.extend([constant, node]))));
+    }
+
+    #[test]
+    fn what_people_take_for_a_model_is_named() {
+        let check = |bytes: &[u8], expected: &str| {
+            let error = inspect(&Bytes::copy_from_slice(bytes)).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("not an ONNX model"), "{error}");
+        };
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345678\n";
+        check(pointer.as_bytes(), "git lfs pull");
+        check(b"\n<!DOCTYPE html><html>", "web page");
+        check(b"<HTML>", "web page");
+        check(b"PK\x03\x04\x00\x00", "ZIP archive");
+        check(b"\x1f\x8b\x08", "gzip");
+        check(b"\x89HDF\r\n\x1a\n", "HDF5");
+        check(b"\x1c\0\0\0TFL3", "TensorFlow Lite");
+        check(b"", "empty");
+        check(b"\xff\xff", "failed to decode");
     }
 
     proptest::proptest! {

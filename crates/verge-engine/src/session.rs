@@ -36,6 +36,12 @@ pub enum TensorView<'a> {
     U8(&'a [u8]),
     /// Signed bytes.
     I8(&'a [i8]),
+    /// Double precision.
+    F64(&'a [f64]),
+    /// Integers of 32 bits, as counts have them.
+    I32(&'a [i32]),
+    /// Integers of 64 bits, as classes have them in exports of PyTorch.
+    I64(&'a [i64]),
 }
 
 impl Tensor {
@@ -89,6 +95,38 @@ impl<'a> TensorView<'a> {
             Self::F16(data) => Self::F16(&data[..length]),
             Self::U8(data) => Self::U8(&data[..length]),
             Self::I8(data) => Self::I8(&data[..length]),
+            Self::F64(data) => Self::F64(&data[..length]),
+            Self::I32(data) => Self::I32(&data[..length]),
+            Self::I64(data) => Self::I64(&data[..length]),
+        }
+    }
+
+    /// The type of its elements, as cards write it.
+    #[must_use]
+    pub const fn element(&self) -> &'static str {
+        match self {
+            Self::F32(_) => Element::F32.as_str(),
+            Self::F16(_) => Element::F16.as_str(),
+            Self::U8(_) => Element::U8.as_str(),
+            Self::I8(_) => Element::I8.as_str(),
+            Self::F64(_) => "f64",
+            Self::I32(_) => "i32",
+            Self::I64(_) => "i64",
+        }
+    }
+
+    /// The least and the greatest element; `None` where there is none, or one is NaN.
+    #[must_use]
+    pub fn range(&self) -> Option<(f64, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+        match self {
+            Self::F32(data) => range(data.iter().map(|x| f64::from(*x))),
+            Self::F16(data) => range(data.iter().map(|x| x.to_f64())),
+            Self::U8(data) => range(data.iter().map(|x| f64::from(*x))),
+            Self::I8(data) => range(data.iter().map(|x| f64::from(*x))),
+            Self::F64(data) => range(data.iter().copied()),
+            Self::I32(data) => range(data.iter().map(|x| f64::from(*x))),
+            Self::I64(data) => range(data.iter().map(|x| *x as f64)),
         }
     }
 
@@ -120,6 +158,9 @@ impl<'a> TensorView<'a> {
             Self::F16(data) => data.len(),
             Self::U8(data) => data.len(),
             Self::I8(data) => data.len(),
+            Self::F64(data) => data.len(),
+            Self::I32(data) => data.len(),
+            Self::I64(data) => data.len(),
         }
     }
 
@@ -290,6 +331,22 @@ impl StateContract {
     }
 }
 
+fn range(mut elements: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let first = elements.next()?;
+    elements.try_fold((first, first), |(least, most), one| {
+        (!one.is_nan()).then(|| (least.min(one), most.max(one)))
+    })
+}
+
+/// Types of outputs that are read.
+pub(crate) const READ_TYPES: &str = "f32, f16, f64, u8, i8, i32 or i64";
+
+/// Whether outputs of this type are read.
+pub(crate) const fn is_read(element: TensorElementType) -> bool {
+    use TensorElementType as T;
+    matches!(element, T::Float32 | T::Float16 | T::Float64 | T::Uint8 | T::Int8 | T::Int32 | T::Int64)
+}
+
 pub(crate) fn failed(error: ort::Error) -> RunError {
     RunError::Failed(error.to_string())
 }
@@ -298,7 +355,7 @@ pub(crate) fn not(name: &str, found: &str) -> RunError {
     RunError::Output { name: name.to_owned(), found: found.to_owned() }
 }
 
-fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], TensorView<'v>), RunError> {
+pub(crate) fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], TensorView<'v>), RunError> {
     macro_rules! extract {
         ($type:ty, $variant:ident) => {{
             let (shape, data) = value.try_extract_tensor::<$type>().map_err(failed)?;
@@ -310,6 +367,9 @@ fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], TensorView<'v
         Some(TensorElementType::Float16) => extract!(f16, F16),
         Some(TensorElementType::Uint8) => extract!(u8, U8),
         Some(TensorElementType::Int8) => extract!(i8, I8),
+        Some(TensorElementType::Float64) => extract!(f64, F64),
+        Some(TensorElementType::Int32) => extract!(i32, I32),
+        Some(TensorElementType::Int64) => extract!(i64, I64),
         Some(found) => Err(not(name, &found.to_string())),
         None => Err(not(name, "no tensor")),
     }

@@ -46,6 +46,19 @@ fn errors_are_those_of_onnxruntime() {
     assert!(model.mean_square_error(&values[..639], None).is_err());
 }
 
+/// Windows as convolving and recurrent networks take them, and what comes out in double precision.
+#[test]
+fn a_row_of_numbers_is_a_window_in_any_shape() {
+    for name in ["window", "window_row", "window_column"] {
+        let file = fixtures("models").join(format!("{name}.onnx"));
+        let mut model = load(&file, "task = \"reconstruct\"").unwrap();
+        assert_eq!(model.width(), 8, "{name}");
+        let window = [1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 1.0, 3.0];
+        assert_eq!(model.mean_square_error(&window, None).unwrap(), 1.0, "{name}: its variance");
+        assert!(model.try_out(None).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn numbers_that_are_none_are_no_error_to_learn_from() {
     let mut model = load(&fixtures("models").join("window_log.onnx"), "task = \"reconstruct\"").unwrap();
@@ -60,6 +73,10 @@ fn what_reconstructs_nothing_is_refused() {
     let refused = |more: &str| load(&fixtures("models").join("mean_f32.onnx"), more).unwrap_err().to_string();
     let other = refused("task = \"reconstruct\"");
     assert!(other.contains("its input: the card says task = \"reconstruct\""), "{other}");
+    assert!(
+        other.contains("[1 or free, width]") && other.contains("the file has f32 [1, 3, 4, 4]"),
+        "{other}"
+    );
     let classify = refused("task = \"classify\"");
     assert!(classify.contains("unknown variant `classify`"), "{classify}");
     let key = refused("task = \"reconstruct\"\nlabels = \"l.txt\"");

@@ -40,6 +40,9 @@ fn run(session: &mut Session, state: &mut State, until: Option<Instant>) -> Resu
             TensorView::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
             TensorView::U8(data) => data.iter().map(|x| f32::from(*x)).collect(),
             TensorView::I8(data) => data.iter().map(|x| f32::from(*x)).collect(),
+            TensorView::F64(data) => data.iter().map(|x| *x as f32).collect(),
+            TensorView::I32(data) => data.iter().map(|x| *x as f32).collect(),
+            TensorView::I64(data) => data.iter().map(|x| *x as f32).collect(),
         })
     })
 }
@@ -59,6 +62,21 @@ fn every_type_of_element_goes_in_and_comes_out() {
     check("mean_f16", "nchw", "f16");
     check("mean_u8", "nhwc", "u8");
     check("mean_i8", "nhwc", "i8");
+    for name in ["mean_f64", "mean_i64", "mean_i32"] {
+        check(name, "nchw", "f32");
+    }
+}
+
+#[test]
+fn outputs_that_are_not_read_are_refused_before_the_first_frame() {
+    refused(
+        load(&card("mean_bool", F32, PROBABILITIES), &RGB),
+        &[
+            "type of output \"y\"",
+            "the card says decoder probabilities, which reads f32, f16, f64",
+            "the file has bool",
+        ],
+    );
 }
 
 #[test]
@@ -190,6 +208,11 @@ fn detectors_are_held_against_their_shapes() {
         &["the card says [1, 20, 5 + classes] for strides [8, 16]", "the file has [1, 21, 7]"],
     );
     refused(load(&yolox, &RGB), &["the card says 3 and label_offset 0", "2 classes", "[1, 21, 7]"]);
+    let decoded = |rest: &str| card("yolox_decoded", F32, &format!("decoder = \"yolox_decoded\"\n{rest}"));
+    assert!(load(&decoded(""), &["a", "b"]).is_ok());
+    assert!(load(&decoded("strides = [8, 16, 32]"), &["a", "b"]).is_ok());
+    refused(load(&decoded("strides = [8]"), &["a", "b"]), &["[1, 16, 5 + classes]", "[1, 21, 7]"]);
+    refused(load(&decoded(""), &RGB), &["the card says 3", "2 classes"]);
     let nhwc = F32.replace("nchw", "nhwc");
     let ssd = |name: &str, rest: &str| {
         card(name, &nhwc, &format!("decoder = \"ssd\"\ncorners = \"xyxy\"\nbackground = 0\n{rest}"))
@@ -197,6 +220,7 @@ fn detectors_are_held_against_their_shapes() {
     let labels = ["red", "green"];
     assert!(load(&ssd("ssd_scored", "label_offset = 1"), &labels).is_ok());
     assert!(load(&ssd("ssd_selected", ""), &labels).is_ok());
+    assert!(load(&ssd("ssd_integers", ""), &labels).is_ok());
     refused(load(&ssd("ssd_scored", ""), &labels), &["2 and label_offset 0", "3 classes", "[1, 2, 3]"]);
     refused(
         load(&ssd("ssd_scored", "label_offset = 1\nnames = [\"scores\", \"boxes\"]"), &RGB),

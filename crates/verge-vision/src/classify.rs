@@ -5,17 +5,18 @@ use verge_domain::id::Label;
 use verge_engine::TensorView;
 use verge_engine::card::{Decoder, OutputCard};
 
-use crate::elements::reals;
+pub use crate::elements::BadOutput;
+use crate::elements::{Probabilities, reals};
 
-/// An output that means nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the output holds numbers that are none, or not as many as its card says")]
-pub struct BadOutput;
+/// What numbers beyond 0 to 1 may be.
+const ADVICE: &str =
+    "numbers before softmax need decoder = \"logits\"; percent or integers need output.quantisation";
 
 /// Reads classifications of one model. It keeps its buffers; one per worker and model.
 #[derive(Debug)]
 pub struct Classifier {
     output: OutputCard,
+    believed: Probabilities,
     labels: Vec<Label>,
     scratch: Vec<f32>,
     probabilities: Vec<f32>,
@@ -35,7 +36,8 @@ impl Classifier {
     /// Prepares for outputs of this card.
     #[must_use]
     pub fn new(output: OutputCard, labels: Vec<Label>) -> Self {
-        Self { output, labels, scratch: Vec::new(), probabilities: Vec::new(), order: Vec::new() }
+        let believed = Probabilities::new(output.quantisation, ADVICE);
+        Self { output, believed, labels, scratch: Vec::new(), probabilities: Vec::new(), order: Vec::new() }
     }
 
     /// The best `top` classes, best first, equal ones in order of their index.
@@ -52,13 +54,21 @@ impl Classifier {
         let values = reals(elements, self.output.quantisation, &mut self.scratch);
         let offset = self.output.label_offset;
         let classes = self.labels.len() + offset;
-        if values.len() != classes || values.iter().any(|value| !value.is_finite()) {
-            return Err(BadOutput);
+        if values.len() != classes {
+            return Err(BadOutput::Length { found: values.len(), expected: classes });
         }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(values);
         if self.output.decoder == Decoder::Logits {
-            softmax(&mut self.probabilities);
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(BadOutput::NotFinite);
+            }
+            match &mut self.probabilities[..] {
+                [only] => *only = logistic(*only),
+                several => softmax(several),
+            }
+        } else {
+            values.iter().try_for_each(|value| self.believed.check(*value))?;
         }
         let background = self.output.background;
         self.order.clear();
@@ -100,6 +110,11 @@ impl Classifier {
         }));
         Ok(Classification { labels })
     }
+}
+
+/// The probability of one class against its absence: among one class alone every softmax is 1.
+fn logistic(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 /// Exponentials relative to the largest, so that none overflows.
@@ -186,7 +201,55 @@ mod tests {
     fn numbers_that_are_none_are_refused() {
         let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
         for bad in [&[0.5, f32::NAN][..], &[f32::INFINITY, 0.0], &[0.5], &[0.5; 3]] {
-            assert_eq!(classifier.top(TensorView::F32(bad), 2), Err(BadOutput));
+            assert!(classifier.top(TensorView::F32(bad), 2).is_err(), "{bad:?}");
         }
+        let bad = [0.5, f64::MAX];
+        assert_eq!(classifier.top(TensorView::F64(&bad), 2), Err(BadOutput::NotFinite));
+        let mut logits = Classifier::new(output(Decoder::Logits), labels(2));
+        assert_eq!(logits.top(TensorView::F32(&[0.5, f32::NAN]), 2), Err(BadOutput::NotFinite));
+    }
+
+    #[test]
+    fn what_is_beyond_0_to_1_is_no_probability() {
+        let check = |values: [f32; 2], is_good: bool| {
+            let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
+            let found = classifier.classify(TensorView::F32(&values), 2, 0.0);
+            assert_eq!(found.is_ok(), is_good, "{values:?}: {found:?}");
+        };
+        check([0.2, 0.8], true);
+        check([0.2, 0.2], true);
+        // Rounding of half precision.
+        check([-0.000_5, 1.000_5], true);
+        check([-0.01, 0.5], false);
+        check([12.0, 88.0], false);
+        check([-3.2, 4.1], false);
+        // A step of the quantisation, and two.
+        let card = OutputCard {
+            quantisation: Some(Quantisation { scale: 1.0 / 64.0, zero_point: 0 }),
+            ..output(Decoder::Probabilities)
+        };
+        let mut classifier = Classifier::new(card, labels(1));
+        assert_eq!(classifier.top(TensorView::U8(&[65]), 1).unwrap().len(), 1);
+        let far = classifier.top(TensorView::U8(&[66]), 1).unwrap_err();
+        assert!(far.to_string().contains("logits"), "{far}");
+    }
+
+    #[test]
+    fn one_logit_alone_is_that_of_a_class_or_none() {
+        let logits = output(Decoder::Logits);
+        check(logits.clone(), 1, TensorView::F32(&[0.0]), &[("c0", 500)]);
+        check(logits.clone(), 1, TensorView::F32(&[2.0]), &[("c0", 881)]);
+        check(logits.clone(), 1, TensorView::F32(&[-2.0]), &[("c0", 119)]);
+        check(logits.clone(), 1, TensorView::F64(&[1e4]), &[("c0", 1000)]);
+        check(logits, 1, TensorView::F32(&[-1e30]), &[]);
+    }
+
+    #[test]
+    fn every_type_of_an_output_is_read() {
+        let p = output(Decoder::Probabilities);
+        check(p.clone(), 2, TensorView::F64(&[0.25, 0.75]), &[("c1", 750), ("c0", 250)]);
+        check(p.clone(), 2, TensorView::I64(&[1, 0]), &[("c0", 1000)]);
+        let percent = OutputCard { quantisation: Some(Quantisation { scale: 0.01, zero_point: 0 }), ..p };
+        check(percent, 2, TensorView::I32(&[20, 80]), &[("c1", 800), ("c0", 200)]);
     }
 }

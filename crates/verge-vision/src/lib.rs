@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
-//! one worker), [`annotate`] (views drawn into a picture), [`measure`] (how good a model is on labelled pictures).
+//! one worker), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture), [`measure`] (how good a model is on labelled pictures).
 
 pub mod annotate;
 pub mod classify;
@@ -14,6 +14,7 @@ pub mod measure;
 pub mod picture;
 pub mod preprocess;
 mod reconstruct;
+pub mod trial;
 pub mod viewer;
 
 pub use picture::{Picture, PictureError};

@@ -3,8 +3,7 @@
 use verge_engine::Outputs;
 use verge_engine::card::Quantisation;
 
-use crate::classify::BadOutput;
-use crate::elements::reals;
+use crate::elements::{BadOutput, reals};
 use crate::viewer::LookError;
 
 /// Compares what goes in with what comes out.
@@ -27,11 +26,11 @@ impl Comparison {
         let shown = reals(outputs.input(), self.input, &mut self.shown);
         let made = reals(made, self.output, &mut self.made);
         if shown.len() != made.len() || shown.is_empty() {
-            return Err(BadOutput.into());
+            return Err(BadOutput::Length { found: made.len(), expected: shown.len() }.into());
         }
         let squares =
             shown.iter().zip(made).map(|(one, other)| (f64::from(*one) - f64::from(*other)).powi(2));
         let mean = squares.sum::<f64>() / shown.len() as f64;
-        if mean.is_finite() { Ok(mean) } else { Err(BadOutput.into()) }
+        if mean.is_finite() { Ok(mean) } else { Err(BadOutput::NotFinite.into()) }
     }
 }

@@ -12,13 +12,11 @@ use verge_engine::card::Task;
 use verge_engine::{Model, ModelError, RunError, Session, State};
 
 use crate::classify::{BadOutput, Class, Classifier};
-use crate::detect::{Candidate, DetectError, Detector};
+use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, Detector};
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
-
-/// Lowest score that counts where neither the judge nor the card sets one.
-pub const DEFAULT_SCORE: f32 = 0.25;
+use crate::trial::Trial;
 
 /// One judge over frames.
 #[derive(Debug, Clone)]
@@ -42,6 +40,8 @@ pub struct ViewerSettings {
     pub models: Vec<Arc<Model>>,
     /// The judges, by their position in the configuration; `None` where one judges no frames.
     pub judges: Vec<Option<VisionJudge>>,
+    /// Memory that decoding one picture may take; each worker decodes one at a time.
+    pub max_picture_bytes: usize,
 }
 
 /// Why there is no viewer.
@@ -99,13 +99,13 @@ struct Eye {
 }
 
 /// One model, ready to be looked through.
-struct Lens {
-    session: Session,
-    preprocess: Preprocess,
-    reader: Reader,
+pub(crate) struct Lens {
+    pub(crate) session: Session,
+    pub(crate) preprocess: Preprocess,
+    pub(crate) reader: Reader,
 }
 
-enum Reader {
+pub(crate) enum Reader {
     Classifier(Classifier),
     Detector(Detector),
     Comparison(Comparison),
@@ -140,7 +140,7 @@ impl LookError {
         match self {
             Self::Run(RunError::Deadline) => Reason::Overrun,
             Self::Run(RunError::Failed(_)) => Reason::ModelFailed,
-            Self::Run(RunError::Output { .. }) | Self::Bad(BadOutput) => Reason::BadOutput,
+            Self::Run(RunError::Output { .. }) | Self::Bad(_) => Reason::BadOutput,
         }
     }
 }
@@ -166,7 +166,7 @@ impl FrameViewer {
             .iter()
             .map(|judge| judge.as_ref().map(|judge| Eye::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
-        Ok(Self { judges, models, picture: Picture::new() })
+        Ok(Self { judges, models, picture: Picture::within(settings.max_picture_bytes) })
     }
 
     /// The frame that was last decoded.
@@ -206,6 +206,17 @@ impl FrameViewer {
                 Ok(Sight::Reconstruction(comparison.mean_square_error(outputs)?))
             }
         })
+    }
+
+    /// Lets a model look at a grey picture of no meaning; see [`Trial`].
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    ///
+    /// # Panics
+    /// If there is no model at this position.
+    pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<Trial, LookError> {
+        self.models[model].try_out(until)
     }
 
     /// Decodes a frame for [`FrameViewer::look`].
@@ -278,6 +289,10 @@ impl Viewer for FrameViewer {
             }
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    fn rest(&mut self) {
+        self.picture.rest();
     }
 }
 

@@ -41,8 +41,8 @@ impl Card {
                 output.decoder.task() != self.task,
                 "output.decoder",
                 output.decoder.as_str().to_owned(),
-                "one of the task: probabilities or logits to classify, yolox or ssd to detect, reconstruction to \
-                 reconstruct",
+                "one of the task: probabilities or logits to classify, yolox, yolox_decoded or ssd to detect, \
+                 reconstruction to reconstruct",
             ),
             (
                 self.task == Task::Reconstruct
@@ -116,10 +116,14 @@ impl Card {
                 "a scale above 0",
             ),
             (
-                (output.decoder == Decoder::Yolox) == strides.is_empty() || strides.contains(&0),
+                match output.decoder {
+                    Decoder::Yolox => strides.is_empty(),
+                    Decoder::YoloxDecoded => false,
+                    _ => !strides.is_empty(),
+                } || strides.contains(&0),
                 "output.strides",
                 format!("{strides:?}"),
-                "such as [8, 16, 32] with decoder = \"yolox\", else nothing",
+                "such as [8, 16, 32] with decoder = \"yolox\" or \"yolox_decoded\", else nothing",
             ),
             (
                 (output.decoder == Decoder::Ssd) != output.corners.is_some(),

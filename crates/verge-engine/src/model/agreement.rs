@@ -7,6 +7,7 @@ use ort::value::{Outlet, TensorElementType};
 
 use super::{Contract, ModelError, OutputShape, StateContract};
 use crate::card::{Card, Decoder, Element, Layout, Resize};
+use crate::session::{READ_TYPES, is_read};
 
 /// Longest side of an input, in pixels: see [`Card`].
 const MAX_SIDE: i64 = 4096;
@@ -176,12 +177,24 @@ impl<'a> Agreement<'a> {
                 .collect::<Result<_, _>>()?,
         };
         let counts: &[usize] = match self.card.output.decoder {
-            Decoder::Probabilities | Decoder::Logits | Decoder::Yolox | Decoder::Reconstruction => &[1],
+            Decoder::Probabilities
+            | Decoder::Logits
+            | Decoder::Yolox
+            | Decoder::YoloxDecoded
+            | Decoder::Reconstruction => &[1],
             Decoder::Ssd => &[2, 4],
         };
         if !counts.contains(&wanted.len()) {
             let card = format!("decoder {}, which reads {counts:?}", self.card.output.decoder.as_str());
             return Err(self.differ("number of outputs", card, names(&wanted)));
+        }
+        if let Some(unread) = wanted.iter().find(|outlet| !outlet.dtype().tensor_type().is_some_and(is_read))
+        {
+            let found =
+                unread.dtype().tensor_type().map_or_else(|| "no tensor".to_owned(), |t| t.to_string());
+            let what = format!("type of output {:?}", unread.name());
+            let card = format!("decoder {}, which reads {READ_TYPES}", self.card.output.decoder.as_str());
+            return Err(self.differ(what, card, found));
         }
         let described = wanted.into_iter().map(|outlet| {
             let shape = outlet.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
@@ -201,7 +214,7 @@ impl<'a> Agreement<'a> {
                 [_, rest @ ..] => rest.iter().try_fold(1_usize, |product, dim| product.checked_mul((*dim)?)),
                 [] => Some(1),
             },
-            Decoder::Yolox => last(0).map(|channels| channels.saturating_sub(5)),
+            Decoder::Yolox | Decoder::YoloxDecoded => last(0).map(|channels| channels.saturating_sub(5)),
             Decoder::Ssd if outputs.len() == 2 => last(1),
             Decoder::Ssd | Decoder::Reconstruction => None,
         };
@@ -250,7 +263,11 @@ impl<'a> Agreement<'a> {
                     }
                 }
             }
-            Decoder::Yolox => {
+            Decoder::YoloxDecoded if self.card.output.strides.is_none() => match shape(0) {
+                [_, _, _] => Ok(()),
+                _ => differ(0, "[1, boxes, 5 + classes]".to_owned()),
+            },
+            Decoder::Yolox | Decoder::YoloxDecoded => {
                 let strides = self.card.output.strides.as_deref().unwrap_or_default();
                 let along = |side: u32, stride: u32| (side / stride) as usize;
                 let cells: usize =

@@ -32,6 +32,9 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 /// While the store is full no frame is judged; it is looked at again this often.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
+/// A worker without a frame for this long gives the buffers of its viewer back.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
 /// A model that is at work on a frame of a source that judges every frame for longer than this hangs.
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -106,6 +109,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
                     observations: observations.clone(),
                     clock,
                     views: Vec::new(),
+                    is_rested: true,
                 };
                 std::thread::Builder::new()
                     .name(format!("verge-worker-{number}"))
@@ -235,12 +239,15 @@ struct Worker<V: Viewer, F> {
     observations: Observations,
     clock: Clock,
     views: Vec<(usize, View)>,
+    /// Its viewer has given its buffers back.
+    is_rested: bool,
 }
 
 /// What there is to do.
 enum Task<M> {
     Judge(Box<Job<M>>),
     Settle(Receipt, Moment),
+    Rest,
 }
 
 impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
@@ -248,6 +255,10 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         while let Some(task) = self.next() {
             match task {
                 Task::Judge(job) => self.judge(*job),
+                Task::Rest => {
+                    self.viewer.iter_mut().for_each(V::rest);
+                    self.is_rested = true;
+                }
                 // By the way that what it caused has gone, whose queues are in order: that is durable first.
                 Task::Settle(receipt, received) => self.observations.settle(receipt, received.mono),
             }
@@ -282,10 +293,25 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                 line.schedule.settle_later(receipt, received);
             }
             if let Some(job) = job {
+                self.is_rested = false;
                 return Some(Task::Judge(Box::new(job)));
             }
-            if !line.schedule.has_settled() {
+            if line.schedule.has_settled() {
+                continue;
+            }
+            if self.is_rested {
                 line = shared.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = shared.changed.wait_timeout(line, REST_AFTER);
+            let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            line = next;
+            if timeout.timed_out()
+                && !line.stopping
+                && !line.schedule.has_settled()
+                && line.schedule.waiting() == 0
+            {
+                return Some(Task::Rest);
             }
         }
     }

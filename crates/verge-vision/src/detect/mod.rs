@@ -9,14 +9,15 @@ use verge_domain::id::Label;
 use verge_engine::card::{Corners, Decoder, Nms, OutputCard};
 use verge_engine::{Outputs, RunError, TensorView};
 
-use crate::classify::BadOutput;
-use crate::elements::reals;
+use crate::elements::{BadOutput, Probabilities, reals};
 use crate::preprocess::Placement;
 
 /// Candidates that go into suppression at most, the surest: its cost grows with their square.
 const MAX_CANDIDATES: usize = 1000;
 /// Outputs that any family has at most.
 const MAX_OUTPUTS: usize = 4;
+/// Lowest score that counts where neither the judge nor the card sets one.
+pub const DEFAULT_SCORE: f32 = 0.25;
 /// Objects reported of one frame at most.
 pub const MAX_OBJECTS: usize = 100;
 
@@ -46,6 +47,7 @@ pub enum DetectError {
 #[derive(Debug)]
 pub struct Detector {
     output: OutputCard,
+    believed: Probabilities,
     labels: Vec<Label>,
     /// Of the model's input, in pixels.
     width: u32,
@@ -58,7 +60,10 @@ impl Detector {
     /// Prepares for outputs of this card, from inputs of this size.
     #[must_use]
     pub fn new(output: OutputCard, labels: Vec<Label>, width: u32, height: u32) -> Self {
-        Self { output, labels, width, height, scratch: Default::default(), candidates: Vec::new() }
+        let advice = if output.decoder == Decoder::Ssd { ssd::ADVICE } else { yolox::ADVICE };
+        let believed = Probabilities::new(output.quantisation, advice);
+        let (scratch, candidates) = Default::default();
+        Self { output, believed, labels, width, height, scratch, candidates }
     }
 
     /// The objects from `least` on, surest first, in pixels of the frame.
@@ -94,13 +99,8 @@ impl Detector {
         let classes = self.labels.len() + self.output.label_offset;
         let [first, second, third, fourth] = &mut self.scratch;
         match (self.output.decoder, outputs) {
-            (Decoder::Yolox, [elements]) => {
-                let heads = yolox::Heads {
-                    strides: self.output.strides.as_deref().unwrap_or_default(),
-                    width: self.width,
-                    height: self.height,
-                    classes,
-                };
+            (Decoder::Yolox | Decoder::YoloxDecoded, [elements]) => {
+                let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
                 heads.decode(reals(*elements, quantisation, first), least, &mut self.candidates)?;
             }
             (Decoder::Ssd, [corners, rest @ ..]) => {
@@ -108,6 +108,7 @@ impl Detector {
                     corners: self.output.corners.unwrap_or(Corners::Xyxy),
                     background: self.output.background,
                     classes,
+                    believed: self.believed,
                 };
                 let corners = reals(*corners, quantisation, first);
                 match rest {
@@ -121,7 +122,7 @@ impl Detector {
                         let count = reals(*count, quantisation, fourth);
                         boxes.selected(corners, classes, scores, count, least, &mut self.candidates)?;
                     }
-                    _ => return Err(BadOutput),
+                    _ => return Err(BadOutput::Outputs { found: outputs.len() }),
                 }
                 for candidate in &mut self.candidates {
                     candidate.corners = scaled(candidate.corners, self.width, self.height);
@@ -132,10 +133,11 @@ impl Detector {
                 Decoder::Probabilities
                 | Decoder::Logits
                 | Decoder::Yolox
+                | Decoder::YoloxDecoded
                 | Decoder::Ssd
                 | Decoder::Reconstruction,
                 _,
-            ) => return Err(BadOutput),
+            ) => return Err(BadOutput::Outputs { found: outputs.len() }),
         }
         let (offset, labels) = (self.output.label_offset, self.labels.len());
         self.candidates.retain_mut(|candidate| {
@@ -175,10 +177,62 @@ impl Detector {
         Ok(Detections { width, height, objects })
     }
 
+    /// What boxes, the first output, show against their card's word, whatever the model is sure of.
+    pub(crate) fn contradicts(&mut self, boxes: TensorView<'_>) -> Option<Contradiction> {
+        let classes = self.labels.len() + self.output.label_offset;
+        let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
+        let boxes = reals(boxes, self.output.quantisation, &mut self.scratch[0]);
+        match self.output.decoder {
+            Decoder::Yolox => (heads.look_decoded(boxes) == Some(true)).then_some(Contradiction::Decoded),
+            Decoder::YoloxDecoded => (heads.look_decoded(boxes) == Some(false)).then_some(Contradiction::Raw),
+            Decoder::Ssd => ssd::look_like_pixels(boxes).then_some(Contradiction::Pixels),
+            Decoder::Probabilities | Decoder::Logits | Decoder::Reconstruction => None,
+        }
+    }
+
     /// The labels of its candidates.
     #[must_use]
     pub fn labels(&self) -> &[Label] {
         &self.labels
+    }
+}
+
+/// What outputs show that their card does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// Boxes of YOLOX in pixels.
+    #[error(
+        "the card says decoder = \"yolox\", and the boxes look decoded (decode_in_inference): use \"yolox_decoded\""
+    )]
+    Decoded,
+    /// Boxes of YOLOX relative to their cells.
+    #[error(
+        "the card says decoder = \"yolox_decoded\", and the boxes look as they leave the network: use \"yolox\" with \
+         strides"
+    )]
+    Raw,
+    /// Boxes of SSD in pixels.
+    #[error(
+        "the card says decoder = \"ssd\", whose corners are shares of the sides from 0 to 1, and the boxes look like pixels"
+    )]
+    Pixels,
+}
+
+/// The heads of a card, for inputs of this size.
+fn heads(
+    output: &OutputCard,
+    believed: Probabilities,
+    (width, height): (u32, u32),
+    classes: usize,
+) -> yolox::Heads<'_> {
+    let strides = output.strides.as_deref().unwrap_or_default();
+    yolox::Heads {
+        strides,
+        width,
+        height,
+        classes,
+        is_decoded: output.decoder == Decoder::YoloxDecoded,
+        believed,
     }
 }
 

@@ -1,21 +1,44 @@
-//! YOLOX heads (Ge et al., "YOLOX: Exceeding YOLO Series in 2021"), exported without their decoding: per cell of
-//! each level x, y, width and height relative to the cell, objectness, and one score per class, both after sigmoid.
+//! YOLOX heads (Ge et al., "YOLOX: Exceeding YOLO Series in 2021"): per cell of each level centre and size, objectness,
+//! and one score per class, both after sigmoid. Exported without their decoding, centre and size are relative to the
+//! cell; exported with it (`decode_in_inference`), they are pixels of the input.
 
-use super::Candidate;
-use crate::classify::BadOutput;
+use super::{Candidate, DEFAULT_SCORE};
+use crate::elements::{BadOutput, Probabilities};
 
 /// Numbers of a cell before its class scores.
 const BOX_AND_OBJECTNESS: usize = 5;
 /// `exp` beyond this is larger than any frame.
 const MAX_EXPONENT: f32 = 12.0;
+/// Boxes are not larger than so many inputs.
+const MOST_INPUTS: f32 = 4.0;
+
+/// What numbers beyond 0 to 1 may be.
+pub(super) const ADVICE: &str =
+    "objectness and scores of yolox are read after sigmoid, so export the model with it";
+/// What boxes far beyond the input may be.
+const RAW_ADVICE: &str =
+    "if the model was exported with its decoding (decode_in_inference), its decoder is \"yolox_decoded\"";
+const DECODED_ADVICE: &str =
+    "if the model was exported without its decoding, its decoder is \"yolox\", with strides";
 
 /// Levels of a model and what stands in their cells.
 #[derive(Debug)]
 pub(super) struct Heads<'a> {
+    /// Empty only where the boxes are decoded.
     pub(super) strides: &'a [u32],
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) classes: usize,
+    /// Centre and size are pixels of the input.
+    pub(super) is_decoded: bool,
+    pub(super) believed: Probabilities,
+}
+
+/// Where a cell lies: its column and row, and its side in pixels.
+struct Cell {
+    column: f32,
+    row: f32,
+    side: f32,
 }
 
 impl Heads<'_> {
@@ -28,58 +51,129 @@ impl Heads<'_> {
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
         let length = BOX_AND_OBJECTNESS + self.classes;
-        let along = |side: u32, stride: u32| (side / stride) as usize;
-        let expected: usize =
-            self.strides.iter().map(|stride| along(self.width, *stride) * along(self.height, *stride)).sum();
-        if elements.len() != expected * length {
-            return Err(BadOutput);
+        let expected = match self.strides {
+            [] => elements.len() / length * length,
+            _ => self.cells().count() * length,
+        };
+        if elements.len() != expected {
+            return Err(BadOutput::Length { found: elements.len(), expected });
         }
-        let mut cells = elements.chunks_exact(length);
-        for stride in self.strides {
-            #[expect(clippy::cast_precision_loss, reason = "pixels of an input, 4096 at most")]
-            let step = *stride as f32;
-            for y in 0..self.height / stride {
-                for x in 0..self.width / stride {
-                    let cell = cells.next().ok_or(BadOutput)?;
-                    let objectness = cell[4];
-                    // Also true of a number that is none: the score could not be reckoned.
-                    if objectness.is_nan() {
-                        return Err(BadOutput);
-                    }
-                    // No class can lift the product above it.
-                    if objectness < least {
-                        continue;
-                    }
-                    let Some((label, class)) = best(&cell[BOX_AND_OBJECTNESS..]) else {
-                        return Err(BadOutput);
-                    };
-                    let score = objectness * class;
-                    if score < least {
-                        continue;
-                    }
-                    #[expect(clippy::cast_precision_loss, reason = "cells of an input")]
-                    let (column, row) = (x as f32, y as f32);
-                    let centre_x = (cell[0] + column) * step;
-                    let centre_y = (cell[1] + row) * step;
-                    let half_width = cell[2].min(MAX_EXPONENT).exp() * step / 2.0;
-                    let half_height = cell[3].min(MAX_EXPONENT).exp() * step / 2.0;
-                    let corners = [
-                        centre_x - half_width,
-                        centre_y - half_height,
-                        centre_x + half_width,
-                        centre_y + half_height,
-                    ];
-                    if !score.is_finite()
-                        || cell[..4].iter().any(|number| number.is_nan())
-                        || corners.iter().any(|corner| !corner.is_finite())
-                    {
-                        return Err(BadOutput);
-                    }
-                    out.push(Candidate { corners, label, score });
+        let rows = elements.chunks_exact(length);
+        if self.is_decoded {
+            for numbers in rows {
+                if let Some((label, score)) = self.surest(numbers, least)? {
+                    let [x, y, width, height] = [numbers[0], numbers[1], numbers[2], numbers[3]];
+                    self.push([x, y], [width, height], (label, score), out)?;
                 }
+            }
+            return Ok(());
+        }
+        for (numbers, cell) in rows.zip(self.cells()) {
+            if let Some((label, score)) = self.surest(numbers, least)? {
+                let centre = [(numbers[0] + cell.column) * cell.side, (numbers[1] + cell.row) * cell.side];
+                let size = [numbers[2], numbers[3]].map(|side| side.min(MAX_EXPONENT).exp() * cell.side);
+                // `min` passes over NaN.
+                if numbers[2].is_nan() || numbers[3].is_nan() {
+                    return Err(BadOutput::NotFinite);
+                }
+                self.push(centre, size, (label, score), out)?;
             }
         }
         Ok(())
+    }
+
+    /// All cells in the order in which they stand.
+    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        self.strides.iter().flat_map(|stride| {
+            let (columns, rows) = (self.width / stride, self.height / stride);
+            #[expect(clippy::cast_precision_loss, reason = "cells and pixels of an input, 4096 at most")]
+            let cell = move |column: u32, row: u32| Cell {
+                column: column as f32,
+                row: row as f32,
+                side: *stride as f32,
+            };
+            (0..rows).flat_map(move |row| (0..columns).map(move |column| cell(column, row)))
+        })
+    }
+
+    /// Class and score of a cell, where it is sure enough.
+    fn surest(&self, numbers: &[f32], least: f32) -> Result<Option<(usize, f32)>, BadOutput> {
+        let objectness = numbers[4];
+        self.believed.check(objectness)?;
+        // No class can lift the product above it.
+        if objectness < least {
+            return Ok(None);
+        }
+        let (label, class) = best(&numbers[BOX_AND_OBJECTNESS..]).ok_or(BadOutput::NotFinite)?;
+        self.believed.check(class)?;
+        let score = objectness * class;
+        Ok((score >= least).then_some((label, score)))
+    }
+
+    /// Takes a box that lies near the input. One far beyond it is refused, or left out where the model is hardly sure.
+    fn push(
+        &self,
+        [x, y]: [f32; 2],
+        [width, height]: [f32; 2],
+        (label, score): (usize, f32),
+        out: &mut Vec<Candidate>,
+    ) -> Result<(), BadOutput> {
+        let numbers = [x, y, width, height];
+        if numbers.iter().any(|number| number.is_nan()) {
+            return Err(BadOutput::NotFinite);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
+        let (across, down) = (self.width as f32, self.height as f32);
+        let is_near = |number: f32, side: f32| (-side..=2.0 * side).contains(&number);
+        let is_sized = |number: f32, side: f32| (0.0..=MOST_INPUTS * side).contains(&number);
+        let beyond = [
+            (x, is_near(x, across)),
+            (y, is_near(y, down)),
+            (width, is_sized(width, across)),
+            (height, is_sized(height, down)),
+        ];
+        match beyond.into_iter().find(|(_, is_good)| !is_good) {
+            None => {
+                let (right, bottom) = (width / 2.0, height / 2.0);
+                out.push(Candidate { corners: [x - right, y - bottom, x + right, y + bottom], label, score });
+                Ok(())
+            }
+            Some(_) if score < DEFAULT_SCORE => Ok(()),
+            Some((found, _)) => {
+                let advice = if self.is_decoded { DECODED_ADVICE } else { RAW_ADVICE };
+                Err(BadOutput::Beyond { found, advice })
+            }
+        }
+    }
+
+    /// Whether the centres look as if they were pixels of the input, whatever the card says; `None` where that cannot
+    /// be told. Of any picture, centres lie near their cells: in cells from 0 to 1, in pixels where the cell is.
+    pub(super) fn look_decoded(&self, elements: &[f32]) -> Option<bool> {
+        /// A centre may be as far off as this, in cells.
+        const FAR: f32 = 8.0;
+        /// Fewer cells say nothing.
+        const LEAST: usize = 16;
+        /// The better fit is better by this.
+        const BETTER: f32 = 4.0;
+        let length = BOX_AND_OBJECTNESS + self.classes;
+        let (mut count, mut raw, mut decoded) = (0, 0.0, 0.0);
+        for (numbers, cell) in elements.chunks_exact(length).zip(self.cells()) {
+            // What a network leaves empty.
+            if numbers[..4].iter().all(|number| *number == 0.0) {
+                continue;
+            }
+            let off = |found: f32, expected: f32| (found - expected).abs().min(FAR);
+            raw += off(numbers[0], 0.5) + off(numbers[1], 0.5);
+            decoded += off(numbers[0] / cell.side, cell.column + 0.5);
+            decoded += off(numbers[1] / cell.side, cell.row + 0.5);
+            count += 1;
+        }
+        match (raw, decoded) {
+            _ if count < LEAST => None,
+            (raw, decoded) if BETTER * decoded < raw => Some(true),
+            (raw, decoded) if BETTER * raw < decoded => Some(false),
+            _ => None,
+        }
     }
 }
 
@@ -102,24 +196,51 @@ mod tests {
     use super::*;
 
     /// One level of 2 x 1 cells of 8 pixels, two classes.
-    const HEADS: Heads<'_> = Heads { strides: &[8], width: 16, height: 8, classes: 2 };
+    fn heads() -> Heads<'static> {
+        let believed = Probabilities::new(None, ADVICE);
+        Heads { strides: &[8], width: 16, height: 8, classes: 2, is_decoded: false, believed }
+    }
+
     const EMPTY: [f32; 7] = [0.0, 0.0, 0.0, 0.0, 0.01, 0.5, 0.5];
 
-    fn decode(cells: [[f32; 7]; 2]) -> Result<Vec<Candidate>, BadOutput> {
+    fn decode_with(heads: &Heads<'_>, cells: &[[f32; 7]]) -> Result<Vec<Candidate>, BadOutput> {
         let mut out = Vec::new();
-        HEADS.decode(&cells.concat(), 0.25, &mut out).map(|()| out)
+        heads.decode(&cells.concat(), 0.25, &mut out).map(|()| out)
+    }
+
+    fn decode(cells: [[f32; 7]; 2]) -> Result<Vec<Candidate>, BadOutput> {
+        decode_with(&heads(), &cells)
+    }
+
+    #[track_caller]
+    fn one_box(found: &[Candidate], expected: [f32; 4]) {
+        let [one] = found else { panic!("one object: {found:?}") };
+        assert_eq!(one.label, 1);
+        assert!((one.score - 0.72).abs() < 1e-6);
+        let is_near = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-4;
+        assert!(one.corners.iter().zip(expected).all(is_near), "{one:?}");
     }
 
     #[test]
     fn cells_become_boxes() {
-        let found = decode([EMPTY, [0.5, 0.5, 0.0, 2.0_f32.ln(), 0.8, 0.2, 0.9]]).unwrap();
-        let [one] = found[..] else { panic!("one object: {found:?}") };
-        assert_eq!(one.label, 1);
-        assert!((one.score - 0.72).abs() < 1e-6);
         // Centre (0.5 + 1) * 8, 4; width 8, height 16.
-        let expected = [8.0, -4.0, 16.0, 12.0];
-        assert!(one.corners.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4));
+        let found = decode([EMPTY, [0.5, 0.5, 0.0, 2.0_f32.ln(), 0.8, 0.2, 0.9]]).unwrap();
+        one_box(&found, [8.0, -4.0, 16.0, 12.0]);
         assert_eq!(decode([EMPTY, EMPTY]).unwrap(), []);
+    }
+
+    #[test]
+    fn decoded_boxes_are_taken_as_they_are() {
+        let sure = [12.0, 4.0, 8.0, 16.0, 0.8, 0.2, 0.9];
+        for strides in [&[8][..], &[]] {
+            let heads = Heads { strides, is_decoded: true, ..heads() };
+            one_box(&decode_with(&heads, &[EMPTY, sure]).unwrap(), [8.0, -4.0, 16.0, 12.0]);
+        }
+        // Without strides there may be as many as there are.
+        let heads = Heads { strides: &[], is_decoded: true, ..heads() };
+        assert_eq!(decode_with(&heads, &[sure; 5]).unwrap().len(), 5);
+        let mut out = Vec::new();
+        assert!(heads.decode(&[0.0; 8], 0.25, &mut out).is_err());
     }
 
     #[test]
@@ -128,13 +249,58 @@ mod tests {
         for position in 0..7 {
             let mut bad = sure;
             bad[position] = f32::NAN;
-            assert_eq!(decode([EMPTY, bad]), Err(BadOutput), "at {position}");
+            assert_eq!(decode([EMPTY, bad]), Err(BadOutput::NotFinite), "at {position}");
         }
-        let mut huge = sure;
-        huge[2] = f32::INFINITY;
-        assert!(decode([EMPTY, huge]).unwrap()[0].corners.iter().all(|corner| corner.is_finite()));
         let mut out = Vec::new();
-        assert_eq!(HEADS.decode(&[0.0; 7], 0.25, &mut out), Err(BadOutput), "a cell is missing");
-        assert_eq!(HEADS.decode(&[0.0; 21], 0.25, &mut out), Err(BadOutput), "there is one too many");
+        for length in [7, 21] {
+            let short = heads().decode(&vec![0.0; length], 0.25, &mut out);
+            assert_eq!(short, Err(BadOutput::Length { found: length, expected: 14 }));
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_not_believed() {
+        let beyond = |is_decoded: bool, bad: [f32; 7]| {
+            let heads = Heads { is_decoded, ..heads() };
+            decode_with(&heads, &[EMPTY, bad]).unwrap_err().to_string()
+        };
+        // Pixels where cells are expected, and the other way round.
+        let pixels = beyond(false, [32.0, 32.0, 20.0, 20.0, 0.9, 0.9, 0.1]);
+        assert!(pixels.contains("\"yolox_decoded\""), "{pixels}");
+        let cells = beyond(true, [0.5, 0.5, -0.3, 0.2, 0.9, 0.9, 0.1]);
+        assert!(cells.contains("\"yolox\""), "{cells}");
+        let huge = beyond(false, [0.5, 0.5, f32::INFINITY, 0.0, 0.9, 0.9, 0.1]);
+        assert!(huge.contains("far beyond"), "{huge}");
+        // A box that the model is hardly sure of is none.
+        assert_eq!(decode([EMPTY, [32.0, 0.5, 0.0, 0.0, 0.5, 0.45, 0.1]]), Ok(vec![]));
+        // Before sigmoid.
+        for bad in [
+            [0.5, 0.5, 0.0, 0.0, 4.0, 0.9, 0.1],
+            [0.5, 0.5, 0.0, 0.0, -8.0, 0.9, 0.1],
+            [0.5, 0.5, 0.0, 0.0, 0.9, 3.0, 0.1],
+        ] {
+            let logits = beyond(false, bad);
+            assert!(logits.contains("after sigmoid"), "{logits}");
+        }
+    }
+
+    #[test]
+    fn centres_say_whether_they_were_decoded() {
+        let heads = Heads { strides: &[8, 16], width: 64, height: 64, ..heads() };
+        let numbers = |number: &dyn Fn(&Cell) -> [f32; 2]| -> Vec<f32> {
+            heads
+                .cells()
+                .flat_map(|cell| {
+                    let [x, y] = number(&cell);
+                    [x, y, 1.0, 1.0, 0.01, 0.5, 0.5]
+                })
+                .collect()
+        };
+        let raw = numbers(&|cell| [0.3 + cell.row * 0.05, 0.7]);
+        assert_eq!(heads.look_decoded(&raw), Some(false));
+        let decoded = numbers(&|cell| [(cell.column + 0.3) * cell.side, (cell.row + 0.8) * cell.side]);
+        assert_eq!(heads.look_decoded(&decoded), Some(true));
+        assert_eq!(heads.look_decoded(&numbers(&|_| [300.0, -90.0])), None);
+        assert_eq!(heads.look_decoded(&[0.0; 70 * 7]), None);
     }
 }

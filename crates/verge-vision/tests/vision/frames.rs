@@ -10,6 +10,7 @@ use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
 use verge_domain::time::DeviceClock;
 use verge_engine::Model;
+use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
@@ -47,7 +48,8 @@ pub(crate) fn judge() -> VisionJudge {
 }
 
 pub(crate) fn viewer(model: Model, judge: VisionJudge) -> FrameViewer {
-    let settings = ViewerSettings { models: vec![Arc::new(model)], judges: vec![Some(judge)] };
+    let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
+    let settings = ViewerSettings { models, judges, max_picture_bytes: MAX_BYTES };
     FrameViewer::new(&settings).unwrap()
 }
 

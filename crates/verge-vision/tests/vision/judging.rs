@@ -1,5 +1,7 @@
 //! Models of our own, each family and type, from a JPEG to the finding.
 
+use std::time::{Duration, Instant};
+
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
@@ -134,6 +136,82 @@ fn boxes_that_were_decoded_in_the_model_are_read() {
     }
     let swapped = ssd("ssd_selected", "").replace("xyxy", "yxyx");
     check(&swapped, [102, 0, 0], &["red 400 0,0 100x25"]);
+}
+
+#[test]
+fn boxes_of_yolox_are_read_decoded_in_the_model_too() {
+    let input = input("nchw", "rgb", "f32", SHARES);
+    let patch = frame(patch(8, (1, 2), [255, 255, 0]), 32, 32);
+    for strides in ["", "\nstrides = [8, 16, 32]"] {
+        let text = card("yolox_decoded", &input, &format!("decoder = \"yolox_decoded\"{strides}"));
+        let mut viewer = viewer(load(&text, &["a", "b"]).unwrap(), judge());
+        let found = view(&mut viewer, &patch, &mut Memory::default()).unwrap();
+        assert_near(&found, &["a 1000 8,16 8x8"]);
+        assert_eq!(viewer.try_out(0, None).unwrap().contradiction, None);
+    }
+    // Under the wrong card they lie far beyond the picture: no finding, and seen before the first frame.
+    let text = card("yolox_decoded", &input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
+    let mut viewer = viewer(load(&text, &["a", "b"]).unwrap(), judge());
+    assert_eq!(view(&mut viewer, &patch, &mut Memory::default()), Err(Reason::BadOutput));
+    let error = viewer.try_out(0, None).unwrap_err().to_string();
+    assert!(error.contains("\"yolox_decoded\""), "{error}");
+}
+
+#[test]
+fn integers_are_classes_and_pixels_are_no_shares() {
+    let input = input("nhwc", "rgb", "f32", SHARES);
+    let card_of = |name: &str| card(name, &input, "decoder = \"ssd\"\ncorners = \"xyxy\"");
+    let picture = plain(300, 300, [200, 100, 0]);
+    let mut integers = viewer(load(&card_of("ssd_integers"), &["red", "green"]).unwrap(), judge());
+    let found = view(&mut integers, &picture, &mut Memory::default()).unwrap();
+    assert_near(&found, &["red 784 0,0 150x300", "green 392 150,0 150x300"]);
+    let mut pixels = viewer(load(&card_of("ssd_pixels"), &["red", "green"]).unwrap(), judge());
+    assert_eq!(view(&mut pixels, &picture, &mut Memory::default()), Err(Reason::BadOutput));
+    let error = pixels.try_out(0, None).unwrap_err().to_string();
+    assert!(error.contains("look like pixels"), "{error}");
+}
+
+#[test]
+fn one_logit_alone_goes_through_the_logistic_function() {
+    let text = card("logit", &input("nchw", "rgb", "f32", SHARES), "decoder = \"logits\"");
+    let mut viewer = viewer(load(&text, &["defect"]).unwrap(), judge());
+    let mut of = |red: u8| view(&mut viewer, &plain(8, 8, [red, 0, 0]), &mut Memory::default()).unwrap();
+    // 4 x 0 - 2, 4 x 0.5 - 2, 4 x 1 - 2.
+    assert_near(&of(0), &["defect 119"]);
+    assert_near(&of(128), &["defect 500"]);
+    assert_near(&of(255), &["defect 881"]);
+}
+
+/// Pixels of 0 to 255 for probabilities: no finding, and seen before the first frame.
+#[test]
+fn a_trial_tells_what_a_model_gives() {
+    let of = |name: &str, rest: &str| {
+        let text = card(name, &input("nchw", "rgb", "f32", rest), "decoder = \"probabilities\"");
+        viewer(load(&text, &["r", "g", "b"]).unwrap(), judge())
+    };
+    let trial = of("mean_f64", SHARES).try_out(0, None).unwrap();
+    let [output] = &trial.outputs[..] else { panic!("{trial:?}") };
+    assert_eq!((output.name.as_str(), output.element, &output.shape[..]), ("y", "f64", &[1, 3][..]));
+    let (least, most) = output.range.unwrap();
+    assert!(0.4 < least && least <= most && most < 0.6, "{trial:?}");
+    for name in ["mean_f32", "mean_i64"] {
+        let mut bytes = of(name, "");
+        let error = bytes.try_out(0, None).unwrap_err();
+        assert_eq!(error.reason(), Reason::BadOutput);
+        assert!(error.to_string().contains("\"logits\""), "{error}");
+        assert_eq!(
+            view(&mut bytes, &plain(8, 8, [200, 0, 0]), &mut Memory::default()),
+            Err(Reason::BadOutput)
+        );
+    }
+}
+
+#[test]
+fn a_trial_that_does_not_end_is_ended() {
+    let text = card("slow", GREY, "decoder = \"probabilities\"");
+    let mut viewer = viewer(load(&text, &["a", "b"]).unwrap(), judge());
+    let error = viewer.try_out(0, Some(Instant::now() + Duration::from_millis(50))).unwrap_err();
+    assert_eq!(error.reason(), Reason::Overrun, "{error}");
 }
 
 #[test]

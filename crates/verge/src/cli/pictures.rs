@@ -14,6 +14,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use verge_vision::{Picture, annotate};
 
 use crate::settings::{Carries, Settings};
+use crate::wiring::picture_bytes;
 
 /// Largest picture that is read.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,13 @@ pub(super) struct PictureLimits {
 impl Default for PictureLimits {
     fn default() -> Self {
         Self { max_bytes: 256 << 20, max_pixels: 1 << 28 }
+    }
+}
+
+impl PictureLimits {
+    /// Memory that decoding one picture may take.
+    pub(super) fn decoding_bytes(self) -> usize {
+        picture_bytes(self.max_pixels)
     }
 }
 

@@ -140,7 +140,12 @@ impl Vision {
             specs.push(Some(spec));
             looks.push(Some(rules.look.clone()));
         }
-        let viewer = ViewerSettings { models, judges: looks };
+        let max_pixels = settings.sources.iter().filter_map(|source| match &source.carries {
+            Carries::Readings(_) => None,
+            Carries::Frames(frames) => Some(frames.codec.max_pixels),
+        });
+        let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
+        let viewer = ViewerSettings { models, judges: looks, max_picture_bytes };
         Ok(Self { viewer, bench: FrameBench::new(specs, source_ids(settings)) })
     }
 
@@ -206,6 +211,12 @@ pub fn frame_decoders(settings: &Settings) -> anyhow::Result<FrameDecoders> {
         Carries::Frames(frames) => Some(frames.codec.clone()),
     });
     FrameDecoders::new(sources).exit_with(Exit::BadConfig)
+}
+
+/// Memory that decoding one picture may take where sources accept so many pixels: four bytes for each, of which the
+/// picture itself has three, and never less than suffices for 4K as a progressive picture too.
+pub fn picture_bytes(max_pixels: u64) -> usize {
+    usize::try_from(max_pixels.saturating_mul(4)).unwrap_or(usize::MAX).max(verge_vision::picture::MAX_BYTES)
 }
 
 /// How many frames are judged at once.

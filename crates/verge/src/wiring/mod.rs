@@ -41,8 +41,8 @@ pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
 pub use frames::{
-    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, provide_runtime, runtime_search,
-    user_runtime_search, workers,
+    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
+    runtime_search, user_runtime_search, workers,
 };
 pub use shards::bench;
 

@@ -138,7 +138,11 @@ fn look_at(
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let judge = VisionJudge { model: 0, region: Region::WHOLE, top, score: None, labels: Vec::new() };
-    let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: vec![Some(judge)] };
+    let settings = ViewerSettings {
+        models: vec![Arc::clone(model)],
+        judges: vec![Some(judge)],
+        max_picture_bytes: PictureLimits::default().decoding_bytes(),
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
     let viewers = (0..threads)
         .map(|_| FrameViewer::new(&settings).exit_with(Exit::BadConfig))

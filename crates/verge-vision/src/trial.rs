@@ -1,0 +1,78 @@
+//! One inference on a picture of no meaning: whether a model does as its card says shows before the first frame.
+
+use std::time::{Duration, Instant};
+
+use verge_engine::State;
+
+use crate::detect::Contradiction;
+use crate::picture::{Picture, SAMPLES};
+use crate::preprocess::Region;
+use crate::viewer::{Lens, LookError, Reader};
+
+/// What came of a trial.
+#[derive(Debug)]
+pub struct Trial {
+    /// How long the model was at work.
+    pub took: Duration,
+    /// The outputs that its card reads.
+    pub outputs: Vec<TrialOutput>,
+    /// What they show that the card does not say.
+    pub contradiction: Option<Contradiction>,
+}
+
+/// One output of a trial.
+#[derive(Debug)]
+pub struct TrialOutput {
+    /// Its name.
+    pub name: String,
+    /// The type of its elements, as cards write it.
+    pub element: &'static str,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// The least and the greatest element; `None` where there is none, or one is NaN.
+    pub range: Option<(f64, f64)>,
+}
+
+/// Grey, in waves: of one value alone, models that divide by a picture's deviation make NaN.
+fn grey() -> Picture {
+    const WIDTH: u32 = 320;
+    const HEIGHT: u32 = 240;
+    let value = |at: u32| 96 + (at % WIDTH * 3 + at / WIDTH * 5) % 64;
+    let pixels = (0..WIDTH * HEIGHT).map(|at| u8::try_from(value(at)).unwrap_or(u8::MAX));
+    Picture::from_rgb(WIDTH, HEIGHT, pixels.flat_map(|value| [value; SAMPLES]).collect())
+}
+
+impl Lens {
+    pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<Trial, LookError> {
+        let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.session.input());
+        let names: Vec<String> =
+            self.session.model().contract().outputs.iter().map(|(name, _)| name.clone()).collect();
+        let reader = &mut self.reader;
+        let began = Instant::now();
+        self.session.run(&mut State::default(), until, |outputs| {
+            let took = began.elapsed();
+            let mut described = Vec::with_capacity(names.len());
+            for (index, name) in names.into_iter().enumerate() {
+                let (shape, elements) = outputs.get(index)?;
+                let (element, range) = (elements.element(), elements.range());
+                described.push(TrialOutput { name, element, shape: shape.to_vec(), range });
+            }
+            let contradiction = match reader {
+                Reader::Classifier(classifier) => {
+                    classifier.top(outputs.get(0)?.1, 1)?;
+                    None
+                }
+                Reader::Detector(detector) => {
+                    let contradiction = detector.contradicts(outputs.get(0)?.1);
+                    detector.find(outputs, placement, 0.0)?;
+                    contradiction
+                }
+                Reader::Comparison(comparison) => {
+                    comparison.mean_square_error(outputs)?;
+                    None
+                }
+            };
+            Ok(Trial { took, outputs: described, contradiction })
+        })
+    }
+}
