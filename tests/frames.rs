@@ -202,6 +202,60 @@ fn pictures_are_judged_and_annotated() {
     );
 }
 
+/// Devices name themselves in what they send; files are made from their names within their folder alone.
+#[test]
+fn a_device_names_no_path() {
+    let folder = trial();
+    let image = base64(&frame(View::North, 30).jpeg);
+    let devices = ["../../escaped", "/escaped", "a/b", "..", ".", "Cam", "cam", "CON", "\u{202e}x", "~"];
+    let line = |(second, device): (usize, &&str)| {
+        let payload =
+            serde_json::json!({ "device": device, "timestamp": 1_767_323_045_000_i64, "image": image });
+        let payload = base64(payload.to_string().as_bytes());
+        let time = format!("2026-01-02T03:04:{second:02}Z");
+        serde_json::json!({ "tst": time, "topic": "snapshots", "payload_base64": payload }).to_string()
+    };
+    let lines: Vec<String> = devices.iter().enumerate().map(line).collect();
+    write(folder.path(), "site/day.jsonl", lines.join("\n").as_bytes());
+    let names = |path: &Path| -> Vec<String> {
+        let entries =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
+    };
+    let before =
+        (names(folder.path()), names(folder.path().parent().unwrap()).contains(&"escaped".to_owned()));
+    let arguments = ["judge", "-c", "gateway.toml", "vehicles", "site/day.jsonl", "--annotate", "site/seen"];
+    verge(folder.path(), &arguments).expect(0);
+    let seen = names(&folder.path().join("site/seen"));
+    assert_eq!(seen.len(), devices.len(), "{seen:?}");
+    assert!(seen.contains(&"cam-000007.jpg".to_owned()), "{seen:?}");
+    assert!(seen.iter().all(|name| name.ends_with(".jpg") && !name.starts_with('.')), "{seen:?}");
+    let after =
+        (names(folder.path()), names(folder.path().parent().unwrap()).contains(&"escaped".to_owned()));
+    assert_eq!(after, before);
+    assert_eq!(names(&folder.path().join("site")), ["day.jsonl", "seen"]);
+}
+
+/// An ESP32-CAM closes a picture that it has sent in part.
+#[test]
+fn a_picture_that_ends_early_is_refused_though_it_was_closed() {
+    let folder = trial();
+    let day = frame(View::North, 30).jpeg;
+    write(folder.path(), "frames/whole.jpg", &day);
+    for percent in [30, 60, 90] {
+        let cut = [&day[..day.len() * percent / 100], &[0xff, 0xd9]].concat();
+        write(folder.path(), &format!("frames/cut{percent}.jpg"), &cut);
+    }
+    let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "frames"]).expect(0);
+    assert!(
+        ended.stderr.contains("4 messages, 1 frames, 1 verdicts; 3 refused: bad_jpeg"),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn a_model_is_scored_on_labelled_pictures() {
     let folder = trial();
@@ -279,6 +333,29 @@ fn what_models_need_is_told_before_anything_runs() {
     check(&[], &|| fs::remove_file(&card).unwrap(), 78, &["junction.toml"]);
     check(&[], &|| replace("colour", "colour = \"grey\""), 78, &["shape of the input"]);
     check(&[], &|| fs::write(folder.path().join("model/junction.onnx"), b"none").unwrap(), 78, &["SHA-256"]);
+    // What comes out is seen on a grey picture, before a camera sends any.
+    let own = |name: &str, output: &str| {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
+        fs::copy(fixtures.join(format!("{name}.onnx")), folder.path().join("model/junction.onnx")).unwrap();
+        fs::write(folder.path().join("model/labels.txt"), "a\nb\n").unwrap();
+        let text = format!(
+            "name = \"own\"\nversion = \"1\"\nfile = \"junction.onnx\"\ntask = \"detect\"\nlabels = \"labels.txt\"\n\
+             [input]\nlayout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\n\
+             scale = [0.00392157, 0.00392157, 0.00392157]\n[output]\n{output}\n"
+        );
+        fs::write(&card, text).unwrap();
+    };
+    let strides = "decoder = \"yolox\"\nstrides = [8, 16, 32]";
+    check(
+        &[],
+        &|| own("yolox_decoded", strides),
+        78,
+        &["model.junction", "grey picture", "\"yolox_decoded\""],
+    );
+    own("yolox_decoded", "decoder = \"yolox_decoded\"");
+    let good = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
+    let told = good.stdout.lines().find(|line| line.contains("one grey picture")).unwrap();
+    assert!(told.contains("took ") && told.contains("y f32 [1, 21, 7] from 0.0000 to "), "{told}");
 
     put_model(folder.path());
     let mut without = command(folder.path(), &["check", "-c", "gateway.toml", "--offline"]);

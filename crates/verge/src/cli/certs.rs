@@ -149,7 +149,7 @@ fn check_stem(name: &str) -> anyhow::Result<()> {
     {
         bail!("{name:?} cannot be the name of a file");
     }
-    if name == AUTHORITY_STEM {
+    if name.eq_ignore_ascii_case(AUTHORITY_STEM) {
         bail!("{name:?} is the name of the authority's own files");
     }
     Ok(())
@@ -311,6 +311,7 @@ mod tests {
         check("centre.example", true);
         check("../ca", false);
         check("ca", false);
+        check("CA", false);
         check("", false);
         check(".hidden", false);
     }

@@ -1,20 +1,18 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
 mod listen;
+mod models;
 mod states;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use verge_engine::card::Task;
-use verge_engine::{Model, ModelError, Runtime};
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_mqtt::{ConnectionSettings, ProbeReport};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
@@ -24,7 +22,7 @@ use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
-use crate::settings::{self, Connection, EmbeddedBroker, Local, Settings, SettingsError};
+use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError};
 use crate::wiring;
 
 #[derive(Debug, Args)]
@@ -111,7 +109,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
     let offline = args.offline;
     report.warnings.clone_from(&settings.warnings);
     look_at_state(settings, report);
-    look_at_models(settings, report);
+    models::look(settings, report);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
         Local::External(connection) => {
@@ -205,92 +203,6 @@ fn look_at_broker(
 fn is_held(settings: &Settings) -> bool {
     let folder = &settings.gateway.state_dir;
     folder.exists() && matches!(StateLock::take(folder), Err(LockError::Held { .. }))
-}
-
-/// The library, each model's contract as file and card agree on it, and what judges ask of them.
-fn look_at_models(settings: &Settings, report: &mut Report) {
-    if settings.models.is_empty() && settings.autoencoders.is_empty() {
-        return;
-    }
-    let runtime = match Runtime::load(&wiring::runtime_search(settings)) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            report.note("engine", "library", Err(words(&error)), Exit::Unavailable);
-            return;
-        }
-    };
-    let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
-    report.note("engine", "library", Ok(found), Exit::Unavailable);
-    let mut failed = false;
-    let mut note = |model: &settings::Model, looked: anyhow::Result<(String, String)>| {
-        let section = format!("model.{}", model.name);
-        failed |= looked.is_err();
-        match looked {
-            Ok((what, contract)) => report.note(&section, what, Ok(contract), Exit::BadConfig),
-            Err(error) => {
-                // The section is told anyway.
-                let reason =
-                    error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
-                report.note(&section, "files", Err(reason), Exit::BadConfig);
-            }
-        }
-    };
-    for model in &settings.autoencoders {
-        let loaded = wiring::load_autoencoder(&runtime, model, settings).map(|loaded| {
-            let card = loaded.card();
-            let contract = format!("reconstruct windows of {} numbers", loaded.width());
-            (format!("{} {}", card.name, card.version), contract)
-        });
-        note(model, loaded);
-    }
-    let mut models = Vec::new();
-    for model in &settings.models {
-        let loaded = wiring::load_model(&runtime, model, settings).map(|loaded| {
-            let what = format!("{} {}", loaded.card().name, loaded.card().version);
-            let contract = describe_model(&loaded);
-            models.push(Arc::new(loaded));
-            (what, contract)
-        });
-        note(model, loaded);
-    }
-    if failed {
-        return;
-    }
-    let judges = wiring::Vision::of(settings, models)
-        .and_then(|vision| wiring::Autoencoders::load(settings, vision.bench()));
-    if let Err(error) = judges {
-        // Of an error that says how to end, the cause alone is news.
-        let causes = error.chain().skip(usize::from(error.is::<Exit>()));
-        let told: Vec<String> = causes.map(ToString::to_string).collect();
-        report.note("judge", "models", Err(told.join(": ")), Exit::BadConfig);
-    }
-}
-
-/// The tensor contract in a line.
-fn describe_model(model: &Model) -> String {
-    let (card, contract) = (model.card(), model.contract());
-    let dims = |dims: &[Option<usize>]| {
-        let told: Vec<String> =
-            dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
-        format!("[{}]", told.join(", "))
-    };
-    let outputs: Vec<String> =
-        contract.outputs.iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
-    let what = match card.task {
-        Task::Reconstruct => "reconstruct frames".to_owned(),
-        Task::Classify | Task::Detect => {
-            format!("{} with {} labels", card.task.as_str(), model.labels().len())
-        }
-    };
-    format!(
-        "{what}; {}x{} {} into {}, {} out of {}",
-        contract.width,
-        contract.height,
-        card.input.element.as_str(),
-        contract.input,
-        card.output.decoder.as_str(),
-        outputs.join(", ")
-    )
 }
 
 /// How long a certificate that is shown to others still holds.

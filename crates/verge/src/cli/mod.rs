@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod connect;
 mod eval;
+mod file_name;
 mod judge;
 mod outbox;
 mod output;

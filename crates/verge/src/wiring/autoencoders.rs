@@ -11,7 +11,7 @@ use verge_domain::verdict;
 use verge_engine::{Autoencoder, RunError, Runtime};
 use verge_pipeline::frames::FrameBench;
 
-use super::frames::{check_weights, identity, runtime_search};
+use super::frames::{TRIAL, check_weights, identity, runtime_search};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{self, Judge, Rule, Settings};
 
@@ -86,7 +86,9 @@ fn windows(
         None => runtime.insert(Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?),
     };
     let load = || {
-        let loaded = load_autoencoder(runtime, &settings.autoencoders[*model], settings)?;
+        let model = &settings.autoencoders[*model];
+        let mut loaded = load_autoencoder(runtime, model, settings)?;
+        try_autoencoder(&mut loaded).with_context(|| format!("model.{}: one window", model.name))?;
         let (card, width) = (loaded.card(), loaded.width());
         if let Some(stride) = how.stride() {
             let (judge, name) = (&judge.name, &card.name);
@@ -119,6 +121,14 @@ pub fn load_autoencoder(
     let loaded = Autoencoder::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
     check_weights(model, &loaded.card().file)?;
     Ok(loaded)
+}
+
+/// Lets a model reconstruct one window of no meaning, and tells how long that took.
+///
+/// # Errors
+/// It cannot be run, or gives what is no number.
+pub fn try_autoencoder(model: &mut Autoencoder) -> anyhow::Result<Duration> {
+    Ok(model.try_out(Some(Instant::now() + TRIAL))?)
 }
 
 impl Reconstructor for Shared {

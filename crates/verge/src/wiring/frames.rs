@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
@@ -19,12 +20,15 @@ use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
 use verge_pipeline::intake::Observations;
+use verge_vision::trial::Trial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::source_ids;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{self, Carries, FrameRules, Settings};
 
+/// A model that is at work on a trial's picture or window for longer than this hangs.
+pub(super) const TRIAL: Duration = Duration::from_secs(60);
 /// Folder of installed libraries within a state or cache folder.
 const RUNTIME_FOLDER: &str = "runtime";
 
@@ -79,6 +83,16 @@ pub fn load_model(runtime: &Runtime, model: &settings::Model, settings: &Setting
     let loaded = Model::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
     check_weights(model, &loaded.card().file)?;
     Ok(loaded)
+}
+
+/// Lets a model look at one grey picture: what it would do with every frame shows before the first.
+///
+/// # Errors
+/// It cannot be run, or gives what its card cannot mean.
+pub fn try_model(model: &Arc<Model>) -> anyhow::Result<Trial> {
+    let max_picture_bytes = picture_bytes(0);
+    let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: Vec::new(), max_picture_bytes };
+    Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
 /// Whether a card is for the weights that the configuration names, where it names any.
@@ -242,6 +256,21 @@ impl Intake for Pictures {
     }
 }
 
+/// The same of all models of a configuration, through a viewer that is to work with them.
+fn try_models(settings: &Settings, viewer: &mut FrameViewer) -> anyhow::Result<()> {
+    for (index, model) in settings.models.iter().enumerate() {
+        let name = &model.name;
+        let trial = viewer
+            .try_out(index, Some(Instant::now() + TRIAL))
+            .with_context(|| format!("model.{name}: one grey picture"))?;
+        tracing::info!(model = %name, took_ms = trial.took.as_millis(), "tried on one grey picture");
+        if let Some(contradiction) = trial.contradiction {
+            tracing::warn!(model = %name, "{contradiction}");
+        }
+    }
+    Ok(())
+}
+
 /// The frames' queue with a viewer for each worker, before anything runs.
 pub(super) struct Eyes {
     vision: Vision,
@@ -257,8 +286,11 @@ impl Eyes {
         causes: &[u64],
     ) -> anyhow::Result<Option<Self>> {
         let Some(vision) = Vision::load(settings)? else { return Ok(None) };
-        let viewers =
+        let mut viewers =
             (0..workers(settings).get()).map(|_| vision.viewer()).collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(viewer) = viewers.first_mut() {
+            try_models(settings, viewer).exit_with(Exit::BadConfig)?;
+        }
         let schedules = settings.sources.iter().map(|source| match &source.carries {
             Carries::Readings(_) => None,
             Carries::Frames(frames) => Some(frames.schedule),

@@ -36,13 +36,13 @@ use verge_vision::Memory;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{Carries, ReadingRules, Route, Rule, Settings};
-pub use autoencoders::{Autoencoders, load_autoencoder};
+pub use autoencoders::{Autoencoders, load_autoencoder, try_autoencoder};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use frames::Eyes;
 pub use frames::{
     Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
-    runtime_search, user_runtime_search, workers,
+    runtime_search, try_model, user_runtime_search, workers,
 };
 pub use shards::bench;
 

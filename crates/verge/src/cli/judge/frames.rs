@@ -22,6 +22,7 @@ use verge_vision::{FrameViewer, Memory};
 
 use super::behind::Behind;
 use super::{INTERVAL, JudgeArgs, Teller, Told, rejections, source_of, time_of};
+use crate::cli::file_name::file_name;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
@@ -169,7 +170,8 @@ impl<'a, W: Write> Trial<'a, W> {
                 refuse(tally, source, &message.topic, rejection.reason);
             }
             let Some(frame) = decoded.items.pop() else { continue };
-            let name = PathBuf::from(format!("{}-{:06}.jpg", frame.device, tally.messages));
+            let device = file_name(frame.device.as_str());
+            let name = PathBuf::from(format!("{device}-{:06}.jpg", tally.messages));
             self.frame(source, &frame, received, &name, None, tally)?;
         }
         Ok(())

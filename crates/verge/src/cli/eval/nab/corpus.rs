@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use anyhow::{Context, ensure};
 use verge_domain::time::UtcMillis;
@@ -34,6 +34,9 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
     labels
         .into_iter()
         .map(|(name, windows)| {
+            // It names a file of scores too.
+            let is_within = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_)));
+            ensure!(is_within, "{}: {name:?} is no path within the folder data", path.display());
             let mut series = read_series(&folder.join("data").join(&name), name)?;
             let windows = windows.iter().map(|window| rows_of(window, &series.at));
             series.windows = windows
@@ -135,6 +138,8 @@ mod tests {
         check(SERIES, r#"{"group/b.csv": []}"#, "b.csv");
         check(SERIES, "{\n[", "combined_windows.json: ");
         check(SERIES, "{}", "names no series");
+        check(SERIES, r#"{"../../a.csv": []}"#, "no path within the folder data");
+        check(SERIES, r#"{"/tmp/a.csv": []}"#, "no path within the folder data");
         let window = r#"{"group/a.csv": [["2014-04-01 00:00:00", "2014-04-01 00:07:00"]]}"#;
         check(SERIES, window, "combined_windows.json: group/a.csv: window 2014-04-01 00:00:00 to");
         check(SERIES, window, "no row of the file is at 2014-04-01 00:07:00");

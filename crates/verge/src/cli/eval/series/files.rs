@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use verge_domain::time::UtcMillis;
 
 use super::CsvArgs;
+use crate::cli::file_name::file_name;
 use crate::cli::say;
 use crate::cli::table::{LABELS, TIMES, Table};
 
@@ -80,7 +81,7 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
             let header = table.header().nth(column).unwrap_or_default();
             let of =
                 if several { format!("{}:{header}", within.display()) } else { within.display().to_string() };
-            let end = if several { format!("-{}.svg", plain(header)) } else { ".svg".to_owned() };
+            let end = if several { format!("-{}.svg", file_name(header)) } else { ".svg".to_owned() };
             let stem = within.file_stem().unwrap_or_default().to_string_lossy();
             Ok(Labelled {
                 name: of,
@@ -91,11 +92,6 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
             })
         })
         .collect()
-}
-
-/// Fit for the name of a file.
-fn plain(name: &str) -> String {
-    name.chars().map(|one| if one.is_alphanumeric() { one } else { '_' }).collect()
 }
 
 #[cfg(test)]
@@ -122,7 +118,7 @@ mod tests {
         let series = read(&path, &args).unwrap();
         let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["deep/a.csv:pump", "deep/a.csv:flow rate"]);
-        assert_eq!(series[1].plot, Path::new("deep/a-flow_rate.svg"));
+        assert_eq!(series[1].plot, Path::new(&format!("deep/a-{}.svg", file_name("flow rate"))));
         assert_eq!((&series[0].values, &series[0].labels), (&vec![1.0, 2.0], &vec![false, true]));
         assert_eq!((&series[1].values, &series[1].labels), (&vec![7.5], &vec![true]));
         assert_eq!(series[1].at, [UtcMillis(1_583_748_874_000)]);

@@ -1,0 +1,151 @@
+//! The library, each model's contract as file and card agree on it, one inference, and what judges ask of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use verge_engine::card::Task;
+use verge_engine::{Model, ModelError, Runtime};
+use verge_vision::trial::{Trial, TrialOutput};
+
+use super::super::words;
+use super::Report;
+use crate::config::Warning;
+use crate::exit::Exit;
+use crate::settings::{self, Settings};
+use crate::wiring;
+
+/// Tries everything that models need.
+pub(super) fn look(settings: &Settings, report: &mut Report) {
+    if settings.models.is_empty() && settings.autoencoders.is_empty() {
+        return;
+    }
+    let runtime = match Runtime::load(&wiring::runtime_search(settings)) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.note("engine", "library", Err(words(&error)), Exit::Unavailable);
+            return;
+        }
+    };
+    let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
+    report.note("engine", "library", Ok(found), Exit::Unavailable);
+    let mut failed = false;
+    for model in &settings.autoencoders {
+        failed |= look_at_windows(&runtime, model, settings, report).is_err();
+    }
+    let models: Vec<Arc<Model>> = settings
+        .models
+        .iter()
+        .filter_map(|model| look_at_frames(&runtime, model, settings, report).ok())
+        .collect();
+    if failed || models.len() < settings.models.len() {
+        return;
+    }
+    let judges = wiring::Vision::of(settings, models)
+        .and_then(|vision| wiring::Autoencoders::load(settings, vision.bench()));
+    if let Err(error) = judges {
+        report.note("judge", "models", Err(causes(&error)), Exit::BadConfig);
+    }
+}
+
+/// It is in the report.
+struct Failed;
+
+fn look_at_windows(
+    runtime: &Runtime,
+    model: &settings::Model,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), Failed> {
+    let section = format!("model.{}", model.name);
+    let mut loaded = wiring::load_autoencoder(runtime, model, settings)
+        .map_err(|error| note_files(report, &section, &error))?;
+    let what = format!("{} {}", loaded.card().name, loaded.card().version);
+    let contract = format!("reconstruct windows of {} numbers", loaded.width());
+    report.note(&section, what, Ok(contract), Exit::BadConfig);
+    let tried = wiring::try_autoencoder(&mut loaded);
+    let outcome = tried.map(|took| format!("took {}", millis(took))).map_err(|error| causes(&error));
+    let failed = outcome.is_err();
+    report.note(&section, "one window", outcome, Exit::BadConfig);
+    if failed { Err(Failed) } else { Ok(()) }
+}
+
+fn look_at_frames(
+    runtime: &Runtime,
+    model: &settings::Model,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<Arc<Model>, Failed> {
+    let section = format!("model.{}", model.name);
+    let loaded =
+        wiring::load_model(runtime, model, settings).map_err(|error| note_files(report, &section, &error))?;
+    let what = format!("{} {}", loaded.card().name, loaded.card().version);
+    report.note(&section, what, Ok(describe(&loaded)), Exit::BadConfig);
+    let loaded = Arc::new(loaded);
+    match wiring::try_model(&loaded) {
+        Ok(trial) => {
+            let warning = |remark: String| Warning { key: section.clone(), remark };
+            report.warnings.extend(trial.contradiction.map(|found| warning(found.to_string())));
+            report.note(&section, "one grey picture", Ok(describe_trial(&trial)), Exit::BadConfig);
+            Ok(loaded)
+        }
+        Err(error) => {
+            report.note(&section, "one grey picture", Err(causes(&error)), Exit::BadConfig);
+            Err(Failed)
+        }
+    }
+}
+
+fn note_files(report: &mut Report, section: &str, error: &anyhow::Error) -> Failed {
+    // The section is told anyway.
+    let reason = error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
+    report.note(section, "files", Err(reason), Exit::BadConfig);
+    Failed
+}
+
+/// Of an error that says how to end, the cause alone is news.
+fn causes(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(usize::from(error.is::<Exit>()));
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The tensor contract in a line.
+fn describe(model: &Model) -> String {
+    let (card, contract) = (model.card(), model.contract());
+    let dims = |dims: &[Option<usize>]| {
+        let told: Vec<String> =
+            dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
+        format!("[{}]", told.join(", "))
+    };
+    let outputs: Vec<String> =
+        contract.outputs.iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
+    let what = match card.task {
+        Task::Reconstruct => "reconstruct frames".to_owned(),
+        Task::Classify | Task::Detect => {
+            format!("{} with {} labels", card.task.as_str(), model.labels().len())
+        }
+    };
+    format!(
+        "{what}; {}x{} {} into {}, {} out of {}",
+        contract.width,
+        contract.height,
+        card.input.element.as_str(),
+        contract.input,
+        card.output.decoder.as_str(),
+        outputs.join(", ")
+    )
+}
+
+/// How long it took, and what came out.
+fn describe_trial(trial: &Trial) -> String {
+    let output = |TrialOutput { name, element, shape, range }: &TrialOutput| {
+        let range =
+            range.map_or_else(|| "empty".to_owned(), |(least, most)| format!("{least:.4} to {most:.4}"));
+        format!("{name} {element} {shape:?} from {range}")
+    };
+    let outputs: Vec<String> = trial.outputs.iter().map(output).collect();
+    format!("took {}; {}", millis(trial.took), outputs.join(", "))
+}
+
+fn millis(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1000.0)
+}
