@@ -46,13 +46,15 @@ fn json() -> CodecSettings {
     let mapping = JsonMapping {
         pointer: "/sensors/*/value".to_owned(),
         signal: Some("*".to_owned()),
+        time: None,
+        quality: None,
         unit: Unit::new("Cel").ok(),
         scale: 1.0,
         offset: 0.0,
         required: true,
     };
     let time = TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs };
-    CodecSettings::Json(JsonSettings { readings: vec![mapping], time: Some(time) })
+    CodecSettings::Json(JsonSettings { readings: vec![mapping], time: Some(time), quality: None })
 }
 
 fn packed(text: &str) -> Bytes {
@@ -61,7 +63,7 @@ fn packed(text: &str) -> Bytes {
 }
 
 fn cases() -> Vec<Case> {
-    let senml = |format| CodecSettings::Senml(SenmlSettings { format });
+    let senml = |format| CodecSettings::Senml(SenmlSettings { format, signal: None });
     let json_text = r#"{"ts":1699999999950,"id":"pump-1","sensors":{"a":{"value":61.5},"b":{"value":48.25},"c":{"value":7.125},"d":{"value":0.5}}}"#;
     let senml_text = r#"[{"bn":"tank-1:","bt":1699999999,"n":"level","u":"m","v":2.41},{"n":"temperature","u":"Cel","v":18.5}]"#;
     // The same pack in CBOR (RFC 8428 section 6).
@@ -97,7 +99,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "line",
-            CodecSettings::Line(LineSettings { precision: Precision::Ns }),
+            CodecSettings::Line(LineSettings::new(Precision::Ns)),
             Compression::None,
             DeviceRule::Tag("host".to_owned()),
             "cpu,host=edge-1,core=0 idle=92.5,user=4.25 1699999999950000000".into(),

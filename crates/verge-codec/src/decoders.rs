@@ -8,7 +8,8 @@ use crate::envelope::Envelope;
 use crate::input::{Codec, Message, Output};
 use crate::lz4::Unpacker;
 use crate::names::Names;
-use crate::settings::{CodecSettings, CodecSettingsError, SourceSettings};
+use crate::settings::{CodecPlaces, CodecSettings, CodecSettingsError, SourceSettings};
+use crate::shared::SharedNames;
 
 /// The decoders of all sources that carry the same, in the order of the settings: `Inbound::source` is an index into
 /// them.
@@ -88,6 +89,7 @@ pub struct ReadingSource {
     envelope: Envelope,
     codec: Codec,
     max_readings: usize,
+    shared: SharedNames,
 }
 
 impl SourceDecoder for ReadingSource {
@@ -100,17 +102,16 @@ impl SourceDecoder for ReadingSource {
         if max_readings == 0 {
             return Err(CodecSettingsError::ZeroLimit { limit: "max_readings" });
         }
-        let (name, own_place) = match &codec {
-            CodecSettings::Number(_) => ("number", ""),
-            CodecSettings::Json(_) => ("json", "pointer"),
-            CodecSettings::Senml(_) => ("senml", "SenML name"),
-            CodecSettings::Line(_) => ("line", "tag"),
-            CodecSettings::Samples(samples) => (samples.element.codec(), ""),
-        };
-        device.check_place(name, own_place)?;
+        device.check_place(match &codec {
+            CodecSettings::Number(_) => CodecPlaces::NUMBER,
+            CodecSettings::Json(_) => CodecPlaces::JSON,
+            CodecSettings::Senml(_) => CodecPlaces::SENML,
+            CodecSettings::Line(_) => CodecPlaces::LINE,
+            CodecSettings::Samples(samples) => CodecPlaces { name: samples.element.codec(), places: &[] },
+        })?;
         let codec = Codec::new(codec, &device)?;
         let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
-        Ok(Self { envelope, codec, max_readings })
+        Ok(Self { envelope, codec, max_readings, shared: SharedNames::default() })
     }
 
     fn decode(
@@ -123,7 +124,12 @@ impl SourceDecoder for ReadingSource {
         let (payload, device) = self.envelope.open(message, names, unpacker)?;
         let received = message.received.wall;
         let message = Message { topic: &message.topic, payload: payload.as_slice(), device, received };
-        self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))
+        self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))?;
+        // The samples of a block have one name and no time of their own, as they should.
+        if !matches!(self.codec, Codec::Samples(_)) {
+            self.shared.find(&out.items, &mut out.shared);
+        }
+        Ok(())
     }
 }
 
@@ -156,21 +162,24 @@ mod tests {
             readings: vec![JsonMapping {
                 pointer: "/v".to_owned(),
                 signal: None,
+                time: None,
+                quality: None,
                 unit: None,
                 scale: 1.0,
                 offset: 0.0,
                 required: true,
             }],
             time: Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixMs }),
+            quality: None,
         })
     }
 
     fn senml() -> CodecSettings {
-        CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto })
+        CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto, signal: None })
     }
 
     fn line() -> CodecSettings {
-        CodecSettings::Line(LineSettings { precision: Precision::Ns })
+        CodecSettings::Line(LineSettings::new(Precision::Ns))
     }
 
     fn samples() -> CodecSettings {
@@ -223,7 +232,7 @@ mod tests {
         check(json(), br#"{"v":21.5,"t":1700000000001}"#, "d v 21.5 @1");
         check(senml(), br#"[{"n":"level","u":"m","v":21.5}]"#, "d level 21.5 m");
         check(senml(), &[0x81, 0xa2, 0x00, 0x61, b'l', 0x02, 0xf9, 0x3e, 0x00], "d l 1.5");
-        check(line(), b"tank level=21.5 1700000000002000000", "d level 21.5 @2");
+        check(line(), b"tank level=21.5 1700000000002000000", "d tank/level 21.5 @2");
         check(samples(), &1.0_f32.to_le_bytes(), "d x 1");
     }
 

@@ -10,6 +10,7 @@ use verge_domain::rejection::{Reason, Rejection};
 use crate::lz4::Unpacker;
 use crate::names::Names;
 use crate::settings::{CodecSettingsError, Compression, DeviceRule};
+use crate::template::{NameTemplate, write_topic};
 
 /// What stands around the payloads of one source.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Envelope {
 enum MessageDevice {
     Fixed(DeviceId),
     TopicLevel { level: usize, part: Arc<str> },
+    Topic { template: NameTemplate, part: Arc<str> },
     InPayload,
 }
 
@@ -101,7 +103,12 @@ impl MessageDevice {
             DeviceRule::TopicLevel(level) => {
                 Self::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
             }
-            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName => Self::InPayload,
+            DeviceRule::Composed(template) if template.parts().all(|part| part.place().is_none()) => {
+                Self::Topic { part: Arc::from(template.as_str()), template }
+            }
+            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName | DeviceRule::Composed(_) => {
+                Self::InPayload
+            }
         }
     }
 
@@ -114,6 +121,10 @@ impl MessageDevice {
                 let name = topic.split('/').nth(*level).ok_or_else(|| refuse(Reason::MissingDevice))?;
                 names.device(name).map(Some).map_err(|_| refuse(Reason::BadName))
             }
+            Self::Topic { template, part } => names
+                .composed_device(template, |_, part, out| write_topic(part, topic, out))
+                .map(Some)
+                .map_err(|reason| Rejection { reason, part: Some(Arc::clone(part)) }),
             Self::InPayload => Ok(None),
         }
     }

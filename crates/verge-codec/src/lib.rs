@@ -7,9 +7,9 @@
 //! This crate must never know where bytes come from or go to: no socket, no file, no clock.
 //!
 //! Reading order: [`settings`] (how a source's messages are to be read), `envelope` (what every message
-//! passes), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
+//! passes), [`template`] (names out of several places), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
 //! unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts, tombstones and
-//! messages for upstream, and their JSON twin), `number` and `time` (exactness and range, said once).
+//! messages for upstream, and their JSON twin), `shared` (names that stand for several series), `number` and `time` (exactness and range, said once).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
@@ -22,6 +22,8 @@ pub mod lz4;
 mod names;
 mod number;
 pub mod settings;
+mod shared;
+pub mod template;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -31,6 +33,8 @@ pub use decoders::Decoders;
 pub use frames::FrameDecoders;
 pub use settings::{
     CodecSettings, CodecSettingsError, Compression, DeviceRule, FrameCodec, FrameSourceSettings,
-    JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, SampleElement,
-    SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
+    JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, QualityFormat,
+    QualityRule, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings,
+    TimeFormat, TimeRule,
 };
+pub use template::{NamePart, NameTemplate, TemplateError};

@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use verge_domain::id::{DeviceId, NameError, SignalId, Unit};
+use verge_domain::rejection::Reason;
+
+use crate::template::{NamePart, NameTemplate};
 
 /// Names remembered of each kind. A peer chooses names, so there is a bound: when it is reached the table
 /// starts again from nothing, and names in use come back with their next message.
@@ -34,11 +37,43 @@ pub(crate) struct Names {
     devices: Table<DeviceId>,
     signals: Table<SignalId>,
     units: Table<Unit>,
+    /// Room in which names are put together.
+    composed: String,
 }
 
 impl Names {
     pub(crate) fn new() -> Self {
-        Self { devices: Table(HashSet::new()), signals: Table(HashSet::new()), units: Table(HashSet::new()) }
+        Self {
+            devices: Table(HashSet::new()),
+            signals: Table(HashSet::new()),
+            units: Table(HashSet::new()),
+            composed: String::new(),
+        }
+    }
+
+    /// A device's name out of its parts; `write` as in [`NameTemplate::compose`].
+    pub(crate) fn composed_device(
+        &mut self,
+        template: &NameTemplate,
+        write: impl FnMut(usize, &NamePart, &mut String) -> Result<(), Reason>,
+    ) -> Result<DeviceId, Reason> {
+        self.composed.clear();
+        template.compose(&mut self.composed, write).map_err(|reason| match reason {
+            Reason::MissingField => Reason::MissingDevice,
+            reason => reason,
+        })?;
+        self.devices.name(&self.composed, DeviceId::new).map_err(|_| Reason::BadName)
+    }
+
+    /// A signal's name out of its parts.
+    pub(crate) fn composed_signal(
+        &mut self,
+        template: &NameTemplate,
+        write: impl FnMut(usize, &NamePart, &mut String) -> Result<(), Reason>,
+    ) -> Result<SignalId, Reason> {
+        self.composed.clear();
+        template.compose(&mut self.composed, write)?;
+        self.signals.name(&self.composed, SignalId::new).map_err(|_| Reason::BadName)
     }
 
     pub(crate) fn device(&mut self, text: &str) -> Result<DeviceId, NameError> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use verge_domain::id::{DeviceId, NameError, SignalId, Unit};
 
+use crate::template::{NamePart, NameTemplate, TemplateError};
+
 /// One source: everything its decoder needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceSettings {
@@ -80,23 +82,61 @@ pub enum DeviceRule {
     Fixed(DeviceId),
     /// In the SenML name, before its last `:` or `/`. Codec `senml` only.
     SenmlName,
+    /// In several places.
+    Composed(NameTemplate),
 }
 
 impl DeviceRule {
-    /// Whether messages of this codec can name their device in this place. `own_place` is the one within the
-    /// payload that the codec has, empty for none.
-    pub(crate) fn check_place(
-        &self,
-        codec: &'static str,
-        own_place: &'static str,
-    ) -> Result<(), CodecSettingsError> {
+    /// Whether messages of this codec can name their device in this place.
+    pub(crate) fn check_place(&self, codec: CodecPlaces) -> Result<(), CodecSettingsError> {
         let place = match self {
             Self::TopicLevel(_) | Self::Fixed(_) => return Ok(()),
             Self::Pointer(_) => "pointer",
             Self::Tag(_) => "tag",
             Self::SenmlName => "SenML name",
+            Self::Composed(template) => {
+                let foreign = template.parts().find(|part| match part {
+                    NamePart::SenmlRecord | NamePart::Field | NamePart::OtherTags => true,
+                    part => !codec.has(part),
+                });
+                return foreign.map_or(Ok(()), |part| Err(codec.refuse(part)));
+            }
         };
-        if place == own_place { Ok(()) } else { Err(CodecSettingsError::DeviceRule { codec, place }) }
+        if codec.places.contains(&place) {
+            Ok(())
+        } else {
+            Err(CodecSettingsError::DeviceRule { codec: codec.name, place })
+        }
+    }
+}
+
+/// Where the messages of a codec can hold parts of names, beside the topic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CodecPlaces {
+    pub(crate) name: &'static str,
+    pub(crate) places: &'static [&'static str],
+}
+
+impl CodecPlaces {
+    pub(crate) const NUMBER: Self = Self { name: "number", places: &[] };
+    pub(crate) const JSON: Self = Self { name: "json", places: &["pointer", "\"*\""] };
+    pub(crate) const SENML: Self = Self { name: "senml", places: &["SenML name"] };
+    pub(crate) const LINE: Self = Self { name: "line", places: &["measurement", "field", "tag"] };
+
+    pub(crate) fn has(self, part: &NamePart) -> bool {
+        part.place().is_none_or(|place| self.places.contains(&place))
+    }
+
+    pub(crate) fn refuse(self, part: &NamePart) -> CodecSettingsError {
+        CodecSettingsError::DeviceRule { codec: self.name, place: part.place().unwrap_or("topic") }
+    }
+
+    /// Whether a signal's name can be put together from messages of this codec.
+    pub(crate) fn check_signal(self, template: &NameTemplate) -> Result<(), CodecSettingsError> {
+        let foreign = template.parts().find(|part| !self.has(part));
+        foreign.map_or(Ok(()), |part| {
+            Err(CodecSettingsError::SignalRule { codec: self.name, place: part.place().unwrap_or("topic") })
+        })
     }
 }
 
@@ -183,6 +223,8 @@ pub enum SignalRule {
     Fixed(SignalId),
     /// At this level of the topic, counted from 0.
     TopicLevel(usize),
+    /// In several places.
+    Composed(NameTemplate),
 }
 
 /// Codec `json`.
@@ -190,8 +232,10 @@ pub enum SignalRule {
 pub struct JsonSettings {
     /// What to take from a message. Not empty.
     pub readings: Vec<JsonMapping>,
-    /// Where the device's own time stands.
+    /// Where the device's own time stands, of readings that have none of their own.
     pub time: Option<TimeRule>,
+    /// Where their quality stands, of readings that have none of their own.
+    pub quality: Option<QualityRule>,
 }
 
 /// One place, or with wildcards one kind of place, in JSON messages.
@@ -199,10 +243,14 @@ pub struct JsonSettings {
 pub struct JsonMapping {
     /// JSON pointer (RFC 6901). A step that is exactly `*` stands for every member or element at its place.
     pub pointer: String,
-    /// What the value is called. The first `*` is replaced by what the pointer's first `*` stands for, the
-    /// second by the second, and so on. Default: the pointer's last step; of a pointer with `*`, all steps
-    /// from the first `*` on, joined by `/`.
+    /// What the value is called, see [`NameTemplate::parse`]. The first `*` is replaced by what the pointer's first
+    /// `*` stands for, the second by the second, and so on. Default: the pointer's last step; of a pointer with `*`,
+    /// all steps from the first `*` on, joined by `/`.
     pub signal: Option<String>,
+    /// Where its own time stands.
+    pub time: Option<TimeRule>,
+    /// Where its own quality stands.
+    pub quality: Option<QualityRule>,
     /// Its unit, after scale and offset.
     pub unit: Option<Unit>,
     /// The reading is `value * scale + offset`. Finite, not 0.
@@ -216,10 +264,30 @@ pub struct JsonMapping {
 /// Where and in which form the device's own time stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeRule {
-    /// JSON pointer (RFC 6901), without `*`.
+    /// JSON pointer (RFC 6901). A `*` in it stands for what the `*` at the same place of a reading's pointer stands for.
     pub pointer: String,
     /// Its form.
     pub format: TimeFormat,
+}
+
+/// Where and in which form the quality of a value stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QualityRule {
+    /// As in [`TimeRule`].
+    pub pointer: String,
+    /// Its form.
+    pub format: QualityFormat,
+}
+
+/// The form of a quality. Words and truth values are understood in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QualityFormat {
+    /// Words and truth values alone: a number may be of either kind below.
+    Auto,
+    /// A number of OPC DA: 192 to 255 is good, 64 to 127 uncertain.
+    OpcDa,
+    /// A StatusCode of OPC UA, as a number or as an object with `Code` or `Symbol`: 0 is good.
+    OpcUa,
 }
 
 /// The form of a time.
@@ -241,10 +309,12 @@ pub enum TimeFormat {
 }
 
 /// Codec `senml`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenmlSettings {
     /// Which of its two representations.
     pub format: SenmlFormat,
+    /// What values are called. Default: what stands behind the last `:` or `/` of the SenML name.
+    pub signal: Option<NameTemplate>,
 }
 
 /// The representations of SenML.
@@ -259,10 +329,25 @@ pub enum SenmlFormat {
 }
 
 /// Codec `line`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineSettings {
     /// Unit of the timestamps.
     pub precision: Precision,
+    /// What values are called.
+    pub signal: NameTemplate,
+}
+
+impl LineSettings {
+    /// What tells series apart in line protocol: measurement, field and tags. Those that the device's name is made of
+    /// are left out.
+    pub const SIGNAL: &str = "{measurement}/{field}{tags}";
+
+    /// Settings with signals named so.
+    #[must_use]
+    pub fn new(precision: Precision) -> Self {
+        let signal = NameTemplate::parse(Self::SIGNAL, false).expect("a test holds it");
+        Self { precision, signal }
+    }
 }
 
 /// Unit of timestamps in line protocol.
@@ -288,6 +373,32 @@ pub enum CodecSettingsError {
         codec: &'static str,
         /// Where the name was to stand.
         place: &'static str,
+    },
+    /// The signal's name cannot stand there in messages of this codec.
+    #[error("codec {codec} has no signal names in a {place}")]
+    SignalRule {
+        /// The codec.
+        codec: &'static str,
+        /// Where the name was to stand.
+        place: &'static str,
+    },
+    /// A name that cannot be put together.
+    #[error("{text:?} names nothing: expected {source}")]
+    Template {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        source: TemplateError,
+    },
+    /// What stands beside a value must be found from the value.
+    #[error(
+        "{pointer:?} has a \"*\" that the reading at {reading:?} does not have at the same place: beside a value stands what has the same steps up to its last \"*\""
+    )]
+    ForeignWildcard {
+        /// The pointer.
+        pointer: String,
+        /// The reading's pointer.
+        reading: String,
     },
     /// Nothing would ever be read.
     #[error("codec json needs at least one reading")]

@@ -6,7 +6,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use verge_codec::wire::{WireLimits, read_message, read_tombstone, read_verdict};
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, NumberSettings,
+    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    NameTemplate, NumberSettings, Precision, QualityFormat, QualityRule,
     SampleElement, SamplesSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{Lane, Seq, SignalId};
@@ -62,6 +63,8 @@ fn known_devices_cost_nothing() {
     let mapping = |pointer: &str| JsonMapping {
         pointer: pointer.to_owned(),
         signal: None,
+        time: None,
+        quality: None,
         unit: None,
         scale: 1.0,
         offset: 0.0,
@@ -70,6 +73,7 @@ fn known_devices_cost_nothing() {
     let json = CodecSettings::Json(JsonSettings {
         readings: vec![mapping("/a"), mapping("/s/*/v"), mapping("/missing")],
         time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
+        quality: None,
     });
     let samples = CodecSettings::Samples(SamplesSettings {
         element: SampleElement::I16,
@@ -78,10 +82,21 @@ fn known_devices_cost_nothing() {
         scale: 1.0,
         offset: 0.0,
     });
+    let line = CodecSettings::Line(LineSettings::new(Precision::Ns));
+    let name = |text: &str| NameTemplate::parse(text, false).expect("a name");
+    let beside = JsonMapping {
+        signal: Some("{topic:2}/{pointer:/s/*/i}".to_owned()),
+        quality: Some(QualityRule { pointer: "/s/*/q".to_owned(), format: QualityFormat::Auto }),
+        required: false,
+        ..mapping("/s/*/v")
+    };
+    let elements = CodecSettings::Json(JsonSettings { readings: vec![beside], time: None, quality: None });
     let mut decoders = Decoders::new([
         Some(source(number, DeviceRule::TopicLevel(1))),
         Some(source(json, DeviceRule::Pointer("/dev".to_owned()))),
         Some(source(samples, DeviceRule::TopicLevel(1))),
+        Some(source(line, DeviceRule::Tag("host".to_owned()))),
+        Some(source(elements, DeviceRule::Composed(name("{topic:1..}/{pointer:/dev}")))),
     ])
     .expect("the settings of this test are good");
     let messages = [
@@ -94,6 +109,8 @@ fn known_devices_cost_nothing() {
             3,
         ),
         (inbound(2, &[7; 512]), 256),
+        (inbound(3, b"cpu,host=a,cpu=cpu0 idle=92.5,user=4.25 1699999999950000000"), 2),
+        (inbound(4, br#"{"dev":"p","s":[{"i":"a","v":1,"t":1700000000000},{"i":"b/c","v":2,"q":192}]}"#), 2),
     ];
     let mut decoded = Decoded::default();
     for (message, readings) in &messages {

@@ -19,6 +19,8 @@ fn mapping(pointer: &str) -> JsonMapping {
     JsonMapping {
         pointer: pointer.to_owned(),
         signal: None,
+        time: None,
+        quality: None,
         unit: None,
         scale: 1e10,
         offset: 1.0,
@@ -50,10 +52,19 @@ fn codecs() -> Vec<(CodecSettings, DeviceRule)> {
         (samples(SampleElement::F32), DeviceRule::TopicLevel(0)),
         (samples(SampleElement::I16), DeviceRule::TopicLevel(0)),
         (CodecSettings::Number(number), DeviceRule::TopicLevel(0)),
-        (CodecSettings::Json(JsonSettings { readings, time }), DeviceRule::Pointer("/id".to_owned())),
-        (CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto }), DeviceRule::SenmlName),
-        (CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Cbor }), DeviceRule::SenmlName),
-        (CodecSettings::Line(LineSettings { precision: Precision::Ns }), DeviceRule::Tag("host".to_owned())),
+        (
+            CodecSettings::Json(JsonSettings { readings, time, quality: None }),
+            DeviceRule::Pointer("/id".to_owned()),
+        ),
+        (
+            CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto, signal: None }),
+            DeviceRule::SenmlName,
+        ),
+        (
+            CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Cbor, signal: None }),
+            DeviceRule::SenmlName,
+        ),
+        (CodecSettings::Line(LineSettings::new(Precision::Ns)), DeviceRule::Tag("host".to_owned())),
     ]
 }
 

@@ -108,18 +108,22 @@ pub struct Decoded<T> {
     pub items: Vec<T>,
     /// What could not be used, and why.
     pub rejections: Vec<Rejection>,
+    /// Positions of items that have the name and the time of another one beside them and another value: the name
+    /// stands for several series. They are judged all the same.
+    pub shared: Vec<usize>,
 }
 
 impl<T> Default for Decoded<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), rejections: Vec::new() }
+        Self { items: Vec::new(), rejections: Vec::new(), shared: Vec::new() }
     }
 }
 
 impl<T> Decoded<T> {
-    /// Empties both lists and keeps their memory.
+    /// Empties the lists and keeps their memory.
     pub fn clear(&mut self) {
         self.items.clear();
         self.rejections.clear();
+        self.shared.clear();
     }
 }

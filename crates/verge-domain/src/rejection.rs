@@ -43,6 +43,8 @@ pub enum Reason {
     BadBase64,
     /// A time in another format than the source states.
     BadTime,
+    /// The device says that its own value is not to be believed.
+    BadQuality,
     /// No device where the source says it stands.
     MissingDevice,
     /// A device or signal name that is empty, too long or has control characters.
@@ -80,7 +82,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables indexed by [`Reason::index`].
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::UnknownTopic,
         Self::Retained,
         Self::Duplicate,
@@ -100,6 +102,7 @@ impl Reason {
         Self::Lz4TooLarge,
         Self::BadBase64,
         Self::BadTime,
+        Self::BadQuality,
         Self::MissingDevice,
         Self::BadName,
         Self::TooManyReadings,
@@ -148,6 +151,7 @@ impl Reason {
             Self::Lz4TooLarge => "lz4_too_large",
             Self::BadBase64 => "bad_base64",
             Self::BadTime => "bad_time",
+            Self::BadQuality => "bad_quality",
             Self::MissingDevice => "missing_device",
             Self::BadName => "bad_name",
             Self::TooManyReadings => "too_many_readings",

@@ -1,6 +1,6 @@
 //! What is counted while the gateway runs. Counters only grow; readers take differences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
@@ -95,9 +95,15 @@ pub struct SourceCounters {
     pub frames_judged_total: Counter,
     /// Readings judged.
     pub readings_judged_total: Counter,
+    /// Readings whose name another one of the same message and time had, with another value.
+    pub shared_readings_total: Counter,
+    shared_names: Mutex<BTreeSet<(DeviceId, SignalId)>>,
     rejections_total: [Counter; Reason::ALL.len()],
     last_received: AtomicI64,
 }
+
+/// Shared names remembered of a source. A peer chooses names, so there is a bound: more are counted as readings alone.
+const SHARED_NAMES: usize = 1024;
 
 impl SourceCounters {
     fn new(name: SourceId) -> Self {
@@ -110,6 +116,8 @@ impl SourceCounters {
             messages_superseded_total: Counter::default(),
             frames_judged_total: Counter::default(),
             readings_judged_total: Counter::default(),
+            shared_readings_total: Counter::default(),
+            shared_names: Mutex::default(),
             rejections_total: std::array::from_fn(|_| Counter::default()),
             last_received: AtomicI64::new(i64::MIN),
         }
@@ -129,6 +137,40 @@ impl SourceCounters {
         if is_power_of_ten(count) {
             tracing::warn!(source = %self.name, about = %about.escape_debug(), %rejection, count, "input refused");
         }
+    }
+
+    /// Counts a reading whose name stands for several series, and warns of the name: the first ones once each, then
+    /// every tenfold.
+    pub fn share(&self, reading: &Reading) {
+        self.shared_readings_total.add(1);
+        let mut names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (reading.device.clone(), reading.signal.clone());
+        if names.len() >= SHARED_NAMES || !names.insert(name) {
+            return;
+        }
+        let count = names.len();
+        drop(names);
+        if count <= 10 || is_power_of_ten(u64::try_from(count).unwrap_or(u64::MAX)) {
+            tracing::warn!(
+                source = %self.name, device = %reading.device.as_str().escape_debug(),
+                signal = %reading.signal.as_str().escape_debug(), count,
+                "one name stands for several series: a message has two values of it with one time; name them apart \
+                 (device, signal) or say where each has its own time"
+            );
+        }
+    }
+
+    /// Names that stand for several series, as far as they are remembered.
+    #[must_use]
+    pub fn shared_names(&self) -> Vec<(DeviceId, SignalId)> {
+        self.shared_names.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// How many these are.
+    #[must_use]
+    pub fn shared_name_count(&self) -> u64 {
+        let names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner).len();
+        u64::try_from(names).unwrap_or(u64::MAX)
     }
 
     /// Refusals so far, by reason, without the reasons that never occurred.

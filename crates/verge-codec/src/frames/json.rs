@@ -15,6 +15,7 @@ use crate::input::json::time;
 use crate::input::json_text::{Name, text};
 use crate::names::Names;
 use crate::settings::{CodecSettingsError, DeviceRule, JsonImageSettings, TimeFormat};
+use crate::template::{NamePart, NameTemplate, write_topic};
 
 /// One place in messages.
 #[derive(Debug)]
@@ -23,10 +24,19 @@ struct Place {
     steps: Vec<Box<str>>,
 }
 
+/// Where the device's name stands.
+#[derive(Debug)]
+struct Device {
+    template: NameTemplate,
+    part: Arc<str>,
+    /// Where its pointers lead, by the number of the part.
+    places: Vec<Option<Place>>,
+}
+
 #[derive(Debug)]
 pub(super) struct JsonImage {
     image: Place,
-    device: Option<Place>,
+    device: Option<Device>,
     time: Option<(Place, TimeFormat)>,
 }
 
@@ -55,7 +65,12 @@ impl Place {
 impl JsonImage {
     pub(super) fn new(settings: JsonImageSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
         let device = match device {
-            DeviceRule::Pointer(pointer) => Some(Place::new(pointer)?),
+            DeviceRule::Pointer(pointer) => {
+                Some(Device::new(NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone())))?)
+            }
+            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
+                Some(Device::new(template.clone())?)
+            }
             _ => None,
         };
         let time = match settings.time {
@@ -65,10 +80,15 @@ impl JsonImage {
         Ok(Self { image: Place::new(&settings.image)?, device, time })
     }
 
-    pub(super) fn unwrap(&self, payload: &[u8], names: &mut Names) -> Result<Unwrapped, Rejection> {
+    pub(super) fn unwrap(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        names: &mut Names,
+    ) -> Result<Unwrapped, Rejection> {
         let json = std::str::from_utf8(payload).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
         let root: &RawValue = serde_json::from_str(json).map_err(|_| Rejection::whole(Reason::BadJson))?;
-        let device = self.device.as_ref().map(|place| device_at(place, root, names)).transpose()?;
+        let device = self.device.as_ref().map(|device| device.of(topic, root, names)).transpose()?;
         let image = self.image.of(root).ok_or_else(|| self.image.refuse(Reason::MissingField))?;
         let image = text(image.get()).ok_or_else(|| self.image.refuse(Reason::BadBase64))?;
         let bytes = base64::decode(image.as_bytes()).map_err(|reason| self.image.refuse(reason))?;
@@ -84,13 +104,28 @@ impl JsonImage {
     }
 }
 
-/// A text, or a whole number, as a name.
-fn device_at(place: &Place, root: &RawValue, names: &mut Names) -> Result<DeviceId, Rejection> {
-    let raw = place.of(root).ok_or_else(|| place.refuse(Reason::MissingDevice))?.get();
-    let name = text(raw)
-        .or_else(|| raw.bytes().all(|digit| digit.is_ascii_digit()).then_some(Cow::Borrowed(raw)))
-        .ok_or_else(|| place.refuse(Reason::MissingDevice))?;
-    names.device(&name).map_err(|_| place.refuse(Reason::BadName))
+impl Device {
+    fn new(template: NameTemplate) -> Result<Self, CodecSettingsError> {
+        let place = |part: &NamePart| match part {
+            NamePart::Pointer(pointer) => Place::new(pointer).map(Some),
+            _ => Ok(None),
+        };
+        let places = template.parts().map(place).collect::<Result<_, _>>()?;
+        Ok(Self { part: Arc::from(template.as_str()), places, template })
+    }
+
+    /// A pointer leads to a text, or a whole number.
+    fn of(&self, topic: &str, root: &RawValue, names: &mut Names) -> Result<DeviceId, Rejection> {
+        let write = |number: usize, part: &NamePart, out: &mut String| {
+            let Some(Some(place)) = self.places.get(number) else { return write_topic(part, topic, out) };
+            let raw = place.of(root).ok_or(Reason::MissingField)?.get();
+            let whole = || raw.bytes().all(|digit| digit.is_ascii_digit()).then_some(Cow::Borrowed(raw));
+            out.push_str(&text(raw).or_else(whole).ok_or(Reason::MissingField)?);
+            Ok(())
+        };
+        let refuse = |reason| Rejection { reason, part: Some(Arc::clone(&self.part)) };
+        names.composed_device(&self.template, write).map_err(refuse)
+    }
 }
 
 /// Finds one member of an object, or one element of an array.

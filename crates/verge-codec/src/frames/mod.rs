@@ -14,7 +14,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 
 use crate::decoders::{SourceDecoder, SourceDecoders, Tools};
 use crate::envelope::Envelope;
-use crate::settings::{CodecSettingsError, FrameCodec, FrameSourceSettings};
+use crate::settings::{CodecPlaces, CodecSettingsError, FrameCodec, FrameSourceSettings};
 
 /// The decoders of all sources of frames.
 pub type FrameDecoders = SourceDecoders<FrameSource>;
@@ -66,12 +66,11 @@ impl SourceDecoder for FrameSource {
         if max_pixels == 0 {
             return Err(CodecSettingsError::ZeroLimit { limit: "max_pixels" });
         }
-        let (name, own_place) = match &codec {
-            FrameCodec::Jpeg => ("jpeg", ""),
-            FrameCodec::Base64 => ("jpeg_b64", ""),
-            FrameCodec::Json(_) => ("json_image", "pointer"),
-        };
-        device.check_place(name, own_place)?;
+        device.check_place(match &codec {
+            FrameCodec::Jpeg => CodecPlaces { name: "jpeg", places: &[] },
+            FrameCodec::Base64 => CodecPlaces { name: "jpeg_b64", places: &[] },
+            FrameCodec::Json(_) => CodecPlaces { name: "json_image", places: &["pointer"] },
+        })?;
         let codec = match codec {
             FrameCodec::Jpeg => Codec::Jpeg,
             FrameCodec::Base64 => Codec::Base64,
@@ -92,7 +91,7 @@ impl SourceDecoder for FrameSource {
         let Unwrapped { bytes, device, captured_at, beside } = match &self.codec {
             Codec::Jpeg => Unwrapped::bare(payload.to_bytes()),
             Codec::Base64 => Unwrapped::bare(base64::decode(payload.as_slice()).map_err(Rejection::whole)?),
-            Codec::Json(codec) => codec.unwrap(payload.as_slice(), names)?,
+            Codec::Json(codec) => codec.unwrap(&message.topic, payload.as_slice(), names)?,
         };
         let device = known.or(device).ok_or(Rejection::whole(Reason::MissingDevice))?;
         let header = jpeg::header(&bytes, self.max_pixels).map_err(Rejection::whole)?;

@@ -1,4 +1,5 @@
-//! Codec `line`: InfluxDB line protocol, as Telegraf publishes. Each field is a signal of its name.
+//! Codec `line`: InfluxDB line protocol, as Telegraf publishes. Each field is a signal, which bears the names of its
+//! measurement and of the tags that tell its series from others.
 
 use std::sync::Arc;
 
@@ -10,35 +11,66 @@ use verge_domain::time::UtcMillis;
 use super::{Message, Output};
 use crate::names::Names;
 use crate::number;
-use crate::settings::{DeviceRule, LineSettings, Precision};
+use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, LineSettings, Precision};
+use crate::template::{NamePart, NameTemplate, write_pair, write_topic};
 use crate::time::in_range;
 
 #[derive(Debug)]
 pub(crate) struct LineCodec {
     precision: Precision,
-    tag: Arc<str>,
+    /// `None` where the message's topic or the settings name the device.
+    device: Option<NameTemplate>,
+    device_part: Arc<str>,
+    signal: NameTemplate,
+    tags: Option<OtherTags>,
     line: Arc<str>,
     field: Arc<str>,
     timestamp: Arc<str>,
 }
 
+/// The tags of a line that are named nowhere else.
+#[derive(Debug)]
+struct OtherTags {
+    named: Vec<String>,
+    /// Of the line in hand, as they stand in names.
+    text: String,
+    order: Vec<usize>,
+}
+
 impl LineCodec {
-    pub(super) fn new(settings: LineSettings, device: &DeviceRule) -> Self {
-        let tag = match device {
-            DeviceRule::Tag(tag) => tag.as_str(),
-            _ => "",
+    pub(super) fn new(settings: LineSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
+        let LineSettings { precision, signal } = settings;
+        CodecPlaces::LINE.check_signal(&signal)?;
+        let device = match device {
+            DeviceRule::Tag(tag) => Some(NameTemplate::of_part(tag, NamePart::Tag(tag.clone()))),
+            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
+                Some(template.clone())
+            }
+            _ => None,
         };
-        Self {
-            precision: settings.precision,
-            tag: Arc::from(tag),
+        let named = |part: &NamePart| match part {
+            NamePart::Tag(tag) => Some(tag.clone()),
+            _ => None,
+        };
+        let tags = signal.parts().any(|part| *part == NamePart::OtherTags).then(|| OtherTags {
+            named: device.iter().chain([&signal]).flat_map(NameTemplate::parts).filter_map(named).collect(),
+            text: String::new(),
+            order: Vec::new(),
+        });
+        Ok(Self {
+            precision,
+            device_part: Arc::from(device.as_ref().map_or("", NameTemplate::as_str)),
+            device,
+            signal,
+            tags,
             line: Arc::from("line"),
             field: Arc::from("field"),
             timestamp: Arc::from("timestamp"),
-        }
+        })
     }
 
     pub(super) fn decode(
-        &self,
+        &mut self,
         message: &Message<'_>,
         names: &mut Names,
         output: &mut Output<'_>,
@@ -47,7 +79,7 @@ impl LineCodec {
         for line in parse_lines(message.text()?) {
             empty = false;
             let taken = match line {
-                Ok(line) => self.take(&line, message.device.as_ref(), names, output),
+                Ok(line) => self.take(&line, message, names, output),
                 Err(_) => {
                     let room = output.take_room();
                     if room {
@@ -66,18 +98,18 @@ impl LineCodec {
 
     /// Takes up one line; `false` if there is no more room.
     fn take(
-        &self,
+        &mut self,
         line: &ParsedLine<'_>,
-        device: Option<&DeviceId>,
+        message: &Message<'_>,
         names: &mut Names,
         output: &mut Output<'_>,
     ) -> bool {
-        let device = match self.device(line, device, names) {
+        let device = match self.device(line, message, names) {
             Ok(device) => device,
             Err(reason) => {
                 let room = output.take_room();
                 if room {
-                    output.reject(reason, &self.tag);
+                    output.reject(reason, &self.device_part);
                 }
                 return room;
             }
@@ -93,12 +125,29 @@ impl LineCodec {
                 at
             }
         };
+        if let Some(tags) = &mut self.tags {
+            tags.read(line);
+        }
+        let tags = self.tags.as_ref().map_or("", |tags| &tags.text);
         for (name, value) in &line.field_set {
             if !output.take_room() {
                 return false;
             }
-            let signal = names.signal(name.as_str()).map_err(|_| Reason::BadName);
-            match signal.and_then(|signal| Ok((signal, figure(value)?))) {
+            let reading = figure(value).and_then(|value| {
+                let write = |_, part: &NamePart, out: &mut String| match part {
+                    NamePart::Field => {
+                        out.push_str(name.as_str());
+                        Ok(())
+                    }
+                    NamePart::OtherTags => {
+                        out.push_str(tags);
+                        Ok(())
+                    }
+                    part => write_part(line, message.topic, part, out),
+                };
+                Ok((names.composed_signal(&self.signal, write)?, value))
+            });
+            match reading {
                 Ok((signal, value)) => output.reading(&device, signal, value, None, captured_at),
                 Err(reason) => output.reject(reason, &self.field),
             }
@@ -109,14 +158,16 @@ impl LineCodec {
     fn device(
         &self,
         line: &ParsedLine<'_>,
-        device: Option<&DeviceId>,
+        message: &Message<'_>,
         names: &mut Names,
     ) -> Result<DeviceId, Reason> {
-        if let Some(device) = device {
-            return Ok(device.clone());
+        match (&message.device, &self.device) {
+            (Some(device), _) => Ok(device.clone()),
+            (None, Some(template)) => {
+                names.composed_device(template, |_, part, out| write_part(line, message.topic, part, out))
+            }
+            (None, None) => Err(Reason::MissingDevice),
         }
-        let name = line.tag_value(&self.tag).ok_or(Reason::MissingDevice)?;
-        names.device(name.as_str()).map_err(|_| Reason::BadName)
     }
 
     /// To the millisecond below.
@@ -128,6 +179,37 @@ impl LineCodec {
             Precision::Ns => timestamp.div_euclid(1_000_000),
         })
     }
+}
+
+impl OtherTags {
+    /// Takes up the tags of a line, by key: their order there means nothing.
+    fn read(&mut self, line: &ParsedLine<'_>) {
+        let Self { named, text, order } = self;
+        text.clear();
+        let Some(tags) = &line.series.tag_set else { return };
+        let key = |at: &usize| tags.get(*at).map(|(key, _)| key.as_str());
+        order.clear();
+        order.extend(0..tags.len());
+        if !order.is_sorted_by_key(key) {
+            order.sort_by(|one, other| key(one).cmp(&key(other)));
+        }
+        for (key, value) in order.iter().filter_map(|at| tags.get(*at)) {
+            if !named.iter().any(|named| named == key.as_str()) {
+                write_pair(key.as_str(), value.as_str(), text);
+            }
+        }
+    }
+}
+
+/// Adds what a part of a name stands for in a line, whatever its field.
+fn write_part(line: &ParsedLine<'_>, topic: &str, part: &NamePart, out: &mut String) -> Result<(), Reason> {
+    let text = match part {
+        NamePart::Measurement => Some(&line.series.measurement),
+        NamePart::Tag(tag) => line.tag_value(tag),
+        part => return write_topic(part, topic, out),
+    };
+    out.push_str(text.ok_or(Reason::MissingField)?.as_str());
+    Ok(())
 }
 
 fn figure(value: &FieldValue<'_>) -> Result<f64, Reason> {
@@ -147,7 +229,7 @@ mod tests {
     use crate::{CodecSettings, SourceSettings};
 
     fn tagged(precision: Precision) -> SourceSettings {
-        source(CodecSettings::Line(LineSettings { precision }), DeviceRule::Tag("host".to_owned()))
+        source(CodecSettings::Line(LineSettings::new(precision)), DeviceRule::Tag("host".to_owned()))
     }
 
     fn check(payload: &str, readings: &[&str], rejections: &[&str]) {
@@ -163,24 +245,99 @@ mod tests {
     fn fields_are_signals() {
         check(
             "cpu,host=a,cpu=0 user=1.5,idle=98i 1700000000000000000",
-            &["a user 1.5 @0", "a idle 98 @0"],
+            &["a cpu/user,cpu=0 1.5 @0", "a cpu/idle,cpu=0 98 @0"],
             &[],
         );
-        check("m,host=a x=5u,y=true,z=F", &["a x 5", "a y 1", "a z 0"], &[]);
-        check("m,host=a x=-1.5e-3,y=2E2", &["a x -0.0015", "a y 200"], &[]);
-        check("m,host=b\\ 1 x\\,y=1", &["b 1 x,y 1"], &[]);
-        check("# note\n\nm,host=a x=1\nm,host=b x=2\n", &["a x 1", "b x 2"], &[]);
+        check("m,host=a x=5u,y=true,z=F", &["a m/x 5", "a m/y 1", "a m/z 0"], &[]);
+        check("m,host=a x=-1.5e-3,y=2E2", &["a m/x -0.0015", "a m/y 200"], &[]);
+        check("m,host=b\\ 1 x\\,y=1", &["b 1 m/x%2Cy 1"], &[]);
+        check("# note\n\nm,host=a x=1\nm,host=b x=2\n", &["a m/x 1", "b m/x 2"], &[]);
+    }
+
+    #[test]
+    fn measurements_and_tags_tell_series_apart() {
+        let check = |device: DeviceRule,
+                     signal: &str,
+                     payload: &str,
+                     readings: &[&str],
+                     rejections: &[&str]| {
+            let signal = NameTemplate::parse(signal, false).unwrap();
+            let codec = CodecSettings::Line(LineSettings { precision: Precision::Ns, signal });
+            testing::check(&source(codec, device), &inbound("t/h", payload.as_bytes()), readings, rejections);
+        };
+        let host = || DeviceRule::Tag("host".to_owned());
+        let hosts = "mem,host=a used=40\ndisk,path=/,host=a,fs=x used=95\nswap,host=a used=0";
+        let all = ["a mem/used 40", "a disk/used,fs=x,path=/ 95", "a swap/used 0"];
+        check(host(), LineSettings::SIGNAL, hosts, &all, &[]);
+        check(host(), "{field}", hosts, &["a used 40", "a used 95", "a used 0"], &[]);
+        let topic = ["h mem/used,host=a 40", "h disk/used,fs=x,host=a,path=/ 95", "h swap/used,host=a 0"];
+        check(DeviceRule::TopicLevel(1), LineSettings::SIGNAL, hosts, &topic, &[]);
+        check(
+            host(),
+            "{topic:0}.{measurement}.{tag:path}.{field}{tags}",
+            hosts,
+            &["a t.disk./.used,fs=x 95"],
+            &["missing_field at field", "missing_field at field"],
+        );
+        let device = NameTemplate::parse("{tag:host}:{measurement}", false).unwrap();
+        check(
+            DeviceRule::Composed(device.clone()),
+            "{field}{tags}",
+            hosts,
+            &["a:mem used 40", "a:disk used,fs=x,path=/ 95", "a:swap used 0"],
+            &[],
+        );
+        check(
+            DeviceRule::Composed(device),
+            "{field}",
+            "m x=1",
+            &[],
+            &["missing_device at {tag:host}:{measurement}"],
+        );
+        // A field is not taken for a tag, nor a measurement for both.
+        let tricky = "a/b,host=h c=1\na,host=h b/c=2\nm,host=h x\\,t\\=1=3\nm,host=h,t=1 x=4";
+        check(
+            host(),
+            LineSettings::SIGNAL,
+            tricky,
+            &["h a%2Fb/c 1", "h a/b/c 2", "h m/x%2Ct=1 3", "h m/x,t=1 4"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn names_of_series_are_bounded() {
+        let many: String = (0..40).map(|number| format!(",tag{number}=value")).collect();
+        let of = |last: &str| {
+            let payload = format!("m,host=a{many},z={last} x=1");
+            let decoded = testing::decode(&tagged(Precision::Ns), &inbound("t", payload.as_bytes()));
+            decoded.items[0].signal.to_string()
+        };
+        assert!(of("1").starts_with("m/x,tag0=value,tag1=value,tag10"), "{}", of("1"));
+        assert!(of("1").len() <= 128 && of("1") == of("1") && of("1") != of("2"));
+    }
+
+    #[test]
+    fn series_that_share_a_name_are_found() {
+        let shared = |signal: &str| {
+            let signal = NameTemplate::parse(signal, false).unwrap();
+            let codec = CodecSettings::Line(LineSettings { precision: Precision::Ns, signal });
+            let payload = b"mem,host=a used=40\ndisk,host=a used=95\nswap,host=b used=0";
+            testing::decode(&source(codec, DeviceRule::Tag("host".to_owned())), &inbound("t", payload)).shared
+        };
+        assert_eq!(shared("{field}"), [1]);
+        assert_eq!(shared(LineSettings::SIGNAL), [] as [usize; 0]);
     }
 
     #[test]
     fn good_and_bad_come_out_side_by_side() {
-        check("m,host=a x=\"text\",y=1", &["a y 1"], &["not_a_number at field"]);
+        check("m,host=a x=\"text\",y=1", &["a m/y 1"], &["not_a_number at field"]);
         check("m,host=a x=9007199254740993i,y=9007199254740993u", &[], &["not_exact at field"; 2]);
         check("m,host=a x=1e999", &[], &["not_finite at field"]);
-        check("m x=1,y=2\nm,host=a x=1", &["a x 1"], &["missing_device at host"]);
-        check("m,host=a x=NaN\nm,host=a x=1", &["a x 1"], &["bad_line at line"]);
-        check("m,host=a x=99999999999999999999i\nm,host=a x=1", &["a x 1"], &["bad_line at line"]);
-        check("nonsense\nm,host=a x=1", &["a x 1"], &["bad_line at line"]);
+        check("m x=1,y=2\nm,host=a x=1", &["a m/x 1"], &["missing_device at host"]);
+        check("m,host=a x=NaN\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
+        check("m,host=a x=99999999999999999999i\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
+        check("nonsense\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
         check("m,host=a\tb x=1", &[], &["bad_line at line"]);
         check(&format!("m,host={} x=1", "h".repeat(129)), &[], &["bad_name at host"]);
         check("\n# only a note\n", &[], &["empty"]);
@@ -213,8 +370,12 @@ mod tests {
         let check = |payload: &str, readings: &[&str], rejections: &[&str]| {
             testing::check(&source, &inbound("t", payload.as_bytes()), readings, rejections);
         };
-        check("m,host=a x=1,y=2,z=3", &["a x 1", "a y 2", "a z 3"], &[]);
-        check("m,host=a x=1,y=2\nm,host=a x=3,y=4", &["a x 1", "a y 2", "a x 3"], &["too_many_readings"]);
+        check("m,host=a x=1,y=2,z=3", &["a m/x 1", "a m/y 2", "a m/z 3"], &[]);
+        check(
+            "m,host=a x=1,y=2\nm,host=a x=3,y=4",
+            &["a m/x 1", "a m/y 2", "a m/x 3"],
+            &["too_many_readings"],
+        );
         check(
             "a\nb\nc\nd",
             &[],

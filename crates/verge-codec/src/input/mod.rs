@@ -51,8 +51,8 @@ impl Codec {
         Ok(match settings {
             CodecSettings::Number(settings) => Self::Number(number::NumberCodec::new(settings)?),
             CodecSettings::Json(settings) => Self::Json(json::JsonCodec::new(settings, device)?),
-            CodecSettings::Senml(settings) => Self::Senml(senml::SenmlCodec::new(settings)),
-            CodecSettings::Line(settings) => Self::Line(line::LineCodec::new(settings, device)),
+            CodecSettings::Senml(settings) => Self::Senml(senml::SenmlCodec::new(settings, device)?),
+            CodecSettings::Line(settings) => Self::Line(line::LineCodec::new(settings, device)?),
             CodecSettings::Samples(settings) => Self::Samples(samples::SamplesCodec::new(settings)?),
         })
     }
@@ -114,6 +114,11 @@ impl<'a> Output<'a> {
         unit: Option<Unit>,
         captured_at: Option<UtcMillis>,
     ) {
+        self.reading_that(device, signal, value, Says { unit, captured_at, quality: Quality::Good });
+    }
+
+    fn reading_that(&mut self, device: &DeviceId, signal: SignalId, value: f64, says: Says) {
+        let Says { unit, captured_at, quality } = says;
         self.decoded.items.push(Reading {
             device: device.clone(),
             signal,
@@ -121,9 +126,17 @@ impl<'a> Output<'a> {
             unit,
             captured_at,
             clock: DeviceClock::of(captured_at, self.received),
-            quality: Quality::Good,
+            quality,
         });
     }
+}
+
+/// What a device says of a value.
+#[derive(Debug)]
+struct Says {
+    unit: Option<Unit>,
+    captured_at: Option<UtcMillis>,
+    quality: Quality,
 }
 
 /// `value * scale + offset`, as the settings of `number`, `json` and the samples state it.

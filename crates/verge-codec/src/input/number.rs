@@ -8,7 +8,8 @@ use verge_domain::rejection::{Reason, Rejection};
 use super::{Linear, Message, Output};
 use crate::names::Names;
 use crate::number;
-use crate::settings::{CodecSettingsError, NumberSettings, SignalRule};
+use crate::settings::{CodecPlaces, CodecSettingsError, NumberSettings, SignalRule};
+use crate::template::{NameTemplate, write_topic};
 
 /// Words every source knows.
 const WORDS: [(&str, f64); 6] =
@@ -27,11 +28,12 @@ pub(crate) struct NumberCodec {
 pub(super) enum Signal {
     Fixed(SignalId),
     TopicLevel { level: usize, part: Arc<str> },
+    Composed { template: NameTemplate, part: Arc<str> },
 }
 
 impl NumberCodec {
     pub(super) fn new(settings: NumberSettings) -> Result<Self, CodecSettingsError> {
-        let signal = Signal::new(settings.signal);
+        let signal = Signal::new(settings.signal)?;
         let mut words: Vec<(Box<str>, f64)> = Vec::new();
         for (word, value) in settings.words {
             if !value.is_finite() {
@@ -85,13 +87,17 @@ impl NumberCodec {
 }
 
 impl Signal {
-    pub(super) fn new(rule: SignalRule) -> Self {
-        match rule {
+    pub(super) fn new(rule: SignalRule) -> Result<Self, CodecSettingsError> {
+        Ok(match rule {
             SignalRule::Fixed(signal) => Self::Fixed(signal),
             SignalRule::TopicLevel(level) => {
                 Self::TopicLevel { level, part: Arc::from(format!("topic:{level}")) }
             }
-        }
+            SignalRule::Composed(template) => {
+                CodecPlaces::NUMBER.check_signal(&template)?;
+                Self::Composed { part: Arc::from(template.as_str()), template }
+            }
+        })
     }
 
     pub(super) fn of(&self, topic: &str, names: &mut Names) -> Result<SignalId, Rejection> {
@@ -102,6 +108,9 @@ impl Signal {
                 let name = topic.split('/').nth(*level).ok_or_else(|| refuse(Reason::MissingField))?;
                 names.signal(name).map_err(|_| refuse(Reason::BadName))
             }
+            Self::Composed { template, part } => names
+                .composed_signal(template, |_, part, out| write_topic(part, topic, out))
+                .map_err(|reason| Rejection { reason, part: Some(Arc::clone(part)) }),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct SamplesCodec {
 impl SamplesCodec {
     pub(super) fn new(settings: SamplesSettings) -> Result<Self, CodecSettingsError> {
         let SamplesSettings { element, signal, unit, scale, offset } = settings;
-        Ok(Self { element, signal: Signal::new(signal), unit, linear: Linear::new(scale, offset)? })
+        Ok(Self { element, signal: Signal::new(signal)?, unit, linear: Linear::new(scale, offset)? })
     }
 
     pub(super) fn decode(

@@ -188,6 +188,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.decode(message, &mut decoded);
+        note_shared(&self.counters, message, &decoded);
         let mut judged = 0;
         for reading in &decoded.items {
             match self.reading(message.source, reading, message.received, now, out) {
@@ -316,6 +317,13 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }
+}
+
+/// Names of a message that stand for several series.
+fn note_shared(counters: &Counters, message: &Inbound, decoded: &Decoded<Reading>) {
+    let Some(source) = counters.source(message.source) else { return };
+    let shared = decoded.shared.iter().filter_map(|at| decoded.items.get(*at));
+    shared.for_each(|reading| source.share(reading));
 }
 
 fn account(counters: &Counters, message: &Inbound, judged: u64, rejections: &[Rejection]) {

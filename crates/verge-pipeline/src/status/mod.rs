@@ -154,6 +154,11 @@ struct SourceStatus<'a> {
     /// What is probably not meant, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
+    /// Names that stand for several series, and their readings.
+    #[serde(skip_serializing_if = "is_zero")]
+    shared_names: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    shared_readings: u64,
 }
 
 #[derive(Serialize)]
@@ -361,5 +366,7 @@ fn source_status(source: &SourceCounters, now: UtcMillis, uptime: Duration) -> S
             .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
             .collect(),
         warning: (received == 0 && uptime >= HEARS_NOTHING_AFTER).then_some(HEARS_NOTHING),
+        shared_names: source.shared_name_count(),
+        shared_readings: source.shared_readings_total.get(),
     }
 }

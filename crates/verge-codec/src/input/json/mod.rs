@@ -1,82 +1,195 @@
 //! Codec `json`: values where JSON pointers point. The pointers are compiled into one tree at start, and each
 //! message is read once along it.
 
+mod pairs;
 pub(crate) mod pointer;
+mod quality;
 pub(crate) mod time;
 mod walk;
 
 use std::sync::Arc;
 
 use verge_domain::id::{DeviceId, NameError, SignalId, Unit};
+use verge_domain::reading::Quality;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
-use super::{Linear, Message, Output};
+use super::{Linear, Message, Output, Says};
 use crate::names::Names;
-use crate::settings::{CodecSettingsError, DeviceRule, JsonMapping, JsonSettings, TimeFormat};
+use crate::settings::{
+    CodecPlaces, CodecSettingsError, DeviceRule, JsonMapping, JsonSettings, QualityRule, TimeRule,
+};
+use crate::template::{NamePart, NameTemplate, write_topic};
 use pointer::{Node, Step, Target};
-use walk::{Found, Match};
+use walk::{Beside, Found, Match, Place};
 
 #[derive(Debug)]
 pub(crate) struct JsonCodec {
     tree: Node,
     mappings: Vec<Mapping>,
-    device: Option<Arc<str>>,
-    time: Option<(Arc<str>, TimeFormat)>,
+    /// `None` where the message's topic or the settings name the device.
+    device: Option<Composed>,
     found: Found,
     /// Of the message in hand, by mapping: whether something stands there.
     seen: Vec<bool>,
-    name: String,
+    times: Times,
 }
 
 #[derive(Debug)]
 struct Mapping {
     part: Arc<str>,
     signal: Signal,
+    time: Option<(Arc<str>, Place)>,
+    quality: Option<(Arc<str>, Place)>,
     unit: Option<Unit>,
     linear: Linear,
     required: bool,
 }
 
-/// A signal's name, or how to put it together from what the pointer's `*` stood for.
+/// A signal's name, or how to put it together.
 #[derive(Debug)]
 enum Signal {
     Fixed(SignalId),
-    Joined(Vec<Piece>),
+    Composed(Composed),
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Piece {
-    Text(Box<str>),
-    Star(usize),
+/// A name out of several places.
+#[derive(Debug)]
+struct Composed {
+    template: NameTemplate,
+    part: Arc<str>,
+    /// Where its pointers lead, by the number of the part.
+    places: Vec<Option<Place>>,
+    /// Whether it is one for each value, not one for the message.
+    each: bool,
+}
+
+/// The pointers of one codec while it is set up.
+#[derive(Default)]
+struct Pointers {
+    tree: Node,
+    beside: Vec<(String, Beside)>,
+}
+
+impl Pointers {
+    /// Takes what stands beside the values of these readings.
+    fn beside(
+        &mut self,
+        pointer: &str,
+        what: Beside,
+        readings: &[(&str, &[Step])],
+    ) -> Result<Place, CodecSettingsError> {
+        let steps = pointer::parse(pointer)?;
+        let shared =
+            steps.iter().rposition(|step| *step == Step::Any).map_or(0, |last| last.saturating_add(1));
+        let stars = steps.iter().filter(|step| **step == Step::Any).count();
+        let head = steps.get(..shared).unwrap_or_default();
+        if let Some((reading, _)) = readings.iter().find(|(_, steps)| !steps.starts_with(head)) {
+            let (pointer, reading) = (pointer.to_owned(), (*reading).to_owned());
+            return Err(CodecSettingsError::ForeignWildcard { pointer, reading });
+        }
+        let known = self.beside.iter().position(|(other, taken)| other == pointer && *taken == what);
+        let number = known.unwrap_or_else(|| {
+            self.tree.insert(&steps, Target::Beside(self.beside.len()));
+            self.beside.push((pointer.to_owned(), what));
+            self.beside.len().saturating_sub(1)
+        });
+        Ok(Place { number, stars })
+    }
+
+    fn composed(
+        &mut self,
+        template: NameTemplate,
+        readings: &[(&str, &[Step])],
+    ) -> Result<Composed, CodecSettingsError> {
+        CodecPlaces::JSON.check_signal(&template)?;
+        let mut places = Vec::new();
+        let mut each = false;
+        for part in template.parts() {
+            let place = match part {
+                NamePart::Pointer(pointer) => Some(self.beside(pointer, Beside::Name, readings)?),
+                _ => None,
+            };
+            each |= matches!(part, NamePart::Star(_)) || place.is_some_and(|place| place.stars > 0);
+            if let NamePart::Star(number) = part
+                && let Some((reading, _)) = readings
+                    .iter()
+                    .find(|(_, steps)| steps.iter().filter(|step| **step == Step::Any).count() <= *number)
+            {
+                return Err(CodecSettingsError::SignalWildcards {
+                    signal: template.as_str().to_owned(),
+                    pointer: (*reading).to_owned(),
+                });
+            }
+            places.push(place);
+        }
+        Ok(Composed { part: Arc::from(template.as_str()), template, places, each })
+    }
+
+    fn time(
+        &mut self,
+        rule: &TimeRule,
+        readings: &[(&str, &[Step])],
+    ) -> Result<(Arc<str>, Place), CodecSettingsError> {
+        let place = self.beside(&rule.pointer, Beside::Time(rule.format), readings)?;
+        Ok((Arc::from(&*rule.pointer), place))
+    }
+
+    fn quality(
+        &mut self,
+        rule: &QualityRule,
+        readings: &[(&str, &[Step])],
+    ) -> Result<(Arc<str>, Place), CodecSettingsError> {
+        let place = self.beside(&rule.pointer, Beside::Quality(rule.format), readings)?;
+        Ok((Arc::from(&*rule.pointer), place))
+    }
 }
 
 impl JsonCodec {
     pub(super) fn new(settings: JsonSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
-        if settings.readings.is_empty() {
+        let JsonSettings { readings, time, quality } = settings;
+        if readings.is_empty() {
             return Err(CodecSettingsError::NoReadings);
         }
-        let mut tree = Node::default();
-        let mut mappings = Vec::new();
-        for (number, mapping) in settings.readings.into_iter().enumerate() {
-            let steps = pointer::parse(&mapping.pointer)?;
-            tree.insert(&steps, Target::Reading(number));
-            mappings.push(Mapping::new(mapping, &steps)?);
+        let mut pointers = Pointers::default();
+        let mut steps = Vec::new();
+        for (number, mapping) in readings.iter().enumerate() {
+            let parsed = pointer::parse(&mapping.pointer)?;
+            pointers.tree.insert(&parsed, Target::Reading(number));
+            steps.push(parsed);
         }
-        let mut single = |pointer: &str, target: Target| -> Result<Arc<str>, CodecSettingsError> {
-            tree.insert(&pointer::parse_single(pointer)?, target);
-            Ok(Arc::from(pointer))
-        };
+        let all: Vec<(&str, &[Step])> =
+            readings.iter().zip(&steps).map(|(mapping, steps)| (&*mapping.pointer, &**steps)).collect();
         let device = match device {
-            DeviceRule::Pointer(pointer) => Some(single(pointer, Target::Device)?),
+            DeviceRule::Pointer(pointer) => {
+                let template = NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone()));
+                Some(pointers.composed(template, &all)?)
+            }
+            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
+                Some(pointers.composed(template.clone(), &all)?)
+            }
             _ => None,
         };
-        let time = match settings.time {
-            Some(rule) => Some((single(&rule.pointer, Target::Time)?, rule.format)),
-            None => None,
-        };
+        let mut mappings = Vec::new();
+        for (mapping, own) in readings.iter().zip(&all) {
+            let own = std::slice::from_ref(own);
+            let signal = Signal::new(mapping, own, &mut pointers)?;
+            let time = mapping.time.as_ref().or(time.as_ref());
+            let quality = mapping.quality.as_ref().or(quality.as_ref());
+            mappings.push(Mapping {
+                part: Arc::from(&*mapping.pointer),
+                signal,
+                time: time.map(|rule| pointers.time(rule, own)).transpose()?,
+                quality: quality.map(|rule| pointers.quality(rule, own)).transpose()?,
+                unit: mapping.unit.clone(),
+                linear: Linear::new(mapping.scale, mapping.offset)?,
+                required: mapping.required,
+            });
+        }
         let seen = vec![false; mappings.len()];
-        Ok(Self { tree, mappings, device, time, found: Found::default(), seen, name: String::new() })
+        let times = Times(vec![None; pointers.beside.len()]);
+        let found = Found::new(pointers.beside.into_iter().map(|(_, what)| what).collect());
+        Ok(Self { tree: pointers.tree, mappings, device, found, seen, times })
     }
 
     pub(super) fn decode(
@@ -85,16 +198,22 @@ impl JsonCodec {
         names: &mut Names,
         output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
-        let format = self.time.as_ref().map(|(_, format)| *format);
-        self.found
-            .read(message.text()?, &self.tree, output.room, format)
-            .map_err(|_| Rejection::whole(Reason::BadJson))?;
-        let device = self.device(message, names)?;
-        let captured_at = self.captured_at(output);
-        self.seen.fill(false);
-        for found in &self.found.matches {
-            let (Some(mapping), Some(seen)) =
-                (self.mappings.get(found.mapping), self.seen.get_mut(found.mapping))
+        let Self { tree, mappings, device: composed, found, seen, times } = self;
+        found.read(message.text()?, tree, output.room).map_err(|_| Rejection::whole(Reason::BadJson))?;
+        let found = &*found;
+        // One device of the whole message, unless each value names its own.
+        let device = match (&message.device, &*composed) {
+            (Some(device), _) => Some(device.clone()),
+            (None, Some(rule)) if !rule.each => {
+                let named = rule.device(message.topic, found, None, names);
+                Some(named.map_err(|reason| rule.refuse(reason))?)
+            }
+            (None, _) => None,
+        };
+        times.0.fill(None);
+        seen.fill(false);
+        for value in &found.matches {
+            let (Some(mapping), Some(seen)) = (mappings.get(value.mapping), seen.get_mut(value.mapping))
             else {
                 continue;
             };
@@ -103,127 +222,174 @@ impl JsonCodec {
                 // What follows was not looked at, so nothing can be said to be missing.
                 return Ok(());
             }
-            let reading = found
-                .value
-                .and_then(|value| mapping.linear.apply(value))
-                .and_then(|value| Ok((mapping.signal(&self.found, found, &mut self.name, names)?, value)));
-            match reading {
-                Ok((signal, value)) => {
-                    output.reading(&device, signal, value, mapping.unit.clone(), captured_at);
+            let device = match (&device, &*composed) {
+                (Some(device), _) => device.clone(),
+                (None, Some(rule)) => match rule.device(message.topic, found, Some(value), names) {
+                    Ok(device) => device,
+                    Err(reason) => {
+                        output.reject(reason, &rule.part);
+                        continue;
+                    }
+                },
+                (None, None) => return Err(Rejection::whole(Reason::MissingDevice)),
+            };
+            let captured_at = times.of(mapping, found, value, output);
+            let quality = match &mapping.quality {
+                None => Quality::Good,
+                // What is good may go without saying.
+                Some((part, place)) => match found.quality(value, *place).unwrap_or(Ok(Quality::Good)) {
+                    Ok(quality) => quality,
+                    Err(quality::Bad) => {
+                        output.reject(Reason::BadQuality, part);
+                        continue;
+                    }
+                },
+            };
+            let number = value.value.and_then(|value| mapping.linear.apply(value));
+            let signal = number.and_then(|_| mapping.signal.of(message.topic, found, value, names));
+            match (number, signal) {
+                (Ok(number), Ok(signal)) => {
+                    let says = Says { unit: mapping.unit.clone(), captured_at, quality };
+                    output.reading_that(&device, signal, number, says);
                 }
-                Err(reason) => output.reject(reason, &mapping.part),
+                (Err(reason), _) | (_, Err(reason)) => output.reject(reason, &mapping.part),
             }
         }
-        for (mapping, seen) in self.mappings.iter().zip(&self.seen) {
+        // A time that stands once in the message is looked for once, whatever else is there.
+        for mapping in mappings.iter() {
+            times.of_message(mapping, found, output);
+        }
+        for (mapping, seen) in mappings.iter().zip(&*seen) {
             if mapping.required && !seen {
                 output.reject(Reason::MissingField, &mapping.part);
             }
         }
         Ok(())
     }
-
-    fn device(&self, message: &Message<'_>, names: &mut Names) -> Result<DeviceId, Rejection> {
-        let refuse = |reason| Rejection { reason, part: self.device.clone() };
-        match &message.device {
-            Some(device) => Ok(device.clone()),
-            None if !self.found.device_named => Err(refuse(Reason::MissingDevice)),
-            None => names.device(&self.found.device).map_err(|_| refuse(Reason::BadName)),
-        }
-    }
-
-    /// The device's own time. Without it the readings are still good: they count from their receipt, and
-    /// the fault is counted beside them.
-    fn captured_at(&self, output: &mut Output<'_>) -> Option<UtcMillis> {
-        let (part, _) = self.time.as_ref()?;
-        match self.found.time {
-            Some(Ok(at)) => return Some(at),
-            Some(Err(reason)) => output.reject(reason, part),
-            None => output.reject(Reason::MissingField, part),
-        }
-        None
-    }
 }
 
-impl Mapping {
-    fn new(mapping: JsonMapping, steps: &[Step]) -> Result<Self, CodecSettingsError> {
-        let JsonMapping { pointer, signal, unit, scale, offset, required } = mapping;
-        let stars = steps.iter().filter(|step| **step == Step::Any).count();
-        let pieces = match &signal {
-            Some(signal) => pieces(signal),
-            None => default_pieces(steps),
-        };
-        if pieces.iter().any(|piece| matches!(piece, Piece::Star(number) if *number >= stars)) {
-            return Err(CodecSettingsError::SignalWildcards { signal: signal.unwrap_or_default(), pointer });
-        }
-        let signal = match (&*pieces, signal) {
-            ([], None) => return Err(CodecSettingsError::NoSignal { pointer }),
-            ([Piece::Text(text)], _) => Signal::Fixed(signal_name(text)?),
-            ([], Some(_)) => Signal::Fixed(signal_name("")?),
-            _ => Signal::Joined(pieces),
-        };
-        let linear = Linear::new(scale, offset)?;
-        Ok(Self { part: Arc::from(pointer), signal, unit, linear, required })
-    }
+/// Times that stand once in a message, by their place beside the values: each is read, and its fault counted, once.
+#[derive(Debug)]
+struct Times(Vec<Option<Option<UtcMillis>>>);
 
-    fn signal(
-        &self,
+impl Times {
+    /// The device's own time of a value. Without it the reading is still good: it counts from its receipt, and the
+    /// fault is counted beside it.
+    fn of(
+        &mut self,
+        mapping: &Mapping,
         found: &Found,
-        of: &Match,
-        name: &mut String,
+        value: &Match,
+        output: &mut Output<'_>,
+    ) -> Option<UtcMillis> {
+        let (part, place) = mapping.time.as_ref()?;
+        if place.stars == 0 {
+            return self.of_message(mapping, found, output);
+        }
+        usable(found.time(Some(value), *place), part, output)
+    }
+
+    fn of_message(&mut self, mapping: &Mapping, found: &Found, output: &mut Output<'_>) -> Option<UtcMillis> {
+        let (part, place) = mapping.time.as_ref().filter(|(_, place)| place.stars == 0)?;
+        let known = self.0.get_mut(place.number)?;
+        *known.get_or_insert_with(|| usable(found.time(None, *place), part, output))
+    }
+}
+
+fn usable(
+    time: Option<Result<UtcMillis, Reason>>,
+    part: &Arc<str>,
+    output: &mut Output<'_>,
+) -> Option<UtcMillis> {
+    match time {
+        Some(Ok(at)) => return Some(at),
+        Some(Err(reason)) => output.reject(reason, part),
+        None => output.reject(Reason::MissingField, part),
+    }
+    None
+}
+
+impl Composed {
+    fn refuse(&self, reason: Reason) -> Rejection {
+        Rejection { reason, part: Some(Arc::clone(&self.part)) }
+    }
+
+    fn write(
+        &self,
+        topic: &str,
+        found: &Found,
+        of: Option<&Match>,
+        number: usize,
+        part: &NamePart,
+        out: &mut String,
+    ) -> Result<(), Reason> {
+        let text = match (part, self.places.get(number)) {
+            (NamePart::Star(star), _) => of.and_then(|of| found.star(of, *star)),
+            (_, Some(Some(place))) => found.name(of, *place),
+            _ => return write_topic(part, topic, out),
+        };
+        out.push_str(text.ok_or(Reason::MissingField)?);
+        Ok(())
+    }
+
+    fn device(
+        &self,
+        topic: &str,
+        found: &Found,
+        of: Option<&Match>,
         names: &mut Names,
-    ) -> Result<SignalId, Reason> {
-        match &self.signal {
-            Signal::Fixed(signal) => Ok(signal.clone()),
-            Signal::Joined(pieces) => {
-                name.clear();
-                for piece in pieces {
-                    name.push_str(match piece {
-                        Piece::Text(text) => text,
-                        Piece::Star(number) => found.star(of, *number).unwrap_or_default(),
-                    });
-                }
-                names.signal(name).map_err(|_| Reason::BadName)
+    ) -> Result<DeviceId, Reason> {
+        names.composed_device(&self.template, |number, part, out| {
+            self.write(topic, found, of, number, part, out)
+        })
+    }
+}
+
+impl Signal {
+    fn new(
+        mapping: &JsonMapping,
+        reading: &[(&str, &[Step])],
+        pointers: &mut Pointers,
+    ) -> Result<Self, CodecSettingsError> {
+        let template = match &mapping.signal {
+            Some(text) => NameTemplate::parse(text, true)
+                .map_err(|source| CodecSettingsError::Template { text: text.clone(), source })?,
+            None => {
+                let steps = reading.first().map(|(_, steps)| *steps).unwrap_or_default();
+                default_name(steps)
+                    .ok_or_else(|| CodecSettingsError::NoSignal { pointer: mapping.pointer.clone() })?
             }
+        };
+        match template.fixed() {
+            Some(text) => SignalId::new(text).map(Self::Fixed).map_err(|source: NameError| {
+                CodecSettingsError::SignalName { signal: text.to_owned(), source }
+            }),
+            None => pointers.composed(template, reading).map(Self::Composed),
         }
     }
-}
 
-fn signal_name(text: &str) -> Result<SignalId, CodecSettingsError> {
-    SignalId::new(text)
-        .map_err(|source: NameError| CodecSettingsError::SignalName { signal: text.to_owned(), source })
-}
-
-/// A signal's name taken apart at its `*`.
-fn pieces(signal: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (number, text) in signal.split('*').enumerate() {
-        if let Some(star) = number.checked_sub(1) {
-            pieces.push(Piece::Star(star));
-        }
-        if !text.is_empty() {
-            pieces.push(Piece::Text(Box::from(text)));
+    fn of(&self, topic: &str, found: &Found, value: &Match, names: &mut Names) -> Result<SignalId, Reason> {
+        match self {
+            Self::Fixed(signal) => Ok(signal.clone()),
+            Self::Composed(rule) => names.composed_signal(&rule.template, |number, part, out| {
+                rule.write(topic, found, Some(value), number, part, out)
+            }),
         }
     }
-    pieces
 }
 
 /// The last step; with `*`, all steps from the first one on, since the last alone would give one name to
 /// many values.
-fn default_pieces(steps: &[Step]) -> Vec<Piece> {
+fn default_name(steps: &[Step]) -> Option<NameTemplate> {
     let first_star = steps.iter().position(|step| *step == Step::Any);
+    steps.last()?;
     let start = first_star.unwrap_or(steps.len().saturating_sub(1));
-    let mut pieces = Vec::new();
     let mut stars = 0usize..;
-    for (number, step) in steps.iter().skip(start).enumerate() {
-        if number > 0 {
-            pieces.push(Piece::Text(Box::from("/")));
-        }
-        pieces.push(match step {
-            Step::Name(name) => Piece::Text(name.clone()),
-            Step::Any => Piece::Star(stars.next().unwrap_or_default()),
-        });
-    }
-    pieces
+    let steps = steps.iter().skip(start).map(|step| match step {
+        Step::Name(name) => Err(name.clone()),
+        Step::Any => Ok(NamePart::Star(stars.next().unwrap_or_default())),
+    });
+    NameTemplate::joined(steps, "/")
 }
 
 #[cfg(test)]

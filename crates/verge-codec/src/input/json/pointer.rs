@@ -68,10 +68,8 @@ fn unescape(step: &str) -> Option<Box<str>> {
 pub(super) enum Target {
     /// The mapping with this number.
     Reading(usize),
-    /// The device's time.
-    Time,
-    /// The device's name.
-    Device,
+    /// What stands beside values, with this number.
+    Beside(usize),
 }
 
 /// A place in messages, and the places below it that some pointer leads to.

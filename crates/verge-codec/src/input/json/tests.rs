@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{self, inbound, source};
-use crate::{CodecSettings, SourceSettings, TimeRule};
+use crate::{CodecSettings, QualityFormat, SourceSettings, TimeFormat};
 
 /// A mapping: `pointer`, `?pointer` (not required), each with ` -> signal` behind it where it has a name.
 fn mapping(text: &str) -> JsonMapping {
@@ -10,11 +10,11 @@ fn mapping(text: &str) -> JsonMapping {
     };
     let required = !pointer.starts_with('?');
     let pointer = pointer.trim_start_matches('?').to_owned();
-    JsonMapping { pointer, signal, unit: None, scale: 1.0, offset: 0.0, required }
+    JsonMapping { pointer, signal, time: None, quality: None, unit: None, scale: 1.0, offset: 0.0, required }
 }
 
 fn settings(mappings: &[&str]) -> JsonSettings {
-    JsonSettings { readings: mappings.iter().map(|text| mapping(text)).collect(), time: None }
+    JsonSettings { readings: mappings.iter().map(|text| mapping(text)).collect(), time: None, quality: None }
 }
 
 fn by_topic(settings: JsonSettings) -> SourceSettings {
@@ -169,7 +169,8 @@ fn scale_and_unit_are_the_mappings_own() {
         offset: -40.0,
         ..mapping("/raw -> temperature")
     };
-    let source = by_topic(JsonSettings { readings: vec![tenths, mapping("/rpm")], time: None });
+    let source =
+        by_topic(JsonSettings { readings: vec![tenths, mapping("/rpm")], time: None, quality: None });
     testing::check(
         &source,
         &inbound("d", br#"{"raw":650,"rpm":1480}"#),
@@ -214,15 +215,148 @@ fn contradictions_are_refused() {
         JsonCodec::new(settings, device).unwrap_err().to_string()
     };
     let star = DeviceRule::Pointer("/*/id".to_owned());
-    assert!(error(settings(&["/a"]), &star).contains("without \"*\""));
+    assert!(
+        error(settings(&["/a"]), &star)
+            .contains("\"/*/id\" has a \"*\" that the reading at \"/a\" does not have")
+    );
     let time = Some(TimeRule { pointer: "/*".to_owned(), format: TimeFormat::Auto });
     assert!(
         error(JsonSettings { time, ..settings(&["/a"]) }, &DeviceRule::TopicLevel(0))
-            .contains("without \"*\"")
+            .contains("does not have at the same place")
     );
+    check(&["/s/*/v -> {pointer:/t/*/id}"], "does not have at the same place");
+    check(&["/s/*/v -> {*2}"], "more \"*\"");
+    check(&["/s/*/v -> {field}"], "no signal names in a field");
+    check(&["/s/*/v -> {topic:1}{*}"], "text between two parts");
+    let device = DeviceRule::Composed(NameTemplate::parse("{topic:1}/{*}", false).unwrap());
+    assert!(error(settings(&["/s/*/v", "/a"]), &device).contains("more \"*\""));
     let flat = JsonMapping { scale: 0.0, ..mapping("/a") };
     assert!(
-        error(JsonSettings { readings: vec![flat], time: None }, &DeviceRule::TopicLevel(0))
+        error(JsonSettings { readings: vec![flat], time: None, quality: None }, &DeviceRule::TopicLevel(0))
             .contains("not 0")
+    );
+}
+
+fn composed(device: &str, readings: JsonSettings) -> SourceSettings {
+    let template = NameTemplate::parse(device, false).unwrap();
+    source(CodecSettings::Json(readings), DeviceRule::Composed(template))
+}
+
+fn time_at(pointer: &str) -> Option<TimeRule> {
+    Some(TimeRule { pointer: pointer.to_owned(), format: TimeFormat::UnixMs })
+}
+
+fn quality_at(pointer: &str) -> Option<QualityRule> {
+    Some(QualityRule { pointer: pointer.to_owned(), format: QualityFormat::Auto })
+}
+
+#[test]
+fn what_stands_beside_a_value_names_it() {
+    let readings = JsonSettings {
+        time: time_at("/values/*/t"),
+        quality: quality_at("/values/*/q"),
+        ..settings(&["/values/*/v -> {pointer:/values/*/id}"])
+    };
+    let check = |payload: &str, readings_expected: &[&str], rejections: &[&str]| {
+        let source = by_topic(readings.clone());
+        testing::check(&source, &inbound("d", payload.as_bytes()), readings_expected, rejections);
+    };
+    check(
+        r#"{"values":[{"id":"A.1","v":42,"q":true,"t":1700000000001},{"t":1700000000002,"v":7,"q":true,"id":"A.2"}]}"#,
+        &["d A.1 42 @1", "d A.2 7 @2"],
+        &[],
+    );
+    // Its place in the array is not its name.
+    check(r#"{"values":[{"id":"A.2","v":8,"t":1700000000003}]}"#, &["d A.2 8 @3"], &[]);
+    check(
+        r#"{"values":[{"id":"A.1","v":1,"q":false,"t":1},{"id":"A.2","v":2,"t":1700000000000}]}"#,
+        &["d A.2 2 @0"],
+        &["bad_quality at /values/*/q"],
+    );
+    check(
+        r#"{"values":[{"v":1,"t":1700000000000},{"id":"","v":2,"t":1700000000000},{"id":{},"v":3,"t":1700000000000},{"id":7,"v":4}]}"#,
+        &["d 7 4"],
+        &[
+            "missing_field at /values/*/v",
+            "bad_name at /values/*/v",
+            "missing_field at /values/*/v",
+            "missing_field at /values/*/t",
+        ],
+    );
+    check(r#"{"values":[{"id":"x","id":"y","v":4,"t":1700000000000}]}"#, &["d y 4 @0"], &[]);
+}
+
+#[test]
+fn a_backlog_has_the_times_of_its_elements() {
+    let source = by_topic(JsonSettings { time: time_at("/*/ts"), ..settings(&["/*/values/t -> t"]) });
+    let payload = br#"[{"ts":1699999400000,"values":{"t":9}},{"ts":1699999700000,"values":{"t":9}},{"values":{"t":1},"ts":1700000000000}]"#;
+    let readings = ["d t 9 @-600000", "d t 9 @-300000", "d t 1 @0"];
+    testing::check(&source, &inbound("d", payload), &readings, &[]);
+    assert_eq!(testing::decode(&source, &inbound("d", payload)).shared, [] as [usize; 0]);
+    let first = by_topic(JsonSettings { time: time_at("/0/ts"), ..settings(&["/*/values/t -> t"]) });
+    assert_eq!(testing::decode(&first, &inbound("d", payload)).shared, [2], "one time for three values");
+}
+
+#[test]
+fn opc_ua_messages_name_device_and_signal_at_two_depths() {
+    let readings = JsonSettings {
+        time: Some(TimeRule {
+            pointer: "/Messages/*/Payload/*/SourceTimestamp".to_owned(),
+            format: TimeFormat::Rfc3339,
+        }),
+        quality: Some(QualityRule {
+            pointer: "/Messages/*/Payload/*/StatusCode".to_owned(),
+            format: QualityFormat::OpcUa,
+        }),
+        ..settings(&["/Messages/*/Payload/*/Value -> {*2}"])
+    };
+    let source = composed("{pointer:/PublisherId}/{pointer:/Messages/*/DataSetWriterId}", readings);
+    let payload = br#"{"PublisherId":"opc","Messages":[
+        {"DataSetWriterId":1,"Payload":{"T":{"Value":1,"SourceTimestamp":"2023-11-14T22:13:20Z"},
+                                        "P":{"Value":2,"SourceTimestamp":"2023-11-14T22:13:21Z","StatusCode":{"Code":2157772800,"Symbol":"BadOutOfService"}}}},
+        {"DataSetWriterId":2,"Payload":{"T":{"Value":3,"StatusCode":1083113472,"SourceTimestamp":"2023-11-14T22:13:22Z"}}}]}"#;
+    testing::check(
+        &source,
+        &inbound("d", payload),
+        &["opc/1 T 1 @0", "opc/2 T 3 @2000"],
+        &["bad_quality at /Messages/*/Payload/*/StatusCode"],
+    );
+    assert_eq!(testing::decode(&source, &inbound("d", payload)).items[1].quality, Quality::Uncertain);
+}
+
+#[test]
+fn names_come_from_topic_and_message() {
+    let check =
+        |device: &str, mapping: &str, topic: &str, payload: &str, expected: &[&str], refused: &[&str]| {
+            let source = composed(device, settings(&[mapping]));
+            testing::check(&source, &inbound(topic, payload.as_bytes()), expected, refused);
+        };
+    check("{topic:1}/{pointer:/id}", "/v", "s/a", r#"{"id":"b","v":1}"#, &["a/b v 1"], &[]);
+    check(
+        "{topic:1}/{pointer:/id}",
+        "/v",
+        "s/a",
+        r#"{"v":1}"#,
+        &[],
+        &["missing_device at {topic:1}/{pointer:/id}"],
+    );
+    check("{topic:1..}", "/v -> {topic:0}-{pointer:/k}", "s/a/b", r#"{"k":"x","v":1}"#, &["a/b s-x 1"], &[]);
+    check(
+        "{topic:0}:{*}",
+        "/s/*/v -> v",
+        "s",
+        r#"{"s":{"fan":{"v":1},"drive":{"v":2}}}"#,
+        &["s:fan v 1", "s:drive v 2"],
+        &[],
+    );
+    check("{topic:0}", "/v -> {pointer:/k}", "s", r#"{"k":"a/b","v":1}"#, &["s a/b 1"], &[]);
+    // Telegraf in JSON.
+    check(
+        "{pointer:/tags/host}",
+        "/fields/* -> {pointer:/name}/{*},{pointer:/tags}",
+        "t",
+        r#"{"fields":{"used":95},"name":"disk","tags":{"path":"/","host":"a"},"timestamp":1}"#,
+        &["a disk/used,host=a,path=/ 95"],
+        &[],
     );
 }

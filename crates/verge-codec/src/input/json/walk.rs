@@ -8,14 +8,16 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use verge_domain::reading::Quality;
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 
 use super::pointer::{Node, Target};
-use super::time;
+use super::quality::{self, Bad};
+use super::{pairs, time};
 use crate::input::json_text::{Name, text};
 use crate::number;
-use crate::settings::TimeFormat;
+use crate::settings::{QualityFormat, TimeFormat};
 
 /// A value that a reading's pointer leads to.
 #[derive(Debug)]
@@ -24,53 +26,135 @@ pub(super) struct Match {
     pub(super) mapping: usize,
     /// The number, before scale and offset.
     pub(super) value: Result<f64, Reason>,
-    /// Where in [`Found::stars`] stands what the pointer's `*` stood for.
+    /// Where in `Found::stars` stands what the pointer's `*` stood for.
     pub(super) stars: Range<usize>,
 }
 
+/// What is taken from a message beside its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// A text, a whole number or a flat object, for a name.
+    Name,
+    Time(TimeFormat),
+    Quality(QualityFormat),
+}
+
+/// Something beside the values.
+#[derive(Debug)]
+struct Note {
+    /// The element that it is of: the number of the last `*` on the way, 0 for the message.
+    element: usize,
+    said: Said,
+}
+
+#[derive(Debug)]
+enum Said {
+    /// A range of [`Found::texts`].
+    Name(Range<usize>),
+    Time(Result<UtcMillis, Reason>),
+    Quality(Result<Quality, Bad>),
+}
+
+/// Where to look beside a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Which of [`Found::beside`].
+    pub(super) number: usize,
+    /// How many `*` it shares with the value's pointer: all that it has.
+    pub(super) stars: usize,
+}
+
+/// What a `*` stands for at one place of a message.
+#[derive(Debug, Clone)]
+struct Star {
+    /// Counted from 1 in the message: this very element.
+    element: usize,
+    /// A range of [`Found::texts`].
+    text: Range<usize>,
+}
+
 /// What one message holds. Reused from message to message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) matches: Vec<Match>,
-    /// Whether `device` holds the device's name.
-    pub(super) device_named: bool,
-    pub(super) device: String,
-    pub(super) time: Option<Result<UtcMillis, Reason>>,
-    /// Texts that `*` stood for: ranges of `star_text`.
-    pub(super) stars: Vec<Range<usize>>,
-    pub(super) star_text: String,
+    /// What is to be taken beside the values.
+    pub(super) beside: Vec<Beside>,
+    /// What was, by its place in `beside` and in the order of the message, in which elements are counted.
+    notes: Vec<Vec<Note>>,
+    stars: Vec<Star>,
+    texts: String,
     /// The `*` on the way to the place that is being read.
-    path: Vec<Range<usize>>,
+    path: Vec<Star>,
+    elements: usize,
     limit: usize,
-    format: Option<TimeFormat>,
 }
 
 impl Found {
+    pub(super) fn new(beside: Vec<Beside>) -> Self {
+        Self {
+            matches: Vec::new(),
+            notes: beside.iter().map(|_| Vec::new()).collect(),
+            beside,
+            stars: Vec::new(),
+            texts: String::new(),
+            path: Vec::new(),
+            elements: 0,
+            limit: 0,
+        }
+    }
+
     /// Reads a message; remembers at most `limit` values and one more, which shows that there are too many.
-    pub(super) fn read(
-        &mut self,
-        text: &str,
-        tree: &Node,
-        limit: usize,
-        format: Option<TimeFormat>,
-    ) -> Result<(), serde_json::Error> {
+    pub(super) fn read(&mut self, text: &str, tree: &Node, limit: usize) -> Result<(), serde_json::Error> {
         self.matches.clear();
-        self.device_named = false;
-        self.time = None;
+        self.notes.iter_mut().for_each(Vec::clear);
         self.stars.clear();
-        self.star_text.clear();
+        self.texts.clear();
         self.path.clear();
+        self.elements = 0;
         self.limit = limit;
-        self.format = format;
         let mut json = serde_json::Deserializer::from_str(text);
-        Place { node: tree, found: self }.deserialize(&mut json)?;
+        Way { node: tree, found: self }.deserialize(&mut json)?;
         json.end()
     }
 
     /// What the pointer's `*` with this number stood for in a match.
     pub(super) fn star(&self, of: &Match, number: usize) -> Option<&str> {
-        let range = self.stars.get(of.stars.clone())?.get(number)?;
-        self.star_text.get(range.clone())
+        let star = self.stars.get(of.stars.clone())?.get(number)?;
+        self.texts.get(star.text.clone())
+    }
+
+    /// What was said beside a value, or of the message where there is none.
+    fn said(&self, of: Option<&Match>, place: Place) -> Option<&Said> {
+        let element = match (of, place.stars.checked_sub(1)) {
+            (_, None) => 0,
+            (of, Some(last)) => self.stars.get(of?.stars.clone())?.get(last)?.element,
+        };
+        let notes = self.notes.get(place.number)?;
+        // Of a name that stands there twice the last counts.
+        let after = notes.partition_point(|note| note.element <= element);
+        let note = notes.get(after.checked_sub(1)?)?;
+        (note.element == element).then_some(&note.said)
+    }
+
+    pub(super) fn name(&self, of: Option<&Match>, place: Place) -> Option<&str> {
+        match self.said(of, place)? {
+            Said::Name(range) => self.texts.get(range.clone()),
+            Said::Time(_) | Said::Quality(_) => None,
+        }
+    }
+
+    pub(super) fn time(&self, of: Option<&Match>, place: Place) -> Option<Result<UtcMillis, Reason>> {
+        match self.said(of, place)? {
+            Said::Time(time) => Some(*time),
+            Said::Name(_) | Said::Quality(_) => None,
+        }
+    }
+
+    pub(super) fn quality(&self, of: &Match, place: Place) -> Option<Result<Quality, Bad>> {
+        match self.said(Some(of), place)? {
+            Said::Quality(quality) => Some(*quality),
+            Said::Name(_) | Said::Time(_) => None,
+        }
     }
 
     /// A value stands where a pointer leads; `raw` is its JSON text.
@@ -85,34 +169,39 @@ impl Found {
                 self.stars.extend_from_slice(&self.path);
                 self.matches.push(Match { mapping, value, stars: start..self.stars.len() });
             }
-            Target::Time => {
-                if let Some(format) = self.format {
-                    self.time = time::read(raw, format);
+            Target::Beside(number) => {
+                let said = match self.beside.get(number) {
+                    Some(Beside::Name) => self.take_name(raw).map(Said::Name),
+                    Some(Beside::Time(format)) => time::read(raw, *format).map(Said::Time),
+                    Some(Beside::Quality(format)) => quality::read(raw, *format).map(Said::Quality),
+                    None => None,
+                };
+                let element = self.path.last().map_or(0, |star| star.element);
+                if let (Some(said), Some(notes)) = (said, self.notes.get_mut(number)) {
+                    notes.push(Note { element, said });
                 }
             }
-            Target::Device => self.take_device(raw),
         }
     }
 
-    /// A name is a text or a whole number.
-    fn take_device(&mut self, raw: &str) {
-        let digits = raw.strip_prefix('-').unwrap_or(raw);
-        let name = if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            Some(Cow::Borrowed(raw))
+    fn take_name(&mut self, raw: &str) -> Option<Range<usize>> {
+        let start = self.texts.len();
+        if raw.starts_with('{') {
+            pairs::write(raw, &mut self.texts)?;
         } else {
-            text(raw)
-        };
-        if let Some(name) = name {
-            self.device.clear();
-            self.device.push_str(&name);
-            self.device_named = true;
+            let digits = raw.strip_prefix('-').unwrap_or(raw);
+            let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let name = if whole { Cow::Borrowed(raw) } else { text(raw)? };
+            self.texts.push_str(&name);
         }
+        Some(start..self.texts.len())
     }
 
     fn enter_star(&mut self, name: impl fmt::Display) -> Result<(), fmt::Error> {
-        let start = self.star_text.len();
-        fmt::Write::write_fmt(&mut self.star_text, format_args!("{name}"))?;
-        self.path.push(start..self.star_text.len());
+        let start = self.texts.len();
+        fmt::Write::write_fmt(&mut self.texts, format_args!("{name}"))?;
+        self.elements = self.elements.saturating_add(1);
+        self.path.push(Star { element: self.elements, text: start..self.texts.len() });
         Ok(())
     }
 
@@ -136,12 +225,12 @@ fn value(raw: &str) -> Option<Result<f64, Reason>> {
 }
 
 /// A place that some pointer leads to, about to be read.
-struct Place<'a> {
+struct Way<'a> {
     node: &'a Node,
     found: &'a mut Found,
 }
 
-impl Place<'_> {
+impl Way<'_> {
     /// Reads the place from the text that stands there.
     fn read_text<E: Error>(mut self, raw: &str) -> Result<(), E> {
         for target in &self.node.targets {
@@ -158,7 +247,7 @@ impl Place<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for Way<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(mut self, json: D) -> Result<(), D::Error> {
@@ -269,10 +358,10 @@ impl<N: fmt::Display> Next<'_, N> {
         let Self { named, any, star, found } = self;
         let read = match (named, any) {
             (None, None) => pending.read(std::marker::PhantomData::<IgnoredAny>)?.is_some(),
-            (Some(node), None) => pending.read(Place { node, found })?.is_some(),
+            (Some(node), None) => pending.read(Way { node, found })?.is_some(),
             (None, Some(node)) => {
                 found.enter_star(star).map_err(P::Error::custom)?;
-                let read = pending.read(Place { node, found })?.is_some();
+                let read = pending.read(Way { node, found })?.is_some();
                 found.leave_star();
                 read
             }
@@ -280,9 +369,9 @@ impl<N: fmt::Display> Next<'_, N> {
             (Some(named), Some(any)) => match pending.read(std::marker::PhantomData::<&RawValue>)? {
                 None => false,
                 Some(raw) => {
-                    Place { node: named, found }.read_text::<P::Error>(raw.get())?;
+                    Way { node: named, found }.read_text::<P::Error>(raw.get())?;
                     found.enter_star(star).map_err(P::Error::custom)?;
-                    Place { node: any, found }.read_text::<P::Error>(raw.get())?;
+                    Way { node: any, found }.read_text::<P::Error>(raw.get())?;
                     found.leave_star();
                     true
                 }

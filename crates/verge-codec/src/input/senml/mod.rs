@@ -17,7 +17,8 @@ use verge_domain::time::UtcMillis;
 use super::{Message, Output};
 use crate::names::Names;
 use crate::number::finite;
-use crate::settings::{SenmlFormat, SenmlSettings};
+use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, SenmlFormat, SenmlSettings};
+use crate::template::{NamePart, NameTemplate, write_topic};
 use crate::time::{from_seconds, in_range};
 
 /// Newest version of SenML there is (RFC 8428 section 4.4).
@@ -30,8 +31,16 @@ const UNNAMED: &str = "value";
 #[derive(Debug)]
 pub(crate) struct SenmlCodec {
     format: SenmlFormat,
+    composed: Composed,
     base: Base,
     parts: Parts,
+}
+
+/// Names that are put together from more than the SenML name.
+#[derive(Debug)]
+struct Composed {
+    device: Option<NameTemplate>,
+    signal: Option<NameTemplate>,
 }
 
 /// The parts of a record, as rejections name them.
@@ -85,6 +94,7 @@ struct Malformed;
 /// The way of one message through the codec.
 struct Pack<'a, 'm, 'o> {
     base: &'a mut Base,
+    composed: &'a Composed,
     parts: &'a Parts,
     message: &'a Message<'m>,
     names: &'a mut Names,
@@ -93,7 +103,16 @@ struct Pack<'a, 'm, 'o> {
 }
 
 impl SenmlCodec {
-    pub(super) fn new(settings: SenmlSettings) -> Self {
+    pub(super) fn new(settings: SenmlSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
+        if let Some(signal) = &settings.signal {
+            CodecPlaces::SENML.check_signal(signal)?;
+        }
+        let device = match device {
+            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
+                Some(template.clone())
+            }
+            _ => None,
+        };
         let part = |label: &str| Arc::from(label);
         let parts = Parts {
             name: part("n"),
@@ -103,7 +122,8 @@ impl SenmlCodec {
             data: part("vd"),
             time: part("t"),
         };
-        Self { format: settings.format, base: Base::default(), parts }
+        let composed = Composed { device, signal: settings.signal };
+        Ok(Self { format: settings.format, composed, base: Base::default(), parts })
     }
 
     pub(super) fn decode(
@@ -113,7 +133,8 @@ impl SenmlCodec {
         output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
         self.base.reset();
-        let mut pack = Pack { base: &mut self.base, parts: &self.parts, message, names, output, records: 0 };
+        let (base, composed, parts) = (&mut self.base, &self.composed, &self.parts);
+        let mut pack = Pack { base, composed, parts, message, names, output, records: 0 };
         let first = message.payload.iter().find(|byte| !byte.is_ascii_whitespace());
         match (self.format, first) {
             (SenmlFormat::Json, _) | (SenmlFormat::Auto, Some(b'[')) => {
@@ -197,12 +218,22 @@ impl<'a> Pack<'a, '_, '_> {
         self.base.joined.push_str(name);
         let split = split(&self.base.joined, &self.base.name, name);
         let bad_name = |_| (Reason::BadName, &parts.name);
-        let device: DeviceId = match (&self.message.device, split.device) {
-            (Some(device), _) => device.clone(),
-            (None, Some(device)) => self.names.device(device).map_err(bad_name)?,
-            (None, None) => return Err((Reason::MissingDevice, &parts.name)),
+        let topic = self.message.topic;
+        let write = |_, part: &NamePart, out: &mut String| split.write(part, topic, out);
+        let device: DeviceId = match (&self.message.device, &self.composed.device, split.device) {
+            (Some(device), ..) => device.clone(),
+            (None, Some(template), _) => {
+                self.names.composed_device(template, write).map_err(|reason| (reason, &parts.name))?
+            }
+            (None, None, Some(device)) => self.names.device(device).map_err(bad_name)?,
+            (None, None, None) => return Err((Reason::MissingDevice, &parts.name)),
         };
-        let signal = self.names.signal(split.signal).map_err(bad_name)?;
+        let signal = match &self.composed.signal {
+            Some(template) => {
+                self.names.composed_signal(template, write).map_err(|reason| (reason, &parts.name))?
+            }
+            None => self.names.signal(split.signal).map_err(bad_name)?,
+        };
         let unit = match record.unit.as_deref().or(self.base.unit.as_deref()) {
             Some(unit) => Some(self.names.unit(unit).map_err(|_| (Reason::BadName, &parts.unit))?),
             None => None,
@@ -239,6 +270,17 @@ struct Split<'a> {
     /// `None` where the name has no such part.
     device: Option<&'a str>,
     signal: &'a str,
+}
+
+impl Split<'_> {
+    fn write(&self, part: &NamePart, topic: &str, out: &mut String) -> Result<(), Reason> {
+        out.push_str(match part {
+            NamePart::SenmlName => self.device.ok_or(Reason::MissingField)?,
+            NamePart::SenmlRecord => self.signal,
+            part => return write_topic(part, topic, out),
+        });
+        Ok(())
+    }
 }
 
 /// Takes a name apart at its last `:` or `/`; where it has none, between base name and name. The first four

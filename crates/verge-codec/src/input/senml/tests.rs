@@ -5,7 +5,7 @@ use crate::testing::{self, RECEIVED, inbound, source};
 use crate::{CodecSettings, DeviceRule, SourceSettings};
 
 fn named(format: SenmlFormat) -> SourceSettings {
-    source(CodecSettings::Senml(SenmlSettings { format }), DeviceRule::SenmlName)
+    source(CodecSettings::Senml(SenmlSettings { format, signal: None }), DeviceRule::SenmlName)
 }
 
 fn check(payload: &str, readings: &[&str], rejections: &[&str]) {
@@ -59,8 +59,10 @@ fn names_are_taken_apart() {
 
 #[test]
 fn the_device_may_stand_in_the_topic() {
-    let by_topic =
-        source(CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto }), DeviceRule::TopicLevel(0));
+    let by_topic = source(
+        CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Auto, signal: None }),
+        DeviceRule::TopicLevel(0),
+    );
     let check = |payload: &str, readings: &[&str], rejections: &[&str]| {
         testing::check(&by_topic, &inbound("d", payload.as_bytes()), readings, rejections);
     };
@@ -205,4 +207,23 @@ fn packs_of_another_shape_in_cbor_are_refused() {
     check_cbor(&[0x9f], &[], &["bad_cbor"]);
     check_cbor(&[0x81, 0xa1, 0x00, 0x62, 0xff, 0xff], &[], &["bad_cbor"]);
     check_cbor(b"hello", &[], &["bad_senml"]);
+}
+
+#[test]
+fn both_halves_of_a_name_can_be_kept() {
+    let pack = br#"[{"bn":"room1/","n":"temp","v":20},{"bn":"room2/","n":"temp","v":30},{"bn":"","n":"alone","v":1}]"#;
+    let check = |device: DeviceRule, signal: Option<&str>, readings: &[&str], rejections: &[&str]| {
+        let signal = signal.map(|text| NameTemplate::parse(text, false).unwrap());
+        let codec = CodecSettings::Senml(SenmlSettings { format: SenmlFormat::Json, signal });
+        let source = source(codec, device);
+        testing::check(&source, &inbound("gw", pack), readings, rejections);
+        testing::decode(&source, &inbound("gw", pack)).shared
+    };
+    let topic = || DeviceRule::TopicLevel(0);
+    let shared = check(topic(), None, &["gw temp 20", "gw temp 30", "gw alone 1"], &[]);
+    assert_eq!(shared, [1], "one name for two rooms");
+    let both = ["gw room1/temp 20", "gw room2/temp 30"];
+    assert_eq!(check(topic(), Some("{name}/{record}"), &both, &["missing_field at n"]), [] as [usize; 0]);
+    let device = DeviceRule::Composed(NameTemplate::parse("{topic:0}-{name}", false).unwrap());
+    check(device, None, &["gw-room1 temp 20", "gw-room2 temp 30"], &["missing_device at n"]);
 }
