@@ -199,6 +199,78 @@ detector = "multi"
 }
 
 #[test]
+fn tables_in_any_order_and_form_are_judged_in_the_order_of_time() {
+    let more = r#"
+[source.raw]
+topic = "raw/+/+"
+codec = "number"
+device = "topic:1"
+signal = "topic:2"
+
+[judge.any]
+inputs = ["raw"]
+detector = "threshold"
+above = 5
+
+[judge.a]
+inputs = ["raw:A*"]
+detector = "threshold"
+above = 5
+"#;
+    let rows = ["2026-03-01T00:00:00Z,1", "2026-03-01T00:01:00Z,7", "2026-03-01T00:02:00Z,1"];
+    let newest: String = rows.iter().rev().map(|row| format!("{row}\n")).collect();
+    let long = "time,tag,value\n60,A/x,7\n60,B,1\n120,A/x,8\n120,B,2\n180,A/x,1\n180,B,9\n";
+    let folder = folder(&[
+        ("newest.csv", &format!("time,value\n{newest}")),
+        ("mixed.csv", &format!("time,value\n{}\n{}\n{}\n", rows[0], rows[2], rows[1])),
+        ("excel.csv", "time,value\n45987.5,1\n45987.50069444,7\n45987.50138889,1\n"),
+        ("long.csv", long),
+        ("more.toml", &format!("{CONFIGURATION}{more}")),
+    ]);
+    let judge = |arguments: &[&str]| {
+        let ended = verge(folder.path(), &[&["judge", "-c", "more.toml"], arguments].concat()).expect(0);
+        let verdicts = ended.json();
+        let said = verdicts.iter().map(|verdict| {
+            let time = verdict["received"].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {time}", verdict["signal"], verdict["event"]["state"]).replace('"', "")
+        });
+        (said.collect::<Vec<_>>(), ended.stderr.clone())
+    };
+    let expected = ["value raised 2026-03-01T00:01:00.000Z", "value cleared 2026-03-01T00:02:00.000Z"];
+    let (said, told) = judge(&["any", "newest.csv"]);
+    assert_eq!(said, expected);
+    assert!(told.contains("newest.csv: the rows stand newest first; they are sorted by time"), "{told}");
+    let (said, told) = judge(&["any", "mixed.csv"]);
+    assert_eq!(said, expected);
+    assert!(
+        told.contains("not in the order of time (line 4 is earlier than line 3); they are sorted"),
+        "{told}"
+    );
+    let (said, told) = judge(&["any", "excel.csv"]);
+    assert_eq!(said, ["value raised 2025-11-26T12:01:00.000Z", "value cleared 2025-11-26T12:02:00.000Z"]);
+    assert!(told.contains("as spreadsheets write dates: 45987.5 is 2025-11-26 12:00:00.000 (UTC)"), "{told}");
+    let (_, told) = judge(&["any", "long.csv"]);
+    assert!(
+        told.contains("where its 2 texts name signals, --signal-column \"tag\" tells them apart"),
+        "{told}"
+    );
+    let (said, _) = judge(&["any", "long.csv", "--signal-column", "tag"]);
+    assert_eq!(
+        said,
+        [
+            "A/x raised 1970-01-01T00:01:00.000Z",
+            "A/x cleared 1970-01-01T00:03:00.000Z",
+            "B raised 1970-01-01T00:03:00.000Z"
+        ]
+    );
+    let (said, told) = judge(&["a", "long.csv", "--signal-column", "tag"]);
+    assert_eq!(said.len(), 2);
+    assert!(told.contains("the judge a does not look at 1 of 2 signals: B"), "{told}");
+    let both = ["judge", "-c", "more.toml", "a", "long.csv", "--signal-column", "tag", "--signal", "x"];
+    verge(folder.path(), &both).expect(64);
+}
+
+#[test]
 fn judge_says_what_is_wrong_with_its_input() {
     let folder = folder(&[
         ("broken.jsonl", "{\"tst\":\"1\",\"topic\":\"a\",\"payload\":\"1\"}\nno\n"),

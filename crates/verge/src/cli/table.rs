@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use csv::StringRecord;
 use verge_domain::time::UtcMillis;
 
-use crate::cli::recording;
+use crate::cli::{recording, say};
 
 /// Names by which a column of times is known where none is given.
 pub(super) const TIMES: [&str; 6] = ["time", "timestamp", "datetime", "date", "ts", "_time"];
@@ -18,6 +18,12 @@ pub(super) const LABELS: [&str; 7] =
 
 /// Numbers from here on are milliseconds since 1970, below seconds: 1973 as the one, 5138 as the other.
 const MILLISECONDS_FROM: f64 = 1e11;
+
+/// Numbers that are days since 1899-12-30, as spreadsheets count them: from 1970 to 2100. As seconds they would all lie
+/// within the first day of 1970.
+const SERIAL_DAYS: std::ops::Range<f64> = 25_569.0..73_051.0;
+const UNIX_EPOCH_DAYS: f64 = 25_569.0;
+const DAY_MS: f64 = 86_400_000.0;
 
 /// A table with a header.
 #[derive(Debug)]
@@ -116,7 +122,60 @@ impl Table {
     }
 
     pub(super) fn times(&self, column: usize) -> anyhow::Result<Vec<UtcMillis>> {
-        self.cells(column, time)
+        let serial = |text: &str| text.parse::<f64>().ok().filter(|days| SERIAL_DAYS.contains(days));
+        let Some(days) = self.texts(column).map(serial).collect::<Option<Vec<f64>>>() else {
+            return self.cells(column, time);
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "some 4e12 at most")]
+        let at = |days: &f64| UtcMillis(((days - UNIX_EPOCH_DAYS) * DAY_MS).round() as i64);
+        let times: Vec<UtcMillis> = days.iter().map(at).collect();
+        if let Some(first) = times.first() {
+            say(&format!(
+                "{}: the times in column `{}` are read as days since 1899-12-30, as spreadsheets write dates: {} is {} (UTC)",
+                self.path.display(),
+                self.header.get(column).unwrap_or_default(),
+                self.text(0, column),
+                crate::describe::date_and_time(*first)
+            ));
+        }
+        Ok(times)
+    }
+
+    /// The times of the rows, which are put in their order; says so where they stand in another.
+    pub(super) fn sort_by_time(&mut self, column: usize) -> anyhow::Result<Vec<UtcMillis>> {
+        let times = self.times(column)?;
+        let Some(back) = times.windows(2).position(|pair| pair[1] < pair[0]) else { return Ok(times) };
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        let how = if times.windows(2).all(|pair| pair[1] <= pair[0]) {
+            order.reverse();
+            "the rows stand newest first".to_owned()
+        } else {
+            order.sort_by_key(|row| times[*row]);
+            format!(
+                "the rows are not in the order of time (line {} is earlier than line {})",
+                self.lines[back + 1],
+                self.lines[back]
+            )
+        };
+        say(&format!("{}: {how}; they are sorted by time", self.path.display()));
+        self.rows = order.iter().map(|row| self.rows[*row].clone()).collect();
+        self.lines = order.iter().map(|row| self.lines[*row]).collect();
+        Ok(order.into_iter().map(|row| times[row]).collect())
+    }
+
+    /// Columns but for these and labels that hold few texts, each in several rows: one of them may tell series apart.
+    pub(super) fn groups(&self, but: &[usize]) -> Vec<(usize, usize)> {
+        let group = |column: usize| {
+            let mut texts: Vec<&str> = self.texts(column).collect();
+            texts.sort_unstable();
+            texts.dedup();
+            let words = texts.iter().all(|text| !text.is_empty() && text.parse::<f64>().is_err());
+            (words && texts.len() > 1 && texts.len() * 2 <= self.rows.len()).then_some((column, texts.len()))
+        };
+        let is_label = |name: &str| LABELS.iter().any(|label| label.eq_ignore_ascii_case(name));
+        let columns =
+            self.header().enumerate().filter(|(column, name)| !but.contains(column) && !is_label(name));
+        columns.filter_map(|(column, _)| group(column)).collect()
     }
 
     pub(super) fn numbers(&self, column: usize) -> anyhow::Result<Vec<f64>> {
@@ -262,6 +321,46 @@ mod tests {
         for text in ["", "noon", "inf", "1e300", "NaN"] {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn rows_are_put_in_the_order_of_time() {
+        let check = |rows: &str, expected: &[&str]| {
+            let (_folder, table) = table(&format!("time,x\n{rows}"));
+            let mut table = table.unwrap();
+            let times = table.sort_by_time(0).unwrap();
+            assert!(times.is_sorted());
+            assert_eq!(table.texts(1).collect::<Vec<_>>(), expected, "{rows}");
+            assert!((0..table.rows.len()).all(|row| table.place(row).ends_with(table.text(row, 1))));
+        };
+        // The value is the line that the row stands in.
+        check("1,2\n2,3\n2,4\n", &["2", "3", "4"]);
+        check("3,2\n2,3\n2,4\n1,5\n", &["5", "4", "3", "2"]);
+        check("3,2\n1,3\n2,4\n1,5\n", &["3", "5", "4", "2"]);
+    }
+
+    #[test]
+    fn dates_of_spreadsheets_are_read() {
+        let check = |rows: &str, expected: &[i64]| {
+            let (_folder, table) = table(&format!("time\n{rows}\n"));
+            let times: Vec<i64> = table.unwrap().times(0).unwrap().iter().map(|at| at.0).collect();
+            assert_eq!(times, expected, "{rows}");
+        };
+        // 2025-11-26 12:00 and a minute later.
+        check("45987.5\n45987.500694444", &[1_764_158_400_000, 1_764_158_460_000]);
+        check("45987\n45988", &[1_764_115_200_000, 1_764_201_600_000]);
+        // Seconds from any beginning.
+        check("0\n45987.5", &[0, 45_987_500]);
+        check("45987.5\n90000", &[45_987_500, 90_000_000]);
+    }
+
+    #[test]
+    fn columns_that_may_tell_series_apart_are_found() {
+        let groups = |text: &str| table(text).1.unwrap().groups(&[0]);
+        assert_eq!(groups("time,tag,value\n1,A,1\n1,B,2\n2,A,3\n2,B,4\n"), [(1, 2)]);
+        assert_eq!(groups("time,note,value\n1,a,1\n2,b,2\n3,c,3\n"), []);
+        assert_eq!(groups("time,tag,label\n1,A,x\n2,A,y\n3,A,x\n4,A,y\n"), []);
+        assert_eq!(groups("time,value\n1,1\n2,1\n3,2\n4,2\n"), []);
     }
 
     #[test]

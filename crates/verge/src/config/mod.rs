@@ -24,11 +24,11 @@ pub(crate) use raw::RawCause;
 pub(crate) use raw::Sections;
 pub(crate) use raw::{
     RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,
-    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawPrecision, RawReading,
-    RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime,
-    RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
+    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawPrecision, RawQuality,
+    RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret, RawSenmlFormat,
+    RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
 };
-pub(crate) use schema::ALARM_BUDGET;
+pub(crate) use schema::{ALARM_BUDGET, LINE_SIGNAL};
 pub use units::{Frequency, Size, Span};
 
 /// Why a file could not even be compared with the schema.

@@ -196,6 +196,7 @@ pub(crate) struct RawSource {
     pub(crate) offset: Option<f64>,
     pub(crate) words: Option<Map<String, f64>>,
     pub(crate) time: Option<RawTime>,
+    pub(crate) quality: Option<RawQuality>,
     pub(crate) image: Option<String>,
     pub(crate) reading: Option<Vec<RawReading>>,
     pub(crate) format: Option<RawSenmlFormat>,
@@ -252,9 +253,26 @@ pub(crate) enum RawTimeFormat {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct RawQuality {
+    pub(crate) pointer: Option<String>,
+    pub(crate) format: RawQualityFormat,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawQualityFormat {
+    Auto,
+    OpcDa,
+    OpcUa,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RawReading {
     pub(crate) pointer: Option<String>,
     pub(crate) signal: Option<String>,
+    pub(crate) time: Option<RawTime>,
+    pub(crate) quality: Option<RawQuality>,
     pub(crate) unit: Option<String>,
     pub(crate) scale: f64,
     pub(crate) offset: f64,

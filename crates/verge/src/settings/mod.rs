@@ -193,6 +193,8 @@ struct KnownSource<'a> {
     frames: Option<bool>,
     /// The one signal of its readings, if they have no other.
     signal: Option<&'a str>,
+    /// Whether its signals are fields that bear the names of their measurements and tags.
+    fields: bool,
 }
 
 impl<'a> Known<'a> {
@@ -213,7 +215,11 @@ impl<'a> Known<'a> {
         KnownSource {
             name,
             frames: source.codec.map(config::RawCodec::carries_frames),
-            signal: source.signal.as_deref().filter(|signal| !signal.starts_with("topic:")),
+            signal: source
+                .signal
+                .as_deref()
+                .filter(|signal| !signal.starts_with("topic:") && !signal.contains(['{', '}'])),
+            fields: source.signal.as_deref() == Some(config::LINE_SIGNAL),
         }
     }
 }

@@ -185,3 +185,114 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
     let password = SMALL.replace("localhost:1883\"", "broker.example:1883\"\nusername = \"verge\"");
     assert!(settings(&password).unwrap().warnings[0].to_string().starts_with("local.url: the password"));
 }
+
+/// The small file with this source in place of its own, and what is warned of.
+fn with_source(source: &str) -> (Settings, Vec<String>) {
+    let start = SMALL.find("topic =").unwrap();
+    let end = SMALL.find("[judge.high]").unwrap();
+    let text = format!("{}{source}\n\n{}", &SMALL[..start], &SMALL[end..]).replace("pump:vib*", "pump");
+    let settings = settings(&text).unwrap_or_else(|faults| panic!("{source}: {faults:#?}"));
+    let warnings = settings.warnings.iter().map(ToString::to_string).collect();
+    (settings, warnings)
+}
+
+#[test]
+fn names_that_stand_for_several_series_are_warned_of() {
+    let check = |source: &str, expected: &[&str]| {
+        let (_, warnings) = with_source(source);
+        assert_eq!(warnings.len(), expected.len(), "{source}: {warnings:#?}");
+        for (warning, expected) in warnings.iter().zip(expected) {
+            assert!(warning.contains(expected), "{source}: {warning}");
+        }
+    };
+    let number = |topic: &str, device: &str, signal: &str| {
+        format!("topic = \"{topic}\"\ncodec = \"number\"\ndevice = \"{device}\"\nsignal = \"{signal}\"")
+    };
+    // A leading slash makes level 1 the fixed one.
+    check(
+        &number("/d/+/x", "topic:1", "x"),
+        &[
+            "source.pump.device: every message is of one device: this level is the same in all topics of \"/d/+/x\"; \
+           levels are counted from 0 (0 \"\", 1 \"d\", 2 \"+\", 3 \"x\"), and the wildcard stands on \"topic:2\"",
+        ],
+    );
+    check(&number("/d/+/x", "topic:2", "x"), &[]);
+    check(&number("d/one/x", "topic:1", "topic:2"), &[]);
+    check(
+        &number("d/+/+", "topic:1", "x"),
+        &["source.pump.topic: topics that differ in level 2 (\"+\") alone"],
+    );
+    check(&number("d/+/+", "topic:1", "topic:2"), &[]);
+    check(&number("d/+/+", "{topic:1}/{topic:2}", "x"), &[]);
+    check(&number("d/+/+", "topic:1..", "x"), &[]);
+    check(&number("d/+/+", "fixed:a", "x"), &["level 1 (\"+\")", "level 2 (\"+\")"]);
+    check(&number("d/#", "topic:1", "x"), &[]);
+    check(&number("d/#", "fixed:a", "topic:1.."), &[]);
+    check(&number("d/#", "fixed:a", "x"), &["\"{topic:1..}\" in one of them does"]);
+    check(&number("d/+/#", "topic:1", "x"), &["level 2 (\"#\")"]);
+
+    let json = |topic: &str, device: &str, readings: &[&str]| {
+        let head = format!("topic = \"{topic}\"\ncodec = \"json\"\ndevice = \"{device}\"\n");
+        let tables = readings.iter().map(|reading| format!("\n[[source.pump.reading]]\n{reading}"));
+        head + &tables.collect::<String>()
+    };
+    check(&json("d/+", "topic:1", &["pointer = \"/a\"", "pointer = \"/b\""]), &[]);
+    check(
+        &json("d/+", "topic:1", &["pointer = \"/switch:0/apower\"", "pointer = \"/switch:1/apower\""]),
+        &[
+            "source.pump.reading[1].signal: the values at \"/switch:0/apower\" and \"/switch:1/apower\" are one series: \
+           both are called \"apower\"",
+        ],
+    );
+    check(&json("d/+", "pointer:/id", &["pointer = \"/a\""]), &[]);
+    check(&json("d/+", "fixed:a", &["pointer = \"/a\""]), &["level 1 (\"+\")"]);
+    check(&json("d/+", "fixed:a", &["pointer = \"/a\"\nsignal = \"{topic:1}/a\""]), &[]);
+    let history = "time = { pointer = \"/*/ts\", format = \"unix_ms\" }";
+    let (element, position) =
+        ("pointer = \"/*/v\"\nsignal = \"v\"", "all values at \"/*/v\" are one series with one time");
+    check(&json("d/+", "topic:1", &[element]), &[position]);
+    check(&json("d/+", "topic:1", &[&format!("{element}\n{history}")]), &[]);
+    check(&json("d/+", "topic:1", &["pointer = \"/*/v\"\nsignal = \"{pointer:/*/id}\""]), &[]);
+    check(&json("d/+", "{topic:1}/{*}", &[element]), &[]);
+    check(&json("d/+", "topic:1", &["pointer = \"/*/*/v\"\nsignal = \"{*2}\""]), &["\"*\" number 1"]);
+    let line = |device: &str| format!("topic = \"t/+\"\ncodec = \"line\"\ndevice = \"{device}\"");
+    check(&line("tag:host"), &[]);
+    check(&line("topic:0"), &["source.pump.device: every message"]);
+}
+
+#[test]
+fn a_field_alone_is_meant_in_every_measurement() {
+    let line = "topic = \"telegraf\"\ncodec = \"line\"\ndevice = \"tag:host\"";
+    let looks = |source: &str, input: &str, signal: &str| {
+        let start = SMALL.find("topic =").unwrap();
+        let end = SMALL.find("[judge.high]").unwrap();
+        let text = format!("{}{source}\n\n{}", &SMALL[..start], &SMALL[end..]).replace("pump:vib*", input);
+        let settings = settings(&text).unwrap();
+        let inputs = readings_of(&settings.judges[0]).inputs.clone();
+        inputs.iter().any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal)))
+    };
+    let used = "pump:used_percent";
+    assert!(looks(line, used, "disk/used_percent,path=/"));
+    assert!(looks(line, used, "mem/used_percent"));
+    assert!(!looks(line, used, "mem/unused_percent"));
+    assert!(looks(line, "pump:used_*", "mem/used_percent"));
+    assert!(looks(line, "pump:disk/*", "disk/used_percent,path=/"));
+    assert!(!looks(line, "pump:disk/*", "mem/used_percent"));
+    let old = format!("{line}\nsignal = \"{{field}}\"");
+    assert!(looks(&old, used, "used_percent") && !looks(&old, used, "mem/used_percent"));
+}
+
+#[test]
+fn a_loop_that_names_fields_alone_is_warned_of() {
+    let line = "topic = \"telegraf\"\ncodec = \"line\"\ndevice = \"tag:host\"";
+    let text = |source: &str, pulses: &str| {
+        let start = SMALL.find("topic =").unwrap();
+        let judge = format!("inputs = [\"pump\"]\ndetector = \"loop\"\npulses = \"{pulses}\"");
+        format!("{}{source}\n\n[judge.high]\n{judge}\n", &SMALL[..start])
+    };
+    let warnings = settings(&text(line, "count")).unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].to_string().starts_with("judge.high.pulses: source.pump has no signal \"count\""));
+    assert_eq!(settings(&text(line, "loop/count")).unwrap().warnings, []);
+    assert_eq!(settings(&text(&format!("{line}\nsignal = \"{{field}}\""), "count")).unwrap().warnings, []);
+}

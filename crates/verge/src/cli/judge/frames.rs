@@ -118,6 +118,7 @@ impl<'a, W: Write> Trial<'a, W> {
             verdicts: tally.verdicts,
             observations: tally.frames,
             rejections: rejections(&tally.counters),
+            shared: Vec::new(),
         })
     }
 

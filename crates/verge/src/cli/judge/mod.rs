@@ -19,7 +19,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
-use verge_pipeline::counters::Counters;
+use verge_pipeline::counters::{Counters, SourceCounters};
 
 use super::output::json_line;
 use super::{FileArgs, say};
@@ -32,12 +32,14 @@ use crate::settings::{Judge, JudgeRules, Settings};
   mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
   verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
   verge judge -c gateway.toml pump-high series.csv --words        the same for a table, told in words
+  verge judge -c gateway.toml pump-high long.csv --signal-column tag   a table of time, tag and value
   verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
 *.jpeg and folders of them are frames, each of a camera of its own unless --device says whose (an autoencoder says \
 something only of a series); *.f32 and *.i16 are samples, cut into messages; *.csv is a table with a header, a column of times (RFC 3339, \"2026-01-02 03:04:05\" for UTC, seconds or milliseconds \
-since 1970), in order, and columns of values, which are signals; anything else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
+since 1970, spreadsheet dates such as 45987.5), and columns of values, which are signals, or one of signals and one of \
+values (--signal-column); rows out of order are sorted; anything else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -57,6 +59,9 @@ pub(super) struct JudgeArgs {
     /// Tables: signal of the values; by default the one that the judge or its source names, else that of the column
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
+    /// Tables with one value a row: column with the name of its signal
+    #[arg(long, value_name = "NAME", conflicts_with = "signal")]
+    signal_column: Option<String>,
     /// Tables: column with the time; by default the one that is called so, else the first
     #[arg(long, value_name = "NAME")]
     time_column: Option<String>,
@@ -166,7 +171,12 @@ struct Told {
     /// Readings or frames judged.
     observations: u64,
     rejections: Vec<(Reason, u64)>,
+    /// Names that stand for several series, as device and signal.
+    shared: Vec<String>,
 }
+
+/// Shared names that are listed.
+const SHARED_SHOWN: usize = 5;
 
 impl Told {
     fn words(&self, path: &Path, what: &str) -> String {
@@ -183,6 +193,18 @@ impl Told {
         for (reason, count) in &self.rejections {
             text += &format!("; {count} refused: {reason}");
         }
+        if !self.shared.is_empty() {
+            let shown = self.shared.len().min(SHARED_SHOWN);
+            let more = if shown < self.shared.len() { ", …" } else { "" };
+            text += &format!(
+                "; {} stand for several series (two values of one message with one time): {}{more}",
+                match self.shared.len() {
+                    1 => "1 name".to_owned(),
+                    names => format!("{names} names"),
+                },
+                self.shared[..shown].join(", ")
+            );
+        }
         text
     }
 
@@ -194,7 +216,7 @@ impl Told {
             .collect();
         serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
-            "unknown_topics": self.unknown_topics, "rejections": rejections,
+            "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
         })
     }
 }
@@ -209,6 +231,12 @@ fn rejections(counters: &Counters) -> Vec<(Reason, u64)> {
         }
     }
     sums
+}
+
+/// Names that stand for several series, over all sources.
+fn shared_names(counters: &Counters) -> Vec<String> {
+    let names = counters.sources().iter().flat_map(SourceCounters::shared_names);
+    names.map(|(device, signal)| format!("{device} {signal}")).collect()
 }
 
 /// How verdicts are told.

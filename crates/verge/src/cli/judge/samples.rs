@@ -96,7 +96,9 @@ fn source_of_samples(
             let signal = SignalId::new(signal).with_context(|| format!("signal {signal:?}"))?;
             samples.signal = SignalRule::Fixed(signal);
         }
-        (None, SignalRule::TopicLevel(_)) => samples.signal = SignalRule::Fixed(SignalId::new("value")?),
+        (None, SignalRule::TopicLevel(_) | SignalRule::Composed(_)) => {
+            samples.signal = SignalRule::Fixed(SignalId::new("value")?);
+        }
         (None, SignalRule::Fixed(_)) => {}
     }
     let device = DeviceRule::Fixed(device);

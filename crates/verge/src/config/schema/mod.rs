@@ -136,6 +136,9 @@ const MODEL: &[Key] = &[required(
     ),
 )];
 
+/// What tells series apart in line protocol. Judges that name a field alone mean it in each measurement.
+pub(crate) const LINE_SIGNAL: &str = verge_codec::LineSettings::SIGNAL;
+
 /// Codecs that carry readings.
 const READINGS: &[&str] = &["number", "json", "senml", "line", "samples_f32", "samples_i16"];
 /// Codecs that carry few readings in a message.
@@ -193,14 +196,20 @@ const SOURCE: &[Key] = &[
     .when("codec", &["senml"]),
     required(
         "signal",
-        Kind::Text(r#"the name of the signal, or "topic:2" (level of the topic, counted from 0)"#),
+        Kind::Text(
+            r#"the name of the signal, "topic:2" (level of the topic, counted from 0), or several parts such as "{topic:2}/{topic:3}""#,
+        ),
     )
     .when("codec", NUMBERS),
+    default("signal", Kind::Text(r#"parts such as "{measurement}/{field}{tags}" or "{field}""#), LINE_SIGNAL)
+        .when("codec", &["line"]),
+    optional("signal", Kind::Text(r#"parts such as "{name}/{record}""#)).when("codec", &["senml"]),
     optional("unit", UNIT).when("codec", NUMBERS),
     default("scale", ANY_NUMBER, "1").when("codec", NUMBERS),
     default("offset", ANY_NUMBER, "0").when("codec", NUMBERS),
     optional("words", Kind::Numbers).when("codec", &["number"]),
     optional("time", Kind::Table(TIME)).when("codec", &["json", "json_image"]),
+    optional("quality", Kind::Table(QUALITY)).when("codec", &["json"]),
     required("image", Kind::Text(r#"a JSON pointer, such as "/image""#)).when("codec", &["json_image"]),
     required("reading", Kind::Tables(READING)).when("codec", &["json"]),
     default("format", Kind::Choice(&["auto", "json", "cbor"]), "auto").when("codec", &["senml"]),
@@ -212,9 +221,16 @@ const TIME: &[Key] = &[
     required("format", Kind::Choice(&["unix_s", "unix_ms", "unix_us", "unix_ns", "rfc3339", "auto"])),
 ];
 
+const QUALITY: &[Key] = &[
+    required("pointer", Kind::Text(r#"a JSON pointer, such as "/values/*/q""#)),
+    default("format", Kind::Choice(&["auto", "opc_da", "opc_ua"]), "auto"),
+];
+
 const READING: &[Key] = &[
     required("pointer", Kind::Text(r#"a JSON pointer, such as "/sensors/*/value""#)),
     optional("signal", SIGNAL),
+    optional("time", Kind::Table(TIME)),
+    optional("quality", Kind::Table(QUALITY)),
     optional("unit", UNIT),
     default("scale", ANY_NUMBER, "1"),
     default("offset", ANY_NUMBER, "0"),
@@ -254,7 +270,7 @@ mod tests {
     fn check(section: &str, keys: &[Key], lines: &[(String, String, String)]) {
         for key in keys {
             if let Kind::Table(inner) | Kind::Tables(inner) = key.kind {
-                if key.name != "time" {
+                if !matches!(key.name, "time" | "quality") {
                     check(&format!("{section}{}", key.name), inner, lines);
                 }
                 continue;

@@ -22,7 +22,7 @@ use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
 
 use super::{Check, Known, KnownSource};
-use crate::config::{Fault, RawDetector, RawJudge, RawOccupancyUnit, RawSeverity};
+use crate::config::{Fault, RawDetector, RawJudge, RawOccupancyUnit, RawSeverity, Warning};
 
 pub use frames::FrameRules;
 
@@ -135,10 +135,10 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let at = |key: &str| format!("{section}.{key}");
     let sees = Sees::of(raw, &known.sources);
     let texts = raw.inputs.as_deref().unwrap_or_default();
-    let inputs: Vec<Option<InputPattern>> =
+    let inputs: Vec<Option<Vec<InputPattern>>> =
         texts.iter().map(|text| check_input(check, &at("inputs"), text, sees, known)).collect();
     let id = check.keep(&section, name, JudgeId::new(name));
-    let inputs = inputs.into_iter().collect::<Option<Vec<_>>>();
+    let inputs = inputs.into_iter().collect::<Option<Vec<_>>>().map(|inputs| inputs.concat());
     let rules = match raw.detector {
         RawDetector::Classify => {
             let of = (Detector::Classify, Task::Classify);
@@ -182,6 +182,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
         RawDetector::Loop => {
             let rule = check_loop(check, &section, raw);
+            warn_of_fields(check, &section, raw, inputs.as_deref()?, known);
             reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Autoencoder => {
@@ -290,7 +291,7 @@ fn check_input(
     text: &str,
     sees: Sees,
     known: &Known<'_>,
-) -> Option<InputPattern> {
+) -> Option<Vec<InputPattern>> {
     let (source, signals) = match text.split_once(':') {
         Some((source, signals)) => (source, Some(signals)),
         None => (text, None),
@@ -339,7 +340,14 @@ fn check_input(
     }
     // More sources than indices is a fault of its own.
     let source = SourceIndex(u16::try_from(position).ok()?);
-    Some(InputPattern { source, signals: pattern })
+    let mut patterns = vec![InputPattern { source, signals: pattern }];
+    if let Some(field) = signals.filter(|signals| known.sources[position].fields && !signals.contains('/')) {
+        // A field alone is meant in every measurement, whatever its tags.
+        for pattern in [format!("*/{field}"), format!("*/{field},*")] {
+            patterns.push(InputPattern { source, signals: Some(WildMatch::new(&pattern)) });
+        }
+    }
+    Some(patterns)
 }
 
 fn policy(raw: &RawJudge) -> EventPolicy {
@@ -371,6 +379,36 @@ fn fitting<T>(check: &mut Check<'_>, section: &str, made: Result<T, SettingsErro
         check.faults.push(Fault::new(section, "limits that do not fit together", format!("others: {error}")));
     })
     .ok()
+}
+
+/// A loop's signals are meant by their whole names, which have the measurement in front where a source speaks line
+/// protocol.
+fn warn_of_fields(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawJudge,
+    inputs: &[InputPattern],
+    known: &Known<'_>,
+) {
+    let source = |input: &InputPattern| &known.sources[usize::from(input.source.0)];
+    let Some(line) = inputs.iter().map(source).find(|source| source.fields) else { return };
+    let roles = [
+        ("pulses", &raw.pulses),
+        ("presence", &raw.presence),
+        ("occupancy", &raw.occupancy),
+        ("speed", &raw.speed),
+    ];
+    for (key, name) in roles {
+        let Some(name) = name.as_ref().filter(|name| !name.contains('/')) else { continue };
+        check.warnings.push(Warning {
+            key: format!("{section}.{key}"),
+            remark: format!(
+                "source.{} has no signal {name:?}: a field is called \"MEASUREMENT/{name}\" there, with \",TAG=VALUE\" for \
+                 each tag; write that, or name signals by the field alone: source.{}.signal = \"{{field}}\"",
+                line.name, line.name
+            ),
+        });
+    }
 }
 
 fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {

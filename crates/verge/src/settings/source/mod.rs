@@ -1,22 +1,25 @@
 //! `[source.NAME]`: a topic filter, and how to read what arrives on it.
 
 mod frames;
+mod names;
+mod shared;
 
 use config::Map;
 use verge_codec::{
     CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
-    NumberSettings, Precision, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule,
-    SourceSettings, TimeFormat, TimeRule,
+    NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings, SenmlFormat,
+    SenmlSettings, SourceSettings, TimeFormat, TimeRule,
 };
-use verge_domain::id::{DeviceId, SignalId, SourceId, Unit};
+use verge_domain::id::{SourceId, Unit};
 use verge_mqtt::filter;
 
 use super::Check;
 use crate::config::{
-    Fault, RawCodec, RawCompression, RawPrecision, RawReading, RawSenmlFormat, RawSource, RawTime,
-    RawTimeFormat, Size,
+    Fault, RawCodec, RawCompression, RawPrecision, RawQuality, RawQualityFormat, RawReading, RawSenmlFormat,
+    RawSource, RawTime, RawTimeFormat, Size,
 };
 pub use frames::FrameSource;
+use names::{check_device, check_signal, check_signals};
 
 /// What shared subscriptions start with (MQTT 5 section 4.8.2).
 const SHARED: &str = "$share";
@@ -120,7 +123,9 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketL
             check_readings(check, &section, raw, codec, device, compression).map(Carries::Readings)
         }
     };
-    Some(Source { name: id?, filter: filter?.to_owned(), carries: carries? })
+    let source = Source { name: id?, filter: filter?.to_owned(), carries: carries? };
+    shared::warn(check, &section, &source);
+    Some(source)
 }
 
 fn check_readings(
@@ -158,66 +163,6 @@ fn check_filter<'a>(check: &mut Check<'_>, key: &str, topic: &'a str) -> Option<
     Some(topic)
 }
 
-/// `topic:N`, as long as the filter has such a level.
-fn check_level(
-    check: &mut Check<'_>,
-    key: &str,
-    text: &str,
-    level: &str,
-    filter: Option<&str>,
-) -> Option<usize> {
-    let Ok(level) = level.parse::<usize>() else {
-        check.faults.push(Fault::at_text(
-            key,
-            text,
-            "\"topic:N\" with N the level of the topic, counted from 0",
-        ));
-        return None;
-    };
-    let filter = filter?;
-    let levels = filter.split('/').count();
-    // "a/#" takes "a" as well as "a/b/c": levels from "#" on may or may not be there.
-    if level >= levels && !filter.ends_with('#') {
-        let expected = format!("a level from 0 to {} of {filter:?}", levels - 1);
-        check.faults.push(Fault::at_text(key, text, expected));
-        return None;
-    }
-    Some(level)
-}
-
-fn check_device(
-    check: &mut Check<'_>,
-    section: &str,
-    codec: RawCodec,
-    text: &str,
-    filter: Option<&str>,
-) -> Option<DeviceRule> {
-    let key = format!("{section}.device");
-    let (rule, rest) = text.split_once(':').unwrap_or((text, ""));
-    match (rule, codec) {
-        ("topic", _) => check_level(check, &key, text, rest, filter).map(DeviceRule::TopicLevel),
-        ("fixed", _) => check.keep(&key, text, DeviceId::new(rest)).map(DeviceRule::Fixed),
-        ("pointer", RawCodec::Json | RawCodec::JsonImage) => {
-            check_pointer(check, &key, rest).map(DeviceRule::Pointer)
-        }
-        ("tag", RawCodec::Line) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
-        ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
-        _ => {
-            let own = match codec {
-                RawCodec::Number | RawCodec::SamplesF32 | RawCodec::SamplesI16 => "",
-                RawCodec::Jpeg | RawCodec::JpegB64 => "",
-                RawCodec::Json | RawCodec::JsonImage => r#", "pointer:/dev/id""#,
-                RawCodec::Senml => r#", "name""#,
-                RawCodec::Line => r#", "tag:host""#,
-            };
-            let expected =
-                format!(r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}"#);
-            check.faults.push(Fault::at_text(key, text, expected));
-            None
-        }
-    }
-}
-
 fn check_pointer(check: &mut Check<'_>, key: &str, pointer: &str) -> Option<String> {
     if pointer.is_empty() || pointer.starts_with('/') {
         return Some(pointer.to_owned());
@@ -235,7 +180,8 @@ fn check_codec(
 ) -> Option<CodecSettings> {
     match codec {
         RawCodec::Number => {
-            let signal = raw.signal.as_deref().and_then(|text| check_signal(check, section, text, filter));
+            let signal =
+                raw.signal.as_deref().and_then(|text| check_signal(check, section, codec, text, filter));
             Some(CodecSettings::Number(NumberSettings {
                 unit: check_unit(check, &format!("{section}.unit"), raw.unit.as_deref()),
                 signal: signal?,
@@ -246,29 +192,35 @@ fn check_codec(
         }
         RawCodec::Json => {
             let time = raw.time.as_ref().map(|time| check_time(check, section, time));
+            let quality = raw.quality.as_ref().map(|quality| check_quality(check, section, quality));
             let readings: Vec<Option<JsonMapping>> = raw
                 .reading
                 .iter()
                 .flatten()
                 .enumerate()
-                .map(|(index, reading)| check_reading(check, &format!("{section}.reading[{index}]"), reading))
+                .map(|(index, reading)| {
+                    check_reading(check, &format!("{section}.reading[{index}]"), reading, filter)
+                })
                 .collect();
             Some(CodecSettings::Json(JsonSettings {
                 readings: readings.into_iter().collect::<Option<Vec<_>>>()?,
-                time: match time {
-                    None => None,
-                    Some(time) => Some(time?),
-                },
+                time: given(time)?,
+                quality: given(quality)?,
             }))
         }
         RawCodec::Jpeg | RawCodec::JpegB64 | RawCodec::JsonImage => None,
-        RawCodec::SamplesF32 => check_samples(check, section, SampleElement::F32, raw, filter),
-        RawCodec::SamplesI16 => check_samples(check, section, SampleElement::I16, raw, filter),
+        RawCodec::SamplesF32 => check_samples(check, section, codec, SampleElement::F32, raw, filter),
+        RawCodec::SamplesI16 => check_samples(check, section, codec, SampleElement::I16, raw, filter),
         RawCodec::Senml => Some(CodecSettings::Senml(SenmlSettings {
             format: match raw.format? {
                 RawSenmlFormat::Auto => SenmlFormat::Auto,
                 RawSenmlFormat::Json => SenmlFormat::Json,
                 RawSenmlFormat::Cbor => SenmlFormat::Cbor,
+            },
+            signal: {
+                let key = format!("{section}.signal");
+                let signal = raw.signal.as_deref();
+                given(signal.map(|text| check_signals(check, &key, codec, text, filter)))?
             },
         })),
         RawCodec::Line => Some(CodecSettings::Line(LineSettings {
@@ -278,6 +230,13 @@ fn check_codec(
                 RawPrecision::Us => Precision::Us,
                 RawPrecision::Ns => Precision::Ns,
             },
+            signal: check_signals(
+                check,
+                &format!("{section}.signal"),
+                codec,
+                raw.signal.as_deref()?,
+                filter,
+            )?,
         })),
     }
 }
@@ -285,11 +244,12 @@ fn check_codec(
 fn check_samples(
     check: &mut Check<'_>,
     section: &str,
+    codec: RawCodec,
     element: SampleElement,
     raw: &RawSource,
     filter: Option<&str>,
 ) -> Option<CodecSettings> {
-    let signal = raw.signal.as_deref().and_then(|text| check_signal(check, section, text, filter));
+    let signal = raw.signal.as_deref().and_then(|text| check_signal(check, section, codec, text, filter));
     Some(CodecSettings::Samples(SamplesSettings {
         element,
         unit: check_unit(check, &format!("{section}.unit"), raw.unit.as_deref()),
@@ -299,17 +259,9 @@ fn check_samples(
     }))
 }
 
-fn check_signal(
-    check: &mut Check<'_>,
-    section: &str,
-    text: &str,
-    filter: Option<&str>,
-) -> Option<SignalRule> {
-    let key = format!("{section}.signal");
-    match text.strip_prefix("topic:") {
-        Some(level) => check_level(check, &key, text, level, filter).map(SignalRule::TopicLevel),
-        None => check.keep(&key, text, SignalId::new(text)).map(SignalRule::Fixed),
-    }
+/// What may be left out: `None` where it is given and at fault.
+fn given<T>(checked: Option<Option<T>>) -> Option<Option<T>> {
+    checked.map_or(Some(None), |checked| checked.map(Some))
 }
 
 fn check_unit(check: &mut Check<'_>, key: &str, unit: Option<&str>) -> Option<Unit> {
@@ -334,13 +286,41 @@ fn check_time(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<Tim
     })
 }
 
-fn check_reading(check: &mut Check<'_>, key: &str, raw: &RawReading) -> Option<JsonMapping> {
+fn check_quality(check: &mut Check<'_>, section: &str, raw: &RawQuality) -> Option<QualityRule> {
+    let pointer = raw
+        .pointer
+        .as_deref()
+        .and_then(|text| check_pointer(check, &format!("{section}.quality.pointer"), text));
+    Some(QualityRule {
+        pointer: pointer?,
+        format: match raw.format {
+            RawQualityFormat::Auto => QualityFormat::Auto,
+            RawQualityFormat::OpcDa => QualityFormat::OpcDa,
+            RawQualityFormat::OpcUa => QualityFormat::OpcUa,
+        },
+    })
+}
+
+fn check_reading(
+    check: &mut Check<'_>,
+    key: &str,
+    raw: &RawReading,
+    filter: Option<&str>,
+) -> Option<JsonMapping> {
     let unit = check_unit(check, &format!("{key}.unit"), raw.unit.as_deref());
     let pointer =
         raw.pointer.as_deref().and_then(|text| check_pointer(check, &format!("{key}.pointer"), text));
+    let signal = raw
+        .signal
+        .as_deref()
+        .map(|text| check_signals(check, &format!("{key}.signal"), RawCodec::Json, text, filter));
+    let time = raw.time.as_ref().map(|time| check_time(check, key, time));
+    let quality = raw.quality.as_ref().map(|quality| check_quality(check, key, quality));
     Some(JsonMapping {
         pointer: pointer?,
-        signal: raw.signal.clone(),
+        signal: given(signal)?.map(|_| raw.signal.clone()).unwrap_or_default(),
+        time: given(time)?,
+        quality: given(quality)?,
         unit,
         scale: raw.scale,
         offset: raw.offset,

@@ -47,13 +47,14 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The series of one file.
 pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>> {
-    let table = args.delimiter.map_or_else(|| Table::open(path), |delimiter| Table::read(path, delimiter))?;
+    let mut table =
+        args.delimiter.map_or_else(|| Table::open(path), |delimiter| Table::read(path, delimiter))?;
     let place = path.display();
     let time = table.named(args.time.as_deref(), &TIMES)?.with_context(|| {
         format!("{place}, line 1: none of the columns {}; --time names it", TIMES.join(", "))
     })?;
     let label = table.named(args.label.as_deref(), &LABELS)?;
-    let at = table.times(time)?;
+    let at = table.sort_by_time(time)?;
     let labels = match label {
         Some(label) => table.flags(label)?,
         None => {

@@ -1,0 +1,209 @@
+//! Where the names of devices and signals stand: `topic:1`, `fixed:pump-1`, `{topic:2}/{pointer:/id}`.
+
+use verge_codec::{DeviceRule, NamePart, NameTemplate, SignalRule};
+use verge_domain::id::{DeviceId, SignalId};
+
+use crate::config::{Fault, RawCodec};
+use crate::settings::Check;
+
+/// Whether messages of this codec can hold a part of a name.
+const fn holds(codec: RawCodec, part: &NamePart) -> bool {
+    match part {
+        NamePart::TopicLevel(_) | NamePart::TopicFrom(_) => true,
+        NamePart::Pointer(_) => matches!(codec, RawCodec::Json | RawCodec::JsonImage),
+        NamePart::Star(_) => matches!(codec, RawCodec::Json),
+        NamePart::SenmlName | NamePart::SenmlRecord => matches!(codec, RawCodec::Senml),
+        NamePart::Measurement | NamePart::Field | NamePart::Tag(_) | NamePart::OtherTags => {
+            matches!(codec, RawCodec::Line)
+        }
+    }
+}
+
+/// The parts that names of this codec can have, for messages.
+const fn parts(codec: RawCodec, of_device: bool) -> &'static str {
+    match (codec, of_device) {
+        (RawCodec::Json, _) => {
+            "{topic:1}, {topic:1..}, {pointer:/id} and {*} (what the \"*\" of the reading's pointer stands for)"
+        }
+        (RawCodec::JsonImage, _) => "{topic:1}, {topic:1..} and {pointer:/id}",
+        (RawCodec::Line, true) => "{topic:1}, {topic:1..}, {measurement} and {tag:host}",
+        (RawCodec::Line, false) => {
+            "{topic:1}, {topic:1..}, {measurement}, {field}, {tag:cpu} and {tags} (all others)"
+        }
+        (RawCodec::Senml, true) => {
+            "{topic:1}, {topic:1..} and {name} (before the last \":\" or \"/\" of the SenML name)"
+        }
+        (RawCodec::Senml, false) => {
+            "{topic:1}, {topic:1..}, {name} and {record} (before and behind the last \":\" or \"/\" of the SenML name)"
+        }
+        _ => "{topic:1} and {topic:1..}",
+    }
+}
+
+/// A name out of several places, each of which messages of this codec have.
+fn check_template(
+    check: &mut Check<'_>,
+    key: &str,
+    text: &str,
+    codec: RawCodec,
+    of_device: bool,
+    filter: Option<&str>,
+) -> Option<NameTemplate> {
+    let stars = !of_device && matches!(codec, RawCodec::Json);
+    let template = match NameTemplate::parse(text, stars) {
+        Ok(template) => template,
+        Err(error) => {
+            check.faults.push(Fault::at_text(key, text, error.to_string()));
+            return None;
+        }
+    };
+    let foreign = |part: &NamePart| {
+        let of_values = matches!(part, NamePart::Field | NamePart::OtherTags | NamePart::SenmlRecord);
+        !holds(codec, part) || (of_device && of_values)
+    };
+    if template.parts().any(foreign) || (of_device && template.parts().next().is_none()) {
+        let expected = format!("a name out of the parts {}", parts(codec, of_device));
+        check.faults.push(Fault::at_text(key, text, expected));
+        return None;
+    }
+    let mut good = true;
+    for part in template.parts() {
+        good &= match part {
+            NamePart::TopicLevel(level) | NamePart::TopicFrom(level) => {
+                check_level(check, key, text, *level, filter?)
+            }
+            NamePart::Pointer(pointer) => super::check_pointer(check, key, pointer).is_some(),
+            _ => true,
+        };
+    }
+    good.then_some(template)
+}
+
+/// Whether the filter has such a level.
+fn check_level(check: &mut Check<'_>, key: &str, text: &str, level: usize, filter: &str) -> bool {
+    let levels = filter.split('/').count();
+    // "a/#" takes "a" as well as "a/b/c": levels from "#" on may or may not be there.
+    let there = level < levels || filter.ends_with('#');
+    if !there {
+        let expected = format!("a level from 0 to {} of {filter:?}", levels - 1);
+        check.faults.push(Fault::at_text(key, text, expected));
+    }
+    there
+}
+
+/// `topic:N` or `topic:N..`.
+fn check_topic(
+    check: &mut Check<'_>,
+    key: &str,
+    text: &str,
+    level: &str,
+    filter: Option<&str>,
+) -> Option<NamePart> {
+    let part = match level.strip_suffix("..") {
+        Some(level) => level.parse().map(NamePart::TopicFrom),
+        None => level.parse().map(NamePart::TopicLevel),
+    };
+    let Ok(part) = part else {
+        let expected = "\"topic:N\" with N the level of the topic, counted from 0, or \"topic:N..\" for all from there on";
+        check.faults.push(Fault::at_text(key, text, expected));
+        return None;
+    };
+    let (NamePart::TopicLevel(level) | NamePart::TopicFrom(level)) = part else { return None };
+    check_level(check, key, text, level, filter?).then_some(part)
+}
+
+/// What a part alone is called in the settings of the codecs.
+fn rest_of_topic(level: usize) -> Option<NameTemplate> {
+    NameTemplate::parse(&format!("{{topic:{level}..}}"), false).ok()
+}
+
+pub(super) fn check_device(
+    check: &mut Check<'_>,
+    section: &str,
+    codec: RawCodec,
+    text: &str,
+    filter: Option<&str>,
+) -> Option<DeviceRule> {
+    let key = format!("{section}.device");
+    if text.contains(['{', '}']) {
+        let template = check_template(check, &key, text, codec, true, filter)?;
+        return Some(match template.only() {
+            Some(NamePart::TopicLevel(level)) => DeviceRule::TopicLevel(*level),
+            Some(NamePart::Pointer(pointer)) => DeviceRule::Pointer(pointer.clone()),
+            Some(NamePart::Tag(tag)) => DeviceRule::Tag(tag.clone()),
+            Some(NamePart::SenmlName) => DeviceRule::SenmlName,
+            _ => DeviceRule::Composed(template),
+        });
+    }
+    let (rule, rest) = text.split_once(':').unwrap_or((text, ""));
+    match (rule, codec) {
+        ("topic", _) => match check_topic(check, &key, text, rest, filter)? {
+            NamePart::TopicLevel(level) => Some(DeviceRule::TopicLevel(level)),
+            NamePart::TopicFrom(level) => rest_of_topic(level).map(DeviceRule::Composed),
+            _ => None,
+        },
+        ("fixed", _) => check.keep(&key, text, DeviceId::new(rest)).map(DeviceRule::Fixed),
+        ("pointer", RawCodec::Json | RawCodec::JsonImage) => {
+            super::check_pointer(check, &key, rest).map(DeviceRule::Pointer)
+        }
+        ("tag", RawCodec::Line) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
+        ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
+        _ => {
+            let own = match codec {
+                RawCodec::Number | RawCodec::SamplesF32 | RawCodec::SamplesI16 => "",
+                RawCodec::Jpeg | RawCodec::JpegB64 => "",
+                RawCodec::Json | RawCodec::JsonImage => r#", "pointer:/dev/id""#,
+                RawCodec::Senml => r#", "name""#,
+                RawCodec::Line => r#", "tag:host""#,
+            };
+            let expected = format!(
+                r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}, or a name out of the parts {}"#,
+                parts(codec, true)
+            );
+            check.faults.push(Fault::at_text(key, text, expected));
+            None
+        }
+    }
+}
+
+/// Of codecs with one signal per message.
+pub(super) fn check_signal(
+    check: &mut Check<'_>,
+    section: &str,
+    codec: RawCodec,
+    text: &str,
+    filter: Option<&str>,
+) -> Option<SignalRule> {
+    let key = format!("{section}.signal");
+    if text.contains(['{', '}']) {
+        let template = check_template(check, &key, text, codec, false, filter)?;
+        return match (template.fixed(), template.only()) {
+            (Some(name), _) => check.keep(&key, text, SignalId::new(name)).map(SignalRule::Fixed),
+            (_, Some(NamePart::TopicLevel(level))) => Some(SignalRule::TopicLevel(*level)),
+            _ => Some(SignalRule::Composed(template)),
+        };
+    }
+    match text.strip_prefix("topic:") {
+        Some(level) => match check_topic(check, &key, text, level, filter)? {
+            NamePart::TopicLevel(level) => Some(SignalRule::TopicLevel(level)),
+            NamePart::TopicFrom(level) => rest_of_topic(level).map(SignalRule::Composed),
+            _ => None,
+        },
+        None => check.keep(&key, text, SignalId::new(text)).map(SignalRule::Fixed),
+    }
+}
+
+/// Of codecs with several signals per message.
+pub(super) fn check_signals(
+    check: &mut Check<'_>,
+    key: &str,
+    codec: RawCodec,
+    text: &str,
+    filter: Option<&str>,
+) -> Option<NameTemplate> {
+    let template = check_template(check, key, text, codec, false, filter)?;
+    match template.fixed() {
+        Some(name) => check.keep(key, text, SignalId::new(name)).map(|_| template),
+        None => Some(template),
+    }
+}
