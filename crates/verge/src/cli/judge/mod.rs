@@ -197,10 +197,10 @@ impl Told {
             let shown = self.shared.len().min(SHARED_SHOWN);
             let more = if shown < self.shared.len() { ", …" } else { "" };
             text += &format!(
-                "; {} stand for several series (two values of one message with one time): {}{more}",
+                "; {} for several series (two values of one message with one time): {}{more}",
                 match self.shared.len() {
-                    1 => "1 name".to_owned(),
-                    names => format!("{names} names"),
+                    1 => "1 name stands".to_owned(),
+                    names => format!("{names} names stand"),
                 },
                 self.shared[..shown].join(", ")
             );
