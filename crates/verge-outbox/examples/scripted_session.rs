@@ -157,7 +157,8 @@ fn run(folder: &Path, steps: u64) -> Result<(), End> {
 }
 
 fn commit(session: &mut Session, step: u64) -> Result<(), End> {
-    let checkpoint = Checkpoint { key: "judge".to_owned(), state: Some(step.to_le_bytes().to_vec()) };
+    let checkpoint =
+        Checkpoint { key: "state\u{1f}judge".to_owned(), state: Some(step.to_le_bytes().to_vec()) };
     let planned = session.insist(|store| {
         let mut planned: Vec<(Lane, u64, Vec<u8>)> = Vec::new();
         for place in 0..step % 8 + 1 {

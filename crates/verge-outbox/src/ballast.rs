@@ -16,12 +16,17 @@ pub(crate) struct Ballast {
     path: PathBuf,
     bytes: u64,
     is_out: bool,
+    /// What the store leaves free while it is given up.
+    reserve: u64,
 }
+
+/// The least that the store leaves free: deletions and a few commits need it in the log.
+const LOG_ROOM: u64 = 2 << 20;
 
 impl Ballast {
     /// Makes the file if there is room for it; else it counts as given up.
     pub(crate) fn new(folder: &Path, bytes: u64) -> Self {
-        let mut ballast = Self { path: folder.join(FILE), bytes, is_out: true };
+        let mut ballast = Self { path: folder.join(FILE), bytes, is_out: true, reserve: LOG_ROOM };
         let whole = ballast.path.metadata().is_ok_and(|about| about.len() == bytes);
         if bytes > 0 && whole {
             ballast.is_out = false;
@@ -49,6 +54,7 @@ impl Ballast {
         self.is_out = true;
         match std::fs::remove_file(&self.path) {
             Ok(()) => {
+                self.reserve = self.bytes.max(LOG_ROOM);
                 tracing::warn!(bytes = self.bytes, "the disk is full: the store's ballast is given up");
                 true
             }
@@ -85,6 +91,13 @@ impl Ballast {
     pub(crate) fn free_bytes(&self) -> u64 {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         statvfs(folder).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize))
+    }
+
+    /// Of so much that is free, what the store may grow into. The space of the ballast is left to the log; what others
+    /// have taken of it is not asked for again.
+    pub(crate) fn spare(&mut self, free: u64) -> u64 {
+        self.reserve = self.reserve.min(free).max(LOG_ROOM);
+        free.saturating_sub(self.reserve)
     }
 
     fn make(&self) -> io::Result<()> {

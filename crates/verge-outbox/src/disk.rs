@@ -1,15 +1,16 @@
 //! A disk that is full, or nearly: what the store gives up, and how far it grows into the room that there is.
 //!
-//! On a full disk the ballast is given up, so that the log has room for deletions. Until there is room for the ballast
-//! again, the database grows only into what is free beyond that.
+//! On a full disk the ballast is given up, so that the log has room for deletions; the database does not grow into its
+//! space. What comes free later is used at once, however little: of the space of the ballast, only what nobody has taken
+//! meanwhile is kept, and 2 MiB at least.
+
+use std::path::PathBuf;
 
 use crate::fault::{Fault, is_full};
 use crate::open;
 use crate::schema;
 use crate::store::Outbox;
 
-/// Left to the log while the ballast is given up: deletions and a few commits need it.
-const LOG_ROOM: u64 = 2 << 20;
 /// The cap counts as reached this many pages before it.
 const NEAR_PAGES: u64 = 32;
 
@@ -59,15 +60,15 @@ impl Outbox {
         })
     }
 
-    fn limit_to_free_room(&self) -> Result<bool, rusqlite::Error> {
+    fn limit_to_free_room(&mut self) -> Result<bool, rusqlite::Error> {
         let page = schema::page_bytes(&self.connection)?;
         let pages = self.pragma("page_count")?;
         let most = open::max_pages(&self.connection, &self.settings)?.cast_unsigned();
         // Pages that are in the log alone grow the file when the log is folded in.
-        let file = self.files.database().metadata().map_or(0, |about| about.len());
-        let pending = (pages * page).saturating_sub(file);
-        let spare = self.ballast.free_bytes().saturating_sub(pending).saturating_sub(LOG_ROOM) / page;
-        let limit = pages.saturating_add(spare).min(most);
+        let length = |path: PathBuf| path.metadata().map_or(0, |about| about.len());
+        let pending = (pages * page).saturating_sub(length(self.files.database()));
+        let free = self.ballast.free_bytes().saturating_add(length(self.files.log())).saturating_sub(pending);
+        let limit = pages.saturating_add(self.ballast.spare(free) / page).min(most);
         self.connection.pragma_update(None, "max_page_count", limit.cast_signed())?;
         Ok(limit > pages)
     }

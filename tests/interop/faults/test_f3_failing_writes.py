@@ -14,7 +14,7 @@ LAST = 200 if is_full() else 40
 STRIDE = 1 if is_full() else 3
 
 
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EDQUOT"])
 @pytest.mark.parametrize("length", [1, 12], ids=["once", "for a while"])
 def test_the_store_survives_failing_calls(tmp_path: Path, error: str, length: int, figures: Figures) -> None:
     runs = faults = restarts = 0
