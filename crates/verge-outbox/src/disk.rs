@@ -32,26 +32,27 @@ impl Outbox {
         if released {
             self.fold_log();
         }
-        self.fit_to_disk() || released
+        self.may_grow() || released
     }
 
     /// Takes the ballast back once there is room; until then lets the database grow into what is free.
-    pub(crate) fn regain_ballast(&mut self) {
-        if self.ballast.is_out() {
-            self.fit_to_disk();
+    pub(crate) fn fit_to_disk(&mut self) {
+        if !self.ballast.is_out() {
+            return;
+        }
+        if !self.ballast.restore() {
+            self.may_grow();
+            return;
+        }
+        match open::limit_pages(&self.connection, &self.settings) {
+            Ok(()) => tracing::info!("the disk has room again: the store's ballast is restored"),
+            Err(error) => tracing::warn!(%error, "the store cannot grow"),
         }
     }
 
     /// Limits the database to the room that there is, if the ballast is given up. Says whether it may grow now.
-    pub(crate) fn fit_to_disk(&mut self) -> bool {
+    fn may_grow(&mut self) -> bool {
         if !self.ballast.is_out() {
-            return true;
-        }
-        if self.ballast.restore() {
-            match open::limit_pages(&self.connection, &self.settings) {
-                Ok(()) => tracing::info!("the disk has room again: the store's ballast is restored"),
-                Err(error) => tracing::warn!(%error, "the store cannot grow"),
-            }
             return true;
         }
         self.limit_to_free_room().unwrap_or_else(|error| {

@@ -349,7 +349,7 @@ impl Store for Outbox {
 
     fn sweep(&mut self, now: Monotonic) -> Result<u64, StoreError> {
         self.ready()?;
-        self.regain_ballast();
+        self.fit_to_disk();
         self.pressure.look(now);
         self.finish_sealing();
         match self.try_sweep(now) {

@@ -104,9 +104,11 @@ def test_a_quota_that_is_used_up_is_a_full_disk(tmp_path: Path, certificates: Ce
         gateway = Supervised(tmp_path, settings)
         store = tmp_path / "scene/state/store"
         store.mkdir(parents=True)
-        paths = [part for name in ("outbox.db-wal", "outbox.probe") for part in ("-P", str(store / name))]
-        strace, *arguments = fail_at("pwrite64,write", "EDQUOT", "40..240")
-        gateway.before = [strace, "-D", *paths, *arguments]
+        paths = [part for name in ("outbox.db-wal", "outbox.probe", "ballast") for part in ("-P", str(store / name))]
+        # The log, the file that asks whether it is a quota, and the ballast that would be made again.
+        strace, *log = fail_at("pwrite64", "EDQUOT", "40..140")
+        others = ["-e", "trace=pwrite64,write,fallocate", "-e", "inject=write:error=EDQUOT:when=1+", "-e", "inject=fallocate:error=EDQUOT:when=2+"]
+        gateway.before = [strace, "-D", *paths, *log, *others]
         scene.start(gateway)
         device = scene.device()
         for number in range(1, 401):
