@@ -40,6 +40,7 @@ def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene
     }
     device = scene.device()
     device.publish("kept/k1/level", "1", retain=True)
+    device.publish("mute/m1/level", "1" * 40_000_000, retain=True)
     device.flush()
     ended = threading.Event()
 
@@ -63,7 +64,8 @@ def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene
         "source.words.topic: ",
         'the first: not_a_number on "words/w1/level"',
         "1 that the broker had retained",
-        "is good, with 3 warnings",
+        "a message larger than the gateway takes was heard, on \"mute/m1/level\": 400000",
+        "is good, with 4 warnings",
     ):
         assert words in done.stdout, f"{words!r} is not in\n{said(done)}"
 

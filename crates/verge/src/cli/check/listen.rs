@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use verge_codec::{Decoders, FrameDecoders};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Decoder;
-use verge_mqtt::{ConnectionSettings, Delivery, Subscriber, SubscriberEvent, filter};
+use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 
 use super::Report;
@@ -20,6 +21,11 @@ use crate::wiring;
 
 /// Beside the client identifier of the probe before it, which brokers may still be ending.
 const CLIENT_ID_SUFFIX: &str = "-listen";
+
+/// Messages that wait to be read at most; what comes beyond is left out.
+const WAITING: usize = 256;
+/// How often it is looked at whether the connection stands.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What was heard of one source.
 #[derive(Default)]
@@ -42,6 +48,8 @@ struct Listener<'a> {
     frames: FrameDecoders,
     clock: Clock,
     heard: Vec<Heard>,
+    /// Topic and size of the last message that was larger than the limit.
+    oversized: Option<String>,
 }
 
 /// Listens until every source has heard something, for `limit` at most, and notes what came.
@@ -60,9 +68,11 @@ pub(super) fn listen(
         frames: wiring::frame_decoders(settings)?,
         clock: Clock::start(),
         heard: settings.sources.iter().map(|_| Heard::default()).collect(),
+        oversized: None,
     };
     let connection = ConnectionSettings {
         client_id: format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+        max_packet_bytes: connection.max_packet_bytes.max(settings.max_frame_bytes),
         ..connection.clone()
     };
     let began = Instant::now();
@@ -73,6 +83,12 @@ pub(super) fn listen(
             return Ok(());
         }
     }
+    if let Some(oversized) = listener.oversized {
+        let remark = format!(
+            "a message larger than the gateway takes was heard, on {oversized}; the gateway skips such"
+        );
+        report.warnings.push(Warning { key: "local.max_packet".to_owned(), remark });
+    }
     for (source, heard) in settings.sources.iter().zip(&listener.heard) {
         note(source, heard, began.elapsed(), report);
     }
@@ -81,47 +97,53 @@ pub(super) fn listen(
 
 impl Listener<'_> {
     async fn run(&mut self, connection: ConnectionSettings, limit: Duration) -> Result<(), String> {
-        let filters = self.settings.sources.iter().map(|source| source.filter.clone()).collect();
-        let mut deadline = Instant::now() + connection.connect_timeout + limit;
-        let mut subscriber = Subscriber::spawn(connection, filters);
-        while self.heard.iter().any(|heard| heard.messages == 0) {
-            match timeout_at(deadline, subscriber.next()).await {
-                Ok(Some(SubscriberEvent::Subscribed)) => deadline = Instant::now() + limit,
-                Ok(Some(SubscriberEvent::Message(delivery))) => self.take(delivery),
-                Ok(Some(SubscriberEvent::Disconnected { reason })) => return Err(reason),
-                Ok(None) | Err(_) => break,
+        let filters =
+            (0..).map(SourceIndex).zip(self.settings.sources.iter().map(|source| source.filter.clone()));
+        let wait = connection.connect_timeout + limit;
+        let (sender, mut messages) = mpsc::channel(WAITING);
+        let clock = self.clock;
+        // As the gateway reads, but QoS 0 in a session that ends with it: what is too large is skipped.
+        let settings =
+            SourceSettings { connection, guarantee: Guarantee::AtMostOnce, filters: filters.collect() };
+        let broker = MqttSource::spawn(
+            settings,
+            move || clock.now(),
+            move |message| sender.try_send(message).map_err(|full| IntakeFull(full.into_inner())),
+        );
+        let mut deadline = Instant::now() + wait;
+        let mut stood = false;
+        while self.heard.iter().any(|heard| heard.messages == 0) && Instant::now() < deadline {
+            let state = broker.state();
+            match (state.connected, state.last_error) {
+                (true, _) if !stood => {
+                    stood = true;
+                    deadline = Instant::now() + limit;
+                }
+                (false, Some(reason)) => return Err(reason),
+                _ => {}
+            }
+            let look = deadline.min(Instant::now() + LOOK);
+            if let Ok(Some(message)) = timeout_at(look, messages.recv()).await {
+                self.take(&message);
             }
         }
+        self.oversized = broker.state().last_oversized;
+        broker.stop().await;
         Ok(())
     }
 
-    fn take(&mut self, delivery: Delivery) {
-        let mut sources = (0..).zip(&self.settings.sources);
-        let Some((index, source)) =
-            sources.find(|(_, source)| filter::matches(&source.filter, &delivery.topic))
-        else {
-            return;
-        };
-        let heard = &mut self.heard[usize::from(index)];
-        if delivery.retained {
+    fn take(&mut self, message: &Inbound) {
+        let Some(source) = self.settings.sources.get(usize::from(message.source.0)) else { return };
+        let heard = &mut self.heard[usize::from(message.source.0)];
+        if message.retained {
             heard.retained += 1;
         }
-        let message = Inbound {
-            source: SourceIndex(index),
-            topic: delivery.topic,
-            payload: delivery.payload,
-            received: self.clock.now(),
-            retained: delivery.retained,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
         match &source.carries {
-            Carries::Readings(_) => heard.note(&mut self.readings, &message, |reading: &Reading| {
+            Carries::Readings(_) => heard.note(&mut self.readings, message, |reading: &Reading| {
                 let unit = reading.unit.as_ref().map_or(String::new(), |unit| format!(" {}", unit.as_str()));
                 format!("{} {}: {}{unit}", reading.device, reading.signal, reading.value)
             }),
-            Carries::Frames(_) => heard.note(&mut self.frames, &message, |frame: &EncodedFrame| {
+            Carries::Frames(_) => heard.note(&mut self.frames, message, |frame: &EncodedFrame| {
                 format!("{}: {} bytes", frame.device, frame.bytes.len())
             }),
         }
