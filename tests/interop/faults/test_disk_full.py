@@ -145,13 +145,7 @@ def fill_and_free(scene: Scene, disk: Path, figures: Figures) -> None:
     receiver.wait_for_verdicts(200)
     scene.upstream.kill()
     hog = disk / "hog"
-    with hog.open("wb") as out:
-        try:
-            while True:
-                out.write(bytes(1 << 16))
-                out.flush()
-        except OSError:
-            pass
+    fill(hog)
     publish(201, NUMBERS)
     wait_for(lambda: "full" in gateway.log() or "storage fault" in gateway.log(), "the gateway says that the disk is full", 60)
     assert gateway.is_running, "a full disk does not end it"
