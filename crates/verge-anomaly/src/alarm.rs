@@ -45,6 +45,17 @@ impl AlarmSettings {
             None => Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None },
         }
     }
+
+    /// The same, with the alarms of the coming week.
+    pub(crate) fn rate_ahead(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> Rate {
+        let rate = self.rate(pace, remembered, needed, p);
+        match (self.budget, rate.supported_in) {
+            (Some(budget), Some(_)) => {
+                Rate { per_second: budget.week_ahead(pace.seconds(), remembered, needed), ..rate }
+            }
+            _ => rate,
+        }
+    }
 }
 
 impl Default for AlarmSettings {

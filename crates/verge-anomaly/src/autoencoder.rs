@@ -111,13 +111,20 @@ impl AutoencoderJudge {
         self.errors.alarm_rate(&self.settings.alarms)
     }
 
+    /// Without the model, which all instances share.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.window.capacity() * size_of::<f32>() + self.errors.heap_bytes()
+    }
+
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
         state::seal(Kind::Autoencoder, &(&self.readings, &self.errors))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        (self.readings, self.errors) = state::open(Kind::Autoencoder, bytes)?;
+        let (readings, errors): (Pace, Scores) = state::open(Kind::Autoencoder, bytes)?;
+        errors.check()?;
+        (self.readings, self.errors) = (readings, errors);
         self.window.clear();
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::fault::SettingsError;
 
+const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
 /// A law fitted to a tail is trusted so many times beyond what was recorded, and no further.
 const REACH: f64 = 10.0;
 /// What is among the usual 98 % never alarms, however much a budget allows: a tail knows no probability for it.
@@ -83,6 +84,23 @@ impl AlarmBudget {
         Rate { p: least, per_second: Rate::alarms_per_second(least, interval), supported_in }
     }
 
+    /// False alarms per second on average over the coming week, in which the history grows.
+    #[must_use]
+    pub fn week_ahead(self, interval: f64, remembered: f64, needed: f64) -> f64 {
+        const STEPS: u32 = 8;
+        let begin = remembered.max(f64::from(crate::tail::WARM_UP));
+        let growth = ((begin + WEEK_SECONDS / interval) / begin).powf(1.0 / f64::from(STEPS));
+        let rate = |remembered: f64| self.rate(interval, remembered, needed).per_second;
+        // By the trapezoidal rule over stretches that grow as the history does.
+        let (mut from, mut alarms) = (begin, 0.0);
+        for _ in 0..STEPS {
+            let to = from * growth;
+            alarms += 0.5 * (rate(from) + rate(to)) * (to - from) * interval;
+            from = to;
+        }
+        alarms / WEEK_SECONDS
+    }
+
     /// Half-life of what is remembered, in readings, with which the budget will be supported.
     #[must_use]
     pub fn half_life(self, interval: f64, needed: f64) -> f64 {
@@ -129,6 +147,16 @@ mod tests {
         let left = young.supported_in.unwrap().as_secs_f64();
         assert!((left - (weekly.half_life(1.0, 1.0) - 10_080.0)).abs() < 1.0, "{left} s");
         assert!(weekly.rate(1.0, 1.001 * weekly.half_life(1.0, 5.5), 5.5).supported_in.is_none());
+    }
+
+    #[test]
+    fn the_coming_week_of_a_young_signal_is_not_its_first_minute() {
+        let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
+        let (first, ahead) = (weekly.rate(1.0, 20.0, 5.5).per_second, weekly.week_ahead(1.0, 20.0, 5.5));
+        assert!(first * WEEK_SECONDS > 1_000.0, "as if it never grew older");
+        assert!((1.0..20.0).contains(&(ahead * WEEK_SECONDS)), "{} in a week", ahead * WEEK_SECONDS);
+        let old = weekly.week_ahead(1.0, 1e8, 5.5) * WEEK_SECONDS;
+        assert!((old - 1.0).abs() < 1e-6, "{old}");
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub enum ReadingJudge {
     /// See [`crate::vehicle_loop`].
     Loop(Box<LoopJudge>),
     /// See [`crate::auto`].
-    Auto(Box<AutoJudge>),
+    Auto(AutoJudge),
     /// See [`crate::multi`].
     Multi(Box<MultiJudge>),
     /// See [`crate::pattern`].
@@ -128,7 +128,7 @@ impl ReadingJudge {
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
             JudgeSettings::Health(settings) => Self::Health(Box::new(HealthJudge::new(*settings, now.mono))),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
-            JudgeSettings::Auto(settings) => Self::Auto(Box::new(AutoJudge::new(settings))),
+            JudgeSettings::Auto(settings) => Self::Auto(AutoJudge::new(settings)),
             JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings))),
             JudgeSettings::Pattern(shapes, alarms) => {
                 Self::Pattern(Box::new(PatternJudge::new(*shapes, *alarms)))
@@ -231,6 +231,25 @@ impl Judge for ReadingJudge {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        fn boxed<T>(judge: &T, beside: usize) -> usize {
+            size_of_val(judge) + beside
+        }
+        match self {
+            Self::Threshold(_) | Self::Silence(_) => 0,
+            Self::Rate(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Health(judge) => boxed(&**judge, 0),
+            Self::Loop(judge) => boxed(&**judge, 0),
+            Self::Auto(judge) => judge.heap_bytes(),
+            Self::Multi(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Pattern(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Vibration(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Cusum(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Autoencoder(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Reconstruction(judge) => boxed(&**judge, judge.heap_bytes()),
+        }
+    }
+
     fn hear(&mut self, remark: Remark) -> bool {
         match self {
             Self::Auto(judge) => judge.hear(remark),
@@ -251,7 +270,7 @@ impl Judge for ReadingJudge {
 
     fn alarm_rate(&self) -> Option<AlarmRate> {
         match self {
-            Self::Auto(judge) => Some(judge.alarm_rate()),
+            Self::Auto(judge) => judge.alarm_rate(),
             Self::Multi(judge) => judge.alarm_rate(),
             Self::Pattern(judge) => Some(judge.alarm_rate()),
             Self::Vibration(judge) => Some(judge.alarm_rate()),
@@ -266,3 +285,6 @@ impl Judge for ReadingJudge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

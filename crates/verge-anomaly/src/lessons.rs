@@ -53,6 +53,10 @@ impl<M> Lessons<M> {
         Self { last: None, forgotten: 0 }
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.last.as_ref().map_or(0, |last| size_of::<Event<M>>() + last.marks.capacity() * size_of::<M>())
+    }
+
     /// Notes one observation; gives what is to be forgotten now.
     pub(crate) fn note(&mut self, step: Step, mark: M) -> Vec<M> {
         let Step { seen, remembered, was_open, is_open, far } = step;

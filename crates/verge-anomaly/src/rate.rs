@@ -102,6 +102,10 @@ impl RateJudge {
             findings.push(Finding::Condition(Condition::of_rule(member, standing, rate, self.expected)));
         }
     }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.window.samples.capacity() * size_of::<Sample>()
+    }
 }
 
 /// Whose clock a time was read from. The two are never compared.

@@ -39,12 +39,18 @@ impl ReconstructionJudge {
         self.errors.alarm_rate(&self.settings)
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.errors.heap_bytes()
+    }
+
     pub(crate) fn save(&self) -> Vec<u8> {
         state::seal(Kind::Reconstruction, &self.errors)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.errors = state::open(Kind::Reconstruction, bytes)?;
+        let errors: Scores = state::open(Kind::Reconstruction, bytes)?;
+        errors.check()?;
+        self.errors = errors;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Feedback, Member};
-use verge_domain::stage::{AlarmRate, Remark};
+use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{AlarmSettings, Alarms, Pace};
@@ -109,7 +109,17 @@ impl Scores {
     }
 
     pub(crate) fn alarm_rate(&self, settings: &AlarmSettings) -> AlarmRate {
-        self.alarms.rate(&self.pace, &self.rate(settings))
+        let rate = settings.rate_ahead(&self.pace, self.tail.weight(), 1.0, FIXED_P);
+        self.alarms.rate(&self.pace, &rate)
+    }
+
+    /// Whether it can be what was saved.
+    pub(crate) fn check(&self) -> Result<(), RestoreError> {
+        self.tail.check()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.tail.heap_bytes() + self.lessons.heap_bytes()
     }
 
     fn rate(&self, settings: &AlarmSettings) -> Rate {

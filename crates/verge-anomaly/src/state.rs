@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     /// The baseline alone of a vibration detector.
     Blocks = 8,
     Reconstruction = 9,
+    /// The readings that a detector `auto` is to be made of.
+    FirstReadings = 10,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,11 @@ pub(crate) fn seal<T: Serialize>(kind: Kind, state: &T) -> Vec<u8> {
     bytes[1] = kind as u8;
     bytes[2..HEAD].copy_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+/// Whether a state is of this kind, sound or not.
+pub(crate) fn is_of(kind: Kind, bytes: &[u8]) -> bool {
+    bytes.get(1) == Some(&(kind as u8))
 }
 
 /// Reads a state.

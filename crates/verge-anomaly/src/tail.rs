@@ -16,6 +16,7 @@
 //! Everything is a function of the scores before: a score's own weight is added after it was judged.
 
 use serde::{Deserialize, Serialize};
+use verge_domain::stage::RestoreError;
 
 /// Bins per octave.
 const BINS_PER_OCTAVE: i32 = 8;
@@ -55,6 +56,8 @@ const SHAPE: (f64, f64) = (-0.3, 0.2);
 /// What lies so many times further out than an alarm is none of the usual. With less, what chance brings about in heavy
 /// tails would be forgotten with it, and false alarms would come more often than they say (at 3, 2.5 times).
 const FAR: f64 = 4.0;
+/// Where the window of bins may begin: around all octaves of a float.
+const LEVELS: std::ops::RangeInclusive<i32> = -512..=2_200 * BINS_PER_OCTAVE;
 /// No probability is smaller: nobody has watched that long.
 const LEAST_P: f64 = 1e-30;
 
@@ -124,6 +127,20 @@ impl Tail {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.bins)
+    }
+
+    /// Whether this can be what was saved.
+    pub(crate) fn check(&self) -> Result<(), RestoreError> {
+        let weights = self.bins.iter().chain([&self.total, &self.dependence]);
+        let law = [self.fit.share, self.fit.scale, self.fit.shape];
+        let sound = self.bins.len() == BINS
+            && weights.into_iter().all(|weight| weight.is_finite() && *weight >= 0.0)
+            && self.base.is_none_or(|base| LEVELS.contains(&base))
+            && [self.refit_in, self.halve_in, self.half_life].iter().all(|&left| left > 0)
+            && law.iter().all(|number| number.is_finite())
+            && self.fit.scale > 0.0
+            && self.fit.threshold >= 0.0;
+        if sound { Ok(()) } else { Err(RestoreError::Misfit { part: "a histogram of scores" }) }
     }
 
     /// Scores seen; saturates.

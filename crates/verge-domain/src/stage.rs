@@ -58,6 +58,12 @@ pub enum RestoreError {
     /// Written by another version or for another detector.
     #[error("saved state is of another version or detector")]
     Foreign,
+    /// Readable, but not what this detector could have written.
+    #[error("saved state does not fit this detector: {part} is out of range")]
+    Misfit {
+        /// Which part of it.
+        part: &'static str,
+    },
     /// Not readable.
     #[error("saved state is damaged: {0}")]
     Damaged(#[source] Box<dyn Error + Send + Sync>),
@@ -129,7 +135,8 @@ pub struct AlarmRate {
     pub alarms: u64,
     /// Over so many seconds.
     pub seconds: f64,
-    /// False alarms to expect, per second.
+    /// False alarms to expect per second, on average over the coming week: a young history promises less than it soon
+    /// will.
     pub expected_per_second: f64,
     /// Time until the history supports the budget that was asked for; `None` where it does.
     pub supported_in: Option<Duration>,

@@ -1,26 +1,51 @@
 //! `auto` as a judge of one signal.
 
-use verge_domain::finding::{Condition, Finding};
+use verge_domain::finding::{Condition, Expected, Feedback, Finding, Standing};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 
-use super::{AutoDetector, AutoSettings};
+use super::{AutoDetector, AutoSettings, EFFECTIVE_MEMBERS, MEMBERS, admit, combined};
+use crate::budget::least_p;
+use crate::state::{self, Kind};
+use crate::tail::WARM_UP;
+
+/// Readings before a detector is made of them. Before its warm-up is over it finds nothing usual or strange, so that
+/// nothing is missed; names that a peer sends a few times take little.
+const FIRST: usize = 16;
+const _: () = assert!(FIRST < WARM_UP as usize);
 
 /// Watches one signal.
 #[derive(Debug)]
 pub struct AutoJudge {
-    detector: AutoDetector,
+    settings: AutoSettings,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The first readings, as they came: UTC milliseconds and value.
+    First(Vec<(i64, f64)>),
+    Learning(Box<AutoDetector>),
 }
 
 impl AutoJudge {
     pub(crate) fn new(settings: &AutoSettings) -> Self {
-        Self { detector: AutoDetector::new(settings) }
+        Self { settings: *settings, stage: Stage::First(Vec::new()) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
         let at = reading.time(received.wall);
-        let assessment = self.detector.observe(at, reading.value);
+        if let Stage::First(first) = &mut self.stage
+            && first.len() < FIRST
+        {
+            first.push((at.0, reading.value));
+            let remembered = first.len() as f64;
+            findings.push(Finding::Condition(nothing_yet(&self.settings, reading.value, remembered)));
+            return;
+        }
+        let detector = self.detector();
+        let assessment = detector.observe(at, reading.value);
         findings.push(Finding::Condition(Condition {
             member: assessment.member,
             standing: assessment.standing,
@@ -29,33 +54,86 @@ impl AutoJudge {
             // What was held back is told with the probability that it had.
             p_value: Some({
                 let p_value = assessment.p_value;
-                let told = if assessment.alarm { p_value.min(self.detector.cause_p()) } else { p_value };
-                told.max(self.detector.least_p())
+                let told = if assessment.alarm { p_value.min(detector.cause_p()) } else { p_value };
+                told.max(detector.least_p())
             }),
             contributions: Vec::new(),
-            feedback: self.detector.feedback(),
+            feedback: detector.feedback(),
         }));
+    }
+
+    /// The detector, made of the first readings where it is not there yet.
+    fn detector(&mut self) -> &mut AutoDetector {
+        if let Stage::First(first) = &self.stage {
+            let mut detector = Box::new(AutoDetector::new(&self.settings));
+            for &(at, value) in first {
+                detector.observe(UtcMillis(at), value);
+            }
+            self.stage = Stage::Learning(detector);
+        }
+        match &mut self.stage {
+            Stage::Learning(detector) => detector,
+            Stage::First(_) => unreachable!("it was just made"),
+        }
     }
 
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
-                self.detector.was_maintenance();
+                self.detector().was_maintenance();
                 true
             }
-            Remark::Real => self.detector.was_real(),
+            Remark::Real => self.detector().was_real(),
         }
     }
 
-    pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        self.detector.alarm_rate()
+    /// `None` before there is a history to speak of.
+    pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
+        match &self.stage {
+            Stage::First(_) => None,
+            Stage::Learning(detector) => Some(detector.alarm_rate()),
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::First(first) => first.capacity() * size_of::<(i64, f64)>(),
+            Stage::Learning(detector) => size_of::<AutoDetector>() + detector.heap_bytes(),
+        }
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        self.detector.save()
+        match &self.stage {
+            Stage::First(first) => state::seal(Kind::FirstReadings, first),
+            Stage::Learning(detector) => detector.save(),
+        }
     }
 
-    pub(crate) fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        self.detector.restore(state)
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        if state::is_of(Kind::FirstReadings, bytes) {
+            let first: Vec<(i64, f64)> = state::open(Kind::FirstReadings, bytes)?;
+            if first.len() > FIRST || first.iter().any(|(_, value)| !value.is_finite()) {
+                return Err(RestoreError::Misfit { part: "the first readings" });
+            }
+            self.stage = Stage::First(first);
+        } else {
+            let mut detector = Box::new(AutoDetector::new(&self.settings));
+            detector.restore(bytes)?;
+            self.stage = Stage::Learning(detector);
+        }
+        Ok(())
+    }
+}
+
+/// What a detector says of one of its first readings.
+fn nothing_yet(settings: &AutoSettings, value: f64, remembered: f64) -> Condition {
+    Condition {
+        member: MEMBERS[0],
+        standing: Standing::Normal,
+        observed: admit(settings, value),
+        expected: Expected::default(),
+        p_value: Some(combined(1.0).max(least_p(remembered, EFFECTIVE_MEMBERS))),
+        contributions: Vec::new(),
+        feedback: Feedback::default(),
     }
 }

@@ -205,7 +205,7 @@ impl AutoDetector {
 
     /// Scores of all members: of state from before the reading, which all but the profile then learn.
     fn look(&mut self, at: UtcMillis, value: f64) -> Views {
-        let value = self.admit(value);
+        let value = admit(&self.settings, value);
         let slot = at.0.div_euclid(3_600_000).rem_euclid(24) as usize;
         if self.pace.seen() == 0 {
             self.level = value;
@@ -262,18 +262,6 @@ impl AutoDetector {
         views
     }
 
-    /// The value as it is judged: within range, and a multiple of the sensor's step.
-    fn admit(&self, value: f64) -> f64 {
-        let value = if value.abs() < NOTHING { 0.0 } else { value.clamp(-LIMIT, LIMIT) };
-        match self.settings.resolution {
-            Some(step) => {
-                let rounded = (value / step).round() * step;
-                if rounded.is_finite() { rounded } else { value }
-            }
-            None => value,
-        }
-    }
-
     /// Lets the tails remember as much as the budget needs.
     fn fit_memory(&mut self) {
         let Some(budget) = self.settings.alarms.budget else { return };
@@ -328,7 +316,9 @@ impl AutoDetector {
     /// How often it alarms.
     #[must_use]
     pub fn alarm_rate(&self) -> AlarmRate {
-        self.alarms.rate(&self.pace, &self.rate())
+        let alarms = &self.settings.alarms;
+        let rate = alarms.rate_ahead(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P));
+        self.alarms.rate(&self.pace, &rate)
     }
 
     /// What people said about its alarms.
@@ -369,16 +359,19 @@ impl AutoDetector {
     /// Bytes that one detector takes, itself and on the heap, while no feedback is awaited.
     #[must_use]
     pub fn bytes() -> usize {
-        let settled = Self::new(&AutoSettings::default());
-        size_of::<Self>()
-            + settled.tails.heap_bytes()
-            + settled.context.heap_bytes()
-            + settled.hourly.heap_bytes()
-            + settled.recent.heap_bytes()
-            + settled.profile.heap_bytes()
-            + settled.volatility.heap_bytes()
-            + settled.context_bits.heap_bytes()
-            + settled.hourly_bits.heap_bytes()
+        size_of::<Self>() + Self::new(&AutoSettings::default()).heap_bytes()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lessons.heap_bytes()
+            + self.tails.heap_bytes()
+            + self.context.heap_bytes()
+            + self.hourly.heap_bytes()
+            + self.recent.heap_bytes()
+            + self.profile.heap_bytes()
+            + self.volatility.heap_bytes()
+            + self.context_bits.heap_bytes()
+            + self.hourly_bits.heap_bytes()
             + Shift::HEAP_BYTES
     }
 
@@ -394,8 +387,37 @@ impl AutoDetector {
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let restored: Self = state::open(Kind::Auto, bytes)?;
+        restored.check()?;
         *self = Self { settings: self.settings, ..restored };
         Ok(())
+    }
+}
+
+impl AutoDetector {
+    /// Whether this can be what was saved: nothing is indexed by what a file says.
+    fn check(&self) -> Result<(), RestoreError> {
+        let fits = |sound: bool, part| if sound { Ok(()) } else { Err(RestoreError::Misfit { part }) };
+        let level = [self.last, self.level, self.deviation, self.median];
+        fits(level.iter().all(|value| value.is_finite()), "the level")?;
+        fits(self.recent.fits(20), "the newest readings")?;
+        fits(self.profile.fits(), "the profile of the day")?;
+        fits(self.volatility.fits(), "the volatility")?;
+        fits(self.context.fits(4) && self.context_bits.fits(4), "the context")?;
+        fits(self.hourly.fits(2) && self.hourly_bits.fits(6), "the time of day")?;
+        fits(self.shift.fits(), "the distribution")?;
+        self.tails.check()
+    }
+}
+
+/// The value as it is judged: within range, and a multiple of the sensor's step.
+fn admit(settings: &AutoSettings, value: f64) -> f64 {
+    let value = if value.abs() < NOTHING { 0.0 } else { value.clamp(-LIMIT, LIMIT) };
+    match settings.resolution {
+        Some(step) => {
+            let rounded = (value / step).round() * step;
+            if rounded.is_finite() { rounded } else { value }
+        }
+        None => value,
     }
 }
 

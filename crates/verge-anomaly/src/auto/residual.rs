@@ -33,6 +33,11 @@ impl<T: Copy + Default> Recent<T> {
         size_of_val(&*self.ring)
     }
 
+    /// Whether this can be what was saved of a ring of this size.
+    pub(super) fn fits(&self, size: u8) -> bool {
+        self.ring.len() == usize::from(size) && self.filled <= size && self.next < size
+    }
+
     pub(super) fn is_full(&self) -> bool {
         usize::from(self.filled) == self.ring.len()
     }
@@ -105,6 +110,12 @@ impl Profile {
         self.errors.heap_bytes()
     }
 
+    pub(super) fn fits(&self) -> bool {
+        usize::from(self.slot) < SLOTS
+            && self.errors.fits(PROFILE_WINDOW)
+            && self.usual.iter().all(|value| value.is_finite())
+    }
+
     /// Mean absolute error of the last twelve readings against what was usual at this hour; `None` at an hour that is
     /// met for the first time.
     pub(super) fn score(&mut self, slot: usize, value: f64) -> Option<f64> {
@@ -145,6 +156,10 @@ pub(super) struct Volatility {
 impl Volatility {
     pub(super) fn new() -> Self {
         Self { steps: Recent::new(STEPS), usual: 0.0, seen: 0 }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.steps.fits(STEPS) && self.usual.is_finite()
     }
 
     /// Learns anew what is usual, from the steps at hand.

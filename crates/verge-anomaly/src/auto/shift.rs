@@ -43,6 +43,22 @@ impl Shift {
         }
     }
 
+    /// Whether this can be what was saved.
+    pub(super) fn fits(&self) -> bool {
+        let mut counts = [0_u8; CLASSES];
+        let known = self.window.len() <= WINDOW
+            && self
+                .window
+                .iter()
+                .all(|&class| counts.get_mut(usize::from(class)).map(|count| *count += 1).is_some());
+        known
+            && counts == self.counts
+            && usize::from(self.next) < WINDOW
+            && self.start.len() < START
+            && self.start.iter().chain(&self.quantiles).all(|value| value.is_finite())
+            && self.shares.iter().all(|share| share.is_finite())
+    }
+
     /// `readings` counts them with this one; `deviation` is the slow mean of absolute deviations.
     pub(super) fn score(&mut self, value: f64, readings: u32, deviation: f64) -> f64 {
         if self.seen == 0 {

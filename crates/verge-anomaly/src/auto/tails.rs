@@ -1,6 +1,7 @@
 //! The tails of all members: from what they see in a reading to how probable the strangest of it is.
 
 use serde::{Deserialize, Serialize};
+use verge_domain::stage::RestoreError;
 
 use super::MEMBERS;
 use super::views::Views;
@@ -89,6 +90,10 @@ impl Tails {
 
     pub(super) fn set_half_life(&mut self, readings: u32) {
         self.0.iter_mut().for_each(|tail| tail.set_half_life(readings));
+    }
+
+    pub(super) fn check(&self) -> Result<(), RestoreError> {
+        self.0.iter().try_for_each(Tail::check)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -184,6 +184,10 @@ impl CusumJudge {
         Ok(())
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.state.first.capacity() * size_of::<f64>()
+    }
+
     fn learn(&mut self, value: f64) {
         let first = &mut self.state.first;
         first.push(value);

@@ -144,7 +144,11 @@ impl HealthJudge {
 
     /// Time counts from now: how long it was silent before, nobody was there to hear.
     pub(crate) fn restore(&mut self, saved: &[u8], now: Moment) -> Result<(), RestoreError> {
-        self.state = state::open(Kind::Health, saved)?;
+        let state: State = state::open(Kind::Health, saved)?;
+        if state.place >= BLOCK {
+            return Err(RestoreError::Misfit { part: "the place within a block" });
+        }
+        self.state = state;
         self.last_heard = now.mono;
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Lengths {
             length
         };
         let count = &mut self.counts[(learnt | 1).ilog2().min(BUCKETS as u32 - 1) as usize];
-        *count += 1;
+        *count = count.saturating_add(1);
         if *count == u16::MAX {
             self.counts.iter_mut().for_each(|count| *count /= 2);
         }

@@ -76,8 +76,8 @@ impl Record {
     /// abnormal, once it was so for `patience` evaluations.
     pub(super) fn enter(&mut self, statistic: f64, octaves: f64, floor: f64, patience: u16) {
         self.ring[usize::from(self.next) % RING] = statistic;
-        self.next = (self.next + 1) % RING as u8;
-        self.filled = (self.filled + 1).min(RING as u8);
+        self.next = (self.next % RING as u8 + 1) % RING as u8;
+        self.filled = self.filled.saturating_add(1).min(RING as u8);
         if usize::from(self.filled) < RING {
             return;
         }
@@ -116,7 +116,7 @@ impl Record {
 
     fn learn(&mut self, statistic: f64) {
         self.now = self.now.max(statistic);
-        self.in_epoch += 1;
+        self.in_epoch = self.in_epoch.saturating_add(1);
         if self.in_epoch >= EPOCH {
             self.before = self.now;
             self.now = NOTHING;

@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVectorView};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use verge_domain::stage::RestoreError;
 
 use crate::tail::Tail;
 
@@ -51,6 +52,20 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
+    /// Whether this can be what was saved of so many signals.
+    pub(super) fn check(&self, signals: usize) -> Result<(), RestoreError> {
+        let each = [&self.centre, &self.scale, &self.mean, &self.wander];
+        let pairs = [&self.covariance, &self.inverse];
+        let finite = |numbers: &Vec<f64>| numbers.iter().all(|number| number.is_finite());
+        let sound = each.iter().all(|vector| vector.len() == signals && finite(vector))
+            && pairs.iter().all(|matrix| matrix.len() == signals * signals && finite(matrix))
+            && self.invert_in > 0;
+        if !sound {
+            return Err(RestoreError::Misfit { part: "what is usual of its signals" });
+        }
+        self.tail.check()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         let vectors = [&self.centre, &self.scale, &self.mean, &self.covariance, &self.wander, &self.inverse];
         let numbers: usize = vectors.iter().map(|vector| vector.capacity()).sum();

@@ -145,7 +145,7 @@ impl MultiJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
-        let rate: Rate = self.settings.rate(&self.state.pace, self.state.detector.as_ref()?);
+        let rate: Rate = self.settings.rate_ahead(&self.state.pace, self.state.detector.as_ref()?);
         Some(self.state.alarms.rate(&self.state.pace, &rate))
     }
 
@@ -154,8 +154,20 @@ impl MultiJudge {
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.state = state::open(Kind::Multi, bytes)?;
+        let state: State = state::open(Kind::Multi, bytes)?;
+        if state.signals.len() > MAX_SIGNALS || state.detector.is_some() && state.signals.is_empty() {
+            return Err(RestoreError::Misfit { part: "the number of its signals" });
+        }
+        state.detector.as_ref().map_or(Ok(()), |detector| detector.check(state.signals.len()))?;
+        self.state = state;
         Ok(())
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let detector = self.state.detector.as_ref().map_or(0, MultiDetector::bytes);
+        detector
+            + self.state.signals.capacity() * size_of::<Signal>()
+            + self.row.capacity() * size_of::<f64>()
     }
 }
 

@@ -23,6 +23,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::ContinuousCDF;
+use verge_domain::stage::RestoreError;
 
 use crate::alarm::{AlarmSettings, Pace};
 use crate::budget::Rate;
@@ -63,6 +64,10 @@ impl MultiSettings {
 
     fn rate(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
         self.alarms.rate(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
+    }
+
+    fn rate_ahead(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
+        self.alarms.rate_ahead(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
     }
 }
 
@@ -214,6 +219,18 @@ impl MultiDetector {
             .collect();
         contributions.sort_by(|one, other| other.share.total_cmp(&one.share));
         contributions
+    }
+
+    /// Whether this can be what was saved of so many signals.
+    pub(crate) fn check(&self, signals: usize) -> Result<(), RestoreError> {
+        let sound = self.signals == signals
+            && self.rows.len().is_multiple_of(signals.max(1))
+            && self.running.len() == signals
+            && self.distance.len() == signals;
+        if !sound {
+            return Err(RestoreError::Misfit { part: "the number of its signals" });
+        }
+        self.baseline.as_ref().map_or(Ok(()), |baseline| baseline.check(signals))
     }
 
     /// Bytes that it takes now, itself and on the heap.

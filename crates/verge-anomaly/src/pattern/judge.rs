@@ -58,12 +58,17 @@ impl PatternJudge {
         self.distances.alarm_rate(&self.settings)
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.detector.heap_bytes() + self.distances.heap_bytes()
+    }
+
     pub(crate) fn save(&self) -> Vec<u8> {
         state::seal(Kind::Pattern, &(&self.readings, &self.distances, self.detector.save()))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let (readings, distances, detector): (Pace, Scores, Vec<u8>) = state::open(Kind::Pattern, bytes)?;
+        distances.check()?;
         self.detector.restore(&detector)?;
         (self.readings, self.distances) = (readings, distances);
         Ok(())

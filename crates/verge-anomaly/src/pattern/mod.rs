@@ -205,6 +205,10 @@ impl PatternDetector {
         self.state = state;
         Ok(())
     }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.settings.bytes() + self.shape.capacity() * size_of::<i16>()
+    }
 }
 
 impl State {

@@ -152,6 +152,10 @@ impl Baseline {
         judgement
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        (self.mean.capacity() + self.covariance.capacity()) * size_of::<f64>()
+    }
+
     /// Whether a saved state can be of a baseline like this and holds only finite numbers.
     pub(crate) fn fits(&self, other: &Self) -> bool {
         let law =

@@ -57,6 +57,10 @@ impl Decimator {
         Self { factor, taps, ring, at: 0, held: 0, since_kept: 0 }
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        (self.taps.capacity() + self.ring.capacity()) * size_of::<f64>()
+    }
+
     /// Takes a sample; returns one of the new rate where one is due and the filter is full.
     pub fn push(&mut self, sample: f64) -> Option<f64> {
         let sample = sample.clamp(-MOST, MOST);

@@ -133,4 +133,12 @@ impl VibrationDetector {
         self.baseline = saved.baseline;
         Ok(())
     }
+
+    /// About: the plans of the transforms are shared by none, and take as much as their buffers.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.block.capacity() * size_of::<f64>()
+            + 2 * self.analyser.buffer_bytes()
+            + self.decimator.heap_bytes()
+            + self.baseline.heap_bytes()
+    }
 }

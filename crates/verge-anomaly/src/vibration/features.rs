@@ -148,6 +148,13 @@ impl fmt::Debug for Analyser {
 }
 
 impl Analyser {
+    pub(super) fn buffer_bytes(&self) -> usize {
+        let real = [&self.window, &self.block, &self.work, &self.squared_envelope];
+        let complex = [&self.spectrum, &self.masked, &self.scratch];
+        real.iter().map(|buffer| buffer.capacity()).sum::<usize>() * size_of::<f64>()
+            + complex.iter().map(|buffer| buffer.capacity()).sum::<usize>() * size_of::<Complex<f64>>()
+    }
+
     /// Plans the transforms.
     #[must_use]
     pub fn new(settings: &VibrationSettings) -> Self {

@@ -89,8 +89,12 @@ impl VibrationJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        let rate = self.settings.rate(&self.book.pace, self.book.pace.seen() as f64, 1.0, FIXED_P);
+        let rate = self.settings.rate_ahead(&self.book.pace, self.book.pace.seen() as f64, 1.0, FIXED_P);
         self.book.alarms.rate(&self.book.pace, &rate)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.detector.heap_bytes()
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {

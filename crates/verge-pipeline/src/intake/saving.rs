@@ -1,7 +1,8 @@
 //! How the judging thread hands over the states of judges.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use verge_domain::reading::Reading;
 use verge_domain::stage::{Decoder, Judge, Source};
@@ -9,6 +10,9 @@ use verge_domain::stage::{Decoder, Judge, Source};
 use super::Worker;
 use crate::committer::{CommitRequest, Durable};
 use crate::judging::SavePass;
+
+/// When the gateway stops, large states are saved for this long at most.
+const SAVE_LIMIT: Duration = Duration::from_secs(3);
 
 impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
     /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
@@ -29,12 +33,40 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         }
     }
 
-    /// Hands over all states that have changed: the last thing before the end.
+    /// Hands over the states that have changed: the last thing before the end. Large ones for [`SAVE_LIMIT`] at most: of
+    /// those that are left, what was saved last is at most as old as it may be after a power cut.
     pub(super) fn save_all(&mut self) {
-        let mut pass = SavePass::of_all();
-        while self.bench.save(&mut pass, self.clock.now(), &mut self.decision) {
-            self.submit(0, self.clock.now().mono, None);
+        let deadline = Instant::now() + SAVE_LIMIT;
+        self.save_pass(SavePass::of_small(), deadline);
+        if !self.save_pass(SavePass::of_all(), deadline) {
+            tracing::warn!(
+                seconds = SAVE_LIMIT.as_secs(),
+                "stopped before all that was learnt was saved: some judges go on from what was saved of them up to ten \
+                 minutes ago"
+            );
         }
-        self.submit(0, self.clock.now().mono, None);
+    }
+
+    /// Hands states over step by step, each when the one before is durable, so that they do not pile up. Says whether
+    /// all were.
+    fn save_pass(&mut self, mut pass: SavePass, deadline: Instant) -> bool {
+        loop {
+            let now = self.clock.now();
+            let goes_on = self.bench.save(&mut pass, now, &mut self.decision);
+            if self.decision.is_empty() {
+                return true;
+            }
+            let (saved, durable) = mpsc::sync_channel::<()>(1);
+            // Nobody waits for the last one, and then nobody hears this.
+            let durable_now = Durable::new(move || saved.send(()).unwrap_or_default());
+            self.request(CommitRequest { durable: Some(durable_now), ..CommitRequest::of_time(now.mono) });
+            if !goes_on {
+                return true;
+            }
+            // Also an error where the store gives the states up.
+            if durable.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
+                return false;
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, 
 
 use super::saved::{self, SavedEvent, SavedLife};
 use super::saving::{self, SaveTime};
+use super::streams::SETTLED;
 use super::{Decision, InstanceKey, JudgeSpec};
 
 pub(super) struct Instance<J> {
@@ -70,6 +71,11 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
         self.last_heard = received;
         self.readings = self.readings.wrapping_add(1);
         self.readings.is_power_of_two() || self.readings.is_multiple_of(RECKON_EVERY)
+    }
+
+    /// Whether it was heard a few times only, also before a restart.
+    pub(super) const fn is_new(&self) -> bool {
+        self.readings < SETTLED && self.saved_state.is_none()
     }
 
     /// Reckons what it takes. Gives that and what was reckoned before.

@@ -18,22 +18,41 @@ pub const STATES_AT_ONCE: usize = 512 << 10;
 pub struct SavePass {
     /// The instance that comes next.
     next: usize,
-    /// When the pass began; `None`: it takes all that has changed, due or not.
-    began: Option<Monotonic>,
+    which: Which,
     shard: usize,
 }
 
+/// Which states a pass takes, of those that have changed.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    /// Those that are due; when the pass began.
+    Due(Monotonic),
+    /// Those that are saved with every pass.
+    Small,
+    All,
+}
+
 impl SavePass {
+    const fn of(which: Which) -> Self {
+        Self { next: 0, which, shard: 0 }
+    }
+
     /// Over the judges whose time it is. Begin one every [`SAVE_EVERY`].
     #[must_use]
     pub const fn of_due(now: Monotonic) -> Self {
-        Self { next: 0, began: Some(now), shard: 0 }
+        Self::of(Which::Due(now))
+    }
+
+    /// Over all judges with a small state, due or not: before the gateway stops.
+    #[must_use]
+    pub const fn of_small() -> Self {
+        Self::of(Which::Small)
     }
 
     /// Over all judges: before the gateway stops.
     #[must_use]
     pub const fn of_all() -> Self {
-        Self { next: 0, began: None, shard: 0 }
+        Self::of(Which::All)
     }
 }
 
@@ -84,14 +103,21 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         let mut bytes = 0;
         for index in pass.next..self.instances.capacity() {
             let Some(instance) = self.instances.get_mut(index) else { continue };
-            if pass.began.is_some_and(|now| now < instance.save_time.0) {
+            let small = instance.judge.save_every() <= SAVE_EVERY;
+            let taken = match pass.which {
+                Which::Due(now) => now >= instance.save_time.0,
+                Which::Small => small,
+                Which::All => true,
+            };
+            // What was heard a few times has learnt nothing yet, and must not displace what others have learnt.
+            if !taken || !small && instance.is_new() {
                 continue;
             }
             if bytes >= STATES_AT_ONCE {
                 pass.next = index;
                 return true;
             }
-            if let Some(now) = pass.began {
+            if let Which::Due(now) = pass.which {
                 instance.save_time = SaveTime(now.after(instance.judge.save_every()));
             }
             let spec = &self.specs[instance.judge_index];
@@ -237,11 +263,16 @@ mod tests {
     #[test]
     fn all_states_are_handed_out_in_steps_and_those_that_have_not_changed_are_not() {
         let mut bench = bench(STATE);
-        send(&mut bench, 0, 100);
+        for second in 0..7 {
+            send(&mut bench, second, 100);
+        }
+        assert_eq!(pass(&mut bench, SavePass::of_all()), [Vec::new()], "hardly heard");
+        send(&mut bench, 7, 100);
+        assert_eq!(pass(&mut bench, SavePass::of_small()), [Vec::new()], "they are large");
         let steps = pass(&mut bench, SavePass::of_all());
         assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [40, 40, 20]);
         assert_eq!(pass(&mut bench, SavePass::of_all()), [Vec::new()]);
-        send(&mut bench, 1, 1);
+        send(&mut bench, 8, 1);
         assert_eq!(pass(&mut bench, SavePass::of_all())[0].len(), 1);
         // What was taken up is what is saved.
         let saved: Vec<Checkpoint> = steps.into_iter().flatten().collect();

@@ -18,7 +18,7 @@ pub const MAX_DEVICES: usize = 16_384;
 pub const MAX_SIGNALS_PER_DEVICE: usize = 64;
 
 /// A device is settled once it was heard this often, each at least [`APART`] from the one before.
-const SETTLED: u32 = 8;
+pub(super) const SETTLED: u32 = 8;
 const APART: Duration = Duration::from_secs(1);
 /// What a device and a signal take beside their judges, about: names, tables.
 const DEVICE_BYTES: usize = 320;

@@ -163,9 +163,9 @@ struct SourceStatus<'a> {
 
 #[derive(Serialize)]
 struct FramesStatus {
-    /// From receipt of a frame until a worker begins, since the start.
+    /// From receipt of a frame until a worker begins, lately.
     age_ms: Span,
-    /// How long a worker is at a frame, since the start.
+    /// How long a worker is at a frame, lately.
     judging_ms: Span,
 }
 
@@ -191,7 +191,7 @@ struct StoreStatus {
     state: &'static str,
     committed: [u64; 3],
     commits: u64,
-    /// From receipt of a message to its verdicts being durable, since the start.
+    /// From receipt of a message to its verdicts being durable, lately.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit_ms: Option<Span>,
     evicted: u64,

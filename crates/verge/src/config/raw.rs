@@ -45,6 +45,7 @@ pub(crate) struct RawGateway {
     pub(crate) when_full: RawWhenFull,
     pub(crate) ballast: Size,
     pub(crate) judging_threads: usize,
+    pub(crate) judges_memory: Size,
     pub(crate) verdict_life: SpanOrNever,
     pub(crate) telemetry_life: SpanOrNever,
     pub(crate) summary_interval: Span,

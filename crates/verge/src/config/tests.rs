@@ -95,7 +95,7 @@ fn a_wrong_variable_is_named() {
     assert_eq!(
         faults,
         [
-            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential (set by VERGE__GATEWAY__NAME)",
+            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential (set by VERGE__GATEWAY__NAME)",
             r#"uplink.centre.window: "many", expected a whole number from 1 to 1000 (set by VERGE__UPLINK__CENTRE__WINDOW)"#,
         ]
     );
@@ -114,7 +114,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         r#"id = "g""#,
         "id = \"g\"\nstore_cp = \"1 GiB\"",
         &[
-            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential",
+            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential",
         ],
     );
     check(

@@ -70,6 +70,8 @@ pub struct Gateway {
     pub state_dir: PathBuf,
     /// Threads that judge readings, 1..=16.
     pub judging_threads: usize,
+    /// Bytes that all instances of judges over readings take together at most.
+    pub judges_memory: usize,
 }
 
 /// Why there are no settings.
@@ -236,7 +238,8 @@ impl Check<'_> {
         let id = raw.id.as_ref()?;
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
         let (site, state_dir) = (raw.site.clone(), self.path(&raw.state_dir));
-        Some(Gateway { id, site, state_dir, judging_threads: raw.judging_threads })
+        let judges_memory = raw.judges_memory.to_usize();
+        Some(Gateway { id, site, state_dir, judging_threads: raw.judging_threads, judges_memory })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -48,6 +48,7 @@ fn placement(settings: &Settings) -> Placement {
                 || devices.iter().any(|pattern| pattern.matches(device.as_str()))
         })
     })
+    .with_memory(settings.gateway.judges_memory)
 }
 
 /// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
@@ -58,7 +59,8 @@ pub fn bench<D: Decoder<Item = Reading>>(
     counters: Arc<Counters>,
     now: Moment,
 ) -> Bench<D, ReadingJudge> {
-    bench_at(Place::everywhere(), settings, models, decoder, counters, now)
+    let place = Placement::new(1).with_memory(settings.gateway.judges_memory).places().swap_remove(0);
+    bench_at(place, settings, models, decoder, counters, now)
 }
 
 fn bench_at<D: Decoder<Item = Reading>>(

@@ -58,6 +58,7 @@ const GATEWAY: &[Key] = &[
     default("when_full", Kind::Choice(&["wait", "drop_oldest"]), "wait"),
     default("ballast", Kind::Size { low: 0, high: GIB }, "16 MiB"),
     default("judging_threads", Kind::Whole { low: 1, high: 16 }, "1"),
+    default("judges_memory", Kind::Size { low: MIB, high: TIB }, "256 MiB"),
     default("verdict_life", Kind::SpanOrNever { high: YEAR }, "never"),
     default("telemetry_life", Kind::SpanOrNever { high: YEAR }, "never"),
     default("summary_interval", Kind::Span { low: Duration::from_secs(1), high: DAY }, "10m"),
