@@ -109,8 +109,7 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
                 Which::Small => small,
                 Which::All => true,
             };
-            // What was heard a few times has learnt nothing yet, and must not displace what others have learnt.
-            if !taken || !small && instance.is_new() {
+            if !taken {
                 continue;
             }
             if bytes >= STATES_AT_ONCE {
@@ -119,6 +118,10 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             }
             if let Which::Due(now) = pass.which {
                 instance.save_time = SaveTime(now.after(instance.judge.save_every()));
+            }
+            // What was heard a few times has learnt nothing yet, and must not displace what others have learnt.
+            if !small && instance.is_new() {
+                continue;
             }
             let spec = &self.specs[instance.judge_index];
             let doing = "saving its state";
@@ -244,7 +247,7 @@ mod tests {
     fn large_states_are_spread_over_their_time_and_each_is_saved_once_in_it() {
         let mut bench = bench(STATE);
         let mut saved: HashMap<String, Vec<u64>> = HashMap::new();
-        for second in (0..=1200).step_by(10) {
+        for second in (0..=1300).step_by(10) {
             send(&mut bench, second, 1000);
             let steps = pass(&mut bench, SavePass::of_due(at(second).mono));
             let total: usize = steps.iter().flatten().map(state_bytes).sum();
