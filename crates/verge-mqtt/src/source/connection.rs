@@ -147,7 +147,7 @@ impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
         for packet in self.role.connected(session_present) {
             self.put(&Packet::Subscribe(packet))?;
         }
-        let receipts = self.role.receipts();
+        let receipts = self.role.receipts().clone();
         let look = LOOK.min(self.pulse.every / 4);
         let mut next_look = Instant::now() + look;
         let mut was_held = false;

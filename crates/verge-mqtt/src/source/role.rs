@@ -83,8 +83,8 @@ impl<C, I> Role<C, I> {
         self.guarantee == Guarantee::AtMostOnce
     }
 
-    pub(super) fn receipts(&self) -> Receipts {
-        self.receipts.clone()
+    pub(super) fn receipts(&self) -> &Receipts {
+        &self.receipts
     }
 
     /// Whether messages come so fast that it pays to let a few gather.

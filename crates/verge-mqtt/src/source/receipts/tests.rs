@@ -165,3 +165,113 @@ fn receipts_of_other_sources_are_passed_over() {
     one.settle(&[receipt]);
     assert_eq!(due(&one), [1]);
 }
+
+/// A broker by the standard: gives the lowest free identifier, keeps what is not acknowledged, repeats it in order.
+struct Broker {
+    /// Identifier and message.
+    in_flight: Vec<(u16, usize)>,
+    next: usize,
+    content: fn(usize) -> u64,
+}
+
+impl Broker {
+    /// Begins to send the next message; `None` while as many are in flight as it allows.
+    fn send(&mut self, messages: usize) -> Option<Arrival> {
+        if self.next >= messages || self.in_flight.len() >= 5 {
+            return None;
+        }
+        let is_free = |id: &u16| self.in_flight.iter().all(|(taken, _)| taken != id);
+        let packet_id = (1..).find(is_free)?;
+        let fingerprint = u64::from(packet_id) << 32 | (self.content)(self.next);
+        self.in_flight.push((packet_id, self.next));
+        self.next += 1;
+        Some(message(packet_id, fingerprint))
+    }
+
+    fn acknowledge(&mut self, packet_id: u16) {
+        self.in_flight.retain(|&(id, _)| id != packet_id);
+    }
+
+    fn again(&self) -> Vec<(usize, Arrival)> {
+        let again = self.in_flight.iter().map(|&(packet_id, index)| {
+            (index, again(packet_id, u64::from(packet_id) << 32 | (self.content)(index)))
+        });
+        again.collect()
+    }
+}
+
+const MESSAGES: usize = 60;
+
+/// How often each message was handed on, with connections that break at any moment. `is_prompt`: the broker says at once
+/// what it has received.
+fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> Vec<usize> {
+    let receipts = connected();
+    let mut broker = Broker { in_flight: Vec::new(), next: 0, content };
+    let mut handed = vec![0; MESSAGES];
+    let mut judging: Vec<(usize, Receipt)> = Vec::new();
+    let mut judged = vec![false; MESSAGES];
+    // At the end all is judged, acknowledged and sent.
+    let last = std::iter::repeat_n([0, 2, 3], 3 * MESSAGES).flatten();
+    for step in steps.iter().copied().chain(last) {
+        match step % 6 {
+            // 1: sent, and lost on the way: the connection breaks below.
+            0 | 1 => {
+                let index = broker.next;
+                let Some(arrival) = broker.send(MESSAGES) else { continue };
+                if step % 6 == 0 {
+                    let receipt = new(&receipts, &arrival);
+                    handed[index] += 1;
+                    judging.push((index, receipt));
+                    continue;
+                }
+            }
+            2 => {
+                if let Some((index, receipt)) = judging.pop() {
+                    judged[index] = true;
+                    receipts.settle(&[receipt]);
+                }
+                continue;
+            }
+            3 => {
+                for packet_id in due(&receipts) {
+                    let sent = broker.in_flight.iter().find(|&&(id, _)| id == packet_id);
+                    assert!(
+                        sent.is_none_or(|&(_, index)| judged[index]),
+                        "acknowledged before it was judged"
+                    );
+                    broker.acknowledge(packet_id);
+                }
+                if is_prompt {
+                    receipts.confirm(receipts.written());
+                }
+                continue;
+            }
+            // Acknowledgements are written, and lost on the way.
+            4 if !is_prompt => drop(due(&receipts)),
+            _ => {}
+        }
+        reconnect(&receipts, true);
+        for (index, arrival) in broker.again() {
+            if let Opened::New { receipt, .. } = receipts.open(&arrival) {
+                handed[index] += 1;
+                judging.push((index, receipt));
+            }
+        }
+    }
+    assert_eq!(broker.in_flight, [], "all are acknowledged");
+    assert_eq!(broker.next, MESSAGES);
+    handed
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_breaks_each_message_is_handed_on_once(steps in proptest::collection::vec(0..6_u8, 0..400)) {
+        assert_eq!(play(&steps, |index| index as u64, false), [1; MESSAGES]);
+    }
+
+    #[test]
+    fn messages_that_say_the_same_are_handed_on_once_each(steps in proptest::collection::vec(0..6_u8, 0..400)) {
+        assert_eq!(play(&steps, |index| index as u64 % 2, true), [1; MESSAGES], "ON and OFF");
+        assert_eq!(play(&steps, |_| 1, true), [1; MESSAGES], "ON alone");
+    }
+}
