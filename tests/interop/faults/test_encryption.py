@@ -13,10 +13,10 @@ from supervised import Supervised
 from waiting import wait_for
 
 DEVICE = "TOPSECRETDEVICE"
-ALARMS = 6_000
+ALARMS = 3_000
 KEY = "07" * 32
 # Calls of the start that encrypts: the first mark, sealing, the rewrite, the cutting of the log.
-CALLS = (("pwrite64", range(3, 6_000, 37 if is_full() else 1_200)), ("ftruncate", (1, 2, 3)), ("fsync", (2, 5, 9)))
+CALLS = (("pwrite64", range(3, 3_000, 37 if is_full() else 600)), ("ftruncate", (1, 2, 3)), ("fsync", (2, 5, 9)))
 
 
 def has_plain_text(store: Path) -> bool:
