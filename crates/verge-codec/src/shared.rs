@@ -1,6 +1,6 @@
 //! Values that neither their name nor their time tells apart: one name stands for several series.
 
-use verge_domain::reading::Reading;
+use verge_domain::reading::{Reading, SharedBy};
 use verge_domain::time::UtcMillis;
 
 /// Up to this many readings are compared one by one.
@@ -29,13 +29,13 @@ fn differ(one: &Reading, other: &Reading) -> bool {
 
 impl SharedNames {
     /// Adds the positions of readings that have the name and the time of an earlier one and another value.
-    pub(crate) fn find(&mut self, readings: &[Reading], out: &mut Vec<usize>) {
+    pub(crate) fn find(&mut self, readings: &[Reading], out: &mut Vec<(usize, SharedBy)>) {
         if readings.len() <= FEW {
             for (at, reading) in readings.iter().enumerate().skip(1) {
                 let earlier = readings.iter().take(at);
                 let mut same = earlier.filter(|other| key(other) == key(reading));
                 if same.any(|other| differ(other, reading)) {
-                    out.push(at);
+                    out.push((at, SharedBy::Time));
                 }
             }
         } else if self.may_repeat(readings) {
@@ -48,7 +48,7 @@ impl SharedNames {
                     (one == other, readings.get(*first), readings.get(*second))
                     && differ(first, reading)
                 {
-                    out.push(*second);
+                    out.push((*second, SharedBy::Time));
                 }
             }
         }
@@ -101,6 +101,7 @@ mod tests {
         let mut check = |readings: &[Reading], expected: &[usize]| {
             let mut found = Vec::new();
             names.find(readings, &mut found);
+            let expected: Vec<_> = expected.iter().map(|at| (*at, SharedBy::Time)).collect();
             assert_eq!(found, expected);
         };
         check(&[], &[]);

@@ -100,6 +100,15 @@ impl Reading {
     }
 }
 
+/// What shows that one name stands for several series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedBy {
+    /// Another value of the message has the same name and the same time.
+    Time,
+    /// The name is a position in an array whose length has changed: another value may stand there.
+    Position,
+}
+
 /// What a codec made of one message: what is good comes out, what is not is counted, side by side. Reused
 /// from message to message.
 #[derive(Debug)]
@@ -108,9 +117,8 @@ pub struct Decoded<T> {
     pub items: Vec<T>,
     /// What could not be used, and why.
     pub rejections: Vec<Rejection>,
-    /// Positions of items that have the name and the time of another one beside them and another value: the name
-    /// stands for several series. They are judged all the same.
-    pub shared: Vec<usize>,
+    /// Positions of items whose name stands for several series, and what shows it. They are judged all the same.
+    pub shared: Vec<(usize, SharedBy)>,
 }
 
 impl<T> Default for Decoded<T> {

@@ -1,6 +1,6 @@
 //! What is counted while the gateway runs. Counters only grow; readers take differences.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
-use verge_domain::reading::{Reading, SourceIndex};
+use verge_domain::reading::{Reading, SharedBy, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
@@ -125,7 +125,7 @@ pub struct SourceCounters {
     pub readings_judged_total: Counter,
     /// Readings whose name another one of the same message and time had, with another value.
     pub shared_readings_total: Counter,
-    shared_names: Mutex<BTreeSet<(DeviceId, SignalId)>>,
+    shared_names: Mutex<BTreeMap<(DeviceId, SignalId), SharedBy>>,
     rejections_total: [Counter; Reason::ALL.len()],
     last_received: AtomicI64,
 }
@@ -169,29 +169,40 @@ impl SourceCounters {
 
     /// Counts a reading whose name stands for several series, and warns of the name: the first ones once each, then
     /// every tenfold.
-    pub fn share(&self, reading: &Reading) {
+    pub fn share(&self, reading: &Reading, by: SharedBy) {
         self.shared_readings_total.add(1);
         let mut names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (reading.device.clone(), reading.signal.clone());
-        if names.len() >= SHARED_NAMES || !names.insert(name) {
+        if names.len() >= SHARED_NAMES || names.contains_key(&name) {
             return;
         }
+        names.insert(name, by);
         let count = names.len();
         drop(names);
         if count <= 10 || is_power_of_ten(u64::try_from(count).unwrap_or(u64::MAX)) {
             tracing::warn!(
                 source = %self.name, device = %reading.device.as_str().escape_debug(),
                 signal = %reading.signal.as_str().escape_debug(), count,
-                "one name stands for several series: a message has two values of it with one time; name them apart \
-                 (device, signal) or say where each has its own time"
+                "one name stands for several series: {}",
+                match by {
+                    SharedBy::Time => {
+                        "a message has two values of it with one time; name them apart (device, signal) or say where each \
+                         has its own time"
+                    }
+                    SharedBy::Position => {
+                        "it is a position in an array whose length has changed; name the values by what stands beside \
+                         them, such as signal = \"{pointer:/values/*/id}\""
+                    }
+                }
             );
         }
     }
 
     /// Names that stand for several series, as far as they are remembered.
     #[must_use]
-    pub fn shared_names(&self) -> Vec<(DeviceId, SignalId)> {
-        self.shared_names.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    pub fn shared_names(&self) -> Vec<((DeviceId, SignalId), SharedBy)> {
+        let names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().map(|(name, by)| (name.clone(), *by)).collect()
     }
 
     /// How many these are.

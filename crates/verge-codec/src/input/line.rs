@@ -224,6 +224,8 @@ fn figure(value: &FieldValue<'_>) -> Result<f64, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use verge_domain::reading::SharedBy;
+
     use super::*;
     use crate::testing::{self, RECEIVED, inbound, source};
     use crate::{CodecSettings, SourceSettings};
@@ -325,7 +327,7 @@ mod tests {
             let payload = b"mem,host=a used=40\ndisk,host=a used=95\nswap,host=b used=0";
             testing::decode(&source(codec, DeviceRule::Tag("host".to_owned())), &inbound("t", payload)).shared
         };
-        assert_eq!(shared("{field}"), [1]);
+        assert_eq!(shared("{field}"), [(1, SharedBy::Time)]);
         assert!(shared(LineSettings::SIGNAL).is_empty());
     }
 

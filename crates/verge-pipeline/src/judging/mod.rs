@@ -322,8 +322,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
 /// Names of a message that stand for several series.
 fn note_shared(counters: &Counters, message: &Inbound, decoded: &Decoded<Reading>) {
     let Some(source) = counters.source(message.source) else { return };
-    let shared = decoded.shared.iter().filter_map(|at| decoded.items.get(*at));
-    shared.for_each(|reading| source.share(reading));
+    for (at, by) in &decoded.shared {
+        if let Some(reading) = decoded.items.get(*at) {
+            source.share(reading, *by);
+        }
+    }
 }
 
 fn account(counters: &Counters, message: &Inbound, judged: u64, rejections: &[Rejection]) {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::reading::Quality;
+use verge_domain::reading::{Quality, SharedBy};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, EventState, Severity};
@@ -257,6 +257,45 @@ fn accounts_balance_and_refusals_have_reasons() {
     assert_eq!(source.messages_judged_total.get(), MAX_DEVICES as u64 + 1);
     assert_eq!(source.messages_refused_total.get(), 2);
     assert!(trial.bench.stream_count() <= MAX_DEVICES);
+}
+
+/// Each message has two values, `device signal value`, of one name and one time.
+struct Twins;
+
+impl Decoder for Twins {
+    type Item = Reading;
+
+    fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
+        Words.decode(message, out);
+        out.items.extend_from_within(..);
+        out.shared.push((1, SharedBy::Time));
+    }
+}
+
+#[test]
+fn names_that_stand_for_several_series_are_counted_once_and_judged() {
+    let sources = vec![SourceId::new("pump").unwrap()];
+    let counters = Arc::new(Counters::new(sources.clone()));
+    let mut bench: Bench<_, AboveTen> =
+        Bench::new(Twins, Vec::new(), sources, Arc::clone(&counters), || EventId([0; 16]), at(0));
+    for (number, payload) in ["a x 1", "a x 2", "a y 1"].into_iter().enumerate() {
+        let message = Inbound {
+            source: SourceIndex(0),
+            topic: "t".to_owned(),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            received: at(number as u64),
+            retained: false,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        };
+        bench.message(&message, message.received, &mut Decision::default());
+    }
+    let source = &counters.sources()[0];
+    assert_eq!((source.shared_name_count(), source.shared_readings_total.get()), (2, 3));
+    assert_eq!(source.readings_judged_total.get(), 6);
+    let names = source.shared_names();
+    assert_eq!((names[0].0.1.as_str(), names[1].0.1.as_str(), names[0].1), ("x", "y", SharedBy::Time));
 }
 
 #[test]

@@ -244,6 +244,10 @@ fn names_that_stand_for_several_series_are_warned_of() {
            both are called \"apower\"",
         ],
     );
+    check(
+        &json("d/+", "topic:1", &["pointer = \"/a\"\nsignal = \"topic:0\""]),
+        &["\"topic:0\" is the name itself here; \"{topic:0}\" is the part of the topic"],
+    );
     check(&json("d/+", "pointer:/id", &["pointer = \"/a\""]), &[]);
     check(&json("d/+", "fixed:a", &["pointer = \"/a\""]), &["level 1 (\"+\")"]);
     check(&json("d/+", "fixed:a", &["pointer = \"/a\"\nsignal = \"{topic:1}/a\""]), &[]);

@@ -3,6 +3,7 @@
 
 mod pairs;
 pub(crate) mod pointer;
+mod position;
 mod quality;
 pub(crate) mod time;
 mod walk;
@@ -14,6 +15,7 @@ use verge_domain::reading::Quality;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
+use self::position::Positions;
 use super::{Linear, Message, Output, Says};
 use crate::names::Names;
 use crate::settings::{
@@ -41,6 +43,8 @@ struct Mapping {
     signal: Signal,
     time: Option<(Arc<str>, Place)>,
     quality: Option<(Arc<str>, Place)>,
+    /// Where values may be named by their position in an array.
+    positions: Option<Positions>,
     unit: Option<Unit>,
     linear: Linear,
     required: bool,
@@ -176,8 +180,13 @@ impl JsonCodec {
             let signal = Signal::new(mapping, own, &mut pointers)?;
             let time = mapping.time.as_ref().or(time.as_ref());
             let quality = mapping.quality.as_ref().or(quality.as_ref());
+            let steps = own.first().map(|(_, steps)| *steps).unwrap_or_default();
             mappings.push(Mapping {
                 part: Arc::from(&*mapping.pointer),
+                positions: match &signal {
+                    Signal::Composed(rule) => Positions::of(&rule.template, steps),
+                    Signal::Fixed(_) => None,
+                },
                 signal,
                 time: time.map(|rule| pointers.time(rule, own)).transpose()?,
                 quality: quality.map(|rule| pointers.quality(rule, own)).transpose()?,
@@ -211,9 +220,10 @@ impl JsonCodec {
             (None, _) => None,
         };
         times.0.fill(None);
+        mappings.iter_mut().filter_map(|mapping| mapping.positions.as_mut()).for_each(Positions::begin);
         seen.fill(false);
         for value in &found.matches {
-            let (Some(mapping), Some(seen)) = (mappings.get(value.mapping), seen.get_mut(value.mapping))
+            let (Some(mapping), Some(seen)) = (mappings.get_mut(value.mapping), seen.get_mut(value.mapping))
             else {
                 continue;
             };
@@ -249,10 +259,18 @@ impl JsonCodec {
             let signal = number.and_then(|_| mapping.signal.of(message.topic, found, value, names));
             match (number, signal) {
                 (Ok(number), Ok(signal)) => {
+                    if let Some(positions) = &mut mapping.positions {
+                        positions.note(found, value, output.decoded.items.len());
+                    }
                     let says = Says { unit: mapping.unit.clone(), captured_at, quality };
                     output.reading_that(&device, signal, number, says);
                 }
                 (Err(reason), _) | (_, Err(reason)) => output.reject(reason, &mapping.part),
+            }
+        }
+        if let Some(device) = &device {
+            for positions in mappings.iter_mut().filter_map(|mapping| mapping.positions.as_mut()) {
+                positions.compare(device, &mut output.decoded.shared);
             }
         }
         // A time that stands once in the message is looked for once, whatever else is there.

@@ -1,3 +1,6 @@
+use verge_domain::reading::SharedBy;
+use verge_domain::stage::Decoder;
+
 use super::*;
 use crate::testing::{self, inbound, source};
 use crate::{CodecSettings, QualityFormat, SourceSettings, TimeFormat};
@@ -294,7 +297,11 @@ fn a_backlog_has_the_times_of_its_elements() {
     testing::check(&source, &inbound("d", payload), &readings, &[]);
     assert!(testing::decode(&source, &inbound("d", payload)).shared.is_empty());
     let first = by_topic(JsonSettings { time: time_at("/0/ts"), ..settings(&["/*/values/t -> t"]) });
-    assert_eq!(testing::decode(&first, &inbound("d", payload)).shared, [2], "one time for three values");
+    assert_eq!(
+        testing::decode(&first, &inbound("d", payload)).shared,
+        [(2, SharedBy::Time)],
+        "one time for three values"
+    );
 }
 
 #[test]
@@ -359,4 +366,25 @@ fn names_come_from_topic_and_message() {
         &["a disk/used,host=a,path=/ 95"],
         &[],
     );
+}
+
+#[test]
+fn positions_in_an_array_of_changing_length_are_no_names() {
+    let check = |mapping: &str, payloads: &[(&str, &str)], expected: &[(usize, SharedBy)]| {
+        let mut decoders = crate::Decoders::new([Some(by_topic(settings(&[mapping])))]).unwrap();
+        let mut decoded = verge_domain::reading::Decoded::default();
+        for (topic, payload) in payloads {
+            assert!(decoded.shared.is_empty());
+            decoders.decode(&inbound(topic, payload.as_bytes()), &mut decoded);
+        }
+        assert_eq!(decoded.shared, expected, "{mapping}");
+    };
+    let (two, one) = (r#"{"s":[{"i":"a","v":1},{"i":"b","v":2}]}"#, r#"{"s":[{"i":"b","v":2}]}"#);
+    check("/s/*/v -> tag*", &[("d", two), ("d", two), ("d", one)], &[(0, SharedBy::Position)]);
+    check("/s/*/v", &[("d", two), ("d", one)], &[(0, SharedBy::Position)]);
+    check("/s/*/v -> tag*", &[("d", two), ("e", one), ("d", two)], &[]);
+    check("/s/*/v -> {pointer:/s/*/i}", &[("d", two), ("d", one)], &[]);
+    let named = (r#"{"s":{"a":{"v":1},"b":{"v":2}}}"#, r#"{"s":{"b":{"v":2}}}"#);
+    check("/s/*/v -> tag*", &[("d", named.0), ("d", named.1)], &[]);
+    check("/s/*", &[("d", r#"{"s":[1,2,3]}"#), ("d", r#"{"s":[1,null,3]}"#)], &[]);
 }

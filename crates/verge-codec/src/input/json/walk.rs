@@ -71,6 +71,8 @@ struct Star {
     element: usize,
     /// A range of [`Found::texts`].
     text: Range<usize>,
+    /// Whether it is a position in an array.
+    position: bool,
 }
 
 /// What one message holds. Reused from message to message.
@@ -121,6 +123,11 @@ impl Found {
     pub(super) fn star(&self, of: &Match, number: usize) -> Option<&str> {
         let star = self.stars.get(of.stars.clone())?.get(number)?;
         self.texts.get(star.text.clone())
+    }
+
+    /// Whether the pointer's `*` with this number stood for a position.
+    pub(super) fn is_position(&self, of: &Match, number: usize) -> bool {
+        self.stars.get(of.stars.clone()).and_then(|stars| stars.get(number)).is_some_and(|star| star.position)
     }
 
     /// What was said beside a value, or of the message where there is none.
@@ -197,11 +204,11 @@ impl Found {
         Some(start..self.texts.len())
     }
 
-    fn enter_star(&mut self, name: impl fmt::Display) -> Result<(), fmt::Error> {
+    fn enter_star(&mut self, name: impl fmt::Display, position: bool) -> Result<(), fmt::Error> {
         let start = self.texts.len();
         fmt::Write::write_fmt(&mut self.texts, format_args!("{name}"))?;
         self.elements = self.elements.saturating_add(1);
-        self.path.push(Star { element: self.elements, text: start..self.texts.len() });
+        self.path.push(Star { element: self.elements, text: start..self.texts.len(), position });
         Ok(())
     }
 
@@ -275,7 +282,7 @@ impl<'de> Visitor<'de> for Below<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(name) = members.next_key_seed(Name)? {
             let (named, any) = self.node.member(&name);
-            let next = Next { named, any, star: &*name, found: self.found };
+            let next = Next { named, any, star: &*name, position: false, found: self.found };
             next.read(&mut Member(&mut members))?;
         }
         Ok(())
@@ -284,7 +291,7 @@ impl<'de> Visitor<'de> for Below<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         for number in 0usize.. {
             let (named, any) = self.node.element(number);
-            let next = Next { named, any, star: number, found: self.found };
+            let next = Next { named, any, star: number, position: true, found: self.found };
             if !next.read(&mut Element(&mut elements))? {
                 break;
             }
@@ -349,18 +356,19 @@ struct Next<'a, N> {
     named: Option<&'a Node>,
     any: Option<&'a Node>,
     star: N,
+    position: bool,
     found: &'a mut Found,
 }
 
 impl<N: fmt::Display> Next<'_, N> {
     /// `false` if there is no such element.
     fn read<'de, P: Pending<'de>>(self, pending: &mut P) -> Result<bool, P::Error> {
-        let Self { named, any, star, found } = self;
+        let Self { named, any, star, position, found } = self;
         let read = match (named, any) {
             (None, None) => pending.read(std::marker::PhantomData::<IgnoredAny>)?.is_some(),
             (Some(node), None) => pending.read(Way { node, found })?.is_some(),
             (None, Some(node)) => {
-                found.enter_star(star).map_err(P::Error::custom)?;
+                found.enter_star(star, position).map_err(P::Error::custom)?;
                 let read = pending.read(Way { node, found })?.is_some();
                 found.leave_star();
                 read
@@ -370,7 +378,7 @@ impl<N: fmt::Display> Next<'_, N> {
                 None => false,
                 Some(raw) => {
                     Way { node: named, found }.read_text::<P::Error>(raw.get())?;
-                    found.enter_star(star).map_err(P::Error::custom)?;
+                    found.enter_star(star, position).map_err(P::Error::custom)?;
                     Way { node: any, found }.read_text::<P::Error>(raw.get())?;
                     found.leave_star();
                     true

@@ -1,5 +1,7 @@
 use minicbor::Encoder;
 
+use verge_domain::reading::SharedBy;
+
 use super::*;
 use crate::testing::{self, RECEIVED, inbound, source};
 use crate::{CodecSettings, DeviceRule, SourceSettings};
@@ -221,7 +223,7 @@ fn both_halves_of_a_name_can_be_kept() {
     };
     let topic = || DeviceRule::TopicLevel(0);
     let shared = check(topic(), None, &["gw temp 20", "gw temp 30", "gw alone 1"], &[]);
-    assert_eq!(shared, [1], "one name for two rooms");
+    assert_eq!(shared, [(1, SharedBy::Time)], "one name for two rooms");
     let both = ["gw room1/temp 20", "gw room2/temp 30"];
     assert!(check(topic(), Some("{name}/{record}"), &both, &["missing_field at n"]).is_empty());
     let device = DeviceRule::Composed(NameTemplate::parse("{topic:0}-{name}", false).unwrap());

@@ -15,7 +15,7 @@ use clap::Args;
 use verge_codec::SampleElement;
 use verge_codec::wire::verdict_json;
 use verge_domain::id::{Epoch, GatewayId, Identity, Seq};
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{SharedBy, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
@@ -197,7 +197,7 @@ impl Told {
             let shown = self.shared.len().min(SHARED_SHOWN);
             let more = if shown < self.shared.len() { ", …" } else { "" };
             text += &format!(
-                "; {} for several series (two values of one message with one time): {}{more}",
+                "; {} for several series: {}{more}",
                 match self.shared.len() {
                     1 => "1 name stands".to_owned(),
                     names => format!("{names} names stand"),
@@ -236,7 +236,11 @@ fn rejections(counters: &Counters) -> Vec<(Reason, u64)> {
 /// Names that stand for several series, over all sources.
 fn shared_names(counters: &Counters) -> Vec<String> {
     let names = counters.sources().iter().flat_map(SourceCounters::shared_names);
-    names.map(|(device, signal)| format!("{device} {signal}")).collect()
+    let words = |by: SharedBy| match by {
+        SharedBy::Time => "two values of one message with one time",
+        SharedBy::Position => "a position in an array whose length changes",
+    };
+    names.map(|((device, signal), by)| format!("{device} {signal} ({})", words(by))).collect()
 }
 
 /// How verdicts are told.

@@ -131,6 +131,12 @@ fn readings(warn: &mut impl FnMut(&str, String), json: &JsonSettings, device: &[
     };
     let names: Vec<String> = json.readings.iter().map(name).collect();
     for (number, reading) in json.readings.iter().enumerate() {
+        if let Some(signal) = reading.signal.as_ref().filter(|signal| signal.starts_with("topic:")) {
+            warn(
+                &format!("reading[{number}].signal"),
+                format!("{signal:?} is the name itself here; \"{{{signal}}}\" is the part of the topic"),
+            );
+        }
         if let Some(earlier) = names[..number].iter().position(|other| *other == names[number])
             && json.readings[earlier].pointer != reading.pointer
         {
