@@ -72,6 +72,31 @@ fn decoding() {
     assert!(count <= 40 && bytes < 640 * 480 * 3 / 4, "turned: {count} allocations of {bytes} bytes");
 }
 
+/// One picture of sixteen megapixels does not keep its memory for good.
+fn giving_back() {
+    let (large, small) = (frame(4096, 4096), frame(64, 64));
+    let pixels = 4096 * 4096 * 3;
+    let mut picture = Picture::new();
+    let freed = |picture: &mut Picture, work: &dyn Fn(&mut Picture)| {
+        picture.decode(&large).unwrap();
+        let region = Memory::new(MEMORY);
+        work(picture);
+        region.change().bytes_deallocated
+    };
+    let freed_by_small = freed(&mut picture, &|picture| (0..8).for_each(|_| picture.decode(&small).unwrap()));
+    assert!(freed_by_small >= pixels, "{freed_by_small}");
+    let freed_by_rest = freed(&mut picture, &Picture::rest);
+    assert!(freed_by_rest >= pixels, "{freed_by_rest}");
+    // A camera that sends such pictures, and another that sends others, cost none.
+    picture.decode(&large).unwrap();
+    picture.decode(&small).unwrap();
+    let again = steadily(|| {
+        picture.decode(&small).unwrap();
+        picture.decode(&large).unwrap();
+    });
+    assert!(again.1 < pixels / 4, "{again:?}");
+}
+
 /// fast_image_resize reckons its weights anew for each picture: a short list per row and column of the input, none
 /// of pixels.
 fn preprocessing(model: &Arc<Model>) {
@@ -138,6 +163,7 @@ fn frames_cost_no_buffers() {
     let card = support::card("yolox", input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
     let model = Arc::new(support::load(&card, &["a", "b"]).unwrap());
     decoding();
+    giving_back();
     preprocessing(&model);
     running(&model);
     reading(model.card());

@@ -9,6 +9,16 @@ use zune_jpeg::JpegDecoder;
 use super::scan::Scan;
 use super::{PictureError, SAMPLES, resize};
 
+/// Marks a JPEG without Huffman codes as Motion JPEG, whose codes the decoder knows: by the segment that stands in the
+/// frames of AVI files.
+pub(super) fn as_motion_jpeg(jpeg: &[u8], out: &mut Vec<u8>) {
+    const START: usize = 2;
+    out.clear();
+    out.extend_from_slice(&jpeg[..START]);
+    out.extend_from_slice(b"\xff\xe0\0\x07AVI1\0");
+    out.extend_from_slice(&jpeg[START..]);
+}
+
 /// Decodes a JPEG of this size in place of what was in `out`.
 pub(super) fn decode(
     jpeg: &[u8],

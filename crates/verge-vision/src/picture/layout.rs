@@ -15,6 +15,8 @@ pub(super) struct Layout {
     is_progressive: bool,
     /// Not all components come with the first scan.
     is_by_component: bool,
+    /// Huffman codes stand in front of the first scan.
+    has_codes: bool,
 }
 
 impl Layout {
@@ -48,6 +50,7 @@ impl Layout {
                         layout.down = layout.down.max(down);
                     }
                 }
+                (0xc4, _) => layout.has_codes = true,
                 (0xda, &[in_scan, ..]) => {
                     layout.is_by_component = in_scan != components;
                     let unit = |factor: usize| factor.max(1) * SIDE;
@@ -59,6 +62,12 @@ impl Layout {
             }
             at += 2 + length;
         }
+    }
+
+    /// Whether it leaves its Huffman codes out, as the frames of webcams and of AVI files do: they are those of T.81
+    /// section K.3.
+    pub(super) const fn lacks_codes(&self) -> bool {
+        !self.has_codes && !self.is_progressive && self.blocks > 0
     }
 
     /// Whether zune-jpeg 0.5.15 takes every second row of its blocks for the next component's: sequential, a scan for

@@ -27,6 +27,8 @@ pub struct Picture {
     height: u32,
     rgb: Vec<u8>,
     stored: Vec<u8>,
+    /// A coded picture that is marked as one of Motion JPEG.
+    marked: Vec<u8>,
     max_bytes: usize,
     /// Pictures since one that needed a buffer of more than [`KEPT_BYTES`].
     small: u32,
@@ -107,7 +109,15 @@ impl Picture {
     /// The same; decoding a frame takes at most `max_bytes` of memory, the picture's own included.
     #[must_use]
     pub const fn within(max_bytes: usize) -> Self {
-        Self { width: 0, height: 0, rgb: Vec::new(), stored: Vec::new(), max_bytes, small: 0 }
+        Self {
+            width: 0,
+            height: 0,
+            rgb: Vec::new(),
+            stored: Vec::new(),
+            marked: Vec::new(),
+            max_bytes,
+            small: 0,
+        }
     }
 
     /// A picture of given pixels; for drawing and tests.
@@ -179,12 +189,18 @@ impl Picture {
         if self.rgb.capacity().max(pixels) + self.stored.capacity().max(stored) + working > self.max_bytes {
             self.rest();
         }
+        let bytes = if layout.lacks_codes() {
+            jpeg::as_motion_jpeg(&frame.bytes, &mut self.marked);
+            &self.marked[..]
+        } else {
+            &frame.bytes[..]
+        };
         if is_turned {
-            jpeg::decode(&frame.bytes, size, &mut self.stored)?;
+            jpeg::decode(bytes, size, &mut self.stored)?;
             resize(&mut self.rgb, pixels);
             turn::into(&self.stored, &mut self.rgb, size, frame.orientation);
         } else {
-            jpeg::decode(&frame.bytes, size, &mut self.rgb)?;
+            jpeg::decode(bytes, size, &mut self.rgb)?;
             turn::within(&mut self.rgb, size, frame.orientation);
         }
         (self.width, self.height) = turn::seen(size, frame.orientation);

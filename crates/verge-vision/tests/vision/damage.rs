@@ -136,6 +136,25 @@ fn what_stands_before_the_end_does_no_harm() {
     }
 }
 
+/// Webcams leave out the Huffman codes that all of them use.
+#[test]
+fn usual_huffman_codes_may_be_left_out() {
+    let mut picture = Picture::new();
+    for (kind, mut bytes) in structures() {
+        if kind.contains("progressive: true") || kind.contains("by component") {
+            continue;
+        }
+        picture.decode(&frame(bytes.clone(), 320, 240)).unwrap();
+        let expected = picture.rgb().to_vec();
+        while let Some(at) = bytes.windows(2).position(|pair| pair == [0xff, 0xc4]) {
+            let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
+            bytes.drain(at..at + 2 + length);
+        }
+        picture.decode(&frame(bytes, 320, 240)).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert!(picture.rgb() == expected, "{kind}");
+    }
+}
+
 #[test]
 fn what_the_decoder_would_mistake_is_refused() {
     let coded = fs::read(fixtures("pictures").join("by_component.jpg")).unwrap();
