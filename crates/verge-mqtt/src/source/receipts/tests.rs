@@ -204,12 +204,12 @@ const MESSAGES: usize = 60;
 
 /// How often each message was handed on, with connections that break at any moment. `is_prompt`: the broker says at once
 /// what it has received.
-fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> Vec<usize> {
+fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> [usize; MESSAGES] {
     let receipts = connected();
     let mut broker = Broker { in_flight: Vec::new(), next: 0, content };
-    let mut handed = vec![0; MESSAGES];
+    let mut handed = [0; MESSAGES];
     let mut judging: Vec<(usize, Receipt)> = Vec::new();
-    let mut judged = vec![false; MESSAGES];
+    let mut judged = [false; MESSAGES];
     // At the end all is judged, acknowledged and sent.
     let last = std::iter::repeat_n([0, 2, 3], 3 * MESSAGES).flatten();
     for step in steps.iter().copied().chain(last) {
