@@ -158,7 +158,7 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             let enough = match yields {
                 Yields::New(_) => room.has_free(PART_OF_NEW),
                 Yields::LongAgo(_) => room.has_free(PART_OF_KNOWN),
-                Yields::Regular(_) => whom == For::Newcomer || !room.is_over(),
+                Yields::Regular(_) => whom == For::Newcomer || room.has_free_bytes(PART_OF_KNOWN),
             };
             if enough {
                 break;

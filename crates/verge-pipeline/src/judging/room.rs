@@ -95,9 +95,14 @@ impl Room {
         self.bytes() > self.limit
     }
 
-    /// Whether that part of the room is free: one in so many bytes, and of devices.
+    /// Whether that part of the room is free: one in so many bytes.
+    pub(super) fn has_free_bytes(&self, part: usize) -> bool {
+        self.bytes() < self.limit - self.limit / part
+    }
+
+    /// The same of bytes and of devices.
     pub(super) fn has_free(&self, part: usize) -> bool {
-        self.bytes() < self.limit - self.limit / part && self.devices() < MAX_DEVICES - MAX_DEVICES / part
+        self.has_free_bytes(part) && self.devices() < MAX_DEVICES - MAX_DEVICES / part
     }
 }
 
