@@ -12,6 +12,7 @@ from peers import Listener, Login, Mosquitto
 GATEWAY_ID = "interop-1"
 UPLINK = "centre"
 PREFIX = "verge"
+SAMPLES_CODECS = ("samples_f32", "samples_i16")
 FRAME_CODECS = ("jpeg", "jpeg_b64", "json_image")
 
 
@@ -134,6 +135,8 @@ class Scene:
 
 def connection_of(source: Settings) -> str:
     """What the name of the connection that carries a source ends with."""
+    if source["codec"] in SAMPLES_CODECS:
+        return "-newest" if source.get("overload") == "newest" else "-bulk"
     if source["codec"] not in FRAME_CODECS:
         return ""
     return "-every" if source.get("frames") == "every" else "-frames"

@@ -31,5 +31,5 @@ pub use probe::{ProbeReport, ProbeStep, probe};
 pub use publisher::{PublishError, Publisher};
 pub use rumqttc::QoS;
 pub use sink::{UplinkSettings, UplinkSink};
-pub use source::{Guarantee, Intake, IntakeFull, MqttSource, SourceSettings, SourceState};
+pub use source::{Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, SourceSettings, SourceState};
 pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};

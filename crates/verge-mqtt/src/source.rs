@@ -13,6 +13,7 @@
 
 mod connection;
 mod dial;
+mod moved;
 mod rate;
 mod receipts;
 mod role;
@@ -30,6 +31,7 @@ use verge_domain::time::Moment;
 use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
 use connection::Connections;
+use moved::Moved;
 use receipts::Receipts;
 use role::Role;
 use state::Observed;
@@ -55,6 +57,16 @@ pub struct SourceSettings {
     /// What to subscribe to, and which source each belongs to. Where several match a topic, the first takes
     /// the message.
     pub filters: Vec<(SourceIndex, String)>,
+}
+
+/// What an earlier version or configuration may have subscribed to in this session, and other connections have now. Once
+/// those hold their subscriptions, they are given up here; what still comes on them is handed to the intake like all else.
+#[derive(Debug, Clone)]
+pub struct MovedFilters {
+    /// The filters, and which source each belongs to.
+    pub filters: Vec<(SourceIndex, String)>,
+    /// The connections that have them now.
+    pub to: Vec<MqttSource>,
 }
 
 /// The pipeline takes no more messages for now; here is the one that was offered.
@@ -105,6 +117,29 @@ impl MqttSource {
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake,
     ) -> Self {
+        Self::spawn_with(settings, Moved::default(), clock, intake)
+    }
+
+    /// The same where filters of this session have moved to another connection.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn spawn_without(
+        moved: MovedFilters,
+        settings: SourceSettings,
+        clock: impl Fn() -> Moment + Send + 'static,
+        intake: impl Intake,
+    ) -> Self {
+        let to = moved.to.into_iter().map(|source| source.observed).collect();
+        Self::spawn_with(settings, Moved::new(moved.filters, to), clock, intake)
+    }
+
+    fn spawn_with(
+        settings: SourceSettings,
+        moved: Moved,
+        clock: impl Fn() -> Moment + Send + 'static,
+        intake: impl Intake,
+    ) -> Self {
         let receipts = Receipts::new();
         let observed = Arc::new(Observed::default());
         let SourceSettings { connection, guarantee, filters } = settings;
@@ -116,7 +151,8 @@ impl MqttSource {
             Arc::clone(&observed),
             clock,
             intake,
-        );
+        )
+        .without(moved);
         let backoff = connection.backoff;
         let driver = Driver::of_attempts(backoff, Connections { settings: connection, role });
         let driver = Arc::new(Mutex::new(driver));

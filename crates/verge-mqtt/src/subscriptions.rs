@@ -46,13 +46,19 @@ impl Subscriptions {
     /// Puts filters into packets, for a connection that numbers its packets itself.
     pub(crate) fn compose(&mut self, filters: &[String], qos: QoS) -> Vec<Subscribe> {
         let packets = filters.chunks(FILTERS_PER_PACKET).map(|filters| {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            let pkid = self.fresh_id();
             let wanted = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos));
-            let packet = Subscribe { pkid: self.last_id, filters: wanted.collect() };
+            let packet = Subscribe { pkid, filters: wanted.collect() };
             self.sent.insert(packet.pkid, filters.to_vec());
             packet
         });
         packets.collect()
+    }
+
+    /// An identifier for a packet of such a connection.
+    pub(crate) fn fresh_id(&mut self) -> u16 {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        self.last_id
     }
 
     /// The oldest request was sent under this packet identifier.

@@ -22,6 +22,11 @@ impl TopicMap {
         Self { filters, remembered: HashMap::new() }
     }
 
+    /// Adds filters behind the others.
+    pub(crate) fn add(&mut self, filters: &[(SourceIndex, String)]) {
+        self.filters.extend_from_slice(filters);
+    }
+
     pub(crate) fn source_of(&mut self, topic: &str) -> Option<SourceIndex> {
         if let Some(&source) = self.remembered.get(topic) {
             return source;

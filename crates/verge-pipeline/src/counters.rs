@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -117,7 +117,7 @@ pub struct SourceCounters {
     pub messages_judged_total: Counter,
     /// Messages from which none came, or whose frame was not judged.
     pub messages_refused_total: Counter,
-    /// Messages whose frame a newer one has replaced before a worker was free.
+    /// Messages whose frame or block of samples a newer one has replaced before it was judged.
     pub messages_superseded_total: Counter,
     /// Frames judged.
     pub frames_judged_total: Counter,
@@ -235,7 +235,9 @@ impl SourceCounters {
 /// All counters of a gateway.
 #[derive(Debug)]
 pub struct Counters {
-    sources: Vec<SourceCounters>,
+    sources: Vec<Arc<SourceCounters>>,
+    /// What bulk judges count, where they have a thread of their own.
+    bulk: Option<Arc<Counters>>,
     /// Verdicts committed, per lane.
     pub committed_total: [Counter; Lane::ALL.len()],
     /// Transactions that carried verdicts.
@@ -297,6 +299,14 @@ pub struct JudgingAccount {
     pub cap_bytes: u64,
 }
 
+impl MaintenanceWindow {
+    fn is_for_the_same(&self, other: &Self) -> bool {
+        let subject =
+            |one: &Self| (one.device.clone(), one.signal.clone(), one.judge.clone(), one.source.clone());
+        subject(self) == subject(other)
+    }
+}
+
 /// What there is in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreAccount {
@@ -313,7 +323,8 @@ impl Counters {
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
         Self {
-            sources: sources.into_iter().map(SourceCounters::new).collect(),
+            sources: sources.into_iter().map(SourceCounters::new).map(Arc::new).collect(),
+            bulk: None,
             committed_total: std::array::from_fn(|_| Counter::default()),
             commits_total: Counter::default(),
             commit_latency: Latency::default(),
@@ -338,15 +349,32 @@ impl Counters {
         }
     }
 
+    /// Counters for judges that work beside these, on a thread of their own. They share the accounts of the sources
+    /// that `counted` says; messages of other sources come to both, and are accounted for here alone.
+    pub fn beside(&mut self, counted: impl Fn(SourceIndex) -> bool) -> Arc<Self> {
+        let mut beside = Self::new([]);
+        let share = |(index, source): (u16, &Arc<SourceCounters>)| {
+            if counted(SourceIndex(index)) {
+                Arc::clone(source)
+            } else {
+                Arc::new(SourceCounters::new(source.name.clone()))
+            }
+        };
+        beside.sources = (0..).zip(&self.sources).map(share).collect();
+        let beside = Arc::new(beside);
+        self.bulk = Some(Arc::clone(&beside));
+        beside
+    }
+
     /// The accounts of one source.
     #[must_use]
     pub fn source(&self, index: SourceIndex) -> Option<&SourceCounters> {
-        self.sources.get(usize::from(index.0))
+        self.sources.get(usize::from(index.0)).map(AsRef::as_ref)
     }
 
     /// The accounts of all sources.
     #[must_use]
-    pub fn sources(&self) -> &[SourceCounters] {
+    pub fn sources(&self) -> &[Arc<SourceCounters>] {
         &self.sources
     }
 
@@ -359,7 +387,16 @@ impl Counters {
     #[must_use]
     pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
         let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        maintenance.values().flatten().cloned().collect()
+        let mut windows: Vec<MaintenanceWindow> = maintenance.values().flatten().cloned().collect();
+        drop(maintenance);
+        // A window for both is one window, though each closes it by its own clock's millisecond.
+        for window in self.bulk.iter().flat_map(|bulk| bulk.maintenance()) {
+            match windows.iter_mut().find(|known| known.is_for_the_same(&window)) {
+                Some(known) => known.until = known.until.max(window.until),
+                None => windows.push(window),
+            }
+        }
+        windows
     }
 
     /// Notes how often judges alarm.
@@ -370,7 +407,17 @@ impl Counters {
     /// How often judges alarm, as of some seconds ago.
     #[must_use]
     pub fn alarm_rates(&self) -> Vec<JudgeRate> {
-        self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut rates = self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(bulk) = &self.bulk {
+            JudgeRate::add(&mut rates, bulk.alarm_rates());
+        }
+        rates
+    }
+
+    /// A counter of all judges, whatever their class.
+    #[must_use]
+    pub fn of_all_judges(&self, counter: impl Fn(&Self) -> &Counter + Copy) -> u64 {
+        counter(self).get() + self.bulk.as_ref().map_or(0, |bulk| bulk.of_all_judges(counter))
     }
 
     /// Notes what the judges take.

@@ -1,8 +1,13 @@
 //! The readings' way in: a bounded queue and the one thread that empties it.
 //!
+//! There are two of them where judges need much time: blocks of samples and windows for a model have a queue and a
+//! thread of their own, so that a rule's alarm never waits behind them. Both hand what they decide to one committer.
+//!
 //! When the queue is full the source keeps the message and leaves its connection unread until there is room; when the
 //! committer's queue is full this thread waits, which fills the first queue. Nothing is dropped here.
 
+mod class;
+mod newest;
 mod observations;
 mod orders;
 mod redeliveries;
@@ -14,26 +19,26 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use verge_domain::reading::{Inbound, Reading, Receipt};
+use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
-use verge_domain::time::{Moment, Monotonic};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
+use class::{Class, Room};
+use newest::Newest;
+pub use newest::NewestIntake;
 pub use observations::{Observations, Observed};
-use orders::Waiting;
+use orders::{Desk, Waiting};
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub use redeliveries::REMEMBERED_MESSAGES;
 pub(crate) use redeliveries::Redeliveries;
 
 /// Messages that wait for the judges at most.
 pub const INTAKE_CAPACITY: usize = 4_096;
-/// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
-/// enough not to delay them.
-const BURST: usize = 256;
 /// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
 const STREAM_GAP: Duration = Duration::from_micros(500);
 /// So many in one gathering make it worth another.
@@ -49,7 +54,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
 /// The queue is full: stop the flow at its source. Here is the message that was offered.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the judges' queue of {INTAKE_CAPACITY} messages is full")]
+#[error("the judges' queue is full")]
 pub struct IntakeFull(pub Inbound);
 
 enum Item {
@@ -66,10 +71,17 @@ enum Item {
 #[derive(Clone)]
 pub struct Intake {
     queue: SyncSender<Item>,
+    room: Arc<Room>,
     counters: Arc<Counters>,
 }
 
 impl Intake {
+    /// Whether so much waits that the source is better left unread for now.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.room.is_crowded()
+    }
+
     /// Takes a message, or says that there is no room; never blocks.
     ///
     /// # Errors
@@ -78,26 +90,37 @@ impl Intake {
         let source = message.source;
         let bytes = message.topic.len() + message.payload.len();
         let at = message.received.wall;
+        self.room.entered(bytes);
         match self.queue.try_send(Item::Message(message)) {
             Ok(()) => {
-                if let Some(source) = self.counters.source(source) {
-                    source.messages_received_total.add(1);
-                    source.bytes_received_total.add(bytes as u64);
-                    source.received_at(at);
-                }
+                received(&self.counters, source, bytes, at);
                 Ok(())
             }
             Err(
                 TrySendError::Full(Item::Message(message))
                 | TrySendError::Disconnected(Item::Message(message)),
-            ) => Err(IntakeFull(message)),
+            ) => {
+                self.room.left(bytes);
+                Err(IntakeFull(message))
+            }
             Err(_) => unreachable!("what comes back is what was sent"),
         }
     }
 }
 
+fn received(counters: &Counters, source: SourceIndex, bytes: usize, at: UtcMillis) {
+    if let Some(source) = counters.source(source) {
+        source.messages_received_total.add(1);
+        source.bytes_received_total.add(bytes as u64);
+        source.received_at(at);
+    }
+}
+
 /// The queue before its thread runs: the source needs the one end, the thread needs the source.
 pub struct IntakeQueue {
+    class: Class,
+    room: Arc<Room>,
+    newest: Option<Arc<Newest>>,
     sender: SyncSender<Item>,
     receiver: Receiver<Item>,
     desk: SyncSender<Waiting>,
@@ -106,24 +129,43 @@ pub struct IntakeQueue {
 }
 
 impl IntakeQueue {
-    /// An empty queue.
+    /// An empty queue for judges that need little time.
     #[must_use]
     pub fn new(counters: Arc<Counters>) -> Self {
-        let (sender, receiver) = mpsc::sync_channel(INTAKE_CAPACITY);
+        Self::of(Class::Prompt, counters)
+    }
+
+    /// An empty queue for judges that need much.
+    #[must_use]
+    pub fn bulk(counters: Arc<Counters>) -> Self {
+        Self { newest: Some(Arc::default()), ..Self::of(Class::Bulk, counters) }
+    }
+
+    fn of(class: Class, counters: Arc<Counters>) -> Self {
+        let (sender, receiver) = mpsc::sync_channel(class.capacity());
         let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
-        Self { sender, receiver, desk, orders, counters }
+        let room = Arc::new(Room::new(class));
+        Self { class, room, newest: None, sender, receiver, desk, orders, counters }
     }
 
     /// The way in.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        Intake { queue: self.sender.clone(), counters: Arc::clone(&self.counters) }
+        let (queue, room) = (self.sender.clone(), Arc::clone(&self.room));
+        Intake { queue, room, counters: Arc::clone(&self.counters) }
+    }
+
+    /// The way in for messages of which only the newest of a topic counts, if this queue is for such.
+    #[must_use]
+    pub fn newest_intake(&self) -> Option<NewestIntake> {
+        let newest = Arc::clone(self.newest.as_ref()?);
+        Some(NewestIntake { newest, wake: self.sender.clone(), counters: Arc::clone(&self.counters) })
     }
 
     /// Where people's orders to the judges are handed in.
     #[must_use]
     pub fn orders(&self) -> OrderDesk {
-        OrderDesk { queue: self.desk.clone(), wake: self.sender.clone() }
+        OrderDesk::new(Desk { queue: self.desk.clone(), wake: self.sender.clone() })
     }
 
     /// Where judges over frames hand in what they observe.
@@ -162,9 +204,12 @@ impl IntakeQueue {
             clock,
             counters: self.counters,
             decision: restored,
-            settled: Vec::with_capacity(BURST),
+            class: self.class,
+            room: self.room,
+            newest: self.newest,
+            settled: Vec::with_capacity(self.class.burst()),
             waiting: Vec::new(),
-            recent: Redeliveries::new(&recent_causes),
+            recent: Redeliveries::new(&self.class.own(recent_causes)),
             pass: None,
             saving: Arc::default(),
             deadline: Arc::default(),
@@ -173,7 +218,7 @@ impl IntakeQueue {
         let deadline = Arc::clone(&worker.deadline);
         let (receiver, orders) = (self.receiver, self.orders);
         let thread = std::thread::Builder::new()
-            .name("verge-judging".to_owned())
+            .name(self.class.thread_name().to_owned())
             .spawn(move || worker.run(&receiver, &orders))
             .expect("the operating system gives a gateway its few threads");
         Judging { stop: self.sender, deadline, thread }
@@ -188,10 +233,15 @@ pub struct Judging {
 }
 
 impl Judging {
+    /// Says that it will be stopped: [`STOP_LIMIT`] begins here, for several threads at the same moment.
+    pub fn stopping(&self) {
+        self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
+    }
+
     /// Judges what is queued, for [`STOP_LIMIT`] at most, saves the judges' states and ends. Blocks until then. What is
     /// not judged in time stays unacknowledged.
     pub fn stop(self) {
-        self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
+        self.stopping();
         // A send to a thread that has already ended fails, which is as good as a stop.
         drop(self.stop.send(Item::Stop));
         if self.thread.join().is_err() {
@@ -207,6 +257,9 @@ impl Judging {
 }
 
 struct Worker<D, J, S> {
+    class: Class,
+    room: Arc<Room>,
+    newest: Option<Arc<Newest>>,
     bench: Shards<D, J>,
     source: S,
     commits: CommitHandle,
@@ -236,7 +289,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let mut last_burst = Instant::now();
         let mut gathering = false;
         loop {
-            let wait = next_tick.saturating_duration_since(Instant::now());
+            let wait = if self.newest.as_ref().is_some_and(|newest| newest.is_waiting()) {
+                Duration::ZERO
+            } else {
+                next_tick.saturating_duration_since(Instant::now())
+            };
             let stop = match queue.recv_timeout(wait) {
                 Ok(item) => {
                     let close = last_burst.elapsed() < STREAM_GAP;
@@ -250,6 +307,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                     last_burst = Instant::now();
                     stop
                 }
+                Err(RecvTimeoutError::Timeout) if wait.is_zero() => self.burst(Item::Wake, queue).1,
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
@@ -294,18 +352,26 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let mut next = Some(first);
         let mut stop = false;
         let mut taken = 0;
-        while taken < BURST {
-            match next.take().or_else(|| queue.try_recv().ok()) {
+        let began = Instant::now();
+        while taken < self.class.burst() && self.class.goes_on(began) {
+            let newest = self.newest.as_ref().filter(|_| !self.is_past_deadline());
+            let newest = newest.and_then(|newest| newest.pop());
+            let item = next.take().or_else(|| queue.try_recv().ok());
+            if newest.is_none() && item.is_none() {
+                break;
+            }
+            if let Some(message) = newest {
+                self.take(message);
+                taken += 1;
+            }
+            match item {
                 Some(Item::Message(_) | Item::Observed(_)) if self.is_past_deadline() => {
                     self.given_up += 1;
                     taken += 1;
                 }
                 Some(Item::Message(message)) => {
-                    if self.bench.is_shared() {
-                        self.waiting.push(message);
-                    } else {
-                        self.message(&message, self.clock.now());
-                    }
+                    self.room.left(message.topic.len() + message.payload.len());
+                    self.take(message);
                     taken += 1;
                 }
                 // Ahead of this burst's messages where several threads share it: other judges, another connection.
@@ -316,12 +382,11 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 Some(Item::Settle(receipt, received)) => {
                     self.request(CommitRequest { receipt: Some(receipt), ..CommitRequest::of_time(received) })
                 }
-                Some(Item::Wake) => {}
+                Some(Item::Wake) | None => {}
                 Some(Item::Stop) => {
                     stop = true;
                     break;
                 }
-                None => break,
             }
         }
         self.judge_waiting();
@@ -336,10 +401,19 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 
+    /// Judges a message, at once or with the rest of its burst.
+    fn take(&mut self, message: Inbound) {
+        if self.bench.is_shared() {
+            self.waiting.push(message);
+        } else {
+            self.message(&message, self.clock.now());
+        }
+    }
+
     /// Does what a person asks for, who is told once it is durable.
-    fn carry_out(&mut self, Waiting { order, reply }: Waiting) {
+    fn carry_out(&mut self, Waiting { order, known, reply }: Waiting) {
         let now = self.clock.now();
-        let outcome = self.bench.carry_out(&order, now, &mut self.decision);
+        let outcome = self.bench.carry_out(&order, known, now, &mut self.decision);
         let durable = Durable::new(move || reply(outcome));
         self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
     }
@@ -386,7 +460,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
 
     /// What to recognise a message by, 0 if it cannot come again; `None` where an earlier run has judged it.
     fn cause(&mut self, message: &Inbound) -> Option<u64> {
-        let cause = if message.receipt.is_some() { message.fingerprint() } else { 0 };
+        let cause = message.receipt.map_or(0, |_| self.class.cause(message.fingerprint()));
         (!self.recent.recognise(message, cause)).then_some(cause)
     }
 

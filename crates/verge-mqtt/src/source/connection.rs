@@ -220,7 +220,7 @@ impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
             }
             // The second half of QoS 2, of which nothing needs to be remembered.
             Packet::PubRel(released) => self.put(&Packet::PubComp(PubComp::new(released.pkid)))?,
-            Packet::UnsubAck(_) => {}
+            Packet::UnsubAck(_) => self.role.gave_up(),
             Packet::PubAck(PubAck { pkid })
             | Packet::PubRec(PubRec { pkid })
             | Packet::PubComp(PubComp { pkid }) => {
@@ -268,6 +268,9 @@ impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
         }
         for packet in self.role.look(now) {
             self.put(&Packet::Subscribe(packet))?;
+        }
+        for packet in self.role.give_up() {
+            self.put(&Packet::Unsubscribe(packet))?;
         }
         Ok(())
     }

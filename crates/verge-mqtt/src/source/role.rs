@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rumqttc::{Publish, QoS, SubAck, Subscribe};
+use rumqttc::{Publish, QoS, SubAck, Subscribe, Unsubscribe};
 use verge_domain::reading::{Inbound, SourceIndex, fingerprint};
 use verge_domain::time::Moment;
 
+use super::moved::Moved;
 use super::rate::Rate;
 use super::receipts::{Arrival, Opened, Receipts};
 use super::state::{Observed, count};
@@ -30,6 +31,7 @@ pub(super) struct Role<C, I> {
     backoff: Backoff,
     filters: Vec<String>,
     topics: TopicMap,
+    moved: Moved,
     subscriptions: Subscriptions,
     receipts: Receipts,
     observed: Arc<Observed>,
@@ -65,6 +67,7 @@ impl<C, I> Role<C, I> {
             backoff: connection.backoff,
             filters: names,
             topics: TopicMap::new(filters),
+            moved: Moved::default(),
             subscriptions: Subscriptions::default(),
             receipts,
             observed,
@@ -77,6 +80,12 @@ impl<C, I> Role<C, I> {
             rate: Rate::new(),
             next_log: Instant::now(),
         }
+    }
+
+    /// The same, which gives up what has moved to another connection.
+    pub(super) fn without(mut self, moved: Moved) -> Self {
+        self.topics.add(&moved.filters);
+        Self { moved, ..self }
     }
 
     pub(super) fn wants_clean_session(&self) -> bool {
@@ -111,7 +120,10 @@ impl<C, I> Role<C, I> {
             }
         }
         if self.subscriptions.is_settled() {
-            self.refusals = if self.observed.standing().refused.is_empty() { 0 } else { self.refusals + 1 };
+            let mut standing = self.observed.standing();
+            standing.subscribed = standing.refused.is_empty();
+            self.refusals = if standing.subscribed { 0 } else { self.refusals + 1 };
+            drop(standing);
             self.ask_again =
                 (self.refusals > 0).then(|| Instant::now() + self.backoff.pause(self.refusals, random()));
         }
@@ -139,6 +151,16 @@ impl<C, I> Role<C, I> {
         self.ask_again = None;
         let filters = std::mem::take(&mut self.observed.standing().refused);
         self.ask(&filters)
+    }
+
+    /// What is to be given up now because another connection has it.
+    pub(super) fn give_up(&mut self) -> Vec<Unsubscribe> {
+        self.moved.give_up(|| self.subscriptions.fresh_id())
+    }
+
+    /// The broker has answered what was given up.
+    pub(super) fn gave_up(&mut self) {
+        self.moved.answered();
     }
 
     pub(super) fn lost(&mut self, reason: String) {
@@ -207,7 +229,9 @@ where
         let mut standing = self.observed.standing();
         standing.connected_since = Some((self.clock)());
         standing.refused.clear();
+        standing.subscribed = false;
         drop(standing);
+        self.moved.connected(session_present);
         tracing::info!(session_present, "connected to the local broker");
         let filters = std::mem::take(&mut self.filters);
         let packets = self.ask(&filters);

@@ -67,6 +67,8 @@ pub(crate) struct Standing {
     pub(crate) refused: Vec<String>,
     pub(crate) overloaded: bool,
     pub(crate) last_oversized: Option<String>,
+    /// The broker has granted all filters.
+    pub(crate) subscribed: bool,
 }
 
 impl Observed {

@@ -11,6 +11,7 @@ mod clients;
 mod commands;
 mod front;
 mod front_connect;
+mod moved;
 mod probe;
 mod scripted;
 mod sink;

@@ -1,11 +1,13 @@
-//! The way of people's orders to the judging thread.
+//! The way of people's orders to the judging threads.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use super::Item;
-use crate::judging::{Order, OrderError, Outcome};
+use crate::judging::{Order, OrderError, Outcome, joint};
 
-/// Orders that wait for the judging thread at most.
+/// Orders that wait for the judges at most.
 pub const ORDER_QUEUE: usize = 16;
 
 /// Told once what came of an order, when that is durable.
@@ -14,6 +16,8 @@ type Reply = Box<dyn FnOnce(Result<Outcome, OrderError>) + Send>;
 /// An order that waits, and who is told what came of it.
 pub(super) struct Waiting {
     pub(super) order: Order,
+    /// Another thread's judges know who is meant.
+    pub(super) known: bool,
     pub(super) reply: Reply,
 }
 
@@ -22,14 +26,52 @@ pub(super) struct Waiting {
 #[error("{ORDER_QUEUE} orders wait for the judges already, or they have stopped")]
 pub struct DeskClosed;
 
-/// Where orders to the judges are handed in; clones share it.
+/// The way to one thread.
 #[derive(Clone)]
-pub struct OrderDesk {
+pub(super) struct Desk {
     pub(super) queue: SyncSender<Waiting>,
     pub(super) wake: SyncSender<Item>,
 }
 
+impl Desk {
+    fn hand_in(&self, waiting: Waiting) -> Result<(), DeskClosed> {
+        self.queue.try_send(waiting).map_err(|_| DeskClosed)?;
+        match self.wake.try_send(Item::Wake) {
+            // A full queue keeps the thread awake anyway, and one that has ended needs no waking.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}
+
+/// Where orders to the judges are handed in; clones share it.
+#[derive(Clone)]
+pub struct OrderDesk {
+    first: Desk,
+    beside: Option<Desk>,
+    /// Orders that are with either thread: as there are never more than one of their queues holds, neither is ever full.
+    under_way: Arc<AtomicUsize>,
+}
+
+/// One of the orders under way.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl OrderDesk {
+    pub(super) fn new(first: Desk) -> Self {
+        Self { first, beside: None, under_way: Arc::default() }
+    }
+
+    /// The same for judges on two threads: an order goes to both, one after the other.
+    #[must_use]
+    pub fn with(self, beside: Self) -> Self {
+        Self { beside: Some(beside.first), ..self }
+    }
+
     /// Hands in an order; never blocks. `reply` is called, on another thread, when what came of it is durable; it
     /// must not block. It is dropped uncalled where the gateway stops before.
     ///
@@ -40,11 +82,39 @@ impl OrderDesk {
         order: Order,
         reply: impl FnOnce(Result<Outcome, OrderError>) + Send + 'static,
     ) -> Result<(), DeskClosed> {
-        let waiting = Waiting { order, reply: Box::new(reply) };
-        self.queue.try_send(waiting).map_err(|_| DeskClosed)?;
-        match self.wake.try_send(Item::Wake) {
-            // A full queue keeps the thread awake anyway, and one that has ended needs no waking.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
+        let Some(beside) = self.beside.clone() else {
+            return self.first.hand_in(Waiting { order, known: false, reply: Box::new(reply) });
+        };
+        let place = Place(Arc::clone(&self.under_way));
+        if self.under_way.fetch_add(1, Ordering::Relaxed) >= ORDER_QUEUE {
+            return Err(DeskClosed);
         }
+        let first = self.first.clone();
+        let again = order.clone();
+        let then = move |one: Result<Outcome, OrderError>| {
+            let (known, order) = (one.is_ok(), again.clone());
+            let at_last = move |other: Result<Outcome, OrderError>| {
+                // What the judges beside know alone may be heard of by the others within the window.
+                if one.is_err() && matches!(other, Ok(Outcome::Opened { .. })) {
+                    let reply = Box::new(move |one| {
+                        drop(place);
+                        reply(joint(one, other));
+                    });
+                    stopped(first.hand_in(Waiting { order: again, known: true, reply }));
+                } else {
+                    drop(place);
+                    reply(joint(one, other));
+                }
+            };
+            stopped(beside.hand_in(Waiting { order, known, reply: Box::new(at_last) }));
+        };
+        self.first.hand_in(Waiting { order, known: false, reply: Box::new(then) })
+    }
+}
+
+/// Neither queue is ever full: the thread has ended, and with it the gateway does.
+fn stopped(handed_in: Result<(), DeskClosed>) {
+    if handed_in.is_err() {
+        tracing::debug!("an order was not carried out: the judges have stopped");
     }
 }

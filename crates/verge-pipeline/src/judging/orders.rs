@@ -122,6 +122,41 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What came of an order that judges of two threads have carried out.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Heard { heard, used }, Self::Heard { heard: also, used: used_too }) => {
+                Self::Heard { heard: heard + also, used: used + used_too }
+            }
+            (Self::Opened { instances, until }, Self::Opened { instances: also, until: other }) => {
+                Self::Opened { instances: instances + also, until: until.max(other) }
+            }
+            (
+                Self::Closed { windows, heard, used },
+                Self::Closed { windows: same, heard: also, used: used_too },
+            ) => Self::Closed { windows: windows.max(same), heard: heard + also, used: used + used_too },
+            (one, _) => one,
+        }
+    }
+}
+
+/// What came of an order that was handed to judges of two threads: it is carried out where one of them knows who is
+/// meant.
+pub(crate) fn joint(
+    one: Result<Outcome, OrderError>,
+    other: Result<Outcome, OrderError>,
+) -> Result<Outcome, OrderError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok(one.and(other)),
+        (Err(OrderError::TooManyWindows), _) | (_, Err(OrderError::TooManyWindows)) => {
+            Err(OrderError::TooManyWindows)
+        }
+        (Ok(outcome), Err(_)) | (Err(_), Ok(outcome)) => Ok(outcome),
+        (Err(one), Err(other)) => Err(one.and(other)),
+    }
+}
+
 /// Why an order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
@@ -154,6 +189,23 @@ pub enum OrderError {
     },
 }
 
+impl OrderError {
+    /// Why judges of two threads have not carried it out.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::UnknownDevice { device, known }, Self::UnknownDevice { known: also, .. }) => {
+                Self::UnknownDevice { device, known: known.and(also) }
+            }
+            (Self::NobodyMeant { whom, known }, Self::NobodyMeant { known: also, .. }) => {
+                Self::NobodyMeant { whom, known: known.and(also) }
+            }
+            // Who knows the device has more to say.
+            (Self::UnknownDevice { .. }, other) => other,
+            (one, _) => one,
+        }
+    }
+}
+
 /// Some names for people: the first few, and how many more there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -167,6 +219,12 @@ impl Names {
         let names: BTreeSet<String> = names.collect();
         let more = names.len().saturating_sub(NAMES_TOLD);
         Self { first: names.into_iter().take(NAMES_TOLD).collect(), more }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let more = self.more + other.more;
+        let all = Self::of(self.first.into_iter().chain(other.first));
+        Self { more: all.more + more, ..all }
     }
 }
 
@@ -194,13 +252,15 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
-        self.carry_out_beside(self.windows.len(), order, now, out)
+        self.carry_out_beside(self.windows.len(), false, order, now, out)
     }
 
-    /// The same where so many windows are open in all shards.
+    /// The same where so many windows are open in all shards. A subject that is `known` to judges of another thread
+    /// may be unknown here, as yet.
     pub(super) fn carry_out_beside(
         &mut self,
         windows: usize,
+        known: bool,
         order: &Order,
         now: Moment,
         out: &mut Decision,
@@ -214,7 +274,10 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             }
             Order::Maintenance { whom, length } if length.is_zero() => self.close_windows(whom, now, out),
             Order::Maintenance { whom, length } => {
-                let instances = self.meant(whom)?;
+                let instances = match self.meant(whom) {
+                    Err(_) if known => 0,
+                    meant => meant?,
+                };
                 let elsewhere = windows.saturating_sub(self.windows.len());
                 let until = self.open_window(whom, *length, elsewhere, now, out)?;
                 Ok(Outcome::Opened { instances, until })

@@ -15,14 +15,14 @@ type Pinned = dyn Fn(&DeviceId) -> bool + Send + Sync;
 pub struct Placement {
     shards: usize,
     pinned: Option<Arc<Pinned>>,
-    memory: usize,
+    room: Arc<Room>,
 }
 
 impl Placement {
-    /// Over so many shards, at least one.
+    /// Over so many shards, at least one. Clones have the same room.
     #[must_use]
     pub fn new(shards: usize) -> Self {
-        Self { shards: shards.max(1), pinned: None, memory: DEFAULT_JUDGES_MEMORY }
+        Self { shards: shards.max(1), pinned: None, room: Arc::new(Room::new(DEFAULT_JUDGES_MEMORY)) }
     }
 
     /// The same, but what `pinned` says is in shard 0. It must say the same for as long as the gateway runs.
@@ -34,7 +34,7 @@ impl Placement {
     /// The same with room for so many bytes of judges, over all shards.
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
-        Self { memory: bytes, ..self }
+        Self { room: Arc::new(Room::new(bytes)), ..self }
     }
 
     /// How many shards there are.
@@ -52,11 +52,10 @@ impl Placement {
         usize::try_from(crc32c::crc32c(device.as_str().as_bytes())).unwrap_or(0) % self.shards
     }
 
-    /// The places of all shards. What they share, they share from here on.
+    /// The places of all shards. They share the room, also with those that were given before: of judges of another class.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
-        let room = Arc::new(Room::new(self.memory));
-        let place = |index| Place { placement: self.clone(), index, room: Arc::clone(&room) };
+        let place = |index| Place { placement: self.clone(), index, room: Arc::clone(&self.room) };
         (0..self.shards).map(place).collect()
     }
 }
@@ -82,7 +81,7 @@ impl Place {
     #[must_use]
     pub fn everywhere() -> Self {
         let placement = Placement::new(1);
-        let room = Arc::new(Room::new(placement.memory));
+        let room = Arc::clone(&placement.room);
         Self { placement, index: 0, room }
     }
 

@@ -47,7 +47,7 @@ impl JudgeRate {
     }
 
     /// Adds those of other instances of the same judges.
-    pub(super) fn add(all: &mut Vec<Self>, others: Vec<Self>) {
+    pub(crate) fn add(all: &mut Vec<Self>, others: Vec<Self>) {
         for other in others {
             match all.iter_mut().find(|rate| rate.judge == other.judge) {
                 None => all.push(other),

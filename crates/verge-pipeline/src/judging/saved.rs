@@ -47,6 +47,13 @@ fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject)> {
     parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }))
 }
 
+/// The judge and the source that a checkpoint is of; `None` where it is of no judge.
+#[must_use]
+pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
+    let (kind, judge, subject) = parse_key(&checkpoint.key)?;
+    (kind != MAINTENANCE).then_some((judge, subject.source))
+}
+
 /// The open events of one instance, with enough about them to clear them without their judge.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedLife {

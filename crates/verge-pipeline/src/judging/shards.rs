@@ -236,18 +236,20 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     /// See [`Bench::carry_out`]: done by the shard of the device.
     ///
     /// # Errors
-    /// See [`OrderError`]; an unknown device is told with the devices of its shard alone.
+    /// See [`OrderError`]; an unknown device is told with the devices of its shard alone. Where the subject is `known` to
+    /// judges of another thread, a window opens here as well.
     pub fn carry_out(
         &mut self,
         order: &Order,
+        known: bool,
         now: Moment,
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
         let shard = self.placement.shard_of(order.device());
         let windows: usize = self.counters.maintenance().len();
         match shard {
-            0 => self.front.carry_out_beside(windows, order, now, out),
-            shard => self.helpers[shard - 1].bench().carry_out_beside(windows, order, now, out),
+            0 => self.front.carry_out_beside(windows, known, order, now, out),
+            shard => self.helpers[shard - 1].bench().carry_out_beside(windows, known, order, now, out),
         }
     }
 }

@@ -284,11 +284,11 @@ impl Status {
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
             judging: Judging {
                 account: self.counters.judging(),
-                evicted: self.counters.evicted_devices_total.get(),
-                defects: self.counters.defects_total.get(),
+                evicted: self.counters.of_all_judges(|counters| &counters.evicted_devices_total),
+                defects: self.counters.of_all_judges(|counters| &counters.defects_total),
             },
             maintenance: Maintenance {
-                held_back: self.counters.raises_held_back_total.get(),
+                held_back: self.counters.of_all_judges(|counters| &counters.raises_held_back_total),
                 windows: self.counters.maintenance(),
             },
             store: self.store_status(),

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking; clippy knows that only of test functions"
 )]
 
+mod bulk;
 mod commands;
 mod delivery;
 mod desk;

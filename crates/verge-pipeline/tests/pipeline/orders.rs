@@ -21,7 +21,7 @@ use crate::desk::{Desk, Upstream};
 use crate::support::{Memory, until};
 
 /// The payload is `device value`.
-struct Words;
+pub(crate) struct Words;
 
 impl Decoder for Words {
     type Item = Reading;

@@ -24,9 +24,9 @@ pub(crate) use raw::RawCause;
 pub(crate) use raw::Sections;
 pub(crate) use raw::{
     RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,
-    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawPrecision, RawQuality,
-    RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret, RawSenmlFormat,
-    RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
+    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawOverload, RawPrecision,
+    RawQuality, RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret,
+    RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
 };
 pub(crate) use schema::{ALARM_BUDGET, LINE_SIGNAL};
 pub use units::{Frequency, Size, Span};

@@ -186,6 +186,7 @@ pub(crate) struct RawSource {
     pub(crate) retained: bool,
     pub(crate) max_payload: Option<Size>,
     pub(crate) max_readings: Option<usize>,
+    pub(crate) overload: Option<RawOverload>,
     pub(crate) max_pixels: Option<u64>,
     pub(crate) frames: Option<RawFrames>,
     pub(crate) max_age: Option<Span>,
@@ -202,6 +203,13 @@ pub(crate) struct RawSource {
     pub(crate) reading: Option<Vec<RawReading>>,
     pub(crate) format: Option<RawSenmlFormat>,
     pub(crate) precision: Option<RawPrecision>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawOverload {
+    Wait,
+    Newest,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -26,7 +26,7 @@ pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::{Engine, Model};
 pub use route::Route;
-pub use source::{Carries, FrameSource, Source};
+pub use source::{Carries, FrameSource, Overload, Source};
 pub use store::{KeyError, Store};
 pub use uplink::Uplink;
 

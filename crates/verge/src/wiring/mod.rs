@@ -2,7 +2,9 @@
 
 mod autoencoders;
 mod broker;
+mod classes;
 mod frames;
+mod readings;
 mod shards;
 
 use std::net::SocketAddr;
@@ -17,10 +19,9 @@ use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
-use verge_domain::reading::SourceIndex;
-use verge_domain::stage::{Scope, Store};
+use verge_domain::stage::Store;
 use verge_domain::time::Moment;
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings, UplinkSettings, UplinkSink};
+use verge_mqtt::{ConnectionSettings, MqttSource, UplinkSettings, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
@@ -28,8 +29,8 @@ use verge_pipeline::committer::{self, Committer};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
-use verge_pipeline::intake::{IntakeQueue, Judging, OrderDesk, REMEMBERED_MESSAGES};
-use verge_pipeline::judging::{Decision, JudgeSpec};
+use verge_pipeline::intake::{Judging, OrderDesk, REMEMBERED_MESSAGES};
+use verge_pipeline::judging::{InputPattern, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
 
@@ -39,11 +40,13 @@ use crate::settings::{Carries, ReadingRules, Route, Rule, Settings};
 pub use autoencoders::{Autoencoders, load_autoencoder, try_autoencoder};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
+use classes::scope_of;
 use frames::Eyes;
 pub use frames::{
     Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
     runtime_search, try_model, user_runtime_search, workers,
 };
+use readings::ReadingJudges;
 pub use shards::bench;
 
 /// How often the gateway looks whether its own threads still live.
@@ -54,7 +57,7 @@ pub struct Gateway {
     sources: Sources<MqttSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
-    judging: Judging,
+    judging: Vec<Judging>,
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
     deliveries: Vec<JoinHandle<()>>,
@@ -100,32 +103,16 @@ impl Gateway {
             store.recent_causes(REMEMBERED_MESSAGES).context("the store").exit_with(Exit::Temporary)?;
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
-        let counters = Arc::new(Counters::new(source_ids(settings)));
+        let (counters, bulk_counters) = readings::counters(settings);
         let eyes = Eyes::open(settings, &counters, &causes)?;
         let models =
             Autoencoders::load(settings, &eyes.as_ref().map(Eyes::bench).cloned().unwrap_or_default())?;
-        let mut judges = shards::shards(settings, &models, &counters, started)?;
-        let mut restored = Decision::default();
-        judges.restore(&checkpoints, started, &mut restored);
+        let judges =
+            ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
+        drop(checkpoints);
 
         let (local, broker) = local.carry_out(clock).await?;
-        let queue = IntakeQueue::new(Arc::clone(&counters));
-        let mut threads = Vec::new();
-        let mut sources = Vec::new();
-        let filters = reading_filters(settings);
-        if !filters.is_empty() {
-            let intake = queue.intake();
-            let thread = IoThread::start("verge-local")?;
-            sources.push(thread.within(|| {
-                let guarantee = Guarantee::AtLeastOnce;
-                MqttSource::spawn(
-                    SourceSettings { connection: local.clone(), guarantee, filters },
-                    move || clock.now(),
-                    move |message| intake.offer(message).map_err(|refused| verge_mqtt::IntakeFull(refused.0)),
-                )
-            }));
-            threads.push(thread);
-        }
+        let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
         if let Some(eyes) = &eyes {
             // A thread of its own: readings never wait behind the bytes of a frame.
             let thread = IoThread::start("verge-frames")?;
@@ -144,9 +131,10 @@ impl Gateway {
             clock,
             settings.store.lives,
         );
-        let workers = eyes.map(|eyes| eyes.start(&commits, &queue.observations(), clock));
-        let orders = queue.orders();
-        let judging = queue.start(judges, sources.clone(), commits, clock, restored, causes);
+        let workers = eyes.map(|eyes| eyes.start(&commits, &judges.observations(), clock));
+        let orders = judges.orders();
+        let judging = judges.start(&sources, &commits, clock, &causes);
+        drop(commits);
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
             .routes
@@ -217,7 +205,7 @@ impl Gateway {
     /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause.
     pub async fn failed(&self) {
         let ended = || {
-            self.judging.is_finished()
+            self.judging.iter().any(Judging::is_finished)
                 || self.committer.is_finished()
                 || self.workers.as_ref().is_some_and(FrameWorkers::is_finished)
                 || self.sources.0.iter().any(MqttSource::is_finished)
@@ -247,7 +235,10 @@ impl Gateway {
         if let Some(workers) = workers {
             tokio::task::spawn_blocking(move || workers.stop()).await.context("the workers")?;
         }
-        tokio::task::spawn_blocking(move || judging.stop()).await.context("the judging thread")?;
+        judging.iter().for_each(Judging::stopping);
+        tokio::task::spawn_blocking(move || judging.into_iter().for_each(Judging::stop))
+            .await
+            .context("the judging threads")?;
         stop_deliveries.send_replace(true);
         for delivery in deliveries {
             delivery.await.context("a delivery had panicked")?;
@@ -291,14 +282,6 @@ pub fn source_ids(settings: &Settings) -> Vec<SourceId> {
     settings.sources.iter().map(|source| source.name.clone()).collect()
 }
 
-fn reading_filters(settings: &Settings) -> Vec<(SourceIndex, String)> {
-    let sources = (0..).zip(&settings.sources);
-    sources
-        .filter(|(_, source)| matches!(source.carries, Carries::Readings(_)))
-        .map(|(index, source)| (SourceIndex(index), source.filter.clone()))
-        .collect()
-}
-
 /// The codecs of the sources of readings.
 ///
 /// # Errors
@@ -314,6 +297,7 @@ pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
 fn judge_spec(
     judge: &crate::settings::Judge,
     rules: &ReadingRules,
+    inputs: Vec<InputPattern>,
     models: &Autoencoders,
     position: usize,
 ) -> JudgeSpec<ReadingJudge> {
@@ -328,14 +312,12 @@ fn judge_spec(
         }
         (Rule::Autoencoder { .. }, None) => unreachable!("the models of all judges are loaded before"),
     };
-    // Expected devices are watched as a whole: they have no signal before they are first heard.
-    let scope = if rules.expect.is_empty() { rules.rule.scope() } else { Scope::Device };
     JudgeSpec {
         name: judge.name.clone(),
         detector: rules.rule.detector(),
-        scope,
+        scope: scope_of(rules),
         policy: rules.policy,
-        inputs: rules.inputs.clone(),
+        inputs,
         devices: judge.devices.clone(),
         expect: rules.expect.clone(),
         machine: rules.machine.clone(),

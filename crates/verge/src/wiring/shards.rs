@@ -14,28 +14,32 @@ use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
 
 use wildmatch::WildMatch;
 
+use super::classes::{Class, Classes};
 use super::{Autoencoders, decoders, judge_spec, source_ids};
 use crate::settings::Settings;
 
-/// All judges over readings of the configuration, each thread with a bench of its own.
+/// All judges over readings of one class, each thread with a bench of its own.
 ///
 /// # Errors
 /// See [`decoders`].
 pub(super) fn shards(
     settings: &Settings,
     models: &Autoencoders,
+    (class, placement): (Class, &Placement),
     counters: &Arc<Counters>,
     now: Moment,
 ) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
-    let mut places = placement(settings).places().into_iter();
+    let mut places = placement.places().into_iter();
     let first = places.next().expect("there is one shard at least");
-    let front = bench_at(first, settings, models, decoders(settings)?, Arc::clone(counters), now);
-    let others = places.map(|place| bench_at(place, settings, models, Undecoded, Arc::clone(counters), now));
+    let class = Some(class);
+    let front = bench_at(first, settings, models, class, decoders(settings)?, Arc::clone(counters), now);
+    let others =
+        places.map(|place| bench_at(place, settings, models, class, Undecoded, Arc::clone(counters), now));
     Ok(Shards::new(front, others.collect()))
 }
 
-/// Devices that are judged as one machine go to one thread.
-fn placement(settings: &Settings) -> Placement {
+/// Devices that are judged as one machine go to one thread. Judges of both classes share its room.
+pub(super) fn placement(settings: &Settings) -> Placement {
     let machines: Vec<(Vec<WildMatch>, DeviceId)> = settings
         .judges
         .iter()
@@ -51,7 +55,7 @@ fn placement(settings: &Settings) -> Placement {
     .with_memory(settings.gateway.judges_memory)
 }
 
-/// All judges over readings of the configuration at work, as the gateway runs them and as `verge judge` tries them.
+/// All judges over readings of the configuration at work, of both classes, as `verge judge` tries them.
 pub fn bench<D: Decoder<Item = Reading>>(
     settings: &Settings,
     models: &Autoencoders,
@@ -60,22 +64,28 @@ pub fn bench<D: Decoder<Item = Reading>>(
     now: Moment,
 ) -> Bench<D, ReadingJudge> {
     let place = Placement::new(1).with_memory(settings.gateway.judges_memory).places().swap_remove(0);
-    bench_at(place, settings, models, decoder, counters, now)
+    bench_at(place, settings, models, None, decoder, counters, now)
 }
 
 fn bench_at<D: Decoder<Item = Reading>>(
     place: Place,
     settings: &Settings,
     models: &Autoencoders,
+    class: Option<Class>,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
 ) -> Bench<D, ReadingJudge> {
+    let classes = Classes::of(settings);
     let specs = settings
         .judges
         .iter()
         .enumerate()
-        .filter_map(|(position, judge)| Some(judge_spec(judge, judge.readings()?, models, position)))
+        .filter_map(|(position, judge)| {
+            let rules = judge.readings()?;
+            let inputs = class.map_or_else(|| rules.inputs.clone(), |class| classes.inputs(class, rules));
+            (!inputs.is_empty()).then(|| judge_spec(judge, rules, inputs, models, position))
+        })
         .collect();
     Bench::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
 }

@@ -140,7 +140,7 @@ impl Trial {
         let device = DeviceId::new(device).unwrap();
         let whom = Whom { device, signal: None, judge: None, source: None };
         let order = Order::Maintenance { whom, length: Duration::from_secs(60 * minutes) };
-        self.shards.carry_out(&order, at(2), &mut Decision::default())
+        self.shards.carry_out(&order, false, at(2), &mut Decision::default())
     }
 }
 

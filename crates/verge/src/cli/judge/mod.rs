@@ -19,7 +19,7 @@ use verge_domain::reading::{SharedBy, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
-use verge_pipeline::counters::{Counters, SourceCounters};
+use verge_pipeline::counters::Counters;
 
 use super::output::json_line;
 use super::{FileArgs, say};
@@ -235,7 +235,7 @@ fn rejections(counters: &Counters) -> Vec<(Reason, u64)> {
 
 /// Names that stand for several series, over all sources.
 fn shared_names(counters: &Counters) -> Vec<String> {
-    let names = counters.sources().iter().flat_map(SourceCounters::shared_names);
+    let names = counters.sources().iter().flat_map(|source| source.shared_names());
     let words = |by: SharedBy| match by {
         SharedBy::Time => "two values of one message with one time",
         SharedBy::Position => "a position in an array whose length changes",

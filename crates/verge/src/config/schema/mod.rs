@@ -173,6 +173,7 @@ const SOURCE: &[Key] = &[
     default("max_payload", Kind::Size { low: 1, high: MAX_MQTT_PACKET }, "2 MiB").when("codec", FRAMES),
     default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "256").when("codec", FEW),
     default("max_readings", Kind::Whole { low: 1, high: 65_536 }, "65536").when("codec", SAMPLES),
+    default("overload", Kind::Choice(&["wait", "newest"]), "wait").when("codec", SAMPLES),
     default("max_pixels", Kind::Whole { low: 1, high: 1 << 30 }, "16777216").when("codec", FRAMES),
     default("frames", Kind::Choice(&["newest", "every"]), "newest").when("codec", FRAMES),
     default("max_age", Kind::Span { low: Duration::from_millis(10), high: HOUR }, "2s").when("codec", FRAMES),

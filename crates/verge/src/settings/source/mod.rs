@@ -15,8 +15,8 @@ use verge_mqtt::filter;
 
 use super::Check;
 use crate::config::{
-    Fault, RawCodec, RawCompression, RawPrecision, RawQuality, RawQualityFormat, RawReading, RawSenmlFormat,
-    RawSource, RawTime, RawTimeFormat, Size,
+    Fault, RawCodec, RawCompression, RawOverload, RawPrecision, RawQuality, RawQualityFormat, RawReading,
+    RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
 };
 pub use frames::FrameSource;
 use names::{check_device, check_signal, check_signals};
@@ -33,6 +33,18 @@ pub struct Source {
     pub filter: String,
     /// What it carries, and how to read its messages.
     pub carries: Carries,
+    /// What becomes of blocks of samples that come faster than they are judged.
+    pub overload: Overload,
+}
+
+/// What becomes of messages that come faster than they are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overload {
+    /// They wait at the broker (QoS 1).
+    #[default]
+    Wait,
+    /// The newest of each topic is judged, the others are superseded (QoS 0).
+    Newest,
 }
 
 /// What the messages of a source carry.
@@ -123,7 +135,11 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketL
             check_readings(check, &section, raw, codec, device, compression).map(Carries::Readings)
         }
     };
-    let source = Source { name: id?, filter: filter?.to_owned(), carries: carries? };
+    let overload = match raw.overload {
+        Some(RawOverload::Newest) => Overload::Newest,
+        Some(RawOverload::Wait) | None => Overload::Wait,
+    };
+    let source = Source { name: id?, filter: filter?.to_owned(), carries: carries?, overload };
     shared::warn(check, &section, &source);
     Some(source)
 }

@@ -1,0 +1,102 @@
+//! What a judging thread is for, and how much may wait for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::INTAKE_CAPACITY;
+
+/// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
+/// enough not to delay them.
+const BURST: usize = 256;
+/// The same where each is a block of thousands of samples, or asks a model.
+const BULK_BURST: usize = 8;
+/// A burst of those ends after this long: time passes for their judges, too, and orders wait.
+const BULK_BURST_TIME: Duration = Duration::from_millis(250);
+/// Messages that wait for bulk judges at most; from half of that on their source is left unread.
+const BULK_CAPACITY: usize = 256;
+/// So many bytes of them crowd the queue as well.
+const CROWDING_BYTES: usize = 16 << 20;
+
+/// Marks what a bulk judge decided of. Above the packet identifier, which is 16 bits wide.
+const BULK_CAUSE: u64 = 1 << 48;
+
+/// What a judging thread is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Judges that need microseconds for a reading: what comes is judged at once.
+    Prompt,
+    /// Judges over blocks of samples, and those that ask a model.
+    Bulk,
+}
+
+impl Class {
+    pub(super) const fn thread_name(self) -> &'static str {
+        match self {
+            Self::Prompt => "verge-judging",
+            Self::Bulk => "verge-bulk",
+        }
+    }
+
+    pub(super) const fn capacity(self) -> usize {
+        match self {
+            Self::Prompt => INTAKE_CAPACITY,
+            Self::Bulk => BULK_CAPACITY,
+        }
+    }
+
+    pub(super) const fn burst(self) -> usize {
+        match self {
+            Self::Prompt => BURST,
+            Self::Bulk => BULK_BURST,
+        }
+    }
+
+    /// Whether a burst that has begun then may take more.
+    pub(super) fn goes_on(self, began: Instant) -> bool {
+        self == Self::Prompt || began.elapsed() < BULK_BURST_TIME
+    }
+
+    /// What to recognise a message by. A source may come to both classes, by two connections whose packet identifiers
+    /// have nothing to do with each other: what one class has judged, the other may not have.
+    pub(super) const fn cause(self, fingerprint: u64) -> u64 {
+        match self {
+            Self::Prompt => fingerprint,
+            Self::Bulk => fingerprint | BULK_CAUSE,
+        }
+    }
+
+    /// Of the causes in the store those of this class.
+    pub(super) fn own(self, mut causes: Vec<u64>) -> Vec<u64> {
+        causes.retain(|cause| (cause & BULK_CAUSE != 0) == (self == Self::Bulk));
+        causes
+    }
+}
+
+/// What waits in a queue.
+#[derive(Debug)]
+pub(super) struct Room {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    crowding: usize,
+}
+
+impl Room {
+    pub(super) fn new(class: Class) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), crowding: class.capacity() / 2 }
+    }
+
+    pub(super) fn entered(&self, bytes: usize) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn left(&self, bytes: usize) {
+        self.messages.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        self.messages.load(Ordering::Relaxed) >= self.crowding
+            || self.bytes.load(Ordering::Relaxed) >= CROWDING_BYTES
+    }
+}

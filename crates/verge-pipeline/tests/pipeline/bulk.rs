@@ -1,0 +1,243 @@
+//! Judges of two classes: neither waits for the other, and orders reach both.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
+use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, SourceId};
+use verge_domain::policy::EventPolicy;
+use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
+use verge_domain::stage::{Judge, Remark, RestoreError, Scope};
+use verge_domain::time::Moment;
+use verge_domain::verdict::{Detector, Severity};
+use verge_pipeline::clock::{Clock, random_event_id};
+use verge_pipeline::committer::{self, Lives};
+use verge_pipeline::counters::Counters;
+use verge_pipeline::intake::{Intake, IntakeQueue, Judging, NewestIntake, OrderDesk};
+use verge_pipeline::judging::{
+    Bench, Decision, InputPattern, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
+};
+
+use crate::orders::Words;
+use crate::support::{Memory, Settled, Text, until};
+
+/// Every reading is abnormal; one that judges slowly waits for leave before each.
+struct Slow(Option<Arc<Mutex<Receiver<()>>>>);
+
+impl Judge for Slow {
+    type Observation = Reading;
+    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+        if let Some(leave) = &self.0 {
+            leave.lock().unwrap().recv().unwrap();
+        }
+        let expected = Expected { low: None, high: None };
+        let condition = Condition::of_rule(Member::High, Standing::Abnormal, reading.value, expected);
+        findings.push(Finding::Condition(condition));
+    }
+    fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
+    fn save(&self) -> Option<Vec<u8>> {
+        None
+    }
+    fn restore(&mut self, _state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+        Err(RestoreError::Foreign)
+    }
+    fn hear(&mut self, _remark: Remark) -> bool {
+        true
+    }
+}
+
+type Answer = Result<Outcome, OrderError>;
+
+struct Site {
+    shelf: Memory,
+    prompt: Intake,
+    bulk: Intake,
+    newest: NewestIntake,
+    judging: Vec<Judging>,
+    orders: OrderDesk,
+    settled: Settled,
+    counters: Arc<Counters>,
+    leave: SyncSender<()>,
+    answers: (SyncSender<Answer>, Receiver<Answer>),
+}
+
+/// Source 0 comes to both classes, source 1 to the bulk one alone.
+fn open() -> Site {
+    let (shelf, clock, settled) = (Memory::default(), Clock::start(), Settled::default());
+    let sources: Vec<SourceId> = ["rules", "blocks"].map(|name| SourceId::new(name).unwrap()).to_vec();
+    let mut counters = Counters::new(sources.clone());
+    let beside = counters.beside(|source| source == SourceIndex(1));
+    let counters = Arc::new(counters);
+    let (_, commits, _) = committer::start(
+        shelf.clone(),
+        Text,
+        GatewayId::new("g").unwrap(),
+        settled.clone(),
+        Arc::clone(&counters),
+        clock,
+        Lives::default(),
+    );
+    let (leave, leaves) = sync_channel(1000);
+    let leaves = Arc::new(Mutex::new(leaves));
+    let (prompt, bulk) = (IntakeQueue::new(Arc::clone(&counters)), IntakeQueue::bulk(Arc::clone(&beside)));
+    let orders = prompt.orders().with(bulk.orders());
+    let (prompt_intake, bulk_intake, newest) =
+        (prompt.intake(), bulk.intake(), bulk.newest_intake().unwrap());
+    let classes = [(prompt, counters.clone(), "rule", None), (bulk, beside, "model", Some(leaves))];
+    let start = |(queue, counters, name, leave): (IntakeQueue, Arc<Counters>, &str, Option<_>)| {
+        let spec = JudgeSpec {
+            name: JudgeId::new(name).unwrap(),
+            detector: Detector::Threshold,
+            scope: Scope::Signal,
+            policy: EventPolicy {
+                severity: Severity::Warning,
+                lane: Lane::Alarm,
+                raise_after: Duration::ZERO,
+                clear_after: Duration::ZERO,
+                update_every: Some(Duration::ZERO),
+            },
+            inputs: (0..2)
+                .map(|source| InputPattern { source: SourceIndex(source), signals: None })
+                .collect(),
+            devices: Vec::new(),
+            expect: Vec::new(),
+            machine: None,
+            model: None,
+            make: Box::new(move |_| Slow(leave.clone())),
+        };
+        let bench = Bench::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());
+        queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), Vec::new())
+    };
+    let judging = classes.into_iter().map(start).collect();
+    Site {
+        shelf,
+        prompt: prompt_intake,
+        bulk: bulk_intake,
+        newest,
+        judging,
+        orders,
+        settled: settled.clone(),
+        counters,
+        leave,
+        answers: sync_channel(1),
+    }
+}
+
+fn message(source: u16, index: u64, payload: &str) -> Inbound {
+    Inbound {
+        source: SourceIndex(source),
+        topic: "t".to_owned(),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        received: Clock::start().now(),
+        retained: false,
+        redelivered: false,
+        packet_id: 1,
+        receipt: Some(Receipt { connection: u64::from(source), index }),
+    }
+}
+
+impl Site {
+    fn order(&self, order: Order) -> Answer {
+        let answer = self.answers.0.clone();
+        self.orders.submit(order, move |outcome| answer.send(outcome).unwrap()).unwrap();
+        self.answers.1.recv_timeout(Duration::from_secs(10)).unwrap()
+    }
+
+    fn settled(&self) -> usize {
+        self.settled.0.lock().unwrap().len()
+    }
+
+    fn stop(self) {
+        // Whatever waits may be judged.
+        drop(self.leave);
+        self.judging.into_iter().for_each(Judging::stop);
+    }
+}
+
+fn whom(device: &str) -> Whom {
+    Whom { device: DeviceId::new(device).unwrap(), signal: None, judge: None, source: None }
+}
+
+#[tokio::test]
+async fn rules_do_not_wait_for_judges_that_take_long() {
+    let site = open();
+    let mut taken = 0;
+    while !site.bulk.is_crowded() {
+        site.bulk.offer(message(1, taken, "pump 1")).unwrap();
+        taken += 1;
+    }
+    for index in 0..100 {
+        site.prompt.offer(message(0, index, "tank 1")).unwrap();
+    }
+    until("the alarms of the rule are durable", || site.settled() == 100).await;
+    assert_eq!(site.shelf.0.lock().unwrap().texts(Lane::Alarm).len(), 100);
+    (0..taken).for_each(|_| site.leave.send(()).unwrap());
+    until("blocks are judged", || site.settled() as u64 == 100 + taken).await;
+    let settled = site.settled.0.lock().unwrap();
+    let blocks: Vec<u64> =
+        settled.iter().filter(|receipt| receipt.connection == 1).map(|receipt| receipt.index).collect();
+    assert_eq!(blocks, (0..taken).collect::<Vec<_>>(), "in order of arrival");
+    drop(settled);
+    site.stop();
+}
+
+#[tokio::test]
+async fn the_newest_block_is_judged_and_the_others_are_counted() {
+    let site = open();
+    let offer = |value: u32| {
+        site.newest.offer(Inbound { receipt: None, ..message(1, 0, &format!("pump {value}")) });
+    };
+    offer(0);
+    (1..=50).for_each(offer);
+    let source = &site.counters.sources()[1];
+    (0..2).for_each(|_| site.leave.send(()).unwrap());
+    let count = || (source.messages_judged_total.get(), source.messages_superseded_total.get());
+    until("all are accounted for", || count().0 + count().1 == 51).await;
+    assert!((1..=2).contains(&count().0), "{:?}", count());
+    assert_eq!(source.messages_received_total.get(), 51);
+    // The first may have been superseded, too, before the thread had looked; the last never is.
+    until("the newest is durable", || {
+        site.shelf.0.lock().unwrap().texts(Lane::Alarm).last().is_some_and(|value| value == "50")
+    })
+    .await;
+    site.stop();
+}
+
+#[tokio::test]
+async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() {
+    let site = open();
+    site.leave.send(()).unwrap();
+    site.prompt.offer(message(0, 0, "tank 1")).unwrap();
+    site.bulk.offer(message(0, 0, "tank 1")).unwrap();
+    site.leave.send(()).unwrap();
+    site.bulk.offer(message(1, 1, "pump 1")).unwrap();
+    until("all judged", || site.settled() == 3).await;
+    let judged: Vec<u64> =
+        site.counters.sources().iter().map(|source| source.readings_judged_total.get()).collect();
+    assert_eq!(judged, [1, 1]);
+
+    let label = |device| Order::Label { whom: whom(device), remark: Remark::Real };
+    assert_eq!(site.order(label("tank")), Ok(Outcome::Heard { heard: 2, used: 2 }));
+    assert_eq!(site.order(label("pump")), Ok(Outcome::Heard { heard: 1, used: 1 }));
+    let unknown = site.order(label("nobody")).unwrap_err().to_string();
+    assert!(unknown.contains("pump, tank"), "{unknown}");
+
+    // Only the bulk judge knows the pump; the rule must be quiet as well when it first hears of it.
+    let maintenance =
+        |minutes: u64| Order::Maintenance { whom: whom("pump"), length: Duration::from_secs(60 * minutes) };
+    assert!(matches!(site.order(maintenance(10)), Ok(Outcome::Opened { instances: 1, .. })));
+    assert_eq!(site.counters.maintenance().len(), 1, "one window, whoever holds it");
+    let before = site.shelf.0.lock().unwrap().texts(Lane::Alarm).len();
+    site.prompt.offer(message(0, 2, "pump 1")).unwrap();
+    until("judged within the window", || {
+        site.counters.of_all_judges(|counters| &counters.raises_held_back_total) == 1
+    })
+    .await;
+    assert_eq!(site.shelf.0.lock().unwrap().texts(Lane::Alarm).len(), before);
+    assert_eq!(site.order(maintenance(0)), Ok(Outcome::Closed { windows: 1, heard: 2, used: 2 }));
+    let OrderError::NoWindow { known, .. } = site.order(maintenance(0)).unwrap_err() else { panic!() };
+    assert_eq!(Names::to_string(&known), "none");
+    site.stop();
+}

@@ -1,0 +1,213 @@
+//! The ways in for readings: by a connection and a judging thread for each class of judges.
+
+use std::sync::Arc;
+
+use verge_anomaly::ReadingJudge;
+use verge_codec::Decoders;
+use verge_domain::reading::{Inbound, SourceIndex};
+use verge_domain::stage::Checkpoint;
+use verge_domain::time::Moment;
+use verge_mqtt::{
+    ConnectionSettings, Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, SourceSettings,
+};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::committer::CommitHandle;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::Sources;
+use verge_pipeline::intake::{self, IntakeQueue, Judging, NewestIntake, Observations, OrderDesk};
+use verge_pipeline::judging::{Decision, Shards};
+
+use super::classes::{Class, Classes};
+use super::{Autoencoders, shards, source_ids};
+use crate::io_thread::IoThread;
+use crate::settings::{Overload, Settings};
+
+/// The judges of one class, before anything runs.
+struct Side {
+    queue: IntakeQueue,
+    judges: Shards<Decoders, ReadingJudge>,
+    restored: Decision,
+}
+
+/// All judges over readings, before anything runs.
+pub(super) struct ReadingJudges {
+    prompt: Side,
+    bulk: Option<Side>,
+}
+
+/// The counters of a gateway, and those of its bulk judges, if it has any.
+pub(super) fn counters(settings: &Settings) -> (Arc<Counters>, Option<Arc<Counters>>) {
+    let classes = Classes::of(settings);
+    let mut counters = Counters::new(source_ids(settings));
+    let bulk = classes.has_bulk().then(|| counters.beside(|source| classes.is_bulk_alone(source)));
+    (Arc::new(counters), bulk)
+}
+
+impl ReadingJudges {
+    /// Makes them and takes up what was saved.
+    ///
+    /// # Errors
+    /// See [`super::decoders`].
+    pub(super) fn restore(
+        settings: &Settings,
+        models: &Autoencoders,
+        (counters, bulk): (&Arc<Counters>, Option<Arc<Counters>>),
+        checkpoints: &[Checkpoint],
+        now: Moment,
+    ) -> anyhow::Result<Self> {
+        let classes = Classes::of(settings);
+        let placement = shards::placement(settings);
+        let side = |class, counters: &Arc<Counters>, queue| {
+            let mut judges = shards::shards(settings, models, (class, &placement), counters, now)?;
+            let mut restored = Decision::default();
+            judges.restore(&classes.saved(class, checkpoints), now, &mut restored);
+            anyhow::Ok(Side { queue, judges, restored })
+        };
+        Ok(Self {
+            prompt: side(Class::Prompt, counters, IntakeQueue::new(Arc::clone(counters)))?,
+            bulk: bulk
+                .map(|counters| side(Class::Bulk, &counters, IntakeQueue::bulk(Arc::clone(&counters))))
+                .transpose()?,
+        })
+    }
+
+    /// Where judges over frames hand in what they observe.
+    pub(super) fn observations(&self) -> Observations {
+        self.prompt.queue.observations()
+    }
+
+    /// Where orders to all of them are handed in.
+    pub(super) fn orders(&self) -> OrderDesk {
+        let orders = self.prompt.queue.orders();
+        match &self.bulk {
+            None => orders,
+            Some(bulk) => orders.with(bulk.queue.orders()),
+        }
+    }
+
+    /// Connects the sources of readings, each class on a thread of its own.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub(super) fn connect(
+        &self,
+        settings: &Settings,
+        local: &ConnectionSettings,
+        clock: Clock,
+    ) -> anyhow::Result<(Vec<MqttSource>, Vec<IoThread>)> {
+        let classes = Classes::of(settings);
+        if classes.filters(|_, _| true).is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let (mut sources, mut threads) = (Vec::new(), Vec::new());
+        if let Some(bulk) = &self.bulk {
+            let thread = IoThread::start("verge-blocks")?;
+            sources = thread.within(|| connect_bulk(&classes, &bulk.queue, local, clock));
+            threads.push(thread);
+        }
+        let thread = IoThread::start("verge-local")?;
+        let settings = SourceSettings {
+            connection: local.clone(),
+            guarantee: Guarantee::AtLeastOnce,
+            filters: classes.filters(|source, _| classes.hears(Class::Prompt, source)),
+        };
+        // In earlier versions all readings came by this session: what waits there is judged.
+        let moved = classes.filters(|source, _| classes.is_bulk_alone(source));
+        let intake = Readings {
+            prompt: self.prompt.queue.intake(),
+            bulk: self.bulk.as_ref().map(|bulk| bulk.queue.intake()),
+            moved: moved.iter().map(|(source, _)| *source).collect(),
+        };
+        let moved = MovedFilters { filters: moved, to: sources.clone() };
+        sources
+            .push(thread.within(|| MqttSource::spawn_without(moved, settings, move || clock.now(), intake)));
+        threads.push(thread);
+        Ok((sources, threads))
+    }
+
+    /// Starts the judging threads.
+    pub(super) fn start(
+        self,
+        sources: &Sources<MqttSource>,
+        commits: &CommitHandle,
+        clock: Clock,
+        causes: &[u64],
+    ) -> Vec<Judging> {
+        let start = |Side { queue, judges, restored }: Side| {
+            queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes.to_vec())
+        };
+        [Some(self.prompt), self.bulk].into_iter().flatten().map(start).collect()
+    }
+}
+
+/// Connects what bulk judges look at: what waits at the broker until it is judged by one connection, what is superseded
+/// by another.
+fn connect_bulk(
+    classes: &Classes<'_>,
+    queue: &IntakeQueue,
+    local: &ConnectionSettings,
+    clock: Clock,
+) -> Vec<MqttSource> {
+    let heard =
+        |overload| classes.filters(|source, wanted| wanted == overload && classes.hears(Class::Bulk, source));
+    let named = |suffix: &str| ConnectionSettings {
+        client_id: format!("{}-{suffix}", local.client_id),
+        ..local.clone()
+    };
+    let (waiting, newest) = (heard(Overload::Wait), heard(Overload::Newest));
+    let mut sources = Vec::new();
+    if let Some(intake) = queue.newest_intake().filter(|_| !newest.is_empty()) {
+        let settings = SourceSettings {
+            connection: named("newest"),
+            guarantee: Guarantee::AtMostOnce,
+            filters: newest.clone(),
+        };
+        sources.push(MqttSource::spawn(settings, move || clock.now(), Superseding(intake)));
+    }
+    if !waiting.is_empty() {
+        let settings =
+            SourceSettings { connection: named("bulk"), guarantee: Guarantee::AtLeastOnce, filters: waiting };
+        let moved = MovedFilters { filters: newest, to: sources.clone() };
+        let intake = Blocks(queue.intake());
+        sources.push(MqttSource::spawn_without(moved, settings, move || clock.now(), intake));
+    }
+    sources
+}
+
+/// The way in for the connection of rules.
+struct Readings {
+    prompt: intake::Intake,
+    bulk: Option<intake::Intake>,
+    /// Sources that come by another connection since a version or a configuration ago.
+    moved: Vec<SourceIndex>,
+}
+
+impl Intake for Readings {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        let bulk = self.bulk.as_ref().filter(|_| self.moved.contains(&message.source));
+        bulk.unwrap_or(&self.prompt).offer(message).map_err(|refused| IntakeFull(refused.0))
+    }
+}
+
+/// The way in for messages that take long to judge: the connection is left unread before they take too much memory.
+struct Blocks(intake::Intake);
+
+impl Intake for Blocks {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self.0.offer(message).map_err(|refused| IntakeFull(refused.0))
+    }
+
+    fn is_held(&mut self) -> bool {
+        self.0.is_crowded()
+    }
+}
+
+/// The way in where the newest counts.
+struct Superseding(NewestIntake);
+
+impl Intake for Superseding {
+    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self.0.offer(message);
+        Ok(())
+    }
+}
