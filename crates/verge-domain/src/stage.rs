@@ -19,8 +19,8 @@ use crate::life::Life;
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::stored::{
-    Checkpoint, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage, StoreError, StoreUsage,
-    StoredRow, Withdrawn, is_learnt,
+    Checkpoint, Displaced, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage, StoreError,
+    StoreUsage, StoredRow, Withdrawn, is_learnt,
 };
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::Verdict;
@@ -238,6 +238,13 @@ pub trait Store: Send {
     /// # Errors
     /// A fault.
     fn give_up_epoch(&mut self) -> Result<(), StoreError>;
+
+    /// Looks whether its files are where they were. Asked for every second.
+    ///
+    /// # Errors
+    /// They are not. What the store held was brought to where the next opening finds it, as far as that could be; nothing
+    /// may be committed any more.
+    fn in_place(&mut self) -> Result<(), Displaced>;
 
     /// The number the next verdict of a lane gets.
     fn next_seq(&self, lane: Lane) -> Seq;

@@ -78,6 +78,16 @@ pub struct Withdrawn {
     pub reason: Withdrawal,
 }
 
+/// The files of an open store were deleted, moved or replaced: what is committed from then on would be lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {then}")]
+pub struct Displaced {
+    /// What is not in its place, in words.
+    pub what: String,
+    /// What became of what it held.
+    pub then: String,
+}
+
 /// Why the store did not do as asked. After an error nothing of the call is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

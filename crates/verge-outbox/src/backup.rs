@@ -48,7 +48,11 @@ pub enum BackupError {
 /// # Errors
 /// See [`BackupError`]; nothing bears the name of `to` then.
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, BackupError> {
-    let source = OutboxReader::connect(dir)?;
+    write_to(&OutboxReader::connect(dir)?, to)
+}
+
+/// Writes it through an open handle.
+pub(crate) fn write_to(source: &Connection, to: &Path) -> Result<u64, BackupError> {
     let io = |source| BackupError::Io { path: to.to_owned(), source };
     let to = std::path::absolute(to).map_err(io)?;
     if to.symlink_metadata().is_ok() {
@@ -57,7 +61,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<u64, BackupError> {
     let mut part = to.as_os_str().to_owned();
     part.push(format!(".part-{}", std::process::id()));
     let part = PathBuf::from(part);
-    let made = write(&source, &part, &to);
+    let made = write(source, &part, &to);
     if made.is_err() {
         // Only in the way: what failed is reported.
         drop(fs::remove_file(&part));

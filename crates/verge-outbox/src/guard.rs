@@ -214,6 +214,16 @@ impl Guard {
         Ok(Self { file, files, log: None, testimony, origin, renewed: (last, None), failing: false })
     }
 
+    /// Which file the database is.
+    pub(crate) fn database(&self) -> FileId {
+        self.origin.database
+    }
+
+    /// Which file its log is, once there was one.
+    pub(crate) fn log(&self) -> Option<FileId> {
+        self.log.as_ref()?.metadata().ok().map(|about| FileId::of(&about))
+    }
+
     /// Notes what was committed. A failure weakens the guard and nothing else, so it does not fail the commit.
     pub(crate) fn note(&mut self, last: [u64; 3]) {
         let log = self.known_log();

@@ -12,7 +12,7 @@
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
 //! `open` (what is found at start, `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
-//! no room), `recover` (after a fault), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
+//! no room), `recover` (after a fault), `place` (its files were moved), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
 //! line, beside a live gateway); `files`, `lock`.
 
 mod age;
@@ -32,6 +32,7 @@ mod log;
 mod note;
 mod open;
 mod origin;
+mod place;
 mod plain;
 mod pressure;
 mod reader;
@@ -49,7 +50,7 @@ mod withdraw;
 pub use backup::{BackupError, backup};
 pub use fault::Fault;
 pub use key::{StoreKey, StoreKeyError};
-pub use lock::{LockError, StateLock};
+pub use lock::{LockError, LockLost, StateLock};
 pub use note::{Damage, OpenError, StartNote};
 pub use open::Opened;
 pub use reader::{CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, Rows, Summary};

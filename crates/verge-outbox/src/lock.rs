@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::create_private_folder;
+use crate::place::is_displaced;
 
 /// Name of the lock within the state folder.
 const LOCK_FILE: &str = "gateway.lock";
@@ -36,7 +37,8 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct StateLock {
     /// The lock is the system's, on this handle; the file's content only serves the message.
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl StateLock {
@@ -67,7 +69,24 @@ impl StateLock {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         write_pid(&mut file).map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, path })
+    }
+}
+
+/// The file that locks is not under its name any more: another gateway could take the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was deleted, moved or replaced: the state folder is not locked any more", path.display())]
+pub struct LockLost {
+    path: PathBuf,
+}
+
+impl StateLock {
+    /// Whether the lock still keeps others away.
+    ///
+    /// # Errors
+    /// Its file was deleted, moved or replaced.
+    pub fn holds(&self) -> Result<(), LockLost> {
+        if is_displaced(&self.file, &self.path) { Err(LockLost { path: self.path.clone() }) } else { Ok(()) }
     }
 }
 
@@ -91,7 +110,12 @@ mod tests {
         assert!(refused.to_string().starts_with(&expected), "{refused}");
         drop(first);
         let again = StateLock::take(&state).unwrap();
-        drop(again);
+        assert!(again.holds().is_ok());
+        std::fs::remove_file(state.join(LOCK_FILE)).unwrap();
+        assert!(again.holds().is_err());
+        let other = StateLock::take(&state).unwrap();
+        assert!(again.holds().is_err() && other.holds().is_ok());
+        drop((again, other));
         std::fs::write(state.join(LOCK_FILE), "4294967295 and much that an older holder left").unwrap();
         let after_garbage = StateLock::take(&state).unwrap();
         let refused = StateLock::take(&state).unwrap_err();

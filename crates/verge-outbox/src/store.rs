@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
 use verge_domain::life::Life;
 use verge_domain::stage::{
-    Checkpoint, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
+    Checkpoint, Displaced, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
@@ -253,6 +253,10 @@ impl Store for Outbox {
 
     fn life(&self) -> Life {
         self.life.clone()
+    }
+
+    fn in_place(&mut self) -> Result<(), Displaced> {
+        self.look_at_place()
     }
 
     fn give_up_epoch(&mut self) -> Result<(), StoreError> {

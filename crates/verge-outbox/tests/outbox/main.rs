@@ -5,6 +5,7 @@ mod copies;
 mod damage;
 mod encryption;
 mod model;
+mod place;
 mod room;
 mod states;
 mod store;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use verge_domain::id::{GatewayId, Lane};
 use verge_domain::reading::Receipt;
-use verge_domain::stage::{Checkpoint, Encoder, Source, Store, StoreError};
+use verge_domain::stage::{Checkpoint, Displaced, Encoder, Source, Store, StoreError};
 use verge_domain::time::Monotonic;
 use verge_domain::verdict::Verdict;
 
@@ -155,6 +155,9 @@ pub enum CommitterEnd {
     /// The store failed for too long.
     #[error("the store has failed for {} s", FAULT_LIMIT.as_secs())]
     StoreFault(#[source] StoreError),
+    /// The store's files were deleted, moved or replaced.
+    #[error("{0}")]
+    StoreDisplaced(Displaced),
     /// The store is damaged: the next start salvages it.
     #[error("the store is damaged")]
     StoreDamaged(#[source] StoreError),

@@ -23,6 +23,8 @@ const FLUSH: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two passes over verdicts past their useful life, where one was not enough.
 const LIVES_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is looked at whether the store's files are in their place.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Pause between attempts while the store is full or has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -89,6 +91,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         let start = tokio::time::Instant::now();
         let (mut next_sweep, mut next_flush, mut next_try) = (start + SWEEP_EVERY, start, start);
         let mut next_lives = start + SWEEP_EVERY;
+        let mut next_look = start + LOOK_EVERY;
         let (mut producing, mut serving) = (true, true);
         let mut released = false;
         while producing || serving {
@@ -96,7 +99,12 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             let blocked = failed || !self.waiting.is_empty();
             // While the store has failed alarms are still to be shown: requests are taken, as far as there is room.
             let taking = producing && (!blocked || failed && self.waiting.len() < COMMIT_QUEUE);
+            if tokio::time::Instant::now() >= next_look {
+                self.store.in_place().map_err(CommitterEnd::StoreDisplaced)?;
+                next_look = tokio::time::Instant::now() + LOOK_EVERY;
+            }
             tokio::select! {
+                () = tokio::time::sleep_until(next_look) => {}
                 request = requests.recv(), if serving => match request {
                     Some(request) => {
                         let clean = !self.unflushed;
@@ -154,6 +162,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 break;
             }
         }
+        self.store.in_place().map_err(CommitterEnd::StoreDisplaced)?;
         while let Ok(request) = commits.try_recv() {
             self.waiting.push(request);
         }

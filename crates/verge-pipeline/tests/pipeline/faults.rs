@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use verge_domain::id::Lane;
-use verge_domain::stage::{Channel, StoreError};
+use verge_domain::stage::{Channel, Displaced, StoreError};
 use verge_pipeline::committer::{CommitterEnd, StoreState};
 
 use crate::desk::{Desk, Upstream, route};
@@ -157,4 +157,19 @@ async fn a_full_store_is_told_at_once_and_does_not_keep_the_gateway_from_stoppin
     upstream.stop().await;
     desk.close().unwrap();
     assert!(shelf.0.lock().unwrap().rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_in_its_place_takes_nothing_and_ends_the_committer() {
+    let shelf = Memory::default();
+    let desk = Desk::open(&shelf);
+    desk.hand_in(Lane::Alarm, 1..=1);
+    until("committed", || desk.settled() == 1).await;
+    let displaced = Displaced { what: "the store was moved".to_owned(), then: "it was kept".to_owned() };
+    shelf.0.lock().unwrap().displaced = Some(displaced.clone());
+    until("noticed", || desk.committer.is_finished()).await;
+    desk.hand_in(Lane::Alarm, 2..=2);
+    assert_eq!(desk.settled(), 1, "nothing is acknowledged any more");
+    let ended = desk.close();
+    assert!(matches!(&ended, Err(CommitterEnd::StoreDisplaced(why)) if *why == displaced), "{ended:?}");
 }

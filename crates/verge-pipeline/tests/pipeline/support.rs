@@ -9,8 +9,8 @@ use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
 use verge_domain::life::Life;
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{
-    Checkpoint, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store, StoreError,
-    StoreUsage, StoredRow, Withdrawn,
+    Checkpoint, Displaced, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store,
+    StoreError, StoreUsage, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Verdict};
@@ -32,6 +32,8 @@ pub(crate) struct Shelf {
     pub(crate) recoveries: u32,
     pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
     pub(crate) checkpoints: BTreeMap<String, Vec<u8>>,
+    /// What became of its files.
+    pub(crate) displaced: Option<Displaced>,
     /// The next opening is to take a new epoch.
     pub(crate) given_up: bool,
     /// Bytes of states that each commit carried.
@@ -74,6 +76,9 @@ impl Store for Memory {
     }
     fn life(&self) -> Life {
         Life { epoch: self.epoch(), count: 3, ids: vec![30, 20, 10], earlier: Vec::new() }
+    }
+    fn in_place(&mut self) -> Result<(), Displaced> {
+        self.0.lock().unwrap().displaced.clone().map_or(Ok(()), Err)
     }
     fn give_up_epoch(&mut self) -> Result<(), StoreError> {
         self.0.lock().unwrap().given_up = true;

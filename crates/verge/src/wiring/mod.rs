@@ -69,7 +69,7 @@ pub struct Gateway {
     /// Ends last of all: until then it holds what devices have sent.
     broker: Option<SiteBroker>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
-    _lock: StateLock,
+    lock: StateLock,
 }
 
 impl Gateway {
@@ -180,7 +180,7 @@ impl Gateway {
             counters,
             stop_deliveries,
             broker,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -211,6 +211,7 @@ impl Gateway {
                 || self.sources.0.iter().any(MqttSource::is_finished)
                 || self.deliveries.iter().any(JoinHandle::is_finished)
                 || self.broker.as_ref().is_some_and(SiteBroker::is_finished)
+                || self.lock.holds().is_err()
         };
         while !ended() {
             tokio::time::sleep(SUPERVISION).await;
@@ -221,9 +222,10 @@ impl Gateway {
     /// seconds, disconnect.
     ///
     /// # Errors
-    /// The store has failed for good.
+    /// The store has failed for good, or the state folder is not locked any more.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, broker, .. } = self;
+        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, broker, lock, .. } =
+            self;
         if let Some(broker) = &broker {
             broker.close();
         }
@@ -248,7 +250,8 @@ impl Gateway {
         if let Some(broker) = broker {
             broker.stop().await;
         }
-        ended.exit_with(Exit::Temporary)
+        ended.exit_with(Exit::Temporary)?;
+        lock.holds().exit_with(Exit::Temporary)
     }
 }
 
