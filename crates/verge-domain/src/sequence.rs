@@ -105,6 +105,12 @@ impl SequenceTracker {
         self.settled
     }
 
+    /// The least number seen or settled.
+    #[must_use]
+    pub fn first(&self) -> Option<Seq> {
+        self.runs.first_key_value().map(|(&start, _)| Seq(start))
+    }
+
     /// The greatest number seen or settled.
     #[must_use]
     pub fn newest(&self) -> Option<Seq> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use verge_domain::id::{Lane, LinkId};
+use verge_domain::id::{Lane, LinkId, Seq};
 use verge_domain::stage::{Channel, OfferError, SentBytes, Sink, SinkEvent, Token};
 use verge_domain::time::Moment;
 
@@ -115,7 +115,12 @@ pub struct RouteCounters {
     links: Vec<Arc<LinkCounters>>,
     delivered: AtomicU64,
     backlog: AtomicU64,
+    /// Up to where each lane is delivered; [`NOT_CARRIED`] for one that the route does not carry.
+    upto: [AtomicU64; Lane::ALL.len()],
 }
+
+/// In the place of a number: the route does not carry the lane.
+const NOT_CARRIED: u64 = u64::MAX;
 
 impl RouteCounters {
     /// A route over these links.
@@ -155,9 +160,20 @@ impl RouteCounters {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_progress(&self, delivered: u64, backlog: u64) {
+    /// Lanes that it carries, and up to which number each is delivered.
+    pub fn delivered_upto(&self) -> impl Iterator<Item = (Lane, Seq)> + '_ {
+        Lane::ALL.into_iter().filter_map(|lane| {
+            let upto = self.upto[lane.index()].load(Ordering::Relaxed);
+            (upto != NOT_CARRIED).then_some((lane, Seq(upto)))
+        })
+    }
+
+    pub(super) fn note_progress(&self, delivered: u64, backlog: u64, upto: [Option<Seq>; Lane::ALL.len()]) {
         self.delivered.store(delivered, Ordering::Relaxed);
         self.backlog.store(backlog, Ordering::Relaxed);
+        for (to, upto) in self.upto.iter().zip(upto) {
+            to.store(upto.map_or(NOT_CARRIED, |upto| upto.0), Ordering::Relaxed);
+        }
     }
 }
 

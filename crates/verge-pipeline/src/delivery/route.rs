@@ -107,7 +107,8 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     }
 
     fn note_progress(&self) {
-        self.counters.note_progress(self.window.delivered_total(), self.window.backlog());
+        let upto = Lane::ALL.map(|lane| self.window.carries(lane).then(|| self.window.mark(lane)));
+        self.counters.note_progress(self.window.delivered_total(), self.window.backlog(), upto);
     }
 
     pub(super) fn is_connected(&self) -> bool {

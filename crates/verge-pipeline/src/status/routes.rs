@@ -15,6 +15,8 @@ pub(super) struct RouteStatus<'a> {
     connections: u64,
     delivered: u64,
     backlog: u64,
+    /// Up to which number each lane that the route carries is delivered.
+    delivered_upto: serde_json::Map<String, serde_json::Value>,
     messages_sent: u64,
     bytes_sent: u64,
     undeliverable: u64,
@@ -55,6 +57,10 @@ impl<'a> RouteStatus<'a> {
             connections: counters.connections(),
             delivered: counters.delivered(),
             backlog: counters.backlog(),
+            delivered_upto: counters
+                .delivered_upto()
+                .map(|(lane, upto)| (lane.as_str().to_owned(), upto.0.into()))
+                .collect(),
             messages_sent: counters.messages_offered_total.get(),
             bytes_sent: counters.bytes_offered_total.get(),
             undeliverable: counters.undeliverable_total.get(),

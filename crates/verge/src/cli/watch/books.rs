@@ -9,8 +9,11 @@ use verge_domain::sequence::{Arrival, SequenceTracker};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 
-use super::heal::{Gap, LaneKey};
+use super::heal::{Extent, Gap, LaneKey};
 use crate::describe::{describe, describe_tombstone, time_of_day};
+
+/// Lanes of which a gateway may tell, at most: with those of which something arrived, fewer than a hostile one may name.
+const MAX_LANES: usize = 4096;
 
 /// What arrived, by gateway, epoch and lane.
 #[derive(Default)]
@@ -27,17 +30,26 @@ pub(super) struct Books {
 #[derive(Default)]
 struct Account {
     tracker: SequenceTracker,
-    /// Up to here the gateway has delivered, by its ledger.
+    /// Where the lane begins, as far as it can be sent again; `None` where it is not known, or not asked for.
+    begins: Option<u64>,
+    /// Up to here the gateway has delivered.
     delivered: u64,
 }
 
 impl Account {
-    /// Missing numbers between those that arrived, and behind them as far as the gateway calls them delivered;
-    /// what came before the first was before our time.
+    /// Missing numbers between those that arrived, and behind them as far as the gateway calls them delivered; before
+    /// the first only from where the lane is known to begin.
     fn gaps(&self) -> Vec<Gap> {
         let mut gaps: Vec<Gap> = self.tracker.gaps(false).map(|(from, to)| (from.0, to.0)).collect();
-        if let Some(newest) = self.tracker.newest().filter(|newest| newest.0 < self.delivered) {
-            gaps.push((newest.0 + 1, self.delivered));
+        let first = self.tracker.first().map(|first| first.0);
+        if let (Some(begins), Some(first)) = (self.begins, first)
+            && begins < first
+        {
+            gaps.insert(0, (begins, first - 1));
+        }
+        let behind = self.tracker.newest().map(|newest| newest.0 + 1).or(self.begins);
+        if let Some(from) = behind.filter(|from| *from <= self.delivered) {
+            gaps.push((from, self.delivered));
         }
         gaps
     }
@@ -66,12 +78,14 @@ impl Books {
         lines
     }
 
-    /// The gateway calls everything up to `delivered` delivered.
-    pub(super) fn expect(&mut self, key: &LaneKey, delivered: u64) {
-        // Of a lane that nothing arrived of yet, it is not known where our time begins.
-        if let Some(account) = self.lanes.get_mut(key) {
-            account.delivered = account.delivered.max(delivered);
+    /// What the gateway says of a lane. What it stored before our time is missing as well.
+    pub(super) fn expect(&mut self, key: &LaneKey, extent: Extent) {
+        if !self.lanes.contains_key(key) && self.lanes.len() >= MAX_LANES {
+            return;
         }
+        let account = self.lanes.entry(key.clone()).or_default();
+        account.delivered = account.delivered.max(extent.delivered);
+        account.begins.get_or_insert(extent.oldest);
     }
 
     /// What is missing, by lane; a lane that lacks nothing is told as well.
@@ -249,10 +263,20 @@ mod tests {
         assert_eq!(lines, ["telemetry 00:00:00.000 g withdrawn 2 to 4: the store was full"]);
         assert!(books.note(&message(&[], vec![gone]), false).is_empty(), "told once");
         assert_eq!(books.missing(), [(key.clone(), vec![])]);
-        books.expect(&key, 8);
-        assert_eq!(books.missing(), [(key, vec![(6, 8)])]);
+        books.expect(&key, Extent { oldest: 1, delivered: 8 });
+        assert_eq!(books.missing(), [(key.clone(), vec![(6, 8)])]);
+        // The first numbers of a lane, and all of one of which nothing arrived.
+        let late = message(&[], vec![]).epoch;
+        let alarm = (key.0.clone(), late, Lane::Alarm);
+        books.expect(&alarm, Extent { oldest: 3, delivered: 9 });
+        assert_eq!(books.missing()[0], (alarm.clone(), vec![(3, 9)]));
+        let first = Message { lane: Lane::Alarm, ..message(&[6, 8], vec![]) };
+        books.note(&first, false);
+        assert_eq!(books.missing()[0], (alarm.clone(), vec![(3, 5), (7, 7), (9, 9)]));
+        books.expect(&alarm, Extent { oldest: 10, delivered: 9 });
+        assert_eq!(books.missing()[0].1[0], (3, 5), "what was evicted meanwhile stays missing");
         let volatile = Message { volatile: true, ..message(&[0], vec![]) };
         assert!(books.note(&volatile, false)[0].ends_with("(its store has failed)"));
-        assert_eq!(books.verdicts(), 2, "a volatile alarm is not in the books");
+        assert_eq!(books.verdicts(), 4, "a volatile alarm is not in the books");
     }
 }

@@ -3,7 +3,7 @@
 //! A gap is left alone for a moment, because over two links a lane arrives out of order; then it is asked for,
 //! and again while it stays. What the gateway cannot send again is not asked for twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,6 +23,20 @@ pub(super) type Gap = (u64, u64);
 /// One lane of one store of one gateway.
 pub(super) type LaneKey = (GatewayId, Epoch, Lane);
 
+/// What a gateway says of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The oldest number that it can send again.
+    pub(super) oldest: u64,
+    /// Up to where it has delivered.
+    pub(super) delivered: u64,
+}
+
+/// Refused ranges that are remembered for a lane; past that the oldest are asked for again.
+const MAX_REFUSED: usize = 256;
+/// Gateways whose ledger is asked for, at most.
+const MAX_GATEWAYS: usize = 1024;
+
 /// Keeps track of what was asked for.
 #[derive(Default)]
 pub(super) struct Healer {
@@ -37,8 +51,38 @@ struct LaneState {
     /// Since when something is missing.
     since: Option<Instant>,
     asked: Option<Instant>,
-    /// What the gateway has said it cannot send.
-    refused: Vec<Gap>,
+    /// Numbers that were missing when it was last looked.
+    left: u64,
+    /// What the gateway has said it cannot send: disjoint ranges, the oldest refusal first.
+    refused: VecDeque<Gap>,
+}
+
+impl LaneState {
+    fn refuse(&mut self, gap: Gap) {
+        // Those it covers, too: a range that grew is asked for, and refused, as a whole.
+        self.refused.retain(|known| known.0 < gap.0 || known.1 > gap.1);
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused.pop_front();
+        }
+        self.refused.push_back(gap);
+    }
+
+    /// What of a gap was not refused.
+    fn wanted(&self, gap: Gap) -> Vec<Gap> {
+        let mut wanted = vec![gap];
+        for refused in &self.refused {
+            wanted = wanted.into_iter().flat_map(|gap| without(gap, *refused)).collect();
+        }
+        wanted
+    }
+}
+
+/// What is left of a range without another.
+fn without((from, to): Gap, (start, end): Gap) -> impl Iterator<Item = Gap> {
+    let before = (from, to.min(start.saturating_sub(1)));
+    let behind = (from.max(end.saturating_add(1)), to);
+    let kept = if end < from || start > to { [(from, to), (1, 0)] } else { [before, behind] };
+    kept.into_iter().filter(|(from, to)| from <= to)
 }
 
 /// A command for a gateway.
@@ -50,8 +94,8 @@ pub(super) struct Command {
 /// What an answer means to the books.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    /// What a route has delivered, by lane.
-    Delivered(Vec<(LaneKey, u64)>),
+    /// Where the lanes begin and end.
+    Lanes(Vec<(LaneKey, Extent)>),
     /// The gateway will not send a range again, in its words.
     Refused(String),
     /// Nothing to do.
@@ -61,7 +105,9 @@ pub(super) enum Answer {
 impl Healer {
     /// A gateway was heard of.
     pub(super) fn meet(&mut self, gateway: &GatewayId) {
-        self.ledgers.entry(gateway.clone()).or_default();
+        if self.ledgers.len() < MAX_GATEWAYS {
+            self.ledgers.entry(gateway.clone()).or_default();
+        }
     }
 
     /// Ranges that were asked for, repetitions included.
@@ -80,10 +126,22 @@ impl Healer {
             }
         }
         for (key, gaps) in missing {
+            let left = gaps.iter().map(|(from, to)| to - from + 1).sum();
+            if left == 0 && !self.lanes.contains_key(key) {
+                continue;
+            }
             let state = self.lanes.entry(key.clone()).or_default();
-            let wanted: Vec<Gap> = gaps.iter().filter(|gap| !state.refused.contains(gap)).copied().collect();
+            let wanted: Vec<Gap> = gaps.iter().flat_map(|gap| state.wanted(*gap)).collect();
+            // What was asked for is on its way.
+            if left < state.left && state.asked.is_some() {
+                state.asked = Some(now);
+            }
+            state.left = left;
             if wanted.is_empty() {
                 state.since = None;
+                if left == 0 {
+                    self.lanes.remove(key);
+                }
                 continue;
             }
             let since = *state.since.get_or_insert(now);
@@ -115,7 +173,7 @@ impl Healer {
     pub(super) fn answer(&mut self, gateway: &GatewayId, answer: &Value) -> Answer {
         if let Some((key, gap)) = answer["id"].as_str().and_then(|id| self.open.remove(id)) {
             if answer["ok"].as_bool() == Some(false) {
-                self.lanes.entry(key).or_default().refused.push(gap);
+                self.lanes.entry(key).or_default().refuse(gap);
                 let words = answer["error"].as_str().unwrap_or("no reason given");
                 return Answer::Refused(format!(
                     "{gateway} cannot send {} to {} again: {words}",
@@ -126,11 +184,27 @@ impl Healer {
         }
         let Some(epoch) = answer["epoch"].as_str().and_then(parse_epoch) else { return Answer::Nothing };
         let lanes = Lane::ALL.into_iter().filter_map(|lane| {
-            let delivered = answer["lanes"][lane.as_str()]["delivered"].as_u64()?;
-            Some(((gateway.clone(), epoch, lane), delivered))
+            let number = |what: &str| answer["lanes"][lane.as_str()][what].as_u64();
+            let extent = Extent { oldest: number("oldest")?, delivered: number("delivered")? };
+            Some(((gateway.clone(), epoch, lane), extent))
         });
-        Answer::Delivered(lanes.collect())
+        Answer::Lanes(lanes.collect())
     }
+}
+
+/// Where the lanes begin and end, by a status: delivered is what is so on every route that carries the lane.
+pub(super) fn extents(status: &Value) -> Vec<(LaneKey, Extent)> {
+    let gateway = status["gateway"].as_str().and_then(|name| GatewayId::new(name).ok());
+    let epoch = status["epoch"].as_str().and_then(parse_epoch);
+    let Some((gateway, epoch)) = gateway.zip(epoch) else { return Vec::new() };
+    let routes = status["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lanes = Lane::ALL.into_iter().filter_map(|lane| {
+        let upto = routes.iter().filter_map(|route| route["delivered_upto"][lane.as_str()].as_u64());
+        let extent =
+            Extent { oldest: status["store"]["oldest"][lane.index()].as_u64()?, delivered: upto.min()? };
+        Some(((gateway.clone(), epoch, lane), extent))
+    });
+    lanes.collect()
 }
 
 /// 32 hexadecimal digits.
@@ -172,6 +246,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_is_not_asked_for_again() {
+        let mut healer = Healer::default();
+        let start = Instant::now();
+        let mut ask = |from: u64, seconds: u64| {
+            let missing = [(key(), vec![(from, 100)])];
+            healer.commands(&missing, start + Duration::from_secs(seconds)).len()
+        };
+        assert_eq!((ask(1, 0), ask(1, 2)), (0, 1));
+        assert_eq!((ask(20, 14), ask(40, 28), ask(40, 42)), (0, 0, 0), "it comes");
+        assert_eq!(ask(40, 44), 1, "it came no further");
+    }
+
+    #[test]
+    fn refusals_are_bounded_and_hold_for_parts_of_a_range() {
+        let mut state = LaneState::default();
+        state.refuse((3, 5));
+        state.refuse((9, 9));
+        assert_eq!(state.wanted((1, 12)), [(1, 2), (6, 8), (10, 12)]);
+        assert_eq!(state.wanted((4, 5)), []);
+        state.refuse((2, 10));
+        assert_eq!(state.refused, [(2, 10)]);
+        for number in 0..10_000 {
+            state.refuse((100 + 2 * number, 100 + 2 * number));
+        }
+        assert_eq!(state.refused.len(), MAX_REFUSED);
+    }
+
+    #[test]
+    fn a_status_tells_where_lanes_begin_and_end() {
+        let status = json!({
+            "gateway": "g", "epoch": "07".repeat(16), "store": { "oldest": [2, 1, 1], "last": [9, 9, 9] },
+            "routes": [{ "delivered_upto": { "alarm": 8, "verdict": 4 } }, { "delivered_upto": { "alarm": 7 } }],
+        });
+        let (gateway, epoch, _) = key();
+        let expected = [
+            ((gateway, epoch, Lane::Alarm), Extent { oldest: 2, delivered: 7 }),
+            (key(), Extent { oldest: 1, delivered: 4 }),
+        ];
+        assert_eq!(extents(&status), expected);
+        assert_eq!(extents(&json!({ "v": 1, "state": "offline", "gateway": "g" })), []);
+    }
+
+    #[test]
     fn the_ledger_tells_what_must_have_arrived() {
         let mut healer = Healer::default();
         let (gateway, epoch, _) = key();
@@ -183,11 +300,12 @@ mod tests {
         assert_eq!(healer.commands(&[], start + LEDGER_EVERY).len(), 1);
         let answer = json!({
             "id": "ledger", "ok": true, "epoch": epoch.to_string(),
-            "lanes": { "alarm": { "delivered": 4 }, "verdict": { "delivered": 17 } },
+            "lanes": { "alarm": { "oldest": 2, "delivered": 4 }, "verdict": { "oldest": 1, "delivered": 17 } },
         });
         let alarm = (gateway.clone(), epoch, Lane::Alarm);
-        let told = Answer::Delivered(vec![(alarm, 4), (key(), 17)]);
-        assert_eq!(healer.answer(&gateway, &answer), told);
+        let told =
+            vec![(alarm, Extent { oldest: 2, delivered: 4 }), (key(), Extent { oldest: 1, delivered: 17 })];
+        assert_eq!(healer.answer(&gateway, &answer), Answer::Lanes(told));
         assert_eq!(healer.answer(&gateway, &json!({ "epoch": "é".repeat(16) })), Answer::Nothing);
     }
 }

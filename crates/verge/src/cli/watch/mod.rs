@@ -44,7 +44,8 @@ pub(super) struct WatchArgs {
     /// End after this many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// Ask the gateway for a replay of numbers that are missing
+    /// Ask the gateway for a replay of numbers that are missing, also from before this receiver came, as far as they
+    /// are stored
     #[arg(long)]
     heal: bool,
 }
@@ -159,7 +160,7 @@ impl Watcher<'_> {
     fn note(&mut self, delivery: &Delivery, books: &mut Books, out: &mut impl Write) -> anyhow::Result<()> {
         if delivery.topic.ends_with("/status") {
             self.meet(&delivery.topic);
-            return self.note_status(delivery, out);
+            return self.note_status(delivery, books, out);
         }
         if delivery.topic.ends_with("/cmd/reply") {
             self.note_answer(delivery, books);
@@ -198,17 +199,25 @@ impl Watcher<'_> {
             return;
         };
         match self.healer.answer(&gateway, &answer) {
-            Answer::Delivered(lanes) => lanes.iter().for_each(|(key, upto)| books.expect(key, *upto)),
+            Answer::Lanes(lanes) => lanes.iter().for_each(|(key, extent)| books.expect(key, *extent)),
             Answer::Refused(words) => say(&words),
             Answer::Nothing => {}
         }
     }
 
-    fn note_status(&mut self, delivery: &Delivery, out: &mut impl Write) -> anyhow::Result<()> {
+    fn note_status(
+        &mut self,
+        delivery: &Delivery,
+        books: &mut Books,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
         let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {
             say(&format!("{}: not JSON", delivery.topic.escape_debug()));
             return Ok(());
         };
+        if self.args.heal {
+            heal::extents(&status).iter().for_each(|(key, extent)| books.expect(key, *extent));
+        }
         if self.json {
             return Ok(json_line(out, &json!({ "status": status }))?);
         }
