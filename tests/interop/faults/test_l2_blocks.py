@@ -14,7 +14,7 @@ from certificates import Certificates
 from clients import Device, Receiver
 from figures import Figures, percentile
 from programs import is_full
-from scene import Scene, number_source, threshold
+from scene import GATEWAY_ID, Scene, number_source, threshold
 from waiting import wait_for
 from wire import decode
 
@@ -114,13 +114,9 @@ def rate_of(scene: Scene, receiver: Receiver) -> float:
     """Blocks a second that the gateway manages: it is given some, and judges until none is left."""
     began = time.monotonic()
     load(scene, blocks_from(0, TRIED), 0.0, 0, "first").join(60)
-    judged: list[tuple[float, int]] = [(began, 0)]
-    while judged[-1][1] < TRIED and time.monotonic() - judged[-1][0] < 2:
-        found = count(receiver)
-        if found > judged[-1][1]:
-            judged.append((time.monotonic(), found))
-        time.sleep(0.01)
-    return judged[-1][1] / (judged[-1][0] - began)
+    wait_for(lambda: receiver.command(GATEWAY_ID, command="ledger")["lanes"]["verdict"]["last"] >= 2 * TRIED - MACHINES,
+             "the first blocks judged", 60)
+    return TRIED / (time.monotonic() - began)
 
 
 @pytest.mark.parametrize("overload", ["wait", "newest"])
