@@ -7,7 +7,7 @@
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
 //! (why some of it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
-//! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`stage`]
+//! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`link`] (what a way upstream says of itself), [`stage`]
 //! (the traits that join the crates), [`stored`] (what a store is given and gives back).
 
 pub mod finding;
@@ -15,6 +15,7 @@ pub mod frame;
 pub mod id;
 pub mod interval;
 pub mod life;
+pub mod link;
 pub mod policy;
 pub mod reading;
 pub mod rejection;

@@ -16,6 +16,7 @@ use crate::finding::Finding;
 use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::life::Life;
+use crate::link::LinkReport;
 use crate::reading::{Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::stored::{
@@ -363,8 +364,10 @@ pub trait Store: Send {
 pub enum Channel {
     /// `…/alarm`: the alarm lane, each verdict alone.
     Alarm,
-    /// `…/verdict`: batches of the other lanes.
+    /// `…/verdict`: batches of the lane verdict.
     Verdict,
+    /// `…/verdict` as well, where topics do not tell lanes apart: batches of the lane telemetry.
+    Telemetry,
     /// `…/status`: retained, with last will.
     Status,
     /// `…/cmd/reply`: answers to commands.
@@ -385,10 +388,12 @@ pub enum SinkEvent {
         /// Why, in words.
         reason: String,
     },
-    /// Upstream acknowledged this message.
+    /// Upstream acknowledged this message, and where the sink proves arrival it has arrived.
     Delivered(Token),
     /// Upstream sent this command on `…/cmd`.
     Command(Bytes),
+    /// What [`Sink::report`] says has changed.
+    Changed,
 }
 
 /// Why a message was not taken. It is not lost: the caller still has it.
@@ -425,6 +430,16 @@ pub trait Sink: Send {
     /// The next event. Cancel-safe: dropping the future loses none. `None` once the sink has ended.
     fn event(&mut self) -> impl Future<Output = Option<SinkEvent>> + Send {
         poll_fn(|context| self.poll_event(context))
+    }
+
+    /// Whether messages of this channel are sent at all.
+    fn takes(&self, _channel: Channel) -> bool {
+        true
+    }
+
+    /// What it says of itself, for the status.
+    fn report(&self) -> LinkReport {
+        LinkReport::default()
     }
 
     /// Ends the connection in good order: publishes `last` on [`Channel::Status`], waits for outstanding

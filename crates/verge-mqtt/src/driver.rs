@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::connection::{Backoff, ConnectionSettings};
-use crate::words::{attempt_words, words};
+use crate::words::{attempt_words, is_closed, is_refusal, words};
 
 /// A connection that held for this long was good: the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(30);
@@ -32,6 +32,15 @@ pub(crate) enum Flow {
     Pause(String, Duration),
 }
 
+/// How a broker ended an attempt or a connection; nothing is said of ends that were not its doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It refused the connection, or closed it in place of an answer to CONNECT.
+    Refused,
+    /// It closed the connection after it had accepted it.
+    Closed,
+}
+
 /// What a connection is for.
 pub(crate) trait Purpose: Send + 'static {
     /// Adds to the options what the purpose needs.
@@ -48,6 +57,15 @@ pub(crate) trait Purpose: Send + 'static {
 
     /// Why the connection is to be given up although it stands, if it is. Asked about once a second.
     fn overdue(&mut self, _now: Instant) -> Option<String> {
+        None
+    }
+
+    /// The broker has ended it. Said before [`Purpose::lost`].
+    fn ending(&mut self, _ending: Ending) {}
+
+    /// After [`Purpose::lost`]: the pause before the next attempt, where that differs from the last one and so need not
+    /// wait.
+    fn soon(&mut self) -> Option<Duration> {
         None
     }
 
@@ -133,7 +151,7 @@ async fn keep(backoff: Backoff, mut attempts: impl Attempts, mut stop: watch::Re
         if !attempts.lost(reason) {
             break;
         }
-        let pause = pause.unwrap_or_else(|| {
+        let pause = pause.or_else(|| attempts.soon()).unwrap_or_else(|| {
             failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
             backoff.pause(failures, random())
         });
@@ -169,6 +187,10 @@ impl<P: Purpose> Attempts for EventLoops<P> {
 
     fn lost(&mut self, reason: String) -> bool {
         self.purpose.lost(reason)
+    }
+
+    fn soon(&mut self) -> Option<Duration> {
+        self.purpose.soon()
     }
 
     fn ended(&mut self) {
@@ -209,6 +231,11 @@ pub(crate) trait Attempts: Send + 'static {
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
     fn lost(&mut self, reason: String) -> bool;
 
+    /// See [`Purpose::soon`].
+    fn soon(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// It is over: by a stop, or because `lost` said so.
     fn ended(&mut self);
 }
@@ -231,6 +258,9 @@ impl<P: Purpose> Attempt<'_, P> {
             accepted = self.eventloop.poll() => accepted,
         };
         if let Err(error) = accepted {
+            if is_refusal(&error) {
+                self.purpose.ending(Ending::Refused);
+            }
             return End::Lost(attempt_words(&error), None);
         }
         if let Some(end) = end_of(self.purpose.connected(&self.client)) {
@@ -254,7 +284,12 @@ impl<P: Purpose> Attempt<'_, P> {
             };
             let mut next = match polled {
                 Ok(event) => Some(event),
-                Err(error) => return self.broken(leaving, words(&error)),
+                Err(error) => {
+                    if is_closed(&error) {
+                        self.purpose.ending(Ending::Closed);
+                    }
+                    return self.broken(leaving, words(&error));
+                }
             };
             // `poll` reads several packets at a time and keeps their events; take them all at once.
             while let Some(event) = next {

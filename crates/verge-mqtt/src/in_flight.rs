@@ -71,6 +71,11 @@ impl<T> InFlight<T> {
         self.passed_over.map(|(_, since)| since)
     }
 
+    /// Whether there is such a message.
+    pub(crate) fn any(&self, is_such: impl Fn(&T) -> bool) -> bool {
+        self.handed_over.iter().chain(self.sent.values()).any(is_such)
+    }
+
     /// How many.
     pub(crate) fn len(&self) -> usize {
         self.handed_over.len() + self.sent.len()

@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
 //! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
-//! (topic filters); [`broker`] (the embedded broker and the TLS front before it).
+//! (topic filters), [`TopicTemplate`]; [`broker`] (the embedded broker and the TLS front before it).
 
 pub mod broker;
 mod connection;
@@ -23,13 +23,15 @@ mod sink;
 mod source;
 mod subscriber;
 mod subscriptions;
+mod template;
 mod topics;
 mod words;
 
 pub use connection::{AddressError, Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
-pub use probe::{ProbeReport, ProbeStep, probe};
+pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink};
 pub use publisher::{PublishError, Publisher};
 pub use rumqttc::QoS;
-pub use sink::{UplinkSettings, UplinkSink};
+pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics};
 pub use source::{Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, SourceSettings, SourceState};
 pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};
+pub use template::{TemplateError, TopicNames, TopicTemplate, TopicUse};

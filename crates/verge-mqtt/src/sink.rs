@@ -3,70 +3,134 @@
 //! A connection that stands and acknowledges nothing for a keep-alive is given up: to be connected is not to be
 //! heard. Nothing is queued here: what upstream has not acknowledged is offered again by whoever keeps it.
 //!
+//! Reading order: [`UplinkSink`]; `purpose`, one connection after another; `line`, what is in flight; `arrival`, whether
+//! what was acknowledged has arrived; `services`, what the broker allows.
+//!
 //! MQTT 3.1.1 has no refusal of a message: its PUBACK always means that the broker has it. A broker that answers our
 //! CONNECT of that version and then refuses by a reason code of MQTT 5 is not noticed, for rumqttc drops the code.
 
+mod arrival;
 mod line;
 mod places;
+mod purpose;
+mod services;
 
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::{Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck, SubscribeReasonCode};
+use rumqttc::{LastWill, QoS};
+use verge_domain::link::LinkReport;
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
 
 use crate::connection::ConnectionSettings;
-use crate::driver::{Driver, Flow, Purpose};
+use crate::driver::Driver;
 use crate::packet;
 use line::{Flight, SharedLine};
 use places::{MAX_REPLIES, MAX_STATUSES, Place};
+use purpose::{Connection, UplinkPurpose};
+use services::Care;
+pub use services::Services;
+pub(crate) use services::consequence;
 
 /// Longer commands are dropped unread.
 const MAX_COMMAND_BYTES: usize = 4096;
+/// Requests beside messages: subscriptions, and the end of them, of at most four topics.
+const SUBSCRIPTIONS: usize = 16;
 
 /// How verdicts go upstream.
 #[derive(Debug, Clone)]
 pub struct UplinkSettings {
     /// The broker. Its `max_packet_bytes` bounds a message with its topic and header.
     pub connection: ConnectionSettings,
-    /// First levels of all topics: `alarm`, `verdict`, `status`, `cmd` and `cmd/reply` follow.
-    pub topic_prefix: String,
+    /// Where each kind of message goes.
+    pub topics: UplinkTopics,
     /// Messages outstanding at most, beside status and answers.
     pub window: usize,
-    /// What the broker publishes, retained, as status when this end disappears.
+    /// What the broker publishes as status when this end disappears.
     pub last_will: Bytes,
-    /// Whether commands are taken on `cmd`.
-    pub commands: bool,
+    /// What the link does beside sending verdicts. Without `echo`, acknowledgements are believed.
+    pub services: Services,
+    /// Makes a message without verdicts for a topic, which proves that what is published there arrives. Without one, a
+    /// topic that is dead is tried with verdicts.
+    pub proof: Option<ProofMessage>,
+    /// No other link takes over when this one fails: verdicts go also where it is not known whether they arrive.
+    pub alone: bool,
+}
+
+/// See [`UplinkSettings::proof`].
+#[derive(Clone)]
+pub struct ProofMessage(Arc<dyn Fn(&str) -> Bytes + Send + Sync>);
+
+impl ProofMessage {
+    /// Made by this function, from the topic.
+    pub fn new(make: impl Fn(&str) -> Bytes + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn of(&self, topic: &str) -> Bytes {
+        (self.0)(topic)
+    }
+}
+
+impl fmt::Debug for ProofMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProofMessage")
+    }
+}
+
+/// The topics of one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UplinkTopics {
+    /// Alarms.
+    pub alarm: String,
+    /// Verdicts.
+    pub verdict: String,
+    /// Telemetry.
+    pub telemetry: String,
+    /// Status and last will.
+    pub status: String,
+    /// Commands, where they can be told from what is published.
+    pub command: Option<String>,
+    /// Answers to commands.
+    pub reply: String,
+}
+
+impl UplinkTopics {
+    /// The default topics under these first levels.
+    #[must_use]
+    pub fn under(levels: &str) -> Self {
+        Self {
+            alarm: format!("{levels}/alarm"),
+            verdict: format!("{levels}/verdict"),
+            telemetry: format!("{levels}/verdict"),
+            status: format!("{levels}/status"),
+            command: Some(format!("{levels}/cmd")),
+            reply: format!("{levels}/cmd/reply"),
+        }
+    }
+
+    pub(crate) fn of(&self, channel: Channel) -> &str {
+        match channel {
+            Channel::Alarm => &self.alarm,
+            Channel::Verdict => &self.verdict,
+            Channel::Telemetry => &self.telemetry,
+            Channel::Status => &self.status,
+            Channel::Reply => &self.reply,
+        }
+    }
 }
 
 /// Keeps the uplink connection. Dropping it without [`Sink::close`] makes the broker publish the last will.
 #[derive(Debug)]
 pub struct UplinkSink {
     line: SharedLine,
-    topics: Topics,
+    topics: UplinkTopics,
     window: usize,
     max_packet_bytes: usize,
     driver: Driver,
-}
-
-#[derive(Debug)]
-struct Topics {
-    alarm: String,
-    verdict: String,
-    status: String,
-    reply: String,
-}
-
-impl Topics {
-    fn of(&self, channel: Channel) -> &str {
-        match channel {
-            Channel::Alarm => &self.alarm,
-            Channel::Verdict => &self.verdict,
-            Channel::Status => &self.status,
-            Channel::Reply => &self.reply,
-        }
-    }
 }
 
 impl UplinkSink {
@@ -76,28 +140,33 @@ impl UplinkSink {
     /// Outside of a Tokio runtime.
     #[must_use]
     pub fn spawn(settings: UplinkSettings) -> Self {
-        let UplinkSettings { connection, topic_prefix, window, last_will, commands } = settings;
-        let topics = Topics {
-            alarm: format!("{topic_prefix}/alarm"),
-            verdict: format!("{topic_prefix}/verdict"),
-            status: format!("{topic_prefix}/status"),
-            reply: format!("{topic_prefix}/cmd/reply"),
-        };
-        let line = SharedLine::default();
+        let UplinkSettings { connection, topics, window, last_will, services, proof, alone } = settings;
+        let watched = [topics.alarm.clone(), topics.verdict.clone(), topics.telemetry.clone()];
+        let line = SharedLine::new(&watched);
+        let mut care = Care::new(services);
         let purpose = UplinkPurpose {
             line: line.clone(),
             inflight: inflight_limit(window),
             last_will: LastWill::new(&topics.status, last_will, QoS::AtLeastOnce, true),
-            commands: commands.then(|| format!("{topic_prefix}/cmd")),
-            refusal_told: false,
-            dropped: 0,
+            command_topic: topics.command.clone(),
+            connection: Connection::none(&mut care),
+            care,
+            no_echo: (!services.echo).then(|| "echo = false: acknowledgements are believed".to_owned()),
+            proof,
+            alone,
             patience: connection.patience(),
         };
         let max_packet_bytes = connection.max_packet_bytes;
-        // The subscription and the last status take one more each.
-        let requests = window.saturating_add(MAX_STATUSES + MAX_REPLIES + 2);
+        // The last status takes one more. Each message may be published twice.
+        let requests =
+            window.saturating_mul(2).saturating_add(MAX_STATUSES + MAX_REPLIES + SUBSCRIPTIONS + 1);
         let driver = Driver::start(connection, requests, purpose);
         Self { line, topics, window, max_packet_bytes, driver }
+    }
+
+    /// Ends the connection in good order without a last status.
+    pub(crate) async fn leave(mut self) {
+        self.driver.stop().await;
     }
 
     fn check_size(&self, topic: &str, payload: &Bytes) -> Result<(), OfferError> {
@@ -120,6 +189,14 @@ impl Sink for UplinkSink {
         self.line.offer(topic, payload, Flight { token, place: Place::of(channel) }, self.window)
     }
 
+    fn takes(&self, channel: Channel) -> bool {
+        channel != Channel::Status || self.line.takes_status()
+    }
+
+    fn report(&self) -> LinkReport {
+        self.line.report()
+    }
+
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
         self.line.poll_event(context)
     }
@@ -127,7 +204,8 @@ impl Sink for UplinkSink {
     async fn close(&mut self, last: Bytes, grace: Duration) {
         let topic = &self.topics.status;
         let checked = self.check_size(topic, &last);
-        let closed = self.line.close(topic, checked.is_ok().then_some(last));
+        let sent = checked.is_ok() && self.line.takes_status();
+        let closed = self.line.close(topic, sent.then_some(last));
         if let Err(error) = checked.and(closed) {
             tracing::debug!(%error, "the last status is not published");
         }
@@ -135,107 +213,6 @@ impl Sink for UplinkSink {
             tracing::info!("upstream has not acknowledged everything in time");
         }
         self.driver.stop().await;
-        self.line.end();
-    }
-}
-
-struct UplinkPurpose {
-    line: SharedLine,
-    inflight: u16,
-    last_will: LastWill,
-    /// Topic of commands, where they are taken.
-    commands: Option<String>,
-    /// On this connection: it is in the log that the subscription was refused.
-    refusal_told: bool,
-    /// On this connection: commands dropped. The first is in the log, their number when it ends.
-    dropped: u64,
-    /// How long upstream may owe an acknowledgement.
-    patience: Duration,
-}
-
-impl UplinkPurpose {
-    fn take(&mut self, message: Publish) {
-        let reason = if self.commands.as_ref() != Some(&message.topic) {
-            "it came on a topic that was not subscribed to"
-        } else if message.retain {
-            "it is retained: it was given before this connection"
-        } else if message.payload.len() > MAX_COMMAND_BYTES {
-            "it is too long"
-        } else {
-            match self.line.command(message.payload) {
-                Ok(()) => return,
-                Err(reason) => reason,
-            }
-        };
-        self.dropped += 1;
-        if self.dropped == 1 {
-            tracing::warn!(topic = %message.topic.escape_debug(), reason, "a command from upstream was dropped");
-        }
-    }
-
-    fn answered(&mut self, answer: &SubAck) {
-        let refused = answer.return_codes.contains(&SubscribeReasonCode::Failure);
-        if refused && self.commands.is_some() && !self.refusal_told {
-            self.refusal_told = true;
-            // No reason to give the connection up: verdicts matter more.
-            tracing::warn!(
-                "upstream refuses the subscription to commands: they are not taken (does its ACL allow it?)"
-            );
-        }
-    }
-}
-
-/// Where the connection's task ends by a fault of its own, whoever waits for events must learn of it.
-impl Drop for UplinkPurpose {
-    fn drop(&mut self) {
-        self.line.end();
-    }
-}
-
-impl Purpose for UplinkPurpose {
-    fn customise(&mut self, options: &mut MqttOptions) {
-        options.set_clean_session(true);
-        options.set_inflight(self.inflight);
-        options.set_last_will(self.last_will.clone());
-    }
-
-    fn connected(&mut self, client: &rumqttc::AsyncClient) -> Flow {
-        self.refusal_told = false;
-        self.dropped = 0;
-        if let Some(topic) = &self.commands
-            && client.try_subscribe(topic, QoS::AtLeastOnce).is_err()
-        {
-            return Flow::Drop("cannot subscribe to commands".to_owned());
-        }
-        self.line.connected(client.clone());
-        Flow::Continue
-    }
-
-    fn event(&mut self, event: Event) -> Flow {
-        match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => self.line.sent(packet_id),
-            Event::Incoming(Packet::PubAck(acknowledgement)) => self.line.acknowledged(acknowledgement.pkid),
-            Event::Incoming(Packet::Publish(message)) => self.take(message),
-            Event::Incoming(Packet::SubAck(answer)) => self.answered(&answer),
-            _ => {}
-        }
-        Flow::Continue
-    }
-
-    fn overdue(&mut self, now: Instant) -> Option<String> {
-        self.line.overdue(self.patience, now)
-    }
-
-    fn lost(&mut self, reason: String) -> bool {
-        if self.dropped > 1 {
-            tracing::warn!(count = self.dropped, "commands from upstream were dropped on this connection");
-        }
-        self.dropped = 0;
-        self.line.lost(reason);
-        true
-    }
-
-    fn ended(&mut self) {
         self.line.end();
     }
 }

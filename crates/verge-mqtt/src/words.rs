@@ -7,23 +7,35 @@ use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 
 /// Why an attempt failed before the broker accepted it.
 pub(crate) fn attempt_words(error: &ConnectionError) -> String {
-    let closed = match error {
-        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
-        ConnectionError::Io(error)
-        | ConnectionError::MqttState(
-            StateError::Io(error) | StateError::Deserialization(PacketError::Io(error)),
-        ) => is_end(error),
-        ConnectionError::Tls(TlsError::Io(error)) if is_end(error) => {
-            return "the other side ended the TLS handshake (is TLS spoken on that port?)".to_owned();
-        }
-        _ => false,
-    };
-    if closed {
+    if let ConnectionError::Tls(TlsError::Io(error)) = error
+        && is_end(error)
+    {
+        return "the other side ended the TLS handshake (is TLS spoken on that port?)".to_owned();
+    }
+    if is_closed(error) {
         return "the broker closed the connection without an answer (does it require TLS, mqtts://, or refuse user \
                 name, password or client_id?)"
             .to_owned();
     }
     words(error)
+}
+
+/// The other side has closed the connection, or reset it.
+pub(crate) fn is_closed(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(PacketError::Io(error)),
+        ) => is_end(error),
+        _ => false,
+    }
+}
+
+/// The broker has refused an attempt for what CONNECT holds beside the credentials, perhaps: it says that this client
+/// is not authorised, or says nothing.
+pub(crate) fn is_refusal(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) || is_closed(error)
 }
 
 fn is_end(error: &std::io::Error) -> bool {

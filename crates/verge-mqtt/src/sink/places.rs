@@ -21,7 +21,7 @@ pub(super) enum Place {
 impl Place {
     pub(super) const fn of(channel: Channel) -> Self {
         match channel {
-            Channel::Alarm | Channel::Verdict => Self::Window,
+            Channel::Alarm | Channel::Verdict | Channel::Telemetry => Self::Window,
             Channel::Status => Self::Status,
             Channel::Reply => Self::Reply,
         }

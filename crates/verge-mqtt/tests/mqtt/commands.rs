@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use rumqttc::{Packet, Publish, QoS};
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
-use verge_mqtt::{NotPublished, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink};
+use verge_mqtt::{
+    NotPublished, Services, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink, UplinkTopics,
+};
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::sink::{event, expect_connected, offer};
@@ -12,10 +14,12 @@ use crate::support::{MAX_PACKET_BYTES, embedded, eventually, settings, unique, w
 fn start(broker: &ScriptedBroker) -> UplinkSink {
     UplinkSink::spawn(UplinkSettings {
         connection: settings(broker.address(), "uplink"),
-        topic_prefix: "v/g".to_owned(),
+        topics: UplinkTopics::under("v/g"),
         window: 1,
         last_will: Bytes::from_static(b"gone"),
-        commands: true,
+        services: Services { echo: false, ..Services::ALL },
+        proof: None,
+        alone: true,
     })
 }
 
@@ -101,10 +105,12 @@ async fn a_subscriber_sends_commands_and_reads_answers_through_a_real_broker() {
     let prefix = unique("commands");
     let mut sink = UplinkSink::spawn(UplinkSettings {
         connection: broker.connection(&unique("uplink")),
-        topic_prefix: prefix.clone(),
+        topics: UplinkTopics::under(&prefix),
         window: 1,
         last_will: Bytes::new(),
-        commands: true,
+        services: Services::ALL,
+        proof: None,
+        alone: true,
     });
     expect_connected(&mut sink).await;
     let filters = vec![format!("{prefix}/verdict"), format!("{prefix}/cmd/reply")];

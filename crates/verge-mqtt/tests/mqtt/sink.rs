@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::QoS;
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
-use verge_mqtt::{ConnectionSettings, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink};
+use verge_mqtt::{
+    ConnectionSettings, Services, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink, UplinkTopics,
+};
 
 use crate::scripted::ScriptedBroker;
 use crate::support::{MAX_PACKET_BYTES, embedded, settings, unique, within};
@@ -15,10 +17,12 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) fn start(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSink {
     UplinkSink::spawn(UplinkSettings {
         connection,
-        topic_prefix: prefix.to_owned(),
+        topics: UplinkTopics::under(prefix),
         window,
         last_will: Bytes::from_static(b"gone"),
-        commands: false,
+        services: Services { commands: false, echo: false, ..Services::ALL },
+        proof: None,
+        alone: true,
     })
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use verge_domain::id::{Lane, LinkId, Seq};
+use verge_domain::link::LinkReport;
 use verge_domain::stage::{Channel, OfferError, SentBytes, Sink, SinkEvent, Token};
 use verge_domain::time::Moment;
 
@@ -49,6 +50,8 @@ pub struct LinkCounters {
     /// A bit for each lane.
     deferred: AtomicU8,
     last_error: Mutex<Option<String>>,
+    /// What the link says of itself, and when it said so.
+    report: Mutex<Option<(LinkReport, Moment)>>,
 }
 
 impl LinkCounters {
@@ -68,7 +71,14 @@ impl LinkCounters {
             day_bytes: AtomicU64::new(0),
             deferred: AtomicU8::new(0),
             last_error: Mutex::new(None),
+            report: Mutex::new(None),
         }
+    }
+
+    /// What the link last said of itself, and when.
+    #[must_use]
+    pub fn report(&self) -> Option<(LinkReport, Moment)> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the connection stands.
@@ -229,6 +239,17 @@ impl<K: Sink, E> Line<K, E> {
             self.show_budget();
         }
         opened
+    }
+
+    /// Takes down what the sink says of itself. Says whether it goes without other services than before.
+    pub(super) fn note_report(&mut self, now: Moment) -> bool {
+        let report = self.sink.report();
+        let mut known = self.counters.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = known
+            .as_ref()
+            .map_or(!report.degraded.is_empty(), |(known, _)| known.degraded != report.degraded);
+        *known = Some((report, now));
+        changed
     }
 
     pub(super) fn show_budget(&self) {

@@ -99,6 +99,7 @@ pub async fn deliver<K, E>(
             (link, event) = poll_fn(|context| poll_links(&mut route.lines, route.turn, context)) => {
                 let Some(event) = event else { break };
                 if route.on_event(link, event).await {
+                    route.note_reports();
                     route.publish_status(&status(false), true);
                     next_status.reset();
                 }
@@ -116,7 +117,10 @@ pub async fn deliver<K, E>(
             Some((link, answer)) = answered.recv() => route.answer(link, answer),
             () = sleep(wake) => {}
             _ = next_marks.tick(), if route.has_unsent_marks() => route.send_marks().await,
-            _ = next_status.tick(), if route.is_connected() => route.publish_status(&status(false), false),
+            _ = next_status.tick(), if route.is_connected() => {
+                route.note_reports();
+                route.publish_status(&status(false), false);
+            }
             () = stopped(&mut stop) => break,
         }
     }

@@ -261,7 +261,8 @@ impl<K: Sink, E: Encoder> Route<K, E> {
 const fn channel(lane: Lane) -> Channel {
     match lane {
         Lane::Alarm => Channel::Alarm,
-        Lane::Verdict | Lane::Telemetry => Channel::Verdict,
+        Lane::Verdict => Channel::Verdict,
+        Lane::Telemetry => Channel::Telemetry,
     }
 }
 

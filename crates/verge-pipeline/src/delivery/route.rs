@@ -154,6 +154,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 self.command(link, &command).await;
                 false
             }
+            SinkEvent::Changed => self.lines[link].note_report(self.clock.now()) && self.is_connected(),
         }
     }
 
@@ -219,10 +220,19 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         }
     }
 
+    /// Takes down what the links say of themselves, for the status.
+    pub(super) fn note_reports(&mut self) {
+        let now = self.clock.now();
+        for line in &mut self.lines {
+            line.note_report(now);
+        }
+    }
+
     /// Publishes the status on every link that stands; one that is not urgent leaves a spent budget alone.
     pub(super) fn publish_status(&mut self, document: &Bytes, urgent: bool) {
         for (link, line) in self.lines.iter_mut().enumerate() {
-            if !self.choice.is_connected(link) || !(urgent || line.budget.allows(Lane::Telemetry)) {
+            let wanted = urgent || line.budget.allows(Lane::Telemetry);
+            if !self.choice.is_connected(link) || !wanted || !line.sink.takes(Channel::Status) {
                 continue;
             }
             // A status that cannot be taken now is superseded by the next one.

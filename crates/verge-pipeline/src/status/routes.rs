@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use verge_domain::id::RouteId;
+use verge_domain::link::{Arrival, Degraded, LinkReport, TopicReport};
+use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
 use crate::delivery::{LinkCounters, RouteCounters};
@@ -47,6 +49,47 @@ struct LinkStatus<'a> {
     replies_dropped: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    /// Services that it goes without because the broker does not allow them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<DegradedStatus>,
+    /// Whether verdicts arrive, by topic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    arrival: Vec<ArrivalStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_message: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DegradedStatus {
+    service: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct ArrivalStatus {
+    topic: String,
+    state: &'static str,
+    /// When a message of ours last came back (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proven_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl ArrivalStatus {
+    fn of(topic: TopicReport, at: Moment) -> Self {
+        let (state, proven_at, reason) = match topic.arrival {
+            Arrival::Proven { ago } => {
+                let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                ("proven", Some(at.wall.0.saturating_sub(ago)), None)
+            }
+            Arrival::Unproven { why } => ("unproven", None, Some(why)),
+            Arrival::Dead { why } => ("dead", None, Some(why)),
+        };
+        Self { topic: topic.topic, state, proven_at, reason }
+    }
 }
 
 impl<'a> RouteStatus<'a> {
@@ -72,6 +115,9 @@ impl<'a> RouteStatus<'a> {
 
 impl<'a> LinkStatus<'a> {
     fn of(link: &'a LinkCounters) -> Self {
+        let report = link.report();
+        let (LinkReport { degraded, topics, largest_message, credentials_fault }, at) =
+            report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
         Self {
             name: link.id.as_str(),
             connected: link.connected(),
@@ -85,6 +131,13 @@ impl<'a> LinkStatus<'a> {
             commands_ignored: link.commands_ignored_total.get(),
             replies_dropped: link.replies_dropped_total.get(),
             last_error: link.last_error(),
+            degraded: degraded
+                .into_iter()
+                .map(|Degraded { service, reason }| DegradedStatus { service: service.as_str(), reason })
+                .collect(),
+            arrival: topics.into_iter().map(|topic| ArrivalStatus::of(topic, at)).collect(),
+            largest_message,
+            credentials_error: credentials_fault,
         }
     }
 }

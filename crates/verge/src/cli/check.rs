@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use verge_domain::id::Epoch;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_mqtt::{ConnectionSettings, ProbeReport};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
@@ -22,7 +23,7 @@ use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
 use crate::config::{Fault, Warning};
 use crate::exit::Exit;
-use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError};
+use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
 use crate::wiring;
 
 #[derive(Debug, Args)]
@@ -30,8 +31,9 @@ use crate::wiring;
   verge check -c gateway.toml              the file, its certificates, the store, every broker
   verge check -c gateway.toml --offline    without connecting anywhere
 
-Brokers see a client of the gateway's name with \"-check\" behind it, which subscribes, publishes nothing and does \
-not disturb a running gateway. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder \
+The site's broker sees a client of the gateway's name with \"-check\" behind it, which subscribes and publishes \
+nothing. Upstream it connects as the gateway would, under its own name where none runs, and publishes messages without \
+verdicts to see whether they arrive. A running gateway is not disturbed. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder \
 cannot be used, 69 a broker cannot be reached or refuses.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -86,6 +88,9 @@ impl Report {
         for step in probe.steps {
             self.note(section, step.what, step.outcome, Exit::Unavailable);
         }
+        for remark in probe.remarks {
+            self.warnings.push(Warning { key: format!("{section}.{}", remark.key), remark: remark.text });
+        }
     }
 }
 
@@ -121,8 +126,28 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
         Local::Embedded(broker) => look_at_broker(settings, broker, &filters, offline, report)?,
     }
     for uplink in &settings.uplinks {
-        look_at_connection(&uplink.broker, &[], offline, report)?;
+        look_at_uplink(settings, uplink, offline, report)?;
     }
+    Ok(())
+}
+
+/// As the gateway connects: where none runs, under its own name.
+fn look_at_uplink(
+    settings: &Settings,
+    uplink: &Uplink,
+    offline: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let Some(connection) = built(&uplink.broker, report).filter(|_| !offline) else { return Ok(()) };
+    let running = is_held(settings);
+    let probe = async_runtime()?.block_on(async {
+        let clock = verge_pipeline::clock::Clock::start();
+        // There may be no store yet.
+        let epoch = Epoch([0; 16]);
+        let uplink = wiring::uplink_settings(settings, uplink, connection, epoch, clock, true);
+        verge_mqtt::probe_uplink(uplink, running).await
+    });
+    report.note_probe(&uplink.broker.key, probe);
     Ok(())
 }
 
@@ -133,23 +158,20 @@ fn look_at_connection(
     offline: bool,
     report: &mut Report,
 ) -> anyhow::Result<Option<ConnectionSettings>> {
-    if let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
-        look_at_certificate(&connection.key, cert, report);
-    }
-    let built = match connection.build() {
-        Ok(built) => built,
-        Err(error) => {
-            report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig);
-            return Ok(None);
-        }
-    };
-    if offline {
-        return Ok(None);
-    }
+    let Some(built) = built(connection, report).filter(|_| !offline) else { return Ok(None) };
     let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
     let works = probe.is_ok();
     report.note_probe(&connection.key, probe);
     Ok(works.then_some(built))
+}
+
+/// The connection with its files read.
+fn built(connection: &Connection, report: &mut Report) -> Option<ConnectionSettings> {
+    if let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
+        look_at_certificate(&connection.key, cert, report);
+    }
+    let built = connection.build();
+    built.map_err(|error| report.note(&connection.key, "files", Err(words(&error)), Exit::BadConfig)).ok()
 }
 
 /// What devices will connect to, and the broker behind it, which is started on a port of its own.

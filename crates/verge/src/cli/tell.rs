@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use verge_mqtt::{Subscriber, SubscriberEvent};
+use verge_mqtt::{Subscriber, SubscriberEvent, TopicUse};
 use verge_pipeline::clock::random_event_id;
 
 use super::output::json_line;
@@ -116,11 +116,17 @@ impl WhomArgs {
 impl AskingArgs {
     /// Sends a command, and waits for its answer.
     fn ask(&self, mut command: Map<String, Value>) -> anyhow::Result<Value> {
-        let Upstream { connection, prefix, gateway } = self.uplink.upstream("tell")?;
+        let Upstream { connection, topics, gateway } = self.uplink.upstream("tell")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
-        let topic = format!("{prefix}/{gateway}/cmd");
-        let reply = format!("{topic}/reply");
+        if !topics.tells_apart() {
+            return Err(anyhow!(
+                "the topics have no {{channel}} and no {{lane}}: such an uplink takes no commands"
+            ))
+            .exit_with(Exit::Usage);
+        }
+        let topic = topics.command(&gateway);
+        let reply = topics.filter(TopicUse::Reply, Some(&gateway));
         for filter in [&topic, &reply] {
             verge_mqtt::filter::validate(filter)
                 .with_context(|| format!("{filter:?}"))

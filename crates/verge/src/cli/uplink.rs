@@ -2,7 +2,8 @@
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use verge_mqtt::ConnectionSettings;
+use verge_domain::id::GatewayId;
+use verge_mqtt::{ConnectionSettings, TopicNames, TopicTemplate, TopicUse, filter};
 
 use super::FileArgs;
 use super::connect::ConnectArgs;
@@ -23,31 +24,88 @@ pub(super) struct UplinkArgs {
     /// First levels of the topics [default: verge, or as configured]
     #[arg(long, value_name = "TOPIC")]
     prefix: Option<String>,
+    /// Topics, where they are others than {prefix}/{gateway}/{channel}; see `topic` in configs/gateway.toml
+    #[arg(long, value_name = "TEMPLATE")]
+    topic: Option<String>,
 }
 
 /// What the arguments and the configuration say together.
 pub(super) struct Upstream {
     pub(super) connection: ConnectionSettings,
-    /// First levels of the topics.
-    pub(super) prefix: String,
+    /// The topics.
+    pub(super) topics: Topics,
     /// The gateway of the configuration, where there is one.
     pub(super) gateway: Option<String>,
+}
+
+/// The topics of gateways upstream.
+pub(super) struct Topics {
+    template: TopicTemplate,
+    prefix: String,
+    client_id: Option<String>,
+}
+
+impl Topics {
+    fn names<'a>(&'a self, gateway: Option<&'a str>) -> TopicNames<'a> {
+        TopicNames { prefix: &self.prefix, gateway, client_id: self.client_id.as_deref() }
+    }
+
+    /// The filter of a kind of messages, of one gateway or of all.
+    pub(super) fn filter(&self, topic: TopicUse, gateway: Option<&str>) -> String {
+        self.template.filter(topic, self.names(gateway))
+    }
+
+    /// The topic for commands to a gateway.
+    pub(super) fn command(&self, gateway: &str) -> String {
+        self.filter(TopicUse::Command, Some(gateway))
+    }
+
+    /// Whether commands and answers have topics of their own.
+    pub(super) fn tells_apart(&self) -> bool {
+        self.template.tells_apart()
+    }
+
+    /// Whether a topic is for this use; unknown where all go to one.
+    pub(super) fn is(&self, topic: TopicUse, found: &str) -> bool {
+        self.tells_apart() && filter::matches(&self.filter(topic, None), found)
+    }
+
+    /// The gateway that a topic for a use belongs to.
+    pub(super) fn gateway_of(&self, topic: TopicUse, found: &str) -> Option<GatewayId> {
+        GatewayId::new(self.template.gateway_of(topic, self.names(None), found)?).ok()
+    }
 }
 
 impl UplinkArgs {
     /// The connection. `purpose` is part of a client identifier that is made up.
     pub(super) fn upstream(&self, purpose: &str) -> anyhow::Result<Upstream> {
         let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());
+        let written = self.topic.as_deref().map(template).transpose()?;
         if let Some(connection) = self.connect.written(purpose)? {
-            return Ok(Upstream { connection, prefix: prefix("verge"), gateway: None });
+            let template = written.map_or_else(|| template(TopicTemplate::DEFAULT), Ok)?;
+            let topics = Topics { template, prefix: prefix("verge"), client_id: None };
+            return Ok(Upstream { connection, topics, gateway: None });
         }
         let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
         let settings = FileArgs { config }.settings()?;
         let uplink = chosen(&settings, self.uplink.as_deref()).exit_with(Exit::Usage)?;
         let connection = self.connect.of(&uplink.broker, purpose)?;
         let gateway = Some(settings.gateway.id.to_string());
-        Ok(Upstream { connection, prefix: prefix(&uplink.prefix), gateway })
+        let topics = Topics {
+            template: written.unwrap_or_else(|| uplink.template.clone()),
+            prefix: prefix(&uplink.prefix),
+            client_id: Some(uplink.broker.client_id.clone()),
+        };
+        Ok(Upstream { connection, topics, gateway })
     }
+}
+
+fn template(text: &str) -> anyhow::Result<TopicTemplate> {
+    let read = TopicTemplate::parse(text).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("--topic {text:?}: {}", errors.join("; "))
+    });
+    read.exit_with(Exit::Usage)
 }
 
 fn chosen<'a>(settings: &'a Settings, name: Option<&str>) -> anyhow::Result<&'a Uplink> {

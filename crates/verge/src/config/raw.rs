@@ -124,6 +124,7 @@ pub(crate) struct RawUplink {
     #[serde(flatten)]
     pub(crate) connection: RawConnection,
     pub(crate) prefix: String,
+    pub(crate) topic: String,
     pub(crate) format: RawFormat,
     pub(crate) window: usize,
     pub(crate) rewind: Span,
@@ -132,6 +133,10 @@ pub(crate) struct RawUplink {
     pub(crate) route: Option<String>,
     pub(crate) budget: Option<Size>,
     pub(crate) commands: bool,
+    pub(crate) status: bool,
+    pub(crate) retain: bool,
+    pub(crate) will: bool,
+    pub(crate) echo: bool,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -152,7 +152,7 @@ impl Settings {
         let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
-            uplink::check_loops(&mut check, id, local, &uplinks, &sources);
+            uplink::check_loops(&mut check, local, &uplinks, &sources);
         }
         uplink::check_lanes(&mut check, &uplinks);
         let routes = route::check_all(&mut check, &sections.route, &uplinks);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::Map;
 use verge_codec::wire::WireFormat;
 use verge_domain::id::{Lane, LinkId, RouteId};
-use verge_mqtt::{ConnectionSettings, filter};
+use verge_mqtt::{ConnectionSettings, Services, TopicNames, TopicTemplate, TopicUse, UplinkTopics, filter};
 use verge_pipeline::delivery::BatchPolicy;
 
 use super::Check;
@@ -23,8 +23,12 @@ pub struct Uplink {
     pub route: RouteId,
     /// The broker.
     pub broker: Connection,
-    /// First levels of its topics; the gateway's name follows.
+    /// Its topics.
+    pub topics: UplinkTopics,
+    /// What they are made of, for those who look for them: `{prefix}`, and the template.
     pub prefix: String,
+    /// See `prefix`.
+    pub template: TopicTemplate,
     /// How messages are written.
     pub format: WireFormat,
     /// Messages sent and not yet acknowledged, at most.
@@ -37,8 +41,8 @@ pub struct Uplink {
     pub rewind: Duration,
     /// Bytes that may be sent on one day, in UTC, before routine verdicts wait for the next.
     pub budget: Option<u64>,
-    /// Whether it takes commands.
-    pub commands: bool,
+    /// What it does beside sending verdicts.
+    pub services: Services,
 }
 
 impl Uplink {
@@ -66,13 +70,27 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         check_plaintext(check, &section, connection, raw);
     }
     check_prefix(check, &section, &raw.prefix);
+    let template = check_template(check, &section, raw);
     let route = raw.route.as_deref().unwrap_or(name);
     let route = check.keep(&format!("{section}.route"), route, RouteId::new(route));
     let name = check.keep(&section, name, LinkId::new(name));
+    let (broker, template) = (connection?, template?);
+    let names =
+        TopicNames { prefix: &raw.prefix, gateway: Some(gateway), client_id: Some(&broker.client_id) };
     Some(Uplink {
         name: name?,
         route: route?,
-        broker: connection?,
+        topics: topics(&template, names),
+        services: Services {
+            // Where all goes to one topic, a retained message there would be no status, and a command no command.
+            retain: raw.retain && template.tells_apart(),
+            commands: raw.commands && template.tells_apart(),
+            will: raw.will,
+            status: raw.status,
+            echo: raw.echo,
+        },
+        broker,
+        template,
         prefix: raw.prefix.clone(),
         format: match raw.format {
             RawFormat::Cbor => WireFormat::Cbor,
@@ -83,8 +101,32 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         batch: raw.batch.into(),
         rewind: raw.rewind.0,
         budget: raw.budget.map(|budget| budget.0),
-        commands: raw.commands,
     })
+}
+
+fn check_template(check: &mut Check<'_>, section: &str, raw: &RawUplink) -> Option<TopicTemplate> {
+    match TopicTemplate::parse(&raw.topic) {
+        Ok(template) => Some(template),
+        Err(errors) => {
+            for error in errors {
+                let expected = format!(r#"a topic such as "{}" ({error})"#, TopicTemplate::DEFAULT);
+                check.faults.push(Fault::at_text(format!("{section}.topic"), &raw.topic, expected));
+            }
+            None
+        }
+    }
+}
+
+fn topics(template: &TopicTemplate, names: TopicNames<'_>) -> UplinkTopics {
+    let topic = |topic: TopicUse| template.topic(topic, names);
+    UplinkTopics {
+        alarm: topic(TopicUse::Alarm),
+        verdict: topic(TopicUse::Verdict),
+        telemetry: topic(TopicUse::Telemetry),
+        status: topic(TopicUse::Status),
+        command: template.tells_apart().then(|| topic(TopicUse::Command)),
+        reply: topic(TopicUse::Reply),
+    }
 }
 
 impl From<RawBatch> for BatchPolicy {
@@ -144,19 +186,16 @@ pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Local, uplinks: &[
 }
 
 /// A source that takes our own verdicts from a broker that is site and upstream at once would feed itself.
-pub(super) fn check_loops(
-    check: &mut Check<'_>,
-    gateway: &str,
-    local: &Local,
-    uplinks: &[Uplink],
-    sources: &[Source],
-) {
+pub(super) fn check_loops(check: &mut Check<'_>, local: &Local, uplinks: &[Uplink], sources: &[Source]) {
     let local = local.address();
     for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local) {
-        let own = format!("{}/{gateway}/#", uplink.prefix);
-        for source in sources.iter().filter(|source| filter::overlaps(&source.filter, &own)) {
+        let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = &uplink.topics;
+        let own: Vec<&String> =
+            [alarm, verdict, telemetry, status, reply].into_iter().chain(command.as_ref()).collect();
+        for source in sources {
+            let Some(own) = own.iter().find(|own| filter::matches(&source.filter, own)) else { continue };
             let expected = format!(
-                "a filter that does not take {own}, the verdicts of uplink.{} on the same broker",
+                "a filter that does not take {own}, where uplink.{} publishes on the same broker",
                 uplink.name
             );
             check.faults.push(Fault::at_text(

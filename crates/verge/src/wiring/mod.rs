@@ -6,6 +6,7 @@ mod classes;
 mod frames;
 mod readings;
 mod shards;
+mod uplink;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::Store;
 use verge_domain::time::Moment;
-use verge_mqtt::{ConnectionSettings, MqttSource, UplinkSettings, UplinkSink};
+use verge_mqtt::{ConnectionSettings, MqttSource, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
@@ -48,6 +49,7 @@ pub use frames::{
 };
 use readings::ReadingJudges;
 pub use shards::bench;
+pub use uplink::uplink_settings;
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
@@ -345,13 +347,17 @@ impl Outgoing<'_> {
     fn start(&self, route: &Route, counters: &Arc<RouteCounters>, delivered: [Seq; 3]) -> JoinHandle<()> {
         let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
             let uplink = &self.settings.uplinks[*index];
-            let sink = UplinkSink::spawn(UplinkSettings {
-                connection: self.connections[*index].clone(),
-                topic_prefix: format!("{}/{}", uplink.prefix, self.settings.gateway.id),
-                window: uplink.window,
-                last_will: status::last_will(&self.settings.gateway.id),
-                commands: uplink.commands,
-            });
+            let connection = self.connections[*index].clone();
+            let alone = route.uplinks.len() == 1;
+            let epoch = self.store.epoch();
+            let sink = UplinkSink::spawn(uplink_settings(
+                self.settings,
+                uplink,
+                connection,
+                epoch,
+                self.clock,
+                alone,
+            ));
             let (window, counters) = (uplink.window, Arc::clone(counters));
             Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
         });

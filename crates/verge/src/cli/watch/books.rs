@@ -58,6 +58,10 @@ impl Account {
 impl Books {
     /// Enters a message; returns the lines to print. Duplicates are counted, not printed.
     pub(super) fn note(&mut self, message: &Message, json: bool) -> Vec<String> {
+        if message.verdicts.is_empty() && message.tombstones.is_empty() {
+            // It was sent to see whether it arrives.
+            return Vec::new();
+        }
         if message.volatile {
             self.volatile += message.verdicts.len() as u64;
             return message

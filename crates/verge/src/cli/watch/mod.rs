@@ -11,11 +11,10 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 use verge_codec::wire::{WireLimits, read_message};
-use verge_domain::id::GatewayId;
-use verge_mqtt::{Delivery, Subscriber, SubscriberEvent};
+use verge_mqtt::{Delivery, Subscriber, SubscriberEvent, TopicUse};
 
 use super::output::json_line;
-use super::uplink::{UplinkArgs, Upstream};
+use super::uplink::{Topics, UplinkArgs, Upstream};
 use super::{async_runtime, say};
 use crate::exit::{Exit, ExitWith};
 use books::Books;
@@ -51,14 +50,14 @@ pub(super) struct WatchArgs {
 }
 
 pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let Upstream { connection, prefix, .. } = args.uplink.upstream("watch")?;
-    let gateway = args.gateway.as_deref().unwrap_or("+");
-    let mut channels = vec!["alarm", "verdict", "status"];
-    if args.heal {
-        channels.push("cmd/reply");
+    let Upstream { connection, topics, .. } = args.uplink.upstream("watch")?;
+    let mut uses = vec![TopicUse::Alarm, TopicUse::Verdict, TopicUse::Telemetry, TopicUse::Status];
+    if args.heal && topics.tells_apart() {
+        uses.push(TopicUse::Reply);
     }
-    let filters: Vec<String> =
-        channels.iter().map(|channel| format!("{prefix}/{gateway}/{channel}")).collect();
+    let mut filters: Vec<String> =
+        uses.into_iter().map(|topic| topics.filter(topic, args.gateway.as_deref())).collect();
+    filters.dedup();
     for filter in &filters {
         verge_mqtt::filter::validate(filter).with_context(|| format!("{filter:?}")).exit_with(Exit::Usage)?;
     }
@@ -69,7 +68,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
         let mut watcher = Watcher {
             args,
-            prefix: &prefix,
+            topics: &topics,
             address: &address,
             healer: Healer::default(),
             rates: Rates::default(),
@@ -98,7 +97,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 struct Watcher<'a> {
     args: &'a WatchArgs,
-    prefix: &'a str,
+    topics: &'a Topics,
     address: &'a str,
     healer: Healer,
     rates: Rates,
@@ -148,7 +147,7 @@ impl Watcher<'_> {
 
     fn heal(&mut self, subscriber: &mut Subscriber, books: &mut Books) {
         for command in self.healer.commands(&books.missing(), Instant::now()) {
-            let topic = format!("{}/{}/cmd", self.prefix, command.gateway);
+            let topic = self.topics.command(command.gateway.as_str());
             // Without a connection it is asked for again later.
             if let Err(error) = subscriber.publish(&topic, command.payload.to_string().into()) {
                 tracing::debug!(%topic, %error, "a command was not sent");
@@ -158,11 +157,11 @@ impl Watcher<'_> {
     }
 
     fn note(&mut self, delivery: &Delivery, books: &mut Books, out: &mut impl Write) -> anyhow::Result<()> {
-        if delivery.topic.ends_with("/status") {
+        if self.is_status(delivery) {
             self.meet(&delivery.topic);
             return self.note_status(delivery, books, out);
         }
-        if delivery.topic.ends_with("/cmd/reply") {
+        if self.topics.is(TopicUse::Reply, &delivery.topic) {
             self.note_answer(delivery, books);
             return Ok(());
         }
@@ -180,20 +179,22 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// The gateway that a topic belongs to: the level behind the prefix.
-    fn gateway_of(&self, topic: &str) -> Option<GatewayId> {
-        let rest = topic.strip_prefix(self.prefix)?.strip_prefix('/')?;
-        GatewayId::new(rest.split('/').next()?).ok()
+    /// Where all goes to one topic, a status is told by what it holds.
+    fn is_status(&self, delivery: &Delivery) -> bool {
+        if self.topics.tells_apart() {
+            return self.topics.is(TopicUse::Status, &delivery.topic);
+        }
+        serde_json::from_slice::<Value>(&delivery.payload).is_ok_and(|value| value["state"].is_string())
     }
 
     fn meet(&mut self, topic: &str) {
-        if let Some(gateway) = self.gateway_of(topic) {
+        if let Some(gateway) = self.topics.gateway_of(TopicUse::Status, topic) {
             self.healer.meet(&gateway);
         }
     }
 
     fn note_answer(&mut self, delivery: &Delivery, books: &mut Books) {
-        let Some(gateway) = self.gateway_of(&delivery.topic) else { return };
+        let Some(gateway) = self.topics.gateway_of(TopicUse::Reply, &delivery.topic) else { return };
         let Ok(answer) = serde_json::from_slice::<Value>(&delivery.payload) else {
             say(&format!("{}: not JSON", delivery.topic.escape_debug()));
             return;
@@ -211,6 +212,10 @@ impl Watcher<'_> {
         books: &mut Books,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
+        if delivery.payload.is_empty() {
+            // What was retained was taken away.
+            return Ok(());
+        }
         let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {
             say(&format!("{}: not JSON", delivery.topic.escape_debug()));
             return Ok(());

@@ -101,6 +101,11 @@ const UPLINK: &[Key] = &[
     default("keep_alive", KEEP_ALIVE, "30s"),
     default("max_packet", MAX_PACKET, "64 KiB"),
     default("prefix", Kind::Text(r#"the first levels of a topic, such as "verge""#), "verge"),
+    default(
+        "topic",
+        Kind::Text(r#"a topic with placeholders, such as "devices/{gateway}/messages/events/""#),
+        "{prefix}/{gateway}/{channel}",
+    ),
     default("format", Kind::Choice(&["cbor", "json"]), "cbor"),
     default("window", Kind::Whole { low: 1, high: 1000 }, "64"),
     default("rewind", Kind::Span { low: Duration::ZERO, high: HOUR }, "5s"),
@@ -109,6 +114,10 @@ const UPLINK: &[Key] = &[
     optional("route", Kind::Name),
     optional("budget", Kind::Size { low: KIB, high: TIB }),
     default("commands", Kind::Flag, "true"),
+    default("status", Kind::Flag, "true"),
+    default("retain", Kind::Flag, "true"),
+    default("will", Kind::Flag, "true"),
+    default("echo", Kind::Flag, "true"),
 ];
 
 const ROUTE: &[Key] = &[

@@ -1,14 +1,18 @@
 //! Tries a connection for real, step by step, and says in words where it ends.
 
+mod uplink;
+
 use std::fmt;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, ConnectionError, Event, Outgoing, Packet, QoS, StateError, TlsError};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError, TlsError};
 use tokio::net::TcpStream;
 
 use crate::connection::ConnectionSettings;
 use crate::subscriptions::{Subscriptions, refused};
 use crate::words::{attempt_words, io_words, words};
+pub(crate) use uplink::CAUSES;
+pub use uplink::probe_uplink;
 
 /// Added to the client identifier: a probe under the gateway's own would throw a running gateway off its
 /// broker, and its clean session would delete the gateway's.
@@ -32,11 +36,22 @@ impl fmt::Display for ProbeStep {
     }
 }
 
+/// Something that works differently than it is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeRemark {
+    /// Key of the section that it is about.
+    pub key: &'static str,
+    /// What, and what to do; in words.
+    pub text: String,
+}
+
 /// What a probe found. It ends with the first step that failed, except that every filter is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProbeReport {
     /// In the order they were tried.
     pub steps: Vec<ProbeStep>,
+    /// What the gateway can live with.
+    pub remarks: Vec<ProbeRemark>,
 }
 
 impl ProbeReport {
@@ -49,66 +64,79 @@ impl ProbeReport {
     fn note(&mut self, what: impl Into<String>, outcome: Result<String, String>) {
         self.steps.push(ProbeStep { what: what.into(), outcome });
     }
+
+    fn remark(&mut self, key: &'static str, text: String) {
+        self.remarks.push(ProbeRemark { key, text });
+    }
 }
 
 /// Connects by TCP, by TLS where the address says so, by MQTT, and subscribes to `filters`. Publishes
 /// nothing, disturbs no session: it uses the settings' client identifier with `-check` behind it.
 pub async fn probe(connection: &ConnectionSettings, filters: &[String]) -> ProbeReport {
     let mut report = ProbeReport::default();
-    let reached = tcp(connection).await;
-    let unreachable = reached.is_err();
-    let address = &connection.address;
-    report.note(format!("TCP connection to {}:{}", address.host(), address.port()), reached);
-    if unreachable {
-        return report;
+    if tcp(connection, &mut report).await {
+        mqtt(&as_check(connection), filters, &mut report).await;
     }
-    let connection = ConnectionSettings {
-        client_id: format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
-        ..connection.clone()
-    };
-    mqtt(&connection, filters, &mut report).await;
     report
 }
 
-async fn tcp(connection: &ConnectionSettings) -> Result<String, String> {
-    let target = (connection.address.host(), connection.address.port());
-    match tokio::time::timeout(connection.connect_timeout, TcpStream::connect(target)).await {
+/// The same connection under a name that disturbs no gateway.
+fn as_check(connection: &ConnectionSettings) -> ConnectionSettings {
+    let client_id = format!("{}{CLIENT_ID_SUFFIX}", connection.client_id);
+    ConnectionSettings { client_id, ..connection.clone() }
+}
+
+/// Whether the broker can be reached at all.
+async fn tcp(connection: &ConnectionSettings, report: &mut ProbeReport) -> bool {
+    let address = &connection.address;
+    let target = (address.host(), address.port());
+    let reached = match tokio::time::timeout(connection.connect_timeout, TcpStream::connect(target)).await {
         Ok(Ok(stream)) => {
-            let peer = stream.peer_addr().map_err(|error| io_words(&error))?;
-            Ok(format!("connected ({peer})"))
+            stream.peer_addr().map(|peer| format!("connected ({peer})")).map_err(|error| io_words(&error))
         }
         Ok(Err(error)) => Err(io_words(&error)),
         Err(_) => Err("no answer in time: a wrong address, or a firewall on the way".to_owned()),
+    };
+    let ok = reached.is_ok();
+    report.note(format!("TCP connection to {}:{}", address.host(), address.port()), reached);
+    ok
+}
+
+/// TLS and CONNECT, with a clean session.
+async fn note_connection(
+    connection: &ConnectionSettings,
+    requests: usize,
+    report: &mut ProbeReport,
+) -> Option<(AsyncClient, EventLoop)> {
+    let is_tls = connection.address.is_tls();
+    let mut options = match connection.options() {
+        Ok(options) => options,
+        Err(reason) => {
+            report.note("TLS", Err(reason));
+            return None;
+        }
+    };
+    options.set_clean_session(true);
+    let (client, mut eventloop) = AsyncClient::new(options, requests);
+    eventloop.set_network_options(connection.network_options());
+    let connected = eventloop.poll().await;
+    if is_tls {
+        let failed = connected.as_ref().err().filter(|error| is_of_tls(error));
+        let both = || Ok("both sides accept each other's certificates".to_owned());
+        report.note("TLS", failed.map_or_else(both, |error| Err(attempt_words(error))));
+        if failed.is_some() {
+            return None;
+        }
     }
+    let accepted = connected.map(|_| "accepted".to_owned()).map_err(|error| attempt_words(&error));
+    let stands = accepted.is_ok();
+    report.note(format!("MQTT connection as {:?}", connection.client_id), accepted);
+    stands.then_some((client, eventloop))
 }
 
 async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut ProbeReport) {
-    let is_tls = connection.address.is_tls();
-    let connect = format!("MQTT connection as {:?}", connection.client_id);
-    let mut options = match connection.options() {
-        Ok(options) => options,
-        Err(reason) => return report.note("TLS", Err(reason)),
-    };
-    options.set_clean_session(true);
-    let (client, mut eventloop) = AsyncClient::new(options, Subscriptions::requests(filters.len()) + 1);
-    eventloop.set_network_options(connection.network_options());
-    match eventloop.poll().await {
-        Err(error) => {
-            if is_tls && is_of_tls(&error) {
-                return report.note("TLS", Err(attempt_words(&error)));
-            }
-            if is_tls {
-                report.note("TLS", Ok("both sides accept each other's certificates".to_owned()));
-            }
-            return report.note(connect, Err(attempt_words(&error)));
-        }
-        Ok(_) => {
-            if is_tls {
-                report.note("TLS", Ok("both sides accept each other's certificates".to_owned()));
-            }
-            report.note(connect, Ok("accepted".to_owned()));
-        }
-    }
+    let requests = Subscriptions::requests(filters.len()) + 1;
+    let Some((client, mut eventloop)) = note_connection(connection, requests, report).await else { return };
     let mut subscriptions = Subscriptions::default();
     if let Err(reason) = subscriptions.ask(&client, filters, QoS::AtLeastOnce) {
         return report.note("subscriptions", Err(reason));
@@ -154,7 +182,7 @@ fn is_of_tls(error: &ConnectionError) -> bool {
     }
 }
 
-async fn leave(client: &AsyncClient, mut eventloop: rumqttc::EventLoop) {
+async fn leave(client: &AsyncClient, mut eventloop: EventLoop) {
     const FAREWELL: Duration = Duration::from_secs(1);
     let leaving = async {
         if client.try_disconnect().is_ok() {

@@ -1,0 +1,496 @@
+//! Whether what upstream acknowledges also arrives: the gateway reads its own messages back. Pure: no clock but the one
+//! passed in, no connection.
+//!
+//! A topic is proven by the echo of a message published on it, up to the size of that message, for one connection and
+//! an hour. Until then, and for a larger message, an acknowledgement counts only together with the echo of the very
+//! message. A message whose echo does not come is published once more; where that does not come back either, the
+//! connection is given up, and whoever offered the message still has it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use verge_domain::link::{Arrival, TopicReport};
+
+use super::line::Flight;
+
+/// How long an echo may take after the acknowledgement, or after the echo before it.
+const ECHO_WAIT: Duration = Duration::from_secs(5);
+/// Bytes a second that the slowest link brings down: what an echo may take longer, by its size.
+const SLOWEST: u64 = 2000;
+/// A proof holds so long.
+const PROOF_HOLDS: Duration = Duration::from_secs(3600);
+/// A topic on which nothing is published is read back for so long.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What to do on the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Read this topic from now on.
+    Watch(String),
+    /// No longer.
+    Leave(String),
+    /// Publish this again.
+    Repeat(String, Bytes),
+}
+
+/// A message that waits for its echo.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    payload: Bytes,
+    /// `None`: a message without verdicts, for the sake of its echo.
+    flight: Option<Flight>,
+    acknowledged: bool,
+    echoed: bool,
+    /// When it was acknowledged, or published again.
+    since: Instant,
+    repeated: bool,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: String,
+    watched: bool,
+    /// Since when nothing waits.
+    idle: Instant,
+    /// The last echo, on this connection or before.
+    proven: Option<Instant>,
+    /// Largest payload that came back on this connection; `None` before the first.
+    largest: Option<usize>,
+    waiting: VecDeque<Waiting>,
+    dead: Option<String>,
+    /// A message of this size did not come back where smaller ones did.
+    suspected: Option<usize>,
+    /// Larger messages are not sent.
+    limit: Option<usize>,
+}
+
+/// The topics of one link.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    topics: Vec<Topic>,
+    /// Echoes are asked for on this connection.
+    on: bool,
+    tickets: u64,
+    changed: bool,
+    newly_dead: bool,
+}
+
+/// What became of a message that waits for its echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) topic: usize,
+    number: u64,
+}
+
+impl Arrivals {
+    pub(super) fn new(topics: &[String]) -> Self {
+        let now = Instant::now();
+        let mut distinct: Vec<Topic> = Vec::new();
+        for name in topics {
+            if !distinct.iter().any(|topic| topic.name == *name) {
+                distinct.push(Topic::new(name.clone(), now));
+            }
+        }
+        Self { topics: distinct, ..Self::default() }
+    }
+
+    /// The names of the topics.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.topics.iter().map(|topic| &topic.name)
+    }
+
+    /// A connection begins, on which echoes are asked for or not. The caller subscribes to all topics where they are.
+    pub(super) fn begin(&mut self, on: bool, now: Instant) {
+        self.on = on;
+        for topic in &mut self.topics {
+            topic.watched = on;
+            topic.idle = now;
+        }
+    }
+
+    /// The connection is gone. What waited is void.
+    pub(super) fn void(&mut self) -> impl Iterator<Item = Flight> + '_ {
+        self.on = false;
+        self.topics.iter_mut().flat_map(|topic| {
+            topic.watched = false;
+            topic.largest = None;
+            topic.waiting.drain(..).filter_map(|waiting| waiting.flight)
+        })
+    }
+
+    /// Echoes cannot be had on this connection after all: acknowledgements count. What was acknowledged before.
+    pub(super) fn give_up(&mut self) -> Vec<Flight> {
+        self.on = false;
+        self.changed = true;
+        let mut delivered = Vec::new();
+        for topic in &mut self.topics {
+            topic.dead = None;
+            for waiting in &mut topic.waiting {
+                waiting.echoed = true;
+            }
+            delivered.extend(topic.finished());
+        }
+        delivered
+    }
+
+    /// The largest message that may be sent on a topic.
+    pub(super) fn limit(&self, topic: &str) -> Option<usize> {
+        self.find(topic).and_then(|index| self.topics[index].limit)
+    }
+
+    /// A message is about to be published. `None`: its acknowledgement is enough.
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        payload: &Bytes,
+        flight: Option<Flight>,
+        now: Instant,
+        requests: &mut Vec<Request>,
+    ) -> Option<Ticket> {
+        if !self.on {
+            return None;
+        }
+        let index = self.find(name)?;
+        let topic = &mut self.topics[index];
+        let fresh = topic.proven.is_some_and(|proven| now.duration_since(proven) < PROOF_HOLDS);
+        if fresh && flight.is_some() && topic.largest.is_some_and(|largest| payload.len() <= largest) {
+            return None;
+        }
+        if !fresh {
+            topic.largest = None;
+        }
+        if !topic.watched {
+            topic.watched = true;
+            requests.push(Request::Watch(name.to_owned()));
+        }
+        self.tickets += 1;
+        topic.waiting.push_back(Waiting {
+            ticket: self.tickets,
+            payload: payload.clone(),
+            flight,
+            acknowledged: false,
+            echoed: false,
+            since: now,
+            repeated: false,
+        });
+        Some(Ticket { topic: index, number: self.tickets })
+    }
+
+    /// A message was not published after all.
+    pub(super) fn retract(&mut self, ticket: Ticket) {
+        self.topics[ticket.topic].waiting.retain(|waiting| waiting.ticket != ticket.number);
+    }
+
+    /// Upstream has acknowledged a message that waits for its echo. What is delivered by that.
+    pub(super) fn acknowledged(&mut self, ticket: Ticket, now: Instant) -> Option<Flight> {
+        let topic = &mut self.topics[ticket.topic];
+        let waiting = topic.waiting.iter_mut().find(|waiting| waiting.ticket == ticket.number)?;
+        waiting.acknowledged = true;
+        waiting.since = now;
+        topic.finished().into_iter().next()
+    }
+
+    /// A message came on one of the topics. `None`: it is none of them. What is delivered by that.
+    pub(super) fn echoed(&mut self, name: &str, payload: &Bytes, now: Instant) -> Option<Option<Flight>> {
+        let index = self.find(name)?;
+        let topic = &mut self.topics[index];
+        let Some(waiting) =
+            topic.waiting.iter_mut().find(|waiting| !waiting.echoed && waiting.payload == *payload)
+        else {
+            return Some(None);
+        };
+        waiting.echoed = true;
+        self.changed |= topic.largest.is_none();
+        topic.largest = topic.largest.max(Some(payload.len()));
+        topic.proven = Some(now);
+        topic.idle = now;
+        topic.dead = None;
+        if topic.suspected.is_some_and(|suspected| payload.len() >= suspected) {
+            topic.suspected = None;
+        }
+        Some(topic.finished().into_iter().next())
+    }
+
+    /// Topics on which messages were acknowledged and did not arrive.
+    pub(super) fn dead(&self) -> impl Iterator<Item = &String> {
+        self.topics.iter().filter(|topic| topic.dead.is_some()).map(|topic| &topic.name)
+    }
+
+    /// Whether nothing waits for its echo.
+    pub(super) fn is_settled(&self) -> bool {
+        self.topics.iter().all(|topic| topic.waiting.is_empty())
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// Why the connection is to be given up.
+    pub(super) fn look(&mut self, now: Instant, requests: &mut Vec<Request>) -> Result<(), String> {
+        for topic in self.topics.iter_mut().filter(|_| self.on) {
+            if topic.waiting.is_empty() {
+                let since = now.duration_since(topic.idle);
+                let proven = topic.largest.is_some() && since >= Duration::from_secs(1);
+                if topic.watched && (proven || since >= IDLE) {
+                    topic.watched = false;
+                    requests.push(Request::Leave(topic.name.clone()));
+                }
+                continue;
+            }
+            let was_dead = topic.dead.is_some();
+            if let Err(reason) = topic.look(now, requests) {
+                self.newly_dead |= !was_dead && topic.dead.is_some();
+                self.changed = true;
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a topic has died since this was last asked.
+    pub(super) fn take_newly_dead(&mut self) -> bool {
+        std::mem::take(&mut self.newly_dead)
+    }
+
+    /// Whether the report has changed since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What is known of each topic. `off`: why echoes are not asked for at all.
+    pub(super) fn report(&self, off: Option<&str>, now: Instant) -> Vec<TopicReport> {
+        let report =
+            |topic: &Topic| TopicReport { topic: topic.name.clone(), arrival: topic.arrival(off, now) };
+        self.topics.iter().map(report).collect()
+    }
+
+    /// Larger messages are not sent, on one topic at least.
+    pub(super) fn smallest_limit(&self) -> Option<usize> {
+        self.topics.iter().filter_map(|topic| topic.limit).min()
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|topic| topic.name == name)
+    }
+}
+
+impl Topic {
+    fn new(name: String, now: Instant) -> Self {
+        Self {
+            name,
+            watched: false,
+            idle: now,
+            proven: None,
+            largest: None,
+            waiting: VecDeque::new(),
+            dead: None,
+            suspected: None,
+            limit: None,
+        }
+    }
+
+    /// Takes out what is acknowledged and has come back.
+    fn finished(&mut self) -> Vec<Flight> {
+        let mut finished = Vec::new();
+        self.waiting.retain(|waiting| {
+            let done = waiting.acknowledged && waiting.echoed;
+            finished.extend(waiting.flight.filter(|_| done));
+            !done
+        });
+        finished
+    }
+
+    fn look(&mut self, now: Instant, requests: &mut Vec<Request>) -> Result<(), String> {
+        // Echoes come one after another: each that comes gives those behind it their time again.
+        let last_echo = self.proven.filter(|_| self.largest.is_some());
+        let overdue = |waiting: &Waiting| {
+            let size = u64::try_from(waiting.payload.len()).unwrap_or(u64::MAX);
+            let wait = ECHO_WAIT + Duration::from_millis(size.saturating_mul(1000) / SLOWEST);
+            let since = last_echo.map_or(waiting.since, |echo| echo.max(waiting.since));
+            waiting.acknowledged && !waiting.echoed && now.duration_since(since) >= wait
+        };
+        let lost = self.waiting.iter().find(|waiting| waiting.repeated && overdue(waiting));
+        if let Some(size) = lost.map(|lost| lost.payload.len()) {
+            return Err(self.lost(size));
+        }
+        // Before the topic is proven one of them is enough to see.
+        let many = if self.largest.is_some() { usize::MAX } else { 1 };
+        if many == 1 && self.waiting.iter().any(|waiting| waiting.repeated) {
+            return Ok(());
+        }
+        let name = &self.name;
+        for waiting in
+            self.waiting.iter_mut().filter(|waiting| !waiting.repeated && overdue(waiting)).take(many)
+        {
+            waiting.repeated = true;
+            waiting.since = now;
+            requests.push(Request::Repeat(name.clone(), waiting.payload.clone()));
+        }
+        Ok(())
+    }
+
+    /// A message did not come back, twice. Why the connection is given up.
+    fn lost(&mut self, size: usize) -> String {
+        let Some(largest) = self.largest.filter(|&largest| size > largest) else {
+            let why = format!(
+                "acknowledged but not arrived: what is published on {:?} is acknowledged and does not come back",
+                self.name
+            );
+            self.dead = Some(why.clone());
+            return why;
+        };
+        // Once may be chance.
+        if self.suspected.replace(size).is_some() {
+            self.limit = Some(largest.max(size / 2));
+        }
+        format!(
+            "acknowledged but not arrived: a message of {size} bytes on {:?} is acknowledged and does not come back, one \
+             of {largest} bytes does; is there a limit on the size of messages?",
+            self.name
+        )
+    }
+
+    fn arrival(&self, off: Option<&str>, now: Instant) -> Arrival {
+        let unproven = |why: &str| Arrival::Unproven { why: why.to_owned() };
+        match (&self.dead, off, self.proven.filter(|_| self.largest.is_some())) {
+            (_, Some(why), _) => unproven(why),
+            (Some(why), None, _) => Arrival::Dead { why: why.clone() },
+            (None, None, Some(proven)) => Arrival::Proven { ago: now.duration_since(proven) },
+            (None, None, None) if self.waiting.is_empty() => {
+                unproven("nothing was published on this connection yet")
+            }
+            (None, None, None) => unproven("a message is on its way and has not come back yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::stage::Token;
+
+    use super::super::places::Place;
+    use super::*;
+
+    fn flight(token: u64) -> Flight {
+        Flight { token: Token(token), place: Place::Window }
+    }
+
+    struct Bench {
+        arrivals: Arrivals,
+        now: Instant,
+        requests: Vec<Request>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mut arrivals = Arrivals::new(&["a".to_owned(), "v".to_owned(), "v".to_owned()]);
+            let now = Instant::now();
+            arrivals.begin(true, now);
+            Self { arrivals, now, requests: Vec::new() }
+        }
+
+        fn publish(&mut self, token: u64, payload: &'static [u8]) -> Option<Ticket> {
+            let payload = Bytes::from_static(payload);
+            self.arrivals.publish("v", &payload, Some(flight(token)), self.now, &mut self.requests)
+        }
+
+        fn echo(&mut self, payload: &'static [u8]) -> Option<u64> {
+            let echoed = self.arrivals.echoed("v", &Bytes::from_static(payload), self.now);
+            echoed.expect("a topic of ours").map(|flight| flight.token.0)
+        }
+
+        fn acknowledge(&mut self, ticket: Option<Ticket>) -> Option<u64> {
+            let ticket = ticket.expect("it waits for its echo");
+            self.arrivals.acknowledged(ticket, self.now).map(|flight| flight.token.0)
+        }
+
+        fn look(&mut self, seconds: u64) -> Result<(), String> {
+            self.now += Duration::from_secs(seconds);
+            self.arrivals.look(self.now, &mut self.requests)
+        }
+    }
+
+    #[test]
+    fn the_first_message_and_each_that_is_larger_count_with_their_echo() {
+        let mut bench = Bench::new();
+        let first = bench.publish(1, b"1");
+        assert_eq!(bench.acknowledge(first), None);
+        assert_eq!(bench.echo(b"not ours"), None);
+        assert_eq!(bench.echo(b"1"), Some(1));
+        assert_eq!(bench.publish(2, b"2"), None, "proven");
+        let larger = bench.publish(3, b"333");
+        assert_eq!(bench.echo(b"333"), None);
+        assert_eq!(bench.acknowledge(larger), Some(3), "in either order");
+        assert_eq!(bench.look(2), Ok(()));
+        assert_eq!(std::mem::take(&mut bench.requests), [Request::Leave("v".to_owned())]);
+        assert_eq!(bench.publish(4, b"22"), None);
+        assert!(bench.publish(5, b"4444").is_some());
+        assert_eq!(bench.requests, [Request::Watch("v".to_owned())]);
+        bench.now += PROOF_HOLDS;
+        assert!(bench.publish(6, b"6").is_some(), "a proof holds for an hour");
+    }
+
+    #[test]
+    fn a_message_that_does_not_come_back_is_repeated_once_and_then_the_topic_is_dead() {
+        let mut bench = Bench::new();
+        let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2")];
+        assert_eq!(bench.look(1000), Ok(()), "not acknowledged yet");
+        bench.requests.clear();
+        assert_eq!(tickets.map(|ticket| bench.acknowledge(ticket)), [None, None]);
+        assert_eq!(bench.look(6), Ok(()));
+        assert_eq!(bench.requests, [Request::Repeat("v".to_owned(), Bytes::from_static(b"1"))]);
+        let reason = bench.look(6).unwrap_err();
+        assert!(reason.contains("acknowledged but not arrived") && reason.contains("\"v\""), "{reason}");
+        let void: Vec<u64> = bench.arrivals.void().map(|flight| flight.token.0).collect();
+        assert_eq!(void, [1, 2]);
+        assert!(matches!(bench.arrivals.report(None, bench.now)[1].arrival, Arrival::Dead { .. }));
+        assert_eq!(bench.arrivals.dead().collect::<Vec<_>>(), ["v"]);
+        bench.arrivals.begin(true, bench.now);
+        let again = bench.publish(3, b"1");
+        assert_eq!((bench.acknowledge(again), bench.echo(b"1")), (None, Some(3)));
+        assert!(matches!(bench.arrivals.report(None, bench.now)[1].arrival, Arrival::Proven { .. }));
+    }
+
+    /// An ACL that is mended while messages wait: those from before are sent again, nothing is believed.
+    #[test]
+    fn what_was_acknowledged_before_the_topic_came_alive_is_repeated() {
+        let mut bench = Bench::new();
+        let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2"), bench.publish(3, b"3")];
+        assert_eq!(tickets.map(|ticket| bench.acknowledge(ticket)), [None; 3]);
+        assert_eq!(bench.echo(b"3"), Some(3));
+        assert_eq!(bench.look(6), Ok(()));
+        let repeated = [&b"1"[..], b"2"].map(|payload| Request::Repeat("v".to_owned(), payload.into()));
+        assert_eq!(bench.requests, repeated);
+        assert_eq!([bench.echo(b"1"), bench.echo(b"2")], [Some(1), Some(2)]);
+        assert!(bench.arrivals.is_settled());
+    }
+
+    #[test]
+    fn a_limit_on_size_is_learnt_when_larger_messages_do_not_come_back_twice() {
+        let mut bench = Bench::new();
+        for round in 0..2 {
+            let small = bench.publish(1, b"1");
+            assert_eq!((bench.acknowledge(small), bench.echo(b"1")), (None, Some(1)));
+            let large = bench.publish(2, b"a large one");
+            bench.acknowledge(large);
+            assert_eq!(bench.arrivals.limit("v"), None, "{round}");
+            assert_eq!(bench.look(6), Ok(()));
+            assert!(bench.look(6).unwrap_err().contains("limit on the size"));
+            assert_eq!(bench.arrivals.void().count(), 1);
+            bench.arrivals.begin(true, bench.now);
+        }
+        assert_eq!((bench.arrivals.limit("v"), bench.arrivals.limit("a")), (Some(5), None));
+    }
+
+    #[test]
+    fn where_no_echo_can_be_had_acknowledgements_count() {
+        let mut bench = Bench::new();
+        let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2")];
+        assert_eq!(bench.acknowledge(tickets[0]), None);
+        let delivered: Vec<u64> = bench.arrivals.give_up().iter().map(|flight| flight.token.0).collect();
+        assert_eq!(delivered, [1]);
+        assert_eq!(bench.acknowledge(tickets[1]), Some(2));
+        assert_eq!(bench.publish(3, b"3"), None);
+    }
+}

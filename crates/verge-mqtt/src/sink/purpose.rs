@@ -1,0 +1,339 @@
+//! One uplink connection after another: its services asked for in order, its topics proven, then its verdicts.
+
+use std::time::{Duration, Instant};
+
+use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck};
+use verge_domain::link::{Degraded, Service};
+
+use super::line::SharedLine;
+use super::services::{Care, Close, Plan, consequence};
+use super::{MAX_COMMAND_BYTES, ProofMessage};
+use crate::driver::{Ending, Flow, Purpose};
+use crate::probe::CAUSES;
+use crate::subscriptions::{Subscriptions, refused};
+
+/// Pause before an attempt that differs from the one before.
+const SOON: Duration = Duration::from_secs(1);
+/// Verdicts wait so long for the services of a careful connection.
+const CAREFUL: Duration = Duration::from_secs(10);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Commands,
+    Echo,
+    /// Topics that were dead are tried.
+    Proof,
+    /// Verdicts go, or wait for a dead topic to come alive.
+    Verdicts,
+}
+
+pub(super) struct UplinkPurpose {
+    pub(super) line: SharedLine,
+    pub(super) inflight: u16,
+    pub(super) last_will: LastWill,
+    /// Topic of commands, where there is one.
+    pub(super) command_topic: Option<String>,
+    pub(super) care: Care,
+    /// Why echoes are not asked for by configuration.
+    pub(super) no_echo: Option<String>,
+    pub(super) proof: Option<ProofMessage>,
+    /// No other link takes over: verdicts go before a dead topic is proven, as they may arrive all the same.
+    pub(super) alone: bool,
+    /// How long upstream may owe an acknowledgement.
+    pub(super) patience: Duration,
+    pub(super) connection: Connection,
+}
+
+/// What is true of one connection.
+pub(super) struct Connection {
+    plan: Plan,
+    stage: Stage,
+    client: Option<AsyncClient>,
+    subscriptions: Subscriptions,
+    /// Services whose SUBACK is owed, and since when.
+    unanswered: Vec<(Service, Instant)>,
+    /// The status of a careful connection is awaited since.
+    held_since: Option<Instant>,
+    ending: Close,
+    soon: bool,
+    /// Commands dropped. The first is in the log, their number when it ends.
+    dropped: u64,
+}
+
+impl Connection {
+    pub(super) fn none(care: &mut Care) -> Self {
+        Self {
+            plan: care.plan(Instant::now()),
+            stage: Stage::Commands,
+            client: None,
+            subscriptions: Subscriptions::default(),
+            unanswered: Vec::new(),
+            held_since: None,
+            ending: Close::Other,
+            soon: false,
+            dropped: 0,
+        }
+    }
+}
+
+impl UplinkPurpose {
+    fn take(&mut self, message: Publish) {
+        let reason = if self.command_topic.as_ref() != Some(&message.topic) {
+            if self.line.echoed(&message.topic, &message.payload) {
+                return;
+            }
+            "it came on a topic that was not subscribed to"
+        } else if message.retain {
+            "it is retained: it was given before this connection"
+        } else if message.payload.len() > MAX_COMMAND_BYTES {
+            "it is too long"
+        } else {
+            match self.line.command(message.payload) {
+                Ok(()) => return,
+                Err(reason) => reason,
+            }
+        };
+        self.connection.dropped += 1;
+        if self.connection.dropped == 1 {
+            tracing::warn!(topic = %message.topic.escape_debug(), reason, "a command from upstream was dropped");
+        }
+    }
+
+    fn answered(&mut self, answer: &SubAck) -> Flow {
+        for answer in self.connection.subscriptions.answered(answer) {
+            let service = if self.command_topic.as_ref() == Some(&answer.filter) {
+                Service::Commands
+            } else {
+                Service::Echo
+            };
+            self.connection.unanswered.retain(|(unanswered, _)| *unanswered != service);
+            self.care.answered(service);
+            if answer.granted.is_none() {
+                self.refuse(service, refused(&answer.filter));
+            }
+        }
+        self.step()
+    }
+
+    fn refuse(&mut self, service: Service, reason: String) {
+        if service == Service::Echo {
+            self.line.without_echo(without_echo(&reason));
+        }
+        self.care.refused(service, reason, Instant::now());
+        self.publish_news();
+    }
+
+    /// Goes on as far as nothing is to be waited for.
+    fn step(&mut self) -> Flow {
+        loop {
+            let services = self.connection.plan.services;
+            let waits = !self.connection.unanswered.is_empty();
+            match self.connection.stage {
+                // A place for what must be known of upstream before anything is sent: a stage before this one.
+                Stage::Commands => {
+                    self.connection.stage = Stage::Echo;
+                    if let Some(topic) = self.command_topic.clone().filter(|_| services.commands)
+                        && !self.ask(Service::Commands, &[topic])
+                    {
+                        return Flow::Drop("cannot subscribe to commands".to_owned());
+                    }
+                }
+                Stage::Echo if waits && self.connection.plan.careful => return Flow::Continue,
+                Stage::Echo => {
+                    self.connection.stage = Stage::Proof;
+                    if services.echo && !self.ask(Service::Echo, &self.line.watched_topics()) {
+                        return Flow::Drop("cannot subscribe to the gateway's own topics".to_owned());
+                    }
+                }
+                Stage::Proof if self.waits_for_echo() => return Flow::Continue,
+                Stage::Proof => {
+                    self.connection.stage = Stage::Verdicts;
+                    if let Some(proof) = self.proof.as_ref().filter(|_| services.echo) {
+                        self.line.prove(|topic| proof.of(topic));
+                    }
+                }
+                Stage::Verdicts => {
+                    let blind = self.alone || self.proof.is_none() || !services.echo;
+                    if blind || !self.line.is_dead() {
+                        self.open();
+                    }
+                    return Flow::Continue;
+                }
+            }
+        }
+    }
+
+    fn waits_for_echo(&self) -> bool {
+        let careful = self.connection.plan.careful && !self.connection.unanswered.is_empty();
+        careful || self.connection.unanswered.iter().any(|(service, _)| *service == Service::Echo)
+    }
+
+    /// From here on verdicts may be offered. Does so once.
+    fn open(&mut self) {
+        if let Some(client) = self.connection.client.take() {
+            if self.connection.plan.careful && !self.connection.plan.services.status {
+                self.care.settled();
+            }
+            self.line.connected(client);
+        }
+    }
+
+    fn ask(&mut self, service: Service, filters: &[String]) -> bool {
+        let Some(client) = &self.connection.client else { return true };
+        self.connection.unanswered.push((service, Instant::now()));
+        self.connection.subscriptions.ask(client, filters, QoS::AtLeastOnce).is_ok()
+    }
+
+    /// What the broker owes an answer, by service.
+    fn unanswered(&self) -> Vec<Service> {
+        let mut unanswered: Vec<Service> =
+            self.connection.unanswered.iter().map(|(service, _)| *service).collect();
+        if self.line.owes_status() {
+            let retained = self.connection.plan.services.retain;
+            unanswered.push(if retained { Service::Retain } else { Service::Status });
+        }
+        unanswered
+    }
+
+    fn publish_news(&mut self) {
+        if !self.care.take_news() {
+            return;
+        }
+        let degraded: Vec<Degraded> = self.care.degraded().collect();
+        let known = self.line.report().degraded;
+        for Degraded { service, reason } in degraded.iter().filter(|new| !known.contains(new)) {
+            tracing::warn!(
+                service = service.as_str(), %reason, then = consequence(*service),
+                "upstream does not allow a service of this link; the link goes on without it, and tries again at a \
+                 connection after a day or at the next start"
+            );
+        }
+        self.line.set_degraded(degraded);
+    }
+
+    fn acknowledged(&mut self, packet_id: u16) {
+        self.line.acknowledged(packet_id);
+        if self.connection.held_since.is_some() && !self.line.owes_status() {
+            self.status_settled();
+        }
+    }
+
+    fn status_settled(&mut self) {
+        self.connection.held_since = None;
+        self.care.answered(Service::Retain);
+        self.care.answered(Service::Status);
+        self.care.settled();
+        self.line.release();
+    }
+}
+
+/// Why acknowledgements are believed.
+fn without_echo(reason: &str) -> String {
+    format!("{reason}; acknowledgements are believed")
+}
+
+/// Where the connection's task ends by a fault of its own, whoever waits for events must learn of it.
+impl Drop for UplinkPurpose {
+    fn drop(&mut self) {
+        self.line.end();
+    }
+}
+
+impl Purpose for UplinkPurpose {
+    fn customise(&mut self, options: &mut MqttOptions) {
+        self.connection = Connection::none(&mut self.care);
+        self.publish_news();
+        let services = self.connection.plan.services;
+        options.set_clean_session(true);
+        options.set_inflight(self.inflight);
+        if services.will {
+            options.set_last_will(LastWill { retain: services.retain, ..self.last_will.clone() });
+        }
+    }
+
+    fn connected(&mut self, client: &AsyncClient) -> Flow {
+        if let Some(reason) = self.care.accepted() {
+            return Flow::Pause(reason, SOON);
+        }
+        let Plan { services, careful } = self.connection.plan;
+        let degraded = self.care.degraded().find(|degraded| degraded.service == Service::Echo);
+        let no_echo = self.no_echo.clone().or_else(|| degraded.map(|echo| without_echo(&echo.reason)));
+        let held = careful && services.status;
+        self.line.begin(client.clone(), no_echo, services, held);
+        self.connection.held_since = held.then(Instant::now);
+        self.connection.client = Some(client.clone());
+        self.step()
+    }
+
+    fn event(&mut self, event: Event) -> Flow {
+        match event {
+            Event::Outgoing(Outgoing::Publish(packet_id)) => self.line.sent(packet_id),
+            Event::Outgoing(Outgoing::Subscribe(packet_id)) => self.connection.subscriptions.sent(packet_id),
+            Event::Incoming(Packet::PubAck(acknowledgement)) => self.acknowledged(acknowledgement.pkid),
+            Event::Incoming(Packet::Publish(message)) => {
+                self.take(message);
+                // It may be the echo that a dead topic waited for.
+                if self.connection.client.is_some() {
+                    return self.step();
+                }
+            }
+            Event::Incoming(Packet::SubAck(answer)) => return self.answered(&answer),
+            _ => {}
+        }
+        Flow::Continue
+    }
+
+    fn overdue(&mut self, now: Instant) -> Option<String> {
+        if self.connection.held_since.is_some_and(|since| now.duration_since(since) >= CAREFUL) {
+            self.connection.held_since = None;
+            self.line.release();
+        }
+        let silent = |(_, since): &&(Service, Instant)| now.duration_since(*since) >= self.patience;
+        if let Some((service, _)) = self.connection.unanswered.iter().find(silent).copied() {
+            self.connection.unanswered.retain(|(unanswered, _)| *unanswered != service);
+            self.refuse(
+                service,
+                format!("upstream does not answer a subscription for {} s", self.patience.as_secs()),
+            );
+            if let Flow::Drop(reason) | Flow::Pause(reason, _) = self.step() {
+                return Some(reason);
+            }
+        }
+        self.line.overdue(self.patience, now)
+    }
+
+    fn ending(&mut self, ending: Ending) {
+        self.connection.ending = match ending {
+            Ending::Refused => Close::Refused,
+            Ending::Closed => Close::Closed,
+        };
+    }
+
+    fn lost(&mut self, reason: String) -> bool {
+        if self.connection.dropped > 1 {
+            tracing::warn!(
+                count = self.connection.dropped,
+                "commands from upstream were dropped on this connection"
+            );
+        }
+        if self.line.take_newly_dead() {
+            tracing::error!(%reason, then = CAUSES, "verdicts do not arrive upstream although they are acknowledged");
+        }
+        let (unanswered, others) = (self.unanswered(), self.line.owes_more());
+        let Connection { ending, plan, .. } = self.connection;
+        self.connection.soon = self.care.ended(ending, &unanswered, others, plan, Instant::now());
+        self.connection.ending = Close::Other;
+        self.publish_news();
+        self.line.lost(reason);
+        true
+    }
+
+    fn soon(&mut self) -> Option<Duration> {
+        std::mem::take(&mut self.connection.soon).then_some(SOON)
+    }
+
+    fn ended(&mut self) {
+        self.line.end();
+    }
+}
