@@ -188,7 +188,14 @@ impl Care {
                 self.careful = true;
                 true
             }
-            (Close::Closed | Close::Other, _) => false,
+            (Close::Other, _) => {
+                // The broker itself was away: what it refused before may have been its end.
+                if matches!(self.trial, Trial::Without(_)) {
+                    self.trial = Trial::Full;
+                }
+                false
+            }
+            (Close::Closed, []) => false,
         }
     }
 

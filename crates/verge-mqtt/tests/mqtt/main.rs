@@ -14,6 +14,7 @@ mod front_connect;
 mod moved;
 mod probe;
 mod scripted;
+mod services;
 mod sink;
 mod sink_faults;
 mod source;
