@@ -9,6 +9,7 @@ use rumqttc::{MqttOptions, NetworkOptions, TlsConfiguration, Transport};
 use verge_tls::ClientConfig;
 
 use crate::packet;
+use crate::renewal::{Access, Renewal};
 
 /// rumqttc takes no shorter keep-alive; the protocol's field has 16 bits.
 const MIN_KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -205,6 +206,8 @@ pub struct ConnectionSettings {
     pub backoff: Backoff,
     /// Largest MQTT packet in both directions, in bytes.
     pub max_packet_bytes: usize,
+    /// Where `credentials` and `tls` come from, to be read again at each attempt.
+    pub renewal: Option<Renewal>,
 }
 
 impl ConnectionSettings {
@@ -218,12 +221,14 @@ impl ConnectionSettings {
         options.set_max_packet_size(packet::largest_remaining(self.max_packet_bytes), self.max_packet_bytes);
         // Nothing is pending on a fresh event loop, so there is nothing to throttle.
         options.set_pending_throttle(Duration::ZERO);
-        if let Some(Credentials { username, password }) = &self.credentials {
+        let given = || Access { credentials: self.credentials.clone(), tls: self.tls.clone() };
+        let access = self.renewal.as_ref().map_or_else(given, Renewal::access);
+        if let Some(Credentials { username, password }) = access.credentials {
             options.set_credentials(username, password.reveal());
         }
-        match (self.address.is_tls(), &self.tls) {
+        match (self.address.is_tls(), access.tls) {
             (true, Some(config)) => {
-                let tls = TlsConfiguration::Rustls(Arc::clone(config));
+                let tls = TlsConfiguration::Rustls(config);
                 options.set_transport(Transport::tls_with_config(tls));
             }
             (true, None) => return Err("mqtts:// needs certificates, and none are configured".to_owned()),
@@ -312,6 +317,7 @@ mod tests {
             connect_timeout: Duration::from_millis(1500),
             backoff: Backoff::DEFAULT,
             max_packet_bytes: 1000,
+            renewal: None,
         };
         assert!(settings("mqtts://h").options().is_err());
         let options = settings("mqtt://h").options().unwrap();

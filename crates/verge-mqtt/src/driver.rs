@@ -12,7 +12,8 @@ use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PubA
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::{Backoff, ConnectionSettings};
+use crate::connection::ConnectionSettings;
+use crate::renewal::Renewal;
 use crate::words::{attempt_words, is_closed, is_refusal, words};
 
 /// A connection that held for this long was good: the next failure counts as the first.
@@ -91,19 +92,19 @@ impl Driver {
     /// Keeps a connection. `requests` is how many requests the purpose may have queued at most; then its own
     /// never fail for want of room.
     pub(crate) fn start(settings: ConnectionSettings, requests: usize, purpose: impl Purpose) -> Self {
-        let (current, backoff) = (Current::default(), settings.backoff);
+        let (current, known) = (Current::default(), settings.clone());
         let loops = EventLoops { settings, requests, purpose, current: Arc::clone(&current) };
-        Self::keep(backoff, loops, current)
+        Self::keep(known, loops, current)
     }
 
     /// Keeps a connection whose attempts end by themselves at a stop.
-    pub(crate) fn of_attempts(backoff: Backoff, attempts: impl Attempts) -> Self {
-        Self::keep(backoff, attempts, Current::default())
+    pub(crate) fn of_attempts(settings: ConnectionSettings, attempts: impl Attempts) -> Self {
+        Self::keep(settings, attempts, Current::default())
     }
 
-    fn keep(backoff: Backoff, attempts: impl Attempts, current: Current) -> Self {
+    fn keep(settings: ConnectionSettings, attempts: impl Attempts, current: Current) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(keep(backoff, attempts, stopped));
+        let task = tokio::spawn(keep(settings, attempts, stopped, Arc::clone(&current)));
         Self { stop, current, task }
     }
 
@@ -115,9 +116,7 @@ impl Driver {
     /// Says goodbye and ends, within a few seconds whatever the broker does.
     pub(crate) async fn stop(&mut self) {
         self.stop.send_replace(true);
-        if let Some(client) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
-            disconnect(client);
-        }
+        wake(&self.current);
         match tokio::time::timeout(FAREWELL, &mut self.task).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -143,11 +142,25 @@ fn disconnect(client: &AsyncClient) {
     }
 }
 
-async fn keep(backoff: Backoff, mut attempts: impl Attempts, mut stop: watch::Receiver<bool>) {
+/// A connection that stands ends in good order: its client sends DISCONNECT.
+fn wake(current: &Current) {
+    if let Some(client) = &*current.lock().unwrap_or_else(PoisonError::into_inner) {
+        disconnect(client);
+    }
+}
+
+async fn keep(
+    settings: ConnectionSettings,
+    mut attempts: impl Attempts,
+    mut stop: watch::Receiver<bool>,
+    current: Current,
+) {
+    let backoff = settings.backoff;
     let mut failures: u32 = 0;
     while !*stop.borrow() {
         let began = Instant::now();
-        let End::Lost(reason, pause) = attempts.attempt(&mut stop).await else { break };
+        let end = one(&settings, &mut attempts, &mut stop, &current).await;
+        let End::Lost(reason, pause) = end else { break };
         if !attempts.lost(reason) {
             break;
         }
@@ -161,6 +174,47 @@ async fn keep(backoff: Backoff, mut attempts: impl Attempts, mut stop: watch::Re
         }
     }
     attempts.ended();
+}
+
+/// One attempt, which ends at a stop and for new certificates.
+async fn one(
+    settings: &ConnectionSettings,
+    attempts: &mut impl Attempts,
+    stop: &mut watch::Receiver<bool>,
+    current: &Current,
+) -> End {
+    let in_use = settings.renewal.as_ref().map(Renewal::print);
+    let (end, mut ended) = watch::channel(false);
+    let attempt = attempts.attempt(&mut ended);
+    tokio::pin!(attempt);
+    tokio::select! {
+        biased;
+        end = &mut attempt => return end,
+        () = stopped(stop) => {}
+        () = renewed(settings, in_use) => {
+            end.send_replace(true);
+            wake(current);
+            return match tokio::time::timeout(FAREWELL, attempt).await {
+                Ok(lost @ End::Lost(..)) => lost,
+                Ok(End::Stopped) | Err(_) => {
+                    let reason = "certificates have changed: connecting again with the new ones";
+                    End::Lost(reason.to_owned(), Some(Duration::ZERO))
+                }
+            };
+        }
+    }
+    end.send_replace(true);
+    attempt.await
+}
+
+/// Waits for new certificates that the broker takes.
+async fn renewed(settings: &ConnectionSettings, in_use: Option<u64>) {
+    match settings.renewal.as_ref().zip(in_use) {
+        Some((renewal, in_use)) => {
+            renewal.renewed(in_use, &settings.address, settings.connect_timeout).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Attempts with an event loop of rumqttc.

@@ -28,6 +28,7 @@ use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
 use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
 use crate::packet;
+use crate::renewal::Renewal;
 use line::{Flight, SharedLine};
 use places::{MAX_REPLIES, MAX_STATUSES, Place};
 use purpose::{Connection, UplinkPurpose};
@@ -130,6 +131,7 @@ pub struct UplinkSink {
     topics: UplinkTopics,
     window: usize,
     max_packet_bytes: usize,
+    renewal: Option<Renewal>,
     driver: Driver,
 }
 
@@ -156,12 +158,12 @@ impl UplinkSink {
             alone,
             patience: connection.patience(),
         };
-        let max_packet_bytes = connection.max_packet_bytes;
+        let (max_packet_bytes, renewal) = (connection.max_packet_bytes, connection.renewal.clone());
         // The last status takes one more. Each message may be published twice.
         let requests =
             window.saturating_mul(2).saturating_add(MAX_STATUSES + MAX_REPLIES + SUBSCRIPTIONS + 1);
         let driver = Driver::start(connection, requests, purpose);
-        Self { line, topics, window, max_packet_bytes, driver }
+        Self { line, topics, window, max_packet_bytes, renewal, driver }
     }
 
     /// Ends the connection in good order without a last status.
@@ -194,7 +196,8 @@ impl Sink for UplinkSink {
     }
 
     fn report(&self) -> LinkReport {
-        self.line.report()
+        let credentials_fault = self.renewal.as_ref().and_then(Renewal::fault);
+        LinkReport { credentials_fault, ..self.line.report() }
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {

@@ -153,8 +153,7 @@ impl MqttSource {
             intake,
         )
         .without(moved);
-        let backoff = connection.backoff;
-        let driver = Driver::of_attempts(backoff, Connections { settings: connection, role });
+        let driver = Driver::of_attempts(connection.clone(), Connections { settings: connection, role });
         let driver = Arc::new(Mutex::new(driver));
         Self { receipts, observed, driver }
     }

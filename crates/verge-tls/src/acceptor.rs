@@ -21,6 +21,12 @@ pub struct Acceptor {
     inner: TlsAcceptor,
 }
 
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
 impl Acceptor {
     /// An acceptor with this configuration.
     #[must_use]

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use verge_codec::wire::{Message, WireFormat, WireLimits, read_message, verdict_json};
+use verge_codec::wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 use verge_domain::id::Lane;
-use verge_domain::stage::{Envelope, StoredRow};
+use verge_domain::stage::{Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Severity, Verdict};
 use verge_domain::withdrawn::Withdrawal;
 
-use crate::samples::{identity, message, sample, stored, withdrawn, written};
+use crate::samples::{envelope, identity, message, sample, stored, withdrawn, written};
 
 #[test]
 fn a_verdict_costs_few_bytes() {
@@ -115,4 +115,17 @@ fn check_example(envelope: &Envelope, rows: &[StoredRow], json: &str, hex: &str)
     assert_eq!(cbor.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex);
     let read = |bytes: &[u8]| read_message(bytes, WireLimits::default()).expect("a good message");
     assert_eq!(read(json.as_bytes()), read(&cbor));
+}
+
+/// Sent to see whether it arrives.
+#[test]
+fn a_message_of_nothing_is_one_in_both_forms() {
+    for format in [WireFormat::Cbor, WireFormat::Json] {
+        let mut message = Vec::new();
+        WireEncoder::new(format).message(&envelope(Lane::Alarm), &[], &mut message).unwrap();
+        let read = read_message(&message, WireLimits::default()).unwrap();
+        assert!(read.verdicts.is_empty() && read.tombstones.is_empty() && read.lane == Lane::Alarm);
+        let volatile = Envelope { volatile: true, ..envelope(Lane::Alarm) };
+        assert!(WireEncoder::new(format).message(&volatile, &[], &mut message).is_err(), "it has an alarm");
+    }
 }

@@ -32,9 +32,6 @@ fn verdicts_that_break_an_invariant_are_not_written() {
     check(|verdict| verdict.times.received = UtcMillis(i64::MAX), "received is not a time");
     check(|verdict| verdict.times.captured = Some(UtcMillis(i64::MIN)), "captured is not a time");
     check(|verdict| verdict.times.clock = DeviceClock::Absent, "come together");
-    let mut out = Vec::new();
-    let empty = WireEncoder::new(WireFormat::Cbor).message(&envelope(Lane::Alarm), &[], &mut out);
-    assert!(empty.unwrap_err().to_string().contains("neither a verdict nor a tombstone"));
 }
 
 #[test]

@@ -72,6 +72,7 @@ impl Access {
             connect_timeout: CONNECT_TIMEOUT,
             backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
             max_packet_bytes: self.max_packet_bytes,
+            renewal: None,
         }
     }
 

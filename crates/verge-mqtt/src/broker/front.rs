@@ -120,6 +120,8 @@ struct Shared {
     refused_clients: AtomicU64,
     last_refusal: Mutex<Option<String>>,
     places: Arc<Places>,
+    /// For connections from now on; `None` for plain text.
+    acceptor: Mutex<Option<Acceptor>>,
 }
 
 impl Front {
@@ -135,7 +137,8 @@ impl Front {
         let fault = |source| FrontError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let shared = Arc::new(Shared::default());
+        let acceptor = Mutex::new(settings.tls.clone().map(Acceptor::new));
+        let shared = Arc::new(Shared { acceptor, ..Shared::default() });
         let accepting = tokio::spawn(accept(listener, settings, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
     }
@@ -183,6 +186,15 @@ pub struct FrontView {
 }
 
 impl FrontView {
+    /// Connections that come from now on are shown these certificates, and must lead to these authorities; those that
+    /// stand go on. Plain text stays plain text.
+    pub fn renew(&self, tls: Arc<ServerConfig>) {
+        let mut acceptor = self.shared.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(acceptor) = acceptor.as_mut() {
+            *acceptor = Acceptor::new(tls);
+        }
+    }
+
     /// What it has seen.
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
@@ -203,8 +215,7 @@ impl Drop for Front {
 }
 
 async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shared>) {
-    let FrontSettings { tls, broker, login, limits, .. } = settings;
-    let acceptor = tls.map(Acceptor::new);
+    let FrontSettings { broker, login, limits, .. } = settings;
     let inside = Arc::new(Inside { broker, login });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
@@ -230,7 +241,8 @@ async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shar
             tracing::debug!(%peer, "connection closed at once: too many");
             continue;
         };
-        let (acceptor, inside) = (acceptor.clone(), Arc::clone(&inside));
+        let acceptor = shared.acceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inside = Arc::clone(&inside);
         let arrival = Arrival { stream, peer, admission, shared: Arc::clone(&shared) };
         connections.spawn(arrival.serve(acceptor, inside, limits.handshake));
     }

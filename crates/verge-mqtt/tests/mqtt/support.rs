@@ -43,6 +43,7 @@ pub(crate) fn settings(address: SocketAddr, client_id: &str) -> ConnectionSettin
         connect_timeout: Duration::from_secs(10),
         backoff: Backoff { min: Duration::from_millis(10), max: Duration::from_millis(40) },
         max_packet_bytes: MAX_PACKET_BYTES,
+        renewal: None,
     }
 }
 

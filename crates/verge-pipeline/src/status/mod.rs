@@ -62,6 +62,9 @@ pub struct LocalState {
     /// Why it is down, or why it last was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why the files with its credentials cannot be used; the last good ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_error: Option<String>,
     /// That broker itself, where it runs beside the gateway; told beside the connection.
     #[serde(skip)]
     pub broker: Option<BrokerStatus>,
@@ -96,6 +99,9 @@ pub struct BrokerStatus {
     /// The last of those, from where, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<String>,
+    /// Why the files of the listener's certificates cannot be used; the last good ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_error: Option<String>,
 }
 
 /// Everything the status is made of.

@@ -144,6 +144,7 @@ impl Site {
             connect_timeout: Duration::from_secs(5),
             backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) },
             max_packet_bytes: MAX_PACKET_BYTES,
+            renewal: None,
         })
     }
 }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+use verge_mqtt::{
+    Access, Backoff, BrokerAddress, ConnectionSettings, Credentials, Renewal, Secret, WatchedFiles,
+};
 use verge_tls::{Identity, TlsError, TrustedRoots};
 
 use super::Check;
@@ -111,11 +113,40 @@ pub enum BuildError {
 }
 
 impl Connection {
-    /// Reads certificates, key and password.
+    /// Reads certificates, key and password; they are read again at each attempt to connect.
     ///
     /// # Errors
     /// A file that is missing or cannot be used, with the key that names it.
     pub fn build(&self) -> Result<ConnectionSettings, BuildError> {
+        let access = self.access()?;
+        let again = self.clone();
+        let renewal = Renewal::new(access.clone(), self.certificates(), move || {
+            again.access().map_err(|error| error.to_string())
+        });
+        let Access { credentials, tls } = access;
+        Ok(ConnectionSettings {
+            address: self.address.clone(),
+            client_id: self.client_id.clone(),
+            credentials,
+            tls,
+            keep_alive: self.keep_alive,
+            connect_timeout: CONNECT_TIMEOUT,
+            backoff: Backoff { min: BACKOFF_MIN, max: BACKOFF_MAX },
+            max_packet_bytes: self.max_packet_bytes,
+            renewal: Some(renewal),
+        })
+    }
+
+    fn certificates(&self) -> WatchedFiles {
+        let files = self.tls.iter().flat_map(|files| {
+            let own = files.identity.iter().flat_map(|(cert, key)| [cert.clone(), key.clone()]);
+            std::iter::once(files.ca.clone()).chain(own)
+        });
+        WatchedFiles::new(files.collect())
+    }
+
+    /// What the files hold now.
+    fn access(&self) -> Result<Access, BuildError> {
         let tls = match &self.tls {
             None => None,
             Some(files) => {
@@ -131,16 +162,8 @@ impl Connection {
                 Some(made.map_err(|source| self.unfit(files, source))?)
             }
         };
-        Ok(ConnectionSettings {
-            address: self.address.clone(),
-            client_id: self.client_id.clone(),
-            credentials: self.login.as_ref().map(|login| self.credentials(login)).transpose()?,
-            tls,
-            keep_alive: self.keep_alive,
-            connect_timeout: CONNECT_TIMEOUT,
-            backoff: Backoff { min: BACKOFF_MIN, max: BACKOFF_MAX },
-            max_packet_bytes: self.max_packet_bytes,
-        })
+        let credentials = self.login.as_ref().map(|login| self.credentials(login)).transpose()?;
+        Ok(Access { credentials, tls })
     }
 
     /// What does not go together although each file can be read.

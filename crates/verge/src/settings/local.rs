@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_mqtt::BrokerAddress;
+use verge_mqtt::{BrokerAddress, WatchedFiles};
 use verge_tls::{Identity, ServerConfig, TrustedRoots};
 
 use super::Check;
@@ -76,6 +76,13 @@ impl EmbeddedBroker {
             Some(_) => BrokerAddress::tls(&ip.to_string(), self.listen.port()),
             None => BrokerAddress::plain(SocketAddr::new(ip, self.listen.port())),
         }
+    }
+
+    /// The files of the listener's certificates.
+    #[must_use]
+    pub fn certificates(&self) -> WatchedFiles {
+        let files = self.tls.iter().flat_map(|files| [&files.cert, &files.key, &files.ca]);
+        WatchedFiles::new(files.cloned().collect())
     }
 
     /// Reads the listener's certificates; `None` where it has none.

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_mqtt::ConnectionSettings;
-use verge_mqtt::broker::{ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings};
+use verge_mqtt::broker::{ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::BrokerStatus;
 use verge_tls::ServerConfig;
@@ -64,6 +64,8 @@ pub(super) struct SiteBroker {
     front: Front,
     /// Carries what devices send; ends with the broker.
     thread: IoThread,
+    /// Why the files of the listener's certificates cannot be used.
+    certificates_fault: Arc<Mutex<Option<String>>>,
 }
 
 impl SiteBroker {
@@ -94,7 +96,12 @@ impl SiteBroker {
         });
         let (broker, front) = started.await??;
         tracing::info!(listen = %front.address(), "devices can connect");
-        Ok(Self { broker, front, thread })
+        let certificates_fault = Arc::default();
+        if settings.tls.is_some() {
+            let renewing = renew(settings.clone(), front.view(), Arc::clone(&certificates_fault));
+            thread.within(|| tokio::spawn(renewing));
+        }
+        Ok(Self { broker, front, thread, certificates_fault })
     }
 
     /// How the gateway itself connects to it: not through the listener.
@@ -114,6 +121,7 @@ impl SiteBroker {
     /// A view of how it stands, for the status document.
     pub(super) fn status(&self) -> impl Fn() -> BrokerStatus + Send + Sync + 'static {
         let (broker, front) = (self.broker.watch(), self.front.view());
+        let fault = Arc::clone(&self.certificates_fault);
         move || {
             let (broker, clients) = (broker.borrow().clone(), front.totals());
             BrokerStatus {
@@ -128,6 +136,7 @@ impl SiteBroker {
                 failed_handshakes: clients.failed_handshakes,
                 refused_clients: clients.refused_clients,
                 last_refusal: front.last_refusal(),
+                credentials_error: fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             }
         }
     }
@@ -144,10 +153,39 @@ impl SiteBroker {
 
     /// Ends the broker.
     pub(super) async fn stop(self) {
-        let Self { broker, front, thread } = self;
+        let Self { broker, front, thread, .. } = self;
         drop(front);
         broker.stop().await;
         drop(thread);
+    }
+}
+
+/// Looks for changed certificates of the listener, and uses those that can be used.
+async fn renew(settings: EmbeddedBroker, front: FrontView, fault: Arc<Mutex<Option<String>>>) {
+    let files = settings.certificates();
+    let (mut used, mut seen) = (files.print(), None);
+    loop {
+        tokio::time::sleep(verge_mqtt::LOOK).await;
+        let print = files.print();
+        // Files of one set are written one after another: they are read when they have come to rest.
+        if print == used || seen.replace(print) != Some(print) {
+            continue;
+        }
+        used = print;
+        let found = match settings.tls() {
+            Ok(tls) => {
+                tracing::info!(
+                    "certificates of the listener have changed: new connections are shown the new ones"
+                );
+                tls.into_iter().for_each(|tls| front.renew(tls));
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "changed certificates of the listener cannot be used; the ones before stay in use");
+                Some(error.to_string())
+            }
+        };
+        *fault.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 }
 

@@ -22,7 +22,7 @@ use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::Store;
 use verge_domain::time::Moment;
-use verge_mqtt::{ConnectionSettings, MqttSource, UplinkSink};
+use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
@@ -150,11 +150,13 @@ impl Gateway {
             epoch,
         };
         let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
+        let local_renewal = local.renewal.clone();
         let status = Arc::new(Status::new(
             status_settings,
             Arc::clone(&counters),
             routes.clone(),
             move || LocalState {
+                credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
                 broker: broker_state.as_ref().map(|state| state()),
                 ..local_state_of(&local_state)
             },
@@ -408,6 +410,7 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         overloaded: states.iter().any(|state| state.overloaded),
         redelivered: states.iter().map(|state| state.redelivered).sum(),
         last_error: states.into_iter().find_map(|state| state.last_error),
+        credentials_error: None,
         broker: None,
     }
 }

@@ -107,13 +107,15 @@ fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow])
     use code::message as key;
     let tombstones = rows.iter().filter(|row| row.withdrawn.is_some()).count();
     let verdicts = rows.len().saturating_sub(tombstones);
-    cbor.map(entries(6, [verdicts > 0, envelope.volatile, tombstones > 0]))?;
+    // A message of nothing has an empty list: a receiver that looks for one finds it.
+    let listed = verdicts > 0 || tombstones == 0;
+    cbor.map(entries(6, [listed, envelope.volatile, tombstones > 0]))?;
     cbor.u64(key::VERSION)?.u8(VERSION)?;
     cbor.u64(key::GATEWAY)?.str(envelope.gateway.as_str())?;
     cbor.u64(key::EPOCH)?.bytes(&envelope.epoch.0)?;
     cbor.u64(key::LANE)?.u64(to_u64(envelope.lane.index()))?;
     cbor.u64(key::SENT)?.i64(envelope.sent.0)?;
-    if verdicts > 0 {
+    if listed {
         cbor.u64(key::VERDICTS)?.array(to_u64(verdicts))?;
         for row in rows.iter().filter(|row| row.withdrawn.is_none()) {
             cbor.writer_mut().extend_from_slice(&row.bytes);

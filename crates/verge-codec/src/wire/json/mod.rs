@@ -29,8 +29,8 @@ struct TwinMessage {
     epoch: String,
     lane: Lane,
     sent: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    verdicts: Vec<TwinVerdict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdicts: Option<Vec<TwinVerdict>>,
     #[serde(default)]
     age_ms: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -96,7 +96,7 @@ pub(super) fn write_message(
         epoch: envelope.epoch.to_string(),
         lane: envelope.lane,
         sent: to_rfc3339(envelope.sent),
-        verdicts,
+        verdicts: (!verdicts.is_empty() || tombstones.is_empty()).then_some(verdicts),
         age_ms: age_ms(envelope),
         volatile: envelope.volatile,
         tombstones,
@@ -111,7 +111,10 @@ pub(super) fn read_message(text: &[u8]) -> Result<Message, WireError> {
         return Err(WireError::Version { found: twin.v });
     }
     let lane = twin.lane;
-    let verdicts = twin.verdicts.into_iter().map(|verdict| verdict.into_verdict(lane));
+    if twin.verdicts.is_none() && twin.tombstones.is_empty() {
+        return Err(WireError::Nothing);
+    }
+    let verdicts = twin.verdicts.unwrap_or_default().into_iter().map(|verdict| verdict.into_verdict(lane));
     let tombstones = twin.tombstones.into_iter().map(TwinTombstone::into_tombstone);
     Message {
         gateway: twin.gateway,

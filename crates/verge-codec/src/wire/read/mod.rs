@@ -102,6 +102,10 @@ fn read_cbor(bytes: &[u8]) -> Result<Message, WireError> {
         found if found == u64::from(VERSION) => {}
         found => return Err(WireError::Version { found }),
     }
+    let (verdicts, tombstones) = (verdicts.optional(), tombstones.optional().unwrap_or_default());
+    if verdicts.is_none() && tombstones.is_empty() {
+        return Err(WireError::Nothing);
+    }
     Message {
         gateway: gateway.take()?,
         epoch: epoch.take()?,
@@ -110,8 +114,8 @@ fn read_cbor(bytes: &[u8]) -> Result<Message, WireError> {
         // Gateways of before there was one leave it out.
         age: age.optional().unwrap_or_default(),
         volatile: volatile.optional().unwrap_or_default(),
-        verdicts: verdicts.optional().unwrap_or_default(),
-        tombstones: tombstones.optional().unwrap_or_default(),
+        verdicts: verdicts.unwrap_or_default(),
+        tombstones,
     }
     .checked()
 }
