@@ -66,6 +66,8 @@ class Mosquitto:
     max_inflight: int = 100
     persistence: bool = True
     log_types: tuple[str, ...] = ("error", "warning", "subscribe")
+    # Further lines of its configuration, for the last listener.
+    rules: tuple[str, ...] = ()
     _process: Process | None = field(default=None, init=False)
 
     @property
@@ -128,7 +130,7 @@ class Mosquitto:
         ]
         for listener in self.listeners:
             lines += self._listener_lines(listener)
-        return lines
+        return [*lines, *self.rules]
 
     def _listener_lines(self, listener: Listener) -> list[str]:
         lines = [f"listener {listener.port} {HOST}"]
@@ -181,6 +183,10 @@ class Mosquitto:
         before = database.stat().st_mtime_ns if database.exists() else 0
         self._running().signal(signal.SIGUSR1)
         wait_for(lambda: database.exists() and database.stat().st_mtime_ns > before, f"{self.name} has saved")
+
+    def reload(self) -> None:
+        """Reads passwords and rules again."""
+        self._running().signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """kill -9."""

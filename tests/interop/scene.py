@@ -49,6 +49,12 @@ class Scene:
         self._more.append(second.start())
         return second
 
+    def other_upstream(self, *rules: str, login: Login | None = None) -> Mosquitto:
+        """A broker upstream without TLS and with these rules, started."""
+        other = Mosquitto(self.folder / "other", "the other broker upstream", [Listener(login=login)], rules=rules)
+        self._more.append(other.start())
+        return other
+
     def receiver_at(self, broker: Mosquitto, client_id: str = "receiver", topics: str = "#") -> Receiver:
         """A receiver at a broker, of these topics below the prefix."""
         receiver = Receiver(broker.listeners[0], PREFIX, client_id, topics)

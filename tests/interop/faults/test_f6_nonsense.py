@@ -20,6 +20,8 @@ def test_an_upstream_that_talks_nonsense(scene_without_upstream: Scene, figures:
     upstream = Upstream([*MANNERS, Manner.FINE])
     try:
         uplink = {"url": upstream.url, "insecure_plaintext": True, "keep_alive": f"{KEEP_ALIVE_S}s"}
+        # It lets nothing be read back.
+        uplink["echo"] = False
         gateway = scene.start(scene.gateway(SOURCE, judges("verdict"), centre=uplink))
         numbers = Numbers(scene.device(), 200)
         # A wedge: neither a verdict nor an attempt to connect.

@@ -75,6 +75,7 @@ pub(super) struct Arrivals {
     tickets: u64,
     changed: bool,
     newly_dead: bool,
+    learnt: bool,
 }
 
 /// What became of a message that waits for its echo.
@@ -241,6 +242,8 @@ impl Arrivals {
             let was_dead = topic.dead.is_some();
             if let Err(reason) = topic.look(now, requests) {
                 self.newly_dead |= !was_dead && topic.dead.is_some();
+                // Else it was a limit on size, and smaller messages are next.
+                self.learnt |= topic.dead.is_none();
                 self.changed = true;
                 return Err(reason);
             }
@@ -251,6 +254,11 @@ impl Arrivals {
     /// Whether a topic has died since this was last asked.
     pub(super) fn take_newly_dead(&mut self) -> bool {
         std::mem::take(&mut self.newly_dead)
+    }
+
+    /// Whether something was learnt about a limit on size since this was last asked.
+    pub(super) fn take_learnt(&mut self) -> bool {
+        std::mem::take(&mut self.learnt)
     }
 
     /// Whether the report has changed since this was last asked.

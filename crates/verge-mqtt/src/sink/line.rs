@@ -175,6 +175,11 @@ impl SharedLine {
         self.line().arrivals.take_newly_dead()
     }
 
+    /// Whether something was learnt about a limit on size since this was last asked.
+    pub(super) fn take_learnt(&self) -> bool {
+        self.line().arrivals.take_learnt()
+    }
+
     /// Echoes cannot be had on this connection: acknowledgements count.
     pub(super) fn without_echo(&self, reason: String) {
         let mut line = self.line();

@@ -322,7 +322,8 @@ impl Purpose for UplinkPurpose {
         }
         let (unanswered, others) = (self.unanswered(), self.line.owes_more());
         let Connection { ending, plan, .. } = self.connection;
-        self.connection.soon = self.care.ended(ending, &unanswered, others, plan, Instant::now());
+        let another = self.care.ended(ending, &unanswered, others, plan, Instant::now());
+        self.connection.soon = another || self.line.take_learnt();
         self.connection.ending = Close::Other;
         self.publish_news();
         self.line.lost(reason);
