@@ -124,6 +124,8 @@ pub async fn deliver<K, E>(
             () = stopped(&mut stop) => break,
         }
     }
+    // What was committed before the stop goes with it, as far as the windows take it.
+    route.fill().await;
     route.close(status(true)).await;
 }
 
