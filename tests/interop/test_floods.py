@@ -96,7 +96,7 @@ def test_a_backlog_that_the_broker_keeps_in_flight_is_judged_once_and_never_sent
     receiver.wait_for_different(BACKLOG, 300)
     gateway.stop()
     state = receiver.wait_for_status("stopped")
-    assert state["local"]["connections"] == 1, "it was never given up"
+    assert state["local"]["connections"] == 2, "one for numbers, one for blocks, and neither was given up"
     assert state["local"]["redelivered"] == 0
     assert sum(source["received"] for source in state["sources"]) == BACKLOG + costly, json.dumps(state["sources"])
 

@@ -7,7 +7,7 @@ use verge_domain::stage::Encoder;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Health, Verdict};
 
-use crate::samples::{envelope, identity, message, sample, stored};
+use crate::samples::{identity, message, sample, stored};
 
 #[test]
 fn verdicts_that_break_an_invariant_are_not_written() {
