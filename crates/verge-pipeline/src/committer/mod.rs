@@ -167,6 +167,7 @@ pub enum CommitterEnd {
 pub struct Committer {
     thread: JoinHandle<Result<(), CommitterEnd>>,
     stopping: watch::Sender<bool>,
+    drained: watch::Receiver<bool>,
 }
 
 impl Committer {
@@ -174,6 +175,12 @@ impl Committer {
     /// and its messages stay unacknowledged.
     pub fn stopping(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Waits until all producers are gone and what they handed over is committed or given up.
+    pub async fn drained(&self) {
+        // A sender that is gone has ended.
+        drop(self.drained.clone().wait_for(|&drained| drained).await);
     }
 
     /// Waits until all producers are gone and everything is durable. Blocks until then. What a full store does
@@ -216,6 +223,7 @@ where
     let state = watch::Sender::new(StoreState::Works);
     let volatile = broadcast::Sender::new(VOLATILE_QUEUE);
     let (stopping, stopped) = watch::channel(false);
+    let (drained, is_drained) = watch::channel(false);
     let handle = StoreHandle {
         queue: store_queue,
         heads: heads.subscribe(),
@@ -243,7 +251,7 @@ where
     };
     let thread = std::thread::Builder::new()
         .name("verge-store".to_owned())
-        .spawn(move || worker.run(commits, requests, stopped))
+        .spawn(move || worker.run(commits, requests, stopped, drained))
         .expect("the operating system gives a gateway its few threads");
-    (Committer { thread, stopping }, CommitHandle { queue: commit_queue }, handle)
+    (Committer { thread, stopping, drained: is_drained }, CommitHandle { queue: commit_queue }, handle)
 }

@@ -69,12 +69,13 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         commits: mpsc::Receiver<CommitRequest>,
         requests: mpsc::Receiver<StoreRequest>,
         stopping: watch::Receiver<bool>,
+        drained: watch::Sender<bool>,
     ) -> Result<(), CommitterEnd> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .expect("a runtime with timers needs nothing that can be missing");
-        let ended = runtime.block_on(self.serve(commits, requests, stopping));
+        let ended = runtime.block_on(self.serve(commits, requests, stopping, drained));
         if let Err(end) = &ended {
             tracing::error!(error = %end, "the store is given up; what is committed is kept");
         }
@@ -86,6 +87,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         mut commits: mpsc::Receiver<CommitRequest>,
         mut requests: mpsc::Receiver<StoreRequest>,
         mut stopping: watch::Receiver<bool>,
+        drained: watch::Sender<bool>,
     ) -> Result<(), CommitterEnd> {
         self.note_account()?;
         let start = tokio::time::Instant::now();
@@ -131,7 +133,10 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                             next_try = tokio::time::Instant::now() + RETRY;
                         }
                     }
-                    None => producing = false,
+                    None => {
+                        producing = false;
+                        drained.send_replace(true);
+                    }
                 },
                 // A sender that is gone can no longer say so: that is a stop, too.
                 _ = stopping.wait_for(|&stopping| stopping), if blocked && !released => {

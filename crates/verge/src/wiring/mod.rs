@@ -53,6 +53,8 @@ pub use uplink::uplink_settings;
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
+/// At the end deliveries wait so long for what is still to be committed.
+const LAST_COMMITS: Duration = Duration::from_secs(1);
 
 /// A running gateway.
 pub struct Gateway {
@@ -245,6 +247,10 @@ impl Gateway {
         tokio::task::spawn_blocking(move || judging.into_iter().for_each(Judging::stop))
             .await
             .context("the judging threads")?;
+        // What they handed over last is to go upstream with the rest.
+        if tokio::time::timeout(LAST_COMMITS, committer.drained()).await.is_err() {
+            tracing::debug!("the store has not taken everything yet");
+        }
         stop_deliveries.send_replace(true);
         for delivery in deliveries {
             delivery.await.context("a delivery had panicked")?;
