@@ -3,11 +3,13 @@
 use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
+use verge_domain::time::DeviceClock;
 
 use crate::envelope::Envelope;
 use crate::input::{Codec, Message, Output};
 use crate::lz4::Unpacker;
 use crate::names::Names;
+use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettings, CodecSettingsError, SourceSettings};
 use crate::shared::SharedNames;
 
@@ -90,6 +92,7 @@ pub struct ReadingSource {
     codec: Codec,
     max_readings: usize,
     shared: SharedNames,
+    offsets: Offsets,
 }
 
 impl SourceDecoder for ReadingSource {
@@ -111,7 +114,13 @@ impl SourceDecoder for ReadingSource {
         })?;
         let codec = Codec::new(codec, &device)?;
         let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
-        Ok(Self { envelope, codec, max_readings, shared: SharedNames::default() })
+        Ok(Self {
+            envelope,
+            codec,
+            max_readings,
+            shared: SharedNames::default(),
+            offsets: Offsets::default(),
+        })
     }
 
     fn decode(
@@ -122,12 +131,22 @@ impl SourceDecoder for ReadingSource {
     ) -> Result<(), Rejection> {
         let Tools { names, unpacker } = tools;
         let (payload, device) = self.envelope.open(message, names, unpacker)?;
-        let received = message.received.wall;
+        let moment = message.received;
+        let received = moment.wall;
         let message = Message { topic: &message.topic, payload: payload.as_slice(), device, received };
         self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))?;
         // The samples of a block have one name and no time of their own, as they should.
         if !matches!(self.codec, Codec::Samples(_)) {
             self.shared.find(&out.items, &mut out.shared);
+        }
+        for reading in &out.items {
+            self.offsets.hear(&reading.device, reading.captured_at, moment, &mut out.clock_offsets);
+        }
+        if self.offsets.any() {
+            let dated = out.items.iter_mut().filter(|reading| reading.captured_at.is_some());
+            for reading in dated.filter(|reading| self.offsets.has(&reading.device)) {
+                reading.clock = DeviceClock::Skewed;
+            }
         }
         Ok(())
     }
@@ -137,7 +156,7 @@ impl SourceDecoder for ReadingSource {
 mod tests {
     use verge_domain::id::{DeviceId, SignalId};
     use verge_domain::reading::SourceIndex;
-    use verge_domain::time::{DeviceClock, UtcMillis};
+    use verge_domain::time::{Moment, UtcMillis};
 
     use super::*;
     use crate::lz4::Packer;
@@ -249,6 +268,24 @@ mod tests {
         check(UtcMillis(RECEIVED.0 - 86_400_001), DeviceClock::Skewed);
         check(UtcMillis(RECEIVED.0 + 300_001), DeviceClock::Skewed);
         check(UtcMillis(0), DeviceClock::Skewed);
+    }
+
+    #[test]
+    fn a_clock_in_another_zone_is_skewed_once_it_has_shown() {
+        let mut decoders = Decoders::new([Some(source(json(), fixed()))]).unwrap();
+        let mut decoded = Decoded::default();
+        let mut clocks = Vec::new();
+        for second in 0..20 {
+            let received = Moment::from_wall(UtcMillis(RECEIVED.0 + second * 1000));
+            let payload = format!(r#"{{"v":1,"t":{}}}"#, received.wall.0 - 5 * 3_600_000);
+            let message = Inbound { received, ..inbound("a", payload.as_bytes()) };
+            decoders.decode(&message, &mut decoded);
+            clocks.push(decoded.items[0].clock);
+            let reported: Vec<_> = decoded.clock_offsets.iter().map(|change| change.offset_ms).collect();
+            let expected = if second == 10 { vec![Some(-18_000_000)] } else { Vec::new() };
+            assert_eq!(reported, expected, "{second}");
+        }
+        assert_eq!(clocks, [[DeviceClock::Trusted; 10], [DeviceClock::Skewed; 10]].concat());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod input;
 pub mod lz4;
 mod names;
 mod number;
+mod offsets;
 pub mod settings;
 mod shared;
 pub mod template;

@@ -109,6 +109,15 @@ pub enum SharedBy {
     Position,
 }
 
+/// A device's clock that has shown a constant offset of whole hours, halves or quarters, or does not any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// Which device.
+    pub device: DeviceId,
+    /// By how much it is ahead, in milliseconds (negative: behind); `None` where the offset has ended.
+    pub offset_ms: Option<i64>,
+}
+
 /// What a codec made of one message: what is good comes out, what is not is counted, side by side. Reused
 /// from message to message.
 #[derive(Debug)]
@@ -119,11 +128,13 @@ pub struct Decoded<T> {
     pub rejections: Vec<Rejection>,
     /// Positions of items whose name stands for several series, and what shows it. They are judged all the same.
     pub shared: Vec<(usize, SharedBy)>,
+    /// Devices of the message of whose clocks more is known than before it.
+    pub clock_offsets: Vec<ClockOffset>,
 }
 
 impl<T> Default for Decoded<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), rejections: Vec::new(), shared: Vec::new() }
+        Self { items: Vec::new(), rejections: Vec::new(), shared: Vec::new(), clock_offsets: Vec::new() }
     }
 }
 
@@ -133,5 +144,6 @@ impl<T> Decoded<T> {
         self.items.clear();
         self.rejections.clear();
         self.shared.clear();
+        self.clock_offsets.clear();
     }
 }

@@ -61,7 +61,8 @@ pub enum DeviceClock {
     Absent,
     /// The device's time is plausible and used.
     Trusted,
-    /// The device's time is outside `[received - 24 h, received + 5 min]`; it is kept, and not used.
+    /// The device's time is outside `[received - 24 h, received + 5 min]`, or the clock has shown a constant offset of
+    /// a time zone; it is kept, and not used.
     Skewed,
 }
 

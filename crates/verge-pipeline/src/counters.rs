@@ -13,6 +13,7 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
+use crate::clock_offsets::ClockOffsets;
 use crate::judging::JudgeRate;
 
 /// One counter. Relaxed: counters order nothing.
@@ -126,6 +127,8 @@ pub struct SourceCounters {
     /// Readings whose name another one of the same message and time had, with another value.
     pub shared_readings_total: Counter,
     shared_names: Mutex<BTreeMap<(DeviceId, SignalId), SharedBy>>,
+    /// Devices whose clock has a constant offset.
+    pub clock_offsets: ClockOffsets,
     rejections_total: [Counter; Reason::ALL.len()],
     last_received: AtomicI64,
 }
@@ -146,6 +149,7 @@ impl SourceCounters {
             readings_judged_total: Counter::default(),
             shared_readings_total: Counter::default(),
             shared_names: Mutex::default(),
+            clock_offsets: ClockOffsets::default(),
             rejections_total: std::array::from_fn(|_| Counter::default()),
             last_received: AtomicI64::new(i64::MIN),
         }

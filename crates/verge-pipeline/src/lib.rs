@@ -7,9 +7,10 @@
 //! [`judging`] (decode, judge, make verdicts: pure), [`frames`] (the same for cameras: newest frame, schedule,
 //! workers), [`committer`] (the thread that owns the store),
 //! [`delivery`] (from the store to one sink, by lanes and windows), [`counters`] and [`status`] (what an
-//! operator sees). [`clock`] is where time comes from.
+//! operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from.
 
 pub mod clock;
+pub mod clock_offsets;
 pub mod committer;
 pub mod counters;
 pub mod delivery;

@@ -1,6 +1,7 @@
 //! Clock skewed: the device's time is not believed, or it has left its usual distance from ours.
 //!
-//! *Not believed* is what [`DeviceClock::Skewed`] says, eight readings in a row. *Left its distance*: per block of 40
+//! *Not believed* is what [`DeviceClock::Skewed`] says (also of a constant offset of whole hours, halves or quarters), eight
+//! readings in a row. *Left its distance*: per block of 40
 //! readings, the distance is that of the freshest reading (latency makes others older); the range of the first
 //! sixteen blocks, with a tolerance, is the usual one, and three blocks in a row beyond it are abnormal. The
 //! tolerance is 5 s, or 4 times that range where it is more; backwards at least 60 s, since a jammed link delays readings
@@ -32,6 +33,9 @@ const BEHIND_MS: i64 = 60_000;
 
 /// A clock this near to ours is right, whatever it was before. In milliseconds.
 const RIGHT_MS: i64 = 2_000;
+
+/// The least constant offset for which a clock is not believed, in seconds.
+const ZONE_S: f64 = 1_800.0;
 
 /// Of the readings of this block whose time is believed.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -167,6 +171,9 @@ impl Clock {
         };
         let believed =
             (Some(-DeviceClock::MAX_AGE.as_secs_f64()), Some(DeviceClock::MAX_AHEAD.as_secs_f64()));
+        // Not believed for its constant offset, which is that of another time zone.
+        let zone = self.skewed > 0 && seconds(self.skewed_ms) > -DeviceClock::MAX_AGE.as_secs_f64();
+        let believed = if zone { (Some(-ZONE_S), believed.1) } else { believed };
         if f64::from(self.skewed) >= f64::from(IN_A_ROW) * patience {
             let standing = if self.trusted > 0 { Standing::Margin } else { Standing::Abnormal };
             return told(standing, self.skewed_ms, believed);

@@ -2,6 +2,7 @@
 
 use verge_anomaly::HealthSettings;
 use verge_domain::finding::{Member, Standing};
+use verge_domain::time::DeviceClock;
 
 use super::signals::{Arrival, Line, Random, Shape};
 use super::{Heard, Trial};
@@ -172,6 +173,21 @@ fn a_clock_that_steps_or_is_not_believed_is_skewed() {
     // Its battery is empty: 1970.
     let trial = check(Member::ClockSkewed, &[], on_time, 8, stepped(-1_600_000_000_000));
     assert_eq!(trial.standing(Member::ClockSkewed), Some(Standing::Normal));
+}
+
+/// The codec has found the offset of another zone.
+#[test]
+fn a_clock_of_another_zone_is_skewed_by_its_offset() {
+    let mut trial = Trial::new();
+    let mut line = Line::new(Shape::White, Arrival::Regular, 4);
+    for _ in 0..8 {
+        let heard = line.next();
+        let captured_ms = Some(heard.at_ms - 18_000_000);
+        trial.hear_as(Heard { captured_ms, ..heard }, DeviceClock::Skewed);
+    }
+    let told = trial.last[&Member::ClockSkewed].clone();
+    assert_eq!((told.standing, told.observed), (Standing::Abnormal, -18_000.0));
+    assert_eq!((told.expected.low, told.expected.high), (Some(-1_800.0), Some(300.0)));
 }
 
 #[test]

@@ -64,10 +64,15 @@ impl Trial {
     }
 
     fn hear(&mut self, heard: Heard) -> Vec<Finding> {
+        let captured = heard.captured_ms.map(|ms| UtcMillis(START_MS + ms));
+        self.hear_as(heard, DeviceClock::of(captured, moment(heard.at_ms).wall))
+    }
+
+    fn hear_as(&mut self, heard: Heard, clock: DeviceClock) -> Vec<Finding> {
         let received = moment(heard.at_ms);
         self.reading.value = heard.value;
         self.reading.captured_at = heard.captured_ms.map(|ms| UtcMillis(START_MS + ms));
-        self.reading.clock = DeviceClock::of(self.reading.captured_at, received.wall);
+        self.reading.clock = clock;
         self.readings += 1;
         let mut found = Vec::new();
         self.judge.observe(&self.reading, received, &mut found);

@@ -14,6 +14,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 
 use crate::decoders::{SourceDecoder, SourceDecoders, Tools};
 use crate::envelope::Envelope;
+use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettingsError, FrameCodec, FrameSourceSettings};
 
 /// The decoders of all sources of frames.
@@ -25,6 +26,7 @@ pub struct FrameSource {
     envelope: Envelope,
     codec: Codec,
     max_pixels: u64,
+    offsets: Offsets,
 }
 
 /// What pictures are wrapped in.
@@ -77,7 +79,7 @@ impl SourceDecoder for FrameSource {
             FrameCodec::Json(settings) => Codec::Json(json::JsonImage::new(settings, &device)?),
         };
         let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
-        Ok(Self { envelope, codec, max_pixels })
+        Ok(Self { envelope, codec, max_pixels, offsets: Offsets::default() })
     }
 
     fn decode(
@@ -96,6 +98,11 @@ impl SourceDecoder for FrameSource {
         let device = known.or(device).ok_or(Rejection::whole(Reason::MissingDevice))?;
         let header = jpeg::header(&bytes, self.max_pixels).map_err(Rejection::whole)?;
         out.rejections.extend(beside);
+        self.offsets.hear(&device, captured_at, message.received, &mut out.clock_offsets);
+        let clock = match DeviceClock::of(captured_at, message.received.wall) {
+            DeviceClock::Trusted if self.offsets.has(&device) => DeviceClock::Skewed,
+            clock => clock,
+        };
         out.items.push(EncodedFrame {
             device,
             format: ImageFormat::Jpeg,
@@ -104,7 +111,7 @@ impl SourceDecoder for FrameSource {
             height: header.height,
             orientation: header.orientation,
             captured_at,
-            clock: DeviceClock::of(captured_at, message.received.wall),
+            clock,
         });
         Ok(())
     }

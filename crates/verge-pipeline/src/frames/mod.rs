@@ -146,6 +146,9 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
         for rejection in &self.decoded.rejections {
             source.refuse(&message.topic, rejection);
         }
+        for change in &self.decoded.clock_offsets {
+            source.clock_offsets.note(&source.name, change);
+        }
         let mut line = self.shared.lock();
         let known = line.recent.recognise(&message, cause);
         let refused = match self.decoded.items.pop() {

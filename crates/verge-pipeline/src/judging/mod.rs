@@ -190,7 +190,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.decode(message, &mut decoded);
-        note_shared(&self.counters, message, &decoded);
+        note_remarks(&self.counters, message, &decoded);
         let mut judged = 0;
         for reading in &decoded.items {
             match self.reading(message.source, reading, message.received, now, out) {
@@ -321,13 +321,16 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
     }
 }
 
-/// Names of a message that stand for several series.
-fn note_shared(counters: &Counters, message: &Inbound, decoded: &Decoded<Reading>) {
+/// Names of a message that stand for several series, and devices whose clock has shown an offset.
+fn note_remarks(counters: &Counters, message: &Inbound, decoded: &Decoded<Reading>) {
     let Some(source) = counters.source(message.source) else { return };
     for (at, by) in &decoded.shared {
         if let Some(reading) = decoded.items.get(*at) {
             source.share(reading, *by);
         }
+    }
+    for change in &decoded.clock_offsets {
+        source.clock_offsets.note(&source.name, change);
     }
 }
 

@@ -130,7 +130,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     pub fn post(&mut self, message: &Inbound, now: Moment) {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.front.decode(message, &mut decoded);
-        super::note_shared(&self.counters, message, &decoded);
+        super::note_remarks(&self.counters, message, &decoded);
         let of = self.burst.len();
         let rejections = std::mem::take(&mut decoded.rejections);
         self.burst.push(Judged { rejections, ..Judged::default() });

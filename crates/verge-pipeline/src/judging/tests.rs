@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::reading::{Quality, SharedBy};
+use verge_domain::reading::{ClockOffset, Quality, SharedBy};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, EventState, Severity};
@@ -269,6 +269,8 @@ impl Decoder for Twins {
         Words.decode(message, out);
         out.items.extend_from_within(..);
         out.shared.push((1, SharedBy::Time));
+        let offset_ms = (message.payload != "a y 1").then_some(-18_000_000);
+        out.clock_offsets.push(ClockOffset { device: out.items[0].device.clone(), offset_ms });
     }
 }
 
@@ -290,6 +292,9 @@ fn names_that_stand_for_several_series_are_counted_once_and_judged() {
             receipt: None,
         };
         bench.message(&message, message.received, &mut Decision::default());
+        let offsets: Vec<i64> =
+            counters.sources()[0].clock_offsets.devices().into_iter().map(|of| of.1).collect();
+        assert_eq!(offsets, if number < 2 { vec![-18_000_000] } else { Vec::new() });
     }
     let source = &counters.sources()[0];
     assert_eq!((source.shared_name_count(), source.shared_readings_total.get()), (2, 3));

@@ -165,6 +165,9 @@ struct SourceStatus<'a> {
     shared_names: u64,
     #[serde(skip_serializing_if = "is_zero")]
     shared_readings: u64,
+    /// Devices whose clock has a constant offset.
+    #[serde(skip_serializing_if = "is_zero")]
+    clock_offsets: u64,
 }
 
 #[derive(Serialize)]
@@ -374,5 +377,6 @@ fn source_status(source: &SourceCounters, now: UtcMillis, uptime: Duration) -> S
         warning: (received == 0 && uptime >= HEARS_NOTHING_AFTER).then_some(HEARS_NOTHING),
         shared_names: source.shared_name_count(),
         shared_readings: source.shared_readings_total.get(),
+        clock_offsets: source.clock_offsets.count(),
     }
 }

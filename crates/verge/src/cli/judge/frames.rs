@@ -119,6 +119,7 @@ impl<'a, W: Write> Trial<'a, W> {
             observations: tally.frames,
             rejections: rejections(&tally.counters),
             shared: Vec::new(),
+            clocks: Vec::new(),
         })
     }
 

@@ -19,6 +19,7 @@ use verge_domain::reading::{SharedBy, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
+use verge_pipeline::clock_offsets::offset_words;
 use verge_pipeline::counters::Counters;
 
 use super::output::json_line;
@@ -173,6 +174,8 @@ struct Told {
     rejections: Vec<(Reason, u64)>,
     /// Names that stand for several series, as device and signal.
     shared: Vec<String>,
+    /// Devices whose clock has a constant offset.
+    clocks: Vec<String>,
 }
 
 /// Shared names that are listed.
@@ -205,6 +208,11 @@ impl Told {
                 self.shared[..shown].join(", ")
             );
         }
+        if !self.clocks.is_empty() {
+            let shown = self.clocks.len().min(SHARED_SHOWN);
+            let more = if shown < self.clocks.len() { ", …" } else { "" };
+            text += &format!("; clocks in another time zone: {}{more}", self.clocks[..shown].join(", "));
+        }
         text
     }
 
@@ -217,6 +225,7 @@ impl Told {
         serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
             "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
+            "clock_offsets": self.clocks,
         })
     }
 }
@@ -241,6 +250,12 @@ fn shared_names(counters: &Counters) -> Vec<String> {
         SharedBy::Position => "a position in an array whose length changes",
     };
     names.map(|((device, signal), by)| format!("{device} {signal} ({})", words(by))).collect()
+}
+
+/// Devices whose clock has a constant offset, over all sources.
+fn clock_offsets(counters: &Counters) -> Vec<String> {
+    let offsets = counters.sources().iter().flat_map(|source| source.clock_offsets.devices());
+    offsets.map(|(device, offset_ms)| format!("{device} ({})", offset_words(offset_ms))).collect()
 }
 
 /// How verdicts are told.

@@ -12,7 +12,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision};
 
-use super::{Teller, Told, rejections, shared_names, source_of};
+use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
 use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
 use crate::exit::{Exit, ExitWith};
@@ -164,6 +164,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             observations: sources.iter().map(|source| source.readings_judged_total.get()).sum(),
             rejections: rejections(&self.counters),
             shared: shared_names(&self.counters),
+            clocks: clock_offsets(&self.counters),
         })
     }
 }
