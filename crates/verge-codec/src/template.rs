@@ -314,6 +314,12 @@ pub(crate) fn write_pair(key: &str, value: &str, out: &mut String) {
 
 /// Writes `letter` and `%` otherwise from `start` on.
 fn escape(out: &mut String, start: usize, letter: char, escaped: &str) {
+    // Hardly ever is there anything to do, and this says so at the cost of a glance.
+    let first = letter.encode_utf8(&mut [0; 4]).as_bytes().first().copied().unwrap_or_default();
+    let written = out.as_bytes().get(start..).unwrap_or_default();
+    if !written.iter().any(|byte| *byte == first || *byte == b'%') {
+        return;
+    }
     let mut at = start;
     while let Some((found, bad)) = out
         .get(at..)

@@ -59,8 +59,10 @@ impl Positions {
     /// At the end of a message: whether the device's array is as long as it was.
     pub(super) fn compare(&mut self, device: &DeviceId, shared: &mut Vec<(usize, SharedBy)>) {
         let count = self.count;
+        if count == 0 {
+            return;
+        }
         match self.lengths.get_mut(device) {
-            _ if count == 0 => {}
             Some(length) if *length == count => {}
             Some(length) => {
                 *length = count;
