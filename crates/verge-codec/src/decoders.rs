@@ -136,7 +136,7 @@ impl SourceDecoder for ReadingSource {
         let message = Message { topic: &message.topic, payload: payload.as_slice(), device, received };
         self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))?;
         // The samples of a block have one name and no time of their own, as they should.
-        if !matches!(self.codec, Codec::Samples(_)) {
+        if out.items.len() > 1 && !matches!(self.codec, Codec::Samples(_)) {
             self.shared.find(&out.items, &mut out.shared);
         }
         for reading in &out.items {

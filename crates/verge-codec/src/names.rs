@@ -18,6 +18,7 @@ const REMEMBERED: usize = 8192;
 struct Table<N>(HashSet<N>);
 
 impl<N: Clone + Eq + Hash + Borrow<str>> Table<N> {
+    #[inline]
     fn name(&mut self, text: &str, make: fn(&str) -> Result<N, NameError>) -> Result<N, NameError> {
         if let Some(name) = self.0.get(text) {
             return Ok(name.clone());

@@ -31,11 +31,13 @@ impl SharedNames {
     /// Adds the positions of readings that have the name and the time of an earlier one and another value.
     pub(crate) fn find(&mut self, readings: &[Reading], out: &mut Vec<(usize, SharedBy)>) {
         if readings.len() <= FEW {
-            for (at, reading) in readings.iter().enumerate().skip(1) {
-                let earlier = readings.iter().take(at);
-                let mut same = earlier.filter(|other| key(other) == key(reading));
-                if same.any(|other| differ(other, reading)) {
-                    out.push((at, SharedBy::Time));
+            let mut earlier = readings;
+            while let Some((reading, rest)) = earlier.split_last() {
+                earlier = rest;
+                let name = reading.signal.as_str().as_ptr();
+                let mut same = rest.iter().filter(|other| other.signal.as_str().as_ptr() == name);
+                if same.any(|other| key(other) == key(reading) && differ(other, reading)) {
+                    out.push((rest.len(), SharedBy::Time));
                 }
             }
         } else if self.may_repeat(readings) {

@@ -66,6 +66,8 @@ struct Composed {
     places: Vec<Option<Place>>,
     /// Whether it is one for each value, not one for the message.
     each: bool,
+    /// Whether it is one part of the message alone.
+    alone: bool,
 }
 
 /// The pointers of one codec while it is set up.
@@ -127,7 +129,8 @@ impl Pointers {
             }
             places.push(place);
         }
-        Ok(Composed { part: Arc::from(template.as_str()), template, places, each })
+        let alone = template.only().is_some_and(|part| part.place().is_some());
+        Ok(Composed { part: Arc::from(template.as_str()), template, places, each, alone })
     }
 
     fn time(
@@ -255,17 +258,19 @@ impl JsonCodec {
                     }
                 },
             };
-            let number = value.value.and_then(|value| mapping.linear.apply(value));
-            let signal = number.and_then(|_| mapping.signal.of(message.topic, found, value, names));
-            match (number, signal) {
-                (Ok(number), Ok(signal)) => {
+            let reading = value
+                .value
+                .and_then(|number| mapping.linear.apply(number))
+                .and_then(|number| Ok((mapping.signal.of(message.topic, found, value, names)?, number)));
+            match reading {
+                Ok((signal, number)) => {
                     if let Some(positions) = &mut mapping.positions {
                         positions.note(found, value, output.decoded.items.len());
                     }
                     let says = Says { unit: mapping.unit.clone(), captured_at, quality };
                     output.reading_that(&device, signal, number, says);
                 }
-                (Err(reason), _) | (_, Err(reason)) => output.reject(reason, &mapping.part),
+                Err(reason) => output.reject(reason, &mapping.part),
             }
         }
         if let Some(device) = &device {
@@ -341,13 +346,25 @@ impl Composed {
         part: &NamePart,
         out: &mut String,
     ) -> Result<(), Reason> {
-        let text = match (part, self.places.get(number)) {
-            (NamePart::Star(star), _) => of.and_then(|of| found.star(of, *star)),
-            (_, Some(Some(place))) => found.name(of, *place),
-            _ => return write_topic(part, topic, out),
-        };
-        out.push_str(text.ok_or(Reason::MissingField)?);
+        if part.place().is_none() {
+            return write_topic(part, topic, out);
+        }
+        out.push_str(self.text(found, of, number, part).ok_or(Reason::MissingField)?);
         Ok(())
+    }
+
+    /// What a part stands for that is not of the topic.
+    fn text<'f>(
+        &self,
+        found: &'f Found,
+        of: Option<&Match>,
+        number: usize,
+        part: &NamePart,
+    ) -> Option<&'f str> {
+        match part {
+            NamePart::Star(star) => found.star(of?, *star),
+            _ => found.name(of, (*self.places.get(number)?)?),
+        }
     }
 
     fn device(
@@ -389,6 +406,12 @@ impl Signal {
     fn of(&self, topic: &str, found: &Found, value: &Match, names: &mut Names) -> Result<SignalId, Reason> {
         match self {
             Self::Fixed(signal) => Ok(signal.clone()),
+            // One part alone is the name as it stands.
+            Self::Composed(rule) if rule.alone => {
+                let part = rule.template.only();
+                let text = part.and_then(|part| rule.text(found, Some(value), 0, part));
+                names.signal(text.ok_or(Reason::MissingField)?).map_err(|_| Reason::BadName)
+            }
             Self::Composed(rule) => names.composed_signal(&rule.template, |number, part, out| {
                 rule.write(topic, found, Some(value), number, part, out)
             }),

@@ -11,7 +11,8 @@ use crate::template::write_pair;
 
 /// Adds the pairs of an object; `None` where it is empty or not flat. Values that are `null` do not count.
 pub(super) fn write(raw: &str, out: &mut String) -> Option<()> {
-    let mut pairs = Pairs.deserialize(&mut serde_json::Deserializer::from_str(raw)).ok()?;
+    // From bytes: code of its own, so that what reads messages stays in line (4 % of their time).
+    let mut pairs = Pairs.deserialize(&mut serde_json::Deserializer::from_slice(raw.as_bytes())).ok()?;
     pairs.sort_unstable();
     let start = out.len();
     for (key, value) in &pairs {

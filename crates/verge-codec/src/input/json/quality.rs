@@ -38,7 +38,8 @@ pub(super) fn read(raw: &str, format: QualityFormat) -> Option<Result<Quality, B
 }
 
 fn of_object(raw: &str) -> Result<Quality, Bad> {
-    let status: StatusCode<'_> = serde_json::from_str(raw).map_err(|_| Bad)?;
+    // From bytes, as in `pairs`.
+    let status: StatusCode<'_> = serde_json::from_slice(raw.as_bytes()).map_err(|_| Bad)?;
     match (status.code, status.symbol) {
         (Some(code), _) => of_number(code.get(), QualityFormat::OpcUa),
         (None, Some(symbol)) => of_word(&symbol).unwrap_or(Err(Bad)),

@@ -65,12 +65,13 @@ pub(super) struct Place {
 }
 
 /// What a `*` stands for at one place of a message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Star {
     /// Counted from 1 in the message: this very element.
     element: usize,
-    /// A range of [`Found::texts`].
-    text: Range<usize>,
+    /// From where to where in [`Found::texts`].
+    start: usize,
+    end: usize,
     /// Whether it is a position in an array.
     position: bool,
 }
@@ -122,7 +123,7 @@ impl Found {
     /// What the pointer's `*` with this number stood for in a match.
     pub(super) fn star(&self, of: &Match, number: usize) -> Option<&str> {
         let star = self.stars.get(of.stars.clone())?.get(number)?;
-        self.texts.get(star.text.clone())
+        self.texts.get(star.start..star.end)
     }
 
     /// Whether the pointer's `*` with this number stood for a position.
@@ -204,11 +205,11 @@ impl Found {
         Some(start..self.texts.len())
     }
 
-    fn enter_star(&mut self, name: impl fmt::Display, position: bool) -> Result<(), fmt::Error> {
+    fn enter_star<N: StarName>(&mut self, name: N) -> Result<(), fmt::Error> {
         let start = self.texts.len();
         fmt::Write::write_fmt(&mut self.texts, format_args!("{name}"))?;
         self.elements = self.elements.saturating_add(1);
-        self.path.push(Star { element: self.elements, text: start..self.texts.len(), position });
+        self.path.push(Star { element: self.elements, start, end: self.texts.len(), position: N::POSITION });
         Ok(())
     }
 
@@ -282,7 +283,7 @@ impl<'de> Visitor<'de> for Below<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(name) = members.next_key_seed(Name)? {
             let (named, any) = self.node.member(&name);
-            let next = Next { named, any, star: &*name, position: false, found: self.found };
+            let next = Next { named, any, star: &*name, found: self.found };
             next.read(&mut Member(&mut members))?;
         }
         Ok(())
@@ -291,7 +292,7 @@ impl<'de> Visitor<'de> for Below<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         for number in 0usize.. {
             let (named, any) = self.node.element(number);
-            let next = Next { named, any, star: number, position: true, found: self.found };
+            let next = Next { named, any, star: number, found: self.found };
             if !next.read(&mut Element(&mut elements))? {
                 break;
             }
@@ -351,24 +352,36 @@ impl<'de, A: SeqAccess<'de>> Pending<'de> for Element<'_, A> {
     }
 }
 
+/// What a `*` stands for: the name of a member, or the position of an element.
+trait StarName: fmt::Display {
+    const POSITION: bool;
+}
+
+impl StarName for &str {
+    const POSITION: bool = false;
+}
+
+impl StarName for usize {
+    const POSITION: bool = true;
+}
+
 /// One member or element, and where it leads.
 struct Next<'a, N> {
     named: Option<&'a Node>,
     any: Option<&'a Node>,
     star: N,
-    position: bool,
     found: &'a mut Found,
 }
 
-impl<N: fmt::Display> Next<'_, N> {
+impl<N: StarName> Next<'_, N> {
     /// `false` if there is no such element.
     fn read<'de, P: Pending<'de>>(self, pending: &mut P) -> Result<bool, P::Error> {
-        let Self { named, any, star, position, found } = self;
+        let Self { named, any, star, found } = self;
         let read = match (named, any) {
             (None, None) => pending.read(std::marker::PhantomData::<IgnoredAny>)?.is_some(),
             (Some(node), None) => pending.read(Way { node, found })?.is_some(),
             (None, Some(node)) => {
-                found.enter_star(star, position).map_err(P::Error::custom)?;
+                found.enter_star(star).map_err(P::Error::custom)?;
                 let read = pending.read(Way { node, found })?.is_some();
                 found.leave_star();
                 read
@@ -378,7 +391,7 @@ impl<N: fmt::Display> Next<'_, N> {
                 None => false,
                 Some(raw) => {
                     Way { node: named, found }.read_text::<P::Error>(raw.get())?;
-                    found.enter_star(star, position).map_err(P::Error::custom)?;
+                    found.enter_star(star).map_err(P::Error::custom)?;
                     Way { node: any, found }.read_text::<P::Error>(raw.get())?;
                     found.leave_star();
                     true
