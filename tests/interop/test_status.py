@@ -23,7 +23,8 @@ def test_status_is_retained_and_the_last_will_tells_of_a_kill(scene: Scene) -> N
 
     gateway.kill()
     offline = late.wait_for_status("offline")
-    assert offline == {"v": 1, "state": "offline", "gateway": GATEWAY_ID}
+    assert {key: offline[key] for key in ("v", "state", "gateway")} == {"v": 1, "state": "offline", "gateway": GATEWAY_ID}
+    assert offline["store"]["run"] == status["store"]["run"], "the next run reads it back"
     assert scene.receiver(client_id="later").wait_for_status("offline") == offline, "the will is retained"
 
     gateway.start()

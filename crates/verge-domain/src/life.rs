@@ -16,6 +16,15 @@ pub struct RunId {
     pub id: u64,
 }
 
+/// A run of this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Its identifier.
+    pub id: u64,
+    /// The newest numbers when it began, by lane: those of the run before ended with them.
+    pub began: [u64; 3],
+}
+
 /// An epoch that a store had before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlierEpoch {
@@ -34,8 +43,8 @@ pub struct Life {
     pub epoch: Epoch,
     /// How many runs there have been, the present one included.
     pub count: u64,
-    /// Identifiers of the last of them, newest first.
-    pub ids: Vec<u64>,
+    /// The last of them, newest first.
+    pub runs: Vec<Run>,
     /// Epochs before, newest first.
     pub earlier: Vec<EarlierEpoch>,
 }
@@ -57,7 +66,7 @@ impl Life {
     /// The present run.
     #[must_use]
     pub fn run(&self) -> RunId {
-        RunId { count: self.count, id: self.ids.first().copied().unwrap_or(0) }
+        RunId { count: self.count, id: self.runs.first().map_or(0, |run| run.id) }
     }
 
     /// Whether a claim is of another life in the same epoch. `last`: the newest numbers of this one.
@@ -67,17 +76,19 @@ impl Life {
         let earlier = claim.earlier.iter().map(|earlier| (earlier.epoch, Some(earlier.run), earlier.last));
         std::iter::once(now).chain(earlier).filter(|(epoch, ..)| *epoch == self.epoch).any(
             |(_, run, claimed)| {
-                run.is_some_and(|run| !self.may_have_had(run))
-                    || claimed.iter().zip(last).any(|(claimed, last)| *claimed > last)
+                let ended = run.map_or(Some(last), |run| self.ended(run, last));
+                ended.is_none_or(|ended| claimed.iter().zip(ended).any(|(claimed, ended)| *claimed > ended))
             },
         )
     }
 
-    /// Whether a run was one of this store. Of one that is too long ago nobody knows.
-    fn may_have_had(&self, run: RunId) -> bool {
-        let Some(back) = self.count.checked_sub(run.count) else { return false };
-        let known = usize::try_from(back).ok().and_then(|back| self.ids.get(back));
-        known.is_none_or(|id| *id == run.id)
+    /// The numbers with which a run ended; `None` if it was none of this store. Of one that is too long ago nobody knows
+    /// more than that these are not beyond the newest.
+    fn ended(&self, run: RunId, last: [u64; 3]) -> Option<[u64; 3]> {
+        let back = usize::try_from(self.count.checked_sub(run.count)?).unwrap_or(usize::MAX);
+        let Some(known) = self.runs.get(back) else { return Some(last) };
+        let next = back.checked_sub(1).and_then(|next| self.runs.get(next));
+        (known.id == run.id).then(|| next.map_or(last, |next| next.began))
     }
 }
 
@@ -88,7 +99,9 @@ mod tests {
     #[test]
     fn another_life_of_an_epoch_is_recognised() {
         let epoch = Epoch([1; 16]);
-        let life = Life { epoch, count: 5, ids: vec![50, 40, 30], earlier: Vec::new() };
+        let run = |id, began| Run { id, began: [began, 0, 0] };
+        let runs = vec![run(50, 5), run(40, 3), run(30, 1)];
+        let life = Life { epoch, count: 5, runs, earlier: Vec::new() };
         let claim = |count, id, last| Claim {
             epoch,
             run: Some(RunId { count, id }),
@@ -101,6 +114,10 @@ mod tests {
         check(&claim(5, 50, 7), false);
         check(&claim(4, 40, 3), false);
         check(&claim(5, 50, 8), true);
+        check(&claim(4, 40, 5), false);
+        // Numbers that this life gave later, in a run of its own.
+        check(&claim(4, 40, 6), true);
+        check(&claim(3, 30, 4), true);
         check(&claim(4, 40, 8), true);
         check(&claim(4, 41, 3), true);
         check(&claim(6, 60, 3), true);
@@ -116,7 +133,7 @@ mod tests {
             earlier: vec![EarlierEpoch { epoch, run: RunId { count: 4, id: 40 }, last: [last, 0, 0] }],
             ..claim(9, 9, 99)
         };
-        check(&clone(7), false);
-        check(&clone(8), true);
+        check(&clone(5), false);
+        check(&clone(6), true);
     }
 }

@@ -381,6 +381,8 @@ pub struct Token(pub u64);
 /// What happened at a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkEvent {
+    /// What upstream holds as this gateway's status, retained; told before [`SinkEvent::Connected`].
+    Found(Bytes),
     /// A connection stands. Everything offered before and not delivered is void: offer it again.
     Connected,
     /// The connection is gone; the sink tries again by itself, with backoff. `reason` is for people.

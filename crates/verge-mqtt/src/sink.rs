@@ -151,6 +151,8 @@ impl UplinkSink {
             inflight: inflight_limit(window),
             last_will: LastWill::new(&topics.status, last_will, QoS::AtLeastOnce, true),
             command_topic: topics.command.clone(),
+            status_topic: topics.status.clone(),
+            unclaimed: 0,
             connection: Connection::none(&mut care),
             care,
             no_echo: (!services.echo).then(|| "echo = false: acknowledgements are believed".to_owned()),

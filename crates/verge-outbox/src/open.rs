@@ -163,8 +163,8 @@ fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
     let before = run::read(connection, outbox.epoch).map_err(refused(&files))?;
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(|_| OpenError::Random)?;
-    let life = run::begun(before.clone(), outbox.epoch, u64::from_le_bytes(id));
     let last = outbox.lanes.map(|lane| lane.last);
+    let life = run::begun(before.clone(), outbox.epoch, u64::from_le_bytes(id), last);
     let begin = |run| match Guard::begin(&files, &Opening { epoch: outbox.epoch, page_bytes, last, run }) {
         Err(error) if lacks_room(&error) => {
             tracing::warn!("the disk is full: the file that guards the numbers could not be made");
@@ -304,7 +304,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         connection,
         epoch,
         binding,
-        life: Life { epoch, count: 0, ids: Vec::new(), earlier: Vec::new() },
+        life: Life { epoch, count: 0, runs: Vec::new(), earlier: Vec::new() },
         settings: settings.clone(),
         files: files.clone(),
         cipher,

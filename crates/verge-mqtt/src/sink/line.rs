@@ -75,6 +75,7 @@ enum Errand {
 
 #[derive(Debug)]
 enum Told {
+    Found(Bytes),
     Connected,
     Disconnected(String),
     Delivered(Flight),
@@ -285,6 +286,12 @@ impl SharedLine {
         self.changed();
     }
 
+    /// What upstream holds as the status of this gateway.
+    pub(super) fn found(&self, status: Bytes) {
+        self.line().events.push_back(Told::Found(status));
+        self.changed();
+    }
+
     pub(super) fn connected(&self, client: AsyncClient) {
         let mut line = self.line();
         line.client = Some(client);
@@ -460,6 +467,7 @@ impl Line {
                 self.places.free(flight.place);
                 Some(SinkEvent::Delivered(flight.token))
             }
+            Told::Found(status) => Some(SinkEvent::Found(status)),
             Told::Command(payload) => {
                 self.commands -= 1;
                 Some(SinkEvent::Command(payload))

@@ -17,6 +17,21 @@ const SOON: Duration = Duration::from_secs(1);
 /// Verdicts wait so long for the services of a careful connection.
 const CAREFUL: Duration = Duration::from_secs(10);
 
+/// A status that is retained upstream comes at once behind the SUBACK; it is waited for so long.
+const CLAIM_WAIT: Duration = Duration::from_secs(1);
+/// After so many connections in a row without one, none is waited for: the broker keeps none.
+const MAX_UNCLAIMED: u8 = 2;
+
+/// Whether it is known what upstream holds as the status of this gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retained {
+    /// It is, or is not asked for.
+    Known,
+    Asked,
+    /// The broker has granted the subscription.
+    Awaited(Instant),
+}
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -34,6 +49,9 @@ pub(super) struct UplinkPurpose {
     pub(super) last_will: LastWill,
     /// Topic of commands, where there is one.
     pub(super) command_topic: Option<String>,
+    pub(super) status_topic: String,
+    /// Connections in a row on which nothing was retained there.
+    pub(super) unclaimed: u8,
     pub(super) care: Care,
     /// Why echoes are not asked for by configuration.
     pub(super) no_echo: Option<String>,
@@ -50,6 +68,9 @@ pub(super) struct Connection {
     plan: Plan,
     stage: Stage,
     client: Option<AsyncClient>,
+    /// A handle that stays, to end the subscription to the status.
+    requests: Option<AsyncClient>,
+    retained: Retained,
     subscriptions: Subscriptions,
     /// Services whose SUBACK is owed, and since when.
     unanswered: Vec<(Service, Instant)>,
@@ -67,6 +88,8 @@ impl Connection {
             plan: care.plan(Instant::now()),
             stage: Stage::Commands,
             client: None,
+            requests: None,
+            retained: Retained::Known,
             subscriptions: Subscriptions::default(),
             unanswered: Vec::new(),
             held_since: None,
@@ -79,6 +102,14 @@ impl Connection {
 
 impl UplinkPurpose {
     fn take(&mut self, message: Publish) {
+        if message.topic == self.status_topic {
+            if message.retain && self.connection.retained != Retained::Known {
+                self.unclaimed = 0;
+                self.line.found(message.payload);
+                self.retained_is_known();
+            }
+            return;
+        }
         let reason = if self.command_topic.as_ref() != Some(&message.topic) {
             if self.line.echoed(&message.topic, &message.payload) {
                 return;
@@ -102,6 +133,18 @@ impl UplinkPurpose {
 
     fn answered(&mut self, answer: &SubAck) -> Flow {
         for answer in self.connection.subscriptions.answered(answer) {
+            if answer.filter == self.status_topic && self.connection.retained == Retained::Asked {
+                match answer.granted {
+                    Some(_) => self.connection.retained = Retained::Awaited(Instant::now()),
+                    None => {
+                        tracing::info!(
+                            "upstream does not let the gateway read its own status: a snapshot that was put back is not recognised by it"
+                        );
+                        self.connection.retained = Retained::Known;
+                    }
+                }
+                continue;
+            }
             let service = if self.command_topic.as_ref() == Some(&answer.filter) {
                 Service::Commands
             } else {
@@ -142,12 +185,22 @@ impl UplinkPurpose {
                 Stage::Echo if waits && self.connection.plan.careful => return Flow::Continue,
                 Stage::Echo => {
                     self.connection.stage = Stage::Proof;
-                    if services.echo && !self.ask(Service::Echo, &self.line.watched_topics()) {
+                    let mut filters = self.line.watched_topics();
+                    // Where all goes to one topic, what is retained there is not told apart.
+                    let reads = services.status && services.retain && !filters.contains(&self.status_topic);
+                    if services.echo && reads && self.unclaimed < MAX_UNCLAIMED {
+                        filters.push(self.status_topic.clone());
+                        self.connection.retained = Retained::Asked;
+                    }
+                    if services.echo && !self.ask(Service::Echo, &filters) {
                         return Flow::Drop("cannot subscribe to the gateway's own topics".to_owned());
                     }
                 }
                 Stage::Proof if self.waits_for_echo() => return Flow::Continue,
                 Stage::Proof => {
+                    if self.waits_for_retained() {
+                        return Flow::Continue;
+                    }
                     self.connection.stage = Stage::Verdicts;
                     if let Some(proof) = self.proof.as_ref().filter(|_| services.echo) {
                         self.line.prove(|topic| proof.of(topic));
@@ -167,6 +220,33 @@ impl UplinkPurpose {
     fn waits_for_echo(&self) -> bool {
         let careful = self.connection.plan.careful && !self.connection.unanswered.is_empty();
         careful || self.connection.unanswered.iter().any(|(service, _)| *service == Service::Echo)
+    }
+
+    fn waits_for_retained(&mut self) -> bool {
+        match self.connection.retained {
+            Retained::Known => false,
+            // The answer to the others is the answer to this one.
+            Retained::Asked => {
+                self.connection.retained = Retained::Known;
+                false
+            }
+            Retained::Awaited(since) if since.elapsed() < CLAIM_WAIT => true,
+            Retained::Awaited(_) => {
+                self.unclaimed = self.unclaimed.saturating_add(1);
+                self.retained_is_known();
+                false
+            }
+        }
+    }
+
+    /// What comes there from now on is the gateway's own.
+    fn retained_is_known(&mut self) {
+        self.connection.retained = Retained::Known;
+        if let Some(requests) = self.connection.requests.take()
+            && requests.try_unsubscribe(&self.status_topic).is_err()
+        {
+            tracing::debug!("the subscription to the own status goes on");
+        }
     }
 
     /// From here on verdicts may be offered. Does so once.
@@ -263,6 +343,7 @@ impl Purpose for UplinkPurpose {
         self.line.begin(client.clone(), no_echo, services, held);
         self.connection.held_since = held.then(Instant::now);
         self.connection.client = Some(client.clone());
+        self.connection.requests = Some(client.clone());
         self.step()
     }
 
@@ -300,6 +381,11 @@ impl Purpose for UplinkPurpose {
                 return Some(reason);
             }
         }
+        if matches!(self.connection.retained, Retained::Awaited(_))
+            && let Flow::Drop(reason) | Flow::Pause(reason, _) = self.step()
+        {
+            return Some(reason);
+        }
         self.line.overdue(self.patience, now)
     }
 
@@ -319,6 +405,10 @@ impl Purpose for UplinkPurpose {
         }
         if self.line.take_newly_dead() {
             tracing::error!(%reason, then = CAUSES, "verdicts do not arrive upstream although they are acknowledged");
+        }
+        if self.connection.retained == Retained::Asked && self.connection.ending == Close::Closed {
+            // It may be this that the broker does not allow: the next connection goes without.
+            self.unclaimed = MAX_UNCLAIMED;
         }
         let (unanswered, others) = (self.unanswered(), self.line.owes_more());
         let Connection { ending, plan, .. } = self.connection;

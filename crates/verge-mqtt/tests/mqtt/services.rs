@@ -1,7 +1,7 @@
 //! The uplink towards brokers that forbid a service, drop what they acknowledge, or let nothing be read back.
 
 use bytes::Bytes;
-use rumqttc::{Packet, Publish, SubAck, SubscribeReasonCode};
+use rumqttc::{Packet, Publish, QoS, SubAck, SubscribeReasonCode};
 use verge_domain::link::{Arrival, Service};
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
 use verge_mqtt::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics};
@@ -83,7 +83,7 @@ async fn deliver(mut sink: UplinkSink) -> Vec<Service> {
         match event(&mut sink).await {
             SinkEvent::Delivered(Token(1)) => break,
             SinkEvent::Disconnected { .. } | SinkEvent::Changed | SinkEvent::Command(_) => continue,
-            SinkEvent::Connected | SinkEvent::Delivered(_) => {}
+            SinkEvent::Found(_) | SinkEvent::Connected | SinkEvent::Delivered(_) => {}
         }
         // What is refused now is offered again at the next event.
         if sink.takes(Channel::Status)
@@ -161,9 +161,40 @@ async fn accept(broker: &ScriptedBroker) -> Peer {
     let (mut peer, _) = broker.accept_client(false).await;
     let subscribe = peer.expect_subscribe().await;
     let filters: Vec<&str> = subscribe.filters.iter().map(|filter| filter.path.as_str()).collect();
-    assert_eq!(filters, ["v/g/alarm", "v/g/verdict"]);
-    peer.answer(&subscribe, |_| true).await;
+    assert_eq!(filters[..2], ["v/g/alarm", "v/g/verdict"]);
+    peer.answer(&subscribe, |filter| filter != "v/g/status").await;
     peer
+}
+
+#[tokio::test]
+async fn what_is_retained_as_the_own_status_is_told_before_anything_can_be_offered() {
+    let broker = ScriptedBroker::start().await;
+    let mut sink = start(&broker, ECHO_ONLY, true);
+    let (mut peer, _) = broker.accept_client(false).await;
+    let subscribe = peer.expect_subscribe().await;
+    assert_eq!(subscribe.filters[2].path, "v/g/status");
+    peer.answer(&subscribe, |_| true).await;
+    let mut retained = Publish::new("v/g/status", QoS::AtMostOnce, "of the last run");
+    retained.retain = true;
+    peer.send(Packet::Publish(retained)).await;
+    assert_eq!(next_but_news(&mut sink).await, SinkEvent::Found(Bytes::from_static(b"of the last run")));
+    expect_connected(&mut sink).await;
+    // From then on the gateway's own would come back.
+    match peer.next().await {
+        Packet::Unsubscribe(unsubscribe) => assert_eq!(unsubscribe.topics, ["v/g/status"]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(offer(&mut sink, 1), Ok(()));
+    // A broker that holds nothing there is not waited for long.
+    drop(peer);
+    let (mut peer, _) = broker.accept_client(false).await;
+    let subscribe = peer.expect_subscribe().await;
+    peer.answer(&subscribe, |_| true).await;
+    loop {
+        if next_but_news(&mut sink).await == SinkEvent::Connected {
+            break;
+        }
+    }
 }
 
 async fn next_but_news(sink: &mut UplinkSink) -> SinkEvent {

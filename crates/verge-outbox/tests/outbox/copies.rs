@@ -143,13 +143,13 @@ fn an_epoch_that_was_given_up_ends_with_the_run() {
     let site = Site::new();
     let mut store = site.open();
     let life = store.life();
-    assert_eq!((life.epoch, life.count, life.ids.len()), (store.epoch(), 1, 1));
+    assert_eq!((life.epoch, life.count, life.runs.len()), (store.epoch(), 1, 1));
     commit(&mut store, Lane::Alarm, 3, 0);
     store.give_up_epoch().unwrap();
     drop(store);
     assert_eq!(renewed(&site, 3, life.epoch), Damage::Overtaken);
     let after = site.open().life();
-    assert_eq!((after.count, &after.ids[3..]), (4, &life.ids[..]), "its runs go on");
+    assert_eq!((after.count, &after.runs[3..]), (4, &life.runs[..]), "its runs go on");
     let earlier = after.earlier[0];
     assert_eq!((earlier.epoch, earlier.run, earlier.last), (life.epoch, life.run(), [3, 0, 0]));
 }

@@ -1,7 +1,10 @@
 //! What deliveries ask of the store, and how its thread answers.
 
+use std::sync::Arc;
+
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
+use verge_domain::life::Life;
 use verge_domain::stage::{SentBytes, StoreUsage, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 
@@ -58,6 +61,9 @@ pub(super) enum StoreRequest {
     Ledger {
         reply: oneshot::Sender<Answer<StoreLedger>>,
     },
+    GiveUpEpoch {
+        reply: oneshot::Sender<Answer<()>>,
+    },
 }
 
 /// The store could not do as asked; its own thread has told the operator why.
@@ -75,7 +81,7 @@ pub struct StoreHandle {
     pub(super) heads: watch::Receiver<[Seq; 3]>,
     pub(super) state: watch::Receiver<StoreState>,
     pub(super) volatile: broadcast::Sender<StoredRow>,
-    pub(super) epoch: Epoch,
+    pub(super) life: Arc<Life>,
 }
 
 impl StoreHandle {
@@ -144,7 +150,18 @@ impl StoreHandle {
     /// Epoch of the store.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.life.epoch
+    }
+
+    /// Life of the store.
+    #[must_use]
+    pub fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Another life of the store gives numbers of its epoch: the committer ends, and the next opening takes a new one.
+    pub async fn give_up_epoch(&self) -> Option<Answer<()>> {
+        self.ask(|reply| StoreRequest::GiveUpEpoch { reply }).await
     }
 
     async fn ask<T>(

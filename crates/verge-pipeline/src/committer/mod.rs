@@ -155,6 +155,11 @@ pub enum CommitterEnd {
     /// The store failed for too long.
     #[error("the store has failed for {} s", FAULT_LIMIT.as_secs())]
     StoreFault(#[source] StoreError),
+    /// Another life of the store gives numbers of its epoch: the next opening takes a new one.
+    #[error(
+        "upstream knows numbers of this store's epoch that it never gave: it is a copy or an older state of a store that went on"
+    )]
+    Overtaken,
     /// The store's files were deleted, moved or replaced.
     #[error("{0}")]
     StoreDisplaced(Displaced),
@@ -229,7 +234,7 @@ where
         heads: heads.subscribe(),
         state: state.subscribe(),
         volatile: volatile.clone(),
-        epoch: store.epoch(),
+        life: Arc::new(store.life()),
     };
     let worker = Worker {
         store,

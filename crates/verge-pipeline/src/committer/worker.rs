@@ -303,6 +303,12 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 let ledger = usage.map(|usage| self.ledger(usage));
                 self.reply(reply, ledger, "the store's size cannot be read")
             }
+            StoreRequest::GiveUpEpoch { reply } => {
+                let given_up = self.store.give_up_epoch();
+                let overtaken = given_up.is_ok();
+                self.reply(reply, given_up, "the epoch cannot be given up")?;
+                if overtaken { Err(CommitterEnd::Overtaken) } else { Ok(()) }
+            }
         }
     }
 

@@ -93,7 +93,7 @@ pub async fn deliver<K, E>(
     next_status.reset();
     let mut next_marks = tokio::time::interval(MARK_EVERY);
     next_marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while !route.is_overtaken {
         let wake = route.fill().await;
         tokio::select! {
             (link, event) = poll_fn(|context| poll_links(&mut route.lines, route.turn, context)) => {

@@ -19,6 +19,7 @@ use super::window::Window;
 use crate::clock::Clock;
 use crate::committer::{StoreHandle, StoreState};
 use crate::intake::OrderDesk;
+use crate::status::claim;
 
 /// Time for outstanding acknowledgements when the gateway stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
@@ -42,6 +43,8 @@ pub(super) struct Route<K, E> {
     /// The link that is asked for events first.
     pub(super) turn: usize,
     unsent_marks: [Option<Seq>; 3],
+    /// Another life of the store gives numbers of its epoch: nothing is sent any more.
+    pub(super) is_overtaken: bool,
     /// The store is left alone until then.
     pub(super) pause: Option<Monotonic>,
     /// Alarms without a number that could not be offered yet.
@@ -87,6 +90,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             clock,
             turn: 0,
             unsent_marks: [None; 3],
+            is_overtaken: false,
             pause: None,
             volatile: VecDeque::new(),
             message: Vec::new(),
@@ -120,6 +124,10 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         self.turn = link + 1;
         self.lines[link].stalled = false;
         match event {
+            SinkEvent::Found(status) => {
+                self.compare(link, &status).await;
+                false
+            }
             SinkEvent::Connected => {
                 self.void(link);
                 let name = &self.lines[link].counters.id;
@@ -155,6 +163,26 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 false
             }
             SinkEvent::Changed => self.lines[link].note_report(self.clock.now()) && self.is_connected(),
+        }
+    }
+
+    /// Holds what upstream knows of this gateway's store against the store, before anything is offered.
+    async fn compare(&mut self, link: usize, status: &[u8]) {
+        let Some(claim) = claim::read(status) else { return };
+        let last = self.store.heads().borrow().map(|seq| seq.0);
+        if !self.store.life().is_overtaken_by(&claim, last) {
+            return;
+        }
+        let name = &self.lines[link].counters.id;
+        tracing::error!(
+            link = %name, epoch = %self.store.epoch(), upstream_last = ?claim.last, ?last,
+            "upstream knows numbers of this store's epoch that it never gave: it is a copy or an older state of a store \
+             that went on; nothing is sent before it has a new epoch"
+        );
+        self.is_overtaken = true;
+        // Where that fails, the route is silent all the same: the process ends, and finds it so again.
+        if !matches!(self.store.give_up_epoch().await, Some(Ok(()))) {
+            tracing::error!("the epoch could not be given up");
         }
     }
 

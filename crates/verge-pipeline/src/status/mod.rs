@@ -2,6 +2,7 @@
 //!
 //! The schema stands in `docs/status.md`. Keys are only ever added.
 
+pub(crate) mod claim;
 mod judges;
 mod routes;
 
@@ -10,12 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use verge_domain::id::{Epoch, GatewayId, Lane, RouteId};
+use verge_domain::id::{GatewayId, Lane, RouteId};
+use verge_domain::life::Life;
 use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
 
 use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
 use crate::delivery::{RouteCounters, withdrawn};
+use claim::LifeStatus;
 use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
 
@@ -34,8 +37,8 @@ pub struct StatusSettings {
     pub site: Option<String>,
     /// Version of the program.
     pub version: &'static str,
-    /// Epoch of the store.
-    pub epoch: Epoch,
+    /// Life of the store.
+    pub life: Arc<Life>,
 }
 
 /// State of a connection to the local broker, in words.
@@ -198,6 +201,8 @@ struct Maintenance {
 #[derive(Serialize)]
 struct StoreStatus {
     state: &'static str,
+    #[serde(flatten)]
+    life: LifeStatus,
     committed: [u64; 3],
     commits: u64,
     /// From receipt of a message to its verdicts being durable, lately.
@@ -275,7 +280,7 @@ impl Status {
             gateway: self.settings.gateway.as_str(),
             site: self.settings.site.as_deref(),
             version: self.settings.version,
-            epoch: self.settings.epoch.to_string(),
+            epoch: self.settings.life.epoch.to_string(),
             at: now.wall.0,
             uptime_s: uptime.as_secs(),
             sources: self
@@ -315,6 +320,7 @@ impl Status {
         };
         let StoreAccount { oldest, last, usage } = self.counters.store_account();
         StoreStatus {
+            life: LifeStatus::of(&self.settings.life),
             oldest: oldest.map(|seq| seq.0),
             last: last.map(|seq| seq.0),
             used_bytes: usage.used_bytes,
@@ -343,7 +349,34 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The last will: what the broker publishes as status when the gateway vanishes.
+/// The last will: what the broker publishes as status when the gateway vanishes. The next run reads it back, see
+/// [`verge_domain::life`]. `last`: numbers given so far, by lane.
+///
+/// # Panics
+/// Never: text and numbers only.
+#[must_use]
+pub fn last_will_of(gateway: &GatewayId, life: &Life, last: [u64; 3]) -> Bytes {
+    #[derive(Serialize)]
+    struct Will<'a> {
+        v: u8,
+        state: &'static str,
+        gateway: &'a str,
+        epoch: String,
+        store: Store,
+    }
+    #[derive(Serialize)]
+    struct Store {
+        #[serde(flatten)]
+        life: LifeStatus,
+        last: [u64; 3],
+    }
+    let store = Store { life: LifeStatus::of(life), last };
+    let will =
+        Will { v: 1, state: "offline", gateway: gateway.as_str(), epoch: life.epoch.to_string(), store };
+    Bytes::from(serde_json::to_vec(&will).expect("text and numbers only"))
+}
+
+/// The last will of a connection that has no store behind it.
 ///
 /// # Panics
 /// Never: text only.

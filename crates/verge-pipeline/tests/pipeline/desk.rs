@@ -269,7 +269,12 @@ impl Upstream {
         let counters = RouteCounters::new(ends.iter().map(|end| Arc::clone(&end.counters)).collect());
         let counters = Arc::new(counters);
         let status = Status::new(
-            StatusSettings { gateway: gateway(), site: None, version: "0", epoch: desk.store.epoch() },
+            StatusSettings {
+                gateway: gateway(),
+                site: None,
+                version: "0",
+                life: Arc::clone(desk.store.life()),
+            },
             Arc::clone(&desk.counters),
             vec![(route(), Arc::clone(&counters))],
             LocalState::default,

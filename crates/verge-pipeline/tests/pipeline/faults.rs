@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use verge_domain::id::Lane;
-use verge_domain::stage::{Channel, Displaced, StoreError};
+use verge_domain::stage::{Channel, Displaced, SinkEvent, StoreError};
 use verge_pipeline::committer::{CommitterEnd, StoreState};
 
 use crate::desk::{Desk, Upstream, route};
@@ -172,4 +172,33 @@ async fn a_store_that_is_not_in_its_place_takes_nothing_and_ends_the_committer()
     assert_eq!(desk.settled(), 1, "nothing is acknowledged any more");
     let ended = desk.close();
     assert!(matches!(&ended, Err(CommitterEnd::StoreDisplaced(why)) if *why == displaced), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_which_upstream_knows_more_sends_nothing_and_gives_its_epoch_up() {
+    let status = |run: &str, last: u64| {
+        let epoch = "07".repeat(16);
+        let run = format!(r#"{{"count":3,"id":"{run}"}}"#);
+        format!(r#"{{"state":"stopped","epoch":"{epoch}","store":{{"run":{run},"last":[{last},0,0]}}}}"#)
+    };
+    // Its own run, the numbers it gave: it goes on.
+    let own = "000000000000001e";
+    for (run, last, overtaken) in [(own, 2, false), (own, 3, true), ("00000000000000ff", 1, true)] {
+        let shelf = Memory::default();
+        let desk = Desk::open(&shelf);
+        let upstream = Upstream::single(&desk);
+        let end = &upstream.ends[0];
+        desk.commit(Lane::Alarm, 1..=2).await;
+        end.events.send(SinkEvent::Found(status(run, last).into())).await.unwrap();
+        end.connect().await;
+        if overtaken {
+            until("noticed", || desk.committer.is_finished()).await;
+            upstream.ended().await;
+            assert!(shelf.0.lock().unwrap().given_up);
+            assert!(matches!(desk.close(), Err(CommitterEnd::Overtaken)));
+        } else {
+            until("sent", || end.texts() == ["1", "2"]).await;
+            assert!(!shelf.0.lock().unwrap().given_up);
+        }
+    }
 }

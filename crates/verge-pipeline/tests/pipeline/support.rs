@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
-use verge_domain::life::Life;
+use verge_domain::life::{Life, Run};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{
     Checkpoint, Displaced, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store,
@@ -75,7 +75,12 @@ impl Store for Memory {
         Epoch([7; 16])
     }
     fn life(&self) -> Life {
-        Life { epoch: self.epoch(), count: 3, ids: vec![30, 20, 10], earlier: Vec::new() }
+        Life {
+            epoch: self.epoch(),
+            count: 3,
+            runs: [30, 20, 10].map(|id| Run { id, began: [0; 3] }).to_vec(),
+            earlier: Vec::new(),
+        }
     }
     fn in_place(&mut self) -> Result<(), Displaced> {
         self.0.lock().unwrap().displaced.clone().map_or(Ok(()), Err)

@@ -9,7 +9,7 @@ use super::async_runtime;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::Settings;
-use crate::wiring::Gateway;
+use crate::wiring::{Gateway, begins_anew};
 
 /// An orderly stop takes some seconds at most. One that hangs all the same is cut off: nothing that was
 /// acknowledged is lost by it, as by any kill.
@@ -24,7 +24,16 @@ pub fn run(settings: &Settings) -> anyhow::Result<Exit> {
     // One thread for all connections: what they do between two waits is short, and threads that hand work to
     // each other cost more than the work (measured: a fifth of the CPU per reading).
     let runtime = async_runtime()?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(async {
+        loop {
+            match serve(settings).await {
+                Err(error) if begins_anew(&error) => {
+                    tracing::warn!("gateway starts again, under a new epoch")
+                }
+                ended => return ended,
+            }
+        }
+    })
 }
 
 /// The signals that stop a gateway.

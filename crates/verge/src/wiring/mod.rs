@@ -22,11 +22,11 @@ use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::Store;
 use verge_domain::time::Moment;
-use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSink};
+use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
-use verge_pipeline::committer::{self, Committer};
+use verge_pipeline::committer::{self, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
@@ -125,7 +125,6 @@ impl Gateway {
         }
         let sources = Sources(sources);
         let gateway_id = settings.gateway.id.clone();
-        let epoch = store.epoch();
         let (committer, commits, store) = committer::start(
             store,
             WireEncoder::new(verge_codec::wire::WireFormat::Cbor),
@@ -149,7 +148,7 @@ impl Gateway {
             gateway: gateway_id,
             site: settings.gateway.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            epoch,
+            life: Arc::clone(store.life()),
         };
         let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
         let local_renewal = local.renewal.clone();
@@ -265,6 +264,12 @@ impl Gateway {
     }
 }
 
+/// Whether the gateway is to be started again at once: its store takes a new epoch then.
+#[must_use]
+pub fn begins_anew(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<CommitterEnd>(), Some(CommitterEnd::Overtaken))
+}
+
 /// A task that ends with its owner.
 struct AbortOnDrop(JoinHandle<()>);
 
@@ -358,14 +363,10 @@ impl Outgoing<'_> {
             let connection = self.connections[*index].clone();
             let alone = route.uplinks.len() == 1;
             let epoch = self.store.epoch();
-            let sink = UplinkSink::spawn(uplink_settings(
-                self.settings,
-                uplink,
-                connection,
-                epoch,
-                self.clock,
-                alone,
-            ));
+            let sending = uplink_settings(self.settings, uplink, connection, epoch, self.clock, alone);
+            let last = self.store.heads().borrow().map(|seq| seq.0);
+            let will = status::last_will_of(&self.settings.gateway.id, self.store.life(), last);
+            let sink = UplinkSink::spawn(UplinkSettings { last_will: will, ..sending });
             let (window, counters) = (uplink.window, Arc::clone(counters));
             Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
         });

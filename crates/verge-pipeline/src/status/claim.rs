@@ -1,0 +1,168 @@
+//! What the status says of the store's life, and how a gateway reads its own retained one back.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::id::Epoch;
+use verge_domain::life::{Claim, EarlierEpoch, Life, RunId};
+
+/// Longer documents are no status of a gateway.
+const MAX_BYTES: usize = 1 << 20;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RunStatus {
+    count: u64,
+    id: Hex,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct EarlierStatus {
+    epoch: Hex128,
+    run: RunStatus,
+    last: [u64; 3],
+}
+
+/// The life of a store.
+#[derive(Serialize)]
+pub(super) struct LifeStatus {
+    run: RunStatus,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier_epochs: Vec<EarlierStatus>,
+}
+
+impl LifeStatus {
+    pub(super) fn of(life: &Life) -> Self {
+        let earlier = life.earlier.iter().map(|earlier| EarlierStatus {
+            epoch: Hex128(u128::from_be_bytes(earlier.epoch.0)),
+            run: RunStatus::of(earlier.run),
+            last: earlier.last,
+        });
+        Self { run: RunStatus::of(life.run()), earlier_epochs: earlier.collect() }
+    }
+}
+
+impl RunStatus {
+    fn of(run: RunId) -> Self {
+        Self { count: run.count, id: Hex(run.id) }
+    }
+
+    fn to_id(&self) -> RunId {
+        RunId { count: self.count, id: self.id.0 }
+    }
+}
+
+/// The part of a status that is read back.
+#[derive(Deserialize)]
+struct Found {
+    epoch: Hex128,
+    store: FoundStore,
+}
+
+#[derive(Deserialize)]
+struct FoundStore {
+    run: Option<RunStatus>,
+    #[serde(default)]
+    earlier_epochs: Vec<EarlierStatus>,
+    last: [u64; 3],
+}
+
+/// What a status claims; `None` where it is none, or says nothing of its store.
+pub(crate) fn read(document: &[u8]) -> Option<Claim> {
+    if document.len() > MAX_BYTES {
+        return None;
+    }
+    let Found { epoch, store } = serde_json::from_slice(document).ok()?;
+    let earlier = store.earlier_epochs.iter().map(|earlier| EarlierEpoch {
+        epoch: earlier.epoch.to_epoch(),
+        run: earlier.run.to_id(),
+        last: earlier.last,
+    });
+    Some(Claim {
+        epoch: epoch.to_epoch(),
+        run: store.run.as_ref().map(RunStatus::to_id),
+        last: store.last,
+        earlier: earlier.collect(),
+    })
+}
+
+/// 16 hexadecimal digits.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Hex(u64);
+
+/// 32 hexadecimal digits.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Hex128(u128);
+
+impl Hex128 {
+    fn to_epoch(self) -> Epoch {
+        Epoch(self.0.to_be_bytes())
+    }
+}
+
+/// A text that is no such number.
+#[derive(Debug)]
+struct NotHex;
+
+impl fmt::Display for NotHex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not as many hexadecimal digits as it must have")
+    }
+}
+
+impl TryFrom<String> for Hex {
+    type Error = NotHex;
+
+    fn try_from(text: String) -> Result<Self, NotHex> {
+        u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16).map(Self).ok_or(NotHex)
+    }
+}
+
+impl From<Hex> for String {
+    fn from(hex: Hex) -> Self {
+        format!("{:016x}", hex.0)
+    }
+}
+
+impl TryFrom<String> for Hex128 {
+    type Error = NotHex;
+
+    fn try_from(text: String) -> Result<Self, NotHex> {
+        u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32).map(Self).ok_or(NotHex)
+    }
+}
+
+impl From<Hex128> for String {
+    fn from(hex: Hex128) -> Self {
+        format!("{:032x}", hex.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::GatewayId;
+    use verge_domain::life::Run;
+
+    use super::*;
+    use crate::status::last_will_of;
+
+    #[test]
+    fn a_will_is_read_back_as_it_was_meant() {
+        let run = RunId { count: 4, id: 40 };
+        let earlier = vec![EarlierEpoch { epoch: Epoch([2; 16]), run, last: [1, 2, 3] }];
+        let life = Life {
+            epoch: Epoch([1; 16]),
+            count: 5,
+            runs: vec![Run { id: u64::MAX, began: [0; 3] }],
+            earlier: earlier.clone(),
+        };
+        let will = last_will_of(&GatewayId::new("g").unwrap(), &life, [7, 8, 9]);
+        let expected = Claim { epoch: life.epoch, run: Some(life.run()), last: [7, 8, 9], earlier };
+        assert_eq!(read(&will), Some(expected));
+        assert_eq!(read(br#"{"v":1,"state":"offline","gateway":"g"}"#), None);
+        assert_eq!(read(b"a letter"), None);
+        let older = format!(r#"{{"epoch":"{}","store":{{"last":[1,0,0]}}}}"#, "01".repeat(16));
+        assert_eq!(read(older.as_bytes()).unwrap().run, None, "of an older release");
+    }
+}
