@@ -65,6 +65,8 @@ class Mosquitto:
     # Messages in flight towards one client; 0 is no limit.
     max_inflight: int = 100
     persistence: bool = True
+    # Messages queued for one client; 0 is no limit (then mosquitto 2.0.11 closes at a publish that its ACL denies).
+    max_queued: int = 0
     log_types: tuple[str, ...] = ("error", "warning", "subscribe")
     # Further lines of its configuration, for the last listener.
     rules: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ class Mosquitto:
             f"persistence_location {self.folder}/",
             "autosave_interval 1",
             f"max_inflight_messages {self.max_inflight}",
-            "max_queued_messages 0",
+            f"max_queued_messages {self.max_queued}",
             "set_tcp_nodelay true",
             # As root it would change to a user that may not write here.
             f"user {getpass.getuser()}",

@@ -49,9 +49,11 @@ class Scene:
         self._more.append(second.start())
         return second
 
-    def other_upstream(self, *rules: str, login: Login | None = None) -> Mosquitto:
+    def other_upstream(self, *rules: str, login: Login | None = None, max_queued: int = 100_000) -> Mosquitto:
         """A broker upstream without TLS and with these rules, started."""
-        other = Mosquitto(self.folder / "other", "the other broker upstream", [Listener(login=login)], rules=rules)
+        listeners = [Listener(login=login)]
+        folder = self.folder / "other"
+        other = Mosquitto(folder, "the other broker upstream", listeners, max_queued=max_queued, rules=rules)
         self._more.append(other.start())
         return other
 

@@ -9,6 +9,9 @@ from scene import Scene
 from waiting import wait_for
 
 LOGIN = Login("verge", "of the centre")
+FORBIDS = "user verge\ntopic readwrite other/#\n"
+ALLOWS = "user verge\ntopic readwrite verge/#\n"
+DROPPED = "acknowledged but not arrived"
 
 
 def uplink_to(scene: Scene, broker: Mosquitto, **changes: object) -> Settings:
@@ -35,10 +38,60 @@ def publish(scene: Scene, first: int, last: int) -> None:
     device.flush()
 
 
+def test_what_an_acl_drops_is_not_delivered_and_arrives_when_it_is_mended(scene_without_upstream: Scene) -> None:
+    scene = scene_without_upstream
+    acl = scene.folder / "acl"
+    acl.write_text(FORBIDS)
+    broker = scene.other_upstream(f"acl_file {acl}", login=LOGIN)
+    receiver = scene.receiver_at(broker)
+    gateway = scene.gateway(SOURCE, judges("verdict"), centre=uplink_to(scene, broker))
+    done = gateway.check("--listen", "0")
+    assert DROPPED in done.stdout and "echo = false" in done.stdout, done.stdout
+    scene.start(gateway)
+    publish(scene, 1, 100)
+    wait_for(lambda: DROPPED in gateway.whole_log(), "the gateway notices", 60)
+    assert delivered(gateway) == ["0", "0", "0"]
+    assert not receiver.ledger().verdicts
+    acl.write_text(ALLOWS)
+    broker.reload()
+    receiver.wait_for_different(100, 120)
+    check_numbers(receiver.ledger(), 100)
+    wait_for(lambda: delivered(gateway)[1] == "100", "delivered", 30)
+    wait_for(lambda: arrival(receiver.statuses()[-1], "verdict")["state"] == "proven", "the status says so", 60)
+
+
+def test_a_broker_that_closes_at_what_it_forbids_is_named_and_used_when_it_is_mended(scene_without_upstream: Scene) -> None:
+    scene = scene_without_upstream
+    acl = scene.folder / "acl"
+    acl.write_text(FORBIDS)
+    broker = scene.other_upstream(f"acl_file {acl}", login=LOGIN, max_queued=0)
+    receiver = scene.receiver_at(broker)
+    gateway = scene.gateway(SOURCE, judges("verdict"), centre=uplink_to(scene, broker))
+    scene.start(gateway)
+    publish(scene, 1, 100)
+    wait_for(lambda: "let this client publish" in gateway.whole_log(), "the gateway notices", 60)
+    assert delivered(gateway) == ["0", "0", "0"]
+    acl.write_text(ALLOWS)
+    broker.reload()
+    receiver.wait_for_different(100, 120)
+    check_numbers(receiver.ledger(), 100)
+
+
 def arrival(status: dict, channel: str) -> dict:
     """What a status says of the topic of a channel."""
     topics = status["routes"][0]["links"][0]["arrival"]
     return next(topic for topic in topics if topic["topic"].endswith(channel))
+
+
+def test_messages_above_a_limit_are_cut(scene_without_upstream: Scene) -> None:
+    scene = scene_without_upstream
+    broker = scene.other_upstream("message_size_limit 2000")
+    receiver = scene.receiver_at(broker, topics="+/verdict")
+    uplink = uplink_to(scene, broker, format="json", status=False, batch={"max_verdicts": 6})
+    scene.start(scene.gateway(SOURCE, judges("verdict"), centre=uplink))
+    publish(scene, 1, 60)
+    receiver.wait_for_different(60, 240)
+    check_numbers(receiver.ledger(), 60)
 
 
 def test_a_broker_without_retained_messages(scene_without_upstream: Scene) -> None:
@@ -79,6 +132,7 @@ def test_a_password_that_changes_while_the_broker_is_away(scene_without_upstream
     wait_for(lambda: "connected upstream" in gateway.whole_log(), "connected upstream", 30)
     broker.stop()
     login.password = "new"
+    (broker.folder / f"{login.username}.passwd").unlink()
     uplink_to(scene, broker)
     broker.start()
     receiver = scene.receiver_at(broker)

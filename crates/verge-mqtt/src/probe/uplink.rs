@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::{Event, Outgoing, Packet, QoS};
 use tokio::time::{Instant, timeout_at};
-use verge_domain::link::Arrival;
+use verge_domain::link::{Arrival, TopicReport};
 use verge_domain::stage::{Channel, Sink, SinkEvent, Token};
 
 use super::{ProbeReport, as_check, leave, note_connection, tcp};
@@ -15,7 +15,7 @@ use crate::sink::{Services, UplinkSettings, UplinkSink, consequence};
 /// Time for services to be found out one by one.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Time for messages to come back.
-const ARRIVE_WITHIN: Duration = Duration::from_secs(20);
+const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 /// A retained message comes at once or not at all.
 const RETAINED_WITHIN: Duration = Duration::from_secs(1);
 const BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(2) };
@@ -101,37 +101,37 @@ async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeRe
         sink.leave().await;
         return report.note("as the gateway connects", Err(reason));
     }
-    let mut awaited = Vec::new();
-    if let (true, Retained::Bytes(status)) = (services.status, known)
-        && sink.takes(Channel::Status)
-        && sink.offer(Channel::Status, status, Token(0)).is_ok()
-    {
-        awaited.push(Token(0));
+    let mut awaited: Vec<(Token, Channel, Bytes)> = Vec::new();
+    if let (true, Retained::Bytes(status)) = (services.status, known) {
+        awaited.push((Token(0), Channel::Status, status));
     }
     if let Some(proof) = proof {
         let verdicts = [Channel::Alarm, Channel::Verdict, Channel::Telemetry];
-        for (channel, token) in verdicts.into_iter().zip(1..) {
-            if sink.offer(channel, proof.of(topics.of(channel)), Token(token)).is_ok() {
-                awaited.push(Token(token));
-            }
-        }
+        let verdicts = verdicts.into_iter().zip(1..);
+        awaited
+            .extend(verdicts.map(|(channel, token)| (Token(token), channel, proof.of(topics.of(channel)))));
     }
+    let mut lost = None;
     let deadline = Instant::now() + ARRIVE_WITHIN;
+    offer(&mut sink, &mut awaited);
     while !awaited.is_empty() {
         match timeout_at(deadline, sink.event()).await {
-            Ok(Some(SinkEvent::Delivered(token))) => awaited.retain(|awaited| *awaited != token),
-            Ok(Some(SinkEvent::Disconnected { .. })) => {
-                let dead =
-                    sink.report().topics.iter().any(|topic| matches!(topic.arrival, Arrival::Dead { .. }));
-                if dead {
+            Ok(Some(SinkEvent::Delivered(token))) => awaited.retain(|(awaited, ..)| *awaited != token),
+            // Of a broker that closes at something, the next connections find out at what.
+            Ok(Some(SinkEvent::Connected)) => offer(&mut sink, &mut awaited),
+            Ok(Some(SinkEvent::Disconnected { reason })) => {
+                lost = Some(reason);
+                let dead = |topic: &TopicReport| matches!(topic.arrival, Arrival::Dead { .. });
+                if sink.report().topics.iter().any(dead) {
                     break;
                 }
             }
-            // After a lost connection: what it found out is in the report.
-            Ok(Some(SinkEvent::Connected)) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => break,
         }
+    }
+    if let Some(reason) = lost.filter(|_| !awaited.is_empty()) {
+        report.remark("url", format!("upstream ends the connection when the gateway publishes: {reason}"));
     }
     let found = sink.report();
     sink.leave().await;
@@ -150,6 +150,16 @@ async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeRe
                 report.remark("echo", format!("arrival on {:?} is unproven: {why}", topic.topic));
             }
             Arrival::Dead { why } => report.remark("echo", format!("{why}; {CAUSES}")),
+        }
+    }
+}
+
+/// Offers what is awaited; what the link does not send is not.
+fn offer(sink: &mut UplinkSink, awaited: &mut Vec<(Token, Channel, Bytes)>) {
+    awaited.retain(|(_, channel, _)| sink.takes(*channel));
+    for (token, channel, payload) in awaited {
+        if let Err(error) = sink.offer(*channel, payload.clone(), *token) {
+            tracing::debug!(%error, "offered again at the next connection");
         }
     }
 }

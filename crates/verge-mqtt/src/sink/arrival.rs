@@ -23,6 +23,11 @@ const PROOF_HOLDS: Duration = Duration::from_secs(3600);
 /// A topic on which nothing is published is read back for so long.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// So many connections in a row that the broker closed at a topic are no chance.
+const CLOSES: u8 = 2;
+/// A broker that closes is not taken to do so for a message's size below this: networks close connections, too.
+const SMALLEST_LIMIT: usize = 4096;
+
 /// What to do on the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Request {
@@ -60,6 +65,8 @@ struct Topic {
     largest: Option<usize>,
     waiting: VecDeque<Waiting>,
     dead: Option<String>,
+    /// Connections in a row that the broker closed while a message here was unacknowledged.
+    closes: u8,
     /// A message of this size did not come back where smaller ones did.
     suspected: Option<usize>,
     /// Larger messages are not sent.
@@ -108,7 +115,48 @@ impl Arrivals {
         for topic in &mut self.topics {
             topic.watched = on;
             topic.idle = now;
+            if on && topic.closes >= CLOSES && topic.dead.is_none() {
+                topic.dead = Some(topic.closed_at());
+            }
         }
+    }
+
+    /// The broker has closed the connection. What it did not acknowledge on a topic may be why; `None` where there is
+    /// nothing, or echoes are not asked for.
+    pub(super) fn closed(&mut self) -> Option<String> {
+        let mut words = None;
+        for topic in self.topics.iter_mut().filter(|_| self.on) {
+            let unacknowledged = topic.waiting.iter().filter(|waiting| !waiting.acknowledged);
+            let Some(size) = unacknowledged.map(|waiting| waiting.payload.len()).max() else { continue };
+            let smaller = topic.largest.filter(|&largest| size > largest.max(SMALLEST_LIMIT));
+            if let Some(largest) = smaller {
+                words = Some(format!(
+                    "it was closed after a message of {size} bytes on {:?}, while one of {largest} bytes came back; is \
+                     there a limit on the size of messages?",
+                    topic.name
+                ));
+                if topic.suspected.replace(size).is_some() {
+                    topic.limit = Some(largest.max(size / 2).max(SMALLEST_LIMIT));
+                }
+                self.learnt = true;
+                continue;
+            }
+            topic.closes = topic.closes.saturating_add(1);
+            let why = topic.closed_at();
+            if topic.closes >= CLOSES {
+                let news = topic.dead.replace(why.clone()).is_none();
+                self.newly_dead |= news;
+                self.learnt |= news;
+                self.changed = true;
+            }
+            words = Some(why);
+        }
+        words
+    }
+
+    /// Some topic is dead because the broker closes at it: there nothing can arrive, proven or not.
+    pub(super) fn is_closed(&self) -> bool {
+        self.topics.iter().any(|topic| topic.dead.is_some() && topic.closes >= CLOSES)
     }
 
     /// The connection is gone. What waited is void.
@@ -203,6 +251,9 @@ impl Arrivals {
             return Some(None);
         };
         waiting.echoed = true;
+        if waiting.flight.is_some() {
+            topic.closes = 0;
+        }
         self.changed |= topic.largest.is_none();
         topic.largest = topic.largest.max(Some(payload.len()));
         topic.proven = Some(now);
@@ -293,6 +344,7 @@ impl Topic {
             largest: None,
             waiting: VecDeque::new(),
             dead: None,
+            closes: 0,
             suspected: None,
             limit: None,
         }
@@ -307,6 +359,14 @@ impl Topic {
             !done
         });
         finished
+    }
+
+    fn closed_at(&self) -> String {
+        format!(
+            "it was closed while a message on {:?} was unacknowledged: does the broker's policy let this client publish \
+             there?",
+            self.name
+        )
     }
 
     fn look(&mut self, now: Instant, requests: &mut Vec<Request>) -> Result<(), String> {
@@ -500,5 +560,54 @@ mod tests {
         assert_eq!(delivered, [1]);
         assert_eq!(bench.acknowledge(tickets[1]), Some(2));
         assert_eq!(bench.publish(3, b"3"), None);
+    }
+
+    /// A broker that closes the connection at a publish it does not allow.
+    #[test]
+    fn a_topic_at_which_the_broker_closes_twice_is_dead_and_is_proven_first_until_a_verdict_arrives() {
+        let mut bench = Bench::new();
+        for dead in [false, true] {
+            bench.publish(1, b"1");
+            let words = bench.arrivals.closed().unwrap();
+            assert!(words.contains("\"v\"") && words.contains("policy"), "{words}");
+            assert_eq!(bench.arrivals.void().count(), 1);
+            assert_eq!(bench.arrivals.is_closed(), dead);
+            bench.arrivals.begin(true, bench.now);
+        }
+        let probe = |bench: &mut Bench| {
+            let payload = Bytes::from_static(b"0");
+            let ticket = bench.arrivals.publish("v", &payload, None, bench.now, &mut bench.requests);
+            assert_eq!((bench.acknowledge(ticket), bench.echo(b"0")), (None, None));
+            assert!(!bench.arrivals.is_closed(), "it has come alive");
+        };
+        probe(&mut bench);
+        bench.arrivals.void().for_each(drop);
+        bench.arrivals.begin(true, bench.now);
+        assert!(bench.arrivals.is_closed(), "no verdict has arrived yet");
+        probe(&mut bench);
+        let ticket = bench.publish(2, b"22");
+        assert_eq!((bench.acknowledge(ticket), bench.echo(b"22")), (None, Some(2)));
+        bench.arrivals.void().for_each(drop);
+        bench.arrivals.begin(true, bench.now);
+        assert!(!bench.arrivals.is_closed());
+    }
+
+    #[test]
+    fn a_broker_that_closes_at_large_messages_is_sent_smaller_ones_but_never_tiny_ones() {
+        let large: &'static [u8] = &[0; 10_000];
+        let mut bench = Bench::new();
+        for expected in [None, Some(5000), Some(5000)] {
+            let small = bench.publish(1, b"1");
+            assert_eq!((bench.acknowledge(small), bench.echo(b"1")), (None, Some(1)));
+            bench.publish(2, large);
+            assert!(bench.arrivals.closed().unwrap().contains("limit on the size"));
+            bench.arrivals.void().for_each(drop);
+            bench.arrivals.begin(true, bench.now);
+            assert_eq!(bench.arrivals.limit("v"), expected);
+        }
+        let small = bench.publish(1, b"1");
+        assert_eq!((bench.acknowledge(small), bench.echo(b"1")), (None, Some(1)));
+        bench.publish(2, &large[..4000]);
+        assert!(!bench.arrivals.closed().unwrap().contains("limit on the size"));
     }
 }

@@ -176,6 +176,16 @@ impl SharedLine {
         self.line().arrivals.take_newly_dead()
     }
 
+    /// The broker has closed the connection: which message may be why.
+    pub(super) fn closed(&self) -> Option<String> {
+        self.line().arrivals.closed()
+    }
+
+    /// Some topic is dead because the broker closes at it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.line().arrivals.is_closed()
+    }
+
     /// Whether something was learnt about a limit on size since this was last asked.
     pub(super) fn take_learnt(&self) -> bool {
         self.line().arrivals.take_learnt()

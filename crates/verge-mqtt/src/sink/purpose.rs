@@ -207,7 +207,8 @@ impl UplinkPurpose {
                     }
                 }
                 Stage::Verdicts => {
-                    let blind = self.alone || self.proof.is_none() || !services.echo;
+                    let blind =
+                        self.alone && !self.line.is_closed() || self.proof.is_none() || !services.echo;
                     if blind || !self.line.is_dead() {
                         self.open();
                     }
@@ -396,12 +397,19 @@ impl Purpose for UplinkPurpose {
         };
     }
 
-    fn lost(&mut self, reason: String) -> bool {
+    fn lost(&mut self, mut reason: String) -> bool {
         if self.connection.dropped > 1 {
             tracing::warn!(
                 count = self.connection.dropped,
                 "commands from upstream were dropped on this connection"
             );
+        }
+        let unanswered = self.unanswered();
+        if self.connection.ending == Close::Closed
+            && unanswered.is_empty()
+            && let Some(words) = self.line.closed()
+        {
+            reason = format!("{reason}; {words}");
         }
         if self.line.take_newly_dead() {
             tracing::error!(%reason, then = CAUSES, "verdicts do not arrive upstream although they are acknowledged");
@@ -410,7 +418,7 @@ impl Purpose for UplinkPurpose {
             // It may be this that the broker does not allow: the next connection goes without.
             self.unclaimed = MAX_UNCLAIMED;
         }
-        let (unanswered, others) = (self.unanswered(), self.line.owes_more());
+        let others = self.line.owes_more();
         let Connection { ending, plan, .. } = self.connection;
         let another = self.care.ended(ending, &unanswered, others, plan, Instant::now());
         self.connection.soon = another || self.line.take_learnt();

@@ -13,7 +13,7 @@ use verge_mqtt::{
     BrokerAddress, ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent,
 };
 use verge_tls::authority::{Authority, Request};
-use verge_tls::{ClientConfig, Identity, TrustedRoots, Usage};
+use verge_tls::{ClientConfig, Identity, ServerConfig, TrustedRoots, Usage};
 
 use crate::source::{receipts, start, take};
 use crate::support::{embedded, eventually, settings, unique, within};
@@ -50,9 +50,18 @@ impl Certificates {
         verge_tls::client_config(&self.roots(), None).unwrap()
     }
 
+    /// For a client that trusts another authority and shows a certificate of this one.
+    pub(crate) fn client_of(&self, other: &Self) -> Arc<ClientConfig> {
+        verge_tls::client_config(&other.roots(), Some(&self.identity("client", Usage::Client))).unwrap()
+    }
+
+    /// For a listener.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots())).unwrap()
+    }
+
     pub(crate) async fn front(&self, limits: FrontLimits) -> Front {
-        let tls =
-            verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots())).unwrap();
+        let tls = self.server();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let broker = embedded().await.address();
         Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, limits }).await.unwrap()

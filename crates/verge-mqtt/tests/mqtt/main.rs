@@ -13,6 +13,7 @@ mod front;
 mod front_connect;
 mod moved;
 mod probe;
+mod renewal;
 mod scripted;
 mod services;
 mod sink;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use verge_domain::id::{Lane, LinkId, Seq};
-use verge_domain::link::LinkReport;
+use verge_domain::link::{Arrival, LinkReport};
 use verge_domain::stage::{Channel, OfferError, SentBytes, Sink, SinkEvent, Token};
 use verge_domain::time::Moment;
 
@@ -241,15 +241,15 @@ impl<K: Sink, E> Line<K, E> {
         opened
     }
 
-    /// Takes down what the sink says of itself. Says whether it goes without other services than before.
+    /// Takes down what the sink says of itself. Says whether that is news: other services that it goes without, a topic
+    /// that is dead or alive again.
     pub(super) fn note_report(&mut self, now: Moment) -> bool {
         let report = self.sink.report();
         let mut known = self.counters.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = known
-            .as_ref()
-            .map_or(!report.degraded.is_empty(), |(known, _)| known.degraded != report.degraded);
+        let before = known.take().map(|(report, _)| report).unwrap_or_default();
+        let news = before.degraded != report.degraded || !dead(&before).eq(dead(&report));
         *known = Some((report, now));
-        changed
+        news
     }
 
     pub(super) fn show_budget(&self) {
@@ -267,6 +267,12 @@ impl<K: Sink, E> Line<K, E> {
         self.counters.connected.store(false, Ordering::Relaxed);
         self.counters.set_last_error(reason);
     }
+}
+
+/// The topics on which nothing arrives.
+fn dead(report: &LinkReport) -> impl Iterator<Item = &str> {
+    let dead = report.topics.iter().filter(|topic| matches!(topic.arrival, Arrival::Dead { .. }));
+    dead.map(|topic| topic.topic.as_str())
 }
 
 /// The next event of any link; `None` in it where that sink has ended. `first` is asked first, so that none is
