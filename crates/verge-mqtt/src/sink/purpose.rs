@@ -107,6 +107,9 @@ impl UplinkPurpose {
                 self.unclaimed = 0;
                 self.line.found(message.payload);
                 self.retained_is_known();
+            } else if !self.line.echoed(&message.topic, &message.payload) {
+                // Our own status; where all goes to one topic it is an echo as well.
+                tracing::trace!("the own status came back");
             }
             return;
         }

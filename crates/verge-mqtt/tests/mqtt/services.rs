@@ -279,3 +279,37 @@ async fn where_the_broker_refuses_to_let_its_messages_be_read_acknowledgements_c
         "{report:?}"
     );
 }
+
+#[tokio::test]
+async fn echoes_are_taken_where_all_goes_to_one_topic() {
+    let broker = ScriptedBroker::start().await;
+    let one = || "devices/g/events/".to_owned();
+    let topics = UplinkTopics {
+        alarm: one(),
+        verdict: one(),
+        telemetry: one(),
+        status: one(),
+        command: None,
+        reply: one(),
+    };
+    let mut sink = UplinkSink::spawn(UplinkSettings {
+        connection: settings(broker.address(), "uplink"),
+        topics,
+        window: 4,
+        last_will: Bytes::from_static(b"gone"),
+        services: Services { retain: false, ..ECHO_ONLY },
+        proof: None,
+        alone: true,
+    });
+    let (mut peer, _) = broker.accept_client(false).await;
+    let subscribe = peer.expect_subscribe().await;
+    assert_eq!(subscribe.filters.len(), 1);
+    peer.answer(&subscribe, |_| true).await;
+    expect_connected(&mut sink).await;
+    assert_eq!(offer(&mut sink, 1), Ok(()));
+    let publish = peer.expect_publish().await;
+    peer.acknowledge(publish.pkid).await;
+    peer.publish(&publish.topic, 0, b"another gateway", false).await;
+    peer.publish(&publish.topic, 0, &publish.payload, false).await;
+    assert_eq!(next_but_news(&mut sink).await, SinkEvent::Delivered(Token(1)));
+}
