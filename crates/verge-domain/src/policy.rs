@@ -56,8 +56,8 @@ enum Phase {
     Rising { first_at: UtcMillis, since: Monotonic },
     /// It would have been raised, had raises not been held back.
     HeldBack { first_at: UtcMillis, since: Monotonic },
-    /// Raised; `calm` since when it has been normal again, if it has.
-    Open { event: OpenEvent, reported: Monotonic, calm: Option<Monotonic> },
+    /// Raised; `begun` is its begin where it was seen by this process, `calm` since when it has been normal again, if it has.
+    Open { event: OpenEvent, begun: Option<Monotonic>, reported: Monotonic, calm: Option<Monotonic> },
 }
 
 /// The life of the events of one judge about one subject: one phase per member, since a value can be too
@@ -68,6 +68,9 @@ pub struct EventLife {
     holding: bool,
     held_back: u64,
 }
+
+/// Two clocks read one after the other, and roundings.
+const CLOCKS_AGREE: Duration = Duration::from_secs(2);
 
 /// When the observation was made and received.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +84,7 @@ pub struct Observed {
 impl EventLife {
     /// Takes up an event that was open when its state was saved.
     pub fn restore(&mut self, member: Member, event: OpenEvent, now: Monotonic) {
-        *self.phase(member) = Phase::Open { event, reported: now, calm: None };
+        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
     /// From now on nothing is raised, or is again. What is open goes on and is cleared as ever; what would have been
@@ -145,15 +148,15 @@ impl EventLife {
             }
             Phase::HeldBack { .. } if holding && standing != Standing::Normal => (before, None),
             Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => (Phase::Quiet, None),
-            Phase::Open { event, reported, calm } => {
+            Phase::Open { event, begun, reported, calm } => {
                 let calm = (standing == Standing::Normal).then(|| calm.unwrap_or(now));
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
-                    (Phase::Quiet, Some(event.report(EventState::Cleared, observed.at)))
+                    (Phase::Quiet, Some(event.report(EventState::Cleared, observed, begun)))
                 } else if policy.update_every.is_some_and(|every| now.since(reported) >= every) {
-                    let report = event.report(EventState::Updated, observed.at);
-                    (Phase::Open { event, reported: now, calm }, Some(report))
+                    let report = event.report(EventState::Updated, observed, begun);
+                    (Phase::Open { event, begun, reported: now, calm }, Some(report))
                 } else {
-                    (Phase::Open { event, reported, calm }, None)
+                    (Phase::Open { event, begun, reported, calm }, None)
                 }
             }
         };
@@ -192,13 +195,19 @@ fn rise(
         return (Phase::HeldBack { first_at, since }, None);
     }
     let event = OpenEvent { id: fresh_id(), since: first_at };
-    let report = event.report(EventState::Raised, observed.at);
-    (Phase::Open { event, reported: now, calm: None }, Some(report))
+    let report = event.report(EventState::Raised, observed, Some(since));
+    (Phase::Open { event, begun: Some(since), reported: now, calm: None }, Some(report))
 }
 
 impl OpenEvent {
-    fn report(self, state: EventState, at: UtcMillis) -> Event {
-        let lasted_ms = u64::try_from(at.since(self.since).as_millis()).unwrap_or(u64::MAX);
+    /// Where the time of receipt is reckoned with and the wall clock has moved otherwise than the monotonic one, that
+    /// one says how long it lasted.
+    fn report(self, state: EventState, observed: Observed, begun: Option<Monotonic>) -> Event {
+        let Observed { at, received } = observed;
+        let by_wall = at.since(self.since);
+        let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
+        let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
+        let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
         Event { id: self.id, state, since: self.since, lasted_ms }
     }
 }
@@ -314,6 +323,24 @@ mod tests {
         }
         assert_eq!(told, "R.C........R.C");
         assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_no_duration() {
+        let mut life = EventLife::default();
+        let mut told = Vec::new();
+        let steps =
+            [(0, Standing::Abnormal), (1_700_000_005_000, Standing::Abnormal), (-7, Standing::Normal)];
+        for (seconds, (wall, standing)) in (0..).zip(steps) {
+            let at = UtcMillis(wall);
+            let observed =
+                Observed { at, received: Moment { wall: at, mono: Monotonic(seconds * 5_000_000) } };
+            let condition = Condition::of_rule(Member::Level, standing, 0.0, Expected::default());
+            let policy = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
+            told.extend(life.advance(&policy, &condition, observed, || EventId([7; 16])));
+        }
+        let lasted: Vec<_> = told.iter().map(|event| event.lasted_ms).collect();
+        assert_eq!(lasted, [0, 5_000, 10_000]);
     }
 
     #[test]

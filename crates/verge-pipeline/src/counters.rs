@@ -262,6 +262,10 @@ pub struct Counters {
     pub defects_total: Counter,
     /// Devices that gave way to others, for want of room.
     pub evicted_devices_total: Counter,
+    /// Steps of the wall clock.
+    pub clock_steps_total: Counter,
+    /// By how much the last of them was, in milliseconds.
+    pub last_clock_step_ms: AtomicI64,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
     maintenance: Mutex<BTreeMap<usize, Vec<MaintenanceWindow>>>,
@@ -323,6 +327,21 @@ pub struct StoreAccount {
 }
 
 impl Counters {
+    /// Counts a step of the wall clock and logs it.
+    pub fn note_clock_step(&self, step_ms: i64) {
+        self.clock_steps_total.add(1);
+        self.last_clock_step_ms.store(step_ms, Ordering::Relaxed);
+        let steps = self.clock_steps_total.get();
+        if steps <= 10 || is_power_of_ten(steps) {
+            tracing::warn!(
+                step_s = step_ms as f64 / 1e3,
+                steps,
+                "the wall clock of this machine has stepped: intervals that were open are reported in part; times before and \
+                 after differ by the step"
+            );
+        }
+    }
+
     /// Counters for these sources, in the order of their indices.
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
@@ -339,6 +358,8 @@ impl Counters {
             store_faults_total: Counter::default(),
             defects_total: Counter::default(),
             evicted_devices_total: Counter::default(),
+            clock_steps_total: Counter::default(),
+            last_clock_step_ms: AtomicI64::new(0),
             raises_held_back_total: Counter::default(),
             maintenance: Mutex::default(),
             alarm_rates: Mutex::default(),

@@ -24,7 +24,7 @@ use verge_domain::rejection::Reason;
 use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
@@ -288,6 +288,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let mut next_expiry = Instant::now() + EXPIRE_EVERY;
         let mut last_burst = Instant::now();
         let mut gathering = false;
+        let mut steps = StepWatch::default();
         loop {
             let wait = if self.newest.as_ref().is_some_and(|newest| newest.is_waiting()) {
                 Duration::ZERO
@@ -317,6 +318,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
+                // One of the two threads looks for both.
+                if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
+                    self.counters.note_clock_step(step_ms);
+                }
                 self.bench.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {

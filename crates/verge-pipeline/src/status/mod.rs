@@ -7,6 +7,7 @@ mod judges;
 mod routes;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,6 +129,8 @@ struct Document<'a> {
     /// UTC ms.
     at: i64,
     uptime_s: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockStatus>,
     local: LocalState,
     #[serde(skip_serializing_if = "Option::is_none")]
     broker: Option<BrokerStatus>,
@@ -142,6 +145,21 @@ struct Document<'a> {
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
     ledger: Ledger<'a>,
+}
+
+/// Steps of the wall clock.
+#[derive(Serialize)]
+struct ClockStatus {
+    steps: u64,
+    last_step_ms: i64,
+}
+
+impl ClockStatus {
+    fn of(counters: &Counters) -> Option<Self> {
+        let steps = counters.clock_steps_total.get();
+        let last_step_ms = counters.last_clock_step_ms.load(Ordering::Relaxed);
+        (steps > 0).then_some(Self { steps, last_step_ms })
+    }
 }
 
 #[derive(Serialize)]
@@ -283,6 +301,7 @@ impl Status {
             epoch: self.settings.life.epoch.to_string(),
             at: now.wall.0,
             uptime_s: uptime.as_secs(),
+            clock: ClockStatus::of(&self.counters),
             sources: self
                 .counters
                 .sources()

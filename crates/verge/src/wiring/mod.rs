@@ -9,6 +9,7 @@ mod shards;
 mod uplink;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::Store;
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
@@ -92,6 +93,8 @@ impl Gateway {
             .collect::<anyhow::Result<Vec<ConnectionSettings>>>()
             .exit_with(Exit::BadConfig)?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
+        // Before anything is written with a clock that may not be set.
+        let known = newest_time_in(&settings.gateway.state_dir);
         let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
         let opened = open_store(&outbox)?;
         if let Some(note) = &opened.note {
@@ -99,8 +102,15 @@ impl Gateway {
         }
         let mut store = opened.outbox;
 
-        let clock = Clock::start();
+        let clock = Clock::start_after(known);
         let started = clock.now();
+        if !clock.is_set() {
+            tracing::warn!(
+                from_ms = started.wall.0,
+                "the wall clock of this machine is not set: until it is, times are reckoned from when the state folder was \
+                 last written to, or from 2026-01-01; set it, by NTP or a clock with a battery"
+            );
+        }
         let route_ids: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
         let marks = store.open_routes(&route_ids).context("the store").exit_with(Exit::Temporary)?;
         let causes =
@@ -285,6 +295,14 @@ async fn report_silent_sources(counters: Arc<Counters>) {
     for source in counters.sources().iter().filter(|source| source.messages_received_total.get() == 0) {
         tracing::warn!(source = %source.name, "{}", status::HEARS_NOTHING);
     }
+}
+
+/// When a file in the state folder was last written, as far as that can be known.
+fn newest_time_in(folder: &Path) -> Option<UtcMillis> {
+    let files = std::fs::read_dir(folder).ok()?;
+    let times = files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok());
+    let newest = times.max()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(newest.as_millis()).ok().map(UtcMillis)
 }
 
 /// A medium that fails may work at the next start; what an operator must see to does not get better by starting again.
