@@ -72,6 +72,30 @@ pub struct LocalState {
     /// That broker itself, where it runs beside the gateway; told beside the connection.
     #[serde(skip)]
     pub broker: Option<BrokerStatus>,
+    /// Certificates of all connections; told beside this one.
+    #[serde(skip)]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CertificateStatus {
+    /// Key of the configuration that names its file.
+    pub key: String,
+    /// `valid`, `ends_soon`, `ended` or `unreadable`.
+    pub state: &'static str,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it ends (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<i64>,
+    /// Whole days until then; negative afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A broker that runs beside the gateway. Numbers are since the start.
@@ -134,6 +158,8 @@ struct Document<'a> {
     local: LocalState,
     #[serde(skip_serializing_if = "Option::is_none")]
     broker: Option<BrokerStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<CertificateStatus>,
     sources: Vec<SourceStatus<'a>>,
     unknown_topics: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -310,6 +336,7 @@ impl Status {
                 .collect(),
             unknown_topics: local.unknown_topics,
             broker: local.broker.take(),
+            certificates: std::mem::take(&mut local.certificates),
             local,
             frames: Span::of(&self.counters.frame_age)
                 .zip(Span::of(&self.counters.frame_judging))

@@ -3,6 +3,7 @@
 mod autoencoders;
 mod broker;
 mod classes;
+mod expiry;
 mod frames;
 mod readings;
 mod shards;
@@ -43,6 +44,7 @@ pub use autoencoders::{Autoencoders, load_autoencoder, try_autoencoder};
 pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use classes::scope_of;
+use expiry::Expiry;
 use frames::Eyes;
 pub use frames::{
     Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
@@ -68,6 +70,7 @@ pub struct Gateway {
     deliveries: Vec<JoinHandle<()>>,
     /// Reports sources that hear nothing; ends with the gateway.
     _hearing: AbortOnDrop,
+    _expiry: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     counters: Arc<Counters>,
     stop_deliveries: watch::Sender<bool>,
@@ -162,6 +165,8 @@ impl Gateway {
         };
         let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
         let local_renewal = local.renewal.clone();
+        let expiry = Expiry::of(settings, started.wall);
+        let certificates = Arc::clone(&expiry);
         let status = Arc::new(Status::new(
             status_settings,
             Arc::clone(&counters),
@@ -169,6 +174,7 @@ impl Gateway {
             move || LocalState {
                 credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
                 broker: broker_state.as_ref().map(|state| state()),
+                certificates: certificates.certificates(),
                 ..local_state_of(&local_state)
             },
             started,
@@ -191,6 +197,7 @@ impl Gateway {
             committer,
             deliveries,
             _hearing: AbortOnDrop(tokio::spawn(report_silent_sources(Arc::clone(&counters)))),
+            _expiry: AbortOnDrop(tokio::spawn(expiry.watch(clock))),
             routes,
             counters,
             stop_deliveries,
@@ -437,5 +444,6 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         last_error: states.into_iter().find_map(|state| state.last_error),
         credentials_error: None,
         broker: None,
+        certificates: Vec::new(),
     }
 }
