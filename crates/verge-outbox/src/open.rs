@@ -159,6 +159,13 @@ fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
     let files = outbox.files.clone();
     let io = |source| OpenError::Io { path: files.folder().to_owned(), source };
     let connection = &outbox.connection;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(refused(&files))?;
+    if matches!(files.find(), Ok(Found::Database(Header::Ours { version })) if version < SCHEMA_VERSION) {
+        // Readers, and the next opening, look at the file's header, not at what the log says of it.
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the log cannot be folded in yet");
+        }
+    }
     let page_bytes = schema::page_bytes(connection).map_err(refused(&files))?;
     let before = run::read(connection, outbox.epoch).map_err(refused(&files))?;
     let mut id = [0; 8];
@@ -187,7 +194,6 @@ fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
         Err(error) => return Err(refused(&files)(error)),
     }
     outbox.life = life;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(refused(&files))?;
     encrypt::begin(&mut outbox).map_err(refused(&files))?;
     outbox.settle_states().map_err(refused(&files))?;
     encrypt::finish(&mut outbox).map_err(refused(&files))?;

@@ -306,6 +306,10 @@ fn a_store_of_version_1_goes_on_where_it_was() {
     assert!(matches!(OutboxReader::open(&site.settings.dir, None), Err(ReadError::Older { found: 1, .. })));
     let mut store = site.open();
     assert_eq!(store.epoch().0, [5; 16]);
+    assert!(
+        OutboxReader::open(&site.settings.dir, None).is_ok(),
+        "readers see at once that it is up to date"
+    );
     assert_eq!(Lane::ALL.map(|lane| store.next_seq(lane).0), [8, 1, 3]);
     assert_eq!(
         (seqs(&mut store, Lane::Alarm), seqs(&mut store, Lane::Telemetry)),
