@@ -98,6 +98,13 @@ impl Log {
     }
 }
 
+/// Gives the lines that wait the time to be written.
+pub(crate) fn flush() {
+    if let Some(log) = LOG.get() {
+        log.flush(FLUSH);
+    }
+}
+
 /// Gives the lines that wait the time to be written: the last thing before the end of the program, whose cause may
 /// be one more line.
 pub(crate) fn close(last: Option<&str>) {

@@ -194,6 +194,8 @@ fn start_log(command: &Command) {
 
 /// One line for people on standard error.
 fn say(text: &str) {
+    // Behind the log lines that came before it.
+    log::flush();
     // Where standard error is closed nobody reads it.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
