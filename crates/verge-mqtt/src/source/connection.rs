@@ -57,7 +57,7 @@ where
             Err(_) => return End::Lost(words(&ConnectionError::NetworkTimeout), None),
         };
         let pulse = Pulse::new(options.keep_alive());
-        let mut standing = Standing { wire, role, pulse, patience, unwritten_since: None, due: Vec::new() };
+        let mut standing = Standing { wire, role, pulse, patience, due: Vec::new() };
         match standing.run(session_present, stop).await {
             Ok(()) => {
                 standing.leave().await;
@@ -136,8 +136,6 @@ struct Standing<'a, C, I> {
     role: &'a mut Role<C, I>,
     pulse: Pulse,
     patience: Duration,
-    /// Since when the connection has taken nothing of what is to be written.
-    unwritten_since: Option<Instant>,
     due: Vec<Acknowledgement>,
 }
 
@@ -255,9 +253,7 @@ impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
 
     /// What time brings.
     fn look(&mut self, now: Instant, is_held: bool) -> Result<(), String> {
-        if !self.wire.is_unwritten() {
-            self.unwritten_since = None;
-        } else if now - *self.unwritten_since.get_or_insert(now) > self.patience {
+        if self.wire.stuck_since().is_some_and(|since| now - since > self.patience) {
             return Err(words(&ConnectionError::FlushTimeout));
         }
         if !is_held && self.pulse.is_dead(now) {

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rumqttc::mqttbytes::{Error as PacketError, qos};
@@ -235,6 +236,8 @@ pub(super) struct Wire {
     out: BytesMut,
     /// Something was written since the last flush.
     unflushed: bool,
+    /// Since when the connection takes nothing of what is to be written.
+    stuck_since: Option<Instant>,
     /// The last read took all that there was room for: there is probably more.
     has_more: bool,
 }
@@ -242,7 +245,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(stream: Box<dyn Stream>, max_packet_bytes: usize) -> Self {
         let reader = Reader::new(max_packet_bytes);
-        Self { stream, reader, out: BytesMut::new(), unflushed: false, has_more: false }
+        Self { stream, reader, out: BytesMut::new(), unflushed: false, stuck_since: None, has_more: false }
     }
 
     /// The next packet, if all of it has been read.
@@ -264,6 +267,12 @@ impl Wire {
     /// Whether something waits to be written.
     pub(super) fn is_unwritten(&self) -> bool {
         !self.out.is_empty() || self.unflushed
+    }
+
+    /// Since when the connection takes nothing of what is to be written, if it does not. Bytes that wait for the next
+    /// chance to be written do not count.
+    pub(super) const fn stuck_since(&self) -> Option<Instant> {
+        self.stuck_since
     }
 
     /// Writes what can be written, and reads where `reading`; returns when bytes have come. Loses nothing where it is
@@ -317,13 +326,22 @@ impl Wire {
                 Poll::Ready(written) => {
                     self.out.advance(written);
                     self.unflushed = true;
+                    self.stuck_since = None;
                 }
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert_with(Instant::now);
+                    return Ok(());
+                }
             }
         }
-        if self.unflushed && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready() {
+        if self.unflushed {
+            if Pin::new(&mut self.stream).poll_flush(cx)?.is_pending() {
+                self.stuck_since.get_or_insert_with(Instant::now);
+                return Ok(());
+            }
             self.unflushed = false;
         }
+        self.stuck_since = None;
         Ok(())
     }
 }

@@ -130,3 +130,31 @@ fn what_is_no_packet_ends_the_connection() {
     check(&[0xf0, 0], "");
     assert!(read(&written(&Packet::PubAck(PubAck::new(1))), 1).is_ok());
 }
+
+#[tokio::test]
+async fn only_what_the_connection_does_not_take_is_stuck() {
+    let (near, mut far) = tokio::io::duplex(64);
+    let mut wire = Wire::new(Box::new(near), LIMIT);
+    for packet_id in 1..=10 {
+        wire.put(&Packet::PubAck(PubAck::new(packet_id))).unwrap();
+        assert!(wire.is_unwritten());
+        assert_eq!(
+            wire.stuck_since(),
+            None,
+            "it waits for the next chance only, as on every busy connection"
+        );
+        wire.write_now().await.unwrap();
+        assert!(!wire.is_unwritten());
+    }
+    for packet_id in 1..=10 {
+        wire.put(&Packet::PubAck(PubAck::new(packet_id))).unwrap();
+    }
+    wire.write_now().await.unwrap();
+    let since = wire.stuck_since().expect("the other side has taken 64 bytes");
+    wire.write_now().await.unwrap();
+    assert_eq!(wire.stuck_since(), Some(since));
+    let mut taken = [0; 64];
+    far.read_exact(&mut taken).await.unwrap();
+    wire.write_now().await.unwrap();
+    assert_eq!(wire.stuck_since(), None);
+}
