@@ -94,6 +94,9 @@ def test_a_backlog_that_the_broker_keeps_in_flight_is_judged_once_and_never_sent
     device.flush()
     gateway.start()
     receiver.wait_for_different(BACKLOG, 300)
+    # The blocks have a queue of their own, and the status comes every 30 s.
+    judged = lambda: sum(source["judged"] for status in receiver.statuses()[-1:] for source in status.get("sources", []))
+    wait_for(lambda: judged() == BACKLOG + costly, "every block judged", 120)
     gateway.stop()
     state = receiver.wait_for_status("stopped")
     assert state["local"]["connections"] == 2, "one for numbers, one for blocks, and neither was given up"
