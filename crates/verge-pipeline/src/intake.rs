@@ -233,12 +233,12 @@ pub struct Judging {
 }
 
 impl Judging {
-    /// Says that it will be stopped: [`STOP_LIMIT`] begins here, for several threads at the same moment.
+    /// Says that it will be stopped: three seconds begins here, for several threads at the same moment.
     pub fn stopping(&self) {
         self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
     }
 
-    /// Judges what is queued, for [`STOP_LIMIT`] at most, saves the judges' states and ends. Blocks until then. What is
+    /// Judges what is queued, for three seconds at most, saves the judges' states and ends. Blocks until then. What is
     /// not judged in time stays unacknowledged.
     pub fn stop(self) {
         self.stopping();

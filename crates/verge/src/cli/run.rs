@@ -16,7 +16,7 @@ use crate::wiring::{Gateway, begins_anew};
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs the gateway until SIGINT or SIGTERM, then stops it in good order. A second signal, or a stop that takes longer
-/// than [`STOP_LIMIT`], ends the process at once with [`Exit::Temporary`].
+/// than 20 s, ends the process at once with [`Exit::Temporary`].
 ///
 /// # Errors
 /// It could not be started, or the store has failed for good.
