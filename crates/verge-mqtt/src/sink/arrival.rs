@@ -65,7 +65,7 @@ struct Topic {
     largest: Option<usize>,
     waiting: VecDeque<Waiting>,
     dead: Option<String>,
-    /// Connections in a row that the broker closed while a message here was unacknowledged.
+    /// Connections in a row that the broker closed before a message here came back.
     closes: u8,
     /// A message of this size did not come back where smaller ones did.
     suspected: Option<usize>,
@@ -121,13 +121,14 @@ impl Arrivals {
         }
     }
 
-    /// The broker has closed the connection. What it did not acknowledge on a topic may be why; `None` where there is
-    /// nothing, or echoes are not asked for.
+    /// The broker has closed the connection. A message that did not come back may be why, acknowledged or not: mosquitto
+    /// 2.0.11 acknowledges a message that its ACL forbids and then closes. `None` where there is none, or echoes are not
+    /// asked for.
     pub(super) fn closed(&mut self) -> Option<String> {
         let mut words = None;
         for topic in self.topics.iter_mut().filter(|_| self.on) {
-            let unacknowledged = topic.waiting.iter().filter(|waiting| !waiting.acknowledged);
-            let Some(size) = unacknowledged.map(|waiting| waiting.payload.len()).max() else { continue };
+            let missing = topic.waiting.iter().filter(|waiting| !waiting.echoed);
+            let Some(size) = missing.map(|waiting| waiting.payload.len()).max() else { continue };
             let smaller = topic.largest.filter(|&largest| size > largest.max(SMALLEST_LIMIT));
             if let Some(largest) = smaller {
                 words = Some(format!(
@@ -363,8 +364,7 @@ impl Topic {
 
     fn closed_at(&self) -> String {
         format!(
-            "it was closed while a message on {:?} was unacknowledged: does the broker's policy let this client publish \
-             there?",
+            "it was closed before a message on {:?} came back: does the broker's policy let this client publish there?",
             self.name
         )
     }

@@ -214,11 +214,13 @@ impl SharedLine {
             .any(|errand| matches!(errand, Errand::Message(flight) if flight.place == Place::Status))
     }
 
-    /// Whether anything else is.
+    /// Whether anything else is, or has not come back.
     pub(super) fn owes_more(&self) -> bool {
-        self.line()
-            .flights
-            .any(|errand| !matches!(errand, Errand::Message(flight) if flight.place == Place::Status))
+        let line = self.line();
+        !line.arrivals.is_settled()
+            || line
+                .flights
+                .any(|errand| !matches!(errand, Errand::Message(flight) if flight.place == Place::Status))
     }
 
     /// A message came on a topic of ours; false where it is none.

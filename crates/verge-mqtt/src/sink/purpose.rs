@@ -16,6 +16,9 @@ use crate::subscriptions::{Subscriptions, refused};
 const SOON: Duration = Duration::from_secs(1);
 /// Verdicts wait so long for the services of a careful connection.
 const CAREFUL: Duration = Duration::from_secs(10);
+/// A careful connection that stands so long after its status was acknowledged is not closed for it: mosquitto 2.0.11
+/// acknowledges a message that its ACL forbids and then closes.
+const STATUS_SETTLES: Duration = Duration::from_secs(1);
 
 /// A status that is retained upstream comes at once behind the SUBACK; it is waited for so long.
 const CLAIM_WAIT: Duration = Duration::from_secs(1);
@@ -76,6 +79,8 @@ pub(super) struct Connection {
     unanswered: Vec<(Service, Instant)>,
     /// The status of a careful connection is awaited since.
     held_since: Option<Instant>,
+    /// It was acknowledged, and may yet be what the broker closes for.
+    status_acknowledged: Option<Instant>,
     ending: Close,
     soon: bool,
     /// Commands dropped. The first is in the log, their number when it ends.
@@ -93,6 +98,7 @@ impl Connection {
             subscriptions: Subscriptions::default(),
             unanswered: Vec::new(),
             held_since: None,
+            status_acknowledged: None,
             ending: Close::Other,
             soon: false,
             dropped: 0,
@@ -273,7 +279,7 @@ impl UplinkPurpose {
     fn unanswered(&self) -> Vec<Service> {
         let mut unanswered: Vec<Service> =
             self.connection.unanswered.iter().map(|(service, _)| *service).collect();
-        if self.line.owes_status() {
+        if self.line.owes_status() || self.connection.status_acknowledged.is_some() {
             let retained = self.connection.plan.services.retain;
             unanswered.push(if retained { Service::Retain } else { Service::Status });
         }
@@ -299,12 +305,13 @@ impl UplinkPurpose {
     fn acknowledged(&mut self, packet_id: u16) {
         self.line.acknowledged(packet_id);
         if self.connection.held_since.is_some() && !self.line.owes_status() {
-            self.status_settled();
+            self.connection.status_acknowledged.get_or_insert_with(Instant::now);
         }
     }
 
     fn status_settled(&mut self) {
         self.connection.held_since = None;
+        self.connection.status_acknowledged = None;
         self.care.answered(Service::Retain);
         self.care.answered(Service::Status);
         self.care.settled();
@@ -370,7 +377,12 @@ impl Purpose for UplinkPurpose {
     }
 
     fn overdue(&mut self, now: Instant) -> Option<String> {
-        if self.connection.held_since.is_some_and(|since| now.duration_since(since) >= CAREFUL) {
+        let passed =
+            |since: Option<Instant>, time| since.is_some_and(|since| now.duration_since(since) >= time);
+        if passed(self.connection.status_acknowledged, STATUS_SETTLES) {
+            self.status_settled();
+        }
+        if passed(self.connection.held_since, CAREFUL) {
             self.connection.held_since = None;
             self.line.release();
         }
