@@ -271,6 +271,16 @@ impl Arrivals {
         self.topics.iter().filter(|topic| topic.dead.is_some()).map(|topic| &topic.name)
     }
 
+    /// Topics that are proven and on which nothing waits are read back no longer: what comes back costs as much as what
+    /// is sent.
+    pub(super) fn leave_proven(&mut self, requests: &mut Vec<Request>) {
+        for topic in &mut self.topics {
+            if topic.waiting.is_empty() && topic.largest.is_some() {
+                topic.leave(requests);
+            }
+        }
+    }
+
     /// Whether nothing waits for its echo.
     pub(super) fn is_settled(&self) -> bool {
         self.topics.iter().all(|topic| topic.waiting.is_empty())
@@ -283,11 +293,8 @@ impl Arrivals {
     pub(super) fn look(&mut self, now: Instant, requests: &mut Vec<Request>) -> Result<(), String> {
         for topic in self.topics.iter_mut().filter(|_| self.on) {
             if topic.waiting.is_empty() {
-                let since = now.duration_since(topic.idle);
-                let proven = topic.largest.is_some() && since >= Duration::from_secs(1);
-                if topic.watched && (proven || since >= IDLE) {
-                    topic.watched = false;
-                    requests.push(Request::Leave(topic.name.clone()));
+                if now.duration_since(topic.idle) >= IDLE {
+                    topic.leave(requests);
                 }
                 continue;
             }
@@ -348,6 +355,12 @@ impl Topic {
             closes: 0,
             suspected: None,
             limit: None,
+        }
+    }
+
+    fn leave(&mut self, requests: &mut Vec<Request>) {
+        if std::mem::take(&mut self.watched) {
+            requests.push(Request::Leave(self.name.clone()));
         }
     }
 

@@ -228,6 +228,7 @@ impl SharedLine {
         let mut line = self.line();
         let Some(delivered) = line.arrivals.echoed(topic, payload, Instant::now()) else { return false };
         line.events.extend(delivered.map(Told::Delivered));
+        line.leave_proven();
         line.report_due |= line.arrivals.take_changed();
         drop(line);
         self.changed();
@@ -328,6 +329,9 @@ impl SharedLine {
                 Errand::LastStatus | Errand::Repeat => None,
             };
             line.events.extend(delivered.map(Told::Delivered));
+            if matches!(errand, Errand::Watched(_)) {
+                line.leave_proven();
+            }
         }
         drop(line);
         self.changed();
@@ -428,6 +432,13 @@ impl Line {
         self.requests = requests;
         self.carry_out_requests();
         looked
+    }
+
+    fn leave_proven(&mut self) {
+        let mut requests = std::mem::take(&mut self.requests);
+        self.arrivals.leave_proven(&mut requests);
+        self.requests = requests;
+        self.carry_out_requests();
     }
 
     /// What the connection takes no more is asked for again at the next look, or is void with it.
