@@ -3,6 +3,7 @@
 
 mod architecture;
 mod autoencoder;
+mod cameras;
 mod commands;
 mod config;
 mod embedded;

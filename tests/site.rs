@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use verge_mqtt::broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
@@ -132,12 +134,40 @@ impl Running {
         }
     }
 
+    /// The lines of its standard output, as they come.
+    pub(crate) fn lines(&mut self) -> Lines {
+        let stdout = self.child.stdout.take().unwrap();
+        let (said, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| said.send(line))
+        });
+        Lines(lines)
+    }
+
     /// Standard output, once it has ended by itself with code 0.
     pub(crate) fn output(mut self) -> String {
         let stdout = self.child.stdout.take().unwrap();
         let text = std::io::read_to_string(stdout).unwrap();
         assert_eq!(self.code(), 0, "{text}");
         text
+    }
+}
+
+/// Lines of JSON that a command says while it goes on.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    /// The next one that is wanted.
+    pub(crate) fn find(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.0.recv_timeout(left).unwrap_or_else(|_| panic!("{what} does not come"));
+            let line = serde_json::from_str(&line).unwrap();
+            if wanted(&line) {
+                return line;
+            }
+        }
     }
 }
 

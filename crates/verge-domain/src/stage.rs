@@ -51,6 +51,8 @@ pub enum Scope {
     Signal,
     /// All matching signals of one device together.
     Device,
+    /// The arrivals of one camera's frames: a device of one source, without a signal.
+    Camera,
 }
 
 /// Why saved state was not taken up.

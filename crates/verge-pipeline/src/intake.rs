@@ -6,6 +6,7 @@
 //! When the queue is full the source keeps the message and leaves its connection unread until there is room; when the
 //! committer's queue is full this thread waits, which fills the first queue. Nothing is dropped here.
 
+mod arrivals;
 mod class;
 mod newest;
 mod observations;
@@ -28,6 +29,7 @@ use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
+use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, Room};
 use newest::Newest;
 pub use newest::NewestIntake;
@@ -121,6 +123,7 @@ pub struct IntakeQueue {
     class: Class,
     room: Arc<Room>,
     newest: Option<Arc<Newest>>,
+    arrivals: Arrivals,
     sender: SyncSender<Item>,
     receiver: Receiver<Item>,
     desk: SyncSender<Waiting>,
@@ -145,7 +148,8 @@ impl IntakeQueue {
         let (sender, receiver) = mpsc::sync_channel(class.capacity());
         let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
         let room = Arc::new(Room::new(class));
-        Self { class, room, newest: None, sender, receiver, desk, orders, counters }
+        let arrivals = Arrivals::default();
+        Self { class, room, newest: None, arrivals, sender, receiver, desk, orders, counters }
     }
 
     /// The way in.
@@ -171,7 +175,7 @@ impl IntakeQueue {
     /// Where judges over frames hand in what they observe.
     #[must_use]
     pub fn observations(&self) -> Observations {
-        Observations { queue: self.sender.clone() }
+        Observations { queue: self.sender.clone(), arrivals: self.arrivals.clone() }
     }
 
     /// Starts the thread. `restored` is what taking up saved state has decided; `recent_causes` are the
@@ -207,6 +211,8 @@ impl IntakeQueue {
             class: self.class,
             room: self.room,
             newest: self.newest,
+            arrivals: self.arrivals,
+            arrived: Arrived::new(),
             settled: Vec::with_capacity(self.class.burst()),
             waiting: Vec::new(),
             recent: Redeliveries::new(&self.class.own(recent_causes)),
@@ -260,6 +266,9 @@ struct Worker<D, J, S> {
     class: Class,
     room: Arc<Room>,
     newest: Option<Arc<Newest>>,
+    arrivals: Arrivals,
+    /// Empty, with room for the arrivals that are taken next.
+    arrived: Arrived,
     bench: Shards<D, J>,
     source: S,
     commits: CommitHandle,
@@ -322,6 +331,8 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
                     self.counters.note_clock_step(step_ms);
                 }
+                // What has come by now is no silence.
+                self.hear_arrivals();
                 self.bench.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
@@ -358,6 +369,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let mut stop = false;
         let mut taken = 0;
         let began = Instant::now();
+        self.hear_arrivals();
         while taken < self.class.burst() && self.class.goes_on(began) {
             let newest = self.newest.as_ref().filter(|_| !self.is_past_deadline());
             let newest = newest.and_then(|newest| newest.pop());
@@ -381,6 +393,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 }
                 // Ahead of this burst's messages where several threads share it: other judges, another connection.
                 Some(Item::Observed(observed)) => {
+                    self.hear_arrivals();
                     self.observe(*observed);
                     taken += 1;
                 }

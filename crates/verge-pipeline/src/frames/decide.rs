@@ -61,6 +61,7 @@ pub struct Decided {
 pub struct FrameBench {
     specs: Vec<Option<FrameJudgeSpec>>,
     sources: Vec<SourceId>,
+    watched: Vec<SourceIndex>,
 }
 
 impl FrameBench {
@@ -68,7 +69,18 @@ impl FrameBench {
     /// indices of the sources.
     #[must_use]
     pub fn new(specs: Vec<Option<FrameJudgeSpec>>, sources: Vec<SourceId>) -> Self {
-        Self { specs, sources }
+        Self { specs, sources, watched: Vec::new() }
+    }
+
+    /// The same; judges over readings are told of each frame of these sources that it has arrived.
+    #[must_use]
+    pub fn watching(self, sources: Vec<SourceIndex>) -> Self {
+        Self { watched: sources, ..self }
+    }
+
+    /// Whether judges over readings watch the arrivals of a source.
+    pub(super) fn is_watched(&self, source: SourceIndex) -> bool {
+        self.watched.contains(&source)
     }
 
     /// The judges that look at a camera, by their position.

@@ -13,10 +13,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use verge_domain::frame::{EncodedFrame, View};
-use verge_domain::reading::{Decoded, Inbound, Receipt};
+use verge_domain::id::DeviceId;
+use verge_domain::reading::{Decoded, Inbound, Receipt, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Decoder, Source, Viewer};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
@@ -77,8 +78,19 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
 
     /// The way in for one connection.
     #[must_use]
-    pub fn intake<D: Decoder<Item = EncodedFrame>>(&self, decoder: D) -> FrameIntake<D, M> {
-        FrameIntake { shared: Arc::clone(&self.shared), decoder, decoded: Decoded::default() }
+    pub fn intake<D: Decoder<Item = EncodedFrame>>(
+        &self,
+        decoder: D,
+        observations: &Observations,
+    ) -> FrameIntake<D, M> {
+        let (shared, observations) = (Arc::clone(&self.shared), observations.clone());
+        FrameIntake { shared, decoder, decoded: Decoded::default(), observations }
+    }
+
+    /// The cameras that are known, for the status.
+    #[must_use]
+    pub fn cameras(&self) -> Cameras<M> {
+        Cameras(Arc::clone(&self.shared))
     }
 
     /// Starts workers, one for each viewer. `make` makes a new viewer where a worker has lost its own to a fault.
@@ -126,6 +138,7 @@ pub struct FrameIntake<D, M> {
     shared: Arc<Shared<M>>,
     decoder: D,
     decoded: Decoded<EncodedFrame>,
+    observations: Observations,
 }
 
 impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
@@ -158,8 +171,13 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
                 let judges =
                     |frame: &EncodedFrame| self.shared.bench.judges_of(message.source, &frame.device);
                 let Inbound { source: index, received, receipt, .. } = message;
+                let arrival = self.shared.bench.is_watched(index).then(|| frame.arrival());
                 match line.schedule.offer(index, frame, received, receipt, cause, judges) {
                     Ok(superseded) => {
+                        // Before a worker can have the frame: what it causes is judged behind its arrival.
+                        if let Some(arrival) = arrival {
+                            self.observations.note_arrival(index, arrival, received);
+                        }
                         drop(line);
                         for index in superseded {
                             if let Some(source) = self.shared.counters.source(index) {
@@ -198,6 +216,17 @@ impl<D, M: Default> FrameIntake<D, M> {
 impl<M> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, Line<M>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The cameras that frames have come from; clones share them.
+pub struct Cameras<M>(Arc<Shared<M>>);
+
+impl<M> Cameras<M> {
+    /// Source, device, and the time since the newest frame, of each camera that is known.
+    #[must_use]
+    pub fn ages(&self, now: Monotonic) -> Vec<(SourceIndex, DeviceId, Duration)> {
+        self.0.lock().schedule.ages(now)
     }
 }
 
@@ -351,7 +380,9 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
             }
         }
         let (source, received, cause, receipt) = (job.source, job.received, job.cause, job.receipt);
-        if !readings.is_empty() {
+        // Where its arrival is judged, a receipt settles behind what that causes.
+        let is_behind = receipt.is_some() && self.shared.bench.is_watched(source);
+        if !readings.is_empty() || is_behind {
             self.observations.hand_in(Observed { source, readings, verdicts, received, cause, receipt });
         } else if !verdicts.is_empty() || receipt.is_some() {
             let request = CommitRequest::of_time(received.mono);

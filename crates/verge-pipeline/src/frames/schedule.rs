@@ -263,6 +263,14 @@ impl<M> Schedule<M> {
         self.cameras.len()
     }
 
+    /// Each camera, and the time since it was last heard.
+    pub(super) fn ages(&self, now: Monotonic) -> Vec<(SourceIndex, DeviceId, Duration)> {
+        let cameras = self.cameras.iter();
+        cameras
+            .map(|((source, device), camera)| (*source, device.clone(), now.since(camera.last_heard)))
+            .collect()
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.cameras.values().map(|camera| camera.waiting.len()).sum()
     }

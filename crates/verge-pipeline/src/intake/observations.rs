@@ -8,6 +8,7 @@ use verge_domain::stage::{Decoder, Judge, Source};
 use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
+use super::arrivals::Arrivals;
 use super::{Item, Worker};
 use crate::committer::CommitRequest;
 
@@ -33,6 +34,7 @@ pub struct Observed {
 #[derive(Clone)]
 pub struct Observations {
     pub(super) queue: SyncSender<Item>,
+    pub(super) arrivals: Arrivals,
 }
 
 impl Observations {

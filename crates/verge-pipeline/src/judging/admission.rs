@@ -12,6 +12,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use verge_domain::frame::ARRIVAL;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -65,7 +66,7 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             .map(|(judge, spec)| InstanceKey {
                 judge,
                 signal: match spec.scope {
-                    Scope::Signal => Some((source, reading.signal.clone())),
+                    Scope::Signal | Scope::Camera => Some((source, reading.signal.clone())),
                     Scope::Device => None,
                 },
                 device: spec.machine.as_ref().unwrap_or(&reading.device).clone(),
@@ -117,7 +118,10 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         let subject = Subject {
             source: self.sources[usize::from(source.0)].clone(),
             device: key.device.clone(),
-            signal: key.signal.as_ref().map(|(_, signal)| signal.clone()),
+            signal: match spec.scope {
+                Scope::Signal => key.signal.as_ref().map(|(_, signal)| signal.clone()),
+                Scope::Device | Scope::Camera => None,
+            },
         };
         let judge = (spec.make)(now);
         let mut instance = Instance::new(key.judge, subject, judge, now.mono);
@@ -206,7 +210,11 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
         }
         let mut instance = self.instances.remove(index);
         self.place.room.sub_instance(instance.bytes);
-        let signal = instance.subject.signal.clone();
+        let spec = &self.specs[instance.judge_index];
+        let signal = match spec.scope {
+            Scope::Signal | Scope::Device => instance.subject.signal.clone(),
+            Scope::Camera => Some(ARRIVAL.clone()),
+        };
         let source = self.sources.iter().position(|source| *source == instance.subject.source);
         let source = SourceIndex(source.and_then(|source| u16::try_from(source).ok()).unwrap_or_default());
         self.by_key.remove(&InstanceKey {
@@ -214,7 +222,6 @@ impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
             signal: signal.map(|signal| (source, signal)),
             device: instance.subject.device.clone(),
         });
-        let spec = &self.specs[instance.judge_index];
         if instance.end_events(spec, |_| true, now, out) {
             tracing::info!(
                 judge = %spec.name, device = %instance.subject.device,

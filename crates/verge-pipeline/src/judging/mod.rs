@@ -112,7 +112,7 @@ impl Decision {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InstanceKey {
     judge: usize,
-    /// `None` for judges that watch a whole device, across sources.
+    /// `None` for judges that watch a whole device, across sources. Of a camera, its arrivals.
     signal: Option<(SourceIndex, SignalId)>,
     device: DeviceId,
 }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
+use verge_domain::frame::ARRIVAL;
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId, Unit};
 use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
@@ -268,6 +269,9 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
                 Some((source, signal.clone()))
             }
             (None, Scope::Device) => None,
+            (None, Scope::Camera) if spec.takes(source, &subject.device, &ARRIVAL) => {
+                Some((source, ARRIVAL.clone()))
+            }
             _ => return Home::Nowhere,
         };
         let key = InstanceKey { judge, signal, device: subject.device.clone() };

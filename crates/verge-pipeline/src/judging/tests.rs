@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
+use verge_domain::frame::ARRIVAL;
 use verge_domain::reading::{ClockOffset, Quality, SharedBy};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -427,4 +428,61 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
     assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
     assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");
     assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
+}
+
+#[test]
+fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
+    let camera = || JudgeSpec {
+        inputs: [0, 1]
+            .map(|source| InputPattern {
+                source: SourceIndex(source),
+                signals: Some(WildMatch::new(ARRIVAL.as_str())),
+            })
+            .to_vec(),
+        ..spec("alive", Scope::Camera, &[])
+    };
+    let sources = ["yard", "gate"].map(|name| SourceId::new(name).unwrap());
+    let bench = |counters: &Arc<Counters>| {
+        let mut ids = 0_u8;
+        let fresh = move || {
+            ids += 1;
+            EventId([ids; 16])
+        };
+        Bench::new(Words, vec![camera()], sources.to_vec(), Arc::clone(counters), fresh, at(0))
+    };
+    let counters = Arc::new(Counters::new(sources.to_vec()));
+    let arrival = |value: f64| Reading {
+        device: DeviceId::new("north").unwrap(),
+        signal: ARRIVAL.clone(),
+        value,
+        unit: None,
+        captured_at: None,
+        clock: DeviceClock::Absent,
+        quality: Quality::Good,
+    };
+    // Two cameras of one name, each of a source of its own.
+    let mut before = bench(&counters);
+    let mut out = Decision::default();
+    before.reading(SourceIndex(1), &arrival(20.0), at(1), at(1), &mut out).unwrap();
+    before.reading(SourceIndex(0), &arrival(2.0), at(1), at(1), &mut out).unwrap();
+    let mut pass = SavePass::of_all();
+    while before.save(&mut pass, at(1), &mut out) {}
+    let subjects: Vec<_> = out.verdicts.iter().map(|one| one.subject.clone()).collect();
+    let [only] = &subjects[..] else { panic!("{subjects:?}") };
+    assert_eq!((only.source.as_str(), only.device.as_str(), &only.signal), ("gate", "north", &None));
+
+    // What is open is taken up, and cleared by the camera that it is of; what gives way is forgotten as a whole.
+    let mut after = bench(&counters);
+    let mut restored = Decision::default();
+    after.restore(&out.checkpoints, at(2), &mut restored);
+    assert!(restored.is_empty(), "{restored:?}");
+    after.reading(SourceIndex(0), &arrival(2.0), at(3), at(3), &mut restored).unwrap();
+    assert!(restored.verdicts.is_empty());
+    after.reading(SourceIndex(1), &arrival(2.0), at(3), at(3), &mut restored).unwrap();
+    let told: Vec<String> = restored.verdicts.iter().map(tell).collect();
+    assert_eq!(told, ["alive north - anomaly cleared 1"]);
+    for source in [0, 1] {
+        after.forget(SourceIndex(source), &DeviceId::new("north").unwrap(), at(4), &mut restored);
+    }
+    assert_eq!((after.by_key.len(), after.instances.len()), (0, 0));
 }

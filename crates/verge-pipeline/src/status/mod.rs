@@ -2,6 +2,7 @@
 //!
 //! The schema stands in `docs/status.md`. Keys are only ever added.
 
+mod cameras;
 pub(crate) mod claim;
 mod judges;
 mod routes;
@@ -12,13 +13,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use verge_domain::id::{GatewayId, Lane, RouteId};
+use verge_domain::id::{DeviceId, GatewayId, Lane, RouteId};
 use verge_domain::life::Life;
+use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
 
 use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
 use crate::delivery::{RouteCounters, withdrawn};
+use cameras::{CameraStatus, longest_silent};
 use claim::LifeStatus;
 use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
@@ -75,6 +78,9 @@ pub struct LocalState {
     /// Certificates of all connections; told beside this one.
     #[serde(skip)]
     pub certificates: Vec<CertificateStatus>,
+    /// Cameras with the time since the newest frame of each; told with their sources.
+    #[serde(skip)]
+    pub cameras: Vec<(SourceIndex, DeviceId, Duration)>,
 }
 
 /// When a certificate ends.
@@ -215,6 +221,12 @@ struct SourceStatus<'a> {
     /// Devices whose clock has a constant offset.
     #[serde(skip_serializing_if = "is_zero")]
     clock_offsets: u64,
+    /// Cameras that frames have come from since the start.
+    #[serde(skip_serializing_if = "is_zero")]
+    cameras: u64,
+    /// Those that have been silent for longest, longest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    camera_ages: Vec<CameraStatus>,
 }
 
 #[derive(Serialize)]
@@ -332,7 +344,8 @@ impl Status {
                 .counters
                 .sources()
                 .iter()
-                .map(|source| source_status(source, now.wall, uptime))
+                .zip((0..).map(SourceIndex))
+                .map(|(source, index)| source_status(source, index, &local.cameras, now.wall, uptime))
                 .collect(),
             unknown_topics: local.unknown_topics,
             broker: local.broker.take(),
@@ -432,7 +445,14 @@ pub fn last_will(gateway: &GatewayId) -> Bytes {
     Bytes::from(serde_json::to_vec(&document).expect("text only"))
 }
 
-fn source_status(source: &SourceCounters, now: UtcMillis, uptime: Duration) -> SourceStatus<'_> {
+fn source_status<'a>(
+    source: &'a SourceCounters,
+    index: SourceIndex,
+    cameras: &[(SourceIndex, DeviceId, Duration)],
+    now: UtcMillis,
+    uptime: Duration,
+) -> SourceStatus<'a> {
+    let (cameras, camera_ages) = longest_silent(index, cameras);
     // Read in this order a message may be missed as in flight, never counted twice.
     let judged = source.messages_judged_total.get();
     let refused = source.messages_refused_total.get();
@@ -457,5 +477,7 @@ fn source_status(source: &SourceCounters, now: UtcMillis, uptime: Duration) -> S
         shared_names: source.shared_name_count(),
         shared_readings: source.shared_readings_total.get(),
         clock_offsets: source.clock_offsets.count(),
+        cameras,
+        camera_ages,
     }
 }

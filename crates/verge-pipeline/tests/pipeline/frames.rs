@@ -5,13 +5,14 @@ mod site;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::report::ReportPolicy;
 use verge_domain::stage::StoreError;
 use verge_pipeline::frames::{EVERY_CAPACITY, Keep};
 use verge_pipeline::intake::IntakeFull;
 
-use site::{NEWEST, site};
+use site::{NEWEST, site, watched_site};
 
 #[test]
 fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
@@ -148,4 +149,38 @@ fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
     assert_eq!(at("c one 2"), at("d one 2") + 1);
     assert_eq!(causes[at("c one 2")], causes[at("d one 2")]);
     assert!(causes.iter().all(|cause| *cause != 0) && at("d two 1") < 5, "{causes:?}");
+}
+
+#[test]
+fn what_an_arrival_causes_is_committed_before_the_frame_is_acknowledged() {
+    let mut site = watched_site(NEWEST, 2, ReportPolicy::Every, vec![SourceIndex(1)]);
+    for camera in ["one", "two", "three"] {
+        // A frame that cannot be judged has arrived all the same; one that is none has not.
+        site.offer(1, camera, if camera == "two" { "fail" } else { "x" }).unwrap();
+        site.offer(1, "none", "").unwrap();
+    }
+    site.wait("all receipts settle", |site| site.settled.0.lock().unwrap().len() == 6);
+    assert_eq!(site.accounts(1), [6, 2, 0, 4]);
+    assert_eq!(site.source(1).readings_judged_total.get(), 0, "an arrival is no reading of a message");
+    let told = site.end();
+    let at =
+        |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(at("alive one 1") < at("b one 1") && at("alive three 1") < at("b three 1"), "{told:?}");
+    assert!(at("alive two 1") < 5 && told.len() == 5, "{told:?}");
+}
+
+#[test]
+fn of_a_camera_that_sends_fast_the_newest_arrival_is_judged() {
+    let mut site = watched_site(NEWEST, 1, ReportPolicy::Every, vec![SourceIndex(0)]);
+    for _ in 0..500 {
+        site.offer(0, "cam", "x").unwrap();
+    }
+    site.settle();
+    let ages = site.cameras.ages(site.clock.now().mono);
+    assert_eq!(
+        ages.iter().map(|(source, device, _)| (source.0, device.as_str())).collect::<Vec<_>>(),
+        [(0, "cam")]
+    );
+    let told = site.end();
+    assert_eq!(told.iter().filter(|told| *told == "alive cam 1").count(), 1, "{told:?}");
 }

@@ -56,8 +56,9 @@ pub enum PictureError {
     ByComponent,
     /// Decoding it takes more memory than one picture may have.
     #[error(
-        "decoding the JPEG of {width}x{height} pixels takes {needed} bytes of memory, {limit} are allowed: \
-         progressive pictures take two to three times as much as others; max_pixels allows four bytes a pixel"
+        "decoding the JPEG of {width}x{height} pixels takes {needed} bytes of memory, {limit} are allowed (progressive \
+         pictures take twice as much as others); max_pixels = {} in its source, at four bytes a pixel, lets it in",
+        .needed.div_ceil(4)
     )]
     Memory {
         /// Width in pixels.

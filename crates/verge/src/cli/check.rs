@@ -115,6 +115,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
     report.warnings.clone_from(&settings.warnings);
     look_at_state(settings, report);
     models::look(settings, report);
+    look_at_arrivals(settings, report);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
         Local::External(connection) => {
@@ -129,6 +130,18 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
         look_at_uplink(settings, uplink, offline, report)?;
     }
     Ok(())
+}
+
+/// Judges that watch whether cameras are alive.
+fn look_at_arrivals(settings: &Settings, report: &mut Report) {
+    for judge in settings.judges.iter().filter(|judge| judge.watches_arrivals()) {
+        let inputs = judge.readings().into_iter().flat_map(|rules| &rules.inputs);
+        let names: Vec<&str> =
+            inputs.map(|input| settings.sources[usize::from(input.source.0)].name.as_str()).collect();
+        let what = format!("{} over {}", judge.detector().as_str(), names.join(", "));
+        let says = "watches the arrival of frames, camera by camera".to_owned();
+        report.note(&format!("judge.{}", judge.name), what, Ok(says), Exit::Fine);
+    }
 }
 
 /// As the gateway connects: where none runs, under its own name.

@@ -116,7 +116,11 @@ impl<'a> Classes<'a> {
 /// What one instance of a judge watches. Expected devices are watched as a whole: they have no signal before they are
 /// first heard.
 pub(super) fn scope_of(rules: &ReadingRules) -> Scope {
-    if rules.expect.is_empty() { rules.rule.scope() } else { Scope::Device }
+    match rules {
+        rules if !rules.expect.is_empty() => Scope::Device,
+        rules if rules.arrivals => Scope::Camera,
+        rules => rules.rule.scope(),
+    }
 }
 
 #[cfg(test)]

@@ -18,14 +18,16 @@ use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, 
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep};
+use verge_pipeline::frames::{
+    Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep,
+};
 use verge_pipeline::intake::Observations;
 use verge_vision::trial::Trial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::source_ids;
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{self, Carries, FrameRules, Settings};
+use crate::settings::{self, Carries, FrameRules, Judge, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
 pub(super) const TRIAL: Duration = Duration::from_secs(60);
@@ -118,13 +120,15 @@ pub struct Vision {
 }
 
 impl Vision {
-    /// Loads the library and all models; `None` where no judge looks at frames.
+    /// Loads the library and all models, as far as judges look at frames; `None` where none looks at a source of frames at
+    /// all, be it only to see that frames come.
     ///
     /// # Errors
     /// There is no library, a model cannot be used, or a judge asks of its model what it cannot do.
     pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
-            return Ok(None);
+            let watched = settings.judges.iter().any(Judge::watches_arrivals);
+            return watched.then(|| Self::of(settings, Vec::new())).transpose();
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
         let models = settings
@@ -160,7 +164,10 @@ impl Vision {
         });
         let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
         let viewer = ViewerSettings { models, judges: looks, max_picture_bytes };
-        Ok(Self { viewer, bench: FrameBench::new(specs, source_ids(settings)) })
+        let watching = settings.judges.iter().filter(|judge| judge.watches_arrivals());
+        let inputs = watching.filter_map(Judge::readings).flat_map(|rules| &rules.inputs);
+        let watched = inputs.map(|input| input.source).collect();
+        Ok(Self { viewer, bench: FrameBench::new(specs, source_ids(settings)).watching(watched) })
     }
 
     /// A viewer of its own for one worker.
@@ -256,9 +263,9 @@ impl Intake for Pictures {
     }
 }
 
-/// The same of all models of a configuration, through a viewer that is to work with them.
-fn try_models(settings: &Settings, viewer: &mut FrameViewer) -> anyhow::Result<()> {
-    for (index, model) in settings.models.iter().enumerate() {
+/// The same of all models that are loaded, through a viewer that is to work with them.
+fn try_models(settings: &Settings, loaded: usize, viewer: &mut FrameViewer) -> anyhow::Result<()> {
+    for (index, model) in settings.models.iter().take(loaded).enumerate() {
         let name = &model.name;
         let trial = viewer
             .try_out(index, Some(Instant::now() + TRIAL))
@@ -289,7 +296,7 @@ impl Eyes {
         let mut viewers =
             (0..workers(settings).get()).map(|_| vision.viewer()).collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(viewer) = viewers.first_mut() {
-            try_models(settings, viewer).exit_with(Exit::BadConfig)?;
+            try_models(settings, vision.models().len(), viewer).exit_with(Exit::BadConfig)?;
         }
         let schedules = settings.sources.iter().map(|source| match &source.carries {
             Carries::Readings(_) => None,
@@ -305,12 +312,18 @@ impl Eyes {
         self.vision.bench()
     }
 
+    /// The cameras that frames have come from.
+    pub(super) fn cameras(&self) -> Cameras<Memory> {
+        self.queue.cameras()
+    }
+
     /// Connects the sources of frames: those that want the newest alone by one connection, those that want every
     /// frame by another. Must be called on the runtime that is to carry them.
     pub(super) fn connect(
         &self,
         settings: &Settings,
         local: &ConnectionSettings,
+        observations: &Observations,
         clock: Clock,
     ) -> anyhow::Result<Vec<MqttSource>> {
         let wanted = |keep: &Keep| match keep {
@@ -338,7 +351,7 @@ impl Eyes {
                     ..local.clone()
                 };
                 let intake = Pictures {
-                    intake: self.queue.intake(frame_decoders(settings)?),
+                    intake: self.queue.intake(frame_decoders(settings)?, observations),
                     waits: guarantee == Guarantee::AtLeastOnce,
                 };
                 let settings = SourceSettings { connection, guarantee, filters };

@@ -133,7 +133,8 @@ impl Gateway {
         if let Some(eyes) = &eyes {
             // A thread of its own: readings never wait behind the bytes of a frame.
             let thread = IoThread::start("verge-frames")?;
-            sources.extend(thread.within(|| eyes.connect(settings, &local, clock))?);
+            let observations = judges.observations();
+            sources.extend(thread.within(|| eyes.connect(settings, &local, &observations, clock))?);
             threads.push(thread);
         }
         let sources = Sources(sources);
@@ -147,6 +148,7 @@ impl Gateway {
             clock,
             settings.store.lives,
         );
+        let cameras = eyes.as_ref().map(Eyes::cameras);
         let workers = eyes.map(|eyes| eyes.start(&commits, &judges.observations(), clock));
         let orders = judges.orders();
         let judging = judges.start(&sources, &commits, clock, &causes);
@@ -175,6 +177,7 @@ impl Gateway {
                 credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
                 broker: broker_state.as_ref().map(|state| state()),
                 certificates: certificates.certificates(),
+                cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)
             },
             started,
@@ -445,5 +448,6 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         credentials_error: None,
         broker: None,
         certificates: Vec::new(),
+        cameras: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation, View};
+use verge_domain::frame::{ARRIVAL, Detections, EncodedFrame, ImageFormat, Orientation, View};
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex, fingerprint};
@@ -20,7 +20,7 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Lives};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
-    FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
+    Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
 use verge_pipeline::intake::{IntakeFull, IntakeQueue, Judging};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Undecoded};
@@ -144,6 +144,7 @@ impl Encoder for Text {
 
 pub(super) struct Site {
     pub(super) intake: FrameIntake<Pictures, u32>,
+    pub(super) cameras: Cameras<u32>,
     pub(super) workers: FrameWorkers<u32>,
     pub(super) judging: Judging,
     pub(super) committer: Committer,
@@ -194,9 +195,29 @@ fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
     }
 }
 
+/// What judges the arrivals of a source.
+fn alive(source: SourceIndex) -> JudgeSpec<Limit> {
+    JudgeSpec {
+        name: JudgeId::new("alive").unwrap(),
+        scope: Scope::Camera,
+        inputs: vec![InputPattern { source, signals: Some(wildmatch::WildMatch::new(ARRIVAL.as_str())) }],
+        ..observer("alive", source.0)
+    }
+}
+
 /// An earlier run has judged the frame "x" of "part", packet 9. Three sources: frames of the first are kept as `keep` says, those of the others every one. Of the third, one judge
 /// observes, for a judge over readings, and one detects.
 pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
+    watched_site(keep, workers, report, Vec::new())
+}
+
+/// The same; the arrival of each frame of these sources is abnormal.
+pub(super) fn watched_site(
+    keep: Keep,
+    workers: usize,
+    report: ReportPolicy,
+    watched: Vec<SourceIndex>,
+) -> Site {
     let clock = Clock::start();
     let names = ["newest", "every", "odd"].map(|name| SourceId::new(name).unwrap()).to_vec();
     let counters = Arc::new(Counters::new(names.clone()));
@@ -207,12 +228,14 @@ pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
     let urgency = Duration::from_millis(500);
     let specs = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
     let queue = FrameQueue::new(
-        FrameBench::new(judges, names.clone()),
+        FrameBench::new(judges, names.clone()).watching(watched.clone()),
         specs.to_vec(),
         Arc::clone(&counters),
         vec![fingerprint(9, "part", b"x")],
     );
-    let intake = queue.intake(Pictures);
+    let readings = IntakeQueue::new(Arc::clone(&counters));
+    let cameras = queue.cameras();
+    let intake = queue.intake(Pictures, &readings.observations());
     let (shelf, settled) = (Memory::default(), Settled::default());
     let (committer, commits, _) = committer::start(
         shelf.clone(),
@@ -224,18 +247,17 @@ pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
         Lives::default(),
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
-    let readings = IntakeQueue::new(Arc::clone(&counters));
     let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
     let bench = Bench::new(
         Undecoded,
-        vec![observer("c", 2)],
+        [observer("c", 2)].into_iter().chain(watched.into_iter().map(alive)).collect(),
         names,
         Arc::clone(&counters),
         random_event_id,
         clock.now(),
     );
     let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), Vec::new());
-    Site { intake, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
+    Site { intake, cameras, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 
 impl Site {

@@ -1,5 +1,6 @@
 //! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
 
+mod arrivals;
 mod behind;
 mod frames;
 mod readings;
@@ -91,6 +92,12 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
     };
     let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words };
     match &judge.rules {
+        JudgeRules::Readings(rules) if rules.arrivals => {
+            for path in &args.inputs {
+                let told = arrivals::recording(&settings, &teller, path, out)?;
+                summarise(&told, path, "frames")?;
+            }
+        }
         JudgeRules::Readings(rules) => {
             if args.annotate.is_some() {
                 return Err(anyhow!("--annotate is for judges over frames")).exit_with(Exit::Usage);

@@ -1,5 +1,8 @@
 //! Judges over frames: which model looks at which part of which cameras' frames, and what of it is told.
 
+use verge_anomaly::{HealthSettings, JudgeSettings, SilenceSettings};
+use verge_domain::finding::Member;
+use verge_domain::frame::ARRIVAL;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::report::ReportPolicy;
@@ -9,7 +12,10 @@ use verge_pipeline::judging::InputPattern;
 use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
 
-use crate::config::{Fault, RawJudge, RawRegion, RawReport};
+use wildmatch::WildMatch;
+
+use super::{ReadingRules, Rule, fitting, reading_rules};
+use crate::config::{Fault, RawCause, RawJudge, RawRegion, RawReport};
 use crate::settings::{Check, Known};
 
 /// What a judge over frames is told.
@@ -38,11 +44,7 @@ pub(super) fn check_rules(
     known: &Known<'_>,
 ) -> Option<FrameRules> {
     let at = |key: &str| format!("{section}.{key}");
-    if let Some(signals) = inputs.iter().flatten().find_map(|input| input.signals.as_ref()) {
-        let expected = "names of sources alone: frames have no signals";
-        check.faults.push(Fault::at_text(at("inputs"), &format!(":{signals}"), expected));
-        return None;
-    }
+    let inputs = without_signals(check, section, inputs)?;
     let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
     let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
     let policy = super::policy(raw);
@@ -54,7 +56,7 @@ pub(super) fn check_rules(
         }
     };
     Some(FrameRules {
-        inputs: inputs?.iter().map(|input| input.source).collect(),
+        inputs: inputs.iter().map(|input| input.source).collect(),
         detector,
         task,
         look: VisionJudge {
@@ -67,6 +69,53 @@ pub(super) fn check_rules(
         report,
         policy,
     })
+}
+
+/// A judge that watches whether cameras are alive: the arrivals of their frames are its readings.
+pub(super) fn check_arrivals(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawJudge,
+    inputs: Option<Vec<InputPattern>>,
+) -> Option<ReadingRules> {
+    let made = match raw.after {
+        Some(after) => SilenceSettings::new(after.0).map(JudgeSettings::Silence),
+        None => {
+            check_causes(check, section, raw.causes.as_deref().unwrap_or_default());
+            HealthSettings::new(&[Member::Silent], raw.patience?).map(JudgeSettings::Health)
+        }
+    };
+    let rule = fitting(check, section, made);
+    let signals = Some(WildMatch::new(ARRIVAL.as_str()));
+    let inputs = without_signals(check, section, inputs).map(|inputs| {
+        inputs.into_iter().map(|input| InputPattern { signals: signals.clone(), ..input }).collect()
+    });
+    let rules = reading_rules(check, section, raw, inputs, rule.map(Rule::Plain))?;
+    Some(ReadingRules { arrivals: true, ..rules })
+}
+
+/// Of a camera's health, frames that do not come tell its silence alone. Without a choice all causes are meant that
+/// there are.
+fn check_causes(check: &mut Check<'_>, section: &str, causes: &[RawCause]) {
+    let causes: Vec<Member> = causes.iter().map(|cause| Member::from(*cause)).collect();
+    if causes.len() < HealthSettings::CAUSES.len() && causes.iter().any(|cause| *cause != Member::Silent) {
+        let names: Vec<&str> = causes.iter().map(|cause| cause.as_str()).collect();
+        let expected = "[\"silent\"] over sources of frames: the other causes are found in values";
+        check.faults.push(Fault::new(format!("{section}.causes"), format!("{names:?}"), expected));
+    }
+}
+
+fn without_signals(
+    check: &mut Check<'_>,
+    section: &str,
+    inputs: Option<Vec<InputPattern>>,
+) -> Option<Vec<InputPattern>> {
+    if let Some(signals) = inputs.iter().flatten().find_map(|input| input.signals.as_ref()) {
+        let expected = "names of sources alone: frames have no signals";
+        check.faults.push(Fault::at_text(format!("{section}.inputs"), &format!(":{signals}"), expected));
+        return None;
+    }
+    inputs
 }
 
 pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: &[&str]) -> Option<usize> {

@@ -61,6 +61,8 @@ pub struct ReadingRules {
     pub rule: Rule,
     /// What becomes of it.
     pub policy: EventPolicy,
+    /// It judges when the frames of cameras arrive, as if that were readings.
+    pub arrivals: bool,
 }
 
 /// How a judge over readings decides.
@@ -124,6 +126,12 @@ impl Judge {
             JudgeRules::Frames(_) => None,
         }
     }
+
+    /// Whether it judges when the frames of cameras arrive.
+    #[must_use]
+    pub fn watches_arrivals(&self) -> bool {
+        self.readings().is_some_and(|rules| rules.arrivals)
+    }
 }
 
 pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<String, RawJudge>, known: &Known<'_>) -> Vec<Judge> {
@@ -148,7 +156,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             let of = (Detector::Detect, Task::Detect);
             frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
-        RawDetector::Autoencoder if sees == Sees::Unknown => None,
+        _ if sees == Sees::Unknown => None,
         RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
             let of = (Detector::Autoencoder, Task::Reconstruct);
             let eye = frames::check_rules(check, &section, of, raw, inputs.clone(), known);
@@ -165,6 +173,9 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             });
             let rules = reading_rules(check, &section, raw, observed, rule.map(Rule::Plain));
             eye.zip(rules).map(|(eye, rules)| JudgeRules::Both(eye, rules))
+        }
+        RawDetector::Silence | RawDetector::Health if sees == Sees::FramesAsTheFirst => {
+            frames::check_arrivals(check, &section, raw, inputs).map(JudgeRules::Readings)
         }
         RawDetector::Threshold => {
             let made = ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above);
@@ -239,6 +250,7 @@ fn reading_rules(
         },
         rule: rule?,
         policy: policy(raw),
+        arrivals: false,
     })
 }
 
@@ -262,20 +274,20 @@ impl Sees {
         match raw.detector {
             RawDetector::Threshold
             | RawDetector::Rate
-            | RawDetector::Silence
             | RawDetector::Loop
             | RawDetector::Auto
             | RawDetector::Multi
             | RawDetector::Pattern
             | RawDetector::Vibration
-            | RawDetector::Cusum
-            | RawDetector::Health => Self::Readings,
+            | RawDetector::Cusum => Self::Readings,
             RawDetector::Classify | RawDetector::Detect => Self::Frames,
-            RawDetector::Autoencoder => match first_carries_frames() {
-                Some(true) => Self::FramesAsTheFirst,
-                Some(false) => Self::ReadingsAsTheFirst,
-                None => Self::Unknown,
-            },
+            RawDetector::Silence | RawDetector::Health | RawDetector::Autoencoder => {
+                match first_carries_frames() {
+                    Some(true) => Self::FramesAsTheFirst,
+                    Some(false) => Self::ReadingsAsTheFirst,
+                    None => Self::Unknown,
+                }
+            }
         }
     }
 }
@@ -314,9 +326,10 @@ fn check_input(
         (Sees::Frames, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
-        (Sees::Readings, Some(true)) => {
-            Some("a source of readings for this detector; classify, detect and autoencoder look at frames")
-        }
+        (Sees::Readings, Some(true)) => Some(
+            "a source of readings for this detector; over sources of frames there are classify, detect, autoencoder, \
+                 silence and health",
+        ),
         (Sees::FramesAsTheFirst, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image), as the judge's first input is")
         }

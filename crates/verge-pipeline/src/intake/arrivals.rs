@@ -1,0 +1,62 @@
+//! That frames have arrived, on its way to judges over readings: of each camera the newest arrival that they have not
+//! seen. So a connection never waits for the judges, and a camera that sends fast never fills their queue.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use verge_domain::id::DeviceId;
+use verge_domain::reading::{Reading, SourceIndex};
+use verge_domain::rejection::Rejection;
+use verge_domain::stage::{Decoder, Judge, Source};
+use verge_domain::time::Moment;
+
+use super::{Item, Observations, Worker};
+
+/// By camera: at most as many as the frames' schedule knows, which is bounded.
+pub(super) type Waiting = HashMap<(SourceIndex, DeviceId), (Reading, Moment)>;
+
+/// Arrivals that wait; clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Arrivals(Arc<Mutex<Waiting>>);
+
+impl Arrivals {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observations {
+    /// Takes note that a frame has arrived, by its [arrival](verge_domain::frame::EncodedFrame::arrival); never blocks. What is handed in afterwards is judged afterwards.
+    pub fn note_arrival(&self, source: SourceIndex, arrival: Reading, received: Moment) {
+        let mut waiting = self.arrivals.lock();
+        let wakes = waiting.is_empty();
+        waiting.insert((source, arrival.device.clone()), (arrival, received));
+        drop(waiting);
+        if wakes {
+            // A queue that is full keeps the judges awake by itself.
+            drop(self.queue.try_send(Item::Wake));
+        }
+    }
+}
+
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
+    /// Judges the arrivals that wait.
+    pub(super) fn hear_arrivals(&mut self) {
+        let mut waiting = self.arrivals.lock();
+        if waiting.is_empty() {
+            return;
+        }
+        std::mem::swap(&mut *waiting, &mut self.arrived);
+        drop(waiting);
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for ((source, _), (reading, received)) in arrived.drain() {
+            let judged = self.bench.reading(source, &reading, received, self.clock.now(), &mut self.decision);
+            if let (Err(reason), Some(source)) = (judged, self.counters.source(source)) {
+                source.refuse(reading.device.as_str(), &Rejection::whole(reason));
+            }
+            self.submit(0, received.mono, None);
+        }
+        // The room it takes is kept for the next ones.
+        self.arrived = arrived;
+    }
+}

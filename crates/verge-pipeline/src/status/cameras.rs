@@ -1,0 +1,52 @@
+//! What the status tells of single cameras.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use serde::Serialize;
+use verge_domain::id::DeviceId;
+use verge_domain::reading::SourceIndex;
+
+/// Cameras of a source that are listed; of more, those that have been silent for longest.
+const LISTED: usize = 64;
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct CameraStatus {
+    device: String,
+    age_ms: u64,
+}
+
+/// How many cameras a source has, and the ages of those that have been silent for longest.
+pub(super) fn longest_silent(
+    source: SourceIndex,
+    cameras: &[(SourceIndex, DeviceId, Duration)],
+) -> (u64, Vec<CameraStatus>) {
+    let mut own: Vec<_> = cameras.iter().filter(|(of, ..)| *of == source).collect();
+    own.sort_unstable_by_key(|(_, device, age)| (Reverse(*age), device));
+    let listed = own.iter().take(LISTED).map(|(_, device, age)| CameraStatus {
+        device: device.to_string(),
+        age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+    });
+    (own.len() as u64, listed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_cameras_those_are_listed_that_have_been_silent_for_longest() {
+        let camera = |source, name: &str, seconds| {
+            (SourceIndex(source), DeviceId::new(name).unwrap(), Duration::from_secs(seconds))
+        };
+        let cameras =
+            [camera(0, "north", 2), camera(1, "yard", 9), camera(0, "south", 70), camera(0, "east", 2)];
+        let (count, listed) = longest_silent(SourceIndex(0), &cameras);
+        let told: Vec<(&str, u64)> = listed.iter().map(|one| (one.device.as_str(), one.age_ms)).collect();
+        assert_eq!((count, told), (3, vec![("south", 70_000), ("east", 2_000), ("north", 2_000)]));
+        let many: Vec<_> = (0..100).map(|number| camera(1, &format!("c{number}"), number)).collect();
+        let (count, listed) = longest_silent(SourceIndex(1), &many);
+        assert_eq!((count, listed.len(), listed[0].age_ms, listed[63].age_ms), (100, 64, 99_000, 36_000));
+        assert_eq!(longest_silent(SourceIndex(2), &many), (0, Vec::new()));
+    }
+}
