@@ -69,7 +69,7 @@ pub enum NotPublished {
     },
 }
 
-/// Reads topics: QoS 1 in a clean session. A message is acknowledged when the reader takes it, so a slow
+/// Reads topics: QoS 1, in a clean session unless it is to be resumed. A message is acknowledged when the reader takes it, so a slow
 /// reader holds the broker back instead of losing messages.
 #[derive(Debug)]
 pub struct Subscriber {
@@ -110,6 +110,20 @@ impl Subscriber {
     /// Outside of a Tokio runtime.
     #[must_use]
     pub fn spawn(connection: ConnectionSettings, filters: Vec<String>) -> Self {
+        Self::start(connection, filters, false)
+    }
+
+    /// The same in a session that the broker keeps under the client identifier: what arrives while nobody reads comes
+    /// with the next connection.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[must_use]
+    pub fn resume(connection: ConnectionSettings, filters: Vec<String>) -> Self {
+        Self::start(connection, filters, true)
+    }
+
+    fn start(connection: ConnectionSettings, filters: Vec<String>, keeps_session: bool) -> Self {
         let queue = SharedQueue::default();
         let receipts = Receipts::default();
         let outlet = SharedOutlet::default();
@@ -117,6 +131,7 @@ impl Subscriber {
         let requests = Subscriptions::requests(filters.len()) + MAX_PUBLISHED;
         let purpose = SubscriberPurpose {
             filters,
+            keeps_session,
             subscriptions: Subscriptions::default(),
             receipts: receipts.clone(),
             queue: queue.clone(),
@@ -223,6 +238,7 @@ impl Queue {
 
 struct SubscriberPurpose {
     filters: Vec<String>,
+    keeps_session: bool,
     subscriptions: Subscriptions,
     receipts: Receipts,
     queue: SharedQueue,
@@ -258,7 +274,7 @@ impl SubscriberPurpose {
 
 impl Purpose for SubscriberPurpose {
     fn customise(&mut self, options: &mut MqttOptions) {
-        options.set_clean_session(true);
+        options.set_clean_session(!self.keeps_session);
         options.set_manual_acks(true);
     }
 

@@ -18,9 +18,10 @@ const NEWEST_UPTO: [&str; 3] =
     per_lane!("SELECT seq, coalesce(through, seq) FROM ", " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1");
 const DELETE_UPTO: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq <= ?1");
 
-/// Up to where every open route has delivered a lane; without a route nobody has delivered anything.
-pub(crate) fn delivered(marks: &HashMap<RouteId, [u64; 3]>, lane: Lane) -> u64 {
-    marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(0)
+/// Up to where every open route has delivered a lane. Without a route nobody waits for it: all of it counts as delivered,
+/// and is kept as long as the replay window holds it.
+pub(crate) fn delivered(marks: &HashMap<RouteId, [u64; 3]>, lane: Lane, state: &LaneState) -> u64 {
+    marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(state.last).min(state.last)
 }
 
 /// What the replay window holds.
@@ -43,7 +44,7 @@ pub(crate) fn beyond_window(
     let mut room = window.bytes;
     for lane in Lane::ALL {
         let state = &mut after[lane.index()];
-        let upto = delivered(marks, lane).min(state.last);
+        let upto = delivered(marks, lane, state);
         if upto <= state.evicted {
             continue;
         }
@@ -70,7 +71,7 @@ pub(crate) fn all_delivered(
     binding: &Binding,
 ) -> Result<LaneState, rusqlite::Error> {
     let mut after = *state;
-    evict_upto(transaction, lane, delivered(marks, lane).min(state.last), &mut after, binding)?;
+    evict_upto(transaction, lane, delivered(marks, lane, state), &mut after, binding)?;
     Ok(after)
 }
 

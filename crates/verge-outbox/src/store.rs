@@ -314,6 +314,10 @@ impl Store for Outbox {
             marks.insert(route.clone(), lanes);
         }
         self.marks = marks;
+        if routes.is_empty() {
+            // What earlier routes have delivered stays noted: one that returns goes on where it stopped.
+            return Ok(Vec::new());
+        }
         match self.replace_marks() {
             // They are written when something else is.
             Err(fault) if self.is_full(&fault) => {
@@ -371,7 +375,7 @@ impl Store for Outbox {
         let fault = Fault::while_doing("look for overdue verdicts");
         let old = self.ages.older_than(&self.connection, lane, life, now).map_err(&fault)?;
         let state = self.lanes[lane.index()];
-        let from = evict::delivered(&self.marks, lane).max(state.evicted);
+        let from = evict::delivered(&self.marks, lane, &state).max(state.evicted);
         self.first_verdicts(lane, from, old.min(state.last)).map_err(StoreError::from)
     }
 

@@ -168,7 +168,7 @@ impl Outbox {
     fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
         let fault = Fault::while_doing("make room");
         let state = self.lanes[lane.index()];
-        let delivered = evict::delivered(&self.marks, lane).max(state.evicted);
+        let delivered = evict::delivered(&self.marks, lane, &state).max(state.evicted);
         let Some(waiting) = self.first_verdicts(lane, delivered, state.last)? else { return Ok(0) };
         let mut through = waiting.from.0;
         {

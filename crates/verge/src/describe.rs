@@ -5,13 +5,21 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detections};
-use verge_domain::id::{DeviceId, Label};
+use verge_domain::id::{DeviceId, GatewayId, Label, Lane};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, EventState, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 /// Decimals that are added at most where what was observed lies close to what was expected.
 const MOST_DIGITS: usize = 4;
+
+/// The verdict in one line, with its lane, time and gateway: `watch` and `run` print this.
+#[must_use]
+pub(crate) fn line(gateway: &GatewayId, lane: Lane, verdict: &Verdict) -> String {
+    let at = stamp(verdict.times.decided);
+    let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
+    format!("{:<9} {at} {gateway} {severity:<8} {judge}: {}", lane.as_str(), describe(verdict))
+}
 
 /// The verdict in words, without its identity and times.
 #[must_use]
@@ -202,11 +210,16 @@ fn trimmed(text: String) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Hours to milliseconds in UTC; the date is in the JSON.
+/// Date and time of day to the millisecond, marked as UTC.
 #[must_use]
-pub(crate) fn time_of_day(at: UtcMillis) -> String {
-    Timestamp::from_millisecond(at.0)
-        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%H:%M:%S%.3f").to_string())
+pub(crate) fn stamp(at: UtcMillis) -> String {
+    format!("{}Z", date_and_time(at))
+}
+
+/// How many of what: "1 verdict", "2 verdicts".
+#[must_use]
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Date and time of day in UTC, to the millisecond.

@@ -156,6 +156,50 @@ fn the_replay_window_keeps_what_is_delivered() {
 }
 
 #[test]
+fn without_a_route_the_newest_are_kept_and_a_route_that_comes_gets_them() {
+    let mut site = Site::new();
+    site.settings.replay_bytes = 20;
+    site.settings.replay_age = Duration::from_secs(3600);
+    let mut store = site.open();
+    store.open_routes(&[route("a")]).unwrap();
+    commit(&mut store, Lane::Verdict, 1, 0);
+    store.mark(&route("a"), Lane::Verdict, Seq(1)).unwrap();
+    store.sweep(at(1)).unwrap();
+    drop(store);
+    let mut store = site.open();
+    assert_eq!(store.open_routes(&[]).unwrap(), [] as [[Seq; 3]; 0]);
+    commit(&mut store, Lane::Verdict, 3, 0);
+    // Nine bytes each.
+    assert_eq!(store.sweep(at(1000)).unwrap(), 2);
+    assert_eq!(seqs(&mut store, Lane::Verdict), [3, 4]);
+    assert!(store.overdue(Lane::Verdict, Duration::ZERO, at(2000)).unwrap().is_none(), "no route waits");
+    drop(store);
+    let mut store = site.open();
+    let marks = store.open_routes(&[route("a"), route("b")]).unwrap();
+    assert_eq!([marks[0][1], marks[1][1]], [Seq(1), Seq(0)], "one that returns goes on where it stopped");
+    assert_eq!(store.sweep(at(3000)).unwrap(), 0);
+    assert_eq!(seqs(&mut store, Lane::Verdict), [3, 4]);
+}
+
+#[test]
+fn without_a_route_no_store_fills_up() {
+    for alarms in [false, true] {
+        let mut site = Site::new();
+        site.settings.cap_bytes = MIN_CAP_BYTES;
+        site.settings.replay_age = Duration::from_secs(86_400);
+        site.settings.replay_bytes = MIN_CAP_BYTES;
+        let mut store = site.open();
+        store.open_routes(&[]).unwrap();
+        let lane = if alarms { Lane::Alarm } else { Lane::Verdict };
+        let big = vec![7; 50_000];
+        for seq in 1..=100 {
+            store.commit(&[row(lane, seq, 0, &big)], &[]).unwrap();
+        }
+        assert!((Seq(2)..=Seq(100)).contains(&store.oldest(lane)), "the newest is kept");
+    }
+}
+
+#[test]
 fn a_full_store_takes_nothing_until_something_is_delivered() {
     let mut site = Site::new();
     site.settings.cap_bytes = MIN_CAP_BYTES;

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
-use verge_domain::id::{GatewayId, Lane};
+use verge_domain::id::{GatewayId, Identity, Lane};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Checkpoint, Displaced, Encoder, Source, Store, StoreError};
 use verge_domain::time::Monotonic;
@@ -130,6 +130,9 @@ impl std::fmt::Debug for Durable {
     }
 }
 
+/// What is called on the committer's thread with each verdict that has become durable. It must not block.
+pub type Committed = Box<dyn FnMut(&Identity, &Verdict) + Send>;
+
 /// The producers' end.
 #[derive(Clone)]
 pub struct CommitHandle {
@@ -204,10 +207,12 @@ impl Committer {
     }
 }
 
-/// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped.
+/// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped. `committed` sees
+/// each verdict once it is durable.
 ///
 /// # Panics
 /// If the operating system gives no thread.
+#[expect(clippy::too_many_arguments, reason = "each is one end that the committer is connected to")]
 pub fn start<S, E, R>(
     store: S,
     encoder: E,
@@ -216,6 +221,7 @@ pub fn start<S, E, R>(
     counters: Arc<Counters>,
     clock: Clock,
     lives: Lives,
+    committed: Option<Committed>,
 ) -> (Committer, CommitHandle, StoreHandle)
 where
     S: Store + 'static,
@@ -244,6 +250,7 @@ where
         counters,
         clock,
         lives,
+        committed,
         heads,
         state,
         volatile,

@@ -23,6 +23,14 @@ pub(super) struct PlannedRow {
     withdrawn: Option<Withdrawal>,
 }
 
+impl PlannedRow {
+    /// Of the verdict, unless a tombstone stands in its place.
+    pub(super) fn identity(&self, gateway: &GatewayId, epoch: Epoch) -> Option<Identity> {
+        let identity = || Identity { gateway: gateway.clone(), epoch, lane: self.lane, seq: self.seq };
+        self.withdrawn.is_none().then(identity)
+    }
+}
+
 /// Gives every waiting verdict its identity, counting on from `next`, and encodes it into the arena. One that cannot be
 /// encoded keeps its number, under which a tombstone says so: no receiver waits for it.
 pub(super) fn encode<E: Encoder>(

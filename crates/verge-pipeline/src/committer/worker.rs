@@ -11,8 +11,8 @@ use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, Stored
 use super::handle::{Answer, StoreRequest};
 use super::plan;
 use super::{
-    COMMIT_QUEUE, CommitRequest, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT, StoreLedger,
-    StoreRefusal, StoreState,
+    COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT,
+    StoreLedger, StoreRefusal, StoreState,
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -40,6 +40,7 @@ pub(super) struct Worker<S, E, R> {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Clock,
     pub(super) lives: Lives,
+    pub(super) committed: Option<Committed>,
     pub(super) heads: watch::Sender<[Seq; 3]>,
     pub(super) state: watch::Sender<StoreState>,
     pub(super) volatile: broadcast::Sender<StoredRow>,
@@ -244,6 +245,14 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.store.commit(&rows, &checkpoints)?;
         if !rows.is_empty() || !checkpoints.is_empty() {
             self.unflushed = false;
+        }
+        if let Some(committed) = &mut self.committed {
+            let stored = planned.iter().map(|row| row.identity(&self.gateway, self.store.epoch()));
+            let verdicts = self.waiting.iter().flat_map(|request| &request.verdicts);
+            for (identity, verdict) in stored.zip(verdicts) {
+                // What became a tombstone is none.
+                identity.iter().for_each(|identity| committed(identity, verdict));
+            }
         }
         if !rows.is_empty() {
             self.counters.commits_total.add(1);

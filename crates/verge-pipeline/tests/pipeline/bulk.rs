@@ -78,6 +78,7 @@ fn open() -> Site {
         Arc::clone(&counters),
         clock,
         Lives::default(),
+        None,
     );
     let (leave, leaves) = sync_channel(1000);
     let leaves = Arc::new(Mutex::new(leaves));

@@ -86,6 +86,7 @@ impl Desk {
             Arc::clone(&counters),
             clock,
             lives,
+            None,
         );
         // Nobody is behind it: orders are refused.
         let orders = IntakeQueue::new(Arc::clone(&counters)).orders();

@@ -100,6 +100,7 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
         Arc::clone(&counters),
         clock,
         Lives::default(),
+        None,
     );
     let spec = || JudgeSpec {
         name: JudgeId::new("j").unwrap(),

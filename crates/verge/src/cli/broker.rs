@@ -17,7 +17,7 @@ Standard input: one line \"verge-broker 1 PORT BYTES USER PASSWORD\" says on whi
 gateway. Standard output: the line \"ready\", once it serves.
 
 Examples:
-  (echo verge-broker 1 18830 65536 somebody something; cat) | verge broker    until Ctrl-D"
+  (echo verge-broker 1 18830 65536 somebody something; cat) | verge broker"
 )]
 pub(super) struct BrokerArgs {}
 

@@ -19,11 +19,11 @@ const SECONDS_A_DAY: i64 = 86_400;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge certs init                                        an authority in the folder certs
-  verge certs issue centre.example --usage server         for the broker upstream
-  verge certs issue pump-room-1 --usage client            for a gateway
-  verge certs issue broker.local --name 10.0.0.5          reachable under a name and an address
-  verge certs show certs/*.pem                            whose, for what, until when
+  verge certs init                                an authority, in certs/
+  verge certs issue centre.example --usage server for the broker upstream
+  verge certs issue pump-room-1 --usage client    for a gateway
+  verge certs issue broker.local --name 10.0.0.5  with a name and an address
+  verge certs show certs/*.pem                    whose, for what, until when
 
 The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and \
 their own NAME.pem and NAME.key.")]

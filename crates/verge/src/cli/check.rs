@@ -28,7 +28,7 @@ use crate::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge check -c gateway.toml              the file, its certificates, the store, every broker
+  verge check -c gateway.toml
   verge check -c gateway.toml --offline    without connecting anywhere
 
 The site's broker sees a client of the gateway's name with \"-check\" behind it, which subscribes and publishes \
@@ -113,6 +113,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
 fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::Result<()> {
     let offline = args.offline;
     report.warnings.clone_from(&settings.warnings);
+    report.warnings.extend(settings.without_uplink());
     look_at_state(settings, report);
     models::look(settings, report);
     look_at_arrivals(settings, report);

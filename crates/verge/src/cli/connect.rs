@@ -102,6 +102,11 @@ impl ConnectArgs {
         connection.build().exit_with(Exit::BadConfig)
     }
 
+    /// Whether a client identifier is written.
+    pub(super) fn has_client_id(&self) -> bool {
+        self.client_id.is_some()
+    }
+
     fn client_id(&self, purpose: &str) -> String {
         let random = || format!("verge-{purpose}-{:08x}", fastrand::u32(..));
         self.client_id.clone().unwrap_or_else(random)

@@ -11,8 +11,9 @@ mod judge;
 mod outbox;
 mod output;
 mod pictures;
+mod printer;
 mod recording;
-pub mod run;
+mod run;
 mod runtime;
 mod send;
 mod table;
@@ -39,10 +40,10 @@ const LOG_VARIABLE: &str = "VERGE_LOG";
 
 const EXAMPLES: &str = "\
 Examples:
-  verge demo --seconds 30                       see it work, without a broker or a configuration
-  verge check -c gateway.toml                   what is wrong here, what cannot be reached?
-  verge run -c gateway.toml                     be a gateway
-  verge watch -c gateway.toml                   see what arrives upstream
+  verge demo --seconds 30        see it work, without a configuration
+  verge check -c gateway.toml    what is wrong, what cannot be reached?
+  verge run -c gateway.toml      be a gateway; verdicts on a terminal
+  verge watch -c gateway.toml    what arrives upstream
 
 Exit codes: 0 fine, 64 wrong usage, 65 bad input data, 69 service unavailable, 75 temporary fault, 78 bad \
 configuration, 1 other. Log lines go to standard error; VERGE_LOG=debug (or info, warn, error) sets how many.";
@@ -66,10 +67,7 @@ enum Command {
     )]
     Demo(DemoArgs),
     /// Be a gateway until SIGINT or SIGTERM
-    #[command(
-        after_help = "Examples:\n  verge run -c /etc/verge/gateway.toml\n  VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml"
-    )]
-    Run(FileArgs),
+    Run(run::RunArgs),
     /// Name every fault of a configuration, then try certificates, brokers and the store for real
     Check(check::CheckArgs),
     /// Put files through one configured judge and print its verdicts; nothing is sent or stored
@@ -149,7 +147,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
     let json = cli.json;
     match &cli.command {
         Command::Demo(args) => crate::demo::run(args),
-        Command::Run(args) => run::run(&args.settings()?),
+        Command::Run(args) => run::run(args, json),
         Command::Check(args) => check::check(args, json, out),
         Command::Judge(args) => judge::judge(args, json, out),
         Command::Watch(args) => watch::watch(args, json, out),

@@ -1,11 +1,15 @@
 //! `verge run`: be a gateway until a signal ends it.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::async_runtime;
+use super::output::Output;
+use super::printer::{Form, Printer};
+use super::{FileArgs, async_runtime};
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::Settings;
@@ -15,31 +19,76 @@ use crate::wiring::{Gateway, begins_anew};
 /// acknowledged is lost by it, as by any kill.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
+const EXAMPLES: &str = "\
+Examples:
+  verge run -c /etc/verge/gateway.toml
+  verge run -c gateway.toml --json | jq .judge
+  VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml
+
+On a terminal each verdict is printed in one line once it is stored, at most 50 lines a second. SIGINT (Ctrl-C) and \
+SIGTERM stop the gateway in good order, a second one at once. SIGHUP is logged; it stops the gateway only when its \
+terminal was closed.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Print no verdicts
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print verdicts in words also where standard output is no terminal
+    #[arg(long, conflicts_with = "quiet")]
+    print: bool,
+}
+
+impl RunArgs {
+    /// How verdicts are printed, if they are.
+    fn form(&self, json: bool) -> Option<Form> {
+        match (json, self.print || std::io::stdout().is_terminal()) {
+            _ if self.quiet => None,
+            (true, _) => Some(Form::Json),
+            (false, print) => print.then_some(Form::Words),
+        }
+    }
+}
+
 /// Runs the gateway until SIGINT or SIGTERM, then stops it in good order. A second signal, or a stop that takes longer
 /// than 20 s, ends the process at once with [`Exit::Temporary`].
-///
-/// # Errors
-/// It could not be started, or the store has failed for good.
-pub fn run(settings: &Settings) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     // One thread for all connections: what they do between two waits is short, and threads that hand work to
     // each other cost more than the work (measured: a fifth of the CPU per reading).
     let runtime = async_runtime()?;
-    runtime.block_on(async {
+    // From here on no signal ends the process without a drain.
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let settings = args.file.settings()?;
+    if let Some(warning) = settings.without_uplink() {
+        tracing::warn!("{}", warning.remark);
+    }
+    let printer = args.form(json).map(|form| Printer::start(form, Output::new())).transpose()?;
+    let ended = runtime.block_on(async {
         loop {
-            match serve(settings).await {
+            match serve(&settings, printer.as_ref(), &mut signals).await {
                 Err(error) if begins_anew(&error) => {
                     tracing::warn!("gateway starts again, under a new epoch")
                 }
                 ended => return ended,
             }
         }
-    })
+    });
+    if let Some(printer) = printer {
+        printer.finish();
+    }
+    ended
 }
 
-/// The signals that stop a gateway.
+/// The signals that a gateway heeds.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    /// Standard streams that are a terminal.
+    terminals: usize,
 }
 
 impl Signals {
@@ -47,21 +96,46 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?,
+            terminals: terminals(),
         })
     }
 
-    /// The name of the next one.
+    /// The name of the next one that stops the gateway.
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    let left = terminals();
+                    // A terminal that closes sends it more than once; that is one wish to stop.
+                    if std::mem::replace(&mut self.terminals, left) > left {
+                        return "SIGHUP: the terminal was closed";
+                    }
+                    tracing::info!(
+                        "SIGHUP: a changed configuration takes effect at the next start; changed certificates and passwords are \
+                         read without it"
+                    );
+                }
+            }
         }
     }
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
-    let mut signals = Signals::listen()?;
-    let gateway = Gateway::start(settings).await?;
+/// How many of the standard streams are a terminal.
+fn terminals() -> usize {
+    let streams =
+        [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()];
+    streams.into_iter().filter(|is_terminal| *is_terminal).count()
+}
+
+async fn serve(
+    settings: &Settings,
+    printer: Option<&Printer>,
+    signals: &mut Signals,
+) -> anyhow::Result<Exit> {
+    let gateway = Gateway::start(settings, printer.map(Printer::committed)).await?;
     tracing::info!(
         gateway = %settings.gateway.id, sources = settings.sources.len(), judges = settings.judges.len(),
         uplinks = settings.uplinks.len(), "gateway runs"

@@ -16,10 +16,12 @@ use crate::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge runtime install                        for this user
-  verge runtime install -c gateway.toml        for that gateway alone, into its state folder
-  verge runtime install --from FILE.whl        without internet: the wheel that `pip download` got elsewhere
-  verge runtime show -c gateway.toml           which library would run its models, and does it load?
+  verge runtime install                    for this user
+  verge runtime install -c gateway.toml    into that gateway's state folder
+  verge runtime install --from FILE.whl    without internet
+  verge runtime show -c gateway.toml       which library runs its models
+
+FILE.whl is the wheel that `pip download` got elsewhere.
 
 Models run on ONNX Runtime (MIT), a library of its own. pip fetches its wheel, so your index, proxy and certificates \
 apply; what comes is held against hashes compiled into this program. A library that you have can be named with \

@@ -22,12 +22,12 @@ use crate::settings::Local;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge send -c gateway.toml -t plant/pump-1/vibration --message 7.3
-  seq 1 100 | verge send -c gateway.toml -t plant/pump-1/vibration --lines - --rate 10
+  seq 1 100 | verge send -c gateway.toml -t line/3/count --lines - --rate 10
   verge send --url mqtt://localhost:1883 -t line/3/state state.json other.json
   verge send -c gateway.toml -t road/north/frame --rate 5 frames/*.jpg
-  verge send -c gateway.toml --recorded day.jsonl     play back what mosquitto_sub -F %j recorded
+  verge send -c gateway.toml --recorded day.jsonl
 
-Every message is published at QoS 1 unless --qos 0 is given, and counts as sent once the broker has taken it.")]
+day.jsonl is what `mosquitto_sub -F %j` recorded. Every message is published at QoS 1 unless --qos 0 is given, and counts as sent once the broker has taken it.")]
 pub(super) struct SendArgs {
     #[command(flatten)]
     connect: ConnectArgs,

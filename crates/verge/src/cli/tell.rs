@@ -39,8 +39,8 @@ enum RemarkArg {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge maintenance -c gateway.toml --device pump-1 120      for two hours nothing is raised
-  verge maintenance -c gateway.toml --device pump-1 0        it is over already
+  verge maintenance -c gateway.toml --device pump-1 120   for two hours
+  verge maintenance -c gateway.toml --device pump-1 0     it is over already
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct MaintenanceArgs {

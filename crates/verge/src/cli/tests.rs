@@ -7,6 +7,37 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// Terminals wrap what is longer, and clap does: text that is wrapped in the source as well reads badly.
+#[test]
+fn help_is_wrapped_once() {
+    fn check(command: &mut clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for paragraph in more.split("\n\n") {
+            let lines: Vec<&str> = paragraph.lines().collect();
+            let is_heading = lines.first().is_some_and(|line| line.ends_with(':'));
+            let prose =
+                lines.iter().skip(usize::from(is_heading)).filter(|line| !line.starts_with("  ")).count();
+            assert!(
+                prose == 0 || lines.len() == 1,
+                "{path}: a paragraph is one line of the source:\n{paragraph}"
+            );
+            for line in lines.iter().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() < 80, "{path}: an example has 79 characters at most:\n{line}");
+            }
+        }
+        for width in [80, 120] {
+            let help = command.clone().term_width(width).render_long_help().to_string();
+            let long = help.lines().find(|line| line.chars().count() > width);
+            assert_eq!(long, None, "{path}: longer than {width} columns");
+        }
+        command.get_subcommands_mut().for_each(|sub| check(sub, &path));
+    }
+    let mut command = Cli::command();
+    command.build();
+    check(&mut command, "");
+}
+
 #[test]
 fn every_command_explains_itself_and_shows_an_example() {
     fn check(command: &mut clap::Command, path: &str) {

@@ -77,6 +77,11 @@ impl Topics {
 }
 
 impl UplinkArgs {
+    /// Whether a client identifier is written.
+    pub(super) fn has_client_id(&self) -> bool {
+        self.connect.has_client_id()
+    }
+
     /// The connection. `purpose` is part of a client identifier that is made up.
     pub(super) fn upstream(&self, purpose: &str) -> anyhow::Result<Upstream> {
         let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());
@@ -87,8 +92,9 @@ impl UplinkArgs {
             return Ok(Upstream { connection, topics, gateway: None });
         }
         let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
+        let file = config.display().to_string();
         let settings = FileArgs { config }.settings()?;
-        let uplink = chosen(&settings, self.uplink.as_deref()).exit_with(Exit::Usage)?;
+        let uplink = chosen(&settings, &file, self.uplink.as_deref()).exit_with(Exit::Usage)?;
         let connection = self.connect.of(&uplink.broker, purpose)?;
         let gateway = Some(settings.gateway.id.to_string());
         let topics = Topics {
@@ -108,12 +114,20 @@ fn template(text: &str) -> anyhow::Result<TopicTemplate> {
     read.exit_with(Exit::Usage)
 }
 
-fn chosen<'a>(settings: &'a Settings, name: Option<&str>) -> anyhow::Result<&'a Uplink> {
+fn chosen<'a>(settings: &'a Settings, file: &str, name: Option<&str>) -> anyhow::Result<&'a Uplink> {
+    let names: Vec<&str> = settings.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     let mut uplinks = settings.uplinks.iter();
-    match name {
-        None => uplinks.next().context("the configuration has no uplink"),
-        Some(name) => uplinks
-            .find(|uplink| uplink.name.as_str() == name)
-            .ok_or_else(|| anyhow!("the configuration has no uplink {name:?}")),
-    }
+    let found = match name {
+        None => uplinks.next(),
+        Some(name) => uplinks.find(|uplink| uplink.name.as_str() == name),
+    };
+    found.ok_or_else(|| match (name, names.as_slice()) {
+        (_, []) => anyhow!(
+            "{file} has no [uplink.NAME], so nothing is sent that could be received: `verge run` prints verdicts on a \
+             terminal, `verge outbox show` prints stored ones; --url names a broker"
+        ),
+        (name, names) => {
+            anyhow!("{file} has no [uplink.{}]; its uplinks: {}", name.unwrap_or("NAME"), names.join(", "))
+        }
+    })
 }

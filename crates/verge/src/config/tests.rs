@@ -188,7 +188,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
 fn all_faults_come_at_once() {
     let faults = load_text("", &[]).faults;
     let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    assert_eq!(keys, ["gateway.id", "local.url", "uplink", "source", "judge"]);
+    assert_eq!(keys, ["gateway.id", "local.url", "source", "judge"]);
 }
 
 #[test]

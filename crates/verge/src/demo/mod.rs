@@ -66,7 +66,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     );
     wait_connected(&mut receiver).await.context("the receiver at the upstream stand-in")?;
 
-    let gateway = Gateway::start(&site.settings()?).await?;
+    let gateway = Gateway::start(&site.settings()?, None).await?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();

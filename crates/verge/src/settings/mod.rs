@@ -125,6 +125,19 @@ impl Settings {
         }
     }
 
+    /// What it means that there is no uplink, where there is none.
+    #[must_use]
+    pub fn without_uplink(&self) -> Option<Warning> {
+        let (age, bytes) = self.store.replay_window();
+        let remark = || {
+            format!(
+                "no uplink: verdicts are judged, stored and printed, not sent; the store keeps the newest (up to {age} and {bytes}: \
+                 gateway.replay_age, gateway.replay_bytes), and an uplink added later sends what is kept"
+            )
+        };
+        self.uplinks.is_empty().then(|| Warning { key: "uplink".to_owned(), remark: remark() })
+    }
+
     /// Checks what the values say, each alone and all together. Pure.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use verge_outbox::{OutboxSettings, StoreKey, StoreKeyError};
 use verge_pipeline::committer::Lives;
 
 use super::Check;
-use crate::config::{Fault, RawGateway, RawSecret, RawWhenFull, Warning};
+use crate::config::{Fault, RawGateway, RawSecret, RawWhenFull, Size, Span, Warning};
 
 /// Folder of the store within the state folder.
 const STORE_FOLDER: &str = "store";
@@ -83,6 +83,11 @@ impl Store {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.settings.dir
+    }
+
+    /// How long, and up to which size, verdicts are kept that no uplink waits for.
+    pub(super) fn replay_window(&self) -> (Span, Size) {
+        (Span(self.settings.replay_age), Size(self.settings.replay_bytes))
     }
 
     /// Bytes that learnt states may take of it.

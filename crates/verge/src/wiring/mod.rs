@@ -28,7 +28,7 @@ use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, Uplink
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
-use verge_pipeline::committer::{self, Committer, CommitterEnd};
+use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
@@ -82,12 +82,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// Opens the store, takes up saved state, connects both ways. Brokers need not be reachable; an embedded one
-    /// serves from here on.
+    /// serves from here on. `committed` sees each verdict once it is durable.
     ///
     /// # Errors
     /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
     /// does not start.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
         let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
         let connections = settings
             .uplinks
@@ -147,6 +147,7 @@ impl Gateway {
             Arc::clone(&counters),
             clock,
             settings.store.lives,
+            committed,
         );
         let cameras = eyes.as_ref().map(Eyes::cameras);
         let workers = eyes.map(|eyes| eyes.start(&commits, &judges.observations(), clock));

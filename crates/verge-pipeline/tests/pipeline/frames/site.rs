@@ -245,6 +245,7 @@ pub(super) fn watched_site(
         Arc::clone(&counters),
         clock,
         Lives::default(),
+        None,
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
     let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);

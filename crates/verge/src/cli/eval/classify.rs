@@ -18,9 +18,11 @@ const TOP: usize = 5;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out in one of two ways:
-  images/ and labels.csv    with a header; column `file`, and the class in `class_index_N` where the model has N \
-labels, else in `class_index` (from 0) or `label` (as the model's labels name it)
-  one folder per class      named as the model's labels name it, with the pictures of that class")]
+  images/ and labels.csv
+  one folder per class, named as the model's labels name it
+
+labels.csv has a header; column `file`, and the class in `class_index_N` where the model has N labels, else in \
+`class_index` (from 0) or `label` (as the model's labels name it).")]
 pub(super) struct ClassifyArgs {
     #[command(flatten)]
     model: ModelArgs,

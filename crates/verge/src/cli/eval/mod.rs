@@ -36,7 +36,7 @@ use crate::wiring;
 #[command(after_help = "Examples:
   verge eval classify --model models/mobilenet.toml --data imagenet_sample
   verge eval detect --model models/yolox.toml --data coco_val128
-  verge eval detect --model models/yolox.toml --data traffic --group Vehicle=car,motorcycle,bus,truck
+  verge eval detect --model yolox.toml --data traffic --group Vehicle=car,bus
   verge eval csv --data recordings --label fault --plot plots
   verge eval nab --data NAB
   verge eval skab --data SKAB

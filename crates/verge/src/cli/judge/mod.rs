@@ -31,11 +31,11 @@ use crate::settings::{Judge, JudgeRules, Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  mosquitto_sub -t 'plant/#' -F %j > day.jsonl        record what devices publish
-  verge judge -c gateway.toml pump-high day.jsonl     what would pump-high have said to that day?
-  verge judge -c gateway.toml pump-high series.csv --words        the same for a table, told in words
-  verge judge -c gateway.toml pump-high long.csv --signal-column tag   a table of time, tag and value
-  verge judge -c gateway.toml vehicles frames/ --annotate seen    pictures, with what was found drawn into copies
+  mosquitto_sub -t 'plant/#' -F %j > day.jsonl    record what devices publish
+  verge judge -c gateway.toml pump-high day.jsonl
+  verge judge -c gateway.toml pump-high series.csv --words
+  verge judge -c gateway.toml pump-high long.csv --signal-column tag
+  verge judge -c gateway.toml vehicles frames/ --annotate seen
 
 Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
 *.jpeg and folders of them are frames, each of a camera of its own unless --device says whose (an autoencoder says \

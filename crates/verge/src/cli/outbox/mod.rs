@@ -1,6 +1,7 @@
 //! `verge outbox`: a look into the store, also beside a running gateway.
 
 mod care;
+mod loss;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,7 +19,7 @@ use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
 
 use super::FileArgs;
 use super::output::{Progress, json_line};
-use crate::describe::{describe, describe_tombstone, time_of_day};
+use crate::describe::{date_and_time, describe, describe_tombstone};
 use crate::exit::{Exit, ExitWith};
 
 /// Verdicts between two lines of progress.
@@ -26,18 +27,21 @@ const PROGRESS_EVERY: u64 = 1000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge outbox ls -c gateway.toml                       lanes, what each uplink has taken, saved states
-  verge outbox show -c gateway.toml alarm               the newest alarms, for people
+  verge outbox ls -c gateway.toml
+  verge outbox show -c gateway.toml alarm
   verge outbox show -c gateway.toml verdict --from 100 --to 120
-  verge outbox export -c gateway.toml -o verdicts.jsonl everything that is stored, as JSON lines
-  verge outbox verify -c gateway.toml                   is it what it should be?
-  verge outbox verify -c gateway.toml --store copy/store     the same of a copy
-  verge outbox backup -c gateway.toml store-backup.db   a copy that is safe to restore, beside a running gateway
-  verge outbox repair -c gateway.toml                   salvage what can be read, with the gateway stopped
-  verge outbox new-key store.key                        a key for an encrypted store
+  verge outbox export -c gateway.toml -o verdicts.jsonl
+  verge outbox verify -c gateway.toml
+  verge outbox verify -c gateway.toml --store copy/store
+  verge outbox backup -c gateway.toml store-backup.db
+  verge outbox repair -c gateway.toml
+  verge outbox new-key store.key
 
-The store is only read, in short snapshots; a running gateway is not disturbed. Only repair writes: it sets the store
-aside as it is, and makes a new one of it under a new epoch.")]
+`ls` says whether something is lost and what waits; `show` prints the newest verdicts of a lane. A copy that `backup` makes beside \
+a running gateway is safe to restore.
+
+The store is only read, in short snapshots; a running gateway is not disturbed. Only `repair` writes, and the gateway must not \
+run: it sets the store aside as it is, and makes a new one of what can be read, under a new epoch.")]
 pub(super) struct OutboxArgs {
     #[command(subcommand)]
     action: Action,
@@ -143,6 +147,7 @@ impl From<LaneArg> for Lane {
 /// The store of a configuration.
 struct Opened {
     gateway: GatewayId,
+    routes: Vec<loss::Carried>,
     folder: PathBuf,
     reader: OutboxReader,
 }
@@ -157,7 +162,7 @@ impl Opened {
                 if matches!(error, ReadError::Missing { .. }) { Exit::BadInput } else { Exit::Failure };
             anyhow::Error::new(error).context(exit)
         })?;
-        Ok(Self { gateway: settings.gateway.id, folder, reader })
+        Ok(Self { routes: loss::routes(&settings), gateway: settings.gateway.id, folder, reader })
     }
 
     /// Calls `each` with every verdict and tombstone of a lane in a range.
@@ -223,7 +228,8 @@ fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
         (true, false) => ", encrypted",
         (false, false) => "",
     };
-    writeln!(out, "epoch {}, schema version {}{encrypted}\n", summary.epoch, summary.schema_version)?;
+    writeln!(out, "epoch {}, schema version {}{encrypted}", summary.epoch, summary.schema_version)?;
+    writeln!(out, "{}\n", loss::words(&summary, &opened.routes))?;
     writeln!(
         out,
         "{:<10} {:>10} {:>10} {:>10} {:>12} {:>10}",
@@ -306,12 +312,12 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
         }
         match entry {
             Entry::Verdict(identity, verdict) => {
-                let at = time_of_day(verdict.times.decided);
+                let at = date_and_time(verdict.times.decided);
                 let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
                 writeln!(out, "{:>8}  {at}  {severity:<8}  {judge}: {}", identity.seq.0, describe(verdict))?;
             }
             Entry::Withdrawn(tombstone) => {
-                let at = time_of_day(tombstone.at);
+                let at = date_and_time(tombstone.at);
                 writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, describe_tombstone(tombstone))?;
             }
         }

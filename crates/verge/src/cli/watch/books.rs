@@ -10,7 +10,7 @@ use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 
 use super::heal::{Extent, Gap, LaneKey};
-use crate::describe::{describe, describe_tombstone, time_of_day};
+use crate::describe::{counted, describe_tombstone, line, stamp};
 
 /// Lanes of which a gateway may tell, at most: with those of which something arrived, fewer than a hostile one may name.
 const MAX_LANES: usize = 4096;
@@ -102,17 +102,40 @@ impl Books {
         self.lanes.values().map(|account| account.tracker.seen()).sum()
     }
 
-    /// For people.
+    /// Whether something is lost.
+    fn verdict(&self) -> String {
+        let missing: u64 =
+            self.missing().iter().flat_map(|(_, gaps)| gaps).map(|(from, to)| to - from + 1).sum();
+        let withdrawn: u64 = self.lanes.values().map(|account| account.tracker.settled()).sum();
+        let received = counted(self.verdicts(), "verdict");
+        if missing > 0 {
+            let how = if self.asked_again > 0 {
+                "the gateway did not send them again"
+            } else {
+                "--heal asks the gateway again"
+            };
+            return format!("{} missing, {received} received: {how}", counted(missing, "verdict"));
+        }
+        match (self.verdicts(), withdrawn) {
+            (0, 0) => "nothing lost: no verdict was sent".to_owned(),
+            (_, 0) => format!("nothing lost: {received}, no number is missing"),
+            (_, withdrawn) => {
+                format!("nothing lost on the way: {received}; the gateway withdrew {withdrawn}")
+            }
+        }
+    }
+
+    /// For people: whether something is lost, then the lanes.
     pub(super) fn words(&self) -> String {
-        let mut text = format!("{} verdicts", self.verdicts());
+        let mut text = self.verdict();
         for ((gateway, epoch, lane), account) in &self.lanes {
             let epoch = &epoch.to_string()[..8];
             let (tracker, gaps) = (&account.tracker, account.gaps());
             let missing: u64 = gaps.iter().map(|(from, to)| to - from + 1).sum();
             text += &format!(
-                "\n  {gateway} {lane} (epoch {epoch}…): {}, {} duplicates, {} withdrawn, {missing} missing",
-                tracker.seen(),
-                tracker.duplicates(),
+                "\n  {gateway} {lane} (epoch {epoch}…): {}, {}, {} withdrawn, {missing} missing",
+                counted(tracker.seen(), "verdict"),
+                counted(tracker.duplicates(), "duplicate"),
                 tracker.settled()
             );
             for (from, to) in gaps.iter().take(10) {
@@ -120,17 +143,20 @@ impl Books {
             }
         }
         if self.volatile > 0 {
-            text +=
-                &format!("\n  {} alarms without a number, of gateways whose store had failed", self.volatile);
+            let alarms = counted(self.volatile, "alarm");
+            text += &format!("\n  {alarms} without a number, of gateways whose store had failed");
         }
         if self.asked_again > 0 {
-            text += &format!("\n  {} ranges were asked for again", self.asked_again);
+            text += &format!("\n  {} asked for again", counted(self.asked_again, "range"));
         }
         if self.unreadable > 0 {
-            text += &format!("\n  {} messages could not be read", self.unreadable);
+            text += &format!("\n  {} unreadable", counted(self.unreadable, "message"));
         }
         if self.dropped_by_us > 0 {
-            text += &format!("\n  {} messages came faster than they were read", self.dropped_by_us);
+            text += &format!(
+                "\n  {} dropped: they came faster than they were read",
+                counted(self.dropped_by_us, "message")
+            );
         }
         text
     }
@@ -165,15 +191,7 @@ fn verdict_line(message: &Message, seq: Seq, verdict: &Verdict, json: bool) -> S
         let (gateway, epoch, lane) = key_of(message);
         return verdict_json(&Identity { gateway, epoch, lane, seq }, verdict).to_string();
     }
-    format!(
-        "{:<9} {} {} {:<8} {}: {}",
-        message.lane.as_str(),
-        time_of_day(verdict.times.decided),
-        message.gateway,
-        verdict.severity.as_str(),
-        verdict.judge,
-        describe(verdict)
-    )
+    line(&message.gateway, message.lane, verdict)
 }
 
 fn volatile_line(message: &Message, verdict: &Verdict, json: bool) -> String {
@@ -193,7 +211,7 @@ fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool) -> Strin
     format!(
         "{:<9} {} {} withdrawn {}",
         message.lane.as_str(),
-        time_of_day(tombstone.at),
+        stamp(tombstone.at),
         message.gateway,
         describe_tombstone(tombstone)
     )
@@ -221,20 +239,24 @@ mod tests {
             verdicts: seqs.iter().map(|seq| (Seq(*seq), sample())).collect(),
         };
         let mut books = Books::default();
+        assert_eq!(books.words(), "nothing lost: no verdict was sent");
         assert_eq!(books.note(&message(&[5, 6]), false).len(), 2);
+        assert!(books.words().starts_with("nothing lost: 2 verdicts, no number is missing\n"));
         let lines = books.note(&message(&[6, 9]), false);
         assert_eq!(lines.len(), 1, "what came twice is not printed twice");
         assert!(
-            lines[0].starts_with("alarm     00:00:00.000 g critical j: pump-1 vibration: high"),
+            lines[0].starts_with("alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high"),
             "{}",
             lines[0]
         );
+        let words = "2 verdicts missing, 3 verdicts received: --heal asks the gateway again\n";
+        assert!(books.words().starts_with(words), "{}", books.words());
         let json = books.json();
         assert_eq!(json["verdicts"], 3);
         assert_eq!(json["lanes"][0]["duplicates"], 1);
         assert_eq!(json["lanes"][0]["missing"], json!([[7, 8]]));
         assert!(
-            books.words().contains("3, 1 duplicates, 0 withdrawn, 2 missing\n    missing 7 to 8"),
+            books.words().contains("3 verdicts, 1 duplicate, 0 withdrawn, 2 missing\n    missing 7 to 8"),
             "{}",
             books.words()
         );
@@ -264,7 +286,7 @@ mod tests {
         let key = key_of(&message(&[], vec![]));
         assert_eq!(books.missing(), [(key.clone(), vec![(2, 4)])]);
         let lines = books.note(&message(&[], vec![gone.clone()]), false);
-        assert_eq!(lines, ["telemetry 00:00:00.000 g withdrawn 2 to 4: the store was full"]);
+        assert_eq!(lines, ["telemetry 1970-01-01 00:00:00.000Z g withdrawn 2 to 4: the store was full"]);
         assert!(books.note(&message(&[], vec![gone]), false).is_empty(), "told once");
         assert_eq!(books.missing(), [(key.clone(), vec![])]);
         books.expect(&key, Extent { oldest: 1, delivered: 8 });

@@ -1,6 +1,7 @@
 //! `verge watch`: receives verdicts as a control centre would, and keeps the books.
 
 mod books;
+mod gaps;
 mod heal;
 mod rates;
 
@@ -18,19 +19,24 @@ use super::uplink::{Topics, UplinkArgs, Upstream};
 use super::{async_runtime, say};
 use crate::exit::{Exit, ExitWith};
 use books::Books;
+use gaps::GapReports;
 use heal::{Answer, Healer};
 use rates::Rates;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge watch --url mqtts://centre:8883 --ca ca.pem --cert me.pem --key me.key
-  verge watch -c gateway.toml                    where the gateway sends to, with its certificates
-  verge watch -c gateway.toml --json | jq        one JSON object for each verdict
-  verge watch -c gateway.toml --count 100        end after a hundred verdicts
-  verge watch -c gateway.toml --heal             ask the gateway again for numbers that are missing
+  verge watch -c gateway.toml              the gateway's uplink and certificates
+  verge watch -c gateway.toml --json | jq  one JSON object for each verdict
+  verge watch -c gateway.toml --count 100  end after a hundred verdicts
+  verge watch -c gateway.toml --heal       request missing numbers again
+  verge watch -c gateway.toml --client-id desk-1 --heal
 
-Ends on Ctrl-C and then says what arrived: verdicts, duplicates (dropped), numbers that the gateway withdrew, and
-numbers that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
+With --client-id the broker keeps a session under that name: the next run receives what arrives between two runs, as long as \
+the broker keeps it. Times are in UTC.
+
+Ctrl-C ends it. Then it prints whether something is lost, and for each lane the verdicts, the duplicates (dropped), the numbers \
+that the gateway withdrew, and those that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
 pub(super) struct WatchArgs {
     #[command(flatten)]
     uplink: UplinkArgs,
@@ -63,7 +69,11 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
     }
     let address = connection.address.to_string();
     async_runtime()?.block_on(async {
-        let mut subscriber = Subscriber::spawn(connection, filters);
+        let mut subscriber = if args.uplink.has_client_id() {
+            Subscriber::resume(connection, filters)
+        } else {
+            Subscriber::spawn(connection, filters)
+        };
         let mut books = Books::default();
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
         let mut watcher = Watcher {
@@ -72,6 +82,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             address: &address,
             healer: Healer::default(),
             rates: Rates::default(),
+            gaps: GapReports::default(),
             json,
         };
         let received = watcher.receive(&mut subscriber, &mut books, out);
@@ -101,6 +112,7 @@ struct Watcher<'a> {
     address: &'a str,
     healer: Healer,
     rates: Rates,
+    gaps: GapReports,
     json: bool,
 }
 
@@ -116,8 +128,12 @@ impl Watcher<'_> {
         loop {
             let event = tokio::select! {
                 event = subscriber.next() => event,
-                _ = look.tick(), if self.args.heal && connected_once => {
-                    self.heal(subscriber, books);
+                _ = look.tick(), if connected_once => {
+                    if self.args.heal {
+                        self.heal(subscriber, books);
+                    } else if let Some(words) = self.gaps.look(&books.missing(), Instant::now()) {
+                        say(&words);
+                    }
                     continue;
                 }
             };

@@ -39,7 +39,7 @@ const MAX_PACKET: Kind = Kind::Size { low: KIB, high: MAX_MQTT_PACKET };
 pub(crate) const SECTIONS: &[Section] = &[
     Section { name: "gateway", named: false, optional: false, keys: GATEWAY },
     Section { name: "local", named: false, optional: false, keys: LOCAL },
-    Section { name: "uplink", named: true, optional: false, keys: UPLINK },
+    Section { name: "uplink", named: true, optional: true, keys: UPLINK },
     Section { name: "route", named: true, optional: true, keys: ROUTE },
     Section { name: "engine", named: false, optional: false, keys: ENGINE },
     Section { name: "model", named: true, optional: true, keys: MODEL },

@@ -24,7 +24,7 @@ use corpus::Labelled;
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Numenta Anomaly Benchmark is:
   data/GROUP/FILE.csv            with the columns `timestamp` and `value`
-  labels/combined_windows.json   per GROUP/FILE.csv, start and end of each labelled window
+  labels/combined_windows.json   windows (start, end) per GROUP/FILE.csv
 
 The detector `auto` runs over each file from its first row to its last, with its settings as shipped. Its score is \
 -log10(p)/10, at most 1; 0 for a row that is held back because an alarm came shortly before. `optimised` takes the one \

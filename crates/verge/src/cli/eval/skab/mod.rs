@@ -22,7 +22,8 @@ use runs::Labelled;
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Skoltech Anomaly Benchmark is:
   data/valve1/N.csv, data/valve2/N.csv, data/other/N.csv
-                         with semicolons; columns `datetime`, `anomaly`, `changepoint` and one per signal
+
+The files have semicolons; columns `datetime`, `anomaly`, `changepoint` and one per signal.
 
 The detector `multi` runs over each file from its first row to its last, with its settings as shipped. The first 400 \
 rows are for learning and are not scored. A reading is one value of one signal.
