@@ -26,7 +26,7 @@ use rates::Rates;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge watch --url mqtts://centre:8883 --ca ca.pem --cert me.pem --key me.key
-  verge watch -c gateway.toml              the gateway's uplink and certificates
+  verge watch -c gateway.toml              at the gateway's uplink
   verge watch -c gateway.toml --json | jq  one JSON object for each verdict
   verge watch -c gateway.toml --count 100  end after a hundred verdicts
   verge watch -c gateway.toml --heal       request missing numbers again
