@@ -17,7 +17,7 @@ use crate::exit::{Exit, ExitWith};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge label -c gateway.toml --device pump-1 maintenance
-  verge label -c gateway.toml --device pump-1 --signal vibration --judge usual real
+  verge label -c gateway.toml --device pump-1 --signal vibration real
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct LabelArgs {

@@ -1,0 +1,214 @@
+"""The README's first days, word for word: a file, a check, a verdict that one sees; then an uplink, and nothing lost."""
+
+import getpass
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peers import HOST, Listener, Mosquitto, accepts, free_port
+from processes import Process
+from programs import REPOSITORY, verge
+from waiting import wait_for
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def blocks(title: str) -> list[str]:
+    """The code blocks of the numbered steps of a section, in order."""
+    text = README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    found: list[list[str]] = [[]]
+    for line in [*text.splitlines(), "."]:
+        if line.startswith("       ") or (not line and found[-1]):
+            found[-1].append(line[7:])
+        elif found[-1]:
+            found.append([])
+    return ["\n".join(block).strip() + "\n" for block in found if block]
+
+
+FIRST = blocks("Your first configuration")
+SECOND = blocks("Send verdicts upstream")
+
+
+def arguments(line: str, program: str) -> list[str]:
+    """A line of the README as this program gets it."""
+    words = shlex.split(line, comments=True)
+    assert words[0] == program, line
+    return words[1:]
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, command: list[str], folder: Path):
+        self._main, other = pty.openpty()
+        self.program = subprocess.Popen(
+            command, cwd=folder, stdin=other, stdout=other, stderr=other, start_new_session=True
+        )
+        os.close(other)
+        self._written: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._main, 4096)
+            except OSError:
+                return
+            if not piece:
+                return
+            self._written.append(piece.decode(errors="replace"))
+
+    @property
+    def shown(self) -> str:
+        """What it has shown so far, without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", "".join(self._written)).replace("\r", "")
+
+    def wait_for(self, pattern: str) -> None:
+        """Waits until it shows this."""
+        wait_for(lambda: re.search(pattern, self.shown), f"{pattern} on the terminal")
+
+    def interrupt(self) -> int:
+        """Ctrl-C; says the exit code."""
+        self.program.send_signal(signal.SIGINT)
+        return self.program.wait(20)
+
+    def end(self) -> None:
+        """After a test."""
+        if self.program.poll() is None:
+            self.program.kill()
+            self.program.wait()
+        os.close(self._main)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Mosquitto]:
+    """The broker that the devices publish to, and the README's first file for it."""
+    broker = Mosquitto(tmp_path / "site", "the site's broker", [Listener()]).start()
+    assert "mqtt://localhost:1883" in FIRST[0]
+    (tmp_path / "gateway.toml").write_text(FIRST[0].replace("mqtt://localhost:1883", broker.url))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+def publish(site: Mosquitto) -> None:
+    """The README's reading."""
+    line = arguments(FIRST[3], "mosquitto_pub")
+    subprocess.run(["mosquitto_pub", *line, "-h", HOST, "-p", str(site.port), "-q", "1"], check=True)
+
+
+def run(folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end."""
+    command = [verge(), *given]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_file_a_check_and_a_verdict_that_one_sees(site: Mosquitto, tmp_path: Path) -> None:
+    checked = run(tmp_path, *arguments(FIRST[1], "verge"))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "no uplink: verdicts are judged, stored and printed, not sent" in checked.stdout
+    terminal = Terminal([verge(), *arguments(FIRST[2], "verge")], tmp_path)
+    try:
+        terminal.wait_for("connected to the local broker")
+        publish(site)
+        # The line that the README shows, at another time.
+        terminal.wait_for(re.sub(r"2026\S* \S*Z", r"\\S+ \\S+Z", re.escape(FIRST[4].strip()).replace("\\ ", " ")))
+        terminal.program.send_signal(signal.SIGHUP)
+        terminal.wait_for("SIGHUP: a changed configuration takes effect at the next start")
+        assert terminal.interrupt() == 0, terminal.shown
+    finally:
+        terminal.end()
+    listed = run(tmp_path, "outbox", "ls", "-c", "gateway.toml")
+    assert "nothing lost: 1 of 1 stored, the newest; no uplink is configured, so none is sent" in listed.stdout
+
+
+def test_an_uplink_that_is_added_gets_what_was_stored(site: Mosquitto, tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    first = Process("the gateway", [verge(), "run", "-c", str(tmp_path / "gateway.toml"), "--print"], log)
+    wait_for(lambda: "connected to the local broker" in log.read_text(), "the gateway is connected")
+    publish(site)
+    wait_for(lambda: "vibration: high" in log.read_text(), "the verdict is printed")
+    first.stop()
+
+    for line in SECOND[0].splitlines():
+        made = run(tmp_path, *arguments(line, "verge"))
+        assert made.returncode == 0, made.stderr
+    port = free_port()
+    assert "listener 8883" in SECOND[1] and "localhost:8883" in SECOND[2]
+    # As root mosquitto would change to a user that may not read here.
+    given = SECOND[1].replace("listener 8883", f"user {getpass.getuser()}\nlistener {port} {HOST}")
+    given = given.replace("certs/", f"{tmp_path}/certs/")
+    (tmp_path / "upstream.conf").write_text(given)
+    uplink = SECOND[2].replace("localhost:8883", f"localhost:{port}")
+    with (tmp_path / "gateway.toml").open("a") as file:
+        file.write(f"\n{uplink}")
+    command = [Mosquitto.program(), "-c", str(tmp_path / "upstream.conf")]
+    upstream = Process("the broker upstream", command, tmp_path / "upstream.log")
+    started, watching, listing = SECOND[4].splitlines()
+    terminal = watch = None
+    try:
+        wait_for(lambda: accepts(port), "the broker upstream listening")
+        checked = run(tmp_path, *arguments(SECOND[3], "verge"), "--listen", "0")
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert "no uplink" not in checked.stdout
+        watch = Terminal([verge(), *arguments(watching, "verge")], tmp_path)
+        watch.wait_for("connected to")
+        terminal = Terminal([verge(), *arguments(started, "verge")], tmp_path)
+        watch.wait_for(r"alarm +\S+ \S+Z pump-room-1 warning +vibration-high: pump-1 vibration: high, 8.4 mm/s")
+
+        def delivered() -> bool:
+            return "nothing lost: 1 of 1 delivered\n" in run(tmp_path, *arguments(listing, "verge")).stdout
+
+        wait_for(delivered, "the store says that all is delivered")
+        assert watch.interrupt() == 0
+        assert "nothing lost: 1 verdict, no number is missing" in watch.shown
+        assert terminal.interrupt() == 0
+    finally:
+        for program in (terminal, watch):
+            if program is not None:
+                program.end()
+        upstream.stop()
+
+
+def test_a_program_gets_json_lines_and_a_file_no_verdicts(site: Mosquitto, tmp_path: Path) -> None:
+    for given, expected in ((["--json"], '"judge":"vibration-high"'), (["--json", "--quiet"], ""), ([], "")):
+        out, log = tmp_path / "out", tmp_path / "log"
+        command = [verge(), "run", "-c", "gateway.toml", *given]
+        with out.open("wb") as written, log.open("wb") as logged:
+            gateway = subprocess.Popen(command, cwd=tmp_path, stdout=written, stderr=logged)
+        try:
+            wait_for(lambda log=log: "connected to the local broker" in log.read_text(), "the gateway is connected")
+            publish(site)
+            if expected:
+                wait_for(lambda out=out, expected=expected: expected in out.read_text(), "the verdict as JSON")
+            gateway.send_signal(signal.SIGHUP)
+            wait_for(lambda log=log: "SIGHUP" in log.read_text(), "SIGHUP is logged")
+        finally:
+            gateway.terminate()
+            assert gateway.wait(20) == 0
+        assert bool(out.read_text()) == bool(expected)
+
+
+def test_a_terminal_that_closes_stops_the_gateway_in_good_order(site: Mosquitto, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    main, other = pty.openpty()
+    with log.open("wb") as logged:
+        # A new session takes the terminal that it opens as its own: then its end is signalled.
+        gateway = subprocess.Popen(
+            [verge(), "run", "-c", "gateway.toml"], cwd=tmp_path, stdin=other, stdout=other, stderr=logged
+        )
+    os.close(other)
+    wait_for(lambda: "connected to the local broker" in log.read_text(), "the gateway is connected")
+    os.close(main)
+    gateway.send_signal(signal.SIGHUP)
+    assert gateway.wait(20) == 0
+    assert "SIGHUP: the terminal was closed" in log.read_text()
