@@ -13,9 +13,13 @@ import lz4.block
 import paho.mqtt.client as mqtt
 
 LANES = ("alarm", "verdict", "telemetry")
-MEMBERS = ("high", "low", "rise", "fall", "silent")
+MEMBERS = (
+    *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock skewed", "duplicate"),
+    *("level", "mean", "profile", "median", "volatility", "context", "time of day", "shift", "machine", "pattern"),
+    *("vibration", "reconstruction"),
+)
 STATES = ("raised", "updated", "cleared")
-REASONS = ("full", "expired", "damaged", "earlier epoch", "too large")
+REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect")
 MAX_BYTES = 1 << 20
 
 
@@ -31,17 +35,24 @@ def message_of(payload: bytes) -> dict:
     raise ValueError("not the CBOR form; set format = \"cbor\" at the gateway's uplink")
 
 
+def named(names: tuple[str, ...], number: int) -> str:
+    """The name of a number. Releases add members and reasons: one that is not known here is no error."""
+    return names[number] if number < len(names) else f"number {number}"
+
+
 def in_words(verdict: dict) -> str:
     """What was decided."""
     subject = " ".join(filter(None, (verdict[3], verdict.get(4))))
     if counts := verdict.get(21):
         return f"{subject}: {counts.get(5, '?')} vehicles in {counts[1] / 1000:g} s{' (partial)' * counts[3]}"
     if view := verdict.get(23):
-        return f"{subject}: {', '.join(label for label, _ in view[0]) or 'nothing it knows'}"
+        return f"{subject}: {', '.join(label for label, _ in view[0]) or 'no class'}"
     if view := verdict.get(24):
         return f"{subject}: {len(view[2])} objects"
-    body = verdict.get(20) or verdict.get(22)
-    return f"{subject}: {MEMBERS[body[0]]} {STATES[verdict[11][1]]}, {body[1]:g} {body.get(5, '')}".rstrip()
+    if body := verdict.get(20) or verdict.get(22):
+        state = f" {named(STATES, verdict[11][1])}" if 11 in verdict else ""
+        return f"{subject}: {named(MEMBERS, body[0])}{state}, {body[1]:g} {body.get(5, '')}".rstrip()
+    return f"{subject}: a verdict of a kind that this program does not know"
 
 
 class Receiver:
@@ -62,7 +73,7 @@ class Receiver:
         for stone in envelope.get(8, []):
             # These numbers are settled: do not wait for them. What came before stays as it is.
             if self._is_new((gateway, epoch, lane, stone[0], stone[1])):
-                print(gateway, LANES[lane], f"{stone[0]} to {stone[1]} withdrawn: {REASONS[stone[2]]}", flush=True)
+                print(gateway, LANES[lane], f"{stone[0]} to {stone[1]} withdrawn: {named(REASONS, stone[2])}", flush=True)
 
     def _is_new(self, identity: tuple) -> bool:
         if identity in self._seen:

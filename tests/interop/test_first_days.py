@@ -35,6 +35,8 @@ def blocks(title: str) -> list[str]:
 
 FIRST = blocks("Your first configuration")
 SECOND = blocks("Send verdicts upstream")
+# The gateway's name at the site's broker.
+CLIENT = "verge-pump-room-1"
 
 
 def arguments(line: str, program: str) -> list[str]:
@@ -118,7 +120,7 @@ def test_a_file_a_check_and_a_verdict_that_one_sees(site: Mosquitto, tmp_path: P
     assert "no uplink: verdicts are judged, stored and printed, not sent" in checked.stdout
     terminal = Terminal([verge(), *arguments(FIRST[2], "verge")], tmp_path)
     try:
-        terminal.wait_for("connected to the local broker")
+        site.wait_for_subscriber(CLIENT)
         publish(site)
         # The line that the README shows, at another time.
         terminal.wait_for(re.sub(r"2026\S* \S*Z", r"\\S+ \\S+Z", re.escape(FIRST[4].strip()).replace("\\ ", " ")))
@@ -134,7 +136,7 @@ def test_a_file_a_check_and_a_verdict_that_one_sees(site: Mosquitto, tmp_path: P
 def test_an_uplink_that_is_added_gets_what_was_stored(site: Mosquitto, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     first = Process("the gateway", [verge(), "run", "-c", str(tmp_path / "gateway.toml"), "--print"], log)
-    wait_for(lambda: "connected to the local broker" in log.read_text(), "the gateway is connected")
+    site.wait_for_subscriber(CLIENT)
     publish(site)
     wait_for(lambda: "vibration: high" in log.read_text(), "the verdict is printed")
     first.stop()
@@ -180,13 +182,14 @@ def test_an_uplink_that_is_added_gets_what_was_stored(site: Mosquitto, tmp_path:
 
 
 def test_a_program_gets_json_lines_and_a_file_no_verdicts(site: Mosquitto, tmp_path: Path) -> None:
-    for given, expected in ((["--json"], '"judge":"vibration-high"'), (["--json", "--quiet"], ""), ([], "")):
+    cases = ((["--json"], '"judge":"vibration-high"'), (["--json", "--quiet"], ""), ([], ""))
+    for times, (given, expected) in enumerate(cases, start=1):
         out, log = tmp_path / "out", tmp_path / "log"
         command = [verge(), "run", "-c", "gateway.toml", *given]
         with out.open("wb") as written, log.open("wb") as logged:
             gateway = subprocess.Popen(command, cwd=tmp_path, stdout=written, stderr=logged)
         try:
-            wait_for(lambda log=log: "connected to the local broker" in log.read_text(), "the gateway is connected")
+            site.wait_for_subscriber(CLIENT, times)
             publish(site)
             if expected:
                 wait_for(lambda out=out, expected=expected: expected in out.read_text(), "the verdict as JSON")
