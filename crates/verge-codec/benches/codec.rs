@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use verge_codec::lz4::{Packer, Unpacker};
 use verge_codec::wire::{WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
     NumberSettings, Precision, SenmlFormat, SenmlSettings, SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::finding::{Expected, Feedback, Member};
@@ -39,6 +39,7 @@ fn number() -> CodecSettings {
         scale: 1.0,
         offset: 0.0,
         words: std::collections::BTreeMap::default(),
+        decimal: Decimal::Point,
     })
 }
 
@@ -51,9 +52,11 @@ fn json() -> CodecSettings {
         unit: Unit::new("Cel").ok(),
         scale: 1.0,
         offset: 0.0,
+        words: std::collections::BTreeMap::default(),
+        decimal: Decimal::Point,
         required: true,
     };
-    let time = TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs };
+    let time = TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs, zone: None };
     CodecSettings::Json(JsonSettings { readings: vec![mapping], time: Some(time), quality: None })
 }
 

@@ -1,12 +1,13 @@
 //! From message to what it carries: one decoder per source, of readings here and of frames in [`crate::frames`].
 
+use verge_domain::excerpt::Excerpt;
 use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::DeviceClock;
 
 use crate::envelope::Envelope;
-use crate::input::{Codec, Message, Output};
+use crate::input::{Codec, Message, Output, buffer};
 use crate::lz4::Unpacker;
 use crate::names::Names;
 use crate::offsets::Offsets;
@@ -130,11 +131,17 @@ impl SourceDecoder for ReadingSource {
         out: &mut Decoded<Reading>,
     ) -> Result<(), Rejection> {
         let Tools { names, unpacker } = tools;
-        let (payload, device) = self.envelope.open(message, names, unpacker)?;
+        let opened = self.envelope.open(message, names, unpacker);
+        let (payload, device) = opened.map_err(|refused| refused.showing(&message.payload))?;
         let moment = message.received;
         let received = moment.wall;
-        let message = Message { topic: &message.topic, payload: payload.as_slice(), device, received };
-        self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received))?;
+        let payload = payload.as_slice();
+        let unwrapped = if self.codec.reads_buffers() { None } else { buffer::of_message(payload) };
+        let payload = unwrapped.as_deref().unwrap_or(payload);
+        let message = Message { topic: &message.topic, payload, device, received };
+        let read = self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received));
+        read.map_err(|refused| refused.showing(message.payload))?;
+        show(&mut out.rejections, message.payload);
         // The samples of a block have one name and no time of their own, as they should.
         if out.items.len() > 1 && !matches!(self.codec, Codec::Samples(_)) {
             self.shared.find(&out.items, &mut out.shared);
@@ -152,6 +159,13 @@ impl SourceDecoder for ReadingSource {
     }
 }
 
+/// Shows the head of the message where nothing narrower is shown.
+pub(crate) fn show(rejections: &mut [Rejection], payload: &[u8]) {
+    for rejection in rejections.iter_mut().filter(|rejection| rejection.came.is_empty()) {
+        rejection.came = Excerpt::of(payload);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use verge_domain::id::{DeviceId, SignalId};
@@ -162,7 +176,7 @@ mod tests {
     use crate::lz4::Packer;
     use crate::testing::{self, RECEIVED, inbound, source};
     use crate::{
-        Compression, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision,
+        Compression, Decimal, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision,
         SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, TimeFormat, TimeRule,
     };
 
@@ -173,6 +187,7 @@ mod tests {
             scale: 1.0,
             offset: 0.0,
             words: Default::default(),
+            decimal: Decimal::Point,
         })
     }
 
@@ -186,9 +201,11 @@ mod tests {
                 unit: None,
                 scale: 1.0,
                 offset: 0.0,
+                words: Default::default(),
+                decimal: Decimal::Point,
                 required: true,
             }],
-            time: Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixMs }),
+            time: Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixMs, zone: None }),
             quality: None,
         })
     }

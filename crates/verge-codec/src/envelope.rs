@@ -117,14 +117,14 @@ impl MessageDevice {
         match self {
             Self::Fixed(device) => Ok(Some(device.clone())),
             Self::TopicLevel { level, part } => {
-                let refuse = |reason| Rejection { reason, part: Some(Arc::clone(part)) };
+                let refuse = |reason| Rejection::at(reason, part);
                 let name = topic.split('/').nth(*level).ok_or_else(|| refuse(Reason::MissingDevice))?;
                 names.device(name).map(Some).map_err(|_| refuse(Reason::BadName))
             }
             Self::Topic { template, part } => names
                 .composed_device(template, |_, part, out| write_topic(part, topic, out))
                 .map(Some)
-                .map_err(|reason| Rejection { reason, part: Some(Arc::clone(part)) }),
+                .map_err(|reason| Rejection::at(reason, part)),
             Self::InPayload => Ok(None),
         }
     }

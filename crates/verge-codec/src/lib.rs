@@ -9,13 +9,14 @@
 //! Reading order: [`settings`] (how a source's messages are to be read), `envelope` (what every message
 //! passes), [`template`] (names out of several places), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
 //! unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts, tombstones and
-//! messages for upstream, and their JSON twin), `shared` (names that stand for several series), `number` and `time` (exactness and range, said once).
+//! messages for upstream, and their JSON twin), `shared` (names that stand for several series), `figures`, `number` and `time` (numbers in text, exactness and range, said once).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 pub mod decoders;
 mod envelope;
+mod figures;
 pub mod frames;
 mod input;
 pub mod lz4;
@@ -33,7 +34,7 @@ pub mod wire;
 pub use decoders::Decoders;
 pub use frames::FrameDecoders;
 pub use settings::{
-    CodecSettings, CodecSettingsError, Compression, DeviceRule, FrameCodec, FrameSourceSettings,
+    CodecSettings, CodecSettingsError, Compression, Decimal, DeviceRule, FrameCodec, FrameSourceSettings,
     JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, QualityFormat,
     QualityRule, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings,
     TimeFormat, TimeRule,

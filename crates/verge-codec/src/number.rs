@@ -38,6 +38,13 @@ pub(crate) fn from_text(text: &str) -> Result<f64, Reason> {
     text.parse::<f64>().map_err(|_| Reason::NotANumber).and_then(finite)
 }
 
+/// Words for NaN and the infinities that Rust does not know, as printf writes them on Windows.
+pub(crate) fn is_not_finite(text: &str) -> bool {
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let starts = |start: &str| text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+    starts("1.#") || starts("nan(")
+}
+
 /// The nearest whole number, if it fits.
 pub(crate) fn rounded(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9.2e18;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use verge_domain::id::{DeviceId, NameError, SignalId, Unit};
 
 use crate::template::{NamePart, NameTemplate, TemplateError};
@@ -169,6 +170,18 @@ pub struct NumberSettings {
     /// Words and the numbers they stand for, on top of `ON`, `OFF`, `true`, `false`, `online`, `offline`
     /// (1 and 0). ASCII case does not matter. Finite.
     pub words: BTreeMap<String, f64>,
+    /// How numbers are written.
+    pub decimal: Decimal,
+}
+
+/// What stands in front of the decimals of a number in text. Numbers of JSON have a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decimal {
+    /// `18.4`.
+    #[default]
+    Point,
+    /// `18,4`; a point is refused.
+    Comma,
 }
 
 /// Codecs `samples_f32` and `samples_i16`. A message with more samples than the source accepts readings is refused as
@@ -257,6 +270,10 @@ pub struct JsonMapping {
     pub scale: f64,
     /// See `scale`. Finite.
     pub offset: f64,
+    /// Words in strings, as in [`NumberSettings`].
+    pub words: BTreeMap<String, f64>,
+    /// How numbers in strings are written.
+    pub decimal: Decimal,
     /// Whether a message in which nothing stands there is counted as a fault. `null` is nothing.
     pub required: bool,
 }
@@ -268,6 +285,8 @@ pub struct TimeRule {
     pub pointer: String,
     /// Its form.
     pub format: TimeFormat,
+    /// The zone of text that names none; without it such text is refused.
+    pub zone: Option<TimeZone>,
 }
 
 /// Where and in which form the quality of a value stands.

@@ -2,6 +2,8 @@
 //! so that differences of two times cannot overflow and every time can be written as a date.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use verge_domain::time::UtcMillis;
 
 use crate::number;
@@ -20,6 +22,22 @@ pub(crate) fn from_seconds(seconds: f64) -> Option<UtcMillis> {
 /// RFC 3339, to the millisecond below.
 pub(crate) fn from_rfc3339(text: &str) -> Option<UtcMillis> {
     in_range(text.parse::<Timestamp>().ok()?.as_millisecond())
+}
+
+/// A date and time that names no zone, in the zone it is of. An hour that is there twice (a clock is put back) is the one
+/// nearer to `near`; one that is not there (it is put forward) is of a clock that has not been put yet.
+pub(crate) fn from_local(text: &str, zone: &TimeZone, near: UtcMillis) -> Option<UtcMillis> {
+    /// Of `2026-07-01`: a date alone is no time.
+    const DATE: usize = 10;
+    let civil: DateTime = (text.len() > DATE).then(|| text.parse().ok()).flatten()?;
+    let at = |offset: Offset| in_range(offset.to_timestamp(civil).ok()?.as_millisecond());
+    match zone.to_ambiguous_timestamp(civil).offset() {
+        AmbiguousOffset::Unambiguous { offset } => at(offset),
+        AmbiguousOffset::Gap { before, .. } => at(before),
+        AmbiguousOffset::Fold { before, after } => {
+            [at(before)?, at(after)?].into_iter().min_by_key(|at| at.0.abs_diff(near.0))
+        }
+    }
 }
 
 /// RFC 3339 in UTC with three decimals. Times out of range come out as the nearest in range.

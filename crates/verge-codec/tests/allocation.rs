@@ -6,9 +6,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use verge_codec::wire::{WireLimits, read_message, read_tombstone, read_verdict};
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings, NameTemplate,
-    NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings, SignalRule,
-    SourceSettings, TimeFormat, TimeRule,
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    NameTemplate, NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings,
+    SignalRule, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{DeviceId, Lane, Seq, SignalId};
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
@@ -59,6 +59,7 @@ fn known_devices_cost_nothing() {
         scale: 1.0,
         offset: 0.0,
         words: Default::default(),
+        decimal: Decimal::Point,
     });
     let mapping = |pointer: &str| JsonMapping {
         pointer: pointer.to_owned(),
@@ -68,11 +69,13 @@ fn known_devices_cost_nothing() {
         unit: None,
         scale: 1.0,
         offset: 0.0,
+        words: Default::default(),
+        decimal: Decimal::Point,
         required: true,
     };
     let json = CodecSettings::Json(JsonSettings {
         readings: vec![mapping("/a"), mapping("/s/*/v"), mapping("/missing")],
-        time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
+        time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs, zone: None }),
         quality: None,
     });
     let samples = CodecSettings::Samples(SamplesSettings {

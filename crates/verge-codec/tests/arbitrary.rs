@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use verge_codec::lz4::Packer;
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
     NumberSettings, Precision, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule,
     SourceSettings, TimeFormat, TimeRule,
 };
@@ -24,6 +24,8 @@ fn mapping(pointer: &str) -> JsonMapping {
         unit: None,
         scale: 1e10,
         offset: 1.0,
+        words: [("run".to_owned(), 5.0)].into(),
+        decimal: Decimal::Point,
         required: true,
     }
 }
@@ -36,9 +38,10 @@ fn codecs() -> Vec<(CodecSettings, DeviceRule)> {
         scale: 1e10,
         offset: 1.0,
         words: [("run".to_owned(), 5.0)].into(),
+        decimal: Decimal::Comma,
     };
     let readings = ["/a", "/a/b", "/*/*", "/b/0", "/v"].map(mapping).to_vec();
-    let time = Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::Auto });
+    let time = Some(TimeRule { pointer: "/t".to_owned(), format: TimeFormat::Auto, zone: None });
     let samples = |element| {
         CodecSettings::Samples(SamplesSettings {
             element,
@@ -251,6 +254,7 @@ proptest! {
                 scale: 1.0,
                 offset: 0.0,
                 words: Default::default(),
+                decimal: Decimal::Point,
             }),
             compression: Compression::None,
             device: DeviceRule::TopicLevel(0),

@@ -5,17 +5,19 @@
 //! with plain values.
 //!
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
-//! (why some of it does not), [`finding`] (what a judge says), [`policy`] (how findings become events with a
+//! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`link`] (what a way upstream says of itself), [`stage`]
 //! (the traits that join the crates), [`stored`] (what a store is given and gives back).
 
+pub mod excerpt;
 pub mod finding;
 pub mod frame;
 pub mod id;
 pub mod interval;
 pub mod life;
 pub mod link;
+pub mod looks;
 pub mod policy;
 pub mod reading;
 pub mod rejection;

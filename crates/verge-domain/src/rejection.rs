@@ -1,6 +1,10 @@
 //! Why input is refused: a closed list, the same in logs, counters and `/status`.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::excerpt::Excerpt;
+use crate::looks::Looks;
 
 /// The closed list of reasons. The text of each is stable: it is a metric label and a key of `/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -178,20 +182,55 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One refusal: the reason and, where one is known, the part of the message it concerns.
+/// One refusal: the reason, where one is known the part of the message it concerns, and what came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// Why.
     pub reason: Reason,
     /// Which mapping of the source's configuration it concerns (a pointer, a field name), never payload.
-    pub part: Option<std::sync::Arc<str>>,
+    pub part: Option<Arc<str>>,
+    /// The value that is refused, or the head of the message; of nothing where neither is at fault.
+    pub came: Excerpt,
 }
 
 impl Rejection {
     /// The whole message is refused.
     #[must_use]
     pub const fn whole(reason: Reason) -> Self {
-        Self { reason, part: None }
+        Self { reason, part: None, came: Excerpt::NONE }
+    }
+
+    /// What stands in this part is refused, or nothing stands there.
+    #[must_use]
+    pub fn at(reason: Reason, part: &Arc<str>) -> Self {
+        Self { reason, part: Some(Arc::clone(part)), came: Excerpt::NONE }
+    }
+
+    /// Shows these bytes, unless something narrower is shown already.
+    #[must_use]
+    pub fn showing(self, bytes: &[u8]) -> Self {
+        if self.came.is_empty() { Self { came: Excerpt::of(bytes), ..self } } else { self }
+    }
+
+    /// What it looks like that came, where that helps: that bad JSON begins as JSON does, everybody sees.
+    #[must_use]
+    pub fn looks(&self) -> Option<Looks> {
+        use Looks as L;
+        use Reason as R;
+        if self.reason == R::BadJson {
+            return self.came.looks_as_bad_json();
+        }
+        self.came.looks().filter(|looks| match (self.reason, looks) {
+            (R::BadSenml, L::Senml | L::Cbor) | (R::BadCbor, L::Cbor) => false,
+            (R::BadLine, L::LineProtocol)
+            | (R::BadJpeg | R::TooManyPixels | R::UnsupportedImage, L::Jpeg) => false,
+            (R::MissingField | R::MissingDevice, L::Json | L::LineProtocol) => false,
+            (R::NotANumber, L::Json) => self.part.is_none(),
+            (R::NotExact | R::BadTime | R::BadName, L::Number | L::Word | L::NumberWithUnit) => false,
+            (R::BadTime, L::Csv | L::Thousands | L::DecimalComma) => false,
+            (R::Retained | R::Duplicate | R::TooLarge | R::Lz4TooLarge | R::TooManyReadings, _) => false,
+            _ => true,
+        })
     }
 }
 

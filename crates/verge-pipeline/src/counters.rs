@@ -163,11 +163,15 @@ impl SourceCounters {
     }
 
     /// Counts a refusal. The first of a kind is worth a line, then every tenfold: never a line per message. `about` is
-    /// the topic or the device.
-    pub fn refuse(&self, about: &str, rejection: &Rejection) {
+    /// the topic or the device, `bytes` the size of the message.
+    pub fn refuse(&self, about: &str, bytes: Option<usize>, rejection: &Rejection) {
         let count = self.reject(rejection.reason);
         if is_power_of_ten(count) {
-            tracing::warn!(source = %self.name, about = %about.escape_debug(), %rejection, count, "input refused");
+            let came = (!rejection.came.is_empty()).then_some(rejection.came).map(tracing::field::display);
+            let looks = rejection.looks().map(tracing::field::display);
+            tracing::warn!(
+                source = %self.name, about = %about.escape_debug(), %rejection, count, bytes, came, looks, "input refused"
+            );
         }
     }
 

@@ -6,6 +6,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use verge_domain::rejection::Reason;
 
+use crate::input::bare_text;
+
 /// Devices leave the padding out, or get it wrong.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -14,7 +16,7 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
 
 /// Decodes text to the picture it holds.
 pub(super) fn decode(text: &[u8]) -> Result<Bytes, Reason> {
-    let text = text.trim_ascii();
+    let text = bare_text(text).trim_ascii();
     let text = match text.strip_prefix(b"data:") {
         Some(uri) => data_of(uri)?,
         None => text,
@@ -60,6 +62,7 @@ mod tests {
         check("data:image/jpeg;base64", Err(Reason::BadBase64));
         check("_9j-4A==", Err(Reason::BadBase64));
         check("/9j/4", Err(Reason::BadBase64));
+        check("\u{feff}/9j/4A==\r\n\0", Ok(b"\xff\xd8\xff\xe0"));
         check("no base64!", Err(Reason::BadBase64));
         check("", Ok(b""));
     }

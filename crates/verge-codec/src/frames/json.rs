@@ -4,17 +4,20 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use verge_domain::id::DeviceId;
 use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::time::UtcMillis;
 
 use super::{Unwrapped, base64};
 use crate::input::json::pointer::{self, Step};
-use crate::input::json::time;
-use crate::input::json_text::{Name, text};
+use crate::input::json::time::Clock;
+use crate::input::json_text::{self, Name, text};
+use crate::input::{bare_text, buffer};
 use crate::names::Names;
-use crate::settings::{CodecSettingsError, DeviceRule, JsonImageSettings, TimeFormat};
+use crate::settings::{CodecSettingsError, DeviceRule, JsonImageSettings};
 use crate::template::{NamePart, NameTemplate, write_topic};
 
 /// One place in messages.
@@ -37,7 +40,7 @@ struct Device {
 pub(super) struct JsonImage {
     image: Place,
     device: Option<Device>,
-    time: Option<(Place, TimeFormat)>,
+    time: Option<(Place, Clock)>,
 }
 
 impl Place {
@@ -58,7 +61,7 @@ impl Place {
     }
 
     fn refuse(&self, reason: Reason) -> Rejection {
-        Rejection { reason, part: Some(Arc::clone(&self.part)) }
+        Rejection::at(reason, &self.part)
     }
 }
 
@@ -74,7 +77,7 @@ impl JsonImage {
             _ => None,
         };
         let time = match settings.time {
-            Some(rule) => Some((Place::new(&rule.pointer)?, rule.format)),
+            Some(rule) => Some((Place::new(&rule.pointer)?, Clock::new(&rule))),
             None => None,
         };
         Ok(Self { image: Place::new(&settings.image)?, device, time })
@@ -84,19 +87,24 @@ impl JsonImage {
         &self,
         topic: &str,
         payload: &[u8],
+        received: UtcMillis,
         names: &mut Names,
     ) -> Result<Unwrapped, Rejection> {
-        let json = std::str::from_utf8(payload).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
-        let root: &RawValue = serde_json::from_str(json).map_err(|_| Rejection::whole(Reason::BadJson))?;
+        let json = std::str::from_utf8(bare_text(payload)).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
+        let root: &RawValue = serde_json::from_str(json).map_err(|error| json_text::refuse(json, &error))?;
         let device = self.device.as_ref().map(|device| device.of(topic, root, names)).transpose()?;
         let image = self.image.of(root).ok_or_else(|| self.image.refuse(Reason::MissingField))?;
-        let image = text(image.get()).ok_or_else(|| self.image.refuse(Reason::BadBase64))?;
-        let bytes = base64::decode(image.as_bytes()).map_err(|reason| self.image.refuse(reason))?;
+        let refuse = |reason| self.image.refuse(reason).showing(image.get().as_bytes());
+        let bytes = match text(image.get()) {
+            Some(text) => base64::decode(text.as_bytes()).map_err(refuse)?,
+            None => buffer::bytes(image.get()).map(Bytes::from).ok_or_else(|| refuse(Reason::BadBase64))?,
+        };
         let mut unwrapped = Unwrapped { device, ..Unwrapped::bare(bytes) };
-        if let Some((place, format)) = &self.time {
-            match place.of(root).and_then(|raw| time::read(raw.get(), *format)) {
+        if let Some((place, clock)) = &self.time {
+            let raw = place.of(root).map_or("null", RawValue::get);
+            match clock.read(raw, received) {
                 Some(Ok(at)) => unwrapped.captured_at = Some(at),
-                Some(Err(reason)) => unwrapped.beside = Some(place.refuse(reason)),
+                Some(Err(reason)) => unwrapped.beside = Some(place.refuse(reason).showing(raw.as_bytes())),
                 None => unwrapped.beside = Some(place.refuse(Reason::MissingField)),
             }
         }
@@ -123,7 +131,7 @@ impl Device {
             out.push_str(&text(raw).or_else(whole).ok_or(Reason::MissingField)?);
             Ok(())
         };
-        let refuse = |reason| Rejection { reason, part: Some(Arc::clone(&self.part)) };
+        let refuse = |reason| Rejection::at(reason, &self.part);
         names.composed_device(&self.template, write).map_err(refuse)
     }
 }

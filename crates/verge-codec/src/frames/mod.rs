@@ -12,8 +12,10 @@ use verge_domain::reading::{Decoded, Inbound};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::{DeviceClock, UtcMillis};
 
-use crate::decoders::{SourceDecoder, SourceDecoders, Tools};
-use crate::envelope::Envelope;
+use crate::decoders::{SourceDecoder, SourceDecoders, Tools, show};
+use crate::envelope::{Envelope, Payload};
+use crate::input::buffer;
+use crate::names::Names;
 use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettingsError, FrameCodec, FrameSourceSettings};
 
@@ -35,6 +37,27 @@ enum Codec {
     Jpeg,
     Base64,
     Json(json::JsonImage),
+}
+
+impl Codec {
+    fn unwrap(
+        &self,
+        message: &Inbound,
+        payload: &Payload<'_>,
+        names: &mut Names,
+    ) -> Result<Unwrapped, Rejection> {
+        let bytes = payload.as_slice();
+        if !matches!(self, Self::Json(_))
+            && let Some(picture) = buffer::of_message(bytes)
+        {
+            return Ok(Unwrapped::bare(picture.into()));
+        }
+        match self {
+            Self::Jpeg => Ok(Unwrapped::bare(payload.to_bytes())),
+            Self::Base64 => base64::decode(bytes).map(Unwrapped::bare).map_err(Rejection::whole),
+            Self::Json(codec) => codec.unwrap(&message.topic, bytes, message.received.wall, names),
+        }
+    }
 }
 
 /// A picture and what its message says beside it.
@@ -89,15 +112,18 @@ impl SourceDecoder for FrameSource {
         out: &mut Decoded<EncodedFrame>,
     ) -> Result<(), Rejection> {
         let Tools { names, unpacker } = tools;
-        let (payload, known) = self.envelope.open(message, names, unpacker)?;
-        let Unwrapped { bytes, device, captured_at, beside } = match &self.codec {
-            Codec::Jpeg => Unwrapped::bare(payload.to_bytes()),
-            Codec::Base64 => Unwrapped::bare(base64::decode(payload.as_slice()).map_err(Rejection::whole)?),
-            Codec::Json(codec) => codec.unwrap(&message.topic, payload.as_slice(), names)?,
-        };
-        let device = known.or(device).ok_or(Rejection::whole(Reason::MissingDevice))?;
-        let header = jpeg::header(&bytes, self.max_pixels).map_err(Rejection::whole)?;
+        let opened = self.envelope.open(message, names, unpacker);
+        let (payload, known) = opened.map_err(|refused| refused.showing(&message.payload))?;
+        let unwrapped = self.codec.unwrap(message, &payload, names);
+        let Unwrapped { bytes, device, captured_at, beside } =
+            unwrapped.map_err(|refused| refused.showing(payload.as_slice()))?;
+        let whole = |reason| Rejection::whole(reason).showing(payload.as_slice());
+        let device = known.or(device).ok_or_else(|| whole(Reason::MissingDevice))?;
+        // Out of its wrapping: that it was text is known.
+        let header = jpeg::header(&bytes, self.max_pixels)
+            .map_err(|reason| Rejection::whole(reason).showing(&bytes).showing(payload.as_slice()))?;
         out.rejections.extend(beside);
+        show(&mut out.rejections, payload.as_slice());
         self.offsets.hear(&device, captured_at, message.received, &mut out.clock_offsets);
         let clock = match DeviceClock::of(captured_at, message.received.wall) {
             DeviceClock::Trusted if self.offsets.has(&device) => DeviceClock::Skewed,

@@ -93,7 +93,7 @@ fn pictures_in_json_bring_their_device_and_time() {
         device,
         ..source(FrameCodec::Json(JsonImageSettings {
             image: "/frame/image".to_owned(),
-            time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs }),
+            time: Some(TimeRule { pointer: "/ts".to_owned(), format: TimeFormat::UnixMs, zone: None }),
         }))
     };
     let text = ::base64::engine::general_purpose::STANDARD.encode(sample());

@@ -1,6 +1,7 @@
 //! The codecs of what devices send. One file or folder per codec; each turns a payload into readings and
 //! rejections, and refuses the message as a whole only where nothing in it can be trusted.
 
+pub(crate) mod buffer;
 pub(crate) mod json;
 pub(crate) mod json_text;
 mod line;
@@ -10,6 +11,7 @@ mod senml;
 
 use std::sync::Arc;
 
+use verge_domain::excerpt::Excerpt;
 use verge_domain::id::{DeviceId, SignalId, Unit};
 use verge_domain::reading::{Decoded, Quality, Reading};
 use verge_domain::rejection::{Reason, Rejection};
@@ -32,8 +34,18 @@ pub(crate) struct Message<'a> {
 
 impl<'a> Message<'a> {
     fn text(&self) -> Result<&'a str, Rejection> {
-        std::str::from_utf8(self.payload).map_err(|_| Rejection::whole(Reason::NotUtf8))
+        std::str::from_utf8(bare_text(self.payload)).map_err(|_| Rejection::whole(Reason::NotUtf8))
     }
+}
+
+/// Text without what editors put in front of it (a byte order mark), and without the zeros and line ends that devices send
+/// behind it.
+pub(crate) fn bare_text(payload: &[u8]) -> &[u8] {
+    let mut text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    while let [rest @ .., 0 | b'\n' | b'\r' | b'\t' | b' '] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The codecs there are.
@@ -57,6 +69,11 @@ impl Codec {
         })
     }
 
+    /// Whether the source reads what Node-RED makes of bytes as the JSON that it is.
+    pub(crate) fn reads_buffers(&self) -> bool {
+        matches!(self, Self::Json(codec) if codec.reads_buffers())
+    }
+
     /// Decodes one message. An error refuses it as a whole.
     pub(crate) fn decode(
         &mut self,
@@ -78,6 +95,7 @@ impl Codec {
 #[derive(Debug)]
 pub(crate) struct Output<'a> {
     decoded: &'a mut Decoded<Reading>,
+    max_readings: usize,
     room: usize,
     full: bool,
     received: UtcMillis,
@@ -85,7 +103,14 @@ pub(crate) struct Output<'a> {
 
 impl<'a> Output<'a> {
     pub(crate) fn new(decoded: &'a mut Decoded<Reading>, max_readings: usize, received: UtcMillis) -> Self {
-        Self { decoded, room: max_readings, full: false, received }
+        Self { decoded, max_readings, room: max_readings, full: false, received }
+    }
+
+    /// Forgets what was found: the message is read once more.
+    fn restart(&mut self) {
+        self.decoded.clear();
+        self.room = self.max_readings;
+        self.full = false;
     }
 
     /// Makes room for one value, good or bad. `false`: there is none, which is counted once, and the rest
@@ -103,7 +128,12 @@ impl<'a> Output<'a> {
     }
 
     fn reject(&mut self, reason: Reason, part: &Arc<str>) {
-        self.decoded.rejections.push(Rejection { reason, part: Some(Arc::clone(part)) });
+        self.decoded.rejections.push(Rejection::at(reason, part));
+    }
+
+    /// The same, showing the value that is refused.
+    fn reject_showing(&mut self, reason: Reason, part: &Arc<str>, came: Excerpt) {
+        self.decoded.rejections.push(Rejection { came, ..Rejection::at(reason, part) });
     }
 
     fn reading(
@@ -155,6 +185,11 @@ impl Linear {
             return Err(CodecSettingsError::Offset { offset });
         }
         Ok(Self { scale, offset })
+    }
+
+    /// Whether readings are the numbers of the message.
+    fn is_identity(self) -> bool {
+        self.scale == 1.0 && self.offset == 0.0
     }
 
     fn apply(self, value: f64) -> Result<f64, Reason> {

@@ -6,21 +6,17 @@ use verge_domain::id::{SignalId, Unit};
 use verge_domain::rejection::{Reason, Rejection};
 
 use super::{Linear, Message, Output};
+use crate::figures::Figures;
 use crate::names::Names;
-use crate::number;
 use crate::settings::{CodecPlaces, CodecSettingsError, NumberSettings, SignalRule};
 use crate::template::{NameTemplate, write_topic};
-
-/// Words every source knows.
-const WORDS: [(&str, f64); 6] =
-    [("on", 1.0), ("off", 0.0), ("true", 1.0), ("false", 0.0), ("online", 1.0), ("offline", 0.0)];
 
 #[derive(Debug)]
 pub(crate) struct NumberCodec {
     signal: Signal,
     unit: Option<Unit>,
     linear: Linear,
-    words: Vec<(Box<str>, f64)>,
+    figures: Figures,
 }
 
 /// Where the signal's name stands.
@@ -34,21 +30,10 @@ pub(super) enum Signal {
 impl NumberCodec {
     pub(super) fn new(settings: NumberSettings) -> Result<Self, CodecSettingsError> {
         let signal = Signal::new(settings.signal)?;
-        let mut words: Vec<(Box<str>, f64)> = Vec::new();
-        for (word, value) in settings.words {
-            if !value.is_finite() {
-                return Err(CodecSettingsError::WordValue { word, value });
-            }
-            if word.is_empty() || word.trim() != word {
-                return Err(CodecSettingsError::WordSpace { word });
-            }
-            if words.iter().any(|(other, _)| other.eq_ignore_ascii_case(&word)) {
-                return Err(CodecSettingsError::WordTwice { word });
-            }
-            words.push((word.into_boxed_str(), value));
-        }
         let linear = Linear::new(settings.scale, settings.offset)?;
-        Ok(Self { signal, unit: settings.unit, linear, words })
+        let unit = settings.unit.clone().filter(|_| linear.is_identity());
+        let figures = Figures::new(settings.decimal, settings.words, unit)?;
+        Ok(Self { signal, unit: settings.unit, linear, figures })
     }
 
     pub(super) fn decode(
@@ -61,28 +46,14 @@ impl NumberCodec {
         if text.is_empty() {
             return Err(Rejection::whole(Reason::Empty));
         }
-        let value = self.value(text).and_then(|value| self.linear.apply(value)).map_err(Rejection::whole)?;
+        let value =
+            self.figures.read(text).and_then(|value| self.linear.apply(value)).map_err(Rejection::whole)?;
         let signal = self.signal.of(message.topic, names)?;
         let device = message.device.as_ref().ok_or(Rejection::whole(Reason::MissingDevice))?;
         if output.take_room() {
             output.reading(device, signal, value, self.unit.clone(), None);
         }
         Ok(())
-    }
-
-    /// The source's own words come first, so that one of them may look like a number.
-    fn value(&self, text: &str) -> Result<f64, Reason> {
-        if let Some((_, value)) = self.words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)) {
-            return Ok(*value);
-        }
-        match number::from_text(text) {
-            Err(Reason::NotANumber) => WORDS
-                .iter()
-                .find(|(word, _)| word.eq_ignore_ascii_case(text))
-                .map(|(_, value)| *value)
-                .ok_or(Reason::NotANumber),
-            result => result,
-        }
     }
 }
 
@@ -104,13 +75,13 @@ impl Signal {
         match self {
             Self::Fixed(signal) => Ok(signal.clone()),
             Self::TopicLevel { level, part } => {
-                let refuse = |reason| Rejection { reason, part: Some(Arc::clone(part)) };
+                let refuse = |reason| Rejection::at(reason, part);
                 let name = topic.split('/').nth(*level).ok_or_else(|| refuse(Reason::MissingField))?;
                 names.signal(name).map_err(|_| refuse(Reason::BadName))
             }
             Self::Composed { template, part } => names
                 .composed_signal(template, |_, part, out| write_topic(part, topic, out))
-                .map_err(|reason| Rejection { reason, part: Some(Arc::clone(part)) }),
+                .map_err(|reason| Rejection::at(reason, part)),
         }
     }
 }
@@ -121,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{self, inbound, source};
-    use crate::{CodecSettings, DeviceRule, SourceSettings};
+    use crate::{CodecSettings, Decimal, DeviceRule, SourceSettings};
 
     fn settings() -> NumberSettings {
         NumberSettings {
@@ -130,6 +101,7 @@ mod tests {
             scale: 1.0,
             offset: 0.0,
             words: BTreeMap::new(),
+            decimal: Decimal::Point,
         }
     }
 
@@ -167,7 +139,16 @@ mod tests {
         check(b"21.5 Cel", Err("not_a_number"));
         check(b"{\"value\":1}", Err("not_a_number"));
         check(b"\xff\xfe1", Err("not_utf8"));
-        check(&[b'1', 0], Err("not_a_number"));
+        check(&[b'1', 0], Ok(1.0));
+        check(b"21.5\r\n\0\0", Ok(21.5));
+        check(b"\xef\xbb\xbf21.5\r\n", Ok(21.5));
+        check(b"\xef\xbb\xbf\0", Err("empty"));
+        check(b"\"21.5\"", Ok(21.5));
+        check(b"\"ON\"", Ok(1.0));
+        check(b"{\"type\":\"Buffer\",\"data\":[50,49,46,53]}", Ok(21.5));
+        check(b"21,5", Err("not_a_number"));
+        check(b"1\x002", Err("not_a_number"));
+        check(b"2\x001\0", Err("not_a_number"));
     }
 
     #[test]

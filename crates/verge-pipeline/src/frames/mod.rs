@@ -157,7 +157,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
         let cause = if message.receipt.is_some() { message.fingerprint() } else { 0 };
         self.decoder.decode(&message, &mut self.decoded);
         for rejection in &self.decoded.rejections {
-            source.refuse(&message.topic, rejection);
+            source.refuse(&message.topic, Some(message.payload.len()), rejection);
         }
         for change in &self.decoded.clock_offsets {
             source.clock_offsets.note(&source.name, change);
@@ -192,7 +192,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
             }
         };
         if let Some(reason) = refused {
-            source.refuse(&message.topic, &Rejection::whole(reason));
+            source.refuse(&message.topic, Some(message.payload.len()), &Rejection::whole(reason));
         }
         source.messages_refused_total.add(1);
         if let Some(receipt) = message.receipt {
@@ -374,7 +374,11 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                     source.frames_judged_total.add(1);
                 }
                 Err(reason) => {
-                    source.refuse(job.frame.device.as_str(), &Rejection::whole(reason));
+                    source.refuse(
+                        job.frame.device.as_str(),
+                        Some(job.frame.bytes.len()),
+                        &Rejection::whole(reason),
+                    );
                     source.messages_refused_total.add(1);
                 }
             }

@@ -63,7 +63,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             if let Some(source) = self.counters.source(source) {
                 match judged {
                     Ok(()) => source.readings_judged_total.add(1),
-                    Err(reason) => source.refuse(reading.device.as_str(), &Rejection::whole(reason)),
+                    Err(reason) => source.refuse(reading.device.as_str(), None, &Rejection::whole(reason)),
                 }
             }
         }

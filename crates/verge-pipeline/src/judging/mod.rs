@@ -343,7 +343,7 @@ fn account(counters: &Counters, message: &Inbound, judged: u64, rejections: &[Re
         source.messages_refused_total.add(1);
     }
     for rejection in rejections {
-        source.refuse(&message.topic, rejection);
+        source.refuse(&message.topic, Some(message.payload.len()), rejection);
     }
 }
 

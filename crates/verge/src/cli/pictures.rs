@@ -8,7 +8,7 @@ use verge_codec::{Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourc
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
-use verge_domain::rejection::Reason;
+use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_vision::{Picture, annotate};
@@ -62,7 +62,7 @@ impl PictureFiles {
         &mut self,
         path: &Path,
         device: DeviceId,
-    ) -> anyhow::Result<Result<EncodedFrame, Reason>> {
+    ) -> anyhow::Result<Result<EncodedFrame, Rejection>> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let settings = FrameSourceSettings {
             codec: FrameCodec::Jpeg,
@@ -84,8 +84,8 @@ impl PictureFiles {
             receipt: None,
         };
         decoder.decode(&message, &mut self.decoded);
-        let refused = self.decoded.rejections.first().map_or(Reason::BadJpeg, |rejection| rejection.reason);
-        Ok(self.decoded.items.pop().ok_or(refused))
+        let refused = self.decoded.rejections.pop();
+        Ok(self.decoded.items.pop().ok_or_else(|| refused.unwrap_or(Rejection::whole(Reason::BadJpeg))))
     }
 }
 

@@ -23,10 +23,11 @@ pub use raw::Raw;
 pub(crate) use raw::RawCause;
 pub(crate) use raw::Sections;
 pub(crate) use raw::{
-    RawBatch, RawCodec, RawCompression, RawConnection, RawDetector, RawEngine, RawFormat, RawFrames,
-    RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawOverload, RawPrecision,
-    RawQuality, RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode, RawSecret,
-    RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind, RawWhenFull,
+    RawBatch, RawCodec, RawCompression, RawConnection, RawDecimal, RawDetector, RawEngine, RawFormat,
+    RawFrames, RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawOverload,
+    RawPrecision, RawQuality, RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode,
+    RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
+    RawWhenFull,
 };
 pub(crate) use schema::{ALARM_BUDGET, LINE_SIGNAL};
 pub use units::{Frequency, Size, Span};

@@ -202,6 +202,7 @@ pub(crate) struct RawSource {
     pub(crate) scale: Option<f64>,
     pub(crate) offset: Option<f64>,
     pub(crate) words: Option<Map<String, f64>>,
+    pub(crate) decimal: Option<RawDecimal>,
     pub(crate) time: Option<RawTime>,
     pub(crate) quality: Option<RawQuality>,
     pub(crate) image: Option<String>,
@@ -234,6 +235,14 @@ pub(crate) enum RawCodec {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) enum RawDecimal {
+    #[serde(rename = ".")]
+    Point,
+    #[serde(rename = ",")]
+    Comma,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RawFrames {
     Newest,
@@ -252,6 +261,7 @@ pub(crate) enum RawCompression {
 pub(crate) struct RawTime {
     pub(crate) pointer: Option<String>,
     pub(crate) format: Option<RawTimeFormat>,
+    pub(crate) zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -290,6 +300,7 @@ pub(crate) struct RawReading {
     pub(crate) unit: Option<String>,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
+    pub(crate) words: Option<Map<String, f64>>,
     pub(crate) required: bool,
 }
 

@@ -256,6 +256,9 @@ fn names_that_stand_for_several_series_are_warned_of() {
         ("pointer = \"/*/v\"\nsignal = \"v\"", "all values at \"/*/v\" are one series with one time");
     check(&json("d/+", "topic:1", &[element]), &[position]);
     check(&json("d/+", "topic:1", &[&format!("{element}\n{history}")]), &[]);
+    let first = "time = { pointer = \"/0/ts\", format = \"unix_ms\" }";
+    let own = "reading[0].time: all values at \"/*/v\" have the time of one element, that at \"/0/ts\"; time.pointer = \"/*/ts\"";
+    check(&json("d/+", "topic:1", &[&format!("{element}\n{first}")]), &[own]);
     check(&json("d/+", "topic:1", &["pointer = \"/*/v\"\nsignal = \"{pointer:/*/id}\""]), &[]);
     check(&json("d/+", "{topic:1}/{*}", &[element]), &[]);
     check(&json("d/+", "topic:1", &["pointer = \"/*/*/v\"\nsignal = \"{*2}\""]), &["\"*\" number 1"]);

@@ -1,6 +1,7 @@
 //! Codec `json`: values where JSON pointers point. The pointers are compiled into one tree at start, and each
 //! message is read once along it.
 
+mod found;
 mod pairs;
 pub(crate) mod pointer;
 mod position;
@@ -16,14 +17,16 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
 use self::position::Positions;
-use super::{Linear, Message, Output, Says};
+use super::{Linear, Message, Output, Says, json_text};
+use crate::figures::Figures;
 use crate::names::Names;
 use crate::settings::{
     CodecPlaces, CodecSettingsError, DeviceRule, JsonMapping, JsonSettings, QualityRule, TimeRule,
 };
 use crate::template::{NamePart, NameTemplate, write_topic};
+use found::{Beside, Found, Match, Place, Refused};
 use pointer::{Node, Step, Target};
-use walk::{Beside, Found, Match, Place};
+use time::Clock;
 
 #[derive(Debug)]
 pub(crate) struct JsonCodec {
@@ -35,6 +38,8 @@ pub(crate) struct JsonCodec {
     /// Of the message in hand, by mapping: whether something stands there.
     seen: Vec<bool>,
     times: Times,
+    /// Room for a message of which a value is not JSON.
+    repaired: String,
 }
 
 #[derive(Debug)]
@@ -138,7 +143,7 @@ impl Pointers {
         rule: &TimeRule,
         readings: &[(&str, &[Step])],
     ) -> Result<(Arc<str>, Place), CodecSettingsError> {
-        let place = self.beside(&rule.pointer, Beside::Time(rule.format), readings)?;
+        let place = self.beside(&rule.pointer, Beside::Time(Clock::new(rule)), readings)?;
         Ok((Arc::from(&*rule.pointer), place))
     }
 
@@ -177,13 +182,16 @@ impl JsonCodec {
             }
             _ => None,
         };
-        let mut mappings = Vec::new();
+        let (mut mappings, mut figures) = (Vec::new(), Vec::new());
         for (mapping, own) in readings.iter().zip(&all) {
             let own = std::slice::from_ref(own);
             let signal = Signal::new(mapping, own, &mut pointers)?;
             let time = mapping.time.as_ref().or(time.as_ref());
             let quality = mapping.quality.as_ref().or(quality.as_ref());
             let steps = own.first().map(|(_, steps)| *steps).unwrap_or_default();
+            let linear = Linear::new(mapping.scale, mapping.offset)?;
+            let unit = mapping.unit.clone().filter(|_| linear.is_identity());
+            figures.push(Figures::new(mapping.decimal, mapping.words.clone(), unit)?);
             mappings.push(Mapping {
                 part: Arc::from(&*mapping.pointer),
                 positions: match &signal {
@@ -194,14 +202,19 @@ impl JsonCodec {
                 time: time.map(|rule| pointers.time(rule, own)).transpose()?,
                 quality: quality.map(|rule| pointers.quality(rule, own)).transpose()?,
                 unit: mapping.unit.clone(),
-                linear: Linear::new(mapping.scale, mapping.offset)?,
+                linear,
                 required: mapping.required,
             });
         }
         let seen = vec![false; mappings.len()];
         let times = Times(vec![None; pointers.beside.len()]);
-        let found = Found::new(pointers.beside.into_iter().map(|(_, what)| what).collect());
-        Ok(Self { tree: pointers.tree, mappings, device, found, seen, times })
+        let found = Found::new(figures, pointers.beside.into_iter().map(|(_, what)| what).collect());
+        Ok(Self { tree: pointers.tree, mappings, device, found, seen, times, repaired: String::new() })
+    }
+
+    /// Whether a pointer leads into what Node-RED makes of bytes.
+    pub(super) fn reads_buffers(&self) -> bool {
+        ["type", "data"].iter().any(|name| self.tree.member(name).0.is_some())
     }
 
     pub(super) fn decode(
@@ -210,8 +223,16 @@ impl JsonCodec {
         names: &mut Names,
         output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
-        let Self { tree, mappings, device: composed, found, seen, times } = self;
-        found.read(message.text()?, tree, output.room).map_err(|_| Rejection::whole(Reason::BadJson))?;
+        let Self { tree, mappings, device: composed, found, seen, times, repaired } = self;
+        let text = message.text()?;
+        found.begin(output.room, message.received);
+        if let Err(error) = walk::read(text, tree, found) {
+            if !json_text::repair(text, repaired) {
+                return Err(json_text::refuse(text, &error));
+            }
+            found.begin(output.room, message.received);
+            walk::read(repaired, tree, found).map_err(|_| json_text::refuse(text, &error))?;
+        }
         let found = &*found;
         // One device of the whole message, unless each value names its own.
         let device = match (&message.device, &*composed) {
@@ -258,9 +279,16 @@ impl JsonCodec {
                     }
                 },
             };
-            let reading = value
-                .value
-                .and_then(|number| mapping.linear.apply(number))
+            let number = match value.value {
+                Ok(number) => number,
+                Err(refused) => {
+                    output.reject_showing(refused.reason, &mapping.part, found.came(refused));
+                    continue;
+                }
+            };
+            let reading = mapping
+                .linear
+                .apply(number)
                 .and_then(|number| Ok((mapping.signal.of(message.topic, found, value, names)?, number)));
             match reading {
                 Ok((signal, number)) => {
@@ -309,24 +337,25 @@ impl Times {
         if place.stars == 0 {
             return self.of_message(mapping, found, output);
         }
-        usable(found.time(Some(value), *place), part, output)
+        usable(found.time(Some(value), *place), part, found, output)
     }
 
     fn of_message(&mut self, mapping: &Mapping, found: &Found, output: &mut Output<'_>) -> Option<UtcMillis> {
         let (part, place) = mapping.time.as_ref().filter(|(_, place)| place.stars == 0)?;
         let known = self.0.get_mut(place.number)?;
-        *known.get_or_insert_with(|| usable(found.time(None, *place), part, output))
+        *known.get_or_insert_with(|| usable(found.time(None, *place), part, found, output))
     }
 }
 
 fn usable(
-    time: Option<Result<UtcMillis, Reason>>,
+    time: Option<Result<UtcMillis, Refused>>,
     part: &Arc<str>,
+    found: &Found,
     output: &mut Output<'_>,
 ) -> Option<UtcMillis> {
     match time {
         Some(Ok(at)) => return Some(at),
-        Some(Err(reason)) => output.reject(reason, part),
+        Some(Err(refused)) => output.reject_showing(refused.reason, part, found.came(refused)),
         None => output.reject(Reason::MissingField, part),
     }
     None
@@ -334,7 +363,7 @@ fn usable(
 
 impl Composed {
     fn refuse(&self, reason: Reason) -> Rejection {
-        Rejection { reason, part: Some(Arc::clone(&self.part)) }
+        Rejection::at(reason, &self.part)
     }
 
     fn write(

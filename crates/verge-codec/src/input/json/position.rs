@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::SharedBy;
 
+use super::found::{Found, Match};
 use super::pointer::Step;
-use super::walk::{Found, Match};
 use crate::template::{NamePart, NameTemplate};
 
 /// Devices whose arrays are remembered. A peer chooses names, so there is a bound: at it the table starts again from

@@ -3,7 +3,7 @@ use verge_domain::stage::Decoder;
 
 use super::*;
 use crate::testing::{self, inbound, source};
-use crate::{CodecSettings, QualityFormat, SourceSettings, TimeFormat};
+use crate::{CodecSettings, Decimal, QualityFormat, SourceSettings, TimeFormat};
 
 /// A mapping: `pointer`, `?pointer` (not required), each with ` -> signal` behind it where it has a name.
 fn mapping(text: &str) -> JsonMapping {
@@ -13,7 +13,18 @@ fn mapping(text: &str) -> JsonMapping {
     };
     let required = !pointer.starts_with('?');
     let pointer = pointer.trim_start_matches('?').to_owned();
-    JsonMapping { pointer, signal, time: None, quality: None, unit: None, scale: 1.0, offset: 0.0, required }
+    JsonMapping {
+        pointer,
+        signal,
+        time: None,
+        quality: None,
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        words: Default::default(),
+        decimal: Decimal::Point,
+        required,
+    }
 }
 
 fn settings(mappings: &[&str]) -> JsonSettings {
@@ -75,7 +86,7 @@ fn wildcards_stand_for_one_step() {
         &["d any-drive 1", "d fan 2", "d w 3", "d any-fan 2"],
         &[],
     );
-    check(&["/s/* -> x"], r#"{"s":{"a":1,"b":"2","c":null}}"#, &["d x 1"], &["not_a_number at /s/*"]);
+    check(&["/s/* -> x"], r#"{"s":{"a":1,"b":[2],"c":null}}"#, &["d x 1"], &["not_a_number at /s/*"]);
     check(&["/s/*"], r#"{"s":{"":1,"a\nb":2}}"#, &[], &["bad_name at /s/*", "bad_name at /s/*"]);
 }
 
@@ -85,7 +96,7 @@ fn good_and_bad_come_out_side_by_side() {
         let source = by_topic(settings(&["/a", "/b", "?/c"]));
         testing::check(&source, &inbound("d", payload.as_bytes()), readings, rejections);
     };
-    check(r#"{"a":1,"b":"2"}"#, &["d a 1"], &["not_a_number at /b"]);
+    check(r#"{"a":1,"b":"2 m"}"#, &["d a 1"], &["not_a_number at /b"]);
     check(r#"{"a":1}"#, &["d a 1"], &["missing_field at /b"]);
     check(r#"{"a":null,"b":1,"c":null}"#, &["d b 1"], &["missing_field at /a"]);
     check(r#"{"a":1e999,"b":-1e999}"#, &[], &["not_finite at /a", "not_finite at /b"]);
@@ -96,7 +107,7 @@ fn good_and_bad_come_out_side_by_side() {
     );
     check(r#"{"a":123456789012345678901234567890,"b":0}"#, &["d b 0"], &["not_exact at /a"]);
     check(r#"{"a":[1],"b":{}}"#, &[], &["not_a_number at /a", "not_a_number at /b"]);
-    check(r#"{"a":true,"b":false,"c":"ON"}"#, &["d a 1", "d b 0"], &["not_a_number at /c"]);
+    check(r#"{"a":true,"b":false,"c":"OPEN"}"#, &["d a 1", "d b 0"], &["not_a_number at /c"]);
     check(r#"{"x":1e999,"a":1,"b":2}"#, &["d a 1", "d b 2"], &[]);
     check("[1,2]", &[], &["missing_field at /a", "missing_field at /b"]);
     check("17", &[], &["missing_field at /a", "missing_field at /b"]);
@@ -113,9 +124,10 @@ fn what_is_not_json_is_refused_as_a_whole() {
     check(br#"{"a":1"#, "bad_json");
     check(br#"{"a":1}}"#, "bad_json");
     check(br#"{"a":1} {"a":2}"#, "bad_json");
-    check(br#"{"a":NaN}"#, "bad_json");
+    check(br#"{"a":NaN"#, "bad_json");
+    check(br#"{"a":18,4}"#, "bad_json");
     check(br#"{"a":1,}"#, "bad_json");
-    check(br#"{"a":01}"#, "bad_json");
+    check(br#"{"a":}"#, "bad_json");
     check(br#"{a:1}"#, "bad_json");
     check(b"open", "bad_json");
     check(b"{\"a\":1,\"b\":\"\xff\"}", "not_utf8");
@@ -151,14 +163,14 @@ fn the_device_stands_in_the_message() {
 
 #[test]
 fn readings_outlive_a_bad_time() {
-    let rule = TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixS };
+    let rule = TimeRule { pointer: "/t".to_owned(), format: TimeFormat::UnixS, zone: None };
     let source = by_topic(JsonSettings { time: Some(rule), ..settings(&["/v"]) });
     let check = |payload: &str, readings: &[&str], rejections: &[&str]| {
         testing::check(&source, &inbound("d", payload.as_bytes()), readings, rejections);
     };
     check(r#"{"v":1,"t":1700000000.25}"#, &["d v 1 @250"], &[]);
     check(r#"{"t":1699999999,"v":1}"#, &["d v 1 @-1000"], &[]);
-    check(r#"{"v":1,"t":"1700000000"}"#, &["d v 1"], &["bad_time at /t"]);
+    check(r#"{"v":1,"t":"17 o'clock"}"#, &["d v 1"], &["bad_time at /t"]);
     check(r#"{"v":1,"t":1e999}"#, &["d v 1"], &["bad_time at /t"]);
     check(r#"{"v":1,"t":null}"#, &["d v 1"], &["missing_field at /t"]);
     check(r#"{"v":1}"#, &["d v 1"], &["missing_field at /t"]);
@@ -222,7 +234,7 @@ fn contradictions_are_refused() {
         error(settings(&["/a"]), &star)
             .contains("\"/*/id\" has a \"*\" that the reading at \"/a\" does not have")
     );
-    let time = Some(TimeRule { pointer: "/*".to_owned(), format: TimeFormat::Auto });
+    let time = Some(TimeRule { pointer: "/*".to_owned(), format: TimeFormat::Auto, zone: None });
     assert!(
         error(JsonSettings { time, ..settings(&["/a"]) }, &DeviceRule::TopicLevel(0))
             .contains("does not have at the same place")
@@ -246,7 +258,7 @@ fn composed(device: &str, readings: JsonSettings) -> SourceSettings {
 }
 
 fn time_at(pointer: &str) -> Option<TimeRule> {
-    Some(TimeRule { pointer: pointer.to_owned(), format: TimeFormat::UnixMs })
+    Some(TimeRule { pointer: pointer.to_owned(), format: TimeFormat::UnixMs, zone: None })
 }
 
 fn quality_at(pointer: &str) -> Option<QualityRule> {
@@ -310,6 +322,7 @@ fn opc_ua_messages_name_device_and_signal_at_two_depths() {
         time: Some(TimeRule {
             pointer: "/Messages/*/Payload/*/SourceTimestamp".to_owned(),
             format: TimeFormat::Rfc3339,
+            zone: None,
         }),
         quality: Some(QualityRule {
             pointer: "/Messages/*/Payload/*/StatusCode".to_owned(),
@@ -388,3 +401,5 @@ fn positions_in_an_array_of_changing_length_are_no_names() {
     check("/s/*/v -> tag*", &[("d", named.0), ("d", named.1)], &[]);
     check("/s/*", &[("d", r#"{"s":[1,2,3]}"#), ("d", r#"{"s":[1,null,3]}"#)], &[]);
 }
+
+mod devices;

@@ -6,7 +6,6 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 use verge_domain::rejection::Reason;
 
@@ -15,13 +14,10 @@ use crate::input::json_text::{Name, text};
 use crate::number;
 
 /// Reads a pack, record by record.
-pub(super) fn read(payload: &str, pack: &mut Pack<'_, '_, '_>) -> Result<(), Reason> {
+pub(super) fn read(payload: &str, pack: &mut Pack<'_, '_, '_>) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(payload);
-    let read = json.deserialize_seq(Records(pack)).and_then(|()| json.end());
-    read.map_err(|error| match error.classify() {
-        Category::Data => Reason::BadSenml,
-        Category::Syntax | Category::Eof | Category::Io => Reason::BadJson,
-    })
+    json.deserialize_seq(Records(pack))?;
+    json.end()
 }
 
 struct Records<'p, 'a, 'm, 'o>(&'p mut Pack<'a, 'm, 'o>);
@@ -81,7 +77,10 @@ fn set<'a>(record: &mut Record<'a>, label: &str, raw: &'a str) -> Result<(), Mal
         "n" => record.name = Some(words(raw)?),
         "u" => record.unit = Some(words(raw)?),
         "t" => record.time = Some(figure(raw)?),
-        "v" => record.value = Some(number(raw)),
+        // A number in a string, as some devices write it, says the same.
+        "v" => {
+            record.value = Some(text(raw).map_or_else(|| number(raw), |text| number::from_text(text.trim())))
+        }
         "vs" => record.text = words(raw).map(|_| true)?,
         "vb" => {
             record.truth = Some(match raw {

@@ -10,11 +10,12 @@ mod json;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::error::Category;
 use verge_domain::id::DeviceId;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
-use super::{Message, Output};
+use super::{Message, Output, bare_text, json_text};
 use crate::names::Names;
 use crate::number::finite;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, SenmlFormat, SenmlSettings};
@@ -132,21 +133,67 @@ impl SenmlCodec {
         names: &mut Names,
         output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
-        self.base.reset();
-        let (base, composed, parts) = (&mut self.base, &self.composed, &self.parts);
-        let mut pack = Pack { base, composed, parts, message, names, output, records: 0 };
-        let first = message.payload.iter().find(|byte| !byte.is_ascii_whitespace());
-        match (self.format, first) {
-            (SenmlFormat::Json, _) | (SenmlFormat::Auto, Some(b'[')) => {
-                json::read(message.text()?, &mut pack)
+        let is_json = || bare_text(message.payload).trim_ascii_start().starts_with(b"[");
+        let records = match self.format {
+            SenmlFormat::Json => self.read_json(message, names, output)?,
+            SenmlFormat::Auto if is_json() => self.read_json(message, names, output)?,
+            SenmlFormat::Cbor | SenmlFormat::Auto => {
+                let mut pack = self.pack(message, names, output);
+                cbor::read(message.payload, &mut pack).map_err(Rejection::whole)?;
+                pack.records
             }
-            (SenmlFormat::Cbor | SenmlFormat::Auto, _) => cbor::read(message.payload, &mut pack),
-        }
-        .map_err(Rejection::whole)?;
-        if pack.records == 0 {
+        };
+        if records == 0 {
             return Err(Rejection::whole(Reason::BadSenml));
         }
         Ok(())
+    }
+}
+
+impl SenmlCodec {
+    fn read_json(
+        &mut self,
+        message: &Message<'_>,
+        names: &mut Names,
+        output: &mut Output<'_>,
+    ) -> Result<usize, Rejection> {
+        let text = message.text()?;
+        let mut pack = self.pack(message, names, output);
+        let error = match json::read(text, &mut pack) {
+            Ok(()) => return Ok(pack.records),
+            Err(error) => error,
+        };
+        let mut repaired = String::new();
+        if error.classify() != Category::Data && json_text::repair(text, &mut repaired) {
+            output.restart();
+            let mut pack = self.pack(message, names, output);
+            if json::read(&repaired, &mut pack).is_ok() {
+                return Ok(pack.records);
+            }
+        }
+        let refused = json_text::refuse(text, &error);
+        Err(match error.classify() {
+            Category::Data => Rejection { reason: Reason::BadSenml, ..refused },
+            Category::Syntax | Category::Eof | Category::Io => refused,
+        })
+    }
+
+    fn pack<'a, 'm, 'o>(
+        &'a mut self,
+        message: &'a Message<'m>,
+        names: &'a mut Names,
+        output: &'a mut Output<'o>,
+    ) -> Pack<'a, 'm, 'o> {
+        self.base.reset();
+        Pack {
+            base: &mut self.base,
+            composed: &self.composed,
+            parts: &self.parts,
+            message,
+            names,
+            output,
+            records: 0,
+        }
     }
 }
 

@@ -109,7 +109,9 @@ fn values_are_numbers_or_truths() {
     check(r#","vd":"a+/b""#, &["a y 2"], &["bad_base64 at vd"]);
     check(r#","vd":"a""#, &["a y 2"], &["bad_base64 at vd"]);
     check(r#","vd":17"#, &["a y 2"], &["bad_base64 at vd"]);
-    check(r#","v":"1""#, &["a y 2"], &["not_a_number at v"]);
+    check(r#","v":"1""#, &["a x 1", "a y 2"], &[]);
+    check(r#","v":"1 m""#, &["a y 2"], &["not_a_number at v"]);
+    check(r#","v":nan"#, &["a y 2"], &["not_finite at v"]);
     check(r#","v":null"#, &["a y 2"], &["not_a_number at v"]);
     check(r#","v":1e999"#, &["a y 2"], &["not_finite at v"]);
     check(r#","v":9007199254740993"#, &["a y 2"], &["not_exact at v"]);

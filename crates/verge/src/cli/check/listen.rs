@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use verge_codec::{Decoders, FrameDecoders};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
-use verge_domain::rejection::Reason;
+use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
@@ -38,8 +38,8 @@ struct Heard {
     /// The first of them, in words.
     sample: Option<String>,
     refused: u64,
-    /// Topic and reason of the first refusal.
-    refusal: Option<(String, Reason)>,
+    /// Topic, bytes and reason of the first refusal.
+    refusal: Option<(String, usize, Rejection)>,
 }
 
 struct Listener<'a> {
@@ -165,7 +165,8 @@ impl Heard {
         }
         if let Some(rejection) = decoded.rejections.first() {
             self.refused += 1;
-            self.refusal.get_or_insert_with(|| (message.topic.clone(), rejection.reason));
+            let bytes = message.payload.len();
+            self.refusal.get_or_insert_with(|| (message.topic.clone(), bytes, rejection.clone()));
         }
     }
 }
@@ -189,10 +190,12 @@ fn note(source: &Source, heard: &Heard, spent: Duration, report: &mut Report) {
         ));
         return;
     }
-    if let Some((topic, reason)) = &heard.refusal {
+    if let Some((topic, bytes, rejection)) = &heard.refusal {
+        let looks = rejection.looks().map_or(String::new(), |looks| format!(", which looks like {looks}"));
         warn(format!(
-            "{refused} of {messages} messages heard could not be read in full; the first: {reason} on {topic:?}",
-            reason = reason.as_str(),
+            "{refused} of {messages} messages heard could not be read in full; the first: {rejection} on {topic:?}, \
+             {bytes} bytes, {}{looks}",
+            rejection.came,
         ));
     }
     let what = match &source.carries {

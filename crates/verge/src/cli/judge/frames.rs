@@ -12,7 +12,7 @@ use verge_codec::FrameDecoders;
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
-use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::rejection::Rejection;
 use verge_domain::stage::{Decoder, Viewer};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_pipeline::clock::Clock;
@@ -135,8 +135,8 @@ impl<'a, W: Write> Trial<'a, W> {
         tally.messages += 1;
         let frame = match self.files.read(file, device).exit_with(Exit::BadInput)? {
             Ok(frame) => frame,
-            Err(reason) => {
-                refuse(tally, self.source, &file.display().to_string(), reason);
+            Err(rejection) => {
+                refuse(tally, self.source, &file.display().to_string(), None, &rejection);
                 return Ok(());
             }
         };
@@ -169,7 +169,7 @@ impl<'a, W: Write> Trial<'a, W> {
             };
             self.decoders.decode(&message, &mut decoded);
             for rejection in &decoded.rejections {
-                refuse(tally, source, &message.topic, rejection.reason);
+                refuse(tally, source, &message.topic, Some(message.payload.len()), rejection);
             }
             let Some(frame) = decoded.items.pop() else { continue };
             let device = file_name(frame.device.as_str());
@@ -195,7 +195,7 @@ impl<'a, W: Write> Trial<'a, W> {
         let mut views = Vec::new();
         let (memory, reports) = tally.cameras.entry(frame.device.clone()).or_default();
         if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut views) {
-            refuse(tally, source, &name.display().to_string(), reason);
+            refuse(tally, source, &name.display().to_string(), None, &Rejection::whole(reason));
             return Ok(());
         }
         if let Some(folder) = &self.annotate {
@@ -207,7 +207,7 @@ impl<'a, W: Write> Trial<'a, W> {
         let judged = match tally.behind.hear(source, &decided.readings, received) {
             Ok(judged) => judged,
             Err(reason) => {
-                refuse(tally, source, &name.display().to_string(), reason);
+                refuse(tally, source, &name.display().to_string(), None, &Rejection::whole(reason));
                 return Ok(());
             }
         };
@@ -225,8 +225,8 @@ fn after(last: Option<Moment>, time: UtcMillis) -> Moment {
     Moment { mono: last.map_or(at.mono, |last| last.mono.max(at.mono)), ..at }
 }
 
-fn refuse(tally: &Tally<'_>, source: SourceIndex, about: &str, reason: Reason) {
+fn refuse(tally: &Tally<'_>, source: SourceIndex, about: &str, bytes: Option<usize>, rejection: &Rejection) {
     if let Some(source) = tally.counters.source(source) {
-        source.refuse(about, &Rejection::whole(reason));
+        source.refuse(about, bytes, rejection);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, NameTemplate, NumberSettings, SignalRule,
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, NameTemplate, NumberSettings, SignalRule,
     SourceSettings,
 };
 use verge_domain::id::{DeviceId, SignalId};
@@ -189,6 +189,7 @@ fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, Numbe
         scale: 1.0,
         offset: 0.0,
         words: BTreeMap::new(),
+        decimal: Decimal::Point,
     };
     match &settings.sources[usize::from(input.source.0)].carries {
         Carries::Readings(source) => match &source.codec {

@@ -157,6 +157,8 @@ const FEW: &[&str] = &["number", "json", "senml", "line"];
 const SAMPLES: &[&str] = &["samples_f32", "samples_i16"];
 /// Codecs that carry bare numbers.
 const NUMBERS: &[&str] = &["number", "samples_f32", "samples_i16"];
+/// Codecs in which numbers may stand in text.
+const TEXTS: &[&str] = &["number", "json"];
 /// Codecs that carry frames.
 const FRAMES: &[&str] = &["jpeg", "jpeg_b64", "json_image"];
 
@@ -218,7 +220,8 @@ const SOURCE: &[Key] = &[
     optional("unit", UNIT).when("codec", NUMBERS),
     default("scale", ANY_NUMBER, "1").when("codec", NUMBERS),
     default("offset", ANY_NUMBER, "0").when("codec", NUMBERS),
-    optional("words", Kind::Numbers).when("codec", &["number"]),
+    optional("words", Kind::Numbers).when("codec", TEXTS),
+    default("decimal", Kind::Choice(&[".", ","]), ".").when("codec", TEXTS),
     optional("time", Kind::Table(TIME)).when("codec", &["json", "json_image"]),
     optional("quality", Kind::Table(QUALITY)).when("codec", &["json"]),
     required("image", Kind::Text(r#"a JSON pointer, such as "/image""#)).when("codec", &["json_image"]),
@@ -230,6 +233,7 @@ const SOURCE: &[Key] = &[
 const TIME: &[Key] = &[
     required("pointer", Kind::Text(r#"a JSON pointer, such as "/ts""#)),
     required("format", Kind::Choice(&["unix_s", "unix_ms", "unix_us", "unix_ns", "rfc3339", "auto"])),
+    optional("zone", Kind::Text(r#"the name of a time zone, such as "Europe/Berlin""#)),
 ];
 
 const QUALITY: &[Key] = &[
@@ -245,6 +249,7 @@ const READING: &[Key] = &[
     optional("unit", UNIT),
     default("scale", ANY_NUMBER, "1"),
     default("offset", ANY_NUMBER, "0"),
+    optional("words", Kind::Numbers),
     default("required", Kind::Flag, "true"),
 ];
 

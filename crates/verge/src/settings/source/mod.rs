@@ -4,9 +4,12 @@ mod frames;
 mod names;
 mod shared;
 
+use std::collections::BTreeMap;
+
 use config::Map;
+use jiff::tz::TimeZone;
 use verge_codec::{
-    CodecSettings, Compression, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
     NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings, SenmlFormat,
     SenmlSettings, SourceSettings, TimeFormat, TimeRule,
 };
@@ -15,8 +18,8 @@ use verge_mqtt::filter;
 
 use super::Check;
 use crate::config::{
-    Fault, RawCodec, RawCompression, RawOverload, RawPrecision, RawQuality, RawQualityFormat, RawReading,
-    RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
+    Fault, RawCodec, RawCompression, RawDecimal, RawOverload, RawPrecision, RawQuality, RawQualityFormat,
+    RawReading, RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
 };
 pub use frames::FrameSource;
 use names::{check_device, check_signal, check_signals};
@@ -203,7 +206,8 @@ fn check_codec(
                 signal: signal?,
                 scale: raw.scale?,
                 offset: raw.offset?,
-                words: raw.words.iter().flatten().map(|(word, value)| (word.clone(), *value)).collect(),
+                words: words_of(&[raw.words.as_ref()]),
+                decimal: decimal_of(raw),
             }))
         }
         RawCodec::Json => {
@@ -215,7 +219,7 @@ fn check_codec(
                 .flatten()
                 .enumerate()
                 .map(|(index, reading)| {
-                    check_reading(check, &format!("{section}.reading[{index}]"), reading, filter)
+                    check_reading(check, &format!("{section}.reading[{index}]"), raw, reading, filter)
                 })
                 .collect();
             Some(CodecSettings::Json(JsonSettings {
@@ -284,13 +288,50 @@ fn check_unit(check: &mut Check<'_>, key: &str, unit: Option<&str>) -> Option<Un
     unit.and_then(|unit| check.keep(key, unit, Unit::new(unit)))
 }
 
+/// The words of several tables, of which the first that has a word counts. Case does not matter.
+fn words_of(tables: &[Option<&Map<String, f64>>]) -> BTreeMap<String, f64> {
+    let mut words = BTreeMap::<String, f64>::new();
+    for table in tables.iter().flatten() {
+        let known: Vec<String> = words.keys().cloned().collect();
+        let new = |word: &str| !known.iter().any(|known| known.eq_ignore_ascii_case(word));
+        words.extend(table.iter().filter(|(word, _)| new(word)).map(|(word, value)| (word.clone(), *value)));
+    }
+    words
+}
+
+fn decimal_of(raw: &RawSource) -> Decimal {
+    match raw.decimal {
+        Some(RawDecimal::Comma) => Decimal::Comma,
+        Some(RawDecimal::Point) | None => Decimal::Point,
+    }
+}
+
+/// The zone of text that names none.
+fn check_zone(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<Option<TimeZone>> {
+    let Some(name) = raw.zone.as_deref() else { return Some(None) };
+    let key = format!("{section}.time.zone");
+    if !matches!(raw.format?, RawTimeFormat::Rfc3339 | RawTimeFormat::Auto) {
+        let expected = r#"no zone: numbers count from 1970 in UTC; format = "auto" or "rfc3339" reads text"#;
+        check.faults.push(Fault::at_text(key, name, expected));
+        return None;
+    }
+    let zone = TimeZone::get(name).ok();
+    if zone.is_none() {
+        let expected = r#"the name of an IANA time zone, such as "Europe/Berlin" or "UTC""#;
+        check.faults.push(Fault::at_text(key, name, expected));
+    }
+    zone.map(Some)
+}
+
 fn check_time(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<TimeRule> {
     let pointer = raw
         .pointer
         .as_deref()
         .and_then(|text| check_pointer(check, &format!("{section}.time.pointer"), text));
+    let zone = check_zone(check, section, raw);
     Some(TimeRule {
         pointer: pointer?,
+        zone: zone?,
         format: match raw.format? {
             RawTimeFormat::UnixS => TimeFormat::UnixS,
             RawTimeFormat::UnixMs => TimeFormat::UnixMs,
@@ -320,6 +361,7 @@ fn check_quality(check: &mut Check<'_>, section: &str, raw: &RawQuality) -> Opti
 fn check_reading(
     check: &mut Check<'_>,
     key: &str,
+    source: &RawSource,
     raw: &RawReading,
     filter: Option<&str>,
 ) -> Option<JsonMapping> {
@@ -340,6 +382,8 @@ fn check_reading(
         unit,
         scale: raw.scale,
         offset: raw.offset,
+        words: words_of(&[raw.words.as_ref(), source.words.as_ref()]),
+        decimal: decimal_of(source),
         required: raw.required,
     })
 }

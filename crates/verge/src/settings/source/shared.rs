@@ -63,6 +63,17 @@ fn reading_parts(reading: &JsonMapping) -> Vec<NamePart> {
     }
 }
 
+/// The pointer to each element's own time, where this one leads to that of one element: with a number where the reading's
+/// has a `*`.
+fn own_time(time: &str, reading: &str) -> Option<String> {
+    let at = reading.split('/').position(|step| step == "*")?;
+    let is_element = |step: &str| !step.is_empty() && step.bytes().all(|digit| digit.is_ascii_digit());
+    time.split('/').nth(at).filter(|step| is_element(step))?;
+    let own = |(number, step)| if number == at { "*" } else { step };
+    let same = time.split('/').zip(reading.split('/')).take(at).all(|(one, other)| one == other);
+    same.then(|| time.split('/').enumerate().map(own).collect::<Vec<_>>().join("/"))
+}
+
 /// How many steps of a pointer are `*`.
 fn stars(pointer: &str) -> usize {
     pointer.split('/').filter(|step| *step == "*").count()
@@ -157,7 +168,19 @@ fn readings(warn: &mut impl FnMut(&str, String), json: &JsonSettings, device: &[
                 _ => false,
             }) || time.is_some_and(|time| stars(&time.pointer) > star)
         };
-        if let Some(star) = (0..stars(&reading.pointer)).find(|star| !told(*star)) {
+        let shared = (0..stars(&reading.pointer)).find(|star| !told(*star));
+        if let (Some(_), Some(own)) =
+            (shared, time.and_then(|time| own_time(&time.pointer, &reading.pointer)))
+        {
+            warn(
+                &format!("reading[{number}].time"),
+                format!(
+                    "all values at {:?} have the time of one element, that at {:?}; time.pointer = {own:?} gives each its own",
+                    reading.pointer,
+                    time.map_or("", |time| &time.pointer),
+                ),
+            );
+        } else if let Some(star) = shared {
             warn(
                 &format!("reading[{number}].signal"),
                 format!(
