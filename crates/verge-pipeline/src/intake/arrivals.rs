@@ -52,7 +52,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         for ((source, _), (reading, received)) in arrived.drain() {
             let judged = self.bench.reading(source, &reading, received, self.clock.now(), &mut self.decision);
             if let (Err(reason), Some(source)) = (judged, self.counters.source(source)) {
-                source.refuse(reading.device.as_str(), &Rejection::whole(reason));
+                source.refuse(reading.device.as_str(), None, &Rejection::whole(reason));
             }
             self.submit(0, received.mono, None);
         }
