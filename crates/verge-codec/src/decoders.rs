@@ -131,6 +131,7 @@ impl SourceDecoder for ReadingSource {
         out: &mut Decoded<Reading>,
     ) -> Result<(), Rejection> {
         let Tools { names, unpacker } = tools;
+        names.begin(usize::from(message.source.0));
         let opened = self.envelope.open(message, names, unpacker);
         let (payload, device) = opened.map_err(|refused| refused.showing(&message.payload))?;
         let moment = message.received;

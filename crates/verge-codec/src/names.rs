@@ -13,21 +13,74 @@ use crate::template::{NamePart, NameTemplate};
 /// starts again from nothing, and names in use come back with their next message.
 const REMEMBERED: usize = 8192;
 
+/// Names of one source that are remembered in their order.
+const IN_ORDER: usize = 256;
+
+/// The signals of a source's last message, in order: the next message mostly has the same ones, and comparing a name costs
+/// less than hashing it.
+#[derive(Debug, Default)]
+struct LastSignals {
+    names: Vec<SignalId>,
+    next: usize,
+    /// See [`Table::started`].
+    of_table: u64,
+}
+
+impl LastSignals {
+    /// A message begins.
+    fn begin(&mut self, table: &Table<SignalId>) {
+        self.next = 0;
+        if self.of_table != table.started {
+            self.of_table = table.started;
+            self.names.clear();
+        }
+    }
+
+    #[inline]
+    fn name(&mut self, text: &str, table: &mut Table<SignalId>) -> Result<SignalId, NameError> {
+        let at = self.next;
+        self.next = at.saturating_add(1);
+        if let Some(name) = self.names.get(at).filter(|name| name.as_str() == text) {
+            return Ok(name.clone());
+        }
+        let name = table.name(text, SignalId::new)?;
+        if self.of_table != table.started {
+            self.begin(table);
+        } else if let Some(expected) = self.names.get_mut(at) {
+            *expected = name.clone();
+        } else if at == self.names.len() && at < IN_ORDER {
+            self.names.push(name.clone());
+        }
+        Ok(name)
+    }
+}
+
 /// Names of one kind.
 #[derive(Debug)]
-struct Table<N>(HashSet<N>);
+struct Table<N> {
+    names: HashSet<N>,
+    /// How often it has started again from nothing: names from before are others than those of now.
+    started: u64,
+}
+
+impl<N> Default for Table<N> {
+    fn default() -> Self {
+        Self { names: HashSet::new(), started: 0 }
+    }
+}
 
 impl<N: Clone + Eq + Hash + Borrow<str>> Table<N> {
     #[inline]
     fn name(&mut self, text: &str, make: fn(&str) -> Result<N, NameError>) -> Result<N, NameError> {
-        if let Some(name) = self.0.get(text) {
+        if let Some(name) = self.names.get(text) {
             return Ok(name.clone());
         }
         let name = make(text)?;
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
+        if self.names.len() >= REMEMBERED {
+            self.names.clear();
+            self.started = self.started.saturating_add(1);
         }
-        self.0.insert(name.clone());
+        self.names.insert(name.clone());
         Ok(name)
     }
 }
@@ -37,6 +90,9 @@ impl<N: Clone + Eq + Hash + Borrow<str>> Table<N> {
 pub(crate) struct Names {
     devices: Table<DeviceId>,
     signals: Table<SignalId>,
+    /// By the number of their source.
+    last_signals: Vec<LastSignals>,
+    source: usize,
     units: Table<Unit>,
     /// Room in which names are put together.
     composed: String,
@@ -45,10 +101,23 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new() -> Self {
         Self {
-            devices: Table(HashSet::new()),
-            signals: Table(HashSet::new()),
-            units: Table(HashSet::new()),
+            devices: Table::default(),
+            signals: Table::default(),
+            last_signals: vec![LastSignals::default()],
+            source: 0,
+            units: Table::default(),
             composed: String::new(),
+        }
+    }
+
+    /// A message of this source begins.
+    pub(crate) fn begin(&mut self, source: usize) {
+        if source >= self.last_signals.len() {
+            self.last_signals.resize_with(source.saturating_add(1), LastSignals::default);
+        }
+        self.source = source;
+        if let Some(last) = self.last_signals.get_mut(source) {
+            last.begin(&self.signals);
         }
     }
 
@@ -74,7 +143,9 @@ impl Names {
     ) -> Result<SignalId, Reason> {
         self.composed.clear();
         template.compose(&mut self.composed, write)?;
-        self.signals.name(&self.composed, SignalId::new).map_err(|_| Reason::BadName)
+        let Self { signals, last_signals, source, composed, .. } = self;
+        let last = last_signals.get_mut(*source).ok_or(Reason::BadName)?;
+        last.name(composed, signals).map_err(|_| Reason::BadName)
     }
 
     pub(crate) fn device(&mut self, text: &str) -> Result<DeviceId, NameError> {
@@ -82,7 +153,10 @@ impl Names {
     }
 
     pub(crate) fn signal(&mut self, text: &str) -> Result<SignalId, NameError> {
-        self.signals.name(text, SignalId::new)
+        match self.last_signals.get_mut(self.source) {
+            Some(last) => last.name(text, &mut self.signals),
+            None => self.signals.name(text, SignalId::new),
+        }
     }
 
     pub(crate) fn unit(&mut self, text: &str) -> Result<Unit, NameError> {
@@ -102,8 +176,35 @@ mod tests {
         assert_eq!(names.device(""), Err(NameError::Empty));
         for number in 0..3 * REMEMBERED {
             names.device(&format!("device-{number}")).unwrap();
-            assert!(names.devices.0.len() <= REMEMBERED);
+            assert!(names.devices.names.len() <= REMEMBERED);
         }
         assert_eq!(names.device("pump-1").unwrap(), first);
+    }
+
+    #[test]
+    fn the_signals_of_each_source_are_expected_in_their_order() {
+        let mut names = Names::new();
+        let mut message = |source: usize, signals: &[&str]| {
+            names.begin(source);
+            for signal in signals {
+                let first = names.signal(signal).unwrap();
+                assert_eq!(first.as_str(), *signal);
+                assert!(std::ptr::eq(
+                    first.as_str(),
+                    names.signals.name(signal, SignalId::new).unwrap().as_str()
+                ));
+            }
+        };
+        for _ in 0..3 {
+            message(0, &["a", "b", "c"]);
+            message(2, &["c", "a"]);
+            message(0, &["b", "c"]);
+            message(0, &[]);
+        }
+        let many: Vec<String> = (0..2 * IN_ORDER).map(|number| format!("s{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        message(0, &many);
+        message(0, &many);
+        assert!(names.last_signals.iter().all(|last| last.names.len() <= IN_ORDER));
     }
 }

@@ -19,6 +19,10 @@ pub enum Looks {
     HeicOrAvif,
     /// A JPEG.
     Jpeg,
+    /// A JPEG that does not end as one.
+    CutJpeg,
+    /// JSON where a picture was expected.
+    JsonImage,
     /// A JPEG as a data URI.
     DataUri,
     /// A JPEG in base64.
@@ -85,6 +89,8 @@ pub enum Looks {
     CutJson,
     /// `18,4`.
     DecimalComma,
+    /// `18.4` where a comma is expected.
+    DecimalPoint,
     /// `1,234` is 1.234 or 1234.
     CommaOrThousands,
     /// `1,234.5`, `1.234,5`, `1 234`.
@@ -203,6 +209,11 @@ impl Looks {
             Self::Tiff => ("a TIFF", ONLY_JPEG),
             Self::HeicOrAvif => ("a HEIC or AVIF picture", ONLY_JPEG),
             Self::Jpeg => ("a JPEG", "codec = \"jpeg\" reads it"),
+            Self::CutJpeg => (
+                "a JPEG that is cut off or damaged",
+                "the sender's buffer or its MQTT library is too small for it, or its camera had no time to write it",
+            ),
+            Self::JsonImage => ("JSON", "codec = \"json_image\" with image = \"/…\" reads a picture in it"),
             Self::DataUri => ("a data URI", "codec = \"jpeg_b64\" reads it"),
             Self::JpegInBase64 => ("a JPEG in base64", "codec = \"jpeg_b64\" reads it"),
             Self::Base64 => ("base64", "jpeg_b64 reads pictures; other contents must be sent as they are"),
@@ -254,6 +265,7 @@ impl Looks {
                 ("JSON that is cut off", "the sender's buffer or its MQTT library is too small for it")
             }
             Self::DecimalComma => ("a decimal comma", "decimal = \",\" in the source reads it"),
+            Self::DecimalPoint => ("a number with a point", "decimal = \",\" takes a comma alone"),
             Self::CommaOrThousands => (
                 "a decimal comma or a thousands separator",
                 "decimal = \",\" in the source reads it as a decimal comma; thousands are written without a separator",

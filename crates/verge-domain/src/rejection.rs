@@ -217,8 +217,12 @@ impl Rejection {
     pub fn looks(&self) -> Option<Looks> {
         use Looks as L;
         use Reason as R;
-        if self.reason == R::BadJson {
-            return self.came.looks_as_bad_json();
+        match (self.reason, self.came.looks()) {
+            (R::BadJson, _) => return self.came.looks_as_bad_json(),
+            (R::BadJpeg, Some(L::Jpeg)) => return Some(L::CutJpeg),
+            (R::BadJpeg | R::BadBase64, Some(L::Json)) if self.part.is_none() => return Some(L::JsonImage),
+            (R::NotANumber, Some(L::Number)) => return Some(L::DecimalPoint),
+            _ => {}
         }
         self.came.looks().filter(|looks| match (self.reason, looks) {
             (R::BadSenml, L::Senml | L::Cbor) | (R::BadCbor, L::Cbor) => false,

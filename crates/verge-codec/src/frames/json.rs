@@ -91,7 +91,16 @@ impl JsonImage {
         names: &mut Names,
     ) -> Result<Unwrapped, Rejection> {
         let json = std::str::from_utf8(bare_text(payload)).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
-        let root: &RawValue = serde_json::from_str(json).map_err(|error| json_text::refuse(json, &error))?;
+        let mut repaired = String::new();
+        let root: &RawValue = match serde_json::from_str(json) {
+            Ok(root) => root,
+            Err(error) => {
+                let refuse = || json_text::refuse(json, &error);
+                let again =
+                    json_text::repair(json, &mut repaired).then_some(&*repaired).ok_or_else(refuse)?;
+                serde_json::from_str(again).map_err(|_| refuse())?
+            }
+        };
         let device = self.device.as_ref().map(|device| device.of(topic, root, names)).transpose()?;
         let image = self.image.of(root).ok_or_else(|| self.image.refuse(Reason::MissingField))?;
         let refuse = |reason| self.image.refuse(reason).showing(image.get().as_bytes());

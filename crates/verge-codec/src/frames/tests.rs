@@ -117,6 +117,46 @@ fn pictures_in_json_bring_their_device_and_time() {
 }
 
 #[test]
+fn bytes_that_node_red_has_turned_to_json_are_a_picture() {
+    let jpeg = sample();
+    let buffer = format!(r#"{{"type":"Buffer","data":{:?}}}"#, jpeg).replace(' ', "");
+    let json =
+        |image: &str| source(FrameCodec::Json(JsonImageSettings { image: image.to_owned(), time: None }));
+    for codec in [FrameCodec::Jpeg, FrameCodec::Base64] {
+        check(&source(codec), buffer.as_bytes(), &["cam 40x24"]);
+    }
+    check(&json(""), buffer.as_bytes(), &["cam 40x24"]);
+    let inside = |image: &str| format!(r#"{{"n":nan,"image":{image}}}"#);
+    check(&json("/image"), inside(&buffer).replace("nan", "1").as_bytes(), &["cam 40x24"]);
+    check(&json("/image"), inside(&buffer).as_bytes(), &["cam 40x24"]);
+    let spaced = buffer.replace(',', ", ");
+    check(&json("/image"), inside(&spaced).as_bytes(), &["cam 40x24"]);
+    for other in [r#"{"type":"Buffer","data":[256]}"#, r#"{"type":"Buffer"}"#, "[1,2]", "17"] {
+        check(&json("/image"), inside(other).as_bytes(), &["bad_base64 at /image"]);
+    }
+}
+
+#[test]
+fn a_picture_that_is_refused_says_what_it_looks_like() {
+    use verge_domain::looks::Looks;
+    let text = ::base64::engine::general_purpose::STANDARD.encode(sample());
+    let check = |codec: FrameCodec, payload: &[u8], shown: &str, looks: Option<Looks>| {
+        let decoded = decode(&source(codec), payload);
+        let [rejection] = &decoded.rejections[..] else { panic!("{:?}", decoded.rejections) };
+        assert!(rejection.came.to_string().starts_with(shown), "{}", rejection.came);
+        assert_eq!(rejection.looks(), looks);
+    };
+    check(FrameCodec::Jpeg, text.as_bytes(), "`/9j/", Some(Looks::JpegInBase64));
+    check(FrameCodec::Base64, &sample(), "ff d8 ff", Some(Looks::Jpeg));
+    check(FrameCodec::Jpeg, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "89 50 4e 47", Some(Looks::Png));
+    // In base64 or not.
+    check(FrameCodec::Base64, b"iVBORw0KGgoAAAANSUhEUg==", "89 50 4e 47", Some(Looks::Png));
+    check(FrameCodec::Jpeg, br#"{"image":"/9j/"}"#, "`{\"image\"", Some(Looks::JsonImage));
+    check(FrameCodec::Base64, br#"{"image":"/9j/"}"#, "`{\"image\"", Some(Looks::JsonImage));
+    check(FrameCodec::Jpeg, &sample()[..60], "ff d8 ff", Some(Looks::CutJpeg));
+}
+
+#[test]
 fn a_cut_picture_is_refused_at_every_offset() {
     let jpeg = sample();
     let mut decoders = FrameDecoders::new(vec![Some(source(FrameCodec::Jpeg))]).unwrap();

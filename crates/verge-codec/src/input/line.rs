@@ -8,7 +8,7 @@ use verge_domain::id::DeviceId;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
-use super::{Message, Output};
+use super::{Message, Output, line_repair};
 use crate::names::Names;
 use crate::number;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, LineSettings, Precision};
@@ -75,12 +75,33 @@ impl LineCodec {
         names: &mut Names,
         output: &mut Output<'_>,
     ) -> Result<(), Rejection> {
-        let mut empty = true;
-        for line in parse_lines(message.text()?) {
+        let text = message.text()?;
+        if self.lines(text, message, names, output)? {
+            return Ok(());
+        }
+        let mut repaired = String::new();
+        if line_repair::repair(text, &mut repaired) {
+            output.restart();
+            self.lines(&repaired, message, names, output)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up all lines; `false` if one of them is none.
+    fn lines(
+        &mut self,
+        text: &str,
+        message: &Message<'_>,
+        names: &mut Names,
+        output: &mut Output<'_>,
+    ) -> Result<bool, Rejection> {
+        let (mut empty, mut sound) = (true, true);
+        for line in parse_lines(text) {
             empty = false;
             let taken = match line {
                 Ok(line) => self.take(&line, message, names, output),
                 Err(_) => {
+                    sound = false;
                     let room = output.take_room();
                     if room {
                         output.reject(Reason::BadLine, &self.line);
@@ -89,11 +110,11 @@ impl LineCodec {
                 }
             };
             if !taken {
-                return Ok(());
+                return Ok(sound);
             }
         }
         // White space and comments only.
-        if empty { Err(Rejection::whole(Reason::Empty)) } else { Ok(()) }
+        if empty { Err(Rejection::whole(Reason::Empty)) } else { Ok(sound) }
     }
 
     /// Takes up one line; `false` if there is no more room.
@@ -218,6 +239,7 @@ fn figure(value: &FieldValue<'_>) -> Result<f64, Reason> {
         FieldValue::U64(integer) => number::from_u64(*integer),
         FieldValue::F64(value) => number::finite(*value),
         FieldValue::Boolean(truth) => Ok(f64::from(u8::from(*truth))),
+        FieldValue::String(text) if line_repair::says_not_finite(text.as_str()) => Err(Reason::NotFinite),
         FieldValue::String(_) => Err(Reason::NotANumber),
     }
 }
@@ -337,7 +359,9 @@ mod tests {
         check("m,host=a x=9007199254740993i,y=9007199254740993u", &[], &["not_exact at field"; 2]);
         check("m,host=a x=1e999", &[], &["not_finite at field"]);
         check("m x=1,y=2\nm,host=a x=1", &["a m/x 1"], &["missing_device at host"]);
-        check("m,host=a x=NaN\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
+        check("m,host=a x=NaN,y=2\nm,host=a x=1", &["a m/y 2", "a m/x 1"], &["not_finite at field"]);
+        check("m,host=a x=-inf,y=\"NaN\",z=2", &["a m/z 2"], &["not_finite at field"; 2]);
+        check("m,host=nan x=nan y\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
         check("m,host=a x=99999999999999999999i\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
         check("nonsense\nm,host=a x=1", &["a m/x 1"], &["bad_line at line"]);
         check("m,host=a\tb x=1", &[], &["bad_line at line"]);

@@ -5,6 +5,7 @@ pub(crate) mod buffer;
 pub(crate) mod json;
 pub(crate) mod json_text;
 mod line;
+mod line_repair;
 mod number;
 mod samples;
 mod senml;

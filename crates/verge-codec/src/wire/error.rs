@@ -1,5 +1,6 @@
 //! What can be wrong with bytes that come or verdicts that go.
 
+use serde_json::error::Category;
 use verge_domain::id::{NameError, Seq};
 
 use super::VERSION;
@@ -29,11 +30,11 @@ pub enum WireError {
     #[error(transparent)]
     Lz4(#[from] Lz4Error),
     /// Not CBOR, or another shape than the schema's.
-    #[error("not the CBOR of the schema: {0}")]
-    Cbor(#[from] minicbor::decode::Error),
+    #[error("not the CBOR of the schema: {}", cbor_words(.0))]
+    Cbor(minicbor::decode::Error),
     /// Not JSON, or another shape than the twin's.
-    #[error("not the JSON of the schema: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("not the JSON of the schema: {}", json_words(.0))]
+    Json(serde_json::Error),
     /// Written by a later version.
     #[error("the message is of schema version {found}, this reader knows {VERSION}")]
     Version {
@@ -141,4 +142,39 @@ pub enum WireError {
         /// Bytes left.
         bytes: usize,
     },
+}
+
+// The errors of libraries are not sources: their own words are of no help to the reader.
+impl From<minicbor::decode::Error> for WireError {
+    fn from(error: minicbor::decode::Error) -> Self {
+        Self::Cbor(error)
+    }
+}
+
+impl From<serde_json::Error> for WireError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// What is wrong with CBOR, and where.
+fn cbor_words(error: &minicbor::decode::Error) -> String {
+    let what = if error.is_end_of_input() {
+        "it ends too early"
+    } else if error.is_type_mismatch() {
+        "an item is of another type than the schema says"
+    } else {
+        "it is damaged"
+    };
+    error.position().map_or_else(|| what.to_owned(), |at| format!("{what} (byte {at})"))
+}
+
+/// What is wrong with JSON, and where.
+fn json_words(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Eof => "it ends too early",
+        Category::Syntax | Category::Io => "it is not JSON",
+        Category::Data => "a member is missing, unknown, or of another type than the schema says",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
 }

@@ -54,6 +54,8 @@ pub(super) enum Beside {
 struct Note {
     /// The element that it is of: the number of the last `*` on the way, 0 for the message.
     element: usize,
+    /// The position of this element in its array.
+    position: Option<usize>,
     said: Said,
 }
 
@@ -72,6 +74,8 @@ pub(super) struct Place {
     pub(super) number: usize,
     /// How many `*` it shares with the value's pointer: all that it has.
     pub(super) stars: usize,
+    /// It stands in another array, at the position that the value has in its own.
+    pub(super) by_position: bool,
 }
 
 /// What a `*` stands for at one place of a message.
@@ -82,8 +86,8 @@ struct Star {
     /// From where to where in [`Found::texts`].
     start: usize,
     end: usize,
-    /// Whether it is a position in an array.
-    position: bool,
+    /// The position in an array, if it is one.
+    position: Option<usize>,
 }
 
 /// What one message holds. Reused from message to message.
@@ -145,7 +149,10 @@ impl Found {
 
     /// Whether the pointer's `*` with this number stood for a position.
     pub(super) fn is_position(&self, of: &Match, number: usize) -> bool {
-        self.stars.get(of.stars.clone()).and_then(|stars| stars.get(number)).is_some_and(|star| star.position)
+        self.stars
+            .get(of.stars.clone())
+            .and_then(|stars| stars.get(number))
+            .is_some_and(|star| star.position.is_some())
     }
 
     /// What was said beside a value, or of the message where there is none.
@@ -155,6 +162,11 @@ impl Found {
             (of, Some(last)) => self.stars.get(of?.stars.clone())?.get(last)?.element,
         };
         let notes = self.notes.get(place.number)?;
+        if place.by_position {
+            let position = self.stars.get(of?.stars.clone())?.last()?.position?;
+            let at = notes.partition_point(|note| note.position.is_none_or(|other| other < position));
+            return notes.get(at).filter(|note| note.position == Some(position)).map(|note| &note.said);
+        }
         // Of a name that stands there twice the last counts.
         let after = notes.partition_point(|note| note.element <= element);
         let note = notes.get(after.checked_sub(1)?)?;
@@ -206,9 +218,10 @@ impl Found {
                     Some(Beside::Quality(format)) => quality::read(raw, *format).map(Said::Quality),
                     None => None,
                 };
-                let element = self.path.last().map_or(0, |star| star.element);
+                let (element, position) =
+                    self.path.last().map_or((0, None), |star| (star.element, star.position));
                 if let (Some(said), Some(notes)) = (said, self.notes.get_mut(number)) {
-                    notes.push(Note { element, said });
+                    notes.push(Note { element, position, said });
                 }
             }
         }
@@ -253,12 +266,12 @@ impl Found {
         self.path.truncate(path);
     }
 
-    pub(super) fn enter_star<N: StarName>(&mut self, name: N) -> Result<(), fmt::Error> {
+    pub(super) fn enter_star<N: StarName>(&mut self, name: N) {
         let start = self.texts.len();
-        fmt::Write::write_fmt(&mut self.texts, format_args!("{name}"))?;
+        let position = name.position();
+        name.write(&mut self.texts);
         self.elements = self.elements.saturating_add(1);
-        self.path.push(Star { element: self.elements, start, end: self.texts.len(), position: N::POSITION });
-        Ok(())
+        self.path.push(Star { element: self.elements, start, end: self.texts.len(), position });
     }
 
     pub(super) fn leave_star(&mut self) {
@@ -267,14 +280,30 @@ impl Found {
 }
 
 /// What a `*` stands for: the name of a member, or the position of an element.
-pub(super) trait StarName: fmt::Display {
-    const POSITION: bool;
+pub(super) trait StarName {
+    fn position(&self) -> Option<usize>;
+
+    fn write(&self, out: &mut String);
 }
 
 impl StarName for &str {
-    const POSITION: bool = false;
+    fn position(&self) -> Option<usize> {
+        None
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str(self);
+    }
 }
 
 impl StarName for usize {
-    const POSITION: bool = true;
+    fn position(&self) -> Option<usize> {
+        Some(*self)
+    }
+
+    fn write(&self, out: &mut String) {
+        // Writing to a string does not fail.
+        let written = fmt::Write::write_fmt(out, format_args!("{self}"));
+        debug_assert!(written.is_ok());
+    }
 }

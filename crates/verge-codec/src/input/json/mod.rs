@@ -95,7 +95,15 @@ impl Pointers {
             steps.iter().rposition(|step| *step == Step::Any).map_or(0, |last| last.saturating_add(1));
         let stars = steps.iter().filter(|step| **step == Step::Any).count();
         let head = steps.get(..shared).unwrap_or_default();
-        if let Some((reading, _)) = readings.iter().find(|(_, steps)| !steps.starts_with(head)) {
+        // Arrays of bare values side by side: what has the same position belongs together.
+        let is_column = |steps: &[Step]| {
+            let last = steps.len().saturating_sub(1);
+            steps.iter().position(|step| *step == Step::Any) == Some(last)
+        };
+        let foreign = readings.iter().find(|(_, steps)| !steps.starts_with(head));
+        let by_position =
+            foreign.is_some() && is_column(&steps) && readings.iter().all(|(_, steps)| is_column(steps));
+        if let Some((reading, _)) = foreign.filter(|_| !by_position) {
             let (pointer, reading) = (pointer.to_owned(), (*reading).to_owned());
             return Err(CodecSettingsError::ForeignWildcard { pointer, reading });
         }
@@ -105,7 +113,7 @@ impl Pointers {
             self.beside.push((pointer.to_owned(), what));
             self.beside.len().saturating_sub(1)
         });
-        Ok(Place { number, stars })
+        Ok(Place { number, stars, by_position })
     }
 
     fn composed(

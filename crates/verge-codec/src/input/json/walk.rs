@@ -169,7 +169,7 @@ impl<N: StarName> Next<'_, N> {
             (None, None) => pending.read(std::marker::PhantomData::<IgnoredAny>)?.is_some(),
             (Some(node), None) => pending.read(Way { node, found })?.is_some(),
             (None, Some(node)) => {
-                found.enter_star(star).map_err(P::Error::custom)?;
+                found.enter_star(star);
                 let read = pending.read(Way { node, found })?.is_some();
                 found.leave_star();
                 read
@@ -179,7 +179,7 @@ impl<N: StarName> Next<'_, N> {
                 None => false,
                 Some(raw) => {
                     Way { node: named, found }.read_text::<P::Error>(raw.get())?;
-                    found.enter_star(star).map_err(P::Error::custom)?;
+                    found.enter_star(star);
                     Way { node: any, found }.read_text::<P::Error>(raw.get())?;
                     found.leave_star();
                     true

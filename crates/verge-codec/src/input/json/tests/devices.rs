@@ -100,6 +100,29 @@ fn each_sample_of_an_array_has_its_own_time() {
 }
 
 #[test]
+fn arrays_side_by_side_belong_together_by_position() {
+    let time = TimeRule { pointer: "/time/*".to_owned(), format: TimeFormat::UnixMs, zone: None };
+    let source = by_topic(JsonSettings { time: Some(time), ..settings(&["/t/* -> t", "?/h/* -> h"]) });
+    let both = r#"{"t":[9,1],"time":[1700000000000,1700000300000],"h":[40,null,42]}"#;
+    check(
+        &source,
+        both,
+        &["d t 9 @0", "d t 1 @300000", "d h 40 @0", "d h 42"],
+        &["missing_field at /time/*"],
+    );
+    check(&source, r#"{"t":[9],"time":["soon"]}"#, &["d t 9"], &["bad_time at /time/*"]);
+    check(&source, r#"{"t":[9],"time":7}"#, &["d t 9"], &["missing_field at /time/*"]);
+    check(&source, r#"{"t":{"0":9},"time":[7]}"#, &["d t 9"], &["missing_field at /time/*"]);
+    let named = by_topic(settings(&["/values/* -> {pointer:/names/*}"]));
+    check(
+        &named,
+        r#"{"names":["a","b"],"values":[1,2,3]}"#,
+        &["d a 1", "d b 2"],
+        &["missing_field at /values/*"],
+    );
+}
+
+#[test]
 fn what_is_refused_is_shown() {
     let rule = TimeRule { pointer: "/at".to_owned(), format: TimeFormat::Auto, zone: None };
     let source = by_topic(JsonSettings { time: Some(rule), ..settings(&["/t", "/h"]) });
