@@ -171,10 +171,14 @@ fn cbor_words(error: &minicbor::decode::Error) -> String {
 
 /// What is wrong with JSON, and where.
 fn json_words(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        Category::Eof => "it ends too early",
-        Category::Syntax | Category::Io => "it is not JSON",
-        Category::Data => "a member is missing, unknown, or of another type than the schema says",
+    let text = error.to_string();
+    let named = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    let what = match (error.classify(), named("missing field `"), named("unknown variant `")) {
+        (Category::Eof, ..) => "it ends too early".to_owned(),
+        (Category::Syntax | Category::Io, ..) => "it is not JSON".to_owned(),
+        (Category::Data, Some(member), _) => format!("the member `{member}` is missing"),
+        (Category::Data, _, Some(value)) => format!("`{value}` is none of the values of its member"),
+        (Category::Data, None, None) => "a value is of another type than the schema says".to_owned(),
     };
     format!("{what} (line {}, column {})", error.line(), error.column())
 }

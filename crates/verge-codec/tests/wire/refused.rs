@@ -58,7 +58,8 @@ fn bytes_that_are_no_message_are_refused() {
     check(&[1, 0xff, 0xff, 0xff, 0x7f, 0], "claims to unpack");
     check(&[1, 200, 0, 0, 0], "cannot hold");
     check(b"{", "JSON");
-    check(br#"{"v":1}"#, "missing field");
+    check(br#"{"v":1}"#, "the member `gateway` is missing (line 1, column 7)");
+    check(br#"{"v":"1"}"#, "a value is of another type than the schema says (line 1, column 8)");
 }
 
 #[test]

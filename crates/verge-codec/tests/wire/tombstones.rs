@@ -136,7 +136,7 @@ fn messages_that_mix_up_numbers_are_refused_in_json() {
     check(&gone, r#""tombstones""#, r#""later""#, "neither a verdict nor a tombstone");
     check(&gone, r#""from":1"#, r#""from":0"#, "from 0 to 2");
     check(&gone, r#""from":1"#, r#""from":3"#, "from 3 to 2");
-    check(&gone, r#""expired""#, r#""forgotten""#, "unknown variant `forgotten`");
+    check(&gone, r#""expired""#, r#""forgotten""#, "`forgotten` is none of the values");
     check(&gone, r#""at":"2023"#, r#""at":"x"#, "withdrawn at is not a time");
     check(&gone, r#""low":7.9,"#, "", "summary low is missing");
     check(&gone, r#","high":7.9"#, "", "summary high is missing");
