@@ -16,6 +16,7 @@ import pytest
 from peers import HOST, Listener, Mosquitto, accepts, free_port
 from processes import Process
 from programs import REPOSITORY, verge
+from scene import Scene, number_source, threshold
 from waiting import wait_for
 
 README = (REPOSITORY / "README.md").read_text()
@@ -215,3 +216,53 @@ def test_a_terminal_that_closes_stops_the_gateway_in_good_order(site: Mosquitto,
     gateway.send_signal(signal.SIGHUP)
     assert gateway.wait(20) == 0
     assert "SIGHUP: the terminal was closed" in log.read_text()
+
+
+def test_watch_keeps_a_session_when_it_has_a_name(scene: Scene, tmp_path: Path) -> None:
+    judge = {"high": threshold(["pump"], above=7.1)}
+    gateway = scene.start(scene.gateway({"pump": number_source("plant/+/vibration", "vibration")}, judge))
+    identity = scene.certificates.receiver
+    url = ["--url", scene.upstream.url, "--ca", str(scene.certificates.ca)]
+    given = ["watch", *url, "--cert", str(identity.cert), "--key", str(identity.key), "--client-id", "desk-1"]
+    watch = Terminal([verge(), *given], tmp_path)
+    try:
+        watch.wait_for("connected to")
+        assert watch.interrupt() == 0
+        assert "nothing lost: no verdict was sent" in watch.shown
+    finally:
+        watch.end()
+    device = scene.device()
+    device.publish("plant/pump-1/vibration", "8.25")
+    device.flush()
+
+    def delivered() -> bool:
+        return "nothing lost: 1 of 1 delivered" in gateway.run("outbox", "ls", "-c", str(gateway.configuration)).stdout
+
+    wait_for(delivered, "the alarm is delivered while nobody watches")
+    again = run(tmp_path, *given, "--count", "1")
+    assert "pump-1 vibration: high, 8.25" in again.stdout, again.stderr
+    assert re.search(r"^alarm     \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z interop-1 ", again.stdout, re.MULTILINE)
+
+
+def test_an_output_that_nobody_reads_holds_up_nothing(site: Mosquitto, tmp_path: Path) -> None:
+    """The pipe is full after some hundred verdicts."""
+    verdicts = 3_000
+    with (tmp_path / "gateway.toml").open("a") as file:
+        file.write('[judge.each]\ninputs = ["vibration"]\ndetector = "threshold"\nabove = 0\nupdate_every = "0s"\n')
+    with (tmp_path / "log").open("wb") as log:
+        gateway = subprocess.Popen(
+            [verge(), "run", "-c", "gateway.toml", "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=log
+        )
+    try:
+        site.wait_for_subscriber(CLIENT)
+        readings = "\n".join(["1.5"] * verdicts)
+        command = ["mosquitto_pub", "-t", "plant/pump-1/vibration", "-l", "-h", HOST, "-p", str(site.port), "-q", "1"]
+        subprocess.run(command, input=readings, text=True, check=True)
+        stored = f"nothing lost: {verdicts} of {verdicts} stored"
+        wait_for(lambda: stored in run(tmp_path, "outbox", "ls", "-c", "gateway.toml").stdout, "all are judged", 60)
+    finally:
+        gateway.terminate()
+        ended = gateway.wait(20)
+        left, _ = gateway.communicate()
+    assert ended == 0
+    assert 0 < left.count(b"\n") < verdicts

@@ -280,7 +280,7 @@ pub trait Store: Send {
 
     /// Registers a route and says what it has delivered: per lane, everything up to this number. A route
     /// holds back eviction of what it has not delivered. Routes of earlier configurations that are not in
-    /// `routes` no longer do.
+    /// `routes` no longer do. Without any route everything counts as delivered: the replay window alone keeps it.
     ///
     /// # Errors
     /// A fault.

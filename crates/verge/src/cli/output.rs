@@ -1,11 +1,11 @@
 //! Standard output that ends quietly when its reader does, as in `verge watch | head`.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
 
 /// Standard output. Whoever writes here passes errors up with `?`; [`reader_is_gone`] tells them apart.
 pub(crate) struct Output {
-    inner: Stdout,
+    inner: StdoutLock<'static>,
 }
 
 /// What a write error becomes when nobody reads any more.
@@ -21,8 +21,9 @@ impl fmt::Display for ReaderGone {
 impl std::error::Error for ReaderGone {}
 
 impl Output {
+    /// Takes standard output for the rest of the program.
     pub(crate) fn new() -> Self {
-        Self { inner: io::stdout() }
+        Self { inner: io::stdout().lock() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Verdicts on standard output as they are committed: printed by a thread of its own, which nothing waits for.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
@@ -60,11 +62,17 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// Starts it.
+    /// Starts one that prints on standard output.
     ///
     /// # Errors
-    /// The operating system gives no thread.
-    pub(super) fn start(form: Form, output: impl Write + Send + 'static) -> anyhow::Result<Self> {
+    /// The operating system gives no thread or no descriptor.
+    pub(super) fn on_standard_output(form: Form) -> anyhow::Result<Self> {
+        // A descriptor of its own: a thread that waits for a reader must not hold the lock that the program ends with.
+        let output = io::stdout().as_fd().try_clone_to_owned().context("standard output")?;
+        Self::start(form, File::from(output))
+    }
+
+    fn start(form: Form, output: impl Write + Send + 'static) -> anyhow::Result<Self> {
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let (end, ended) = mpsc::sync_channel(1);
         let left_out = Arc::new(AtomicU64::new(0));
@@ -134,16 +142,15 @@ fn print(form: Form, items: &Receiver<Item>, left_out: &AtomicU64, mut output: i
         let item = items.recv_timeout(SECOND);
         let ends = matches!(item, Err(RecvTimeoutError::Disconnected));
         if let Ok((identity, verdict)) = item {
-            writeln!(output, "{}", form.line(&identity, &verdict))?;
+            output.write_all(format!("{}\n", form.line(&identity, &verdict)).as_bytes())?;
         }
         if ends || reported.elapsed() >= SECOND {
             reported = Instant::now();
             let verdicts = left_out.swap(0, Ordering::Relaxed);
             if verdicts > 0 {
-                writeln!(output, "{}", form.left_out(verdicts))?;
+                output.write_all(format!("{}\n", form.left_out(verdicts)).as_bytes())?;
             }
         }
-        output.flush()?;
         if ends {
             return Ok(());
         }

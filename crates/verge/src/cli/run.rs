@@ -7,7 +7,6 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::output::Output;
 use super::printer::{Form, Printer};
 use super::{FileArgs, async_runtime};
 use crate::exit::Exit;
@@ -65,7 +64,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     if let Some(warning) = settings.without_uplink() {
         tracing::warn!("{}", warning.remark);
     }
-    let printer = args.form(json).map(|form| Printer::start(form, Output::new())).transpose()?;
+    let printer = args.form(json).map(Printer::on_standard_output).transpose()?;
     let ended = runtime.block_on(async {
         loop {
             match serve(&settings, printer.as_ref(), &mut signals).await {

@@ -106,11 +106,11 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
                 match wan.look(elapsed, route.backlog()) {
                     Some(Change::Cut) => {
                         site.cut_wan();
-                        screen.tell("the way upstream is cut; verdicts are kept")?;
+                        screen.tell("the uplink is cut; verdicts wait in the store")?;
                     }
                     Some(Change::Mend) => {
                         site.mend_wan().await?;
-                        screen.tell("the way upstream is mended")?;
+                        screen.tell("the uplink works again")?;
                     }
                     None => {}
                 }
