@@ -20,7 +20,8 @@ SECTIONS = ("gateway", "local", "uplink", "route", "engine", "model", "source", 
 PROGRAMS = (
     *("cargo", "just", "python", "venv/bin/python", "venv/bin/pip", "mosquitto", "mosquitto_pub", "mosquitto_sub", "ffmpeg", "while"),
     *("apt", "apt-get", "dpkg", "systemctl", "journalctl", "tar", "cp", "mv", "rm", "mkdir", "chmod", "chown", "install"),
-    *("cat", "cd", "ls", "openssl", "sha256sum", "touch", "env", "seq", "echo", "docker", "./install.sh", "jq"),
+    *("cat", "cd", "ls", "openssl", "sha256sum", "touch", "env", "seq", "echo", "docker", "jq", "install.sh", "set-up"),
+    *("git", "systemd-analyze", "systemd-run", "ss", "date", "timedatectl", "lintian", "curl", "nano", "sudoedit"),
 )
 
 
@@ -72,11 +73,28 @@ def _is_mosquitto(block: Block) -> bool:
 
 
 def _is_commands(block: Block) -> bool:
-    return bool(commands(block.text)) and all(words[0] in ("verge", *PROGRAMS) for words in commands(block.text))
+    return bool(commands(block.text)) and all(is_program(words[0]) for words in commands(block.text))
+
+
+def is_program(word: str) -> bool:
+    """Whether a block may run this: by name or by path."""
+    return word.split("/")[-1] in ("verge", *(program.split("/")[-1] for program in PROGRAMS))
 
 
 def _is_output(block: Block) -> bool:
-    return " (expected " in block.text
+    return " (expected " in block.text or block.first.startswith(("WARN ", "INFO ", "ERROR ", "FAULT ", "warning  "))
+
+
+def _is_console(block: Block) -> bool:
+    return block.language == "console" and block.first.startswith("$ ")
+
+
+def _is_file(block: Block) -> bool:
+    return block.language in ("csv", "text")
+
+
+def _is_unit(block: Block) -> bool:
+    return block.first in ("[Unit]", "[Service]", "[Install]", "[Socket]")
 
 
 def _is_bytes(block: Block) -> bool:
@@ -87,11 +105,15 @@ def _is_python(block: Block) -> bool:
     return block.first.startswith("import ")
 
 
+# "console": commands behind "$ ", and what they print; "file": what a file holds.
 KINDS = {
+    "console": _is_console,
+    "file": _is_file,
     "json": _is_json,
     "settings": _is_settings,
     "card": _is_card,
     "mosquitto": _is_mosquitto,
+    "unit": _is_unit,
     "python": _is_python,
     "bytes": _is_bytes,
     "output": _is_output,
@@ -105,12 +127,13 @@ def blocks(document: Path) -> list[Block]:
     found: list[Block] = []
     at = 0
     while at < len(lines):
-        fence = re.match(r"^( *)```(\w*)$", lines[at])
+        fence = re.match(r"^( *)```(\w*)( .*)?$", lines[at])
         begins = bool(re.match(r"^ {4,}\S", lines[at])) and (at == 0 or not lines[at - 1].strip())
         end = at + 1
         if fence:
-            while not lines[end].strip().startswith("```"):
+            while end < len(lines) and not lines[end].strip().startswith("```"):
                 end += 1
+            assert end < len(lines), f"{document}:{at + 1}: a block that does not end"
             found.append(_block(document, at + 2, fence[2], lines[at + 1 : end]))
             end += 1
         elif begins:
@@ -156,7 +179,7 @@ def commands(text: str) -> list[list[str]]:
     for line in text.splitlines():
         for words in split_words(line):
             while words and words[0] in ("sudo", "do", "done"):
-                words = words[1:]
+                words = words[3:] if words[:2] == ["sudo", "-u"] else words[1:]
             while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                 words = words[1:]
             if words:

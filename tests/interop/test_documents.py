@@ -112,10 +112,13 @@ def test_lines_of_mosquitto_are_those_of_the_tested_examples(block: Block) -> No
             assert any(key in text for text in tested), f"{block.place}: {line}"
 
 
-@pytest.mark.parametrize("block", of_kind("commands"))
+@pytest.mark.parametrize("block", of_kind("commands", "console"))
 def test_commands_are_taken(block: Block, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(described_before(block))
-    for words in commands(block.text):
+    typed = block.text
+    if block.kind() == "console":
+        typed = "\n".join(line[2:] for line in typed.splitlines() if line.startswith("$ "))
+    for words in commands(typed):
         check_command(block.place, words, tmp_path)
 
 
