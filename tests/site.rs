@@ -39,7 +39,7 @@ impl Site {
         let roots = TrustedRoots::load(&file("ca.pem")).unwrap();
         let front = FrontSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: Some(server_config(&identity, Some(&roots)).unwrap()),
+            tls: Some(server_config(&identity, Some(&roots))),
             login: None,
             broker: upstream.address(),
             limits: FrontLimits::default(),

@@ -5,6 +5,10 @@ use std::io::ErrorKind;
 use rumqttc::mqttbytes::Error as PacketError;
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 
+/// The broker has closed a connection that stood. It stopped, or it does not allow what this client did last; why is not
+/// known.
+pub(crate) const CLOSED: &str = "the broker closed the connection";
+
 /// Why an attempt failed before the broker accepted it.
 pub(crate) fn attempt_words(error: &ConnectionError) -> String {
     if let ConnectionError::Tls(TlsError::Io(error)) = error
@@ -66,25 +70,30 @@ pub(crate) fn words(error: &ConnectionError) -> String {
 
 fn state_words(error: &StateError) -> String {
     match error {
-        StateError::ConnectionAborted => {
-            "the broker closed the connection (brokers do so when another client connects under the same client_id)"
-                .to_owned()
-        }
+        StateError::ConnectionAborted => CLOSED.to_owned(),
         StateError::AwaitPingResp => "the broker no longer answers (keep-alive)".to_owned(),
         StateError::CollisionTimeout => "the broker withholds an acknowledgement".to_owned(),
         StateError::Io(error) | StateError::Deserialization(PacketError::Io(error)) => io_words(error),
         StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(bytes)) => {
-            format!("a packet of {bytes} bytes exceeds the limit; a broker keeps delivering it until it is taken")
+            format!(
+                "a packet of {bytes} bytes exceeds the limit; a broker keeps delivering it until it is taken"
+            )
         }
         StateError::Deserialization(PacketError::OutgoingPacketTooLarge { pkt_size, max }) => {
             format!("a packet of {pkt_size} bytes exceeds the limit of {max}")
         }
-        StateError::Deserialization(error) => format!("what answers there does not speak MQTT 3.1.1 ({error})"),
+        StateError::Deserialization(_) => {
+            "what answers there does not speak MQTT 3.1.1: is it another service's port?".to_owned()
+        }
         StateError::Unsolicited(packet_id) => {
             format!("the broker acknowledges what it was not sent (packet identifier {packet_id})")
         }
-        StateError::WrongPacket => "the broker sent a packet that only clients may send, or CONNACK twice".to_owned(),
-        other => other.to_string(),
+        StateError::WrongPacket => {
+            "the broker sent a packet that only clients may send, or CONNACK twice".to_owned()
+        }
+        StateError::InvalidState | StateError::EmptySubscription => {
+            "the connection broke by a fault of the gateway".to_owned()
+        }
     }
 }
 
@@ -125,11 +134,7 @@ mod tests {
             assert!(words(&error).contains(standing), "{error:?}: {}", words(&error));
         };
         check(ConnectionError::Io(io(ErrorKind::ConnectionRefused)), "nothing listens", "nothing listens");
-        check(
-            ConnectionError::MqttState(StateError::ConnectionAborted),
-            "without an answer",
-            "same client_id",
-        );
+        check(ConnectionError::MqttState(StateError::ConnectionAborted), "without an answer", CLOSED);
         check(packet(PacketError::Io(io(ErrorKind::ConnectionReset))), "without an answer", "was reset");
         check(ConnectionError::Tls(TlsError::Io(io(ErrorKind::UnexpectedEof))), "is TLS spoken", "");
         check(ConnectionError::MqttState(StateError::AwaitPingResp), "keep-alive", "keep-alive");

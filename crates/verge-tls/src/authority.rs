@@ -11,7 +11,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::identity::read;
+use crate::pem::{certificates, private_key, read};
 use crate::{TlsError, Usage};
 
 /// Names of an authority's files in its folder.
@@ -73,10 +73,11 @@ impl Authority {
     /// A file is missing or is not what it should be.
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         let (cert_path, key_path) = paths(dir, AUTHORITY_STEM);
-        let text = |path: &Path| {
-            String::from_utf8(read(path)?).map_err(|_| TlsError::NotX509 { what: path.display().to_string() })
-        };
-        let authority = Self { cert_pem: text(&cert_path)?, key_pem: text(&key_path)? };
+        let (cert, key) = (read(&cert_path)?, read(&key_path)?);
+        certificates(&cert, &cert_path.display().to_string())?;
+        private_key(&key, &key_path.display().to_string())?;
+        let text = |pem: &[u8]| String::from_utf8_lossy(pem).into_owned();
+        let authority = Self { cert_pem: text(&cert), key_pem: text(&key) };
         Issuer::from_ca_cert_pem(&authority.cert_pem, KeyPair::from_pem(&authority.key_pem)?)?;
         Ok(authority)
     }
@@ -156,7 +157,7 @@ pub fn write_identity(
 /// Through a new file and a rename: an existing file with wider permissions never holds the key, and a
 /// reader sees the old content or the new one.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
-    let fault = |source| TlsError::Write { path: path.to_owned(), source };
+    let fault = |error| TlsError::Write { path: path.to_owned(), error };
     let fresh = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(fault)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(fault)?;

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
-use rustls::server::WebPkiClientVerifier;
 use rustls::time_provider::TimeProvider;
 
 pub use rustls::{ClientConfig, ServerConfig};
 
-use crate::{Identity, TlsError, TrustedRoots};
+use crate::verifier::{ClientVerifier, ServerVerifier};
+use crate::{Identity, TrustedRoots};
 
 /// Installs the cryptographic provider of this process, for libraries that look for the installed one.
 /// Further calls do nothing.
@@ -20,7 +20,7 @@ pub fn install_provider() {
     drop(aws_lc_rs::default_provider().install_default());
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -52,49 +52,35 @@ impl TimeProvider for FlooredClock {
 
 /// For an end that connects: the server's certificate must lead to `roots` and carry the name connected to.
 ///
-/// # Errors
-/// Certificate and key of `identity` do not belong together.
-pub fn client_config(
-    roots: &TrustedRoots,
-    identity: Option<&Identity>,
-) -> Result<Arc<ClientConfig>, TlsError> {
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn client_config(roots: &TrustedRoots, identity: Option<&Identity>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
-        .with_root_certificates(roots.store.clone());
-    let config = match identity {
-        Some(identity) => builder
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(TlsError::Pair)?,
+        .dangerous()
+        .with_custom_certificate_verifier(ServerVerifier::new(roots));
+    Arc::new(match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
         None => builder.with_no_client_auth(),
-    };
-    Ok(Arc::new(config))
+    })
 }
 
 /// For an end that accepts. With `client_roots`, a client must show a certificate that leads to them.
 ///
-/// # Errors
-/// Certificate and key of `identity` do not belong together, or `client_roots` holds no authority.
-pub fn server_config(
-    identity: &Identity,
-    client_roots: Option<&TrustedRoots>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn server_config(identity: &Identity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
     let builder = match client_roots {
-        Some(roots) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.store.clone()), provider())
-                    .build()
-                    .map_err(TlsError::Verifier)?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(roots) => builder.with_client_cert_verifier(ClientVerifier::new(roots)),
         None => builder.with_no_client_auth(),
     };
-    let config =
-        builder.with_single_cert(identity.chain.clone(), identity.key.clone_key()).map_err(TlsError::Pair)?;
-    Ok(Arc::new(config))
+    Arc::new(builder.with_cert_resolver(identity.resolver()))
 }
 
 #[cfg(test)]

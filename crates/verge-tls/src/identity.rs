@@ -2,29 +2,109 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::TlsError;
+use crate::certificate::{CertificateSummary, parsed, public_key_of, summarise};
+use crate::config::provider;
+use crate::pem::{certificates, private_key, read};
+
+/// The certificate of one end of a connection, with any intermediates behind it.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    ders: Vec<CertificateDer<'static>>,
+    what: String,
+}
+
+impl Chain {
+    /// Reads a PEM file.
+    ///
+    /// # Errors
+    /// A file that is missing, holds no certificate, or one that cannot be used.
+    pub fn load(path: &Path) -> Result<Self, TlsError> {
+        Self::parse(&read(path)?, path.display().to_string())
+    }
+
+    fn parse(pem: &[u8], what: String) -> Result<Self, TlsError> {
+        let ders = certificates(pem, &what)?;
+        for der in &ders {
+            let version = parsed(der, &what)?.version;
+            if version != 3 {
+                return Err(TlsError::Version { what, version });
+            }
+        }
+        Ok(Self { ders, what })
+    }
+}
+
+/// A private key.
+pub struct Key {
+    der: PrivateKeyDer<'static>,
+    what: String,
+}
+
+impl Key {
+    /// Reads a PEM file.
+    ///
+    /// # Errors
+    /// A file that is missing, holds no key, or an encrypted one.
+    pub fn load(path: &Path) -> Result<Self, TlsError> {
+        Self::parse(&read(path)?, path.display().to_string())
+    }
+
+    fn parse(pem: &[u8], what: String) -> Result<Self, TlsError> {
+        Ok(Self { der: private_key(pem, &what)?, what })
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("what", &self.what).finish_non_exhaustive()
+    }
+}
 
 /// Certificate chain and private key of one end of a connection.
+#[derive(Clone)]
 pub struct Identity {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
+    certified: Arc<CertifiedKey>,
 }
 
 impl Identity {
+    /// Shows it to every peer.
+    pub(crate) fn resolver(&self) -> Arc<SingleCertAndKey> {
+        Arc::new(Arc::clone(&self.certified).into())
+    }
+
+    /// A certificate and its key.
+    ///
+    /// # Errors
+    /// They do not belong together, or the key is of a kind that is not supported.
+    pub fn new(chain: Chain, key: Key) -> Result<Self, TlsError> {
+        let signing = provider()
+            .key_provider
+            .load_private_key(key.der)
+            .map_err(|_| TlsError::UnsupportedKey { what: key.what.clone() })?;
+        if let Some(public) = signing.public_key() {
+            let is_of = |der: &CertificateDer<'_>| public_key_of(der).as_deref() == Some(public.as_ref());
+            match chain.ders.iter().position(is_of) {
+                Some(0) => {}
+                Some(behind) => return Err(TlsError::Order { what: chain.what, position: behind + 1 }),
+                None => return Err(TlsError::Pair { key: key.what, cert: chain.what }),
+            }
+        }
+        Ok(Self { certified: Arc::new(CertifiedKey::new(chain.ders, signing)) })
+    }
+
     /// Reads two PEM files: the certificate with any intermediates, and its private key.
     ///
     /// # Errors
-    /// A file that is missing, holds neither, or an encrypted key. Whether the two belong together shows
-    /// when a configuration is built.
+    /// See [`Chain::load`], [`Key::load`] and [`Identity::new`].
     pub fn load(cert_path: &Path, key_path: &Path) -> Result<Self, TlsError> {
-        let chain = certificates(&read(cert_path)?, &cert_path.display().to_string())?;
-        let key = private_key(&read(key_path)?, &key_path.display().to_string())?;
-        Ok(Self { chain, key })
+        Self::new(Chain::load(cert_path)?, Key::load(key_path)?)
     }
 
     /// The same from PEM texts.
@@ -32,14 +112,15 @@ impl Identity {
     /// # Errors
     /// See [`Identity::load`].
     pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Ok(Self { chain: certificates(cert, "the certificate")?, key: private_key(key, "the key")? })
+        let chain = Chain::parse(cert, "the certificate".to_owned())?;
+        Self::new(chain, Key::parse(key, "the key".to_owned())?)
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
-            .field("certificates", &self.chain.len())
+            .field("certificates", &self.certified.cert.len())
             .field("key", &"[redacted]")
             .finish()
     }
@@ -48,7 +129,16 @@ impl fmt::Debug for Identity {
 /// The authorities that a peer's certificate must lead to.
 #[derive(Debug, Clone)]
 pub struct TrustedRoots {
-    pub(crate) store: RootCertStore,
+    pub(crate) store: Arc<RootCertStore>,
+    pub(crate) known: Arc<Authorities>,
+}
+
+/// Trusted authorities as they are named in messages.
+#[derive(Debug)]
+pub(crate) struct Authorities {
+    /// The file.
+    pub(crate) what: String,
+    pub(crate) all: Vec<CertificateSummary>,
 }
 
 impl TrustedRoots {
@@ -57,7 +147,7 @@ impl TrustedRoots {
     /// # Errors
     /// A file that is missing, holds none, or holds one that cannot be an authority.
     pub fn load(path: &Path) -> Result<Self, TlsError> {
-        Self::parse(&read(path)?, &path.display().to_string())
+        Self::parse(&read(path)?, path.display().to_string())
     }
 
     /// The same from a PEM text.
@@ -65,36 +155,17 @@ impl TrustedRoots {
     /// # Errors
     /// See [`TrustedRoots::load`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
-        Self::parse(pem, "the CA bundle")
+        Self::parse(pem, "the CA file".to_owned())
     }
 
-    fn parse(pem: &[u8], what: &str) -> Result<Self, TlsError> {
+    fn parse(pem: &[u8], what: String) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
-        for certificate in certificates(pem, what)? {
-            store.add(certificate).map_err(|source| TlsError::Root { what: what.to_owned(), source })?;
+        let mut all = Vec::new();
+        for (der, number) in certificates(pem, &what)?.into_iter().zip(1..) {
+            let summary = summarise(&der).ok_or_else(|| TlsError::NotX509 { what: what.clone() })?;
+            store.add(der).map_err(|_| TlsError::Root { what: what.clone(), number })?;
+            all.push(summary);
         }
-        Ok(Self { store })
+        Ok(Self { store: Arc::new(store), known: Arc::new(Authorities { what, all }) })
     }
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
-}
-
-pub(crate) fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| TlsError::Pem { what: what.to_owned(), source })?;
-    if chain.is_empty() { Err(TlsError::NoCertificate { what: what.to_owned() }) } else { Ok(chain) }
-}
-
-fn private_key(pem: &[u8], what: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
-    const ENCRYPTED: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
-    if ENCRYPTED.iter().any(|mark| pem.windows(mark.len()).any(|window| window == *mark)) {
-        return Err(TlsError::EncryptedKey { what: what.to_owned() });
-    }
-    PrivateKeyDer::from_pem_slice(pem).map_err(|source| match source {
-        PemError::NoItemsFound => TlsError::NoKey { what: what.to_owned() },
-        source => TlsError::Pem { what: what.to_owned(), source },
-    })
 }

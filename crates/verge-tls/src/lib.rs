@@ -3,93 +3,116 @@
 //! The only crate that names rustls, tokio-rustls and rcgen. It must never learn what is sent over a
 //! connection, and offers no switch that turns verification off.
 //!
-//! Reading order: [`Identity`] and [`TrustedRoots`] (what is loaded), [`client_config`] and
-//! [`server_config`] (what is built of them), [`Acceptor`], [`connect`], [`authority`] and [`summary`] (certificates that
-//! are made and read), [`explain`] (why a handshake failed, in words).
+//! Reading order: [`Identity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
+//! [`server_config`] (what is built of them, with a `verifier`), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
+//! (certificates that are made and read), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
+//! failed, in words).
 
-mod acceptor;
 pub mod authority;
+mod certificate;
 mod config;
-mod connector;
+mod diagnosis;
 mod explain;
 mod identity;
-mod summary;
+mod pem;
+mod stream;
+mod verifier;
 
-pub use acceptor::{Acceptor, ServerStream};
+pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{ClientConfig, ServerConfig, client_config, install_provider, server_config};
-pub use connector::{ClientStream, connect};
 pub use explain::explain;
-pub use identity::{Identity, TrustedRoots};
-pub use summary::{CertificateSummary, Usage, summary};
+pub use identity::{Chain, Identity, Key, TrustedRoots};
+pub use pem::{Found, Mistaken, Wanted};
+pub use stream::{Acceptor, TlsStream, connect};
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// Why keys, certificates or a TLS connection cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("{}", unreadable(path, error))]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {}", explain(error))]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
-    /// The PEM text is malformed.
-    #[error("{what} is not PEM: {source}")]
-    Pem {
-        /// Which text.
-        what: String,
-        /// What the parser says.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// No certificate in a text that should hold one.
-    #[error("{what} holds no certificate (expected \"BEGIN CERTIFICATE\")")]
-    NoCertificate {
-        /// Which text.
-        what: String,
-    },
-    /// No private key in a text that should hold one.
-    #[error("{what} holds no private key (expected \"BEGIN PRIVATE KEY\")")]
-    NoKey {
-        /// Which text.
-        what: String,
-    },
+    /// A file holds something else than it should.
+    #[error("{0}")]
+    Content(Mistaken),
     /// The private key is encrypted.
     #[error(
-        "{what} is encrypted; store the key unencrypted, readable by the gateway's user only (mode 0600)"
+        "{what} is encrypted, and nobody is there to type its password: run `openssl pkey -in {what} -out NEW.key`, and let \
+         the gateway's user alone read it (chmod 600)"
     )]
     EncryptedKey {
         /// Which text.
         what: String,
     },
+    /// A private key of an unsupported kind.
+    #[error(
+        "{what} is damaged, or a key of a kind that is not supported: expected RSA of 2048 to 8192 bits, ECDSA P-256, P-384 or P-521, \
+         or Ed25519; make another with its certificate (`verge certs issue`)"
+    )]
+    UnsupportedKey {
+        /// Which text.
+        what: String,
+    },
     /// A certificate cannot be used as an anchor of trust.
-    #[error("a certificate in {what} cannot be trusted as an authority: {source}")]
+    #[error(
+        "certificate {number} in {what} cannot be trusted as an authority: it is damaged, or its encoding is unusual"
+    )]
     Root {
         /// Which text.
         what: String,
-        /// What rustls says.
-        source: rustls::Error,
+        /// Which certificate in it, from 1.
+        number: usize,
     },
-    /// Certificate and key do not belong together, or are of an unsupported kind.
-    #[error("certificate and key cannot be used together: {0}")]
-    Pair(#[source] rustls::Error),
-    /// The set of roots cannot verify clients.
-    #[error("clients cannot be verified: {0}")]
-    Verifier(#[source] rustls::server::VerifierBuilderError),
+    /// Certificate and key do not belong together.
+    #[error("{key} is not the key of {cert}: name the key that was made with this certificate")]
+    Pair {
+        /// Where the key is.
+        key: String,
+        /// Where the certificate is.
+        cert: String,
+    },
+    /// The certificate of the key is not the first.
+    #[error(
+        "the certificates in {what} stand in the wrong order: the one of the key is number {position}; it must come first, \
+         then those that signed it"
+    )]
+    Order {
+        /// Which text.
+        what: String,
+        /// Where it stands, from 1.
+        position: usize,
+    },
+    /// A certificate of an old version.
+    #[error(
+        "{what} is a certificate of X.509 version {version} (`openssl x509 -req` without extensions makes those), expected \
+         version 3: make it again with `-extfile`, or with `verge certs issue`"
+    )]
+    Version {
+        /// Which text.
+        what: String,
+        /// Which.
+        version: u32,
+    },
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
     /// A certificate cannot be read.
-    #[error("{what} is not an X.509 certificate")]
+    #[error("{what} holds what is marked as a certificate and is not X.509: copy the file again")]
     NotX509 {
         /// Which text.
         what: String,
@@ -105,5 +128,25 @@ pub enum TlsError {
     HandshakeTimeout(std::time::Duration),
     /// The handshake failed.
     #[error("the TLS handshake failed: {}", explain(.0))]
-    Handshake(#[source] std::io::Error),
+    Handshake(std::io::Error),
+    /// The peer's certificate was refused, for this reason.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Why a file cannot be read, and what to do.
+#[must_use]
+pub fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            format!("there is no file {path}: correct the path, or put the file there")
+        }
+        ErrorKind::PermissionDenied => format!(
+            "this user may not read {path}: give the file to the gateway's user, and let that user enter its folder (chown, \
+             chmod)"
+        ),
+        ErrorKind::IsADirectory => format!("{path} is a folder, expected a file"),
+        _ => format!("cannot read {path}: {}", explain(error)),
+    }
 }

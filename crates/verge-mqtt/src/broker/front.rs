@@ -27,6 +27,9 @@ use places::{Admission, Places};
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How often a client that is not let in is in the log.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// Bounds of a [`Front`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontLimits {
@@ -119,6 +122,7 @@ struct Shared {
     failed_handshakes: AtomicU64,
     refused_clients: AtomicU64,
     last_refusal: Mutex<Option<String>>,
+    warned: Mutex<Option<Instant>>,
     places: Arc<Places>,
     /// For connections from now on; `None` for plain text.
     acceptor: Mutex<Option<Acceptor>>,
@@ -272,7 +276,7 @@ impl Arrival {
             Ok(stream) => inside.receive(stream, peer, admission, &shared, deadline).await,
             Err(error) => {
                 shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%peer, error, "no handshake");
+                shared.note_refusal(peer, &error);
             }
         }
     }
@@ -295,8 +299,17 @@ impl Shared {
 
     fn refuse(&self, peer: SocketAddr, why: &str) {
         self.refused_clients.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%peer, why, "client not let in");
+        self.note_refusal(peer, why);
+    }
+
+    /// Into the status; into the log once a minute at most, as anybody can cause it.
+    fn note_refusal(&self, peer: SocketAddr, why: &str) {
         *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(format!("{}: {why}", peer.ip()));
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!(peer = %peer.ip(), why, "a client was not let in; further ones within a minute are counted in the status only");
+        }
     }
 }

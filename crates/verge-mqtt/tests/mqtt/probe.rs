@@ -59,7 +59,7 @@ async fn faults_of_tls_are_found_in_tls() {
         check(&report, &[("TCP connection", Ok("connected")), ("TLS", Err(words))]);
     };
     check_tls(Some(certificates.client_without_identity()), "requires a certificate").await;
-    check_tls(Some(Certificates::new().client()), "not in the CA file").await;
+    check_tls(Some(Certificates::new().client()), "did not sign it").await;
     check_tls(None, "none are configured").await;
     let plain = through(&front, certificates.client(), "gateway").await;
     let towards_plain = ConnectionSettings {

@@ -197,7 +197,7 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
 
 /// Certificates of a PEM file.
 pub(super) fn read(file: &Path) -> Result<Vec<CertificateSummary>, TlsError> {
-    let pem = std::fs::read(file).map_err(|source| TlsError::Read { path: file.to_owned(), source })?;
+    let pem = std::fs::read(file).map_err(|error| TlsError::Read { path: file.to_owned(), error })?;
     verge_tls::summary(&pem, &file.display().to_string())
 }
 
@@ -321,12 +321,15 @@ mod tests {
         let summary = CertificateSummary {
             subject: String::new(),
             issuer: String::new(),
+            common_name: None,
             names: Vec::new(),
             not_before: 0,
             not_after: 10 * SECONDS_A_DAY,
             serial: String::new(),
+            version: 3,
             is_ca: false,
             usage: None,
+            weakness: None,
             fingerprint: String::new(),
         };
         let check = |now: i64, expected: &str| assert_eq!(validity(&summary, now), expected);

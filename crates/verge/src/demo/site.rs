@@ -139,7 +139,7 @@ impl Site {
             address: BrokerAddress::parse(&format!("mqtts://localhost:{}", listener.port()))?,
             client_id: name.to_owned(),
             credentials,
-            tls: Some(verge_tls::client_config(&roots, Some(&identity))?),
+            tls: Some(verge_tls::client_config(&roots, Some(&identity))),
             keep_alive: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(2) },
@@ -167,7 +167,7 @@ async fn front(folder: &Path, embedded: &Embedded, listen: SocketAddr) -> anyhow
     let roots = TrustedRoots::load(&file("ca.pem"))?;
     let settings = FrontSettings {
         listen,
-        tls: Some(verge_tls::server_config(&identity, Some(&roots))?),
+        tls: Some(verge_tls::server_config(&identity, Some(&roots))),
         broker: embedded.address(),
         login: None,
         limits: FrontLimits::default(),

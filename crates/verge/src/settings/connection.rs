@@ -1,13 +1,13 @@
 //! Connections to brokers: checked here, opened for use by [`Connection::build`].
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use verge_mqtt::{
     Access, Backoff, BrokerAddress, ConnectionSettings, Credentials, Renewal, Secret, WatchedFiles,
 };
-use verge_tls::{Identity, TlsError, TrustedRoots};
+use verge_tls::{Chain, Identity, Key, TlsError, TrustedRoots};
 
 use super::Check;
 use crate::config::{Fault, RawConnection, RawSecret};
@@ -71,34 +71,22 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The password file cannot be read.
-    #[error("{key}.password_file: cannot read {path}: {source}")]
+    #[error("{key}.password_file: {}", verge_tls::unreadable(path, error))]
     PasswordFile {
         /// Section.
         key: String,
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The password file holds no password.
-    #[error("{key}.password_file: {path} is empty")]
+    #[error("{key}.password_file: {path} is empty: write the password into it")]
     EmptyPassword {
         /// Section.
         key: String,
         /// The file.
         path: PathBuf,
-    },
-    /// Certificate and key do not belong together.
-    #[error("{key}.cert and {key}.key: {cert} and {key_file}: {source}")]
-    Identity {
-        /// Section.
-        key: String,
-        /// The certificate.
-        cert: PathBuf,
-        /// The key.
-        key_file: PathBuf,
-        /// What is wrong.
-        source: Box<TlsError>,
     },
     /// A certificate or key cannot be used.
     #[error("{key}.{part}: {source}")]
@@ -150,29 +138,14 @@ impl Connection {
         let tls = match &self.tls {
             None => None,
             Some(files) => {
-                let fault = |part| {
-                    move |source| BuildError::Tls { key: self.key.clone(), part, source: Box::new(source) }
-                };
-                let roots = TrustedRoots::load(&files.ca).map_err(fault("ca"))?;
-                let identity = match &files.identity {
-                    Some((cert, key)) => Some(Identity::load(cert, key).map_err(fault("cert"))?),
-                    None => None,
-                };
-                let made = verge_tls::client_config(&roots, identity.as_ref());
-                Some(made.map_err(|source| self.unfit(files, source))?)
+                let roots = load_roots(&self.key, &files.ca)?;
+                let identity = files.identity.as_ref();
+                let identity = identity.map(|(cert, key)| load_identity(&self.key, cert, key)).transpose()?;
+                Some(verge_tls::client_config(&roots, identity.as_ref()))
             }
         };
         let credentials = self.login.as_ref().map(|login| self.credentials(login)).transpose()?;
         Ok(Access { credentials, tls })
-    }
-
-    /// What does not go together although each file can be read.
-    fn unfit(&self, files: &TlsFiles, source: TlsError) -> BuildError {
-        let (key, source) = (self.key.clone(), Box::new(source));
-        match files.identity.clone() {
-            Some((cert, key_file)) => BuildError::Identity { key, cert, key_file, source },
-            None => BuildError::Tls { key, part: "ca", source },
-        }
     }
 
     fn credentials(&self, login: &Login) -> Result<Credentials, BuildError> {
@@ -180,10 +153,10 @@ impl Connection {
             Password::Absent => Secret::new(String::new()),
             Password::Given(secret) => secret.clone(),
             Password::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| BuildError::PasswordFile {
+                let text = std::fs::read_to_string(path).map_err(|error| BuildError::PasswordFile {
                     key: self.key.clone(),
                     path: path.clone(),
-                    source,
+                    error,
                 })?;
                 let password = text.trim_end_matches(['\r', '\n']);
                 if password.is_empty() {
@@ -194,6 +167,25 @@ impl Connection {
         };
         Ok(Credentials { username: login.username.clone(), password })
     }
+}
+
+/// The authorities of a section.
+pub(super) fn load_roots(section: &str, ca: &Path) -> Result<TrustedRoots, BuildError> {
+    TrustedRoots::load(ca).map_err(|source| tls_fault(section, "ca", source))
+}
+
+/// Certificate and key of a section. Each fault is of the setting that names the file.
+pub(super) fn load_identity(section: &str, cert: &Path, key: &Path) -> Result<Identity, BuildError> {
+    let chain = Chain::load(cert).map_err(|source| tls_fault(section, "cert", source))?;
+    let key = Key::load(key).map_err(|source| tls_fault(section, "key", source))?;
+    Identity::new(chain, key).map_err(|source| {
+        let part = if matches!(source, TlsError::Order { .. }) { "cert" } else { "key" };
+        tls_fault(section, part, source)
+    })
+}
+
+fn tls_fault(section: &str, part: &'static str, source: TlsError) -> BuildError {
+    BuildError::Tls { key: section.to_owned(), part, source: Box::new(source) }
 }
 
 /// Checks a section's connection keys.
@@ -311,4 +303,45 @@ fn check_tls(
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_tls::Usage;
+    use verge_tls::authority::{Authority, Request, write_identity};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_blamed_on_its_own_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::create("a plant", 90).unwrap();
+        let make = |name: &str| {
+            let request = Request {
+                common_name: name.to_owned(),
+                names: vec![name.to_owned()],
+                usage: Usage::Client,
+                days: 90,
+            };
+            write_identity(folder.path(), name, &authority.issue(&request).unwrap(), false).unwrap()
+        };
+        let (cert, key) = make("gw");
+        let (other_cert, other_key) = make("other");
+        let missing = folder.path().join("missing");
+        let check = |cert: &Path, key: &Path, expected: String| {
+            let error = load_identity("uplink.c", cert, key).unwrap_err().to_string();
+            assert!(error.starts_with(&expected), "{error}");
+        };
+        load_identity("uplink.c", &cert, &key).unwrap();
+        let pair = |key: &Path, cert: &Path| {
+            format!("uplink.c.key: {} is not the key of {}", key.display(), cert.display())
+        };
+        check(&cert, &other_key, pair(&other_key, &cert));
+        check(&other_cert, &key, pair(&key, &other_cert));
+        check(&cert, &missing, format!("uplink.c.key: there is no file {}", missing.display()));
+        check(&missing, &key, format!("uplink.c.cert: there is no file {}", missing.display()));
+        check(&key, &cert, format!("uplink.c.cert: {} is a private key", key.display()));
+        let ca = load_roots("local", &missing).unwrap_err().to_string();
+        assert!(ca.starts_with(&format!("local.ca: there is no file {}", missing.display())), "{ca}");
+    }
 }

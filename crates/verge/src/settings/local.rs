@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_mqtt::{BrokerAddress, WatchedFiles};
-use verge_tls::{Identity, ServerConfig, TrustedRoots};
+use verge_tls::ServerConfig;
 
 use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};
@@ -91,18 +91,9 @@ impl EmbeddedBroker {
     /// A file that is missing or cannot be used, with the key that names it.
     pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, BuildError> {
         let Some(files) = &self.tls else { return Ok(None) };
-        let fault =
-            |part| move |source| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(source) };
-        let identity = Identity::load(&files.cert, &files.key).map_err(fault("cert"))?;
-        let roots = TrustedRoots::load(&files.ca).map_err(fault("ca"))?;
-        let made = verge_tls::server_config(&identity, Some(&roots));
-        let config = made.map_err(|source| BuildError::Identity {
-            key: SECTION.to_owned(),
-            cert: files.cert.clone(),
-            key_file: files.key.clone(),
-            source: Box::new(source),
-        })?;
-        Ok(Some(config))
+        let identity = connection::load_identity(SECTION, &files.cert, &files.key)?;
+        let roots = connection::load_roots(SECTION, &files.ca)?;
+        Ok(Some(verge_tls::server_config(&identity, Some(&roots))))
     }
 }
 

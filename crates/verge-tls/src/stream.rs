@@ -1,0 +1,65 @@
+//! Both ends of one connection.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::TlsError;
+use crate::verifier::REFUSED;
+
+/// A connection after its handshake, of either end.
+pub type TlsStream = tokio_rustls::TlsStream<TcpStream>;
+
+/// Does the handshake on a connection to `host`, whose certificate must carry that name or address.
+///
+/// # Errors
+/// The handshake failed, or `host` is neither a name nor an address; [`explain`](crate::explain) says why.
+pub async fn connect(config: Arc<ClientConfig>, host: &str, stream: TcpStream) -> io::Result<TlsStream> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Ok(TlsConnector::from(config).connect(name, stream).await?.into())
+}
+
+/// Accepts TLS on TCP connections that have already been accepted.
+#[derive(Clone)]
+pub struct Acceptor {
+    inner: TlsAcceptor,
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+impl Acceptor {
+    /// An acceptor with this configuration.
+    #[must_use]
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self { inner: TlsAcceptor::from(config) }
+    }
+
+    /// Does the handshake; call it in a task of the connection's own, never in the accept loop.
+    ///
+    /// # Errors
+    /// It failed, or the client did not finish it within `timeout`.
+    pub async fn accept(&self, stream: TcpStream, timeout: Duration) -> Result<TlsStream, TlsError> {
+        let accepting = async {
+            let accepted = self.inner.accept(stream).await;
+            (accepted, REFUSED.with(|refused| refused.borrow_mut().take()))
+        };
+        let accepting = REFUSED.scope(RefCell::new(None), accepting);
+        match tokio::time::timeout(timeout, accepting).await {
+            Ok((Ok(inner), _)) => Ok(inner.into()),
+            Ok((Err(_), Some(refused))) => Err(TlsError::Refused(refused)),
+            Ok((Err(error), None)) => Err(TlsError::Handshake(error)),
+            Err(_) => Err(TlsError::HandshakeTimeout(timeout)),
+        }
+    }
+}
