@@ -24,12 +24,13 @@ mod sink;
 mod source;
 mod subscriber;
 mod subscriptions;
+mod takeover;
 mod template;
 mod topics;
 mod words;
 
 pub use connection::{AddressError, Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
-pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink};
+pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink, retained};
 pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
 pub use rumqttc::QoS;

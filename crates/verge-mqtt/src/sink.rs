@@ -29,6 +29,7 @@ use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
 use crate::packet;
 use crate::renewal::Renewal;
+use crate::takeover::Takeovers;
 use line::{Flight, SharedLine};
 use places::{MAX_REPLIES, MAX_STATUSES, Place};
 use purpose::{Connection, UplinkPurpose};
@@ -158,6 +159,8 @@ impl UplinkSink {
             no_echo: (!services.echo).then(|| "echo = false: acknowledgements are believed".to_owned()),
             proof,
             alone,
+            client_id: connection.client_id.clone(),
+            takeovers: Takeovers::default(),
             patience: connection.patience(),
         };
         let (max_packet_bytes, renewal) = (connection.max_packet_bytes, connection.renewal.clone());

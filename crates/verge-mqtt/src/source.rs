@@ -30,6 +30,7 @@ use verge_domain::time::Moment;
 
 use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
+use crate::takeover::Takeovers;
 use connection::Connections;
 use moved::Moved;
 use receipts::Receipts;
@@ -153,7 +154,10 @@ impl MqttSource {
             intake,
         )
         .without(moved);
-        let driver = Driver::of_attempts(connection.clone(), Connections { settings: connection, role });
+        let driver = Driver::of_attempts(
+            connection.clone(),
+            Connections { settings: connection, role, takeovers: Takeovers::default() },
+        );
         let driver = Arc::new(Mutex::new(driver));
         Self { receipts, observed, driver }
     }

@@ -8,6 +8,8 @@ use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 /// The broker has closed a connection that stood. It stopped, or it does not allow what this client did last; why is not
 /// known.
 pub(crate) const CLOSED: &str = "the broker closed the connection";
+/// The same, with data on the way.
+pub(crate) const RESET: &str = "the connection was reset";
 
 /// Why an attempt failed before the broker accepted it.
 pub(crate) fn attempt_words(error: &ConnectionError) -> String {
@@ -64,6 +66,7 @@ pub(crate) fn words(error: &ConnectionError) -> String {
         ConnectionError::Io(error) => io_words(error),
         ConnectionError::NotConnAck(_) => "what answers there is not an MQTT broker".to_owned(),
         ConnectionError::MqttState(state) => state_words(state),
+        ConnectionError::RequestsDone => "the connection has ended".to_owned(),
         other => verge_tls::explain(other),
     }
 }
@@ -100,7 +103,7 @@ fn state_words(error: &StateError) -> String {
 pub(crate) fn io_words(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-        _ if is_end(error) => "the connection was reset".to_owned(),
+        _ if is_end(error) => RESET.to_owned(),
         ErrorKind::TimedOut => "the connection timed out".to_owned(),
         _ => verge_tls::explain(error),
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 use verge_domain::id::{Epoch, Lane, Seq};
+use verge_domain::life::Life;
 use verge_domain::stage::StoredRow;
 
 use crate::checkpoints;
@@ -176,6 +177,15 @@ impl OutboxReader {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Its life; `None` of a store that no program has opened which notes it.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn life(&self) -> Result<Option<Life>, ReadError> {
+        let fault = Fault::while_doing("read the life of the store");
+        Ok(crate::run::read(&self.connection, self.epoch).map_err(&fault)?)
     }
 
     /// The store at a glance, as of one moment.

@@ -5,6 +5,7 @@ mod uplink;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError, TlsError};
 use tokio::net::TcpStream;
 
@@ -14,8 +15,7 @@ use crate::words::{attempt_words, io_words, words};
 pub(crate) use uplink::CAUSES;
 pub use uplink::probe_uplink;
 
-/// Added to the client identifier: a probe under the gateway's own would throw a running gateway off its
-/// broker, and its clean session would delete the gateway's.
+/// Added to the client identifier while a gateway runs: a probe under its own would throw it off its broker.
 const CLIENT_ID_SUFFIX: &str = "-check";
 
 /// One thing that was tried.
@@ -52,6 +52,8 @@ pub struct ProbeReport {
     pub steps: Vec<ProbeStep>,
     /// What the gateway can live with.
     pub remarks: Vec<ProbeRemark>,
+    /// The broker keeps a session of the gateway: what it holds must not be taken by anybody else.
+    pub keeps_session: bool,
 }
 
 impl ProbeReport {
@@ -70,15 +72,78 @@ impl ProbeReport {
     }
 }
 
-/// Connects by TCP, by TLS where the address says so, by MQTT, and subscribes to `filters`. Publishes
-/// nothing, disturbs no session: it uses the settings' client identifier with `-check` behind it.
-pub async fn probe(connection: &ConnectionSettings, filters: &[String]) -> ProbeReport {
+/// Connects by TCP, by TLS where the address says so, by MQTT, and subscribes to `filters`. Publishes nothing and
+/// acknowledges nothing. Where a gateway runs (`running`) its client identifier gets `-check` behind it. Else it is the
+/// gateway's own, as brokers may allow no other: a session that the broker keeps for it stays as it is, and one that was
+/// not there before is removed.
+pub async fn probe(connection: &ConnectionSettings, filters: &[String], running: bool) -> ProbeReport {
     let mut report = ProbeReport::default();
-    if tcp(connection, &mut report).await {
-        mqtt(&as_check(connection), filters, &mut report).await;
+    if !tcp(connection, &mut report).await {
+        return report;
+    }
+    if running {
+        mqtt(&as_check(connection), filters, Session::Clean, &mut report).await;
+        return report;
+    }
+    let Some(kept) = mqtt(connection, filters, Session::Kept, &mut report).await else { return report };
+    report.keeps_session = kept;
+    if !kept && let Err(reason) = forget(connection).await {
+        report.remark("client_id", format!("the session of this check may still be at the broker: {reason}"));
     }
     report
 }
+
+/// The session of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    /// None from before, and it ends with the connection.
+    Clean,
+    /// The gateway's.
+    Kept,
+}
+
+/// Larger packets are not possible: of a session that is kept, all may come.
+const MAX_PACKET_BYTES: usize = 268_435_455;
+
+/// Removes the session under this client identifier.
+async fn forget(connection: &ConnectionSettings) -> Result<(), String> {
+    let mut options = connection.options()?;
+    options.set_clean_session(true);
+    let (client, mut eventloop) = AsyncClient::new(options, 1);
+    eventloop.set_network_options(connection.network_options());
+    eventloop.poll().await.map_err(|error| attempt_words(&error))?;
+    leave(&client, eventloop).await;
+    Ok(())
+}
+
+/// What is retained on a topic, read under a name that disturbs no gateway; `None` where nothing is, or it cannot be read.
+pub async fn retained(connection: &ConnectionSettings, topic: &str) -> Option<Bytes> {
+    let connection = as_check(connection);
+    let mut options = connection.options().ok()?;
+    options.set_clean_session(true);
+    let (client, mut eventloop) = AsyncClient::new(options, 2);
+    eventloop.set_network_options(connection.network_options());
+    let mut found = None;
+    let mut deadline = tokio::time::Instant::now() + connection.connect_timeout;
+    client.try_subscribe(topic, QoS::AtMostOnce).ok()?;
+    while let Ok(Ok(event)) = tokio::time::timeout_at(deadline, eventloop.poll()).await {
+        match event {
+            Event::Incoming(Packet::SubAck(_)) => {
+                deadline = tokio::time::Instant::now() + RETAINED_WITHIN;
+            }
+            Event::Incoming(Packet::Publish(message)) if message.retain => {
+                found = Some(message.payload);
+                break;
+            }
+            _ => {}
+        }
+    }
+    leave(&client, eventloop).await;
+    found
+}
+
+/// A retained message comes at once or not at all.
+const RETAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The same connection under a name that disturbs no gateway.
 fn as_check(connection: &ConnectionSettings) -> ConnectionSettings {
@@ -102,12 +167,13 @@ async fn tcp(connection: &ConnectionSettings, report: &mut ProbeReport) -> bool 
     ok
 }
 
-/// TLS and CONNECT, with a clean session.
+/// TLS and CONNECT. Says also whether the broker had kept the session.
 async fn note_connection(
     connection: &ConnectionSettings,
     requests: usize,
+    session: Session,
     report: &mut ProbeReport,
-) -> Option<(AsyncClient, EventLoop)> {
+) -> Option<(AsyncClient, EventLoop, bool)> {
     let is_tls = connection.address.is_tls();
     let mut options = match connection.options() {
         Ok(options) => options,
@@ -116,10 +182,16 @@ async fn note_connection(
             return None;
         }
     };
-    options.set_clean_session(true);
+    options.set_clean_session(session == Session::Clean);
+    if session == Session::Kept {
+        // What comes is the gateway's: it stays unacknowledged.
+        options.set_manual_acks(true);
+        options.set_max_packet_size(MAX_PACKET_BYTES, connection.max_packet_bytes);
+    }
     let (client, mut eventloop) = AsyncClient::new(options, requests);
     eventloop.set_network_options(connection.network_options());
     let connected = eventloop.poll().await;
+    let kept = matches!(&connected, Ok(Event::Incoming(Packet::ConnAck(answer))) if answer.session_present);
     if is_tls {
         let failed = connected.as_ref().err().filter(|error| is_of_tls(error));
         let both = || Ok("both sides accept each other's certificates".to_owned());
@@ -131,15 +203,36 @@ async fn note_connection(
     let accepted = connected.map(|_| "accepted".to_owned()).map_err(|error| attempt_words(&error));
     let stands = accepted.is_ok();
     report.note(format!("MQTT connection as {:?}", connection.client_id), accepted);
-    stands.then_some((client, eventloop))
+    stands.then_some((client, eventloop, kept))
 }
 
-async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut ProbeReport) {
+/// Says whether the broker had kept the session; `None`: there was no connection.
+async fn mqtt(
+    connection: &ConnectionSettings,
+    filters: &[String],
+    session: Session,
+    report: &mut ProbeReport,
+) -> Option<bool> {
     let requests = Subscriptions::requests(filters.len()) + 1;
-    let Some((client, mut eventloop)) = note_connection(connection, requests, report).await else { return };
+    let (client, mut eventloop, kept) = note_connection(connection, requests, session, report).await?;
+    if subscribe(connection, &client, &mut eventloop, filters, report).await {
+        leave(&client, eventloop).await;
+    }
+    Some(kept)
+}
+
+/// Says whether the connection still stands.
+async fn subscribe(
+    connection: &ConnectionSettings,
+    client: &AsyncClient,
+    eventloop: &mut EventLoop,
+    filters: &[String],
+    report: &mut ProbeReport,
+) -> bool {
     let mut subscriptions = Subscriptions::default();
-    if let Err(reason) = subscriptions.ask(&client, filters, QoS::AtLeastOnce) {
-        return report.note("subscriptions", Err(reason));
+    if let Err(reason) = subscriptions.ask(client, filters, QoS::AtLeastOnce) {
+        report.note("subscriptions", Err(reason));
+        return true;
     }
     let deadline = tokio::time::Instant::now() + connection.connect_timeout.max(Duration::from_secs(1));
     while !subscriptions.is_settled() {
@@ -158,13 +251,17 @@ async fn mqtt(connection: &ConnectionSettings, filters: &[String], report: &mut 
                 }
             }
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return report.note("subscriptions", Err(words(&error))),
+            Ok(Err(error)) => {
+                report.note("subscriptions", Err(words(&error)));
+                return false;
+            }
             Err(_) => {
-                return report.note("subscriptions", Err("the broker does not answer in time".to_owned()));
+                report.note("subscriptions", Err("the broker does not answer in time".to_owned()));
+                return true;
             }
         }
     }
-    leave(&client, eventloop).await;
+    true
 }
 
 /// Whether an attempt failed in TLS. With TLS 1.3 a server refuses a client's certificate only after the

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use verge_domain::link::{Arrival, TopicReport};
 use verge_domain::stage::{Channel, Sink, SinkEvent, Token};
 
-use super::{ProbeReport, as_check, leave, note_connection, tcp};
+use super::{ProbeReport, RETAINED_WITHIN, Session, as_check, leave, note_connection, tcp};
 use crate::connection::{Backoff, ConnectionSettings};
 use crate::sink::{Services, UplinkSettings, UplinkSink, consequence};
 
@@ -16,8 +16,6 @@ use crate::sink::{Services, UplinkSettings, UplinkSink, consequence};
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Time for messages to come back.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
-/// A retained message comes at once or not at all.
-const RETAINED_WITHIN: Duration = Duration::from_secs(1);
 const BACKOFF: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(2) };
 
 /// Connects as the uplink would, and publishes messages without verdicts. Nothing that is retained changes. Where a
@@ -56,7 +54,7 @@ async fn connect(
     status: &str,
     report: &mut ProbeReport,
 ) -> Option<Retained> {
-    let (client, mut eventloop) = note_connection(connection, 2, report).await?;
+    let (client, mut eventloop, _) = note_connection(connection, 2, Session::Clean, report).await?;
     let mut known = Retained::Unknown;
     if client.try_subscribe(status, QoS::AtMostOnce).is_ok() {
         let mut deadline = Instant::now() + connection.connect_timeout;

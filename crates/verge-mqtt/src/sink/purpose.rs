@@ -11,6 +11,7 @@ use super::{MAX_COMMAND_BYTES, ProofMessage};
 use crate::driver::{Ending, Flow, Purpose};
 use crate::probe::CAUSES;
 use crate::subscriptions::{Subscriptions, refused};
+use crate::takeover::Takeovers;
 
 /// Pause before an attempt that differs from the one before.
 const SOON: Duration = Duration::from_secs(1);
@@ -61,6 +62,9 @@ pub(super) struct UplinkPurpose {
     pub(super) proof: Option<ProofMessage>,
     /// No other link takes over: verdicts go before a dead topic is proven, as they may arrive all the same.
     pub(super) alone: bool,
+    /// The name that another client may connect under as well.
+    pub(super) client_id: String,
+    pub(super) takeovers: Takeovers,
     /// How long upstream may owe an acknowledgement.
     pub(super) patience: Duration,
     pub(super) connection: Connection,
@@ -74,6 +78,8 @@ pub(super) struct Connection {
     /// A handle that stays, to end the subscription to the status.
     requests: Option<AsyncClient>,
     retained: Retained,
+    /// When the broker accepted it.
+    accepted: Option<Instant>,
     subscriptions: Subscriptions,
     /// Services whose SUBACK is owed, and since when.
     unanswered: Vec<(Service, Instant)>,
@@ -95,6 +101,7 @@ impl Connection {
             client: None,
             requests: None,
             retained: Retained::Known,
+            accepted: None,
             subscriptions: Subscriptions::default(),
             unanswered: Vec::new(),
             held_since: None,
@@ -355,6 +362,7 @@ impl Purpose for UplinkPurpose {
         self.connection.held_since = held.then(Instant::now);
         self.connection.client = Some(client.clone());
         self.connection.requests = Some(client.clone());
+        self.connection.accepted = Some(Instant::now());
         self.step()
     }
 
@@ -434,6 +442,11 @@ impl Purpose for UplinkPurpose {
             self.unclaimed = MAX_UNCLAIMED;
         }
         let others = self.line.owes_more();
+        let closed = self.connection.ending == Close::Closed && unanswered.is_empty();
+        let stood = self.connection.accepted.filter(|_| closed).map(|accepted| accepted.elapsed());
+        if let Some(pattern) = self.takeovers.lost(stood, &self.client_id) {
+            reason = format!("{reason} {pattern}");
+        }
         let Connection { ending, plan, .. } = self.connection;
         let another = self.care.ended(ending, &unanswered, others, plan, Instant::now());
         self.connection.soon = another || self.line.take_learnt();

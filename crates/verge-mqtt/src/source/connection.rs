@@ -18,6 +18,7 @@ use super::role::Role;
 use super::wire::{Incoming, Wire};
 use crate::connection::ConnectionSettings;
 use crate::driver::{Attempts, End, stopped};
+use crate::takeover::Takeovers;
 use crate::words::{attempt_words, words};
 
 /// How often it is looked at what time brings: pings, refused filters, what the broker owes.
@@ -31,6 +32,7 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Connections<C, I> {
     pub(super) settings: ConnectionSettings,
     pub(super) role: Role<C, I>,
+    pub(super) takeovers: Takeovers,
 }
 
 impl<C, I> Attempts for Connections<C, I>
@@ -39,7 +41,7 @@ where
     I: Intake,
 {
     async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
-        let Self { settings, role } = self;
+        let Self { settings, role, takeovers } = self;
         let mut options = match settings.options() {
             Ok(options) => options,
             Err(reason) => return End::Lost(reason, None),
@@ -53,9 +55,15 @@ where
         };
         let (wire, session_present) = match dialled {
             Ok(Ok(dialled)) => dialled,
-            Ok(Err(error)) => return End::Lost(attempt_words(&error), None),
+            Ok(Err(error)) => {
+                return End::Lost(
+                    takeovers.explained(attempt_words(&error), None, &settings.client_id),
+                    None,
+                );
+            }
             Err(_) => return End::Lost(words(&ConnectionError::NetworkTimeout), None),
         };
+        let began = Instant::now();
         let pulse = Pulse::new(options.keep_alive());
         let mut standing = Standing { wire, role, pulse, patience, due: Vec::new() };
         match standing.run(session_present, stop).await {
@@ -63,7 +71,10 @@ where
                 standing.leave().await;
                 End::Stopped
             }
-            Err(reason) => End::Lost(reason, None),
+            Err(reason) => {
+                let stood = Some(began.elapsed());
+                End::Lost(takeovers.explained(reason, stood, &settings.client_id), None)
+            }
         }
     }
 

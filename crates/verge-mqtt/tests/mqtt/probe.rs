@@ -28,7 +28,7 @@ fn check(report: &ProbeReport, expected: &[(&str, Result<&str, &str>)]) {
 
 async fn run(connection: &ConnectionSettings, filters: &[&str]) -> ProbeReport {
     let filters: Vec<String> = filters.iter().map(|filter| (*filter).to_owned()).collect();
-    within("the probe", probe(connection, &filters)).await
+    within("the probe", probe(connection, &filters, true)).await
 }
 
 #[tokio::test]

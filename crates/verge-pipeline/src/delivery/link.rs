@@ -200,6 +200,33 @@ pub(super) struct Line<K, E> {
     pub(super) awaited: bool,
     /// Something was sent that the store has not been told of.
     pub(super) spent: bool,
+    /// Whether another gateway publishes under this one's name.
+    pub(super) rival: Rival,
+}
+
+/// Another gateway of the same id: between two connections of this one it has replaced the status that upstream had
+/// acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Rival {
+    /// Upstream has acknowledged a status of this run since it was last looked at.
+    pub(super) published: bool,
+    seen: u8,
+}
+
+/// Once may be a broker that lost its newest retained messages.
+const RIVAL_SEEN: u8 = 2;
+
+impl Rival {
+    /// A connection begins, and upstream holds this status. Says whether a rival is certain from now on.
+    pub(super) fn found(&mut self, is_of_another: bool) -> bool {
+        let replaced = std::mem::take(&mut self.published) && is_of_another;
+        self.seen = if replaced { self.seen.saturating_add(1) } else { 0 };
+        self.seen == RIVAL_SEEN
+    }
+
+    pub(super) fn is_certain(&self) -> bool {
+        self.seen >= RIVAL_SEEN
+    }
 }
 
 impl<K: Sink, E> Line<K, E> {
@@ -216,6 +243,7 @@ impl<K: Sink, E> Line<K, E> {
             stalled: false,
             awaited: false,
             spent: false,
+            rival: Rival::default(),
         };
         line.show_budget();
         line
@@ -290,4 +318,28 @@ pub(super) fn poll_links<K: Sink, E>(
         }
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rival_is_certain_when_it_replaced_an_acknowledged_status_twice() {
+        let check = |history: &[(bool, bool)], expected: bool| {
+            let mut rival = Rival::default();
+            for (published, of_another) in history {
+                rival.published = *published;
+                rival.found(*of_another);
+            }
+            assert_eq!(rival.is_certain(), expected, "{history:?}");
+        };
+        // What it finds first may be of the machine that it replaces.
+        check(&[(false, true)], false);
+        check(&[(false, true), (true, true)], false);
+        check(&[(false, true), (true, true), (true, true)], true);
+        check(&[(true, true), (true, true), (true, true)], true);
+        check(&[(true, true), (false, true), (true, true)], false);
+        check(&[(true, true), (true, true), (true, false)], false);
+    }
 }

@@ -137,7 +137,10 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 self.offer_awaited(link);
                 true
             }
-            SinkEvent::Disconnected { reason } => {
+            SinkEvent::Disconnected { mut reason } => {
+                if self.lines[link].rival.is_certain() {
+                    reason = format!("{reason}; {}", self.rival_words());
+                }
                 let name = &self.lines[link].counters.id;
                 if self.choice.is_connected(link) {
                     tracing::warn!(route = %self.settings.route, link = %name, %reason, "connection upstream lost; verdicts are kept");
@@ -150,6 +153,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 stood && self.is_connected()
             }
             SinkEvent::Delivered(token) => {
+                self.lines[link].rival.published |= token == STATUS_TOKEN;
                 if let Some((lane, mark)) = self.window.delivered(token, self.clock.now().mono) {
                     self.note_mark(lane, Some(mark));
                 }
@@ -168,9 +172,18 @@ impl<K: Sink, E: Encoder> Route<K, E> {
 
     /// Holds what upstream knows of this gateway's store against the store, before anything is offered.
     async fn compare(&mut self, link: usize, status: &[u8]) {
-        let Some(claim) = claim::read(status) else { return };
+        let Some(sighting) = claim::sighting(status) else { return };
         let last = self.store.heads().borrow().map(|seq| seq.0);
-        if !self.store.life().is_overtaken_by(&claim, last) {
+        let life = self.store.life();
+        let another = sighting.is_of_another(Some((life, last)));
+        if self.lines[link].rival.found(another) {
+            tracing::error!(
+                link = %self.lines[link].counters.id, epoch = %sighting.claim.epoch, own_epoch = %life.epoch,
+                "{}", self.rival_words()
+            );
+        }
+        let claim = sighting.claim;
+        if !life.is_overtaken_by(&claim, last) {
             return;
         }
         let name = &self.lines[link].counters.id;
@@ -184,6 +197,14 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         if !matches!(self.store.give_up_epoch().await, Some(Ok(()))) {
             tracing::error!("the epoch could not be given up");
         }
+    }
+
+    fn rival_words(&self) -> String {
+        format!(
+            "another gateway with the id {} is connected to the same upstream: its status replaces this one's, and each \
+             connection ends the other's; stop one of them, or give it another gateway.id",
+            self.settings.gateway
+        )
     }
 
     /// What was offered over a link is void. Says whether its connection stood.

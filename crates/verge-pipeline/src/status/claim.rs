@@ -85,6 +85,45 @@ pub(crate) fn read(document: &[u8]) -> Option<Claim> {
     })
 }
 
+/// A status that upstream holds under the name of this gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its gateway runs, by its own word: it has neither stopped nor vanished.
+    pub is_online: bool,
+    /// When it was written, by the clock of its gateway (UTC ms).
+    pub at: Option<i64>,
+    /// Version of the program.
+    pub version: Option<String>,
+    /// What it says of its store.
+    pub claim: Claim,
+}
+
+/// Reads a status; `None` where it is none, or says nothing of its store.
+#[must_use]
+pub fn sighting(document: &[u8]) -> Option<Sighting> {
+    #[derive(Deserialize)]
+    struct Head {
+        state: String,
+        at: Option<i64>,
+        version: Option<String>,
+    }
+    let claim = read(document)?;
+    let Head { state, at, version } = serde_json::from_slice(document).ok()?;
+    Some(Sighting { is_online: state == "online", at, version, claim })
+}
+
+impl Sighting {
+    /// Whether another gateway wrote it. `known`: the life of this gateway's store and its newest numbers; `None` where
+    /// there is no store yet.
+    #[must_use]
+    pub fn is_of_another(&self, known: Option<(&Life, [u64; 3])>) -> bool {
+        let Some((life, last)) = known else { return true };
+        let epoch = self.claim.epoch;
+        let is_ours = epoch == life.epoch || life.earlier.iter().any(|earlier| earlier.epoch == epoch);
+        !is_ours || life.is_overtaken_by(&self.claim, last)
+    }
+}
+
 /// 16 hexadecimal digits.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -162,6 +201,17 @@ mod tests {
         assert_eq!(read(&will), Some(expected));
         assert_eq!(read(br#"{"v":1,"state":"offline","gateway":"g"}"#), None);
         assert_eq!(read(b"a letter"), None);
+        let seen = sighting(&will).unwrap();
+        assert!(!seen.is_online && seen.at.is_none());
+        assert!(!seen.is_of_another(Some((&life, [7, 8, 9]))) && seen.is_of_another(None));
+        assert!(seen.is_of_another(Some((&life, [6, 8, 9]))), "numbers that this store never gave");
+        let other = Life { epoch: Epoch([9; 16]), ..life.clone() };
+        assert!(seen.is_of_another(Some((&other, [7, 8, 9]))), "of another store");
+        let renewed = Life {
+            earlier: vec![EarlierEpoch { epoch: life.epoch, run: life.run(), last: [7, 8, 9] }],
+            ..other
+        };
+        assert!(!seen.is_of_another(Some((&renewed, [7, 8, 9]))), "of this store, an epoch ago");
         let older = format!(r#"{{"epoch":"{}","store":{{"last":[1,0,0]}}}}"#, "01".repeat(16));
         assert_eq!(read(older.as_bytes()).unwrap().run, None, "of an older release");
     }

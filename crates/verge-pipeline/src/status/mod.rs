@@ -23,6 +23,7 @@ use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow, Sour
 use crate::delivery::{RouteCounters, withdrawn};
 use cameras::{CameraStatus, longest_silent};
 use claim::LifeStatus;
+pub use claim::{Sighting, sighting};
 use judges::JudgeStatus;
 use routes::{Ledger, RouteStatus};
 

@@ -1,5 +1,6 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
+mod elsewhere;
 mod listen;
 mod models;
 mod states;
@@ -31,9 +32,9 @@ use crate::wiring;
   verge check -c gateway.toml
   verge check -c gateway.toml --offline    without connecting anywhere
 
-The site's broker sees a client of the gateway's name with \"-check\" behind it, which subscribes and publishes \
-nothing. Upstream it connects as the gateway would, under its own name where none runs, and publishes messages without \
-verdicts to see whether they arrive. A running gateway is not disturbed. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder \
+It connects as the gateway would: under its own names, or, while a gateway of this id runs here or elsewhere, with \
+\"-check\" behind them, so that none is disturbed. At the site's broker it subscribes, publishes nothing and acknowledges \
+nothing; upstream it publishes messages without verdicts to see whether they arrive. Exit codes: 78 the configuration or a certificate is wrong, 75 the state folder \
 cannot be used, 69 a broker cannot be reached or refuses.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -44,6 +45,17 @@ pub(super) struct CheckArgs {
     /// How long to listen to the site's broker for messages of every source, in seconds; 0 for not at all
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3_600))]
     listen: u64,
+}
+
+/// The client identifier to listen under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// The gateway's own: no gateway runs, and the broker keeps nothing for it.
+    Own,
+    /// Another: a gateway runs.
+    Other,
+    /// Another, as the broker keeps a session with messages under the own; a broker may not allow it.
+    OtherIfAllowed,
 }
 
 /// One thing that was looked at.
@@ -117,18 +129,20 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
     look_at_state(settings, report);
     models::look(settings, report);
     look_at_arrivals(settings, report);
+    let elsewhere = !offline && elsewhere::look(settings, report)?;
+    let running = elsewhere || is_held(settings);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
         Local::External(connection) => {
-            let usable = look_at_connection(connection, &filters, offline, report)?;
-            if let Some(broker) = usable.filter(|_| args.listen > 0) {
-                listen::listen(settings, &broker, Duration::from_secs(args.listen), report)?;
+            let usable = look_at_connection(connection, &filters, running, offline, report)?;
+            if let Some((broker, name)) = usable.filter(|_| args.listen > 0) {
+                listen::listen(settings, &broker, name, Duration::from_secs(args.listen), report)?;
             }
         }
         Local::Embedded(broker) => look_at_broker(settings, broker, &filters, offline, report)?,
     }
     for uplink in &settings.uplinks {
-        look_at_uplink(settings, uplink, offline, report)?;
+        look_at_uplink(settings, uplink, running, offline, report)?;
     }
     Ok(())
 }
@@ -149,11 +163,11 @@ fn look_at_arrivals(settings: &Settings, report: &mut Report) {
 fn look_at_uplink(
     settings: &Settings,
     uplink: &Uplink,
+    running: bool,
     offline: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let Some(connection) = built(&uplink.broker, report).filter(|_| !offline) else { return Ok(()) };
-    let running = is_held(settings);
     let probe = async_runtime()?.block_on(async {
         let clock = verge_pipeline::clock::Clock::start();
         // There may be no store yet.
@@ -165,18 +179,24 @@ fn look_at_uplink(
     Ok(())
 }
 
-/// The connection, if it was tried and works.
+/// The connection, if it was tried and works, and under which name it can be listened on.
 fn look_at_connection(
     connection: &Connection,
     filters: &[String],
+    running: bool,
     offline: bool,
     report: &mut Report,
-) -> anyhow::Result<Option<ConnectionSettings>> {
+) -> anyhow::Result<Option<(ConnectionSettings, Name)>> {
     let Some(built) = built(connection, report).filter(|_| !offline) else { return Ok(None) };
-    let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters));
+    let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters, running));
     let works = probe.is_ok();
+    let name = match (running, probe.keeps_session) {
+        (true, _) => Name::Other,
+        (false, true) => Name::OtherIfAllowed,
+        (false, false) => Name::Own,
+    };
     report.note_probe(&connection.key, probe);
-    Ok(works.then_some(built))
+    Ok(works.then_some((built, name)))
 }
 
 /// The connection with its files read.
@@ -224,7 +244,7 @@ fn look_at_broker(
     let looked = async_runtime()?.block_on(async {
         let clock = verge_pipeline::clock::Clock::start();
         let child = ChildBroker::start(process, move || clock.now()).await?;
-        let probe = verge_mqtt::probe(&child.connection(&broker.client_id), filters).await;
+        let probe = verge_mqtt::probe(&child.connection(&broker.client_id), filters, true).await;
         child.stop().await;
         Ok::<_, ChildBrokerError>(probe)
     });

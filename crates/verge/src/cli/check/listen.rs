@@ -12,14 +12,14 @@ use verge_domain::stage::Decoder;
 use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 
-use super::Report;
+use super::{Name, Report};
 use crate::cli::async_runtime;
 use crate::config::Warning;
 use crate::exit::Exit;
 use crate::settings::{Carries, Settings, Source};
 use crate::wiring;
 
-/// Beside the client identifier of the probe before it, which brokers may still be ending.
+/// Behind the client identifier where it cannot be the gateway's own.
 const CLIENT_ID_SUFFIX: &str = "-listen";
 
 /// Messages that wait to be read at most; what comes beyond is left out.
@@ -59,6 +59,7 @@ struct Listener<'a> {
 pub(super) fn listen(
     settings: &Settings,
     connection: &ConnectionSettings,
+    name: Name,
     limit: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -71,13 +72,24 @@ pub(super) fn listen(
         oversized: None,
     };
     let connection = ConnectionSettings {
-        client_id: format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+        client_id: match name {
+            Name::Own => connection.client_id.clone(),
+            Name::Other | Name::OtherIfAllowed => format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+        },
         max_packet_bytes: connection.max_packet_bytes.max(settings.max_frame_bytes),
         ..connection.clone()
     };
     let began = Instant::now();
     match async_runtime()?.block_on(listener.run(connection, limit)) {
         Ok(()) => {}
+        Err(reason) if name == Name::OtherIfAllowed => {
+            let remark = format!(
+                "not listened: the broker keeps messages for the gateway under its client_id, and under another one it \
+                 refuses the connection: {reason}"
+            );
+            report.warnings.push(Warning { key: "local.client_id".to_owned(), remark });
+            return Ok(());
+        }
         Err(reason) => {
             report.note("local", "listening", Err(reason), Exit::Unavailable);
             return Ok(());
