@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use verge_mqtt::broker::FrontLimits;
-use verge_mqtt::{ConnectionSettings, Credentials, ProbeReport, Secret, probe};
+use verge_mqtt::{ConnectionSettings, Credentials, ProbeReport, Secret, probe, retained};
 use verge_tls::ClientConfig;
 
 use crate::front::{Certificates, through};
@@ -128,4 +128,56 @@ async fn every_filter_has_its_own_answer() {
             ("subscription to \"also/open\"", Ok("granted")),
         ],
     );
+}
+
+#[tokio::test]
+async fn where_no_gateway_runs_its_own_name_is_used_and_its_session_stays_as_it_was() {
+    for kept in [false, true] {
+        let broker = ScriptedBroker::start().await;
+        let script = async {
+            drop(broker.accept().await);
+            let (mut peer, connect) = broker.accept_client(kept).await;
+            assert_eq!((connect.client_id.as_str(), connect.clean_session), ("g", false));
+            let subscribe = peer.expect_subscribe().await;
+            // What waits for the gateway comes at once, and is not taken from it.
+            let mut waiting = rumqttc::Publish::new("plant/p", rumqttc::QoS::AtLeastOnce, "7");
+            waiting.pkid = 1;
+            peer.send(Packet::Publish(waiting)).await;
+            peer.answer(&subscribe, |_| true).await;
+            peer.expect_disconnect().await;
+            if !kept {
+                let (mut peer, connect) = broker.accept_client(false).await;
+                assert_eq!((connect.client_id.as_str(), connect.clean_session), ("g", true), "removed again");
+                peer.expect_disconnect().await;
+            }
+        };
+        let connection = settings(broker.address(), "g");
+        let filters = ["plant/+".to_owned()];
+        let (report, ()) = tokio::join!(within("the probe", probe(&connection, &filters, false)), script);
+        check(
+            &report,
+            &[
+                ("TCP connection", Ok("connected")),
+                ("MQTT connection as \"g\"", Ok("accepted")),
+                ("subscription to \"plant/+\"", Ok("granted")),
+            ],
+        );
+        assert_eq!(report.keeps_session, kept);
+    }
+}
+
+#[tokio::test]
+async fn what_is_retained_is_read_under_another_name() {
+    let broker = ScriptedBroker::start().await;
+    let script = async {
+        let (mut peer, connect, filters) = broker.accept_subscriber(false).await;
+        assert_eq!((connect.client_id.as_str(), filters), ("g-check", vec!["v/g/status".to_owned()]));
+        let mut status = rumqttc::Publish::new("v/g/status", rumqttc::QoS::AtMostOnce, "online");
+        status.retain = true;
+        peer.send(Packet::Publish(status)).await;
+        peer.expect_disconnect().await;
+    };
+    let connection = settings(broker.address(), "g");
+    let (found, ()) = tokio::join!(within("it", retained(&connection, "v/g/status")), script);
+    assert_eq!(found.as_deref(), Some(&b"online"[..]));
 }

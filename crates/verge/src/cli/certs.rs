@@ -47,7 +47,7 @@ struct InitArgs {
     /// Folder to write to; it is made if need be
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
-    /// Name of the authority
+    /// Name of the authority; some digits are put behind it, so that no two have the same
     #[arg(long, value_name = "NAME", default_value = "Verge site authority")]
     name: String,
     /// How long it is valid
@@ -117,10 +117,17 @@ fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
         .mode(0o700)
         .create(&args.dir)
         .with_context(|| format!("cannot make the folder {}", args.dir.display()))?;
-    let authority = Authority::create(&args.name, args.days).exit_with(Exit::Usage)?;
+    // Two authorities of one name and different keys cannot be told apart by people, nor by most messages.
+    let name = format!("{} {:08x}", args.name, fastrand::u32(..));
+    let authority = Authority::create(&name, args.days).exit_with(Exit::Usage)?;
     // Whoever replaced an authority would lock out everything that it has signed.
     let files = write_identity(&args.dir, AUTHORITY_STEM, &authority.to_issued(), false)?;
-    report(&files, &authority.to_issued(), json, out)
+    let dir = args.dir.display();
+    let next = format!(
+        "next: `verge certs issue HOST --dir {dir} --usage server` for a broker (HOST as gateways connect to it), `verge certs \
+         issue NAME --dir {dir} --usage client` for each gateway, device and receiver; they all get ca.pem, and nobody ca.key"
+    );
+    report(&files, &authority.to_issued(), &next, json, out)
 }
 
 fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -137,7 +144,16 @@ fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<E
         TlsError::Exists { .. } => anyhow::Error::new(error).context("--force replaces it"),
         other => other.into(),
     })?;
-    report(&files, &issued, json, out)
+    let (cert, key) = (files.0.display(), files.1.display());
+    let ca = args.dir.join(format!("{AUTHORITY_STEM}.pem"));
+    let broker = format!("a broker shows {cert} and {key} (mosquitto: certfile, keyfile)");
+    let gateway = format!("a gateway takes ca = \"{}\", cert = \"{cert}\", key = \"{key}\"", ca.display());
+    let next = match request.usage {
+        Usage::Server => format!("next: {broker}; who connects needs {} (ca)", ca.display()),
+        Usage::Client => format!("next: {gateway}"),
+        Usage::Both => format!("next: {broker}; {gateway}"),
+    };
+    report(&files, &issued, &next, json, out)
 }
 
 /// The name becomes a file's name, and must not reach out of the folder or replace the authority.
@@ -158,6 +174,7 @@ fn check_stem(name: &str) -> anyhow::Result<()> {
 fn report(
     files: &(PathBuf, PathBuf),
     issued: &Issued,
+    next: &str,
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
@@ -170,6 +187,7 @@ fn report(
     } else {
         writeln!(out, "{what}: {}", in_words(summary, Timestamp::now().as_second()))?;
         writeln!(out, "{}: its key, readable by this user only", key.display())?;
+        writeln!(out, "{next}")?;
     }
     Ok(Exit::Fine)
 }
@@ -235,19 +253,33 @@ fn in_words(summary: &CertificateSummary, now: i64) -> String {
     };
     let names =
         if summary.names.is_empty() { String::new() } else { format!(" for {}", summary.names.join(", ")) };
-    format!("{} ({role}){names}, {}", summary.subject, validity(summary, now))
+    let unfit = match (summary.version, summary.weakness) {
+        (3, None) => String::new(),
+        (3, Some(weakness)) => format!("; it {weakness}"),
+        (version, _) => format!("; it is of X.509 version {version}, and TLS requires version 3"),
+    };
+    format!("{} ({role}){names}, {}{unfit}", summary.subject, validity(summary, now))
 }
 
 /// When it ends, or why it does not hold now.
 pub(super) fn validity(summary: &CertificateSummary, now: i64) -> String {
     if now < summary.not_before {
-        return format!("NOT YET VALID, from {}", date(summary.not_before));
+        return format!(
+            "NOT YET VALID, from {}; the clock of this machine shows {}",
+            date(summary.not_before),
+            date(now)
+        );
     }
     let days = (summary.not_after - now) / SECONDS_A_DAY;
     if now > summary.not_after {
-        return format!("EXPIRED on {}", date(summary.not_after));
+        return format!(
+            "EXPIRED on {}; the clock of this machine shows {}",
+            date(summary.not_after),
+            date(now)
+        );
     }
-    format!("valid until {} ({days} days)", date(summary.not_after))
+    let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+    format!("valid until {} ({days})", date(summary.not_after))
 }
 
 #[cfg(test)]
@@ -283,7 +315,13 @@ mod tests {
                 .to_string()
                 .contains("verge certs init")
         );
-        run(Action::Init(init()), false).unwrap();
+        let made = run(Action::Init(init()), false).unwrap();
+        assert!(made.contains("CN=Test ") && made.contains("next: `verge certs issue HOST --dir "), "{made}");
+        let again = tempfile::tempdir().unwrap();
+        let other = run(Action::Init(InitArgs { dir: again.path().to_owned(), ..init() }), false).unwrap();
+        let name =
+            |made: &str| made.split("CN=").nth(1).map(|name| name.chars().take(13).collect::<String>());
+        assert_ne!(name(&made), name(&other), "two authorities of one name");
         assert!(format!("{:#}", run(Action::Init(init()), false).unwrap_err()).contains("exists already"));
 
         let told: Value =
@@ -301,7 +339,7 @@ mod tests {
             shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"),
             "{shown}"
         );
-        assert!(shown.contains("(1 days)") || shown.contains("(2 days)"), "{shown}");
+        assert!(shown.contains("(1 day)") || shown.contains("(2 days)"), "{shown}");
     }
 
     #[test]
@@ -333,8 +371,16 @@ mod tests {
             fingerprint: String::new(),
         };
         let check = |now: i64, expected: &str| assert_eq!(validity(&summary, now), expected);
-        check(-1, "NOT YET VALID, from 1970-01-01T00:00:00Z");
+        check(
+            -1,
+            "NOT YET VALID, from 1970-01-01T00:00:00Z; the clock of this machine shows 1969-12-31T23:59:59Z",
+        );
         check(SECONDS_A_DAY, "valid until 1970-01-11T00:00:00Z (9 days)");
-        check(10 * SECONDS_A_DAY + 1, "EXPIRED on 1970-01-11T00:00:00Z");
+        check(
+            10 * SECONDS_A_DAY + 1,
+            "EXPIRED on 1970-01-11T00:00:00Z; the clock of this machine shows 1970-01-11T00:00:01Z",
+        );
+        let other = CertificateSummary { version: 1, ..summary.clone() };
+        assert!(in_words(&other, 0).contains("version 1, and TLS requires version 3"));
     }
 }

@@ -15,6 +15,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use verge_domain::id::Epoch;
+use verge_domain::time::UtcMillis;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_mqtt::{ConnectionSettings, ProbeReport};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
@@ -129,6 +130,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
     look_at_state(settings, report);
     models::look(settings, report);
     look_at_arrivals(settings, report);
+    look_at_certificates(settings, report);
     let elsewhere = !offline && elsewhere::look(settings, report)?;
     let running = elsewhere || is_held(settings);
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
@@ -259,6 +261,14 @@ fn look_at_broker(
 fn is_held(settings: &Settings) -> bool {
     let folder = &settings.gateway.state_dir;
     folder.exists() && matches!(StateLock::take(folder), Err(LockError::Held { .. }))
+}
+
+/// What will matter: certificates that end soon, keys that all can read.
+fn look_at_certificates(settings: &Settings, report: &mut Report) {
+    let now = UtcMillis(Timestamp::now().as_millisecond());
+    for remark in wiring::certificate_remarks(settings, now) {
+        report.warnings.push(Warning { key: remark.key, remark: remark.text });
+    }
 }
 
 /// How long a certificate that is shown to others still holds.

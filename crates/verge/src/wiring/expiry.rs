@@ -1,12 +1,15 @@
 //! When certificates end: always in the status, and in the log once a day from a month before.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::CertificateStatus;
+use verge_tls::{CertificateSummary, Usage};
 
 use crate::settings::{Connection, Local, Settings};
 
@@ -22,8 +25,38 @@ struct Watched {
     /// Key of the configuration that names it.
     key: String,
     file: PathBuf,
-    /// Roots: others may end before the last of them.
-    is_bundle: bool,
+    role: Role,
+}
+
+/// What the certificates are for.
+enum Role {
+    /// Others are believed by them. Some may end before the last of them.
+    Roots,
+    /// Shown to others, with this key.
+    Own { end: End, key: PathBuf },
+}
+
+/// Which end shows a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Connects,
+    Accepts,
+}
+
+/// What an operator should mend before it matters: the key of the configuration, and what is wrong.
+pub struct Remark {
+    /// Key of the configuration.
+    pub key: String,
+    /// What, and what to do.
+    pub text: String,
+    /// It matters already.
+    pub is_error: bool,
+}
+
+/// What is to be said of the certificates and keys of these settings.
+pub fn certificate_remarks(settings: &Settings, now: UtcMillis) -> Vec<Remark> {
+    let watched = Watched::all(settings);
+    watched.iter().flat_map(|watched| watched.remarks(&watched.look(now))).collect()
 }
 
 /// What is known of the files, shared with the status.
@@ -35,20 +68,7 @@ pub(super) struct Expiry {
 impl Expiry {
     /// The certificates of these settings.
     pub(super) fn of(settings: &Settings, now: UtcMillis) -> Arc<Self> {
-        let mut watched = Vec::new();
-        match &settings.local {
-            Local::External(connection) => of_connection("local", connection, &mut watched),
-            Local::Embedded(broker) => {
-                if let Some(files) = &broker.tls {
-                    watched.push(Watched::own("local.cert", &files.cert));
-                    watched.push(Watched::roots("local.ca", &files.ca));
-                }
-            }
-        }
-        for uplink in &settings.uplinks {
-            of_connection(&format!("uplink.{}", uplink.name), &uplink.broker, &mut watched);
-        }
-        let expiry = Self { watched, found: Mutex::default() };
+        let expiry = Self { watched: Watched::all(settings), found: Mutex::default() };
         expiry.look(now);
         Arc::new(expiry)
     }
@@ -79,44 +99,113 @@ impl Expiry {
 
     fn warn(&self) {
         for (watched, found) in self.watched.iter().zip(self.certificates()) {
-            let (key, file) = (&watched.key, watched.file.display());
-            match (found.state, found.days_left) {
-                ("ended", _) => tracing::error!(
-                    %key, %file, "a certificate has ended: connections with it are refused; replace the file, it is read again by itself"
-                ),
-                ("ends_soon", Some(days)) => tracing::warn!(
-                    %key, %file, days_left = days, "a certificate ends soon: replace the file in time, it is read again by itself"
-                ),
-                _ => {}
+            for Remark { key, text, is_error } in watched.remarks(&found) {
+                if is_error {
+                    tracing::error!(%key, "{text}");
+                } else {
+                    tracing::warn!(%key, "{text}");
+                }
             }
         }
     }
 }
 
-fn of_connection(section: &str, connection: &Connection, watched: &mut Vec<Watched>) {
-    if let Some(files) = &connection.tls {
-        if let Some((cert, _)) = &files.identity {
-            watched.push(Watched::own(&format!("{section}.cert"), cert));
-        }
-        watched.push(Watched::roots(&format!("{section}.ca"), &files.ca));
-    }
-}
-
 impl Watched {
-    fn own(key: &str, file: &Path) -> Self {
-        Self { key: key.to_owned(), file: file.to_owned(), is_bundle: false }
+    fn all(settings: &Settings) -> Vec<Self> {
+        let mut all = Vec::new();
+        match &settings.local {
+            Local::External(connection) => Self::of_connection("local", connection, &mut all),
+            Local::Embedded(broker) => {
+                if let Some(files) = &broker.tls {
+                    all.push(Self::own("local", End::Accepts, &files.cert, &files.key));
+                    all.push(Self::roots("local", &files.ca));
+                }
+            }
+        }
+        for uplink in &settings.uplinks {
+            Self::of_connection(&format!("uplink.{}", uplink.name), &uplink.broker, &mut all);
+        }
+        all
     }
 
-    fn roots(key: &str, file: &Path) -> Self {
-        Self { is_bundle: true, ..Self::own(key, file) }
+    fn of_connection(section: &str, connection: &Connection, all: &mut Vec<Self>) {
+        if let Some(files) = &connection.tls {
+            if let Some((cert, key)) = &files.identity {
+                all.push(Self::own(section, End::Connects, cert, key));
+            }
+            all.push(Self::roots(section, &files.ca));
+        }
+    }
+
+    fn own(section: &str, end: End, cert: &Path, key: &Path) -> Self {
+        let role = Role::Own { end, key: key.to_owned() };
+        Self { key: format!("{section}.cert"), file: cert.to_owned(), role }
+    }
+
+    fn roots(section: &str, ca: &Path) -> Self {
+        Self { key: format!("{section}.ca"), file: ca.to_owned(), role: Role::Roots }
+    }
+
+    fn summaries(&self) -> Result<Vec<CertificateSummary>, String> {
+        let what = self.file.display().to_string();
+        let pem = std::fs::read(&self.file).map_err(|error| verge_tls::unreadable(&self.file, &error))?;
+        verge_tls::summary(&pem, &what).map_err(|error| error.to_string())
+    }
+
+    /// What is to be said of it. Files that cannot be read are reported by what uses them.
+    fn remarks(&self, found: &CertificateStatus) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        let mut remark = |key: &str, is_error: bool, text: String| {
+            remarks.push(Remark { key: key.to_owned(), text, is_error });
+        };
+        let file = self.file.display();
+        let what = match &self.role {
+            Role::Roots => "the last authority in",
+            Role::Own { .. } => "the certificate in",
+        };
+        let date = found.ends_at.map_or(String::new(), |ends_at| {
+            Timestamp::from_millisecond(ends_at)
+                .map_or(String::new(), |at| at.strftime("%Y-%m-%d").to_string())
+        });
+        match (found.state, found.days_left) {
+            ("ended", _) => remark(
+                &self.key,
+                true,
+                format!(
+                    "{what} {file} has ended on {date}: others refuse it; replace the file, it is read again without a restart"
+                ),
+            ),
+            ("ends_soon", Some(days)) => remark(
+                &self.key,
+                false,
+                format!(
+                    "{what} {file} ends on {date}, in {}: replace the file before, it is read again without a restart",
+                    days_in_words(days)
+                ),
+            ),
+            _ => {}
+        }
+        let Role::Own { end, key } = &self.role else { return remarks };
+        let first = self.summaries().ok().and_then(|summaries| summaries.into_iter().next());
+        if let Some(unfit) = first.as_ref().and_then(|first| unfit(*end, first)) {
+            remark(&self.key, false, format!("the certificate in {file} {unfit}"));
+        }
+        if let Some(mode) = open_mode(key) {
+            let (section, path) = (self.key.trim_end_matches(".cert"), key.display());
+            remark(
+                &format!("{section}.key"),
+                false,
+                format!(
+                    "every user of this machine can read {path} (mode {mode:04o}): run `chmod 600 {path}`"
+                ),
+            );
+        }
+        remarks
     }
 
     fn look(&self, now: UtcMillis) -> CertificateStatus {
         let mut status = CertificateStatus { key: self.key.clone(), ..CertificateStatus::default() };
-        let what = self.file.display().to_string();
-        let read = std::fs::read(&self.file).map_err(|error| error.to_string());
-        let read = read.and_then(|pem| verge_tls::summary(&pem, &what).map_err(|error| error.to_string()));
-        let summaries = match read {
+        let summaries = match self.summaries() {
             Ok(summaries) => summaries,
             Err(error) => {
                 status.state = "unreadable";
@@ -124,11 +213,10 @@ impl Watched {
                 return status;
             }
         };
-        let ends = |summary: &&verge_tls::CertificateSummary| summary.not_after;
-        let decisive = if self.is_bundle {
-            summaries.iter().max_by_key(ends)
-        } else {
-            summaries.iter().min_by_key(ends)
+        let ends = |summary: &&CertificateSummary| summary.not_after;
+        let decisive = match self.role {
+            Role::Roots => summaries.iter().max_by_key(ends),
+            Role::Own { .. } => summaries.iter().min_by_key(ends),
         };
         let Some(decisive) = decisive else { return status };
         let ends_at = decisive.not_after.saturating_mul(1000);
@@ -146,6 +234,36 @@ impl Watched {
     }
 }
 
+/// Why most peers refuse a certificate at this end.
+fn unfit(end: End, summary: &CertificateSummary) -> Option<String> {
+    if let Some(weakness) = summary.weakness {
+        return Some(format!("{weakness}: most peers refuse it; make it again"));
+    }
+    let (fits, needed, usage) = match end {
+        End::Connects => (summary.usage.is_none_or(Usage::is_for_clients), "clientAuth", "client"),
+        End::Accepts => (summary.usage.is_none_or(Usage::is_for_servers), "serverAuth", "server"),
+    };
+    (!fits).then(|| {
+        format!(
+            "lacks {needed} in its extendedKeyUsage, so that most peers refuse it here: make it again, or with `verge certs \
+             issue NAME --usage {usage}`"
+        )
+    })
+}
+
+fn days_in_words(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}
+
+/// The mode of a file that every user of the machine can read.
+fn open_mode(file: &Path) -> Option<u32> {
+    let mode = |path: &Path| std::fs::metadata(path).map(|about| about.permissions().mode() & 0o777).ok();
+    let file = file.canonicalize().ok()?;
+    let mode_of_file = mode(&file)?;
+    let entered = file.ancestors().skip(1).all(|folder| mode(folder).is_some_and(|mode| mode & 0o001 != 0));
+    (mode_of_file & 0o004 != 0 && entered).then_some(mode_of_file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +272,7 @@ mod tests {
     fn a_certificate_that_ends_is_known_before_and_a_replaced_one_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.pem");
-        let watched = Watched::own("uplink.centre.cert", &file);
+        let watched = Watched::roots("uplink.centre", &file);
         assert_eq!(watched.look(UtcMillis(0)).state, "unreadable");
         let made = verge_tls::authority::Authority::create("a plant", 90).unwrap().cert_pem().to_owned();
         std::fs::write(&file, &made).unwrap();
@@ -168,5 +286,38 @@ mod tests {
         check(0, "ended");
         check(-3, "ended");
         assert!(watched.look(UtcMillis(0)).subject.is_some());
+    }
+
+    #[test]
+    fn what_will_matter_is_said_with_file_date_and_what_to_do() {
+        use verge_tls::authority::{Authority, Request, write_identity};
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let authority = Authority::create("a plant", 90).unwrap();
+        let make = |usage: Usage, name: &str| {
+            let request = Request { common_name: name.to_owned(), names: Vec::new(), usage, days: 20 };
+            write_identity(folder.path(), name, &authority.issue(&request).unwrap(), false).unwrap()
+        };
+        let (cert, key) = make(Usage::Server, "gw");
+        let now = UtcMillis(Timestamp::now().as_millisecond());
+        let said = |end: End| {
+            let watched = Watched::own("uplink.c", end, &cert, &key);
+            let remarks = watched.remarks(&watched.look(now)).into_iter();
+            remarks.map(|remark| format!("{}: {}", remark.key, remark.text)).collect::<Vec<_>>()
+        };
+        let check = |said: &[String], expected: &[&str]| {
+            assert_eq!(said.len(), expected.len(), "{said:?}");
+            for (said, expected) in said.iter().zip(expected) {
+                assert!(said.contains(expected), "{said}");
+            }
+        };
+        let soon = format!("uplink.c.cert: the certificate in {} ends on 20", cert.display());
+        check(&said(End::Accepts), &[&soon]);
+        check(&said(End::Connects), &[", in 19 days: replace the file", "lacks clientAuth"]);
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+        let open = format!("uplink.c.key: every user of this machine can read {} (mode 0644)", key.display());
+        let enterable = open_mode(&key).is_some();
+        let expected: Vec<&str> = if enterable { vec![&soon, &open] } else { vec![&soon] };
+        check(&said(End::Accepts), &expected);
     }
 }

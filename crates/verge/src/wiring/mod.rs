@@ -45,6 +45,7 @@ pub use broker::child as broker_process;
 use broker::{LocalPlan, SiteBroker};
 use classes::scope_of;
 use expiry::Expiry;
+pub use expiry::{Remark, certificate_remarks};
 use frames::Eyes;
 pub use frames::{
     Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
