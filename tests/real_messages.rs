@@ -98,8 +98,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
            front_door box-2 756 @1659438940521 front_door box-3 383 @1659438940521 \
            front_door area 128872 @1659438940521"],
     ),
-    // Text is not taken for a number, whatever stands in it.
-    ("axis", &["!not_a_number"]),
+    // A truth value as a number in a string, as Axis writes all values.
+    ("axis", &["B8A44F4DAC06 active 0 @1692892990562"]),
     (
         "tasmota",
         &[
@@ -107,7 +107,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "zigbee linkquality 63",
             "zigbee 0xF874/Occupancy 1",
             "zigbee linkquality 136",
-            "sonoff_test DS18B20 25.3 Cel !not_a_number",
+            "sonoff_test Switch1 0 sonoff_test DS18B20 25.3 Cel",
         ],
     ),
     (

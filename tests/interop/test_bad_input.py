@@ -38,8 +38,10 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     ],
     "json": [
         ("{", "bad_json"),
-        ('{"level": NaN}', "bad_json"),
-        ('{"level": "12.5"}', "not_a_number"),
+        ('{"level": NaN}', "not_finite"),
+        ('{"level": "12.5 bar"}', "not_a_number"),
+        ('{"level": "12,5"}', "not_a_number"),
+        ('{"level": nan}', "not_finite"),
         ('{"level": {"value": 12}}', "not_a_number"),
         ('{"level": null}', "missing_field"),
         ('{"other": 12}', "missing_field"),
@@ -59,7 +61,7 @@ REFUSED: dict[str, list[tuple[str | bytes, str]]] = {
     ],
     # Without a usable time a reading keeps its place, at the time of its arrival.
     "timed": [
-        ('{"level": NaN, "ts": 1}', "bad_json"),
+        ('{"level": NaN, "ts": 1}', "not_finite"),
         (json.dumps({"level": GOOD, "ts": "yesterday"}), "bad_time"),
         (json.dumps({"level": GOOD}), "missing_field"),
     ],
