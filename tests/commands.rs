@@ -184,11 +184,7 @@ detector = "multi"
     assert_eq!((&said["signal"], &said["device"]), (&"pressure".into(), &"wide".into()));
     assert_eq!((&said["anomaly"]["observed"], &said["anomaly"]["unit"]), (&6.0.into(), &"bar".into()));
     assert_eq!(said["received"], "2025-10-09T08:54:20.000Z");
-    assert!(
-        ended.stderr.contains("judged is the column `pressure` as pressure; not read: `level`"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("judged: `pressure`; time: `time`"), "{}", ended.stderr);
     assert!(ended.stderr.contains("3 readings"), "{}", ended.stderr);
     let signals: Vec<serde_json::Value> =
         judge(&["any", "wide.csv"]).expect(0).json().iter().map(|said| said["signal"].clone()).collect();
@@ -248,12 +244,7 @@ above = 5
     );
     let (said, told) = judge(&["any", "excel.csv"]);
     assert_eq!(said, ["value raised 2025-11-26T12:01:00.000Z", "value cleared 2025-11-26T12:02:00.000Z"]);
-    assert!(told.contains("as spreadsheets write dates: 45987.5 is 2025-11-26 12:00:00.000 (UTC)"), "{told}");
-    let (_, told) = judge(&["any", "long.csv"]);
-    assert!(
-        told.contains("where its 2 texts name signals, --signal-column \"tag\" tells them apart"),
-        "{told}"
-    );
+    assert!(told.contains("`45987.5` in `time` is read as 2025-11-26 12:00:00 UTC"), "{told}");
     let (said, _) = judge(&["any", "long.csv", "--signal-column", "tag"]);
     assert_eq!(
         said,
@@ -265,7 +256,7 @@ above = 5
     );
     let (said, told) = judge(&["a", "long.csv", "--signal-column", "tag"]);
     assert_eq!(said.len(), 2);
-    assert!(told.contains("the judge a does not look at 1 of 2 signals: B"), "{told}");
+    assert!(told.contains("the judge does not look at B"), "{told}");
     let both = ["judge", "-c", "more.toml", "a", "long.csv", "--signal-column", "tag", "--signal", "x"];
     verge(folder.path(), &both).expect(64);
 }
@@ -285,8 +276,8 @@ fn judge_says_what_is_wrong_with_its_input() {
     check(&["low", "day.jsonl"], 64, "there is no judge \"low\"; the configuration has high, quiet, flow");
     check(&["high", "nowhere.jsonl"], 65, "cannot read nowhere.jsonl");
     check(&["high", "broken.jsonl"], 65, "broken.jsonl, line 2");
-    check(&["high", "short.csv"], 65, "short.csv, line 3, column `timestamp`: \"never\" is not a time");
-    check(&["high", "narrow.csv"], 65, "narrow.csv: no column of numbers");
+    check(&["high", "short.csv"], 65, "short.csv, line 3, column `timestamp`: `never` is not a time");
+    check(&["high", "narrow.csv"], 65, "narrow.csv, line 2: no column of numbers among `timestamp`");
     check(&["high", "short.csv", "--value-column", "x"], 65, "no column `x`, only `timestamp`, `value`");
     check(&["flow", "short.csv", "--signal", ""], 64, "signal");
 }

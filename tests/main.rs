@@ -14,3 +14,4 @@ mod program;
 mod real_messages;
 mod site;
 mod store;
+mod tables;

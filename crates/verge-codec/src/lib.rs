@@ -33,6 +33,7 @@ pub mod wire;
 
 pub use decoders::Decoders;
 pub use frames::FrameDecoders;
+pub use input::json::quality::is_usable;
 pub use settings::{
     CodecSettings, CodecSettingsError, Compression, Decimal, DeviceRule, FrameCodec, FrameSourceSettings,
     JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, QualityFormat,

@@ -228,6 +228,12 @@ pub(crate) fn date_and_time(at: UtcMillis) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
+/// Date and time of day in UTC, with a fraction where there is one.
+pub(crate) fn short_utc(at: UtcMillis) -> String {
+    let text = date_and_time(at);
+    text.strip_suffix(".000").map_or(text.clone(), str::to_owned)
+}
+
 /// Date and time of day in UTC.
 #[must_use]
 pub(crate) fn utc(millis: i64) -> String {

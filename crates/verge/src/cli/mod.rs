@@ -6,7 +6,9 @@ mod check;
 mod completions;
 mod connect;
 mod eval;
+mod file_guess;
 mod file_name;
+mod instant;
 mod judge;
 mod outbox;
 mod output;
@@ -176,6 +178,8 @@ fn start_log(command: &Command) {
         Command::Run(_) => "info",
         // It cuts its way upstream itself, and says so.
         Command::Demo(_) => "warn,verge_pipeline::delivery=error",
+        // It reports what is refused itself, with the line.
+        Command::Judge(_) => "warn,verge_pipeline::counters=error",
         _ => "warn",
     };
     // Brokers of ours call every client that leaves an error; ort calls every library but one unsuitable.

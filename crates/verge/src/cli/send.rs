@@ -79,7 +79,7 @@ impl SendArgs {
         if let Some(path) = &self.recorded {
             let recording = Recording::open(path)?;
             return Ok(Box::new(
-                recording.map(|message| message.map(|message| (message.topic, message.payload))),
+                recording.map(|message| message.map(|(_, message)| (message.topic, message.payload))),
             ));
         }
         let topic = self.topic.clone().context("--topic is needed")?;

@@ -5,7 +5,7 @@ mod found;
 mod pairs;
 pub(crate) mod pointer;
 mod position;
-mod quality;
+pub(crate) mod quality;
 pub(crate) mod time;
 mod walk;
 

@@ -37,6 +37,12 @@ pub(super) fn read(raw: &str, format: QualityFormat) -> Option<Result<Quality, B
     })
 }
 
+/// Whether a value with this quality is judged, as JSON's would be: words and codes, as text alone.
+#[must_use]
+pub fn is_usable(text: &str, format: QualityFormat) -> bool {
+    of_word(text).unwrap_or_else(|| of_number(text, format)).is_ok()
+}
+
 fn of_object(raw: &str) -> Result<Quality, Bad> {
     // From bytes, as in `pairs`.
     let status: StatusCode<'_> = serde_json::from_slice(raw.as_bytes()).map_err(|_| Bad)?;

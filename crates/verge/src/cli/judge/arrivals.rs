@@ -14,7 +14,6 @@ use verge_pipeline::counters::Counters;
 use super::readings::Trial;
 use super::{Teller, Told, is_table, samples_in};
 use crate::cli::pictures;
-use crate::cli::recording::Recording;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 use crate::wiring;
@@ -57,9 +56,5 @@ pub(super) fn recording(
     usable().exit_with(Exit::Usage)?;
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let input = Arriving { frames: wiring::frame_decoders(settings)?, decoded: Decoded::default() };
-    let mut trial = Trial::new(settings, teller, input, counters, out)?;
-    for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
-        trial.hear(recorded.exit_with(Exit::BadInput)?)?;
-    }
-    trial.end()
+    Trial::new(settings, teller, input, counters, out)?.recording(path)
 }

@@ -1,6 +1,6 @@
 //! Pictures and recorded frames through a judge over frames.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use verge_pipeline::frames::Reports;
 use verge_vision::{FrameViewer, Memory};
 
 use super::behind::Behind;
+use super::refusals::Notes;
 use super::{INTERVAL, JudgeArgs, Teller, Told, rejections, source_of, time_of};
 use crate::cli::file_name::file_name;
 use crate::cli::output::Progress;
@@ -54,6 +55,7 @@ pub(super) struct Trial<'a, W> {
 /// Counts of one input, and what the judge remembers of it: each is a story of its own.
 struct Tally<'a> {
     counters: Arc<Counters>,
+    notes: Notes,
     cameras: HashMap<DeviceId, (Memory, Reports)>,
     behind: Behind<'a>,
     messages: u64,
@@ -99,9 +101,17 @@ impl<'a, W: Write> Trial<'a, W> {
     pub(super) fn input(&mut self, path: &Path) -> anyhow::Result<Told> {
         let counters = Arc::new(Counters::new(wiring::source_ids(self.settings)));
         let behind = Behind::new(self.settings, self.vision.bench(), Arc::clone(&counters))?;
-        let cameras = HashMap::new();
-        let mut tally =
-            Tally { counters, cameras, behind, messages: 0, unknown_topics: 0, frames: 0, verdicts: 0 };
+        let (notes, cameras) = (Notes::default(), HashMap::new());
+        let mut tally = Tally {
+            counters,
+            notes,
+            cameras,
+            behind,
+            messages: 0,
+            unknown_topics: 0,
+            frames: 0,
+            verdicts: 0,
+        };
         if path.is_dir() || pictures::is_picture(path) {
             let files = pictures::find(path).exit_with(Exit::BadInput)?;
             for (number, file) in files.iter().enumerate() {
@@ -120,6 +130,9 @@ impl<'a, W: Write> Trial<'a, W> {
             rejections: rejections(&tally.counters),
             shared: Vec::new(),
             clocks: Vec::new(),
+            refusals: tally.notes.take(),
+            alarms: BTreeMap::new(),
+            table: None,
         })
     }
 
@@ -148,8 +161,9 @@ impl<'a, W: Write> Trial<'a, W> {
         let mut decoded = Decoded::default();
         let mut last: Option<Moment> = None;
         for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
-            let recorded = recorded.exit_with(Exit::BadInput)?;
+            let (line, recorded) = recorded.exit_with(Exit::BadInput)?;
             tally.messages += 1;
+            tally.notes.at_line(line);
             self.progress.show(&format!("{} messages, {} verdicts", tally.messages, tally.verdicts))?;
             let Some(source) = source_of(self.settings, &recorded.topic) else {
                 tally.unknown_topics += 1;
@@ -226,6 +240,7 @@ fn after(last: Option<Moment>, time: UtcMillis) -> Moment {
 }
 
 fn refuse(tally: &Tally<'_>, source: SourceIndex, about: &str, bytes: Option<usize>, rejection: &Rejection) {
+    tally.notes.add(about, bytes, rejection);
     if let Some(source) = tally.counters.source(source) {
         source.refuse(about, bytes, rejection);
     }

@@ -4,9 +4,12 @@ mod arrivals;
 mod behind;
 mod frames;
 mod readings;
+mod refusals;
 mod samples;
 mod tables;
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,10 +27,13 @@ use verge_pipeline::clock_offsets::offset_words;
 use verge_pipeline::counters::Counters;
 
 use super::output::json_line;
-use super::{FileArgs, say};
+use super::table::TableArgs;
+use super::{FileArgs, file_guess, say};
 use crate::describe;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Judge, JudgeRules, Settings};
+use refusals::Refusals;
+use tables::TableReport;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -37,11 +43,14 @@ use crate::settings::{Judge, JudgeRules, Settings};
   verge judge -c gateway.toml pump-high long.csv --signal-column tag
   verge judge -c gateway.toml vehicles frames/ --annotate seen
 
-Verdicts come as JSON lines on standard output, a summary on standard error. Input is told by its name: *.jpg, \
-*.jpeg and folders of them are frames, each of a camera of its own unless --device says whose (an autoencoder says \
-something only of a series); *.f32 and *.i16 are samples, cut into messages; *.csv is a table with a header, a column of times (RFC 3339, \"2026-01-02 03:04:05\" for UTC, seconds or milliseconds \
-since 1970, spreadsheet dates such as 45987.5), and columns of values, which are signals, or one of signals and one of \
-values (--signal-column); rows out of order are sorted; anything else is JSON lines with \"tst\" (or \"time\"), \"topic\", and \"payload\" or \"payload_base64\".")]
+Verdicts go to standard output as JSON lines, a report to standard error.
+
+Inputs, by their names:
+  *.jpg, *.jpeg, folders  frames, each of a camera of its own or of --device
+  *.f32, *.i16            samples, cut into messages
+  *.csv, *.tsv, *.txt     tables of times and values, see docs/tables.md
+  others                  JSON lines as mosquitto_sub -F %j writes them; the
+                          payload may be in base64, \"payload_base64\"")]
 pub(super) struct JudgeArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -64,9 +73,9 @@ pub(super) struct JudgeArgs {
     /// Tables with one value a row: column with the name of its signal
     #[arg(long, value_name = "NAME", conflicts_with = "signal")]
     signal_column: Option<String>,
-    /// Tables: column with the time; by default the one that is called so, else the first
+    /// Tables: column with the time; twice for a column of dates and one of times of day
     #[arg(long, value_name = "NAME")]
-    time_column: Option<String>,
+    time_column: Vec<String>,
     /// Tables: column with the value; by default those with the names of the judge's signals, else the first of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
@@ -76,6 +85,8 @@ pub(super) struct JudgeArgs {
     /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
 }
 
 pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -86,11 +97,14 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
         if json {
             json_line(&mut std::io::stderr().lock(), &told.json(path, what))
         } else {
+            if let Some(table) = &told.table {
+                say(&format!("{}: alarms: {}", path.display(), table.alarms()));
+            }
             say(&told.words(path, what));
             Ok(())
         }
     };
-    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words };
+    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words, json };
     match &judge.rules {
         JudgeRules::Readings(rules) if rules.arrivals => {
             for path in &args.inputs {
@@ -160,9 +174,14 @@ fn samples_in(path: &Path) -> Option<SampleElement> {
     }
 }
 
+/// By its name, unless it begins as recordings do.
 fn is_table(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+    TABLES.contains(&extension.as_str()) && !file_guess::begins_as_json(path)
 }
+
+/// Endings of tables, and of what is exported as one.
+const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "dat", "asc", "xlsx", "xls", "parquet"];
 
 /// The source whose filter takes a topic.
 fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
@@ -183,6 +202,10 @@ struct Told {
     shared: Vec<String>,
     /// Devices whose clock has a constant offset.
     clocks: Vec<String>,
+    refusals: Refusals,
+    /// Alarms raised, by device and signal.
+    alarms: BTreeMap<(String, String), u64>,
+    table: Option<TableReport>,
 }
 
 /// Shared names that are listed.
@@ -202,6 +225,9 @@ impl Told {
         }
         for (reason, count) in &self.rejections {
             text += &format!("; {count} refused: {reason}");
+            if let Some(first) = self.refusals.of(*reason) {
+                text += &format!(" ({first})");
+            }
         }
         if !self.shared.is_empty() {
             let shown = self.shared.len().min(SHARED_SHOWN);
@@ -229,11 +255,15 @@ impl Told {
             .iter()
             .map(|(reason, count)| (reason.as_str().to_owned(), (*count).into()))
             .collect();
-        serde_json::json!({
+        let mut value = serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
             "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
-            "clock_offsets": self.clocks,
-        })
+            "clock_offsets": self.clocks, "refusals": self.refusals.json(),
+        });
+        if let Some(table) = &self.table {
+            value["table"] = table.json();
+        }
+        value
     }
 }
 
@@ -270,6 +300,8 @@ fn clock_offsets(counters: &Counters) -> Vec<String> {
 struct Teller {
     gateway: GatewayId,
     words: bool,
+    /// What is said beside the verdicts is JSON, too.
+    json: bool,
 }
 
 impl Teller {

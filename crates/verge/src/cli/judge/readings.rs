@@ -1,5 +1,6 @@
 //! Recorded messages through a judge over readings.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use std::time::Duration;
 use verge_domain::reading::{Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
+use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision};
 
+use super::refusals::{Notes, Noting};
 use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
 use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
@@ -35,11 +38,7 @@ pub(super) fn messages(
     out: &mut impl Write,
 ) -> anyhow::Result<Told> {
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, teller, wiring::decoders(settings)?, counters, out)?;
-    for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
-        trial.hear(recorded.exit_with(Exit::BadInput)?)?;
-    }
-    trial.end()
+    Trial::new(settings, teller, wiring::decoders(settings)?, counters, out)?.recording(path)
 }
 
 /// The judges at work on recorded time.
@@ -47,8 +46,9 @@ pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
     teller: &'a Teller,
     models: Autoencoders,
-    bench: Option<Bench<D, verge_anomaly::ReadingJudge>>,
-    input: Option<D>,
+    bench: Option<Bench<Noting<D>, verge_anomaly::ReadingJudge>>,
+    input: Option<Noting<D>>,
+    notes: Notes,
     /// Set where there are no topics to tell sources by.
     pub(super) source: Option<SourceIndex>,
     counters: Arc<Counters>,
@@ -59,6 +59,8 @@ pub(super) struct Trial<'a, W, D> {
     messages: u64,
     unknown_topics: u64,
     verdicts: u64,
+    /// Alarms raised, by device and signal.
+    alarms: BTreeMap<(String, String), u64>,
 }
 
 impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
@@ -69,12 +71,14 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         counters: Arc<Counters>,
         out: &'a mut W,
     ) -> anyhow::Result<Self> {
+        let notes = Notes::default();
         Ok(Self {
             settings,
             teller,
             models: Autoencoders::load(settings, &FrameBench::default())?,
             bench: None,
-            input: Some(input),
+            input: Some(notes.of(input)),
+            notes,
             source: None,
             counters,
             decision: Decision::default(),
@@ -84,11 +88,23 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             messages: 0,
             unknown_topics: 0,
             verdicts: 0,
+            alarms: BTreeMap::new(),
         })
     }
 
-    pub(super) fn hear(&mut self, recorded: Recorded) -> anyhow::Result<()> {
+    /// Judges all messages of a file.
+    pub(super) fn recording(mut self, path: &Path) -> anyhow::Result<Told> {
+        for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
+            let (line, recorded) = recorded.exit_with(Exit::BadInput)?;
+            self.hear(recorded, line)?;
+        }
+        self.end()
+    }
+
+    /// Judges a message that stands in this line.
+    pub(super) fn hear(&mut self, recorded: Recorded, line: usize) -> anyhow::Result<()> {
         self.messages += 1;
+        self.notes.at_line(line);
         if self.messages.is_multiple_of(PROGRESS_EVERY) {
             self.progress.show(&format!("{} messages, {} verdicts", self.messages, self.verdicts))?;
         }
@@ -148,6 +164,11 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     fn tell(&mut self) -> anyhow::Result<()> {
         for verdict in self.decision.verdicts.drain(..) {
             self.verdicts += 1;
+            if verdict.event.is_some_and(|event| event.state == EventState::Raised) {
+                let subject = &verdict.subject;
+                let signal = subject.signal.as_ref().map_or("all signals together", |signal| signal.as_str());
+                *self.alarms.entry((subject.device.to_string(), signal.to_owned())).or_default() += 1;
+            }
             self.teller.tell(&verdict, None, self.out)?;
         }
         self.decision.checkpoints.clear();
@@ -165,6 +186,9 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             rejections: rejections(&self.counters),
             shared: shared_names(&self.counters),
             clocks: clock_offsets(&self.counters),
+            refusals: self.notes.take(),
+            alarms: self.alarms,
+            table: None,
         })
     }
 }

@@ -58,12 +58,13 @@ pub(super) fn samples(
     let mut trial = Trial::new(settings, teller, decoders, counters, out)?;
     trial.source = Some(source);
     for (number, start) in (0..).zip((0..content.len()).step_by(block)) {
-        trial.hear(Recorded {
+        let recorded = Recorded {
             topic: path.display().to_string(),
             payload: content.slice(start..content.len().min(start + block)),
             time: time_of(number, interval),
             retained: false,
-        })?;
+        };
+        trial.hear(recorded, 1)?;
     }
     trial.end()
 }

@@ -8,8 +8,8 @@ use std::path::{Component, Path};
 use anyhow::{Context, ensure};
 use verge_domain::time::UtcMillis;
 
-use crate::cli::recording::parse_time;
-use crate::cli::table::Table;
+use crate::cli::instant::parse_time;
+use crate::cli::table::{Table, TableArgs};
 
 /// One series with its labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,12 +48,12 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
 }
 
 fn read_series(path: &Path, name: String) -> anyhow::Result<Labelled> {
-    let table = Table::read(path, b',')?;
+    let mut table = Table::open(path, &TableArgs::exact(b','))?;
     let (time, value) = (table.column("timestamp")?, table.column("value")?);
     Ok(Labelled {
         name,
         times: table.texts(time).map(str::to_owned).collect(),
-        at: table.times(time)?,
+        at: table.exact_times(time)?,
         values: table.numbers(value)?,
         windows: Vec::new(),
     })
@@ -131,7 +131,7 @@ mod tests {
         check(
             &SERIES.replace(",1\n", ",x\n"),
             none,
-            "group/a.csv, line 3, column `value`: \"x\" is not a number",
+            "group/a.csv, line 3, column `value`: `x` is not a number",
         );
         check(&SERIES.replace("00:10:00", "25:10:00"), none, "a.csv, line 5, column `timestamp`");
         check(&SERIES.replace("value", "reading"), none, "a.csv, line 1: no column `value`");

@@ -47,14 +47,13 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The series of one file.
 pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>> {
-    let mut table =
-        args.delimiter.map_or_else(|| Table::open(path), |delimiter| Table::read(path, delimiter))?;
+    let mut table = Table::open(path, &args.table)?;
     let place = path.display();
     let time = table.named(args.time.as_deref(), &TIMES)?.with_context(|| {
         format!("{place}, line 1: none of the columns {}; --time names it", TIMES.join(", "))
     })?;
     let label = table.named(args.label.as_deref(), &LABELS)?;
-    let at = table.sort_by_time(time)?;
+    let at = table.sort_by_time(&[time])?;
     let labels = match label {
         Some(label) => table.flags(label)?,
         None => {
@@ -71,12 +70,19 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
     if columns.is_empty() {
         bail!("{place}: no column of numbers");
     }
+    let readings =
+        columns.iter().map(|column| table.readings(*column)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (notes, left) = table.take_notes();
+    let left = left.kinds().iter().map(|left| format!("left out: {left}"));
+    for note in notes.into_iter().chain(left) {
+        say(&format!("{place}: {note}"));
+    }
     let within = path.strip_prefix(&args.data).unwrap_or(path);
     let several = columns.len() > 1;
     columns
         .into_iter()
-        .map(|column| {
-            let readings = table.readings(column)?;
+        .zip(readings)
+        .map(|(column, readings)| {
             let rows: Vec<(usize, f64)> =
                 readings.iter().enumerate().filter_map(|(row, value)| Some((row, (*value)?))).collect();
             let header = table.header().nth(column).unwrap_or_default();
@@ -98,9 +104,17 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::TableArgs;
 
     fn args(folder: &Path) -> CsvArgs {
-        CsvArgs { data: folder.to_owned(), value: None, time: None, label: None, delimiter: None, plot: None }
+        CsvArgs {
+            data: folder.to_owned(),
+            value: None,
+            time: None,
+            label: None,
+            table: TableArgs::default(),
+            plot: None,
+        }
     }
 
     fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -152,7 +166,7 @@ mod tests {
         check("t,value,label\n0,1,0\n", "a.csv, line 1: none of the columns time");
         check("time,value,label\n0,1,0\n1,2,\n", "a.csv, line 3, column `label`");
         check("time,value,label\n0,a,0\n", "a.csv: no column of numbers");
-        check("time,value,label\n0,1,0\n1,b,0\n", "a.csv, line 3, column `value`: \"b\" is not a number");
+        check("time,value,label\n0,1,0\n1,b,0\n", "a.csv, line 3, column `value`: `b` is not a number");
         check("time,value,label\n0,1,0\n1,2,maybe\n", "a.csv, line 3, column `label`");
     }
 

@@ -16,16 +16,16 @@ use super::detectors::{Cost, auto_bytes, auto_level, bands, run_auto, score_of};
 use super::number;
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
+use crate::cli::table::TableArgs;
 use crate::exit::{Exit, ExitWith};
 use events::Events;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "All files .csv within the folder are read. Each has a header; a column of times (RFC 3339, date and \
-time without an offset, which is UTC, or seconds or milliseconds since 1970), values, and one of labels (0 or 1) to count by. An \
-empty cell is no reading.
+    after_help = "All files .csv within the folder are read. Each has a column of times, values, and one of labels (0 or 1) \
+to count by; docs/tables.md says how they may be written. An empty cell is no reading.
 
-Columns that are not named: times are `time`, `timestamp`, `datetime`, `date`, `ts` or `_time`; labels `label`, \
+Columns that are not named: times are `time`, `timestamp`, `datetime`, `date`, `ts` and the like; labels `label`, \
 `anomaly`, `is_anomaly`, `labels`, `fault`, `outlier` or `changepoint`, in this order; values are all other columns of \
 numbers.
 
@@ -48,21 +48,11 @@ pub(super) struct CsvArgs {
     /// Column of labels
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// What stands between columns [default: comma, semicolon or tab, whatever there is most of]
-    #[arg(long, value_name = "C", value_parser = delimiter)]
-    delimiter: Option<u8>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Draw each series, with what was expected, alarms and labels, into an SVG file
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
-}
-
-/// One ASCII character, or `\t`.
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"\\t" => Ok(b'\t'),
-        [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r') => Ok(*one),
-        _ => Err("expected one ASCII character, or \\t".to_owned()),
-    }
 }
 
 /// What came of one series.
@@ -182,7 +172,14 @@ mod tests {
 
     fn args(folder: &Path) -> CsvArgs {
         let plot = Some(folder.join("plots"));
-        CsvArgs { data: folder.join("tank"), value: None, time: None, label: None, delimiter: None, plot }
+        CsvArgs {
+            data: folder.join("tank"),
+            value: None,
+            time: None,
+            label: None,
+            table: TableArgs::default(),
+            plot,
+        }
     }
 
     #[test]
@@ -218,17 +215,5 @@ mod tests {
         assert!(format!("{error:#}").contains("b.csv, line 3"), "{error:#}");
         let none = CsvArgs { data: folder.path().join("none"), ..args(folder.path()) };
         assert_eq!(Exit::of(&csv(&none, true, &mut Vec::new()).unwrap_err()), Exit::BadInput);
-    }
-
-    #[test]
-    fn a_delimiter_is_one_character() {
-        let check = |text: &str, expected: Option<u8>| assert_eq!(delimiter(text).ok(), expected, "{text:?}");
-        check(";", Some(b';'));
-        check("\\t", Some(b'\t'));
-        check("\t", Some(b'\t'));
-        check("", None);
-        check(",,", None);
-        check("\"", None);
-        check("é", None);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use verge_anomaly::multi::MAX_SIGNALS;
 use verge_domain::time::UtcMillis;
 
-use crate::cli::table::Table;
+use crate::cli::table::{Table, TableArgs};
 
 const GROUPS: [&str; 3] = ["valve1", "valve2", "other"];
 const TIME: &str = "datetime";
@@ -55,8 +55,8 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read_run(path: &Path, name: String) -> anyhow::Result<Labelled> {
-    let table = Table::read(path, b';')?;
-    let at = table.times(table.column(TIME)?)?;
+    let mut table = Table::open(path, &TableArgs::exact(b';'))?;
+    let at = table.exact_times(table.column(TIME)?)?;
     let abnormal = table.flags(table.column(ABNORMAL)?)?;
     let change = table.flags(table.column(CHANGE)?)?;
     let backwards = at.windows(2).position(|pair| pair[1] < pair[0]);
@@ -130,12 +130,9 @@ mod tests {
         };
         check(
             &RUN.replace(";31.0", ";?"),
-            "valve2/0.csv, line 3, column `Volume Flow RateRMS`: \"?\" is not a number",
+            "valve2/0.csv, line 3, column `Volume Flow RateRMS`: `?` is not a number",
         );
-        check(
-            &RUN.replace(";1.0;1.0", ";1.0;0.5"),
-            "line 3, column `changepoint`: \"0.5\" is neither 0 nor 1",
-        );
+        check(&RUN.replace(";1.0;1.0", ";1.0;0.5"), "line 3, column `changepoint`: `0.5` is neither 0 nor 1");
         check(&RUN.replace("changepoint", "cp"), "line 1: no column `changepoint`");
         check(&RUN.replace("10:14:34", "10:14:32"), "valve2/0.csv, line 3: earlier than the row before");
         check(

@@ -1,0 +1,193 @@
+//! Tables through a judge over readings: each column of values is a signal, each cell a message of the source that the
+//! judge looks at.
+
+mod columns;
+mod quality;
+mod report;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use verge_codec::{
+    CodecSettings, Compression, Decimal, Decoders, DeviceRule, NameTemplate, NumberSettings, SignalRule,
+    SourceSettings,
+};
+use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::Detector;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::InputPattern;
+
+use super::readings::Trial;
+use super::{JudgeArgs, Teller, Told};
+use crate::cli::recording::Recorded;
+use crate::cli::table::{Kind, LeftOut, Table, plain};
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Carries, Judge, Settings};
+use crate::wiring;
+use columns::Values;
+pub(super) use report::TableReport;
+
+/// A table as the readings of one device, with the scale and unit of the judge's source.
+pub(super) fn table(
+    args: &JudgeArgs,
+    settings: &Settings,
+    teller: &Teller,
+    judge: &Judge,
+    path: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<Told> {
+    let inputs = &judge.readings().context("the judge looks at readings")?.inputs;
+    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let device = args.device.as_deref().unwrap_or(stem);
+    let device =
+        DeviceId::new(device).with_context(|| format!("device {device:?}")).exit_with(Exit::Usage)?;
+    if let Some(signal) = &args.signal {
+        SignalId::new(signal).with_context(|| format!("signal {signal:?}")).exit_with(Exit::Usage)?;
+    }
+    let input = inputs.first().context("a judge has an input")?;
+    let (source, number) = codec_of(settings, input);
+    let mut table = Table::open(path, &args.table).exit_with(Exit::BadInput)?;
+    let values = columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
+    let (judged, not_judged) = signals(judge, inputs, &values, path)?;
+    let mut left = LeftOut::default();
+    let entries = entries(&mut table, &values, &judged, &mut left).exit_with(Exit::BadInput)?;
+    let mut report = TableReport::new(&mut table, &values, &judged, &not_judged, &entries, &left);
+    if !teller.json {
+        report.say(path);
+    }
+
+    let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
+    // A cell comes on a topic with the name of its signal.
+    let signal = SignalRule::Composed(NameTemplate::parse("{topic:0..}", false).context("a whole topic")?);
+    // Numbers are handed over as programs write them.
+    let number = NumberSettings { signal, decimal: Decimal::Point, ..number };
+    let (device, codec) = (DeviceRule::Fixed(device), CodecSettings::Number(number));
+    only[usize::from(input.source.0)] =
+        Some(SourceSettings { codec, device, compression: Compression::None, ..source });
+    let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
+    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
+    let mut trial = Trial::new(settings, teller, decoders, counters, out)?;
+    trial.source = Some(input.source);
+    for entry in entries {
+        let values = &values[entry.values];
+        let (Some(signal), text) = (values.signal(entry.row), table.text(entry.row, values.column)) else {
+            continue;
+        };
+        // What is no number may be a word of the source.
+        let text = plain(text, values.decimal).unwrap_or(text.into());
+        let payload = Bytes::copy_from_slice(text.as_bytes());
+        let recorded = Recorded { topic: signal.to_string(), payload, time: entry.at, retained: false };
+        trial.hear(recorded, table.line(entry.row))?;
+    }
+    let mut told = trial.end()?;
+    if told.observations == 0 {
+        return Err(anyhow!("no reading is judged: {}", told.words(path, "readings")))
+            .exit_with(Exit::BadInput);
+    }
+    let of_device = std::mem::take(&mut told.alarms);
+    report.count_alarms(of_device.into_iter().map(|((_, signal), count)| (signal, count)).collect());
+    told.table = Some(report);
+    Ok(told)
+}
+
+/// A cell with a value, and its time.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    at: UtcMillis,
+    row: usize,
+    /// Which column of values.
+    values: usize,
+}
+
+/// All cells of the judged signals that hold something, in the order of time.
+fn entries(
+    table: &mut Table,
+    values: &[Values],
+    judged: &[SignalId],
+    left: &mut LeftOut,
+) -> anyhow::Result<Vec<Entry>> {
+    let mut times: BTreeMap<&[usize], Vec<Option<UtcMillis>>> = BTreeMap::new();
+    for values in values {
+        if !times.contains_key(&values.time[..]) {
+            let read = table.times(&values.time)?;
+            table.note_order(&read);
+            times.insert(&values.time, read);
+        }
+    }
+    let mut entries = Vec::new();
+    for row in 0..table.len() {
+        for (index, values) in values.iter().enumerate() {
+            let at = times.get(&values.time[..]).and_then(|times| times[row]);
+            let is_judged = values.signal(row).is_some_and(|signal| judged.contains(signal));
+            let (Some(at), true, false) = (at, is_judged, table.text(row, values.column).is_empty()) else {
+                continue;
+            };
+            if let Some((column, form)) = values.quality
+                && !form.takes(table.text(row, column))
+            {
+                left.add(Kind::BadQuality, table.line(row), table.text(row, column));
+                continue;
+            }
+            entries.push(Entry { at, row, values: index });
+        }
+    }
+    entries.sort_by_key(|entry| entry.at);
+    Ok(entries)
+}
+
+/// The signals of a table that the judge looks at, and the others.
+fn signals(
+    judge: &Judge,
+    inputs: &[InputPattern],
+    values: &[Values],
+    path: &Path,
+) -> anyhow::Result<(Vec<SignalId>, Vec<SignalId>)> {
+    let looks = |signal: &SignalId| {
+        inputs
+            .iter()
+            .any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str())))
+    };
+    let all = values.iter().flat_map(Values::signals);
+    let (judged, left): (Vec<SignalId>, Vec<SignalId>) = all.partition(looks);
+    let fault = match (&judged[..], left.first()) {
+        ([], Some(signal)) => {
+            format!("the judge {} does not look at a signal {signal}; --signal names one", judge.name)
+        }
+        ([one], _) if judge.detector() == Detector::Multi => format!(
+            "{}: the judge {} needs several signals, and there is a column for {one} alone",
+            path.display(),
+            judge.name,
+        ),
+        _ => return Ok((judged, left)),
+    };
+    let exit = if judged.is_empty() { Exit::Usage } else { Exit::BadInput };
+    Err(anyhow!(fault)).exit_with(exit)
+}
+
+/// The settings of the judge's source, and what it does to numbers: nothing, where its codec is another.
+fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, NumberSettings) {
+    let plain = NumberSettings {
+        signal: SignalRule::TopicLevel(0),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        words: BTreeMap::new(),
+        decimal: Decimal::Point,
+    };
+    match &settings.sources[usize::from(input.source.0)].carries {
+        Carries::Readings(source) => match &source.codec {
+            CodecSettings::Number(number) => (source.clone(), number.clone()),
+            CodecSettings::Json(_)
+            | CodecSettings::Senml(_)
+            | CodecSettings::Line(_)
+            | CodecSettings::Samples(_) => (source.clone(), plain),
+        },
+        Carries::Frames(_) => unreachable!("a judge over readings looks at no frames"),
+    }
+}

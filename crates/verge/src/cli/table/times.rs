@@ -1,0 +1,410 @@
+//! Times as people, spreadsheets and historians write them.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::{Timestamp, ToSpan};
+use verge_domain::time::UtcMillis;
+
+use super::options::TableArgs;
+use crate::cli::instant::{from_millis, iso, since_epoch};
+
+/// Numbers that are days since 1899-12-30, as spreadsheets count them: from 1970 to 2100. As seconds they would all lie
+/// within the first day of 1970.
+const SERIAL_DAYS: std::ops::Range<f64> = 25_569.0..73_051.0;
+const UNIX_EPOCH_DAYS: f64 = 25_569.0;
+const DAY_MS: f64 = 86_400_000.0;
+
+/// Which stands first where both may be meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    DayFirst,
+    MonthFirst,
+}
+
+/// How the times of a column are written.
+#[derive(Debug, Clone)]
+pub(super) struct TimeForm {
+    kind: Kind,
+    order: Option<Order>,
+    zone: Option<TimeZone>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Seconds, milliseconds, microseconds or nanoseconds since 1970.
+    SinceEpoch,
+    /// Days since 1899-12-30.
+    Serial,
+    /// `20260301` or `20260301000400`.
+    Compact,
+    Text,
+}
+
+/// Why the times of a column cannot be read: rows, counted from 0.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// Day or month may stand first.
+    Order { row: usize },
+    /// In one row the day stands first, in the other the month.
+    Mixed { day: usize, month: usize },
+    /// A spreadsheet has rounded them.
+    Rounded { row: usize },
+    /// There is a time of day, and no date.
+    NoDate { row: usize },
+    /// An abbreviation of a zone, which has no one meaning.
+    Abbreviation { row: usize },
+}
+
+/// A cell that is a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Written {
+    Instant(Timestamp),
+    /// Without an offset.
+    Local(DateTime),
+    /// With an abbreviation of a zone.
+    Abbreviated(DateTime, String),
+}
+
+impl TimeForm {
+    /// Finds out how these cells are written; those that are no times are passed over.
+    pub(super) fn of<'a>(
+        cells: impl Iterator<Item = &'a str> + Clone,
+        options: &TableArgs,
+    ) -> Result<Self, Unclear> {
+        let numbers = || cells.clone().filter_map(number);
+        let figures = numbers().count();
+        let others = cells.clone().filter(|text| number(text).is_none() && any_order(text).is_some()).count();
+        let kind = match () {
+            () if figures <= others => Kind::Text,
+            () if cells.clone().filter(|text| number(text).is_some()).all(|text| compact(text).is_some()) => {
+                Kind::Compact
+            }
+            () if numbers().all(|number| SERIAL_DAYS.contains(&number)) => Kind::Serial,
+            () => Kind::SinceEpoch,
+        };
+        if kind == Kind::SinceEpoch
+            && let Some(row) =
+                cells.clone().position(|text| text.contains(['e', 'E']) && number(text).is_some())
+        {
+            return Err(Unclear::Rounded { row });
+        }
+        let zone = options.time_zone.as_ref().map(|zone| zone.0.clone());
+        let order = if kind == Kind::Text { order_of(cells.clone(), options)? } else { None };
+        let form = Self { kind, order, zone };
+        if kind == Kind::Text {
+            let mut read = cells.clone().map(|text| form.read(text));
+            if form.zone.is_none()
+                && let Some(row) = read.position(|cell| matches!(cell, Some(Written::Abbreviated(..))))
+            {
+                return Err(Unclear::Abbreviation { row });
+            }
+            if others == 0
+                && let Some(row) = cells.clone().position(|text| time_of_day(text).is_some())
+            {
+                return Err(Unclear::NoDate { row });
+            }
+        }
+        Ok(form)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// One cell.
+    pub(super) fn read(&self, text: &str) -> Option<Written> {
+        match self.kind {
+            Kind::SinceEpoch => since_epoch(number(text)?).map(Written::Instant),
+            Kind::Serial => {
+                let days = number(text).filter(|days| SERIAL_DAYS.contains(days))?;
+                from_millis((days - UNIX_EPOCH_DAYS) * DAY_MS).map(|at| {
+                    self.zone.as_ref().map_or(Written::Instant(at), |_| {
+                        Written::Local(at.to_zoned(TimeZone::UTC).datetime())
+                    })
+                })
+            }
+            Kind::Compact => compact(text).map(Written::Local),
+            Kind::Text => written(text, self.order),
+        }
+    }
+
+    /// The instants of a column, from its first row to the last. An hour that occurs twice, when clocks are set back, is
+    /// told apart by the order of the rows.
+    pub(super) fn instants<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Vec<Option<UtcMillis>> {
+        let cells: Vec<Option<Written>> = cells.map(|text| self.read(text)).collect();
+        let local = |cell: &Option<Written>| match cell {
+            Some(Written::Local(at) | Written::Abbreviated(at, _)) => Some(*at),
+            _ => None,
+        };
+        let times: Vec<DateTime> = cells.iter().filter_map(local).collect();
+        let backwards = times.windows(2).filter(|pair| pair[1] < pair[0]).count() * 2 > times.len();
+        let mut instants = vec![None; cells.len()];
+        let mut last: Option<Timestamp> = None;
+        let rows = 0..cells.len();
+        let mut one = |row: usize| {
+            instants[row] = cells[row].as_ref().and_then(|cell| self.instant(cell, last));
+            last = instants[row].or(last);
+        };
+        if backwards {
+            rows.rev().for_each(&mut one)
+        } else {
+            rows.for_each(&mut one)
+        }
+        instants.into_iter().map(|at| at.map(|at| UtcMillis(at.as_millisecond()))).collect()
+    }
+
+    fn instant(&self, cell: &Written, last: Option<Timestamp>) -> Option<Timestamp> {
+        let (at, abbreviation) = match cell {
+            Written::Instant(at) => return Some(*at),
+            Written::Local(at) => (*at, None),
+            Written::Abbreviated(at, abbreviation) => (*at, Some(abbreviation)),
+        };
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        let with = |offset: Offset| offset.to_timestamp(at).ok();
+        let is_meant = |at: &Timestamp| {
+            abbreviation
+                .is_none_or(|meant| zone.to_offset_info(*at).abbreviation().eq_ignore_ascii_case(meant))
+        };
+        match zone.to_ambiguous_timestamp(at).offset() {
+            AmbiguousOffset::Unambiguous { offset } => with(offset).filter(is_meant),
+            // No clock of this zone has shown it.
+            AmbiguousOffset::Gap { .. } => None,
+            AmbiguousOffset::Fold { before, after } => {
+                let (earlier, later) = (with(before)?, with(after)?);
+                if abbreviation.is_some() {
+                    return [earlier, later].into_iter().find(is_meant);
+                }
+                Some(if last.is_some_and(|last| earlier < last && last <= later) { later } else { earlier })
+            }
+        }
+    }
+}
+
+/// Whether a cell is a date, with or without a time of day, in whatever order.
+pub(super) fn is_date(text: &str) -> bool {
+    any_order(text).is_some()
+}
+
+/// Whether a cell is a date without a time of day.
+pub(super) fn is_bare_date(text: &str) -> bool {
+    !text.contains(':') && is_date(text)
+}
+
+fn any_order(text: &str) -> Option<Written> {
+    written(text, Some(Order::DayFirst)).or_else(|| written(text, Some(Order::MonthFirst)))
+}
+
+/// A time of day alone.
+pub(super) fn time_of_day(text: &str) -> Option<Time> {
+    let text = tidy(text);
+    let (time, rest) = clock(&text)?;
+    rest.is_empty().then_some(time)
+}
+
+/// A number that may be a time. A decimal comma does no harm here.
+fn number(text: &str) -> Option<f64> {
+    let number = text.parse::<f64>().or_else(|_| text.replacen(',', ".", 1).parse()).ok()?;
+    number.is_finite().then_some(number)
+}
+
+/// `20260301`, `202603010004` or `20260301000400`.
+fn compact(text: &str) -> Option<DateTime> {
+    let pattern = match text.len() {
+        8 => "%Y%m%d",
+        12 => "%Y%m%d%H%M",
+        14 => "%Y%m%d%H%M%S",
+        _ => return None,
+    };
+    let parsed = BrokenDownTime::parse(pattern, text)
+        .ok()
+        .filter(|_| text.starts_with("19") || text.starts_with("20"))?;
+    let time = if text.len() == 8 { Time::midnight() } else { parsed.to_time().ok()? };
+    Some(parsed.to_date().ok()?.to_datetime(time))
+}
+
+/// Day or month first: by the dates that can be only one of both, or by what the options say.
+fn order_of<'a>(cells: impl Iterator<Item = &'a str>, options: &TableArgs) -> Result<Option<Order>, Unclear> {
+    match (options.day_first, options.month_first) {
+        (true, _) => return Ok(Some(Order::DayFirst)),
+        (_, true) => return Ok(Some(Order::MonthFirst)),
+        _ => {}
+    }
+    let (mut day, mut month, mut open) = (None, None, None);
+    for (row, text) in cells.enumerate() {
+        match leading_pair(text) {
+            Some((13.., _)) => day = day.or(Some(row)),
+            Some((_, 13..)) => month = month.or(Some(row)),
+            Some((first, second)) if first != second => open = open.or(Some(row)),
+            _ => {}
+        }
+    }
+    match (day, month, open) {
+        (Some(day), Some(month), _) => Err(Unclear::Mixed { day, month }),
+        (Some(_), None, _) => Ok(Some(Order::DayFirst)),
+        (None, Some(_), _) => Ok(Some(Order::MonthFirst)),
+        (None, None, Some(row)) => Err(Unclear::Order { row }),
+        // Only days such as 3/3/2026.
+        (None, None, None) => Ok(Some(Order::DayFirst)),
+    }
+}
+
+/// The two numbers that a date begins with, where day and month may be meant. Between points the day stands first, as
+/// nobody writes it otherwise.
+fn leading_pair(text: &str) -> Option<(u8, u8)> {
+    let mark = text.find(['/', '-']).filter(|at| (1..=2).contains(at))?;
+    let rest = &text[mark + 1..];
+    let end = rest.find(|letter: char| !letter.is_ascii_digit())?;
+    (rest[end..].starts_with(&text[mark..=mark])).then_some(())?;
+    Some((text[..mark].parse().ok()?, rest[..end].parse().ok()?))
+}
+
+const YEAR_FIRST: &[&str] = &["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"];
+const DAY_FIRST: &[&str] = &["%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y", "%d-%m-%y"];
+const MONTH_FIRST: &[&str] = &["%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%m-%d-%y", "%d.%m.%Y", "%d.%m.%y"];
+const NAMED: &[&str] = &["%d %b %Y", "%d %b %y", "%b %d %Y", "%b %d, %Y", "%Y %b %d"];
+const CLOCKS: &[&str] =
+    &["%I:%M:%S%.f %p", "%I:%M %p", "%H:%M:%S:%f", "%H:%M:%S%.f", "%H:%M", "%H.%M.%S", "%I %p"];
+
+/// A text that is a time, where day and month stand in this order.
+fn written(text: &str, order: Option<Order>) -> Option<Written> {
+    if let Some(known) = iso(text) {
+        return Some(known.map_or_else(Written::Local, Written::Instant));
+    }
+    // Most cells of a table are numbers and words, which are told apart quickly.
+    if text.len() < 6 || !text.contains(|letter: char| letter.is_ascii_digit()) {
+        return None;
+    }
+    let text = tidy(text);
+    let named = with_english_month(&text);
+    if let Some((parsed, rest)) = named.as_deref().and_then(|text| prefix("%b %d %H:%M:%S %Y", text)) {
+        return zoned(parsed.to_datetime().ok()?, rest);
+    }
+    let (date, rest) = match &named {
+        Some(text) => date(NAMED, text)?,
+        None => date(YEAR_FIRST, &text).or_else(|| {
+            date(if order == Some(Order::MonthFirst) { MONTH_FIRST } else { DAY_FIRST }, &text)
+        })?,
+    };
+    let rest = rest.trim_start_matches(['T', 't', ',', '_', ':', '-', ' ']);
+    if rest.is_empty() {
+        return Some(Written::Local(date.to_datetime(Time::midnight())));
+    }
+    // The end of a day, as some write it.
+    if let Some(rest) = rest.strip_prefix("24:00:00").or_else(|| rest.strip_prefix("24:00")) {
+        return zoned(date.to_datetime(Time::midnight()).checked_add(1.day()).ok()?, rest);
+    }
+    let (time, rest) = clock(rest)?;
+    zoned(date.to_datetime(time), rest)
+}
+
+fn prefix<'a>(pattern: &str, text: &'a str) -> Option<(BrokenDownTime, &'a str)> {
+    let (parsed, length) = BrokenDownTime::parse_prefix(pattern, text).ok()?;
+    Some((parsed, text.get(length..)?))
+}
+
+/// The date that a text begins with.
+fn date<'a>(patterns: &[&str], text: &'a str) -> Option<(Date, &'a str)> {
+    patterns.iter().find_map(|pattern| {
+        let (parsed, rest) = prefix(pattern, text)?;
+        let date = parsed.to_date().ok()?;
+        // A year of two digits is none of four, and a number goes on to its end.
+        let is_whole = date.year() >= 1900 && !rest.starts_with(|next: char| next.is_ascii_digit());
+        is_whole.then_some((date, rest))
+    })
+}
+
+/// The time of day that a text begins with.
+fn clock(text: &str) -> Option<(Time, &str)> {
+    CLOCKS.iter().find_map(|pattern| {
+        let (parsed, rest) = prefix(pattern, text)?;
+        Some((parsed.to_time().ok()?, rest.trim()))
+    })
+}
+
+/// What stands behind the time of day: nothing, an offset, or an abbreviation.
+fn zoned(at: DateTime, rest: &str) -> Option<Written> {
+    let rest = rest.split(['(', '[']).next().unwrap_or_default().trim();
+    if rest.is_empty() {
+        return Some(Written::Local(at));
+    }
+    let upper = rest.to_ascii_uppercase();
+    let offset = ["UTC", "GMT", "Z"].iter().find_map(|name| upper.strip_prefix(name)).unwrap_or(&upper);
+    let instant = |offset: Offset| offset.to_timestamp(at).ok().map(Written::Instant);
+    if offset.is_empty() {
+        return instant(Offset::UTC);
+    }
+    let parsed =
+        ["%:z", "%z", "%:::z"].iter().find_map(|pattern| BrokenDownTime::parse(pattern, offset).ok());
+    match parsed.and_then(|parsed| parsed.offset()) {
+        Some(offset) => instant(offset),
+        None if (2..=5).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            Some(Written::Abbreviated(at, upper))
+        }
+        None => None,
+    }
+}
+
+/// One way of writing spaces, halves of the day and fractions.
+fn tidy(text: &str) -> String {
+    let mut text = text.trim().replace(['\u{a0}', '\u{202f}'], " ");
+    for (other, usual) in [("a.m.", "AM"), ("p.m.", "PM"), ("a. m.", "AM"), ("p. m.", "PM")] {
+        if text.contains('m') && text.contains(other) {
+            text = text.replace(other, usual);
+        }
+    }
+    // The comma of a fraction of a second.
+    if let Some(at) = text.rfind(',').filter(|at| text[..*at].contains(':')) {
+        text.replace_range(at..=at, ".");
+    }
+    text
+}
+
+/// Names of months as exports abbreviate them, in the languages of Western Europe: by their first letters.
+const MONTHS: [(&str, &[&str]); 12] = [
+    ("Jan", &["jan", "ene", "gen"]),
+    ("Feb", &["feb", "fév", "fev"]),
+    ("Mar", &["mar", "mär", "mrz", "mrt", "maa"]),
+    ("Apr", &["apr", "avr", "abr"]),
+    ("May", &["may", "mai", "mag", "mei"]),
+    ("Jun", &["jun", "juin", "giu"]),
+    ("Jul", &["jul", "juil", "lug"]),
+    ("Aug", &["aug", "aoû", "aou", "ago"]),
+    ("Sep", &["sep", "set"]),
+    ("Oct", &["oct", "okt", "ott", "out"]),
+    ("Nov", &["nov"]),
+    ("Dec", &["dec", "dez", "déc", "dic"]),
+];
+
+/// The text with its month in English and spaces around it, without a weekday; `None` if it has no name of a month.
+fn with_english_month(text: &str) -> Option<String> {
+    let is_letter = |letter: char| letter.is_alphabetic();
+    let mut from = 0;
+    loop {
+        let start = from + text[from..].find(is_letter)?;
+        let end = start + text[start..].find(|letter| !is_letter(letter)).unwrap_or(text.len() - start);
+        let word = text[start..end].to_lowercase();
+        let month = MONTHS
+            .iter()
+            .find(|(_, starts)| word.len() > 2 && starts.iter().any(|known| word.starts_with(known)));
+        if let Some((month, _)) = month {
+            let marks = ['-', '/', '.', ' '];
+            let before = text[..start].trim_end_matches(marks);
+            // A weekday stands in front.
+            let before = before.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+            let after = text[end..].trim_start_matches(marks);
+            let after = match after.find(marks) {
+                // The mark before the year, or before the day.
+                Some(at) if after[..at].bytes().all(|digit| digit.is_ascii_digit()) => {
+                    format!("{} {}", &after[..at], &after[at + 1..])
+                }
+                _ => after.to_owned(),
+            };
+            return Some(format!("{before} {month} {after}").trim_start().to_owned());
+        }
+        from = end;
+    }
+}
+
+#[cfg(test)]
+mod tests;
