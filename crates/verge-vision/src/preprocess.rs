@@ -4,8 +4,9 @@
 mod fit;
 mod pass;
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use fit::{Fit, Rule};
 use pass::{Pass, Table};
 use verge_engine::Tensor;
@@ -117,19 +118,22 @@ impl Shrinker {
     fn resize(&mut self, picture: &Picture, fit: &Fit) {
         // Not cleared first: every byte is written anew.
         self.resized.resize(fit.to_width as usize * fit.to_height as usize * SAMPLES, 0);
-        let frame = ImageRef::new(picture.width(), picture.height(), picture.rgb(), PixelType::U8x3)
+        let frame = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())
             .expect("a picture has three bytes for each pixel");
         let [left, top, width, height] = fit.cut;
-        let from = CroppedImage::new(&frame, left, top, width, height)
+        let from = TypedCroppedImage::new(frame, left, top, width, height)
             .expect("what is cut out lies within the picture");
-        let mut to = Image::from_slice_u8(fit.to_width, fit.to_height, &mut self.resized, PixelType::U8x3)
+        let mut to = TypedImage::<U8x3>::from_buffer(fit.to_width, fit.to_height, &mut self.resized)
             .expect("the buffer was made for it above");
         let [left, top, width, height] = fit.part;
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .crop(left, top, width, height)
             .use_alpha(false);
-        self.resizer.resize(&from, &mut to, &options).expect("what is resized lies within what is cut out");
+        // For one type of pixel: `resize` compiles its code for all thirteen.
+        self.resizer
+            .resize_typed(&from, &mut to, &options)
+            .expect("what is resized lies within what is cut out");
     }
 }
 
