@@ -17,6 +17,8 @@ use super::{hex, managed_library};
 const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
 /// Its licence within the wheel.
 const LICENCE: &str = "onnxruntime/LICENSE";
+/// The licences of what is built into the library; whoever passes the library on passes them on.
+const NOTICES: &str = "onnxruntime/ThirdPartyNotices.txt";
 /// No build of the library is larger; what claims to be is something else.
 const MAX_LIBRARY_BYTES: u64 = 256 << 20;
 
@@ -244,11 +246,15 @@ fn unpack(
         let what = format!("the library in {}", wheel.display());
         return Err(InstallError::Hash { what, expected: build.library_sha256, actual, arch: build.arch });
     }
-    let licence = member(LICENCE, 1 << 20).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
+    let mut text =
+        |name: &str| member(name, 1 << 20).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
+    let (licence, notices) = (text(LICENCE), text(NOTICES));
     put(&bytes, library)?;
-    if let Some(text) = &licence {
-        let path = library.with_file_name("LICENSE");
-        fs::write(&path, text).map_err(at(&path))?;
+    for (name, text) in [("LICENSE", &licence), ("ThirdPartyNotices.txt", &notices)] {
+        if let Some(text) = text {
+            let path = library.with_file_name(name);
+            fs::write(&path, text).map_err(at(&path))?;
+        }
     }
     Ok(Installed { library: library.to_owned(), already: false, licence })
 }

@@ -21,6 +21,10 @@ const LIBRARY: &str = "libonnxruntime.dylib";
 #[cfg(not(target_os = "macos"))]
 const LIBRARY: &str = "libonnxruntime.so";
 
+/// Where a package puts the library, seen from the folder above the executable's: `/usr/bin/verge` has
+/// `/usr/lib/verge`.
+const PACKAGED: &str = "lib/verge";
+
 /// The variable by which people point to a library, as for other programs.
 pub const VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -44,6 +48,8 @@ pub enum Found {
     Managed,
     /// It lies beside the executable.
     BesideExecutable,
+    /// It was installed together with the executable, see [`PACKAGED`].
+    Packaged,
     /// The system's linker is to find it.
     System,
 }
@@ -57,6 +63,7 @@ impl Found {
             Self::Environment => "named by ORT_DYLIB_PATH",
             Self::Managed => "installed by `verge runtime install`",
             Self::BesideExecutable => "beside the executable",
+            Self::Packaged => "part of the installed package",
             Self::System => "left to the system's linker",
         }
     }
@@ -122,12 +129,19 @@ impl Search {
         {
             return (path, Found::Managed);
         }
-        let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(LIBRARY)));
-        if let Some(path) = beside.filter(|path| path.is_file()) {
-            return (path, Found::BesideExecutable);
-        }
-        (PathBuf::from(LIBRARY), Found::System)
+        env::current_exe()
+            .ok()
+            .and_then(|executable| shipped(&executable))
+            .unwrap_or_else(|| (PathBuf::from(LIBRARY), Found::System))
     }
+}
+
+/// The library that came with an executable.
+fn shipped(executable: &Path) -> Option<(PathBuf, Found)> {
+    let folder = executable.parent()?;
+    let beside = (folder.join(LIBRARY), Found::BesideExecutable);
+    let packaged = folder.parent().map(|above| (above.join(PACKAGED).join(LIBRARY), Found::Packaged));
+    std::iter::once(beside).chain(packaged).find(|(path, _)| path.is_file())
 }
 
 /// The pinned version's library within a folder that `verge runtime install` writes to.
@@ -211,4 +225,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         write!(hex, "{byte:02x}").expect("writing to a string does not fail");
         hex
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_brings_its_library_along() {
+        let root = tempfile::tempdir().unwrap();
+        let executable = root.path().join("bin/verge");
+        assert_eq!(shipped(&executable), None);
+        let check = |folder: &str, expected: Found| {
+            let library = root.path().join(folder).join(LIBRARY);
+            std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+            std::fs::write(&library, "").unwrap();
+            assert_eq!(shipped(&executable), Some((library, expected)));
+        };
+        check("lib/verge", Found::Packaged);
+        check("bin", Found::BesideExecutable);
+    }
 }
