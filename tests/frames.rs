@@ -371,3 +371,18 @@ fn told(ended: &Ended, code: i32, words: &[&str]) {
     assert!(words.iter().all(|words| all.contains(words)), "{words:?} in {all}");
     assert!(!all.contains("panicked"), "{all}");
 }
+
+#[test]
+fn the_library_reports_nothing_to_its_maker() {
+    let runtime = verge::wiring::provide_runtime(&mut |step| eprintln!("{step}")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    command(home.path(), &["runtime", "show"])
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .env("ORT_DYLIB_PATH", std::path::absolute(runtime.path()).unwrap())
+        .envs(["HOME", "XDG_CACHE_HOME", "TMPDIR"].map(|name| (name, home.path())))
+        .status()
+        .map(|status| assert!(status.success()))
+        .unwrap();
+    // Its identity of this machine, and what it wants to report, would stand there.
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
