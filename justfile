@@ -84,6 +84,10 @@ bench-cameras *ARGS: venv
 demo *ARGS:
     cargo run --release -- demo {{ ARGS }}
 
+# Debian package and archive with an install script, in target/package
+package *ARGS:
+    packaging/package.sh {{ ARGS }}
+
 # All that CI runs, on this machine
 ci:
     bash .ci/run

@@ -33,6 +33,10 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
+    def wait(self, seconds: float) -> int:
+        """Waits until it ends by itself; says the exit code."""
+        return self._popen.wait(seconds)
+
     def stop(self, seconds: float = 20.0) -> int:
         """SIGTERM; says the exit code. One that does not end in time is killed, and that is an error."""
         if self._popen.poll() is None:

@@ -10,6 +10,7 @@ mod file_guess;
 mod file_name;
 mod instant;
 mod judge;
+mod man;
 mod outbox;
 mod output;
 mod pictures;
@@ -94,6 +95,9 @@ enum Command {
     Broker(broker::BrokerArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// How long the demo runs.
@@ -162,6 +166,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Eval(args) => eval::eval(args, json, out),
         Command::Broker(args) => broker::broker(args, out),
         Command::Completions(args) => completions::completions::<Cli>(args, out),
+        Command::Man(args) => man::man::<Cli>(args),
     }
 }
 
