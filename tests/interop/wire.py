@@ -161,6 +161,7 @@ def _verdict(raw: bytes) -> Verdict:
         "severity": SEVERITIES[given.pop(10)],
         "event": _event(received, given.pop(11, None)),
         "model": _model(given.pop(12, None)),
+        "estimated": given.pop(13, False),
     }
     observed = fields["captured"] if fields["clock"] == "trusted" else received
     fields["age_ms"] = max(fields["decided"] - observed, 0)
@@ -269,6 +270,7 @@ def _twin_summary(given: Fields) -> Fields:
 def _twin(given: Fields) -> Verdict:
     fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind", "age_ms")}
     fields |= {key: given.pop(key, None) for key in ("signal", "clock", "model")}
+    fields["estimated"] = given.pop("estimated", False)
     fields |= {key: _millis(given.pop(key, None)) for key in ("received", "decided", "captured")}
     event = given.pop("event", None)
     if event is not None:

@@ -21,6 +21,64 @@ pub struct Receipt {
     pub index: u64,
 }
 
+/// What of a session the broker will not send again: it has received the acknowledgements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The session.
+    pub session: Session,
+    /// Its connection, as receipts name it.
+    pub connection: u64,
+    /// All messages of this connection below this index.
+    pub below: u64,
+    /// And all that earlier runs of the program received.
+    pub earlier_runs: bool,
+}
+
+/// A session that the broker keeps while the gateway is away. Each gives packet identifiers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Session {
+    /// Readings that are judged at once.
+    Readings,
+    /// Blocks of samples, and what bulk judges watch.
+    Blocks,
+    /// Frames of which every one is judged.
+    Frames,
+}
+
+impl Session {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Readings, Self::Blocks, Self::Frames];
+    /// A cause holds it above a packet identifier's 16 bits.
+    const SHIFT: u32 = 48;
+
+    /// Its place in [`Session::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Readings => 0,
+            Self::Blocks => 1,
+            Self::Frames => 2,
+        }
+    }
+
+    /// What the store keeps of a message of this session, by its fingerprint.
+    #[must_use]
+    pub const fn cause(self, fingerprint: u64) -> u64 {
+        let tag = match self {
+            Self::Readings => 0,
+            Self::Blocks => 1,
+            Self::Frames => 2,
+        };
+        fingerprint | tag << Self::SHIFT
+    }
+
+    /// The session of a cause; `None` for one that this version does not know.
+    #[must_use]
+    pub fn of_cause(cause: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|session| session.cause(0) == cause >> Self::SHIFT << Self::SHIFT)
+    }
+}
+
 /// A message on its way from a source to its codec. The payload is the received buffer, not a copy.
 #[derive(Debug, Clone)]
 pub struct Inbound {

@@ -17,11 +17,11 @@ use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, Lane, RouteId, Seq};
 use crate::life::Life;
 use crate::link::LinkReport;
-use crate::reading::{Decoded, Inbound, Receipt};
+use crate::reading::{Acknowledged, Decoded, Inbound, Receipt, Session};
 use crate::rejection::Reason;
 pub use crate::stored::{
-    Checkpoint, Displaced, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage, StoreError,
-    StoreUsage, StoredRow, Withdrawn, is_learnt,
+    Cause, Checkpoint, Displaced, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage,
+    StoreError, StoreUsage, StoredRow, Withdrawn, is_learnt,
 };
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::Verdict;
@@ -33,6 +33,9 @@ pub trait Source: Send + Sync {
     /// acknowledges to the broker strictly in order of arrival. Receipts of an earlier connection are void
     /// and passed over.
     fn settle(&self, receipts: &[Receipt]);
+
+    /// Adds what is acknowledged of each session that a broker keeps, as far as the broker is known to have received it.
+    fn acknowledged(&self, out: &mut Vec<Acknowledged>);
 }
 
 /// From message to readings, or to a frame. The boundary of trust: what comes out is finite, named and bounded.
@@ -347,12 +350,15 @@ pub trait Store: Send {
     /// A fault.
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError>;
 
-    /// Causes of the newest verdicts, at most `limit` over all lanes, without zeros, oldest first: read once at
-    /// start.
+    /// Notes up to which numbers, by lane, the broker has received the acknowledgements of the messages of a session that
+    /// caused verdicts. Lazier than [`Store::mark`]: it waits for another reason to write.
+    fn note_acknowledged(&mut self, session: Session, upto: [Seq; 3]);
+
+    /// What caused the verdicts behind that, oldest first: messages that the broker may send again. Read once at start.
     ///
     /// # Errors
     /// A fault.
-    fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError>;
+    fn unacknowledged(&mut self) -> Result<Vec<Cause>, StoreError>;
 
     /// How full it is.
     ///

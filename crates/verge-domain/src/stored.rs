@@ -17,13 +17,25 @@ pub struct NewRow<'a> {
     pub seq: Seq,
     /// When it was made.
     pub decided: UtcMillis,
-    /// Fingerprint of the message that caused it (0: none, time caused it). Kept beside the row so that a
-    /// message which the broker delivers again after a crash is recognised, see [`recent_causes`](crate::stage::Store::recent_causes).
+    /// The message that caused it, see [`Session::cause`](crate::reading::Session::cause) (0: none, time caused it). Kept
+    /// beside the row so that a message which the broker delivers again after a crash is recognised, see
+    /// [`unacknowledged`](crate::stage::Store::unacknowledged).
     pub cause: u64,
     /// The encoded verdict; empty where it was withdrawn.
     pub bytes: &'a [u8],
     /// Set where the verdict could not be encoded: a tombstone takes its number.
     pub withdrawn: Option<Withdrawal>,
+}
+
+/// What caused a stored verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cause {
+    /// The verdict's lane.
+    pub lane: Lane,
+    /// Its number.
+    pub seq: Seq,
+    /// See [`NewRow::cause`]; not 0.
+    pub cause: u64,
 }
 
 /// What the keys of learnt states begin with, before a [`KEY_SEPARATOR`].
@@ -91,15 +103,24 @@ pub struct Displaced {
 /// Why the store did not do as asked. After an error nothing of the call is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The cap is reached or the disk is full, and nothing may be evicted: producers wait until upstream has taken
-    /// something, or the disk has room.
-    #[error(
-        "the store is full: {used} of {cap} bytes are used, or its disk has no room, and nothing is left to evict"
-    )]
+    /// The cap is reached, and nothing may be evicted: producers wait until upstream has taken something.
+    #[error("the store is full ({} of {} MB used, nothing left to evict)", megabytes(*used), megabytes(*cap))]
     Full {
         /// Bytes in use.
         used: u64,
         /// Bytes allowed.
+        cap: u64,
+    },
+    /// The file system has no room, or the quota is used up: producers wait until there is some.
+    #[error(
+        "the disk of the store is full, or its quota is used up ({} of {} MB used by the store, nothing left to evict)",
+        megabytes(*used),
+        megabytes(*cap)
+    )]
+    DiskFull {
+        /// Bytes in use by the store.
+        used: u64,
+        /// Bytes allowed to it.
         cap: u64,
     },
     /// The medium or the database failed; it may work again, see [`recover`](crate::stage::Store::recover).
@@ -108,6 +129,11 @@ pub enum StoreError {
     /// The store itself is damaged: it is salvaged when it is opened again, by the next start of the process.
     #[error("the store is damaged and is salvaged at the next start: {0}")]
     Damaged(#[source] Box<dyn Error + Send + Sync>),
+}
+
+#[expect(clippy::cast_precision_loss, reason = "to one digit after the point")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
 }
 
 /// How full the store is.

@@ -54,6 +54,9 @@ pub struct Times {
     /// When the verdict was made. `decided - received` is the age of its input at decision, where the
     /// device gave no trusted time; else `decided - captured`.
     pub decided: UtcMillis,
+    /// The gateway's clock was not set when it was made: `received` and `decided` are reckoned from the newest time that was
+    /// known. Said when it is committed.
+    pub estimated: bool,
 }
 
 /// Where an event is in its life.

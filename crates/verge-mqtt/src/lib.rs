@@ -34,7 +34,9 @@ pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink, retain
 pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
 pub use rumqttc::QoS;
-pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics};
-pub use source::{Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, SourceSettings, SourceState};
+pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics, WillMessage};
+pub use source::{
+    Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, Repetition, SourceSettings, SourceState,
+};
 pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};
 pub use template::{TemplateError, TopicNames, TopicTemplate, TopicUse};

@@ -21,7 +21,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::{LastWill, QoS};
 use verge_domain::link::LinkReport;
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
 
@@ -51,8 +50,8 @@ pub struct UplinkSettings {
     pub topics: UplinkTopics,
     /// Messages outstanding at most, beside status and answers.
     pub window: usize,
-    /// What the broker publishes as status when this end disappears.
-    pub last_will: Bytes,
+    /// What the broker publishes as status when this end disappears; made for each connection.
+    pub last_will: WillMessage,
     /// What the link does beside sending verdicts. Without `echo`, acknowledgements are believed.
     pub services: Services,
     /// Makes a message without verdicts for a topic, which proves that what is published there arrives. Without one, a
@@ -60,6 +59,33 @@ pub struct UplinkSettings {
     pub proof: Option<ProofMessage>,
     /// No other link takes over when this one fails: verdicts go also where it is not known whether they arrive.
     pub alone: bool,
+}
+
+/// See [`UplinkSettings::last_will`].
+#[derive(Clone)]
+pub struct WillMessage(Arc<dyn Fn() -> Bytes + Send + Sync>);
+
+impl WillMessage {
+    /// Made by this function.
+    pub fn new(make: impl Fn() -> Bytes + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn now(&self) -> Bytes {
+        (self.0)()
+    }
+}
+
+impl From<Bytes> for WillMessage {
+    fn from(always: Bytes) -> Self {
+        Self::new(move || always.clone())
+    }
+}
+
+impl fmt::Debug for WillMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WillMessage")
+    }
 }
 
 /// See [`UplinkSettings::proof`].
@@ -150,7 +176,7 @@ impl UplinkSink {
         let purpose = UplinkPurpose {
             line: line.clone(),
             inflight: inflight_limit(window),
-            last_will: LastWill::new(&topics.status, last_will, QoS::AtLeastOnce, true),
+            last_will,
             command_topic: topics.command.clone(),
             status_topic: topics.status.clone(),
             unclaimed: 0,

@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use verge_domain::reading::{Inbound, Receipt, SourceIndex};
+use verge_domain::reading::{Acknowledged, Inbound, Receipt, Session, SourceIndex};
 use verge_domain::stage::Source;
 use verge_domain::time::Moment;
 
@@ -34,6 +34,7 @@ use crate::takeover::Takeovers;
 use connection::Connections;
 use moved::Moved;
 use receipts::Receipts;
+pub use receipts::Repetition;
 use role::Role;
 use state::Observed;
 pub use state::SourceState;
@@ -41,8 +42,8 @@ pub use state::SourceState;
 /// What the broker is asked to do with messages that are not taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Keep them until they are acknowledged, also while the gateway is away (QoS 1, persistent session).
-    AtLeastOnce,
+    /// Keep them until they are acknowledged, also while the gateway is away (QoS 1), in this persistent session.
+    AtLeastOnce(Session),
     /// Forget them (QoS 0, clean session).
     AtMostOnce,
 }
@@ -55,6 +56,8 @@ pub struct SourceSettings {
     pub connection: ConnectionSettings,
     /// What the broker keeps.
     pub guarantee: Guarantee,
+    /// How it repeats what is not acknowledged.
+    pub repetition: Repetition,
     /// What to subscribe to, and which source each belongs to. Where several match a topic, the first takes
     /// the message.
     pub filters: Vec<(SourceIndex, String)>,
@@ -103,6 +106,7 @@ impl<F: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static> Intake for F 
 /// Spawn it on a runtime of its own where that would be in others' way.
 #[derive(Clone)]
 pub struct MqttSource {
+    session: Option<Session>,
     receipts: Receipts,
     observed: Arc<Observed>,
     driver: Arc<Mutex<Driver>>,
@@ -141,12 +145,16 @@ impl MqttSource {
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake,
     ) -> Self {
-        let receipts = Receipts::new();
         let observed = Arc::new(Observed::default());
-        let SourceSettings { connection, guarantee, filters } = settings;
+        let SourceSettings { connection, guarantee, repetition, filters } = settings;
+        let receipts = Receipts::new(repetition);
+        let session = match guarantee {
+            Guarantee::AtLeastOnce(session) => Some(session),
+            Guarantee::AtMostOnce => None,
+        };
         let role = Role::new(
             &connection,
-            guarantee,
+            (guarantee, repetition),
             filters,
             receipts.clone(),
             Arc::clone(&observed),
@@ -159,7 +167,7 @@ impl MqttSource {
             Connections { settings: connection, role, takeovers: Takeovers::default() },
         );
         let driver = Arc::new(Mutex::new(driver));
-        Self { receipts, observed, driver }
+        Self { session, receipts, observed, driver }
     }
 
     /// How it stands.
@@ -184,6 +192,10 @@ impl MqttSource {
 impl Source for MqttSource {
     fn settle(&self, receipts: &[Receipt]) {
         self.receipts.settle(receipts);
+    }
+
+    fn acknowledged(&self, out: &mut Vec<Acknowledged>) {
+        out.extend(self.session.map(|session| self.receipts.acknowledged(session)));
     }
 }
 

@@ -75,7 +75,7 @@ impl Outbox {
     }
 
     /// Whether it is the disk that is full, and not the cap that is reached: SQLite says the same of both.
-    fn cap_is_far(&self) -> bool {
+    pub(crate) fn cap_is_far(&self) -> bool {
         let most = open::max_pages(&self.connection, &self.settings);
         self.pragma("page_count")
             .is_ok_and(|pages| most.is_ok_and(|most| pages + NEAR_PAGES < most.cast_unsigned()))

@@ -13,6 +13,7 @@ use verge_domain::life::Life;
 use verge_domain::stage::SentBytes;
 use verge_domain::withdrawn::Withdrawal;
 
+use crate::acknowledged::Acknowledged;
 use crate::age::Ages;
 use crate::ballast::Ballast;
 use crate::checkpoints::States;
@@ -304,6 +305,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
     let sent = read_sent(&connection).map_err(refuse)?;
+    let acknowledged = Acknowledged::read(&connection, &lanes, &binding).map_err(refuse)?;
     let states =
         States::of(&connection, settings.states_bytes, settings.cap_bytes, binding).map_err(refuse)?;
     Ok(Outbox {
@@ -317,6 +319,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         lanes,
         marks: HashMap::new(),
         sent,
+        acknowledged,
         unsaved: false,
         ages,
         ballast: Ballast::new(&settings.dir, settings.ballast_bytes),

@@ -6,12 +6,15 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
 use verge_domain::life::Life;
+use verge_domain::reading::Session;
 use verge_domain::stage::{
-    Checkpoint, Displaced, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
+    Cause, Checkpoint, Displaced, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow,
+    Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 
+use crate::acknowledged::Acknowledged;
 use crate::age::Ages;
 use crate::ballast::Ballast;
 use crate::checkpoints::{self, States};
@@ -29,8 +32,6 @@ use crate::schema;
 use crate::settings::OutboxSettings;
 
 const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
-const CAUSES: [&str; 3] =
-    per_lane!("SELECT cause, decided FROM ", " WHERE seq > ?1 AND cause <> 0 ORDER BY seq");
 
 /// The durable store. Dropping it closes it; everything committed is on the medium already.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct Outbox {
     /// Open routes, and up to where each has delivered every lane.
     pub(crate) marks: HashMap<RouteId, [u64; 3]>,
     pub(crate) sent: HashMap<String, SentBytes>,
+    pub(crate) acknowledged: Acknowledged,
     /// Marks or bytes sent that are not in the database yet.
     pub(crate) unsaved: bool,
     pub(crate) ages: Ages,
@@ -90,11 +92,13 @@ impl Outbox {
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
+        self.acknowledged.save(&transaction, &self.binding).map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
         self.lanes = lanes;
         self.pressure.note(&self.states, &states);
         self.states = states;
         self.unsaved = false;
+        self.acknowledged.saved();
         self.leftovers = false;
         for reason in rows.iter().filter_map(|row| row.withdrawn) {
             self.note_withdrawn(reason, 1);
@@ -113,6 +117,7 @@ impl Outbox {
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
+        self.acknowledged.save(&transaction, &self.binding).map_err(&fault)?;
         let mut ages = self.ages;
         ages.note(&transaction, &self.lanes, now).map_err(&fault)?;
         let mut too_old = [0; 3];
@@ -126,6 +131,7 @@ impl Outbox {
         transaction.commit().map_err(&fault)?;
         self.ages = ages;
         self.unsaved = false;
+        self.acknowledged.saved();
         if let Some(guard) = &mut self.guard {
             guard.renew(now);
         }
@@ -149,10 +155,9 @@ impl Outbox {
     }
 
     pub(crate) fn full(&self) -> StoreError {
-        StoreError::Full {
-            used: self.used_bytes().unwrap_or(self.settings.cap_bytes),
-            cap: self.settings.cap_bytes,
-        }
+        let cap = self.settings.cap_bytes;
+        let used = self.used_bytes().unwrap_or(cap);
+        if self.cap_is_far() { StoreError::DiskFull { used, cap } } else { StoreError::Full { used, cap } }
     }
 
     fn used_bytes(&self) -> Result<u64, Fault> {
@@ -407,23 +412,15 @@ impl Store for Outbox {
             .map_err(|source| Fault::while_doing("read saved states")(source).into())
     }
 
-    fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
+    fn note_acknowledged(&mut self, session: Session, upto: [Seq; 3]) {
+        self.acknowledged.note(session, upto);
+    }
+
+    fn unacknowledged(&mut self) -> Result<Vec<Cause>, StoreError> {
         self.ready()?;
-        let fault = Fault::while_doing("read the newest causes");
-        let span = limit as u64 / Lane::ALL.len() as u64;
-        let mut causes = Vec::new();
-        for lane in Lane::ALL {
-            let after = self.lanes[lane.index()].last.saturating_sub(span);
-            let mut statement = self.connection.prepare_cached(CAUSES[lane.index()]).map_err(&fault)?;
-            let rows = statement
-                .query_map([after.cast_signed()], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(0)?)))
-                .map_err(&fault)?;
-            for row in rows {
-                causes.push(row.map_err(&fault)?);
-            }
-        }
-        causes.sort_by_key(|&(decided, _)| decided);
-        Ok(causes.into_iter().map(|(_, cause)| cause.cast_unsigned()).collect())
+        self.acknowledged
+            .behind(&self.connection, &self.lanes)
+            .map_err(|source| Fault::while_doing("read what may come again")(source).into())
     }
 
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {

@@ -120,6 +120,8 @@ pub struct SourceCounters {
     pub messages_refused_total: Counter,
     /// Messages whose frame or block of samples a newer one has replaced before it was judged.
     pub messages_superseded_total: Counter,
+    /// Messages judged that the broker had sent to an earlier run of the program, which stored no verdict of them.
+    pub messages_redelivered_total: Counter,
     /// Frames judged.
     pub frames_judged_total: Counter,
     /// Readings judged.
@@ -145,6 +147,7 @@ impl SourceCounters {
             messages_judged_total: Counter::default(),
             messages_refused_total: Counter::default(),
             messages_superseded_total: Counter::default(),
+            messages_redelivered_total: Counter::default(),
             frames_judged_total: Counter::default(),
             readings_judged_total: Counter::default(),
             shared_readings_total: Counter::default(),

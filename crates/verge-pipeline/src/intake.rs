@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
+use verge_domain::stage::{Cause, Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 use crate::clock::{Clock, StepWatch};
@@ -36,7 +36,6 @@ pub use newest::NewestIntake;
 pub use observations::{Observations, Observed};
 use orders::{Desk, Waiting};
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
-pub use redeliveries::REMEMBERED_MESSAGES;
 pub(crate) use redeliveries::Redeliveries;
 
 /// Messages that wait for the judges at most.
@@ -178,8 +177,8 @@ impl IntakeQueue {
         Observations { queue: self.sender.clone(), arrivals: self.arrivals.clone() }
     }
 
-    /// Starts the thread. `restored` is what taking up saved state has decided; `recent_causes` are the
-    /// fingerprints of messages whose verdicts the store already holds.
+    /// Starts the thread. `restored` is what taking up saved state has decided; `causes` are the messages that the broker
+    /// may send again although the store holds their verdicts.
     ///
     /// # Panics
     /// If the operating system gives no thread.
@@ -190,7 +189,7 @@ impl IntakeQueue {
         commits: CommitHandle,
         clock: Clock,
         restored: Decision,
-        recent_causes: Vec<u64>,
+        causes: &[Cause],
     ) -> Judging
     where
         D: Decoder<Item = Reading> + 'static,
@@ -215,7 +214,7 @@ impl IntakeQueue {
             arrived: Arrived::new(),
             settled: Vec::with_capacity(self.class.burst()),
             waiting: Vec::new(),
-            recent: Redeliveries::new(&self.class.own(recent_causes)),
+            recent: Redeliveries::new(self.class.session(), causes),
             pass: None,
             saving: Arc::default(),
             deadline: Arc::default(),
@@ -478,8 +477,14 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
 
     /// What to recognise a message by, 0 if it cannot come again; `None` where an earlier run has judged it.
     fn cause(&mut self, message: &Inbound) -> Option<u64> {
-        let cause = message.receipt.map_or(0, |_| self.class.cause(message.fingerprint()));
-        (!self.recent.recognise(message, cause)).then_some(cause)
+        let cause = message.receipt.map_or(0, |_| self.class.session().cause(message.fingerprint()));
+        if self.recent.recognise(message, cause) {
+            return None;
+        }
+        if let Some(source) = self.counters.source(message.source).filter(|_| message.redelivered) {
+            source.messages_redelivered_total.add(1);
+        }
+        Some(cause)
     }
 
     fn duplicate(&mut self, message: &Inbound) {

@@ -25,6 +25,7 @@ class Mode(enum.Enum):
     BLACK_HOLE = "everything is read and nothing comes out"
     HALF_OPEN = "nothing is read any more, connections stay"
     DROP_PUBACKS = "PUBACKs vanish, the rest passes (MQTT without TLS only)"
+    DEAF = "what clients send vanishes, what comes to them passes"
     AFTER_HELLO = "the first bytes of a client pass, nothing comes back"
     REFUSE = "connections are closed as they come"
 
@@ -114,6 +115,8 @@ class Chaos:
                     break
                 if self.framed and downwards:
                     data = packets.whole(data, self.mode is Mode.DROP_PUBACKS)
+                if self.mode is Mode.DEAF and not downwards:
+                    continue
                 if self.mode is Mode.BLACK_HOLE or (self.mode is Mode.AFTER_HELLO and (downwards or not first)):
                     continue
                 first = False

@@ -73,9 +73,9 @@ def test_a_little_room_is_used_without_a_restart(tmp_path: Path, certificates: C
             def is_full() -> bool:
                 fill(hog)
                 publish(100)
-                return "the store is full" in gateway.whole_log()
+                return "the disk of the store is full" in gateway.whole_log()
 
-            wait_for(is_full, "the store is full", 120)
+            wait_for(is_full, "the disk is full", 120)
             fill(hog)
             give_back(hog, mib)
             publish(500)
@@ -114,7 +114,7 @@ def test_a_quota_that_is_used_up_is_a_full_disk(tmp_path: Path, certificates: Ce
         for number in range(1, 401):
             device.publish("numbers/counter/value", str(number))
         device.flush()
-        wait_for(lambda: "the store is full" in gateway.whole_log(), "it says that it is full", 60)
+        wait_for(lambda: "its quota is used up" in gateway.whole_log(), "it says that it is full", 60)
         ledger = receiver.wait_for_verdicts(400, 120)
         ledger.assert_sound()
         wait_for(lambda: receiver.statuses()[-1]["store"]["state"] == "ok", "all is well again", 60)

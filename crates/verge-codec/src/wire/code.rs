@@ -56,6 +56,7 @@ pub(super) mod verdict {
     pub(in crate::wire) const SEVERITY: u64 = 10;
     pub(in crate::wire) const EVENT: u64 = 11;
     pub(in crate::wire) const MODEL: u64 = 12;
+    pub(in crate::wire) const ESTIMATED: u64 = 13;
     pub(in crate::wire) const ANOMALY: u64 = 20;
     pub(in crate::wire) const COUNTS: u64 = 21;
     pub(in crate::wire) const HEALTH: u64 = 22;

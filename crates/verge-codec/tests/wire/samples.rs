@@ -40,6 +40,7 @@ pub(crate) fn sample() -> Verdict {
             clock: DeviceClock::Trusted,
             received,
             decided: UtcMillis(received.0 + 2),
+            estimated: false,
         },
         detector: Detector::Threshold,
         model: None,

@@ -134,13 +134,14 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn times() -> impl Strategy<Value = Times> {
-    (prop::option::of((time(), any::<bool>())), time(), time()).prop_map(|(captured, received, decided)| {
+    let captured = prop::option::of((time(), any::<bool>()));
+    (captured, time(), time(), any::<bool>()).prop_map(|(captured, received, decided, estimated)| {
         let clock = match captured {
             None => DeviceClock::Absent,
             Some((_, true)) => DeviceClock::Trusted,
             Some((_, false)) => DeviceClock::Skewed,
         };
-        Times { captured: captured.map(|(at, _)| at), clock, received, decided }
+        Times { captured: captured.map(|(at, _)| at), clock, received, decided, estimated }
     })
 }
 

@@ -7,7 +7,7 @@ use verge_domain::link::{Degraded, Service};
 
 use super::line::SharedLine;
 use super::services::{Care, Close, Plan, consequence};
-use super::{MAX_COMMAND_BYTES, ProofMessage};
+use super::{MAX_COMMAND_BYTES, ProofMessage, WillMessage};
 use crate::driver::{Ending, Flow, Purpose};
 use crate::probe::CAUSES;
 use crate::subscriptions::{Subscriptions, refused};
@@ -50,7 +50,7 @@ enum Stage {
 pub(super) struct UplinkPurpose {
     pub(super) line: SharedLine,
     pub(super) inflight: u16,
-    pub(super) last_will: LastWill,
+    pub(super) last_will: WillMessage,
     /// Topic of commands, where there is one.
     pub(super) command_topic: Option<String>,
     pub(super) status_topic: String,
@@ -346,7 +346,8 @@ impl Purpose for UplinkPurpose {
         options.set_clean_session(true);
         options.set_inflight(self.inflight);
         if services.will {
-            options.set_last_will(LastWill { retain: services.retain, ..self.last_will.clone() });
+            let will = self.last_will.now();
+            options.set_last_will(LastWill::new(&self.status_topic, will, QoS::AtLeastOnce, services.retain));
         }
     }
 

@@ -8,14 +8,20 @@
 //! broker answered a ping is forgotten, since from then on its identifier may stand for another. So is everything once the
 //! broker sends new messages, which come behind those that it repeats, and when it has not kept the session.
 
+mod earlier;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use verge_domain::reading::Receipt;
+use verge_domain::reading::{Acknowledged, Receipt, Session};
 
 use crate::receipts::next_connection;
+pub use earlier::Repetition;
+use earlier::{Earlier, EarlierMessages, Known};
 
+/// A message that is not recognised when it comes again.
+const UNKNOWN: Known = Known { fingerprint: 0, topic: 0, first_index: 0 };
 /// Acknowledgements remembered that the broker has perhaps not received: one for each packet identifier.
 const MAX_UNCONFIRMED: usize = 65_536;
 
@@ -30,6 +36,8 @@ pub(super) struct Arrival {
     /// Sent because of a subscription.
     pub(super) retained: bool,
     pub(super) fingerprint: u64,
+    /// Checksum of its topic.
+    pub(super) topic: u64,
 }
 
 /// What a message is.
@@ -65,25 +73,14 @@ pub(super) struct ReceiptTotals {
 struct Entry {
     acknowledgement: Acknowledgement,
     settled: bool,
-    /// 0 where its content is not known: it was passed over.
-    fingerprint: u64,
-    /// The index under which it was first handed on.
-    first_index: u64,
-}
-
-/// A message of an earlier connection of the session.
-#[derive(Debug)]
-struct Earlier {
-    fingerprint: u64,
-    settled: bool,
-    first_index: u64,
+    known: Known,
 }
 
 /// Where the acknowledgement of a message of an earlier connection waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// It has not come again yet.
-    Earlier(u16),
+    /// It has not come again yet; under this key.
+    Earlier(u64),
     /// It has, under this index.
     Open(u64),
 }
@@ -95,13 +92,15 @@ struct Book {
     /// Index of the oldest message in `open`.
     first: u64,
     open: VecDeque<Entry>,
-    /// Packet identifiers and contents of messages whose acknowledgement is written and not confirmed.
-    unconfirmed: VecDeque<(u16, u64)>,
+    /// Messages whose acknowledgement is written and not confirmed, with packet identifiers.
+    unconfirmed: VecDeque<(u16, Known)>,
     /// How many stood before them.
     confirmed: u64,
-    /// Messages of earlier connections, by packet identifier, for as long as the broker repeats.
-    earlier: HashMap<u16, Earlier>,
+    /// Messages of earlier connections, for as long as the broker repeats.
+    earlier: EarlierMessages,
     repeats: bool,
+    /// Before this index it repeated what earlier runs of the program received; `None` while it may do so.
+    first_new: Option<u64>,
     /// Those of them that are not settled, by the index under which they were first handed on.
     unsettled: HashMap<u64, Place>,
     /// The connection's task was woken and has not looked yet.
@@ -114,7 +113,7 @@ struct Book {
 pub(super) struct Receipts(Arc<(Mutex<Book>, Notify)>);
 
 impl Receipts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(repetition: Repetition) -> Self {
         let book = Book {
             connection: next_connection(),
             stands: false,
@@ -122,8 +121,9 @@ impl Receipts {
             open: VecDeque::new(),
             unconfirmed: VecDeque::new(),
             confirmed: 0,
-            earlier: HashMap::new(),
+            earlier: EarlierMessages::new(repetition),
             repeats: false,
+            first_new: None,
             unsettled: HashMap::new(),
             woken: false,
             totals: ReceiptTotals::default(),
@@ -163,7 +163,7 @@ impl Receipts {
     pub(super) fn pass(&self, packet_id: u16, exactly_once: bool) {
         let mut book = self.book();
         book.totals.received += 1;
-        book.push(Acknowledgement { packet_id, exactly_once }, true, 0, 0);
+        book.push(Acknowledgement { packet_id, exactly_once }, true, UNKNOWN);
     }
 
     /// Settles; wakes the connection's task if something has become due.
@@ -195,12 +195,12 @@ impl Receipts {
             book.first += 1;
             book.totals.acknowledged += 1;
             due.push(entry.acknowledgement);
-            if entry.fingerprint != 0 {
+            if entry.known != UNKNOWN {
                 if book.unconfirmed.len() >= MAX_UNCONFIRMED {
                     book.unconfirmed.pop_front();
                     book.confirmed += 1;
                 }
-                book.unconfirmed.push_back((entry.acknowledgement.packet_id, entry.fingerprint));
+                book.unconfirmed.push_back((entry.acknowledgement.packet_id, entry.known));
             }
         }
     }
@@ -224,6 +224,14 @@ impl Receipts {
         }
     }
 
+    /// What the broker will not send again.
+    pub(super) fn acknowledged(&self, session: Session) -> Acknowledged {
+        let book = self.book();
+        let below = book.oldest_unconfirmed();
+        let earlier_runs = book.first_new.is_some_and(|first_new| below >= first_new);
+        Acknowledged { session, connection: book.connection, below, earlier_runs }
+    }
+
     pub(super) fn totals(&self) -> ReceiptTotals {
         let book = self.book();
         ReceiptTotals {
@@ -238,50 +246,59 @@ impl Book {
     /// The session is over, or the broker repeats no more.
     fn forget(&mut self) {
         self.repeats = false;
+        self.first_new.get_or_insert(self.first + self.open.len() as u64);
         self.earlier.clear();
         self.unsettled.retain(|_, place| matches!(place, Place::Open(_)));
     }
 
-    fn push(&mut self, acknowledgement: Acknowledgement, settled: bool, fingerprint: u64, first_index: u64) {
-        self.open.push_back(Entry { acknowledgement, settled, fingerprint, first_index });
+    /// Index of the oldest message that the broker may send again.
+    fn oldest_unconfirmed(&self) -> u64 {
+        let open = self.open.iter().map(|entry| entry.known).filter(|known| *known != UNKNOWN);
+        let known = open.chain(self.unconfirmed.iter().map(|(_, known)| *known));
+        let next = self.first + self.open.len() as u64;
+        known.map(|known| known.first_index).chain(self.earlier.indices()).min().unwrap_or(next)
+    }
+
+    fn push(&mut self, acknowledgement: Acknowledgement, settled: bool, known: Known) {
+        self.open.push_back(Entry { acknowledgement, settled, known });
     }
 
     fn open(&mut self, arrival: &Arrival) -> Opened {
         self.totals.received += 1;
-        let &Arrival { packet_id, exactly_once, dup, retained, fingerprint } = arrival;
+        let &Arrival { packet_id, exactly_once, dup, retained, fingerprint, topic } = arrival;
         let acknowledgement = Acknowledgement { packet_id, exactly_once };
         let index = self.first + self.open.len() as u64;
-        if dup && self.is_known(acknowledgement, fingerprint, index) {
+        let may_repeat = dup || self.repeats && self.earlier.is_unmarked() && !retained;
+        if may_repeat && self.is_known(arrival, acknowledgement, index) {
             self.totals.redelivered += 1;
             return Opened::Again;
         }
-        if self.repeats && !dup && !retained {
+        let repeats_no_more =
+            if self.earlier.is_unmarked() { self.earlier.is_empty() } else { !dup && !retained };
+        if self.repeats && repeats_no_more {
             self.forget();
         }
-        self.push(acknowledgement, false, fingerprint, index);
+        self.push(acknowledgement, false, Known { fingerprint, topic, first_index: index });
         let receipt = Receipt { connection: self.connection, index };
         Opened::New { receipt, redelivered: dup && self.repeats }
     }
 
     /// Whether a message came before, with this identifier and content; then it gets its place among the open ones.
-    fn is_known(&mut self, acknowledgement: Acknowledgement, fingerprint: u64, index: u64) -> bool {
-        let packet_id = acknowledgement.packet_id;
-        // The identifier stands for what comes now, be it that or another message.
-        let earlier = self.earlier.remove(&packet_id);
-        if let Some(Earlier { settled, first_index, .. }) =
-            earlier.filter(|earlier| earlier.fingerprint == fingerprint)
-        {
+    fn is_known(&mut self, arrival: &Arrival, acknowledgement: Acknowledgement, index: u64) -> bool {
+        let &Arrival { packet_id, dup, fingerprint, topic, .. } = arrival;
+        if let Some(Earlier { known: Known { first_index, .. }, settled }) = self.earlier.take(arrival) {
             if !settled {
                 self.unsettled.insert(first_index, Place::Open(index));
             }
-            self.push(acknowledgement, settled, fingerprint, first_index);
+            self.push(acknowledgement, settled, Known { fingerprint, topic, first_index });
             return true;
         }
-        let is_same =
-            |entry: &Entry| entry.acknowledgement.packet_id == packet_id && entry.fingerprint == fingerprint;
-        if self.open.iter().rev().any(is_same) {
+        let is_same = |entry: &Entry| {
+            entry.acknowledgement.packet_id == packet_id && entry.known.fingerprint == fingerprint
+        };
+        if dup && self.open.iter().rev().any(is_same) {
             // Repeated within a connection, as MQTT 3.1 allowed. Acknowledged behind the first, which is settled by then.
-            self.push(acknowledgement, true, 0, 0);
+            self.push(acknowledgement, true, UNKNOWN);
             return true;
         }
         false
@@ -293,10 +310,8 @@ impl Book {
             entry.settled = true;
         } else if !self.unsettled.is_empty() {
             match self.unsettled.remove(&index) {
-                Some(Place::Earlier(packet_id)) => {
-                    // Its identifier may stand for another message by now.
-                    let same = self.earlier.get_mut(&packet_id).filter(|same| same.first_index == index);
-                    if let Some(earlier) = same {
+                Some(Place::Earlier(key)) => {
+                    if let Some(earlier) = self.earlier.get_mut(key, index) {
                         earlier.settled = true;
                     }
                 }
@@ -310,20 +325,17 @@ impl Book {
     fn carry_over(&mut self) {
         self.woken = false;
         self.confirmed += self.unconfirmed.len() as u64;
-        for (packet_id, fingerprint) in self.unconfirmed.drain(..) {
-            self.earlier.insert(packet_id, Earlier { fingerprint, settled: true, first_index: 0 });
-        }
         self.first += self.open.len() as u64;
-        for Entry { acknowledgement, settled, fingerprint, first_index } in self.open.drain(..) {
-            if fingerprint == 0 {
-                continue;
-            }
-            let packet_id = acknowledgement.packet_id;
-            self.earlier.insert(packet_id, Earlier { fingerprint, settled, first_index });
-            if !settled {
-                self.unsettled.insert(first_index, Place::Earlier(packet_id));
-            }
+        let open = self.open.iter().filter(|entry| entry.known != UNKNOWN);
+        for Entry { acknowledgement, known, .. } in open.clone().filter(|entry| !entry.settled) {
+            let key = self.earlier.key(acknowledgement.packet_id, known);
+            self.unsettled.insert(known.first_index, Place::Earlier(key));
         }
+        let open = open.map(|&Entry { acknowledgement, settled, known }| {
+            (acknowledgement.packet_id, Earlier { known, settled })
+        });
+        self.earlier.carry_over(self.unconfirmed.drain(..), open);
+        self.open.clear();
     }
 }
 

@@ -9,7 +9,7 @@ use verge_domain::time::Moment;
 
 use super::moved::Moved;
 use super::rate::Rate;
-use super::receipts::{Arrival, Opened, Receipts};
+use super::receipts::{Arrival, Opened, Receipts, Repetition};
 use super::state::{Observed, count};
 use super::wire::{Passed, Why};
 use super::{Guarantee, Intake, IntakeFull};
@@ -28,6 +28,7 @@ const SHOWN_TOPIC: usize = 200;
 pub(super) struct Role<C, I> {
     max_packet_bytes: usize,
     guarantee: Guarantee,
+    repetition: Repetition,
     backoff: Backoff,
     filters: Vec<String>,
     topics: TopicMap,
@@ -51,7 +52,7 @@ pub(super) struct Role<C, I> {
 impl<C, I> Role<C, I> {
     pub(super) fn new(
         connection: &ConnectionSettings,
-        guarantee: Guarantee,
+        (guarantee, repetition): (Guarantee, Repetition),
         filters: Vec<(SourceIndex, String)>,
         receipts: Receipts,
         observed: Arc<Observed>,
@@ -64,6 +65,7 @@ impl<C, I> Role<C, I> {
         Self {
             max_packet_bytes: connection.max_packet_bytes,
             guarantee,
+            repetition,
             backoff: connection.backoff,
             filters: names,
             topics: TopicMap::new(filters),
@@ -92,6 +94,14 @@ impl<C, I> Role<C, I> {
         self.guarantee == Guarantee::AtMostOnce
     }
 
+    /// What a broker that repeats by topics is understood by.
+    fn topic_key(&self, topic: &str) -> u64 {
+        match self.repetition {
+            Repetition::Marked => 0,
+            Repetition::Unmarked => fingerprint(0, topic, &[]),
+        }
+    }
+
     pub(super) fn receipts(&self) -> &Receipts {
         &self.receipts
     }
@@ -104,7 +114,7 @@ impl<C, I> Role<C, I> {
     pub(super) fn answered(&mut self, answer: &SubAck) {
         for answer in self.subscriptions.answered(answer) {
             match answer.granted {
-                Some(QoS::AtMostOnce) if self.guarantee == Guarantee::AtLeastOnce => tracing::warn!(
+                Some(QoS::AtMostOnce) if self.guarantee != Guarantee::AtMostOnce => tracing::warn!(
                     filter = answer.filter,
                     "the broker grants QoS 0 only: messages on it can be lost"
                 ),
@@ -131,7 +141,7 @@ impl<C, I> Role<C, I> {
 
     fn ask(&mut self, filters: &[String]) -> Vec<Subscribe> {
         let qos = match self.guarantee {
-            Guarantee::AtLeastOnce => QoS::AtLeastOnce,
+            Guarantee::AtLeastOnce(_) => QoS::AtLeastOnce,
             Guarantee::AtMostOnce => QoS::AtMostOnce,
         };
         self.subscriptions.compose(filters, qos)
@@ -271,6 +281,7 @@ where
                     dup: message.dup,
                     retained: message.retain,
                     fingerprint: fingerprint(message.pkid, &message.topic, &message.payload),
+                    topic: self.topic_key(&message.topic),
                 };
                 match self.receipts.open(&arrival) {
                     Opened::New { receipt, redelivered } => (Some(receipt), redelivered),

@@ -1,9 +1,9 @@
 //! Filters that have moved from one persistent session to another connection.
 
 use rumqttc::{Packet, UnsubAck};
-use verge_domain::reading::{Inbound, SourceIndex};
+use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::Source;
-use verge_mqtt::{Guarantee, IntakeFull, MovedFilters, MqttSource, SourceSettings};
+use verge_mqtt::{Guarantee, IntakeFull, MovedFilters, MqttSource, Repetition, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
 use crate::source::{receipts, start, take};
@@ -23,7 +23,12 @@ async fn what_waits_in_the_old_session_is_taken_and_it_is_given_up_once_the_new_
     let connection = settings(old.address(), "g");
     let source = MqttSource::spawn_without(
         moved,
-        SourceSettings { connection, guarantee: Guarantee::AtLeastOnce, filters: filters(&["rules/+"]) },
+        SourceSettings {
+            connection,
+            guarantee: Guarantee::AtLeastOnce(Session::Readings),
+            repetition: Repetition::Marked,
+            filters: filters(&["rules/+"]),
+        },
         clock,
         move |message| sender.try_send(message).map_err(|refused| IntakeFull(refused.into_inner())),
     );

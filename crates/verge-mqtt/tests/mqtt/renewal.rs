@@ -60,7 +60,7 @@ async fn changed_certificates_are_used_where_the_broker_takes_them_and_reported_
         connection: ConnectionSettings { renewal: Some(renewal.clone()), ..connection },
         topics: UplinkTopics::under(&unique("renewal")),
         window: 4,
-        last_will: Bytes::new(),
+        last_will: Bytes::new().into(),
         services: Services { commands: false, echo: false, ..Services::ALL },
         proof: None,
         alone: true,

@@ -1,5 +1,6 @@
 //! The uplink: acknowledgements, the window, reconnection, last will, closing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use rumqttc::QoS;
 use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
 use verge_mqtt::{
     ConnectionSettings, Services, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink, UplinkTopics,
+    WillMessage,
 };
 
 use crate::scripted::ScriptedBroker;
@@ -14,16 +16,20 @@ use crate::support::{MAX_PACKET_BYTES, embedded, settings, unique, within};
 
 const GRACE: Duration = Duration::from_secs(10);
 
-pub(crate) fn start(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSink {
-    UplinkSink::spawn(UplinkSettings {
+fn uplink(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSettings {
+    UplinkSettings {
         connection,
         topics: UplinkTopics::under(prefix),
         window,
-        last_will: Bytes::from_static(b"gone"),
+        last_will: Bytes::from_static(b"gone").into(),
         services: Services { commands: false, echo: false, ..Services::ALL },
         proof: None,
         alone: true,
-    })
+    }
+}
+
+pub(crate) fn start(connection: ConnectionSettings, prefix: &str, window: usize) -> UplinkSink {
+    UplinkSink::spawn(uplink(connection, prefix, window))
 }
 
 pub(crate) async fn event(sink: &mut UplinkSink) -> SinkEvent {
@@ -185,6 +191,24 @@ async fn closing_ends_in_time_where_upstream_is_silent_or_absent() {
     let mut sink = start(settings(address, "uplink"), "v/g", 2);
     within("the absent one", sink.close(Bytes::new(), GRACE)).await;
     while sink.event().await.is_some() {}
+}
+
+#[tokio::test]
+async fn each_connection_has_a_will_of_its_own() {
+    let broker = ScriptedBroker::start().await;
+    let made = AtomicU64::new(0);
+    let last_will = WillMessage::new(move || (made.fetch_add(1, Ordering::Relaxed) + 1).to_string().into());
+    let connection = settings(broker.address(), "uplink");
+    let mut sink = UplinkSink::spawn(UplinkSettings { last_will, ..uplink(connection, "v/g", 4) });
+    let mut before = 0;
+    for _ in 0..3 {
+        let (peer, connect) = broker.accept_client(false).await;
+        let will: u64 = std::str::from_utf8(&connect.last_will.unwrap().message).unwrap().parse().unwrap();
+        assert!(will > before, "{will} after {before}");
+        before = will;
+        expect_connected(&mut sink).await;
+        drop(peer);
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use tokio::sync::mpsc;
-use verge_domain::reading::{Inbound, Receipt, SourceIndex};
+use verge_domain::reading::{Inbound, Receipt, Session, SourceIndex};
 use verge_domain::stage::Source;
-use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, Publisher, QoS, SourceSettings};
+use verge_mqtt::{
+    ConnectionSettings, Guarantee, IntakeFull, MqttSource, Publisher, QoS, Repetition, SourceSettings,
+};
 
 use crate::scripted::ScriptedBroker;
 use crate::support::{clock, embedded, eventually, settings, unique, within};
@@ -18,11 +20,26 @@ pub(crate) fn start(
     filters: &[&str],
     capacity: usize,
 ) -> (MqttSource, mpsc::Receiver<Inbound>) {
+    start_with(connection, Repetition::Marked, filters, capacity)
+}
+
+/// The same at a broker that repeats in this manner.
+pub(crate) fn start_with(
+    connection: ConnectionSettings,
+    repetition: Repetition,
+    filters: &[&str],
+    capacity: usize,
+) -> (MqttSource, mpsc::Receiver<Inbound>) {
     let (sender, receiver) = mpsc::channel(capacity);
     let filters =
         (0..).zip(filters).map(|(index, filter)| (SourceIndex(index), (*filter).to_owned())).collect();
     let source = MqttSource::spawn(
-        SourceSettings { connection, guarantee: Guarantee::AtLeastOnce, filters },
+        SourceSettings {
+            connection,
+            guarantee: Guarantee::AtLeastOnce(Session::Readings),
+            repetition,
+            filters,
+        },
         clock,
         move |message| sender.try_send(message).map_err(|full| IntakeFull(full.into_inner())),
     );
@@ -224,7 +241,12 @@ async fn of_frames_the_broker_keeps_none() {
         let (sender, messages) = mpsc::channel(10);
         let connection = broker.connection("frames");
         let guarantee = Guarantee::AtMostOnce;
-        let settings = SourceSettings { connection, guarantee, filters: filters.clone() };
+        let settings = SourceSettings {
+            connection,
+            guarantee,
+            repetition: Repetition::Marked,
+            filters: filters.clone(),
+        };
         let source = MqttSource::spawn(settings, clock, move |message| {
             sender.try_send(message).map_err(|full| IntakeFull(full.into_inner()))
         });

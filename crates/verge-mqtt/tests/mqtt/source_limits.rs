@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rumqttc::{Packet, PubComp, PubRec, PubRel};
-use verge_domain::reading::{Inbound, SourceIndex};
+use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::Source;
-use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, Repetition, SourceSettings};
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::source::{receipts, start, take};
@@ -109,9 +109,13 @@ async fn a_crowded_intake_leaves_the_connection_unread_and_nothing_is_sent_again
     let held = Arc::new(Mutex::new(Vec::new()));
     let filters = vec![(SourceIndex(0), "t".to_owned())];
     let connection = settings(broker.address(), "crowded");
-    let guarantee = Guarantee::AtLeastOnce;
+    let guarantee = Guarantee::AtLeastOnce(Session::Readings);
     let intake = Crowded { held: Arc::clone(&held), most: 5 };
-    let source = MqttSource::spawn(SourceSettings { connection, guarantee, filters }, clock, intake);
+    let source = MqttSource::spawn(
+        SourceSettings { connection, guarantee, repetition: Repetition::Marked, filters },
+        clock,
+        intake,
+    );
     let (mut peer, ..) = broker.accept_subscriber(false).await;
     for packet_id in 1..=200 {
         peer.publish("t", packet_id, b"1", false).await;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use verge_domain::reading::Inbound;
 use verge_domain::stage::Source;
-use verge_mqtt::MqttSource;
+use verge_mqtt::{BrokerAddress, ConnectionSettings, MqttSource, Publisher, QoS, Repetition};
 
 use crate::scripted::{Peer, ScriptedBroker};
-use crate::source::{receipts, start, take};
-use crate::support::{eventually, settings};
+use crate::source::{receipts, start, start_with, take};
+use crate::support::{embedded, eventually, settings, unique};
 
 async fn settle_next(source: &MqttSource, messages: &mut tokio::sync::mpsc::Receiver<Inbound>) -> Inbound {
     let message = take(messages, 1).await.remove(0);
@@ -161,4 +162,73 @@ async fn an_acknowledgement_that_the_broker_lost_is_given_again_without_judging(
     assert_eq!(peer.expect_acks(3).await, [1, 2, 3]);
     assert_eq!(source.state().redelivered, 3);
     assert!(messages.try_recv().is_err());
+}
+
+/// Passes connections on to a broker, until it is told to cut them.
+async fn relay(to: std::net::SocketAddr) -> (std::net::SocketAddr, std::sync::Arc<tokio::sync::Notify>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cut = std::sync::Arc::new(tokio::sync::Notify::new());
+    let cuts = std::sync::Arc::clone(&cut);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+            tokio::select! {
+                ended = tokio::io::copy_bidirectional(&mut near, &mut far) => drop(ended),
+                () = cuts.notified() => {}
+            }
+        }
+    });
+    (address, cut)
+}
+
+#[tokio::test]
+async fn the_embedded_broker_repeats_without_dup_and_nothing_is_handed_on_twice() {
+    let broker = embedded().await;
+    let (address, cut) = relay(broker.address()).await;
+    let (doors, levels) = (unique("door"), unique("level"));
+    let connection = ConnectionSettings {
+        address: BrokerAddress::plain(address),
+        ..broker.connection(&unique("without-dup"))
+    };
+    let (source, mut messages) =
+        start_with(connection, Repetition::Unmarked, &[&format!("{doors}/+"), &format!("{levels}/+")], 100);
+    let publisher = Publisher::connect(broker.connection(&unique("device"))).await.unwrap();
+    let publish = async |topic: &str, payload: &str| {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        publisher.publish(topic, payload, QoS::AtLeastOnce, false).await.unwrap();
+    };
+    // Nobody says when a subscription stands at this broker, other than by a message.
+    while !source.state().is_confirmed || source.state().received == 0 {
+        publish(&format!("{doors}/first"), "OFF").await;
+        let next = tokio::time::timeout(Duration::from_millis(100), messages.recv()).await;
+        next.into_iter().flatten().for_each(|message| source.settle(&receipts(&[message])));
+    }
+    let before = source.state().acknowledged;
+    let door = format!("{doors}/a");
+    for number in 0..15 {
+        publish(&door, if number % 2 == 0 { "ON" } else { "OFF" }).await;
+        publish(&format!("{levels}/{}", number % 3), &number.to_string()).await;
+    }
+    let first = receipts(&take(&mut messages, 30).await);
+    for connections in 2..=3 {
+        cut.notify_one();
+        eventually("connected again", || source.state().connections == connections).await;
+        eventually("repeated", || source.state().redelivered == 30 * (connections - 1)).await;
+    }
+    // The door opens and closes again, which it did before.
+    publish(&door, "ON").await;
+    publish(&door, "OFF").await;
+    publish(&format!("{levels}/0"), "12").await;
+    let fresh = take(&mut messages, 3).await;
+    assert_eq!(
+        fresh.iter().map(|message| &message.payload[..]).collect::<Vec<_>>(),
+        [&b"ON"[..], b"OFF", b"12"]
+    );
+    assert_eq!(source.state().acknowledged, before, "nothing is acknowledged before it is judged");
+    source.settle(&first);
+    source.settle(&receipts(&fresh));
+    eventually("all acknowledged", || source.state().outstanding == 0).await;
+    assert_eq!(source.state().acknowledged, before + 33);
+    assert!(messages.try_recv().is_err(), "nothing is handed on twice");
 }

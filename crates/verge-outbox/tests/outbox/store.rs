@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
+use verge_domain::reading::Session;
 use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError, StoredRow};
-use verge_domain::time::UtcMillis;
+use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{
     LockError, MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, ReadError, SCHEMA_VERSION, StateLock,
@@ -31,7 +32,57 @@ fn what_was_committed_is_there_after_a_restart() {
     assert_eq!(seqs(&mut store, Lane::Verdict), [0; 0]);
     assert_eq!(Lane::ALL.map(|lane| store.next_seq(lane).0), [4, 1, 3]);
     assert_eq!(fetch(&mut store, Lane::Telemetry, 1, 9, 9)[0].decided, UtcMillis(8));
-    assert_eq!(store.recent_causes(100).unwrap(), [10, 20, 30, 10, 20], "as they were decided");
+    let causes: Vec<_> = store.unacknowledged().unwrap().iter().map(|cause| cause.cause).collect();
+    assert_eq!(causes, [10, 20, 30, 10, 20], "as they were decided");
+}
+
+#[test]
+fn what_may_come_again_is_known_after_a_restart_however_much_it_is() {
+    let site = Site::new();
+    let mut store = site.open();
+    let causes = |store: &mut Outbox| {
+        let all = store.unacknowledged().unwrap();
+        all.iter().map(|cause| (cause.lane, cause.seq.0)).collect::<Vec<_>>()
+    };
+    // A broker that keeps everything in flight: none of it is acknowledged.
+    commit(&mut store, Lane::Telemetry, 10_000, 1);
+    drop(store);
+    let mut store = site.open();
+    assert_eq!(causes(&mut store).len(), 10_000);
+    store.note_acknowledged(Session::Readings, [Seq(0), Seq(0), Seq(9_998)]);
+    // Nothing is written for its sake.
+    drop(store);
+    let mut store = site.open();
+    assert_eq!(causes(&mut store).len(), 10_000);
+    store.note_acknowledged(Session::Readings, [Seq(0), Seq(0), Seq(9_998)]);
+    commit(&mut store, Lane::Alarm, 1, 2);
+    let frame = NewRow { cause: Session::Frames.cause(5), ..row(Lane::Telemetry, 10_001, 3, b"frame") };
+    store.commit(&[frame], &[]).unwrap();
+    drop(store);
+    let mut store = site.open();
+    let readings = [(Lane::Telemetry, 9_999), (Lane::Telemetry, 10_000), (Lane::Alarm, 1)];
+    assert_eq!(causes(&mut store), [&readings[..], &[(Lane::Telemetry, 10_001)]].concat());
+    // Another session has another number.
+    store.note_acknowledged(Session::Frames, [Seq(1), Seq(0), Seq(10_001)]);
+    store.sweep(Monotonic(1)).unwrap();
+    drop(store);
+    assert_eq!(causes(&mut site.open()), readings);
+}
+
+#[test]
+fn a_damaged_note_of_what_is_acknowledged_is_not_believed() {
+    let site = Site::new();
+    let mut store = site.open();
+    commit(&mut store, Lane::Alarm, 3, 1);
+    store.note_acknowledged(Session::Readings, [Seq(3), Seq(0), Seq(0)]);
+    store.sweep(Monotonic(1)).unwrap();
+    drop(store);
+    let mut store = site.open();
+    assert_eq!(store.unacknowledged().unwrap(), []);
+    drop(store);
+    let changed = site.raw().execute("UPDATE meta SET value = zeroblob(76) WHERE key = 'acknowledged'", []);
+    assert_eq!(changed.unwrap(), 1);
+    assert_eq!(site.open().unacknowledged().unwrap().len(), 3);
 }
 
 #[test]

@@ -6,11 +6,13 @@
 //! room). Alarms that wait for a store that has failed are shown upstream meanwhile, without a number.
 //!
 //! Reading order: [`start`] and what producers hold; `handle`, what deliveries hold; `worker`, the thread; `plan`,
-//! from verdicts to rows; `lives`, summaries in the place of verdicts that came too late.
+//! from verdicts to rows; `lives`, summaries in the place of verdicts that came too late; `unacknowledged`, what the
+//! broker may send again.
 
 mod handle;
 mod lives;
 mod plan;
+mod unacknowledged;
 mod worker;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use verge_domain::id::{GatewayId, Identity, Lane};
 use verge_domain::reading::Receipt;
-use verge_domain::stage::{Checkpoint, Displaced, Encoder, Source, Store, StoreError};
+use verge_domain::stage::{Cause, Checkpoint, Displaced, Encoder, Source, Store, StoreError};
 use verge_domain::time::Monotonic;
 use verge_domain::verdict::Verdict;
 
@@ -28,7 +30,8 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
-use worker::{GivenUp, Worker};
+use unacknowledged::Unacknowledged;
+use worker::{GivenUp, WallClock, Worker};
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
@@ -207,8 +210,8 @@ impl Committer {
     }
 }
 
-/// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped. `committed` sees
-/// each verdict once it is durable.
+/// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped. `causes`: of
+/// messages that the source's brokers may send again. `committed` sees each verdict once it is durable.
 ///
 /// # Panics
 /// If the operating system gives no thread.
@@ -217,7 +220,7 @@ pub fn start<S, E, R>(
     store: S,
     encoder: E,
     gateway: GatewayId,
-    source: R,
+    (source, causes): (R, &[Cause]),
     counters: Arc<Counters>,
     clock: Clock,
     lives: Lives,
@@ -249,6 +252,7 @@ where
         source,
         counters,
         clock,
+        wall_clock: WallClock::of(clock),
         lives,
         committed,
         heads,
@@ -256,6 +260,8 @@ where
         volatile,
         arena: Vec::new(),
         waiting: Vec::new(),
+        unacknowledged: Unacknowledged::of_earlier_runs(causes),
+        acknowledged: Vec::new(),
         announced: 0,
         unflushed: false,
         fault_since: None,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
+use verge_domain::reading::Receipt;
 use verge_domain::stage::{Checkpoint, Encoder, NewRow};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
@@ -14,10 +15,12 @@ use crate::counters::Counter;
 
 /// A verdict with its identity, encoded; or the tombstone of one that cannot be.
 pub(super) struct PlannedRow {
-    lane: Lane,
-    seq: Seq,
+    pub(super) lane: Lane,
+    pub(super) seq: Seq,
     decided: UtcMillis,
-    cause: u64,
+    pub(super) cause: u64,
+    /// Of the message that caused it.
+    pub(super) receipt: Option<Receipt>,
     /// End of its bytes in the arena.
     end: usize,
     withdrawn: Option<Withdrawal>,
@@ -56,6 +59,7 @@ pub(super) fn encode<E: Encoder>(
                 seq,
                 decided: verdict.times.decided,
                 cause: request.cause,
+                receipt: request.receipt,
                 end: arena.len(),
                 withdrawn: (!encoded).then_some(Withdrawal::Defect),
             });

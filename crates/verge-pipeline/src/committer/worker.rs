@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use verge_domain::id::{GatewayId, Identity, Lane, Seq};
-use verge_domain::reading::Receipt;
+use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, StoredRow};
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::Times;
 
 use super::handle::{Answer, StoreRequest};
 use super::plan;
+use super::unacknowledged::Unacknowledged;
 use super::{
     COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT,
     StoreLedger, StoreRefusal, StoreState,
@@ -39,6 +42,7 @@ pub(super) struct Worker<S, E, R> {
     pub(super) source: R,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Clock,
+    pub(super) wall_clock: WallClock,
     pub(super) lives: Lives,
     pub(super) committed: Option<Committed>,
     pub(super) heads: watch::Sender<[Seq; 3]>,
@@ -48,12 +52,31 @@ pub(super) struct Worker<S, E, R> {
     pub(super) arena: Vec<u8>,
     /// Requests of the commit in hand: kept until they are durable.
     pub(super) waiting: Vec<CommitRequest>,
+    pub(super) unacknowledged: Unacknowledged,
+    /// What the source says of it; kept for its memory.
+    pub(super) acknowledged: Vec<Acknowledged>,
     /// So many of them had their alarms shown upstream during the fault at hand.
     pub(super) announced: usize,
     /// Marks and bytes sent that are not durable yet.
     pub(super) unflushed: bool,
     pub(super) fault_since: Option<Instant>,
     pub(super) given_up: GivenUp,
+}
+
+/// What is known of the machine's wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WallClock {
+    /// It is set, and was when the gateway started.
+    Set,
+    Unset,
+    /// It was not set before, and is since then or a little earlier.
+    SetAt(UtcMillis),
+}
+
+impl WallClock {
+    pub(super) fn of(clock: Clock) -> Self {
+        if clock.is_set() { Self::Set } else { Self::Unset }
+    }
 }
 
 /// What a store did not take before the end.
@@ -104,6 +127,8 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             let taking = producing && (!blocked || failed && self.waiting.len() < COMMIT_QUEUE);
             if tokio::time::Instant::now() >= next_look {
                 self.store.in_place().map_err(CommitterEnd::StoreDisplaced)?;
+                self.note_acknowledged();
+                self.mark_estimated();
                 next_look = tokio::time::Instant::now() + LOOK_EVERY;
             }
             tokio::select! {
@@ -219,9 +244,13 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 self.set_state(StoreState::Works);
                 Ok(())
             }
-            Err(error @ StoreError::Full { .. }) => {
+            Err(error @ (StoreError::Full { .. } | StoreError::DiskFull { .. })) => {
                 if !self.counters.store_full() {
-                    tracing::error!(%error, "no verdicts are made until upstream has taken some");
+                    let until = match error {
+                        StoreError::DiskFull { .. } => "there is room on the disk",
+                        _ => "upstream has taken verdicts",
+                    };
+                    tracing::error!("{error}; judging is paused until {until}");
                 }
                 self.set_state(StoreState::Full);
                 self.sweep()
@@ -230,7 +259,26 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         }
     }
 
+    /// Says of verdicts that were made before the wall clock was set that their times are estimated.
+    fn mark_estimated(&mut self) {
+        self.wall_clock = match (self.wall_clock, self.clock.is_set()) {
+            (WallClock::Set, true) => return,
+            (_, false) => WallClock::Unset,
+            (WallClock::Unset, true) => WallClock::SetAt(self.clock.now().wall),
+            (since, true) => since,
+        };
+        let is_estimated = |times: &Times| match self.wall_clock {
+            WallClock::Set => false,
+            WallClock::Unset => true,
+            WallClock::SetAt(at) => times.received.min(times.decided) < at,
+        };
+        for verdict in self.waiting.iter_mut().flat_map(|request| &mut request.verdicts) {
+            verdict.times.estimated = is_estimated(&verdict.times);
+        }
+    }
+
     fn try_commit(&mut self) -> Result<(), StoreError> {
+        self.mark_estimated();
         let planned = plan::encode(
             &mut self.encoder,
             &self.gateway,
@@ -243,6 +291,9 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         let rows = plan::rows(&planned, &self.arena);
         let checkpoints = plan::last_of_each(&self.waiting);
         self.store.commit(&rows, &checkpoints)?;
+        for row in &planned {
+            self.unacknowledged.committed(row.cause, row.receipt, row.lane, row.seq);
+        }
         if !rows.is_empty() || !checkpoints.is_empty() {
             self.unflushed = false;
         }
@@ -365,6 +416,16 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             self.note_bounds();
         });
         self.done(swept, "housekeeping of the store failed")
+    }
+
+    /// Notes which messages the broker will not send again.
+    fn note_acknowledged(&mut self) {
+        self.acknowledged.clear();
+        self.source.acknowledged(&mut self.acknowledged);
+        let last = heads_of(&self.store);
+        let store = &mut self.store;
+        self.unacknowledged
+            .advance(&self.acknowledged, last, |session, upto| store.note_acknowledged(session, upto));
     }
 
     /// What the status tells of the store.

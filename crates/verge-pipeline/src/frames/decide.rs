@@ -136,6 +136,7 @@ impl FrameBench {
                     clock: frame.clock,
                     received: received.wall,
                     decided: now.wall,
+                    estimated: false,
                 },
                 detector: spec.detector,
                 model: Some(spec.model.clone()),

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::DeviceId;
-use verge_domain::reading::{Decoded, Inbound, Receipt, SourceIndex};
+use verge_domain::reading::{Acknowledged, Decoded, Inbound, Receipt, Session, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::{Decoder, Source, Viewer};
+use verge_domain::stage::{Cause, Decoder, Source, Viewer};
 use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
@@ -66,11 +66,11 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         bench: FrameBench,
         sources: Vec<Option<FrameSourceSpec>>,
         counters: Arc<Counters>,
-        recent_causes: Vec<u64>,
+        causes: &[Cause],
     ) -> Self {
         let line = Line {
             schedule: Schedule::new(sources),
-            recent: Redeliveries::new(&recent_causes),
+            recent: Redeliveries::new(Session::Frames, causes),
             stopping: false,
         };
         Self { shared: Arc::new(Shared { line: Mutex::new(line), changed: Condvar::new(), counters, bench }) }
@@ -154,7 +154,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
         source.messages_received_total.add(1);
         source.bytes_received_total.add((message.topic.len() + message.payload.len()) as u64);
         source.received_at(message.received.wall);
-        let cause = if message.receipt.is_some() { message.fingerprint() } else { 0 };
+        let cause = message.receipt.map_or(0, |_| Session::Frames.cause(message.fingerprint()));
         self.decoder.decode(&message, &mut self.decoded);
         for rejection in &self.decoded.rejections {
             source.refuse(&message.topic, Some(message.payload.len()), rejection);
@@ -164,6 +164,9 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
         }
         let mut line = self.shared.lock();
         let known = line.recent.recognise(&message, cause);
+        if message.redelivered && !known {
+            source.messages_redelivered_total.add(1);
+        }
         let refused = match self.decoded.items.pop() {
             _ if known => Some(Reason::Duplicate),
             None => None,
@@ -428,6 +431,12 @@ impl<S: Source> Source for Sources<S> {
     fn settle(&self, receipts: &[Receipt]) {
         for source in &self.0 {
             source.settle(receipts);
+        }
+    }
+
+    fn acknowledged(&self, out: &mut Vec<Acknowledged>) {
+        for source in &self.0 {
+            source.acknowledged(out);
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use verge_domain::reading::Session;
+
 use super::INTAKE_CAPACITY;
 
 /// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
@@ -16,9 +18,6 @@ const BULK_BURST_TIME: Duration = Duration::from_millis(250);
 const BULK_CAPACITY: usize = 256;
 /// So many bytes of them crowd the queue as well.
 const CROWDING_BYTES: usize = 16 << 20;
-
-/// Marks what a bulk judge decided of. Above the packet identifier, which is 16 bits wide.
-const BULK_CAUSE: u64 = 1 << 48;
 
 /// What a judging thread is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +55,12 @@ impl Class {
         self == Self::Prompt || began.elapsed() < BULK_BURST_TIME
     }
 
-    /// What to recognise a message by. A source may come to both classes, by two connections whose packet identifiers
-    /// have nothing to do with each other: what one class has judged, the other may not have.
-    pub(super) const fn cause(self, fingerprint: u64) -> u64 {
+    /// By which session its messages come. A source may come to both classes: what one has judged, the other may not have.
+    pub(super) const fn session(self) -> Session {
         match self {
-            Self::Prompt => fingerprint,
-            Self::Bulk => fingerprint | BULK_CAUSE,
+            Self::Prompt => Session::Readings,
+            Self::Bulk => Session::Blocks,
         }
-    }
-
-    /// Of the causes in the store those of this class.
-    pub(super) fn own(self, mut causes: Vec<u64>) -> Vec<u64> {
-        causes.retain(|cause| (cause & BULK_CAUSE != 0) == (self == Self::Bulk));
-        causes
     }
 }
 

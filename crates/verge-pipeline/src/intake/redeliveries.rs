@@ -6,24 +6,22 @@
 
 use std::collections::HashSet;
 
-use verge_domain::reading::Inbound;
+use verge_domain::reading::{Inbound, Session};
+use verge_domain::stage::Cause;
 
-/// Fingerprints of messages taken from the store in order to recognise a redelivery: more than any broker keeps in
-/// flight towards one session by default.
-pub const REMEMBERED_MESSAGES: usize = 4_096;
-
-/// Fingerprints of messages that an earlier run judged, and perhaps did not acknowledge.
+/// Messages of a session that an earlier run judged, and perhaps did not acknowledge.
 #[derive(Debug)]
 pub(crate) struct Redeliveries(HashSet<u64>);
 
 impl Redeliveries {
-    /// Of the fingerprints in the store, oldest first, takes those of messages that can still be unacknowledged: a packet
-    /// identifier that was given again was acknowledged before, and so was everything that came before it, since
-    /// acknowledgements go out in order.
-    pub(crate) fn new(stored: &[u64]) -> Self {
+    /// Of the causes in the store, oldest first, takes those of a session whose messages can still be unacknowledged: a
+    /// packet identifier that was given again was acknowledged before, and so was everything that came before it, since
+    /// acknowledgements go out in order. Each session has identifiers of its own.
+    pub(crate) fn new(session: Session, stored: &[Cause]) -> Self {
         let mut identifiers = HashSet::new();
         let mut known = HashSet::new();
-        for &cause in stored.iter().rev() {
+        let own = stored.iter().rev().map(|stored| stored.cause);
+        for cause in own.filter(|&cause| Session::of_cause(cause) == Some(session)) {
             if known.insert(cause) && !identifiers.insert(cause >> 32) {
                 known.remove(&cause);
                 break;
@@ -52,6 +50,7 @@ impl Redeliveries {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use verge_domain::id::{Lane, Seq};
     use verge_domain::reading::SourceIndex;
     use verge_domain::time::{Moment, UtcMillis};
 
@@ -70,11 +69,16 @@ mod tests {
         }
     }
 
+    fn cause(session: Session, packet_id: u16, payload: &'static str) -> Cause {
+        let cause = session.cause(message(packet_id, payload, false).fingerprint());
+        Cause { lane: Lane::Alarm, seq: Seq(1), cause }
+    }
+
     /// What is recognised after a restart, of messages that come again.
     fn check(stored: &[(u16, &'static str)], again: &[(u16, &'static str)], expected: &[bool]) {
-        let stored: Vec<u64> =
-            stored.iter().map(|&(id, payload)| message(id, payload, false).fingerprint()).collect();
-        let mut redeliveries = Redeliveries::new(&stored);
+        let stored: Vec<Cause> =
+            stored.iter().map(|&(id, payload)| cause(Session::Readings, id, payload)).collect();
+        let mut redeliveries = Redeliveries::new(Session::Readings, &stored);
         let recognised = again.iter().map(|&(id, payload)| {
             let message = message(id, payload, true);
             redeliveries.recognise(&message, message.fingerprint())
@@ -99,15 +103,36 @@ mod tests {
     }
 
     #[test]
+    fn sessions_give_identifiers_of_their_own() {
+        // A frame under the identifier that a reading has.
+        let stored = [
+            cause(Session::Readings, 1, "ON"),
+            cause(Session::Frames, 2, "picture"),
+            cause(Session::Frames, 1, "picture"),
+            cause(Session::Readings, 2, "OFF"),
+        ];
+        for (session, known) in [(Session::Readings, ["ON", "OFF"]), (Session::Frames, ["picture"; 2])] {
+            let mut redeliveries = Redeliveries::new(session, &stored);
+            for (id, payload) in (1..).zip(known) {
+                let message = message(id, payload, true);
+                assert!(
+                    redeliveries.recognise(&message, session.cause(message.fingerprint())),
+                    "{message:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_first_new_message_ends_it() {
-        let stored = [message(1, "ON", false).fingerprint()];
-        let mut redeliveries = Redeliveries::new(&stored);
+        let stored = [cause(Session::Readings, 1, "ON")];
+        let mut redeliveries = Redeliveries::new(Session::Readings, &stored);
         let retained = Inbound { retained: true, ..message(1, "ON", false) };
-        assert!(!redeliveries.recognise(&retained, stored[0]));
+        assert!(!redeliveries.recognise(&retained, stored[0].cause));
         let of_qos_0 = message(0, "ON", false);
         assert!(!redeliveries.recognise(&of_qos_0, 0));
         let new = message(2, "ON", false);
         assert!(!redeliveries.recognise(&new, new.fingerprint()));
-        assert!(!redeliveries.recognise(&message(1, "ON", true), stored[0]));
+        assert!(!redeliveries.recognise(&message(1, "ON", true), stored[0].cause));
     }
 }

@@ -230,6 +230,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
                 clock: reading.map_or(DeviceClock::Absent, |reading| reading.clock),
                 received: received.wall,
                 decided: now.wall,
+                estimated: false,
             },
             detector: spec.detector,
             model: spec.model.clone(),

@@ -117,6 +117,7 @@ impl SavedLife {
                     clock: DeviceClock::Absent,
                     received: now.wall,
                     decided: now.wall,
+                    estimated: false,
                 },
                 detector: self.detector,
                 model: None,

@@ -203,6 +203,9 @@ struct SourceStatus<'a> {
     superseded: u64,
     refused: u64,
     in_flight: u64,
+    /// Of those judged or refused: the broker had sent them before a restart, and the store holds no verdict of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    redelivered: u64,
     readings: u64,
     #[serde(skip_serializing_if = "is_zero")]
     frames: u64,
@@ -466,6 +469,7 @@ fn source_status<'a>(
         superseded,
         refused,
         in_flight: received.saturating_sub(judged + superseded + refused),
+        redelivered: source.messages_redelivered_total.get(),
         readings: source.readings_judged_total.get(),
         frames: source.frames_judged_total.get(),
         bytes: source.bytes_received_total.get(),

@@ -74,7 +74,7 @@ fn open() -> Site {
         shelf.clone(),
         Text,
         GatewayId::new("g").unwrap(),
-        settled.clone(),
+        (settled.clone(), &[]),
         Arc::clone(&counters),
         clock,
         Lives::default(),
@@ -109,7 +109,7 @@ fn open() -> Site {
             make: Box::new(move |_| Slow(leave.clone())),
         };
         let bench = Bench::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());
-        queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), Vec::new())
+        queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), &[])
     };
     let judging = classes.into_iter().map(start).collect();
     Site {

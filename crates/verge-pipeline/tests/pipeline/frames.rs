@@ -140,7 +140,7 @@ fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
     site.wait("all receipts settle", |site| site.settled.0.lock().unwrap().len() == 4);
     assert_eq!(site.accounts(2), [4, 4, 0, 0]);
     assert_eq!(site.source(2).readings_judged_total.get(), 4);
-    let causes = site.shelf.0.lock().unwrap().causes.clone();
+    let causes = site.shelf.0.lock().unwrap().causes.iter().map(|cause| cause.cause).collect::<Vec<_>>();
     let told = site.end();
     let at =
         |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));

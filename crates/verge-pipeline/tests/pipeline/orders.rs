@@ -125,7 +125,7 @@ impl Site {
         let mut restored = Decision::default();
         bench.restore(&shelf.clone().checkpoints().unwrap(), now, &mut restored);
         let commits = desk.commits.clone();
-        let judging = queue.start(bench, desk.settled.clone(), commits, desk.clock, restored, Vec::new());
+        let judging = queue.start(bench, desk.settled.clone(), commits, desk.clock, restored, &[]);
         let upstream = Upstream::single(&desk);
         upstream.ends[0].connect().await;
         Self { desk, intake, judging, upstream }

@@ -91,12 +91,12 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
     let queue = IntakeQueue::new(Arc::clone(&counters));
     let intake = queue.intake();
     let settled = Settled::default();
-    let causes = shelf.clone().recent_causes(100).unwrap();
+    let causes = shelf.clone().unacknowledged().unwrap();
     let (committer, commits, store) = committer::start(
         shelf.clone(),
         Text,
         GatewayId::new("g").unwrap(),
-        settled.clone(),
+        (settled.clone(), &causes),
         Arc::clone(&counters),
         clock,
         Lives::default(),
@@ -129,7 +129,7 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
         Bench::at(place, Undecoded, specs, sources, Arc::clone(&counters), random_event_id, now)
     });
     let bench = Shards::new(front, others.collect());
-    let judging = queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), causes);
+    let judging = queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), &causes);
     Gateway { intake, judging, committer, commits, store, counters, settled }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
 use verge_domain::life::{Life, Run};
-use verge_domain::reading::Receipt;
+use verge_domain::reading::{Acknowledged, Receipt, Session};
 use verge_domain::stage::{
-    Checkpoint, Displaced, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store,
+    Cause, Checkpoint, Displaced, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store,
     StoreError, StoreUsage, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
@@ -22,7 +22,9 @@ pub(crate) struct Shelf {
     pub(crate) next: [u64; 3],
     pub(crate) marks: HashMap<(RouteId, usize), u64>,
     pub(crate) sent: Vec<SentBytes>,
-    pub(crate) causes: Vec<u64>,
+    pub(crate) causes: Vec<Cause>,
+    /// Up to which numbers, by session and lane, messages are acknowledged.
+    pub(crate) acknowledged: [[u64; 3]; 3],
     /// Why nothing can be committed, and after a fault nothing recovered.
     pub(crate) fails: Option<fn() -> StoreError>,
     /// Why nothing can be read.
@@ -114,7 +116,7 @@ impl Store for Memory {
             let withdrawn = row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason });
             let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn };
             shelf.rows.insert((row.lane.index(), row.seq.0), stored);
-            shelf.causes.push(row.cause);
+            shelf.causes.push(Cause { lane: row.lane, seq: row.seq, cause: row.cause });
         }
         Ok(())
     }
@@ -191,9 +193,22 @@ impl Store for Memory {
         let all = shelf.checkpoints.iter();
         Ok(all.map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) }).collect())
     }
-    fn recent_causes(&mut self, limit: usize) -> Result<Vec<u64>, StoreError> {
+    fn note_acknowledged(&mut self, session: Session, upto: [Seq; 3]) {
+        self.0.lock().unwrap().acknowledged[session.index()] = upto.map(|seq| seq.0);
+    }
+    fn unacknowledged(&mut self) -> Result<Vec<Cause>, StoreError> {
         let shelf = self.0.lock().unwrap();
-        Ok(shelf.causes.iter().skip(shelf.causes.len().saturating_sub(limit)).copied().collect())
+        let is_behind = |Cause { lane, seq, cause }: &Cause| {
+            Session::of_cause(*cause)
+                .is_some_and(|session| seq.0 > shelf.acknowledged[session.index()][lane.index()])
+        };
+        Ok(shelf
+            .causes
+            .iter()
+            .filter(|cause| cause.cause != 0)
+            .filter(|cause| is_behind(cause))
+            .copied()
+            .collect())
     }
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {
         let withdrawn = self.0.lock().unwrap().withdrawn;
@@ -262,6 +277,16 @@ pub(crate) struct Settled(pub(crate) Arc<Mutex<Vec<Receipt>>>);
 impl Source for Settled {
     fn settle(&self, receipts: &[Receipt]) {
         self.0.lock().unwrap().extend_from_slice(receipts);
+    }
+
+    /// A broker that receives no acknowledgement.
+    fn acknowledged(&self, out: &mut Vec<Acknowledged>) {
+        out.extend(Session::ALL.map(|session| Acknowledged {
+            session,
+            connection: 0,
+            below: 0,
+            earlier_runs: false,
+        }));
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use verge_mqtt::ConnectionSettings;
 use verge_mqtt::broker::{ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView};
+use verge_mqtt::{ConnectionSettings, Repetition};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::BrokerStatus;
 use verge_tls::ServerConfig;
@@ -55,6 +55,14 @@ impl<'a> LocalPlan<'a> {
                 Ok((broker.connection(settings), Some(broker)))
             }
         }
+    }
+}
+
+/// How the site's broker repeats what is not acknowledged.
+pub(super) const fn repetition(local: &Local) -> Repetition {
+    match local {
+        Local::External(_) => Repetition::Marked,
+        Local::Embedded(_) => Repetition::Unmarked,
     }
 }
 

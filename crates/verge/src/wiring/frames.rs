@@ -10,7 +10,8 @@ use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::ModelName;
-use verge_domain::reading::{Inbound, SourceIndex};
+use verge_domain::reading::{Inbound, Session, SourceIndex};
+use verge_domain::stage::Cause;
 use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
 use verge_engine::{Model, Runtime, RuntimeError};
@@ -25,6 +26,7 @@ use verge_pipeline::intake::Observations;
 use verge_vision::trial::Trial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
+use super::broker::repetition;
 use super::source_ids;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{self, Carries, FrameRules, Judge, Settings};
@@ -290,7 +292,7 @@ impl Eyes {
     pub(super) fn open(
         settings: &Settings,
         counters: &Arc<Counters>,
-        causes: &[u64],
+        causes: &[Cause],
     ) -> anyhow::Result<Option<Self>> {
         let Some(vision) = Vision::load(settings)? else { return Ok(None) };
         let mut viewers =
@@ -302,8 +304,7 @@ impl Eyes {
             Carries::Readings(_) => None,
             Carries::Frames(frames) => Some(frames.schedule),
         });
-        let queue =
-            FrameQueue::new(vision.bench.clone(), schedules.collect(), Arc::clone(counters), causes.to_vec());
+        let queue = FrameQueue::new(vision.bench.clone(), schedules.collect(), Arc::clone(counters), causes);
         Ok(Some(Self { vision, viewers, queue }))
     }
 
@@ -328,9 +329,9 @@ impl Eyes {
     ) -> anyhow::Result<Vec<MqttSource>> {
         let wanted = |keep: &Keep| match keep {
             Keep::Newest { .. } => Guarantee::AtMostOnce,
-            Keep::Every => Guarantee::AtLeastOnce,
+            Keep::Every => Guarantee::AtLeastOnce(Session::Frames),
         };
-        [(Guarantee::AtMostOnce, "frames"), (Guarantee::AtLeastOnce, "every")]
+        [(Guarantee::AtMostOnce, "frames"), (Guarantee::AtLeastOnce(Session::Frames), "every")]
             .into_iter()
             .filter_map(|(guarantee, suffix)| {
                 let filters: Vec<(SourceIndex, String)> = (0..)
@@ -352,9 +353,14 @@ impl Eyes {
                 };
                 let intake = Pictures {
                     intake: self.queue.intake(frame_decoders(settings)?, observations),
-                    waits: guarantee == Guarantee::AtLeastOnce,
+                    waits: guarantee != Guarantee::AtMostOnce,
                 };
-                let settings = SourceSettings { connection, guarantee, filters };
+                let settings = SourceSettings {
+                    connection,
+                    guarantee,
+                    repetition: repetition(&settings.local),
+                    filters,
+                };
                 Ok(MqttSource::spawn(settings, move || clock.now(), intake))
             })
             .collect()

@@ -24,7 +24,7 @@ use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::Store;
 use verge_domain::time::{Moment, UtcMillis};
-use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink};
+use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink, WillMessage};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::StoreHandle;
@@ -32,7 +32,7 @@ use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
-use verge_pipeline::intake::{Judging, OrderDesk, REMEMBERED_MESSAGES};
+use verge_pipeline::intake::{Judging, OrderDesk};
 use verge_pipeline::judging::{InputPattern, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
@@ -117,8 +117,7 @@ impl Gateway {
         }
         let route_ids: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
         let marks = store.open_routes(&route_ids).context("the store").exit_with(Exit::Temporary)?;
-        let causes =
-            store.recent_causes(REMEMBERED_MESSAGES).context("the store").exit_with(Exit::Temporary)?;
+        let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
         let (counters, bulk_counters) = readings::counters(settings);
@@ -144,7 +143,7 @@ impl Gateway {
             store,
             WireEncoder::new(verge_codec::wire::WireFormat::Cbor),
             gateway_id.clone(),
-            sources.clone(),
+            (sources.clone(), &causes),
             Arc::clone(&counters),
             clock,
             settings.store.lives,
@@ -394,9 +393,13 @@ impl Outgoing<'_> {
             let alone = route.uplinks.len() == 1;
             let epoch = self.store.epoch();
             let sending = uplink_settings(self.settings, uplink, connection, epoch, self.clock, alone);
-            let last = self.store.heads().borrow().map(|seq| seq.0);
-            let will = status::last_will_of(&self.settings.gateway.id, self.store.life(), last);
-            let sink = UplinkSink::spawn(UplinkSettings { last_will: will, ..sending });
+            let (gateway, life) = (self.settings.gateway.id.clone(), Arc::clone(self.store.life()));
+            let heads = self.store.heads();
+            // What it says must be as new as can be: it takes the place of the status that says more.
+            let last_will = WillMessage::new(move || {
+                status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
+            });
+            let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
             let (window, counters) = (uplink.window, Arc::clone(counters));
             Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
         });

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
-use verge_domain::reading::{Inbound, SourceIndex};
-use verge_domain::stage::Checkpoint;
+use verge_domain::reading::{Inbound, Session, SourceIndex};
+use verge_domain::stage::{Cause, Checkpoint};
 use verge_domain::time::Moment;
 use verge_mqtt::{
-    ConnectionSettings, Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, SourceSettings,
+    ConnectionSettings, Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, Repetition, SourceSettings,
 };
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
@@ -17,6 +17,7 @@ use verge_pipeline::frames::Sources;
 use verge_pipeline::intake::{self, IntakeQueue, Judging, NewestIntake, Observations, OrderDesk};
 use verge_pipeline::judging::{Decision, Shards};
 
+use super::broker::repetition;
 use super::classes::{Class, Classes};
 use super::{Autoencoders, shards, source_ids};
 use crate::io_thread::IoThread;
@@ -102,13 +103,15 @@ impl ReadingJudges {
         let (mut sources, mut threads) = (Vec::new(), Vec::new());
         if let Some(bulk) = &self.bulk {
             let thread = IoThread::start("verge-blocks")?;
-            sources = thread.within(|| connect_bulk(&classes, &bulk.queue, local, clock));
+            sources = thread
+                .within(|| connect_bulk(&classes, &bulk.queue, (local, repetition(&settings.local)), clock));
             threads.push(thread);
         }
         let thread = IoThread::start("verge-local")?;
         let settings = SourceSettings {
             connection: local.clone(),
-            guarantee: Guarantee::AtLeastOnce,
+            guarantee: Guarantee::AtLeastOnce(Session::Readings),
+            repetition: repetition(&settings.local),
             filters: classes.filters(|source, _| classes.hears(Class::Prompt, source)),
         };
         // In earlier versions all readings came by this session: what waits there is judged.
@@ -131,10 +134,10 @@ impl ReadingJudges {
         sources: &Sources<MqttSource>,
         commits: &CommitHandle,
         clock: Clock,
-        causes: &[u64],
+        causes: &[Cause],
     ) -> Vec<Judging> {
         let start = |Side { queue, judges, restored }: Side| {
-            queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes.to_vec())
+            queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)
         };
         [Some(self.prompt), self.bulk].into_iter().flatten().map(start).collect()
     }
@@ -145,7 +148,7 @@ impl ReadingJudges {
 fn connect_bulk(
     classes: &Classes<'_>,
     queue: &IntakeQueue,
-    local: &ConnectionSettings,
+    (local, repetition): (&ConnectionSettings, Repetition),
     clock: Clock,
 ) -> Vec<MqttSource> {
     let heard =
@@ -160,13 +163,18 @@ fn connect_bulk(
         let settings = SourceSettings {
             connection: named("newest"),
             guarantee: Guarantee::AtMostOnce,
+            repetition,
             filters: newest.clone(),
         };
         sources.push(MqttSource::spawn(settings, move || clock.now(), Superseding(intake)));
     }
     if !waiting.is_empty() {
-        let settings =
-            SourceSettings { connection: named("bulk"), guarantee: Guarantee::AtLeastOnce, filters: waiting };
+        let settings = SourceSettings {
+            connection: named("bulk"),
+            guarantee: Guarantee::AtLeastOnce(Session::Blocks),
+            repetition,
+            filters: waiting,
+        };
         let moved = MovedFilters { filters: newest, to: sources.clone() };
         let intake = Blocks(queue.intake());
         sources.push(MqttSource::spawn_without(moved, settings, move || clock.now(), intake));

@@ -26,7 +26,7 @@ pub fn uplink_settings(
         connection,
         topics: uplink.topics.clone(),
         window: uplink.window,
-        last_will: status::last_will(gateway),
+        last_will: status::last_will(gateway).into(),
         services: uplink.services,
         proof: Some(proof(uplink.format, gateway.clone(), epoch, uplink.topics.alarm.clone(), clock)),
         alone,

@@ -69,6 +69,7 @@ pub(super) fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict:
         times.captured.is_some(),
         event.is_some(),
         model.is_some(),
+        times.estimated,
     ];
     cbor.map(entries(9, optional))?;
     cbor.u64(key::SEQ)?.u64(identity.seq.0)?;
@@ -93,6 +94,9 @@ pub(super) fn write_verdict(cbor: &mut Writer<'_>, identity: &Identity, verdict:
     }
     if let Some(Model { name, version }) = model {
         cbor.u64(key::MODEL)?.array(2)?.str(name.as_str())?.str(version.as_str())?;
+    }
+    if times.estimated {
+        cbor.u64(key::ESTIMATED)?.bool(true)?;
     }
     match body {
         Body::Anomaly(anomaly) => {

@@ -25,6 +25,8 @@ pub(super) struct TwinVerdict {
     clock: Option<DeviceClock>,
     received: String,
     decided: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
     /// Follows from the times, for readers who do not reckon with dates.
     #[serde(skip_deserializing)]
     age_ms: u64,
@@ -65,6 +67,7 @@ impl TwinVerdict {
             clock: (times.clock != DeviceClock::Absent).then_some(times.clock),
             received: to_rfc3339(times.received),
             decided: to_rfc3339(times.decided),
+            estimated: times.estimated,
             age_ms: age_at_decision(*times),
             detector: *detector,
             model: model
@@ -105,6 +108,7 @@ impl TwinVerdict {
                 clock,
                 received: time(&self.received, "received")?,
                 decided: time(&self.decided, "decided")?,
+                estimated: self.estimated,
             },
             detector: self.detector,
             model: self.model.map(|TwinModel { name, version }| Model { name, version }),

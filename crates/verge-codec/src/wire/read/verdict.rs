@@ -20,6 +20,7 @@ pub(super) fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdic
     let (mut device, mut signal) = (Field::new("device"), Field::new("signal"));
     let (mut received, mut decided) = (Field::new("received"), Field::new("decided"));
     let (mut captured, mut clock) = (Field::new("captured"), Field::new("clock"));
+    let mut estimated = Field::new("estimated");
     let (mut detector, mut severity) = (Field::new("detector"), Field::new("severity"));
     let (mut event, mut model, mut body) = (Field::new("event"), Field::new("model"), Field::new("body"));
     entries(cbor, "verdict", |key, cbor| match key {
@@ -36,6 +37,7 @@ pub(super) fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdic
         key::SEVERITY => severity.set(code::meaning(&code::SEVERITIES, cbor.u64()?, "severity")?),
         key::EVENT => event.set(read_event(cbor)?),
         key::MODEL => model.set(read_model(cbor)?),
+        key::ESTIMATED => estimated.set(cbor.bool()?),
         key::ANOMALY => body.set(ReadBody::Anomaly(read_anomaly(cbor)?)),
         key::COUNTS => body.set(ReadBody::Counts(read_counts(cbor)?)),
         key::HEALTH => body.set(ReadBody::Health(read_health(cbor)?)),
@@ -69,7 +71,13 @@ pub(super) fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdic
     let verdict = Verdict {
         judge: judge.take()?,
         subject: Subject { source: source.take()?, device: device.take()?, signal: signal.optional() },
-        times: Times { captured, clock, received, decided: at("decided", decided.take()?)? },
+        times: Times {
+            captured,
+            clock,
+            received,
+            decided: at("decided", decided.take()?)?,
+            estimated: estimated.optional().unwrap_or(false),
+        },
         detector: detector.take()?,
         model: model.optional(),
         severity: severity.take()?,

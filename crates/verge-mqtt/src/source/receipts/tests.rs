@@ -1,7 +1,7 @@
 use super::*;
 
 const NEW: Arrival =
-    Arrival { packet_id: 1, exactly_once: false, dup: false, retained: false, fingerprint: 11 };
+    Arrival { packet_id: 1, exactly_once: false, dup: false, retained: false, fingerprint: 11, topic: 7 };
 
 fn message(packet_id: u16, fingerprint: u64) -> Arrival {
     Arrival { packet_id, fingerprint, ..NEW }
@@ -12,7 +12,7 @@ fn again(packet_id: u16, fingerprint: u64) -> Arrival {
 }
 
 fn connected() -> Receipts {
-    let receipts = Receipts::new();
+    let receipts = Receipts::new(Repetition::Marked);
     receipts.connected(false);
     receipts
 }
@@ -109,6 +109,57 @@ fn an_acknowledgement_that_was_lost_is_recognised_and_one_that_arrived_is_forgot
     let opened = receipts.open(&again(1, 11));
     assert!(matches!(opened, Opened::New { redelivered: true, .. }), "{opened:?}");
     assert!(is_again(&receipts, &again(2, 22)));
+}
+
+#[test]
+fn what_the_broker_will_not_send_again_is_known() {
+    let receipts = Receipts::new(Repetition::Marked);
+    let check = |below: u64, earlier_runs: bool| {
+        let found = receipts.acknowledged(Session::Readings);
+        assert_eq!((found.below, found.earlier_runs), (below, earlier_runs));
+    };
+    check(0, false);
+    // An earlier run received these two, and perhaps judged them.
+    receipts.connected(true);
+    let repeated = [new(&receipts, &again(1, 11)), new(&receipts, &again(2, 12))];
+    receipts.settle(&repeated);
+    assert_eq!(due(&receipts), [1, 2]);
+    receipts.confirm(receipts.written());
+    check(2, false);
+    // It repeats no more, and has all acknowledgements of what it repeated.
+    let first = new(&receipts, &message(3, 13));
+    check(2, true);
+    let second = new(&receipts, &message(4, 14));
+    receipts.settle(&[first]);
+    assert_eq!(due(&receipts), [3]);
+    check(2, true);
+    reconnect(&receipts, true);
+    check(2, true);
+    assert!(is_again(&receipts, &again(4, 14)), "the broker has received the acknowledgement of 3");
+    check(2, true);
+    new(&receipts, &message(5, 15));
+    check(3, true);
+    receipts.settle(&[second]);
+    assert_eq!(due(&receipts), [4]);
+    receipts.confirm(receipts.written());
+    check(5, true);
+    // It has forgotten the session: nothing comes again.
+    reconnect(&receipts, false);
+    check(6, true);
+}
+
+#[test]
+fn while_an_earlier_run_may_not_be_acknowledged_it_is_not_over() {
+    let receipts = Receipts::new(Repetition::Marked);
+    receipts.connected(true);
+    let repeated = new(&receipts, &again(1, 11));
+    let fresh = new(&receipts, &message(2, 12));
+    assert!(!receipts.acknowledged(Session::Readings).earlier_runs, "the repeated one is judged");
+    receipts.settle(&[repeated, fresh]);
+    assert_eq!(due(&receipts), [1, 2]);
+    assert!(!receipts.acknowledged(Session::Readings).earlier_runs, "the broker has perhaps not received it");
+    receipts.confirm(receipts.written());
+    assert!(receipts.acknowledged(Session::Readings).earlier_runs);
 }
 
 #[test]

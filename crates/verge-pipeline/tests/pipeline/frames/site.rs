@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::{ARRIVAL, Detections, EncodedFrame, ImageFormat, Orientation, View};
-use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, SourceId};
+use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, Seq, SourceId};
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex, fingerprint};
+use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::report::ReportPolicy;
 use verge_domain::stage::{
-    Decoder, EncodeError, Encoder, Envelope, Judge, RestoreError, Scope, StoredRow, Viewer,
+    Cause, Decoder, EncodeError, Encoder, Envelope, Judge, RestoreError, Scope, StoredRow, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Model, Severity, Verdict};
@@ -231,7 +231,11 @@ pub(super) fn watched_site(
         FrameBench::new(judges, names.clone()).watching(watched.clone()),
         specs.to_vec(),
         Arc::clone(&counters),
-        vec![fingerprint(9, "part", b"x")],
+        &[Cause {
+            lane: Lane::Alarm,
+            seq: Seq(1),
+            cause: Session::Frames.cause(fingerprint(9, "part", b"x")),
+        }],
     );
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let cameras = queue.cameras();
@@ -241,7 +245,7 @@ pub(super) fn watched_site(
         shelf.clone(),
         Text,
         GatewayId::new("g").unwrap(),
-        settled.clone(),
+        (settled.clone(), &[]),
         Arc::clone(&counters),
         clock,
         Lives::default(),
@@ -257,7 +261,7 @@ pub(super) fn watched_site(
         random_event_id,
         clock.now(),
     );
-    let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), Vec::new());
+    let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), &[]);
     Site { intake, cameras, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 

@@ -9,7 +9,7 @@ use verge_domain::frame::EncodedFrame;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
-use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, Repetition, SourceSettings};
 use verge_pipeline::clock::Clock;
 
 use super::{Name, Report};
@@ -115,8 +115,12 @@ impl Listener<'_> {
         let (sender, mut messages) = mpsc::channel(WAITING);
         let clock = self.clock;
         // As the gateway reads, but QoS 0 in a session that ends with it: what is too large is skipped.
-        let settings =
-            SourceSettings { connection, guarantee: Guarantee::AtMostOnce, filters: filters.collect() };
+        let settings = SourceSettings {
+            connection,
+            guarantee: Guarantee::AtMostOnce,
+            repetition: Repetition::Marked,
+            filters: filters.collect(),
+        };
         let broker = MqttSource::spawn(
             settings,
             move || clock.now(),
