@@ -304,8 +304,13 @@ impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
         let left = async {
             self.acknowledge()?;
             self.put(&Packet::Disconnect)?;
+            let receipts = self.role.receipts().clone();
+            let written = receipts.written();
             self.wire.write_all().await.map_err(broken)?;
-            self.wire.drain().await.map_err(broken)
+            self.wire.drain().await.map_err(broken)?;
+            // It has closed because of DISCONNECT, which came behind them.
+            receipts.confirm(written);
+            Ok::<(), String>(())
         };
         if let Err(reason) = left.await {
             tracing::debug!(reason, "the connection ended before its farewell");

@@ -200,6 +200,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         if !self.waiting.is_empty() {
             self.retry()?;
         }
+        self.note_acknowledged();
         self.sweep()?;
         self.give_up();
         let GivenUp { verdicts, unacknowledged } = self.given_up;
