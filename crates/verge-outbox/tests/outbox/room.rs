@@ -37,7 +37,7 @@ fn fill_with(store: &mut Outbox, lane: Lane, bytes: &[u8]) -> u64 {
         let seq = store.next_seq(lane).0;
         match store.commit(&[row(lane, seq, 7, bytes)], &[]) {
             Ok(()) => {}
-            Err(StoreError::Full { .. }) => return count,
+            Err(StoreError::Full { .. } | StoreError::DiskFull { .. }) => return count,
             Err(other) => panic!("{other}"),
         }
     }
