@@ -119,9 +119,11 @@ def test_a_file_a_check_and_a_verdict_that_one_sees(site: Mosquitto, tmp_path: P
     checked = run(tmp_path, *arguments(FIRST[1], "verge"))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "no uplink: verdicts are judged, stored and printed, not sent" in checked.stdout
+    # `check` subscribes under the gateway's name.
+    before = site.subscriptions(CLIENT)
     terminal = Terminal([verge(), *arguments(FIRST[2], "verge")], tmp_path)
     try:
-        site.wait_for_subscriber(CLIENT)
+        site.wait_for_subscriber(CLIENT, before + 1)
         publish(site)
         # The line that the README shows, at another time.
         terminal.wait_for(re.sub(r"2026\S* \S*Z", r"\\S+ \\S+Z", re.escape(FIRST[4].strip()).replace("\\ ", " ")))
