@@ -155,9 +155,12 @@ impl SharedLine {
         line.held = held;
     }
 
-    /// Verdicts may go.
+    /// Verdicts may go. Whoever found the line held offers again at an event, and there may be no other.
     pub(super) fn release(&self) {
-        self.line().held = false;
+        let mut line = self.line();
+        line.held = false;
+        line.report_due = true;
+        drop(line);
         self.changed();
     }
 

@@ -45,6 +45,20 @@ fn a_place_is_free_again_when_its_event_is_read() {
 }
 
 #[test]
+fn a_line_that_was_held_says_so_when_it_is_released() {
+    let line = SharedLine::default();
+    let (client, _eventloop) = AsyncClient::new(MqttOptions::new("t", "localhost", 1), 8);
+    line.begin(client.clone(), None, Services::default(), true);
+    line.connected(client);
+    assert_eq!(read(&line), Some(SinkEvent::Connected));
+    assert_eq!(offer(&line, 1), Err(OfferError::WindowFull));
+    assert_eq!(read(&line), None);
+    line.release();
+    assert_eq!(read(&line), Some(SinkEvent::Changed), "an event, at which verdicts are offered again");
+    assert_eq!(offer(&line, 1), Ok(()));
+}
+
+#[test]
 fn unread_events_stay_bounded_over_any_number_of_connections() {
     let line = SharedLine::default();
     let _eventloop = connect(&line);
