@@ -20,12 +20,12 @@ fn files_in(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Faults of one file, one a line, or its only fault if it is not even TOML.
+/// Faults of one file, one a line.
 fn faults_of(path: &Path) -> Vec<String> {
     match Settings::load(path, []) {
         Ok(_) => Vec::new(),
         Err(SettingsError::Faults { faults, .. }) => faults.iter().map(ToString::to_string).collect(),
-        Err(error @ SettingsError::Load(_)) => vec![error.to_string()],
+        Err(SettingsError::Load(error)) => vec![error.to_fault().to_string()],
     }
 }
 
@@ -43,6 +43,10 @@ fn every_bad_configuration_says_what_is_wrong() {
         let expected: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# expect: ")).collect();
         assert!(!expected.is_empty(), "{} does not say what it expects", path.display());
         let mut faults = faults_of(&path);
+        for fault in &faults {
+            assert!(fault.starts_with(&path.display().to_string()), "it names no file: {fault}");
+            assert!(fault.contains("; "), "it does not say what to do: {fault}");
+        }
         for fragment in &expected {
             let found = faults.iter().position(|fault| fault.contains(fragment));
             let index =

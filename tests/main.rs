@@ -6,6 +6,7 @@ mod autoencoder;
 mod cameras;
 mod commands;
 mod config;
+mod config_mistakes;
 mod embedded;
 mod frames;
 mod gateway;

@@ -9,7 +9,7 @@ use verge_domain::id::SignalId;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// A judge without a limit would never say anything.
-    #[error("at least one limit is needed: {0}")]
+    #[error("at least one limit: {0}")]
     NoLimit(
         /// The keys to choose from.
         &'static str,
@@ -51,7 +51,7 @@ pub enum SettingsError {
         limit: &'static str,
     },
     /// `clear_below` lies above `above`: an alarm would clear where it is raised.
-    #[error("clear_below = {clear_below} must not exceed above = {above}")]
+    #[error("clear_below ({clear_below}) must not exceed above ({above})")]
     ClearsAboveLimit {
         /// The clearing limit.
         clear_below: f64,
@@ -59,7 +59,7 @@ pub enum SettingsError {
         above: f64,
     },
     /// `clear_above` lies below `below`: an alarm would clear where it is raised.
-    #[error("clear_above = {clear_above} must not be under below = {below}")]
+    #[error("clear_above ({clear_above}) must not be less than below ({below})")]
     ClearsBelowLimit {
         /// The clearing limit.
         clear_above: f64,
@@ -67,7 +67,7 @@ pub enum SettingsError {
         below: f64,
     },
     /// No value would be normal.
-    #[error("below = {below} must be less than above = {above}")]
+    #[error("below ({below}) must be less than above ({above})")]
     LimitsCross {
         /// The lower limit.
         below: f64,
@@ -75,7 +75,7 @@ pub enum SettingsError {
         above: f64,
     },
     /// One alarm would clear only where the opposite one is raised.
-    #[error("{clear} = {clear_value} lies beyond the opposite limit {limit} = {limit_value}")]
+    #[error("{clear} ({clear_value}) lies beyond the opposite limit, {limit} ({limit_value})")]
     ClearsBeyondOpposite {
         /// The clearing limit.
         clear: &'static str,
@@ -129,7 +129,7 @@ pub enum SettingsError {
     },
     /// A rate that cannot be reached by leaving out samples.
     #[error(
-        "sample_rate_hz = {sample_rate_hz} must be a whole multiple, at most {most}, of analysis_rate_hz = {analysis_rate_hz}"
+        "sample_rate ({sample_rate_hz}) must be a whole multiple, at most {most}, of analysis_rate ({analysis_rate_hz})"
     )]
     NotAMultiple {
         /// Rate of the samples.
@@ -152,7 +152,7 @@ pub enum SettingsError {
         least: u64,
     },
     /// A vehicle detector none of whose signals is named.
-    #[error("at least one of pulses, presence, occupancy, speed must name a signal")]
+    #[error("at least one of pulses, presence, occupancy and speed, which names a signal")]
     NoRole,
     /// An effective length that could not estimate anything.
     #[error(

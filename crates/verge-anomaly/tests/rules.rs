@@ -86,11 +86,11 @@ mod threshold {
         check([Some(f64::NAN), None, None, None], "above must be a finite number");
         check([None, Some(1.0), None, None], "clear_below needs above");
         check([None, None, None, Some(1.0)], "clear_above needs below");
-        check([Some(7.0), Some(7.5), None, None], "clear_below = 7.5 must not exceed above = 7");
-        check([None, None, Some(2.0), Some(1.0)], "clear_above = 1 must not be under below = 2");
-        check([Some(2.0), None, Some(2.0), None], "below = 2 must be less than above = 2");
-        check([Some(7.0), Some(1.0), Some(2.0), None], "clear_below = 1 lies beyond");
-        check([Some(7.0), None, Some(2.0), Some(8.0)], "clear_above = 8 lies beyond");
+        check([Some(7.0), Some(7.5), None, None], "clear_below (7.5) must not exceed above (7)");
+        check([None, None, Some(2.0), Some(1.0)], "clear_above (1) must not be less than below (2)");
+        check([Some(2.0), None, Some(2.0), None], "below (2) must be less than above (2)");
+        check([Some(7.0), Some(1.0), Some(2.0), None], "clear_below (1) lies beyond");
+        check([Some(7.0), None, Some(2.0), Some(8.0)], "clear_above (8) lies beyond");
     }
 }
 

@@ -67,9 +67,9 @@ impl VibrationSettings {
         analysis_rate_hz: Option<f64>,
         block: usize,
     ) -> Result<Self, SettingsError> {
-        check_rate("sample_rate_hz", sample_rate_hz)?;
+        check_rate("sample_rate", sample_rate_hz)?;
         let analysis_rate_hz = analysis_rate_hz.unwrap_or(sample_rate_hz);
-        check_rate("analysis_rate_hz", analysis_rate_hz)?;
+        check_rate("analysis_rate", analysis_rate_hz)?;
         let factor = (sample_rate_hz / analysis_rate_hz).round();
         let error_hz = (factor * analysis_rate_hz - sample_rate_hz).abs();
         if !(1.0..=MAX_FACTOR as f64).contains(&factor) || error_hz > 1e-6 * sample_rate_hz {

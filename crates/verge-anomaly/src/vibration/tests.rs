@@ -113,11 +113,11 @@ fn settings_are_checked() {
         assert!(error.contains(expected), "{error}");
     };
     let new = VibrationSettings::new;
-    check(new(f64::NAN, None, 512), "sample_rate_hz must be a finite number");
-    check(new(0.0, None, 512), "sample_rate_hz must be from 1 to 10000000, not 0");
+    check(new(f64::NAN, None, 512), "sample_rate must be a finite number");
+    check(new(0.0, None, 512), "sample_rate must be from 1 to 10000000, not 0");
     check(
         new(48_000.0, Some(13_000.0), 512),
-        "must be a whole multiple, at most 64, of analysis_rate_hz = 13000",
+        "must be a whole multiple, at most 64, of analysis_rate (13000)",
     );
     check(new(12_000.0, Some(48_000.0), 512), "must be a whole multiple");
     check(new(65_000.0, Some(1000.0), 512), "must be a whole multiple");

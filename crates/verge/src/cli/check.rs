@@ -23,7 +23,7 @@ use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 use super::certs::{self, validity};
 use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
-use crate::config::{Fault, Warning};
+use crate::config::{Fault, Origins, Warning};
 use crate::exit::Exit;
 use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
 use crate::wiring;
@@ -109,16 +109,20 @@ impl Report {
 
 pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut report = Report::default();
+    let mut origins = Origins::default();
     let file = &args.file.config;
     match Settings::load(file, std::env::vars_os()) {
-        Ok(settings) => look(&settings, args, &mut report)?,
+        Ok(settings) => {
+            look(&settings, args, &mut report)?;
+            origins = settings.origins;
+        }
         Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
         Err(SettingsError::Load(error)) => report.faults.push(error.to_fault()),
     }
     if json {
-        json_line(out, &serde_json::to_value(&report)?)?;
+        json_line(out, &in_json(&report, &origins)?)?;
     } else {
-        print(file, &report, out)?;
+        print(file, &report, &origins, out)?;
     }
     Ok(report.exit())
 }
@@ -356,16 +360,38 @@ fn parent_of(folder: &Path) -> Result<String, String> {
     }
 }
 
-fn print(file: &Path, report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
+/// The report, with the place of each warning as faults have theirs.
+fn in_json(report: &Report, origins: &Origins) -> anyhow::Result<serde_json::Value> {
+    let mut json = serde_json::to_value(report)?;
+    let warnings = json.get_mut("warnings").and_then(serde_json::Value::as_array_mut);
+    for (json, warning) in warnings.into_iter().flatten().zip(&report.warnings) {
+        let place = origins.place(&warning.key).map(serde_json::to_value).transpose()?;
+        if let (Some(json), Some(serde_json::Value::Object(mut place))) = (json.as_object_mut(), place) {
+            json.append(&mut place);
+        }
+    }
+    Ok(json)
+}
+
+/// Where the key stands that a reason begins with, if it begins with one.
+fn place_of(reason: &str, origins: &Origins) -> String {
+    let key = reason.split([' ', ':']).next().unwrap_or_default();
+    let place = Some(key).filter(|key| key.contains('.')).and_then(|key| origins.describe(key));
+    place.map_or_else(String::new, |place| format!(" ({place})"))
+}
+
+fn print(file: &Path, report: &Report, origins: &Origins, out: &mut impl Write) -> anyhow::Result<()> {
     for fault in &report.faults {
         writeln!(out, "FAULT    {fault}")?;
     }
     for warning in &report.warnings {
-        writeln!(out, "warning  {warning}")?;
+        let place = origins.describe(&warning.key).map_or_else(String::new, |place| format!("{place}: "));
+        writeln!(out, "warning  {place}{warning}")?;
     }
     for step in &report.steps {
         let mark = if step.ok { "ok     " } else { "FAILED " };
-        writeln!(out, "{mark}  {}: {}: {}", step.section, step.what, step.result)?;
+        let place = if step.ok { String::new() } else { place_of(&step.result, origins) };
+        writeln!(out, "{mark}  {}: {}: {}{place}", step.section, step.what, step.result)?;
     }
     let failed = report.steps.iter().filter(|step| !step.ok).count();
     let verdict = match (report.faults.len(), failed) {

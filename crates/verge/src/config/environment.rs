@@ -10,11 +10,32 @@ use std::ffi::OsString;
 use config::{ConfigError, Map, Source, Value, ValueKind};
 
 use super::fault::Fault;
+use super::kind::Kind;
+use super::nearest::nearest;
+use super::schema::SECTIONS;
 
 /// What the names of Verge's variables start with.
 pub const PREFIX: &str = "VERGE__";
 
 const SEPARATOR: &str = "__";
+
+/// What the names of all variables start with that are about Verge.
+const OWN: &str = "VERGE_";
+
+/// What the name of a setting looks like.
+const FORM: &str = "VERGE__SECTION__KEY or VERGE__SECTION__NAME__KEY";
+
+/// Variables that are no settings: of the program, of its tests and measurements.
+const NO_SETTINGS: &[&str] = &[
+    "VERGE_LOG",
+    "VERGE_DATA",
+    "VERGE_BIN",
+    "VERGE_FULL",
+    "VERGE_PROFILE",
+    "VERGE_READINGS",
+    "VERGE_SEEDS",
+    "VERGE_TEST_INSTALL_INTO",
+];
 
 pub(super) fn is_variable(origin: &str) -> bool {
     origin.starts_with(PREFIX)
@@ -36,14 +57,21 @@ impl Overlay {
         let mut own: Vec<(String, OsString)> = variables
             .into_iter()
             .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
-            .filter(|(name, _)| is_variable(name))
+            .filter(|(name, _)| name.starts_with(OWN))
             .collect();
         own.sort_unstable();
         let mut overlay = Self::default();
         for (name, value) in own {
+            if !is_variable(&name) {
+                faults.extend(unknown(file, &name));
+                continue;
+            }
             match value.into_string() {
                 Ok(text) => overlay.add(file, &name, text, faults),
-                Err(_) => faults.push(Fault::new(name, "not UTF-8", "UTF-8 text")),
+                Err(_) => {
+                    let fault = Fault::new(&name, "not UTF-8", "UTF-8 text").remedy("set it to such a text");
+                    faults.push(of_variable(fault, name));
+                }
             }
         }
         overlay
@@ -52,11 +80,8 @@ impl Overlay {
     fn add(&mut self, file: &Map<String, Value>, name: &str, text: String, faults: &mut Vec<Fault>) {
         let parts: Vec<&str> = name[PREFIX.len()..].split(SEPARATOR).collect();
         if parts.len() < 2 || parts.iter().any(|part| part.is_empty()) {
-            faults.push(Fault::new(
-                name,
-                "not the name of a setting",
-                "VERGE__SECTION__KEY or VERGE__SECTION__NAME__KEY",
-            ));
+            let fault = Fault::new(name, "not the name of a setting", FORM).remedy(rename(file, name));
+            faults.push(of_variable(fault, name.to_owned()));
             return;
         }
         let mut known = Some(file);
@@ -120,11 +145,89 @@ fn resolve(known: Option<&Map<String, Value>>, part: &str) -> Result<String, [St
 }
 
 fn ambiguous(variable: &str, part: &str, [one, other]: [String; 2]) -> Fault {
-    Fault::new(
+    let fault = Fault::new(
         variable,
         format!("{part} means both {one:?} and {other:?}"),
         "names in the file that differ in more than case and dashes",
-    )
+    );
+    of_variable(fault.remedy("give one of them another name"), variable.to_owned())
+}
+
+fn of_variable(fault: Fault, variable: String) -> Fault {
+    Fault { variable: Some(variable), ..fault }
+}
+
+/// Why a variable that is about Verge is none of its settings.
+fn unknown(file: &Map<String, Value>, name: &str) -> Option<Fault> {
+    if NO_SETTINGS.contains(&name) || is_of_kubernetes(name) {
+        return None;
+    }
+    let fault = Fault::new(name, "not the name of a setting", FORM).remedy(rename(file, name));
+    Some(of_variable(fault, name.to_owned()))
+}
+
+/// Kubernetes sets these in each container beside a service whose name begins with "verge": `VERGE_SERVICE_HOST`,
+/// `VERGE_PORT_1883_TCP_ADDR`.
+fn is_of_kubernetes(name: &str) -> bool {
+    let port = |rest: &str| {
+        let rest = rest.trim_start_matches('_');
+        rest.is_empty() || rest.starts_with(|letter: char| letter.is_ascii_digit())
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.rsplit_once("_PORT").is_some_and(|(_, rest)| port(rest))
+}
+
+/// What to do about a variable that means nothing.
+fn rename(file: &Map<String, Value>, name: &str) -> String {
+    // Without what all begin with, which would make any two names near.
+    let plain = |name: &str| {
+        let folded = fold(name);
+        let parts = folded.split('_').filter(|part| !part.is_empty());
+        parts.skip(1).collect::<Vec<_>>().join("_")
+    };
+    let settings = settings(file);
+    let other = NO_SETTINGS.iter().take(1).copied().chain(settings.iter().map(String::as_str));
+    let mut known: Vec<(String, &str)> = other.map(|setting| (plain(setting), setting)).collect();
+    // Of two that are equally near, the one that the file holds, which comes first.
+    known.dedup_by(|later, first| later.0 == first.0);
+    let wanted = plain(name);
+    let exact = known.iter().find(|(folded, _)| *folded == wanted);
+    let near = || {
+        let folded = nearest(&wanted, known.iter().map(|(folded, _)| folded.as_str()))?;
+        known.iter().find(|(known, _)| known == folded)
+    };
+    match exact.or_else(near) {
+        Some((_, setting)) => format!("{setting} perhaps"),
+        None => "take it out of the environment".to_owned(),
+    }
+}
+
+/// The variables of all settings of sections that the file holds.
+fn settings(file: &Map<String, Value>) -> Vec<String> {
+    let mut names = Vec::new();
+    for section in SECTIONS {
+        let head = format!("{PREFIX}{}", section.name.to_uppercase());
+        let tables: Vec<String> = match (section.named, file.get(section.name).and_then(as_table)) {
+            (false, _) => vec![head],
+            (true, Some(named)) => {
+                let name = |name: &String| format!("{head}__{}", name.to_uppercase().replace('-', "_"));
+                named.keys().map(name).collect()
+            }
+            (true, None) => vec![format!("{head}__NAME")],
+        };
+        for (table, key) in tables.iter().flat_map(|table| section.keys.iter().map(move |key| (table, key))) {
+            let setting = format!("{table}__{}", key.name.to_uppercase());
+            match key.kind {
+                Kind::Tables(_) | Kind::Numbers => {}
+                Kind::Table(inner) => {
+                    names.extend(inner.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())));
+                }
+                _ => names.push(setting),
+            }
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -183,7 +286,8 @@ mod tests {
             "b",
             "",
             &[
-                "VERGE__GATEWAY: not the name of a setting, expected VERGE__SECTION__KEY or VERGE__SECTION__NAME__KEY",
+                "VERGE__GATEWAY: not the name of a setting, expected VERGE__SECTION__KEY or VERGE__SECTION__NAME__KEY; \
+                 VERGE__GATEWAY__ID perhaps",
             ],
         );
         check(
@@ -191,7 +295,7 @@ mod tests {
             "3",
             "",
             &[
-                r#"VERGE__JUDGE__X_Y__ABOVE: X_Y means both "x-y" and "x_y", expected names in the file that differ in more than case and dashes"#,
+                r#"VERGE__JUDGE__X_Y__ABOVE: X_Y means both "x-y" and "x_y", expected names in the file that differ in more than case and dashes; give one of them another name"#,
             ],
         );
     }

@@ -1,4 +1,4 @@
-//! One fault of a configuration: which key, what stands there, what was expected.
+//! One fault of a configuration: where it stands, which key, what stands there, what was expected, what to do.
 
 use std::fmt;
 
@@ -10,24 +10,63 @@ use super::environment::is_variable;
 /// Longer values are cut in messages: a fault points at a key, it does not repeat a file.
 const MAX_SHOWN_CHARS: usize = 60;
 
-/// One thing that is wrong with a configuration. Shown as `key: value, expected …`.
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1; `None` for what stands nowhere in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Column, from 1, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{} line {line}", self.file),
+            None => f.write_str(&self.file),
+        }
+    }
+}
+
+/// One thing that is wrong with a configuration. Shown as `FILE line N: key: value, expected …; what to do`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
+    /// Where it stands; `None` for what a variable sets.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     /// Path of the key, as in `uplink.centre.url`.
     pub key: String,
     /// What stands there: the value as TOML, shortened, or a word such as `missing`.
     pub value: String,
     /// What was expected instead, in words that follow "expected".
     pub expected: String,
+    /// What to do, as an order: "write above = 7.1".
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
     /// Name of the environment variable that the value came from, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
+    /// Of a line that is not even TOML, which is then the value: the section that it stands in.
+    #[serde(skip)]
+    pub(crate) syntax_in: Option<String>,
 }
 
 impl Fault {
     /// A fault whose value is described rather than quoted.
     pub fn new(key: impl Into<String>, value: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { key: key.into(), value: shorten(value.into()), expected: expected.into(), variable: None }
+        Self {
+            place: None,
+            key: key.into(),
+            value: shorten(value.into()),
+            expected: expected.into(),
+            remedy: String::new(),
+            variable: None,
+            syntax_in: None,
+        }
     }
 
     /// A fault at a key that holds this text.
@@ -45,9 +84,43 @@ impl Fault {
         Self::new(key, show(value), expected).with_origin_of(value)
     }
 
+    /// The same with what to do.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
     /// Whether its key lies in this section.
     pub(crate) fn is_within(&self, section: &str) -> bool {
-        self.key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
+        self.key.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '[']))
+    }
+
+    /// Whether it is said already by a fault at this key: the same key, one of the section that this is about as a
+    /// whole, or one without which the section seems to lack something.
+    pub(crate) fn follows(&self, told: &str) -> bool {
+        let section =
+            |key: &str| key.rsplit_once('.').map_or(String::new(), |(section, _)| section.to_owned());
+        let lacks = matches!(self.value.as_str(), "missing" | "alone" | "it");
+        told.is_empty()
+            || self.key == told
+            || Fault::missing(told, "").is_within(&self.key)
+            || (lacks && (section(&self.key) == told || self.is_within(told)))
+            || (lacks
+                && section(&self.key) == section(told)
+                && self.expected.contains(told.rsplit('.').next().unwrap_or(told)))
+    }
+
+    /// Whether it is about two sections that do not agree.
+    pub(crate) fn is_between(&self, one: &str, other: &str) -> bool {
+        self.is_within(one) && self.expected.contains(other)
+            || self.is_within(other) && self.expected.contains(one)
+    }
+
+    /// Gives a section the name that it has in the file.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        for text in [&mut self.key, &mut self.expected, &mut self.remedy] {
+            *text = text.replace(from, to);
+        }
     }
 
     /// Notes which environment variable the value came from, if it did.
@@ -59,11 +132,18 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, expected {}", self.key, self.value, self.expected)?;
-        match &self.variable {
-            Some(variable) => write!(f, " (set by {variable})"),
-            None => Ok(()),
+        match (&self.variable, &self.place) {
+            (Some(variable), _) if *variable != self.key => write!(f, "{variable}: ")?,
+            (None, Some(place)) => write!(f, "{place}: ")?,
+            _ => {}
         }
+        match self.syntax_in.as_deref() {
+            None => write!(f, "{}: {}, expected {}", self.key, self.value, self.expected)?,
+            Some("") => write!(f, "{} is no TOML: {}", self.value, self.expected)?,
+            // The key stands in the line that is shown; its section does not.
+            Some(section) => write!(f, "[{section}] {} is no TOML: {}", self.value, self.expected)?,
+        }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 
@@ -82,7 +162,9 @@ impl fmt::Display for Warning {
     }
 }
 
-fn shorten(text: String) -> String {
+/// A text on one line, cut where it is long.
+pub(super) fn shorten(text: String) -> String {
+    let text = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text };
     if text.chars().count() <= MAX_SHOWN_CHARS {
         return text;
     }
@@ -91,7 +173,7 @@ fn shorten(text: String) -> String {
     cut
 }
 
-fn show(value: &Value) -> String {
+pub(super) fn show(value: &Value) -> String {
     match &value.kind {
         ValueKind::Nil => "nothing".to_owned(),
         ValueKind::Boolean(flag) => flag.to_string(),
@@ -99,9 +181,13 @@ fn show(value: &Value) -> String {
         ValueKind::I128(number) => number.to_string(),
         ValueKind::U64(number) => number.to_string(),
         ValueKind::U128(number) => number.to_string(),
+        ValueKind::Float(number) if number.is_nan() => "nan".to_owned(),
         ValueKind::Float(number) => format!("{number:?}"),
         ValueKind::String(text) => format!("{text:?}"),
         ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(items) if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) => {
+            "a list of tables".to_owned()
+        }
         ValueKind::Array(items) => {
             let shown: Vec<String> = items.iter().map(show).collect();
             format!("[{}]", shown.join(", "))
@@ -114,15 +200,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_read_as_key_value_expected() {
+    fn faults_read_as_place_key_value_expected_and_what_to_do() {
         let check = |fault: Fault, text: &str| assert_eq!(fault.to_string(), text);
         check(Fault::missing("gateway.id", "a name"), "gateway.id: missing, expected a name");
-        check(Fault::at_text("a.b", "x", "y"), r#"a.b: "x", expected y"#);
+        check(Fault::at_text("a.b", "x", "y").remedy("write z"), r#"a.b: "x", expected y; write z"#);
         let variable = "VERGE__A__B".to_owned();
         let value = Value::new(Some(&variable), "x");
-        check(Fault::at_value("a.b", &value, "y"), r#"a.b: "x", expected y (set by VERGE__A__B)"#);
+        check(Fault::at_value("a.b", &value, "y"), r#"VERGE__A__B: a.b: "x", expected y"#);
         let list = Value::new(None, vec![Value::new(None, 1), Value::new(None, 2.0)]);
         check(Fault::at_value("a.b", &list, "y"), "a.b: [1, 2.0], expected y");
+        let place = Some(Place { file: "g.toml".to_owned(), line: Some(34), column: Some(1) });
+        check(
+            Fault { place: place.clone(), ..Fault::at_text("a.b", "x", "y") },
+            r#"g.toml line 34: a.b: "x", expected y"#,
+        );
+        let syntax = Fault::new("judge.high.above", "above = 7,1", "decimals take a point");
+        let syntax_in = Some("judge.high".to_owned());
+        check(
+            Fault { place, syntax_in, ..syntax.remedy("write above = 7.1") },
+            "g.toml line 34: [judge.high] above = 7,1 is no TOML: decimals take a point; write above = 7.1",
+        );
     }
 
     #[test]

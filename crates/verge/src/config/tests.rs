@@ -22,15 +22,25 @@ const GOOD: &str = r#"
 
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Loaded {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    parse(text, Path::new("/etc/verge"), variables).unwrap()
+    parse(text, Path::new("/etc/verge/gateway.toml"), variables)
 }
 
-/// Faults of the good file with `cut` replaced by `put`.
+/// Faults of the good file with `cut` replaced by `put`, without what to do.
 fn check(cut: &str, put: &str, expected: &[&str]) {
     assert!(GOOD.contains(cut), "{cut}");
-    let faults: Vec<String> =
-        load_text(&GOOD.replace(cut, put), &[]).faults.iter().map(ToString::to_string).collect();
-    assert_eq!(faults, expected, "{put}");
+    assert_eq!(without_remedies(&load_text(&GOOD.replace(cut, put), &[])), expected, "{put}");
+}
+
+fn without_remedies(loaded: &Loaded) -> Vec<String> {
+    loaded
+        .faults
+        .iter()
+        .map(|fault| {
+            assert!(!fault.remedy.is_empty(), "{fault}");
+            let fault = fault.to_string();
+            fault.rsplit_once("; ").map_or(fault.clone(), |(said, _)| said.to_owned())
+        })
+        .collect()
 }
 
 #[test]
@@ -91,12 +101,11 @@ fn every_kind_of_value_can_come_from_the_environment() {
 #[test]
 fn a_wrong_variable_is_named() {
     let loaded = load_text(GOOD, &[("VERGE__UPLINK__CENTRE__WINDOW", "many"), ("VERGE__GATEWAY__NAME", "x")]);
-    let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
     assert_eq!(
-        faults,
+        without_remedies(&loaded),
         [
-            "gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential (set by VERGE__GATEWAY__NAME)",
-            r#"uplink.centre.window: "many", expected a whole number from 1 to 1000 (set by VERGE__UPLINK__CENTRE__WINDOW)"#,
+            "VERGE__GATEWAY__NAME: gateway.name: unknown key, expected one of id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential",
+            r#"VERGE__UPLINK__CENTRE__WINDOW: uplink.centre.window: "many", expected a whole number from 1 to 1000"#,
         ]
     );
 }
@@ -113,9 +122,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
     check(
         r#"id = "g""#,
         "id = \"g\"\nstore_cp = \"1 GiB\"",
-        &[
-            "gateway.store_cp: unknown key, expected store_cap perhaps; known here: id, site, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, verdict_life, telemetry_life, summary_interval, store_key, store_key_file, store_key_credential",
-        ],
+        &["gateway.store_cp: unknown key, expected store_cap perhaps"],
     );
     check(
         r#"id = "g""#,
@@ -141,7 +148,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
         "signal = \"x\"\nprecision = \"ns\"",
         &[r#"source.PumpA.precision: "ns", expected only where codec is "line""#],
     );
-    check("above = 1", "above = nan", &["judge.High.above: NaN, expected a finite number"]);
+    check("above = 1", "above = nan", &["judge.High.above: nan, expected a finite number"]);
     check("above = 1", "above = \"1\"", &[r#"judge.High.above: "1", expected a finite number"#]);
     check(
         r#"inputs = ["PumpA"]"#,
@@ -150,14 +157,7 @@ fn each_fault_is_told_with_key_value_and_expectation() {
             r#"judge.High.inputs: [], expected a list of sources, or "source:signal" with "*" for any part of a signal's name"#,
         ],
     );
-    check(
-        "[judge.High]",
-        "[judges.High]",
-        &[
-            "judges: unknown section, expected judge perhaps; known here: gateway, local, uplink, route, engine, model, source, judge",
-            "judge: missing, expected at least one section [judge.NAME]",
-        ],
-    );
+    check("[judge.High]", "[judges.High]", &["judges: unknown section, expected judge perhaps"]);
     check(
         r#"url = "mqtt://localhost""#,
         "url = \"mqtt://localhost\"\npassword = \"canary\"",
@@ -192,25 +192,14 @@ fn all_faults_come_at_once() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_line_and_column_and_without_its_text() {
-    let words = |text: &str| parse(text, Path::new(""), []).unwrap_err();
-    let told = words("[gateway]\npassword = \"canary\n");
-    assert!(told.contains("line 2, column"), "{told}");
-    assert!(!told.contains("canary"), "{told}");
-    assert!(
-        words("[gateway]\nid = \"a\"\nid = \"b\"\n").contains("line 3"),
-        "{}",
-        words("[gateway]\nid = \"a\"\nid = \"b\"\n")
-    );
-}
-
-#[test]
-fn a_file_that_cannot_be_taken_up_is_a_fault_told_whole_and_once() {
+fn a_file_that_cannot_be_taken_up_is_a_fault_that_names_it_once() {
     let told = super::load(Path::new("no/such.toml"), []).expect_err("no file").to_fault().to_string();
-    assert_eq!(told, "no/such.toml: No such file or directory (os error 2), expected a TOML file");
-    let long = "x".repeat(200);
-    let error = super::LoadError::Syntax { path: "a.toml".into(), words: long.clone() };
-    assert_eq!(error.to_fault().to_string(), format!("a.toml: {long}, expected a TOML file"));
+    assert_eq!(
+        told,
+        "no/such.toml: there is no such file, expected a TOML file; name the configuration with -c FILE"
+    );
+    let told = super::load(Path::new("/"), []).expect_err("a folder").to_fault().to_string();
+    assert!(told.starts_with("/: a folder, expected a TOML file; "), "{told}");
 }
 
 #[test]

@@ -198,14 +198,17 @@ pub(super) fn check_parts(
     let at = |key: &str| format!("{section}.{key}");
     let address = parts.url.as_deref().and_then(|url| check_url(check, &at("url"), url));
     let login = check_login(check, section, parts);
-    let tls = address.as_ref().and_then(|address| check_tls(check, section, parts, address));
+    let tls = check_tls(check, section, parts, address.as_ref());
     let client_id = parts.client_id.clone().unwrap_or(default_client_id);
     if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
-        check.faults.push(Fault::at_text(
-            at("client_id"),
-            &client_id,
-            r##"no "+", "#", "/", "$" or control characters: brokers refuse them"##,
-        ));
+        check.faults.push(
+            Fault::at_text(
+                at("client_id"),
+                &client_id,
+                r##"no "+", "#", "/", "$" or control characters: brokers refuse them"##,
+            )
+            .remedy("write it of letters, digits and \"-\""),
+        );
     }
     Some(Connection {
         key: section.to_owned(),
@@ -222,14 +225,25 @@ fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddres
     if url.contains('@') {
         let expected =
             "an address without user name and password: write username, and password_file or the environment";
-        check.faults.push(Fault::new(key, "an address with a password (not shown)", expected));
-        return None;
+        let remedy = "take what stands before the @ out of it";
+        check.faults.push(Fault::new(key, "an address with a password (not shown)", expected).remedy(remedy));
+        // The rest of it is as good as without.
+        let (scheme, rest) = url.split_once("://").unwrap_or(("mqtts", url));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        return BrokerAddress::parse(&format!("{scheme}://{host}")).ok();
     }
     match BrokerAddress::parse(url) {
         Ok(address) => Some(address),
         Err(error) => {
             let expected = format!(r#"an address such as "mqtts://broker.example:8883" ({error})"#);
-            check.faults.push(Fault::at_text(key, url, expected));
+            let host = url.rsplit_once("://").map_or(url, |(_, host)| host);
+            let made = format!("mqtts://{}", host.trim_matches('/'));
+            let remedy = if BrokerAddress::parse(&made).is_ok() {
+                format!("write for example {made:?}")
+            } else {
+                "write scheme, host and port".to_owned()
+            };
+            check.faults.push(Fault::at_text(key, url, expected).remedy(remedy));
             None
         }
     }
@@ -239,7 +253,10 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &RawConnection) -> O
     let at = |key: &str| format!("{section}.{key}");
     if parts.password.is_some() && parts.password_file.is_some() {
         let expected = "either a password file or a password in the environment, not both";
-        check.faults.push(Fault::new(at("password_file"), "two passwords", expected));
+        check.faults.push(
+            Fault::new(at("password_file"), "two passwords", expected)
+                .remedy("take password_file out of the file, or the password out of the environment"),
+        );
     }
     let password = match (&parts.password, &parts.password_file) {
         (Some(RawSecret(text)), _) => Password::Given(Secret::new(text.clone())),
@@ -250,7 +267,10 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &RawConnection) -> O
         (Some(username), _) => Some(Login { username: username.to_owned(), password }),
         (None, Password::Absent) => None,
         (None, _) => {
-            check.faults.push(Fault::missing(at("username"), "the user that the password belongs to"));
+            check.faults.push(
+                Fault::missing(at("username"), "the user that the password belongs to")
+                    .remedy(format!("add username = \"NAME\" below [{section}]")),
+            );
             None
         }
     }
@@ -260,14 +280,15 @@ fn check_tls(
     check: &mut Check<'_>,
     section: &str,
     parts: &RawConnection,
-    address: &BrokerAddress,
+    address: Option<&BrokerAddress>,
 ) -> Option<TlsFiles> {
     let at = |key: &str| format!("{section}.{key}");
-    if !address.is_tls() {
+    if address.is_some_and(|address| !address.is_tls()) {
         for (key, value) in [("ca", &parts.ca), ("cert", &parts.cert), ("key", &parts.key)] {
             if let Some(value) = value {
                 let expected = format!("certificates only with mqtts:// in {}", at("url"));
-                check.faults.push(Fault::at_text(at(key), value, expected));
+                let remedy = format!("write mqtts:// in url, or take {key} out");
+                check.faults.push(Fault::at_text(at(key), value, expected).remedy(remedy));
             }
         }
         return None;
@@ -276,24 +297,30 @@ fn check_tls(
         (Some(cert), Some(key)) => Some((check.path(cert), check.path(key))),
         (None, None) => None,
         (Some(_), None) => {
-            check
-                .faults
-                .push(Fault::missing(at("key"), format!("the key of the certificate in {}", at("cert"))));
+            check.faults.push(
+                Fault::missing(at("key"), format!("the key of the certificate in {}", at("cert")))
+                    .remedy(format!("add key = \"FILE.key\" below [{section}]")),
+            );
             None
         }
         (None, Some(_)) => {
-            check
-                .faults
-                .push(Fault::missing(at("cert"), format!("the certificate of the key in {}", at("key"))));
+            check.faults.push(
+                Fault::missing(at("cert"), format!("the certificate of the key in {}", at("key")))
+                    .remedy(format!("add cert = \"FILE.pem\" below [{section}]")),
+            );
             None
         }
     };
     match &parts.ca {
         Some(ca) => Some(TlsFiles { ca: check.path(ca), identity }),
+        // Whether one is needed, the address says.
+        None if address.is_none() => None,
         None => {
             let expected =
                 "the PEM file with the certificates that the broker's must lead to, as mqtts:// needs it";
-            check.faults.push(Fault::missing(at("ca"), expected));
+            check.faults.push(
+                Fault::missing(at("ca"), expected).remedy(format!("add ca = \"ca.pem\" below [{section}]")),
+            );
             None
         }
     }

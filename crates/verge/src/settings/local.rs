@@ -121,7 +121,7 @@ fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Optio
     let listen: Option<SocketAddr> = text.parse().ok().filter(|listen: &SocketAddr| listen.port() != 0);
     if listen.is_none() {
         let expected = r#"an address of this machine with a port, such as "127.0.0.1:1883", or "0.0.0.0:8883" for all of its addresses"#;
-        check.faults.push(Fault::at_text("local.listen", text, expected));
+        check.faults.push(Fault::at_text("local.listen", text, expected).remedy(listen_remedy(text)));
     }
     let parts = &raw.connection;
     let files = [("cert", &parts.cert), ("key", &parts.key), ("ca", &parts.ca)];
@@ -131,7 +131,10 @@ fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Optio
             if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
                 let expected = "127.0.0.1, which only this machine can reach, or cert, key and ca beside it: without \
                                 certificates anyone on the network could publish and read everything";
-                check.faults.push(Fault::at_text("local.listen", &listen.to_string(), expected));
+                let remedy = format!("write listen = \"127.0.0.1:{}\", or add the three", listen.port());
+                check
+                    .faults
+                    .push(Fault::at_text("local.listen", &listen.to_string(), expected).remedy(remedy));
             }
             None
         }
@@ -139,7 +142,8 @@ fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Optio
             for (key, _) in files.into_iter().filter(|(_, file)| file.is_none()) {
                 let expected = "a PEM file: the listener needs its certificate (cert), the key of that, and the \
                                 certificates that a device's must lead to (ca)";
-                check.faults.push(Fault::missing(format!("local.{key}"), expected));
+                let remedy = format!("add {key} = \"FILE\" below [local]");
+                check.faults.push(Fault::missing(format!("local.{key}"), expected).remedy(remedy));
             }
             None
         }
@@ -152,4 +156,12 @@ fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Optio
         max_packet_bytes: parts.max_packet.to_usize(),
         max_broker_packet_bytes: parts.max_packet.to_usize().max(raw.max_frame.to_usize()),
     })
+}
+
+/// What to write instead of an address that is none.
+fn listen_remedy(text: &str) -> String {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0).unwrap_or(1883);
+    let host = if host.parse::<IpAddr>().is_ok() { host } else { "127.0.0.1" };
+    format!("write listen = \"{host}:{port}\"")
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use verge_domain::id::{GatewayId, Lane};
 
-use crate::config::{self, Fault, LoadError, Loaded, Raw, RawLane, Warning};
+use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Warning>,
+    /// Where each key stands, for messages.
+    pub origins: Origins,
 }
 
 /// Who this gateway is.
@@ -77,7 +79,7 @@ pub struct Gateway {
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file cannot be read or is not TOML.
+    /// The file cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The file is wrong; every fault is listed.
@@ -112,15 +114,28 @@ impl Settings {
             .map_err(|faults| SettingsError::Faults { path: path.to_owned(), faults })
     }
 
-    fn of(Loaded { raw, faults }: Loaded) -> Result<Self, Vec<Fault>> {
+    fn of(loaded: Loaded) -> Result<Self, Vec<Fault>> {
+        let Loaded { raw, faults, origins, twice, lost } = loaded;
         match Self::check(&raw) {
-            Ok(settings) if faults.is_empty() => Ok(settings),
+            Ok(settings) if faults.is_empty() => Ok(Self { origins, ..settings }),
             checked => {
-                let more = checked.err().unwrap_or_default();
-                // A section that lacks a key does not fit together either; once is enough.
-                let is_new = |fault: &Fault| !faults.iter().any(|told| told.is_within(&fault.key));
-                let more: Vec<Fault> = more.into_iter().filter(is_new).collect();
-                Err([faults, more].concat())
+                // A key that is at fault is not there for the checks; once is enough.
+                let follows = |fault: &Fault| {
+                    faults.iter().any(|told| fault.follows(&told.key))
+                        || lost.iter().any(|key| fault.follows(key))
+                };
+                // What stands twice does not agree with itself.
+                let is_own = |fault: &Fault| !twice.iter().any(|(other, own)| fault.is_between(other, own));
+                let more: Vec<Fault> = checked.err().unwrap_or_default();
+                let more: Vec<Fault> =
+                    more.into_iter().filter(|fault| !follows(fault) && is_own(fault)).collect();
+                let mut all: Vec<Fault> =
+                    faults.into_iter().chain(more).map(|fault| origins.locate(fault)).collect();
+                for (other, own) in &twice {
+                    all.iter_mut().for_each(|fault| fault.rename(other, own));
+                }
+                Origins::sort(&mut all);
+                Err(all)
             }
         }
     }
@@ -186,6 +201,7 @@ impl Settings {
                     uplinks,
                     routes,
                     warnings,
+                    origins: Origins::default(),
                 })
             }
             _ => Err(check.faults),
@@ -262,13 +278,11 @@ impl Check<'_> {
 
     /// The value, or a fault at the key that says what its type says.
     fn keep<T, E: fmt::Display>(&mut self, key: &str, text: &str, made: Result<T, E>) -> Option<T> {
-        match made {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.faults.push(Fault::at_text(key, text, format!("another value: {error}")));
-                None
-            }
-        }
+        let remedy = format!("write another {}", key.rsplit(['.', '[']).next().unwrap_or(key));
+        made.map_err(|error| {
+            self.faults.push(Fault::at_text(key, text, format!("another value: {error}")).remedy(remedy));
+        })
+        .ok()
     }
 }
 

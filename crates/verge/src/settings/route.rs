@@ -6,7 +6,7 @@ use verge_pipeline::delivery::RouteMode;
 
 use super::Check;
 use super::uplink::Uplink;
-use crate::config::{Fault, RawRoute, RawRouteMode, Span, Warning};
+use crate::config::{Fault, RawRoute, RawRouteMode, Span, Warning, nearest};
 
 /// One way upstream: each verdict of its lanes goes it once, whatever number of uplinks it has.
 #[derive(Debug, Clone)]
@@ -75,18 +75,22 @@ fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
         let expected = |key: &str| {
             format!("the same as uplink.{}.{key}: both belong to route {:?}", first.name, route.name.as_str())
         };
+        let remedy = |key: &str| format!("write the same {key} in both, or give one uplink another route");
         if sorted(other) != sorted(first) {
             let lanes: Vec<&str> = other.lanes.iter().map(|lane| lane.as_str()).collect();
             let key = format!("uplink.{}.lanes", other.name);
-            check.faults.push(Fault::at_text(key, &lanes.join(","), expected("lanes")));
+            check
+                .faults
+                .push(Fault::at_text(key, &lanes.join(","), expected("lanes")).remedy(remedy("lanes")));
         }
         if other.batch != first.batch {
             let key = format!("uplink.{}.batch", other.name);
-            check.faults.push(Fault::new(key, "other limits", expected("batch")));
+            check.faults.push(Fault::new(key, "other limits", expected("batch")).remedy(remedy("batch")));
         }
         if other.rewind != first.rewind {
             let key = format!("uplink.{}.rewind", other.name);
-            check.faults.push(Fault::at_text(key, &Span(other.rewind).to_string(), expected("rewind")));
+            let value = Span(other.rewind).to_string();
+            check.faults.push(Fault::at_text(key, &value, expected("rewind")).remedy(remedy("rewind")));
         }
     }
 }
@@ -94,6 +98,11 @@ fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
 fn check_named(check: &mut Check<'_>, raw: &Map<String, RawRoute>, routes: &[Route]) {
     for name in raw.keys().filter(|name| !routes.iter().any(|route| route.name.as_str() == name.as_str())) {
         let expected = format!("the route of some uplink (route = {name:?} in [uplink.NAME])");
-        check.faults.push(Fault::at_text(format!("route.{name}"), name, expected));
+        let near = nearest(name, routes.iter().map(|route| route.name.as_str()));
+        let remedy = match near {
+            Some(near) => format!("write [route.{near}]"),
+            None => format!("write route = {name:?} below an [uplink.NAME], or take the section out"),
+        };
+        check.faults.push(Fault::at_text(format!("route.{name}"), name, expected).remedy(remedy));
     }
 }

@@ -141,7 +141,9 @@ fn read_private(key: &'static str, path: &Path) -> Result<Vec<u8>, KeyError> {
 pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
     if raw.replay_bytes >= raw.store_cap {
         let expected = format!("less than gateway.store_cap ({})", raw.store_cap);
-        check.faults.push(Fault::at_text("gateway.replay_bytes", &raw.replay_bytes.to_string(), expected));
+        let remedy = "write a smaller replay_bytes or a larger store_cap below [gateway]";
+        let value = raw.replay_bytes.to_string();
+        check.faults.push(Fault::at_text("gateway.replay_bytes", &value, expected).remedy(remedy));
     }
     let lives = Lives {
         verdict: raw.verdict_life.0,
@@ -152,7 +154,10 @@ pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
         if let Some(life) = life.filter(|life| *life < MIN_LIFE) {
             let expected = format!(r#""never" or at least {}"#, crate::config::Span(MIN_LIFE));
             let key = format!("gateway.{name}");
-            check.faults.push(Fault::at_text(key, &crate::config::Span(life).to_string(), expected));
+            let remedy = format!("write {name} = \"1m\" or more, or \"never\"");
+            check
+                .faults
+                .push(Fault::at_text(key, &crate::config::Span(life).to_string(), expected).remedy(remedy));
         }
     }
     let settings = OutboxSettings {
@@ -181,7 +186,8 @@ fn check_states_cap(check: &mut Check<'_>, raw: &RawGateway) -> u64 {
     };
     if states.0 > cap / 2 {
         let expected = format!("at most half of gateway.store_cap ({})", raw.store_cap);
-        check.faults.push(Fault::at_text("gateway.states_cap", &states.to_string(), expected));
+        let remedy = format!("write states_cap = \"{}\" or less", crate::config::Size(cap / 2));
+        check.faults.push(Fault::at_text("gateway.states_cap", &states.to_string(), expected).remedy(remedy));
     } else if raw.replay_bytes.0.saturating_add(states.0) > cap {
         check.warnings.push(Warning {
             key: "gateway.states_cap".to_owned(),
@@ -207,7 +213,10 @@ fn check_key(check: &mut Check<'_>, raw: &RawGateway) -> KeySource {
     let mut given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
     if let (Some(first), Some(second)) = (given.next(), given.next()) {
         let key = format!("gateway.{second}");
-        check.faults.push(Fault::new(key, format!("a second key beside {first}"), "one of them"));
+        check.faults.push(
+            Fault::new(key, format!("a second key beside {first}"), "one of them")
+                .remedy(format!("take {first} or {second} out")),
+        );
     }
     match (&raw.store_key, &raw.store_key_file, &raw.store_key_credential) {
         (Some(RawSecret(text)), ..) => KeySource::Given(Secret::new(text.clone())),
@@ -215,7 +224,10 @@ fn check_key(check: &mut Check<'_>, raw: &RawGateway) -> KeySource {
         (.., Some(name)) => {
             if name.contains('/') || name == ".." {
                 let expected = "a name without slashes, as in LoadCredential=NAME:PATH";
-                check.faults.push(Fault::at_text("gateway.store_key_credential", name, expected));
+                let remedy = "write the name alone, and the path in the unit of the service";
+                check
+                    .faults
+                    .push(Fault::at_text("gateway.store_key_credential", name, expected).remedy(remedy));
             }
             KeySource::Credential(name.clone())
         }

@@ -110,7 +110,10 @@ fn check_template(check: &mut Check<'_>, section: &str, raw: &RawUplink) -> Opti
         Err(errors) => {
             for error in errors {
                 let expected = format!(r#"a topic such as "{}" ({error})"#, TopicTemplate::DEFAULT);
-                check.faults.push(Fault::at_text(format!("{section}.topic"), &raw.topic, expected));
+                let remedy = "write it of these placeholders and of text without \"+\" and \"#\"";
+                check
+                    .faults
+                    .push(Fault::at_text(format!("{section}.topic"), &raw.topic, expected).remedy(remedy));
             }
             None
         }
@@ -144,7 +147,10 @@ fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection
     if !raw.insecure_plaintext {
         let expected = "mqtts://, or insecure_plaintext = true beside it: without TLS anyone on the way can read \
                         and change verdicts";
-        check.faults.push(Fault::at_text(format!("{section}.url"), url, expected));
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
+        let host = host.split([':', '/']).next().unwrap_or(host);
+        let remedy = format!("write url = \"mqtts://{host}\" with ca beside it");
+        check.faults.push(Fault::at_text(format!("{section}.url"), url, expected).remedy(remedy));
     } else if !is_loopback(connection.address.host()) {
         check.warnings.push(Warning {
             key: format!("{section}.insecure_plaintext"),
@@ -158,7 +164,12 @@ fn check_prefix(check: &mut Check<'_>, section: &str, prefix: &str) {
     let bad_letter = |letter: char| matches!(letter, '+' | '#') || letter.is_control();
     if prefix.contains(bad_letter) || prefix.starts_with('$') || prefix.split('/').any(str::is_empty) {
         let expected = r##"levels of a topic without "+" and "#", not starting with "$", none of them empty, such as "verge""##;
-        check.faults.push(Fault::at_text(format!("{section}.prefix"), prefix, expected));
+        let levels: Vec<&str> =
+            prefix.split('/').filter(|level| !level.is_empty() && !level.contains(bad_letter)).collect();
+        let made = levels.join("/");
+        let made = made.trim_start_matches('$');
+        let remedy = format!("write prefix = {:?}", if made.is_empty() { "verge" } else { made });
+        check.faults.push(Fault::at_text(format!("{section}.prefix"), prefix, expected).remedy(remedy));
     }
 }
 
@@ -176,11 +187,10 @@ pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Local, uplinks: &[
             connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id)
         {
             let expected = format!("another name than {} uses", earlier.key);
-            check.faults.push(Fault::at_text(
-                format!("{}.client_id", connection.key),
-                &connection.client_id,
-                expected,
-            ));
+            check.faults.push(
+                Fault::at_text(format!("{}.client_id", connection.key), &connection.client_id, expected)
+                    .remedy("take the line out, or write another name"),
+            );
         }
     }
 }
@@ -198,11 +208,11 @@ pub(super) fn check_loops(check: &mut Check<'_>, local: &Local, uplinks: &[Uplin
                 "a filter that does not take {own}, where uplink.{} publishes on the same broker",
                 uplink.name
             );
-            check.faults.push(Fault::at_text(
-                format!("source.{}.topic", source.name),
-                &source.filter,
-                expected,
-            ));
+            check.faults.push(
+                Fault::at_text(format!("source.{}.topic", source.name), &source.filter, expected).remedy(
+                    format!("write a narrower topic, or another prefix below [uplink.{}]", uplink.name),
+                ),
+            );
         }
     }
 }

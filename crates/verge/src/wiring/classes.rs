@@ -167,7 +167,7 @@ mod tests {
     "#;
 
     fn settings(judges: &str) -> Settings {
-        let loaded = config::parse(&format!("{HEAD}{judges}"), Path::new("/"), []).unwrap();
+        let loaded = config::parse(format!("{HEAD}{judges}"), Path::new("/gateway.toml"), []);
         assert!(loaded.faults.is_empty(), "{:?}", loaded.faults);
         Settings::check(&loaded.raw).unwrap()
     }

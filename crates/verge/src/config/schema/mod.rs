@@ -3,10 +3,12 @@
 //! Defaults stand here and nowhere else. A test holds `configs/gateway.toml` to it, so the commented example
 //! can neither miss a key nor show another default.
 
+mod find;
 mod judge;
 
 use std::time::Duration;
 
+pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::ALARM_BUDGET;
 use judge::JUDGE;
 

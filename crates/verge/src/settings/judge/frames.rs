@@ -14,8 +14,9 @@ use verge_vision::preprocess::Region;
 
 use wildmatch::WildMatch;
 
-use super::{ReadingRules, Rule, fitting, reading_rules};
-use crate::config::{Fault, RawCause, RawJudge, RawRegion, RawReport};
+use super::limits::fitting;
+use super::{ReadingRules, Rule, reading_rules};
+use crate::config::{Fault, RawCause, RawJudge, RawRegion, RawReport, nearest};
 use crate::settings::{Check, Known};
 
 /// What a judge over frames is told.
@@ -44,7 +45,7 @@ pub(super) fn check_rules(
     known: &Known<'_>,
 ) -> Option<FrameRules> {
     let at = |key: &str| format!("{section}.{key}");
-    let inputs = without_signals(check, section, inputs)?;
+    let inputs = without_signals(check, section, inputs);
     let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
     let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
     let policy = super::policy(raw);
@@ -56,7 +57,7 @@ pub(super) fn check_rules(
         }
     };
     Some(FrameRules {
-        inputs: inputs.iter().map(|input| input.source).collect(),
+        inputs: inputs?.iter().map(|input| input.source).collect(),
         detector,
         task,
         look: VisionJudge {
@@ -101,7 +102,8 @@ fn check_causes(check: &mut Check<'_>, section: &str, causes: &[RawCause]) {
     if causes.len() < HealthSettings::CAUSES.len() && causes.iter().any(|cause| *cause != Member::Silent) {
         let names: Vec<&str> = causes.iter().map(|cause| cause.as_str()).collect();
         let expected = "[\"silent\"] over sources of frames: the other causes are found in values";
-        check.faults.push(Fault::new(format!("{section}.causes"), format!("{names:?}"), expected));
+        let fault = Fault::new(format!("{section}.causes"), format!("{names:?}"), expected);
+        check.faults.push(fault.remedy("write causes = [\"silent\"], or take the line out"));
     }
 }
 
@@ -112,7 +114,8 @@ fn without_signals(
 ) -> Option<Vec<InputPattern>> {
     if let Some(signals) = inputs.iter().flatten().find_map(|input| input.signals.as_ref()) {
         let expected = "names of sources alone: frames have no signals";
-        check.faults.push(Fault::at_text(format!("{section}.inputs"), &format!(":{signals}"), expected));
+        let fault = Fault::at_text(format!("{section}.inputs"), &format!(":{signals}"), expected);
+        check.faults.push(fault.remedy(format!("take \":{signals}\" off")));
         return None;
     }
     inputs
@@ -127,7 +130,11 @@ pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: 
         } else {
             format!("the name of a [model.NAME], here one of {}", known.join(", "))
         };
-        check.faults.push(Fault::at_text(key, name, expected));
+        let remedy = match nearest(name, models.iter().copied()) {
+            Some(near) => format!("write model = {near:?}"),
+            None => format!("add [model.{name}] with file = \"FILE.onnx\""),
+        };
+        check.faults.push(Fault::at_text(key, name, expected).remedy(remedy));
     }
     found
 }
@@ -138,7 +145,8 @@ pub(super) fn check_region(check: &mut Check<'_>, key: &str, raw: RawRegion) -> 
     if region.is_none() {
         let value = format!("left = {left}, top = {top}, right = {right}, bottom = {bottom}");
         let expected = "left below right and top below bottom, in shares of the frame from 0 to 1";
-        check.faults.push(Fault::new(key, value, expected));
+        let remedy = "write the smaller number for left and top";
+        check.faults.push(Fault::new(key, value, expected).remedy(remedy));
     }
     region
 }

@@ -11,9 +11,10 @@ use verge_anomaly::{CusumSettings, HealthSettings, JudgeSettings, PatternSetting
 use verge_domain::finding::Member;
 use verge_vision::preprocess::Region;
 
+use super::Rule;
 use super::frames::{check_model, check_region};
-use super::{Rule, fitting};
-use crate::config::{ALARM_BUDGET, Fault, Frequency, RawCause, RawDetector, RawJudge};
+use super::limits::fitting;
+use crate::config::{ALARM_BUDGET, Fault, Frequency, RawCause, RawDetector, RawJudge, frequency};
 use crate::settings::{Check, Known};
 
 pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<JudgeSettings> {
@@ -31,8 +32,9 @@ pub(super) fn check_rule(check: &mut Check<'_>, section: &str, raw: &RawJudge) -
             PatternSettings::new(raw.shape?).map(|shapes| JudgeSettings::Pattern(shapes, alarms))
         }
         RawDetector::Vibration => {
-            let alarms = check_alarms(check, section, raw)?;
-            vibration(raw)?.map(|vibration| JudgeSettings::Vibration(vibration, alarms))
+            let alarms = check_alarms(check, section, raw);
+            let vibration = fitting(check, section, vibration(raw)?);
+            Ok(JudgeSettings::Vibration(vibration?, alarms?))
         }
         RawDetector::Cusum => CusumSettings::new(
             raw.target,
@@ -89,8 +91,8 @@ pub(super) fn check_reconstruction(
 ) -> Option<JudgeSettings> {
     if let Some(stride) = raw.stride {
         let expected = "nothing: each frame is a window of its own";
-        check.faults.push(Fault::new(format!("{section}.stride"), stride.to_string(), expected));
-        return None;
+        let fault = Fault::new(format!("{section}.stride"), stride.to_string(), expected);
+        check.faults.push(fault.remedy("take the line out"));
     }
     check_alarms(check, section, raw).map(JudgeSettings::Reconstruction)
 }
@@ -102,24 +104,28 @@ pub(super) fn check_autoencoder(
     raw: &RawJudge,
     known: &Known<'_>,
 ) -> Option<Rule> {
-    let name = raw.model.as_deref()?;
-    let region = check_region(check, &format!("{section}.region"), raw.region?)?;
-    if region != Region::WHOLE {
+    let region = raw.region.and_then(|region| check_region(check, &format!("{section}.region"), region));
+    if region.is_some_and(|region| region != Region::WHOLE) {
         let expected = "nothing: readings have no regions";
-        check.faults.push(Fault::new(format!("{section}.region"), "a part of a frame", expected));
-        return None;
+        let fault = Fault::new(format!("{section}.region"), "a part of a frame", expected);
+        check.faults.push(fault.remedy("take it out"));
     }
-    let model = check_model(check, &format!("{section}.model"), name, &known.autoencoders)?;
+    let model = raw
+        .model
+        .as_deref()
+        .and_then(|name| check_model(check, &format!("{section}.model"), name, &known.autoencoders));
     let alarms = check_alarms(check, section, raw)?;
     let settings = fitting(check, section, AutoencoderSettings::new(raw.stride, alarms))?;
-    Some(Rule::Autoencoder { settings, model })
+    Some(Rule::Autoencoder { settings, model: model? })
 }
 
-fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<AlarmSettings> {
+pub(super) fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<AlarmSettings> {
     let text = raw.alarm_budget.as_deref()?;
     let budget = Frequency::parse(text).and_then(|found| AlarmBudget::new(found.count, found.span).ok());
     if budget.is_none() {
-        check.faults.push(Fault::at_text(format!("{section}.alarm_budget"), text, ALARM_BUDGET));
+        let meant = frequency(text).unwrap_or_else(|| "1/week".to_owned());
+        let fault = Fault::at_text(format!("{section}.alarm_budget"), text, ALARM_BUDGET);
+        check.faults.push(fault.remedy(format!("write alarm_budget = {meant:?}")));
     }
     fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off?))
 }

@@ -2,15 +2,13 @@
 
 mod frames;
 mod learning;
+mod limits;
 
 use std::time::Duration;
 
 use config::Map;
 use verge_anomaly::autoencoder::AutoencoderSettings;
-use verge_anomaly::{
-    JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, SettingsError, SilenceSettings,
-    ThresholdSettings,
-};
+use verge_anomaly::{JudgeSettings, LoopRoles, LoopSettings, OccupancyScale, RateSettings, SilenceSettings};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::policy::EventPolicy;
@@ -22,7 +20,8 @@ use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
 
 use super::{Check, Known, KnownSource};
-use crate::config::{Fault, RawDetector, RawJudge, RawOccupancyUnit, RawSeverity, Warning};
+use crate::config::{Fault, RawDetector, RawJudge, RawOccupancyUnit, RawSeverity, UNNAMED, Warning, nearest};
+use limits::fitting;
 
 pub use frames::FrameRules;
 
@@ -156,13 +155,17 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             let of = (Detector::Detect, Task::Detect);
             frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
-        _ if sees == Sees::Unknown => None,
+        _ if sees == Sees::Unknown => {
+            learning::check_alarms(check, &section, raw);
+            None
+        }
         RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
             let of = (Detector::Autoencoder, Task::Reconstruct);
             let eye = frames::check_rules(check, &section, of, raw, inputs.clone(), known);
             // Its name becomes a pattern of signals, which must mean this one alone.
             if name.contains(['*', '?']) {
-                check.faults.push(Fault::at_text(&section, name, "a name without * and ? for such a judge"));
+                let fault = Fault::at_text(&section, name, "a name without * and ? for such a judge");
+                check.faults.push(fault.remedy("write another name in the section's brackets"));
                 return None;
             }
             let rule = learning::check_reconstruction(check, &section, raw);
@@ -178,8 +181,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             frames::check_arrivals(check, &section, raw, inputs).map(JudgeRules::Readings)
         }
         RawDetector::Threshold => {
-            let made = ThresholdSettings::new(raw.above, raw.clear_below, raw.below, raw.clear_above);
-            let rule = fitting(check, &section, made).map(JudgeSettings::Threshold);
+            let rule = limits::threshold(check, &section, raw).map(JudgeSettings::Threshold);
             reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Rate => {
@@ -193,16 +195,20 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
         RawDetector::Loop => {
             let rule = check_loop(check, &section, raw);
-            warn_of_fields(check, &section, raw, inputs.as_deref()?, known);
+            if let Some(inputs) = &inputs {
+                warn_of_fields(check, &section, raw, inputs, known);
+            }
             reading_rules(check, &section, raw, inputs, rule.map(Rule::Plain)).map(JudgeRules::Readings)
         }
         RawDetector::Autoencoder => {
             let rule = learning::check_autoencoder(check, &section, raw, known);
             reading_rules(check, &section, raw, inputs, rule).map(JudgeRules::Readings)
         }
-        RawDetector::Multi if is_of_one_signal(raw, inputs.as_deref()?, known) => {
+        RawDetector::Multi if is_of_one_signal(raw, inputs.as_deref(), known) => {
             let expected = "more than one signal: these sources have one and the same";
-            check.faults.push(Fault::new(at("inputs"), format!("{texts:?}"), expected));
+            let fault = Fault::new(at("inputs"), format!("{texts:?}"), expected);
+            check.faults.push(fault.remedy("add a source with another signal, or write detector = \"auto\""));
+            learning::check_alarms(check, &section, raw);
             None
         }
         RawDetector::Auto
@@ -220,7 +226,8 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
 }
 
 /// Whether a machine has one signal alone, whatever comes.
-fn is_of_one_signal(raw: &RawJudge, inputs: &[InputPattern], known: &Known<'_>) -> bool {
+fn is_of_one_signal(raw: &RawJudge, inputs: Option<&[InputPattern]>, known: &Known<'_>) -> bool {
+    let Some(inputs) = inputs else { return false };
     let signals = inputs.iter().map(|input| known.sources[usize::from(input.source.0)].signal);
     let Some(mut signals) = signals.collect::<Option<Vec<_>>>() else { return false };
     signals.sort_unstable();
@@ -309,17 +316,32 @@ fn check_input(
         None => (text, None),
     };
     if signals.is_some_and(str::is_empty) {
-        check.faults.push(Fault::at_text(
-            key,
-            text,
-            "a pattern of signals after \":\", such as \"pump:vib*\"",
-        ));
+        check.faults.push(
+            Fault::at_text(key, text, "a pattern of signals after \":\", such as \"pump:vib*\"")
+                .remedy(format!("write {source:?} for all signals, or \"{source}:NAME\"")),
+        );
+        return None;
+    }
+    // Of [source] without a name, which is a fault already.
+    if known.sources.iter().any(|known| known.name == UNNAMED) {
         return None;
     }
     let Some(position) = known.sources.iter().position(|known| known.name == source) else {
         let names: Vec<String> = known.sources.iter().map(|known| format!("{:?}", known.name)).collect();
-        let expected = format!("the name of a [source.NAME], here one of {}", names.join(", "));
-        check.faults.push(Fault::at_text(key, text, expected));
+        let expected = format!(
+            "the name of a [source.NAME], here {}",
+            if names.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("one of {}", names.join(", "))
+            }
+        );
+        let bare = source.trim_start_matches("source.");
+        let remedy = match nearest(bare, known.sources.iter().map(|known| known.name)) {
+            Some(near) => format!("write {:?}", text.replacen(source, near, 1)),
+            None => format!("add [source.{source}], or name another source"),
+        };
+        check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
         return None;
     };
     let expected = match (sees, known.sources[position].frames) {
@@ -337,18 +359,19 @@ fn check_input(
         _ => None,
     };
     if let Some(expected) = expected {
-        check.faults.push(Fault::at_text(key, text, expected));
+        check.faults.push(
+            Fault::at_text(key, text, expected).remedy("name another source, or write another detector"),
+        );
         return None;
     }
     let pattern = signals.map(WildMatch::new);
     if let (Some(pattern), Some(only)) = (&pattern, known.sources[position].signal)
         && !pattern.matches(only)
     {
-        check.faults.push(Fault::at_text(
-            key,
-            text,
-            format!("a pattern of {only:?}, the one signal of the source"),
-        ));
+        check.faults.push(
+            Fault::at_text(key, text, format!("a pattern of {only:?}, the one signal of the source"))
+                .remedy(format!("write {source:?} or \"{source}:{only}\"")),
+        );
         return None;
     }
     // More sources than indices is a fault of its own.
@@ -385,13 +408,6 @@ fn check_rate(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<Ju
     let (rise, fall) = (each_second(raw.rise_above), each_second(raw.fall_above));
     let made = RateSettings::new(rise, fall, raw.window?.0, raw.hysteresis?);
     fitting(check, section, made).map(JudgeSettings::Rate)
-}
-
-fn fitting<T>(check: &mut Check<'_>, section: &str, made: Result<T, SettingsError>) -> Option<T> {
-    made.map_err(|error| {
-        check.faults.push(Fault::new(section, "limits that do not fit together", format!("others: {error}")));
-    })
-    .ok()
 }
 
 /// A loop's signals are meant by their whole names, which have the measurement in front where a source speaks line

@@ -6,7 +6,7 @@ use verge_codec::{
 use verge_pipeline::frames::{FrameSourceSpec, Keep};
 
 use super::{check_pointer, check_time};
-use crate::config::{Fault, RawCodec, RawFrames, RawSource};
+use crate::config::{RawCodec, RawFrames, RawSource};
 use crate::settings::Check;
 
 /// What a source of frames is told.
@@ -54,7 +54,7 @@ pub(super) fn check_frames(
         accept_retained: raw.retained,
     };
     if let Err(error) = FrameDecoders::new(vec![Some(settings.clone())]) {
-        check.faults.push(Fault::new(section, "cannot be decoded", format!("other settings: {error}")));
+        check.faults.push(super::decoding(section, raw, &error));
     }
     let keep = match raw.frames? {
         RawFrames::Newest => Keep::Newest { deadline: raw.max_age?.0 },

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use config::Map;
 use jiff::tz::TimeZone;
 use verge_codec::{
-    CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
-    NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings, SenmlFormat,
-    SenmlSettings, SourceSettings, TimeFormat, TimeRule,
+    CodecSettings, CodecSettingsError, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings,
+    LineSettings, NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings,
+    SenmlFormat, SenmlSettings, SourceSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::{SourceId, Unit};
 use verge_mqtt::filter;
@@ -19,7 +19,7 @@ use verge_mqtt::filter;
 use super::Check;
 use crate::config::{
     Fault, RawCodec, RawCompression, RawDecimal, RawOverload, RawPrecision, RawQuality, RawQualityFormat,
-    RawReading, RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size,
+    RawReading, RawSenmlFormat, RawSource, RawTime, RawTimeFormat, Size, Warning, nearest,
 };
 pub use frames::FrameSource;
 use names::{check_device, check_signal, check_signals};
@@ -82,11 +82,10 @@ pub(super) fn check_all(
     limits: PacketLimits,
 ) -> Vec<Source> {
     if raw.len() > usize::from(u16::MAX) {
-        check.faults.push(Fault::new(
-            "source",
-            format!("{} sections", raw.len()),
-            format!("at most {}", u16::MAX),
-        ));
+        check.faults.push(
+            Fault::new("source", format!("{} sections", raw.len()), format!("at most {}", u16::MAX))
+                .remedy("let one source take several topics with \"+\" and \"#\""),
+        );
     }
     let sources = raw.iter().filter_map(|(name, source)| check_one(check, name, source, limits)).collect();
     check_overlaps(check, raw);
@@ -104,7 +103,10 @@ fn check_overlaps(check: &mut Check<'_>, raw: &Map<String, RawSource>) {
         for (earlier, other) in &filters[..index] {
             if filter::overlaps(topic, other) {
                 let expected = format!("a filter that takes no topic of source.{earlier} ({other:?})");
-                check.faults.push(Fault::at_text(format!("source.{name}.topic"), topic, expected));
+                let remedy = "write a narrower topic for one of them, or make one source of both";
+                check
+                    .faults
+                    .push(Fault::at_text(format!("source.{name}.topic"), topic, expected).remedy(remedy));
             }
         }
     }
@@ -119,7 +121,11 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketL
     };
     if let Some(max_payload) = raw.max_payload.filter(|size| *size > limit) {
         let expected = format!("at most {limit_key} ({limit})");
-        check.faults.push(Fault::at_text(at("max_payload"), &max_payload.to_string(), expected));
+        let key = limit_key.trim_start_matches("local.");
+        let remedy = format!("write a smaller max_payload, or a larger {key} below [local]");
+        check
+            .faults
+            .push(Fault::at_text(at("max_payload"), &max_payload.to_string(), expected).remedy(remedy));
     }
     let filter = raw.topic.as_deref().and_then(|topic| check_filter(check, &at("topic"), topic));
     let device =
@@ -164,7 +170,7 @@ fn check_readings(
         accept_retained: raw.retained,
     };
     if let Err(error) = Decoders::new([Some(settings.clone())]) {
-        check.faults.push(Fault::new(section, "cannot be decoded", format!("other settings: {error}")));
+        check.faults.push(decoding(section, raw, &error));
     }
     Some(settings)
 }
@@ -172,12 +178,21 @@ fn check_readings(
 fn check_filter<'a>(check: &mut Check<'_>, key: &str, topic: &'a str) -> Option<&'a str> {
     if topic.starts_with(SHARED) {
         let expected = "a filter of its own: shared subscriptions hand messages to other clients as well";
-        check.faults.push(Fault::at_text(key, topic, expected));
+        let remedy = format!("write {:?}", topic.splitn(3, '/').nth(2).unwrap_or("TOPIC"));
+        check.faults.push(Fault::at_text(key, topic, expected).remedy(remedy));
         return None;
     }
     if let Err(error) = filter::validate(topic) {
-        check.faults.push(Fault::at_text(key, topic, format!("an MQTT topic filter ({error})")));
+        let remedy = format!("write topic = {:?}", corrected(topic));
+        check
+            .faults
+            .push(Fault::at_text(key, topic, format!("an MQTT topic filter ({error})")).remedy(remedy));
         return None;
+    }
+    if topic.contains('*') {
+        let remark = "\"*\" is no wildcard of MQTT, but a letter of the topic; \"+\" stands for one level, \"#\" for all \
+                      from there on";
+        check.warnings.push(Warning { key: key.to_owned(), remark: remark.to_owned() });
     }
     Some(topic)
 }
@@ -186,7 +201,9 @@ fn check_pointer(check: &mut Check<'_>, key: &str, pointer: &str) -> Option<Stri
     if pointer.is_empty() || pointer.starts_with('/') {
         return Some(pointer.to_owned());
     }
-    check.faults.push(Fault::at_text(key, pointer, r#"a JSON pointer (RFC 6901), which starts with "/""#));
+    let steps = pointer.trim_start_matches(['$', '.']).replace(['.', '['], "/").replace(']', "");
+    let expected = r#"a JSON pointer (RFC 6901), which starts with "/""#;
+    check.faults.push(Fault::at_text(key, pointer, expected).remedy(format!("write \"/{steps}\"")));
     None
 }
 
@@ -312,13 +329,17 @@ fn check_zone(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<Opt
     let key = format!("{section}.time.zone");
     if !matches!(raw.format?, RawTimeFormat::Rfc3339 | RawTimeFormat::Auto) {
         let expected = r#"no zone: numbers count from 1970 in UTC; format = "auto" or "rfc3339" reads text"#;
-        check.faults.push(Fault::at_text(key, name, expected));
+        check
+            .faults
+            .push(Fault::at_text(key, name, expected).remedy("take zone out, or write format = \"auto\""));
         return None;
     }
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
         let expected = r#"the name of an IANA time zone, such as "Europe/Berlin" or "UTC""#;
-        check.faults.push(Fault::at_text(key, name, expected));
+        let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+        let near = nearest(name, known.iter().map(String::as_str)).unwrap_or("UTC");
+        check.faults.push(Fault::at_text(key, name, expected).remedy(format!("write zone = {near:?}")));
     }
     zone.map(Some)
 }
@@ -386,4 +407,58 @@ fn check_reading(
         decimal: decimal_of(source),
         required: raw.required,
     })
+}
+
+/// A filter whose wildcards stand where they may.
+fn corrected(topic: &str) -> String {
+    let levels: Vec<&str> = topic.split('/').collect();
+    let last = levels.len() - 1;
+    let level = |(number, level): (usize, &&str)| match *level {
+        "#" if number == last => "#".to_owned(),
+        level if level.contains(['#', '+', '*']) => "+".to_owned(),
+        level => level.replace('\0', ""),
+    };
+    levels.iter().enumerate().map(level).collect::<Vec<_>>().join("/")
+}
+
+/// Why the messages of a source cannot be decoded, as a fault of the key that is to blame.
+pub(super) fn decoding(section: &str, raw: &RawSource, error: &CodecSettingsError) -> Fault {
+    let readings = || raw.reading.iter().flatten().enumerate();
+    let of_pointer = |pointer: &String, key: &str| {
+        let found = readings().find(|(_, reading)| reading.pointer.as_ref() == Some(pointer));
+        found.map(|(index, _)| format!("reading[{index}].{key}"))
+    };
+    let (key, remedy) = match error {
+        CodecSettingsError::DeviceRule { .. } => (Some("device".to_owned()), "write another device"),
+        CodecSettingsError::SignalRule { .. } => (Some("signal".to_owned()), "write another signal"),
+        CodecSettingsError::ForeignWildcard { reading, .. } => {
+            (of_pointer(reading, "pointer"), "write the same steps up to the \"*\" in both")
+        }
+        CodecSettingsError::Pointer { pointer } | CodecSettingsError::PointerTooDeep { pointer, .. } => {
+            (of_pointer(pointer, "pointer"), "write another pointer")
+        }
+        CodecSettingsError::WildcardPointer { pointer } => {
+            (of_pointer(pointer, "pointer"), "write a pointer without \"*\"")
+        }
+        CodecSettingsError::NoSignal { pointer } => {
+            (of_pointer(pointer, "signal"), "add signal = \"NAME\" to the reading")
+        }
+        CodecSettingsError::SignalWildcards { pointer, .. } => {
+            (of_pointer(pointer, "signal"), "write a signal with fewer \"*\"")
+        }
+        CodecSettingsError::Scale { scale } => {
+            let of_reading = readings().find(|(_, reading)| reading.scale == *scale);
+            let key = of_reading.map_or("scale".to_owned(), |(index, _)| format!("reading[{index}].scale"));
+            (Some(key), "write another scale, or take the line out")
+        }
+        CodecSettingsError::Offset { .. } => {
+            (Some("offset".to_owned()), "write another offset, or take the line out")
+        }
+        CodecSettingsError::WordValue { .. }
+        | CodecSettingsError::WordSpace { .. }
+        | CodecSettingsError::WordTwice { .. } => (Some("words".to_owned()), "write other words"),
+        _ => (None, "write other settings"),
+    };
+    let key = key.map_or_else(|| section.to_owned(), |key| format!("{section}.{key}"));
+    Fault::new(key, "cannot be decoded", format!("other settings: {error}")).remedy(remedy)
 }

@@ -53,7 +53,7 @@ fn check_template(
     let template = match NameTemplate::parse(text, stars) {
         Ok(template) => template,
         Err(error) => {
-            check.faults.push(Fault::at_text(key, text, error.to_string()));
+            check.faults.push(Fault::at_text(key, text, error.to_string()).remedy("write the name again so"));
             return None;
         }
     };
@@ -63,7 +63,7 @@ fn check_template(
     };
     if template.parts().any(foreign) || (of_device && template.parts().next().is_none()) {
         let expected = format!("a name out of the parts {}", parts(codec, of_device));
-        check.faults.push(Fault::at_text(key, text, expected));
+        check.faults.push(Fault::at_text(key, text, expected).remedy("write it of these parts"));
         return None;
     }
     let mut good = true;
@@ -86,7 +86,12 @@ fn check_level(check: &mut Check<'_>, key: &str, text: &str, level: usize, filte
     let there = level < levels || filter.ends_with('#');
     if !there {
         let expected = format!("a level from 0 to {} of {filter:?}", levels - 1);
-        check.faults.push(Fault::at_text(key, text, expected));
+        let wild = filter.split('/').position(|level| matches!(level, "+" | "#")).unwrap_or(levels - 1);
+        let remedy = format!(
+            "write \"topic:{wild}\", where {:?} stands",
+            filter.split('/').nth(wild).unwrap_or_default()
+        );
+        check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
     }
     there
 }
@@ -105,7 +110,7 @@ fn check_topic(
     };
     let Ok(part) = part else {
         let expected = "\"topic:N\" with N the level of the topic, counted from 0, or \"topic:N..\" for all from there on";
-        check.faults.push(Fault::at_text(key, text, expected));
+        check.faults.push(Fault::at_text(key, text, expected).remedy("write \"topic:1\" or another number"));
         return None;
     };
     let (NamePart::TopicLevel(level) | NamePart::TopicFrom(level)) = part else { return None };
@@ -160,7 +165,13 @@ pub(super) fn check_device(
                 r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}, or a name out of the parts {}"#,
                 parts(codec, true)
             );
-            check.faults.push(Fault::at_text(key, text, expected));
+            let plain = !text.is_empty() && !text.contains(':');
+            let remedy = if plain {
+                format!("write \"fixed:{text}\" for a device of this name")
+            } else {
+                "write it so".to_owned()
+            };
+            check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
             None
         }
     }

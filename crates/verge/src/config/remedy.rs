@@ -1,0 +1,370 @@
+//! What to write instead of a value that does not fit its key.
+
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+
+use super::environment::is_variable;
+use super::kind::{Key, Kind, Need};
+use super::nearest::nearest_choice;
+use super::syntax;
+use super::units::{Frequency, NEVER, Size, Span};
+
+/// What to do about a value at a key.
+pub(super) fn remedy(key: &Key, path: &str, value: &Value) -> String {
+    let variable = value.origin().filter(|origin| is_variable(origin));
+    let write = |toml: &str| match variable {
+        Some(variable) => {
+            format!("set {variable}={}", toml.trim_matches(['"', '[', ']']).replace("\", \"", ","))
+        }
+        None => format!("write {} = {toml}", key.name),
+    };
+    match meant(key.kind, path, value) {
+        // Variables have no quotes.
+        Some(Meant::Value { toml, why }) if why.is_empty() || variable.is_some() => write(&toml),
+        Some(Meant::Value { toml, why }) => format!("{why}: {}", write(&toml)),
+        Some(Meant::Order(order)) => order,
+        None => otherwise(key, variable.is_some()),
+    }
+}
+
+/// What to do where nothing can be guessed.
+fn otherwise(key: &Key, is_variable: bool) -> String {
+    let out = if is_variable { "take it out of the environment" } else { "take the line out" };
+    match key.need {
+        Need::Required => example(key.kind).map_or_else(
+            || format!("write such a value for {}", key.name),
+            |example| format!("write for example {} = {example}", key.name),
+        ),
+        Need::Optional => format!("write such a value, or {out}"),
+        Need::Default(text) => {
+            format!("write such a value, or {out} for the default, {}", quoted_default(key.kind, text))
+        }
+    }
+}
+
+fn quoted_default(kind: Kind, text: &str) -> String {
+    if kind.is_text() {
+        return format!("{text:?}");
+    }
+    match kind {
+        Kind::Texts(_) | Kind::Choices(_) => {
+            let items: Vec<String> = text.split(',').map(|item| format!("{item:?}")).collect();
+            format!("[{}]", items.join(", "))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// What a missing key may look like, as TOML.
+pub(super) fn example(kind: Kind) -> Option<String> {
+    let first_quoted = |text: &str| {
+        let rest = text.split_once('"')?.1;
+        rest.split_once('"').map(|(inner, _)| format!("{inner:?}"))
+    };
+    match kind {
+        Kind::Name => Some(r#""pump-room-1""#.to_owned()),
+        Kind::Text(what) => first_quoted(what),
+        Kind::Choice(words) => words.first().map(|word| format!("{word:?}")),
+        Kind::Flag => Some("true".to_owned()),
+        Kind::Number { low, .. } => Some(if low > 0.0 { low.max(1.0) } else { 0.0 }.to_string()),
+        Kind::Whole { low, .. } => Some(low.to_string()),
+        Kind::Span { .. } | Kind::SpanOrNever { .. } => Some(r#""5m""#.to_owned()),
+        Kind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
+        Kind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
+        Kind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
+        Kind::Numbers | Kind::Table(_) | Kind::Tables(_) | Kind::Secret => None,
+    }
+}
+
+enum Meant {
+    /// This value, as TOML.
+    Value { toml: String, why: &'static str },
+    /// Something else, in words.
+    Order(String),
+}
+
+const UNQUOTE: &str = "take off the quotes";
+const QUOTE: &str = "put it in quotes";
+
+fn value(toml: impl Into<String>, why: &'static str) -> Option<Meant> {
+    Some(Meant::Value { toml: toml.into(), why })
+}
+
+fn order(text: impl Into<String>) -> Option<Meant> {
+    Some(Meant::Order(text.into()))
+}
+
+fn meant(kind: Kind, path: &str, given: &Value) -> Option<Meant> {
+    match (kind, &given.kind) {
+        (Kind::Secret, _) => order("put it into a file of its own that only this user may read"),
+        (Kind::Number { .. } | Kind::Whole { .. }, ValueKind::String(text)) => number(kind, text),
+        (Kind::Whole { low, high }, ValueKind::Float(number)) if number.fract() == 0.0 => {
+            ((low as f64..=high as f64).contains(number))
+                .then(|| Meant::Value { toml: number.to_string(), why: "" })
+        }
+        (Kind::Number { low: 0.0, high: 1.0 }, ValueKind::I64(percent @ 2..=100)) => {
+            value((*percent as f64 / 100.0).to_string(), "a share is from 0 to 1, not in percent")
+        }
+        (Kind::Flag, ValueKind::String(text)) => {
+            let why = if matches!(text.as_str(), "true" | "false") { UNQUOTE } else { "" };
+            syntax::flag(text).and_then(|flag| value(flag, why))
+        }
+        (Kind::Flag, ValueKind::I64(number @ (0 | 1))) => value((*number == 1).to_string(), ""),
+        (Kind::Choice(words), ValueKind::String(text)) => {
+            nearest_choice(text, words).and_then(|word| value(format!("{word:?}"), ""))
+        }
+        (Kind::Span { .. }, ValueKind::I64(number)) => {
+            value(format!("\"{number}s\""), "a duration has a unit")
+        }
+        (Kind::Span { .. }, ValueKind::Float(number)) => {
+            value(format!("\"{number}s\""), "a duration has a unit")
+        }
+        (Kind::SpanOrNever { .. }, ValueKind::I64(0) | ValueKind::Boolean(false)) => {
+            value(format!("{NEVER:?}"), "")
+        }
+        (Kind::SpanOrNever { .. }, ValueKind::I64(number)) => {
+            value(format!("\"{number}s\""), "a duration has a unit")
+        }
+        (Kind::SpanOrNever { .. }, ValueKind::String(text))
+            if matches!(text.as_str(), "none" | "off" | "no") =>
+        {
+            value(format!("{NEVER:?}"), "")
+        }
+        (Kind::Span { low, high }, ValueKind::String(text)) => span(text, low, high),
+        (Kind::SpanOrNever { high }, ValueKind::String(text)) => span(text, Duration::ZERO, high),
+        (Kind::Size { .. }, ValueKind::I64(number)) if *number >= 0 => {
+            value(format!("{:?}", whole_size(number.unsigned_abs())), "a size has a unit")
+        }
+        (Kind::Size { low, high }, ValueKind::String(text)) => size(text, low, high),
+        (Kind::Name, ValueKind::String(text)) if text.contains('$') => order(
+            "write the name itself, or take the line out and set it in the environment: a file has no variables",
+        ),
+        (Kind::Name, ValueKind::String(text)) => name(text),
+        (Kind::Text(_), ValueKind::String(text)) if text.chars().any(char::is_control) => {
+            let inner = format!("{text:?}");
+            value(
+                format!("'{}'", inner.trim_matches('"')),
+                "put it in single quotes, where a backslash is itself",
+            )
+        }
+        (_, ValueKind::Array(items)) if kind.is_text() => match items.as_slice() {
+            [Value { kind: ValueKind::String(text), .. }] => {
+                value(format!("{text:?}"), "take off the brackets")
+            }
+            _ => order("write one value, without brackets"),
+        },
+        (Kind::Text(_), ValueKind::I64(_) | ValueKind::Float(_) | ValueKind::Boolean(_))
+            if example(kind).is_some_and(|example| example.contains(':')) =>
+        {
+            None
+        }
+        (Kind::Name | Kind::Text(_), ValueKind::I64(_) | ValueKind::Float(_) | ValueKind::Boolean(_)) => {
+            value(format!("\"{}\"", super::fault::show(given)), QUOTE)
+        }
+        (Kind::Texts(_), ValueKind::String(text)) if !text.is_empty() => {
+            let items: Vec<String> = text.split(',').map(|item| format!("{:?}", item.trim())).collect();
+            value(format!("[{}]", items.join(", ")), "a list stands in brackets")
+        }
+        (Kind::Choices(words), ValueKind::String(text)) => choices(words, text.split(',')),
+        (Kind::Choices(words), ValueKind::Array(items)) => {
+            let texts: Option<Vec<&str>> = items
+                .iter()
+                .map(|item| match &item.kind {
+                    ValueKind::String(text) => Some(text.as_str()),
+                    _ => None,
+                })
+                .collect();
+            choices(words, texts?.into_iter())
+        }
+        (Kind::Tables(_), ValueKind::Table(_)) => order(format!("write [[{path}]] in double brackets")),
+        (Kind::Table(_), ValueKind::Array(_)) => order(format!("write [{path}] in single brackets")),
+        (Kind::Table(_) | Kind::Numbers, _) => {
+            order(format!("write {{ key = value }} behind it, or [{path}]"))
+        }
+        (Kind::Tables(keys), _) => {
+            let first = keys.first().map_or("key", |key| key.name);
+            order(format!("write [[{path}]] and below it {first} = …"))
+        }
+        _ => None,
+    }
+}
+
+fn number(kind: Kind, text: &str) -> Option<Meant> {
+    let text = text.trim();
+    let plain = text.parse::<f64>().is_ok_and(f64::is_finite);
+    if plain {
+        return fitting(kind, text).then(|| Meant::Value { toml: text.to_owned(), why: UNQUOTE });
+    }
+    let found = syntax::number(text, Some(kind))?;
+    let written = found.value.filter(|number| fitting(kind, number))?;
+    let why = if text.contains(',') {
+        "decimals take a point, and a number no quotes"
+    } else {
+        "a number stands without quotes and unit"
+    };
+    value(written, why)
+}
+
+fn fitting(kind: Kind, text: &str) -> bool {
+    match kind {
+        Kind::Number { low, high } => text.parse::<f64>().is_ok_and(|number| (low..=high).contains(&number)),
+        Kind::Whole { low, high } => text.parse::<u64>().is_ok_and(|number| (low..=high).contains(&number)),
+        _ => true,
+    }
+}
+
+fn name(text: &str) -> Option<Meant> {
+    let plain =
+        |letter: char| if letter.is_alphanumeric() || matches!(letter, '_' | '.') { letter } else { '-' };
+    let made: String = text.trim().chars().map(plain).take(64).collect();
+    (made != text && made.chars().any(char::is_alphanumeric))
+        .then(|| Meant::Value { toml: format!("{made:?}"), why: "" })
+}
+
+fn choices<'a>(words: &[&str], texts: impl Iterator<Item = &'a str>) -> Option<Meant> {
+    let mut meant: Vec<String> = Vec::new();
+    for text in texts {
+        let word = format!("{:?}", nearest_choice(text, words)?);
+        if !meant.contains(&word) {
+            meant.push(word);
+        }
+    }
+    if meant.is_empty() { None } else { value(format!("[{}]", meant.join(", ")), "") }
+}
+
+/// A duration as other programs write it.
+fn span(text: &str, low: Duration, high: Duration) -> Option<Meant> {
+    let found =
+        Span::parse(&text.to_lowercase()).map(|span| span.0).or_else(|| clock(text)).or_else(|| iso(text));
+    let found = found.or_else(|| foreign(text)).filter(|found| (low..=high).contains(found))?;
+    value(format!("\"{}\"", Span(found)), "")
+}
+
+/// `1:30:00` or `05:00`.
+fn clock(text: &str) -> Option<Duration> {
+    let parts: Vec<u64> = text.split(':').map(str::parse).collect::<Result<_, _>>().ok()?;
+    match parts.as_slice() {
+        [minutes, seconds] => Some(Duration::from_secs(minutes.checked_mul(60)?.checked_add(*seconds)?)),
+        [hours, minutes, seconds] => {
+            let minutes = hours.checked_mul(60)?.checked_add(*minutes)?;
+            Some(Duration::from_secs(minutes.checked_mul(60)?.checked_add(*seconds)?))
+        }
+        _ => None,
+    }
+}
+
+/// `PT5M` (ISO 8601).
+fn iso(text: &str) -> Option<Duration> {
+    let rest = text.trim().to_lowercase();
+    let rest = rest.strip_prefix('p')?.replace('t', "");
+    Span::parse(&rest).map(|span| span.0)
+}
+
+/// A number and a word that begins as a unit of time does.
+fn foreign(text: &str) -> Option<Duration> {
+    let text = text.trim().to_lowercase().replace(',', ".");
+    let end = text.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(text.len());
+    let number: f64 = text[..end].parse().ok()?;
+    let unit = match text[end..].trim() {
+        "" => 1.0,
+        unit if unit.starts_with("ms") || unit.starts_with("mil") => 0.001,
+        unit if unit.starts_with("st") || unit.starts_with('h') => 3_600.0,
+        unit if unit.starts_with('s') => 1.0,
+        unit if unit.starts_with("mi") || unit == "m" || unit == "m." => 60.0,
+        unit if unit.starts_with("da") || unit == "d" || unit.starts_with("ta") => 86_400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number * unit).ok()
+}
+
+/// A size as other programs write it.
+fn size(text: &str, low: u64, high: u64) -> Option<Meant> {
+    let text = text.trim().to_lowercase().replace(',', ".");
+    let end = text.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim());
+    let unit = match unit.chars().next() {
+        None => {
+            let fits = |unit: &&str| {
+                Size::parse(&format!("{number} {unit}")).is_some_and(|size| (low..=high).contains(&size.0))
+            };
+            ["B", "KiB", "MiB", "GiB"].into_iter().find(fits)?
+        }
+        Some('b' | 'o') => "B",
+        Some('k') => "KB",
+        Some('m') => "MB",
+        Some('g') => "GB",
+        Some('t') => "TB",
+        Some(_) => return None,
+    };
+    let made = format!("{number} {unit}");
+    let fits = Size::parse(&made).is_some_and(|size| (low..=high).contains(&size.0));
+    fits.then(|| Meant::Value { toml: format!("{made:?}"), why: "" })
+}
+
+fn whole_size(bytes: u64) -> String {
+    let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+/// A frequency as people say it: "1 per week", "weekly", "2 a month".
+pub(crate) fn frequency(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let word = match text.as_str() {
+        "hourly" => "1/hour",
+        "daily" => "1/day",
+        "weekly" => "1/week",
+        "monthly" => "1/month",
+        "yearly" => "1/year",
+        _ => "",
+    };
+    if !word.is_empty() {
+        return Some(word.to_owned());
+    }
+    let text = text.replace("once", "1").replace("twice", "2").replace(',', ".");
+    let made = text.replace(" per ", "/").replace(" a ", "/").replace(" an ", "/").replace(" / ", "/");
+    let made = if made.parse::<f64>().is_ok() {
+        format!("{made}/week")
+    } else {
+        made.trim_end_matches('s').to_owned()
+    };
+    Frequency::parse(&made).map(|_| made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_of_other_programs_are_understood() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = match span(text, Duration::ZERO, Duration::from_secs(1 << 20)) {
+                Some(Meant::Value { toml, .. }) => Some(toml),
+                _ => None,
+            };
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("30", Some(r#""30s""#));
+        check("5 Minuten", Some(r#""5m""#));
+        check("00:05:00", Some(r#""5m""#));
+        check("PT1H30M", Some(r#""1h 30m""#));
+        check("1,5h", Some(r#""1h 30m""#));
+        check("5S", Some(r#""5s""#));
+        check("2 parsecs", None);
+        let check = |text: &str, expected: Option<&str>| {
+            let found = match size(text, 0, 1 << 40) {
+                Some(Meant::Value { toml, .. }) => Some(toml),
+                _ => None,
+            };
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("2 gigabytes", Some(r#""2 GB""#));
+        check("64kbyte", Some(r#""64 KB""#));
+        check("2 parsecs", None);
+        assert_eq!(frequency("once per week").as_deref(), Some("1/week"));
+        assert_eq!(frequency("2 per month").as_deref(), Some("2/month"));
+        assert_eq!(frequency("1").as_deref(), Some("1/week"));
+        assert_eq!(frequency("often"), None);
+    }
+}
