@@ -62,6 +62,7 @@ fn every_command_explains_itself_and_shows_an_example() {
     command.build();
     let commands: Vec<String> = command
         .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
         .map(|sub| sub.get_name().to_owned())
         .filter(|name| name != "help")
         .collect();
