@@ -87,7 +87,12 @@ def check_numbers(ledger: Ledger, last: int) -> None:
 
 def wait_for_numbers(receiver: Receiver, last: int, seconds: float = 120.0) -> Ledger:
     """Waits until as many verdicts are there as numbers went in, and checks them."""
-    receiver.wait_for_different(last, seconds)
+    try:
+        receiver.wait_for_different(last, seconds)
+    except TimeoutError:
+        # Says which are missing, where any are.
+        check_numbers(receiver.ledger(), last)
+        raise
     ledger = receiver.ledger()
     check_numbers(ledger, last)
     return ledger

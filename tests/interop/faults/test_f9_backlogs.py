@@ -76,7 +76,7 @@ def test_killed_over_a_backlog(scene: Scene, in_flight: int, lane: str, figures:
         time.sleep(chance.uniform(*DOWN_S))
         gateway.start()
     last = numbers.stop(300)
-    ledger = wait_for_numbers(receiver, last, 600)
+    ledger = wait_for_numbers(receiver, last, 1800)
     check_fresh_alarm(scene, receiver)
     figures.note(f"F9 ({in_flight or 'all'} in flight)", kills=KILLS, verdicts=last, lost=0, judged_twice=0, duplicates=ledger.duplicates)
 
@@ -99,7 +99,7 @@ def test_site_broker_killed_over_a_backlog(scene: Scene, kind: str, figures: Fig
         device.close()
         # Everything that the device was told is on the broker's disk; some of it the gateway has judged and acknowledged.
         scene.site.save()
-        wait_for(lambda at=first: seen() >= at, "the gateway at work")
+        wait_for(lambda at=first: seen() >= at, "the gateway at work", 120)
         time.sleep(chance.uniform(0, 0.2))
         scene.site.kill()
         if kind == "both":
