@@ -65,7 +65,7 @@ def test_a_value_is_read(tmp_path: Path, source: str, payload: bytes, value: flo
 @pytest.mark.parametrize(
     ("source", "payload", "words"),
     [
-        (NUMBER, b"12,75", ["not_a_number", "bytes=5", "`12,75`", 'a decimal comma (decimal = ","']),
+        (NUMBER, b"12,75", ["not_a_number", "5 bytes", "`12,75`", 'a decimal comma (decimal = ","']),
         (NUMBER, b"12.75 kPa", ["not_a_number", "a number with a unit"]),
         (NUMBER, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["not_utf8", "89 50 4e 47", "a PNG"]),
         (NUMBER, b'{"level":12.75}', ["not_a_number", 'JSON (codec = "json"']),

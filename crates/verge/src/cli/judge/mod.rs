@@ -224,10 +224,7 @@ impl Told {
             text += &format!("; {} on topics that no source takes", self.unknown_topics);
         }
         for (reason, count) in &self.rejections {
-            text += &format!("; {count} refused: {reason}");
-            if let Some(first) = self.refusals.of(*reason) {
-                text += &format!(" ({first})");
-            }
+            text += &format!("; {count} refused: {}", self.refusals.words(*reason));
         }
         if !self.shared.is_empty() {
             let shown = self.shared.len().min(SHARED_SHOWN);

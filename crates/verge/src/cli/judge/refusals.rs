@@ -49,15 +49,18 @@ impl Refusals {
         }
     }
 
-    /// What was refused for this reason, in words: the first in full, and what others came.
-    pub(super) fn of(&self, reason: Reason) -> Option<String> {
+    /// What was refused for this reason, in words: where in the messages, the first in full, and what others came.
+    pub(super) fn words(&self, reason: Reason) -> String {
         let mut kinds = self.kinds.iter().filter(|kind| kind.rejection.reason == reason);
-        let mut words = kinds.next()?.words();
+        let Some(first) = kinds.next() else { return reason.to_string() };
+        let is_alike = kinds.clone().all(|kind| kind.rejection.part == first.rejection.part);
+        let what = if is_alike { first.rejection.to_string() } else { reason.to_string() };
+        let mut words = format!("{what} ({}", first.words());
         for other in kinds {
             let line = other.line.map_or_else(|| other.about.clone(), |line| format!("line {line}"));
             words += &format!("; {line}: {}", other.rejection.came);
         }
-        Some(words)
+        words + ")"
     }
 
     pub(super) fn json(&self) -> Vec<Value> {
@@ -76,12 +79,11 @@ impl Refusal {
     fn words(&self) -> String {
         let looks =
             self.rejection.looks().map_or(String::new(), |looks| format!(", which looks like {looks}"));
-        let part = self.rejection.part.as_deref().map_or(String::new(), |part| format!(" at {part}"));
         let line = self.line.map_or(String::new(), |line| format!("in line {line}: "));
         let bytes = self.bytes.map_or(String::new(), |bytes| format!(", {bytes} bytes"));
         let came =
             if self.rejection.came.is_empty() { String::new() } else { format!(": {}", self.rejection.came) };
-        format!("first {line}{}{part}{bytes}{came}{looks}", self.about.escape_debug())
+        format!("first {line}{}{bytes}{came}{looks}", self.about.escape_debug())
     }
 }
 

@@ -1,3 +1,5 @@
+use verge_domain::time::UtcMillis;
+
 use super::*;
 
 fn table(text: &str) -> (tempfile::TempDir, anyhow::Result<Table>) {

@@ -15,6 +15,9 @@ const SERIAL_DAYS: std::ops::Range<f64> = 25_569.0..73_051.0;
 const UNIX_EPOCH_DAYS: f64 = 25_569.0;
 const DAY_MS: f64 = 86_400_000.0;
 
+/// Rows that the kind of times is found out by.
+const SAMPLE: usize = 1000;
+
 /// Which stands first where both may be meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -72,9 +75,12 @@ impl TimeForm {
         cells: impl Iterator<Item = &'a str> + Clone,
         options: &TableArgs,
     ) -> Result<Self, Unclear> {
+        // Texts are looked at in some rows, as each takes microseconds.
+        let step = cells.clone().count().div_ceil(SAMPLE).max(1);
+        let some = || cells.clone().step_by(step);
         let numbers = || cells.clone().filter_map(number);
-        let figures = numbers().count();
-        let others = cells.clone().filter(|text| number(text).is_none() && any_order(text).is_some()).count();
+        let figures = some().filter_map(number).count();
+        let others = some().filter(|text| number(text).is_none() && any_order(text).is_some()).count();
         let kind = match () {
             () if figures <= others => Kind::Text,
             () if cells.clone().filter(|text| number(text).is_some()).all(|text| compact(text).is_some()) => {
@@ -93,11 +99,11 @@ impl TimeForm {
         let order = if kind == Kind::Text { order_of(cells.clone(), options)? } else { None };
         let form = Self { kind, order, zone };
         if kind == Kind::Text {
-            let mut read = cells.clone().map(|text| form.read(text));
+            let mut read = some().map(|text| form.read(text));
             if form.zone.is_none()
                 && let Some(row) = read.position(|cell| matches!(cell, Some(Written::Abbreviated(..))))
             {
-                return Err(Unclear::Abbreviation { row });
+                return Err(Unclear::Abbreviation { row: row * step });
             }
             if others == 0
                 && let Some(row) = cells.clone().position(|text| time_of_day(text).is_some())
