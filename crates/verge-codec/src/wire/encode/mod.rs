@@ -42,7 +42,7 @@ impl WireEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), WireError> {
         out.push(PLAIN);
-        write_message(&mut Cbor::new(&mut *out), envelope, rows).unwrap_or_else(never);
+        write_message(&mut writer(out), envelope, rows).unwrap_or_else(never);
         let plain = out.get(1..).unwrap_or_default();
         if plain.len() < PACK_FROM_BYTES {
             return Ok(());
@@ -65,7 +65,7 @@ impl Encoder for WireEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         verdict::check(verdict).map_err(|error| EncodeError(Box::new(error)))?;
-        verdict::write_verdict(&mut Cbor::new(out), identity, verdict).unwrap_or_else(never);
+        verdict::write_verdict(&mut writer(out), identity, verdict).unwrap_or_else(never);
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Encoder for WireEncoder {
         let summaries = summary::summarise(lane, rows);
         // Nothing that could be read: a tombstone without a summary, not one with an empty list.
         if !summaries.is_empty() {
-            summary::write_summaries(&mut Cbor::new(out), &summaries).unwrap_or_else(never);
+            summary::write_summaries(&mut writer(out), &summaries).unwrap_or_else(never);
         }
         Ok(())
     }
@@ -101,7 +101,25 @@ fn never(error: CborError<Infallible>) {
 }
 
 type Written = Result<(), CborError<Infallible>>;
-type Writer<'a> = Cbor<&'a mut Vec<u8>>;
+type Writer<'a> = Cbor<Memory<'a>>;
+
+/// What is written to. minicbor's own way to write to a `Vec` is a call for every byte or two, which only optimisation
+/// across crates would take away.
+struct Memory<'a>(&'a mut Vec<u8>);
+
+impl minicbor::encode::Write for Memory<'_> {
+    type Error = Infallible;
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn writer(out: &mut Vec<u8>) -> Writer<'_> {
+    Cbor::new(Memory(out))
+}
 
 fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow]) -> Written {
     use code::message as key;
@@ -118,7 +136,7 @@ fn write_message(cbor: &mut Writer<'_>, envelope: &Envelope, rows: &[StoredRow])
     if listed {
         cbor.u64(key::VERDICTS)?.array(to_u64(verdicts))?;
         for row in rows.iter().filter(|row| row.withdrawn.is_none()) {
-            cbor.writer_mut().extend_from_slice(&row.bytes);
+            cbor.writer_mut().0.extend_from_slice(&row.bytes);
         }
     }
     cbor.u64(key::AGE)?.u64(message::age_ms(envelope))?;
@@ -147,7 +165,7 @@ fn write_tombstone(cbor: &mut Writer<'_>, row: &StoredRow, withdrawn: Withdrawn)
     cbor.u64(key::AT)?.i64(row.decided.0)?;
     if summary {
         cbor.u64(key::SUMMARY)?;
-        cbor.writer_mut().extend_from_slice(&row.bytes);
+        cbor.writer_mut().0.extend_from_slice(&row.bytes);
     }
     Ok(())
 }

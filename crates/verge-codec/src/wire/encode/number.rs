@@ -32,13 +32,12 @@ fn fits_half(single: f32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use minicbor::Encoder as Cbor;
-
+    use super::super::writer;
     use super::*;
 
     fn written(value: f64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_float(&mut Cbor::new(&mut bytes), value).unwrap();
+        write_float(&mut writer(&mut bytes), value).unwrap();
         bytes
     }
 
