@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ort::session::{RunOptions, Session as OrtSession};
+use half::f16;
+use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use crate::card::AutoencoderCard;
-use crate::model::{ModelError, ModelLimits, check_hash, commit, read_bounded};
+use crate::model::{ModelError, ModelLimits, check_hash, commit, read_bounded, refused};
 use crate::runtime::Runtime;
-use crate::session::{RunError, TensorView, failed, not, view};
+use crate::session::{RunError, TensorView, described, failed, not, view};
 use crate::{onnx, watchdog};
 
 /// Numbers of one window at most.
@@ -29,6 +30,15 @@ pub struct Autoencoder {
     output: String,
     shape: Vec<i64>,
     width: usize,
+    converted: Converted,
+}
+
+/// A window in the type of numbers that the model takes.
+enum Converted {
+    /// As it is.
+    Single,
+    Double(Vec<f64>),
+    Half(Vec<f16>),
 }
 
 impl fmt::Debug for Autoencoder {
@@ -44,40 +54,43 @@ impl Autoencoder {
     /// Loads the model that a card describes.
     ///
     /// # Errors
-    /// The card or the file cannot be used, or the file has other tensors than one input of single precision, a row of
+    /// The card or the file cannot be used, or the file has other tensors than one input of floating point, a row of
     /// numbers such as `[1 or free, width]`, `[1, 1, width]` or `[1, width, 1]`, and one output of as many.
     pub fn load(runtime: &Runtime, card_path: &Path, limits: ModelLimits) -> Result<Self, ModelError> {
         let card = AutoencoderCard::load(card_path)?;
         let path = card_path.parent().unwrap_or(Path::new("")).join(&card.file);
-        let bytes = read_bounded(&path, limits.max_file_bytes)?;
+        let bytes = read_bounded(&path, card_path, limits.max_file_bytes)?;
         check_hash(card.sha256.as_deref(), &path, &bytes)?;
-        onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
+        let stamp =
+            onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
         let session = commit(runtime, &bytes, limits.threads)
-            .map_err(|reason| ModelError::Load { path: path.clone(), reason })?;
-        let differs = |what: &str, file: String| {
+            .map_err(|reason| refused(runtime, &path, &stamp, &reason))?;
+        let differs = |what: &str, file: String, hint: &str| {
             ModelError::Contract {
             path: path.clone(),
             what: what.to_owned(),
-            card: "task = \"reconstruct\": one, f32, as many numbers out as go in, in a row: [1 or free, width], with \
-                   further sides of 1"
+            card: "task = \"reconstruct\": one, f32, f64 or f16, as many numbers out as go in, in a row: [1 or free, width], \
+                   with further sides of 1"
                 .to_owned(),
             file,
+            hint: hint.to_owned(),
         }
         };
         let ([input], [output]) = (session.inputs(), session.outputs()) else {
             let file = format!("{} and {}", session.inputs().len(), session.outputs().len());
-            return Err(differs("inputs and outputs", file));
+            return Err(differs("inputs and outputs", file, ""));
         };
-        let shape =
-            input_shape(input.dtype()).ok_or_else(|| differs("its input", described(input.dtype())))?;
+        let (converted, shape) = input_of(input.dtype())
+            .ok_or_else(|| differs("its input", described(input.dtype()), input_hint(input.dtype())))?;
         let width = shape.iter().product::<i64>();
         if !gives(output.dtype(), width) {
-            return Err(differs("its output", format!("{}, and {width} go in", described(output.dtype()))));
+            let file = format!("{}, and {width} go in", described(output.dtype()));
+            return Err(differs("its output", file, ""));
         }
         let output = output.name().to_owned();
         let options = Arc::new(RunOptions::new().expect("options need memory only"));
         let width = usize::try_from(width).expect("a million at most");
-        Ok(Self { card, session, options, output, shape, width })
+        Ok(Self { card, session, options, output, shape, width, converted })
     }
 
     /// Its card.
@@ -98,21 +111,30 @@ impl Autoencoder {
     /// # Errors
     /// See [`RunError`]; a window of another width, or a result that is no number.
     pub fn mean_square_error(&mut self, window: &[f32], until: Option<Instant>) -> Result<f64, RunError> {
-        let input = TensorRef::from_array_view((&self.shape[..], window)).map_err(failed)?;
+        let shape = &self.shape[..];
+        let input: SessionInputValue<'_> = match &mut self.converted {
+            Converted::Single => TensorRef::from_array_view((shape, window)).map_err(failed)?.into(),
+            Converted::Double(numbers) => {
+                numbers.clear();
+                numbers.extend(window.iter().copied().map(f64::from));
+                TensorRef::from_array_view((shape, &numbers[..])).map_err(failed)?.into()
+            }
+            Converted::Half(numbers) => {
+                numbers.clear();
+                numbers.extend(window.iter().copied().map(f16::from_f32));
+                TensorRef::from_array_view((shape, &numbers[..])).map_err(failed)?.into()
+            }
+        };
         let guard = until.map(|until| watchdog::watch(until, Arc::clone(&self.options)));
-        let result = self.session.run_with_options(ort::inputs![input], &*self.options);
+        let result = self.session.run_with_options([input], &*self.options);
         drop(guard);
         let is_late = until.is_some_and(|until| Instant::now() >= until);
         if is_late {
             self.options.unterminate().map_err(failed)?;
         }
         let values = result.map_err(|error| {
-            let reason = error.to_string();
-            if is_late && reason.contains("terminate") {
-                RunError::Deadline
-            } else {
-                RunError::Failed(reason)
-            }
+            // Beyond its deadline it was told to end: whatever it says, that is why.
+            if is_late { RunError::Deadline } else { failed(error) }
         })?;
         let value = values.get(&self.output).ok_or_else(|| not(&self.output, "nothing"))?;
         let (_, made) = view(&self.output, value)?;
@@ -123,6 +145,9 @@ impl Autoencoder {
         let squares: f64 = match made {
             TensorView::F32(made) => {
                 window.zip(made).map(|(one, other)| (one - f64::from(*other)).powi(2)).sum()
+            }
+            TensorView::F16(made) => {
+                window.zip(made).map(|(one, other)| (one - other.to_f64()).powi(2)).sum()
             }
             TensorView::F64(made) => window.zip(made).map(|(one, other)| (one - other).powi(2)).sum(),
             other => return Err(not(&self.output, other.element())),
@@ -145,10 +170,16 @@ impl Autoencoder {
     }
 }
 
-/// Shape of one run of an input of single precision: a batch of one, and a row of numbers within sides of 1. `None` for
-/// another tensor.
-fn input_shape(kind: &ValueType) -> Option<Vec<i64>> {
-    let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = kind else { return None };
+/// Type and shape of one run of an input of floating point: a batch of one, and a row of numbers within sides of 1.
+/// `None` for another tensor.
+fn input_of(kind: &ValueType) -> Option<(Converted, Vec<i64>)> {
+    let ValueType::Tensor { ty, shape, .. } = kind else { return None };
+    let converted = match ty {
+        TensorElementType::Float32 => Converted::Single,
+        TensorElementType::Float64 => Converted::Double(Vec::new()),
+        TensorElementType::Float16 => Converted::Half(Vec::new()),
+        _ => return None,
+    };
     let mut shape = shape.to_vec();
     if let [batch @ -1, _, ..] = &mut shape[..] {
         *batch = 1;
@@ -158,13 +189,26 @@ fn input_shape(kind: &ValueType) -> Option<Vec<i64>> {
         (1, side) if side > 0 => Some(side),
         _ => None,
     })?;
-    usize::try_from(width).is_ok_and(|width| width <= MAX_WIDTH).then_some(shape)
+    usize::try_from(width).is_ok_and(|width| width <= MAX_WIDTH).then_some((converted, shape))
+}
+
+/// What to do about an input that is none of those; begins with its separator.
+fn input_hint(kind: &ValueType) -> &'static str {
+    let ValueType::Tensor { shape, .. } = kind else { return "" };
+    let behind_batch = shape.get(1..).unwrap_or_default();
+    if shape.len() == 1 && shape[0] < 0 || behind_batch.iter().any(|side| *side < 0) {
+        ": the width of a window must stand in the file, so export the model with a fixed one, such as [n, 64]"
+    } else if behind_batch.iter().filter(|side| **side > 1).count() > 1 {
+        ": a window is of one signal; models of several signals, or of pictures, have another card (docs/models.md)"
+    } else {
+        ": export the model with one input of floating point"
+    }
 }
 
 /// Whether an output may give so many numbers, as far as the file tells it.
 fn gives(kind: &ValueType, width: i64) -> bool {
-    let ValueType::Tensor { ty: TensorElementType::Float32 | TensorElementType::Float64, shape, .. } = kind
-    else {
+    use TensorElementType as T;
+    let ValueType::Tensor { ty: T::Float32 | T::Float64 | T::Float16, shape, .. } = kind else {
         return false;
     };
     let known = shape.iter().copied().filter(|side| *side >= 0);
@@ -174,13 +218,4 @@ fn gives(kind: &ValueType, width: i64) -> bool {
         // What is left free makes up for the rest.
         false => product.is_some_and(|product| product > 0 && width % product == 0),
     }
-}
-
-/// A tensor as messages name it: `f32 [?, 16]`.
-fn described(kind: &ValueType) -> String {
-    let Some(element) = kind.tensor_type() else { return "no tensor".to_owned() };
-    let side = |side: &i64| if *side < 0 { "?".to_owned() } else { side.to_string() };
-    let sides: Vec<String> =
-        kind.tensor_shape().into_iter().flat_map(|shape| shape.iter().map(side)).collect();
-    format!("{element} [{}]", sides.join(", "))
 }

@@ -2,6 +2,8 @@
 //! message where they differ.
 
 mod agreement;
+mod fitting;
+mod refusal;
 
 use std::fmt;
 use std::fs::File;
@@ -15,9 +17,11 @@ use ort::session::builder::GraphOptimizationLevel;
 use sha2::{Digest, Sha256};
 
 use agreement::Agreement;
+pub(crate) use refusal::refused;
 
 use crate::card::{Card, CardError, Colour, Element};
 use crate::onnx::{self, OnnxError};
+use crate::quote::quoted;
 use crate::runtime::Runtime;
 use crate::session::Session;
 
@@ -130,16 +134,75 @@ pub enum ModelError {
         /// Why.
         source: OnnxError,
     },
+    /// Neither the weights nor their card are there.
+    #[error(
+        "neither the weights {weights} nor their card {card} is there: copy both into one folder; docs/models.md says what \
+         stands in a card",
+        weights = weights.display(),
+        card = card.display()
+    )]
+    Missing {
+        /// The weights.
+        weights: PathBuf,
+        /// The card.
+        card: PathBuf,
+    },
+    /// A file that a card names is not there.
+    #[error("{path}: No such file; the card {card} names it as its {what}", path = path.display(), card = card.display())]
+    MissingPart {
+        /// The file.
+        path: PathBuf,
+        /// The card.
+        card: PathBuf,
+        /// What it is to the card.
+        what: &'static str,
+    },
+    /// Neither the file nor its card says how large a picture is.
+    #[error(
+        "{path}: it leaves the size of its input free, {shape}: write input.size = [width, height] into its card {card}, the \
+         size that the model was trained with",
+        path = path.display(),
+        card = card.display()
+    )]
+    NoSize {
+        /// The file.
+        path: PathBuf,
+        /// The card.
+        card: PathBuf,
+        /// The input's shape.
+        shape: String,
+    },
+    /// Made for a newer library.
+    #[error(
+        "{path}: its {what} is {found}, and {library} takes {newest} at most: {remedy}",
+        path = path.display()
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Which of its versions.
+        what: String,
+        /// The version.
+        found: i64,
+        /// The library and its version.
+        library: String,
+        /// The newest that it takes.
+        newest: i64,
+        /// What to do.
+        remedy: String,
+    },
     /// The library refused it.
-    #[error("{path}: ONNX Runtime refuses it: {reason}", path = path.display())]
+    #[error("{path}: {library} refuses it, and says: {reason}", path = path.display())]
     Load {
         /// The file.
         path: PathBuf,
-        /// The library's words.
+        /// The library and its version.
+        library: String,
+        /// The library's words, quoted.
         reason: String,
     },
     /// Card and file differ.
-    #[error("{path}: {what}: the card says {card}, the file has {file}", path = path.display())]
+    #[error("{path}: {what}: the card says {card}, the file has {file}{hint}", path = path.display())]
     Contract {
         /// The file.
         path: PathBuf,
@@ -149,6 +212,8 @@ pub enum ModelError {
         card: String,
         /// The file's side.
         file: String,
+        /// What would fit, or nothing; begins with its separator.
+        hint: String,
     },
     /// A label that cannot be a name.
     #[error("{path}, line {line}: a label has 1 to 128 bytes and no control characters", path = path.display())]
@@ -169,16 +234,18 @@ impl Model {
         let card = Card::load(card_path)?;
         let folder = card_path.parent().unwrap_or(Path::new(""));
         let path = folder.join(&card.file);
-        let bytes = read_bounded(&path, limits.max_file_bytes)?;
+        let bytes = read_bounded(&path, card_path, limits.max_file_bytes)?;
         check_hash(card.sha256.as_deref(), &path, &bytes)?;
-        onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
+        let stamp =
+            onnx::inspect(&bytes).map_err(|source| ModelError::Refused { path: path.clone(), source })?;
         let labels = match &card.labels {
-            Some(labels) => read_labels(&folder.join(labels))?,
+            Some(labels) => read_labels(&folder.join(labels), card_path)?,
             None => Vec::new(),
         };
         let session = commit(runtime, &bytes, limits.threads)
-            .map_err(|reason| ModelError::Load { path: path.clone(), reason })?;
-        let contract = Agreement { card: &card, path: &path, session: &session }.contract(labels.len())?;
+            .map_err(|reason| refused(runtime, &path, &stamp, &reason))?;
+        let agreement = Agreement { card: &card, card_path, path: &path, session: &session };
+        let contract = agreement.contract(labels.len())?;
         drop(session);
         Ok(Self { card, contract, labels, bytes, runtime: runtime.clone(), threads: limits.threads })
     }
@@ -207,8 +274,12 @@ impl Model {
     /// # Errors
     /// The library refuses what it accepted before (no memory).
     pub fn session(self: &Arc<Self>) -> Result<Session, ModelError> {
-        let session = commit(&self.runtime, &self.bytes, self.threads)
-            .map_err(|reason| ModelError::Load { path: self.card.file.clone(), reason })?;
+        let session =
+            commit(&self.runtime, &self.bytes, self.threads).map_err(|reason| ModelError::Load {
+                path: self.card.file.clone(),
+                library: self.runtime.described(),
+                reason: quoted(&reason),
+            })?;
         Ok(Session::new(session, Arc::clone(self)))
     }
 }
@@ -227,9 +298,33 @@ pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result
     commit().map_err(|error| error.to_string())
 }
 
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, ModelError> {
+/// Tells where neither the card nor the weights that the configuration names are there.
+///
+/// # Errors
+/// [`ModelError::Missing`].
+pub fn check_there(card: &Path, weights: Option<&Path>) -> Result<(), ModelError> {
+    let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+    match weights {
+        Some(weights) if is_missing(weights) && is_missing(card) => {
+            Err(ModelError::Missing { weights: weights.to_owned(), card: card.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file that a card names cannot be read.
+fn unread(path: &Path, card: &Path, what: &'static str, source: std::io::Error) -> ModelError {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            ModelError::MissingPart { path: path.to_owned(), card: card.to_owned(), what }
+        }
+        _ => ModelError::Read { path: path.to_owned(), source },
+    }
+}
+
+pub(crate) fn read_bounded(path: &Path, card: &Path, limit: u64) -> Result<Bytes, ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
+    let file = File::open(path).map_err(|source| unread(path, card, "file", source))?;
     let too_large = |actual| ModelError::TooLarge { path: path.to_owned(), actual, limit };
     let actual = file.metadata().map_err(read)?.len();
     if actual > limit {
@@ -251,9 +346,8 @@ pub(crate) fn check_hash(expected: Option<&str>, path: &Path, bytes: &Bytes) -> 
     Err(ModelError::Hash { path: path.to_owned(), expected: expected.to_owned(), actual })
 }
 
-fn read_labels(path: &Path) -> Result<Vec<String>, ModelError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+fn read_labels(path: &Path, card: &Path) -> Result<Vec<String>, ModelError> {
+    let text = std::fs::read_to_string(path).map_err(|source| unread(path, card, "labels", source))?;
     let labels: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
     let wrong = |label: &String| label.is_empty() || label.len() > 128 || label.chars().any(char::is_control);
     let first_wrong = if labels.is_empty() { Some(0) } else { labels.iter().position(wrong) };

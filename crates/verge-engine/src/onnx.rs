@@ -1,109 +1,39 @@
 //! What is looked at in an ONNX file before the library sees it. A model is code-like: it may name files beside
 //! it, operators of foreign libraries, or constants of any size.
-//!
-//! The messages below are the parts of `onnx.proto` (ONNX 1.17) that matter here; everything else is passed over.
+
+mod lookalike;
+mod proto;
+mod stamp;
 
 use bytes::Bytes;
 use prost::Message;
+use proto::{FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
+pub(crate) use stamp::{Stamp, probe};
 
 /// Domains of operators that every build of ONNX Runtime carries. `""` and `ai.onnx` are the same.
 const KNOWN_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 /// Elements that a constant may be blown up to: 256 Mi, far beyond what a model for the edge has.
 const MAX_ELEMENTS: u64 = 1 << 28;
 
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "25")]
-    functions: Vec<FunctionProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FunctionProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, repeated, tag = "7")]
-    node: Vec<NodeProto>,
-    #[prost(string, tag = "10")]
-    domain: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "15")]
-    sparse_initializer: Vec<SparseTensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<AttributeProto>,
-    #[prost(string, tag = "7")]
-    domain: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AttributeProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, boxed, tag = "5")]
-    t: Option<Box<TensorProto>>,
-    #[prost(message, optional, boxed, tag = "6")]
-    g: Option<Box<GraphProto>>,
-    #[prost(int64, repeated, tag = "8")]
-    ints: Vec<i64>,
-    #[prost(message, repeated, tag = "10")]
-    tensors: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    graphs: Vec<GraphProto>,
-    #[prost(message, optional, boxed, tag = "22")]
-    sparse_tensor: Option<Box<SparseTensorProto>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int64, repeated, tag = "7")]
-    int64_data: Vec<i64>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "bytes", tag = "9")]
-    raw_data: Bytes,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<Ignored>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SparseTensorProto {
-    #[prost(message, optional, tag = "1")]
-    values: Option<TensorProto>,
-    #[prost(int64, repeated, tag = "3")]
-    dims: Vec<i64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Ignored {}
-
 /// Why a file is refused before the library sees it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OnnxError {
     /// Not the protocol buffer that ONNX files are.
-    #[error("it is not an ONNX model: {0}")]
-    NotOnnx(String),
+    #[error(
+        "it is not an ONNX model: it begins with {begin}; export the model to ONNX, or fetch the file again"
+    )]
+    NotOnnx {
+        /// Its first bytes, for people.
+        begin: String,
+    },
+    /// A model that breaks off.
+    #[error("it is cut: the file has {actual} bytes, its parts say at least {least}; fetch or copy it again")]
+    Cut {
+        /// Bytes of the file.
+        actual: usize,
+        /// Bytes that it must have.
+        least: u64,
+    },
     /// Something else that people take for it.
     #[error("it is not an ONNX model: it is {what}; {remedy}")]
     SomethingElse {
@@ -113,16 +43,28 @@ pub enum OnnxError {
         remedy: &'static str,
     },
     /// No graph in it.
-    #[error("it is not an ONNX model: it holds no graph")]
+    #[error(
+        "it is not an ONNX model: it holds no graph, as a file that was cut or a protocol buffer of another program \
+         (saved_model.pb of TensorFlow); export the model to ONNX, or fetch the file again"
+    )]
     NoGraph,
     /// Weights in another file, which a model could make any file of the machine.
-    #[error("its tensor {name:?} lies in another file; save the model with all weights inside")]
+    #[error(
+        "its tensor {name:?} lies in another file{}, which is not read: save the model with all weights inside, in Python \
+         onnx.save(onnx.load(\"this.onnx\"), \"whole.onnx\"), with the other file beside it",
+        named(location)
+    )]
     ExternalData {
         /// The tensor.
         name: String,
+        /// The other file, as the model names it.
+        location: String,
     },
     /// Operators of a foreign library.
-    #[error("it needs operators of domain {domain:?}; only ai.onnx, ai.onnx.ml and com.microsoft are run")]
+    #[error(
+        "it needs operators of domain {domain:?}; only ai.onnx, ai.onnx.ml and com.microsoft are run: export it without \
+         them"
+    )]
     Domain {
         /// The domain.
         domain: String,
@@ -135,44 +77,23 @@ pub enum OnnxError {
     },
 }
 
-/// Looks through a model. Domains that it only declares do no harm: programs that optimise models declare all that
-/// they know.
-pub(crate) fn inspect(bytes: &Bytes) -> Result<(), OnnxError> {
-    let model = ModelProto::decode(bytes.clone())
-        .map_err(|error| something_else(bytes).unwrap_or_else(|| OnnxError::NotOnnx(error.to_string())))?;
-    let graph = model.graph.as_ref().ok_or_else(|| something_else(bytes).unwrap_or(OnnxError::NoGraph))?;
-    let within = Within { functions: &model.functions };
-    within.graph(graph)?;
-    model.functions.iter().try_for_each(|function| within.nodes(&function.node, &[]))
+/// Where a tensor lies, in words.
+fn named(location: &str) -> String {
+    if location.is_empty() { String::new() } else { format!(", {location:?}") }
 }
 
-/// What a file is that is no ONNX model, by its first bytes.
-fn something_else(bytes: &[u8]) -> Option<OnnxError> {
-    let begins = |text: &str| {
-        let from = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(bytes.len());
-        bytes[from..].get(..text.len()).is_some_and(|found| found.eq_ignore_ascii_case(text.as_bytes()))
-    };
-    let (what, remedy) = if begins("version https://git-lfs") {
-        (
-            "a Git LFS pointer, which only names the weights",
-            "fetch them with `git lfs pull`, then copy the file",
-        )
-    } else if begins("<!doctype") || begins("<html") {
-        ("a web page", "download the file itself, not the page that shows it")
-    } else if bytes.starts_with(b"PK\x03\x04") {
-        ("a ZIP archive, as PyTorch and Keras save models", "export the model to ONNX, or unpack the archive")
-    } else if bytes.starts_with(b"\x1f\x8b") {
-        ("compressed with gzip", "unpack it")
-    } else if bytes.starts_with(b"\x89HDF") {
-        ("an HDF5 file, as Keras saves models", "export the model to ONNX with tf2onnx")
-    } else if bytes.get(4..8) == Some(b"TFL3") {
-        ("a TensorFlow Lite model", "convert it with `python -m tf2onnx.convert --tflite`")
-    } else if bytes.is_empty() {
-        ("empty", "fetch it again")
-    } else {
-        return None;
-    };
-    Some(OnnxError::SomethingElse { what, remedy })
+/// Looks through a model, and says which versions it is made for. Domains that it only declares do no harm: programs that
+/// optimise models declare all that they know.
+pub(crate) fn inspect(bytes: &Bytes) -> Result<Stamp, OnnxError> {
+    let model = ModelProto::decode(bytes.clone()).map_err(|_| lookalike::of(bytes))?;
+    let graph = model.graph.as_ref().ok_or_else(|| match lookalike::of(bytes) {
+        known @ (OnnxError::SomethingElse { .. } | OnnxError::Cut { .. }) => known,
+        _ => OnnxError::NoGraph,
+    })?;
+    let within = Within { functions: &model.functions };
+    within.graph(graph)?;
+    model.functions.iter().try_for_each(|function| within.nodes(&function.node, &[]))?;
+    Ok(Stamp::of(&model))
 }
 
 /// Where nodes stand.
@@ -251,7 +172,9 @@ fn integers(tensor: &TensorProto) -> Vec<i64> {
 fn inspect_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
     const EXTERNAL: i32 = 1;
     if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
-        return Err(OnnxError::ExternalData { name: tensor.name.clone() });
+        let location = tensor.external_data.iter().find(|entry| entry.key == "location");
+        let location = location.map(|entry| entry.value.clone()).unwrap_or_default();
+        return Err(OnnxError::ExternalData { name: tensor.name.clone(), location });
     }
     measured(&tensor.dims, || format!("tensor {:?}", tensor.name))
 }
@@ -271,6 +194,7 @@ fn measured(dims: &[i64], what: impl Fn() -> String) -> Result<(), OnnxError> {
 
 #[cfg(test)]
 mod tests {
+    use super::proto::{AttributeProto, Entry};
     use super::*;
 
     fn model(change: impl FnOnce(&mut GraphProto)) -> Bytes {
@@ -285,12 +209,18 @@ mod tests {
 
     #[test]
     fn models_are_refused_for_what_they_reach_for() {
-        assert_eq!(inspect(&model(|_| ())), Ok(()));
+        assert!(inspect(&model(|_| ())).is_ok());
         assert_eq!(inspect(&Bytes::from_static(b"\x08\x08")), Err(OnnxError::NoGraph));
-        assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx(_))));
+        assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx { .. })));
 
-        let external = |tensor: TensorProto| TensorProto { data_location: 1, ..tensor };
-        let outside = Err(OnnxError::ExternalData { name: "w".to_owned() });
+        let location = Entry { key: "location".to_owned(), value: "weights.bin".to_owned() };
+        let external = |tensor: TensorProto| TensorProto {
+            data_location: 1,
+            external_data: vec![location.clone()],
+            ..tensor
+        };
+        let outside =
+            Err(OnnxError::ExternalData { name: "w".to_owned(), location: "weights.bin".to_owned() });
         assert_eq!(inspect(&model(|g| g.initializer.push(external(tensor("w", &[2]))))), outside);
         let in_attribute =
             AttributeProto { t: Some(Box::new(external(tensor("w", &[2])))), ..Default::default() };
@@ -303,7 +233,7 @@ mod tests {
         };
         for attribute in [in_attribute, in_subgraph] {
             let node = NodeProto { attribute: vec![attribute], ..Default::default() };
-            assert_eq!(inspect(&model(|g| g.node.push(node))), outside);
+            assert_eq!(inspect(&model(|g| g.node.push(node))), outside.clone());
         }
 
         let foreign = NodeProto { domain: "evil".to_owned(), ..Default::default() };
@@ -320,7 +250,8 @@ mod tests {
             let function =
                 FunctionProto { name: "f".to_owned(), node: vec![inner], domain: "own".to_owned() };
             let graph = GraphProto { node: vec![node], ..Default::default() };
-            inspect(&ModelProto { graph: Some(graph), functions: vec![function] }.encode_to_vec().into())
+            let model = ModelProto { graph: Some(graph), functions: vec![function], ..ModelProto::default() };
+            inspect(&model.encode_to_vec().into()).map(drop)
         };
         assert_eq!(with_function(call("f"), NodeProto::default()), Ok(()), "the model's own function");
         let own = Err(OnnxError::Domain { domain: "own".to_owned() });
@@ -356,24 +287,6 @@ mod tests {
             AttributeProto { name: "value_ints".to_owned(), ints: vec![1 << 15; 2], ..Default::default() };
         let constant = NodeProto { attribute: vec![as_list], ..constant };
         assert!(refused(&model(|g| g.node.extend([constant, node]))));
-    }
-
-    #[test]
-    fn what_people_take_for_a_model_is_named() {
-        let check = |bytes: &[u8], expected: &str| {
-            let error = inspect(&Bytes::copy_from_slice(bytes)).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("not an ONNX model"), "{error}");
-        };
-        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345678\n";
-        check(pointer.as_bytes(), "git lfs pull");
-        check(b"\n<!DOCTYPE html><html>", "web page");
-        check(b"<HTML>", "web page");
-        check(b"PK\x03\x04\x00\x00", "ZIP archive");
-        check(b"\x1f\x8b\x08", "gzip");
-        check(b"\x89HDF\r\n\x1a\n", "HDF5");
-        check(b"\x1c\0\0\0TFL3", "TensorFlow Lite");
-        check(b"", "empty");
-        check(b"\xff\xff", "failed to decode");
     }
 
     proptest::proptest! {

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use half::f16;
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue, SessionOutputs};
-use ort::value::{DynValue, TensorElementType, TensorRef};
+use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
 use crate::card::Element;
 use crate::model::{Contract, Model, StateContract};
+use crate::quote::quoted;
 use crate::watchdog;
 
 /// Elements of a tensor.
@@ -184,7 +185,7 @@ pub enum RunError {
     #[error("the model was still at work when the deadline came")]
     Deadline,
     /// The library failed.
-    #[error("ONNX Runtime: {0}")]
+    #[error("ONNX Runtime fails, and says: {0}")]
     Failed(String),
     /// An output that cannot be read, or a state that cannot be fed back.
     #[error("output {name:?} is not what the card says: {found}")]
@@ -305,9 +306,8 @@ impl Session {
             self.options.unterminate().map_err(failed)?;
         }
         let values = result.map_err(|error| {
-            let reason = error.to_string();
-            let was_ended = is_late && reason.contains("terminate");
-            if was_ended { RunError::Deadline } else { RunError::Failed(reason) }
+            // Beyond its deadline it was told to end: whatever it says, that is why.
+            if is_late { RunError::Deadline } else { failed(error) }
         })?;
         let result = read(&Outputs { contract, input: &self.input, values: &values })?;
         let fed_back = |one: &StateContract| {
@@ -338,6 +338,45 @@ fn range(mut elements: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
+/// A type of elements, as cards and messages name it.
+pub(crate) const fn element_name(element: TensorElementType) -> &'static str {
+    use TensorElementType as T;
+    match element {
+        T::Float32 => "f32",
+        T::Float16 => "f16",
+        T::Float64 => "f64",
+        T::Bfloat16 => "bf16",
+        T::Uint8 => "u8",
+        T::Int8 => "i8",
+        T::Uint16 => "u16",
+        T::Int16 => "i16",
+        T::Uint32 => "u32",
+        T::Int32 => "i32",
+        T::Uint64 => "u64",
+        T::Int64 => "i64",
+        T::Bool => "bool",
+        T::String => "text",
+        _ => "numbers of an unusual type",
+    }
+}
+
+/// An input, an output or a value, as messages name it: `f32 [?, 16]`.
+pub(crate) fn described(kind: &ValueType) -> String {
+    match kind {
+        ValueType::Tensor { ty, shape, .. } => format!("{} {}", element_name(*ty), shape_words(shape)),
+        ValueType::Sequence(of) if matches!(**of, ValueType::Map { .. }) => "a sequence of maps".to_owned(),
+        ValueType::Sequence(_) => "a sequence".to_owned(),
+        ValueType::Map { .. } => "a map".to_owned(),
+        ValueType::Optional(_) => "an optional value".to_owned(),
+    }
+}
+
+/// A shape, with `?` for what the file leaves free.
+pub(crate) fn shape_words(shape: &[i64]) -> String {
+    let side = |side: &i64| if *side < 0 { "?".to_owned() } else { side.to_string() };
+    format!("[{}]", shape.iter().map(side).collect::<Vec<_>>().join(", "))
+}
+
 /// Types of outputs that are read.
 pub(crate) const READ_TYPES: &str = "f32, f16, f64, u8, i8, i32 or i64";
 
@@ -348,7 +387,7 @@ pub(crate) const fn is_read(element: TensorElementType) -> bool {
 }
 
 pub(crate) fn failed(error: ort::Error) -> RunError {
-    RunError::Failed(error.to_string())
+    RunError::Failed(quoted(&error.to_string()))
 }
 
 pub(crate) fn not(name: &str, found: &str) -> RunError {
@@ -370,7 +409,6 @@ pub(crate) fn view<'v>(name: &str, value: &'v DynValue) -> Result<(&'v [i64], Te
         Some(TensorElementType::Float64) => extract!(f64, F64),
         Some(TensorElementType::Int32) => extract!(i32, I32),
         Some(TensorElementType::Int64) => extract!(i64, I64),
-        Some(found) => Err(not(name, &found.to_string())),
-        None => Err(not(name, "no tensor")),
+        _ => Err(not(name, &described(value.dtype()))),
     }
 }

@@ -49,7 +49,7 @@ fn errors_are_those_of_onnxruntime() {
 /// Windows as convolving and recurrent networks take them, and what comes out in double precision.
 #[test]
 fn a_row_of_numbers_is_a_window_in_any_shape() {
-    for name in ["window", "window_row", "window_column"] {
+    for name in ["window", "window_row", "window_column", "window_double", "window_half"] {
         let file = fixtures("models").join(format!("{name}.onnx"));
         let mut model = load(&file, "task = \"reconstruct\"").unwrap();
         assert_eq!(model.width(), 8, "{name}");
@@ -77,6 +77,9 @@ fn what_reconstructs_nothing_is_refused() {
         other.contains("[1 or free, width]") && other.contains("the file has f32 [1, 3, 4, 4]"),
         "{other}"
     );
+    let free =
+        load(&fixtures("models").join("window_free.onnx"), "task = \"reconstruct\"").unwrap_err().to_string();
+    assert!(free.contains("the file has f32 [?, ?]: the width of a window must stand in the file"), "{free}");
     let classify = refused("task = \"classify\"");
     assert!(classify.contains("unknown variant `classify`"), "{classify}");
     let key = refused("task = \"reconstruct\"\nlabels = \"l.txt\"");

@@ -74,7 +74,7 @@ fn outputs_that_are_not_read_are_refused_before_the_first_frame() {
         &[
             "type of output \"y\"",
             "the card says decoder probabilities, which reads f32, f16, f64",
-            "the file has bool",
+            "the file has bool [1, 3]: export it as numbers",
         ],
     );
 }
@@ -124,14 +124,17 @@ fn what_does_not_fit_its_card_is_refused_with_both_sides() {
         changed("nchw", "nhwc"),
         &[
             "shape of the input: the card says [batch, height, width, channel] = [1, ?, ?, 3]",
-            "the file has [1, 3, 4, 4]",
+            "the file has [1, 3, 4, 4]: this shape fits input.layout = \"nchw\"",
         ],
     );
     refused(
         changed("resize =", "size = [8, 9]\nresize ="),
         &["the card says [batch, channel, height, width] = [1, 3, 9, 8]", "the file has [1, 3, 4, 4]"],
     );
-    refused(changed("\"rgb\"", "\"grey\""), &["= [1, 1, ?, ?]", "the file has [1, 3, 4, 4]"]);
+    refused(
+        changed("\"rgb\"", "\"grey\""),
+        &["= [1, 1, ?, ?]", "the file has [1, 3, 4, 4]: this shape fits input.colour = \"rgb\""],
+    );
     refused(changed("\"f32\"", "\"u8\""), &["input.element: the card says u8, the file has f32"]);
     refused(changed("layout =", "name = \"images\"\nlayout ="), &["input.name", "\"images\"", "\"x\""]);
     refused(changed("decoder", "names = [\"z\"]\ndecoder"), &["output.names", "\"z\"", "\"y\""]);
@@ -151,7 +154,7 @@ fn what_does_not_fit_its_card_is_refused_with_both_sides() {
     refused(load(&good, &["red", "", "blue"]), &["labels.txt, line 2"]);
     refused(load(&good, &[]), &["labels.txt, line 1"]);
     let free = card("free", F32, PROBABILITIES);
-    refused(load(&free, &RGB), &["= [1, 3, ?, ?]", "the file has [-1, 3, -1, -1]"]);
+    refused(load(&free, &RGB), &["size of its input free, [?, 3, ?, ?]", "write input.size", "card.toml"]);
     // A thousand classes in a picture of one pixel are a thousand.
     assert!(load(&card("logits", F32, "decoder = \"logits\""), &RGB).is_ok());
 }
@@ -228,14 +231,19 @@ fn detectors_are_held_against_their_shapes() {
     );
     refused(
         load(&ssd("ssd_selected", "names = [\"boxes\", \"classes\", \"scores\"]"), &labels),
-        &["number of outputs: the card says decoder ssd, which reads [2, 4]"],
+        &[
+            "number of outputs: the card says decoder ssd, which reads 2 or 4, the file has 3: \"boxes\" f32 [1, 2, 4]",
+        ],
     );
 }
 
 #[test]
 fn files_are_refused_before_the_library_sees_them() {
     let good = card("mean_f32", F32, PROBABILITIES);
-    refused(load(&good.replace("mean_f32.onnx", "missing.onnx"), &RGB), &["missing.onnx", "No such file"]);
+    refused(
+        load(&good.replace("mean_f32.onnx", "missing.onnx"), &RGB),
+        &["missing.onnx", "No such file", "card.toml"],
+    );
     let size = std::fs::metadata(fixtures("models").join("mean_f32.onnx")).unwrap().len();
     let within = |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, threads: 1 });
     assert!(within(size).is_ok());
@@ -246,7 +254,10 @@ fn files_are_refused_before_the_library_sees_them() {
         &["its SHA-256 is", &format!("the card says {digits}")],
     );
     refused(load(&good.replace("mean_f32.onnx", "make.py"), &RGB), &["it is not an ONNX model"]);
-    refused(load(&card("external", F32, PROBABILITIES), &RGB), &["\"w\" lies in another file"]);
+    refused(
+        load(&card("external", F32, PROBABILITIES), &RGB),
+        &["\"w\" lies in another file, \"weights.bin\"", "onnx.save("],
+    );
     refused(load(&card("foreign", F32, PROBABILITIES), &RGB), &["domain \"com.example\""]);
 }
 
@@ -268,13 +279,13 @@ fn a_state_is_fed_back_camera_by_camera() {
 fn states_are_held_against_the_file() {
     refused(
         load(&card("state", GREY, PROBABILITIES), &["a", "b"]),
-        &["number of outputs", "\"y\", \"after\""],
+        &["inputs", "one picture, \"x\", and no [[state]]", "\"before\" f32 [1, 1]"],
     );
     let changed = |from, to| load(&card("state", GREY, &STATE.replace(from, to)), &["a", "b"]);
     refused(changed("\"before\"", "\"past\""), &["state.input", "\"past\"", "\"x\", \"before\""]);
     refused(changed("\"after\"", "\"y\""), &["one fixed shape and type"]);
     let unnamed = card("state", &GREY.replace("name = \"x\"", ""), PROBABILITIES);
-    refused(load(&unnamed, &["a", "b"]), &["input.name", "more than one input: \"x\", \"before\""]);
+    refused(load(&unnamed, &["a", "b"]), &["more than one input: also \"before\" f32 [1, 1]"]);
 }
 
 #[test]
@@ -332,4 +343,75 @@ fn sessions_of_one_model_run_side_by_side() {
             });
         }
     });
+}
+
+/// The bytes of a model of ours with another version of the file format, or of the operators.
+fn stamped(ir: u8, opset: u8) -> Vec<u8> {
+    let mut bytes = std::fs::read(fixtures("models").join("mean_f32.onnx")).unwrap();
+    assert!(bytes.starts_with(b"\x08\x08") && bytes.ends_with(b"\x42\x04\x0a\x00\x10\x0d"));
+    bytes[1] = ir;
+    *bytes.last_mut().unwrap() = opset;
+    bytes
+}
+
+#[test]
+fn models_that_are_newer_than_the_library_are_told_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.onnx");
+    let text = card("mean_f32", F32, PROBABILITIES).replace("@MODELS@/mean_f32.onnx", path.to_str().unwrap());
+    let check = |ir, opset, expected: &[&str]| {
+        std::fs::write(&path, stamped(ir, opset)).unwrap();
+        refused(load(&text, &RGB), &[expected, &["ONNX Runtime 1.", " at most: "]].concat());
+    };
+    std::fs::write(&path, stamped(8, 13)).unwrap();
+    assert!(load(&text, &RGB).is_ok());
+    check(8, 99, &["its opset of ai.onnx is 99", "export it with an older one"]);
+    check(99, 13, &["its IR version is 99", "model.ir_version = "]);
+    check(99, 99, &["its IR version is 99"]);
+    // What the library says of other things is a quotation, without places in its source.
+    let cut = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        load(&text, &RGB)
+    };
+    let unknown = stamped(8, 13);
+    let at = unknown.windows(10).position(|bytes| bytes == b"ReduceMean").unwrap();
+    let unknown = [&unknown[..at], b"ReduceNone", &unknown[at + 10..]].concat();
+    refused(cut(&unknown), &["ONNX Runtime 1.", "refuses it, and says: \"", "ReduceNone"]);
+    let whole = stamped(8, 13);
+    let cut_short = cut(&whole[..whole.len() / 2]);
+    refused(cut_short, &["it is cut", &format!("has {} bytes", whole.len() / 2), "fetch or copy it again"]);
+}
+
+#[test]
+fn outputs_that_other_decoders_read_are_told_so() {
+    let logits = "decoder = \"logits\"";
+    refused(
+        load(&card("zipmap", F32, logits), &RGB),
+        &["\"probabilities\"", "a sequence of maps", "\"zipmap\": False", "output.names"],
+    );
+    refused(load(&card("argmax", F32, logits), &RGB), &["1 classes in output \"y\"", "without ArgMax"]);
+    for input in [F32.to_owned(), format!("{F32}\nname = \"x\"")] {
+        refused(
+            load(&card("factor", &input, logits), &RGB),
+            &["one picture, \"x\"", "also \"factor\" f32 [1]", "as constants"],
+        );
+    }
+    let yolox = "decoder = \"yolox\"\nstrides = [8, 16, 32]";
+    refused(load(&card("yolov8", F32, yolox), &["a", "b"]), &["[1, 6, 21]", "YOLOv8"]);
+    refused(load(&card("mean_f32", F32, yolox), &RGB), &["[1, 3]", "\"logits\" or \"probabilities\""]);
+    refused(load(&card("mean_f32", F32, logits), &RGB[..2]), &["output.label_offset = 1"]);
+    let detector = card("yolox", F32, logits);
+    refused(load(&detector, &["a", "b"]), &["147 classes", "\"yolox\" (heads", "\"yolox_decoded\""]);
+}
+
+#[test]
+fn a_model_without_both_its_files_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, there) = (folder.path().join("m.onnx"), folder.path().join("m.toml"));
+    let check = |weights| verge_engine::check_there(&there, weights);
+    let both = check(Some(&*weights)).unwrap_err().to_string();
+    assert!(both.contains("m.onnx") && both.contains("m.toml") && both.contains("docs/models.md"), "{both}");
+    assert!(check(None).is_ok(), "the card alone is told when it is read");
+    std::fs::write(&there, "").unwrap();
+    assert!(check(Some(&*weights)).is_ok());
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use ort::session::Session as OrtSession;
-use ort::value::{Outlet, TensorElementType};
+use ort::value::{Outlet, TensorElementType, ValueType};
 
+use super::fitting::decoder_for;
 use super::{Contract, ModelError, OutputShape, StateContract};
 use crate::card::{Card, Decoder, Element, Layout, Resize};
-use crate::session::{READ_TYPES, is_read};
+use crate::session::{READ_TYPES, described, element_name, is_read, shape_words};
 
 /// Longest side of an input, in pixels: see [`Card`].
 const MAX_SIDE: i64 = 4096;
@@ -19,6 +20,7 @@ const MAX_STATE_ELEMENTS: usize = 1 << 24;
 /// Compares a card with the tensors of the file.
 pub(super) struct Agreement<'a> {
     pub(super) card: &'a Card,
+    pub(super) card_path: &'a Path,
     pub(super) path: &'a Path,
     pub(super) session: &'a OrtSession,
 }
@@ -35,16 +37,31 @@ impl<'a> Agreement<'a> {
             what: what.into(),
             card: card.into(),
             file: file.into(),
+            hint: String::new(),
+        }
+    }
+
+    /// The same, with what would fit.
+    fn hinted(&self, error: ModelError, hint: Option<String>) -> ModelError {
+        match (error, hint) {
+            (ModelError::Contract { path, what, card, file, hint: known }, Some(hint))
+                if known.is_empty() =>
+            {
+                ModelError::Contract { path, what, card, file, hint: format!(": {hint}") }
+            }
+            (error, _) => error,
         }
     }
 
     pub(super) fn contract(&self, labels: usize) -> Result<Contract, ModelError> {
+        let states = self.states()?;
         let input = self.input()?;
         let (batch, width, height) = self.size(input)?;
-        let states = self.states()?;
-        let outputs = self.outputs()?;
-        self.classes(&outputs, labels)?;
-        self.decodable(&outputs, width, height)?;
+        let classes = labels + self.card.output.label_offset;
+        let outputs = self.outputs(classes)?;
+        self.classes(&outputs, labels)
+            .and_then(|()| self.decodable(&outputs, width, height))
+            .map_err(|error| self.hinted(error, decoder_for(&outputs, classes)))?;
         Ok(Contract { input: input.name().to_owned(), batch, width, height, outputs, states })
     }
 
@@ -52,16 +69,46 @@ impl<'a> Agreement<'a> {
         let is_state = |outlet: &&Outlet| !self.card.state.iter().any(|state| state.input == outlet.name());
         let inputs: Vec<&Outlet> = self.session.inputs().iter().filter(is_state).collect();
         let names = || names(&inputs);
+        let pictures: Vec<&Outlet> = inputs.iter().copied().filter(|outlet| is_picture(outlet)).collect();
         match (&self.card.input.name, &inputs[..]) {
-            (Some(name), _) => inputs
-                .iter()
-                .find(|outlet| outlet.name() == name)
-                .copied()
-                .ok_or_else(|| self.differ("input.name", format!("{name:?}"), names())),
-            (None, [only]) => Ok(only),
-            (None, _) => {
-                Err(self.differ("input.name", "nothing", format!("more than one input: {}", names())))
+            (Some(name), _) => {
+                let found = inputs.iter().find(|outlet| outlet.name() == name).copied();
+                let found = found.ok_or_else(|| self.differ("input.name", format!("{name:?}"), names()))?;
+                match inputs.iter().find(|outlet| outlet.name() != name) {
+                    None => Ok(found),
+                    Some(more) => Err(self.unfed(found, &[*more])),
+                }
             }
+            (None, [only]) => Ok(only),
+            (None, _) => match pictures[..] {
+                [picture] => {
+                    let more: Vec<&Outlet> =
+                        inputs.iter().copied().filter(|outlet| outlet.name() != picture.name()).collect();
+                    Err(self.unfed(picture, &more))
+                }
+                _ => Err(self.differ("input.name", "nothing", format!("more than one input: {}", names()))),
+            },
+        }
+    }
+
+    /// Inputs beside the picture that nothing is fed to.
+    fn unfed(&self, picture: &Outlet, more: &[&Outlet]) -> ModelError {
+        let others: Vec<String> =
+            more.iter().map(|outlet| format!("{:?} {}", outlet.name(), described(outlet.dtype()))).collect();
+        let error = self.differ(
+            "inputs",
+            format!("one picture, {:?}, and {}", picture.name(), self.states_in_words()),
+            format!("more than one input: also {}", others.join(", ")),
+        );
+        let hint = "values other than the picture and [[state]] are not fed: export the model with them as constants (an \
+                    initializer)";
+        self.hinted(error, Some(hint.to_owned()))
+    }
+
+    fn states_in_words(&self) -> String {
+        match self.card.state.len() {
+            0 => "no [[state]]".to_owned(),
+            states => format!("{states} of [[state]]"),
         }
     }
 
@@ -70,6 +117,7 @@ impl<'a> Agreement<'a> {
         let card = &self.card.input;
         let shape = input.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
         self.element("input.element", card.element, input)?;
+        let shown = shape_words(&shape);
         let channels = i64::try_from(card.colour.channels()).expect("3 at most");
         let whole = || {
             let [width, height] =
@@ -83,7 +131,10 @@ impl<'a> Agreement<'a> {
                 }
             }
         };
-        let differ = || self.differ("shape of the input", whole(), format!("{shape:?}"));
+        let differ = || {
+            let error = self.differ("shape of the input", whole(), &shown);
+            self.hinted(error, self.input_hint(&shape))
+        };
         let (batch, found_channels, height, width) = match (card.layout, &shape[..]) {
             (Layout::Nchw, &[n, c, h, w]) | (Layout::Nhwc, &[n, h, w, c]) => (n, c, h, w),
             _ => return Err(differ()),
@@ -94,6 +145,11 @@ impl<'a> Agreement<'a> {
         let side = |found: i64, stated: Option<u32>| match (found, stated) {
             (found, Some(stated)) if found < 0 || found == i64::from(stated) => Ok(stated),
             (1..=MAX_SIDE, None) => u32::try_from(found).map_err(|_| differ()),
+            (found, None) if found < 0 => Err(ModelError::NoSize {
+                path: self.path.to_owned(),
+                card: self.card_path.to_owned(),
+                shape: shown.clone(),
+            }),
             _ => Err(differ()),
         };
         let width = side(width, card.size.map(|[width, _]| width))?;
@@ -103,7 +159,7 @@ impl<'a> Agreement<'a> {
         let elements = batch * width as usize * height as usize * card.colour.channels();
         if elements > MAX_INPUT_ELEMENTS {
             let most = format!("an input of at most {MAX_INPUT_ELEMENTS} numbers");
-            return Err(self.differ("shape of the input", most, format!("{shape:?}")));
+            return Err(self.differ("shape of the input", most, shown));
         }
         if card.resize == Resize::ShorterSideCrop
             && card.shorter_side.is_some_and(|side| side < width.max(height))
@@ -115,13 +171,44 @@ impl<'a> Agreement<'a> {
         Ok((batch, width, height))
     }
 
+    /// What of the card would fit a shape of four sides better.
+    fn input_hint(&self, shape: &[i64]) -> Option<String> {
+        let &[_, second, _, fourth] = shape else {
+            return Some(
+                "pictures have four sides, [1, 3, height, width] or [1, height, width, 3]".to_owned(),
+            );
+        };
+        let is_channels = |side: i64| matches!(side, 1 | 3);
+        let (channels, other) = match self.card.input.layout {
+            Layout::Nchw => (second, fourth),
+            Layout::Nhwc => (fourth, second),
+        };
+        match (self.card.input.layout, is_channels(channels), is_channels(other)) {
+            (Layout::Nchw, false, true) => Some("this shape fits input.layout = \"nhwc\"".to_owned()),
+            (Layout::Nhwc, false, true) => Some("this shape fits input.layout = \"nchw\"".to_owned()),
+            (_, true, _) if channels == 1 && self.card.input.colour.channels() == 3 => {
+                Some("this shape fits input.colour = \"grey\"".to_owned())
+            }
+            (_, true, _) if channels == 3 && self.card.input.colour.channels() == 1 => {
+                Some("this shape fits input.colour = \"rgb\" or \"bgr\"".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn element(&self, what: &str, element: Element, outlet: &Outlet) -> Result<(), ModelError> {
         let found = outlet.dtype().tensor_type();
         if found.and_then(element_of) == Some(element) {
             return Ok(());
         }
-        let found = found.map_or_else(|| "no tensor".to_owned(), |found| format!("{found}"));
-        Err(self.differ(what, element.as_str(), found))
+        let error = self.differ(what, element.as_str(), found.map_or("no tensor", element_name));
+        Err(match found.and_then(element_of) {
+            Some(_) => error,
+            None => {
+                let hint = "pictures go in as f32, f16, u8 or i8: export the model with one of these";
+                self.hinted(error, Some(hint.to_owned()))
+            }
+        })
     }
 
     fn states(&self) -> Result<Vec<StateContract>, ModelError> {
@@ -156,14 +243,14 @@ impl<'a> Agreement<'a> {
                 _ => Err(self.differ(
                     format!("state {:?}", state.input),
                     "an input and an output of one fixed shape and type",
-                    format!("{} and {}", input.dtype(), output.dtype()),
+                    format!("{} and {}", described(input.dtype()), described(output.dtype())),
                 )),
             }
         });
         states.collect()
     }
 
-    fn outputs(&self) -> Result<Vec<OutputShape>, ModelError> {
+    fn outputs(&self, classes: usize) -> Result<Vec<OutputShape>, ModelError> {
         let is_state = |outlet: &&Outlet| !self.card.state.iter().any(|state| state.output == outlet.name());
         let all: Vec<&Outlet> = self.session.outputs().iter().filter(is_state).collect();
         let wanted: Vec<&Outlet> = match &self.card.output.names {
@@ -184,24 +271,40 @@ impl<'a> Agreement<'a> {
             | Decoder::Reconstruction => &[1],
             Decoder::Ssd => &[2, 4],
         };
+        // What is no tensor comes first: that there are two outputs, for one, is of no use then.
+        self.check_types(&wanted)?;
+        let shapes: Vec<OutputShape> = wanted.iter().map(|outlet| shape_of(outlet)).collect();
         if !counts.contains(&wanted.len()) {
-            let card = format!("decoder {}, which reads {counts:?}", self.card.output.decoder.as_str());
-            return Err(self.differ("number of outputs", card, names(&wanted)));
+            let count: Vec<String> = counts.iter().map(ToString::to_string).collect();
+            let decoder = self.card.output.decoder.as_str();
+            let card = format!("decoder {decoder}, which reads {}", count.join(" or "));
+            let error = self.differ("number of outputs", card, described_all(&wanted));
+            return Err(self.hinted(error, decoder_for(&shapes, classes)));
         }
-        if let Some(unread) = wanted.iter().find(|outlet| !outlet.dtype().tensor_type().is_some_and(is_read))
-        {
-            let found =
-                unread.dtype().tensor_type().map_or_else(|| "no tensor".to_owned(), |t| t.to_string());
-            let what = format!("type of output {:?}", unread.name());
-            let card = format!("decoder {}, which reads {READ_TYPES}", self.card.output.decoder.as_str());
-            return Err(self.differ(what, card, found));
-        }
-        let described = wanted.into_iter().map(|outlet| {
-            let shape = outlet.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
-            let shape = shape.into_iter().map(|dim| usize::try_from(dim).ok()).collect();
-            (outlet.name().to_owned(), shape)
-        });
-        Ok(described.collect())
+        Ok(shapes)
+    }
+
+    /// Whether outputs are tensors of numbers.
+    fn check_types(&self, wanted: &[&Outlet]) -> Result<(), ModelError> {
+        let is_unread = |outlet: &&&Outlet| !outlet.dtype().tensor_type().is_some_and(is_read);
+        let Some(unread) = wanted.iter().find(is_unread) else { return Ok(()) };
+        let decoder = self.card.output.decoder.as_str();
+        let error = self.differ(
+            format!("type of output {:?}", unread.name()),
+            format!("decoder {decoder}, which reads {READ_TYPES}"),
+            described(unread.dtype()),
+        );
+        let hint = match unread.dtype() {
+            ValueType::Sequence(_) | ValueType::Map { .. } => {
+                "scikit-learn's converter makes such outputs: convert with options={\"zipmap\": False}, and name the output \
+                 of probabilities in output.names"
+            }
+            _ if wanted.len() > 1 => {
+                "name the outputs to read in output.names, or export this one as numbers (Cast to float)"
+            }
+            _ => "export it as numbers (a Cast to float at the end)",
+        };
+        Err(self.hinted(error, Some(hint.to_owned())))
     }
 
     /// The number of labels against the number of classes, where the file states it.
@@ -225,11 +328,26 @@ impl<'a> Agreement<'a> {
         }
         let offset = self.card.output.label_offset;
         let (name, shape) = if outputs.len() == 2 { &outputs[1] } else { &outputs[0] };
-        Err(self.differ(
+        let error = self.differ(
             "number of labels",
             format!("{labels} and label_offset {offset}"),
             format!("{classes} classes in output {name:?} of shape {}", dimensions(shape)),
-        ))
+        );
+        let hint = if offset == 0 && classes == labels + 1 {
+            Some(
+                "one class more than labels: with a class for \"nothing\" in front, output.label_offset = 1 and \
+                  output.background = 0",
+            )
+        } else if classes == 1 && labels > 1 {
+            Some(
+                "one number is the id of a class, as ArgMax gives it: export the model without ArgMax, with a number for \
+                  each class",
+            )
+        } else {
+            None
+        };
+        let error = self.hinted(error, decoder_for(outputs, labels + offset));
+        Err(self.hinted(error, hint.map(str::to_owned)))
     }
 
     /// Whether the decoder can read tensors of these shapes.
@@ -296,6 +414,23 @@ impl<'a> Agreement<'a> {
             }
         }
     }
+}
+
+/// Whether an input has the sides of a picture.
+fn is_picture(outlet: &Outlet) -> bool {
+    outlet.dtype().tensor_shape().is_some_and(|shape| shape.len() == 4)
+}
+
+fn shape_of(outlet: &Outlet) -> OutputShape {
+    let shape = outlet.dtype().tensor_shape().map(|shape| shape.to_vec()).unwrap_or_default();
+    let shape = shape.into_iter().map(|dim| usize::try_from(dim).ok()).collect();
+    (outlet.name().to_owned(), shape)
+}
+
+/// Names and shapes.
+fn described_all(outlets: &[&Outlet]) -> String {
+    let all = outlets.iter().map(|outlet| format!("{:?} {}", outlet.name(), described(outlet.dtype())));
+    format!("{}: {}", outlets.len(), all.collect::<Vec<_>>().join(", "))
 }
 
 /// A shape, with `?` for what the file leaves free.

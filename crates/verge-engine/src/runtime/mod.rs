@@ -1,6 +1,7 @@
 //! Where ONNX Runtime comes from: it is a library of its own, found on the machine or installed by
 //! `verge runtime install`, and loaded once.
 
+mod image;
 mod install;
 mod pinned;
 
@@ -9,9 +10,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use crate::quote::quoted;
 pub use install::{InstallError, Installed, Origin, install};
 pub use pinned::VERSION;
 
@@ -91,11 +94,34 @@ pub enum RuntimeError {
         path: PathBuf,
     },
     /// The library did not start.
-    #[error("ONNX Runtime does not start: {reason}")]
+    #[error("ONNX Runtime does not start, and says: {reason}")]
     Start {
-        /// The library's words.
+        /// The library's words, quoted.
         reason: String,
     },
+}
+
+/// Why a library is not loaded.
+fn reason(path: &Path, found: Found, error: LoadDynamicError) -> String {
+    let path = path.display();
+    match error {
+        LoadDynamicError::Dlopen { error, .. } if found == Found::System => {
+            format!(
+                "it is not installed in any of the usual places; the system says: {}",
+                quoted(&error.to_string())
+            )
+        }
+        LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("{path} is version {version_str}, which is too old: 1.20 or later is needed")
+        }
+        LoadDynamicError::MissingApi { .. } | LoadDynamicError::InvalidVersionString => {
+            format!("{path} is a library, but not that of ONNX Runtime")
+        }
+        LoadDynamicError::Dlopen { error, .. } => match image::fault(&path.to_string()) {
+            Some(fault) => format!("{path} {fault}"),
+            None => format!("the system does not load {path}, and says: {}", quoted(&error.to_string())),
+        },
+    }
 }
 
 /// The loaded library. Clones share it.
@@ -172,13 +198,14 @@ impl Runtime {
                 .and_then(std::fs::canonicalize)
                 .map_err(|error| not_loaded(format!("{}: {error}", path.display())))?,
         };
-        let builder = ort::init_from(&absolute).map_err(|error| not_loaded(error.to_string()))?;
+        let builder =
+            ort::init_from(&absolute).map_err(|error| not_loaded(reason(&absolute, found, error)))?;
         let environment = builder
             .with_name("verge")
             .with_telemetry(false)
             .with_logger(Arc::new(log))
             .build()
-            .map_err(|error| RuntimeError::Start { reason: error.to_string() })?;
+            .map_err(|error| RuntimeError::Start { reason: quoted(&error.to_string()) })?;
         environment.set_log_level(LogLevel::Warning);
         let runtime = Self { inner: Arc::new(Inner { environment, path, found }) };
         *loaded = Some(runtime.clone());
@@ -195,6 +222,22 @@ impl Runtime {
     #[must_use]
     pub fn found(&self) -> Found {
         self.inner.found
+    }
+
+    /// Its version, as far as its file says it (`libonnxruntime.so.1.32.0`).
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let name = self.inner.path.file_name()?.to_str()?;
+        let version = name.split_once(".so.")?.1;
+        version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(version)
+    }
+
+    /// The library and its version, for messages.
+    pub(crate) fn described(&self) -> String {
+        match self.version() {
+            Some(version) => format!("ONNX Runtime {version}"),
+            None => format!("ONNX Runtime at {}", self.inner.path.display()),
+        }
     }
 
     /// What the library says of itself.

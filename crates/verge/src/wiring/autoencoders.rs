@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
 use verge_domain::id::JudgeId;
 use verge_domain::verdict;
-use verge_engine::{Autoencoder, RunError, Runtime};
+use verge_engine::{Autoencoder, RunError, Runtime, check_there};
 use verge_pipeline::frames::FrameBench;
 
 use super::frames::{TRIAL, check_weights, identity, runtime_search};
@@ -118,6 +118,7 @@ pub fn load_autoencoder(
     settings: &Settings,
 ) -> anyhow::Result<Autoencoder> {
     let at = || format!("model.{}", model.name);
+    check_there(&model.card, model.weights.as_deref()).with_context(at)?;
     let loaded = Autoencoder::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
     check_weights(model, &loaded.card().file)?;
     Ok(loaded)

@@ -14,7 +14,7 @@ use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::Cause;
 use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
-use verge_engine::{Model, Runtime, RuntimeError};
+use verge_engine::{Model, Runtime, RuntimeError, check_there};
 use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
@@ -84,6 +84,7 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
 /// The card or the model cannot be used, or they do not belong together.
 pub fn load_model(runtime: &Runtime, model: &settings::Model, settings: &Settings) -> anyhow::Result<Model> {
     let at = || format!("model.{}", model.name);
+    check_there(&model.card, model.weights.as_deref()).with_context(at)?;
     let loaded = Model::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
     check_weights(model, &loaded.card().file)?;
     Ok(loaded)

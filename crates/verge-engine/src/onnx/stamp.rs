@@ -1,0 +1,52 @@
+//! Which versions of ONNX a model is made for, and models that ask a library which versions it takes.
+
+use prost::Message;
+
+use super::KNOWN_DOMAINS;
+use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo};
+
+/// What a model says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Version of the file format.
+    pub(crate) ir_version: i64,
+    /// Domains of operators and their versions; `""` is `ai.onnx`.
+    pub(crate) opsets: Vec<(String, i64)>,
+}
+
+impl Stamp {
+    pub(super) fn of(model: &ModelProto) -> Self {
+        let known = model.opset_import.iter().filter(|set| KNOWN_DOMAINS.contains(&set.domain.as_str()));
+        Self {
+            ir_version: model.ir_version,
+            opsets: known.map(|set| (set.domain.clone(), set.version)).collect(),
+        }
+    }
+}
+
+/// A model of these versions that does nothing: what comes in goes out.
+pub(crate) fn probe(ir_version: i64, opsets: &[(String, i64)]) -> Vec<u8> {
+    const FLOAT: i32 = 1;
+    let value = |name: &str| ValueInfo {
+        name: name.to_owned(),
+        kind: Some(TypeProto { tensor: Some(TensorType { element: FLOAT }) }),
+    };
+    let identity = NodeProto {
+        input: vec!["x".to_owned()],
+        output: vec!["y".to_owned()],
+        op_type: "Identity".to_owned(),
+        ..Default::default()
+    };
+    let graph = GraphProto {
+        name: "probe".to_owned(),
+        node: vec![identity],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..Default::default()
+    };
+    let opset_import = opsets
+        .iter()
+        .map(|(domain, version)| OperatorSetId { domain: domain.clone(), version: *version })
+        .collect();
+    ModelProto { ir_version, opset_import, graph: Some(graph), functions: Vec::new() }.encode_to_vec()
+}
