@@ -175,7 +175,7 @@ def test_an_uplink_that_is_added_gets_what_was_stored(site: Mosquitto, tmp_path:
 
         wait_for(delivered, "the store says that all is delivered")
         assert watch.interrupt() == 0
-        assert "nothing lost: 1 verdict, no number is missing" in watch.shown
+        watch.wait_for("nothing lost: 1 verdict, no number is missing")
         assert terminal.interrupt() == 0
     finally:
         for program in (terminal, watch):
@@ -230,7 +230,7 @@ def test_watch_keeps_a_session_when_it_has_a_name(scene: Scene, tmp_path: Path) 
     try:
         watch.wait_for("connected to")
         assert watch.interrupt() == 0
-        assert "nothing lost: no verdict was sent" in watch.shown
+        watch.wait_for("nothing lost: no verdict was sent")
     finally:
         watch.end()
     device = scene.device()
