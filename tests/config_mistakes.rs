@@ -234,8 +234,10 @@ fn values_that_are_no_toml() {
 
 #[test]
 fn lists_and_tables_that_are_no_toml() {
+    let time_on_two = "{ pointer = \"/ts\"\n  format = \"unix_ms\" }";
     let time = r#"{ pointer = "/ts", format = "unix_ms" }"#;
     check(&[
+        (time, time_on_two, 26, &["[source.climate] time = {", "commas", "pointer = \"/ts\","]),
         (
             r#"["pump", "climate"]"#,
             r#"["pump", "climate""#,
@@ -587,6 +589,12 @@ fn values_of_another_kind() {
 fn words_that_there_are_not() {
     check(&[
         (
+            "above = 7.1",
+            "above = 7.1\nseverity = error",
+            36,
+            &["severity = error", "in quotes", "severity = \"critical\""],
+        ),
+        (
             "\"threshold\"",
             "\"treshold\"",
             34,
@@ -717,6 +725,10 @@ fn several_at_once_are_as_many() {
             text.replacen(cut, put, 1)
         })
     };
+    // In a file of Windows.
+    let of_windows =
+        with(&[("above = 7.1", "above = 7,1"), ("window = 64", "window = 0")]).replace('\n', "\r\n");
+    check(&of_windows, &[(12, "a whole number"), (35, "write above = 7.1")]);
     // In the order of lines, whoever finds them.
     check(
         &with(&[

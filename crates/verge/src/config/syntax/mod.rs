@@ -34,25 +34,25 @@ pub(super) struct Mended {
 
 /// Makes a text TOML. A text that is is left as it is.
 pub(super) fn mend(text: String, origins: &Origins) -> Mended {
-    let Err(mut error) = DeTable::parse(&text) else { return Mended { text, ..Mended::default() } };
+    if DeTable::parse(&text).is_ok() {
+        return Mended { text, ..Mended::default() };
+    }
     let mut mending = Mending::new(text, origins);
     if let Some(fault) = whole::other_language(&mending.text()) {
         mending.whole(&fault);
         return mending.done();
     }
-    loop {
-        mending.one(&error);
-        match DeTable::parse(&mending.text()) {
-            Ok(_) => return mending.done(),
-            Err(next) if mending.mended.faults.len() < MAX_FAULTS => error = next,
+    // Offsets are those of the lines as they are here, without the CR of Windows at their ends.
+    while let Err(error) = DeTable::parse(&mending.text()) {
+        if mending.mended.faults.len() == MAX_FAULTS {
             // What is left is not looked at.
-            Err(_) => {
-                mending.lines.clear();
-                mending.mended.lost.push(String::new());
-                return mending.done();
-            }
+            mending.lines.clear();
+            mending.mended.lost.push(String::new());
+            break;
         }
+        mending.one(&error);
     }
+    mending.done()
 }
 
 struct Mending<'a> {
@@ -205,6 +205,13 @@ impl<'a> Mending<'a> {
         let tail = without_comment(&self.lines[last]);
         if bracket == '{' && !is_header(code) && tail.ends_with(['{', ',']) && at + 1 < self.lines.len() {
             return false;
+        }
+        if bracket == '{' && code.ends_with('}') {
+            let section = self.section_of(opened);
+            let line = Some(format!("{tail},"));
+            let expected = "commas stand between the keys of a table".to_owned();
+            self.replace(last, &section, Reading { line, key: None, expected, advice: String::new() });
+            return true;
         }
         let close = if bracket == '{' { '}' } else { ']' };
         let section = self.section_of(opened);

@@ -1,6 +1,7 @@
 //! Values that are no TOML, and what was probably meant.
 
 use super::super::kind::Kind;
+use super::super::nearest::nearest_choice;
 
 /// What was meant by a value, and why it is not what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -404,6 +405,11 @@ fn word(text: &str, kind: Option<Kind>) -> Option<Meant> {
     if matches!(kind, Some(Kind::Texts(_) | Kind::Choices(_))) {
         let items: Vec<String> = split(text).iter().map(|item| format!("\"{item}\"")).collect();
         return meant(format!("[{}]", items.join(", ")), "a list stands in brackets and its texts in quotes");
+    }
+    if let Some(Kind::Choice(words)) = kind
+        && let Some(word) = nearest_choice(text, words)
+    {
+        return meant(format!("{word:?}"), QUOTES);
     }
     let quote = if text.contains(['"', '\\']) { '\'' } else { '"' };
     meant(format!("{quote}{text}{quote}"), QUOTES)

@@ -415,6 +415,9 @@ fn corrected(topic: &str) -> String {
     let last = levels.len() - 1;
     let level = |(number, level): (usize, &&str)| match *level {
         "#" if number == last => "#".to_owned(),
+        level if number == last && level.ends_with('#') && !level.contains('+') => {
+            format!("{}/#", level.trim_end_matches('#'))
+        }
         level if level.contains(['#', '+', '*']) => "+".to_owned(),
         level => level.replace('\0', ""),
     };
