@@ -18,9 +18,13 @@ const NEWEST_UPTO: [&str; 3] =
     per_lane!("SELECT seq, coalesce(through, seq) FROM ", " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1");
 const DELETE_UPTO: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq <= ?1");
 
+/// Open routes and up to where each has delivered every lane; `None` before it is known which are open.
+pub(crate) type Routes<'a> = Option<&'a HashMap<RouteId, [u64; 3]>>;
+
 /// Up to where every open route has delivered a lane. Without a route nobody waits for it: all of it counts as delivered,
-/// and is kept as long as the replay window holds it.
-pub(crate) fn delivered(marks: &HashMap<RouteId, [u64; 3]>, lane: Lane, state: &LaneState) -> u64 {
+/// and is kept as long as the replay window holds it. Before it is known which routes are open, nothing is delivered.
+pub(crate) fn delivered(routes: Routes<'_>, lane: Lane, state: &LaneState) -> u64 {
+    let Some(marks) = routes else { return 0 };
     marks.values().map(|marks| marks[lane.index()]).min().unwrap_or(state.last).min(state.last)
 }
 
@@ -36,7 +40,7 @@ pub(crate) struct ReplayWindow {
 pub(crate) fn beyond_window(
     transaction: &Connection,
     lanes: &[LaneState; 3],
-    marks: &HashMap<RouteId, [u64; 3]>,
+    routes: Routes<'_>,
     window: &ReplayWindow,
     binding: &Binding,
 ) -> Result<[LaneState; 3], rusqlite::Error> {
@@ -44,7 +48,7 @@ pub(crate) fn beyond_window(
     let mut room = window.bytes;
     for lane in Lane::ALL {
         let state = &mut after[lane.index()];
-        let upto = delivered(marks, lane, state);
+        let upto = delivered(routes, lane, state);
         if upto <= state.evicted {
             continue;
         }
@@ -67,11 +71,11 @@ pub(crate) fn all_delivered(
     transaction: &Connection,
     lane: Lane,
     state: &LaneState,
-    marks: &HashMap<RouteId, [u64; 3]>,
+    routes: Routes<'_>,
     binding: &Binding,
 ) -> Result<LaneState, rusqlite::Error> {
     let mut after = *state;
-    evict_upto(transaction, lane, delivered(marks, lane, state), &mut after, binding)?;
+    evict_upto(transaction, lane, delivered(routes, lane, state), &mut after, binding)?;
     Ok(after)
 }
 

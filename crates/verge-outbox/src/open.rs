@@ -318,6 +318,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
         cipher,
         lanes,
         marks: HashMap::new(),
+        open: false,
         sent,
         acknowledged,
         unsaved: false,

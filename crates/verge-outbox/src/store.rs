@@ -46,6 +46,8 @@ pub struct Outbox {
     pub(crate) lanes: [LaneState; 3],
     /// Open routes, and up to where each has delivered every lane.
     pub(crate) marks: HashMap<RouteId, [u64; 3]>,
+    /// It is known which routes are open, if any.
+    pub(crate) open: bool,
     pub(crate) sent: HashMap<String, SentBytes>,
     pub(crate) acknowledged: Acknowledged,
     /// Marks or bytes sent that are not in the database yet.
@@ -126,8 +128,14 @@ impl Outbox {
                 ages.older_than(&transaction, lane, self.settings.replay_age, now).map_err(&fault)?;
         }
         let window = ReplayWindow { bytes: self.settings.replay_bytes, too_old };
-        let after = evict::beyond_window(&transaction, &self.lanes, &self.marks, &window, &self.binding)
-            .map_err(&fault)?;
+        let after = evict::beyond_window(
+            &transaction,
+            &self.lanes,
+            self.open.then_some(&self.marks),
+            &window,
+            &self.binding,
+        )
+        .map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
         self.ages = ages;
         self.unsaved = false;
@@ -136,6 +144,10 @@ impl Outbox {
             guard.renew(now);
         }
         Ok(self.take_over(after))
+    }
+
+    pub(crate) fn routes(&self) -> evict::Routes<'_> {
+        self.open.then_some(&self.marks)
     }
 
     fn replace_marks(&mut self) -> Result<(), Fault> {
@@ -319,6 +331,7 @@ impl Store for Outbox {
             marks.insert(route.clone(), lanes);
         }
         self.marks = marks;
+        self.open = true;
         if routes.is_empty() {
             // What earlier routes have delivered stays noted: one that returns goes on where it stopped.
             return Ok(Vec::new());
@@ -380,7 +393,7 @@ impl Store for Outbox {
         let fault = Fault::while_doing("look for overdue verdicts");
         let old = self.ages.older_than(&self.connection, lane, life, now).map_err(&fault)?;
         let state = self.lanes[lane.index()];
-        let from = evict::delivered(&self.marks, lane, &state).max(state.evicted);
+        let from = evict::delivered(self.routes(), lane, &state).max(state.evicted);
         self.first_verdicts(lane, from, old.min(state.last)).map_err(StoreError::from)
     }
 

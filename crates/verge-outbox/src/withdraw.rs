@@ -156,8 +156,14 @@ impl Outbox {
         }
         for lane in lanes {
             let state = &mut after[lane.index()];
-            *state = evict::all_delivered(&transaction, *lane, state, &self.marks, &self.binding)
-                .map_err(&fault)?;
+            *state = evict::all_delivered(
+                &transaction,
+                *lane,
+                state,
+                self.open.then_some(&self.marks),
+                &self.binding,
+            )
+            .map_err(&fault)?;
         }
         transaction.commit().map_err(&fault)?;
         self.unsaved = false;
@@ -168,7 +174,7 @@ impl Outbox {
     fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
         let fault = Fault::while_doing("make room");
         let state = self.lanes[lane.index()];
-        let delivered = evict::delivered(&self.marks, lane, &state).max(state.evicted);
+        let delivered = evict::delivered(self.routes(), lane, &state).max(state.evicted);
         let Some(waiting) = self.first_verdicts(lane, delivered, state.last)? else { return Ok(0) };
         let mut through = waiting.from.0;
         {
