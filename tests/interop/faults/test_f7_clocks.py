@@ -67,8 +67,11 @@ def test_steps_of_the_clock(scene: Scene, tmp_path: Path, figures: Figures) -> N
     years = {time.gmtime(verdict.fields["decided"] / 1000).tm_year for verdict in ledger.in_order("verdict")}
     assert max(years) > 2030, f"the clock did not step: {years}"
     assert min(years) >= 2026, f"nothing is booked into a time before the clock was set: {years}"
-    estimated = [verdict.fields["estimated"] for verdict in ledger.in_order("verdict")]
-    assert estimated[0] and not estimated[-1], "verdicts say whether the clock was set"
+    verdicts = ledger.in_order("verdict")
+    ahead = [verdict.fields["estimated"] for verdict in verdicts if time.gmtime(verdict.fields["decided"] / 1000).tm_year > 2030]
+    assert verdicts[0].fields["estimated"], "the clock was not set"
+    # That it is set is noticed within half a second.
+    assert ahead.count(True) < len(ahead) / 2 and not ahead[-1], "the clock was set, be it wrongly"
     log = gateway.whole_log()
     assert "the wall clock of this machine is not set" in log and "has stepped" in log, log[-2000:]
     kept = receiver.command(GATEWAY_ID, command="ledger")["lanes"]["verdict"]

@@ -7,8 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use verge_domain::id::{GatewayId, Identity, Lane, Seq};
 use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, StoredRow};
-use verge_domain::time::UtcMillis;
-use verge_domain::verdict::Times;
+use verge_domain::time::Monotonic;
 
 use super::handle::{Answer, StoreRequest};
 use super::plan;
@@ -70,7 +69,7 @@ pub(super) enum WallClock {
     Set,
     Unset,
     /// It was not set before, and is since then or a little earlier.
-    SetAt(UtcMillis),
+    SetAt(Monotonic),
 }
 
 impl WallClock {
@@ -265,16 +264,18 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.wall_clock = match (self.wall_clock, self.clock.is_set()) {
             (WallClock::Set, true) => return,
             (_, false) => WallClock::Unset,
-            (WallClock::Unset, true) => WallClock::SetAt(self.clock.now().wall),
+            (WallClock::Unset, true) => WallClock::SetAt(self.clock.now().mono),
             (since, true) => since,
         };
-        let is_estimated = |times: &Times| match self.wall_clock {
-            WallClock::Set => false,
-            WallClock::Unset => true,
-            WallClock::SetAt(at) => times.received.min(times.decided) < at,
-        };
-        for verdict in self.waiting.iter_mut().flat_map(|request| &mut request.verdicts) {
-            verdict.times.estimated = is_estimated(&verdict.times);
+        for request in &mut self.waiting {
+            let is_estimated = match self.wall_clock {
+                WallClock::Set => false,
+                WallClock::Unset => true,
+                WallClock::SetAt(at) => request.received < at,
+            };
+            for verdict in &mut request.verdicts {
+                verdict.times.estimated = is_estimated;
+            }
         }
     }
 
