@@ -51,7 +51,7 @@ pub enum Found {
     Managed,
     /// It lies beside the executable.
     BesideExecutable,
-    /// It was installed together with the executable, see [`PACKAGED`].
+    /// It was installed together with the executable, in `lib/verge` beside the executable's folder.
     Packaged,
     /// The system's linker is to find it.
     System,
