@@ -14,6 +14,8 @@ from waiting import wait_for
 NUMBERS = 1000
 # Fast enough that the gateway always has some in hand, slow enough that it is killed before the last.
 A_SECOND = 200
+# The gateway is back at a broker upstream after seconds, which is killed again before the last.
+A_SECOND_UPSTREAM = 80
 
 
 def numbered(lane: str) -> dict:
@@ -21,7 +23,7 @@ def numbered(lane: str) -> dict:
     return {"numbered": threshold(["numbers"], above=0, update_every="0s", lane=lane)}
 
 
-def publish_numbers(scene: Scene) -> threading.Thread:
+def publish_numbers(scene: Scene, a_second: int = A_SECOND) -> threading.Thread:
     """Publishes 1, 2, 3, … in the background."""
     device = scene.device()
 
@@ -29,7 +31,7 @@ def publish_numbers(scene: Scene) -> threading.Thread:
         start = time.monotonic()
         for number in range(1, NUMBERS + 1):
             device.publish("numbers/counter/value", str(number))
-            time.sleep(max(0.0, start + number / A_SECOND - time.monotonic()))
+            time.sleep(max(0.0, start + number / a_second - time.monotonic()))
         device.flush()
 
     thread = threading.Thread(target=run)
@@ -75,7 +77,7 @@ def test_upstream_broker_killed_among_numbered_verdicts(scene: Scene, lane: str)
     # The receiver's session is on the broker's disk: what is published before it is back waits for it.
     scene.upstream.save()
     gateway = scene.start(scene.gateway({"numbers": number_source("numbers/+/value")}, numbered(lane)))
-    publisher = publish_numbers(scene)
+    publisher = publish_numbers(scene, A_SECOND_UPSTREAM)
     so_far = verdicts_so_far(receiver)
     for kill_at in (200, 500):
         wait_for(lambda at=kill_at: so_far() >= at, f"{kill_at} verdicts")
