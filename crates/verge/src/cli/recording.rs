@@ -166,7 +166,7 @@ impl Iterator for Recording {
                 continue;
             }
             // Who records is stopped at some time.
-            if index > 0 && is_cut(text) && self.lines.peek().is_none() {
+            if index > 0 && self.lines.peek().is_none() && is_cut(text) {
                 say(&format!("{}: the last line ends within a message, which is left out", place()));
                 continue;
             }
@@ -177,8 +177,8 @@ impl Iterator for Recording {
 
 /// Whether a line is the beginning of a JSON object.
 fn is_cut(line: &str) -> bool {
-    let whole = serde_json::from_str::<serde::de::IgnoredAny>(line);
-    line.starts_with('{') && whole.is_err_and(|error| error.is_eof())
+    let parsed = || serde_json::from_str::<serde::de::IgnoredAny>(line);
+    line.starts_with('{') && parsed().is_err_and(|error| error.is_eof())
 }
 
 #[cfg(test)]
