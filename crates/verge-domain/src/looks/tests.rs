@@ -7,9 +7,10 @@ fn check(bytes: &[u8], expected: Option<Looks>) {
 
 #[test]
 fn formats_are_told_apart_by_their_start() {
-    let known: [(&[u8], Looks); 27] = [
+    let known: [(&[u8], Looks); 28] = [
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Looks::Png),
         (b"GIF89a\x01\0", Looks::Gif),
+        (b"BM\x36\x84\x03\0\0\0\0\0\x36\0", Looks::Bmp),
         (b"RIFF\x10\0\0\0WEBPVP8 ", Looks::WebP),
         (b"\0\0\0\x18ftypheic\0\0", Looks::HeicOrAvif),
         (b"\0\0\0\x18ftypisom\0\0", Looks::Video),
