@@ -130,7 +130,7 @@ fn write_event(line: &mut String, verdict: &Verdict, what: &str) {
 fn describe_counts(counts: &Counts) -> String {
     let mut parts = Vec::new();
     if let Some(vehicles) = counts.vehicles {
-        parts.push(format!("{vehicles} vehicles"));
+        parts.push(counted(vehicles, "vehicle"));
     }
     if let Some(flow) = counts.flow_per_hour {
         parts.push(format!("{flow:.0} veh/h"));
@@ -181,7 +181,8 @@ fn against(observed: f64, expected: &Expected, unit: &str) -> String {
         (None, Some(high)) => format!(" (expected at most {}{unit})", number(high)),
         (None, None) => String::new(),
     };
-    format!(", {}{unit}{range}", number(observed))
+    let own = if observed == 1.0 { singular(unit) } else { unit };
+    format!(", {}{own}{range}", number(observed))
 }
 
 /// A probability to one digit.
@@ -220,6 +221,11 @@ pub(crate) fn stamp(at: UtcMillis) -> String {
 #[must_use]
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The unit of one: units of measurement have no plural, what is counted has.
+fn singular(unit: &str) -> &str {
+    if unit == " readings" { " reading" } else { unit }
 }
 
 /// Date and time of day in UTC, to the millisecond.
@@ -325,6 +331,12 @@ pub(crate) mod tests {
             let expected_range = Expected { low, high };
             check(Body::Health(Health { cause, observed: 40.0, expected: expected_range }), None, expected);
         };
+        let one = Expected { low: None, high: Some(32.0) };
+        check(
+            Body::Health(Health { cause: Member::Stuck, observed: 1.0, expected: one }),
+            None,
+            "pump-1 vibration: stuck, 1 reading (expected at most 32 readings)",
+        );
         check_health(
             Member::Stuck,
             None,
@@ -353,6 +365,11 @@ pub(crate) mod tests {
             Body::Counts(counts),
             None,
             "pump-1 vibration: 12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
+        );
+        check(
+            Body::Counts(Counts { vehicles: Some(1), partial: false, ..counts }),
+            None,
+            "pump-1 vibration: 1 vehicle, 960 veh/h, occupied 25 % in 1 min",
         );
     }
 
