@@ -72,7 +72,8 @@ def test_mosquitto_takes_the_configuration(tmp_path: Path, certificates: Certifi
         assert broker.ended is None, broker.tail()
     finally:
         broker.stop()
-    assert "Error" not in broker.tail()
+    # A fault of the configuration. An error of OpenSSL is only the probe above, which goes without a handshake.
+    assert not re.search(r"^(\d+: )?Error: ", broker.tail(), re.MULTILINE), broker.tail()
 
 
 def closed_list(name: str) -> dict[str, int]:
