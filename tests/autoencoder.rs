@@ -42,7 +42,7 @@ insecure_plaintext = true
 
 /// The model with its card, in a folder of its own.
 fn put_model(folder: &Path) {
-    verge::wiring::provide_runtime(&mut |step| eprintln!("{step}")).map(drop).unwrap();
+    verge_gateway::wiring::provide_runtime(&mut |step| eprintln!("{step}")).map(drop).unwrap();
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
     fs::copy(models.join("window.onnx"), folder.join("window.onnx")).unwrap();
     let card = "name = \"constants\"\nversion = \"7\"\nfile = \"window.onnx\"\ntask = \"reconstruct\"\n";

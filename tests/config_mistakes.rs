@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use verge::settings::{Settings, SettingsError};
+use verge_gateway::settings::{Settings, SettingsError};
 
 const GOOD: &str = r##"[gateway]
 id = "g1"

@@ -87,7 +87,7 @@ fn runtime() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let mut tell = |step: &str| eprintln!("{step}");
-        verge::wiring::provide_runtime(&mut tell).map(drop).unwrap();
+        verge_gateway::wiring::provide_runtime(&mut tell).map(drop).unwrap();
     });
 }
 
@@ -399,7 +399,7 @@ fn told(ended: &Ended, code: i32, words: &[&str]) {
 
 #[test]
 fn the_library_reports_nothing_to_its_maker() {
-    let runtime = verge::wiring::provide_runtime(&mut |step| eprintln!("{step}")).unwrap();
+    let runtime = verge_gateway::wiring::provide_runtime(&mut |step| eprintln!("{step}")).unwrap();
     let home = tempfile::tempdir().unwrap();
     command(home.path(), &["runtime", "show"])
         .env_remove("ORT_DISABLE_TELEMETRY")

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde_json::Value;
-use verge::settings::Settings;
-use verge::wiring::decoders;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
+use verge_gateway::settings::Settings;
+use verge_gateway::wiring::decoders;
 use verge_mqtt::filter::matches;
 
 const CONFIGURATION: &str = r#"

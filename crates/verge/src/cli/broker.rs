@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use verge_mqtt::broker::{ChildError, child};
 
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(

@@ -13,7 +13,7 @@ use verge_tls::authority::{AUTHORITY_STEM, Authority, Issued, Request, write_ide
 use verge_tls::{CertificateSummary, TlsError, Usage};
 
 use super::output::json_line;
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 const SECONDS_A_DAY: i64 = 86_400;
 

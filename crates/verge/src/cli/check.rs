@@ -23,10 +23,10 @@ use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 use super::certs::{self, validity};
 use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
-use crate::config::{Fault, Origins, Warning};
-use crate::exit::Exit;
-use crate::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
-use crate::wiring;
+use verge_gateway::config::{Fault, Origins, Warning};
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
+use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

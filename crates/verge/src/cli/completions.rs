@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use crate::exit::Exit;
+use verge_gateway::exit::Exit;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -7,8 +7,8 @@ use clap::Args;
 use std::time::Duration;
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
 
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{Connection, EmbeddedBroker, Login, Password, TlsFiles};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{Connection, EmbeddedBroker, Login, Password, TlsFiles};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Room for the largest batch of any gateway, and for pictures.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, CommandFactory};
 
-use crate::exit::Exit;
+use verge_gateway::exit::Exit;
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {

@@ -33,10 +33,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Exit, ExitWith};
 use crate::log::{self, Log};
-use crate::settings::Settings;
 use output::Output;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::Settings;
 
 /// Environment variable with the filter for log lines, as `tracing-subscriber` reads it.
 const LOG_VARIABLE: &str = "VERGE_LOG";

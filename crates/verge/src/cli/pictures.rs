@@ -13,8 +13,8 @@ use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_vision::{Picture, annotate};
 
-use crate::settings::{Carries, Settings};
-use crate::wiring::picture_bytes;
+use verge_gateway::settings::{Carries, Settings};
+use verge_gateway::wiring::picture_bytes;
 
 /// Largest picture that is read.
 #[derive(Debug, Clone, Copy)]

@@ -9,10 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::printer::{Form, Printer};
 use super::{FileArgs, async_runtime};
-use crate::exit::Exit;
 use crate::log;
-use crate::settings::Settings;
-use crate::wiring::{Gateway, begins_anew};
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::Settings;
+use verge_gateway::wiring::{Gateway, begins_anew};
 
 /// An orderly stop takes some seconds at most. One that hangs all the same is cut off: nothing that was
 /// acknowledged is lost by it, as by any kill.

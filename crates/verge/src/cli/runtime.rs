@@ -11,8 +11,8 @@ use verge_engine::runtime::{self, Origin, VERSION};
 
 use super::output::json_line;
 use super::{FileArgs, say};
-use crate::exit::{Exit, ExitWith};
-use crate::wiring;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

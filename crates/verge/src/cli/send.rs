@@ -16,8 +16,8 @@ use super::connect::ConnectArgs;
 use super::output::{Progress, json_line};
 use super::recording::Recording;
 use super::{FileArgs, async_runtime};
-use crate::exit::{Exit, ExitWith};
-use crate::settings::Local;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::Local;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -12,7 +12,7 @@ use verge_pipeline::clock::random_event_id;
 use super::output::json_line;
 use super::uplink::{UplinkArgs, Upstream};
 use super::{async_runtime, say};
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

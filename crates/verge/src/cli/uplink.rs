@@ -7,8 +7,8 @@ use verge_mqtt::{ConnectionSettings, TopicNames, TopicTemplate, TopicUse, filter
 
 use super::FileArgs;
 use super::connect::ConnectArgs;
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{Settings, Uplink};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{Settings, Uplink};
 
 /// A broker upstream, and the topics of gateways there.
 #[derive(Debug, Args)]

@@ -22,13 +22,13 @@ use tokio::time::MissedTickBehavior;
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 
 use crate::cli::DemoArgs;
-use crate::exit::Exit;
-use crate::wiring::{self, Gateway};
 use cameras::Camera;
 use screen::{Screen, View, costs, ledger};
 use sensors::Sensor;
 use site::Site;
 use tally::Tally;
+use verge_gateway::exit::Exit;
+use verge_gateway::wiring::{self, Gateway};
 use wan::{Change, Wan};
 
 /// Shortest run in which every fault has time to be raised and cleared.

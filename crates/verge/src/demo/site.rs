@@ -13,7 +13,7 @@ use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials};
 use verge_tls::authority::{Authority, Request, write_identity};
 use verge_tls::{Identity, TrustedRoots, Usage};
 
-use crate::settings::{Local, Settings};
+use verge_gateway::settings::{Local, Settings};
 
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
 const CONFIGURATION: &str = include_str!("../../../../configs/demo.toml");

@@ -6,9 +6,9 @@ use verge_pipeline::status::{Sighting, sighting};
 
 use super::Report;
 use crate::cli::async_runtime;
-use crate::config::Warning;
-use crate::exit::Exit;
-use crate::settings::{Settings, Uplink};
+use verge_gateway::config::Warning;
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::{Settings, Uplink};
 
 /// A gateway publishes its status every 30 s; clocks may differ.
 const FRESH_MS: i64 = 180_000;

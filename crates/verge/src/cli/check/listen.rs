@@ -14,10 +14,10 @@ use verge_pipeline::clock::Clock;
 
 use super::{Name, Report};
 use crate::cli::async_runtime;
-use crate::config::Warning;
-use crate::exit::Exit;
-use crate::settings::{Carries, Settings, Source};
-use crate::wiring;
+use verge_gateway::config::Warning;
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::{Carries, Settings, Source};
+use verge_gateway::wiring;
 
 /// Behind the client identifier where it cannot be the gateway's own.
 const CLIENT_ID_SUFFIX: &str = "-listen";

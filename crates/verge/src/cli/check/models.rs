@@ -9,10 +9,10 @@ use verge_vision::trial::{Trial, TrialOutput};
 
 use super::super::words;
 use super::Report;
-use crate::config::Warning;
-use crate::exit::Exit;
-use crate::settings::{self, Settings};
-use crate::wiring;
+use verge_gateway::config::Warning;
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::{self, Settings};
+use verge_gateway::wiring;
 
 /// Tries everything that models need.
 pub(super) fn look(settings: &Settings, report: &mut Report) {

@@ -5,8 +5,8 @@ use verge_domain::verdict::Detector;
 use verge_outbox::CheckpointSummary;
 
 use super::Report;
-use crate::config::{Size, Warning};
-use crate::settings::Settings;
+use verge_gateway::config::{Size, Warning};
+use verge_gateway::settings::Settings;
 
 const KEY: &str = "gateway.states_cap";
 /// What one signal takes of a judge that is not in the store yet: what `auto` takes at most.

@@ -16,7 +16,7 @@ use verge_vision::viewer::Sight;
 use super::{ModelArgs, Seen, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
 use crate::cli::pictures;
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(

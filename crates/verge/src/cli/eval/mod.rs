@@ -29,8 +29,8 @@ use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 use super::output::Progress;
 use super::pictures::{self, PictureFiles, PictureLimits};
 use super::say;
-use crate::exit::{Exit, ExitWith};
-use crate::wiring;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -14,9 +14,9 @@ use verge_pipeline::counters::Counters;
 use super::readings::Trial;
 use super::{Teller, Told, is_table, samples_in};
 use crate::cli::pictures;
-use crate::exit::{Exit, ExitWith};
-use crate::settings::Settings;
-use crate::wiring;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::Settings;
+use verge_gateway::wiring;
 
 /// Frames to the readings that say that they have arrived.
 struct Arriving {

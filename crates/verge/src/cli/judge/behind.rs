@@ -11,8 +11,8 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Bench, Decision, Undecoded};
 
-use crate::settings::Settings;
-use crate::wiring::{self, Autoencoders};
+use verge_gateway::settings::Settings;
+use verge_gateway::wiring::{self, Autoencoders};
 
 /// The judge behind, and what it remembers of one input.
 pub(super) struct Behind<'a> {

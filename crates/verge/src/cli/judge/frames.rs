@@ -27,9 +27,9 @@ use crate::cli::file_name::file_name;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{FrameRules, Settings};
-use crate::wiring::{self, Vision};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{FrameRules, Settings};
+use verge_gateway::wiring::{self, Vision};
 
 /// Position of the one judge of a trial.
 const JUDGE: usize = 0;

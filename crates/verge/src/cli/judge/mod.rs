@@ -30,10 +30,10 @@ use super::output::json_line;
 use super::table::TableArgs;
 use super::{FileArgs, file_guess, say};
 use crate::describe;
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{Judge, JudgeRules, Settings};
 use refusals::Refusals;
 use tables::TableReport;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{Judge, JudgeRules, Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -185,7 +185,7 @@ const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "dat", "asc", "xlsx", "xl
 
 /// The source whose filter takes a topic.
 fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
-    let takes = |source: &crate::settings::Source| verge_mqtt::filter::matches(&source.filter, topic);
+    let takes = |source: &verge_gateway::settings::Source| verge_mqtt::filter::matches(&source.filter, topic);
     let index = settings.sources.iter().position(takes)?;
     u16::try_from(index).ok().map(SourceIndex)
 }

@@ -18,9 +18,9 @@ use super::refusals::{Notes, Noting};
 use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
 use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
-use crate::exit::{Exit, ExitWith};
-use crate::settings::Settings;
-use crate::wiring::{self, Autoencoders};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::Settings;
+use verge_gateway::wiring::{self, Autoencoders};
 
 /// Time passes in steps of this length, as in the gateway, but never in more steps than these between two
 /// readings: a series with one value a day would otherwise take for ever.

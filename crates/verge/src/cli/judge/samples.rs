@@ -21,9 +21,9 @@ use verge_pipeline::judging::InputPattern;
 use super::readings::Trial;
 use super::{INTERVAL, JudgeArgs, Teller, Told, time_of};
 use crate::cli::recording::Recorded;
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{Carries, ReadingRules, Rule, Settings};
-use crate::wiring;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{Carries, ReadingRules, Rule, Settings};
+use verge_gateway::wiring;
 
 /// A file of samples, as messages of one device that are no longer than the judge's source accepts.
 pub(super) fn samples(

@@ -9,7 +9,7 @@ use verge_outbox::{BackupError, Outbox, OutboxReader, ReadError, Report, StateLo
 use super::{BackupArgs, NewKeyArgs, Opened, StoreArgs};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 pub(super) fn verify(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut opened = Opened::open(args)?;

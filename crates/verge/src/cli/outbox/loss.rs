@@ -4,7 +4,7 @@ use verge_domain::id::Lane;
 use verge_outbox::Summary;
 
 use crate::describe::counted;
-use crate::settings::Settings;
+use verge_gateway::settings::Settings;
 
 /// A route of the configuration and the lanes that it carries.
 pub(super) struct Carried {

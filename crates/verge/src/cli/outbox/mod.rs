@@ -20,7 +20,7 @@ use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
 use super::FileArgs;
 use super::output::{Progress, json_line};
 use crate::describe::{date_and_time, describe, describe_tombstone};
-use crate::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith};
 
 /// Verdicts between two lines of progress.
 const PROGRESS_EVERY: u64 = 1000;

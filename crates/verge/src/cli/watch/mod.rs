@@ -17,11 +17,11 @@ use verge_mqtt::{Delivery, Subscriber, SubscriberEvent, TopicUse};
 use super::output::json_line;
 use super::uplink::{Topics, UplinkArgs, Upstream};
 use super::{async_runtime, say};
-use crate::exit::{Exit, ExitWith};
 use books::Books;
 use gaps::GapReports;
 use heal::{Answer, Healer};
 use rates::Rates;
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

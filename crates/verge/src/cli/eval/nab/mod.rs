@@ -18,8 +18,8 @@ use super::nested::Nested;
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
-use crate::exit::{Exit, ExitWith};
 use corpus::Labelled;
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Numenta Anomaly Benchmark is:

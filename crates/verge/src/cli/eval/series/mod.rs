@@ -17,8 +17,8 @@ use super::number;
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
 use crate::cli::table::TableArgs;
-use crate::exit::{Exit, ExitWith};
 use events::Events;
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(

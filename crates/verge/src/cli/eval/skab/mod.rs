@@ -16,8 +16,8 @@ use super::detectors::{Cost, multi_level, run_multi, score_of};
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
-use crate::exit::{Exit, ExitWith};
 use runs::Labelled;
+use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Skoltech Anomaly Benchmark is:

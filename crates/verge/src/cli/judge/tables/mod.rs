@@ -27,11 +27,11 @@ use super::readings::Trial;
 use super::{JudgeArgs, Teller, Told};
 use crate::cli::recording::Recorded;
 use crate::cli::table::{Kind, LeftOut, Table, plain};
-use crate::exit::{Exit, ExitWith};
-use crate::settings::{Carries, Judge, Settings};
-use crate::wiring;
 use columns::Values;
 pub(super) use report::TableReport;
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::settings::{Carries, Judge, Settings};
+use verge_gateway::wiring;
 
 /// A table as the readings of one device, with the scale and unit of the judge's source.
 pub(super) fn table(

@@ -1,0 +1,13 @@
+//! The gateway as a library: from a configuration to a running gateway and back to a clean stop. It sees all crates
+//! below; it knows no command line.
+//!
+//! It must never hold logic that another crate could: what it knows is how the pieces fit together.
+//!
+//! Reading order: [`config`] (the file as written), [`settings`] (the same, checked and typed), [`wiring`] (settings
+//! to a running gateway), [`exit`] (how a program that runs it ends).
+
+pub mod config;
+pub mod exit;
+mod io_thread;
+pub mod settings;
+pub mod wiring;
