@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{NewRow, Store, Withdrawn};
+use verge_domain::stage::{NewRow, RowStore, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{Outbox, OutboxReader, OutboxSettings, StoreKey};

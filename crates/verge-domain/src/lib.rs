@@ -8,7 +8,8 @@
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`link`] (what a way upstream says of itself), [`stage`]
-//! (the traits that join the crates), [`stored`] (what a store is given and gives back).
+//! (the traits that join the crates; those of [`store`] and [`sink`] have files of their own), [`stored`] (what a store
+//! is given and gives back).
 
 pub mod excerpt;
 pub mod finding;
@@ -23,7 +24,9 @@ pub mod reading;
 pub mod rejection;
 pub mod report;
 pub mod sequence;
+pub mod sink;
 pub mod stage;
+pub mod store;
 pub mod stored;
 pub mod time;
 pub mod verdict;

@@ -1,4 +1,4 @@
-//! What goes into a [`Store`](crate::stage::Store) and comes out of it.
+//! What goes into a [`Store`](crate::store::Store) and comes out of it.
 
 use std::error::Error;
 
@@ -19,7 +19,7 @@ pub struct NewRow<'a> {
     pub decided: UtcMillis,
     /// The message that caused it, see [`Session::cause`](crate::reading::Session::cause) (0: none, time caused it). Kept
     /// beside the row so that a message which the broker delivers again after a crash is recognised, see
-    /// [`unacknowledged`](crate::stage::Store::unacknowledged).
+    /// [`unacknowledged`](crate::store::MarkStore::unacknowledged).
     pub cause: u64,
     /// The encoded verdict; empty where it was withdrawn.
     pub bytes: &'a [u8],
@@ -123,7 +123,7 @@ pub enum StoreError {
         /// Bytes allowed to it.
         cap: u64,
     },
-    /// The medium or the database failed; it may work again, see [`recover`](crate::stage::Store::recover).
+    /// The medium or the database failed; it may work again, see [`recover`](crate::store::Store::recover).
     #[error("the store failed: {0}")]
     Fault(#[source] Box<dyn Error + Send + Sync>),
     /// The store itself is damaged: it is salvaged when it is opened again, by the next start of the process.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{NewRow, Store};
+use verge_domain::stage::{MarkStore, NewRow, RowStore, Store};
 use verge_domain::time::UtcMillis;
 use verge_outbox::{Outbox, OutboxSettings, StoreKey};
 

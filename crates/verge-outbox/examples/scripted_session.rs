@@ -16,7 +16,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use verge_domain::id::{Lane, LinkId, RouteId, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, SentBytes, Store, StoreError, StoredRow, Withdrawn};
+use verge_domain::stage::{
+    Checkpoint, MarkStore, NewRow, RowStore, SentBytes, Store, StoreError, StoredRow, Withdrawn,
+};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxSettings};

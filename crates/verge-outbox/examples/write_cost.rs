@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{NewRow, Store};
+use verge_domain::stage::{MarkStore, NewRow, RowStore, Store};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_outbox::{Outbox, OutboxSettings, StoreKey};
 

@@ -178,7 +178,7 @@ mod tests {
     use std::path::Path;
 
     use verge_domain::id::Seq;
-    use verge_domain::stage::{Checkpoint, NewRow, Store};
+    use verge_domain::stage::{Checkpoint, NewRow, RowStore, StateStore, Store};
     use verge_domain::time::UtcMillis;
 
     use super::*;

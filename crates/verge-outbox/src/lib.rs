@@ -11,7 +11,7 @@
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
 //! `open` (what is found at start, `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
-//! [`Store`](verge_domain::stage::Store) itself), `reading`, `withdraw` (tombstones, and what gives way when there is
+//! [`Store`](verge_domain::store::Store) itself), `rows` and `marks` (its parts), `reading`, `withdraw` (tombstones, and what gives way when there is
 //! no room), `recover` (after a fault), `place` (its files were moved), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
 //! line, beside a live gateway); `files`, `lock`.
 
@@ -30,6 +30,7 @@ mod key;
 mod lanes;
 mod lock;
 mod log;
+mod marks;
 mod note;
 mod open;
 mod origin;
@@ -40,6 +41,7 @@ mod reader;
 mod reading;
 mod recover;
 mod row;
+mod rows;
 mod run;
 mod salvage;
 mod schema;

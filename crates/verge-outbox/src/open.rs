@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use verge_domain::id::{Epoch, LinkId};
+use verge_domain::id::Epoch;
 use verge_domain::life::Life;
-use verge_domain::stage::SentBytes;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::acknowledged::Acknowledged;
@@ -29,7 +28,7 @@ use crate::salvage::{self, Log, Old, Salvaged};
 use crate::schema::{self, Header, SCHEMA_VERSION};
 use crate::settings::{MIN_CAP_BYTES, OutboxSettings};
 use crate::store::Outbox;
-use crate::{encrypt, lanes, log, origin, plain, run};
+use crate::{encrypt, lanes, log, marks, origin, plain, run};
 
 /// A reader of the command line may hold the file for a moment.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
@@ -304,7 +303,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     let key_check = schema::key_check(&connection).map_err(refuse)?;
     let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
-    let sent = read_sent(&connection).map_err(refuse)?;
+    let sent = marks::read_sent(&connection).map_err(refuse)?;
     let acknowledged = Acknowledged::read(&connection, &lanes, &binding).map_err(refuse)?;
     let states =
         States::of(&connection, settings.states_bytes, settings.cap_bytes, binding).map_err(refuse)?;
@@ -359,20 +358,6 @@ fn open_cipher(
         (Some(check), Some(key)) if !key.made(&check) => Err(OpenError::WrongKey { path: path.to_owned() }),
         _ => Ok(cipher),
     }
-}
-
-fn read_sent(connection: &Connection) -> Result<HashMap<String, SentBytes>, rusqlite::Error> {
-    let mut statement = connection.prepare("SELECT link, day, bytes FROM sent")?;
-    let mut rows = statement.query([])?;
-    let mut sent = HashMap::new();
-    while let Some(row) = rows.next()? {
-        let link: String = row.get(0)?;
-        let (day, bytes) = (row.get(1)?, row.get::<_, i64>(2)?.max(0).cast_unsigned());
-        if let Ok(id) = LinkId::new(&link) {
-            sent.insert(link, SentBytes { link: id, day, bytes });
-        }
-    }
-    Ok(sent)
 }
 
 /// Looks at every page's structure; a store of the default cap takes some seconds.

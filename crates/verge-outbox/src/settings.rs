@@ -25,7 +25,7 @@ pub struct OutboxSettings {
     pub ballast_bytes: u64,
     /// On a full store, undelivered verdicts of the lane `verdict` go rather than that producers wait.
     pub drop_oldest: bool,
-    /// The useful lives that [`overdue`](verge_domain::stage::Store::overdue) will be asked about, by lane: ages
+    /// The useful lives that [`overdue`](verge_domain::store::RowStore::overdue) will be asked about, by lane: ages
     /// are noted often enough for the shortest.
     pub lives: [Option<Duration>; 3],
     /// With it, what verdicts say is stored encrypted.

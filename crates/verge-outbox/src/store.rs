@@ -1,37 +1,32 @@
 //! The store at work.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use verge_domain::id::{Epoch, Lane, RouteId, Seq};
+use rusqlite::{Connection, TransactionBehavior};
+use verge_domain::id::{Epoch, Lane, RouteId};
 use verge_domain::life::Life;
-use verge_domain::reading::Session;
-use verge_domain::stage::{
-    Cause, Checkpoint, Displaced, NewRow, Overdue, SentBytes, Store, StoreError, StoreUsage, StoredRow,
-    Withdrawn,
-};
-use verge_domain::time::{Monotonic, UtcMillis};
+use verge_domain::stage::{Checkpoint, Displaced, NewRow, SentBytes, Store, StoreError, StoreUsage};
+use verge_domain::time::Monotonic;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::acknowledged::Acknowledged;
 use crate::age::Ages;
 use crate::ballast::Ballast;
-use crate::checkpoints::{self, States};
+use crate::checkpoints::States;
 use crate::encrypt::Sealing;
 use crate::evict::{self, ReplayWindow};
 use crate::fault::Fault;
 use crate::files::Files;
 use crate::guard::Guard;
 use crate::key::Cipher;
-use crate::lanes::{self, LaneState, save_marks};
+use crate::lanes::LaneState;
+use crate::marks::save_lazily;
 use crate::pressure::Pressure;
 use crate::recover;
-use crate::row::{Binding, Columns, INSERT, per_lane};
+use crate::row::Binding;
+use crate::rows;
 use crate::schema;
 use crate::settings::OutboxSettings;
-
-const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
 
 /// The durable store. Dropping it closes it; everything committed is on the medium already.
 #[derive(Debug)]
@@ -85,11 +80,9 @@ impl Outbox {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         if self.leftovers {
-            for (delete, state) in DELETE_BEHIND.iter().zip(&lanes) {
-                transaction.execute(delete, [state.last.cast_signed()]).map_err(&fault)?;
-            }
+            rows::delete_behind(&transaction, &lanes).map_err(&fault)?;
         }
-        insert_rows(&transaction, rows, &mut lanes, self.cipher.as_ref(), &self.binding)?;
+        rows::insert(&transaction, rows, &mut lanes, self.cipher.as_ref(), &self.binding)?;
         states.save(&transaction, saved, learnt, self.cipher.as_ref()).map_err(&fault)?;
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
@@ -150,15 +143,6 @@ impl Outbox {
         self.open.then_some(&self.marks)
     }
 
-    fn replace_marks(&mut self) -> Result<(), Fault> {
-        let fault = Fault::while_doing("open the routes");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
-        transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
-        save_marks(&transaction, of_routes(&self.marks), &self.binding).map_err(&fault)?;
-        transaction.commit().map_err(&fault)
-    }
-
     /// The lanes are as an eviction left them. Returns how many numbers went.
     pub(crate) fn take_over(&mut self, after: [LaneState; 3]) -> u64 {
         let gone = after.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
@@ -207,62 +191,6 @@ impl Outbox {
     }
 }
 
-fn insert_rows(
-    transaction: &Transaction<'_>,
-    rows: &[NewRow<'_>],
-    lanes: &mut [LaneState; 3],
-    cipher: Option<&Cipher>,
-    binding: &Binding,
-) -> Result<(), Fault> {
-    let fault = Fault::while_doing("commit verdicts");
-    for lane in Lane::ALL {
-        let mut of_lane = rows.iter().filter(|row| row.lane == lane).peekable();
-        if of_lane.peek().is_none() {
-            continue;
-        }
-        let state = &mut lanes[lane.index()];
-        let mut insert = transaction.prepare_cached(INSERT[lane.index()]).map_err(&fault)?;
-        for row in of_lane {
-            let expected = Seq(state.last + 1);
-            if row.seq != expected {
-                return Err(Fault::WrongSeq { lane, expected, actual: row.seq });
-            }
-            state.last += 1;
-            state.bytes += row.bytes.len() as u64;
-            let columns = Columns {
-                lane,
-                seq: row.seq,
-                decided: row.decided,
-                cause: if row.withdrawn.is_some() { 0 } else { row.cause },
-                lane_bytes: state.bytes,
-                bytes: row.bytes,
-                withdrawn: row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason }),
-            };
-            columns.insert(cipher, binding, &mut insert).map_err(&fault)?;
-        }
-    }
-    Ok(())
-}
-
-fn of_routes(marks: &HashMap<RouteId, [u64; 3]>) -> impl Iterator<Item = (&str, [u64; 3])> {
-    marks.iter().map(|(route, lanes)| (route.as_str(), *lanes))
-}
-
-/// What is written when something else is written anyway.
-pub(crate) fn save_lazily(
-    transaction: &Connection,
-    marks: &HashMap<RouteId, [u64; 3]>,
-    sent: &HashMap<String, SentBytes>,
-    binding: &Binding,
-) -> Result<(), rusqlite::Error> {
-    save_marks(transaction, of_routes(marks), binding)?;
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO sent VALUES (?1, ?2, ?3)")?;
-    for SentBytes { link, day, bytes } in sent.values() {
-        put.execute(params![link.as_str(), day, bytes.cast_signed()])?;
-    }
-    Ok(())
-}
-
 impl Store for Outbox {
     fn epoch(&self) -> Epoch {
         self.epoch
@@ -272,10 +200,6 @@ impl Store for Outbox {
         self.life.clone()
     }
 
-    fn in_place(&mut self) -> Result<(), Displaced> {
-        self.look_at_place()
-    }
-
     fn give_up_epoch(&mut self) -> Result<(), StoreError> {
         self.ready()?;
         let noted = schema::set_meta(&self.connection, schema::RENEW, schema::OVERTAKEN)
@@ -283,12 +207,8 @@ impl Store for Outbox {
         self.judge(noted)
     }
 
-    fn next_seq(&self, lane: Lane) -> Seq {
-        Seq(self.lanes[lane.index()].last + 1)
-    }
-
-    fn oldest(&self, lane: Lane) -> Seq {
-        Seq(self.lanes[lane.index()].evicted + 1)
+    fn in_place(&mut self) -> Result<(), Displaced> {
+        self.look_at_place()
     }
 
     fn commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint]) -> Result<(), StoreError> {
@@ -303,74 +223,6 @@ impl Store for Outbox {
         // Nothing gives way to what was learnt, and no verdict waits for it.
         let wanted = rows.iter().map(|row| row.bytes.len() as u64).sum();
         self.when_full(wanted, |outbox| outbox.try_commit(rows, saved, false))
-    }
-
-    fn fetch(
-        &mut self,
-        lane: Lane,
-        after: Seq,
-        max_rows: usize,
-        max_bytes: usize,
-        out: &mut Vec<StoredRow>,
-    ) -> Result<(), StoreError> {
-        self.ready()?;
-        self.read_rows(lane, after, max_rows, max_bytes, out)
-    }
-
-    fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
-        self.ready()?;
-        let stored = lanes::read_marks(&self.connection, &self.binding)
-            .map_err(Fault::while_doing("read the marks"))?;
-        let last = self.lanes.map(|lane| lane.last);
-        let mut marks: HashMap<RouteId, [u64; 3]> = HashMap::new();
-        for route in routes {
-            let mut lanes = stored.get(route.as_str()).copied().unwrap_or_default();
-            for (mark, last) in lanes.iter_mut().zip(last) {
-                *mark = (*mark).min(last);
-            }
-            marks.insert(route.clone(), lanes);
-        }
-        self.marks = marks;
-        self.open = true;
-        if routes.is_empty() {
-            // What earlier routes have delivered stays noted: one that returns goes on where it stopped.
-            return Ok(Vec::new());
-        }
-        match self.replace_marks() {
-            // They are written when something else is.
-            Err(fault) if self.is_full(&fault) => {
-                self.find_room();
-                self.unsaved = true;
-            }
-            done => self.judge(done)?,
-        }
-        Ok(routes.iter().map(|route| self.marks[route].map(Seq)).collect())
-    }
-
-    fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
-        let last = Seq(self.lanes[lane.index()].last);
-        if upto > last {
-            return Err(Fault::MarkBeyondEnd { route: route.clone(), lane, upto, last }.into());
-        }
-        let Some(lanes) = self.marks.get_mut(route) else {
-            return Err(Fault::UnknownRoute { route: route.clone() }.into());
-        };
-        let mark = &mut lanes[lane.index()];
-        if upto.0 > *mark {
-            *mark = upto.0;
-            self.unsaved = true;
-        }
-        Ok(())
-    }
-
-    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError> {
-        self.sent.insert(sent.link.as_str().to_owned(), sent);
-        self.unsaved = true;
-        Ok(())
-    }
-
-    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError> {
-        Ok(self.sent.values().cloned().collect())
     }
 
     fn sweep(&mut self, now: Monotonic) -> Result<u64, StoreError> {
@@ -388,52 +240,8 @@ impl Store for Outbox {
         }
     }
 
-    fn overdue(&mut self, lane: Lane, life: Duration, now: Monotonic) -> Result<Option<Overdue>, StoreError> {
-        self.ready()?;
-        let fault = Fault::while_doing("look for overdue verdicts");
-        let old = self.ages.older_than(&self.connection, lane, life, now).map_err(&fault)?;
-        let state = self.lanes[lane.index()];
-        let from = evict::delivered(self.routes(), lane, &state).max(state.evicted);
-        self.first_verdicts(lane, from, old.min(state.last)).map_err(StoreError::from)
-    }
-
-    fn withdraw(
-        &mut self,
-        lane: Lane,
-        from: Seq,
-        tombstone: Withdrawn,
-        at: UtcMillis,
-        summary: &[u8],
-    ) -> Result<(), StoreError> {
-        self.ready()?;
-        match self.put_tombstone(lane, from, tombstone, at, summary) {
-            Err(fault) if self.is_full(&fault) => {}
-            done => return self.judge(done),
-        }
-        self.when_full(summary.len() as u64, |outbox| {
-            outbox.put_tombstone(lane, from, tombstone, at, summary)
-        })
-    }
-
     fn recover(&mut self) -> Result<(), StoreError> {
         recover::again(self).map_err(StoreError::from)
-    }
-
-    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
-        self.ready()?;
-        checkpoints::read(&self.connection, self.cipher.as_ref(), &self.binding)
-            .map_err(|source| Fault::while_doing("read saved states")(source).into())
-    }
-
-    fn note_acknowledged(&mut self, session: Session, upto: [Seq; 3]) {
-        self.acknowledged.note(session, upto);
-    }
-
-    fn unacknowledged(&mut self) -> Result<Vec<Cause>, StoreError> {
-        self.ready()?;
-        self.acknowledged
-            .behind(&self.connection, &self.lanes)
-            .map_err(|source| Fault::while_doing("read what may come again")(source).into())
     }
 
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {

@@ -8,8 +8,9 @@ use verge_domain::withdrawn::Withdrawal;
 
 use crate::evict;
 use crate::fault::Fault;
+use crate::marks::save_lazily;
 use crate::row::{Columns, INSERT, SELECT_NEWEST, per_lane};
-use crate::store::{Outbox, save_lazily};
+use crate::store::Outbox;
 
 const RANGE: [&str; 3] = per_lane!(
     "SELECT min(seq), max(coalesce(through, seq)), max(decided) FROM ",

@@ -22,7 +22,7 @@ use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_codec::Decoders;
 use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
-use verge_domain::stage::Store;
+use verge_domain::stage::{MarkStore, StateStore};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink, WillMessage};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};

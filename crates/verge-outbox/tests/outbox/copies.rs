@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use verge_domain::id::Lane;
-use verge_domain::stage::Store;
+use verge_domain::stage::{MarkStore, RowStore, Store};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{BackupError, Damage, Outbox, StoreKey, backup};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, Store, StoredRow};
+use verge_domain::stage::{Checkpoint, MarkStore, RowStore, Store, StoredRow};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{Damage, Outbox, OutboxReader};
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, Store, Withdrawn};
+use verge_domain::stage::{Checkpoint, MarkStore, NewRow, RowStore, StateStore, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{MIN_CAP_BYTES, OpenError, Outbox, OutboxReader, ReadError, StoreKey};

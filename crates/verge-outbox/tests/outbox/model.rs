@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{NewRow, Store};
+use verge_domain::stage::{MarkStore, NewRow, RowStore, Store};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxSettings};
 

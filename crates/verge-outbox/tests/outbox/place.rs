@@ -3,7 +3,7 @@
 use std::fs;
 
 use verge_domain::id::Lane;
-use verge_domain::stage::Store;
+use verge_domain::stage::{MarkStore, RowStore, Store};
 use verge_outbox::{Damage, Outbox};
 
 use crate::support::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError};
+use verge_domain::stage::{Checkpoint, MarkStore, NewRow, RowStore, Store, StoreError};
 use verge_domain::time::Monotonic;
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{MIN_CAP_BYTES, Outbox};

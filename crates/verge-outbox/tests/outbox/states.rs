@@ -1,7 +1,7 @@
 //! The share of learnt states: rows always have room.
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError};
+use verge_domain::stage::{Checkpoint, MarkStore, NewRow, RowStore, StateStore, Store, StoreError};
 use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxReader, StoreKey};
 
 use crate::support::{Site, fetch, route, row};

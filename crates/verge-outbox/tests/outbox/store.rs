@@ -7,7 +7,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::reading::Session;
-use verge_domain::stage::{Checkpoint, NewRow, Store, StoreError, StoredRow};
+use verge_domain::stage::{
+    Checkpoint, MarkStore, NewRow, RowStore, StateStore, Store, StoreError, StoredRow,
+};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{NewRow, Store, StoredRow};
+use verge_domain::stage::{NewRow, RowStore, Store, StoredRow};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxSettings};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use verge_domain::id::{Lane, LinkId, Seq};
-use verge_domain::stage::{Overdue, SentBytes, Store, StoreError, StoredRow, Withdrawn};
+use verge_domain::stage::{MarkStore, Overdue, RowStore, SentBytes, Store, StoreError, StoredRow, Withdrawn};
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 

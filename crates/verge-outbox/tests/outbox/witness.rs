@@ -4,7 +4,7 @@
 use std::fs;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Checkpoint, Store};
+use verge_domain::stage::{Checkpoint, MarkStore, RowStore, StateStore, Store};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{Damage, Outbox};
 

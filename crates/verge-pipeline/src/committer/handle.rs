@@ -85,7 +85,7 @@ pub struct StoreHandle {
 }
 
 impl StoreHandle {
-    /// Reads committed verdicts, see [`verge_domain::stage::Store::fetch`].
+    /// Reads committed verdicts, see [`verge_domain::store::RowStore::fetch`].
     pub async fn fetch(
         &self,
         lane: Lane,
@@ -96,13 +96,13 @@ impl StoreHandle {
         self.ask(|reply| StoreRequest::Fetch { lane, after, max_rows, max_bytes, reply }).await
     }
 
-    /// Notes what a route has delivered, see [`verge_domain::stage::Store::mark`].
+    /// Notes what a route has delivered, see [`verge_domain::store::MarkStore::mark`].
     pub async fn mark(&self, route: &RouteId, lane: Lane, upto: Seq) {
         // A mark lost at the end of the process causes duplicates, which identity makes harmless.
         drop(self.queue.send(StoreRequest::Mark { route: route.clone(), lane, upto }).await);
     }
 
-    /// Notes what was sent over a link, see [`verge_domain::stage::Store::note_sent`].
+    /// Notes what was sent over a link, see [`verge_domain::store::MarkStore::note_sent`].
     pub async fn note_sent(&self, sent: SentBytes) {
         // As with marks: what is lost at the end of the process is a few messages' bytes of a budget.
         drop(self.queue.send(StoreRequest::NoteSent(sent)).await);
@@ -113,7 +113,7 @@ impl StoreHandle {
         self.ask(|reply| StoreRequest::Sent { reply }).await
     }
 
-    /// Puts a tombstone in the place of verdicts, see [`verge_domain::stage::Store::withdraw`].
+    /// Puts a tombstone in the place of verdicts, see [`verge_domain::store::RowStore::withdraw`].
     pub async fn withdraw(
         &self,
         lane: Lane,

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, LinkId, RouteId, SourceId};
 use verge_domain::reading::Receipt;
-use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Store, Token};
+use verge_domain::stage::{Channel, MarkStore, OfferError, Sink, SinkEvent, Token};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
 use verge_pipeline::clock::Clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Store, Withdrawn};
+use verge_domain::stage::{RowStore, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::Clock;

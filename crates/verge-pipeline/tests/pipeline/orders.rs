@@ -9,7 +9,7 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
-use verge_domain::stage::{AlarmRate, Decoder, Judge, Remark, RestoreError, Scope, Store, StoreError};
+use verge_domain::stage::{AlarmRate, Decoder, Judge, Remark, RestoreError, Scope, StateStore, StoreError};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;

@@ -9,7 +9,7 @@ use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, Seq, SignalId, Source
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, RestoreError, Scope, Store, StoreError, Withdrawn};
+use verge_domain::stage::{Decoder, Judge, MarkStore, RestoreError, Scope, StoreError, Withdrawn};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_domain::withdrawn::Withdrawal;

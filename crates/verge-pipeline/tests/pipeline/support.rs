@@ -9,8 +9,8 @@ use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
 use verge_domain::life::{Life, Run};
 use verge_domain::reading::{Acknowledged, Receipt, Session};
 use verge_domain::stage::{
-    Cause, Checkpoint, Displaced, EncodeError, Encoder, Envelope, NewRow, Overdue, SentBytes, Source, Store,
-    StoreError, StoreUsage, StoredRow, Withdrawn,
+    Cause, Checkpoint, Displaced, EncodeError, Encoder, Envelope, MarkStore, NewRow, Overdue, RowStore,
+    SentBytes, Source, StateStore, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Verdict};
@@ -72,25 +72,7 @@ impl Memory {
     }
 }
 
-impl Store for Memory {
-    fn epoch(&self) -> Epoch {
-        Epoch([7; 16])
-    }
-    fn life(&self) -> Life {
-        Life {
-            epoch: self.epoch(),
-            count: 3,
-            runs: [30, 20, 10].map(|id| Run { id, began: [0; 3] }).to_vec(),
-            earlier: Vec::new(),
-        }
-    }
-    fn in_place(&mut self) -> Result<(), Displaced> {
-        self.0.lock().unwrap().displaced.clone().map_or(Ok(()), Err)
-    }
-    fn give_up_epoch(&mut self) -> Result<(), StoreError> {
-        self.0.lock().unwrap().given_up = true;
-        Ok(())
-    }
+impl RowStore for Memory {
     fn next_seq(&self, lane: Lane) -> Seq {
         Seq(self.0.lock().unwrap().next[lane.index()] + 1)
     }
@@ -98,27 +80,6 @@ impl Store for Memory {
         let shelf = self.0.lock().unwrap();
         let oldest = shelf.lane(lane).next().map(|row| row.seq);
         oldest.unwrap_or(Seq(shelf.next[lane.index()] + 1))
-    }
-    fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
-        let mut shelf = self.0.lock().unwrap();
-        shelf.fault()?;
-        for checkpoint in checkpoints {
-            match &checkpoint.state {
-                Some(state) => shelf.checkpoints.insert(checkpoint.key.clone(), state.clone()),
-                None => shelf.checkpoints.remove(&checkpoint.key),
-            };
-        }
-        shelf.state_bytes.push(checkpoints.iter().filter_map(|one| one.state.as_ref()).map(Vec::len).sum());
-        for row in rows {
-            assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
-            shelf.next[row.lane.index()] += 1;
-            let bytes = Bytes::copy_from_slice(row.bytes);
-            let withdrawn = row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason });
-            let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn };
-            shelf.rows.insert((row.lane.index(), row.seq.0), stored);
-            shelf.causes.push(Cause { lane: row.lane, seq: row.seq, cause: row.cause });
-        }
-        Ok(())
     }
     fn fetch(
         &mut self,
@@ -132,25 +93,6 @@ impl Store for Memory {
         shelf.unreadable.map_or(Ok(()), |error| Err(error()))?;
         out.extend(shelf.lane(lane).filter(|row| row.through() > after).take(max_rows).cloned());
         Ok(())
-    }
-    fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
-        Ok(routes.iter().map(|route| Lane::ALL.map(|lane| Seq(self.mark_of(route, lane)))).collect())
-    }
-    fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
-        self.0.lock().unwrap().marks.insert((route.clone(), lane.index()), upto.0);
-        Ok(())
-    }
-    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError> {
-        let mut shelf = self.0.lock().unwrap();
-        shelf.sent.retain(|noted| noted.link != sent.link);
-        shelf.sent.push(sent);
-        Ok(())
-    }
-    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError> {
-        Ok(self.0.lock().unwrap().sent.clone())
-    }
-    fn sweep(&mut self, _now: Monotonic) -> Result<u64, StoreError> {
-        Ok(0)
     }
     fn overdue(
         &mut self,
@@ -183,15 +125,24 @@ impl Store for Memory {
         }
         Ok(())
     }
-    fn recover(&mut self) -> Result<(), StoreError> {
-        let mut shelf = self.0.lock().unwrap();
-        shelf.recoveries += 1;
-        shelf.fault()
+}
+
+impl MarkStore for Memory {
+    fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
+        Ok(routes.iter().map(|route| Lane::ALL.map(|lane| Seq(self.mark_of(route, lane)))).collect())
     }
-    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
-        let shelf = self.0.lock().unwrap();
-        let all = shelf.checkpoints.iter();
-        Ok(all.map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) }).collect())
+    fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
+        self.0.lock().unwrap().marks.insert((route.clone(), lane.index()), upto.0);
+        Ok(())
+    }
+    fn note_sent(&mut self, sent: SentBytes) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.sent.retain(|noted| noted.link != sent.link);
+        shelf.sent.push(sent);
+        Ok(())
+    }
+    fn sent(&mut self) -> Result<Vec<SentBytes>, StoreError> {
+        Ok(self.0.lock().unwrap().sent.clone())
     }
     fn note_acknowledged(&mut self, session: Session, upto: [Seq; 3]) {
         self.0.lock().unwrap().acknowledged[session.index()] = upto.map(|seq| seq.0);
@@ -209,6 +160,64 @@ impl Store for Memory {
             .filter(|cause| is_behind(cause))
             .copied()
             .collect())
+    }
+}
+
+impl StateStore for Memory {
+    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
+        let shelf = self.0.lock().unwrap();
+        let all = shelf.checkpoints.iter();
+        Ok(all.map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) }).collect())
+    }
+}
+
+impl Store for Memory {
+    fn epoch(&self) -> Epoch {
+        Epoch([7; 16])
+    }
+    fn life(&self) -> Life {
+        Life {
+            epoch: self.epoch(),
+            count: 3,
+            runs: [30, 20, 10].map(|id| Run { id, began: [0; 3] }).to_vec(),
+            earlier: Vec::new(),
+        }
+    }
+    fn give_up_epoch(&mut self) -> Result<(), StoreError> {
+        self.0.lock().unwrap().given_up = true;
+        Ok(())
+    }
+    fn in_place(&mut self) -> Result<(), Displaced> {
+        self.0.lock().unwrap().displaced.clone().map_or(Ok(()), Err)
+    }
+    fn commit(&mut self, rows: &[NewRow<'_>], checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.fault()?;
+        for checkpoint in checkpoints {
+            match &checkpoint.state {
+                Some(state) => shelf.checkpoints.insert(checkpoint.key.clone(), state.clone()),
+                None => shelf.checkpoints.remove(&checkpoint.key),
+            };
+        }
+        shelf.state_bytes.push(checkpoints.iter().filter_map(|one| one.state.as_ref()).map(Vec::len).sum());
+        for row in rows {
+            assert_eq!(row.seq.0, shelf.next[row.lane.index()] + 1, "numbers are dense");
+            shelf.next[row.lane.index()] += 1;
+            let bytes = Bytes::copy_from_slice(row.bytes);
+            let withdrawn = row.withdrawn.map(|reason| Withdrawn { through: row.seq, reason });
+            let stored = StoredRow { seq: row.seq, decided: row.decided, bytes, withdrawn };
+            shelf.rows.insert((row.lane.index(), row.seq.0), stored);
+            shelf.causes.push(Cause { lane: row.lane, seq: row.seq, cause: row.cause });
+        }
+        Ok(())
+    }
+    fn sweep(&mut self, _now: Monotonic) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+    fn recover(&mut self) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        shelf.recoveries += 1;
+        shelf.fault()
     }
     fn usage(&mut self) -> Result<StoreUsage, StoreError> {
         let withdrawn = self.0.lock().unwrap().withdrawn;
