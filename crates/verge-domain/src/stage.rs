@@ -1,4 +1,4 @@
-//! The seams between the crates: [`Source`], [`Decoder`], [`Judge`], [`Viewer`], [`Encoder`], [`Store`],
+//! The seams between the crates: [`Source`] and [`Intake`], [`Decoder`], [`Judge`], [`Viewer`], [`Encoder`], [`Store`],
 //! [`Sink`].
 //!
 //! Decoder, Judge, Viewer, Encoder and Store are synchronous and take `&mut self`: each has one owner, none needs a
@@ -23,8 +23,33 @@ pub use crate::stored::{
 use crate::time::{Moment, UtcMillis};
 use crate::verdict::Verdict;
 
-/// Where messages come from. The source pushes [`Inbound`] into the pipeline's intake by itself; this is
-/// the way back.
+/// What takes a source's messages: the pipeline.
+pub trait Intake: Send {
+    /// Takes a message. Must not block: it runs between two reads of the connection.
+    ///
+    /// # Errors
+    /// No more are taken for now. At QoS 0 the source drops the message and counts it; else it offers the message again,
+    /// and reads nothing before it is taken.
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull>;
+
+    /// Whether the connection is to be left unread for now, although [`Intake::offer`] would still take a message.
+    fn is_held(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(Inbound) -> Result<(), IntakeFull> + Send> Intake for F {
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self(message)
+    }
+}
+
+/// The pipeline takes no more messages for now; this is the one that was offered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the intake is full")]
+pub struct IntakeFull(pub Inbound);
+
+/// Where messages come from. The source pushes [`Inbound`] into an [`Intake`] by itself; this is the way back.
 pub trait Source: Send + Sync {
     /// Settles receipts: everything in these messages is judged, and what it caused is durable. The source
     /// acknowledges to the broker strictly in order of arrival. Receipts of an earlier connection are void

@@ -24,8 +24,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use verge_domain::reading::{Acknowledged, Inbound, Receipt, Session, SourceIndex};
-use verge_domain::stage::Source;
+use verge_domain::reading::{Acknowledged, Receipt, Session, SourceIndex};
+use verge_domain::stage::{Intake, Source};
 use verge_domain::time::Moment;
 
 use crate::connection::ConnectionSettings;
@@ -73,32 +73,6 @@ pub struct MovedFilters {
     pub to: Vec<MqttSource>,
 }
 
-/// The pipeline takes no more messages for now; here is the one that was offered.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the intake is full")]
-pub struct IntakeFull(pub Inbound);
-
-/// What takes the messages: the pipeline.
-pub trait Intake: Send + 'static {
-    /// Takes a message. Must not block: it runs between two reads of the connection.
-    ///
-    /// # Errors
-    /// No more are taken for now. At QoS 0 the message is dropped and counted; else it is offered again, and nothing is
-    /// read before it is taken.
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull>;
-
-    /// Whether the connection is to be left unread for now, although [`Intake::take`] would still take a message.
-    fn is_held(&mut self) -> bool {
-        false
-    }
-}
-
-impl<F: FnMut(Inbound) -> Result<(), IntakeFull> + Send + 'static> Intake for F {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self(message)
-    }
-}
-
 /// Keeps the connection. Clones speak of the same one; it is closed without farewell when the last
 /// of them is dropped.
 ///
@@ -120,7 +94,7 @@ impl MqttSource {
     pub fn spawn(
         settings: SourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
-        intake: impl Intake,
+        intake: impl Intake + 'static,
     ) -> Self {
         Self::spawn_with(settings, Moved::default(), clock, intake)
     }
@@ -133,7 +107,7 @@ impl MqttSource {
         moved: MovedFilters,
         settings: SourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
-        intake: impl Intake,
+        intake: impl Intake + 'static,
     ) -> Self {
         let to = moved.to.into_iter().map(|source| source.observed).collect();
         Self::spawn_with(settings, Moved::new(moved.filters, to), clock, intake)
@@ -143,7 +117,7 @@ impl MqttSource {
         settings: SourceSettings,
         moved: Moved,
         clock: impl Fn() -> Moment + Send + 'static,
-        intake: impl Intake,
+        intake: impl Intake + 'static,
     ) -> Self {
         let observed = Arc::new(Observed::default());
         let SourceSettings { connection, guarantee, repetition, filters } = settings;

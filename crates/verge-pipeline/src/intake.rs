@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Cause, Decoder, Judge, SAVE_EVERY, Source};
+use verge_domain::stage::{Cause, Decoder, Intake, IntakeFull, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 use crate::clock::{Clock, StepWatch};
@@ -53,11 +53,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How often devices that have vanished are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
-/// The queue is full: stop the flow at its source. Here is the message that was offered.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the judges' queue is full")]
-pub struct IntakeFull(pub Inbound);
-
 enum Item {
     Message(Inbound),
     Observed(Box<Observed>),
@@ -70,24 +65,14 @@ enum Item {
 
 /// The way into the queue; clones share it.
 #[derive(Clone)]
-pub struct Intake {
+pub struct ReadingIntake {
     queue: SyncSender<Item>,
     room: Arc<Room>,
     counters: Arc<Counters>,
 }
 
-impl Intake {
-    /// Whether so much waits that the source is better left unread for now.
-    #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.room.is_crowded()
-    }
-
-    /// Takes a message, or says that there is no room; never blocks.
-    ///
-    /// # Errors
-    /// [`IntakeFull`], with the message.
-    pub fn offer(&self, message: Inbound) -> Result<(), IntakeFull> {
+impl Intake for ReadingIntake {
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         let source = message.source;
         let bytes = message.topic.len() + message.payload.len();
         let at = message.received.wall;
@@ -106,6 +91,11 @@ impl Intake {
             }
             Err(_) => unreachable!("what comes back is what was sent"),
         }
+    }
+
+    /// Whether so much waits that the connection is better left unread.
+    fn is_held(&mut self) -> bool {
+        self.room.is_crowded()
     }
 }
 
@@ -153,9 +143,9 @@ impl IntakeQueue {
 
     /// The way in.
     #[must_use]
-    pub fn intake(&self) -> Intake {
+    pub fn intake(&self) -> ReadingIntake {
         let (queue, room) = (self.sender.clone(), Arc::clone(&self.room));
-        Intake { queue, room, counters: Arc::clone(&self.counters) }
+        ReadingIntake { queue, room, counters: Arc::clone(&self.counters) }
     }
 
     /// The way in for messages of which only the newest of a topic counts, if this queue is for such.

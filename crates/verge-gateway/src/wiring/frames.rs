@@ -11,11 +11,11 @@ use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::ModelName;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
-use verge_domain::stage::Cause;
+use verge_domain::stage::{Cause, Intake, IntakeFull};
 use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
 use verge_engine::{Model, Runtime, RuntimeError, check_there};
-use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
@@ -257,8 +257,8 @@ struct Pictures {
 }
 
 impl Intake for Pictures {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self.intake.offer(message).map_err(|refused| IntakeFull(refused.0))
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        self.intake.offer(message)
     }
 
     fn is_held(&mut self) -> bool {

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use verge_anomaly::ReadingJudge;
 use verge_codec::Decoders;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
-use verge_domain::stage::{Cause, Checkpoint};
+use verge_domain::stage::{Cause, Checkpoint, Intake, IntakeFull};
 use verge_domain::time::Moment;
-use verge_mqtt::{
-    ConnectionSettings, Guarantee, Intake, IntakeFull, MovedFilters, MqttSource, Repetition, SourceSettings,
-};
+use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, Repetition, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
-use verge_pipeline::intake::{self, IntakeQueue, Judging, NewestIntake, Observations, OrderDesk};
+use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, Shards};
 
 use super::broker::repetition;
@@ -166,7 +164,7 @@ fn connect_bulk(
             repetition,
             filters: newest.clone(),
         };
-        sources.push(MqttSource::spawn(settings, move || clock.now(), Superseding(intake)));
+        sources.push(MqttSource::spawn(settings, move || clock.now(), intake));
     }
     if !waiting.is_empty() {
         let settings = SourceSettings {
@@ -176,46 +174,23 @@ fn connect_bulk(
             filters: waiting,
         };
         let moved = MovedFilters { filters: newest, to: sources.clone() };
-        let intake = Blocks(queue.intake());
-        sources.push(MqttSource::spawn_without(moved, settings, move || clock.now(), intake));
+        // The connection is left unread before what waits takes too much memory.
+        sources.push(MqttSource::spawn_without(moved, settings, move || clock.now(), queue.intake()));
     }
     sources
 }
 
 /// The way in for the connection of rules.
 struct Readings {
-    prompt: intake::Intake,
-    bulk: Option<intake::Intake>,
+    prompt: ReadingIntake,
+    bulk: Option<ReadingIntake>,
     /// Sources that come by another connection since a version or a configuration ago.
     moved: Vec<SourceIndex>,
 }
 
 impl Intake for Readings {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        let bulk = self.bulk.as_ref().filter(|_| self.moved.contains(&message.source));
-        bulk.unwrap_or(&self.prompt).offer(message).map_err(|refused| IntakeFull(refused.0))
-    }
-}
-
-/// The way in for messages that take long to judge: the connection is left unread before they take too much memory.
-struct Blocks(intake::Intake);
-
-impl Intake for Blocks {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self.0.offer(message).map_err(|refused| IntakeFull(refused.0))
-    }
-
-    fn is_held(&mut self) -> bool {
-        self.0.is_crowded()
-    }
-}
-
-/// The way in where the newest counts.
-struct Superseding(NewestIntake);
-
-impl Intake for Superseding {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self.0.offer(message);
-        Ok(())
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+        let bulk = self.bulk.as_mut().filter(|_| self.moved.contains(&message.source));
+        bulk.unwrap_or(&mut self.prompt).offer(message)
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Connections<C, I> {
 impl<C, I> Attempts for Connections<C, I>
 where
     C: Fn() -> Moment + Send + 'static,
-    I: Intake,
+    I: Intake + 'static,
 {
     async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
         let Self { settings, role, takeovers } = self;
@@ -150,7 +150,7 @@ struct Standing<'a, C, I> {
     due: Vec<Acknowledgement>,
 }
 
-impl<C: Fn() -> Moment + Send, I: Intake> Standing<'_, C, I> {
+impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
     /// Until the stop, or until the connection breaks for the reason that is given.
     async fn run(&mut self, session_present: bool, stop: &mut watch::Receiver<bool>) -> Result<(), String> {
         for packet in self.role.connected(session_present) {

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{Publish, QoS, SubAck, Subscribe, Unsubscribe};
 use verge_domain::reading::{Inbound, SourceIndex, fingerprint};
+use verge_domain::stage::{Intake, IntakeFull};
 use verge_domain::time::Moment;
 
+use super::Guarantee;
 use super::moved::Moved;
 use super::rate::Rate;
 use super::receipts::{Arrival, Opened, Receipts, Repetition};
 use super::state::{Observed, count};
 use super::wire::{Passed, Why};
-use super::{Guarantee, Intake, IntakeFull};
 use crate::connection::{Backoff, ConnectionSettings};
 use crate::driver::random;
 use crate::subscriptions::{Subscriptions, refused};
@@ -252,7 +253,7 @@ where
     /// Whether nothing is to be read for now. Offers the message that is parked again.
     pub(super) fn is_held(&mut self) -> bool {
         if let Some(message) = self.parked.take()
-            && let Err(IntakeFull(message)) = self.intake.take(message)
+            && let Err(IntakeFull(message)) = self.intake.offer(message)
         {
             self.parked = Some(message);
             self.overloaded = Some(Instant::now());
@@ -299,7 +300,7 @@ where
             topic: message.topic,
             payload: message.payload,
         };
-        match self.intake.take(inbound) {
+        match self.intake.offer(inbound) {
             Ok(()) => {}
             Err(IntakeFull(message)) if message.receipt.is_none() => count(&self.observed.dropped),
             Err(IntakeFull(message)) => {

@@ -2,8 +2,8 @@
 
 use rumqttc::{Packet, UnsubAck};
 use verge_domain::reading::{Inbound, Session, SourceIndex};
-use verge_domain::stage::Source;
-use verge_mqtt::{Guarantee, IntakeFull, MovedFilters, MqttSource, Repetition, SourceSettings};
+use verge_domain::stage::{IntakeFull, Source};
+use verge_mqtt::{Guarantee, MovedFilters, MqttSource, Repetition, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
 use crate::source::{receipts, start, take};

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use tokio::sync::mpsc;
 use verge_domain::reading::{Inbound, Receipt, Session, SourceIndex};
-use verge_domain::stage::Source;
-use verge_mqtt::{
-    ConnectionSettings, Guarantee, IntakeFull, MqttSource, Publisher, QoS, Repetition, SourceSettings,
-};
+use verge_domain::stage::{IntakeFull, Source};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Publisher, QoS, Repetition, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
 use crate::support::{clock, embedded, eventually, settings, unique, within};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rumqttc::{Packet, PubComp, PubRec, PubRel};
 use verge_domain::reading::{Inbound, Session, SourceIndex};
-use verge_domain::stage::Source;
-use verge_mqtt::{ConnectionSettings, Guarantee, Intake, IntakeFull, MqttSource, Repetition, SourceSettings};
+use verge_domain::stage::{Intake, IntakeFull, Source};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Repetition, SourceSettings};
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::source::{receipts, start, take};
@@ -93,7 +93,7 @@ struct Crowded {
 }
 
 impl Intake for Crowded {
-    fn take(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         self.held.lock().unwrap().push(message);
         Ok(())
     }

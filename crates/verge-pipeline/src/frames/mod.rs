@@ -16,13 +16,13 @@ use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::DeviceId;
 use verge_domain::reading::{Acknowledged, Decoded, Inbound, Receipt, Session, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::{Cause, Decoder, Source, Viewer};
+use verge_domain::stage::{Cause, Decoder, Intake, IntakeFull, Source, Viewer};
 use verge_domain::time::{Moment, Monotonic};
 
 use crate::clock::Clock;
 use crate::committer::{CommitHandle, CommitRequest};
 use crate::counters::Counters;
-use crate::intake::{IntakeFull, Observations, Observed, Redeliveries};
+use crate::intake::{Observations, Observed, Redeliveries};
 pub use decide::{Decided, FrameBench, FrameJudgeSpec, Reports};
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
 use schedule::{Job, Late, Schedule};
@@ -141,12 +141,9 @@ pub struct FrameIntake<D, M> {
     observations: Observations,
 }
 
-impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
-    /// Takes a message: unwraps its frame and puts it in its camera's place. Never blocks.
-    ///
-    /// # Errors
-    /// [`IntakeFull`], with the message, for a source that judges every frame.
-    pub fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
+impl<D: Decoder<Item = EncodedFrame>, M: Default + Send> Intake for FrameIntake<D, M> {
+    /// Unwraps the message's frame and puts it in its camera's place. A source that judges every frame may find no room.
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         let Some(source) = self.shared.counters.source(message.source) else { return Ok(()) };
         if self.shared.lock().schedule.is_full(message.source) {
             return Err(IntakeFull(message));
@@ -209,7 +206,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> FrameIntake<D, M> {
 }
 
 impl<D, M: Default> FrameIntake<D, M> {
-    /// Whether a source that judges every frame does well to wait: soon [`FrameIntake::offer`] refuses.
+    /// Whether a source that judges every frame does well to wait: soon [`Intake::offer`] refuses.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.shared.lock().schedule.is_crowded()

@@ -5,6 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use verge_domain::reading::Inbound;
+use verge_domain::stage::{Intake, IntakeFull};
 
 use super::{Item, received};
 use crate::counters::Counters;
@@ -76,9 +77,9 @@ pub struct NewestIntake {
     pub(super) counters: Arc<Counters>,
 }
 
-impl NewestIntake {
-    /// Takes a message; never blocks. An older one of its topic that still waits is superseded, and counted.
-    pub fn offer(&self, message: Inbound) {
+impl Intake for NewestIntake {
+    /// Takes every message. An older one of its topic that still waits is superseded, and counted.
+    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         received(
             &self.counters,
             message.source,
@@ -94,6 +95,7 @@ impl NewestIntake {
             // Where the queue is full its thread is awake, and looks here before it sleeps.
             drop(self.wake.try_send(Item::Wake));
         }
+        Ok(())
     }
 }
 

@@ -9,13 +9,13 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
-use verge_domain::stage::{Judge, Remark, RestoreError, Scope};
+use verge_domain::stage::{Intake, Judge, Remark, RestoreError, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Lives};
 use verge_pipeline::counters::Counters;
-use verge_pipeline::intake::{Intake, IntakeQueue, Judging, NewestIntake, OrderDesk};
+use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
     Bench, Decision, InputPattern, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
 };
@@ -52,8 +52,8 @@ type Answer = Result<Outcome, OrderError>;
 
 struct Site {
     shelf: Memory,
-    prompt: Intake,
-    bulk: Intake,
+    prompt: ReadingIntake,
+    bulk: ReadingIntake,
     newest: NewestIntake,
     judging: Vec<Judging>,
     orders: OrderDesk,
@@ -163,9 +163,9 @@ fn whom(device: &str) -> Whom {
 
 #[tokio::test]
 async fn rules_do_not_wait_for_judges_that_take_long() {
-    let site = open();
+    let mut site = open();
     let mut taken = 0;
-    while !site.bulk.is_crowded() {
+    while !site.bulk.is_held() {
         site.bulk.offer(message(1, taken, "pump 1")).unwrap();
         taken += 1;
     }
@@ -186,9 +186,9 @@ async fn rules_do_not_wait_for_judges_that_take_long() {
 
 #[tokio::test]
 async fn the_newest_block_is_judged_and_the_others_are_counted() {
-    let site = open();
-    let offer = |value: u32| {
-        site.newest.offer(Inbound { receipt: None, ..message(1, 0, &format!("pump {value}")) });
+    let mut site = open();
+    let mut offer = |value: u32| {
+        site.newest.offer(Inbound { receipt: None, ..message(1, 0, &format!("pump {value}")) }).unwrap();
     };
     offer(0);
     (1..=50).for_each(offer);
@@ -208,7 +208,7 @@ async fn the_newest_block_is_judged_and_the_others_are_counted() {
 
 #[tokio::test]
 async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() {
-    let site = open();
+    let mut site = open();
     site.leave.send(()).unwrap();
     site.prompt.offer(message(0, 0, "tank 1")).unwrap();
     site.bulk.offer(message(0, 0, "tank 1")).unwrap();

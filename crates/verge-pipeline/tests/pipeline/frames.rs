@@ -8,9 +8,8 @@ use std::time::Duration;
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::report::ReportPolicy;
-use verge_domain::stage::StoreError;
+use verge_domain::stage::{IntakeFull, StoreError};
 use verge_pipeline::frames::{EVERY_CAPACITY, Keep};
-use verge_pipeline::intake::IntakeFull;
 
 use site::{NEWEST, site, watched_site};
 

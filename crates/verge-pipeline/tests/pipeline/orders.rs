@@ -9,11 +9,13 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
-use verge_domain::stage::{AlarmRate, Decoder, Judge, Remark, RestoreError, Scope, StateStore, StoreError};
+use verge_domain::stage::{
+    AlarmRate, Decoder, Intake, Judge, Remark, RestoreError, Scope, StateStore, StoreError,
+};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
-use verge_pipeline::intake::{Intake, IntakeQueue, Judging};
+use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec};
 
 use crate::commands::ask;
@@ -89,7 +91,7 @@ impl Judge for Learner {
 /// A desk with judges behind it, and a route on which orders come.
 struct Site {
     desk: Desk,
-    intake: Intake,
+    intake: ReadingIntake,
     judging: Judging,
     upstream: Upstream,
 }
@@ -142,7 +144,7 @@ impl Site {
             packet_id: 0,
             receipt: None,
         };
-        self.intake.offer(message).unwrap();
+        self.intake.clone().offer(message).unwrap();
     }
 
     async fn ask(&self, command: &str) -> Value {

@@ -9,14 +9,14 @@ use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, Seq, SignalId, Source
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{Decoder, Judge, MarkStore, RestoreError, Scope, StoreError, Withdrawn};
+use verge_domain::stage::{Decoder, Intake, Judge, MarkStore, RestoreError, Scope, StoreError, Withdrawn};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
-use verge_pipeline::intake::{INTAKE_CAPACITY, Intake, IntakeQueue, Judging};
+use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Placement, Shards, Undecoded};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
@@ -71,7 +71,7 @@ impl Judge for FromZero {
 }
 
 struct Gateway {
-    intake: Intake,
+    intake: ReadingIntake,
     judging: Judging,
     committer: Committer,
     commits: CommitHandle,
@@ -145,7 +145,7 @@ impl Gateway {
             packet_id: u16::try_from(index % 65_535 + 1).unwrap(),
             receipt: Some(Receipt { connection: 1, index }),
         };
-        self.intake.offer(message).is_ok()
+        self.intake.clone().offer(message).is_ok()
     }
 
     fn settled(&self) -> usize {

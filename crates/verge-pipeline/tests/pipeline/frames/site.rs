@@ -12,7 +12,8 @@ use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, Session, SourceI
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::report::ReportPolicy;
 use verge_domain::stage::{
-    Cause, Decoder, EncodeError, Encoder, Envelope, Judge, RestoreError, Scope, StoredRow, Viewer,
+    Cause, Decoder, EncodeError, Encoder, Envelope, Intake, IntakeFull, Judge, RestoreError, Scope,
+    StoredRow, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Model, Severity, Verdict};
@@ -22,7 +23,7 @@ use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
     Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
-use verge_pipeline::intake::{IntakeFull, IntakeQueue, Judging};
+use verge_pipeline::intake::{IntakeQueue, Judging};
 use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Undecoded};
 
 use crate::support::{Memory, Settled};

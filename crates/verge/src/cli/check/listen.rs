@@ -8,8 +8,8 @@ use verge_codec::{Decoders, FrameDecoders};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::Decoder;
-use verge_mqtt::{ConnectionSettings, Guarantee, IntakeFull, MqttSource, Repetition, SourceSettings};
+use verge_domain::stage::{Decoder, IntakeFull};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Repetition, SourceSettings};
 use verge_pipeline::clock::Clock;
 
 use super::{Name, Report};
