@@ -18,7 +18,7 @@ use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Bench, InputPattern, JudgeSpec, Place, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{InputPattern, JudgeSet, JudgeSpec, Place, Placement, Shards, Undecoded};
 
 const BURST: usize = 256;
 const DEVICES: usize = 500;
@@ -96,10 +96,10 @@ fn shards(threads: usize, rounds: usize) -> Shards<Known, Busy> {
     let mut places = Placement::new(threads).places().into_iter();
     let first = places.next().unwrap_or_else(Place::everywhere);
     let (names, count) = (sources.clone(), Arc::clone(&counters));
-    let front = Bench::at(first, decoder, vec![spec()], names, count, random_event_id, now);
+    let front = JudgeSet::at(first, decoder, vec![spec()], names, count, random_event_id, now);
     let others = places.map(|place| {
         let (names, count) = (sources.clone(), Arc::clone(&counters));
-        Bench::at(place, Undecoded, vec![spec()], names, count, random_event_id, now)
+        JudgeSet::at(place, Undecoded, vec![spec()], names, count, random_event_id, now)
     });
     Shards::new(front, others.collect())
 }

@@ -186,12 +186,12 @@ impl IntakeQueue {
         J: Judge<Observation = Reading> + 'static,
         S: Source + 'static,
     {
-        let mut bench = judges.into();
+        let mut set = judges.into();
         // What was taken up may know its rate already.
-        self.counters.note_alarm_rates(bench.alarm_rates(clock.now()));
-        self.counters.note_judging(bench.account());
+        self.counters.note_alarm_rates(set.alarm_rates(clock.now()));
+        self.counters.note_judging(set.account());
         let mut worker = Worker {
-            bench,
+            set,
             source,
             commits,
             clock,
@@ -258,7 +258,7 @@ struct Worker<D, J, S> {
     arrivals: Arrivals,
     /// Empty, with room for the arrivals that are taken next.
     arrived: Arrived,
-    bench: Shards<D, J>,
+    set: Shards<D, J>,
     source: S,
     commits: CommitHandle,
     clock: Clock,
@@ -322,20 +322,20 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 }
                 // What has come by now is no silence.
                 self.hear_arrivals();
-                self.bench.tick(self.clock.now(), &mut self.decision);
+                self.set.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
                     next_pass = now + SAVE_EVERY;
                     let now = self.clock.now();
                     self.pass = Some(SavePass::of_due(now.mono));
-                    self.counters.note_alarm_rates(self.bench.alarm_rates(now));
-                    self.counters.note_judging(self.bench.account());
+                    self.counters.note_alarm_rates(self.set.alarm_rates(now));
+                    self.counters.note_judging(self.set.account());
                 }
                 self.save();
             }
             if now >= next_expiry {
                 next_expiry = now + EXPIRE_EVERY;
-                self.bench.expire(self.clock.now(), &mut self.decision);
+                self.set.expire(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {
@@ -410,7 +410,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
 
     /// Judges a message, at once or with the rest of its burst.
     fn take(&mut self, message: Inbound) {
-        if self.bench.is_shared() {
+        if self.set.is_shared() {
             self.waiting.push(message);
         } else {
             self.message(&message, self.clock.now());
@@ -420,7 +420,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
     /// Does what a person asks for, who is told once it is durable.
     fn carry_out(&mut self, Waiting { order, known, reply }: Waiting) {
         let now = self.clock.now();
-        let outcome = self.bench.carry_out(&order, known, now, &mut self.decision);
+        let outcome = self.set.carry_out(&order, known, now, &mut self.decision);
         let durable = Durable::new(move || reply(outcome));
         self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
     }
@@ -436,13 +436,13 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         for message in &waiting {
             let cause = self.cause(message);
             if cause.is_some() {
-                self.bench.post(message, now);
+                self.set.post(message, now);
             }
             causes.push(cause);
         }
         let posted =
             waiting.iter().zip(&causes).filter(|(_, cause)| cause.is_some()).map(|(message, _)| message);
-        let mut judged = self.bench.judge(posted).into_iter();
+        let mut judged = self.set.judge(posted).into_iter();
         for (message, cause) in waiting.iter().zip(causes) {
             match cause {
                 None => self.duplicate(message),
@@ -461,7 +461,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let Some(cause) = self.cause(message) else {
             return self.duplicate(message);
         };
-        self.bench.message(message, now, &mut self.decision);
+        self.set.message(message, now, &mut self.decision);
         self.settle_or_submit(message, cause);
     }
 

@@ -52,7 +52,7 @@ pub use frames::{
     runtime_search, try_model, user_runtime_search, workers,
 };
 use readings::ReadingJudges;
-pub use shards::bench;
+pub use shards::judge_set;
 pub use uplink::uplink_settings;
 
 /// How often the gateway looks whether its own threads still live.

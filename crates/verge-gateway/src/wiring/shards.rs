@@ -10,7 +10,7 @@ use verge_domain::stage::Decoder;
 use verge_domain::time::Moment;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Bench, Place, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{JudgeSet, Place, Placement, Shards, Undecoded};
 
 use wildmatch::WildMatch;
 
@@ -18,7 +18,7 @@ use super::classes::{Class, Classes};
 use super::{Autoencoders, decoders, judge_spec, source_ids};
 use crate::settings::Settings;
 
-/// All judges over readings of one class, each thread with a bench of its own.
+/// All judges over readings of one class, each thread with a set of its own.
 ///
 /// # Errors
 /// See [`decoders`].
@@ -32,9 +32,9 @@ pub(super) fn shards(
     let mut places = placement.places().into_iter();
     let first = places.next().expect("there is one shard at least");
     let class = Some(class);
-    let front = bench_at(first, settings, models, class, decoders(settings)?, Arc::clone(counters), now);
+    let front = set_at(first, settings, models, class, decoders(settings)?, Arc::clone(counters), now);
     let others =
-        places.map(|place| bench_at(place, settings, models, class, Undecoded, Arc::clone(counters), now));
+        places.map(|place| set_at(place, settings, models, class, Undecoded, Arc::clone(counters), now));
     Ok(Shards::new(front, others.collect()))
 }
 
@@ -56,18 +56,18 @@ pub(super) fn placement(settings: &Settings) -> Placement {
 }
 
 /// All judges over readings of the configuration at work, of both classes, as `verge judge` tries them.
-pub fn bench<D: Decoder<Item = Reading>>(
+pub fn judge_set<D: Decoder<Item = Reading>>(
     settings: &Settings,
     models: &Autoencoders,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
-) -> Bench<D, ReadingJudge> {
+) -> JudgeSet<D, ReadingJudge> {
     let place = Placement::new(1).with_memory(settings.gateway.judges_memory).places().swap_remove(0);
-    bench_at(place, settings, models, None, decoder, counters, now)
+    set_at(place, settings, models, None, decoder, counters, now)
 }
 
-fn bench_at<D: Decoder<Item = Reading>>(
+fn set_at<D: Decoder<Item = Reading>>(
     place: Place,
     settings: &Settings,
     models: &Autoencoders,
@@ -75,7 +75,7 @@ fn bench_at<D: Decoder<Item = Reading>>(
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
-) -> Bench<D, ReadingJudge> {
+) -> JudgeSet<D, ReadingJudge> {
     let classes = Classes::of(settings);
     let specs = settings
         .judges
@@ -87,5 +87,5 @@ fn bench_at<D: Decoder<Item = Reading>>(
             (!inputs.is_empty()).then(|| judge_spec(judge, rules, inputs, models, position))
         })
         .collect();
-    Bench::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
+    JudgeSet::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
 }

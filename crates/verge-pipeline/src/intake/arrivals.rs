@@ -50,7 +50,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         drop(waiting);
         let mut arrived = std::mem::take(&mut self.arrived);
         for ((source, _), (reading, received)) in arrived.drain() {
-            let judged = self.bench.reading(source, &reading, received, self.clock.now(), &mut self.decision);
+            let judged = self.set.reading(source, &reading, received, self.clock.now(), &mut self.decision);
             if let (Err(reason), Some(source)) = (judged, self.counters.source(source)) {
                 source.refuse(reading.device.as_str(), None, &Rejection::whole(reason));
             }

@@ -59,7 +59,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         let Observed { source, readings, verdicts, received, cause, receipt } = observed;
         self.decision.verdicts.extend(verdicts);
         for reading in &readings {
-            let judged = self.bench.reading(source, reading, received, self.clock.now(), &mut self.decision);
+            let judged = self.set.reading(source, reading, received, self.clock.now(), &mut self.decision);
             if let Some(source) = self.counters.source(source) {
                 match judged {
                     Ok(()) => source.readings_judged_total.add(1),

@@ -22,7 +22,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
             return;
         }
         let Some(mut pass) = self.pass.take() else { return };
-        let goes_on = self.bench.save(&mut pass, self.clock.now(), &mut self.decision);
+        let goes_on = self.set.save(&mut pass, self.clock.now(), &mut self.decision);
         self.pass = goes_on.then_some(pass);
         if !self.decision.is_empty() {
             self.saving.store(true, Ordering::Release);
@@ -52,7 +52,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
     fn save_pass(&mut self, mut pass: SavePass, deadline: Instant) -> bool {
         loop {
             let now = self.clock.now();
-            let goes_on = self.bench.save(&mut pass, now, &mut self.decision);
+            let goes_on = self.set.save(&mut pass, now, &mut self.decision);
             if self.decision.is_empty() {
                 return true;
             }

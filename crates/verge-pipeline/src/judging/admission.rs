@@ -24,7 +24,7 @@ use super::containment::text_of;
 use super::instance::Instance;
 use super::saving::SaveTime;
 use super::streams::Yields;
-use super::{Bench, Decision, InstanceKey, saved};
+use super::{Decision, InstanceKey, JudgeSet, saved};
 use crate::counters::is_power_of_ten;
 
 /// Room is made in parts: one in so many, where names give way that were hardly heard.
@@ -40,7 +40,7 @@ enum For {
     Growth,
 }
 
-impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// Takes a signal that was not known, and finds its judges.
     pub(super) fn open_stream(
         &mut self,

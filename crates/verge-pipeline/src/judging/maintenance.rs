@@ -14,7 +14,7 @@ use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use super::orders::{LONGEST_WINDOW, Names, OrderError, Outcome, Whom};
 use super::rates::later;
 use super::saved::{MAINTENANCE, SEPARATOR};
-use super::{Bench, Decision};
+use super::{Decision, JudgeSet};
 use crate::counters::MaintenanceWindow;
 
 /// Maintenance windows that are open at once at most.
@@ -60,7 +60,7 @@ fn parse_key(key: &str) -> Option<Whom> {
     next().is_none().then_some(Whom { device, signal, judge, source })
 }
 
-impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// Opens a window, or gives one for the same subjects another end. So many are open in other shards.
     pub(super) fn open_window(
         &mut self,

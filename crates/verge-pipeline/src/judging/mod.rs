@@ -118,7 +118,7 @@ struct InstanceKey {
 }
 
 /// All judges at work: the codecs in front of them and the policy behind them.
-pub struct Bench<D, J> {
+pub struct JudgeSet<D, J> {
     decoder: D,
     specs: Vec<JudgeSpec<J>>,
     sources: Vec<SourceId>,
@@ -136,7 +136,7 @@ pub struct Bench<D, J> {
     findings: Vec<Finding>,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// Sets up the judges. `sources` are the names behind the indices; `fresh_id` gives each new event its
     /// identity.
     pub fn new(
@@ -160,7 +160,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
         fresh_id: impl FnMut() -> EventId + Send + 'static,
         now: Moment,
     ) -> Self {
-        let mut bench = Self {
+        let mut set = Self {
             decoder,
             specs,
             streams: Streams::new(sources.len(), Arc::clone(&place.room)),
@@ -176,14 +176,14 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
-        for judge in 0..bench.specs.len() {
-            for device in bench.specs[judge].expect.clone() {
-                if bench.place.owns(&device) {
-                    bench.instance(InstanceKey { judge, signal: None, device }, now);
+        for judge in 0..set.specs.len() {
+            for device in set.specs[judge].expect.clone() {
+                if set.place.owns(&device) {
+                    set.instance(InstanceKey { judge, signal: None, device }, now);
                 }
             }
         }
-        bench
+        set
     }
 
     /// Judges one message; what it causes is added to `out`.

@@ -12,7 +12,7 @@ use verge_domain::verdict::Subject;
 
 use super::containment::contained;
 use super::maintenance::MAX_WINDOWS;
-use super::{Bench, Decision};
+use super::{Decision, JudgeSet};
 
 /// Longest maintenance window: a week.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -241,7 +241,7 @@ impl fmt::Display for Names {
     }
 }
 
-impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// Does what a person asks for. What must become durable by it is added to `out`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Which devices a bench judges, where several share the work.
+//! Which devices a judge set has, where several share the work.
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::Judge;
 use verge_domain::time::{Moment, UtcMillis};
 
-use super::Bench;
+use super::JudgeSet;
 
 /// How often all instances of one judge alarm together.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,7 @@ impl JudgeRate {
     }
 }
 
-impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// How often each judge alarms, in the order of the configuration; without those that know no rate.
     #[must_use]
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {

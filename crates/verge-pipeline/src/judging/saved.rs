@@ -17,7 +17,7 @@ use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Time
 
 use super::containment::contained;
 use super::instance::body_of;
-use super::{Bench, Decision, InstanceKey, JudgeSpec};
+use super::{Decision, InstanceKey, JudgeSet, JudgeSpec};
 
 /// First part of the key of open events.
 pub(super) const EVENTS: &str = "events";
@@ -146,7 +146,7 @@ enum Home {
     NoRoom,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// Takes up what was saved. Events whose judge is gone are cleared: those verdicts, and the removal of
     /// checkpoints that are of no more use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {

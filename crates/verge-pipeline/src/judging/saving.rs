@@ -8,7 +8,7 @@ use verge_domain::stage::{Checkpoint, Judge, SAVE_EVERY};
 use verge_domain::time::{Moment, Monotonic};
 
 use super::containment::contained;
-use super::{Bench, Decision};
+use super::{Decision, JudgeSet};
 
 /// Bytes of states handed out at once; a single state that is larger goes alone.
 pub const STATES_AT_ONCE: usize = 512 << 10;
@@ -96,7 +96,7 @@ pub(super) fn checksum(state: &[u8]) -> u64 {
     hasher.finish()
 }
 
-impl<D, J: Judge<Observation = Reading>> Bench<D, J> {
+impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// States that have changed since they were last handed out, as many as are taken at once. Says whether the pass
     /// goes on: then call it again when these are durable.
     pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    fn bench(bytes: usize) -> Bench<Words, Learner> {
+    fn set(bytes: usize) -> JudgeSet<Words, Learner> {
         let spec = JudgeSpec {
             name: JudgeId::new("j").unwrap(),
             detector: Detector::Threshold,
@@ -207,14 +207,14 @@ mod tests {
         };
         let sources = vec![SourceId::new("s").unwrap()];
         let counters = Arc::new(Counters::new(sources.clone()));
-        Bench::new(Words, vec![spec], sources, counters, || EventId([0; 16]), at(0))
+        JudgeSet::new(Words, vec![spec], sources, counters, || EventId([0; 16]), at(0))
     }
 
     fn at(second: u64) -> Moment {
         Moment::from_wall(UtcMillis(second as i64 * 1000))
     }
 
-    fn send(bench: &mut Bench<Words, Learner>, second: u64, devices: usize) {
+    fn send(set: &mut JudgeSet<Words, Learner>, second: u64, devices: usize) {
         for device in 0..devices {
             let message = Inbound {
                 source: SourceIndex(0),
@@ -226,16 +226,16 @@ mod tests {
                 packet_id: 0,
                 receipt: None,
             };
-            bench.message(&message, at(second), &mut Decision::default());
+            set.message(&message, at(second), &mut Decision::default());
         }
     }
 
     /// Steps of one pass: what each hands out.
-    fn pass(bench: &mut Bench<Words, Learner>, mut pass: SavePass) -> Vec<Vec<Checkpoint>> {
+    fn pass(set: &mut JudgeSet<Words, Learner>, mut pass: SavePass) -> Vec<Vec<Checkpoint>> {
         let mut steps = Vec::new();
         loop {
             let mut out = Decision::default();
-            let goes_on = bench.save(&mut pass, at(0), &mut out);
+            let goes_on = set.save(&mut pass, at(0), &mut out);
             steps.push(out.checkpoints);
             if !goes_on {
                 return steps;
@@ -245,11 +245,11 @@ mod tests {
 
     #[test]
     fn large_states_are_spread_over_their_time_and_each_is_saved_once_in_it() {
-        let mut bench = bench(STATE);
+        let mut set = set(STATE);
         let mut saved: HashMap<String, Vec<u64>> = HashMap::new();
         for second in (0..=1300).step_by(10) {
-            send(&mut bench, second, 1000);
-            let steps = pass(&mut bench, SavePass::of_due(at(second).mono));
+            send(&mut set, second, 1000);
+            let steps = pass(&mut set, SavePass::of_due(at(second).mono));
             let total: usize = steps.iter().flatten().map(state_bytes).sum();
             // An even share is 17 states.
             assert!(total <= 20 * STATE, "{} states after {second} s", total / STATE);
@@ -265,31 +265,31 @@ mod tests {
 
     #[test]
     fn all_states_are_handed_out_in_steps_and_those_that_have_not_changed_are_not() {
-        let mut bench = bench(STATE);
+        let mut set = set(STATE);
         for second in 0..7 {
-            send(&mut bench, second, 100);
+            send(&mut set, second, 100);
         }
-        assert_eq!(pass(&mut bench, SavePass::of_all()), [Vec::new()], "hardly heard");
-        send(&mut bench, 7, 100);
-        assert_eq!(pass(&mut bench, SavePass::of_small()), [Vec::new()], "they are large");
-        let steps = pass(&mut bench, SavePass::of_all());
+        assert_eq!(pass(&mut set, SavePass::of_all()), [Vec::new()], "hardly heard");
+        send(&mut set, 7, 100);
+        assert_eq!(pass(&mut set, SavePass::of_small()), [Vec::new()], "they are large");
+        let steps = pass(&mut set, SavePass::of_all());
         assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [40, 40, 20]);
-        assert_eq!(pass(&mut bench, SavePass::of_all()), [Vec::new()]);
-        send(&mut bench, 8, 1);
-        assert_eq!(pass(&mut bench, SavePass::of_all())[0].len(), 1);
+        assert_eq!(pass(&mut set, SavePass::of_all()), [Vec::new()]);
+        send(&mut set, 8, 1);
+        assert_eq!(pass(&mut set, SavePass::of_all())[0].len(), 1);
         // What was taken up is what is saved.
         let saved: Vec<Checkpoint> = steps.into_iter().flatten().collect();
-        let mut after = super::tests::bench(STATE);
+        let mut after = super::tests::set(STATE);
         after.restore(&saved, at(2), &mut Decision::default());
         assert_eq!(pass(&mut after, SavePass::of_all()), [Vec::new()]);
     }
 
     #[test]
     fn small_states_are_saved_with_every_pass() {
-        let mut bench = bench(1);
+        let mut set = set(1);
         for second in [3, 13, 23] {
-            send(&mut bench, second, 50);
-            assert_eq!(pass(&mut bench, SavePass::of_due(at(second).mono))[0].len(), 50);
+            send(&mut set, second, 50);
+            assert_eq!(pass(&mut set, SavePass::of_due(at(second).mono))[0].len(), 50);
         }
     }
 }

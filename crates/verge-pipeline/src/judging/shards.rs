@@ -1,7 +1,7 @@
 //! The judges spread over threads, by device.
 //!
-//! One thread decodes messages and decides what becomes of them, in order of arrival; it owns all benches. Of a burst of
-//! messages each bench gets the readings of its devices, and lends itself to a thread of its own until it has judged
+//! One thread decodes messages and decides what becomes of them, in order of arrival; it owns all judge sets. Of a burst of
+//! messages each of them gets the readings of its devices, and lends itself to a thread of its own until it has judged
 //! them. What it decided comes back with the reading that caused it, so that the verdicts of a message stand in the
 //! order in which one thread would have made them, and a message is settled only when all its readings are judged.
 //! Between bursts nothing runs beside the one thread: time passing, orders and saving need no care.
@@ -15,7 +15,7 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::Moment;
 
-use super::{Bench, Decision, JudgeRate, Order, OrderError, Outcome, Placement, SavePass};
+use super::{Decision, JudgeRate, JudgeSet, Order, OrderError, Outcome, Placement, SavePass};
 use crate::counters::{Counters, JudgingAccount};
 use helper::{Helper, Posted};
 
@@ -42,9 +42,9 @@ struct Judged {
     rejections: Vec<Rejection>,
 }
 
-/// All benches, and the threads that help.
+/// All judge sets, and the threads that help.
 pub struct Shards<D, J> {
-    front: Bench<D, J>,
+    front: JudgeSet<D, J>,
     helpers: Vec<Helper<J>>,
     placement: Placement,
     counters: Arc<Counters>,
@@ -56,9 +56,9 @@ pub struct Shards<D, J> {
     posted: u32,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> From<Bench<D, J>> for Shards<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> From<JudgeSet<D, J>> for Shards<D, J> {
     /// All on one thread.
-    fn from(front: Bench<D, J>) -> Self {
+    fn from(front: JudgeSet<D, J>) -> Self {
         Self {
             placement: front.place.placement().clone(),
             counters: Arc::clone(&front.counters),
@@ -79,12 +79,12 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     /// # Panics
     /// If the operating system gives no thread, or the places are others.
     #[must_use]
-    pub fn new(front: Bench<D, J>, others: Vec<Bench<Undecoded, J>>) -> Self {
+    pub fn new(front: JudgeSet<D, J>, others: Vec<JudgeSet<Undecoded, J>>) -> Self {
         let mut shards = Self::from(front);
-        assert_eq!(shards.placement.shards(), 1 + others.len(), "one bench for each shard");
-        for (index, bench) in (1..).zip(others) {
-            assert_eq!(bench.place.index, index, "benches in the order of their shards");
-            shards.helpers.push(Helper::start(bench));
+        assert_eq!(shards.placement.shards(), 1 + others.len(), "one set for each shard");
+        for (index, set) in (1..).zip(others) {
+            assert_eq!(set.place.index, index, "sets in the order of their shards");
+            shards.helpers.push(Helper::start(set));
             shards.parts.push(Vec::new());
         }
         shards
@@ -108,7 +108,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         }
     }
 
-    /// See [`Bench::reading`]: done by the shard of the device, on this thread.
+    /// See [`JudgeSet::reading`]: done by the shard of the device, on this thread.
     ///
     /// # Errors
     /// There are more devices or signals than are watched at once.
@@ -122,7 +122,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
     ) -> Result<(), Reason> {
         match self.placement.shard_of(&reading.device) {
             0 => self.front.reading(source, reading, received, now, out),
-            shard => self.helpers[shard - 1].bench().reading(source, reading, received, now, out),
+            shard => self.helpers[shard - 1].set().reading(source, reading, received, now, out),
         }
     }
 
@@ -190,50 +190,50 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         messages.into_iter().zip(self.burst.drain(..)).map(account).collect()
     }
 
-    /// See [`Bench::restore`].
+    /// See [`JudgeSet::restore`].
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
         self.front.restore(checkpoints, now, out);
-        self.helpers.iter_mut().for_each(|helper| helper.bench().restore(checkpoints, now, out));
+        self.helpers.iter_mut().for_each(|helper| helper.set().restore(checkpoints, now, out));
     }
 
-    /// See [`Bench::tick`].
+    /// See [`JudgeSet::tick`].
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
         self.front.tick(now, out);
-        self.helpers.iter_mut().for_each(|helper| helper.bench().tick(now, out));
+        self.helpers.iter_mut().for_each(|helper| helper.set().tick(now, out));
     }
 
-    /// See [`Bench::expire`].
+    /// See [`JudgeSet::expire`].
     pub fn expire(&mut self, now: Moment, out: &mut Decision) {
         self.front.expire(now, out);
-        self.helpers.iter_mut().for_each(|helper| helper.bench().expire(now, out));
+        self.helpers.iter_mut().for_each(|helper| helper.set().expire(now, out));
     }
 
-    /// See [`Bench::save`]; a pass goes through the shards one by one.
+    /// See [`JudgeSet::save`]; a pass goes through the shards one by one.
     pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
         let goes_on = match pass.shard() {
             0 => self.front.save(pass, now, out),
-            shard => self.helpers[shard - 1].bench().save(pass, now, out),
+            shard => self.helpers[shard - 1].set().save(pass, now, out),
         };
         goes_on || pass.next_shard(self.placement.shards())
     }
 
-    /// See [`Bench::account`]: of all shards together.
+    /// See [`JudgeSet::account`]: of all shards together.
     #[must_use]
     pub fn account(&self) -> JudgingAccount {
         self.front.account()
     }
 
-    /// See [`Bench::alarm_rates`].
+    /// See [`JudgeSet::alarm_rates`].
     #[must_use]
     pub fn alarm_rates(&mut self, now: Moment) -> Vec<JudgeRate> {
         let mut rates = self.front.alarm_rates(now);
         for helper in &mut self.helpers {
-            JudgeRate::add(&mut rates, helper.bench().alarm_rates(now));
+            JudgeRate::add(&mut rates, helper.set().alarm_rates(now));
         }
         rates
     }
 
-    /// See [`Bench::carry_out`]: done by the shard of the device.
+    /// See [`JudgeSet::carry_out`]: done by the shard of the device.
     ///
     /// # Errors
     /// See [`OrderError`]; an unknown device is told with the devices of its shard alone. Where the subject is `known` to
@@ -249,7 +249,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         let windows: usize = self.counters.maintenance().len();
         match shard {
             0 => self.front.carry_out_beside(windows, known, order, now, out),
-            shard => self.helpers[shard - 1].bench().carry_out_beside(windows, known, order, now, out),
+            shard => self.helpers[shard - 1].set().carry_out_beside(windows, known, order, now, out),
         }
     }
 }

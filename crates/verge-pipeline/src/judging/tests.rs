@@ -113,7 +113,7 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
 }
 
 struct Trial<J> {
-    bench: Bench<Words, J>,
+    set: JudgeSet<Words, J>,
     counters: Arc<Counters>,
     out: Decision,
 }
@@ -137,8 +137,8 @@ impl<J: Judge<Observation = Reading>> Trial<J> {
             ids = ids.wrapping_add(1);
             EventId([ids; 16])
         };
-        let bench = Bench::at(place, Words, specs, sources, Arc::clone(&counters), fresh, at(0));
-        Self { bench, counters, out: Decision::default() }
+        let set = JudgeSet::at(place, Words, specs, sources, Arc::clone(&counters), fresh, at(0));
+        Self { set, counters, out: Decision::default() }
     }
 
     fn send(&mut self, second: u64, payload: &str) -> Vec<String> {
@@ -153,20 +153,20 @@ impl<J: Judge<Observation = Reading>> Trial<J> {
             receipt: None,
         };
         let before = self.out.verdicts.len();
-        self.bench.message(&message, at(second), &mut self.out);
+        self.set.message(&message, at(second), &mut self.out);
         self.told(before)
     }
 
     fn tick(&mut self, second: u64) -> Vec<String> {
         let before = self.out.verdicts.len();
-        self.bench.tick(at(second), &mut self.out);
+        self.set.tick(at(second), &mut self.out);
         self.told(before)
     }
 
     /// States of all judges, as they are saved before a stop.
     fn save(&mut self) {
         let mut pass = SavePass::of_all();
-        while self.bench.save(&mut pass, at(0), &mut self.out) {}
+        while self.set.save(&mut pass, at(0), &mut self.out) {}
     }
 
     fn told(&self, from: usize) -> Vec<String> {
@@ -214,11 +214,11 @@ fn open_events_and_judge_states_outlive_a_restart() {
     let saved: Vec<Checkpoint> = saved.into_values().collect();
 
     let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
-    after.bench.restore(&saved, at(10), &mut after.out);
+    after.set.restore(&saved, at(10), &mut after.out);
     assert!(after.out.verdicts.is_empty());
     assert!(after.send(11, "a temp 12").is_empty(), "already raised");
     assert_eq!(after.send(12, "a temp 2"), ["hot a temp anomaly cleared 1"]);
-    let seen = after.bench.instances.iter().map(|(_, instance)| instance.judge.seen).max();
+    let seen = after.set.instances.iter().map(|(_, instance)| instance.judge.seen).max();
     assert_eq!(seen, Some(3), "one before, two after");
 }
 
@@ -228,7 +228,7 @@ fn an_event_whose_judge_is_gone_is_cleared_not_left_hanging() {
     before.send(1, "a temp 11");
     let saved = before.out.checkpoints.clone();
     let mut after = Trial::new(vec![spec("other", Scope::Signal, &[])]);
-    after.bench.restore(&saved, at(10), &mut after.out);
+    after.set.restore(&saved, at(10), &mut after.out);
     assert_eq!(after.told(0), ["hot a temp anomaly cleared 1"]);
     assert_eq!(after.out.verdicts[0].event.unwrap().lasted_ms, 9000);
     assert_eq!(after.out.checkpoints, [Checkpoint { key: saved[0].key.clone(), state: None }]);
@@ -257,7 +257,7 @@ fn accounts_balance_and_refusals_have_reasons() {
     assert_eq!(rejections, [(Reason::BadJson, 2)], "who was seen once gives way");
     assert_eq!(source.messages_judged_total.get(), MAX_DEVICES as u64 + 1);
     assert_eq!(source.messages_refused_total.get(), 2);
-    assert!(trial.bench.stream_count() <= MAX_DEVICES);
+    assert!(trial.set.stream_count() <= MAX_DEVICES);
 }
 
 /// Each message has two values, `device signal value`, of one name and one time.
@@ -279,8 +279,8 @@ impl Decoder for Twins {
 fn names_that_stand_for_several_series_are_counted_once_and_judged() {
     let sources = vec![SourceId::new("pump").unwrap()];
     let counters = Arc::new(Counters::new(sources.clone()));
-    let mut bench: Bench<_, AboveTen> =
-        Bench::new(Twins, Vec::new(), sources, Arc::clone(&counters), || EventId([0; 16]), at(0));
+    let mut set: JudgeSet<_, AboveTen> =
+        JudgeSet::new(Twins, Vec::new(), sources, Arc::clone(&counters), || EventId([0; 16]), at(0));
     for (number, payload) in ["a x 1", "a x 2", "a y 1"].into_iter().enumerate() {
         let message = Inbound {
             source: SourceIndex(0),
@@ -292,7 +292,7 @@ fn names_that_stand_for_several_series_are_counted_once_and_judged() {
             packet_id: 0,
             receipt: None,
         };
-        bench.message(&message, message.received, &mut Decision::default());
+        set.message(&message, message.received, &mut Decision::default());
         let offsets: Vec<i64> =
             counters.sources()[0].clock_offsets.devices().into_iter().map(|of| of.1).collect();
         assert_eq!(offsets, if number < 2 { vec![-18_000_000] } else { Vec::new() });
@@ -326,7 +326,7 @@ fn whom(device: &str, signal: Option<&str>, judge: Option<&str>) -> Whom {
 impl Trial<AboveTen> {
     fn maintain(&mut self, second: u64, whom: Whom, minutes: u64) -> Result<Outcome, OrderError> {
         let order = Order::Maintenance { whom, length: Duration::from_secs(minutes * 60) };
-        self.bench.carry_out(&order, at(second), &mut self.out)
+        self.set.carry_out(&order, at(second), &mut self.out)
     }
 }
 
@@ -385,7 +385,7 @@ fn a_saved_window_never_lasts_longer_than_it_may_and_one_that_is_over_is_ended()
     let saved: Vec<_> = before.out.checkpoints.clone();
     let restored = |second: u64| {
         let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
-        after.bench.restore(&saved, at(second), &mut after.out);
+        after.set.restore(&saved, at(second), &mut after.out);
         after
     };
     assert_eq!(restored(3599).counters.maintenance()[0].until, UtcMillis(3_600_000));
@@ -395,12 +395,12 @@ fn a_saved_window_never_lasts_longer_than_it_may_and_one_that_is_over_is_ended()
     // The clock was set back by years.
     let mut back = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     let long_ago = Moment { wall: UtcMillis(-1_000_000_000_000), mono: Monotonic(0) };
-    back.bench.restore(&saved, long_ago, &mut back.out);
+    back.set.restore(&saved, long_ago, &mut back.out);
     let left = back.counters.maintenance()[0].until.since(long_ago.wall);
     assert_eq!(left, LONGEST_WINDOW);
     let damaged = Checkpoint { key: saved[0].key.clone(), state: Some(b"x".to_vec()) };
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
-    trial.bench.restore(&[damaged], at(0), &mut trial.out);
+    trial.set.restore(&[damaged], at(0), &mut trial.out);
     assert_eq!(trial.out.checkpoints, over.out.checkpoints);
 }
 
@@ -412,7 +412,7 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
     trial.send(0, "c temp 5");
     let week = 7.0 * 24.0 * 3600.0;
     let rates = [(2, week, None), (1, week, Some(60)), (0, 2.0 * week, Some(3600))];
-    let usual = trial.bench.instances.iter_mut().filter(|(_, instance)| instance.judge_index == 1);
+    let usual = trial.set.instances.iter_mut().filter(|(_, instance)| instance.judge_index == 1);
     for ((_, instance), (alarms, seconds, left)) in usual.zip(rates) {
         instance.judge.rate = Some(AlarmRate {
             alarms,
@@ -421,7 +421,7 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
             supported_in: left.map(Duration::from_secs),
         });
     }
-    let told = trial.bench.alarm_rates(at(10));
+    let told = trial.set.alarm_rates(at(10));
     assert_eq!(told.len(), 1, "rules know no rate");
     let rate = &told[0];
     assert_eq!((rate.judge.as_str(), rate.instances, rate.alarms, rate.unsupported), ("usual", 3, 3, 2));
@@ -442,13 +442,13 @@ fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
         ..spec("alive", Scope::Camera, &[])
     };
     let sources = ["yard", "gate"].map(|name| SourceId::new(name).unwrap());
-    let bench = |counters: &Arc<Counters>| {
+    let set = |counters: &Arc<Counters>| {
         let mut ids = 0_u8;
         let fresh = move || {
             ids += 1;
             EventId([ids; 16])
         };
-        Bench::new(Words, vec![camera()], sources.to_vec(), Arc::clone(counters), fresh, at(0))
+        JudgeSet::new(Words, vec![camera()], sources.to_vec(), Arc::clone(counters), fresh, at(0))
     };
     let counters = Arc::new(Counters::new(sources.to_vec()));
     let arrival = |value: f64| Reading {
@@ -461,7 +461,7 @@ fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
         quality: Quality::Good,
     };
     // Two cameras of one name, each of a source of its own.
-    let mut before = bench(&counters);
+    let mut before = set(&counters);
     let mut out = Decision::default();
     before.reading(SourceIndex(1), &arrival(20.0), at(1), at(1), &mut out).unwrap();
     before.reading(SourceIndex(0), &arrival(2.0), at(1), at(1), &mut out).unwrap();
@@ -472,7 +472,7 @@ fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
     assert_eq!((only.source.as_str(), only.device.as_str(), &only.signal), ("gate", "north", &None));
 
     // What is open is taken up, and cleared by the camera that it is of; what gives way is forgotten as a whole.
-    let mut after = bench(&counters);
+    let mut after = set(&counters);
     let mut restored = Decision::default();
     after.restore(&out.checkpoints, at(2), &mut restored);
     assert!(restored.is_empty(), "{restored:?}");

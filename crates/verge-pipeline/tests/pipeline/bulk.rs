@@ -17,7 +17,7 @@ use verge_pipeline::committer::{self, Lives};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
-    Bench, Decision, InputPattern, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
+    Decision, InputPattern, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
 };
 
 use crate::orders::Words;
@@ -108,8 +108,8 @@ fn open() -> Site {
             model: None,
             make: Box::new(move |_| Slow(leave.clone())),
         };
-        let bench = Bench::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());
-        queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), &[])
+        let set = JudgeSet::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());
+        queue.start(set, settled.clone(), commits.clone(), clock, Decision::default(), &[])
     };
     let judging = classes.into_iter().map(start).collect();
     Site {

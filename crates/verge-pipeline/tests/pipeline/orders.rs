@@ -16,7 +16,7 @@ use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec};
+use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec};
 
 use crate::commands::ask;
 use crate::desk::{Desk, Upstream};
@@ -123,11 +123,11 @@ impl Site {
         };
         let counters = Arc::clone(&desk.counters);
         let now = desk.clock.now();
-        let mut bench = Bench::new(Words, vec![spec], sources, counters, random_event_id, now);
+        let mut set = JudgeSet::new(Words, vec![spec], sources, counters, random_event_id, now);
         let mut restored = Decision::default();
-        bench.restore(&shelf.clone().checkpoints().unwrap(), now, &mut restored);
+        set.restore(&shelf.clone().checkpoints().unwrap(), now, &mut restored);
         let commits = desk.commits.clone();
-        let judging = queue.start(bench, desk.settled.clone(), commits, desk.clock, restored, &[]);
+        let judging = queue.start(set, desk.settled.clone(), commits, desk.clock, restored, &[]);
         let upstream = Upstream::single(&desk);
         upstream.ends[0].connect().await;
         Self { desk, intake, judging, upstream }

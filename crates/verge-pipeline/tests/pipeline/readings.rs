@@ -17,7 +17,7 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec, Placement, Shards, Undecoded};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
@@ -122,14 +122,21 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
     };
     let mut places = Placement::new(threads).places().into_iter();
     let (first, now) = (places.next().unwrap(), clock.now());
-    let front =
-        Bench::at(first, Number, vec![spec()], sources.clone(), Arc::clone(&counters), random_event_id, now);
+    let front = JudgeSet::at(
+        first,
+        Number,
+        vec![spec()],
+        sources.clone(),
+        Arc::clone(&counters),
+        random_event_id,
+        now,
+    );
     let others = places.map(|place| {
         let (specs, sources) = (vec![spec()], sources.clone());
-        Bench::at(place, Undecoded, specs, sources, Arc::clone(&counters), random_event_id, now)
+        JudgeSet::at(place, Undecoded, specs, sources, Arc::clone(&counters), random_event_id, now)
     });
-    let bench = Shards::new(front, others.collect());
-    let judging = queue.start(bench, settled.clone(), commits.clone(), clock, Decision::default(), &causes);
+    let set = Shards::new(front, others.collect());
+    let judging = queue.start(set, settled.clone(), commits.clone(), clock, Decision::default(), &causes);
     Gateway { intake, judging, committer, commits, store, counters, settled }
 }
 

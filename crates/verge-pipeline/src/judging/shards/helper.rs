@@ -1,4 +1,4 @@
-//! A bench that judges on a thread of its own while it is lent there.
+//! A judge set that judges on a thread of its own while it is lent there.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
@@ -8,7 +8,7 @@ use verge_domain::stage::{Decoder, Judge};
 use verge_domain::time::Moment;
 
 use super::Undecoded;
-use crate::judging::{Bench, Decision};
+use crate::judging::{Decision, JudgeSet};
 
 /// A reading to be judged.
 pub(super) struct Posted {
@@ -34,7 +34,7 @@ pub(super) struct Result {
 }
 
 /// Judges a part of a burst.
-pub(super) fn judge<D, J>(bench: &mut Bench<D, J>, mut part: Vec<Posted>) -> Result
+pub(super) fn judge<D, J>(set: &mut JudgeSet<D, J>, mut part: Vec<Posted>) -> Result
 where
     D: Decoder<Item = Reading>,
     J: Judge<Observation = Reading>,
@@ -43,7 +43,7 @@ where
         Result { judged: Vec::new(), refused: Vec::new(), decisions: Vec::new(), room: Vec::new() };
     let mut decision = Decision::default();
     for Posted { at, of, source, received, now, reading } in part.drain(..) {
-        match bench.reading(source, &reading, received, now, &mut decision) {
+        match set.reading(source, &reading, received, now, &mut decision) {
             // Readings of one message follow each other.
             Ok(()) => match result.judged.last_mut() {
                 Some((last, count)) if *last == of => *count += 1,
@@ -59,54 +59,54 @@ where
     result
 }
 
-type Lent<J> = Box<Bench<Undecoded, J>>;
+type Lent<J> = Box<JudgeSet<Undecoded, J>>;
 
-/// The thread, and the bench while it is at home.
+/// The thread, and the set while it is at home.
 pub(super) struct Helper<J> {
-    bench: Option<Lent<J>>,
+    set: Option<Lent<J>>,
     work: SyncSender<(Lent<J>, Vec<Posted>)>,
     done: Receiver<(Lent<J>, Result)>,
 }
 
 impl<J: Judge<Observation = Reading> + 'static> Helper<J> {
     /// Starts the thread; it ends with this.
-    pub(super) fn start(bench: Bench<Undecoded, J>) -> Self {
-        // One bench: neither channel ever holds more than it.
+    pub(super) fn start(set: JudgeSet<Undecoded, J>) -> Self {
+        // One set: neither channel ever holds more than it.
         let (work, works) = mpsc::sync_channel::<(Lent<J>, Vec<Posted>)>(1);
         let (finished, done) = mpsc::sync_channel(1);
         std::thread::Builder::new()
-            .name(format!("verge-judge-{}", bench.place.index))
+            .name(format!("verge-judge-{}", set.place.index))
             .spawn(move || {
-                for (mut bench, part) in works {
-                    let result = judge(&mut bench, part);
+                for (mut set, part) in works {
+                    let result = judge(&mut set, part);
                     // Nobody waits for it any more: the gateway ends.
-                    if finished.send((bench, result)).is_err() {
+                    if finished.send((set, result)).is_err() {
                         return;
                     }
                 }
             })
             .expect("the operating system gives a gateway its few threads");
-        Self { bench: Some(Box::new(bench)), work, done }
+        Self { set: Some(Box::new(set)), work, done }
     }
 
-    /// The bench, which is at home between bursts.
-    pub(super) fn bench(&mut self) -> &mut Bench<Undecoded, J> {
-        self.bench.as_mut().expect("what was lent was taken back before")
+    /// The set, which is at home between bursts.
+    pub(super) fn set(&mut self) -> &mut JudgeSet<Undecoded, J> {
+        self.set.as_mut().expect("what was lent was taken back before")
     }
 
-    /// Lends the bench to the thread to judge a part.
+    /// Lends the set to the thread to judge a part.
     pub(super) fn lend(&mut self, part: Vec<Posted>) {
-        let bench = self.bench.take().expect("what was lent was taken back before");
-        assert!(self.work.send((bench, part)).is_ok(), "a judge had panicked on its thread");
+        let set = self.set.take().expect("what was lent was taken back before");
+        assert!(self.work.send((set, part)).is_ok(), "a judge had panicked on its thread");
     }
 
     /// Waits for what the thread judges; or judges a part that was too small to lend for.
     pub(super) fn finish(&mut self, part: Vec<Posted>) -> Result {
-        if self.bench.is_some() {
-            return judge(self.bench(), part);
+        if self.set.is_some() {
+            return judge(self.set(), part);
         }
-        let (bench, result) = self.done.recv().expect("a judge panics only by a defect");
-        self.bench = Some(bench);
+        let (set, result) = self.done.recv().expect("a judge panics only by a defect");
+        self.set = Some(set);
         result
     }
 }

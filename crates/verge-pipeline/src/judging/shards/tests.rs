@@ -84,7 +84,7 @@ fn at(second: u64) -> Moment {
     Moment::from_wall(UtcMillis(second as i64 * 1000))
 }
 
-fn bench<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Counters>) -> Bench<D, Odd> {
+fn set<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Counters>) -> JudgeSet<D, Odd> {
     let spec = JudgeSpec {
         name: JudgeId::new("j").unwrap(),
         detector: Detector::Threshold,
@@ -104,7 +104,7 @@ fn bench<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Co
         make: Box::new(|now| Odd { sum: 0, heard: now }),
     };
     let sources = vec![SourceId::new("s").unwrap()];
-    Bench::at(place, decoder, vec![spec], sources, Arc::clone(counters), || EventId([0; 16]), at(0))
+    JudgeSet::at(place, decoder, vec![spec], sources, Arc::clone(counters), || EventId([0; 16]), at(0))
 }
 
 struct Trial {
@@ -116,8 +116,8 @@ impl Trial {
     fn new(placement: &Placement) -> Self {
         let counters = Arc::new(Counters::new([SourceId::new("s").unwrap()]));
         let mut places = placement.places().into_iter();
-        let front = bench(places.next().unwrap(), Pairs, &counters);
-        let others = places.map(|place| bench(place, Undecoded, &counters)).collect();
+        let front = set(places.next().unwrap(), Pairs, &counters);
+        let others = places.map(|place| set(place, Undecoded, &counters)).collect();
         Self { shards: Shards::new(front, others), counters }
     }
 

@@ -70,7 +70,7 @@ fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {
 }
 
 fn seen(trial: &Trial<Fragile>) -> Vec<(&str, u8)> {
-    let all = trial.bench.instances.iter();
+    let all = trial.set.instances.iter();
     all.map(|(_, one)| (one.subject.device.as_str(), one.judge.seen)).collect()
 }
 
@@ -96,14 +96,14 @@ fn the_other_judges_of_a_reading_judge_it() {
     let other = fragile("g");
     let mut trial = Trial::with(vec![fragile("f"), other]);
     trial.send(1, "a temp 1");
-    let first = trial.bench.by_key.values().copied().min().unwrap();
+    let first = trial.set.by_key.values().copied().min().unwrap();
     // Only the first of the two falls into this trap.
-    trial.bench.specs[1].make = Box::new(|_| Fragile::default());
-    trial.bench.instances[first].judge.trap = TICK;
+    trial.set.specs[1].make = Box::new(|_| Fragile::default());
+    trial.set.instances[first].judge.trap = TICK;
     trial.tick(2);
     assert_eq!(trial.counters.defects_total.get(), 1);
     assert_eq!(trial.send(3, "a temp 12").len(), 2, "both judge on");
-    let mut seen: Vec<u8> = trial.bench.instances.iter().map(|(_, one)| one.judge.seen).collect();
+    let mut seen: Vec<u8> = trial.set.instances.iter().map(|(_, one)| one.judge.seen).collect();
     seen.sort_unstable();
     assert_eq!(seen, [1, 2]);
 }
@@ -117,9 +117,9 @@ fn time_saving_remarks_and_rates_are_contained_as_well() {
         trial.tick(2);
         trial.save();
         let order = Order::Label { whom: whom("a", None, None), remark: Remark::Real };
-        let heard = trial.bench.carry_out(&order, at(3), &mut trial.out);
+        let heard = trial.set.carry_out(&order, at(3), &mut trial.out);
         assert_eq!(heard, Ok(Outcome::Heard { heard: 1, used: usize::from(trap != HEAR) }));
-        assert_eq!(trial.bench.alarm_rates(at(4))[0].instances, if trap == RATE { 1 } else { 2 });
+        assert_eq!(trial.set.alarm_rates(at(4))[0].instances, if trap == RATE { 1 } else { 2 });
         assert_eq!(trial.counters.defects_total.get(), u64::from(trap != RATE), "trap {trap}");
         assert!(reasons(&trial).is_empty());
         assert_eq!(trial.send(5, "a temp 11").len(), 1, "it goes on after trap {trap}");
@@ -135,7 +135,7 @@ fn a_state_that_panics_when_it_is_taken_up_is_removed() {
     for state in [vec![13], Vec::new()] {
         saved[0].state = Some(state);
         let mut after = Trial::with(vec![fragile("f")]);
-        after.bench.restore(&saved, at(2), &mut after.out);
+        after.set.restore(&saved, at(2), &mut after.out);
         assert_eq!(after.counters.defects_total.get(), 1);
         assert!(after.out.checkpoints.iter().all(|one| one.key == saved[0].key && one.state.is_none()));
         assert!(!after.out.checkpoints.is_empty());
@@ -151,6 +151,6 @@ fn a_judge_that_cannot_be_made_and_a_codec_that_panics_cost_the_reading_alone() 
     trial.send(1, "a temp 11");
     trial.send(1, "codec panics now");
     assert_eq!(reasons(&trial), [(Reason::Defect, 2)]);
-    assert_eq!(trial.bench.instances.len(), 0, "nothing is left of what was half made");
-    assert_eq!(trial.bench.by_key.len(), 0);
+    assert_eq!(trial.set.instances.len(), 0, "nothing is left of what was half made");
+    assert_eq!(trial.set.by_key.len(), 0);
 }

@@ -13,7 +13,7 @@ fn bounded(bytes: usize, weight: usize) -> Trial<AboveTen> {
 }
 
 fn knows(trial: &Trial<AboveTen>, device: &str) -> bool {
-    trial.bench.instances.iter().any(|(_, one)| one.subject.device.as_str() == device)
+    trial.set.instances.iter().any(|(_, one)| one.subject.device.as_str() == device)
 }
 
 fn refused(trial: &Trial<AboveTen>, reason: Reason) -> u64 {
@@ -28,12 +28,12 @@ fn what_was_learnt_outlives_a_rest_of_months() {
     trial.save();
     trial.out.checkpoints.clear();
     for day in 1..100 {
-        trial.bench.expire(at(day * DAY), &mut trial.out);
+        trial.set.expire(at(day * DAY), &mut trial.out);
         trial.tick(day * DAY + 1);
     }
     assert!(trial.out.checkpoints.iter().all(|one| !one.key.starts_with("state")));
     trial.send(100 * DAY, "a temp 1");
-    let seen: Vec<_> = trial.bench.instances.iter().map(|(_, one)| one.judge.seen).collect();
+    let seen: Vec<_> = trial.set.instances.iter().map(|(_, one)| one.judge.seen).collect();
     assert_eq!(seen, [2], "it goes on with what it had seen");
 }
 
@@ -48,13 +48,13 @@ fn a_flood_of_names_neither_displaces_devices_nor_locks_new_ones_out() {
         trial.send(20 + name / 36, &format!("x{name} temp 1"));
     }
     let second = 20 + 2 * MAX_DEVICES as u64 / 36;
-    assert!(trial.bench.stream_count() <= MAX_DEVICES);
+    assert!(trial.set.stream_count() <= MAX_DEVICES);
     assert!(trial.counters.evicted_devices_total.get() >= MAX_DEVICES as u64);
     assert!(knows(&trial, "pump"));
     for more in 1..=20 {
         trial.send(second + more, "fan temp 1");
     }
-    let seen = trial.bench.instances.iter().find(|(_, one)| one.subject.device.as_str() == "fan");
+    let seen = trial.set.instances.iter().find(|(_, one)| one.subject.device.as_str() == "fan");
     assert!(seen.unwrap().1.judge.seen >= 19, "a new device is heard at once");
 }
 
@@ -68,11 +68,7 @@ fn what_is_heard_regularly_stays_through_a_flood_and_a_rest() {
     let start = 48 * 3600 + DAY;
     for name in 0..5_000_u64 {
         trial.send(start + name / 100, &format!("x{name} temp 1"));
-        assert!(
-            trial.bench.place.room.bytes() <= (1 << 20) + (8 << 10),
-            "{}",
-            trial.bench.place.room.bytes()
-        );
+        assert!(trial.set.place.room.bytes() <= (1 << 20) + (8 << 10), "{}", trial.set.place.room.bytes());
     }
     assert!(knows(&trial, "pump"));
     // After a rest of months it gives way, but not before those that were seen once.
@@ -101,7 +97,7 @@ fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
     let mut trial = bounded(256 << 10, 8 << 10);
     trial.send(0, "d0 temp 1");
     // The last of them takes the last of the room.
-    let devices = (256_usize << 10).div_ceil(trial.bench.place.room.bytes());
+    let devices = (256_usize << 10).div_ceil(trial.set.place.room.bytes());
     for second in 0..60 {
         for device in 0..devices {
             trial.send(second, &format!("d{device} temp 1"));
@@ -112,7 +108,7 @@ fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
     }
     assert!((0..devices).all(|device| knows(&trial, &format!("d{device}"))));
     assert!(refused(&trial, Reason::TooManyStreams) >= 90);
-    assert!(trial.bench.place.room.bytes() <= (256 << 10) + (9 << 10));
+    assert!(trial.set.place.room.bytes() <= (256 << 10) + (9 << 10));
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn what_grows_beyond_the_room_lets_the_youngest_go() {
         }
     }
     assert!((0..devices).all(|device| knows(&trial, &format!("d{device}"))));
-    for (_, instance) in &mut trial.bench.instances {
+    for (_, instance) in &mut trial.set.instances {
         instance.judge.weight = 4 << 10;
     }
     for second in 70..400 {
@@ -137,7 +133,7 @@ fn what_grows_beyond_the_room_lets_the_youngest_go() {
         for device in 0..devices {
             trial.send(second, &format!("d{device} temp 1"));
         }
-        assert!(trial.bench.place.room.bytes() <= (64 << 10) + (8 << 10));
+        assert!(trial.set.place.room.bytes() <= (64 << 10) + (8 << 10));
     }
     assert!((0..3).all(|device| knows(&trial, &format!("d{device}"))), "those heard for longest stay");
 }
@@ -151,13 +147,13 @@ fn accounts_of_room_balance_when_all_have_given_way() {
         trial.send(1, &format!("a {signals} 11"));
     }
     assert_eq!(refused(&trial, Reason::TooManyStreams), 1, "{signals}");
-    assert_eq!(trial.bench.account().instances, MAX_SIGNALS_PER_DEVICE as u64);
+    assert_eq!(trial.set.account().instances, MAX_SIGNALS_PER_DEVICE as u64);
     trial.save();
     let (source, device) = (SourceIndex(0), DeviceId::new("a").unwrap());
     let before = trial.out.verdicts.len();
     trial.out.checkpoints.clear();
-    trial.bench.forget(source, &device, at(2), &mut trial.out);
-    let account = trial.bench.account();
+    trial.set.forget(source, &device, at(2), &mut trial.out);
+    let account = trial.set.account();
     assert_eq!((account.instances, account.devices, account.bytes), (0, 0, 0));
     assert_eq!(trial.told(before).len(), MAX_SIGNALS_PER_DEVICE, "what was open is cleared");
     assert_eq!(trial.out.checkpoints.len(), 2 * MAX_SIGNALS_PER_DEVICE, "events and states are removed");
@@ -169,9 +165,9 @@ fn the_silence_of_a_device_that_has_vanished_ends_after_a_week_and_is_not_raised
     let mut trial = Trial::new(specs());
     trial.send(1, "a temp 1");
     assert_eq!(trial.tick(100).len(), 3, "both judges of a, and the device that is expected");
-    trial.bench.expire(at(7 * DAY), &mut trial.out);
+    trial.set.expire(at(7 * DAY), &mut trial.out);
     let before = trial.out.verdicts.len();
-    trial.bench.expire(at(7 * DAY + 2), &mut trial.out);
+    trial.set.expire(at(7 * DAY + 2), &mut trial.out);
     let mut ended = trial.told(before);
     ended.sort();
     assert_eq!(ended.len(), 2, "b is expected: {ended:?}");
@@ -187,7 +183,7 @@ fn the_silence_of_a_device_that_has_vanished_ends_after_a_week_and_is_not_raised
     }
     let saved: Vec<Checkpoint> = saved.into_values().collect();
     let mut after = Trial::new(specs());
-    after.bench.restore(&saved, at(9 * DAY), &mut after.out);
+    after.set.restore(&saved, at(9 * DAY), &mut after.out);
     assert!(
         after.tick(9 * DAY + 3600).iter().all(|one| one.contains(" b ")),
         "it stays ended over a restart"
@@ -204,7 +200,7 @@ fn each_event_of_a_judge_that_is_gone_is_cleared_with_what_it_was_about() {
     before.tick(100);
     let saved = before.out.checkpoints.last().unwrap().clone();
     let mut after = Trial::new(vec![spec("other", Scope::Signal, &[])]);
-    after.bench.restore(&[saved], at(110), &mut after.out);
+    after.set.restore(&[saved], at(110), &mut after.out);
     let observed = after.out.verdicts.iter().map(|verdict| match &verdict.body {
         Body::Anomaly(anomaly) => anomaly.observed,
         Body::Health(health) => health.observed,

@@ -24,7 +24,7 @@ use verge_pipeline::frames::{
     Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
 use verge_pipeline::intake::{IntakeQueue, Judging};
-use verge_pipeline::judging::{Bench, Decision, InputPattern, JudgeSpec, Undecoded};
+use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec, Undecoded};
 
 use crate::support::{Memory, Settled};
 
@@ -254,7 +254,7 @@ pub(super) fn watched_site(
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
     let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
-    let bench = Bench::new(
+    let set = JudgeSet::new(
         Undecoded,
         [observer("c", 2)].into_iter().chain(watched.into_iter().map(alive)).collect(),
         names,
@@ -262,7 +262,7 @@ pub(super) fn watched_site(
         random_event_id,
         clock.now(),
     );
-    let judging = readings.start(bench, settled.clone(), commits, clock, Decision::default(), &[]);
+    let judging = readings.start(set, settled.clone(), commits, clock, Decision::default(), &[]);
     Site { intake, cameras, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 

@@ -9,7 +9,7 @@ use verge_domain::time::Moment;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
-use verge_pipeline::judging::{Bench, Decision, Undecoded};
+use verge_pipeline::judging::{Decision, JudgeSet, Undecoded};
 
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring::{self, Autoencoders};
@@ -20,7 +20,7 @@ pub(super) struct Behind<'a> {
     models: Autoencoders,
     counters: Arc<Counters>,
     /// Made at the first observation, whose time is the start of its world.
-    bench: Option<Bench<Undecoded, ReadingJudge>>,
+    bench: Option<JudgeSet<Undecoded, ReadingJudge>>,
     decision: Decision,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Behind<'a> {
             return Ok(Vec::new());
         }
         let bench = self.bench.get_or_insert_with(|| {
-            wiring::bench(self.settings, &self.models, Undecoded, Arc::clone(&self.counters), received)
+            wiring::judge_set(self.settings, &self.models, Undecoded, Arc::clone(&self.counters), received)
         });
         for reading in observed {
             bench.reading(source, reading, received, received, &mut self.decision)?;

@@ -12,7 +12,7 @@ use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::FrameBench;
-use verge_pipeline::judging::{Bench, Decision};
+use verge_pipeline::judging::{Decision, JudgeSet};
 
 use super::refusals::{Notes, Noting};
 use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
@@ -46,7 +46,7 @@ pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
     teller: &'a Teller,
     models: Autoencoders,
-    bench: Option<Bench<Noting<D>, verge_anomaly::ReadingJudge>>,
+    bench: Option<JudgeSet<Noting<D>, verge_anomaly::ReadingJudge>>,
     input: Option<Noting<D>>,
     notes: Notes,
     /// Set where there are no topics to tell sources by.
@@ -136,8 +136,13 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             let now = Moment::from_wall(to);
             self.now = Some(now);
             if let Some(input) = self.input.take() {
-                self.bench =
-                    Some(wiring::bench(self.settings, &self.models, input, Arc::clone(&self.counters), now));
+                self.bench = Some(wiring::judge_set(
+                    self.settings,
+                    &self.models,
+                    input,
+                    Arc::clone(&self.counters),
+                    now,
+                ));
             }
             return Ok(now);
         };
