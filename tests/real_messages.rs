@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde_json::Value;
+use verge_domain::filter::matches;
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring::decoders;
-use verge_mqtt::filter::matches;
 
 const CONFIGURATION: &str = r#"
 [gateway]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use verge_mqtt::broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
+use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
 use verge_tls::{Identity, TrustedRoots, server_config};
 
 use crate::program::{command, verge};

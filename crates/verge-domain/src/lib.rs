@@ -7,11 +7,13 @@
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
-//! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`link`] (what a way upstream says of itself), [`stage`]
-//! (the traits that join the crates; those of [`store`] and [`sink`] have files of their own), [`stored`] (what a store
-//! is given and gives back).
+//! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
+//! [`backoff`], [`link`] (what a way upstream says of itself), [`stage`] (the traits that join the crates; those of
+//! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
 
+pub mod backoff;
 pub mod excerpt;
+pub mod filter;
 pub mod finding;
 pub mod frame;
 pub mod id;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{MqttOptions, NetworkOptions, TlsConfiguration, Transport};
-use verge_tls::ClientConfig;
+use verge_domain::backoff::Backoff;
+use verge_tls::{ClientConfig, Credentials};
 
 use crate::packet;
 use crate::renewal::{Access, Renewal};
@@ -126,67 +127,6 @@ impl fmt::Display for BrokerAddress {
     }
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text, to hand it to whoever must know it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// User name and password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
-}
-
-/// Pauses between attempts. Each failure in a row doubles the range a pause is drawn from, beginning with
-/// `min` to twice `min`, up to half of `max` to `max`: a thousand gateways do not return in step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
-    /// Shortest pause.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
-
-impl Backoff {
-    /// One second to one minute: never more than one attempt a second.
-    pub const DEFAULT: Self = Self { min: Duration::from_secs(1), max: Duration::from_secs(60) };
-
-    /// The pause after this many failures in a row; `random` is uniform over all of `u16`.
-    pub(crate) fn pause(&self, failures: u32, random: u16) -> Duration {
-        let high = self.min.saturating_mul(1 << failures.clamp(1, 16)).min(self.max).max(self.min);
-        let low = (high / 2).max(self.min);
-        low + (high - low).mul_f64(f64::from(random) / f64::from(u16::MAX))
-    }
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
 /// Everything about one connection that does not depend on what it is for.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
@@ -211,6 +151,27 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
+    /// For a broker on this machine, without TLS: it answers at once, or does not work.
+    #[must_use]
+    pub fn loopback(
+        listener: SocketAddr,
+        client_id: &str,
+        credentials: Credentials,
+        max_packet_bytes: usize,
+    ) -> Self {
+        Self {
+            address: BrokerAddress::plain(listener),
+            client_id: client_id.to_owned(),
+            credentials: Some(credentials),
+            tls: None,
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+            max_packet_bytes,
+            renewal: None,
+        }
+    }
+
     /// Options for one attempt.
     ///
     /// # Errors
@@ -287,26 +248,6 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_stay_within_bounds() {
-        let backoff = Backoff::DEFAULT;
-        let check = |failures: u32, random: u16, expected: u64| {
-            assert_eq!(
-                backoff.pause(failures, random),
-                Duration::from_secs(expected),
-                "{failures}, {random}"
-            );
-        };
-        check(1, 0, 1);
-        check(1, u16::MAX, 2);
-        check(2, 0, 2);
-        check(3, u16::MAX, 8);
-        check(30, 0, 30);
-        check(30, u16::MAX, 60);
-        let fixed = Backoff { min: Duration::from_millis(5), max: Duration::from_millis(1) };
-        assert_eq!(fixed.pause(9, u16::MAX), fixed.min, "min wins over a max below it");
-    }
-
-    #[test]
     fn tls_is_never_left_out() {
         let settings = |url: &str| ConnectionSettings {
             address: BrokerAddress::parse(url).unwrap(),
@@ -328,11 +269,5 @@ mod tests {
         let odd = ConnectionSettings { keep_alive: Duration::from_secs(4), ..settings("mqtt://h") };
         assert_eq!(odd.options().unwrap().keep_alive(), Duration::from_secs(2), "as CONNECT can say it");
         assert_eq!(settings("mqtt://h").whole_connect_timeout(), Duration::from_secs(2));
-    }
-
-    #[test]
-    fn secrets_do_not_show() {
-        let secret = Credentials { username: "u".to_owned(), password: Secret::new("canary".to_owned()) };
-        assert!(!format!("{secret:?}").contains("canary"));
     }
 }

@@ -441,6 +441,7 @@ async fn acknowledge(eventloop: &mut EventLoop, due: &mut Vec<u16>) -> Result<()
     network.flush().await
 }
 
+/// For [`Backoff::pause`](verge_domain::backoff::Backoff::pause).
 pub(crate) fn random() -> u16 {
     let mut bytes = [0; 2];
     // Without randomness the pauses are only less spread.

@@ -1,19 +1,17 @@
-//! MQTT: the only crate that names rumqttc and rumqttd.
+//! MQTT: the gateway's side of a connection to a broker.
 //!
-//! Every known trap of the two is guarded here and nowhere else, so that either can be replaced. It must
+//! Every known trap of rumqttc's client is guarded here and nowhere else, so that it can be replaced. This crate must
 //! never learn what a payload means.
 //!
 //! A connection that stands and is dead is given up within one and a half times its keep-alive, see `driver`; on the
 //! uplink it also counts as dead where nothing is acknowledged.
 //!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
-//! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`]; [`filter`]
-//! (topic filters), [`TopicTemplate`]; [`broker`] (the embedded broker and the TLS front before it).
+//! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`];
+//! [`TopicTemplate`].
 
-pub mod broker;
 mod connection;
 mod driver;
-pub mod filter;
 mod in_flight;
 mod packet;
 mod probe;
@@ -29,7 +27,7 @@ mod template;
 mod topics;
 mod words;
 
-pub use connection::{AddressError, Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+pub use connection::{AddressError, BrokerAddress, ConnectionSettings};
 pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink, retained};
 pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};

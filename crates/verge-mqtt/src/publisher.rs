@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use verge_domain::filter::{self, FilterError};
 
 use crate::connection::ConnectionSettings;
 use crate::driver::{Driver, Flow, Purpose};
-use crate::filter::{self, FilterError};
 use crate::in_flight::InFlight;
 use crate::packet;
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use verge_tls::ClientConfig;
+use verge_tls::{ClientConfig, Credentials};
 
-use crate::connection::{BrokerAddress, Credentials};
+use crate::connection::BrokerAddress;
 use crate::words::io_words;
 
 /// How often files are looked at.
@@ -203,7 +203,7 @@ mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
     use super::*;
-    use crate::connection::Secret;
+    use verge_tls::Secret;
 
     fn access(password: u8) -> Access {
         let password = Secret::new(password.to_string());

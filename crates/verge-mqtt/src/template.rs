@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::filter::MAX_TOPIC_BYTES;
+use verge_domain::filter::MAX_TOPIC_BYTES;
 
 /// Stands for a name that is not known, and for the gateway that a topic is to reveal, while a topic is put together.
 /// Neither can stand in a topic.

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
+use verge_domain::filter::{self, CANARY_TOPIC};
 use verge_domain::reading::SourceIndex;
-
-use crate::{broker, filter};
 
 /// Topics remembered with their source. When a peer invents more, the memory starts anew: then matching costs
 /// time, never space.
@@ -31,7 +30,7 @@ impl TopicMap {
         if let Some(&source) = self.remembered.get(topic) {
             return source;
         }
-        let takes = |filter: &str| topic != broker::CANARY_TOPIC && filter::matches(filter, topic);
+        let takes = |filter: &str| topic != CANARY_TOPIC && filter::matches(filter, topic);
         let source = self.filters.iter().find(|(_, filter)| takes(filter)).map(|&(source, _)| source);
         if self.remembered.len() >= MAX_REMEMBERED {
             self.remembered.clear();
@@ -59,7 +58,7 @@ mod tests {
             check("road/1", Some(2));
             check("road/1/2", None);
             check("road", Some(3));
-            check(broker::CANARY_TOPIC, None);
+            check(CANARY_TOPIC, None);
         }
         for invented in 0..3 * MAX_REMEMBERED {
             assert_eq!(topics.source_of(&format!("road/{invented}")), Some(SourceIndex(2)));

@@ -4,13 +4,14 @@
 //! connection, and offers no switch that turns verification off.
 //!
 //! Reading order: [`Identity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
-//! [`server_config`] (what is built of them, with a `verifier`), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
+//! [`server_config`] (what is built of them, with a `verifier`), [`Credentials`] (name and password), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
 //! (certificates that are made and read), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
 //! failed, in words).
 
 pub mod authority;
 mod certificate;
 mod config;
+mod credentials;
 mod diagnosis;
 mod explain;
 mod identity;
@@ -20,6 +21,7 @@ mod verifier;
 
 pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{ClientConfig, ServerConfig, client_config, install_provider, server_config};
+pub use credentials::{Credentials, Secret};
 pub use explain::explain;
 pub use identity::{Chain, Identity, Key, TrustedRoots};
 pub use pem::{Found, Mistaken, Wanted};

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use verge_mqtt::{
-    Access, Backoff, BrokerAddress, ConnectionSettings, Credentials, Renewal, Secret, WatchedFiles,
-};
-use verge_tls::{Chain, Identity, Key, TlsError, TrustedRoots};
+use verge_domain::backoff::Backoff;
+use verge_mqtt::{Access, BrokerAddress, ConnectionSettings, Renewal, WatchedFiles};
+use verge_tls::{Chain, Credentials, Identity, Key, Secret, TlsError, TrustedRoots};
 
 use super::Check;
 use crate::config::{Fault, RawConnection, RawSecret};

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use verge_domain::id::Lane;
-use verge_mqtt::Secret;
 use verge_outbox::{OutboxSettings, StoreKey, StoreKeyError};
 use verge_pipeline::committer::Lives;
+use verge_tls::Secret;
 
 use super::Check;
 use crate::config::{Fault, RawGateway, RawSecret, RawWhenFull, Size, Span, Warning};

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use verge_mqtt::broker::{ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView};
+use verge_broker::{
+    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, own_client_id,
+};
 use verge_mqtt::{ConnectionSettings, Repetition};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::BrokerStatus;
@@ -106,7 +108,7 @@ impl SiteBroker {
         tracing::info!(listen = %front.address(), "devices can connect");
         let certificates_fault = Arc::default();
         if settings.tls.is_some() {
-            let renewing = renew(settings.clone(), front.view(), Arc::clone(&certificates_fault));
+            let renewing = renew(settings.clone(), front.view().clone(), Arc::clone(&certificates_fault));
             thread.within(|| tokio::spawn(renewing));
         }
         Ok(Self { broker, front, thread, certificates_fault })
@@ -114,11 +116,7 @@ impl SiteBroker {
 
     /// How the gateway itself connects to it: not through the listener.
     fn connection(&self, settings: &EmbeddedBroker) -> ConnectionSettings {
-        ConnectionSettings {
-            keep_alive: settings.keep_alive,
-            max_packet_bytes: settings.max_packet_bytes,
-            ..self.broker.connection(&settings.client_id)
-        }
+        ConnectionSettings { keep_alive: settings.keep_alive, ..connection(&self.broker, settings) }
     }
 
     /// Where devices connect.
@@ -128,7 +126,7 @@ impl SiteBroker {
 
     /// A view of how it stands, for the status document.
     pub(super) fn status(&self) -> impl Fn() -> BrokerStatus + Send + Sync + 'static {
-        let (broker, front) = (self.broker.watch(), self.front.view());
+        let (broker, front) = (self.broker.watch(), self.front.view().clone());
         let fault = Arc::clone(&self.certificates_fault);
         move || {
             let (broker, clients) = (broker.borrow().clone(), front.totals());
@@ -166,6 +164,12 @@ impl SiteBroker {
         broker.stop().await;
         drop(thread);
     }
+}
+
+/// The gateway's own connection to its broker, under an identifier that no client of the listener may use.
+pub fn connection(broker: &ChildBroker, settings: &EmbeddedBroker) -> ConnectionSettings {
+    let (client_id, login) = (own_client_id(&settings.client_id), broker.credentials().clone());
+    ConnectionSettings::loopback(broker.address(), &client_id, login, settings.max_packet_bytes)
 }
 
 /// Looks for changed certificates of the listener, and uses those that can be used.

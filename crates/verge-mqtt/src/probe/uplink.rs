@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::{Event, Outgoing, Packet, QoS};
 use tokio::time::{Instant, timeout_at};
+use verge_domain::backoff::Backoff;
 use verge_domain::link::{Arrival, TopicReport};
 use verge_domain::stage::{Channel, Sink, SinkEvent, Token};
 
 use super::{ProbeReport, RETAINED_WITHIN, Session, as_check, leave, note_connection, tcp};
-use crate::connection::{Backoff, ConnectionSettings};
+use crate::connection::ConnectionSettings;
 use crate::sink::{Services, UplinkSettings, UplinkSink, consequence};
 
 /// Time for services to be found out one by one.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rumqttc::{Publish, QoS, SubAck, Subscribe, Unsubscribe};
+use verge_domain::backoff::Backoff;
 use verge_domain::reading::{Inbound, SourceIndex, fingerprint};
 use verge_domain::stage::{Intake, IntakeFull};
 use verge_domain::time::Moment;
@@ -14,7 +15,7 @@ use super::rate::Rate;
 use super::receipts::{Arrival, Opened, Receipts, Repetition};
 use super::state::{Observed, count};
 use super::wire::{Passed, Why};
-use crate::connection::{Backoff, ConnectionSettings};
+use crate::connection::ConnectionSettings;
 use crate::driver::random;
 use crate::subscriptions::{Subscriptions, refused};
 use crate::topics::TopicMap;

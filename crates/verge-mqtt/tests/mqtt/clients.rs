@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use rumqttc::{ConnAck, ConnectReturnCode, Packet, QoS};
-use verge_mqtt::filter::FilterError;
+use verge_domain::filter::FilterError;
 use verge_mqtt::{Delivery, PublishError, Publisher, Subscriber, SubscriberEvent};
 
 use crate::scripted::ScriptedBroker;
-use crate::support::{MAX_PACKET_BYTES, embedded, eventually, settings, unique, within};
+use crate::support::{MAX_PACKET_BYTES, direct, embedded, eventually, settings, unique, within};
 
 async fn message(subscriber: &mut Subscriber) -> Delivery {
     match within("a message", subscriber.next()).await {
@@ -19,9 +19,9 @@ async fn message(subscriber: &mut Subscriber) -> Delivery {
 async fn messages_of_every_quality_make_the_round_trip() {
     let broker = embedded().await;
     let topic = unique("round-trip");
-    let mut subscriber = Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{topic}/#")]);
+    let mut subscriber = Subscriber::spawn(direct(broker, &unique("reader")), vec![format!("{topic}/#")]);
     assert_eq!(within("subscribed", subscriber.next()).await, Some(SubscriberEvent::Subscribed));
-    let publisher = Publisher::connect(broker.connection(&unique("writer"))).await.unwrap();
+    let publisher = Publisher::connect(direct(broker, &unique("writer"))).await.unwrap();
     for (index, qos) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().enumerate() {
         let (topic, payload) = (format!("{topic}/{index}"), Bytes::from(vec![index as u8; 100_000]));
         within("acknowledged", publisher.publish(&topic, payload.clone(), qos, false)).await.unwrap();
@@ -33,7 +33,7 @@ async fn messages_of_every_quality_make_the_round_trip() {
         .await
         .unwrap();
     assert!(!message(&mut subscriber).await.retained);
-    let mut late = Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{topic}/kept")]);
+    let mut late = Subscriber::spawn(direct(broker, &unique("reader")), vec![format!("{topic}/kept")]);
     let retained = loop {
         match within("the retained message", late.next()).await {
             Some(SubscriberEvent::Message(message)) => break message.retained,

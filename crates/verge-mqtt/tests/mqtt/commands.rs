@@ -9,7 +9,7 @@ use verge_mqtt::{
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::sink::{event, expect_connected, offer};
-use crate::support::{MAX_PACKET_BYTES, embedded, eventually, settings, unique, within};
+use crate::support::{MAX_PACKET_BYTES, direct, embedded, eventually, settings, unique, within};
 
 fn start(broker: &ScriptedBroker) -> UplinkSink {
     UplinkSink::spawn(UplinkSettings {
@@ -104,7 +104,7 @@ async fn a_subscriber_sends_commands_and_reads_answers_through_a_real_broker() {
     let broker = embedded().await;
     let prefix = unique("commands");
     let mut sink = UplinkSink::spawn(UplinkSettings {
-        connection: broker.connection(&unique("uplink")),
+        connection: direct(broker, &unique("uplink")),
         topics: UplinkTopics::under(&prefix),
         window: 1,
         last_will: Bytes::new().into(),
@@ -114,7 +114,7 @@ async fn a_subscriber_sends_commands_and_reads_answers_through_a_real_broker() {
     });
     expect_connected(&mut sink).await;
     let filters = vec![format!("{prefix}/verdict"), format!("{prefix}/cmd/reply")];
-    let mut reader = Subscriber::spawn(broker.connection(&unique("reader")), filters);
+    let mut reader = Subscriber::spawn(direct(broker, &unique("reader")), filters);
     assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
     // Its subscription may still be on its way: what nobody reads yet is lost.
     let taken = loop {

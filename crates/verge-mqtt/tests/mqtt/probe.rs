@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
-use verge_mqtt::broker::FrontLimits;
-use verge_mqtt::{ConnectionSettings, Credentials, ProbeReport, Secret, probe, retained};
-use verge_tls::ClientConfig;
+use verge_broker::FrontLimits;
+use verge_mqtt::{ConnectionSettings, ProbeReport, probe, retained};
+use verge_tls::{ClientConfig, Credentials, Secret};
 
-use crate::front::{Certificates, through};
+use crate::certificates::{Certificates, through};
 use crate::scripted::ScriptedBroker;
-use crate::support::{embedded, settings, unique, within};
+use crate::support::{direct, embedded, settings, unique, within};
 
 /// Each step must begin with what is expected of it, and end as expected.
 fn check(report: &ProbeReport, expected: &[(&str, Result<&str, &str>)]) {
@@ -102,7 +102,7 @@ async fn a_refusal_is_told_with_its_code() {
 
     // rumqttd answers a wrong password by closing.
     let wrong = Credentials { username: "verge".to_owned(), password: Secret::new("wrong".to_owned()) };
-    let connection = ConnectionSettings { credentials: Some(wrong), ..embedded().await.connection("g") };
+    let connection = ConnectionSettings { credentials: Some(wrong), ..direct(embedded().await, "g") };
     check(&run(&connection, &["t"]).await, &[("TCP", Ok("connected")), ("MQTT connection", Err("closed"))]);
 }
 

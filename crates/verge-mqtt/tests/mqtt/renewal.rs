@@ -1,19 +1,18 @@
-//! Certificates that change while a connection stands, and those of a listener.
+//! Certificates that change while a connection stands.
 
 use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use verge_broker::FrontLimits;
 use verge_domain::stage::SinkEvent;
-use verge_mqtt::broker::FrontLimits;
 use verge_mqtt::{
-    Access, ConnectionSettings, Publisher, Renewal, Services, UplinkSettings, UplinkSink, UplinkTopics,
-    WatchedFiles,
+    Access, ConnectionSettings, Renewal, Services, UplinkSettings, UplinkSink, UplinkTopics, WatchedFiles,
 };
 
-use crate::front::{Certificates, through};
+use crate::certificates::{Certificates, through};
 use crate::sink::{event, expect_connected};
-use crate::support::{eventually, unique, within};
+use crate::support::{eventually, unique};
 
 /// A file of its own that is removed with the test.
 struct File(PathBuf);
@@ -71,7 +70,7 @@ async fn changed_certificates_are_used_where_the_broker_takes_them_and_reported_
     eventually("files of no use are reported", || reported("not a certificate")).await;
     file.write("foreign");
     eventually("so are certificates that are refused", || reported("refused")).await;
-    assert_eq!(front.totals().connections, 1, "the connection stands");
+    assert_eq!(front.view().totals().connections, 1, "the connection stands");
     file.write("next");
     match event(&mut sink).await {
         SinkEvent::Disconnected { reason } => {
@@ -81,21 +80,4 @@ async fn changed_certificates_are_used_where_the_broker_takes_them_and_reported_
     }
     expect_connected(&mut sink).await;
     assert_eq!(renewal.fault(), None);
-}
-
-#[tokio::test]
-async fn a_listener_shows_its_new_certificates_to_new_connections() {
-    let (old, new) = (Certificates::new(), Certificates::new());
-    let front = old.front(FrontLimits::default()).await;
-    let connect = async |certificates: &Certificates| {
-        let connection = through(&front, certificates.client(), &unique("device")).await;
-        within("an attempt", Publisher::connect(connection)).await
-    };
-    let standing = connect(&old).await.unwrap();
-    assert!(connect(&new).await.is_err());
-    front.view().renew(new.server());
-    assert!(connect(&old).await.is_err());
-    connect(&new).await.unwrap().close().await;
-    let published = standing.publish("renewal/standing", Bytes::new(), verge_mqtt::QoS::AtLeastOnce, false);
-    within("the connection that stood goes on", published).await.unwrap();
 }

@@ -12,7 +12,7 @@ use verge_mqtt::{
 };
 
 use crate::scripted::ScriptedBroker;
-use crate::support::{MAX_PACKET_BYTES, embedded, settings, unique, within};
+use crate::support::{MAX_PACKET_BYTES, direct, embedded, settings, unique, within};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -217,9 +217,9 @@ async fn a_real_broker_publishes_the_last_will_of_a_sink_that_disappears_and_of_
     let check = async |clean: bool, expected: &[&str]| {
         let prefix = unique("will");
         let mut reader =
-            Subscriber::spawn(broker.connection(&unique("reader")), vec![format!("{prefix}/status")]);
+            Subscriber::spawn(direct(broker, &unique("reader")), vec![format!("{prefix}/status")]);
         assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
-        let mut sink = start(broker.connection(&unique("uplink")), &prefix, 2);
+        let mut sink = start(direct(broker, &unique("uplink")), &prefix, 2);
         expect_connected(&mut sink).await;
         assert_eq!(sink.offer(Channel::Status, Bytes::from_static(b"up"), Token(1)), Ok(()));
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(1)));
@@ -228,7 +228,7 @@ async fn a_real_broker_publishes_the_last_will_of_a_sink_that_disappears_and_of_
         }
         drop(sink);
         // Whatever a will would have said was said before this.
-        let mut after = start(broker.connection(&unique("uplink")), &prefix, 2);
+        let mut after = start(direct(broker, &unique("uplink")), &prefix, 2);
         expect_connected(&mut after).await;
         let mut seen = Vec::new();
         while seen.len() < expected.len() {

@@ -10,7 +10,7 @@ use verge_domain::stage::{IntakeFull, Source};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Publisher, QoS, Repetition, SourceSettings};
 
 use crate::scripted::ScriptedBroker;
-use crate::support::{clock, embedded, eventually, settings, unique, within};
+use crate::support::{clock, direct, embedded, eventually, settings, unique, within};
 
 /// A source with these filters, whose messages go into a channel of this capacity.
 pub(crate) fn start(
@@ -159,9 +159,9 @@ async fn a_thousand_messages_through_a_real_broker_are_all_acknowledged() {
     const MESSAGES: usize = 1000;
     let broker = embedded().await;
     let topic = unique("thousand");
-    let (source, mut messages) = start(broker.connection(&unique("source")), &[&topic], 100_000);
+    let (source, mut messages) = start(direct(broker, &unique("source")), &[&topic], 100_000);
     eventually("connected", || source.state().connected).await;
-    let publisher = Publisher::connect(broker.connection(&unique("device"))).await.unwrap();
+    let publisher = Publisher::connect(direct(broker, &unique("device"))).await.unwrap();
     // The subscription is known to stand when a message comes through.
     let mut received = 0;
     while received == 0 {
@@ -195,14 +195,14 @@ async fn a_thousand_messages_through_a_real_broker_are_all_acknowledged() {
 async fn a_stopped_source_leaves_its_session_and_the_next_one_finds_the_messages() {
     let broker = embedded().await;
     let (topic, client_id) = (unique("kept"), unique("source"));
-    let publisher = Publisher::connect(broker.connection(&unique("device"))).await.unwrap();
+    let publisher = Publisher::connect(direct(broker, &unique("device"))).await.unwrap();
     let publish = async |text: &'static str| {
         publisher
             .publish(&topic, Bytes::from_static(text.as_bytes()), QoS::AtLeastOnce, false)
             .await
             .unwrap();
     };
-    let (source, mut messages) = start(broker.connection(&client_id), &[&topic], 100);
+    let (source, mut messages) = start(direct(broker, &client_id), &[&topic], 100);
     let mut settled = Vec::new();
     while settled.is_empty() {
         publish("before").await;
@@ -216,7 +216,7 @@ async fn a_stopped_source_leaves_its_session_and_the_next_one_finds_the_messages
     for text in ["one", "two", "three"] {
         publish(text).await;
     }
-    let (source, mut messages) = start(broker.connection(&client_id), &[&topic], 100);
+    let (source, mut messages) = start(direct(broker, &client_id), &[&topic], 100);
     let mut texts = Vec::new();
     while texts.len() < 3 {
         let message = take(&mut messages, 1).await.remove(0);
@@ -237,7 +237,7 @@ async fn of_frames_the_broker_keeps_none() {
     let filters = vec![(SourceIndex(0), topic.clone())];
     let spawn = || {
         let (sender, messages) = mpsc::channel(10);
-        let connection = broker.connection("frames");
+        let connection = direct(broker, "frames");
         let guarantee = Guarantee::AtMostOnce;
         let settings = SourceSettings {
             connection,
@@ -250,7 +250,7 @@ async fn of_frames_the_broker_keeps_none() {
         });
         (source, messages)
     };
-    let publisher = Publisher::connect(broker.connection("camera")).await.unwrap();
+    let publisher = Publisher::connect(direct(broker, "camera")).await.unwrap();
     let (source, mut messages) = spawn();
     eventually("the subscription", || source.state().connected && source.state().refused_filters.is_empty())
         .await;

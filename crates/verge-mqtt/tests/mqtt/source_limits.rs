@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::{Packet, PubComp, PubRec, PubRel};
+use verge_broker::FrontLimits;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Intake, IntakeFull, Source};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Repetition, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Publisher, QoS, Repetition, SourceSettings};
 
+use crate::certificates::{Certificates, through};
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::source::{receipts, start, take};
-use crate::support::{MAX_PACKET_BYTES, clock, eventually, settings};
+use crate::support::{MAX_PACKET_BYTES, clock, eventually, settings, unique};
 
 #[tokio::test]
 async fn a_full_intake_leaves_the_connection_unread_and_nothing_is_sent_again() {
@@ -299,5 +302,40 @@ async fn stopping_says_goodbye_after_the_settled_are_acknowledged() {
         source.stop()
     );
     assert!(matches!(packets, Packet::Disconnect), "{packets:?}");
+    assert!(!source.state().connected);
+}
+
+#[tokio::test]
+async fn a_source_skips_large_packets_under_tls_too() {
+    let certificates = Certificates::new();
+    let front = certificates.front(FrontLimits::default()).await;
+    let topic = unique("large");
+    let reader = through(&front, certificates.client(), &unique("reader")).await;
+    let (source, mut messages) = start(reader, &[&topic], 1000);
+    let writer = ConnectionSettings {
+        max_packet_bytes: 200_000,
+        ..through(&front, certificates.client(), &unique("writer")).await
+    };
+    let publisher = Publisher::connect(writer).await.unwrap();
+    // Nobody says when the subscription stands.
+    while messages.is_empty() {
+        publisher.publish(&topic, Bytes::from_static(b"first"), QoS::AtLeastOnce, false).await.unwrap();
+    }
+    for _ in 0..20 {
+        publisher.submit(&topic, vec![0; 150_000].into(), QoS::AtLeastOnce, false).await.unwrap();
+        publisher.submit(&topic, Bytes::from_static(b"small"), QoS::AtLeastOnce, false).await.unwrap();
+    }
+    publisher.flush().await.unwrap();
+    let mut small = 0;
+    while small < 20 {
+        let message = take(&mut messages, 1).await.remove(0);
+        source.settle(&receipts(std::slice::from_ref(&message)));
+        small += usize::from(message.payload == "small");
+    }
+    eventually("all acknowledged", || source.state().outstanding == 0).await;
+    let state = source.state();
+    assert_eq!((state.oversized, state.connections), (20, 1));
+    publisher.close().await;
+    source.stop().await;
     assert!(!source.state().connected);
 }

@@ -9,7 +9,7 @@ use verge_mqtt::{BrokerAddress, ConnectionSettings, MqttSource, Publisher, QoS, 
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::source::{receipts, start, start_with, take};
-use crate::support::{embedded, eventually, settings, unique};
+use crate::support::{direct, embedded, eventually, settings, unique};
 
 async fn settle_next(source: &MqttSource, messages: &mut tokio::sync::mpsc::Receiver<Inbound>) -> Inbound {
     let message = take(messages, 1).await.remove(0);
@@ -189,11 +189,11 @@ async fn the_embedded_broker_repeats_without_dup_and_nothing_is_handed_on_twice(
     let (doors, levels) = (unique("door"), unique("level"));
     let connection = ConnectionSettings {
         address: BrokerAddress::plain(address),
-        ..broker.connection(&unique("without-dup"))
+        ..direct(broker, &unique("without-dup"))
     };
     let (source, mut messages) =
         start_with(connection, Repetition::Unmarked, &[&format!("{doors}/+"), &format!("{levels}/+")], 100);
-    let publisher = Publisher::connect(broker.connection(&unique("device"))).await.unwrap();
+    let publisher = Publisher::connect(direct(broker, &unique("device"))).await.unwrap();
     let publish = async |topic: &str, payload: &str| {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         publisher.publish(topic, payload, QoS::AtLeastOnce, false).await.unwrap();

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
+use verge_broker::{Embedded, EmbeddedSettings};
+use verge_domain::backoff::Backoff;
 use verge_domain::time::{Moment, UtcMillis};
-use verge_mqtt::broker::{Embedded, EmbeddedSettings};
-use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings};
+use verge_mqtt::{BrokerAddress, ConnectionSettings};
 
 /// Far above what anything here takes, for machines that are busy with something else.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -66,4 +67,13 @@ pub(crate) fn unique(stem: &str) -> String {
 
 pub(crate) fn clock() -> Moment {
     Moment::from_wall(UtcMillis(1_700_000_000_000))
+}
+
+/// Settings to connect to a broker directly, with its login.
+pub(crate) fn direct(broker: &Embedded, client_id: &str) -> ConnectionSettings {
+    ConnectionSettings {
+        credentials: Some(broker.credentials().clone()),
+        max_packet_bytes: 256 * 1024,
+        ..settings(broker.address(), client_id)
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use verge_mqtt::broker::{ChildError, child};
+use verge_broker::{ChildError, child};
 
 use verge_gateway::exit::{Exit, ExitWith};
 

@@ -14,9 +14,9 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use verge_broker::{ChildBroker, ChildBrokerError};
 use verge_domain::id::Epoch;
 use verge_domain::time::UtcMillis;
-use verge_mqtt::broker::{ChildBroker, ChildBrokerError};
 use verge_mqtt::{ConnectionSettings, ProbeReport};
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
@@ -250,7 +250,7 @@ fn look_at_broker(
     let looked = async_runtime()?.block_on(async {
         let clock = verge_pipeline::clock::Clock::start();
         let child = ChildBroker::start(process, move || clock.now()).await?;
-        let probe = verge_mqtt::probe(&child.connection(&broker.client_id), filters, true).await;
+        let probe = verge_mqtt::probe(&wiring::broker_connection(&child, broker), filters, true).await;
         child.stop().await;
         Ok::<_, ChildBrokerError>(probe)
     });

@@ -128,7 +128,7 @@ impl AskingArgs {
         let topic = topics.command(&gateway);
         let reply = topics.filter(TopicUse::Reply, Some(&gateway));
         for filter in [&topic, &reply] {
-            verge_mqtt::filter::validate(filter)
+            verge_domain::filter::validate(filter)
                 .with_context(|| format!("{filter:?}"))
                 .exit_with(Exit::Usage)?;
         }

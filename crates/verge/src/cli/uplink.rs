@@ -2,8 +2,9 @@
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use verge_domain::filter;
 use verge_domain::id::GatewayId;
-use verge_mqtt::{ConnectionSettings, TopicNames, TopicTemplate, TopicUse, filter};
+use verge_mqtt::{ConnectionSettings, TopicNames, TopicTemplate, TopicUse};
 
 use super::FileArgs;
 use super::connect::ConnectArgs;

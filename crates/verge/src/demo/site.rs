@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
-use verge_mqtt::broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
-use verge_mqtt::{Backoff, BrokerAddress, ConnectionSettings, Credentials};
+use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
+use verge_domain::backoff::Backoff;
+use verge_mqtt::{BrokerAddress, ConnectionSettings};
 use verge_tls::authority::{Authority, Request, write_identity};
-use verge_tls::{Identity, TrustedRoots, Usage};
+use verge_tls::{Credentials, Identity, TrustedRoots, Usage};
 
 use verge_gateway::settings::{Local, Settings};
 

@@ -13,8 +13,8 @@ use verge_codec::{
     LineSettings, NumberSettings, Precision, QualityFormat, QualityRule, SampleElement, SamplesSettings,
     SenmlFormat, SenmlSettings, SourceSettings, TimeFormat, TimeRule,
 };
+use verge_domain::filter;
 use verge_domain::id::{SourceId, Unit};
-use verge_mqtt::filter;
 
 use super::Check;
 use crate::config::{

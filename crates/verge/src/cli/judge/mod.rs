@@ -185,7 +185,8 @@ const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "dat", "asc", "xlsx", "xl
 
 /// The source whose filter takes a topic.
 fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
-    let takes = |source: &verge_gateway::settings::Source| verge_mqtt::filter::matches(&source.filter, topic);
+    let takes =
+        |source: &verge_gateway::settings::Source| verge_domain::filter::matches(&source.filter, topic);
     let index = settings.sources.iter().position(takes)?;
     u16::try_from(index).ok().map(SourceIndex)
 }

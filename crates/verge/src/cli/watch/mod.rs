@@ -65,7 +65,9 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         uses.into_iter().map(|topic| topics.filter(topic, args.gateway.as_deref())).collect();
     filters.dedup();
     for filter in &filters {
-        verge_mqtt::filter::validate(filter).with_context(|| format!("{filter:?}")).exit_with(Exit::Usage)?;
+        verge_domain::filter::validate(filter)
+            .with_context(|| format!("{filter:?}"))
+            .exit_with(Exit::Usage)?;
     }
     let address = connection.address.to_string();
     async_runtime()?.block_on(async {

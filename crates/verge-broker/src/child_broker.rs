@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use verge_domain::backoff::Backoff;
 use verge_domain::time::Moment;
+use verge_tls::Credentials;
 
-use super::access::Access;
-use super::canary::Canary;
-use super::own_client_id;
-use crate::connection::{Backoff, ConnectionSettings, Credentials};
-use crate::driver::random;
+use crate::canary::Canary;
+use crate::endpoint::Endpoint;
 use life::Life;
 
 /// A broker that served for this long was good: the next failure counts as the first.
@@ -27,7 +26,7 @@ const LASTED: Duration = Duration::from_secs(60);
 /// How to run a broker in a child process.
 #[derive(Debug, Clone)]
 pub struct ChildBrokerSettings {
-    /// A program that does what [`child::serve`](super::child::serve) does.
+    /// A program that does what [`child::serve`](crate::child::serve) does.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
@@ -41,7 +40,7 @@ pub struct ChildBrokerSettings {
     pub canary_every: Duration,
     /// Time for such a look. Both together bound how long a broker that hangs stays unnoticed.
     pub canary_within: Duration,
-    /// Pauses before it is started again.
+    /// Pauses before it is started again, each the shortest of its range: there is nobody to keep out of step with.
     pub backoff: Backoff,
     /// Time to end by itself when it is stopped.
     pub grace: Duration,
@@ -133,7 +132,7 @@ pub struct Fault {
 /// credentials: clients just connect again. The child ends when this is dropped, and when this process is killed.
 #[derive(Debug)]
 pub struct ChildBroker {
-    access: Access,
+    endpoint: Endpoint,
     state: watch::Receiver<BrokerState>,
     stop: watch::Sender<bool>,
     keeping: JoinHandle<()>,
@@ -151,31 +150,24 @@ impl ChildBroker {
         clock: impl Fn() -> Moment + Send + 'static,
     ) -> Result<Self, ChildBrokerError> {
         let (port, address) = reserve_port().map_err(ChildBrokerError::Port)?;
-        let access = Access::random(address, settings.max_packet_bytes)?;
-        let life = Life::begin(&settings, &access).await?;
+        let endpoint = Endpoint::random(address, settings.max_packet_bytes)?;
+        let life = Life::begin(&settings, &endpoint).await?;
         let (report, state) = watch::channel(BrokerState::default());
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper { settings, access: access.clone(), clock, report, stop: stopped };
-        Ok(Self { access, state, stop, keeping: tokio::spawn(keeper.keep(life)), _port: port })
+        let keeper = Keeper { settings, endpoint: endpoint.clone(), clock, report, stop: stopped };
+        Ok(Self { endpoint, state, stop, keeping: tokio::spawn(keeper.keep(life)), _port: port })
     }
 
     /// Where it listens, on loopback, without TLS; the same after every restart.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.access.address
+        self.endpoint.address
     }
 
     /// The one user it knows; the same after every restart.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
-        &self.access.credentials
-    }
-
-    /// Settings to connect to it directly, from this process. The client identifier is marked as the gateway's own,
-    /// so that no client of a front can take its session over.
-    #[must_use]
-    pub fn connection(&self, name: &str) -> ConnectionSettings {
-        self.access.connection(&own_client_id(name))
+        &self.endpoint.credentials
     }
 
     /// How it stands.
@@ -224,7 +216,7 @@ fn reserve_port() -> io::Result<(TcpSocket, SocketAddr)> {
 /// Goes from life to life.
 struct Keeper<C> {
     settings: ChildBrokerSettings,
-    access: Access,
+    endpoint: Endpoint,
     clock: C,
     report: watch::Sender<BrokerState>,
     stop: watch::Receiver<bool>,
@@ -244,7 +236,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
             let beginning = match next.take() {
                 Some(beginning) => beginning,
                 None => tokio::select! {
-                    beginning = Life::begin(&self.settings, &self.access) => {
+                    beginning = Life::begin(&self.settings, &self.endpoint) => {
                         self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
                         beginning
                     }
@@ -265,7 +257,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
             };
             let End::Failed(fault) = end else { return };
             failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
-            let pause = self.settings.backoff.pause(failures, random());
+            let pause = self.settings.backoff.pause(failures, 0);
             self.failed(fault.to_string(), pause);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -276,7 +268,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
 
     /// Waits until it ends, hangs, or is to be stopped.
     async fn watch(&mut self, life: &mut Life) -> End {
-        let mut canary = Canary::new(self.access.clone());
+        let mut canary = Canary::new(self.endpoint.clone());
         let mut pause = Duration::ZERO;
         loop {
             let look = async {
@@ -303,7 +295,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
             state.serving_since = Some(now);
             state.process = process;
         });
-        tracing::info!(address = %self.access.address, process, "the embedded broker serves");
+        tracing::info!(address = %self.endpoint.address, process, "the embedded broker serves");
     }
 
     fn ended(&self) {

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
-use verge_mqtt::broker::{
+use verge_broker::{
     BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Front, FrontLimits,
-    FrontSettings,
+    FrontSettings, own_client_id,
 };
-use verge_mqtt::{Backoff, Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_domain::backoff::Backoff;
+use verge_mqtt::{ConnectionSettings, Publisher, QoS, Subscriber, SubscriberEvent};
 
 use crate::support::{clock, settings as through, unique, within};
 
 fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_verge-mqtt-broker"))
+    PathBuf::from(env!("CARGO_BIN_EXE_verge-broker-child"))
 }
 
 /// Quick to notice, so that the tests are.
@@ -112,7 +113,9 @@ async fn survives(harm: impl AsyncFnOnce(&Front, u32), words: &str) {
     let mut reader = reader(&front, &topic).await;
     publish(&front, &topic, "before").await;
     expect_message(&mut reader, "before").await;
-    let mut own = Subscriber::spawn(broker.connection("gateway"), vec![topic.clone()]);
+    let (client_id, login) = (own_client_id("gateway"), broker.credentials().clone());
+    let own = ConnectionSettings::loopback(broker.address(), &client_id, login, 65_536);
+    let mut own = Subscriber::spawn(own, vec![topic.clone()]);
     assert_eq!(within("subscribed", own.next()).await, Some(SubscriberEvent::Subscribed));
 
     let (first, address) = (serving(&broker).await, broker.address());
@@ -247,7 +250,7 @@ async fn a_first_start_that_fails_is_told_with_its_cause() {
 
 #[tokio::test]
 async fn a_broker_that_cannot_be_started_again_is_tried_for_ever_and_said_to_be_down() {
-    let folder = std::env::temp_dir().join(unique(&format!("verge-mqtt-{}", std::process::id())));
+    let folder = std::env::temp_dir().join(unique(&format!("verge-broker-{}", std::process::id())));
     std::fs::create_dir(&folder).unwrap();
     let program = folder.join("broker");
     std::os::unix::fs::symlink(self::program(), &program).unwrap();

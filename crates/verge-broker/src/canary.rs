@@ -3,19 +3,16 @@
 //! Each round makes a new connection, since a listener of rumqttd can refuse all new ones while old ones live on,
 //! and sends a message over two old ones, since a listener says nothing of the router behind it.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::QoS;
+use verge_domain::filter::CANARY_TOPIC;
 
-use super::access::Access;
-use super::own_client_id;
-use crate::publisher::Publisher;
-use crate::subscriber::{Subscriber, SubscriberEvent};
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::own_client_id;
 
-/// What the canary's messages are published on. rumqttd delivers nothing on topics that begin with `$`, so that a
-/// subscriber to `#` sees these; sources pass them over.
-pub(crate) const TOPIC: &str = "@verge-canary";
 /// rumqttd's log counts topic and payload of a message, not what else it holds of it; with this much payload the
 /// difference is small, and the log, which keeps old messages until it is full, takes no more than it counts.
 const PAYLOAD_BYTES: usize = 1024;
@@ -28,8 +25,8 @@ const WRITER: &str = "canary-writer";
 const NEWCOMER: &str = "canary-newcomer";
 
 #[derive(Debug)]
-pub(super) struct Canary {
-    access: Access,
+pub(crate) struct Canary {
+    endpoint: Endpoint,
     pair: Option<Pair>,
     round: u64,
     /// What it is doing, for the words of a failure.
@@ -39,13 +36,13 @@ pub(super) struct Canary {
 /// The two connections that stay.
 #[derive(Debug)]
 struct Pair {
-    reader: Subscriber,
-    writer: Publisher,
+    reader: Client,
+    writer: Client,
 }
 
 impl Canary {
-    pub(super) const fn new(access: Access) -> Self {
-        Self { access, pair: None, round: 0, step: "connecting" }
+    pub(crate) const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, pair: None, round: 0, step: "connecting" }
     }
 
     /// One round; attempts that fail are repeated until the time is over, so that only a broker that does not work
@@ -53,7 +50,7 @@ impl Canary {
     ///
     /// # Errors
     /// Why it failed, in words.
-    pub(super) async fn round(&mut self, within: Duration) -> Result<(), String> {
+    pub(crate) async fn round(&mut self, within: Duration) -> Result<(), String> {
         let mut reason = None;
         let attempts = async {
             while let Err(fault) = self.attempt().await {
@@ -69,18 +66,13 @@ impl Canary {
         Err(format!("it did not answer within {within:?} (while {}){reason}", self.step))
     }
 
-    async fn attempt(&mut self) -> Result<(), String> {
+    async fn attempt(&mut self) -> io::Result<()> {
         self.step = "connecting";
-        let connection = |name: &str| self.access.connection(&own_client_id(name));
-        let connect =
-            async |name| Publisher::connect(connection(name)).await.map_err(|error| error.to_string());
+        let connect = async |name| Client::connect(&self.endpoint, &own_client_id(name)).await;
         let newcomer = connect(NEWCOMER).await?;
         if self.pair.is_none() {
-            let mut reader = Subscriber::spawn(connection(READER), vec![TOPIC.to_owned()]);
-            match reader.next().await {
-                Some(SubscriberEvent::Subscribed) => {}
-                other => return Err(lost(other)),
-            }
+            let mut reader = connect(READER).await?;
+            reader.subscribe(CANARY_TOPIC).await?;
             self.pair = Some(Pair { reader, writer: connect(WRITER).await? });
         }
         newcomer.close().await;
@@ -88,26 +80,11 @@ impl Canary {
         self.round += 1;
         let message = message(self.round);
         self.step = "publishing";
-        writer
-            .publish(TOPIC, message.clone(), QoS::AtLeastOnce, false)
-            .await
-            .map_err(|error| error.to_string())?;
+        writer.publish(CANARY_TOPIC, message.clone()).await?;
         self.step = "waiting for its message";
-        loop {
-            match reader.next().await {
-                Some(SubscriberEvent::Message(received)) if received.payload == message => return Ok(()),
-                // Of an attempt that was given up.
-                Some(SubscriberEvent::Message(_) | SubscriberEvent::Subscribed) => {}
-                other => return Err(lost(other)),
-            }
-        }
-    }
-}
-
-fn lost(event: Option<SubscriberEvent>) -> String {
-    match event {
-        Some(SubscriberEvent::Disconnected { reason }) => reason,
-        _ => "the connection has ended".to_owned(),
+        // Those before are of attempts that were given up.
+        while reader.message().await? != message {}
+        Ok(())
     }
 }
 
@@ -120,7 +97,7 @@ fn message(round: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::embedded::{Embedded, EmbeddedSettings};
+    use crate::embedded::{Embedded, EmbeddedSettings};
 
     #[test]
     fn messages_differ_and_have_their_size() {
@@ -131,13 +108,13 @@ mod tests {
     #[tokio::test]
     async fn a_working_broker_answers_and_a_lost_connection_is_no_failure() {
         let broker = Embedded::start(EmbeddedSettings { max_packet_bytes: 65_536 }).await.unwrap();
-        let mut canary = Canary::new(broker.access.clone());
+        let mut canary = Canary::new(broker.endpoint.clone());
         for _ in 0..3 {
             canary.round(Duration::from_secs(30)).await.unwrap();
         }
         // Another client takes the reader's place, and the writer's.
         for name in [READER, WRITER] {
-            let thief = Publisher::connect(broker.connection(&own_client_id(name))).await.unwrap();
+            let thief = Client::connect(&broker.endpoint, &own_client_id(name)).await.unwrap();
             thief.close().await;
         }
         canary.round(Duration::from_secs(30)).await.unwrap();
@@ -147,8 +124,8 @@ mod tests {
     #[tokio::test]
     async fn what_accepts_and_does_not_answer_fails() {
         let silent = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let access = Access::random(silent.local_addr().unwrap(), 65_536).unwrap();
-        let reason = Canary::new(access).round(Duration::from_millis(300)).await.unwrap_err();
+        let endpoint = Endpoint::random(silent.local_addr().unwrap(), 65_536).unwrap();
+        let reason = Canary::new(endpoint).round(Duration::from_millis(300)).await.unwrap_err();
         assert_eq!(reason, "it did not answer within 300ms (while connecting)");
     }
 }

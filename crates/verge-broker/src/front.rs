@@ -18,9 +18,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use verge_tls::{Acceptor, ServerConfig};
+use verge_tls::{Acceptor, Credentials, ServerConfig};
 
-use crate::connection::Credentials;
 use inside::Inside;
 use places::{Admission, Places};
 
@@ -111,7 +110,7 @@ pub struct FrontTotals {
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    view: FrontView,
     accepting: JoinHandle<()>,
 }
 
@@ -144,7 +143,7 @@ impl Front {
         let acceptor = Mutex::new(settings.tls.clone().map(Acceptor::new));
         let shared = Arc::new(Shared { acceptor, ..Shared::default() });
         let accepting = tokio::spawn(accept(listener, settings, Arc::clone(&shared)));
-        Ok(Self { address, shared, accepting })
+        Ok(Self { address, view: FrontView { shared }, accepting })
     }
 
     /// Where it listens, with the port that was taken.
@@ -153,22 +152,10 @@ impl Front {
         self.address
     }
 
-    /// What it has seen.
+    /// What it counts and shows; a clone outlives it.
     #[must_use]
-    pub fn totals(&self) -> FrontTotals {
-        self.shared.totals()
-    }
-
-    /// Which client was the last not to be let in, from where, and why.
-    #[must_use]
-    pub fn last_refusal(&self) -> Option<String> {
-        self.shared.last_refusal()
-    }
-
-    /// A view of what it sees, for others to keep.
-    #[must_use]
-    pub fn view(&self) -> FrontView {
-        FrontView { shared: Arc::clone(&self.shared) }
+    pub const fn view(&self) -> &FrontView {
+        &self.view
     }
 
     /// Whether it has ended, which only a fault or [`Front::close`] can cause.
@@ -199,16 +186,24 @@ impl FrontView {
         }
     }
 
-    /// What it has seen.
+    /// What it has counted.
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
-        self.shared.totals()
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Shared { accepted, refused, failed_handshakes, refused_clients, places, .. } = &*self.shared;
+        FrontTotals {
+            connections: places.connections() as u64,
+            accepted: count(accepted),
+            refused: count(refused),
+            failed_handshakes: count(failed_handshakes),
+            refused_clients: count(refused_clients),
+        }
     }
 
-    /// Which client was the last not to be let in, from where, and why.
+    /// The last client that was not let in, its address, and why.
     #[must_use]
     pub fn last_refusal(&self) -> Option<String> {
-        self.shared.last_refusal()
+        self.shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -283,20 +278,6 @@ impl Arrival {
 }
 
 impl Shared {
-    fn totals(&self) -> FrontTotals {
-        FrontTotals {
-            connections: self.places.connections() as u64,
-            accepted: self.accepted.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            failed_handshakes: self.failed_handshakes.load(Ordering::Relaxed),
-            refused_clients: self.refused_clients.load(Ordering::Relaxed),
-        }
-    }
-
-    fn last_refusal(&self) -> Option<String> {
-        self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn refuse(&self, peer: SocketAddr, why: &str) {
         self.refused_clients.fetch_add(1, Ordering::Relaxed);
         self.note_refusal(peer, why);

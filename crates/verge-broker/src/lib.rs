@@ -1,11 +1,11 @@
-//! A broker of our own: rumqttd on loopback, and a front before it that lets clients in.
+//! A broker for sites that have none: rumqttd on loopback, and a front before it that lets clients in.
 //!
 //! In a gateway rumqttd runs alone in a child process ([`ChildBroker`] keeps it, [`child`] is what it does): it has
 //! no stop, and a panic of its router leaves a process that accepts connections and does nothing. The demo and the
 //! tests run it in their own process ([`Embedded`]).
 //!
-//! It never sees a connection from outside: [`Front`] does TLS, reads the CONNECT packet of each client, refuses
-//! what would harm rumqttd, and logs in for it. What a client does after CONNECT is not looked at yet: everyone with
+//! It never receives a connection from outside: [`Front`] does TLS, reads the CONNECT packet of each client, refuses
+//! what would harm rumqttd, and logs in for it. What a client does after CONNECT is not examined yet: everyone with
 //! a certificate is trusted not to use shared subscriptions and not to exhaust the broker's memory, and may publish
 //! and read every topic.
 //!
@@ -15,25 +15,34 @@
 //!
 //! Every process on this machine can reach rumqttd's port, though not log in to it. One that listens on that port
 //! in the moment between the death of the child and its restart could read what the gateway's own connections send.
+//!
+//! The only crate that names rumqttd. Of rumqttc it uses the packets alone; how the gateway itself connects is not
+//! known here ([`ChildBroker`] gives address, login and client identifier).
+//!
+//! Reading order: [`front`] (TLS, CONNECT, then bytes both ways), `endpoint` (where the broker is and who may log in),
+//! [`embedded`] (rumqttd), [`child`] and [`child_broker`] (its process and who keeps it), `canary` on `client` (whether
+//! it works).
 
-mod access;
 mod canary;
 pub mod child;
 pub mod child_broker;
+mod client;
 pub mod embedded;
+mod endpoint;
 pub mod front;
 
-pub use access::StartMessageError;
-pub(crate) use canary::TOPIC as CANARY_TOPIC;
 pub use child::ChildError;
 pub use child_broker::{BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Fault};
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
+pub use endpoint::StartMessageError;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView};
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.
 const OWN_CLIENT_IDS: char = '@';
 
-fn own_client_id(name: &str) -> String {
+/// Marks a client identifier as the gateway's own.
+#[must_use]
+pub fn own_client_id(name: &str) -> String {
     format!("{OWN_CLIENT_IDS}{name}")
 }

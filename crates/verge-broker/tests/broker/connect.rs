@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_mqtt::broker::{Front, FrontError, FrontLimits, FrontSettings};
-use verge_mqtt::{Credentials, PublishError, Publisher, QoS, Secret, Subscriber, SubscriberEvent};
+use verge_broker::{Front, FrontError, FrontLimits, FrontSettings};
+use verge_mqtt::{PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_tls::{Credentials, Secret};
 
 use crate::scripted::{Peer, ScriptedBroker};
 use crate::support::{embedded, eventually, settings, unique, within};
@@ -82,7 +83,7 @@ async fn messages_pass_from_clients_without_a_login_or_with_another() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((front.totals().accepted, front.totals().refused_clients), (2, 0));
+    assert_eq!((front.view().totals().accepted, front.view().totals().refused_clients), (2, 0));
 }
 
 #[tokio::test]
@@ -114,10 +115,10 @@ async fn clients_that_would_harm_are_refused_by_the_standards_codes() {
     let front = front().await;
     let check = async |packet: &[u8], expected: &[u8], words: &str| {
         for _ in 0..3 {
-            let refused = front.totals().refused_clients;
+            let refused = front.view().totals().refused_clients;
             assert_eq!(answer(open(&front, packet).await).await, expected, "{packet:?}");
-            assert_eq!(front.totals().refused_clients, refused + 1);
-            let why = front.last_refusal().unwrap();
+            assert_eq!(front.view().totals().refused_clients, refused + 1);
+            let why = front.view().last_refusal().unwrap();
             assert!(why.starts_with("127.0.0.1: ") && why.contains(words), "{why}");
         }
     };
@@ -162,8 +163,8 @@ async fn a_connect_that_does_not_come_holds_a_place_for_so_long_and_stops_nobody
     let (idle, half, slow, ()) =
         tokio::join!(answer(idle), answer(half), drop_by_drop, expect_service(&front));
     assert_eq!([idle, half, slow], [b"", b"", b""]);
-    assert_eq!(front.totals().refused_clients, 3);
-    assert!(front.last_refusal().unwrap().contains("not complete in time"));
+    assert_eq!(front.view().totals().refused_clients, 3);
+    assert!(front.view().last_refusal().unwrap().contains("not complete in time"));
 }
 
 #[tokio::test]
@@ -230,7 +231,7 @@ async fn clients_are_told_that_the_broker_does_not_serve() {
         Err(PublishError::Connect { reason, .. }) => assert!(reason.contains("not available"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(front.totals().accepted, 0);
+    assert_eq!(front.view().totals().accepted, 0);
 
     // With logins of their own, clients are told that theirs is wrong: rumqttd only closes the connection.
     let front = front_before(embedded().await.address(), None, FrontLimits::default()).await;
@@ -251,7 +252,7 @@ async fn connections_end_with_the_broker() {
     assert_eq!(answer(stream).await, b"\x20\x02\x00\x00");
     let again = open(&front, &bytes(Packet::Connect(Connect::new("c")))).await;
     let (_peer, _) = broker.accept_client(false).await;
-    eventually("let in again", || front.totals().accepted == 2).await;
+    eventually("let in again", || front.view().totals().accepted == 2).await;
     drop(again);
 }
 

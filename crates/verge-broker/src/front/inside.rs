@@ -10,12 +10,12 @@ use rumqttc::{ConnAck, Connect, ConnectReturnCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use verge_tls::Credentials;
 
 use super::Shared;
 use super::connect::{self, Refusal};
 use super::pass::pass;
 use super::places::Admission;
-use crate::connection::Credentials;
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
 const BROKER_ANSWER: Duration = Duration::from_secs(10);

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use rumqttd::{Broker, Config, ConnectionSettings as ListenerConnections, RouterConfig, ServerSettings};
+use verge_tls::Credentials;
 
-use super::access::Access;
-use crate::connection::{ConnectionSettings, Credentials};
-use crate::publisher::Publisher;
+use crate::client::Client;
+use crate::endpoint::Endpoint;
 
 /// A free port may be taken by someone else before rumqttd listens on it; then another is tried.
 const PORT_ATTEMPTS: usize = 5;
@@ -25,8 +25,8 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
 const MAX_CONNECTIONS: usize = 10_000;
 /// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
-pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-pub(super) const SEGMENTS: usize = 2;
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+const SEGMENTS: usize = 2;
 
 /// How to run the embedded broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum EmbeddedError {
 /// A running rumqttd in this process. MQTT 3.1.1 on 127.0.0.1, one user with a random password.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    pub(super) access: Access,
+    pub(crate) endpoint: Endpoint,
 }
 
 impl Embedded {
@@ -63,8 +63,8 @@ impl Embedded {
     pub async fn start(settings: EmbeddedSettings) -> Result<Self, EmbeddedError> {
         let mut fault = String::new();
         for _ in 0..PORT_ATTEMPTS {
-            let access = Access::random(free_port()?, settings.max_packet_bytes)?;
-            match Self::serve(access).await {
+            let endpoint = Endpoint::random(free_port()?, settings.max_packet_bytes)?;
+            match Self::serve(endpoint).await {
                 Err(EmbeddedError::NotServing(reason)) => fault = reason,
                 ended => return ended,
             }
@@ -73,15 +73,15 @@ impl Embedded {
     }
 
     /// Starts it as it is told to, and returns when it accepts connections.
-    pub(super) async fn serve(access: Access) -> Result<Self, EmbeddedError> {
-        let config = config(&access);
+    pub(crate) async fn serve(endpoint: Endpoint) -> Result<Self, EmbeddedError> {
+        let config = config(&endpoint);
         // `start` blocks for as long as it serves.
         let serving = thread::Builder::new().name("embedded-broker".to_owned()).spawn(move || {
             if let Err(error) = Broker::new(config).start() {
                 tracing::error!(%error, "the embedded broker has ended");
             }
         })?;
-        let broker = Self { access };
+        let broker = Self { endpoint };
         broker.ready(&serving).await.map_err(EmbeddedError::NotServing)?;
         Ok(broker)
     }
@@ -89,28 +89,22 @@ impl Embedded {
     /// Where it listens, on loopback, without TLS.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.access.address
+        self.endpoint.address
     }
 
     /// The one user it knows; clients that come through a front without a login of its own need them, too.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
-        &self.access.credentials
-    }
-
-    /// Settings to connect to it directly, from this process.
-    #[must_use]
-    pub fn connection(&self, client_id: &str) -> ConnectionSettings {
-        self.access.connection(client_id)
+        &self.endpoint.credentials
     }
 
     /// Waits for a real CONNECT to be accepted: a bare TCP connection says little of rumqttd.
     async fn ready(&self, serving: &thread::JoinHandle<()>) -> Result<(), String> {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         loop {
-            match Publisher::connect(self.connection("verge-readiness")).await {
-                Ok(publisher) => {
-                    publisher.close().await;
+            match Client::connect(&self.endpoint, "verge-readiness").await {
+                Ok(client) => {
+                    client.close().await;
                     return Ok(());
                 }
                 Err(error) if serving.is_finished() || tokio::time::Instant::now() >= deadline => {
@@ -122,16 +116,16 @@ impl Embedded {
     }
 }
 
-fn config(access: &Access) -> Config {
-    let Credentials { username, password } = &access.credentials;
+fn config(endpoint: &Endpoint) -> Config {
+    let Credentials { username, password } = &endpoint.credentials;
     let listener = ServerSettings {
         name: "embedded".to_owned(),
-        listen: access.address,
+        listen: endpoint.address,
         tls: None,
         next_connection_delay_ms: 0,
         connections: ListenerConnections {
             connection_timeout_ms: 5000,
-            max_payload_size: access.max_packet_bytes,
+            max_payload_size: endpoint.max_packet_bytes,
             max_inflight_count: 200,
             auth: Some(HashMap::from([(username.clone(), password.reveal().to_owned())])),
             external_auth: None,

@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use rumqttc::mqttbytes::{self, Error};
 use rumqttc::{Connect, ConnectReturnCode, Login};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use verge_domain::filter::{self, FilterError};
+use verge_tls::Credentials;
 
-use crate::broker::OWN_CLIENT_IDS;
-use crate::connection::Credentials;
-use crate::filter::{self, FilterError};
+use crate::OWN_CLIENT_IDS;
 
 /// What follows the fixed header of CONNECT, at most: it holds a last will, which is a short message.
 const MAX_CONNECT_BYTES: usize = 16 * 1024;
@@ -180,7 +180,7 @@ mod tests {
     use rumqttc::QoS;
 
     use super::*;
-    use crate::connection::Secret;
+    use verge_tls::Secret;
 
     fn written(connect: &Connect) -> BytesMut {
         let mut bytes = BytesMut::new();

@@ -7,6 +7,10 @@
 /// Longest topic name or filter, in bytes (MQTT 3.1.1, section 4.7.3).
 pub const MAX_TOPIC_BYTES: usize = 65_535;
 
+/// What the embedded broker publishes to itself on, to see whether it works. rumqttd delivers nothing on topics that
+/// begin with `$`, so a subscriber to `#` receives these messages; sources pass them over.
+pub const CANARY_TOPIC: &str = "@verge-canary";
+
 /// Why a text is no topic filter, or no topic name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {

@@ -8,8 +8,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{ChildBrokerSettings, ChildFault};
-use crate::broker::access::Access;
-use crate::broker::child::READY;
+use crate::child::READY;
+use crate::endpoint::Endpoint;
 
 /// Longest line the child may say before it serves.
 const MAX_READY_BYTES: u64 = 64;
@@ -26,7 +26,10 @@ pub(super) struct Life {
 
 impl Life {
     /// Starts the child, tells it what to do and waits until it serves.
-    pub(super) async fn begin(settings: &ChildBrokerSettings, access: &Access) -> Result<Self, ChildFault> {
+    pub(super) async fn begin(
+        settings: &ChildBrokerSettings,
+        endpoint: &Endpoint,
+    ) -> Result<Self, ChildFault> {
         let mut child = spawn(settings)?;
         let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -34,7 +37,7 @@ impl Life {
         let mut output = BufReader::new(output);
         let told = tokio::select! {
             biased;
-            told = tell(&mut input, &mut output, access) => told,
+            told = tell(&mut input, &mut output, endpoint) => told,
             () = tokio::time::sleep(settings.ready_within) => Err(ChildFault::NotReady(settings.ready_within)),
         };
         let fault = match told {
@@ -88,9 +91,9 @@ fn spawn(settings: &ChildBrokerSettings) -> Result<Child, ChildFault> {
 async fn tell(
     input: &mut ChildStdin,
     output: &mut BufReader<ChildStdout>,
-    access: &Access,
+    endpoint: &Endpoint,
 ) -> Result<(), ChildFault> {
-    input.write_all(access.to_line().reveal().as_bytes()).await?;
+    input.write_all(endpoint.to_line().reveal().as_bytes()).await?;
     let mut line = String::new();
     output.take(MAX_READY_BYTES).read_line(&mut line).await?;
     match line.trim_end() {

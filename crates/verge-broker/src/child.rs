@@ -1,4 +1,4 @@
-//! The child process's side of [`ChildBroker`](super::ChildBroker): what the command `verge broker` does.
+//! The child process's side of [`ChildBroker`](crate::ChildBroker): what the command `verge broker` does.
 //!
 //! It reads one line on standard input (the start message: port, packet limit, user and password), runs rumqttd on
 //! that port of 127.0.0.1, writes the line `ready` on standard output once a client was accepted, and ends when its
@@ -10,11 +10,11 @@ use std::process;
 
 use tokio::io::AsyncRead;
 
-use super::access::{Access, StartMessageError};
-use super::embedded::{Embedded, EmbeddedError};
+use crate::embedded::{Embedded, EmbeddedError};
+use crate::endpoint::{Endpoint, StartMessageError};
 
 /// What the child says when it serves.
-pub(super) const READY: &str = "ready";
+pub(crate) const READY: &str = "ready";
 /// rumqttd's thread that carries every message; without it nothing works any more.
 const ROUTER_THREAD: &str = "router-0";
 /// As a Rust program ends whose main thread has panicked.
@@ -50,8 +50,8 @@ pub fn serve(output: &mut impl Write) -> Result<(), ChildError> {
 }
 
 async fn serve_on(mut input: impl AsyncRead + Unpin, output: &mut impl Write) -> Result<(), ChildError> {
-    let access = Access::read(&mut input).await?;
-    let _broker = Embedded::serve(access).await?;
+    let endpoint = Endpoint::read(&mut input).await?;
+    let _broker = Embedded::serve(endpoint).await?;
     writeln!(output, "{READY}")?;
     output.flush()?;
     // Nothing more is expected: only the end counts.
@@ -77,22 +77,22 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::client::Client;
 
     #[tokio::test]
     async fn it_serves_when_it_says_so_and_ends_with_its_input() {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let access = Access::random(address, 65_536).unwrap();
+        let endpoint = Endpoint::random(address, 65_536).unwrap();
         let (mut to_child, input) = duplex(1024);
         let (mut from_child, mut output) = io::pipe().unwrap();
         let child = tokio::spawn(async move { serve_on(input, &mut output).await });
-        to_child.write_all(access.to_line().reveal().as_bytes()).await.unwrap();
+        to_child.write_all(endpoint.to_line().reveal().as_bytes()).await.unwrap();
         let said = tokio::task::spawn_blocking(move || {
             let mut said = [0; 6];
             io::Read::read_exact(&mut from_child, &mut said).map(|()| said)
         });
         assert_eq!(&said.await.unwrap().unwrap(), b"ready\n");
-        let publisher = crate::Publisher::connect(access.connection("t")).await.unwrap();
-        publisher.close().await;
+        Client::connect(&endpoint, "t").await.unwrap().close().await;
         assert!(!child.is_finished());
         drop(to_child);
         tokio::time::timeout(Duration::from_secs(30), child).await.unwrap().unwrap().unwrap();

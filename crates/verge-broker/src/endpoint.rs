@@ -1,12 +1,10 @@
-//! How to reach a broker of our own, and the one line that tells a child process how it is to be reached.
+//! Where the broker listens and who may log in, and the one line that gives both to a child process.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use crate::connection::{Backoff, BrokerAddress, ConnectionSettings, Credentials, Secret};
+use verge_tls::{Credentials, Secret};
 
 /// First words of the start message; the number counts its changes.
 const GREETING: &str = "verge-broker 1";
@@ -20,16 +18,13 @@ const MIN_PACKET_BYTES: usize = 1024;
 const MAX_PACKET_BYTES: usize = 268_435_460;
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 16;
-/// Loopback answers at once, or the broker does not work.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Address on loopback, the one user that the broker knows, and the packet limit both sides keep to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Access {
-    pub(super) address: SocketAddr,
-    pub(super) credentials: Credentials,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) credentials: Credentials,
     /// Without the packet's fixed header.
-    pub(super) max_packet_bytes: usize,
+    pub(crate) max_packet_bytes: usize,
 }
 
 /// Why what came on standard input is no start message.
@@ -48,12 +43,12 @@ pub enum StartMessageError {
     Malformed(&'static str),
 }
 
-impl Access {
+impl Endpoint {
     /// With a password of its own.
     ///
     /// # Errors
     /// The system gives no random numbers.
-    pub(super) fn random(address: SocketAddr, max_packet_bytes: usize) -> Result<Self, getrandom::Error> {
+    pub(crate) fn random(address: SocketAddr, max_packet_bytes: usize) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; PASSWORD_BYTES];
         getrandom::fill(&mut bytes)?;
         let password = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -61,23 +56,8 @@ impl Access {
         Ok(Self { address, credentials, max_packet_bytes })
     }
 
-    /// Settings to connect directly, from this process.
-    pub(super) fn connection(&self, client_id: &str) -> ConnectionSettings {
-        ConnectionSettings {
-            address: BrokerAddress::plain(self.address),
-            client_id: client_id.to_owned(),
-            credentials: Some(self.credentials.clone()),
-            tls: None,
-            keep_alive: Duration::from_secs(30),
-            connect_timeout: CONNECT_TIMEOUT,
-            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(2) },
-            max_packet_bytes: self.max_packet_bytes,
-            renewal: None,
-        }
-    }
-
     /// The start message, with the line break at its end.
-    pub(super) fn to_line(&self) -> Secret {
+    pub(crate) fn to_line(&self) -> Secret {
         let Self { address, credentials: Credentials { username, password }, max_packet_bytes } = self;
         let (port, password) = (address.port(), password.reveal());
         Secret::new(format!("{GREETING} {port} {max_packet_bytes} {username} {password}\n"))
@@ -87,7 +67,7 @@ impl Access {
     ///
     /// # Errors
     /// See [`StartMessageError`].
-    pub(super) async fn read(input: &mut (impl AsyncRead + Unpin)) -> Result<Self, StartMessageError> {
+    pub(crate) async fn read(input: &mut (impl AsyncRead + Unpin)) -> Result<Self, StartMessageError> {
         let mut line = Vec::new();
         let mut input = input.take(MAX_LINE_BYTES);
         loop {
@@ -136,13 +116,13 @@ mod tests {
 
     #[test]
     fn a_start_message_makes_the_round_trip_and_others_are_refused() {
-        let access = Access::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
-        let line = access.to_line();
-        assert_eq!(Access::parse(line.reveal().trim_end()), Ok(access.clone()));
-        assert!(!format!("{access:?} {line:?}").contains(access.credentials.password.reveal()));
+        let endpoint = Endpoint::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
+        let line = endpoint.to_line();
+        assert_eq!(Endpoint::parse(line.reveal().trim_end()), Ok(endpoint.clone()));
+        assert!(!format!("{endpoint:?} {line:?}").contains(endpoint.credentials.password.reveal()));
 
         let check = |line: &str, expected: &str| {
-            assert_eq!(Access::parse(line).unwrap_err(), expected, "{line}");
+            assert_eq!(Endpoint::parse(line).unwrap_err(), expected, "{line}");
         };
         check("", "it begins with other words");
         check("verge-broker 2 1883 65536 u p", "it begins with other words");
@@ -160,12 +140,12 @@ mod tests {
 
     #[tokio::test]
     async fn exactly_one_line_is_read() {
-        let access = Access::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
-        let text = format!("{}rest", access.to_line().reveal());
+        let endpoint = Endpoint::random((Ipv4Addr::LOCALHOST, 40_000).into(), 65_536).unwrap();
+        let text = format!("{}rest", endpoint.to_line().reveal());
         let mut input = text.as_bytes();
-        assert_eq!(Access::read(&mut input).await.unwrap(), access);
+        assert_eq!(Endpoint::read(&mut input).await.unwrap(), endpoint);
         assert_eq!(input, b"rest");
-        let read = async |mut input: &[u8]| Access::read(&mut input).await.unwrap_err();
+        let read = async |mut input: &[u8]| Endpoint::read(&mut input).await.unwrap_err();
         assert!(matches!(read(b"").await, StartMessageError::Ended));
         assert!(matches!(read(b"verge-broker 1").await, StartMessageError::Malformed("it has no end")));
         assert!(matches!(read(&[b'x'; 1000]).await, StartMessageError::Malformed("it has no end")));
@@ -175,8 +155,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_judged_without_panic(tail in any::<String>()) {
-            drop(Access::parse(&tail));
-            drop(Access::parse(&format!("{GREETING} {tail}")));
+            drop(Endpoint::parse(&tail));
+            drop(Endpoint::parse(&format!("{GREETING} {tail}")));
         }
     }
 }

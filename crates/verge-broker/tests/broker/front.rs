@@ -1,82 +1,17 @@
 //! The TLS front: mutual TLS from end to end, and clients that mean no good.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_domain::stage::Source;
-use verge_mqtt::broker::{Front, FrontLimits, FrontSettings};
-use verge_mqtt::{
-    BrokerAddress, ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent,
-};
-use verge_tls::authority::{Authority, Request};
-use verge_tls::{ClientConfig, Identity, ServerConfig, TrustedRoots, Usage};
+use verge_broker::{Front, FrontLimits};
+use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_tls::ClientConfig;
 
-use crate::source::{receipts, start, take};
-use crate::support::{embedded, eventually, settings, unique, within};
-
-/// A throwaway authority and what it has issued.
-pub(crate) struct Certificates {
-    authority: Authority,
-}
-
-impl Certificates {
-    pub(crate) fn new() -> Self {
-        verge_tls::install_provider();
-        Self { authority: Authority::create(&unique("test authority"), 1).unwrap() }
-    }
-
-    fn roots(&self) -> TrustedRoots {
-        TrustedRoots::from_pem(self.authority.cert_pem().as_bytes()).unwrap()
-    }
-
-    fn identity(&self, name: &str, usage: Usage) -> Identity {
-        let names = if usage == Usage::Client { vec![] } else { vec!["127.0.0.1".to_owned()] };
-        let request = Request { common_name: name.to_owned(), names, usage, days: 1 };
-        let issued = self.authority.issue(&request).unwrap();
-        Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap()
-    }
-
-    /// For a client that shows a certificate of this authority and trusts it.
-    pub(crate) fn client(&self) -> Arc<ClientConfig> {
-        verge_tls::client_config(&self.roots(), Some(&self.identity("client", Usage::Client)))
-    }
-
-    /// For a client that trusts this authority and has no certificate.
-    pub(crate) fn client_without_identity(&self) -> Arc<ClientConfig> {
-        verge_tls::client_config(&self.roots(), None)
-    }
-
-    /// For a client that trusts another authority and shows a certificate of this one.
-    pub(crate) fn client_of(&self, other: &Self) -> Arc<ClientConfig> {
-        verge_tls::client_config(&other.roots(), Some(&self.identity("client", Usage::Client)))
-    }
-
-    /// For a listener.
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        verge_tls::server_config(&self.identity("front", Usage::Server), Some(&self.roots()))
-    }
-
-    pub(crate) async fn front(&self, limits: FrontLimits) -> Front {
-        let tls = self.server();
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let broker = embedded().await.address();
-        Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, limits }).await.unwrap()
-    }
-}
-
-/// Settings to connect through a front.
-pub(crate) async fn through(front: &Front, tls: Arc<ClientConfig>, client_id: &str) -> ConnectionSettings {
-    ConnectionSettings {
-        address: BrokerAddress::tls("127.0.0.1", front.address().port()),
-        credentials: Some(embedded().await.credentials().clone()),
-        tls: Some(tls),
-        ..settings(front.address(), client_id)
-    }
-}
+use crate::certificates::{Certificates, through};
+use crate::support::{eventually, unique, within};
 
 async fn expect_service(front: &Front, certificates: &Certificates) {
     let publisher = Publisher::connect(through(front, certificates.client(), &unique("device")).await);
@@ -105,42 +40,7 @@ async fn messages_pass_through_mutual_tls() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((front.totals().accepted, front.totals().failed_handshakes), (2, 0));
-}
-
-#[tokio::test]
-async fn a_source_skips_large_packets_under_tls_too() {
-    let certificates = Certificates::new();
-    let front = certificates.front(FrontLimits::default()).await;
-    let topic = unique("large");
-    let reader = through(&front, certificates.client(), &unique("reader")).await;
-    let (source, mut messages) = start(reader, &[&topic], 1000);
-    let writer = ConnectionSettings {
-        max_packet_bytes: 200_000,
-        ..through(&front, certificates.client(), &unique("writer")).await
-    };
-    let publisher = Publisher::connect(writer).await.unwrap();
-    // Nobody says when the subscription stands.
-    while messages.is_empty() {
-        publisher.publish(&topic, Bytes::from_static(b"first"), QoS::AtLeastOnce, false).await.unwrap();
-    }
-    for _ in 0..20 {
-        publisher.submit(&topic, vec![0; 150_000].into(), QoS::AtLeastOnce, false).await.unwrap();
-        publisher.submit(&topic, Bytes::from_static(b"small"), QoS::AtLeastOnce, false).await.unwrap();
-    }
-    publisher.flush().await.unwrap();
-    let mut small = 0;
-    while small < 20 {
-        let message = take(&mut messages, 1).await.remove(0);
-        source.settle(&receipts(std::slice::from_ref(&message)));
-        small += usize::from(message.payload == "small");
-    }
-    eventually("all acknowledged", || source.state().outstanding == 0).await;
-    let state = source.state();
-    assert_eq!((state.oversized, state.connections), (20, 1));
-    publisher.close().await;
-    source.stop().await;
-    assert!(!source.state().connected);
+    assert_eq!((front.view().totals().accepted, front.view().totals().failed_handshakes), (2, 0));
 }
 
 #[tokio::test]
@@ -179,8 +79,8 @@ async fn strangers_are_refused_in_words() {
     };
     check(certificates.client_without_identity(), "requires a certificate").await;
     check(Certificates::new().client(), "did not sign it").await;
-    eventually("both are counted", || front.totals().failed_handshakes == 2).await;
-    assert_eq!(front.totals().accepted, 0);
+    eventually("both are counted", || front.view().totals().failed_handshakes == 2).await;
+    assert_eq!(front.view().totals().accepted, 0);
     expect_service(&front, &certificates).await;
 }
 
@@ -200,7 +100,7 @@ async fn idle_and_garbage_connections_stop_nobody() {
         idle.push(stream);
     }
     expect_service(&front, &certificates).await;
-    assert_eq!(front.totals().refused, 0);
+    assert_eq!(front.view().totals().refused, 0);
 }
 
 #[tokio::test]
@@ -216,15 +116,15 @@ async fn an_address_has_so_many_handshakes_and_no_more_and_time_frees_them() {
     for _ in 0..7 {
         streams.push(TcpStream::connect(front.address()).await.unwrap());
     }
-    eventually("the newest are closed at once", || front.totals().refused == 3).await;
+    eventually("the newest are closed at once", || front.view().totals().refused == 3).await;
     for stream in &mut streams[4..] {
         let mut byte = [0];
         let read = within("closed", stream.read(&mut byte)).await;
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
-    eventually("the idle ones are closed in time", || front.totals().failed_handshakes == 4).await;
+    eventually("the idle ones are closed in time", || front.view().totals().failed_handshakes == 4).await;
     expect_service(&front, &certificates).await;
-    assert_eq!(front.totals().refused, 3);
+    assert_eq!(front.view().totals().refused, 3);
 }
 
 #[tokio::test]
@@ -235,7 +135,7 @@ async fn a_full_front_refuses_and_has_room_again() {
     let first = Publisher::connect(first).await.unwrap();
     let second = through(&front, certificates.client(), &unique("second")).await;
     assert!(matches!(Publisher::connect(second).await, Err(PublishError::Connect { .. })));
-    assert_eq!(front.totals().refused, 1);
+    assert_eq!(front.view().totals().refused, 1);
     first.close().await;
     within("room again", async {
         loop {
@@ -247,4 +147,21 @@ async fn a_full_front_refuses_and_has_room_again() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_listener_shows_its_new_certificates_to_new_connections() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let front = old.front(FrontLimits::default()).await;
+    let connect = async |certificates: &Certificates| {
+        let connection = through(&front, certificates.client(), &unique("device")).await;
+        within("an attempt", Publisher::connect(connection)).await
+    };
+    let standing = connect(&old).await.unwrap();
+    assert!(connect(&new).await.is_err());
+    front.view().renew(new.server());
+    assert!(connect(&old).await.is_err());
+    connect(&new).await.unwrap().close().await;
+    let published = standing.publish("renewal/standing", Bytes::new(), QoS::AtLeastOnce, false);
+    within("the connection that stood goes on", published).await.unwrap();
 }
