@@ -2,6 +2,7 @@
 //! message are refused.
 
 mod forms;
+mod golden;
 mod properties;
 mod refused;
 mod samples;
