@@ -13,14 +13,16 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-domain", &[]),
     ("verge-tls", &[]),
     ("verge-engine", &[]),
+    ("verge-lz4", &["verge-domain"]),
     // Middle: siblings that never see each other.
     ("verge-anomaly", &["verge-domain"]),
     ("verge-broker", &["verge-domain", "verge-tls"]),
-    ("verge-codec", &["verge-domain"]),
+    ("verge-codec", &["verge-domain", "verge-lz4"]),
     ("verge-mqtt", &["verge-domain", "verge-tls"]),
     ("verge-outbox", &["verge-domain"]),
     ("verge-pipeline", &["verge-domain"]),
     ("verge-vision", &["verge-domain", "verge-engine"]),
+    ("verge-wire", &["verge-domain", "verge-lz4"]),
     // Top: the gateway as a library sees all below it, the command line sees it.
     (
         "verge-gateway",
@@ -35,6 +37,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-pipeline",
             "verge-tls",
             "verge-vision",
+            "verge-wire",
         ],
     ),
     (
@@ -51,6 +54,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-pipeline",
             "verge-tls",
             "verge-vision",
+            "verge-wire",
         ],
     ),
 ];
@@ -68,8 +72,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anyhow", &["verge", "verge-gateway"]),
     ("clap", &["verge"]),
     ("config", &["verge-gateway"]),
-    ("lz4_flex", &["verge-codec"]),
-    ("minicbor", &["verge-codec"]),
+    ("lz4_flex", &["verge-lz4"]),
+    ("minicbor", &["verge-codec", "verge-wire"]),
     ("ort", &["verge-engine"]),
     ("plotters", &["verge"]),
     ("rcgen", &["verge-tls"]),

@@ -8,11 +8,11 @@ use verge_domain::time::DeviceClock;
 
 use crate::envelope::Envelope;
 use crate::input::{Codec, Message, Output, buffer};
-use crate::lz4::Unpacker;
 use crate::names::Names;
 use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettings, CodecSettingsError, SourceSettings};
 use crate::shared::SharedNames;
+use verge_lz4::Unpacker;
 
 /// The decoders of all sources that carry the same, in the order of the settings: `Inbound::source` is an index into
 /// them.
@@ -174,12 +174,12 @@ mod tests {
     use verge_domain::time::{Moment, UtcMillis};
 
     use super::*;
-    use crate::lz4::Packer;
     use crate::testing::{self, RECEIVED, inbound, source};
     use crate::{
         Compression, Decimal, DeviceRule, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision,
         SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, TimeFormat, TimeRule,
     };
+    use verge_lz4::Packer;
 
     fn number() -> CodecSettings {
         CodecSettings::Number(NumberSettings {

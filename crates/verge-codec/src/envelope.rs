@@ -7,10 +7,10 @@ use verge_domain::id::DeviceId;
 use verge_domain::reading::Inbound;
 use verge_domain::rejection::{Reason, Rejection};
 
-use crate::lz4::Unpacker;
 use crate::names::Names;
 use crate::settings::{CodecSettingsError, Compression, DeviceRule};
 use crate::template::{NameTemplate, write_topic};
+use verge_lz4::Unpacker;
 
 /// What stands around the payloads of one source.
 #[derive(Debug)]

@@ -8,8 +8,7 @@
 //!
 //! Reading order: [`settings`] (how a source's messages are to be read), `envelope` (what every message
 //! passes), [`template`] (names out of several places), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
-//! unwrapped and their headers read), [`lz4`] (blocks with their size in front), [`wire`] (verdicts, tombstones and
-//! messages for upstream, and their JSON twin), `shared` (names that stand for several series), `figures`, `number` and `time` (numbers in text, exactness and range, said once).
+//! unwrapped and their headers read), `shared` (names that stand for several series), `figures`, `number` and `time` (numbers in text, exactness and range, said once).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
@@ -19,7 +18,6 @@ mod envelope;
 mod figures;
 pub mod frames;
 mod input;
-pub mod lz4;
 mod names;
 mod number;
 mod offsets;
@@ -29,7 +27,6 @@ pub mod template;
 #[cfg(test)]
 mod testing;
 mod time;
-pub mod wire;
 
 pub use decoders::Decoders;
 pub use frames::FrameDecoders;

@@ -56,13 +56,6 @@ pub(crate) fn rounded(value: f64) -> Option<i64> {
     Some(whole)
 }
 
-/// The nearest single-precision number; infinite where it is out of range.
-pub(crate) fn to_single(value: f64) -> f32 {
-    #[expect(clippy::as_conversions, reason = "rounding is what is asked for; there is no other conversion")]
-    let single = value as f32;
-    single
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

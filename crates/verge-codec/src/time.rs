@@ -8,20 +8,14 @@ use verge_domain::time::UtcMillis;
 
 use crate::number;
 
-/// A time that can be written as a date.
-pub(crate) fn in_range(millis: i64) -> Option<UtcMillis> {
-    let range = Timestamp::MIN.as_millisecond()..=Timestamp::MAX.as_millisecond();
-    range.contains(&millis).then_some(UtcMillis(millis))
-}
-
 /// Seconds since 1970, with a fraction, to the nearest millisecond.
 pub(crate) fn from_seconds(seconds: f64) -> Option<UtcMillis> {
-    in_range(number::rounded(seconds * 1000.0)?)
+    UtcMillis::in_range(number::rounded(seconds * 1000.0)?)
 }
 
 /// RFC 3339, to the millisecond below.
 pub(crate) fn from_rfc3339(text: &str) -> Option<UtcMillis> {
-    in_range(text.parse::<Timestamp>().ok()?.as_millisecond())
+    UtcMillis::in_range(text.parse::<Timestamp>().ok()?.as_millisecond())
 }
 
 /// A date and time that names no zone, in the zone it is of. An hour that is there twice (a clock is put back) is the one
@@ -30,7 +24,7 @@ pub(crate) fn from_local(text: &str, zone: &TimeZone, near: UtcMillis) -> Option
     /// Of `2026-07-01`: a date alone is no time.
     const DATE: usize = 10;
     let civil: DateTime = (text.len() > DATE).then(|| text.parse().ok()).flatten()?;
-    let at = |offset: Offset| in_range(offset.to_timestamp(civil).ok()?.as_millisecond());
+    let at = |offset: Offset| UtcMillis::in_range(offset.to_timestamp(civil).ok()?.as_millisecond());
     match zone.to_ambiguous_timestamp(civil).offset() {
         AmbiguousOffset::Unambiguous { offset } => at(offset),
         AmbiguousOffset::Gap { before, .. } => at(before),
@@ -38,12 +32,6 @@ pub(crate) fn from_local(text: &str, zone: &TimeZone, near: UtcMillis) -> Option
             [at(before)?, at(after)?].into_iter().min_by_key(|at| at.0.abs_diff(near.0))
         }
     }
-}
-
-/// RFC 3339 in UTC with three decimals. Times out of range come out as the nearest in range.
-pub(crate) fn to_rfc3339(at: UtcMillis) -> String {
-    let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
 }
 
 #[cfg(test)]
@@ -62,11 +50,8 @@ mod tests {
         check("2023-11-14", None);
         check("", None);
         check("yesterday", None);
-
-        assert_eq!(to_rfc3339(UtcMillis(1_700_000_000_000)), "2023-11-14T22:13:20.000Z");
-        assert_eq!(to_rfc3339(UtcMillis(-1)), "1969-12-31T23:59:59.999Z");
-        assert!(to_rfc3339(UtcMillis(i64::MAX)).starts_with("9999-12-30"));
-        assert!(to_rfc3339(UtcMillis(i64::MIN)).starts_with("-009999"));
+        let ends = [Timestamp::MIN, Timestamp::MAX].map(|end| UtcMillis(end.as_millisecond()));
+        assert_eq!(ends, [UtcMillis::MIN, UtcMillis::MAX], "every time in range is a date");
     }
 
     #[test]

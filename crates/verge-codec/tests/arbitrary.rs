@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use verge_codec::lz4::Packer;
 use verge_codec::{
     CodecSettings, Compression, Decimal, Decoders, DeviceRule, JsonMapping, JsonSettings, LineSettings,
     NumberSettings, Precision, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule,
@@ -11,6 +10,7 @@ use verge_codec::{
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
+use verge_lz4::Packer;
 
 const MAX_PAYLOAD: usize = 2048;
 const MAX_READINGS: usize = 16;

@@ -9,6 +9,17 @@ use serde::{Deserialize, Serialize};
 pub struct UtcMillis(pub i64);
 
 impl UtcMillis {
+    /// Begin of the year -9999, the earliest time that can be written as a date.
+    pub const MIN: Self = Self(-377_705_023_201_000);
+    /// End of the year 9999, the latest time that can be written as a date.
+    pub const MAX: Self = Self(253_402_207_200_999);
+
+    /// The time, if it can be written as a date: the difference of two such times cannot overflow.
+    #[must_use]
+    pub fn in_range(millis: i64) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0).contains(&millis).then_some(Self(millis))
+    }
+
     /// How long after `earlier` this is; zero if it is not after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

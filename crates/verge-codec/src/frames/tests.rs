@@ -9,10 +9,10 @@ use verge_domain::stage::Decoder as _;
 use verge_domain::time::UtcMillis;
 
 use super::*;
-use crate::lz4::Packer;
 use crate::settings::Compression;
 use crate::settings::{DeviceRule, JsonImageSettings, TimeFormat, TimeRule};
 use crate::testing::{RECEIVED, inbound};
+use verge_lz4::Packer;
 
 fn picture(width: u16, height: u16, colour: ColorType, samples: usize) -> Vec<u8> {
     let count = usize::from(width).saturating_mul(usize::from(height)).saturating_mul(samples);

@@ -13,7 +13,6 @@ use crate::names::Names;
 use crate::number;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, LineSettings, Precision};
 use crate::template::{NamePart, NameTemplate, write_pair, write_topic};
-use crate::time::in_range;
 
 #[derive(Debug)]
 pub(crate) struct LineCodec {
@@ -193,7 +192,7 @@ impl LineCodec {
 
     /// To the millisecond below.
     fn time(&self, timestamp: i64) -> Option<UtcMillis> {
-        in_range(match self.precision {
+        UtcMillis::in_range(match self.precision {
             Precision::S => timestamp.checked_mul(1000)?,
             Precision::Ms => timestamp,
             Precision::Us => timestamp.div_euclid(1000),

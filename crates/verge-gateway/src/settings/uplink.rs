@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use config::Map;
-use verge_codec::wire::WireFormat;
 use verge_domain::filter;
 use verge_domain::id::{Lane, LinkId, RouteId};
 use verge_mqtt::{ConnectionSettings, Services, TopicNames, TopicTemplate, TopicUse, UplinkTopics};
 use verge_pipeline::delivery::BatchPolicy;
+use verge_wire::WireFormat;
 
 use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};

@@ -20,7 +20,6 @@ use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
 use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_codec::Decoders;
-use verge_codec::wire::WireEncoder;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::{MarkStore, StateStore};
 use verge_domain::time::{Moment, UtcMillis};
@@ -36,6 +35,7 @@ use verge_pipeline::intake::{Judging, OrderDesk};
 use verge_pipeline::judging::{InputPattern, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
+use verge_wire::WireEncoder;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
@@ -141,7 +141,7 @@ impl Gateway {
         let gateway_id = settings.gateway.id.clone();
         let (committer, commits, store) = committer::start(
             store,
-            WireEncoder::new(verge_codec::wire::WireFormat::Cbor),
+            WireEncoder::new(verge_wire::WireFormat::Cbor),
             gateway_id.clone(),
             (sources.clone(), &causes),
             Arc::clone(&counters),

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use verge_codec::wire::{WireEncoder, WireFormat};
 use verge_domain::id::{Epoch, GatewayId, Lane};
 use verge_domain::stage::{Encoder, Envelope};
 use verge_mqtt::{ConnectionSettings, ProofMessage, UplinkSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status;
+use verge_wire::{WireEncoder, WireFormat};
 
 use crate::settings::{Settings, Uplink};
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
-use verge_codec::wire::verdict_json;
 use verge_domain::id::Identity;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::committer::Committed;
+use verge_wire::verdict_json;
 
 use crate::describe;
 

@@ -91,7 +91,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
         tokio::select! {
             event = receiver.next() => match event {
                 Some(SubscriberEvent::Message(message)) => {
-                    let message = verge_codec::wire::read_message(&message.payload, verge_codec::wire::WireLimits::default())
+                    let message = verge_wire::read_message(&message.payload, verge_wire::WireLimits::default())
                         .context("a message upstream cannot be decoded")?;
                     for line in tally.note(&message, Instant::now()) {
                         screen.tell(&line)?;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
-use verge_codec::wire::Message;
 use verge_domain::id::{Epoch, EventId, Lane};
 use verge_domain::sequence::SequenceTracker;
 use verge_domain::verdict::{Body, EventState, Severity, Verdict};
+use verge_wire::Message;
 
 use crate::describe::describe;
 

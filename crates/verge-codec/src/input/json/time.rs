@@ -7,7 +7,7 @@ use verge_domain::time::UtcMillis;
 use crate::input::json_text::text;
 use crate::number::rounded;
 use crate::settings::{TimeFormat, TimeRule};
-use crate::time::{from_local, from_rfc3339, in_range};
+use crate::time::{from_local, from_rfc3339};
 
 /// How a device writes its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ fn from_number(text: &str, format: TimeFormat) -> Option<UtcMillis> {
             rounded(text.parse::<f64>().ok()? * up / down)?
         }
     };
-    in_range(millis)
+    UtcMillis::in_range(millis)
 }
 
 #[cfg(test)]

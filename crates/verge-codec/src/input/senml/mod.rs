@@ -20,7 +20,7 @@ use crate::names::Names;
 use crate::number::finite;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, SenmlFormat, SenmlSettings};
 use crate::template::{NamePart, NameTemplate, write_topic};
-use crate::time::{from_seconds, in_range};
+use crate::time::from_seconds;
 
 /// Newest version of SenML there is (RFC 8428 section 4.4).
 const VERSION: f64 = 10.0;
@@ -303,7 +303,8 @@ impl<'a> Pack<'a, '_, '_> {
         }
         let seconds = self.base.time_s.unwrap_or(0.0) + time_s.unwrap_or(0.0);
         let time = if seconds < RELATIVE_BELOW_S {
-            from_seconds(seconds).and_then(|offset| in_range(self.message.received.0.checked_add(offset.0)?))
+            from_seconds(seconds)
+                .and_then(|offset| UtcMillis::in_range(self.message.received.0.checked_add(offset.0)?))
         } else {
             from_seconds(seconds)
         };

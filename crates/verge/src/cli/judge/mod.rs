@@ -17,7 +17,6 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use verge_codec::SampleElement;
-use verge_codec::wire::verdict_json;
 use verge_domain::id::{Epoch, GatewayId, Identity, Seq};
 use verge_domain::reading::{SharedBy, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -25,6 +24,7 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::clock_offsets::offset_words;
 use verge_pipeline::counters::Counters;
+use verge_wire::verdict_json;
 
 use super::output::json_line;
 use super::table::TableArgs;

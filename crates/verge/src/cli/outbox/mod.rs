@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use verge_codec::wire::{read_tombstone, read_verdict, tombstone_json, verdict_json};
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
 use verge_domain::stage::is_learnt;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
+use verge_wire::{read_tombstone, read_verdict, tombstone_json, verdict_json};
 
 use super::FileArgs;
 use super::output::{Progress, json_line};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use verge_codec::wire::{Message, tombstone_json, verdict_json};
 use verge_domain::id::{Identity, Seq};
 use verge_domain::sequence::{Arrival, SequenceTracker};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
+use verge_wire::{Message, tombstone_json, verdict_json};
 
 use super::heal::{Extent, Gap, LaneKey};
 use crate::describe::{counted, describe_tombstone, line, stamp};

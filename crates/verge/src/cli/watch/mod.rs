@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
-use verge_codec::wire::{WireLimits, read_message};
 use verge_mqtt::{Delivery, Subscriber, SubscriberEvent, TopicUse};
+use verge_wire::{WireLimits, read_message};
 
 use super::output::json_line;
 use super::uplink::{Topics, UplinkArgs, Upstream};

@@ -7,10 +7,10 @@ use verge_domain::id::{Label, SignalId, Unit};
 use verge_domain::verdict::{Anomaly, Body, Counts, Health};
 
 use super::time;
-use super::verdict::{millis, seconds};
-use crate::number::to_single;
+use super::verdict::span;
+use crate::WireError;
+use crate::number::{seconds, to_single};
 use crate::time::to_rfc3339;
-use crate::wire::WireError;
 
 /// `"kind": "anomaly", "anomaly": {…}`.
 #[derive(Serialize, Deserialize)]
@@ -251,8 +251,8 @@ impl TwinCounts {
     fn into_body(self) -> Result<Body, WireError> {
         Ok(Body::Counts(Counts {
             from: time(&self.from, "counted from")?,
-            length_ms: millis(self.length_s, "length")?,
-            observed_ms: millis(self.observed_s, "observed")?,
+            length_ms: span(self.length_s, "length")?,
+            observed_ms: span(self.observed_s, "observed")?,
             partial: self.partial,
             readings: self.readings,
             vehicles: self.vehicles,

@@ -11,7 +11,7 @@ use verge_domain::verdict::{
 };
 
 use super::items::{Field, entries, expect_array, float, identity, list, name, offset_time, time};
-use crate::wire::{WireError, code};
+use crate::{WireError, code};
 
 /// One verdict with its number.
 pub(super) fn verdict(cbor: &mut Decoder<'_>, lane: Lane) -> Result<(Seq, Verdict), WireError> {

@@ -1,11 +1,11 @@
 //! What is not written, and bytes that are no message.
 
-use verge_codec::wire::{WireEncoder, WireError, WireFormat, WireLimits, read_message, read_verdict};
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::Encoder;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Health, Verdict};
+use verge_wire::{WireEncoder, WireError, WireFormat, WireLimits, read_message, read_verdict};
 
 use crate::samples::{identity, message, sample, stored};
 

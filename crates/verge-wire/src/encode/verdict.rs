@@ -8,15 +8,14 @@ use verge_domain::verdict::{Anomaly, Body, Counts, Event, Health, Model, Verdict
 
 use super::number::write_float;
 use super::{Writer, Written, entries, length, write_optional};
-use crate::time::in_range;
-use crate::wire::{WireError, code};
+use crate::{WireError, code};
 
 /// The invariants that CBOR would not hold by itself.
 pub(super) fn check(verdict: &Verdict) -> Result<(), WireError> {
     let times = &verdict.times;
     let event_since = verdict.event.map(|event| event.since);
     let in_range = |field, at: Option<UtcMillis>| match at {
-        Some(at) if in_range(at.0).is_none() => Err(WireError::NotATime { field }),
+        Some(at) if UtcMillis::in_range(at.0).is_none() => Err(WireError::NotATime { field }),
         _ => Ok(()),
     };
     in_range("received", Some(times.received))?;

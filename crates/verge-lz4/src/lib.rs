@@ -2,6 +2,9 @@
 //!
 //! The size is a claim. It is held against the caller's cap and against what the block could unpack to at
 //! most before a single byte is set aside for it.
+//!
+//! This crate must never know what is packed, nor where it comes from.
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 use lz4_flex::block::{
     CompressTable, DecompressError, compress_into_with_table, decompress_into, get_maximum_output_size,

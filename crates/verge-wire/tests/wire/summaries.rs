@@ -1,13 +1,13 @@
 //! What withdrawn verdicts say in short.
 
 use bytes::Bytes;
-use verge_codec::wire::{WireEncoder, WireFormat, read_tombstone};
 use verge_domain::frame::{Classification, Detections};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId};
 use verge_domain::stage::{Encoder, StoredRow};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, Verdict};
 use verge_domain::withdrawn::{Summary, Withdrawal};
+use verge_wire::{WireEncoder, WireFormat, read_tombstone};
 
 use crate::samples::{NAME, rows, sample, stored, withdrawn};
 

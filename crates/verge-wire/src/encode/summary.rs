@@ -7,9 +7,9 @@ use verge_domain::verdict::{Anomaly, Body, Counts, Health, Verdict};
 use verge_domain::withdrawn::Summary;
 
 use super::{Writer, Written, entries, length, to_u64, write_optional};
-use crate::number::from_u64;
-use crate::wire::code;
-use crate::wire::read::{read_summaries, read_verdict};
+use crate::code;
+use crate::number::exact;
+use crate::read::{read_summaries, read_verdict};
 
 /// Subjects told apart at most, in order of their first verdict. What the verdicts of all others say is added
 /// up by judge, without a device: a tombstone stays small, and nothing in it is said of the wrong device.
@@ -86,8 +86,8 @@ fn of(verdict: &Verdict) -> Summary {
 fn observed(body: &Body) -> Option<f64> {
     match body {
         Body::Anomaly(Anomaly { observed, .. }) | Body::Health(Health { observed, .. }) => Some(*observed),
-        Body::Counts(Counts { vehicles, .. }) => vehicles.and_then(|vehicles| from_u64(vehicles).ok()),
-        Body::Detections(Detections { objects, .. }) => from_u64(to_u64(objects.len())).ok(),
+        Body::Counts(Counts { vehicles, .. }) => vehicles.and_then(exact),
+        Body::Detections(Detections { objects, .. }) => exact(to_u64(objects.len())),
         Body::Classification(_) => None,
     }
 }

@@ -7,9 +7,9 @@ use verge_domain::verdict::{Detector, Event, EventState, Model, Severity, Subjec
 
 use super::body::TwinBody;
 use super::{identity, time};
-use crate::number::{from_u64, rounded};
+use crate::WireError;
+use crate::number::{millis, seconds};
 use crate::time::to_rfc3339;
-use crate::wire::WireError;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TwinVerdict {
@@ -96,7 +96,7 @@ impl TwinVerdict {
                 id: EventId(identity(&event.id, "event id")?),
                 state: event.state,
                 since: time(&event.since, "event since")?,
-                lasted_ms: millis(event.lasted_s, "event lasted")?,
+                lasted_ms: span(event.lasted_s, "event lasted")?,
             }),
             None => None,
         };
@@ -131,13 +131,6 @@ fn age_at_decision(times: Times) -> u64 {
     u64::try_from(times.decided.since(observed).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Exact up to 2^53 ms, which is far beyond any span that a gateway measures.
-pub(super) fn seconds(millis: u64) -> f64 {
-    from_u64(millis).unwrap_or(9_007_199_254_740_992.0) / 1000.0
-}
-
-pub(super) fn millis(seconds: f64, field: &'static str) -> Result<u64, WireError> {
-    rounded(seconds * 1000.0)
-        .and_then(|millis| u64::try_from(millis).ok())
-        .ok_or(WireError::NotASpan { field })
+pub(super) fn span(seconds: f64, field: &'static str) -> Result<u64, WireError> {
+    millis(seconds).ok_or(WireError::NotASpan { field })
 }

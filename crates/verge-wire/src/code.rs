@@ -8,105 +8,105 @@ use super::WireError;
 
 /// Keys of a message.
 pub(super) mod message {
-    pub(in crate::wire) const VERSION: u64 = 0;
-    pub(in crate::wire) const GATEWAY: u64 = 1;
-    pub(in crate::wire) const EPOCH: u64 = 2;
-    pub(in crate::wire) const LANE: u64 = 3;
-    pub(in crate::wire) const SENT: u64 = 4;
-    pub(in crate::wire) const VERDICTS: u64 = 5;
-    pub(in crate::wire) const AGE: u64 = 6;
-    pub(in crate::wire) const VOLATILE: u64 = 7;
-    pub(in crate::wire) const TOMBSTONES: u64 = 8;
+    pub(crate) const VERSION: u64 = 0;
+    pub(crate) const GATEWAY: u64 = 1;
+    pub(crate) const EPOCH: u64 = 2;
+    pub(crate) const LANE: u64 = 3;
+    pub(crate) const SENT: u64 = 4;
+    pub(crate) const VERDICTS: u64 = 5;
+    pub(crate) const AGE: u64 = 6;
+    pub(crate) const VOLATILE: u64 = 7;
+    pub(crate) const TOMBSTONES: u64 = 8;
 }
 
 /// Keys of a tombstone.
 pub(super) mod tombstone {
-    pub(in crate::wire) const FROM: u64 = 0;
-    pub(in crate::wire) const THROUGH: u64 = 1;
-    pub(in crate::wire) const REASON: u64 = 2;
-    pub(in crate::wire) const AT: u64 = 3;
-    pub(in crate::wire) const SUMMARY: u64 = 4;
+    pub(crate) const FROM: u64 = 0;
+    pub(crate) const THROUGH: u64 = 1;
+    pub(crate) const REASON: u64 = 2;
+    pub(crate) const AT: u64 = 3;
+    pub(crate) const SUMMARY: u64 = 4;
 }
 
 /// Keys of a summary. It is stored before anything else of its tombstone is known, so its times stand by
 /// themselves and are not counted from another.
 pub(super) mod summary {
-    pub(in crate::wire) const JUDGE: u64 = 0;
-    pub(in crate::wire) const DEVICE: u64 = 1;
-    pub(in crate::wire) const SIGNAL: u64 = 2;
-    pub(in crate::wire) const COUNT: u64 = 3;
-    pub(in crate::wire) const FIRST: u64 = 4;
-    pub(in crate::wire) const LAST: u64 = 5;
-    pub(in crate::wire) const LOW: u64 = 6;
-    pub(in crate::wire) const HIGH: u64 = 7;
+    pub(crate) const JUDGE: u64 = 0;
+    pub(crate) const DEVICE: u64 = 1;
+    pub(crate) const SIGNAL: u64 = 2;
+    pub(crate) const COUNT: u64 = 3;
+    pub(crate) const FIRST: u64 = 4;
+    pub(crate) const LAST: u64 = 5;
+    pub(crate) const LOW: u64 = 6;
+    pub(crate) const HIGH: u64 = 7;
 }
 
 /// Keys of a verdict.
 pub(super) mod verdict {
-    pub(in crate::wire) const SEQ: u64 = 0;
-    pub(in crate::wire) const JUDGE: u64 = 1;
-    pub(in crate::wire) const SOURCE: u64 = 2;
-    pub(in crate::wire) const DEVICE: u64 = 3;
-    pub(in crate::wire) const SIGNAL: u64 = 4;
-    pub(in crate::wire) const RECEIVED: u64 = 5;
-    pub(in crate::wire) const DECIDED: u64 = 6;
-    pub(in crate::wire) const CAPTURED: u64 = 7;
-    pub(in crate::wire) const CLOCK: u64 = 8;
-    pub(in crate::wire) const DETECTOR: u64 = 9;
-    pub(in crate::wire) const SEVERITY: u64 = 10;
-    pub(in crate::wire) const EVENT: u64 = 11;
-    pub(in crate::wire) const MODEL: u64 = 12;
-    pub(in crate::wire) const ESTIMATED: u64 = 13;
-    pub(in crate::wire) const ANOMALY: u64 = 20;
-    pub(in crate::wire) const COUNTS: u64 = 21;
-    pub(in crate::wire) const HEALTH: u64 = 22;
-    pub(in crate::wire) const CLASSIFICATION: u64 = 23;
-    pub(in crate::wire) const DETECTIONS: u64 = 24;
+    pub(crate) const SEQ: u64 = 0;
+    pub(crate) const JUDGE: u64 = 1;
+    pub(crate) const SOURCE: u64 = 2;
+    pub(crate) const DEVICE: u64 = 3;
+    pub(crate) const SIGNAL: u64 = 4;
+    pub(crate) const RECEIVED: u64 = 5;
+    pub(crate) const DECIDED: u64 = 6;
+    pub(crate) const CAPTURED: u64 = 7;
+    pub(crate) const CLOCK: u64 = 8;
+    pub(crate) const DETECTOR: u64 = 9;
+    pub(crate) const SEVERITY: u64 = 10;
+    pub(crate) const EVENT: u64 = 11;
+    pub(crate) const MODEL: u64 = 12;
+    pub(crate) const ESTIMATED: u64 = 13;
+    pub(crate) const ANOMALY: u64 = 20;
+    pub(crate) const COUNTS: u64 = 21;
+    pub(crate) const HEALTH: u64 = 22;
+    pub(crate) const CLASSIFICATION: u64 = 23;
+    pub(crate) const DETECTIONS: u64 = 24;
 }
 
 /// Keys of a classification.
 pub(super) mod classification {
-    pub(in crate::wire) const LABELS: u64 = 0;
+    pub(crate) const LABELS: u64 = 0;
 }
 
 /// Keys of detections.
 pub(super) mod detections {
-    pub(in crate::wire) const WIDTH: u64 = 0;
-    pub(in crate::wire) const HEIGHT: u64 = 1;
-    pub(in crate::wire) const OBJECTS: u64 = 2;
+    pub(crate) const WIDTH: u64 = 0;
+    pub(crate) const HEIGHT: u64 = 1;
+    pub(crate) const OBJECTS: u64 = 2;
 }
 
 /// Keys of an event.
 pub(super) mod event {
-    pub(in crate::wire) const ID: u64 = 0;
-    pub(in crate::wire) const STATE: u64 = 1;
-    pub(in crate::wire) const SINCE: u64 = 2;
-    pub(in crate::wire) const LASTED: u64 = 3;
+    pub(crate) const ID: u64 = 0;
+    pub(crate) const STATE: u64 = 1;
+    pub(crate) const SINCE: u64 = 2;
+    pub(crate) const LASTED: u64 = 3;
 }
 
 /// Keys of an anomaly; those of a health body are the first four.
 pub(super) mod anomaly {
-    pub(in crate::wire) const MEMBER: u64 = 0;
-    pub(in crate::wire) const OBSERVED: u64 = 1;
-    pub(in crate::wire) const LOW: u64 = 2;
-    pub(in crate::wire) const HIGH: u64 = 3;
-    pub(in crate::wire) const P_VALUE: u64 = 4;
-    pub(in crate::wire) const UNIT: u64 = 5;
-    pub(in crate::wire) const CONTRIBUTIONS: u64 = 6;
-    pub(in crate::wire) const FEEDBACK: u64 = 7;
+    pub(crate) const MEMBER: u64 = 0;
+    pub(crate) const OBSERVED: u64 = 1;
+    pub(crate) const LOW: u64 = 2;
+    pub(crate) const HIGH: u64 = 3;
+    pub(crate) const P_VALUE: u64 = 4;
+    pub(crate) const UNIT: u64 = 5;
+    pub(crate) const CONTRIBUTIONS: u64 = 6;
+    pub(crate) const FEEDBACK: u64 = 7;
 }
 
 /// Keys of counts.
 pub(super) mod counts {
-    pub(in crate::wire) const FROM: u64 = 0;
-    pub(in crate::wire) const LENGTH: u64 = 1;
-    pub(in crate::wire) const OBSERVED: u64 = 2;
-    pub(in crate::wire) const PARTIAL: u64 = 3;
-    pub(in crate::wire) const READINGS: u64 = 4;
-    pub(in crate::wire) const VEHICLES: u64 = 5;
-    pub(in crate::wire) const FLOW: u64 = 6;
-    pub(in crate::wire) const OCCUPANCY: u64 = 7;
-    pub(in crate::wire) const MEAN_SPEED: u64 = 8;
+    pub(crate) const FROM: u64 = 0;
+    pub(crate) const LENGTH: u64 = 1;
+    pub(crate) const OBSERVED: u64 = 2;
+    pub(crate) const PARTIAL: u64 = 3;
+    pub(crate) const READINGS: u64 = 4;
+    pub(crate) const VEHICLES: u64 = 5;
+    pub(crate) const FLOW: u64 = 6;
+    pub(crate) const OCCUPANCY: u64 = 7;
+    pub(crate) const MEAN_SPEED: u64 = 8;
 }
 
 /// `clock`: the device's time is believed.

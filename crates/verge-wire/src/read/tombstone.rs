@@ -5,8 +5,8 @@ use verge_domain::id::{DeviceId, JudgeId, Seq, SignalId};
 use verge_domain::withdrawn::{Summary, Tombstone, Withdrawal};
 
 use super::items::{Field, entries, float, list, name, time};
-use crate::wire::message::{check_range, check_summary, range};
-use crate::wire::{WireError, code};
+use crate::message::{check_range, check_summary, range};
+use crate::{WireError, code};
 
 /// One tombstone.
 pub(super) fn tombstone(cbor: &mut Decoder<'_>) -> Result<Tombstone, WireError> {

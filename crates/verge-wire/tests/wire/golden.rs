@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use verge_codec::wire::{WireFormat, WireLimits, read_message, read_tombstone, read_verdict, verdict_json};
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit};
@@ -14,6 +13,7 @@ use verge_domain::verdict::{
     Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
+use verge_wire::{WireFormat, WireLimits, read_message, read_tombstone, read_verdict, verdict_json};
 
 use crate::samples::{NAME, envelope, identity, message, rows, sample, stored, withdrawn, written};
 

@@ -1,12 +1,12 @@
 //! What stands in place of verdicts, and alarms without a number.
 
 use bytes::Bytes;
-use verge_codec::wire::{WireEncoder, WireFormat, WireLimits, read_message, read_tombstone, tombstone_json};
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{Encoder, Envelope, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
+use verge_wire::{WireEncoder, WireFormat, WireLimits, read_message, read_tombstone, tombstone_json};
 
 use crate::samples::{envelope, rows, sample, stored, withdrawn, written};
 

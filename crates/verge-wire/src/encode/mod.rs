@@ -14,7 +14,7 @@ use verge_domain::verdict::Verdict;
 
 use self::number::write_float;
 use super::{PACKED, PLAIN, VERSION, WireError, WireFormat, code, json, message};
-use crate::lz4::Packer;
+use verge_lz4::Packer;
 
 /// Smaller messages are not worth a block.
 const PACK_FROM_BYTES: usize = 256;

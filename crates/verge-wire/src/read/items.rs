@@ -6,8 +6,7 @@ use minicbor::Decoder;
 use verge_domain::id::NameError;
 use verge_domain::time::UtcMillis;
 
-use crate::time::in_range;
-use crate::wire::WireError;
+use crate::WireError;
 
 /// A field of a map, on its way from "not read yet" to its value.
 pub(super) struct Field<T> {
@@ -99,11 +98,11 @@ pub(super) fn float(cbor: &mut Decoder<'_>, field: &'static str) -> Result<f64, 
 }
 
 pub(super) fn time(millis: i64, field: &'static str) -> Result<UtcMillis, WireError> {
-    in_range(millis).ok_or(WireError::NotATime { field })
+    UtcMillis::in_range(millis).ok_or(WireError::NotATime { field })
 }
 
 pub(super) fn offset_time(from: UtcMillis, offset: i64, field: &'static str) -> Result<UtcMillis, WireError> {
-    from.0.checked_add(offset).and_then(in_range).ok_or(WireError::NotATime { field })
+    from.0.checked_add(offset).and_then(UtcMillis::in_range).ok_or(WireError::NotATime { field })
 }
 
 pub(super) fn end(cbor: &Decoder<'_>) -> Result<(), WireError> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use verge_codec::wire::{WireEncoder, WireFormat};
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{
     DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId, Unit,
@@ -12,6 +11,7 @@ use verge_domain::stage::{Encoder, Envelope, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
 use verge_domain::withdrawn::Withdrawal;
+use verge_wire::{WireEncoder, WireFormat};
 
 pub(crate) const NAME: &str = "a name from a strategy of names";
 

@@ -5,9 +5,9 @@ use verge_domain::id::{DeviceId, JudgeId, Seq, SignalId};
 use verge_domain::withdrawn::{Summary, Tombstone, Withdrawal};
 
 use super::time;
+use crate::WireError;
+use crate::message::{check_range, check_summary, range};
 use crate::time::to_rfc3339;
-use crate::wire::WireError;
-use crate::wire::message::{check_range, check_summary, range};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TwinTombstone {

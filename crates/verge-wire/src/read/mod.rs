@@ -18,7 +18,7 @@ use verge_domain::withdrawn::{Summary, Tombstone};
 use self::items::{Field, end, entries, identity, list, name, time};
 use super::message::check_range;
 use super::{Message, PACKED, PLAIN, VERSION, WireError, WireLimits, code, json};
-use crate::lz4::Unpacker;
+use verge_lz4::Unpacker;
 
 /// Reads one message in either form.
 ///

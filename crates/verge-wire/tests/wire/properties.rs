@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use verge_codec::wire::{
-    Message, WireFormat, WireLimits, read_message, read_tombstone, read_verdict, tombstone_json, verdict_json,
-};
 use verge_domain::id::{Identity, Lane, Seq};
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Withdrawal;
+use verge_wire::{
+    Message, WireFormat, WireLimits, read_message, read_tombstone, read_verdict, tombstone_json, verdict_json,
+};
 
 use crate::samples::{envelope, identity, rows, stored, withdrawn, written};
 use crate::strategies::{lane_and_verdicts, reason};

@@ -4,7 +4,7 @@ use serde_json::error::Category;
 use verge_domain::id::{NameError, Seq};
 
 use super::VERSION;
-use crate::lz4::Lz4Error;
+use verge_lz4::Lz4Error;
 
 /// Why bytes are not a message, verdict or tombstone, or why one cannot be written.
 #[derive(Debug, thiserror::Error)]

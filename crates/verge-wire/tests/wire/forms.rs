@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use verge_codec::wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 use verge_domain::id::Lane;
 use verge_domain::stage::{Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Severity, Verdict};
 use verge_domain::withdrawn::Withdrawal;
+use verge_wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 
 use crate::samples::{envelope, identity, message, sample, stored, withdrawn, written};
 

@@ -4,13 +4,19 @@
 //! a verdict is exactly its CBOR map; a message puts an envelope around stored maps without touching them,
 //! so that the same identity never travels with other bytes. Where verdicts were withdrawn, a tombstone stands in
 //! the message under their numbers.
+//!
+//! What is read may come from anyone: no bytes make this crate panic, and no length that they state makes it allocate.
+//! This crate must never know where bytes come from or go to: no socket, no file, no clock.
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 mod code;
 mod encode;
 mod error;
 mod json;
 mod message;
+mod number;
 mod read;
+mod time;
 
 pub use encode::WireEncoder;
 pub use error::WireError;
