@@ -76,7 +76,7 @@ pub struct MovedFilters {
 /// Keeps the connection. Clones speak of the same one; it is closed without farewell when the last
 /// of them is dropped.
 ///
-/// While more than 5,000 messages a second arrive, its task rests its thread for a millisecond at a time.
+/// While more than 2,000 messages a second arrive, its task rests its thread for one to two milliseconds at a time.
 /// Spawn it on a runtime of its own where that would be in others' way.
 #[derive(Clone)]
 pub struct MqttSource {

@@ -173,11 +173,12 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
                 next_look = now + look;
                 self.look(now, is_held)?;
             }
-            if !is_held && !self.wire.has_more() && self.role.is_fast() {
+            let rest = if is_held || self.wire.has_more() { None } else { self.role.rest() };
+            if let Some(rest) = rest {
                 self.wire.write_now().await.map_err(broken)?;
                 // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to be
                 // told so.
-                std::thread::park_timeout(super::rate::GATHER);
+                std::thread::park_timeout(rest);
             }
             let wake = if is_held { next_look.min(now + HELD_LOOK) } else { next_look };
             tokio::select! {

@@ -108,9 +108,9 @@ impl<C, I> Role<C, I> {
         &self.receipts
     }
 
-    /// Whether messages come so fast that it pays to let a few gather.
-    pub(super) fn is_fast(&mut self) -> bool {
-        self.rate.is_fast()
+    /// How long to let messages gather, where they come so fast that it pays.
+    pub(super) fn rest(&mut self) -> Option<Duration> {
+        self.rate.rest()
     }
 
     pub(super) fn answered(&mut self, answer: &SubAck) {
