@@ -4,13 +4,15 @@
 //! window and what the model makes of it goes through a [`Tail`](crate::tail::Tail). The model was trained on what is
 //! usual, so that what it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind
 //! [`Reconstructor`]: this crate knows no inference.
+//!
+//! Over frames the workers observe the error (see `verge-vision`): it comes here as a reading, one for each frame.
 
 use std::fmt;
 
 use verge_domain::finding::{Finding, Member};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 
 use crate::alarm::{AlarmSettings, Pace};
 use crate::fault::{SettingsError, check_count};
@@ -23,7 +25,7 @@ pub trait Reconstructor: Send {
     fn width(&self) -> usize;
 
     /// Mean of the squared differences between a window of [`Reconstructor::width`] numbers and what the model makes
-    /// of it, finite and at least zero; `None` where the model failed, which the implementation tells.
+    /// of it, finite and at least zero; `None` where the model failed, which the implementation reports.
     fn mean_square_error(&mut self, window: &[f32]) -> Option<f64>;
 }
 
@@ -54,78 +56,114 @@ impl AutoencoderSettings {
     }
 }
 
-/// Watches one signal through a model.
+/// Watches the errors of one signal's windows, or of one camera's frames.
+#[derive(Debug)]
 pub struct AutoencoderJudge {
-    settings: AutoencoderSettings,
+    alarms: AlarmSettings,
+    /// What makes errors of readings; `None` where each reading is an error.
+    windows: Option<Windows>,
+    errors: Scores,
+}
+
+/// Windows of readings on their way to the model.
+struct Windows {
+    stride: usize,
     model: Box<dyn Reconstructor>,
     /// The window that is being gathered.
     window: Vec<f32>,
     readings: Pace,
-    errors: Scores,
 }
 
-impl fmt::Debug for AutoencoderJudge {
+impl fmt::Debug for Windows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AutoencoderJudge").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Windows").field("stride", &self.stride).finish_non_exhaustive()
     }
 }
 
-impl AutoencoderJudge {
-    /// A judge that has seen nothing.
-    #[must_use]
-    pub fn new(settings: AutoencoderSettings, model: Box<dyn Reconstructor>) -> Self {
-        let window = Vec::with_capacity(model.width());
-        Self { settings, model, window, readings: Pace::new(), errors: Scores::new() }
-    }
-
-    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
-        let at = reading.time(received.wall);
+impl Windows {
+    /// The error of the window that a reading completes; `None` where it completes none, or the model fails.
+    fn error(&mut self, value: f64, at: UtcMillis) -> Option<f64> {
         // A window must not span a pause.
         if self.readings.is_gap(at) {
             self.window.clear();
         }
         self.readings.note(at);
-        self.window.push(reading.value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
-        let width = self.model.width();
-        if self.window.len() < width {
-            return;
+        self.window.push(value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
+        if self.window.len() < self.model.width() {
+            return None;
         }
         let error = self.model.mean_square_error(&self.window);
-        let stride = self.settings.stride.unwrap_or(width).min(width);
-        self.window.drain(..stride);
+        self.window.drain(..self.stride);
+        error
+    }
+}
+
+impl AutoencoderJudge {
+    /// A judge over windows of readings that has seen nothing.
+    #[must_use]
+    pub fn new(settings: AutoencoderSettings, model: Box<dyn Reconstructor>) -> Self {
+        let width = model.width();
+        let stride = settings.stride.unwrap_or(width).min(width);
+        let windows = Windows { stride, model, window: Vec::with_capacity(width), readings: Pace::new() };
+        Self { alarms: settings.alarms, windows: Some(windows), errors: Scores::new() }
+    }
+
+    /// A judge over errors that a worker observes in frames.
+    pub(crate) fn over_errors(alarms: AlarmSettings) -> Self {
+        Self { alarms, windows: None, errors: Scores::new() }
+    }
+
+    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+        let at = reading.time(received.wall);
+        let error = match &mut self.windows {
+            Some(windows) => windows.error(reading.value, at),
+            None => Some(reading.value),
+        };
         if let Some(error) = error {
-            let condition = self.errors.judge(&self.settings.alarms, Member::Reconstruction, at, error);
+            let condition = self.errors.judge(&self.alarms, Member::Reconstruction, at, error);
             findings.push(Finding::Condition(condition));
         }
     }
 
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         // A window must not span maintenance.
-        if matches!(remark, Remark::Maintenance) {
-            self.window.clear();
+        if let (Remark::Maintenance, Some(windows)) = (&remark, &mut self.windows) {
+            windows.window.clear();
         }
         self.errors.hear(remark)
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        self.errors.alarm_rate(&self.settings.alarms)
+        self.errors.alarm_rate(&self.alarms)
     }
 
     /// Without the model, which all instances share.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.window.capacity() * size_of::<f32>() + self.errors.heap_bytes()
+        let window = self.windows.as_ref().map_or(0, |windows| windows.window.capacity());
+        window * size_of::<f32>() + self.errors.heap_bytes()
     }
 
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Autoencoder, &(&self.readings, &self.errors))
+        match &self.windows {
+            Some(windows) => state::seal(Kind::Autoencoder, &(&windows.readings, &self.errors)),
+            None => state::seal(Kind::Reconstruction, &self.errors),
+        }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, errors): (Pace, Scores) = state::open(Kind::Autoencoder, bytes)?;
+        let (readings, errors): (Option<Pace>, Scores) = match &self.windows {
+            Some(_) => {
+                state::open(Kind::Autoencoder, bytes).map(|(readings, errors)| (Some(readings), errors))?
+            }
+            None => (None, state::open(Kind::Reconstruction, bytes)?),
+        };
         errors.check()?;
-        (self.readings, self.errors) = (readings, errors);
-        self.window.clear();
+        self.errors = errors;
+        if let (Some(windows), Some(readings)) = (&mut self.windows, readings) {
+            windows.readings = readings;
+            windows.window.clear();
+        }
         Ok(())
     }
 }
@@ -135,7 +173,7 @@ mod tests {
     use verge_domain::finding::{Condition, Standing};
     use verge_domain::id::{DeviceId, SignalId};
     use verge_domain::reading::Quality;
-    use verge_domain::time::{DeviceClock, UtcMillis};
+    use verge_domain::time::DeviceClock;
 
     use super::*;
     use crate::noise::Noise;
@@ -161,7 +199,7 @@ mod tests {
     }
 
     /// What is found of values, a second apart.
-    fn told(judge: &mut AutoencoderJudge, from: i64, values: &[f64]) -> Vec<Condition> {
+    fn conditions(judge: &mut AutoencoderJudge, from: i64, values: &[f64]) -> Vec<Condition> {
         let mut findings = Vec::new();
         for (second, &value) in (from..).zip(values) {
             let reading = Reading {
@@ -185,28 +223,71 @@ mod tests {
     #[test]
     fn windows_follow_each_other_by_their_stride_and_a_failing_model_says_nothing() {
         let check = |stride, expected: &[f64]| {
-            let told = told(&mut judge(stride), 0, &[1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]);
-            assert_eq!(told.iter().map(|one| one.observed).collect::<Vec<_>>(), expected, "{stride:?}");
+            let found = conditions(&mut judge(stride), 0, &[1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]);
+            assert_eq!(found.iter().map(|one| one.observed).collect::<Vec<_>>(), expected, "{stride:?}");
         };
         check(None, &[1.0, 9.0]);
         check(Some(2), &[1.0, 5.0, 9.0]);
         check(Some(100), &[1.0, 9.0]);
-        assert!(told(&mut judge(None), 0, &[99.0, 1.0, 1.0, 1.0]).is_empty());
+        assert!(conditions(&mut judge(None), 0, &[99.0, 1.0, 1.0, 1.0]).is_empty());
     }
 
     #[test]
     fn an_unusual_error_alarms_and_a_restart_changes_nothing() {
         let (mut noise, mut judge) = (Noise::new(11), judge(None));
         let usual: Vec<f64> = (0..8_000).map(|_| noise.normal()).collect();
-        let before = told(&mut judge, 0, &usual);
+        let before = conditions(&mut judge, 0, &usual);
         assert!(before.iter().filter(|one| one.standing == Standing::Abnormal).count() < 20);
         let mut restored = self::judge(None);
         restored.restore(&judge.save()).unwrap();
         let strange = [9.0; 4];
-        let found = told(&mut restored, 8_000, &strange);
-        assert_eq!(found, told(&mut judge, 8_000, &strange));
+        let found = conditions(&mut restored, 8_000, &strange);
+        assert_eq!(found, conditions(&mut judge, 8_000, &strange));
         assert_eq!((found[0].standing, found[0].observed), (Standing::Abnormal, 81.0));
         assert!(found[0].expected.high.is_some_and(|high| high < 81.0), "{:?}", found[0]);
         assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
+    }
+
+    fn over_errors() -> AutoencoderJudge {
+        AutoencoderJudge::over_errors(AlarmSettings::default())
+    }
+
+    #[test]
+    fn an_unusual_error_of_a_frame_alarms_and_a_restart_changes_nothing() {
+        let (mut noise, mut judge) = (Noise::new(12), over_errors());
+        let usual: Vec<f64> = (0..8_000).map(|_| noise.normal().powi(2)).collect();
+        let before = conditions(&mut judge, 0, &usual);
+        assert_eq!(before.len(), usual.len(), "each error is judged");
+        assert!(before.iter().filter(|one| one.standing == Standing::Abnormal).count() < 20);
+        let mut restored = over_errors();
+        restored.restore(&judge.save()).unwrap();
+        let found = conditions(&mut restored, 8_000, &[60.0]);
+        assert_eq!(found, conditions(&mut judge, 8_000, &[60.0]));
+        assert_eq!((found[0].member, found[0].standing), (Member::Reconstruction, Standing::Abnormal));
+        assert!(found[0].expected.high.is_some_and(|high| high < 60.0), "{:?}", found[0]);
+        assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
+        assert_eq!(conditions(&mut judge, 8_001, &[60.0])[0].p_value, Some(1.0), "it is learnt anew");
+    }
+
+    #[test]
+    fn what_lasts_is_reported_to_its_end_and_is_as_strange_when_it_comes_back() {
+        let (mut noise, mut judge) = (Noise::new(12), over_errors());
+        let mut second = 0;
+        let mut next = |judge: &mut AutoencoderJudge, errors: &[f64]| {
+            second += errors.len() as i64;
+            conditions(judge, second, errors)
+        };
+        let mut usual = |count| (0..count).map(|_| noise.normal().powi(2)).collect::<Vec<_>>();
+        next(&mut judge, &usual(5_000));
+        for time in 0..5 {
+            let fault = next(&mut judge, &[60.0; 30]);
+            assert!(fault.iter().all(|one| one.standing == Standing::Abnormal), "time {time}");
+            // No more is claimed than so short a history can show.
+            assert!(fault[0].p_value.is_some_and(|p| (1e-5..1e-4).contains(&p)), "{:?}", fault[0]);
+            let after = next(&mut judge, &usual(400));
+            assert_eq!(after.last().map(|one| one.standing), Some(Standing::Normal));
+        }
+        next(&mut judge, &[60.0]);
+        assert!(judge.hear(Remark::Real), "there was an alarm to speak of");
     }
 }

@@ -16,7 +16,6 @@ use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
 use crate::pattern::{PatternJudge, PatternSettings};
 use crate::rate::{RateJudge, RateSettings};
-use crate::reconstruction::ReconstructionJudge;
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
@@ -112,10 +111,8 @@ pub enum ReadingJudge {
     Vibration(Box<VibrationJudge>),
     /// See [`crate::cusum`].
     Cusum(Box<CusumJudge>),
-    /// See [`crate::autoencoder`]. Made with its model, not from [`JudgeSettings`].
+    /// See [`crate::autoencoder`]. Over readings made with its model, not from [`JudgeSettings`].
     Autoencoder(Box<AutoencoderJudge>),
-    /// See [`crate::reconstruction`].
-    Reconstruction(Box<ReconstructionJudge>),
 }
 
 impl ReadingJudge {
@@ -138,7 +135,7 @@ impl ReadingJudge {
             }
             JudgeSettings::Cusum(settings) => Self::Cusum(Box::new(CusumJudge::new(*settings))),
             JudgeSettings::Reconstruction(alarms) => {
-                Self::Reconstruction(Box::new(ReconstructionJudge::new(*alarms)))
+                Self::Autoencoder(Box::new(AutoencoderJudge::over_errors(*alarms)))
             }
         }
     }
@@ -160,7 +157,6 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
             Self::Autoencoder(judge) => judge.observe(reading, received, findings),
-            Self::Reconstruction(judge) => judge.observe(reading, received, findings),
         }
     }
 
@@ -174,8 +170,7 @@ impl Judge for ReadingJudge {
             | Self::Pattern(_)
             | Self::Vibration(_)
             | Self::Cusum(_)
-            | Self::Autoencoder(_)
-            | Self::Reconstruction(_) => {}
+            | Self::Autoencoder(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
@@ -195,7 +190,6 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => Some(judge.save()),
             Self::Cusum(judge) => Some(judge.save()),
             Self::Autoencoder(judge) => Some(judge.save()),
-            Self::Reconstruction(judge) => Some(judge.save()),
         }
     }
 
@@ -211,7 +205,6 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.restore(state),
             Self::Cusum(judge) => judge.restore(state),
             Self::Autoencoder(judge) => judge.restore(state),
-            Self::Reconstruction(judge) => judge.restore(state),
         }
     }
 
@@ -226,8 +219,7 @@ impl Judge for ReadingJudge {
             | Self::Pattern(_)
             | Self::Vibration(_)
             | Self::Cusum(_)
-            | Self::Autoencoder(_)
-            | Self::Reconstruction(_) => SAVE_LEARNT,
+            | Self::Autoencoder(_) => SAVE_LEARNT,
         }
     }
 
@@ -246,7 +238,6 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Cusum(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Autoencoder(judge) => boxed(&**judge, judge.heap_bytes()),
-            Self::Reconstruction(judge) => boxed(&**judge, judge.heap_bytes()),
         }
     }
 
@@ -257,7 +248,6 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => judge.hear(remark),
             Self::Vibration(judge) => judge.hear(remark),
             Self::Autoencoder(judge) => judge.hear(remark),
-            Self::Reconstruction(judge) => judge.hear(remark),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)
@@ -275,7 +265,6 @@ impl Judge for ReadingJudge {
             Self::Pattern(judge) => Some(judge.alarm_rate()),
             Self::Vibration(judge) => Some(judge.alarm_rate()),
             Self::Autoencoder(judge) => Some(judge.alarm_rate()),
-            Self::Reconstruction(judge) => Some(judge.alarm_rate()),
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Silence(_)

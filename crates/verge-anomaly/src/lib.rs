@@ -7,7 +7,7 @@
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
 //! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
-//! [`autoencoder`], [`reconstruction`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
+//! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
 //! and is to be forgotten), `scores` (the four in a row).
 //! Last, [`measure`]: how good a detector is on labelled series.
@@ -27,7 +27,6 @@ pub mod multi;
 mod noise;
 pub mod pattern;
 pub mod rate;
-pub mod reconstruction;
 mod scores;
 pub mod silence;
 mod state;

@@ -15,24 +15,16 @@
 //!
 //! Everything is a function of the scores before: a score's own weight is added after it was judged.
 
+mod fit;
+mod level;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::stage::RestoreError;
 
-/// Bins per octave.
-const BINS_PER_OCTAVE: i32 = 8;
-/// Lower edges of the bins within an octave: powers of the eighth root of two.
-const EIGHTHS: [f64; 8] = [
-    1.0,
-    1.090_507_732_665_257_7,
-    1.189_207_115_002_721,
-    1.296_839_554_651_009_6,
-    std::f64::consts::SQRT_2,
-    1.542_210_825_407_940_7,
-    1.681_792_830_507_429,
-    1.834_008_086_409_342_4,
-];
-/// Mantissa of a float.
-const MANTISSA: u64 = (1 << 52) - 1;
+use fit::{Fit, NO_FIT, fitted};
+pub(crate) use level::Mark;
+use level::{BINS_PER_OCTAVE, level_of};
+
 /// Bins: one for zero and everything below the window, the others for 24 octaves less one bin.
 pub(crate) const BINS: usize = 192;
 /// The first score that is not zero is placed so far below the window's top.
@@ -47,12 +39,6 @@ pub const HALF_LIFE: u32 = 14_000;
 pub const MAX_HALF_LIFE: u32 = 1 << 23;
 /// Scores between two fits.
 const REFIT_EVERY: u32 = 16;
-/// Share of scores that count as exceedances.
-const TAIL_SHARE: f64 = 0.02;
-/// A bin that crosses that share is an exceedance itself only while less than this lies above it.
-const LEAST_SHARE: f64 = 0.005;
-/// Limits of the fitted shape, before `1/k` is added.
-const SHAPE: (f64, f64) = (-0.3, 0.2);
 /// What lies so many times further out than an alarm is none of the usual. With less, what chance brings about in heavy
 /// tails would be forgotten with it, and false alarms would come more often than they say (at 3, 2.5 times).
 const FAR: f64 = 4.0;
@@ -77,27 +63,6 @@ pub struct Tail {
     dependence: f32,
     fit: Fit,
 }
-
-/// A generalised Pareto law over a threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Fit {
-    /// Exceedances begin here. Infinite while there is no fit.
-    threshold: f64,
-    /// Share of scores above it.
-    share: f64,
-    scale: f64,
-    shape: f64,
-}
-
-impl Fit {
-    /// How far above the threshold one in so many exceedances lies.
-    fn excess(&self, times: f64) -> f64 {
-        let Self { scale, shape, .. } = *self;
-        scale * if shape.abs() < 1e-3 { times.ln() } else { (times.powf(shape) - 1.0) / shape }
-    }
-}
-
-const NO_FIT: Fit = Fit { threshold: f64::INFINITY, share: 0.0, scale: 1.0, shape: 0.0 };
 
 impl Tail {
     /// A tail that has seen nothing. `stagger` delays the first fit, so that several tails of one signal do not
@@ -198,7 +163,7 @@ impl Tail {
         if mark == Mark::NONE {
             return;
         }
-        let bin = self.place_of_level(i32::from(mark.0)).min(BINS - 1);
+        let bin = self.place_of_level(mark.level()).min(BINS - 1);
         let taken = self.bins[bin].min(1.0);
         self.bins[bin] -= taken;
         self.total -= taken;
@@ -223,7 +188,10 @@ impl Tail {
 
     fn refit(&mut self) {
         self.refit_in = REFIT_EVERY;
-        self.fit = self.fitted().unwrap_or(NO_FIT);
+        self.fit = self
+            .base
+            .and_then(|base| fitted(&self.bins, base, self.total, self.dependence))
+            .unwrap_or(NO_FIT);
     }
 
     /// The score that has probability `p`, as far as the fit reaches: the upper end of what is expected.
@@ -308,89 +276,11 @@ impl Tail {
             self.refit();
         }
     }
-
-    fn fitted(&self) -> Option<Fit> {
-        let base = self.base?;
-        let total = f64::from(self.total);
-        let (want, least) = (TAIL_SHARE * total, LEAST_SHARE * total);
-        let mut above = 0.0_f64;
-        let mut first = BINS;
-        for bin in (0..BINS).rev() {
-            let weight = f64::from(self.bins[bin]);
-            if weight == 0.0 {
-                continue;
-            }
-            let crosses = above + weight >= want;
-            if crosses && above >= least {
-                break;
-            }
-            above += weight;
-            first = bin;
-            if crosses {
-                break;
-            }
-        }
-        if first == BINS {
-            return None;
-        }
-        let threshold = edge(base, first);
-        let (mut mean, mut square) = (0.0, 0.0);
-        for bin in first..BINS {
-            let weight = f64::from(self.bins[bin]);
-            if weight > 0.0 {
-                let centre = 0.5 * (edge(base, bin) + edge(base, bin + 1)) - threshold;
-                mean += weight * centre;
-                square += weight * centre * centre;
-            }
-        }
-        mean /= above;
-        let variance = (square / above - mean * mean).max(1e-3 * mean * mean);
-        let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(SHAPE.0, SHAPE.1);
-        let scale = mean * (1.0 - shape);
-        let shape = shape + f64::from(self.dependence) / above;
-        (scale > 0.0 && scale.is_finite()).then_some(Fit { threshold, share: above / total, scale, shape })
-    }
 }
 
 /// Where a score that was judged is to be learnt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place(usize);
-
-/// What a score was learnt as: its logarithm, which outlives a move of the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Mark(u16);
-
-impl Mark {
-    /// Nothing was learnt.
-    pub(crate) const NONE: Self = Self(u16::MAX);
-
-    fn of(score: f64) -> Self {
-        // A float has 2,047 octaves.
-        Self(level_of(score) as u16)
-    }
-}
-
-/// Logarithm of a score in eighths of an octave, rounded down; zero for zero and what is nearly that. From its bits,
-/// so that it is the same on every machine.
-fn level_of(score: f64) -> i32 {
-    if score < f64::MIN_POSITIVE {
-        return 0;
-    }
-    let bits = score.to_bits();
-    let octave = (bits >> 52) as i32;
-    let mantissa = f64::from_bits((bits & MANTISSA) | 1.0_f64.to_bits());
-    BINS_PER_OCTAVE * octave + EIGHTHS[1..].iter().map(|&eighth| i32::from(mantissa >= eighth)).sum::<i32>()
-}
-
-/// Lower edge of a bin.
-fn edge(base: i32, bin: usize) -> f64 {
-    if bin == 0 {
-        return 0.0;
-    }
-    let level = (base + bin as i32 - 1).clamp(0, 0x7fe * BINS_PER_OCTAVE);
-    let octave = (level / BINS_PER_OCTAVE) as u64;
-    EIGHTHS[(level % BINS_PER_OCTAVE) as usize] * f64::from_bits(octave << 52)
-}
 
 #[cfg(test)]
 mod tests {

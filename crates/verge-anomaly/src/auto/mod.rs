@@ -23,6 +23,7 @@ mod cause;
 mod judge;
 mod novelty;
 mod residual;
+mod saved;
 mod settings;
 mod shift;
 mod tails;
@@ -32,13 +33,12 @@ mod views;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Expected, Feedback, Member, Standing};
-use verge_domain::stage::{AlarmRate, RestoreError};
+use verge_domain::stage::AlarmRate;
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, Rate};
 use crate::lessons::{Lessons, Step};
-use crate::state::{self, Kind};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use cause::Cause;
 pub use judge::AutoJudge;
@@ -319,93 +319,6 @@ impl AutoDetector {
         let alarms = &self.settings.alarms;
         let rate = alarms.rate_ahead(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P));
         self.alarms.rate(&self.pace, &rate)
-    }
-
-    /// What people said about its alarms.
-    #[must_use]
-    pub fn feedback(&self) -> Feedback {
-        self.feedback
-    }
-
-    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on, and what the
-    /// last alarm taught is forgotten. How strange scores were before is kept.
-    pub fn was_maintenance(&mut self) {
-        self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
-        let taught = self.lessons.was_maintenance();
-        self.tails.forget(&taught);
-        self.cause = Cause::NONE;
-        let recent = self.recent.all();
-        if recent.is_empty() {
-            return;
-        }
-        self.level = mean(recent);
-        self.median = median5(&self.recent);
-        self.readings = recent.len() as u32;
-        self.profile = Profile::new();
-        self.volatility.start_again();
-        self.quantiser = Quantiser::new(self.last);
-        self.shift = Shift::new();
-    }
-
-    /// A person says that the last alarm was real: what it taught is forgotten, so that the same will be as strange
-    /// the next time. Says whether there was still something to forget.
-    pub fn was_real(&mut self) -> bool {
-        self.feedback.real = self.feedback.real.saturating_add(1);
-        let Some(taught) = self.lessons.was_real() else { return false };
-        self.tails.forget(&taught);
-        true
-    }
-
-    /// Bytes that one detector takes, itself and on the heap, while no feedback is awaited.
-    #[must_use]
-    pub fn bytes() -> usize {
-        size_of::<Self>() + Self::new(&AutoSettings::default()).heap_bytes()
-    }
-
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.lessons.heap_bytes()
-            + self.tails.heap_bytes()
-            + self.context.heap_bytes()
-            + self.hourly.heap_bytes()
-            + self.recent.heap_bytes()
-            + self.profile.heap_bytes()
-            + self.volatility.heap_bytes()
-            + self.context_bits.heap_bytes()
-            + self.hourly_bits.heap_bytes()
-            + Shift::HEAP_BYTES
-    }
-
-    /// The state, to be taken up by [`AutoDetector::restore`].
-    #[must_use]
-    pub fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Auto, self)
-    }
-
-    /// Takes up saved state; settings stay as they are.
-    ///
-    /// # Errors
-    /// State of another version or detector, or damaged.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let restored: Self = state::open(Kind::Auto, bytes)?;
-        restored.check()?;
-        *self = Self { settings: self.settings, ..restored };
-        Ok(())
-    }
-}
-
-impl AutoDetector {
-    /// Whether this can be what was saved: nothing is indexed by what a file says.
-    fn check(&self) -> Result<(), RestoreError> {
-        let fits = |sound: bool, part| if sound { Ok(()) } else { Err(RestoreError::Misfit { part }) };
-        let level = [self.last, self.level, self.deviation, self.median];
-        fits(level.iter().all(|value| value.is_finite()), "the level")?;
-        fits(self.recent.fits(20), "the newest readings")?;
-        fits(self.profile.fits(), "the profile of the day")?;
-        fits(self.volatility.fits(), "the volatility")?;
-        fits(self.context.fits(4) && self.context_bits.fits(4), "the context")?;
-        fits(self.hourly.fits(2) && self.hourly_bits.fits(6), "the time of day")?;
-        fits(self.shift.fits(), "the distribution")?;
-        self.tails.check()
     }
 }
 

@@ -1,3 +1,4 @@
+mod events;
 mod lessons;
 
 use std::f64::consts::TAU;
@@ -309,89 +310,6 @@ fn each_kind_of_trouble_is_found_and_named() {
         &|_, _| 3.0,
         &[Member::Shift, Member::Context, Member::Profile, Member::TimeOfDay],
     );
-}
-
-#[test]
-fn an_event_ends_when_what_raised_it_does_whatever_it_has_taught() {
-    // It drifts off for two hundred minutes and comes back at once, to what its hour does not know any more.
-    let (mut detector, mut noise) = (detector(), Noise::new(3));
-    let minute = |reading: usize| UtcMillis(reading as i64 * 60_000);
-    let mut open = 0;
-    for reading in 0..9_000_usize {
-        let drift = (reading as f64 - 7_200.0) / 200.0;
-        let off = if (0.0..1.0).contains(&drift) { 2.5 * drift } else { 0.0 };
-        let value = 5.0 + (TAU * reading as f64 / 240.0).sin() + off + 0.2 * noise.normal();
-        let assessment = detector.observe(minute(reading), value);
-        if reading >= 7_200 {
-            open += usize::from(assessment.standing != Standing::Normal);
-        }
-    }
-    assert!((10..500).contains(&open), "an event of 200 readings was open for {open}");
-}
-
-#[test]
-fn what_raises_an_alarm_lies_beyond_what_was_expected() {
-    let mut alarms = 0;
-    for seed in 0..40 {
-        let (mut detector, mut noise) = (detector(), Noise::new(seed));
-        for reading in 0..2_000_usize {
-            let assessment = detector.observe(at(reading), noise.normal().exp());
-            let Expected { low, high } = assessment.expected;
-            if !(assessment.alarm && assessment.abnormal) || (low, high) == (None, None) {
-                continue;
-            }
-            alarms += 1;
-            let seen = assessment.observed;
-            let inside = low.is_none_or(|low| seen >= low) && high.is_none_or(|high| seen <= high);
-            assert!(!inside, "seed {seed}, reading {reading}: {assessment:?}");
-        }
-    }
-    assert!(alarms > 20, "{alarms} alarms");
-}
-
-#[test]
-fn the_second_day_begins_without_an_alarm() {
-    for seed in 0..6 {
-        let (mut detector, mut noise) = (detector(), Noise::new(40 + seed));
-        for minute in 0..1_500_usize {
-            let value = (TAU * minute as f64 / 240.0).sin() + 0.2 * noise.normal();
-            let assessment = detector.observe(UtcMillis(minute as i64 * 60_000), value);
-            let by_hour = assessment.alarm && assessment.member == Member::Profile;
-            assert!(!by_hour, "at {minute} minutes: {assessment:?}");
-        }
-    }
-}
-
-#[test]
-fn an_event_lasts_as_long_as_its_cause() {
-    let (mut detector, mut next) = (detector(), process("white"));
-    let told: Vec<Assessment> = (0..6_000)
-        .map(|reading| {
-            let off = if (2_000..2_600).contains(&reading) { 12.0 } else { 0.0 };
-            detector.observe(at(reading), next(reading) + off)
-        })
-        .collect();
-    // A false alarm shortly before holds it back; it is raised once the hold-off is over, since it still lasts.
-    let begin = (2_000..6_000).find(|&reading| told[reading].standing == Standing::Abnormal).unwrap();
-    assert!((2_000..2_101).contains(&begin), "raised at {begin}");
-    let end = (begin..6_000).find(|&reading| told[reading].standing == Standing::Normal).unwrap();
-    assert!((2_600..2_800).contains(&end), "over at {end}");
-    let Assessment { observed, expected: Expected { low, high }, .. } = told[end];
-    let back = low.is_some_and(|low| low <= observed) && high.is_some_and(|high| observed <= high);
-    assert!(back, "it ends where what it was about is as expected: {:?}", told[end]);
-}
-
-#[test]
-fn an_event_ends_when_the_signal_is_calm_again() {
-    let (mut detector, mut next) = (detector(), process("white"));
-    let mut standings = Vec::new();
-    for reading in 0..5_200 {
-        let off = if (5_000..5_005).contains(&reading) { 50.0 } else { 0.0 };
-        standings.push(detector.observe(at(reading), next(reading) + off).standing);
-    }
-    assert_eq!(standings[5_000], Standing::Abnormal);
-    let end = standings[5_005..].iter().position(|&standing| standing == Standing::Normal).unwrap();
-    assert!((10..150).contains(&end), "after {end} readings");
 }
 
 proptest! {

@@ -1,0 +1,94 @@
+//! What people say to the detector, what it weighs, and its saved state.
+
+use verge_domain::finding::Feedback;
+use verge_domain::stage::RestoreError;
+
+use super::{AutoDetector, AutoSettings, Cause, Profile, Quantiser, Shift, mean, median5};
+use crate::state::{self, Kind};
+
+impl AutoDetector {
+    /// What people said about its alarms.
+    #[must_use]
+    pub fn feedback(&self) -> Feedback {
+        self.feedback
+    }
+
+    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on, and what the
+    /// last alarm taught is forgotten. How strange scores were before is kept.
+    pub fn was_maintenance(&mut self) {
+        self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
+        let taught = self.lessons.was_maintenance();
+        self.tails.forget(&taught);
+        self.cause = Cause::NONE;
+        let recent = self.recent.all();
+        if recent.is_empty() {
+            return;
+        }
+        self.level = mean(recent);
+        self.median = median5(&self.recent);
+        self.readings = recent.len() as u32;
+        self.profile = Profile::new();
+        self.volatility.start_again();
+        self.quantiser = Quantiser::new(self.last);
+        self.shift = Shift::new();
+    }
+
+    /// A person says that the last alarm was real: what it taught is forgotten, so that the same will be as strange
+    /// the next time. Says whether there was still something to forget.
+    pub fn was_real(&mut self) -> bool {
+        self.feedback.real = self.feedback.real.saturating_add(1);
+        let Some(taught) = self.lessons.was_real() else { return false };
+        self.tails.forget(&taught);
+        true
+    }
+
+    /// Bytes that one detector takes, itself and on the heap, while no feedback is awaited.
+    #[must_use]
+    pub fn bytes() -> usize {
+        size_of::<Self>() + Self::new(&AutoSettings::default()).heap_bytes()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lessons.heap_bytes()
+            + self.tails.heap_bytes()
+            + self.context.heap_bytes()
+            + self.hourly.heap_bytes()
+            + self.recent.heap_bytes()
+            + self.profile.heap_bytes()
+            + self.volatility.heap_bytes()
+            + self.context_bits.heap_bytes()
+            + self.hourly_bits.heap_bytes()
+            + Shift::HEAP_BYTES
+    }
+
+    /// The state, to be taken up by [`AutoDetector::restore`].
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        state::seal(Kind::Auto, self)
+    }
+
+    /// Takes up saved state; settings stay as they are.
+    ///
+    /// # Errors
+    /// State of another version or detector, or damaged.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let restored: Self = state::open(Kind::Auto, bytes)?;
+        restored.check()?;
+        *self = Self { settings: self.settings, ..restored };
+        Ok(())
+    }
+
+    /// Whether this can be what was saved: nothing is indexed by what a file says.
+    fn check(&self) -> Result<(), RestoreError> {
+        let fits = |sound: bool, part| if sound { Ok(()) } else { Err(RestoreError::Misfit { part }) };
+        let level = [self.last, self.level, self.deviation, self.median];
+        fits(level.iter().all(|value| value.is_finite()), "the level")?;
+        fits(self.recent.fits(20), "the newest readings")?;
+        fits(self.profile.fits(), "the profile of the day")?;
+        fits(self.volatility.fits(), "the volatility")?;
+        fits(self.context.fits(4) && self.context_bits.fits(4), "the context")?;
+        fits(self.hourly.fits(2) && self.hourly_bits.fits(6), "the time of day")?;
+        fits(self.shift.fits(), "the distribution")?;
+        self.tails.check()
+    }
+}
