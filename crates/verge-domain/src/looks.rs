@@ -53,6 +53,20 @@ pub enum Looks {
     OldOffice,
     /// Columns on disk.
     Parquet,
+    /// ELF, PE, Mach-O, WebAssembly.
+    Program,
+    /// 7z, xz, bzip2, RAR.
+    Archive,
+    /// A PDF.
+    Pdf,
+    /// SQLite.
+    Database,
+    /// HDF5, also of MATLAB; NumPy.
+    Arrays,
+    /// WAV, FLAC, Ogg, MP3.
+    Sound,
+    /// Packets as Wireshark records them.
+    Capture,
     /// An LZ4 frame, which is not an LZ4 block.
     Lz4Frame,
     /// Text of 16 bits a character.
@@ -163,6 +177,13 @@ impl Looks {
             Self::Zip => ("a ZIP archive or an Excel file", "save it as CSV"),
             Self::OldOffice => ("an Excel file (.xls)", "save it as CSV"),
             Self::Parquet => ("a Parquet file", "save it as CSV"),
+            Self::Program => ("a program or a library", "name the file that holds the values"),
+            Self::Archive => ("an archive", "unpack it"),
+            Self::Pdf => ("a PDF", "save the values as CSV"),
+            Self::Database => ("an SQLite database", "save the table as CSV"),
+            Self::Arrays => ("a file of arrays (HDF5, MATLAB, NumPy)", "save them as CSV"),
+            Self::Sound => ("a sound file", "save its samples as CSV, or send them as numbers"),
+            Self::Capture => ("a capture of network packets", "record the messages with mosquitto_sub"),
             Self::Lz4Frame => (
                 "an LZ4 frame",
                 "compression = \"lz4\" takes a block with its size in front (32 bits, little-endian)",

@@ -13,6 +13,9 @@ impl Looks {
             // Two letters, the size, four bytes that are reserved.
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => return Some(Self::Bmp),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => return Some(Self::WebP),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => return Some(Self::Sound),
+            // Two letters alone are a word as well: the header of a program of DOS has zeros in it.
+            [b'M', b'Z', rest @ ..] if rest.contains(&0) => return Some(Self::Program),
             [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => {
                 let still =
                     [b"heic", b"mif1", b"avif", b"msf1"].iter().any(|known| brand.starts_with(*known));
@@ -79,7 +82,27 @@ impl Looks {
 }
 
 /// Starts that tell a format apart by themselves.
-const SIGNATURES: [(&[u8], Looks); 24] = [
+const SIGNATURES: [(&[u8], Looks); 44] = [
+    (b"\x7fELF", Looks::Program),
+    (b"\xcf\xfa\xed\xfe", Looks::Program),
+    (b"\xca\xfe\xba\xbe", Looks::Program),
+    (b"\0asm", Looks::Program),
+    (b"7z\xbc\xaf\x27\x1c", Looks::Archive),
+    (b"\xfd7zXZ\0", Looks::Archive),
+    (b"BZh91AY", Looks::Archive),
+    (b"Rar!\x1a\x07", Looks::Archive),
+    (b"%PDF-", Looks::Pdf),
+    (b"SQLite format 3\0", Looks::Database),
+    (b"\x89HDF\r\n", Looks::Arrays),
+    (b"\x93NUMPY", Looks::Arrays),
+    (b"MATLAB 5.0 MAT-file", Looks::Arrays),
+    (b"fLaC", Looks::Sound),
+    (b"OggS\0", Looks::Sound),
+    (b"ID3\x03", Looks::Sound),
+    (b"ID3\x04", Looks::Sound),
+    (b"\xd4\xc3\xb2\xa1", Looks::Capture),
+    (b"\x4d\x3c\xb2\xa1", Looks::Capture),
+    (b"\x0a\x0d\x0d\x0a", Looks::Capture),
     (b"\x89PNG\r\n", Looks::Png),
     (b"GIF87a", Looks::Gif),
     (b"GIF89a", Looks::Gif),

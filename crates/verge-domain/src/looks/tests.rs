@@ -7,7 +7,20 @@ fn check(bytes: &[u8], expected: Option<Looks>) {
 
 #[test]
 fn formats_are_told_apart_by_their_start() {
-    let known: [(&[u8], Looks); 28] = [
+    let known: [(&[u8], Looks); 41] = [
+        (b"\x7fELF\x02\x01\x01\0", Looks::Program),
+        (b"MZ\x90\0\x03\0\0\0", Looks::Program),
+        (b"\xcf\xfa\xed\xfe\x07\0\0\x01", Looks::Program),
+        (b"\0asm\x01\0\0\0", Looks::Program),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", Looks::Archive),
+        (b"BZh91AY&SY", Looks::Archive),
+        (b"%PDF-1.7\n", Looks::Pdf),
+        (b"SQLite format 3\0\x10\0", Looks::Database),
+        (b"\x89HDF\r\n\x1a\n", Looks::Arrays),
+        (b"\x93NUMPY\x01\0v\0", Looks::Arrays),
+        (b"RIFF\x24\0\0\0WAVEfmt ", Looks::Sound),
+        (b"OggS\0\x02\0\0", Looks::Sound),
+        (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", Looks::Capture),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Looks::Png),
         (b"GIF89a\x01\0", Looks::Gif),
         (b"BM\x36\x84\x03\0\0\0\0\0\x36\0", Looks::Bmp),
@@ -47,6 +60,7 @@ fn formats_are_told_apart_by_their_start() {
     check(b"t;18,4;19,1", Some(Looks::Csv));
     check(b"18.4,18.6,18.9", Some(Looks::Csv));
     check(b"time,t\n2026,18.4", Some(Looks::Csv));
+    check(b"MZ", Some(Looks::Word));
     check(b"VGhlIHF1aWNrIGJyb3duIGZveCA0Mg==", Some(Looks::Base64));
 }
 
