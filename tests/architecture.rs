@@ -14,6 +14,8 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-tls", &[]),
     ("verge-engine", &[]),
     ("verge-lz4", &["verge-domain"]),
+    // What models mean, for those who look through them.
+    ("verge-models", &["verge-domain", "verge-engine"]),
     // Middle: siblings that never see each other.
     ("verge-anomaly", &["verge-domain"]),
     ("verge-broker", &["verge-domain", "verge-tls"]),
@@ -21,7 +23,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-mqtt", &["verge-domain", "verge-tls"]),
     ("verge-outbox", &["verge-domain"]),
     ("verge-pipeline", &["verge-domain"]),
-    ("verge-vision", &["verge-domain", "verge-engine"]),
+    ("verge-vision", &["verge-domain", "verge-engine", "verge-models"]),
     ("verge-wire", &["verge-domain", "verge-lz4"]),
     // Top: the gateway as a library sees all below it, the command line sees it.
     (
@@ -32,6 +34,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-codec",
             "verge-domain",
             "verge-engine",
+            "verge-models",
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",
@@ -49,6 +52,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-codec",
             "verge-domain",
             "verge-engine",
+            "verge-models",
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",

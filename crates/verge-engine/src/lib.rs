@@ -1,26 +1,28 @@
 //! Inference: the only crate that names `ort`.
 //!
-//! It finds ONNX Runtime on the machine or installs it, reads model cards, refuses models that do not fit their
-//! card or are more than a graph of known operators, and runs sessions with a deadline.
+//! It finds ONNX Runtime on the machine or installs it, refuses model files that are more than a graph of known
+//! operators, and runs them with a deadline.
 //!
-//! It must never know what the tensors mean: no picture, no label, no verdict passes through here.
+//! It must never know what the tensors mean: no picture, no label, no card passes through here.
 //!
-//! Reading order: [`card`] (a model's contract as data), [`model`] (a file held against its card), [`session`]
-//! (one per worker and model), [`autoencoder`] (models that reconstruct numbers), [`runtime`] (where the library comes
-//! from), `onnx` (what is looked at in a file before the library sees it), `quote` (the library's words), `watchdog` (deadlines).
+//! Reading order: [`graph`] (a file that the library takes), [`port`] (its inputs and outputs, and what a run feeds and
+//! reads), [`run`] (one runner per worker and model), [`tensor`] (elements), [`runtime`] (where the library comes
+//! from), `onnx` (what is looked at in a file before the library sees it), `refusal` (why the library refuses one), `quote`
+//! (the library's words), `watchdog` (deadlines).
 
-pub mod autoencoder;
-pub mod card;
-pub mod model;
+pub mod graph;
 mod onnx;
+pub mod port;
 mod quote;
+mod refusal;
+pub mod run;
 pub mod runtime;
-pub mod session;
+pub mod tensor;
 mod watchdog;
 
-pub use autoencoder::Autoencoder;
-pub use card::{Card, CardError};
+pub use graph::{Graph, GraphError, ModelLimits};
 pub use half::f16;
-pub use model::{Contract, Model, ModelError, ModelLimits, check_there};
+pub use port::{Contract, Feed, FeedBack, Port, shape_words};
+pub use run::{Outputs, RecurrentState, RunError, Runner};
 pub use runtime::{Runtime, RuntimeError};
-pub use session::{Outputs, RunError, Session, State, Tensor, TensorView};
+pub use tensor::{ElementType, Tensor, TensorView};

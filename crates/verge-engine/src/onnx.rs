@@ -62,8 +62,8 @@ pub enum OnnxError {
     },
     /// Operators of a foreign library.
     #[error(
-        "it needs operators of domain {domain:?}; only ai.onnx, ai.onnx.ml and com.microsoft are run: export it without \
-         them"
+        "it needs operators of domain {domain:?}; only ai.onnx, ai.onnx.ml and com.microsoft are run: {}",
+        without(domain)
     )]
     Domain {
         /// The domain.
@@ -75,6 +75,22 @@ pub enum OnnxError {
         /// Which tensor or operator.
         what: String,
     },
+}
+
+/// How to export a model without the operators of a domain.
+fn without(domain: &str) -> &'static str {
+    match domain {
+        "TRT" => "they are TensorRT's: export it for ONNX Runtime (YOLOv7's export.py: --max-wh)",
+        "mmdeploy" => "export it with a deploy configuration for onnxruntime",
+        "ai.onnx.contrib" => {
+            "they are those of onnxruntime-extensions: export it without its steps before and after"
+        }
+        "com.microsoft.nchwc" => {
+            "they are made when a model is optimised for one machine: take the model before that, or optimise it at a \
+             lower level"
+        }
+        _ => "export it without them",
+    }
 }
 
 /// Where a tensor lies, in words.

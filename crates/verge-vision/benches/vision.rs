@@ -9,8 +9,10 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
 use verge_domain::time::DeviceClock;
-use verge_engine::card::{Card, Colour, Decoder, Element, InputCard, Layout, Nms, OutputCard, Resize};
 use verge_engine::{Tensor, TensorView, f16};
+use verge_models::card::{
+    Card, Colour, InputCard, Meaning, Nms, OutputCard, OutputDecoder, PixelElement, Resize, TensorLayout,
+};
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
 use verge_vision::detect::{Candidate, Detector, select};
@@ -75,7 +77,7 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn card(resize: Resize, layout: Layout, colour: Colour, element: Element) -> InputCard {
+fn card(resize: Resize, layout: TensorLayout, colour: Colour, element: PixelElement) -> InputCard {
     InputCard {
         name: None,
         layout,
@@ -102,10 +104,10 @@ fn preprocess(criterion: &mut Criterion) {
         let name = format!("{width}x{height} {resize:?} {layout:?} {colour:?} {element:?}{raw}");
         let elements = SIDE as usize * SIDE as usize * colour.channels();
         let mut tensor = match element {
-            Element::F32 => Tensor::F32(vec![0.0; elements]),
-            Element::F16 => Tensor::F16(vec![f16::ZERO; elements]),
-            Element::U8 => Tensor::U8(vec![0; elements]),
-            Element::I8 => Tensor::I8(vec![0; elements]),
+            PixelElement::F32 => Tensor::F32(vec![0.0; elements]),
+            PixelElement::F16 => Tensor::F16(vec![f16::ZERO; elements]),
+            PixelElement::U8 => Tensor::U8(vec![0; elements]),
+            PixelElement::I8 => Tensor::I8(vec![0; elements]),
         };
         let mut preprocess = Preprocess::new(card, SIDE, SIDE);
         group.bench_function(name, |bench| {
@@ -122,17 +124,17 @@ fn preprocess(criterion: &mut Criterion) {
         Resize::CentralCrop,
         Resize::ShorterSideCrop,
     ] {
-        check(&square, &card(resize, Layout::Nchw, Colour::Bgr, Element::F32));
+        check(&square, &card(resize, TensorLayout::Nchw, Colour::Bgr, PixelElement::F32));
     }
-    check(&large, &card(Resize::LetterboxTopleft, Layout::Nchw, Colour::Bgr, Element::F32));
+    check(&large, &card(Resize::LetterboxTopleft, TensorLayout::Nchw, Colour::Bgr, PixelElement::F32));
     // Without a resize: the pass alone.
-    for element in [Element::F32, Element::F16, Element::U8, Element::I8] {
-        for layout in [Layout::Nchw, Layout::Nhwc] {
+    for element in [PixelElement::F32, PixelElement::F16, PixelElement::U8, PixelElement::I8] {
+        for layout in [TensorLayout::Nchw, TensorLayout::Nhwc] {
             check(&own, &card(Resize::Stretch, layout, Colour::Rgb, element));
         }
     }
-    check(&own, &card(Resize::Stretch, Layout::Nchw, Colour::Grey, Element::F32));
-    let raw = card(Resize::Stretch, Layout::Nhwc, Colour::Rgb, Element::U8);
+    check(&own, &card(Resize::Stretch, TensorLayout::Nchw, Colour::Grey, PixelElement::F32));
+    let raw = card(Resize::Stretch, TensorLayout::Nhwc, Colour::Rgb, PixelElement::U8);
     check(&own, &InputCard { scale: None, ..raw });
     group.finish();
 }
@@ -173,11 +175,12 @@ fn suppression(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn output(decoder: Decoder) -> OutputCard {
+fn output(decoder: OutputDecoder) -> OutputCard {
     let text = "name = \"m\"\nversion = \"1\"\nfile = \"m\"\ntask = \"classify\"\nlabels = \"l\"\n[input]\n\
                 layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\n[output]\n\
                 decoder = \"logits\"\n";
     let card = Card::parse(text, Path::new("m.toml")).expect("a good card");
+    let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
     OutputCard { decoder, ..card.output }
 }
 
@@ -188,7 +191,7 @@ fn labels(count: usize) -> Vec<Label> {
 fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
     let logits: Vec<f32> = scattered().map(|x| x * 20.0).take(1000).collect();
-    for decoder in [Decoder::Logits, Decoder::Probabilities] {
+    for decoder in [OutputDecoder::Logits, OutputDecoder::Probabilities] {
         let mut classifier = Classifier::new(output(decoder), labels(1000));
         group.bench_function(format!("top 5 of 1000 {}", decoder.as_str()), |bench| {
             bench.iter(|| classifier.classify(TensorView::F32(black_box(&logits)), 5, 0.0));
@@ -197,7 +200,7 @@ fn reading(criterion: &mut Criterion) {
     // 3549 cells of 80 classes; few of them are objects, as in practice.
     let strides = Some(vec![8, 16, 32]);
     let nms = Some(Nms { iou: 0.65, per_class: true });
-    let card = OutputCard { strides, nms, ..output(Decoder::Yolox) };
+    let card = OutputCard { strides, nms, ..output(OutputDecoder::Yolox) };
     let mut detector = Detector::new(card, labels(80), 416, 416);
     let mut elements: Vec<f32> = scattered().take(3549 * 85).collect();
     for (index, cell) in elements.chunks_exact_mut(85).enumerate() {

@@ -3,7 +3,7 @@
 use verge_domain::frame::{Classification, Score, Scored};
 use verge_domain::id::Label;
 use verge_engine::TensorView;
-use verge_engine::card::{Decoder, OutputCard};
+use verge_models::card::{OutputCard, OutputDecoder};
 
 pub use crate::elements::BadOutput;
 use crate::elements::{Probabilities, reals};
@@ -59,7 +59,7 @@ impl Classifier {
         }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(values);
-        if self.output.decoder == Decoder::Logits {
+        if self.output.decoder == OutputDecoder::Logits {
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(BadOutput::NotFinite);
             }
@@ -132,12 +132,12 @@ fn softmax(values: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use verge_engine::card::Quantisation;
     use verge_engine::f16;
+    use verge_models::card::Quantisation;
 
     use super::*;
 
-    fn output(decoder: Decoder) -> OutputCard {
+    fn output(decoder: OutputDecoder) -> OutputCard {
         OutputCard {
             decoder,
             names: None,
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_best_few_come_first() {
-        let p = output(Decoder::Probabilities);
+        let p = output(OutputDecoder::Probabilities);
         check(p.clone(), 4, TensorView::F32(&[0.1, 0.2, 0.6, 0.1]), &[("c2", 600), ("c1", 200), ("c0", 100)]);
         check(p.clone(), 3, TensorView::F32(&[0.01, 0.97, 0.02]), &[("c1", 970)]);
         check(p.clone(), 2, TensorView::F32(&[0.5, 0.5]), &[("c0", 500), ("c1", 500)]);
@@ -184,35 +184,36 @@ mod tests {
 
     #[test]
     fn logits_go_through_softmax_without_overflow() {
-        let logits = output(Decoder::Logits);
+        let logits = output(OutputDecoder::Logits);
         check(logits.clone(), 2, TensorView::F32(&[1000.0, 999.0]), &[("c0", 731), ("c1", 269)]);
         check(logits, 3, TensorView::F32(&[-1.0, -1.0, -1e30]), &[("c0", 500), ("c1", 500)]);
     }
 
     #[test]
     fn the_background_is_left_out_and_labels_are_shifted() {
-        let card = OutputCard { background: Some(0), label_offset: 1, ..output(Decoder::Probabilities) };
+        let card =
+            OutputCard { background: Some(0), label_offset: 1, ..output(OutputDecoder::Probabilities) };
         check(card, 2, TensorView::F32(&[0.7, 0.1, 0.2]), &[("c1", 200), ("c0", 100)]);
-        let kept = OutputCard { background: Some(1), ..output(Decoder::Probabilities) };
+        let kept = OutputCard { background: Some(1), ..output(OutputDecoder::Probabilities) };
         check(kept, 3, TensorView::F32(&[0.2, 0.7, 0.1]), &[("c0", 200), ("c2", 100)]);
     }
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
+        let mut classifier = Classifier::new(output(OutputDecoder::Probabilities), labels(2));
         for bad in [&[0.5, f32::NAN][..], &[f32::INFINITY, 0.0], &[0.5], &[0.5; 3]] {
             assert!(classifier.top(TensorView::F32(bad), 2).is_err(), "{bad:?}");
         }
         let bad = [0.5, f64::MAX];
         assert_eq!(classifier.top(TensorView::F64(&bad), 2), Err(BadOutput::NotFinite));
-        let mut logits = Classifier::new(output(Decoder::Logits), labels(2));
+        let mut logits = Classifier::new(output(OutputDecoder::Logits), labels(2));
         assert_eq!(logits.top(TensorView::F32(&[0.5, f32::NAN]), 2), Err(BadOutput::NotFinite));
     }
 
     #[test]
     fn what_is_beyond_0_to_1_is_no_probability() {
         let check = |values: [f32; 2], is_good: bool| {
-            let mut classifier = Classifier::new(output(Decoder::Probabilities), labels(2));
+            let mut classifier = Classifier::new(output(OutputDecoder::Probabilities), labels(2));
             let found = classifier.classify(TensorView::F32(&values), 2, 0.0);
             assert_eq!(found.is_ok(), is_good, "{values:?}: {found:?}");
         };
@@ -226,7 +227,7 @@ mod tests {
         // A step of the quantisation, and two.
         let card = OutputCard {
             quantisation: Some(Quantisation { scale: 1.0 / 64.0, zero_point: 0 }),
-            ..output(Decoder::Probabilities)
+            ..output(OutputDecoder::Probabilities)
         };
         let mut classifier = Classifier::new(card, labels(1));
         assert_eq!(classifier.top(TensorView::U8(&[65]), 1).unwrap().len(), 1);
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn one_logit_alone_is_that_of_a_class_or_none() {
-        let logits = output(Decoder::Logits);
+        let logits = output(OutputDecoder::Logits);
         check(logits.clone(), 1, TensorView::F32(&[0.0]), &[("c0", 500)]);
         check(logits.clone(), 1, TensorView::F32(&[2.0]), &[("c0", 881)]);
         check(logits.clone(), 1, TensorView::F32(&[-2.0]), &[("c0", 119)]);
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_type_of_an_output_is_read() {
-        let p = output(Decoder::Probabilities);
+        let p = output(OutputDecoder::Probabilities);
         check(p.clone(), 2, TensorView::F64(&[0.25, 0.75]), &[("c1", 750), ("c0", 250)]);
         check(p.clone(), 2, TensorView::I64(&[1, 0]), &[("c0", 1000)]);
         let percent = OutputCard { quantisation: Some(Quantisation { scale: 0.01, zero_point: 0 }), ..p };

@@ -1,7 +1,7 @@
 //! Elements of outputs as real numbers, and what of them is believed.
 
 use verge_engine::TensorView;
-use verge_engine::card::Quantisation;
+use verge_models::card::Quantisation;
 
 /// An output that means nothing under its card.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

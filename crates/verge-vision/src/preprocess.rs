@@ -10,7 +10,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use fit::{Fit, Rule};
 use pass::{Pass, Table};
 use verge_engine::Tensor;
-use verge_engine::card::InputCard;
+use verge_models::card::InputCard;
 
 use crate::picture::{Picture, SAMPLES};
 

@@ -1,7 +1,7 @@
 //! What a model that reconstructs makes of a frame: how far that is from what it was shown.
 
 use verge_engine::Outputs;
-use verge_engine::card::Quantisation;
+use verge_models::card::Quantisation;
 
 use crate::elements::{BadOutput, reals};
 use crate::viewer::LookError;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use verge_engine::State;
+use verge_engine::{RecurrentState, RunError};
 
 use crate::detect::Contradiction;
 use crate::picture::{Picture, SAMPLES};
@@ -44,19 +44,18 @@ fn grey() -> Picture {
 
 impl Lens {
     pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<Trial, LookError> {
-        let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.session.input());
-        let names: Vec<String> =
-            self.session.model().contract().outputs.iter().map(|(name, _)| name.clone()).collect();
+        let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.runner.input());
         let reader = &mut self.reader;
         let began = Instant::now();
-        self.session.run(&mut State::default(), until, |outputs| {
+        self.runner.run(&mut RecurrentState::default(), until, |outputs| {
             let took = began.elapsed();
-            let mut described = Vec::with_capacity(names.len());
-            for (index, name) in names.into_iter().enumerate() {
+            let output = |index| {
                 let (shape, elements) = outputs.get(index)?;
-                let (element, range) = (elements.element(), elements.range());
-                described.push(TrialOutput { name, element, shape: shape.to_vec(), range });
-            }
+                let (element, range) = (elements.element().as_str(), elements.range());
+                let name = outputs.name(index).to_owned();
+                Ok(TrialOutput { name, element, shape: shape.to_vec(), range })
+            };
+            let described = (0..outputs.count()).map(output).collect::<Result<_, RunError>>()?;
             let contradiction = match reader {
                 Reader::Classifier(classifier) => {
                     classifier.top(outputs.get(0)?.1, 1)?;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{EncodedFrame, View};
-use verge_domain::id::{Label, NameError};
+use verge_domain::id::Label;
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
-use verge_engine::card::Task;
-use verge_engine::{Model, ModelError, RunError, Session, State};
+use verge_engine::{GraphError, RecurrentState, RunError, Runner};
+use verge_models::FrameModel;
+use verge_models::card::ModelTask;
 
 use crate::classify::{BadOutput, Class, Classifier};
 use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, Detector};
@@ -37,7 +38,7 @@ pub struct VisionJudge {
 #[derive(Debug, Clone)]
 pub struct ViewerSettings {
     /// The models.
-    pub models: Vec<Arc<Model>>,
+    pub models: Vec<Arc<FrameModel>>,
     /// The judges, by their position in the configuration; `None` where one judges no frames.
     pub judges: Vec<Option<VisionJudge>>,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
@@ -47,17 +48,9 @@ pub struct ViewerSettings {
 /// Why there is no viewer.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// No session of a model.
+    /// No runner of a model.
     #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A label of a model cannot be a name.
-    #[error("label {label:?}: {source}")]
-    Label {
-        /// The label.
-        label: String,
-        /// Why not.
-        source: NameError,
-    },
+    Model(#[from] GraphError),
     /// A judge asks for a label that its model does not have.
     #[error("its model has no label {label:?}")]
     UnknownLabel {
@@ -69,13 +62,13 @@ pub enum SettingsError {
 /// What the judges of one camera remember: the recurrent state of each judge's model.
 #[derive(Debug, Default)]
 pub struct Memory {
-    states: Vec<(usize, State)>,
+    states: Vec<(usize, RecurrentState)>,
 }
 
 impl Memory {
-    fn state(&mut self, judge: usize) -> &mut State {
+    fn state(&mut self, judge: usize) -> &mut RecurrentState {
         let index = self.states.iter().position(|(known, _)| *known == judge).unwrap_or_else(|| {
-            self.states.push((judge, State::default()));
+            self.states.push((judge, RecurrentState::default()));
             self.states.len() - 1
         });
         &mut self.states[index].1
@@ -100,7 +93,7 @@ struct Eye {
 
 /// One model, ready to be looked through.
 pub(crate) struct Lens {
-    pub(crate) session: Session,
+    pub(crate) runner: Runner,
     pub(crate) preprocess: Preprocess,
     pub(crate) reader: Reader,
 }
@@ -155,7 +148,7 @@ impl From<DetectError> for LookError {
 }
 
 impl FrameViewer {
-    /// Opens a session of each model and prepares the judges.
+    /// Opens a runner of each model and prepares the judges.
     ///
     /// # Errors
     /// See [`SettingsError`].
@@ -186,15 +179,15 @@ impl FrameViewer {
         &mut self,
         judge: usize,
         least: f32,
-        state: &mut State,
+        state: &mut RecurrentState,
         until: Option<Instant>,
     ) -> Result<Sight, LookError> {
         let eye = self.judges[judge].as_ref().expect("the caller names judges of frames only");
         let lens = &mut self.models[eye.model];
-        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.session.input());
+        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
         let top = eye.top;
         let reader = &mut lens.reader;
-        lens.session.run(state, until, |outputs| match reader {
+        lens.runner.run(state, until, |outputs| match reader {
             Reader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
                 Ok(Sight::Classes(classifier.top(elements, top)?))
@@ -236,9 +229,9 @@ impl FrameViewer {
         let Some(Some(eye)) = self.judges.get(judge) else { return Ok(None) };
         let lens = &mut self.models[eye.model];
         let size = (self.picture.width(), self.picture.height());
-        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.session.input());
+        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
         let reader = &mut lens.reader;
-        let mut view = lens.session.run(memory.state(judge), until, |outputs| match reader {
+        let mut view = lens.runner.run(memory.state(judge), until, |outputs| match reader {
             Reader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
                 let view = classifier.classify(elements, eye.top, eye.score)?;
@@ -297,42 +290,37 @@ impl Viewer for FrameViewer {
 }
 
 impl Lens {
-    fn new(model: &Arc<Model>) -> Result<Self, SettingsError> {
-        let (card, contract) = (model.card(), model.contract());
-        let label = |label: &String| {
-            Label::new(label).map_err(|source| SettingsError::Label { label: label.clone(), source })
-        };
-        let labels = model.labels().iter().map(label).collect::<Result<Vec<_>, _>>()?;
+    fn new(model: &Arc<FrameModel>) -> Result<Self, SettingsError> {
+        let (card, width, height) = (model.frames(), model.width(), model.height());
+        let labels = model.labels().to_vec();
         let output = card.output.clone();
         let reader = match card.task {
-            Task::Classify => Reader::Classifier(Classifier::new(output, labels)),
-            Task::Detect => Reader::Detector(Detector::new(output, labels, contract.width, contract.height)),
-            Task::Reconstruct => {
+            ModelTask::Classify => Reader::Classifier(Classifier::new(output, labels)),
+            ModelTask::Detect => Reader::Detector(Detector::new(output, labels, width, height)),
+            ModelTask::Reconstruct => {
                 Reader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
             }
         };
-        let preprocess = Preprocess::new(&card.input, contract.width, contract.height);
-        Ok(Self { session: model.session()?, preprocess, reader })
+        let preprocess = Preprocess::new(&card.input, width, height);
+        Ok(Self { runner: model.runner()?, preprocess, reader })
     }
 }
 
 impl Eye {
-    fn new(judge: &VisionJudge, models: &[Arc<Model>]) -> Result<Self, SettingsError> {
+    fn new(judge: &VisionJudge, models: &[Arc<FrameModel>]) -> Result<Self, SettingsError> {
         let model = &models[judge.model];
         let label = |label: &String| {
-            if !model.labels().contains(label) {
-                return Err(SettingsError::UnknownLabel { label: label.clone() });
-            }
-            Label::new(label).map_err(|source| SettingsError::Label { label: label.clone(), source })
+            let known = model.labels().iter().find(|known| known.as_str() == label);
+            known.cloned().ok_or_else(|| SettingsError::UnknownLabel { label: label.clone() })
         };
         Ok(Self {
             model: judge.model,
             region: judge.region,
             top: judge.top,
-            score: judge.score.or(model.card().output.score).unwrap_or(match model.card().task {
+            score: judge.score.or(model.frames().output.score).unwrap_or(match model.frames().task {
                 // The best few classes are an answer whatever their probability.
-                Task::Classify | Task::Reconstruct => 0.0,
-                Task::Detect => DEFAULT_SCORE,
+                ModelTask::Classify | ModelTask::Reconstruct => 0.0,
+                ModelTask::Detect => DEFAULT_SCORE,
             }),
             labels: judge.labels.iter().map(label).collect::<Result<_, _>>()?,
         })

@@ -2,11 +2,10 @@
 //! counted too. ONNX Runtime has an allocator of its own, which is not counted.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[path = "../../verge-engine/tests/support/mod.rs"]
+#[path = "../../verge-models/tests/support/mod.rs"]
 mod support;
 
 use std::alloc::System;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jpeg_encoder::{ColorType, Encoder};
@@ -14,8 +13,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Memory, StatsAlloc};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
 use verge_domain::time::DeviceClock;
-use verge_engine::card::{Card, Nms};
-use verge_engine::{Model, RunError, State, TensorView};
+use verge_engine::{RecurrentState, RunError, TensorView};
+use verge_models::FrameModel;
+use verge_models::card::{Card, FrameCard, Meaning, Nms};
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
 use verge_vision::detect::Detector;
@@ -99,30 +99,30 @@ fn giving_back() {
 
 /// fast_image_resize reckons its weights anew for each picture: a short list per row and column of the input, none
 /// of pixels.
-fn preprocessing(model: &Arc<Model>) {
-    let mut session = model.session().unwrap();
+fn preprocessing(model: &FrameModel) {
+    let mut runner = model.runner().unwrap();
     let picture = Picture::from_rgb(640, 480, vec![99; 640 * 480 * 3]);
-    let mut preprocess = Preprocess::new(&model.card().input, 32, 32);
+    let mut preprocess = Preprocess::new(&model.frames().input, 32, 32);
     let (count, bytes) = steadily(|| {
-        preprocess.fill(&picture, Region::WHOLE, session.input());
+        preprocess.fill(&picture, Region::WHOLE, runner.input());
     });
     assert!(count <= 12 + 2 * (32 + 32) && bytes < 32 * 1024, "resize: {count} allocations of {bytes} bytes");
     let own = Picture::from_rgb(32, 32, vec![99; 32 * 32 * 3]);
     let none = steadily(|| {
-        preprocess.fill(&own, Region::WHOLE, session.input());
+        preprocess.fill(&own, Region::WHOLE, runner.input());
     });
     assert_eq!(none, (0, 0), "the pass alone");
 }
 
 /// ort describes each input and output that passes through it (shape, names, reference counts): small, and the same
 /// for inputs and outputs of any size. The deadline takes one node of a map.
-fn running(model: &Arc<Model>) {
-    let mut session = model.session().unwrap();
-    let mut state = State::default();
+fn running(model: &FrameModel) {
+    let mut runner = model.runner().unwrap();
+    let mut state = RecurrentState::default();
     let later = Some(Instant::now() + Duration::from_secs(3600));
     for until in [None, later] {
         let (count, bytes) = steadily(|| {
-            let read = session.run(&mut state, until, |outputs| Ok::<_, RunError>(outputs.get(0)?.1.len()));
+            let read = runner.run(&mut state, until, |outputs| Ok::<_, RunError>(outputs.get(0)?.1.len()));
             assert_eq!(read.unwrap(), 21 * 7);
         });
         assert!(count <= 12 && bytes <= 2048, "{count} allocations of {bytes} bytes");
@@ -130,12 +130,14 @@ fn running(model: &Arc<Model>) {
 }
 
 /// What is found is what costs: its list, no more. Names are shared.
-fn reading(detector: &Card) {
+fn reading(detector: &FrameCard) {
     let labels = |count: usize| (0..count).map(|n| Label::new(&format!("c{n}")).unwrap()).collect::<Vec<_>>();
     let text = "name = \"m\"\nversion = \"1\"\nfile = \"m\"\ntask = \"classify\"\nlabels = \"l\"\n[input]\n\
                 layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"u8\"\nresize = \"stretch\"\n[output]\n\
                 decoder = \"logits\"\nquantisation = { scale = 0.1, zero_point = 3 }";
-    let card = Card::parse(text, std::path::Path::new("m")).unwrap();
+    let Meaning::Frames(card) = Card::parse(text, std::path::Path::new("m")).unwrap().meaning else {
+        panic!("it has [input] and [output]")
+    };
     let mut classifier = Classifier::new(card.output, labels(1000));
     let numbers: Vec<u8> = (0..1000).map(|n| (n * 37 % 251) as u8).collect();
     let (count, _) = steadily(|| {
@@ -161,10 +163,10 @@ fn reading(detector: &Card) {
 fn frames_cost_no_buffers() {
     let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"";
     let card = support::card("yolox", input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
-    let model = Arc::new(support::load(&card, &["a", "b"]).unwrap());
+    let model = support::load(&card, &["a", "b"]).unwrap();
     decoding();
     giving_back();
     preprocessing(&model);
     running(&model);
-    reading(model.card());
+    reading(model.frames());
 }

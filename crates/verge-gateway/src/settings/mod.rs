@@ -19,12 +19,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use verge_domain::id::{GatewayId, Lane};
+use verge_models::ModelFiles;
 
 use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, RawLane, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
-pub use model::{Engine, Model};
+pub use model::Engine;
 pub use route::Route;
 pub use source::{Carries, FrameSource, Overload, Source};
 pub use store::{KeyError, Store};
@@ -44,9 +45,9 @@ pub struct Settings {
     /// What runs models.
     pub engine: Engine,
     /// Models in the order of the file; a judge names its own by its position here.
-    pub models: Vec<Model>,
+    pub models: Vec<ModelFiles>,
     /// Models that judges over readings ask.
-    pub autoencoders: Vec<Model>,
+    pub autoencoders: Vec<ModelFiles>,
     /// Sources in the order of the file; a message names its source by its position here.
     pub sources: Vec<Source>,
     /// Judges in the order of the file.

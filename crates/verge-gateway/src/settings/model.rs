@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use config::Map;
 use verge_engine::ModelLimits;
+use verge_models::ModelFiles;
 
 use super::Check;
 use crate::config::{RawEngine, RawModel};
@@ -20,17 +21,6 @@ pub struct Engine {
     pub limits: ModelLimits,
 }
 
-/// `[model.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
-    /// Its name in the configuration, for messages. Verdicts carry that of the card.
-    pub name: String,
-    /// The card.
-    pub card: PathBuf,
-    /// The weights, where the configuration names them: those that the card is for.
-    pub weights: Option<PathBuf>,
-}
-
 pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     Engine {
         library: raw.library.as_ref().map(|path| check.path(path)),
@@ -39,13 +29,13 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     }
 }
 
-pub(super) fn check_all(check: &Check<'_>, raw: &Map<String, RawModel>) -> Vec<Model> {
+pub(super) fn check_all(check: &Check<'_>, raw: &Map<String, RawModel>) -> Vec<ModelFiles> {
     let model = |(name, model): (&String, &RawModel)| {
         let path = check.path(model.file.as_ref()?);
         Some(if is_card(&path) {
-            Model { name: name.clone(), card: path, weights: None }
+            ModelFiles { name: name.clone(), card: path, weights: None }
         } else {
-            Model { name: name.clone(), card: path.with_extension("toml"), weights: Some(path) }
+            ModelFiles { name: name.clone(), card: path.with_extension("toml"), weights: Some(path) }
         })
     };
     raw.iter().filter_map(model).collect()

@@ -8,12 +8,13 @@ use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
 use verge_domain::id::JudgeId;
 use verge_domain::verdict;
-use verge_engine::{Autoencoder, RunError, Runtime, check_there};
+use verge_engine::{RunError, Runtime};
+use verge_models::{Catalogue, WindowModel};
 use verge_pipeline::frames::FrameBench;
 
-use super::frames::{TRIAL, check_weights, identity, runtime_search};
+use super::frames::{TRIAL, runtime_search};
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{self, Judge, Rule, Settings};
+use crate::settings::{Judge, Rule, Settings};
 
 /// A window that takes longer than this holds up all other readings.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ enum Behind {
 #[derive(Clone)]
 struct Shared {
     judge: JudgeId,
-    model: Arc<Mutex<Autoencoder>>,
+    model: Arc<Mutex<WindowModel>>,
     width: usize,
     identity: verdict::Model,
     told: Arc<AtomicBool>,
@@ -48,10 +49,10 @@ impl Autoencoders {
     /// # Errors
     /// There is no library, or a model cannot be used.
     pub fn load(settings: &Settings, eyes: &FrameBench) -> anyhow::Result<Self> {
-        let mut runtime = None;
+        let mut catalogue = None;
         let mut behind = |(position, judge): (usize, &Judge)| match eyes.model_of(position) {
             Some(model) => Ok(Some(Behind::Frames(model.clone()))),
-            None => windows(settings, judge, &mut runtime).map(|shared| shared.map(Behind::Windows)),
+            None => windows(settings, judge, &mut catalogue).map(|shared| shared.map(Behind::Windows)),
         };
         let by_judge = settings.judges.iter().enumerate().map(&mut behind).collect::<Result<_, _>>()?;
         Ok(Self { by_judge })
@@ -76,22 +77,25 @@ impl Autoencoders {
 fn windows(
     settings: &Settings,
     judge: &Judge,
-    runtime: &mut Option<Runtime>,
+    catalogue: &mut Option<Catalogue>,
 ) -> anyhow::Result<Option<Shared>> {
     let Some(Rule::Autoencoder { model, settings: how }) = judge.readings().map(|rules| &rules.rule) else {
         return Ok(None);
     };
-    let runtime = match runtime {
-        Some(runtime) => runtime,
-        None => runtime.insert(Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?),
+    let catalogue = match catalogue {
+        Some(catalogue) => catalogue,
+        None => {
+            let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
+            catalogue.insert(Catalogue::new(runtime, settings.engine.limits))
+        }
     };
     let load = || {
         let model = &settings.autoencoders[*model];
-        let mut loaded = load_autoencoder(runtime, model, settings)?;
+        let mut loaded = catalogue.windows(model).with_context(|| format!("model.{}", model.name))?;
         try_autoencoder(&mut loaded).with_context(|| format!("model.{}: one window", model.name))?;
-        let (card, width) = (loaded.card(), loaded.width());
+        let (identity, width) = (loaded.card().identity.clone(), loaded.width());
         if let Some(stride) = how.stride() {
-            let (judge, name) = (&judge.name, &card.name);
+            let (judge, name) = (&judge.name, &identity.name);
             ensure!(
                 stride <= width,
                 "judge.{judge}: stride = {stride}: the windows of {name} have {width} readings"
@@ -100,7 +104,7 @@ fn windows(
         Ok(Shared {
             judge: judge.name.clone(),
             width,
-            identity: identity(&card.name, &card.version)?,
+            identity,
             model: Arc::new(Mutex::new(loaded)),
             told: Arc::default(),
         })
@@ -108,27 +112,11 @@ fn windows(
     load().exit_with(Exit::BadConfig).map(Some)
 }
 
-/// Reads a model that reconstructs.
-///
-/// # Errors
-/// The card or the model cannot be used, or they do not belong together.
-pub fn load_autoencoder(
-    runtime: &Runtime,
-    model: &settings::Model,
-    settings: &Settings,
-) -> anyhow::Result<Autoencoder> {
-    let at = || format!("model.{}", model.name);
-    check_there(&model.card, model.weights.as_deref()).with_context(at)?;
-    let loaded = Autoencoder::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
-    check_weights(model, &loaded.card().file)?;
-    Ok(loaded)
-}
-
 /// Lets a model reconstruct one window of no meaning, and tells how long that took.
 ///
 /// # Errors
 /// It cannot be run, or gives what is no number.
-pub fn try_autoencoder(model: &mut Autoencoder) -> anyhow::Result<Duration> {
+pub fn try_autoencoder(model: &mut WindowModel) -> anyhow::Result<Duration> {
     Ok(model.try_out(Some(Instant::now() + TRIAL))?)
 }
 

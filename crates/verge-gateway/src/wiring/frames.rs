@@ -2,19 +2,18 @@
 //! by.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
-use verge_domain::id::ModelName;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Intake, IntakeFull};
-use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
-use verge_engine::{Model, Runtime, RuntimeError, check_there};
+use verge_engine::{Runtime, RuntimeError};
+use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
@@ -78,42 +77,14 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
     }
 }
 
-/// Reads a model of the configuration.
-///
-/// # Errors
-/// The card or the model cannot be used, or they do not belong together.
-pub fn load_model(runtime: &Runtime, model: &settings::Model, settings: &Settings) -> anyhow::Result<Model> {
-    let at = || format!("model.{}", model.name);
-    check_there(&model.card, model.weights.as_deref()).with_context(at)?;
-    let loaded = Model::load(runtime, &model.card, settings.engine.limits).with_context(at)?;
-    check_weights(model, &loaded.card().file)?;
-    Ok(loaded)
-}
-
 /// Lets a model look at one grey picture: what it would do with every frame shows before the first.
 ///
 /// # Errors
 /// It cannot be run, or gives what its card cannot mean.
-pub fn try_model(model: &Arc<Model>) -> anyhow::Result<Trial> {
+pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<Trial> {
     let max_picture_bytes = picture_bytes(0);
     let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: Vec::new(), max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
-}
-
-/// Whether a card is for the weights that the configuration names, where it names any.
-pub(super) fn check_weights(model: &settings::Model, of_card: &Path) -> anyhow::Result<()> {
-    if let Some(weights) = &model.weights {
-        let meant = model.card.parent().map(|folder| folder.join(of_card));
-        ensure!(
-            meant.as_ref() == Some(weights),
-            "model.{}: the configuration names {}, but its card {} is for {}",
-            model.name,
-            weights.display(),
-            model.card.display(),
-            of_card.display()
-        );
-    }
-    Ok(())
 }
 
 /// The judges over frames, ready to be given eyes.
@@ -134,10 +105,11 @@ impl Vision {
             return watched.then(|| Self::of(settings, Vec::new())).transpose();
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
+        let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
         let models = settings
             .models
             .iter()
-            .map(|model| Ok(Arc::new(load_model(&runtime, model, settings)?)))
+            .map(|model| catalogue.frames(model).with_context(|| format!("model.{}", model.name)))
             .collect::<anyhow::Result<Vec<_>>>()
             .exit_with(Exit::BadConfig)?;
         Self::of(settings, models).exit_with(Exit::BadConfig).map(Some)
@@ -147,7 +119,7 @@ impl Vision {
     ///
     /// # Errors
     /// A judge asks of its model what it cannot do.
-    pub fn of(settings: &Settings, models: Vec<Arc<Model>>) -> anyhow::Result<Self> {
+    pub fn of(settings: &Settings, models: Vec<Arc<FrameModel>>) -> anyhow::Result<Self> {
         let mut specs = Vec::new();
         let mut looks = Vec::new();
         for judge in &settings.judges {
@@ -187,41 +159,33 @@ impl Vision {
     }
 
     /// The models, as the configuration orders them.
-    pub fn models(&self) -> &[Arc<Model>] {
+    pub fn models(&self) -> &[Arc<FrameModel>] {
         &self.viewer.models
     }
 }
 
-fn spec(judge: &settings::Judge, rules: &FrameRules, model: &Model) -> anyhow::Result<FrameJudgeSpec> {
-    let card = model.card();
+fn spec(judge: &settings::Judge, rules: &FrameRules, model: &FrameModel) -> anyhow::Result<FrameJudgeSpec> {
+    let (name, task) = (&model.card().identity.name, model.frames().task);
     ensure!(
-        card.task == rules.task,
-        "detector = \"{}\" over frames needs a model with task = \"{}\"; the card of {} says task = \"{}\"",
+        task == rules.task,
+        "detector = \"{}\" over frames needs a model with task = \"{}\"; the card of {name} says task = \"{}\"",
         rules.detector.as_str(),
         rules.task.as_str(),
-        card.name,
-        card.task.as_str()
+        task.as_str()
     );
-    if let Some(unknown) = rules.look.labels.iter().find(|label| !model.labels().contains(label)) {
-        return Err(anyhow!("labels: {} has no label {unknown:?}", card.name));
+    let is_known = |label: &str| model.labels().iter().any(|known| known.as_str() == label);
+    if let Some(unknown) = rules.look.labels.iter().find(|label| !is_known(label)) {
+        return Err(anyhow!("labels: {name} has no label {unknown:?}"));
     }
     Ok(FrameJudgeSpec {
         name: judge.name.clone(),
         detector: rules.detector,
-        model: identity(&card.name, &card.version)?,
+        model: model.card().identity.clone(),
         inputs: rules.inputs.clone(),
         devices: judge.devices.clone(),
         report: rules.report,
         severity: rules.policy.severity,
         lane: rules.policy.lane,
-    })
-}
-
-/// What verdicts call a model.
-pub(super) fn identity(name: &str, version: &str) -> anyhow::Result<verdict::Model> {
-    Ok(verdict::Model {
-        name: ModelName::new(name).context("the card's name")?,
-        version: ModelName::new(version).context("the card's version")?,
     })
 }
 

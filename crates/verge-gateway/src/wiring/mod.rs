@@ -40,7 +40,7 @@ use verge_wire::WireEncoder;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{Carries, ReadingRules, Route, Rule, Settings};
-pub use autoencoders::{Autoencoders, load_autoencoder, try_autoencoder};
+pub use autoencoders::{Autoencoders, try_autoencoder};
 use broker::{LocalPlan, SiteBroker};
 pub use broker::{child as broker_process, connection as broker_connection};
 use classes::scope_of;
@@ -48,8 +48,8 @@ use expiry::Expiry;
 pub use expiry::{Remark, certificate_remarks};
 use frames::Eyes;
 pub use frames::{
-    Vision, cached_runtime, frame_decoders, load_model, managed_runtime, picture_bytes, provide_runtime,
-    runtime_search, try_model, user_runtime_search, workers,
+    Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
+    try_model, user_runtime_search, workers,
 };
 use readings::ReadingJudges;
 pub use shards::judge_set;

@@ -6,8 +6,8 @@ mod yolox;
 
 use verge_domain::frame::{Detection, Detections, PixelBox, Score};
 use verge_domain::id::Label;
-use verge_engine::card::{Corners, Decoder, Nms, OutputCard};
 use verge_engine::{Outputs, RunError, TensorView};
+use verge_models::card::{Corners, Nms, OutputCard, OutputDecoder};
 
 use crate::elements::{BadOutput, Probabilities, reals};
 use crate::preprocess::Placement;
@@ -60,7 +60,7 @@ impl Detector {
     /// Prepares for outputs of this card, from inputs of this size.
     #[must_use]
     pub fn new(output: OutputCard, labels: Vec<Label>, width: u32, height: u32) -> Self {
-        let advice = if output.decoder == Decoder::Ssd { ssd::ADVICE } else { yolox::ADVICE };
+        let advice = if output.decoder == OutputDecoder::Ssd { ssd::ADVICE } else { yolox::ADVICE };
         let believed = Probabilities::new(output.quantisation, advice);
         let (scratch, candidates) = Default::default();
         Self { output, believed, labels, width, height, scratch, candidates }
@@ -99,11 +99,11 @@ impl Detector {
         let classes = self.labels.len() + self.output.label_offset;
         let [first, second, third, fourth] = &mut self.scratch;
         match (self.output.decoder, outputs) {
-            (Decoder::Yolox | Decoder::YoloxDecoded, [elements]) => {
+            (OutputDecoder::Yolox | OutputDecoder::YoloxDecoded, [elements]) => {
                 let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
                 heads.decode(reals(*elements, quantisation, first), least, &mut self.candidates)?;
             }
-            (Decoder::Ssd, [corners, rest @ ..]) => {
+            (OutputDecoder::Ssd, [corners, rest @ ..]) => {
                 let boxes = ssd::Boxes {
                     corners: self.output.corners.unwrap_or(Corners::Xyxy),
                     background: self.output.background,
@@ -130,12 +130,12 @@ impl Detector {
             }
             // The card's check leaves these to others, and no other number of outputs.
             (
-                Decoder::Probabilities
-                | Decoder::Logits
-                | Decoder::Yolox
-                | Decoder::YoloxDecoded
-                | Decoder::Ssd
-                | Decoder::Reconstruction,
+                OutputDecoder::Probabilities
+                | OutputDecoder::Logits
+                | OutputDecoder::Yolox
+                | OutputDecoder::YoloxDecoded
+                | OutputDecoder::Ssd
+                | OutputDecoder::Reconstruction,
                 _,
             ) => return Err(BadOutput::Outputs { found: outputs.len() }),
         }
@@ -183,10 +183,14 @@ impl Detector {
         let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
         let boxes = reals(boxes, self.output.quantisation, &mut self.scratch[0]);
         match self.output.decoder {
-            Decoder::Yolox => (heads.look_decoded(boxes) == Some(true)).then_some(Contradiction::Decoded),
-            Decoder::YoloxDecoded => (heads.look_decoded(boxes) == Some(false)).then_some(Contradiction::Raw),
-            Decoder::Ssd => ssd::look_like_pixels(boxes).then_some(Contradiction::Pixels),
-            Decoder::Probabilities | Decoder::Logits | Decoder::Reconstruction => None,
+            OutputDecoder::Yolox => {
+                (heads.look_decoded(boxes) == Some(true)).then_some(Contradiction::Decoded)
+            }
+            OutputDecoder::YoloxDecoded => {
+                (heads.look_decoded(boxes) == Some(false)).then_some(Contradiction::Raw)
+            }
+            OutputDecoder::Ssd => ssd::look_like_pixels(boxes).then_some(Contradiction::Pixels),
+            OutputDecoder::Probabilities | OutputDecoder::Logits | OutputDecoder::Reconstruction => None,
         }
     }
 
@@ -231,7 +235,7 @@ fn heads(
         width,
         height,
         classes,
-        is_decoded: output.decoder == Decoder::YoloxDecoded,
+        is_decoded: output.decoder == OutputDecoder::YoloxDecoded,
         believed,
     }
 }

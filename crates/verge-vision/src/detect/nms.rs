@@ -1,6 +1,6 @@
 //! Greedy non-maximum suppression: of boxes that overlap, the surest stays.
 
-use verge_engine::card::Nms;
+use verge_models::card::Nms;
 
 use super::Candidate;
 

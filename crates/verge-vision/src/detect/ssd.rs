@@ -2,7 +2,7 @@
 //! 2016): corners from 0 to 1 of the input's sides, with scores per class, or after TFLite's detection
 //! post-processing with one class and score per box and their number.
 
-use verge_engine::card::Corners;
+use verge_models::card::Corners;
 
 use super::{Candidate, DEFAULT_SCORE};
 use crate::elements::{BadOutput, Probabilities};

@@ -2,7 +2,7 @@
 //! it lies. The rules follow the programs that models are trained and measured with, to the pixel: a cut that is
 //! off by one changes the answer of small quantised models for one picture in ten.
 
-use verge_engine::card::{InputCard, Resize};
+use verge_models::card::{InputCard, Resize};
 
 use super::{Placement, Region};
 

@@ -1,8 +1,8 @@
 //! One pass from pixels to a tensor: orders channels, subtracts and scales, and writes each element where the model
 //! wants it.
 
-use verge_engine::card::{Colour, Element, InputCard, Layout, Quantisation};
 use verge_engine::f16;
+use verge_models::card::{Colour, InputCard, PixelElement, Quantisation, TensorLayout};
 
 use super::fit::Fit;
 use crate::picture::SAMPLES;
@@ -23,7 +23,7 @@ pub(super) struct Pass {
     width: usize,
     height: usize,
     pad: u8,
-    layout: Layout,
+    layout: TensorLayout,
     colour: Colour,
 }
 
@@ -46,14 +46,18 @@ impl Pass {
         }
         match (self.layout, self.colour, table) {
             (_, Colour::Grey, [table]) => self.grey(pixels, fit, table, out),
-            (Layout::Nhwc, Colour::Rgb, [a, b, c]) => {
+            (TensorLayout::Nhwc, Colour::Rgb, [a, b, c]) => {
                 self.interleaved::<T, 0, 2>(pixels, fit, [a, b, c], out)
             }
-            (Layout::Nhwc, Colour::Bgr, [a, b, c]) => {
+            (TensorLayout::Nhwc, Colour::Bgr, [a, b, c]) => {
                 self.interleaved::<T, 2, 0>(pixels, fit, [a, b, c], out)
             }
-            (Layout::Nchw, Colour::Rgb, [a, b, c]) => self.planar::<T, 0, 2>(pixels, fit, [a, b, c], out),
-            (Layout::Nchw, Colour::Bgr, [a, b, c]) => self.planar::<T, 2, 0>(pixels, fit, [a, b, c], out),
+            (TensorLayout::Nchw, Colour::Rgb, [a, b, c]) => {
+                self.planar::<T, 0, 2>(pixels, fit, [a, b, c], out)
+            }
+            (TensorLayout::Nchw, Colour::Bgr, [a, b, c]) => {
+                self.planar::<T, 2, 0>(pixels, fit, [a, b, c], out)
+            }
             _ => unreachable!("there is a table for each channel"),
         }
     }
@@ -120,7 +124,8 @@ impl Pass {
     pub(super) fn copy(&self, pixels: &[u8], fit: &Fit, table: &[[u8; 256]], out: &mut [u8]) -> bool {
         let is_same =
             |table: &[u8; 256]| table.iter().zip(0..=u8::MAX).all(|(element, value)| *element == value);
-        let is_raw = (self.layout, self.colour) == (Layout::Nhwc, Colour::Rgb) && table.iter().all(is_same);
+        let is_raw =
+            (self.layout, self.colour) == (TensorLayout::Nhwc, Colour::Rgb) && table.iter().all(is_same);
         if is_raw {
             let out = &mut out[..self.width * self.height * SAMPLES];
             if (fit.to_width as usize) < self.width || (fit.to_height as usize) < self.height {
@@ -137,12 +142,12 @@ impl Pass {
     fn fill_padding<T: Copy>(&self, table: &[[T; 256]], out: &mut [T]) {
         let pad = usize::from(self.pad);
         match self.layout {
-            Layout::Nchw => {
+            TensorLayout::Nchw => {
                 for (plane, table) in out.chunks_exact_mut(self.width * self.height).zip(table) {
                     plane.fill(table[pad]);
                 }
             }
-            Layout::Nhwc => {
+            TensorLayout::Nhwc => {
                 for pixel in out.chunks_exact_mut(self.colour.channels()) {
                     for (element, table) in pixel.iter_mut().zip(table) {
                         *element = table[pad];
@@ -193,10 +198,12 @@ impl Table {
             reason = "clamped to the type above"
         )]
         match card.element {
-            Element::F32 => Self::F32(tables!(real)),
-            Element::F16 => Self::F16(tables!(|channel, value| f16::from_f32(real(channel, value)))),
-            Element::U8 => Self::U8(tables!(|channel, value| whole(channel, value, 0.0, 255.0) as u8)),
-            Element::I8 => Self::I8(tables!(|channel, value| whole(channel, value, -128.0, 127.0) as i8)),
+            PixelElement::F32 => Self::F32(tables!(real)),
+            PixelElement::F16 => Self::F16(tables!(|channel, value| f16::from_f32(real(channel, value)))),
+            PixelElement::U8 => Self::U8(tables!(|channel, value| whole(channel, value, 0.0, 255.0) as u8)),
+            PixelElement::I8 => {
+                Self::I8(tables!(|channel, value| whole(channel, value, -128.0, 127.0) as i8))
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
-use verge_engine::card::{Colour, Element, Layout, Quantisation, Resize};
 use verge_engine::f16;
+use verge_models::card::{Colour, PixelElement, Quantisation, Resize, TensorLayout};
 
 use super::*;
 
 pub(super) fn card(resize: Resize) -> InputCard {
     InputCard {
         name: None,
-        layout: Layout::Nchw,
+        layout: TensorLayout::Nchw,
         colour: Colour::Rgb,
-        element: Element::F32,
+        element: PixelElement::F32,
         size: None,
         resize,
         crop_fraction: Some(0.5),
@@ -37,16 +37,16 @@ fn fill(card: &InputCard, width: u32, height: u32, picture: &Picture) -> (Vec<f3
 #[test]
 fn channels_stand_where_the_model_wants_them() {
     let picture = picture(2, 2);
-    let check = |layout: Layout, colour: Colour, expected: &[f32]| {
+    let check = |layout: TensorLayout, colour: Colour, expected: &[f32]| {
         let card = InputCard { layout, colour, ..card(Resize::Stretch) };
         assert_eq!(fill(&card, 2, 2, &picture).0, expected, "{layout:?} {colour:?}");
     };
-    check(Layout::Nchw, Colour::Rgb, &[0., 1., 0., 1., 0., 0., 1., 1., 7., 7., 7., 7.]);
-    check(Layout::Nchw, Colour::Bgr, &[7., 7., 7., 7., 0., 0., 1., 1., 0., 1., 0., 1.]);
-    check(Layout::Nhwc, Colour::Rgb, &[0., 0., 7., 1., 0., 7., 0., 1., 7., 1., 1., 7.]);
-    check(Layout::Nhwc, Colour::Bgr, &[7., 0., 0., 7., 0., 1., 7., 1., 0., 7., 1., 1.]);
-    check(Layout::Nchw, Colour::Grey, &[1., 1., 1., 2.]);
-    check(Layout::Nhwc, Colour::Grey, &[1., 1., 1., 2.]);
+    check(TensorLayout::Nchw, Colour::Rgb, &[0., 1., 0., 1., 0., 0., 1., 1., 7., 7., 7., 7.]);
+    check(TensorLayout::Nchw, Colour::Bgr, &[7., 7., 7., 7., 0., 0., 1., 1., 0., 1., 0., 1.]);
+    check(TensorLayout::Nhwc, Colour::Rgb, &[0., 0., 7., 1., 0., 7., 0., 1., 7., 1., 1., 7.]);
+    check(TensorLayout::Nhwc, Colour::Bgr, &[7., 0., 0., 7., 0., 1., 7., 1., 0., 7., 1., 1.]);
+    check(TensorLayout::Nchw, Colour::Grey, &[1., 1., 1., 2.]);
+    check(TensorLayout::Nhwc, Colour::Grey, &[1., 1., 1., 2.]);
 }
 
 #[test]
@@ -64,16 +64,16 @@ fn elements_are_scaled_and_quantised() {
         Preprocess::new(card, 1, 1).fill(&picture, Region::WHOLE, &mut tensor);
         tensor
     };
-    let u8_card = InputCard { element: Element::U8, ..base.clone() };
+    let u8_card = InputCard { element: PixelElement::U8, ..base.clone() };
     assert_eq!(run(&u8_card, Tensor::U8(vec![9; 3])), Tensor::U8(vec![0, 128, 255]));
     let i8_card = InputCard {
-        element: Element::I8,
+        element: PixelElement::I8,
         scale: Some(vec![1.0 / 255.0; 3]),
         quantisation: Some(Quantisation { scale: 1.0 / 255.0, zero_point: -128 }),
         ..base.clone()
     };
     assert_eq!(run(&i8_card, Tensor::I8(vec![9; 3])), Tensor::I8(vec![-128, 0, 127]));
-    let f16_card = InputCard { element: Element::F16, ..base };
+    let f16_card = InputCard { element: PixelElement::F16, ..base };
     let expected = [0.0, 128.0, 255.0].map(f16::from_f32).to_vec();
     assert_eq!(run(&f16_card, Tensor::F16(vec![f16::ONE; 3])), Tensor::F16(expected));
 }
@@ -92,7 +92,7 @@ fn padding_surrounds_the_frame_and_boxes_find_back() {
 
 #[test]
 fn raw_bytes_are_copied_into_their_place() {
-    let raw = InputCard { layout: Layout::Nhwc, element: Element::U8, ..card(Resize::Letterbox) };
+    let raw = InputCard { layout: TensorLayout::Nhwc, element: PixelElement::U8, ..card(Resize::Letterbox) };
     // The same by the table: a zero point that changes nothing but the path.
     let reckoned = InputCard { mean: Some(vec![-1.0, 0.0, 0.0]), ..raw.clone() };
     let run = |card: &InputCard| {

@@ -9,7 +9,7 @@ use verge_domain::id::DeviceId;
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
 use verge_domain::time::DeviceClock;
-use verge_engine::Model;
+use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
@@ -47,7 +47,7 @@ pub(crate) fn judge() -> VisionJudge {
     VisionJudge { model: 0, region: Region::WHOLE, top: 5, score: None, labels: Vec::new() }
 }
 
-pub(crate) fn viewer(model: Model, judge: VisionJudge) -> FrameViewer {
+pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
     let settings = ViewerSettings { models, judges, max_picture_bytes: MAX_BYTES };
     FrameViewer::new(&settings).unwrap()

@@ -8,5 +8,5 @@ mod judging;
 mod measure;
 mod orientation;
 mod real;
-#[path = "../../../verge-engine/tests/support/mod.rs"]
+#[path = "../../../verge-models/tests/support/mod.rs"]
 mod support;

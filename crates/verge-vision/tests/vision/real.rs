@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use verge_engine::State;
-use verge_engine::card::Nms;
+use verge_engine::RecurrentState;
+use verge_models::card::Nms;
 use verge_vision::detect::select;
 use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
@@ -24,7 +24,7 @@ fn look(viewer: &mut verge_vision::FrameViewer, path: &Path, least: f32) -> Sigh
     let bytes = fs::read(path).unwrap();
     let (width, height) = size(&bytes);
     viewer.decode(&frame(bytes, width, height)).unwrap();
-    viewer.look(0, least, &mut State::default(), None).unwrap()
+    viewer.look(0, least, &mut RecurrentState::default(), None).unwrap()
 }
 
 /// Width and height as the first frame header states them.

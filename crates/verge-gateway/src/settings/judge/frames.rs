@@ -7,7 +7,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::report::ReportPolicy;
 use verge_domain::verdict::Detector;
-use verge_engine::card::Task;
+use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
 use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
@@ -27,7 +27,7 @@ pub struct FrameRules {
     /// What it does.
     pub detector: Detector,
     /// What its model must do for that.
-    pub task: Task,
+    pub task: ModelTask,
     /// How it looks. The model is meant by its position in the settings.
     pub look: VisionJudge,
     /// Which of its views become verdicts.
@@ -39,7 +39,7 @@ pub struct FrameRules {
 pub(super) fn check_rules(
     check: &mut Check<'_>,
     section: &str,
-    (detector, task): (Detector, Task),
+    (detector, task): (Detector, ModelTask),
     raw: &RawJudge,
     inputs: Option<Vec<InputPattern>>,
     known: &Known<'_>,

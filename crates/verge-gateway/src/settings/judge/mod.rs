@@ -15,7 +15,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::{Detector, Severity};
-use verge_engine::card::Task;
+use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
 use wildmatch::WildMatch;
 
@@ -148,11 +148,11 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let inputs = inputs.into_iter().collect::<Option<Vec<_>>>().map(|inputs| inputs.concat());
     let rules = match raw.detector {
         RawDetector::Classify => {
-            let of = (Detector::Classify, Task::Classify);
+            let of = (Detector::Classify, ModelTask::Classify);
             frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
         RawDetector::Detect => {
-            let of = (Detector::Detect, Task::Detect);
+            let of = (Detector::Detect, ModelTask::Detect);
             frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
         _ if sees == Sees::Unknown => {
@@ -160,7 +160,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             None
         }
         RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
-            let of = (Detector::Autoencoder, Task::Reconstruct);
+            let of = (Detector::Autoencoder, ModelTask::Reconstruct);
             let eye = frames::check_rules(check, &section, of, raw, inputs.clone(), known);
             // Its name becomes a pattern of signals, which must mean this one alone.
             if name.contains(['*', '?']) {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_engine::card::Task;
-use verge_engine::{Model, ModelError, Runtime};
+use verge_engine::{ElementType, Runtime};
+use verge_models::card::ModelTask;
+use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::trial::{Trial, TrialOutput};
 
 use super::super::words;
 use super::Report;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{self, Settings};
+use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
 
 /// Tries everything that models need.
@@ -28,14 +29,15 @@ pub(super) fn look(settings: &Settings, report: &mut Report) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
+    let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
     let mut failed = false;
     for model in &settings.autoencoders {
-        failed |= look_at_windows(&runtime, model, settings, report).is_err();
+        failed |= look_at_windows(&catalogue, model, report).is_err();
     }
-    let models: Vec<Arc<Model>> = settings
+    let models: Vec<Arc<FrameModel>> = settings
         .models
         .iter()
-        .filter_map(|model| look_at_frames(&runtime, model, settings, report).ok())
+        .filter_map(|model| look_at_frames(&mut catalogue, model, report).ok())
         .collect();
     if failed || models.len() < settings.models.len() {
         return;
@@ -50,16 +52,11 @@ pub(super) fn look(settings: &Settings, report: &mut Report) {
 /// It is in the report.
 struct Failed;
 
-fn look_at_windows(
-    runtime: &Runtime,
-    model: &settings::Model,
-    settings: &Settings,
-    report: &mut Report,
-) -> Result<(), Failed> {
+fn look_at_windows(catalogue: &Catalogue, model: &ModelFiles, report: &mut Report) -> Result<(), Failed> {
     let section = format!("model.{}", model.name);
-    let mut loaded = wiring::load_autoencoder(runtime, model, settings)
-        .map_err(|error| note_files(report, &section, &error))?;
-    let what = format!("{} {}", loaded.card().name, loaded.card().version);
+    let mut loaded = catalogue.windows(model).map_err(|error| note_files(report, &section, &error))?;
+    let identity = &loaded.card().identity;
+    let what = format!("{} {}", identity.name, identity.version);
     let contract = format!("reconstruct windows of {} numbers", loaded.width());
     report.note(&section, what, Ok(contract), Exit::BadConfig);
     let tried = wiring::try_autoencoder(&mut loaded);
@@ -70,17 +67,15 @@ fn look_at_windows(
 }
 
 fn look_at_frames(
-    runtime: &Runtime,
-    model: &settings::Model,
-    settings: &Settings,
+    catalogue: &mut Catalogue,
+    model: &ModelFiles,
     report: &mut Report,
-) -> Result<Arc<Model>, Failed> {
+) -> Result<Arc<FrameModel>, Failed> {
     let section = format!("model.{}", model.name);
-    let loaded =
-        wiring::load_model(runtime, model, settings).map_err(|error| note_files(report, &section, &error))?;
-    let what = format!("{} {}", loaded.card().name, loaded.card().version);
+    let loaded = catalogue.frames(model).map_err(|error| note_files(report, &section, &error))?;
+    let identity = &loaded.card().identity;
+    let what = format!("{} {}", identity.name, identity.version);
     report.note(&section, what, Ok(describe(&loaded)), Exit::BadConfig);
-    let loaded = Arc::new(loaded);
     match wiring::try_model(&loaded) {
         Ok(trial) => {
             let warning = |remark: String| Warning { key: section.clone(), remark };
@@ -95,10 +90,8 @@ fn look_at_frames(
     }
 }
 
-fn note_files(report: &mut Report, section: &str, error: &anyhow::Error) -> Failed {
-    // The section is told anyway.
-    let reason = error.downcast_ref::<ModelError>().map_or(error.to_string(), |error| words(error));
-    report.note(section, "files", Err(reason), Exit::BadConfig);
+fn note_files(report: &mut Report, section: &str, error: &ModelError) -> Failed {
+    report.note(section, "files", Err(words(error)), Exit::BadConfig);
     Failed
 }
 
@@ -109,27 +102,27 @@ fn causes(error: &anyhow::Error) -> String {
 }
 
 /// The tensor contract in a line.
-fn describe(model: &Model) -> String {
-    let (card, contract) = (model.card(), model.contract());
+fn describe(model: &FrameModel) -> String {
+    let card = model.frames();
     let dims = |dims: &[Option<usize>]| {
         let told: Vec<String> =
             dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
         format!("[{}]", told.join(", "))
     };
     let outputs: Vec<String> =
-        contract.outputs.iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
+        model.outputs().iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
     let what = match card.task {
-        Task::Reconstruct => "reconstruct frames".to_owned(),
-        Task::Classify | Task::Detect => {
+        ModelTask::Reconstruct => "reconstruct frames".to_owned(),
+        ModelTask::Classify | ModelTask::Detect => {
             format!("{} with {} labels", card.task.as_str(), model.labels().len())
         }
     };
     format!(
         "{what}; {}x{} {} into {}, {} out of {}",
-        contract.width,
-        contract.height,
-        card.input.element.as_str(),
-        contract.input,
+        model.width(),
+        model.height(),
+        ElementType::from(card.input.element).as_str(),
+        model.input(),
         card.output.decoder.as_str(),
         outputs.join(", ")
     )

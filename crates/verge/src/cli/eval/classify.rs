@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::json;
-use verge_engine::card::Task;
+use verge_domain::id::Label;
+use verge_models::card::ModelTask;
 use verge_vision::viewer::Sight;
 
 use super::{ModelArgs, look_at, of_another_task, write_file};
@@ -41,8 +42,8 @@ struct Labelled {
 
 pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let model = args.model.load()?;
-    let task = model.card().task;
-    if task != Task::Classify {
+    let task = model.frames().task;
+    if task != ModelTask::Classify {
         return Err(of_another_task(task)).exit_with(Exit::Usage);
     }
     let labelled = args.model.spread(read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
@@ -69,7 +70,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
         writeln!(
             out,
             "{}: top-1 {:.2} %, top-5 {:.2} % of {} pictures",
-            model.card().name,
+            model.card().identity.name,
             share(top1) * 100.0,
             share(top5) * 100.0,
             seen.len()
@@ -79,7 +80,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     Ok(Exit::Fine)
 }
 
-fn read(folder: &Path, labels: &[String]) -> anyhow::Result<Vec<Labelled>> {
+fn read(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
     let table = folder.join("labels.csv");
     let found =
         if table.is_file() { read_table(folder, &table, labels)? } else { read_folders(folder, labels)? };
@@ -87,12 +88,12 @@ fn read(folder: &Path, labels: &[String]) -> anyhow::Result<Vec<Labelled>> {
     Ok(found)
 }
 
-fn class_of(label: &str, labels: &[String]) -> Option<usize> {
-    labels.iter().position(|known| known == label)
+fn class_of(label: &str, labels: &[Label]) -> Option<usize> {
+    labels.iter().position(|known| known.as_str() == label)
 }
 
 /// Rows whose picture is not there are passed over: a table may be of a larger set.
-fn read_table(folder: &Path, table: &Path, labels: &[String]) -> anyhow::Result<Vec<Labelled>> {
+fn read_table(folder: &Path, table: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(table)?;
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|known| known == name);
@@ -121,7 +122,7 @@ fn read_table(folder: &Path, table: &Path, labels: &[String]) -> anyhow::Result<
     Ok(found)
 }
 
-fn read_folders(folder: &Path, labels: &[String]) -> anyhow::Result<Vec<Labelled>> {
+fn read_folders(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
     let cannot = || format!("cannot read the folder {}", folder.display());
     let entries = std::fs::read_dir(folder).with_context(cannot)?;
     let paths =
@@ -145,8 +146,8 @@ fn read_folders(folder: &Path, labels: &[String]) -> anyhow::Result<Vec<Labelled
 mod tests {
     use super::*;
 
-    fn labels() -> Vec<String> {
-        ["car", "truck"].map(str::to_owned).to_vec()
+    fn labels() -> Vec<Label> {
+        ["car", "truck"].map(|label| Label::new(label).unwrap()).to_vec()
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
-use verge_engine::Model;
-use verge_engine::card::{Nms, Task};
+use verge_models::FrameModel;
+use verge_models::card::{ModelTask, Nms};
 use verge_vision::detect::{Candidate, select};
 use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
@@ -57,8 +57,8 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
         return Err(anyhow::anyhow!("--score and --group-iou are from 0 to 1")).exit_with(Exit::Usage);
     }
     let model = args.model.load()?;
-    let task = model.card().task;
-    if task != Task::Detect {
+    let task = model.frames().task;
+    if task != ModelTask::Detect {
         return Err(of_another_task(task)).exit_with(Exit::Usage);
     }
     let groups = groups(&args.group, &model).exit_with(Exit::Usage)?;
@@ -91,7 +91,7 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
         writeln!(
             out,
             "{}: mAP {:.4}, AP50 {:.4} on {} pictures",
-            model.card().name,
+            model.card().identity.name,
             scores.map,
             scores.ap50,
             labelled.len()
@@ -102,13 +102,13 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
 }
 
 /// Per group, the labels in it by their index; `None` where there are no groups.
-fn groups(texts: &[String], model: &Model) -> anyhow::Result<Option<Vec<Vec<usize>>>> {
+fn groups(texts: &[String], model: &FrameModel) -> anyhow::Result<Option<Vec<Vec<usize>>>> {
     let group = |text: &String| {
         let (_, labels) =
             text.split_once('=').with_context(|| format!("--group {text:?} is not CLASS=LABEL,…"))?;
         let index = |label: &str| {
-            let found = model.labels().iter().position(|known| known == label.trim());
-            found.with_context(|| format!("--group: {} has no label {label:?}", model.card().name))
+            let found = model.labels().iter().position(|known| known.as_str() == label.trim());
+            found.with_context(|| format!("--group: {} has no label {label:?}", model.card().identity.name))
         };
         labels.split(',').map(index).collect::<anyhow::Result<Vec<_>>>()
     };

@@ -20,8 +20,9 @@ use clap::{Args, Subcommand};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_domain::stage::Viewer as _;
-use verge_engine::card::Task;
-use verge_engine::{Model, ModelLimits, Runtime, State};
+use verge_engine::{ModelLimits, RecurrentState, Runtime};
+use verge_models::card::ModelTask;
+use verge_models::{FrameModel, ModelFiles};
 use verge_vision::preprocess::Region;
 use verge_vision::viewer::Sight;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
@@ -98,10 +99,10 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
 }
 
 impl ModelArgs {
-    fn load(&self) -> anyhow::Result<Arc<Model>> {
+    fn load(&self) -> anyhow::Result<Arc<FrameModel>> {
         let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
-        let card = self.model.with_extension("toml");
-        Ok(Arc::new(Model::load(&runtime, &card, ModelLimits::default()).exit_with(Exit::BadConfig)?))
+        let files = ModelFiles::of_card(&self.model.with_extension("toml"));
+        Ok(Arc::new(FrameModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadConfig)?))
     }
 
     /// Some of the pictures where not all are wanted, evenly spread, in order.
@@ -127,7 +128,7 @@ struct Seen {
 /// Pictures that are none end the evaluation: a score over a part of them would be another score.
 fn look_at(
     args: &ModelArgs,
-    model: &Arc<Model>,
+    model: &Arc<FrameModel>,
     pictures: &[&Path],
     top: usize,
     least: f32,
@@ -192,7 +193,7 @@ fn look(
     };
     viewer.decode(&frame)?;
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
-    let sight = viewer.look(0, least, &mut State::default(), None)?;
+    let sight = viewer.look(0, least, &mut RecurrentState::default(), None)?;
     if let Some(folder) = annotate {
         let mut findings = Vec::new();
         let viewed = viewer.view(&[0], &frame, None, &mut Memory::default(), &mut findings);
@@ -210,11 +211,11 @@ fn write_file(path: &Path, text: &str, what: &str) -> anyhow::Result<()> {
 }
 
 /// What to do with a model that another command scores.
-fn of_another_task(task: Task) -> anyhow::Error {
+fn of_another_task(task: ModelTask) -> anyhow::Error {
     let instead = match task {
-        Task::Classify => "`verge eval classify` scores it",
-        Task::Detect => "`verge eval detect` scores it",
-        Task::Reconstruct => "no labels to score it by; `verge judge` tries it on pictures",
+        ModelTask::Classify => "`verge eval classify` scores it",
+        ModelTask::Detect => "`verge eval detect` scores it",
+        ModelTask::Reconstruct => "no labels to score it by; `verge judge` tries it on pictures",
     };
     anyhow!("the card says task = \"{}\": {instead}", task.as_str())
 }

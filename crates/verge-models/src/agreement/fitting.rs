@@ -34,16 +34,17 @@ fn family(shape: &[Option<usize>], classes: usize) -> Option<&'static str> {
             Some("this shape fits decoder = \"logits\" or \"probabilities\" with task = \"classify\"")
         }
         [_, _, Some(channels)] if *channels == 5 + classes => Some(
-            "this shape fits decoder = \"yolox\" (heads as they leave the network) or \"yolox_decoded\" (boxes in pixels, as \
-             exports of YOLOv5 have them, too) with task = \"detect\"",
+            "this shape fits decoder = \"yolox\" (heads as they leave the network) or \"yolox_decoded\" (boxes in pixels: \
+             exported with --decode_in_inference, or by YOLOv5) with task = \"detect\"",
         ),
         [_, Some(channels), boxes] if *channels == 4 + classes && *boxes != Some(5 + classes) => Some(
             "this is the form of YOLOv8 and later, [1, 4 + classes, boxes], which no decoder reads yet: export the model \
-             with boxes and scores apart, for decoder = \"ssd\", or take YOLOX or YOLOv5",
+             with boxes and scores apart, for decoder = \"ssd\", or take YOLOX or YOLOv5 (its repository's export.py \
+             --include onnx)",
         ),
         [_, _, Some(6)] => Some(
             "this looks like boxes after their suppression, [1, boxes, (left, top, right, bottom, score, class)], which no \
-             decoder reads yet: export the model without it",
+             decoder reads yet: export the model without it (ultralytics: nms=False, of YOLOv10 and YOLO26 end2end=False)",
         ),
         _ => None,
     }
@@ -71,7 +72,7 @@ mod tests {
         check(&[&[1, 3, 1, 1]], "\"logits\" or \"probabilities\"");
         check(&[&[1, 252, 8]], "\"yolox_decoded\"");
         check(&[&[1, 7, 8400]], "YOLOv8");
-        check(&[&[1, 300, 6]], "after their suppression");
+        check(&[&[1, 300, 6]], "nms=False");
         check(&[&[1, 100, 3], &[1, 100, 4]], "output.names = [\"second\", \"first\"]");
         check(&[&[1], &[1, 3]], "output.names = [\"second\"]");
         check(&[&[1, 50]], "");

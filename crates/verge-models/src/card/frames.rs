@@ -1,75 +1,25 @@
-//! Model cards: what a model's tensors mean, as data in `NAME.toml` beside the weights. Nothing is taken from a
-//! position or by guess.
+//! What cards say of models over frames: how a frame goes in, and what comes out.
 
-mod check;
-mod error;
-mod windows;
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use verge_engine::ElementType;
 
-pub use error::CardError;
-pub use windows::{AutoencoderCard, Reconstruct};
+use super::ModelTask;
 
-/// A card is a page of text; a larger file is something else.
-const MAX_CARD_BYTES: u64 = 64 * 1024;
-
-/// A model's contract, as its card states it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// Its name in verdicts.
-    pub name: String,
-    /// Its version in verdicts.
-    pub version: String,
-    /// Licence of the weights, for people.
-    #[serde(default)]
-    pub licence: Option<String>,
-    /// Where the weights come from, for people.
-    #[serde(default)]
-    pub source: Option<String>,
-    /// SHA-256 of the file in hexadecimal digits; checked when it is loaded.
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// The weights, relative to the card.
-    pub file: PathBuf,
+/// What the tensors of a model over frames mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameCard {
     /// What it does.
-    pub task: Task,
+    pub task: ModelTask,
     /// Names of its classes, one a line, relative to the card. None where it reconstructs.
-    #[serde(default)]
     pub labels: Option<PathBuf>,
     /// What goes in.
     pub input: InputCard,
     /// What comes out.
     pub output: OutputCard,
     /// Tensors that are fed back from one frame of a camera to its next.
-    #[serde(default)]
     pub state: Vec<StateCard>,
-}
-
-/// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Tells what a frame shows.
-    Classify,
-    /// Finds objects in a frame.
-    Detect,
-    /// Makes of a frame what it knows of such frames.
-    Reconstruct,
-}
-
-impl Task {
-    /// The stable text, as cards write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Classify => "classify",
-            Self::Detect => "detect",
-            Self::Reconstruct => "reconstruct",
-        }
-    }
 }
 
 /// What goes in.
@@ -80,11 +30,11 @@ pub struct InputCard {
     #[serde(default)]
     pub name: Option<String>,
     /// Order of its dimensions.
-    pub layout: Layout,
+    pub layout: TensorLayout,
     /// Its channels.
     pub colour: Colour,
     /// Type of its elements.
-    pub element: Element,
+    pub element: PixelElement,
     /// Width and height in pixels, where the file leaves them free.
     #[serde(default)]
     pub size: Option<[u32; 2]>,
@@ -117,7 +67,7 @@ const fn default_pad() -> u8 {
 /// Order of dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Layout {
+pub enum TensorLayout {
     /// Batch, channel, height, width.
     Nchw,
     /// Batch, height, width, channel.
@@ -147,10 +97,10 @@ impl Colour {
     }
 }
 
-/// Type of the elements of a tensor.
+/// Type of the elements that pictures go in as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Element {
+pub enum PixelElement {
     /// IEEE 754 single precision.
     F32,
     /// IEEE 754 half precision.
@@ -161,15 +111,13 @@ pub enum Element {
     I8,
 }
 
-impl Element {
-    /// The stable text, as cards write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::U8 => "u8",
-            Self::I8 => "i8",
+impl From<PixelElement> for ElementType {
+    fn from(element: PixelElement) -> Self {
+        match element {
+            PixelElement::F32 => Self::F32,
+            PixelElement::F16 => Self::F16,
+            PixelElement::U8 => Self::U8,
+            PixelElement::I8 => Self::I8,
         }
     }
 }
@@ -205,7 +153,7 @@ pub struct Quantisation {
 #[serde(deny_unknown_fields)]
 pub struct OutputCard {
     /// What the numbers mean.
-    pub decoder: Decoder,
+    pub decoder: OutputDecoder,
     /// The outputs to read; without them the file's outputs that are no state, in order.
     #[serde(default)]
     pub names: Option<Vec<String>>,
@@ -235,7 +183,7 @@ pub struct OutputCard {
 /// What the numbers of the outputs mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Decoder {
+pub enum OutputDecoder {
     /// One probability per class.
     Probabilities,
     /// One logit per class, to be put through softmax; where there is one class alone, through the logistic function.
@@ -254,7 +202,7 @@ pub enum Decoder {
     Reconstruction,
 }
 
-impl Decoder {
+impl OutputDecoder {
     /// The stable text, as cards write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -268,11 +216,11 @@ impl Decoder {
         }
     }
 
-    const fn task(self) -> Task {
+    pub(super) const fn task(self) -> ModelTask {
         match self {
-            Self::Probabilities | Self::Logits => Task::Classify,
-            Self::Yolox | Self::YoloxDecoded | Self::Ssd => Task::Detect,
-            Self::Reconstruction => Task::Reconstruct,
+            Self::Probabilities | Self::Logits => ModelTask::Classify,
+            Self::Yolox | Self::YoloxDecoded | Self::Ssd => ModelTask::Detect,
+            Self::Reconstruction => ModelTask::Reconstruct,
         }
     }
 }
@@ -306,51 +254,3 @@ pub struct StateCard {
     /// The output it comes from.
     pub output: String,
 }
-
-impl Card {
-    /// Reads and checks a card.
-    ///
-    /// # Errors
-    /// See [`CardError`].
-    pub fn load(path: &Path) -> Result<Self, CardError> {
-        Self::parse(&read_text(path)?, path)
-    }
-
-    /// Checks the text of a card; `path` is for messages alone.
-    ///
-    /// # Errors
-    /// See [`CardError`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, CardError> {
-        let card: Self =
-            toml::from_str(text).map_err(|error| match toml::from_str::<AutoencoderCard>(text) {
-                Ok(_) => CardError::Mistaken {
-                    path: path.to_owned(),
-                    found: "windows of readings",
-                    asked: "frames",
-                },
-                Err(_) => CardError::of_text(text, path, &error),
-            })?;
-        match card.fault() {
-            None => Ok(card),
-            Some((key, found, expected)) => {
-                Err(CardError::Value { path: path.to_owned(), key, found, expected })
-            }
-        }
-    }
-}
-
-/// The text of a card, whatever it says.
-fn read_text(path: &Path) -> Result<String, CardError> {
-    let read = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => CardError::Missing { path: path.to_owned() },
-        _ => CardError::Read { path: path.to_owned(), source },
-    };
-    let actual = std::fs::metadata(path).map_err(read)?.len();
-    if actual > MAX_CARD_BYTES {
-        return Err(CardError::TooLarge { path: path.to_owned(), actual });
-    }
-    std::fs::read_to_string(path).map_err(read)
-}
-
-#[cfg(test)]
-mod tests;

@@ -24,6 +24,7 @@ fn parse(text: &str) -> Result<Card, String> {
 #[test]
 fn a_card_is_read_with_its_defaults() {
     let card = parse(YOLOX).unwrap();
+    let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
     assert_eq!((card.input.pad, card.output.label_offset, card.output.background), (114, 0, None));
     assert_eq!(card.output.strides.as_deref(), Some(&[8, 16, 32][..]));
 }

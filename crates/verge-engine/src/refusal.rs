@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{ModelError, commit};
+use crate::graph::{GraphError, commit};
 use crate::onnx::{Stamp, probe};
 use crate::quote::quoted;
 use crate::runtime::{Runtime, VERSION};
@@ -15,7 +15,7 @@ const OLD_IR: i64 = 7;
 const OLD_OPSET: i64 = 13;
 
 /// A model that the library refused with these words.
-pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str) -> ModelError {
+pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str) -> GraphError {
     let takes = |ir: i64, domain: &str, opset: i64| {
         let mut opsets = vec![(domain.to_owned(), opset)];
         if !domain.is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str
         }
         commit(runtime, &Bytes::from(probe(ir, &opsets)), 1).is_ok()
     };
-    let too_new = |what: String, found, newest, remedy: String| ModelError::TooNew {
+    let too_new = |what: String, found, newest, remedy: String| GraphError::TooNew {
         path: path.to_owned(),
         what,
         found,
@@ -52,7 +52,7 @@ pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str
             return too_new(format!("opset of {name}"), *version, newest, remedy);
         }
     }
-    ModelError::Load { path: path.to_owned(), library: runtime.described(), reason: quoted(words) }
+    GraphError::Load { path: path.to_owned(), library: runtime.described(), reason: quoted(words) }
 }
 
 /// The newest version that is taken, where `found` is not. `None` where it is, or where nothing can be said.

@@ -5,11 +5,12 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{card, fixtures, load, load_within};
-use verge_engine::{Model, ModelLimits, RunError, Session, State, Tensor, TensorView, f16};
+use verge_engine::{ModelLimits, RecurrentState, RunError, Runner, Tensor, TensorView, f16};
+use verge_models::{FrameModel, ModelError, ModelFiles};
 
 const F32: &str = "layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"";
 const GREY: &str =
@@ -19,22 +20,27 @@ const PROBABILITIES: &str = "decoder = \"probabilities\"";
 const STATE: &str = "decoder = \"probabilities\"\n[[state]]\ninput = \"before\"\noutput = \"after\"";
 const RGB: [&str; 3] = ["red", "green", "blue"];
 
-fn session(card: &str, labels: &[&str]) -> Session {
-    Arc::new(load(card, labels).unwrap()).session().unwrap()
+fn runner(card: &str, labels: &[&str]) -> Runner {
+    load(card, labels).unwrap().runner().unwrap()
 }
 
-fn fill(session: &mut Session, value: f32) {
-    match session.input() {
+fn fill(runner: &mut Runner, value: f32) {
+    match runner.input() {
         Tensor::F32(data) => data.fill(value),
         Tensor::F16(data) => data.fill(f16::from_f32(value)),
         Tensor::U8(data) => data.fill(value as u8),
         Tensor::I8(data) => data.fill(value as i8),
+        other => panic!("no picture goes in as {:?}", TensorView::from(&*other).element()),
     }
 }
 
 /// The first output as single precision.
-fn run(session: &mut Session, state: &mut State, until: Option<Instant>) -> Result<Vec<f32>, RunError> {
-    session.run(state, until, |outputs| {
+fn run(
+    runner: &mut Runner,
+    state: &mut RecurrentState,
+    until: Option<Instant>,
+) -> Result<Vec<f32>, RunError> {
+    runner.run(state, until, |outputs| {
         Ok::<_, RunError>(match outputs.get(0)?.1 {
             TensorView::F32(data) => data.to_vec(),
             TensorView::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
@@ -52,10 +58,10 @@ fn every_type_of_element_goes_in_and_comes_out() {
     let check = |name: &str, layout: &str, element: &str| {
         let input =
             format!("layout = \"{layout}\"\ncolour = \"rgb\"\nelement = \"{element}\"\nresize = \"stretch\"");
-        let mut session = session(&card(name, &input, PROBABILITIES), &RGB);
+        let mut runner = runner(&card(name, &input, PROBABILITIES), &RGB);
         for value in [3.0, 64.0] {
-            fill(&mut session, value);
-            assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [value; 3], "{name}");
+            fill(&mut runner, value);
+            assert_eq!(run(&mut runner, &mut RecurrentState::default(), None).unwrap(), [value; 3], "{name}");
         }
     };
     check("mean_f32", "nchw", "f32");
@@ -83,28 +89,28 @@ fn outputs_that_are_not_read_are_refused_before_the_first_frame() {
 fn what_the_file_leaves_free_the_card_says() {
     let sized = format!("{F32}\nsize = [6, 5]");
     let model = load(&card("free", &sized, PROBABILITIES), &RGB).unwrap();
-    let contract = model.contract();
-    assert_eq!((contract.batch, contract.width, contract.height), (1, 6, 5));
-    assert_eq!(contract.outputs, [("y".to_owned(), vec![None, Some(3)])]);
-    let mut session = Arc::new(model).session().unwrap();
-    assert_eq!(*session.input(), Tensor::F32(vec![0.0; 90]));
-    fill(&mut session, 2.0);
-    assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [2.0; 3]);
+    assert_eq!((model.width(), model.height()), (6, 5));
+    assert_eq!(model.outputs(), [("y".to_owned(), vec![None, Some(3)])]);
+    let mut runner = model.runner().unwrap();
+    assert_eq!(runner.contract().batch, 1);
+    assert_eq!(*runner.input(), Tensor::F32(vec![0.0; 90]));
+    fill(&mut runner, 2.0);
+    assert_eq!(run(&mut runner, &mut RecurrentState::default(), None).unwrap(), [2.0; 3]);
 }
 
 #[test]
 fn of_a_batch_the_first_frame_counts() {
-    let mut session = session(&card("batch", F32, PROBABILITIES), &RGB);
-    assert_eq!(session.model().contract().batch, 2);
-    let Tensor::F32(data) = session.input() else { panic!("the card says f32") };
+    let mut runner = runner(&card("batch", F32, PROBABILITIES), &RGB);
+    assert_eq!(runner.contract().batch, 2);
+    let Tensor::F32(data) = runner.input() else { panic!("the card says f32") };
     data[..48].fill(1.0);
     data[48..].fill(9.0);
-    assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [1.0; 3]);
+    assert_eq!(run(&mut runner, &mut RecurrentState::default(), None).unwrap(), [1.0; 3]);
 }
 
 /// One message, and all of it.
 #[track_caller]
-fn refused(result: Result<Model, verge_engine::ModelError>, expected: &[&str]) {
+fn refused(result: Result<FrameModel, ModelError>, expected: &[&str]) {
     let message = result.expect_err("it does not fit").to_string();
     for part in expected {
         assert!(message.contains(part), "{part:?} is not in: {message}");
@@ -164,13 +170,12 @@ fn what_reconstructs_gives_its_input_again() {
     let good = card("flat_f32", F32, RECONSTRUCTION);
     let model = load(&good, &[]).unwrap();
     assert!(model.labels().is_empty());
-    let mut session =
-        Arc::new(load(&card("flat_batch", F32, RECONSTRUCTION), &[]).unwrap()).session().unwrap();
-    let Tensor::F32(data) = session.input() else { panic!("the card says f32") };
+    let mut runner = load(&card("flat_batch", F32, RECONSTRUCTION), &[]).unwrap().runner().unwrap();
+    let Tensor::F32(data) = runner.input() else { panic!("the card says f32") };
     data[..48].fill(1.0);
     data[48..].fill(9.0);
-    let (shown, made) = session
-        .run(&mut State::default(), None, |outputs| {
+    let (shown, made) = runner
+        .run(&mut RecurrentState::default(), None, |outputs| {
             let (TensorView::F32(shown), (_, TensorView::F32(made))) = (outputs.input(), outputs.get(0)?)
             else {
                 panic!("both are f32")
@@ -263,16 +268,16 @@ fn files_are_refused_before_the_library_sees_them() {
 
 #[test]
 fn a_state_is_fed_back_camera_by_camera() {
-    let mut session = session(&card("state", GREY, STATE), &["a", "b"]);
-    fill(&mut session, 1.0);
-    let (mut one, mut other) = (State::default(), State::default());
-    let mut first = |state: &mut State| run(&mut session, state, None).unwrap()[0];
+    let mut runner = runner(&card("state", GREY, STATE), &["a", "b"]);
+    fill(&mut runner, 1.0);
+    let (mut one, mut other) = (RecurrentState::default(), RecurrentState::default());
+    let mut first = |state: &mut RecurrentState| run(&mut runner, state, None).unwrap()[0];
     assert_eq!((first(&mut one), first(&mut one), first(&mut other)), (0.1, 0.2, 0.1));
     assert_eq!(first(&mut one), 0.3);
     // What cannot be read does not advance the state.
-    let unread = session.run(&mut other, None, |_| Err::<(), _>(RunError::Failed("unread".to_owned())));
+    let unread = runner.run(&mut other, None, |_| Err::<(), _>(RunError::Failed("unread".to_owned())));
     assert!(matches!(unread, Err(RunError::Failed(reason)) if reason == "unread"));
-    assert_eq!(run(&mut session, &mut other, None).unwrap()[0], 0.2);
+    assert_eq!(run(&mut runner, &mut other, None).unwrap()[0], 0.2);
 }
 
 #[test]
@@ -290,54 +295,54 @@ fn states_are_held_against_the_file() {
 
 #[test]
 fn a_state_without_numbers_is_not_fed_back() {
-    let mut session = session(&card("state_nan", GREY, STATE), &["a", "b"]);
-    let mut state = State::default();
-    fill(&mut session, 1.0);
-    assert_eq!(run(&mut session, &mut state, None).unwrap()[0], 0.0);
-    fill(&mut session, 0.0);
-    let bad = run(&mut session, &mut state, None).unwrap_err();
+    let mut runner = runner(&card("state_nan", GREY, STATE), &["a", "b"]);
+    let mut state = RecurrentState::default();
+    fill(&mut runner, 1.0);
+    assert_eq!(run(&mut runner, &mut state, None).unwrap()[0], 0.0);
+    fill(&mut runner, 0.0);
+    let bad = run(&mut runner, &mut state, None).unwrap_err();
     assert!(matches!(&bad, RunError::Output { name, .. } if name == "after"), "{bad}");
-    fill(&mut session, 1.0);
-    assert_eq!(run(&mut session, &mut state, None).unwrap()[0], 0.1, "as before the bad frame");
+    fill(&mut runner, 1.0);
+    assert_eq!(run(&mut runner, &mut state, None).unwrap()[0], 0.1, "as before the bad frame");
 }
 
 #[test]
 fn a_run_is_ended_at_its_deadline_and_the_next_one_is_not() {
-    let mut session = session(&card("slow", GREY, PROBABILITIES), &["a", "b"]);
+    let mut runner = runner(&card("slow", GREY, PROBABILITIES), &["a", "b"]);
     for _ in 0..3 {
-        fill(&mut session, 255.0);
+        fill(&mut runner, 255.0);
         let begin = Instant::now();
-        let ended = run(&mut session, &mut State::default(), Some(begin + Duration::from_millis(50)));
+        let ended = run(&mut runner, &mut RecurrentState::default(), Some(begin + Duration::from_millis(50)));
         assert!(matches!(ended, Err(RunError::Deadline)), "{ended:?}");
         let spent = begin.elapsed();
         assert!(spent >= Duration::from_millis(50) && spent < Duration::from_secs(10), "{spent:?}");
-        fill(&mut session, 0.0);
+        fill(&mut runner, 0.0);
         for until in [None, Some(Instant::now() + Duration::from_secs(3600))] {
-            assert_eq!(run(&mut session, &mut State::default(), until).unwrap(), [0.75, 0.25]);
+            assert_eq!(run(&mut runner, &mut RecurrentState::default(), until).unwrap(), [0.75, 0.25]);
         }
     }
     // A deadline that has passed: the run may still be quicker than the watchdog, but nothing of it lasts.
     for _ in 0..200 {
-        match run(&mut session, &mut State::default(), Some(Instant::now())) {
+        match run(&mut runner, &mut RecurrentState::default(), Some(Instant::now())) {
             Ok(found) => assert_eq!(found, [0.75, 0.25]),
             Err(error) => assert!(matches!(error, RunError::Deadline), "{error}"),
         }
-        assert_eq!(run(&mut session, &mut State::default(), None).unwrap(), [0.75, 0.25]);
+        assert_eq!(run(&mut runner, &mut RecurrentState::default(), None).unwrap(), [0.75, 0.25]);
     }
 }
 
 #[test]
-fn sessions_of_one_model_run_side_by_side() {
-    let model = Arc::new(load(&card("mean_f32", F32, PROBABILITIES), &RGB).unwrap());
+fn runners_of_one_model_run_side_by_side() {
+    let model = load(&card("mean_f32", F32, PROBABILITIES), &RGB).unwrap();
     std::thread::scope(|scope| {
         for value in 0..4_u8 {
             let model = &model;
             scope.spawn(move || {
-                let mut session = model.session().unwrap();
-                fill(&mut session, f32::from(value));
+                let mut runner = model.runner().unwrap();
+                fill(&mut runner, f32::from(value));
                 let until = Instant::now() + Duration::from_secs(60);
                 for _ in 0..100 {
-                    let found = run(&mut session, &mut State::default(), Some(until)).unwrap();
+                    let found = run(&mut runner, &mut RecurrentState::default(), Some(until)).unwrap();
                     assert_eq!(found, [f32::from(value); 3]);
                 }
             });
@@ -408,10 +413,17 @@ fn outputs_that_other_decoders_read_are_told_so() {
 fn a_model_without_both_its_files_names_both() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, there) = (folder.path().join("m.onnx"), folder.path().join("m.toml"));
-    let check = |weights| verge_engine::check_there(&there, weights);
-    let both = check(Some(&*weights)).unwrap_err().to_string();
+    let check = |weights: Option<&Path>| {
+        let files =
+            ModelFiles { name: "m".to_owned(), card: there.clone(), weights: weights.map(Path::to_owned) };
+        FrameModel::load(&support::runtime(), &files, ModelLimits::default()).unwrap_err()
+    };
+    let both = check(Some(&*weights)).to_string();
     assert!(both.contains("m.onnx") && both.contains("m.toml") && both.contains("docs/models.md"), "{both}");
-    assert!(check(None).is_ok(), "the card alone is told when it is read");
+    assert!(matches!(check(None), ModelError::Card(_)), "the card alone is missed when it is read");
     std::fs::write(&there, "").unwrap();
-    assert!(check(Some(&*weights)).is_ok());
+    assert!(matches!(check(Some(&*weights)), ModelError::Card(_)));
+    std::fs::write(&there, card("other", F32, PROBABILITIES)).unwrap();
+    let other = check(Some(&*weights)).to_string();
+    assert!(other.contains("names") && other.contains("m.onnx") && other.contains("other.onnx"), "{other}");
 }

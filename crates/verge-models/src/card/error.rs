@@ -39,16 +39,6 @@ pub enum CardError {
         /// Why.
         reason: String,
     },
-    /// A good card for something else.
-    #[error("{path}: the card of a model over {found}, where one over {asked} is asked for", path = path.display())]
-    Mistaken {
-        /// The card.
-        path: PathBuf,
-        /// What its model looks at.
-        found: &'static str,
-        /// What it is asked to look at.
-        asked: &'static str,
-    },
     /// A value that cannot be.
     #[error("{path}: {key} = {found}: expected {expected}", path = path.display())]
     Value {

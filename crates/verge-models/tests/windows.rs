@@ -8,14 +8,15 @@ use std::fs;
 use std::path::Path;
 
 use support::{data, fixtures, runtime};
-use verge_engine::{Autoencoder, ModelError, ModelLimits, RunError};
+use verge_engine::{ModelLimits, RunError};
+use verge_models::{ModelError, ModelFiles, WindowModel};
 
-fn load(file: &Path, more: &str) -> Result<Autoencoder, ModelError> {
+fn load(file: &Path, more: &str) -> Result<WindowModel, ModelError> {
     let folder = tempfile::tempdir().unwrap();
     let card = folder.path().join("card.toml");
     let file = file.display();
     fs::write(&card, format!("name = \"a\"\nversion = \"1\"\nfile = \"{file}\"\n{more}")).unwrap();
-    Autoencoder::load(&runtime(), &card, ModelLimits::default())
+    WindowModel::load(&runtime(), &ModelFiles::of_card(&card), ModelLimits::default())
 }
 
 /// The mean square errors of `ad01_fp32` on its sample, by onnxruntime 1.32.0 for Python in double precision:
@@ -81,7 +82,11 @@ fn what_reconstructs_nothing_is_refused() {
         load(&fixtures("models").join("window_free.onnx"), "task = \"reconstruct\"").unwrap_err().to_string();
     assert!(free.contains("the file has f32 [?, ?]: the width of a window must stand in the file"), "{free}");
     let classify = refused("task = \"classify\"");
-    assert!(classify.contains("unknown variant `classify`"), "{classify}");
+    assert!(classify.contains("input = nothing: expected a table [input]"), "{classify}");
     let key = refused("task = \"reconstruct\"\nlabels = \"l.txt\"");
-    assert!(key.contains("unknown field `labels`"), "{key}");
+    assert!(key.contains("labels = l.txt: expected nothing"), "{key}");
+    let frames = "layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"";
+    let frames = format!("task = \"reconstruct\"\n[input]\n{frames}\n[output]\ndecoder = \"reconstruction\"");
+    let frames = refused(&frames);
+    assert!(frames.contains("over frames, where one over windows of readings is asked for"), "{frames}");
 }

@@ -1,0 +1,217 @@
+//! A model file: read once, hashed, looked through, and taken by the library.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use sha2::{Digest, Sha256};
+
+use crate::onnx::{self, OnnxError};
+use crate::port::{Contract, Port};
+use crate::quote::quoted;
+use crate::refusal::refused;
+use crate::run::Runner;
+use crate::runtime::{Runtime, hex};
+
+/// What is accepted of model files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Largest file, in bytes.
+    pub max_file_bytes: u64,
+    /// Threads within one run. More than one makes single frames faster and the whole slower.
+    pub threads: usize,
+}
+
+impl Default for ModelLimits {
+    fn default() -> Self {
+        Self { max_file_bytes: 512 << 20, threads: 1 }
+    }
+}
+
+/// Why a model file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// It cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Larger than the configuration allows.
+    #[error("{path}: {actual} bytes, and engine.max_model is {limit}", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        actual: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// Another file than the one the card was written for.
+    #[error("{path}: its SHA-256 is {actual}, the card says {expected}", path = path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Digits of the card.
+        expected: String,
+        /// Digits found.
+        actual: String,
+    },
+    /// Refused before the library saw it.
+    #[error("{path}: {source}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: OnnxError,
+    },
+    /// Made for a newer library.
+    #[error(
+        "{path}: its {what} is {found}, and {library} takes {newest} at most: {remedy}",
+        path = path.display()
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Which of its versions.
+        what: String,
+        /// The version.
+        found: i64,
+        /// The library and its version.
+        library: String,
+        /// The newest that it takes.
+        newest: i64,
+        /// What to do.
+        remedy: String,
+    },
+    /// The library refused it.
+    #[error("{path}: {library} refuses it, and says: {reason}", path = path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// The library and its version.
+        library: String,
+        /// The library's words, quoted.
+        reason: String,
+    },
+}
+
+/// A model file that the library takes.
+pub struct Graph {
+    path: PathBuf,
+    bytes: Bytes,
+    runtime: Runtime,
+    threads: usize,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+impl Graph {
+    /// Reads a file and has the library take it. `sha256`: hexadecimal digits that its bytes must have.
+    ///
+    /// # Errors
+    /// See [`GraphError`].
+    pub fn load(
+        runtime: &Runtime,
+        path: &Path,
+        sha256: Option<&str>,
+        limits: ModelLimits,
+    ) -> Result<Self, GraphError> {
+        let bytes = read_bounded(path, limits.max_file_bytes)?;
+        check_hash(sha256, path, &bytes)?;
+        let stamp =
+            onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
+        let session = commit(runtime, &bytes, limits.threads)
+            .map_err(|reason| refused(runtime, path, &stamp, &reason))?;
+        let ports = |outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|outlet| Port::new(outlet.name(), outlet.dtype())).collect()
+        };
+        let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
+        let (path, runtime) = (path.to_owned(), runtime.clone());
+        Ok(Self { path, bytes, runtime, threads: limits.threads, inputs, outputs })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What it gives.
+    #[must_use]
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// A session for one worker, with weights of its own: ONNX Runtime shares only those that are handed to it one by
+    /// one. The contract must name inputs and outputs of this graph.
+    ///
+    /// # Errors
+    /// The library refuses what it accepted before (no memory).
+    pub fn runner(&self, contract: Arc<Contract>) -> Result<Runner, GraphError> {
+        let session =
+            commit(&self.runtime, &self.bytes, self.threads).map_err(|reason| GraphError::Load {
+                path: self.path.clone(),
+                library: self.runtime.described(),
+                reason: quoted(&reason),
+            })?;
+        Ok(Runner::new(session, contract))
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<Session, String> {
+    let commit = || -> ort::Result<Session> {
+        let mut builder = Session::builder(runtime.environment())?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            // Spinning burns energy, and loses where other programs want the cores.
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?;
+        builder.commit_from_memory(bytes)
+    };
+    commit().map_err(|error| error.to_string())
+}
+
+fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, GraphError> {
+    let read = |source| GraphError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    let too_large = |actual| GraphError::TooLarge { path: path.to_owned(), actual, limit };
+    let actual = file.metadata().map_err(read)?.len();
+    if actual > limit {
+        return Err(too_large(actual));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(actual).unwrap_or(0));
+    // A file that grows meanwhile is not read beyond the limit.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(read)?;
+    let actual = bytes.len() as u64;
+    if actual > limit { Err(too_large(actual)) } else { Ok(Bytes::from(bytes)) }
+}
+
+fn check_hash(expected: Option<&str>, path: &Path, bytes: &Bytes) -> Result<(), GraphError> {
+    let Some(expected) = expected else { return Ok(()) };
+    let actual = hex(&Sha256::digest(bytes));
+    if actual.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(GraphError::Hash { path: path.to_owned(), expected: expected.to_owned(), actual })
+}

@@ -1,0 +1,99 @@
+//! A card held against the tensors of its file: where they differ, both sides stand in the message.
+
+mod fitting;
+mod inputs;
+mod outputs;
+
+use std::path::Path;
+
+use fitting::decoder_for;
+use verge_engine::{Contract, Graph, Port};
+
+use crate::card::FrameCard;
+use crate::error::ModelError;
+
+/// Name and dimensions of an output; a dimension that the file leaves free is `None`.
+pub type OutputShape = (String, Vec<Option<usize>>);
+
+/// Compares a card of frames with the tensors of the file.
+pub(crate) struct Agreement<'a> {
+    pub(crate) card: &'a FrameCard,
+    pub(crate) card_path: &'a Path,
+    pub(crate) graph: &'a Graph,
+}
+
+/// What card and file agreed on.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) contract: Contract,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) outputs: Vec<OutputShape>,
+}
+
+impl<'a> Agreement<'a> {
+    fn differ(
+        &self,
+        what: impl Into<String>,
+        card: impl Into<String>,
+        file: impl Into<String>,
+    ) -> ModelError {
+        ModelError::Contract {
+            path: self.graph.path().to_owned(),
+            what: what.into(),
+            card: card.into(),
+            file: file.into(),
+            hint: String::new(),
+        }
+    }
+
+    /// The same, with what would fit.
+    fn hinted(&self, error: ModelError, hint: Option<String>) -> ModelError {
+        match (error, hint) {
+            (ModelError::Contract { path, what, card, file, hint: known }, Some(hint))
+                if known.is_empty() =>
+            {
+                ModelError::Contract { path, what, card, file, hint: format!(": {hint}") }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// What goes in and comes out, for a model of so many labels.
+    pub(crate) fn reach(&self, labels: usize) -> Result<Agreed, ModelError> {
+        let states = self.states()?;
+        let size = self.size(self.input()?)?;
+        let (batch, width, height) = (size.batch, size.width, size.height);
+        let classes = labels + self.card.output.label_offset;
+        let outputs = self.outputs(classes)?;
+        self.classes(&outputs, labels)
+            .and_then(|()| self.decodable(&outputs, width, height))
+            .map_err(|error| self.hinted(error, decoder_for(&outputs, classes)))?;
+        let names = outputs.iter().map(|(name, _)| name.clone()).collect();
+        let contract = Contract { input: size.feed, batch, outputs: names, states };
+        Ok(Agreed { contract, width, height, outputs })
+    }
+}
+
+fn shape_of(port: &Port) -> OutputShape {
+    let shape = port.sides().iter().map(|side| usize::try_from(*side).ok()).collect();
+    (port.name.clone(), shape)
+}
+
+/// Names and shapes.
+fn described_all(ports: &[&Port]) -> String {
+    let all = ports.iter().map(|port| format!("{:?} {}", port.name, port.described()));
+    format!("{}: {}", ports.len(), all.collect::<Vec<_>>().join(", "))
+}
+
+/// A shape, with `?` for what the file leaves free.
+fn dimensions(shape: &[Option<usize>]) -> String {
+    let dims: Vec<String> =
+        shape.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+fn names(ports: &[&Port]) -> String {
+    let names: Vec<String> = ports.iter().map(|port| format!("{:?}", port.name)).collect();
+    names.join(", ")
+}

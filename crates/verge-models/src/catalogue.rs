@@ -1,0 +1,126 @@
+//! The models that a configuration names: where their files are, and those that are loaded.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use verge_engine::{Graph, GraphError, ModelLimits, Runtime};
+
+use crate::card::{Card, FrameCard, Meaning};
+use crate::error::ModelError;
+use crate::frames::FrameModel;
+use crate::windows::WindowModel;
+
+/// A `[model.NAME]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// Its name in the configuration. Verdicts carry that of the card.
+    pub name: String,
+    /// The card.
+    pub card: PathBuf,
+    /// The weights, where the configuration names them: those that the card is for.
+    pub weights: Option<PathBuf>,
+}
+
+/// Loads models over frames once each, whoever asks for them.
+#[derive(Debug)]
+pub struct Catalogue {
+    runtime: Runtime,
+    limits: ModelLimits,
+    frames: BTreeMap<String, Arc<FrameModel>>,
+}
+
+impl Catalogue {
+    /// A catalogue of nothing yet.
+    #[must_use]
+    pub const fn new(runtime: Runtime, limits: ModelLimits) -> Self {
+        Self { runtime, limits, frames: BTreeMap::new() }
+    }
+
+    /// A model over frames.
+    ///
+    /// # Errors
+    /// See [`ModelError`].
+    pub fn frames(&mut self, files: &ModelFiles) -> Result<Arc<FrameModel>, ModelError> {
+        if let Some(model) = self.frames.get(&files.name) {
+            return Ok(Arc::clone(model));
+        }
+        let model = Arc::new(FrameModel::load(&self.runtime, files, self.limits)?);
+        self.frames.insert(files.name.clone(), Arc::clone(&model));
+        Ok(model)
+    }
+
+    /// A model over windows of readings, with a runner of its own for whoever asks.
+    ///
+    /// # Errors
+    /// See [`ModelError`].
+    pub fn windows(&self, files: &ModelFiles) -> Result<WindowModel, ModelError> {
+        WindowModel::load(&self.runtime, files, self.limits)
+    }
+}
+
+impl ModelFiles {
+    /// The files of a card.
+    #[must_use]
+    pub fn of_card(card: &Path) -> Self {
+        Self { name: String::new(), card: card.to_owned(), weights: None }
+    }
+
+    /// A file that the card names, relative to it.
+    pub(crate) fn beside(&self, file: &Path) -> PathBuf {
+        self.card.parent().unwrap_or(Path::new("")).join(file)
+    }
+
+    /// Its card, which must be for the weights that the configuration names.
+    pub(crate) fn read_card(&self) -> Result<Card, ModelError> {
+        let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+        if let Some(weights) = &self.weights
+            && is_missing(weights)
+            && is_missing(&self.card)
+        {
+            return Err(ModelError::Missing { weights: weights.clone(), card: self.card.clone() });
+        }
+        let card = Card::load(&self.card)?;
+        match &self.weights {
+            Some(weights) if self.beside(&card.file) != *weights => Err(ModelError::OtherWeights {
+                weights: weights.clone(),
+                card: self.card.clone(),
+                named: card.file,
+            }),
+            _ => Ok(card),
+        }
+    }
+
+    /// What a card says of frames.
+    pub(crate) fn of_frames<'a>(&self, card: &'a Card) -> Result<&'a FrameCard, ModelError> {
+        match &card.meaning {
+            Meaning::Frames(frames) => Ok(frames),
+            Meaning::Windows => Err(self.mistaken("windows of readings", "frames")),
+        }
+    }
+
+    pub(crate) fn mistaken(&self, found: &'static str, asked: &'static str) -> ModelError {
+        ModelError::Mistaken { path: self.card.clone(), found, asked }
+    }
+
+    /// The weights.
+    pub(crate) fn read_graph(
+        &self,
+        runtime: &Runtime,
+        card: &Card,
+        limits: ModelLimits,
+    ) -> Result<Graph, ModelError> {
+        let path = self.beside(&card.file);
+        Graph::load(runtime, &path, card.sha256.as_deref(), limits).map_err(|error| match error {
+            GraphError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
+                self.missing_part(path, "file")
+            }
+            error => error.into(),
+        })
+    }
+
+    pub(crate) fn missing_part(&self, path: PathBuf, what: &'static str) -> ModelError {
+        ModelError::MissingPart { path, card: self.card.clone(), what }
+    }
+}

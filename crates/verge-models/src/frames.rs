@@ -1,0 +1,114 @@
+//! Models over frames: a file held against its card, and refused with both sides in the message where they differ.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use verge_domain::id::Label;
+use verge_engine::{Graph, GraphError, ModelLimits, Runner, Runtime};
+
+use crate::agreement::{Agreed, Agreement, OutputShape};
+use crate::card::{Card, FrameCard, Meaning};
+use crate::catalogue::ModelFiles;
+use crate::error::ModelError;
+
+/// A model over frames, checked and ready for runners.
+#[derive(Debug)]
+pub struct FrameModel {
+    card: Card,
+    labels: Vec<Label>,
+    graph: Graph,
+    contract: Arc<verge_engine::Contract>,
+    size: (u32, u32),
+    outputs: Vec<OutputShape>,
+}
+
+impl FrameModel {
+    /// Loads the model that a card describes.
+    ///
+    /// # Errors
+    /// See [`ModelError`].
+    pub fn load(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> Result<Self, ModelError> {
+        let card = files.read_card()?;
+        let frames = files.of_frames(&card)?;
+        let graph = files.read_graph(runtime, &card, limits)?;
+        let labels = match &frames.labels {
+            Some(labels) => read_labels(files.beside(labels), files)?,
+            None => Vec::new(),
+        };
+        let agreement = Agreement { card: frames, card_path: &files.card, graph: &graph };
+        let Agreed { contract, width, height, outputs } = agreement.reach(labels.len())?;
+        Ok(Self { labels, contract: Arc::new(contract), size: (width, height), outputs, graph, card })
+    }
+
+    /// Its card.
+    #[must_use]
+    pub const fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// What its card says of frames.
+    ///
+    /// # Panics
+    /// Never: a card over windows is refused when the model is loaded.
+    #[must_use]
+    pub fn frames(&self) -> &FrameCard {
+        match &self.card.meaning {
+            Meaning::Frames(frames) => frames,
+            Meaning::Windows => unreachable!("such a card was refused"),
+        }
+    }
+
+    /// Names of its classes, by line.
+    #[must_use]
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// Name of the input.
+    #[must_use]
+    pub fn input(&self) -> &str {
+        &self.contract.input.name
+    }
+
+    /// Width of the input in pixels.
+    #[must_use]
+    pub const fn width(&self) -> u32 {
+        self.size.0
+    }
+
+    /// Height of the input in pixels.
+    #[must_use]
+    pub const fn height(&self) -> u32 {
+        self.size.1
+    }
+
+    /// Outputs that its card reads.
+    #[must_use]
+    pub fn outputs(&self) -> &[OutputShape] {
+        &self.outputs
+    }
+
+    /// A runner for one worker.
+    ///
+    /// # Errors
+    /// See [`Graph::runner`].
+    pub fn runner(&self) -> Result<Runner, GraphError> {
+        self.graph.runner(Arc::clone(&self.contract))
+    }
+}
+
+fn read_labels(path: PathBuf, files: &ModelFiles) -> Result<Vec<Label>, ModelError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == ErrorKind::NotFound => {
+            return Err(files.missing_part(path, "labels"));
+        }
+        Err(source) => return Err(ModelError::Read { path, source }),
+    };
+    // A file of nothing has one line, which is no label.
+    let label = |(line, text): (usize, &str)| {
+        Label::new(text.trim()).map_err(|_| ModelError::Label { path: path.clone(), line: line + 1 })
+    };
+    text.trim_end().split('\n').enumerate().map(label).collect()
+}

@@ -1,0 +1,22 @@
+//! What models mean: their cards, and files held against them.
+//!
+//! A card says in data what a file's tensors are; a file that does not fit its card is refused with both sides in one
+//! message. This crate must never know pixels, nor where frames and readings come from.
+//!
+//! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
+//! frames), `agreement` (a card of frames held against its file), [`windows`] (models over windows of readings),
+//! [`error`] (why a model cannot be used).
+
+mod agreement;
+pub mod card;
+pub mod catalogue;
+pub mod error;
+pub mod frames;
+pub mod windows;
+
+pub use agreement::OutputShape;
+pub use card::{Card, CardError};
+pub use catalogue::{Catalogue, ModelFiles};
+pub use error::ModelError;
+pub use frames::FrameModel;
+pub use windows::WindowModel;
