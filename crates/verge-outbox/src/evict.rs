@@ -66,16 +66,23 @@ pub(crate) fn beyond_window(
     Ok(after)
 }
 
-/// Deletes everything of a lane that is delivered, and returns the lane as it is then.
-pub(crate) fn all_delivered(
+/// Deletes the oldest of a lane that is delivered: `wanted` bytes or a sixteenth of it, whichever is more. Returns the
+/// lane as it is then.
+pub(crate) fn oldest_delivered(
     transaction: &Connection,
     lane: Lane,
     state: &LaneState,
     routes: Routes<'_>,
+    wanted: u64,
     binding: &Binding,
 ) -> Result<LaneState, rusqlite::Error> {
     let mut after = *state;
-    evict_upto(transaction, lane, delivered(routes, lane, state), &mut after, binding)?;
+    let upto = delivered(routes, lane, state);
+    let delivered_bytes = bytes_upto(transaction, lane, upto)?.unwrap_or(state.bytes);
+    let kept = delivered_bytes.saturating_sub(state.evicted_bytes);
+    let goes = state.evicted_bytes + wanted.max(kept / 16);
+    let limit = first_reaching(transaction, lane, upto, goes)?.map_or(upto, |limit| limit.min(upto));
+    evict_upto(transaction, lane, limit, &mut after, binding)?;
     Ok(after)
 }
 

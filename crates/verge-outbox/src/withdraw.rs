@@ -138,14 +138,17 @@ impl Outbox {
     /// Says how many numbers went.
     fn give(&mut self, what: Give, wanted: u64) -> Result<u64, Fault> {
         match what {
-            Give::DeliveredTelemetry => self.evict_delivered(&[Lane::Telemetry]),
-            Give::ReplayWindow => self.evict_delivered(&Lane::ALL),
+            Give::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),
+            Give::ReplayWindow => match self.evict_delivered(Lane::Verdict, wanted)? {
+                0 => self.evict_delivered(Lane::Alarm, wanted),
+                gone => Ok(gone),
+            },
             Give::WaitingTelemetry => self.withdraw_oldest(Lane::Telemetry, wanted),
             Give::WaitingVerdicts => self.withdraw_oldest(Lane::Verdict, wanted),
         }
     }
 
-    fn evict_delivered(&mut self, lanes: &[Lane]) -> Result<u64, Fault> {
+    fn evict_delivered(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
         let fault = Fault::while_doing("make room");
         let mut after = self.lanes;
         let transaction = self
@@ -155,17 +158,10 @@ impl Outbox {
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
-        for lane in lanes {
-            let state = &mut after[lane.index()];
-            *state = evict::all_delivered(
-                &transaction,
-                *lane,
-                state,
-                self.open.then_some(&self.marks),
-                &self.binding,
-            )
+        let state = &mut after[lane.index()];
+        let routes = self.open.then_some(&self.marks);
+        *state = evict::oldest_delivered(&transaction, lane, state, routes, wanted, &self.binding)
             .map_err(&fault)?;
-        }
         transaction.commit().map_err(&fault)?;
         self.unsaved = false;
         Ok(self.take_over(after))
