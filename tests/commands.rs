@@ -323,7 +323,7 @@ fn check_looks_at_files_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn check_warns_of_a_store_with_room_for_the_states_of_few_signals() {
+fn check_warns_where_store_or_memory_has_room_for_the_judges_of_few_signals() {
     let folder = folder(&[]);
     verge(folder.path(), &["certs", "init"]).expect(0);
     let file = folder.path().join("gateway.toml");
@@ -340,6 +340,11 @@ fn check_warns_of_a_store_with_room_for_the_states_of_few_signals() {
     let said = check(&small);
     let expected =
         "gateway.states_cap: 2.0 MiB has room for the learnt states of some 146 signals of judge.learns";
+    assert!(said.contains(expected), "{said}");
+    assert!(!said.contains("judges_memory"), "{said}");
+    let said = check(&learns.replacen("[gateway]", "[gateway]\njudges_memory = \"4 MiB\"", 1));
+    let expected =
+        "gateway.judges_memory: 4.0 MiB has room for some 292 signals of judge.learns (14.0 KiB each)";
     assert!(said.contains(expected), "{said}");
 }
 

@@ -1,17 +1,20 @@
 //! The store at the command line: looking into it, keys, repair; and how a gateway ends that cannot open it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{NewRow, RowStore, Store, Withdrawn};
-use verge_domain::time::UtcMillis;
+use verge_domain::id::{Lane, RouteId, Seq};
+use verge_domain::stage::{MarkStore, NewRow, RowStore, Store, Withdrawn};
+use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
 use verge_outbox::{Outbox, OutboxReader, OutboxSettings, StoreKey};
 
-use crate::program::verge;
+use crate::program::{command, verge};
+use crate::site::Running;
 
 const CONFIGURATION: &str = r#"
 [gateway]
@@ -87,6 +90,28 @@ fn tombstones_are_shown_and_a_sound_store_is_told_so() {
     assert!(shown.stdout.contains("withdrawn 1 to 2: the store was full"), "{}", shown.stdout);
     let verified = json(site.path(), &["outbox", "verify", "-c", "gateway.toml", "--json"]);
     assert_eq!((&verified["sound"], &verified["rows"]), (&true.into(), &2.into()));
+}
+
+/// What a route that no uplink has any more leaves behind is reported before it is lost, by `check` and at the start.
+#[test]
+fn a_removed_uplink_does_not_take_its_backlog_along_in_silence() {
+    let folder = site(None);
+    verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
+    let left = RouteId::new("left").unwrap();
+    let mut store = Outbox::open(&settings(folder.path(), None)).unwrap().outbox;
+    store.open_routes(std::slice::from_ref(&left)).unwrap();
+    store.mark(&left, Lane::Verdict, Seq(2)).unwrap();
+    store.sweep(Monotonic(1)).unwrap();
+    drop(store);
+    let said = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0).stdout;
+    assert!(said.contains("the store holds 1 verdict that the route \"left\" has not delivered"), "{said}");
+    let mut gateway = command(folder.path(), &["run", "-c", "gateway.toml"]);
+    let mut child = gateway.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let _running = Running::from(child);
+    let said = lines.map(Result::unwrap).find(|line| line.contains("no uplink has this route any more"));
+    let said = said.expect("the gateway goes on, and says it");
+    assert!(said.contains("route=left") && said.contains("verdicts=1"), "{said}");
 }
 
 #[test]

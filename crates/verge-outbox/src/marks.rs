@@ -27,6 +27,17 @@ impl MarkStore for Outbox {
             }
             marks.insert(route.clone(), lanes);
         }
+        for (route, marks) in stored.iter().filter(|(route, _)| !marks.contains_key(route.as_str())) {
+            let undelivered = |lane: Lane| last[lane.index()].saturating_sub(marks[lane.index()]);
+            let [alarms, verdicts, telemetry] = Lane::ALL.map(undelivered);
+            if alarms + verdicts + telemetry > 0 {
+                tracing::warn!(
+                    %route, alarms, verdicts, telemetry,
+                    "no uplink has this route any more: what it has not delivered is not sent on it, and is kept as long \
+                     as other routes and the replay window hold it"
+                );
+            }
+        }
         self.marks = marks;
         self.open = true;
         if routes.is_empty() {

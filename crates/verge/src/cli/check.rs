@@ -3,6 +3,7 @@
 mod elsewhere;
 mod listen;
 mod models;
+mod routes;
 mod states;
 
 use std::io::{ErrorKind, Write};
@@ -326,6 +327,9 @@ fn look_at_store(settings: &Settings, report: &mut Report) {
     let looked = OutboxReader::open(&outbox.dir, outbox.key.as_ref()).and_then(|mut reader| reader.summary());
     let saved = looked.as_ref().map_or(&[][..], |summary| &summary.checkpoints);
     states::look(settings, saved, report);
+    if let Ok(summary) = &looked {
+        report.warnings.extend(routes::left_behind(settings, summary));
+    }
     let outcome = match looked {
         Ok(summary) => {
             let rows: u64 = summary.lanes.iter().map(|lane| lane.rows).sum();

@@ -1,4 +1,4 @@
-//! Whether the learnt states of judges have room in the store.
+//! Whether judges have room: in memory, and in the store for their learnt states.
 
 use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
 use verge_domain::verdict::Detector;
@@ -9,6 +9,7 @@ use verge_gateway::config::{Size, Warning};
 use verge_gateway::settings::Settings;
 
 const KEY: &str = "gateway.states_cap";
+const MEMORY: &str = "gateway.judges_memory";
 /// What one signal takes of a judge that is not in the store yet: what `auto` takes at most.
 const TYPICAL_BYTES: u64 = 14 << 10;
 /// Where there is room for fewer signals than this, and sources may bring more, it is worth a warning.
@@ -55,27 +56,51 @@ const fn learns(detector: Detector) -> bool {
 pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mut Report) {
     let share = settings.store.states_bytes();
     let stored: u64 = saved.iter().filter(|saved| is_learnt(&saved.key)).map(|saved| saved.bytes).sum();
-    let mut warn = |remark: String| report.warnings.push(Warning { key: KEY.to_owned(), remark });
-    if stored > share - share / 10 {
-        warn(format!(
+    let memory = settings.gateway.judges_memory as u64;
+    let mut warn = |key: &str, remark| report.warnings.push(Warning { key: key.to_owned(), remark });
+    let is_full = stored > share - share / 10;
+    if is_full {
+        let remark = format!(
             "learnt states take {} of {}: those saved least recently are evicted; raise it (and gateway.store_cap)",
             Size(stored),
             Size(share)
-        ));
-        return;
+        );
+        warn(KEY, remark);
+    }
+    // In memory a judge takes at least what is saved of it.
+    if stored > memory / 2 {
+        let remark = format!(
+            "judges whose learnt states are in the store take {} or more of {}: beyond half of it, new names are taken at \
+             256 a second, and where it is full they are refused; raise it",
+            Size(stored),
+            Size(memory)
+        );
+        warn(MEMORY, remark);
     }
     for judge in settings.judges.iter().filter(|judge| learns(judge.detector())) {
         let Some(rules) = judge.readings() else { continue };
         let each = Need::of(judge.name.as_str(), saved).each();
-        let room = share / each;
-        if room < FEW_SIGNALS.max(rules.expect.len() as u64) {
-            warn(format!(
-                "{} has room for the learnt states of some {room} signals of judge.{} ({} each); of more, those saved \
-                 least recently start afresh after a restart",
-                Size(share),
+        let fewest = FEW_SIGNALS.max(rules.expect.len() as u64);
+        if memory / each < fewest {
+            let remark = format!(
+                "{} has room for some {} signals of judge.{} ({} each): more are refused; raise it",
+                Size(memory),
+                memory / each,
                 judge.name,
                 Size(each)
-            ));
+            );
+            warn(MEMORY, remark);
+        }
+        if share / each < fewest && !is_full {
+            let remark = format!(
+                "{} has room for the learnt states of some {} signals of judge.{} ({} each); of more, those saved \
+                 least recently start afresh after a restart",
+                Size(share),
+                share / each,
+                judge.name,
+                Size(each)
+            );
+            warn(KEY, remark);
         }
     }
 }
