@@ -209,7 +209,8 @@ impl<'a, W: Write> Trial<'a, W> {
         let mut views = Vec::new();
         let (memory, reports) = tally.cameras.entry(frame.device.clone()).or_default();
         if let Err(reason) = self.viewer.view(&[JUDGE], frame, None, memory, &mut views) {
-            refuse(tally, source, &name.display().to_string(), None, &Rejection::whole(reason));
+            let rejection = Rejection::of_picture(reason, &frame.bytes);
+            refuse(tally, source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
         }
         if let Some(folder) = &self.annotate {
