@@ -59,7 +59,7 @@ fn observe(criterion: &mut Criterion) {
                 at.0 += 20;
                 reading.value = if at.0 % 1000 < 400 { 1.0 } else { 0.5 };
                 findings.clear();
-                judge.observe(black_box(&reading), Moment::from_wall(at), &mut findings);
+                judge.observe(black_box(&reading).into(), Moment::from_wall(at), &mut findings);
                 black_box(&findings);
             });
         });
@@ -118,7 +118,7 @@ fn observe_noise(criterion: &mut Criterion) {
             reading.value = value;
             reading.captured_at = Some(UtcMillis(at.0 - 5));
             findings.clear();
-            judge.observe(black_box(reading), Moment::from_wall(at), &mut findings);
+            judge.observe(black_box(&*reading).into(), Moment::from_wall(at), &mut findings);
             black_box(&findings);
         };
         for _ in 0..20_000 {

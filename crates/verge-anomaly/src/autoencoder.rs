@@ -5,7 +5,7 @@
 //! usual, so that what it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind
 //! [`Reconstructor`]: this crate knows no inference.
 //!
-//! Over frames the workers observe the error (see `verge-vision`): it comes here as a reading, one for each frame.
+//! Over frames the workers run the model (see `verge-vision`): its error comes here, one for each frame.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl AutoencoderSettings {
 #[derive(Debug)]
 pub struct AutoencoderJudge {
     alarms: AlarmSettings,
-    /// What makes errors of readings; `None` where each reading is an error.
+    /// What makes errors of readings; `None` over frames.
     windows: Option<Windows>,
     errors: Scores,
 }
@@ -108,21 +108,21 @@ impl AutoencoderJudge {
         Self { alarms: settings.alarms, windows: Some(windows), errors: Scores::new() }
     }
 
-    /// A judge over errors that a worker observes in frames.
+    /// A judge over the errors of a model that reconstructs frames.
     pub(crate) fn over_errors(alarms: AlarmSettings) -> Self {
         Self { alarms, windows: None, errors: Scores::new() }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
         let at = reading.time(received.wall);
-        let error = match &mut self.windows {
-            Some(windows) => windows.error(reading.value, at),
-            None => Some(reading.value),
-        };
-        if let Some(error) = error {
-            let condition = self.errors.judge(&self.alarms, Member::Reconstruction, at, error);
-            findings.push(Finding::Condition(condition));
+        if let Some(error) = self.windows.as_mut().and_then(|windows| windows.error(reading.value, at)) {
+            self.observe_error(error, at, findings);
         }
+    }
+
+    pub(crate) fn observe_error(&mut self, error: f64, at: UtcMillis, findings: &mut Vec<Finding>) {
+        let condition = self.errors.judge(&self.alarms, Member::Reconstruction, at, error);
+        findings.push(Finding::Condition(condition));
     }
 
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
@@ -211,7 +211,11 @@ mod tests {
                 clock: DeviceClock::Absent,
                 quality: Quality::Good,
             };
-            judge.observe(&reading, Moment::from_wall(UtcMillis(second * 1_000)), &mut findings);
+            let at = UtcMillis(second * 1_000);
+            match &judge.windows {
+                Some(_) => judge.observe(&reading, Moment::from_wall(at), &mut findings),
+                None => judge.observe_error(value, at, &mut findings),
+            }
         }
         let condition = |finding| match finding {
             Finding::Condition(condition) => Some(condition),

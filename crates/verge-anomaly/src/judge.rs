@@ -1,8 +1,10 @@
-//! The closed list of judges over readings.
+//! The closed list of judges.
 
 use std::time::Duration;
 
 use verge_domain::finding::Finding;
+use verge_domain::frame::View;
+use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY, Scope};
 use verge_domain::time::Moment;
@@ -16,6 +18,7 @@ use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
 use crate::pattern::{PatternJudge, PatternSettings};
 use crate::rate::{RateJudge, RateSettings};
+use crate::report::{ReportJudge, ReportPolicy};
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
@@ -49,6 +52,8 @@ pub enum JudgeSettings {
     Cusum(CusumSettings),
     /// Errors of a model that reconstructs frames.
     Reconstruction(AlarmSettings),
+    /// What a model sees in frames, by this detector.
+    Report(Detector, ReportPolicy),
 }
 
 impl JudgeSettings {
@@ -67,6 +72,7 @@ impl JudgeSettings {
             Self::Vibration(..) => Detector::Vibration,
             Self::Cusum(_) => Detector::Cusum,
             Self::Reconstruction(_) => Detector::Autoencoder,
+            Self::Report(detector, _) => *detector,
         }
     }
 
@@ -81,9 +87,9 @@ impl JudgeSettings {
             | Self::Auto(_)
             | Self::Pattern(..)
             | Self::Vibration(..)
-            | Self::Cusum(_)
-            | Self::Reconstruction(_) => Scope::Signal,
+            | Self::Cusum(_) => Scope::Signal,
             Self::Loop(_) | Self::Multi(_) => Scope::Device,
+            Self::Reconstruction(_) | Self::Report(..) => Scope::Camera,
         }
     }
 }
@@ -113,6 +119,8 @@ pub enum ReadingJudge {
     Cusum(Box<CusumJudge>),
     /// See [`crate::autoencoder`]. Over readings made with its model, not from [`JudgeSettings`].
     Autoencoder(Box<AutoencoderJudge>),
+    /// See [`crate::report`].
+    Report(Box<ReportJudge>),
 }
 
 impl ReadingJudge {
@@ -137,19 +145,18 @@ impl ReadingJudge {
             JudgeSettings::Reconstruction(alarms) => {
                 Self::Autoencoder(Box::new(AutoencoderJudge::over_errors(*alarms)))
             }
+            JudgeSettings::Report(_, policy) => Self::Report(Box::new(ReportJudge::new(*policy))),
         }
     }
 }
 
-impl Judge for ReadingJudge {
-    type Observation = Reading;
-
-    fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+impl ReadingJudge {
+    fn reading(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
         match self {
             Self::Threshold(judge) => judge.observe(reading, findings),
             Self::Rate(judge) => judge.observe(reading, received, findings),
             Self::Silence(judge) => judge.observe(received.mono, findings),
-            Self::Health(judge) => judge.observe(reading, received, findings),
+            Self::Health(judge) => judge.observe(reading.value, reading.captured(), received, findings),
             Self::Loop(judge) => judge.observe(reading, received, findings),
             Self::Auto(judge) => judge.observe(reading, received, findings),
             Self::Multi(judge) => judge.observe(reading, received, findings),
@@ -157,12 +164,30 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
             Self::Autoencoder(judge) => judge.observe(reading, received, findings),
+            Self::Report(_) => {}
+        }
+    }
+}
+
+impl Judge for ReadingJudge {
+    fn observe(&mut self, observed: Observable<'_>, received: Moment, findings: &mut Vec<Finding>) {
+        match (observed, self) {
+            (Observable::Reading(reading), judge) => judge.reading(reading, received, findings),
+            (Observable::Arrival(_), Self::Silence(judge)) => judge.observe(received.mono, findings),
+            (Observable::Arrival(captured), Self::Health(judge)) => {
+                judge.observe(1.0, captured, received, findings);
+            }
+            (Observable::View(View::Reconstruction(error), captured), Self::Autoencoder(judge)) => {
+                judge.observe_error(*error, captured.time(received.wall), findings);
+            }
+            (Observable::View(view, _), Self::Report(judge)) => judge.observe(view, received, findings),
+            (Observable::Arrival(_) | Observable::View(..), _) => {}
         }
     }
 
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
         match self {
-            // Limits speak of readings: without one there is nothing new to say.
+            // They speak of what they observe: without it there is nothing new to say.
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Auto(_)
@@ -170,7 +195,8 @@ impl Judge for ReadingJudge {
             | Self::Pattern(_)
             | Self::Vibration(_)
             | Self::Cusum(_)
-            | Self::Autoencoder(_) => {}
+            | Self::Autoencoder(_)
+            | Self::Report(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Health(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
@@ -190,6 +216,7 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => Some(judge.save()),
             Self::Cusum(judge) => Some(judge.save()),
             Self::Autoencoder(judge) => Some(judge.save()),
+            Self::Report(judge) => judge.save(),
         }
     }
 
@@ -205,13 +232,16 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => judge.restore(state),
             Self::Cusum(judge) => judge.restore(state),
             Self::Autoencoder(judge) => judge.restore(state),
+            Self::Report(judge) => judge.restore(state, now),
         }
     }
 
     fn save_every(&self) -> Duration {
         match self {
             // What they saw tells them anew what they need; it is small, and counts must not be lost.
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) => SAVE_EVERY,
+            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Report(_) => {
+                SAVE_EVERY
+            }
             // They change with every reading, and ten minutes are little of what they have learnt.
             Self::Health(_)
             | Self::Auto(_)
@@ -238,6 +268,7 @@ impl Judge for ReadingJudge {
             Self::Vibration(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Cusum(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Autoencoder(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Report(judge) => boxed(&**judge, judge.heap_bytes()),
         }
     }
 
@@ -254,7 +285,8 @@ impl Judge for ReadingJudge {
             | Self::Silence(_)
             | Self::Health(_)
             | Self::Loop(_)
-            | Self::Cusum(_) => false,
+            | Self::Cusum(_)
+            | Self::Report(_) => false,
         }
     }
 
@@ -270,7 +302,8 @@ impl Judge for ReadingJudge {
             | Self::Silence(_)
             | Self::Health(_)
             | Self::Loop(_)
-            | Self::Cusum(_) => None,
+            | Self::Cusum(_)
+            | Self::Report(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
-//! [`health`], and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
+//! [`health`], what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
 //! and is to be forgotten), `scores` (the four in a row).
@@ -27,6 +27,7 @@ pub mod multi;
 mod noise;
 pub mod pattern;
 pub mod rate;
+pub mod report;
 mod scores;
 pub mod silence;
 mod state;
@@ -41,6 +42,7 @@ pub use health::HealthSettings;
 pub use judge::{JudgeSettings, ReadingJudge};
 pub use pattern::{PatternDetector, PatternSettings};
 pub use rate::RateSettings;
+pub use report::ReportPolicy;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
 pub use vehicle_loop::{LoopRoles, LoopSettings, OccupancyScale};

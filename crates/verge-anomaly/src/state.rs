@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Reconstruction = 9,
     /// The readings that a detector `auto` is to be made of.
     FirstReadings = 10,
+    Report = 11,
 }
 
 #[derive(Debug, thiserror::Error)]

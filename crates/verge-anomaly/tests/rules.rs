@@ -60,7 +60,7 @@ mod threshold {
     fn a_value_stands_where_the_limits_put_it() {
         let check = |values: [Option<f64>; 4], value: f64, expected: &[&str]| {
             let mut judge = ReadingJudge::new(&limits(values).unwrap(), moment(0.0));
-            let found = findings(|out| judge.observe(&reading(value, None), moment(1.0), out));
+            let found = findings(|out| judge.observe((&reading(value, None)).into(), moment(1.0), out));
             assert_eq!(found, expected, "{value} in {values:?}");
         };
         let high = [Some(7.0), Some(6.0), None, None];
@@ -110,7 +110,8 @@ mod rate {
                 // A device's own time decides even if its messages come in one burst.
                 let (captured, received) =
                     if device_time { (Some(*seconds), 5000.0) } else { (None, *seconds) };
-                let found = findings(|out| judge.observe(&reading(*value, captured), moment(received), out));
+                let found =
+                    findings(|out| judge.observe((&reading(*value, captured)).into(), moment(received), out));
                 assert_eq!(found.first().map(String::as_str), *expected, "{seconds} s: {value}");
             }
         }
@@ -151,7 +152,7 @@ mod rate {
     fn a_device_clock_that_steps_back_is_followed() {
         let mut judge = ReadingJudge::new(&settings(Some(2.0), None, 1.0), moment(0.0));
         let mut hear = |seconds: f64, value: f64| {
-            findings(|out| judge.observe(&reading(value, Some(seconds)), moment(5000.0), out)).len()
+            findings(|out| judge.observe((&reading(value, Some(seconds))).into(), moment(5000.0), out)).len()
         };
         assert_eq!((hear(1000.0, 1.0), hear(1001.0, 1.0)), (0, 1));
         // Fifteen stragglers are passed over; with the sixteenth the window starts afresh.
@@ -183,7 +184,7 @@ mod rate {
             let mut judge = ReadingJudge::new(&settings(Some(1.0), Some(1.0), 10.0), moment(0.0));
             let mut found = Vec::new();
             for (seconds, value) in script {
-                judge.observe(&reading(value, Some(seconds)), moment(0.0), &mut found);
+                judge.observe((&reading(value, Some(seconds))).into(), moment(0.0), &mut found);
             }
             for finding in &found {
                 let Finding::Condition(condition) = finding else { panic!("only conditions") };
@@ -205,7 +206,7 @@ mod silence {
         assert_eq!(tick(&mut judge, 105.5), ["silent! 5.5 in ..5"], "never heard is silent too");
         let hear = |judge: &mut ReadingJudge, seconds: f64| {
             // What the device claims about time does not matter.
-            findings(|out| judge.observe(&reading(1.0, Some(3.0)), moment(seconds), out))
+            findings(|out| judge.observe((&reading(1.0, Some(3.0))).into(), moment(seconds), out))
         };
         assert_eq!(hear(&mut judge, 106.0), ["silent 0 in ..5"]);
         assert!(tick(&mut judge, 111.0).is_empty());
@@ -217,7 +218,7 @@ mod silence {
         let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(5)).unwrap());
         let mut before = ReadingJudge::new(&settings, moment(100.0));
         assert_eq!(before.save(), None, "nothing was heard");
-        before.observe(&reading(1.0, None), moment(101.0), &mut Vec::new());
+        before.observe((&reading(1.0, None)).into(), moment(101.0), &mut Vec::new());
         let state = before.save().unwrap();
         let mut after = ReadingJudge::new(&settings, moment(0.0));
         assert!(after.restore(b"other", moment(200.0)).is_err());

@@ -1,4 +1,4 @@
-//! What a judge over readings says about one, before policy makes verdicts of it.
+//! What a judge says of what it observes, before policy makes verdicts of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub enum Finding {
     Condition(Condition),
     /// A finished interval of counts.
     Counts(Counts),
+    /// The view that was observed is worth a verdict of its own, which belongs to no event.
+    View,
 }
 
 /// Which rule or detector of a judge speaks. Events of different members live side by side.

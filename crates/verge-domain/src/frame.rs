@@ -1,12 +1,10 @@
 //! Camera frames on their way in, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, Label, SignalId};
-use crate::reading::{Quality, Reading};
+use crate::id::{DeviceId, Label};
+use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 
 /// How the bytes of a picture are coded.
@@ -68,8 +66,7 @@ pub enum View {
     Classification(Classification),
     /// The objects in it.
     Detections(Detections),
-    /// Mean square error between the frame and what a model makes of it; finite, at least zero. No verdict yet, but
-    /// what another judge observes.
+    /// Mean square error between the frame and what a model makes of it; finite, at least zero.
     Reconstruction(f64),
 }
 
@@ -94,34 +91,11 @@ pub struct EncodedFrame {
     pub clock: DeviceClock,
 }
 
-/// Signal of the readings that say that a frame has arrived, see [`EncodedFrame::arrival`]. No verdict names it: what is
-/// judged by it is said of the camera.
-pub static ARRIVAL: LazyLock<SignalId> =
-    LazyLock::new(|| SignalId::new("frame (arrival)").expect("a name of printable characters"));
-
 impl EncodedFrame {
-    /// That the frame has arrived, as a reading of its camera: for judges over readings that watch whether cameras are
-    /// alive.
+    /// When it was captured, as its camera claims it.
     #[must_use]
-    pub fn arrival(&self) -> Reading {
-        Reading {
-            device: self.device.clone(),
-            signal: ARRIVAL.clone(),
-            value: 1.0,
-            unit: None,
-            captured_at: self.captured_at,
-            clock: self.clock,
-            quality: Quality::Good,
-        }
-    }
-
-    /// The time to reckon with: the camera's where it is trusted, else that of receipt.
-    #[must_use]
-    pub fn time(&self, received: UtcMillis) -> UtcMillis {
-        match (self.clock, self.captured_at) {
-            (DeviceClock::Trusted, Some(at)) => at,
-            _ => received,
-        }
+    pub const fn captured(&self) -> Captured {
+        Captured { at: self.captured_at, clock: self.clock }
     }
 }
 

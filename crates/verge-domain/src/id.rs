@@ -43,6 +43,18 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Index of a judge in the order of the checked settings. It means the judge within one run; what is saved names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JudgeIndex(pub u16);
+
+impl JudgeIndex {
+    /// Its place in a list of all judges.
+    #[must_use]
+    pub const fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*

@@ -4,9 +4,9 @@
 //! number or start a thread: time and randomness come in as arguments, so every rule here can be tested
 //! with plain values.
 //!
-//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`rejection`]
+//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`observation`] (what judges look at), [`rejection`]
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
-//! life), [`report`] (which views of a camera are worth a verdict), [`verdict`] (what goes out), [`withdrawn`] (what will not),
+//! life), [`verdict`] (what goes out), [`withdrawn`] (what will not),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
 //! [`backoff`], [`link`] (what a way upstream says of itself), [`stage`] (the traits that join the crates; those of
 //! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
@@ -21,10 +21,10 @@ pub mod interval;
 pub mod life;
 pub mod link;
 pub mod looks;
+pub mod observation;
 pub mod policy;
 pub mod reading;
 pub mod rejection;
-pub mod report;
 pub mod sequence;
 pub mod sink;
 pub mod stage;

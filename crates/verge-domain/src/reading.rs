@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, SignalId, Unit};
+use crate::observation::Captured;
 use crate::rejection::Rejection;
 use crate::time::{DeviceClock, Moment, UtcMillis};
 
@@ -148,13 +149,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// When it was captured, as its device claims it.
+    #[must_use]
+    pub const fn captured(&self) -> Captured {
+        Captured { at: self.captured_at, clock: self.clock }
+    }
+
     /// The time to reckon with: the device's where it is trusted, else that of receipt.
     #[must_use]
-    pub fn time(&self, received: UtcMillis) -> UtcMillis {
-        match (self.clock, self.captured_at) {
-            (DeviceClock::Trusted, Some(at)) => at,
-            _ => received,
-        }
+    pub const fn time(&self, received: UtcMillis) -> UtcMillis {
+        self.captured().time(received)
     }
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::frame::{EncodedFrame, View};
-use crate::id::{Epoch, GatewayId, Identity, Lane};
+use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
+use crate::observation::Observable;
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::sink::{Channel, OfferError, Sink, SinkEvent, Token};
@@ -76,7 +77,7 @@ pub enum Scope {
     Signal,
     /// All matching signals of one device together.
     Device,
-    /// The arrivals of one camera's frames: a device of one source, without a signal.
+    /// One camera: a device of one source of frames.
     Camera,
 }
 
@@ -100,13 +101,10 @@ pub enum RestoreError {
 /// How often changed states of judges are made durable, unless they ask for a longer time.
 pub const SAVE_EVERY: Duration = Duration::from_secs(10);
 
-/// From observation to findings, about one subject. Implemented by the rules and detectors over readings.
+/// From observation to findings, about one subject. Implemented by rules and detectors.
 pub trait Judge: Send {
-    /// What it looks at.
-    type Observation: ?Sized;
-
     /// Looks at one observation; pushes what it finds.
-    fn observe(&mut self, observation: &Self::Observation, received: Moment, findings: &mut Vec<Finding>);
+    fn observe(&mut self, observed: Observable<'_>, received: Moment, findings: &mut Vec<Finding>);
 
     /// Lets time pass without an observation: silence and ends of intervals are found here.
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
@@ -177,18 +175,18 @@ pub trait Viewer: Send {
     /// What the judges of one camera remember.
     type Memory: Default + Send;
 
-    /// Looks at one frame; pushes what each judge sees, under the judge's position in the settings, and gives up
-    /// where `until` passes. The other judges' views stand where one of them fails.
+    /// Looks at one frame; pushes what the model of each judge sees, and gives up where `until` passes. The other
+    /// judges' views stand where one of them fails.
     ///
     /// # Errors
     /// The frame cannot be decoded, or a model could not be run on it.
     fn view(
         &mut self,
-        judges: &[usize],
+        judges: &[JudgeIndex],
         frame: &EncodedFrame,
         until: Option<std::time::Instant>,
         memory: &mut Self::Memory,
-        views: &mut Vec<(usize, View)>,
+        views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason>;
 
     /// No frame has come for a while: buffers may be given back until the next does.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use verge_domain::finding::Finding;
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
 use verge_domain::stage::{Decoder, Judge, RestoreError, Scope};
@@ -18,7 +19,9 @@ use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{InputPattern, JudgeSet, JudgeSpec, Place, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{
+    InputPattern, Inputs, JudgeSet, JudgeSpec, Place, Placement, Shards, Undecoded,
+};
 
 const BURST: usize = 256;
 const DEVICES: usize = 500;
@@ -49,8 +52,8 @@ struct Busy {
 }
 
 impl Judge for Busy {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, _received: Moment, _findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, _findings: &mut Vec<Finding>) {
+        let Observable::Reading(reading) = observed else { return };
         for _ in 0..self.rounds {
             let mut last = reading.value;
             for value in &mut self.state {
@@ -84,8 +87,7 @@ fn shards(threads: usize, rounds: usize) -> Shards<Known, Busy> {
             clear_after: Duration::ZERO,
             update_every: None,
         },
-        inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
-        devices: Vec::new(),
+        inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
         expect: Vec::new(),
         machine: None,
         model: None,

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use verge_domain::observation::Observation;
 use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{Cause, Decoder, Intake, IntakeFull, Judge, SAVE_EVERY, Source};
@@ -33,7 +34,7 @@ use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, Room};
 use newest::Newest;
 pub use newest::NewestIntake;
-pub use observations::{Observations, Observed};
+pub use observations::{Observations, Origin};
 use orders::{Desk, Waiting};
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub(crate) use redeliveries::Redeliveries;
@@ -55,7 +56,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
 enum Item {
     Message(Inbound),
-    Observed(Box<Observed>),
+    Observation(Observation, Origin),
     /// Settle this behind what was queued before.
     Settle(Receipt, Monotonic),
     /// An order waits.
@@ -161,7 +162,7 @@ impl IntakeQueue {
         OrderDesk::new(Desk { queue: self.desk.clone(), wake: self.sender.clone() })
     }
 
-    /// Where judges over frames hand in what they observe.
+    /// Where workers hand in what they see in frames.
     #[must_use]
     pub fn observations(&self) -> Observations {
         Observations { queue: self.sender.clone(), arrivals: self.arrivals.clone() }
@@ -183,7 +184,7 @@ impl IntakeQueue {
     ) -> Judging
     where
         D: Decoder<Item = Reading> + 'static,
-        J: Judge<Observation = Reading> + 'static,
+        J: Judge + 'static,
         S: Source + 'static,
     {
         let mut set = judges.into();
@@ -278,7 +279,7 @@ struct Worker<D, J, S> {
     given_up: usize,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
+impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
@@ -371,7 +372,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                 taken += 1;
             }
             match item {
-                Some(Item::Message(_) | Item::Observed(_)) if self.is_past_deadline() => {
+                Some(Item::Message(_) | Item::Observation(..)) if self.is_past_deadline() => {
                     self.given_up += 1;
                     taken += 1;
                 }
@@ -381,9 +382,9 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
                     taken += 1;
                 }
                 // Ahead of this burst's messages where several threads share it: other judges, another connection.
-                Some(Item::Observed(observed)) => {
+                Some(Item::Observation(observation, origin)) => {
                     self.hear_arrivals();
-                    self.observe(*observed);
+                    self.observe(observation, origin);
                     taken += 1;
                 }
                 Some(Item::Settle(receipt, received)) => {

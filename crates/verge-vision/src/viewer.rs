@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{EncodedFrame, View};
-use verge_domain::id::Label;
+use verge_domain::id::{JudgeIndex, Label};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
 use verge_engine::{GraphError, RecurrentState, RunError, Runner};
@@ -39,7 +39,7 @@ pub struct VisionJudge {
 pub struct ViewerSettings {
     /// The models.
     pub models: Vec<Arc<FrameModel>>,
-    /// The judges, by their position in the configuration; `None` where one judges no frames.
+    /// The judges, by their index; `None` where one looks at no frames.
     pub judges: Vec<Option<VisionJudge>>,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
     pub max_picture_bytes: usize,
@@ -62,11 +62,11 @@ pub enum SettingsError {
 /// What the judges of one camera remember: the recurrent state of each judge's model.
 #[derive(Debug, Default)]
 pub struct Memory {
-    states: Vec<(usize, RecurrentState)>,
+    states: Vec<(JudgeIndex, RecurrentState)>,
 }
 
 impl Memory {
-    fn state(&mut self, judge: usize) -> &mut RecurrentState {
+    fn state(&mut self, judge: JudgeIndex) -> &mut RecurrentState {
         let index = self.states.iter().position(|(known, _)| *known == judge).unwrap_or_else(|| {
             self.states.push((judge, RecurrentState::default()));
             self.states.len() - 1
@@ -174,15 +174,15 @@ impl FrameViewer {
     /// See [`LookError`].
     ///
     /// # Panics
-    /// If there is no judge of frames at this position.
+    /// If this judge looks at no frames.
     pub fn look(
         &mut self,
-        judge: usize,
+        judge: JudgeIndex,
         least: f32,
         state: &mut RecurrentState,
         until: Option<Instant>,
     ) -> Result<Sight, LookError> {
-        let eye = self.judges[judge].as_ref().expect("the caller names judges of frames only");
+        let eye = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
         let lens = &mut self.models[eye.model];
         let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
         let top = eye.top;
@@ -222,11 +222,11 @@ impl FrameViewer {
 
     fn find(
         &mut self,
-        judge: usize,
+        judge: JudgeIndex,
         until: Option<Instant>,
         memory: &mut Memory,
     ) -> Result<Option<View>, LookError> {
-        let Some(Some(eye)) = self.judges.get(judge) else { return Ok(None) };
+        let Some(Some(eye)) = self.judges.get(judge.position()) else { return Ok(None) };
         let lens = &mut self.models[eye.model];
         let size = (self.picture.width(), self.picture.height());
         let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
@@ -261,22 +261,22 @@ impl Viewer for FrameViewer {
 
     fn view(
         &mut self,
-        judges: &[usize],
+        judges: &[JudgeIndex],
         frame: &EncodedFrame,
         until: Option<Instant>,
         memory: &mut Memory,
-        views: &mut Vec<(usize, View)>,
+        views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason> {
         self.decode(frame).map_err(|error| {
             tracing::debug!(device = %frame.device, %error, "frame refused");
             error.reason()
         })?;
         let mut fault = None;
-        for judge in judges {
-            match self.find(*judge, until, memory) {
-                Ok(view) => views.extend(view.map(|view| (*judge, view))),
+        for &judge in judges {
+            match self.find(judge, until, memory) {
+                Ok(view) => views.extend(view.map(|view| (judge, view))),
                 Err(error) => {
-                    tracing::debug!(device = %frame.device, judge, %error, "a judge saw nothing");
+                    tracing::debug!(device = %frame.device, judge = judge.0, %error, "a judge saw nothing");
                     fault.get_or_insert(error.reason());
                 }
             }

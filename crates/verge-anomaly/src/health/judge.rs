@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Finding, Member};
-use verge_domain::reading::Reading;
+use verge_domain::observation::Captured;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic};
 
@@ -48,9 +48,16 @@ impl HealthJudge {
         Self { settings, last_heard: now, state: State::default() }
     }
 
-    pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+    /// Frames that arrive have no value: then it is the same each time, and only their silence is watched.
+    pub(crate) fn observe(
+        &mut self,
+        value: f64,
+        captured: Captured,
+        received: Moment,
+        findings: &mut Vec<Finding>,
+    ) {
         let settings = self.settings;
-        let sample = self.sample(reading, received);
+        let sample = self.sample(value, captured, received);
         let state = &mut self.state;
         let mut say = |condition: Condition| findings.push(Finding::Condition(condition));
         state.grain.enter(&sample);
@@ -105,22 +112,22 @@ impl HealthJudge {
         self.last_heard = self.last_heard.max(received.mono);
     }
 
-    fn sample(&self, reading: &Reading, received: Moment) -> Sample {
+    fn sample(&self, value: f64, captured: Captured, received: Moment) -> Sample {
         let state = &self.state;
         let gap = received.mono.since(self.last_heard);
         Sample {
             // Codecs let only finite values through; this makes one zero of the two.
-            value: reading.value + 0.0,
+            value: value + 0.0,
             past: state.past,
             gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
-            captured_ms: match reading.clock {
-                DeviceClock::Trusted => reading.captured_at.map(|at| at.0),
+            captured_ms: match captured.clock {
+                DeviceClock::Trusted => captured.at.map(|at| at.0),
                 DeviceClock::Absent | DeviceClock::Skewed => None,
             },
             captured_before_ms: state.captured_ms,
-            ahead_ms: match reading.clock {
+            ahead_ms: match captured.clock {
                 DeviceClock::Trusted | DeviceClock::Skewed => {
-                    reading.captured_at.map(|at| at.0.saturating_sub(received.wall.0))
+                    captured.at.map(|at| at.0.saturating_sub(received.wall.0))
                 }
                 DeviceClock::Absent => None,
             },

@@ -26,7 +26,7 @@ fn run(judge: &mut ReadingJudge, seconds: std::ops::Range<u32>) -> Vec<Finding> 
     let (mut noise, mut findings) = (Noise::new(5), Vec::new());
     for second in seconds {
         for signal in ["a", "b"] {
-            judge.observe(&reading(signal, 20.0 + noise.normal()), at(second), &mut findings);
+            judge.observe((&reading(signal, 20.0 + noise.normal())).into(), at(second), &mut findings);
         }
         judge.tick(at(second), &mut findings);
     }
@@ -95,7 +95,7 @@ fn the_first_readings_of_auto_are_judged_as_a_detector_would_and_outlive_a_resta
                     before.restore(&state, at(second)).unwrap();
                 }
                 let reading = reading(signal, 20.0 + noise.normal());
-                before.observe(&reading, at(second), &mut parts);
+                before.observe((&reading).into(), at(second), &mut parts);
                 let assessed = detector.observe(at(second).wall, reading.value);
                 let Some(Finding::Condition(told)) = parts.last() else { panic!("a condition") };
                 assert_eq!((told.member, told.standing), (assessed.member, assessed.standing));

@@ -84,7 +84,7 @@ impl Trial {
     }
 
     fn hear(&mut self, name: &str, seconds: f64, value: f64, lag: f64) {
-        self.judge.observe(&reading(name, seconds, value), moment(seconds, lag), &mut self.findings);
+        self.judge.observe((&reading(name, seconds, value)).into(), moment(seconds, lag), &mut self.findings);
     }
 
     fn tick(&mut self, seconds: f64) {

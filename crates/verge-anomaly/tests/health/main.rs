@@ -75,7 +75,7 @@ impl Trial {
         self.reading.clock = clock;
         self.readings += 1;
         let mut found = Vec::new();
-        self.judge.observe(&self.reading, received, &mut found);
+        self.judge.observe((&self.reading).into(), received, &mut found);
         self.note(&found);
         found
     }

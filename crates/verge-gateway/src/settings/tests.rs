@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use verge_anomaly::JudgeSettings;
-use verge_domain::report::ReportPolicy;
+use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::frames::Keep;
 use verge_vision::preprocess::Region;
@@ -130,10 +129,11 @@ fn judges_over_frames_name_a_model_and_a_region() {
     assert_eq!(found.models[0].card, Path::new("/etc/verge/models/vehicles.toml"));
     assert_eq!(found.max_frame_bytes, 2 << 20);
     let rules = frames_of(&found.judges[1]);
-    assert_eq!((rules.detector, rules.look.region), (Detector::Detect, Region::WHOLE));
+    assert_eq!(rules.look.region, Region::WHOLE);
     assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Info, Lane::Verdict));
     let again = Some(Duration::from_secs(60));
-    assert_eq!(rules.report, ReportPolicy::Change { hold: Duration::ZERO, again });
+    let report = ReportPolicy::Change { hold: Duration::ZERO, again };
+    assert_eq!(rules.rule, JudgeSettings::Report(Detector::Detect, report));
     let Carries::Frames(camera) = &found.sources[1].carries else { panic!("cameras carry frames") };
     assert_eq!(camera.schedule.keep, Keep::Newest { deadline: Duration::from_secs(2) });
 
@@ -141,7 +141,7 @@ fn judges_over_frames_name_a_model_and_a_region() {
                  top = 3\nscore = 0.5\nregion = { left = 0.5, bottom = 0.5 }";
     let found = settings(&with_eyes(judge)).unwrap();
     let rules = frames_of(&found.judges[1]);
-    assert_eq!(rules.report, ReportPolicy::Every);
+    assert_eq!(rules.rule, JudgeSettings::Report(Detector::Classify, ReportPolicy::Every));
     assert_eq!((rules.look.top, rules.look.score), (3, Some(0.5)));
     assert_eq!(rules.look.region, Region::new([0.5, 0.0, 1.0, 0.5]).unwrap());
 }

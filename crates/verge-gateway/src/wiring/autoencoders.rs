@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
-use verge_domain::id::JudgeId;
+use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::verdict;
 use verge_engine::{RunError, Runtime};
 use verge_models::{Catalogue, WindowModel};
-use verge_pipeline::frames::FrameBench;
 
-use super::frames::{TRIAL, runtime_search};
+use super::frames::{TRIAL, Vision, runtime_search};
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Judge, Rule, Settings};
 
@@ -44,31 +43,34 @@ struct Shared {
 }
 
 impl Autoencoders {
-    /// Loads what judges over readings ask for. `eyes` know the models of those that look at frames.
+    /// Loads what judges over readings ask for. `vision` knows the models of those that look at frames.
     ///
     /// # Errors
     /// There is no library, or a model cannot be used.
-    pub fn load(settings: &Settings, eyes: &FrameBench) -> anyhow::Result<Self> {
+    pub fn load(settings: &Settings, vision: Option<&Vision>) -> anyhow::Result<Self> {
         let mut catalogue = None;
-        let mut behind = |(position, judge): (usize, &Judge)| match eyes.model_of(position) {
+        let mut behind = |(index, judge): (JudgeIndex, &Judge)| match vision
+            .and_then(|vision| vision.identity_of(index))
+        {
             Some(model) => Ok(Some(Behind::Frames(model.clone()))),
             None => windows(settings, judge, &mut catalogue).map(|shared| shared.map(Behind::Windows)),
         };
-        let by_judge = settings.judges.iter().enumerate().map(&mut behind).collect::<Result<_, _>>()?;
+        let by_judge =
+            (0..).map(JudgeIndex).zip(&settings.judges).map(&mut behind).collect::<Result<_, _>>()?;
         Ok(Self { by_judge })
     }
 
-    /// What verdicts call the model of a judge, by its position in the configuration.
-    pub(super) fn identity_of(&self, judge: usize) -> Option<verdict::Model> {
-        Some(match self.by_judge.get(judge)?.as_ref()? {
+    /// What verdicts call the model of a judge.
+    pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<verdict::Model> {
+        Some(match self.by_judge.get(judge.position())?.as_ref()? {
             Behind::Windows(shared) => shared.identity.clone(),
             Behind::Frames(identity) => identity.clone(),
         })
     }
 
-    /// The model that a judge asks, by its position in the configuration.
-    pub(super) fn of(&self, judge: usize) -> Option<impl Fn() -> Box<dyn Reconstructor> + Send + use<>> {
-        let Behind::Windows(shared) = self.by_judge.get(judge)?.as_ref()? else { return None };
+    /// The model that a judge over readings asks.
+    pub(super) fn of(&self, judge: JudgeIndex) -> Option<impl Fn() -> Box<dyn Reconstructor> + Send + use<>> {
+        let Behind::Windows(shared) = self.by_judge.get(judge.position())?.as_ref()? else { return None };
         let shared = shared.clone();
         Some(move || Box::new(shared.clone()) as Box<dyn Reconstructor>)
     }

@@ -1,4 +1,4 @@
-//! From settings to eyes: the library, the models, the judges over frames, and the connections that frames come in
+//! From settings to what looks at frames: the library, the models, the workers, and the connections that frames come in
 //! by.
 
 use std::num::NonZeroUsize;
@@ -9,26 +9,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
+use verge_domain::id::JudgeIndex;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Intake, IntakeFull};
+use verge_domain::verdict;
 use verge_engine::runtime::{Found, Origin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
 use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
-use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{
-    Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameWorkers, Keep,
-};
+use verge_pipeline::frames::{CameraJudges, Cameras, FrameIntake, FrameQueue, FrameWorkers, Keep};
 use verge_pipeline::intake::Observations;
 use verge_vision::trial::Trial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::broker::repetition;
-use super::source_ids;
+use super::shards::inputs_of;
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{self, Carries, FrameRules, Judge, Settings};
+use crate::settings::{Carries, FrameRules, Judge, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
 pub(super) const TRIAL: Duration = Duration::from_secs(60);
@@ -87,10 +86,12 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<Trial> {
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
-/// The judges over frames, ready to be given eyes.
+/// What looks at frames, before any worker does.
 pub struct Vision {
     viewer: ViewerSettings,
-    bench: FrameBench,
+    /// What verdicts call the model of each judge that looks at frames.
+    identities: Vec<Option<verdict::Model>>,
+    judges: CameraJudges,
 }
 
 impl Vision {
@@ -120,18 +121,13 @@ impl Vision {
     /// # Errors
     /// A judge asks of its model what it cannot do.
     pub fn of(settings: &Settings, models: Vec<Arc<FrameModel>>) -> anyhow::Result<Self> {
-        let mut specs = Vec::new();
+        let mut identities = Vec::new();
         let mut looks = Vec::new();
         for judge in &settings.judges {
-            let Some(rules) = judge.frames() else {
-                specs.push(None);
-                looks.push(None);
-                continue;
-            };
-            let spec = spec(judge, rules, &models[rules.look.model])
-                .with_context(|| format!("judge.{}", judge.name))?;
-            specs.push(Some(spec));
-            looks.push(Some(rules.look.clone()));
+            let rules = judge.frames();
+            let identity = rules.map(|rules| check_model(rules, &models[rules.look.model]));
+            identities.push(identity.transpose().with_context(|| format!("judge.{}", judge.name))?);
+            looks.push(rules.map(|rules| rules.look.clone()));
         }
         let max_pixels = settings.sources.iter().filter_map(|source| match &source.carries {
             Carries::Readings(_) => None,
@@ -139,10 +135,8 @@ impl Vision {
         });
         let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
         let viewer = ViewerSettings { models, judges: looks, max_picture_bytes };
-        let watching = settings.judges.iter().filter(|judge| judge.watches_arrivals());
-        let inputs = watching.filter_map(Judge::readings).flat_map(|rules| &rules.inputs);
-        let watched = inputs.map(|input| input.source).collect();
-        Ok(Self { viewer, bench: FrameBench::new(specs, source_ids(settings)).watching(watched) })
+        let judges = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
+        Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
     }
 
     /// A viewer of its own for one worker.
@@ -153,9 +147,14 @@ impl Vision {
         FrameViewer::new(&self.viewer).exit_with(Exit::BadConfig)
     }
 
-    /// What makes verdicts of what viewers see.
-    pub fn bench(&self) -> &FrameBench {
-        &self.bench
+    /// Which judges look at which cameras.
+    pub const fn judges(&self) -> &CameraJudges {
+        &self.judges
+    }
+
+    /// What verdicts call the model of a judge that looks at frames.
+    pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<&verdict::Model> {
+        self.identities.get(judge.position())?.as_ref()
     }
 
     /// The models, as the configuration orders them.
@@ -164,12 +163,13 @@ impl Vision {
     }
 }
 
-fn spec(judge: &settings::Judge, rules: &FrameRules, model: &FrameModel) -> anyhow::Result<FrameJudgeSpec> {
+/// What verdicts call a judge's model, if that does what the judge asks of it.
+fn check_model(rules: &FrameRules, model: &FrameModel) -> anyhow::Result<verdict::Model> {
     let (name, task) = (&model.card().identity.name, model.frames().task);
     ensure!(
         task == rules.task,
         "detector = \"{}\" over frames needs a model with task = \"{}\"; the card of {name} says task = \"{}\"",
-        rules.detector.as_str(),
+        rules.rule.detector().as_str(),
         rules.task.as_str(),
         task.as_str()
     );
@@ -177,16 +177,7 @@ fn spec(judge: &settings::Judge, rules: &FrameRules, model: &FrameModel) -> anyh
     if let Some(unknown) = rules.look.labels.iter().find(|label| !is_known(label)) {
         return Err(anyhow!("labels: {name} has no label {unknown:?}"));
     }
-    Ok(FrameJudgeSpec {
-        name: judge.name.clone(),
-        detector: rules.detector,
-        model: model.card().identity.clone(),
-        inputs: rules.inputs.clone(),
-        devices: judge.devices.clone(),
-        report: rules.report,
-        severity: rules.policy.severity,
-        lane: rules.policy.lane,
-    })
+    Ok(model.card().identity.clone())
 }
 
 /// The codecs of the sources of frames.
@@ -269,13 +260,13 @@ impl Eyes {
             Carries::Readings(_) => None,
             Carries::Frames(frames) => Some(frames.schedule),
         });
-        let queue = FrameQueue::new(vision.bench.clone(), schedules.collect(), Arc::clone(counters), causes);
+        let queue = FrameQueue::new(vision.judges.clone(), schedules.collect(), Arc::clone(counters), causes);
         Ok(Some(Self { vision, viewers, queue }))
     }
 
-    /// What makes verdicts of what they see.
-    pub(super) fn bench(&self) -> &FrameBench {
-        self.vision.bench()
+    /// What the workers look with.
+    pub(super) const fn vision(&self) -> &Vision {
+        &self.vision
     }
 
     /// The cameras that frames have come from.
@@ -332,12 +323,7 @@ impl Eyes {
     }
 
     /// Starts the workers.
-    pub(super) fn start(
-        self,
-        commits: &CommitHandle,
-        observations: &Observations,
-        clock: Clock,
-    ) -> FrameWorkers<Memory> {
+    pub(super) fn start(self, observations: &Observations, clock: Clock) -> FrameWorkers<Memory> {
         let Self { vision, viewers, queue } = self;
         let again = move || {
             vision
@@ -345,6 +331,6 @@ impl Eyes {
                 .inspect_err(|error| tracing::error!("a worker cannot be given new eyes: {error:#}"))
                 .ok()
         };
-        queue.start(viewers, again, commits, observations, clock)
+        queue.start(viewers, again, observations, clock)
     }
 }

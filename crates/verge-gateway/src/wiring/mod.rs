@@ -17,12 +17,10 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use verge_anomaly::ReadingJudge;
-use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_codec::Decoders;
 use verge_domain::id::{RouteId, Seq, SourceId};
 use verge_domain::stage::{MarkStore, StateStore};
-use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::time::UtcMillis;
 use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink, WillMessage};
 use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
@@ -32,18 +30,16 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::{Judging, OrderDesk};
-use verge_pipeline::judging::{InputPattern, JudgeSpec};
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
 use verge_wire::WireEncoder;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Carries, ReadingRules, Route, Rule, Settings};
+use crate::settings::{Carries, Route, Settings};
 pub use autoencoders::{Autoencoders, try_autoencoder};
 use broker::{LocalPlan, SiteBroker};
 pub use broker::{child as broker_process, connection as broker_connection};
-use classes::scope_of;
 use expiry::Expiry;
 pub use expiry::{Remark, certificate_remarks};
 use frames::Eyes;
@@ -122,8 +118,7 @@ impl Gateway {
 
         let (counters, bulk_counters) = readings::counters(settings);
         let eyes = Eyes::open(settings, &counters, &causes)?;
-        let models =
-            Autoencoders::load(settings, &eyes.as_ref().map(Eyes::bench).cloned().unwrap_or_default())?;
+        let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
         let judges =
             ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
         drop(checkpoints);
@@ -150,7 +145,7 @@ impl Gateway {
             committed,
         );
         let cameras = eyes.as_ref().map(Eyes::cameras);
-        let workers = eyes.map(|eyes| eyes.start(&commits, &judges.observations(), clock));
+        let workers = eyes.map(|eyes| eyes.start(&judges.observations(), clock));
         let orders = judges.orders();
         let judging = judges.start(&sources, &commits, clock, &causes);
         drop(commits);
@@ -339,38 +334,6 @@ pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
         Carries::Frames(_) => None,
     });
     Decoders::new(sources).exit_with(Exit::BadConfig)
-}
-
-fn judge_spec(
-    judge: &crate::settings::Judge,
-    rules: &ReadingRules,
-    inputs: Vec<InputPattern>,
-    models: &Autoencoders,
-    position: usize,
-) -> JudgeSpec<ReadingJudge> {
-    let make: Box<dyn Fn(Moment) -> ReadingJudge + Send> = match (&rules.rule, models.of(position)) {
-        (Rule::Plain(settings), _) => {
-            let settings = settings.clone();
-            Box::new(move |now| ReadingJudge::new(&settings, now))
-        }
-        (Rule::Autoencoder { settings, .. }, Some(model)) => {
-            let settings = *settings;
-            Box::new(move |_| ReadingJudge::Autoencoder(Box::new(AutoencoderJudge::new(settings, model()))))
-        }
-        (Rule::Autoencoder { .. }, None) => unreachable!("the models of all judges are loaded before"),
-    };
-    JudgeSpec {
-        name: judge.name.clone(),
-        detector: rules.rule.detector(),
-        scope: scope_of(rules),
-        policy: rules.policy,
-        inputs,
-        devices: judge.devices.clone(),
-        expect: rules.expect.clone(),
-        machine: rules.machine.clone(),
-        model: models.identity_of(position),
-        make,
-    }
 }
 
 /// What all routes share.

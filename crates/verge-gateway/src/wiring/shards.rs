@@ -1,24 +1,26 @@
-//! The judges over readings, spread over as many threads as the configuration says.
+//! The judges, spread over as many threads as the configuration says.
 
 use std::sync::Arc;
 
-use verge_anomaly::ReadingJudge;
+use verge_anomaly::autoencoder::AutoencoderJudge;
+use verge_anomaly::{JudgeSettings, ReadingJudge};
 use verge_codec::Decoders;
-use verge_domain::id::DeviceId;
+use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::reading::Reading;
 use verge_domain::stage::Decoder;
 use verge_domain::time::Moment;
+use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{JudgeSet, Place, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, Observes, Place, Placement, Shards, Undecoded};
 
 use wildmatch::WildMatch;
 
-use super::classes::{Class, Classes};
-use super::{Autoencoders, decoders, judge_spec, source_ids};
-use crate::settings::Settings;
+use super::classes::{Class, Classes, scope_of};
+use super::{Autoencoders, decoders, source_ids};
+use crate::settings::{Judge, JudgeRules, Rule, Settings};
 
-/// All judges over readings of one class, each thread with a set of its own.
+/// All judges of one class, each thread with a set of its own.
 ///
 /// # Errors
 /// See [`decoders`].
@@ -55,7 +57,7 @@ pub(super) fn placement(settings: &Settings) -> Placement {
     .with_memory(settings.gateway.judges_memory)
 }
 
-/// All judges over readings of the configuration at work, of both classes, as `verge judge` tries them.
+/// All judges of the configuration at work, of both classes, as `verge judge` tries them.
 pub fn judge_set<D: Decoder<Item = Reading>>(
     settings: &Settings,
     models: &Autoencoders,
@@ -76,16 +78,69 @@ fn set_at<D: Decoder<Item = Reading>>(
     counters: Arc<Counters>,
     now: Moment,
 ) -> JudgeSet<D, ReadingJudge> {
-    let classes = Classes::of(settings);
-    let specs = settings
-        .judges
-        .iter()
-        .enumerate()
-        .filter_map(|(position, judge)| {
-            let rules = judge.readings()?;
-            let inputs = class.map_or_else(|| rules.inputs.clone(), |class| classes.inputs(class, rules));
-            (!inputs.is_empty()).then(|| judge_spec(judge, rules, inputs, models, position))
-        })
-        .collect();
+    let judges = (0..).map(JudgeIndex).zip(&settings.judges);
+    let specs = judges.map(|(index, judge)| judge_spec(settings, (index, judge), models, class)).collect();
     JudgeSet::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
+}
+
+/// What a judge looks at, as far as judges of that class do.
+pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<Class>) -> Inputs {
+    let (observes, patterns) = match &judge.rules {
+        JudgeRules::Readings(rules) => {
+            let observes = if rules.arrivals { Observes::Arrivals } else { Observes::Readings };
+            let own = |class| Classes::of(settings).inputs(class, rules);
+            (observes, class.map_or_else(|| rules.inputs.clone(), own))
+        }
+        JudgeRules::Frames(rules) => {
+            let reconstructs = rules.task == ModelTask::Reconstruct;
+            let observes = if reconstructs { Observes::Errors } else { Observes::Views };
+            (observes, if class == Some(Class::Bulk) { Vec::new() } else { rules.inputs.clone() })
+        }
+    };
+    Inputs { observes, patterns, devices: judge.devices.clone() }
+}
+
+fn judge_spec(
+    settings: &Settings,
+    (index, judge): (JudgeIndex, &Judge),
+    models: &Autoencoders,
+    class: Option<Class>,
+) -> JudgeSpec<ReadingJudge> {
+    let plain = |settings: &JudgeSettings| -> Box<dyn Fn(Moment) -> ReadingJudge + Send> {
+        let settings = settings.clone();
+        Box::new(move |now| ReadingJudge::new(&settings, now))
+    };
+    let inputs = inputs_of(settings, judge, class);
+    let spec = |scope, policy, make| JudgeSpec {
+        name: judge.name.clone(),
+        detector: judge.detector(),
+        scope,
+        inputs,
+        policy,
+        expect: Vec::new(),
+        machine: None,
+        model: models.identity_of(index),
+        make,
+    };
+    match &judge.rules {
+        JudgeRules::Frames(rules) => spec(rules.rule.scope(), rules.policy, plain(&rules.rule)),
+        JudgeRules::Readings(rules) => {
+            let make = match (&rules.rule, models.of(index)) {
+                (Rule::Plain(settings), _) => plain(settings),
+                (Rule::Autoencoder { settings, .. }, Some(model)) => {
+                    let settings = *settings;
+                    Box::new(move |_| {
+                        ReadingJudge::Autoencoder(Box::new(AutoencoderJudge::new(settings, model())))
+                    })
+                }
+                (Rule::Autoencoder { .. }, None) => {
+                    unreachable!("the models of all judges are loaded before")
+                }
+            };
+            let spec = spec(scope_of(rules), rules.policy, make);
+            // Expected where they are looked at.
+            let expect = if spec.inputs.patterns.is_empty() { Vec::new() } else { rules.expect.clone() };
+            JudgeSpec { expect, machine: rules.machine.clone(), ..spec }
+        }
+    }
 }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::frame::EncodedFrame;
-use verge_domain::id::DeviceId;
+use verge_domain::id::JudgeIndex;
+use verge_domain::observation::Camera;
 use verge_domain::reading::{Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::{Moment, Monotonic};
 
-use super::decide::Reports;
+use crate::intake::Origin;
 
 /// Cameras known at once, over all sources.
 pub const MAX_CAMERAS: usize = 2_048;
@@ -55,18 +56,16 @@ pub struct FrameSourceSpec {
     pub urgency: Duration,
 }
 
-/// A frame in a worker's hands, with everything its camera remembers.
+/// A frame in a worker's hands, with what its camera's models remember.
 #[derive(Debug)]
 pub(super) struct Job<M> {
-    pub(super) source: SourceIndex,
-    pub(super) judges: Arc<[usize]>,
+    pub(super) camera: Camera,
+    pub(super) judges: Arc<[JudgeIndex]>,
     pub(super) frame: EncodedFrame,
     pub(super) received: Moment,
-    pub(super) receipt: Option<Receipt>,
-    pub(super) cause: u64,
+    pub(super) origin: Origin,
     pub(super) deadline: Option<Duration>,
     pub(super) memory: M,
-    pub(super) reports: Reports,
 }
 
 /// Frames that were given up, with what their messages wait for.
@@ -75,26 +74,23 @@ pub(super) type Late = Vec<(SourceIndex, Option<Receipt>, Moment)>;
 struct Waiting {
     frame: EncodedFrame,
     received: Moment,
-    receipt: Option<Receipt>,
-    cause: u64,
+    origin: Origin,
 }
 
-struct Camera<M> {
-    judges: Arc<[usize]>,
+struct Slot<M> {
+    judges: Arc<[JudgeIndex]>,
     waiting: VecDeque<Waiting>,
     /// `None` while a worker has it.
-    state: Option<(M, Reports)>,
+    memory: Option<M>,
     /// On the clock of the schedule.
     due: Duration,
     last_heard: Monotonic,
 }
 
-type Key = (SourceIndex, DeviceId);
-
 /// All cameras.
 pub(super) struct Schedule<M> {
     sources: Vec<Option<FrameSourceSpec>>,
-    cameras: HashMap<Key, Camera<M>>,
+    cameras: HashMap<Camera, Slot<M>>,
     /// The clock that advances with what is judged: when the camera that was last taken was due.
     clock: Duration,
     bytes: usize,
@@ -124,18 +120,16 @@ impl<M: Default> Schedule<M> {
     /// Puts a frame in its camera's place. Gives the sources of frames that had to go for it.
     pub(super) fn offer(
         &mut self,
-        source: SourceIndex,
+        of: &Camera,
         frame: EncodedFrame,
         received: Moment,
-        receipt: Option<Receipt>,
-        cause: u64,
-        judges: impl FnOnce(&EncodedFrame) -> Arc<[usize]>,
+        origin: Origin,
+        judges: impl FnOnce() -> Arc<[JudgeIndex]>,
     ) -> Result<Vec<SourceIndex>, Reason> {
-        let spec = self.spec(source).ok_or(Reason::UnknownTopic)?;
-        let key = (source, frame.device.clone());
-        if !self.cameras.contains_key(&key) && self.cameras.len() >= MAX_CAMERAS {
+        let spec = self.spec(of.source).ok_or(Reason::UnknownTopic)?;
+        if !self.cameras.contains_key(of) && self.cameras.len() >= MAX_CAMERAS {
             self.cameras.retain(|_, camera| {
-                camera.state.is_none()
+                camera.memory.is_none()
                     || !camera.waiting.is_empty()
                     || received.mono.since(camera.last_heard) < IDLE_EXPIRY
             });
@@ -144,10 +138,10 @@ impl<M: Default> Schedule<M> {
             }
         }
         let mut gone = Vec::new();
-        let camera = self.cameras.entry(key).or_insert_with(|| Camera {
-            judges: judges(&frame),
+        let camera = self.cameras.entry(of.clone()).or_insert_with(|| Slot {
+            judges: judges(),
             waiting: VecDeque::new(),
-            state: Some(Default::default()),
+            memory: Some(M::default()),
             due: Duration::ZERO,
             last_heard: received.mono,
         });
@@ -156,7 +150,7 @@ impl<M: Default> Schedule<M> {
             Keep::Newest { .. } => {
                 if let Some(older) = camera.waiting.pop_front() {
                     self.bytes -= older.frame.bytes.len();
-                    gone.push(source);
+                    gone.push(of.source);
                 }
             }
             Keep::Every => {
@@ -165,7 +159,7 @@ impl<M: Default> Schedule<M> {
             }
         }
         self.bytes += frame.bytes.len();
-        camera.waiting.push_back(Waiting { frame, received, receipt, cause });
+        camera.waiting.push_back(Waiting { frame, received, origin });
         while self.bytes > MAX_WAITING_BYTES {
             let Some(source) = self.drop_oldest() else { break };
             gone.push(source);
@@ -180,14 +174,14 @@ impl<M: Default> Schedule<M> {
             let spec = sources.get(usize::from(source.0)).copied().flatten();
             spec.is_some_and(|spec| matches!(spec.keep, Keep::Newest { .. }))
         };
-        let (key, camera) = self
+        let (of, camera) = self
             .cameras
             .iter_mut()
-            .filter(|((source, _), camera)| may_go(*source) && !camera.waiting.is_empty())
+            .filter(|(of, camera)| may_go(of.source) && !camera.waiting.is_empty())
             .min_by_key(|(_, camera)| camera.waiting.front().map(|first| first.received.mono))?;
         let oldest = camera.waiting.pop_front()?;
         self.bytes -= oldest.frame.bytes.len();
-        Some(key.0)
+        Some(of.source)
     }
 
     /// Whether the queue of sources that judge every frame is full, in frames or in bytes, and this is one of them.
@@ -204,16 +198,16 @@ impl<M: Default> Schedule<M> {
     /// The frame to judge next. What is too old to be judged is given up on the way.
     pub(super) fn take(&mut self, now: Monotonic, late: &mut Late) -> Option<Job<M>> {
         loop {
-            let (key, camera) = self
+            let (of, camera) = self
                 .cameras
                 .iter_mut()
-                .filter(|(_, camera)| camera.state.is_some() && !camera.waiting.is_empty())
+                .filter(|(_, camera)| camera.memory.is_some() && !camera.waiting.is_empty())
                 .min_by_key(|(_, camera)| {
                     (camera.due, camera.waiting.front().map(|first| first.received.mono))
                 })?;
-            let source = key.0;
+            let source = of.source;
             let spec = self.sources.get(usize::from(source.0)).copied().flatten()?;
-            let Waiting { frame, received, receipt, cause } = camera.waiting.pop_front()?;
+            let Waiting { frame, received, origin } = camera.waiting.pop_front()?;
             self.bytes -= frame.bytes.len();
             let deadline = match spec.keep {
                 Keep::Newest { deadline } => Some(deadline),
@@ -224,23 +218,24 @@ impl<M: Default> Schedule<M> {
                 }
             };
             if deadline.is_some_and(|deadline| now.since(received.mono) > deadline) {
-                late.push((source, receipt, received));
+                late.push((source, origin.receipt, received));
                 continue;
             }
             // One that was idle has no claim on the time it did not use.
             let due = camera.due.max(self.clock);
             self.clock = due;
             camera.due = due + spec.urgency;
-            let (memory, reports) = camera.state.take()?;
+            let memory = camera.memory.take()?;
             let judges = Arc::clone(&camera.judges);
-            return Some(Job { source, judges, frame, received, receipt, cause, deadline, memory, reports });
+            let camera = of.clone();
+            return Some(Job { camera, judges, frame, received, origin, deadline, memory });
         }
     }
 
-    /// Takes back what a camera remembers, once what the frame caused is on its way to the store.
+    /// Takes back what a camera's models remember, once what was seen in the frame is on its way to the judges.
     pub(super) fn give_back(&mut self, job: Job<M>) {
-        if let Some(camera) = self.cameras.get_mut(&(job.source, job.frame.device)) {
-            camera.state = Some((job.memory, job.reports));
+        if let Some(camera) = self.cameras.get_mut(&job.camera) {
+            camera.memory = Some(job.memory);
         }
     }
 
@@ -264,11 +259,8 @@ impl<M> Schedule<M> {
     }
 
     /// Each camera, and the time since it was last heard.
-    pub(super) fn ages(&self, now: Monotonic) -> Vec<(SourceIndex, DeviceId, Duration)> {
-        let cameras = self.cameras.iter();
-        cameras
-            .map(|((source, device), camera)| (*source, device.clone(), now.since(camera.last_heard)))
-            .collect()
+    pub(super) fn ages(&self, now: Monotonic) -> Vec<(Camera, Duration)> {
+        self.cameras.iter().map(|(of, camera)| (of.clone(), now.since(camera.last_heard))).collect()
     }
 
     pub(super) fn waiting(&self) -> usize {

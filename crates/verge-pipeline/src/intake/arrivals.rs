@@ -1,11 +1,11 @@
-//! That frames have arrived, on its way to judges over readings: of each camera the newest arrival that they have not
+//! That frames have arrived, on its way to the judges that watch that: of each camera the newest arrival that they have not
 //! seen. So a connection never waits for the judges, and a camera that sends fast never fills their queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use verge_domain::id::DeviceId;
-use verge_domain::reading::{Reading, SourceIndex};
+use verge_domain::observation::{Camera, Captured};
+use verge_domain::reading::Reading;
 use verge_domain::rejection::Rejection;
 use verge_domain::stage::{Decoder, Judge, Source};
 use verge_domain::time::Moment;
@@ -13,7 +13,7 @@ use verge_domain::time::Moment;
 use super::{Item, Observations, Worker};
 
 /// By camera: at most as many as the frames' schedule knows, which is bounded.
-pub(super) type Waiting = HashMap<(SourceIndex, DeviceId), (Reading, Moment)>;
+pub(super) type Waiting = HashMap<Camera, (Captured, Moment)>;
 
 /// Arrivals that wait; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +26,11 @@ impl Arrivals {
 }
 
 impl Observations {
-    /// Takes note that a frame has arrived, by its [arrival](verge_domain::frame::EncodedFrame::arrival); never blocks. What is handed in afterwards is judged afterwards.
-    pub fn note_arrival(&self, source: SourceIndex, arrival: Reading, received: Moment) {
+    /// Takes note that a frame has arrived; never blocks. What is handed in afterwards is judged afterwards.
+    pub fn note_arrival(&self, camera: Camera, captured: Captured, received: Moment) {
         let mut waiting = self.arrivals.lock();
         let wakes = waiting.is_empty();
-        waiting.insert((source, arrival.device.clone()), (arrival, received));
+        waiting.insert(camera, (captured, received));
         drop(waiting);
         if wakes {
             // A queue that is full keeps the judges awake by itself.
@@ -39,7 +39,7 @@ impl Observations {
     }
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
+impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     /// Judges the arrivals that wait.
     pub(super) fn hear_arrivals(&mut self) {
         let mut waiting = self.arrivals.lock();
@@ -49,10 +49,10 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: S
         std::mem::swap(&mut *waiting, &mut self.arrived);
         drop(waiting);
         let mut arrived = std::mem::take(&mut self.arrived);
-        for ((source, _), (reading, received)) in arrived.drain() {
-            let judged = self.set.reading(source, &reading, received, self.clock.now(), &mut self.decision);
-            if let (Err(reason), Some(source)) = (judged, self.counters.source(source)) {
-                source.refuse(reading.device.as_str(), None, &Rejection::whole(reason));
+        for (camera, (captured, received)) in arrived.drain() {
+            let judged = self.set.arrival(&camera, captured, received, self.clock.now(), &mut self.decision);
+            if let (Err(reason), Some(source)) = (judged, self.counters.source(camera.source)) {
+                source.refuse(camera.device.as_str(), None, &Rejection::whole(reason));
             }
             self.submit(0, received.mono, None);
         }

@@ -14,7 +14,7 @@ use crate::judging::SavePass;
 /// When the gateway stops, large states are saved for this long at most.
 const SAVE_LIMIT: Duration = Duration::from_secs(3);
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static, S: Source> Worker<D, J, S> {
+impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
     /// else states would pile up before a store that takes none.
     pub(super) fn save(&mut self) {

@@ -12,8 +12,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use verge_domain::frame::ARRIVAL;
-use verge_domain::id::DeviceId;
+use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_domain::observation::Camera;
 use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{Checkpoint, Judge, Scope};
@@ -24,7 +24,7 @@ use super::containment::text_of;
 use super::instance::Instance;
 use super::saving::SaveTime;
 use super::streams::Yields;
-use super::{Decision, InstanceKey, JudgeSet, saved};
+use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part, saved};
 use crate::counters::is_power_of_ten;
 
 /// Room is made in parts: one in so many, where names give way that were hardly heard.
@@ -40,7 +40,7 @@ enum For {
     Growth,
 }
 
-impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D, J: Judge> JudgeSet<D, J> {
     /// Takes a signal that was not known, and finds its judges.
     pub(super) fn open_stream(
         &mut self,
@@ -49,29 +49,50 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        let new_device = !self.streams.knows(source, &reading.device)?;
+        let (device, signal) = (&reading.device, &reading.signal);
+        let new_device = !self.streams.knows(source, device)?;
+        let part = |spec: &JudgeSpec<J>| spec.part_of_signal(source, device, signal);
+        let instances = self.admit((source, device), new_device, part, now, out)?;
+        self.streams.insert(source, device, signal, instances, now.mono);
+        Ok(())
+    }
+
+    /// The same of a camera.
+    pub(super) fn open_camera(
+        &mut self,
+        camera: &Camera,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        let new_device = !self.streams.knows(camera.source, &camera.device)?;
+        let part = |spec: &JudgeSpec<J>| spec.part_of_camera(camera);
+        let instances = self.admit((camera.source, &camera.device), new_device, part, now, out)?;
+        self.streams.insert_camera(camera, instances, now.mono);
+        Ok(())
+    }
+
+    /// Makes the instances that look at something new, as far as there is room.
+    fn admit(
+        &mut self,
+        (source, device): (SourceIndex, &DeviceId),
+        new_device: bool,
+        part: impl Fn(&JudgeSpec<J>) -> Option<Part>,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Vec<usize>, Reason> {
         if self.place.room.is_scarce(new_device) && !self.new_names.take(now.mono) {
             return Err(Reason::TooManyNewNames);
         }
         if !self.place.room.takes(new_device)
-            && !self.make_room(For::Newcomer, new_device, Some((source, &reading.device)), now, out)
+            && !self.make_room(For::Newcomer, new_device, Some((source, device)), now, out)
         {
             return Err(Reason::TooManyStreams);
         }
-        let keys: Vec<InstanceKey> = self
-            .specs
-            .iter()
-            .enumerate()
-            .filter(|(_, spec)| spec.takes(source, &reading.device, &reading.signal))
-            .map(|(judge, spec)| InstanceKey {
-                judge,
-                signal: match spec.scope {
-                    Scope::Signal | Scope::Camera => Some((source, reading.signal.clone())),
-                    Scope::Device => None,
-                },
-                device: spec.machine.as_ref().unwrap_or(&reading.device).clone(),
-            })
-            .collect();
+        let key = |(judge, spec): (JudgeIndex, &JudgeSpec<J>)| {
+            let device = spec.machine.as_ref().unwrap_or(device).clone();
+            Some(InstanceKey { judge, part: part(spec)?, device })
+        };
+        let keys: Vec<InstanceKey> = self.specs.iter().filter_map(key).collect();
         let made = catch_unwind(AssertUnwindSafe(|| {
             keys.iter().map(|key| self.instance(key.clone(), now)).collect::<Vec<usize>>()
         }));
@@ -85,8 +106,7 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
         for &index in &instances {
             self.instances[index].users += 1;
         }
-        self.streams.insert(source, &reading.device, &reading.signal, instances, now.mono);
-        Ok(())
+        Ok(instances)
     }
 
     #[cold]
@@ -111,18 +131,13 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
             return index;
         }
         let spec = &self.specs[key.judge];
-        let source = key.signal.as_ref().map_or_else(
-            || spec.inputs.first().map_or(SourceIndex(0), |input| input.source),
-            |(source, _)| *source,
-        );
-        let subject = Subject {
-            source: self.sources[usize::from(source.0)].clone(),
-            device: key.device.clone(),
-            signal: match spec.scope {
-                Scope::Signal => key.signal.as_ref().map(|(_, signal)| signal.clone()),
-                Scope::Device | Scope::Camera => None,
-            },
+        let (source, signal) = match &key.part {
+            Part::Signal(source, signal) => (*source, Some(signal.clone())),
+            Part::Camera(source) => (*source, spec.signal_of_camera()),
+            Part::Whole => (spec.inputs.patterns.first().map_or(SourceIndex(0), |input| input.source), None),
         };
+        let source = self.sources[usize::from(source.0)].clone();
+        let subject = Subject { source, device: key.device.clone(), signal };
         let judge = (spec.make)(now);
         let mut instance = Instance::new(key.judge, subject, judge, now.mono);
         instance
@@ -139,9 +154,11 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
         index
     }
 
-    /// Judges at work have grown: what has least claim gives way until they fit.
-    pub(super) fn fit(&mut self, now: Moment, out: &mut Decision) {
-        self.make_room(For::Growth, false, None, now, out);
+    /// Judges have observed. If they have grown, what has least claim gives way until they fit.
+    pub(super) fn end_turn(&mut self, grown: bool, now: Moment, out: &mut Decision) {
+        if grown && self.place.room.is_over() {
+            self.make_room(For::Growth, false, None, now, out);
+        }
     }
 
     /// Lets devices give way, `but` one. Says whether there is room now.
@@ -211,17 +228,15 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
         let mut instance = self.instances.remove(index);
         self.place.room.sub_instance(instance.bytes);
         let spec = &self.specs[instance.judge_index];
-        let signal = match spec.scope {
-            Scope::Signal | Scope::Device => instance.subject.signal.clone(),
-            Scope::Camera => Some(ARRIVAL.clone()),
-        };
         let source = self.sources.iter().position(|source| *source == instance.subject.source);
         let source = SourceIndex(source.and_then(|source| u16::try_from(source).ok()).unwrap_or_default());
-        self.by_key.remove(&InstanceKey {
-            judge: instance.judge_index,
-            signal: signal.map(|signal| (source, signal)),
-            device: instance.subject.device.clone(),
-        });
+        let part = match (spec.scope, &instance.subject.signal) {
+            (Scope::Signal, Some(signal)) => Part::Signal(source, signal.clone()),
+            (Scope::Camera, _) => Part::Camera(source),
+            (Scope::Signal | Scope::Device, _) => Part::Whole,
+        };
+        let (judge, device) = (instance.judge_index, instance.subject.device.clone());
+        self.by_key.remove(&InstanceKey { judge, part, device });
         if instance.end_events(spec, |_| true, now, out) {
             tracing::info!(
                 judge = %spec.name, device = %instance.subject.device,

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use verge_domain::id::SignalId;
-use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge};
 use verge_domain::time::Moment;
 
@@ -14,7 +13,7 @@ use crate::counters::{Counters, is_power_of_ten};
 
 /// Lets an instance work. If that panics, its judge starts anew, what was saved of it is removed (it might be the cause)
 /// and this is `None`. Its open events go on.
-pub(super) fn contained<J: Judge<Observation = Reading>, T>(
+pub(super) fn contained<J: Judge, T>(
     instance: &mut Instance<J>,
     spec: &JudgeSpec<J>,
     counters: &Counters,
@@ -33,7 +32,7 @@ pub(super) fn contained<J: Judge<Observation = Reading>, T>(
 }
 
 #[cold]
-fn start_anew<J: Judge<Observation = Reading>>(
+fn start_anew<J: Judge>(
     instance: &mut Instance<J>,
     spec: &JudgeSpec<J>,
     counters: &Counters,

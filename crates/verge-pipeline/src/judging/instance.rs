@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use verge_domain::finding::{Condition, Finding, Member};
-use verge_domain::id::{EventId, JudgeId, Unit};
+use verge_domain::frame::View;
+use verge_domain::id::{EventId, JudgeId, JudgeIndex, Unit};
+use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed, OpenEvent};
-use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
-use verge_domain::time::{DeviceClock, Moment, Monotonic};
+use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
 use super::saved::{self, SavedEvent, SavedLife};
@@ -16,7 +17,7 @@ use super::streams::SETTLED;
 use super::{Decision, InstanceKey, JudgeSpec};
 
 pub(super) struct Instance<J> {
-    pub(super) judge_index: usize,
+    pub(super) judge_index: JudgeIndex,
     pub(super) subject: Subject,
     pub(super) judge: J,
     pub(super) life: EventLife,
@@ -33,14 +34,14 @@ pub(super) struct Instance<J> {
     pub(super) users: usize,
     /// What it takes, as of the last time that was reckoned.
     pub(super) bytes: usize,
-    readings: u32,
+    observations: u32,
 }
 
 /// Silence of a device that was not heard for this long is ended: it is not there any more. Not of one that is expected.
 pub(super) const VANISHED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-impl<J: Judge<Observation = Reading>> Instance<J> {
-    pub(super) fn new(judge_index: usize, subject: Subject, judge: J, now: Monotonic) -> Self {
+impl<J: Judge> Instance<J> {
+    pub(super) fn new(judge_index: JudgeIndex, subject: Subject, judge: J, now: Monotonic) -> Self {
         let life = EventLife::default();
         let save_time = SaveTime::first(0, judge.save_every(), now);
         let bytes = Self::bytes_of(&judge);
@@ -57,7 +58,7 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
             vanished: false,
             users: 0,
             bytes,
-            readings: 0,
+            observations: 0,
         }
     }
 
@@ -66,16 +67,16 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
         size_of::<Self>() + 2 * size_of::<InstanceKey>() + judge.heap_bytes()
     }
 
-    /// Takes note of a reading. What the judge takes is reckoned anew now and then; says so where it has changed.
+    /// Takes note of an observation. What the judge takes is reckoned anew now and then; says so where it has changed.
     pub(super) fn hear(&mut self, received: Monotonic) -> bool {
         self.last_heard = received;
-        self.readings = self.readings.wrapping_add(1);
-        self.readings.is_power_of_two() || self.readings.is_multiple_of(RECKON_EVERY)
+        self.observations = self.observations.wrapping_add(1);
+        self.observations.is_power_of_two() || self.observations.is_multiple_of(RECKON_EVERY)
     }
 
     /// Whether it was heard a few times only, also before a restart.
     pub(super) const fn is_new(&self) -> bool {
-        self.readings < SETTLED && self.saved_state.is_none()
+        self.observations < SETTLED && self.saved_state.is_none()
     }
 
     /// Reckons what it takes. Gives that and what was reckoned before.
@@ -84,58 +85,75 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
         (self.bytes, before)
     }
 
-    /// Turns findings into verdicts. `reading` is what was observed; `None` when time alone decided.
+    /// Turns findings into verdicts. `observed` is `None` when time alone decided.
     #[expect(clippy::too_many_arguments, reason = "each is one of the inputs that a pure decision has")]
     pub(super) fn decide(
         &mut self,
         spec: &JudgeSpec<J>,
-        reading: Option<&Reading>,
+        observed: Option<Observable<'_>>,
         received: Moment,
         now: Moment,
         findings: &[Finding],
         fresh_id: &mut dyn FnMut() -> EventId,
         out: &mut Decision,
     ) {
-        let at = reading.map_or(received.wall, |reading| reading.time(received.wall));
+        let captured = observed.map_or(Captured::UNKNOWN, Observable::captured);
+        let at = captured.time(received.wall);
         for finding in findings {
             match finding {
                 Finding::Condition(condition) => {
-                    let observed = Observed { at, received };
-                    let Some(event) = self.life.advance(&spec.policy, condition, observed, &mut *fresh_id)
-                    else {
+                    let when = Observed { at, received };
+                    let Some(event) = self.life.advance(&spec.policy, condition, when, &mut *fresh_id) else {
                         continue;
                     };
                     // What is said of a whole device has no unit of one of its signals.
-                    if let Some(unit) = reading.and_then(|reading| reading.unit.as_ref())
+                    if let Some(unit) = observed.and_then(Observable::unit)
                         && self.subject.signal.is_some()
                     {
                         self.unit = Some(unit.clone());
                     }
                     self.note_open(condition, event);
                     let body = body_of(condition, self.unit.as_ref());
-                    out.verdicts.push(Verdict {
-                        severity: spec.policy.severity,
-                        ..self.verdict(spec, reading, received, now, Some(event), body)
-                    });
+                    let severity = spec.policy.severity;
+                    let times = times(captured, received, now);
+                    out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
                     // An update leaves the set of open events as it is saved.
                     if event.state != EventState::Updated {
                         out.checkpoints.push(self.saved_life(spec));
                     }
                 }
                 Finding::Counts(counts) => {
-                    out.verdicts.push(self.verdict(
-                        spec,
-                        reading,
-                        received,
-                        now,
-                        None,
-                        Body::Counts(*counts),
-                    ));
+                    let (times, body) = (times(captured, received, now), Body::Counts(*counts));
+                    out.verdicts.push(self.verdict(spec, times, Severity::Info, None, body));
                     // What is reported must not be counted again after a restart.
                     out.checkpoints.extend(self.changed_state(&spec.name));
                 }
+                // Reported by whoever has the view.
+                Finding::View => {}
             }
         }
+    }
+
+    /// Makes a verdict of a view.
+    pub(super) fn report(
+        &mut self,
+        spec: &JudgeSpec<J>,
+        view: View,
+        captured: Captured,
+        received: Moment,
+        now: Moment,
+        out: &mut Decision,
+    ) {
+        let body = match view {
+            View::Classification(view) => Body::Classification(view),
+            View::Detections(view) => Body::Detections(view),
+            // An error is part of an event, if of anything.
+            View::Reconstruction(_) => return,
+        };
+        let times = times(captured, received, now);
+        out.verdicts.push(self.verdict(spec, times, spec.policy.severity, None, body));
+        // What is reported must not be reported again after a restart.
+        out.checkpoints.extend(self.changed_state(&spec.name));
     }
 
     fn note_open(&mut self, condition: &Condition, event: Event) {
@@ -216,25 +234,18 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
     fn verdict(
         &self,
         spec: &JudgeSpec<J>,
-        reading: Option<&Reading>,
-        received: Moment,
-        now: Moment,
+        times: Times,
+        severity: Severity,
         event: Option<Event>,
         body: Body,
     ) -> Verdict {
         Verdict {
             judge: spec.name.clone(),
             subject: self.subject.clone(),
-            times: Times {
-                captured: reading.and_then(|reading| reading.captured_at),
-                clock: reading.map_or(DeviceClock::Absent, |reading| reading.clock),
-                received: received.wall,
-                decided: now.wall,
-                estimated: false,
-            },
+            times,
             detector: spec.detector,
             model: spec.model.clone(),
-            severity: Severity::Info,
+            severity,
             lane: spec.policy.lane,
             event,
             body,
@@ -271,7 +282,12 @@ impl<J: Judge<Observation = Reading>> Instance<J> {
     }
 }
 
-/// Readings after which at most it is reckoned anew what a judge takes.
+fn times(captured: Captured, received: Moment, now: Moment) -> Times {
+    let Captured { at, clock } = captured;
+    Times { captured: at, clock, received: received.wall, decided: now.wall, estimated: false }
+}
+
+/// Observations after which at most it is reckoned anew what a judge takes.
 const RECKON_EVERY: u32 = 256;
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {

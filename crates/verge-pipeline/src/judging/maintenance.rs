@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
-use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge, Remark};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
@@ -60,7 +59,7 @@ fn parse_key(key: &str) -> Option<Whom> {
     next().is_none().then_some(Whom { device, signal, judge, source })
 }
 
-impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D, J: Judge> JudgeSet<D, J> {
     /// Opens a window, or gives one for the same subjects another end. So many are open in other shards.
     pub(super) fn open_window(
         &mut self,

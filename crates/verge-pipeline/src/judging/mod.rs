@@ -1,9 +1,11 @@
-//! From message to verdicts: decode, find the judges of each reading, let them judge, apply policy.
+//! From what is observed to verdicts: find the judges that look at it, let them judge, apply policy. Readings are decoded
+//! from messages here; what models see in frames comes as observations.
 //!
 //! Pure but for the random identities it is handed: no thread, no clock, no I/O. The intake's thread drives
-//! it with live messages and `verge judge` with files, so what is tried offline is what runs.
+//! it with live input and `verge judge` with files, so what is tried offline is what runs.
 
 mod admission;
+mod cameras;
 mod containment;
 mod instance;
 mod maintenance;
@@ -14,7 +16,9 @@ mod room;
 mod saved;
 mod saving;
 mod shards;
+mod spec;
 mod streams;
+mod turn;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,14 +26,12 @@ use std::sync::Arc;
 
 use slab::Slab;
 use verge_domain::finding::Finding;
-use verge_domain::id::{DeviceId, EventId, JudgeId, SignalId, SourceId};
-use verge_domain::policy::EventPolicy;
+use verge_domain::id::{DeviceId, EventId, JudgeIndex, SignalId, SourceId};
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::{Checkpoint, Decoder, Judge, Scope};
+use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::{Moment, Monotonic};
-use verge_domain::verdict::{Detector, Model, Verdict};
-use wildmatch::WildMatch;
+use verge_domain::verdict::Verdict;
 
 use crate::counters::{Counters, JudgingAccount, is_power_of_ten};
 use containment::{contained, text_of};
@@ -46,51 +48,11 @@ pub use saved::subject_of;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
 pub use shards::{Shards, Undecoded};
+use spec::Specs;
+pub use spec::{InputPattern, Inputs, JudgeSpec, Observes};
 use streams::Streams;
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
-
-/// Which readings a judge looks at.
-#[derive(Debug, Clone)]
-pub struct InputPattern {
-    /// The source.
-    pub source: SourceIndex,
-    /// Pattern of signal names with `*`; `None` takes all.
-    pub signals: Option<WildMatch>,
-}
-
-/// One judge of the configuration, and how to make an instance of it for a subject.
-pub struct JudgeSpec<J> {
-    /// Its name.
-    pub name: JudgeId,
-    /// Its detector.
-    pub detector: Detector,
-    /// What one instance watches.
-    pub scope: Scope,
-    /// How its conditions become events.
-    pub policy: EventPolicy,
-    /// Readings it looks at.
-    pub inputs: Vec<InputPattern>,
-    /// Patterns of device names with `*`; empty takes all.
-    pub devices: Vec<WildMatch>,
-    /// Devices that are watched from the start, heard of or not. Only with [`Scope::Device`].
-    pub expect: Vec<DeviceId>,
-    /// Readings of all devices go to one instance, as if of a device with this name. Only with [`Scope::Device`].
-    pub machine: Option<DeviceId>,
-    /// The model that decides, where one does.
-    pub model: Option<Model>,
-    /// Makes an instance.
-    pub make: Box<dyn Fn(Moment) -> J + Send>,
-}
-
-impl<J> JudgeSpec<J> {
-    fn takes(&self, source: SourceIndex, device: &DeviceId, signal: &SignalId) -> bool {
-        (self.devices.is_empty() || self.devices.iter().any(|pattern| pattern.matches(device.as_str())))
-            && self.inputs.iter().any(|input| {
-                input.source == source
-                    && input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str()))
-            })
-    }
-}
+use turn::Turn;
 
 /// What came of one message or of time passing.
 #[derive(Debug, Default)]
@@ -111,16 +73,25 @@ impl Decision {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InstanceKey {
-    judge: usize,
-    /// `None` for judges that watch a whole device, across sources. Of a camera, its arrivals.
-    signal: Option<(SourceIndex, SignalId)>,
+    judge: JudgeIndex,
+    part: Part,
     device: DeviceId,
+}
+
+/// What of a device one instance watches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    /// The device as a whole, across sources.
+    Whole,
+    /// What comes through one source of frames.
+    Camera(SourceIndex),
+    Signal(SourceIndex, SignalId),
 }
 
 /// All judges at work: the codecs in front of them and the policy behind them.
 pub struct JudgeSet<D, J> {
     decoder: D,
-    specs: Vec<JudgeSpec<J>>,
+    specs: Specs<J>,
     sources: Vec<SourceId>,
     streams: Streams,
     instances: Slab<Instance<J>>,
@@ -136,9 +107,9 @@ pub struct JudgeSet<D, J> {
     findings: Vec<Finding>,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J> {
-    /// Sets up the judges. `sources` are the names behind the indices; `fresh_id` gives each new event its
-    /// identity.
+impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
+    /// Sets up the judges, in the order of their indices. `sources` are the names behind the indices of the sources;
+    /// `fresh_id` gives each new event its identity.
     pub fn new(
         decoder: D,
         specs: Vec<JudgeSpec<J>>,
@@ -162,7 +133,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J>
     ) -> Self {
         let mut set = Self {
             decoder,
-            specs,
+            specs: Specs(specs),
             streams: Streams::new(sources.len(), Arc::clone(&place.room)),
             place,
             sources,
@@ -176,11 +147,16 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J>
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
-        for judge in 0..set.specs.len() {
-            for device in set.specs[judge].expect.clone() {
-                if set.place.owns(&device) {
-                    set.instance(InstanceKey { judge, signal: None, device }, now);
-                }
+        let expected = set.specs.iter().flat_map(|(judge, spec)| {
+            spec.expect.iter().map(move |device| InstanceKey {
+                judge,
+                part: Part::Whole,
+                device: device.clone(),
+            })
+        });
+        for key in expected.collect::<Vec<_>>() {
+            if set.place.owns(&key.device) {
+                set.instance(key, now);
             }
         }
         set
@@ -218,35 +194,15 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J>
             self.open_stream(source, reading, now, out)?;
         }
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
-        let (mut sound, mut grown) = (true, false);
+        let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
+        let (counters, room) = (&*self.counters, &*self.place.room);
+        let mut turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
-            let spec = &self.specs[instance.judge_index];
-            let reckon = instance.hear(received.mono);
-            if instance.is_vanished() {
-                instance.return_from_silence(spec, out);
-            }
-            let (findings, fresh_id) = (&mut self.findings, &mut self.fresh_id);
-            findings.clear();
-            let doing = "judging a reading";
-            let judged = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
-                instance.judge.observe(reading, received, findings);
-                if !findings.is_empty() {
-                    instance.decide(spec, Some(reading), received, now, findings, fresh_id, out);
-                    self.counters.raises_held_back_total.add(instance.life.take_held_back());
-                }
-            });
-            sound &= judged.is_some();
-            if reckon {
-                let (bytes, before) = instance.reckon();
-                self.place.room.add_bytes(bytes);
-                self.place.room.sub_bytes(before);
-                grown |= bytes > before;
-            }
+            turn.observe(instance, &self.specs[instance.judge_index], reading.into(), out);
         }
-        if grown && self.place.room.is_over() {
-            self.fit(now, out);
-        }
+        let (sound, grown) = (turn.sound, turn.grown);
+        self.end_turn(grown, now, out);
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
-use verge_domain::reading::Reading;
+use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
 use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Subject;
@@ -241,7 +240,7 @@ impl fmt::Display for Names {
     }
 }
 
-impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D, J: Judge> JudgeSet<D, J> {
     /// Does what a person asks for. What must become durable by it is added to `out`.
     ///
     /// # Errors
@@ -316,7 +315,7 @@ impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
     /// How many instances are meant, at least one.
     fn meant(&self, whom: &Whom) -> Result<usize, OrderError> {
         let all = || self.instances.iter().map(|(_, instance)| instance);
-        let judge = |index: usize| &self.specs[index].name;
+        let judge = |index: JudgeIndex| &self.specs[index].name;
         let count = all().filter(|one| whom.means(judge(one.judge_index), &one.subject)).count();
         if count > 0 {
             return Ok(count);

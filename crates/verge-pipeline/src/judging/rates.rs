@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use verge_domain::id::JudgeId;
-use verge_domain::reading::Reading;
 use verge_domain::stage::Judge;
 use verge_domain::time::{Moment, UtcMillis};
 
@@ -79,17 +78,17 @@ impl JudgeRate {
     }
 }
 
-impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D, J: Judge> JudgeSet<D, J> {
     /// How often each judge alarms, in the order of the configuration; without those that know no rate.
     #[must_use]
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
         let mut rates: Vec<JudgeRate> =
-            self.specs.iter().map(|spec| JudgeRate::none_yet(spec.name.clone())).collect();
+            self.specs.iter().map(|(_, spec)| JudgeRate::none_yet(spec.name.clone())).collect();
         for (_, instance) in &self.instances {
             // One that panics says nothing; it is found at its next reading.
             let rate = catch_unwind(AssertUnwindSafe(|| instance.judge.alarm_rate())).ok().flatten();
             let Some(rate) = rate else { continue };
-            let sum = &mut rates[instance.judge_index];
+            let sum = &mut rates[instance.judge_index.position()];
             sum.instances += 1;
             sum.alarms += rate.alarms;
             sum.seconds += rate.seconds;

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::frame::ARRIVAL;
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId, Unit};
+use verge_domain::observation::Camera;
 use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope, is_learnt};
@@ -17,7 +17,7 @@ use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Time
 
 use super::containment::contained;
 use super::instance::body_of;
-use super::{Decision, InstanceKey, JudgeSet, JudgeSpec};
+use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part};
 
 /// First part of the key of open events.
 pub(super) const EVENTS: &str = "events";
@@ -146,7 +146,7 @@ enum Home {
     NoRoom,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// Takes up what was saved. Events whose judge is gone are cleared: those verdicts, and the removal of
     /// checkpoints that are of no more use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
@@ -262,20 +262,19 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> JudgeSet<D, J>
     fn home_of(&mut self, judge: &JudgeId, subject: &Subject, now: Moment) -> Home {
         let source = self.sources.iter().position(|source| *source == subject.source);
         let source = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex);
-        let judge = self.specs.iter().position(|spec| spec.name == *judge);
-        let (Some(source), Some(judge)) = (source, judge) else { return Home::Nowhere };
-        let spec = &self.specs[judge];
-        let signal = match (&subject.signal, spec.scope) {
-            (Some(signal), Scope::Signal) if spec.takes(source, &subject.device, signal) => {
-                Some((source, signal.clone()))
+        let judge = self.specs.iter().find(|(_, spec)| spec.name == *judge);
+        let (Some(source), Some((judge, spec))) = (source, judge) else { return Home::Nowhere };
+        let device = subject.device.clone();
+        let part = match (&subject.signal, spec.scope) {
+            (Some(signal), Scope::Signal) => spec.part_of_signal(source, &device, signal),
+            (None, Scope::Device) => Some(Part::Whole),
+            (signal, Scope::Camera) if *signal == spec.signal_of_camera() => {
+                spec.part_of_camera(&Camera { source, device: device.clone() })
             }
-            (None, Scope::Device) => None,
-            (None, Scope::Camera) if spec.takes(source, &subject.device, &ARRIVAL) => {
-                Some((source, ARRIVAL.clone()))
-            }
-            _ => return Home::Nowhere,
+            _ => None,
         };
-        let key = InstanceKey { judge, signal, device: subject.device.clone() };
+        let Some(part) = part else { return Home::Nowhere };
+        let key = InstanceKey { judge, part, device };
         let known = self.by_key.contains_key(&key);
         let new_device = !known && !self.streams.knows(source, &subject.device).unwrap_or(true);
         if !known && !self.place.room.takes(new_device) {

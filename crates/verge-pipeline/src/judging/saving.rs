@@ -3,7 +3,6 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use verge_domain::reading::Reading;
 use verge_domain::stage::{Checkpoint, Judge, SAVE_EVERY};
 use verge_domain::time::{Moment, Monotonic};
 
@@ -96,7 +95,7 @@ pub(super) fn checksum(state: &[u8]) -> u64 {
     hasher.finish()
 }
 
-impl<D, J: Judge<Observation = Reading>> JudgeSet<D, J> {
+impl<D, J: Judge> JudgeSet<D, J> {
     /// States that have changed since they were last handed out, as many as are taken at once. Says whether the pass
     /// goes on: then call it again when these are durable.
     pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
@@ -148,6 +147,7 @@ mod tests {
     use bytes::Bytes;
     use verge_domain::finding::Finding;
     use verge_domain::id::{EventId, JudgeId, SourceId};
+    use verge_domain::observation::Observable;
     use verge_domain::policy::EventPolicy;
     use verge_domain::reading::{Inbound, SourceIndex};
     use verge_domain::stage::{RestoreError, Scope};
@@ -155,7 +155,7 @@ mod tests {
     use verge_domain::verdict::{Detector, Severity};
 
     use super::super::tests::Words;
-    use super::super::{InputPattern, JudgeSpec};
+    use super::super::{InputPattern, Inputs, JudgeSpec};
     use super::*;
     use crate::counters::Counters;
 
@@ -169,8 +169,7 @@ mod tests {
     }
 
     impl Judge for Learner {
-        type Observation = Reading;
-        fn observe(&mut self, _reading: &Reading, _received: Moment, _findings: &mut Vec<Finding>) {
+        fn observe(&mut self, _observed: Observable<'_>, _received: Moment, _findings: &mut Vec<Finding>) {
             self.seen = self.seen.wrapping_add(1);
         }
         fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
@@ -198,8 +197,7 @@ mod tests {
                 clear_after: Duration::ZERO,
                 update_every: None,
             },
-            inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
-            devices: Vec::new(),
+            inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
             expect: Vec::new(),
             machine: None,
             model: None,

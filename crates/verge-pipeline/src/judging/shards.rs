@@ -10,7 +10,8 @@ mod helper;
 
 use std::sync::Arc;
 
-use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
+use verge_domain::observation::{Camera, Captured, Observation};
+use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::Moment;
@@ -56,7 +57,7 @@ pub struct Shards<D, J> {
     posted: u32,
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> From<JudgeSet<D, J>> for Shards<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge> From<JudgeSet<D, J>> for Shards<D, J> {
     /// All on one thread.
     fn from(front: JudgeSet<D, J>) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading>> From<JudgeSet<
     }
 }
 
-impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shards<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
     /// Shares the work: `front` has place 0 and decodes, each of `others` gets a thread. Their places must be those of
     /// one [`Placement`], in order.
     ///
@@ -108,21 +109,29 @@ impl<D: Decoder<Item = Reading>, J: Judge<Observation = Reading> + 'static> Shar
         }
     }
 
-    /// See [`JudgeSet::reading`]: done by the shard of the device, on this thread.
+    /// See [`JudgeSet::arrival`]: done by the shard of the device, on this thread.
     ///
     /// # Errors
-    /// There are more devices or signals than are watched at once.
-    pub fn reading(
+    /// There are more devices than are watched at once.
+    pub fn arrival(
         &mut self,
-        source: SourceIndex,
-        reading: &Reading,
+        camera: &Camera,
+        captured: Captured,
         received: Moment,
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        match self.placement.shard_of(&reading.device) {
-            0 => self.front.reading(source, reading, received, now, out),
-            shard => self.helpers[shard - 1].set().reading(source, reading, received, now, out),
+        match self.placement.shard_of(&camera.device) {
+            0 => self.front.arrival(camera, captured, received, now, out),
+            shard => self.helpers[shard - 1].set().arrival(camera, captured, received, now, out),
+        }
+    }
+
+    /// See [`JudgeSet::observation`]: done by the shard of the device, on this thread.
+    pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
+        match self.placement.shard_of(&observation.camera.device) {
+            0 => self.front.observation(observation, now, out),
+            shard => self.helpers[shard - 1].set().observation(observation, now, out),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which signals of which devices are known, and which judges look at each: found once, when a signal is
+//! Which signals of which devices and which cameras are known, and which judges look at each: found once, when one is
 //! first seen. Names come from peers, so both levels are bounded.
 
 use std::collections::HashMap;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, SignalId};
+use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::time::Monotonic;
@@ -78,13 +79,15 @@ struct Device {
     heard: Heard,
     /// Judge instances that look at each signal.
     signals: HashMap<SignalId, Vec<usize>>,
+    /// Those that look at it as a camera, once it is known as one.
+    camera: Option<Vec<usize>>,
     /// Instances that were taken up from the store before one of their signals was heard.
     restored: Vec<usize>,
 }
 
 impl Device {
     fn bytes(&self) -> usize {
-        DEVICE_BYTES + SIGNAL_BYTES * self.signals.len()
+        DEVICE_BYTES + SIGNAL_BYTES * (self.signals.len() + usize::from(self.camera.is_some()))
     }
 }
 
@@ -112,6 +115,21 @@ impl Streams {
         let Some(device) = devices.and_then(|devices| devices.get_mut(device)) else { return false };
         device.heard.again(now);
         device.signals.contains_key(signal)
+    }
+
+    /// The same of a frame; says whether its camera is known.
+    pub(super) fn hear_camera(&mut self, camera: &Camera, now: Monotonic) -> bool {
+        let devices = self.by_source.get_mut(usize::from(camera.source.0));
+        let Some(device) = devices.and_then(|devices| devices.get_mut(&camera.device)) else { return false };
+        device.heard.again(now);
+        device.camera.is_some()
+    }
+
+    /// The instances that look at a camera.
+    pub(super) fn of_camera(&self, camera: &Camera) -> &[usize] {
+        let devices = self.by_source.get(usize::from(camera.source.0));
+        let device = devices.and_then(|devices| devices.get(&camera.device));
+        device.and_then(|device| device.camera.as_deref()).unwrap_or_default()
     }
 
     /// The instances that look at a signal.
@@ -151,6 +169,13 @@ impl Streams {
         }
     }
 
+    pub(super) fn insert_camera(&mut self, camera: &Camera, instances: Vec<usize>, now: Monotonic) {
+        if let Some(device) = self.device(camera.source, &camera.device, Heard::at(now)) {
+            device.camera = Some(instances);
+            self.room.add_bytes(SIGNAL_BYTES);
+        }
+    }
+
     /// Notes an instance that was taken up from the store. Says whether that is new.
     pub(super) fn insert_restored(
         &mut self,
@@ -171,18 +196,18 @@ impl Streams {
         let devices = self.by_source.get_mut(usize::from(source.0))?;
         Some(devices.entry(device.clone()).or_insert_with(|| {
             self.room.add_device(DEVICE_BYTES);
-            Device { heard, signals: HashMap::new(), restored: Vec::new() }
+            Device { heard, signals: HashMap::new(), camera: None, restored: Vec::new() }
         }))
     }
 
-    /// Forgets a device. Gives the instances that looked at it, once for each of its signals and once more where they
-    /// were taken up from the store.
+    /// Forgets a device. Gives the instances that looked at it, once for each of its signals, as a camera, and once
+    /// more where they were taken up from the store.
     pub(super) fn remove(&mut self, source: SourceIndex, device: &DeviceId) -> Vec<usize> {
         let devices = self.by_source.get_mut(usize::from(source.0));
         let Some(device) = devices.and_then(|devices| devices.remove(device)) else { return Vec::new() };
         self.room.sub_device(device.bytes());
         let mut instances = device.restored;
-        instances.extend(device.signals.into_values().flatten());
+        instances.extend(device.signals.into_values().chain(device.camera).flatten());
         instances
     }
 

@@ -2,11 +2,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::frame::ARRIVAL;
+use verge_domain::frame::{Detections, View};
+use verge_domain::id::{JudgeId, Lane};
+use verge_domain::observation::{Camera, Captured, Observable, Observation};
+use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{ClockOffset, Quality, SharedBy};
-use verge_domain::stage::{AlarmRate, Remark, RestoreError};
+use verge_domain::stage::{AlarmRate, Remark, RestoreError, Scope};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Body, EventState, Severity};
+use verge_domain::verdict::{Body, Detector, EventState, Severity};
+use wildmatch::WildMatch;
 
 use super::*;
 
@@ -47,13 +51,17 @@ struct AboveTen {
 }
 
 impl Judge for AboveTen {
-    type Observation = Reading;
-
-    fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, received: Moment, findings: &mut Vec<Finding>) {
         self.seen = self.seen.saturating_add(1);
         self.heard = received;
-        let standing = if reading.value > 10.0 { Standing::Abnormal } else { Standing::Normal };
-        findings.push(condition(Member::High, standing, reading.value));
+        let value = match observed {
+            Observable::Reading(reading) => reading.value,
+            Observable::Arrival(captured) => captured.at.unwrap().0 as f64,
+            Observable::View(View::Reconstruction(error), _) => *error,
+            Observable::View(..) => return findings.push(Finding::View),
+        };
+        let standing = if value > 10.0 { Standing::Abnormal } else { Standing::Normal };
+        findings.push(condition(Member::High, standing, value));
         findings.push(condition(Member::Silent, Standing::Normal, 0.0));
     }
 
@@ -98,13 +106,15 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
         scope,
         policy: EventPolicy {
             severity: Severity::Critical,
-            lane: verge_domain::id::Lane::Alarm,
+            lane: Lane::Alarm,
             raise_after: Duration::ZERO,
             clear_after: Duration::ZERO,
             update_every: None,
         },
-        inputs: vec![InputPattern { source: SourceIndex(0), signals: Some(WildMatch::new("te*")) }],
-        devices: Vec::new(),
+        inputs: Inputs::readings(vec![InputPattern {
+            source: SourceIndex(0),
+            signals: Some(WildMatch::new("te*")),
+        }]),
         machine: None,
         model: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
@@ -124,7 +134,7 @@ impl Trial<AboveTen> {
     }
 }
 
-impl<J: Judge<Observation = Reading>> Trial<J> {
+impl<J: Judge> Trial<J> {
     fn with(specs: Vec<JudgeSpec<J>>) -> Self {
         Self::at(Place::everywhere(), specs)
     }
@@ -310,7 +320,7 @@ fn every_state_of_an_event_carries_the_lane_of_its_judge() {
     trial.send(1, "a temp 11");
     trial.send(2, "a temp 1");
     let lanes: Vec<_> = trial.out.verdicts.iter().map(|verdict| (verdict.lane, verdict.severity)).collect();
-    assert_eq!(lanes, [(verge_domain::id::Lane::Alarm, Severity::Critical); 2]);
+    assert_eq!(lanes, [(Lane::Alarm, Severity::Critical); 2]);
     assert_eq!(trial.out.verdicts[1].event.unwrap().state, EventState::Cleared);
 }
 
@@ -412,7 +422,7 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
     trial.send(0, "c temp 5");
     let week = 7.0 * 24.0 * 3600.0;
     let rates = [(2, week, None), (1, week, Some(60)), (0, 2.0 * week, Some(3600))];
-    let usual = trial.set.instances.iter_mut().filter(|(_, instance)| instance.judge_index == 1);
+    let usual = trial.set.instances.iter_mut().filter(|(_, instance)| instance.judge_index == JudgeIndex(1));
     for ((_, instance), (alarms, seconds, left)) in usual.zip(rates) {
         instance.judge.rate = Some(AlarmRate {
             alarms,
@@ -430,59 +440,117 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
     assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
 }
 
-#[test]
-fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
-    let camera = || JudgeSpec {
-        inputs: [0, 1]
-            .map(|source| InputPattern {
-                source: SourceIndex(source),
-                signals: Some(WildMatch::new(ARRIVAL.as_str())),
-            })
-            .to_vec(),
-        ..spec("alive", Scope::Camera, &[])
-    };
-    let sources = ["yard", "gate"].map(|name| SourceId::new(name).unwrap());
-    let set = |counters: &Arc<Counters>| {
+/// Judges over the cameras of two sources.
+fn over_cameras(name: &str, observes: Observes) -> JudgeSpec<AboveTen> {
+    let patterns = [0, 1].map(|source| InputPattern { source: SourceIndex(source), signals: None }).to_vec();
+    JudgeSpec { inputs: Inputs { observes, patterns, devices: Vec::new() }, ..spec(name, Scope::Camera, &[]) }
+}
+
+struct Yard {
+    set: JudgeSet<Words, AboveTen>,
+    counters: Arc<Counters>,
+    out: Decision,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let sources = ["yard", "gate"].map(|name| SourceId::new(name).unwrap()).to_vec();
+        let counters = Arc::new(Counters::new(sources.clone()));
         let mut ids = 0_u8;
         let fresh = move || {
             ids += 1;
             EventId([ids; 16])
         };
-        JudgeSet::new(Words, vec![camera()], sources.to_vec(), Arc::clone(counters), fresh, at(0))
-    };
-    let counters = Arc::new(Counters::new(sources.to_vec()));
-    let arrival = |value: f64| Reading {
-        device: DeviceId::new("north").unwrap(),
-        signal: ARRIVAL.clone(),
-        value,
-        unit: None,
-        captured_at: None,
-        clock: DeviceClock::Absent,
-        quality: Quality::Good,
-    };
+        let specs = [("alive", Observes::Arrivals), ("odd", Observes::Errors), ("seen", Observes::Views)]
+            .map(|(name, observes)| over_cameras(name, observes))
+            .into();
+        let set = JudgeSet::new(Words, specs, sources, Arc::clone(&counters), fresh, at(0));
+        Self { set, counters, out: Decision::default() }
+    }
+
+    fn camera(source: u16) -> Camera {
+        Camera { source: SourceIndex(source), device: DeviceId::new("north").unwrap() }
+    }
+
+    fn arrival(&mut self, second: u64, source: u16, value: i64) -> Vec<String> {
+        let before = self.out.verdicts.len();
+        let captured = Captured { at: Some(UtcMillis(value)), clock: DeviceClock::Skewed };
+        let now = at(second);
+        self.set.arrival(&Self::camera(source), captured, now, now, &mut self.out).unwrap();
+        self.out.verdicts[before..].iter().map(tell).collect()
+    }
+
+    /// What each frame shows: the error of the judge `odd`, and objects that the judge `seen` reports.
+    fn frame(&mut self, second: u64, error: f64) -> Vec<String> {
+        let before = self.out.verdicts.len();
+        let objects = View::Detections(Detections { width: 1, height: 1, objects: Vec::new() });
+        let views = vec![(JudgeIndex(1), View::Reconstruction(error)), (JudgeIndex(2), objects)];
+        let (captured, received) = (Captured::UNKNOWN, at(second));
+        let observation = Observation { camera: Self::camera(1), captured, received, views };
+        self.set.observation(observation, received, &mut self.out);
+        let words = |verdict: &Verdict| match verdict.event {
+            Some(_) => tell(verdict),
+            None => format!("{} {}", verdict.judge, verdict.body.kind()),
+        };
+        self.out.verdicts[before..].iter().map(words).collect()
+    }
+
+    /// A restart: what was saved, in another set.
+    fn restarted(mut self, second: u64) -> Self {
+        let mut pass = SavePass::of_all();
+        while self.set.save(&mut pass, at(second), &mut self.out) {}
+        let mut after = Self::new();
+        after.set.restore(&self.out.checkpoints, at(second), &mut after.out);
+        assert!(after.out.is_empty(), "{:?}", after.out);
+        after
+    }
+}
+
+#[test]
+fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
     // Two cameras of one name, each of a source of its own.
-    let mut before = set(&counters);
-    let mut out = Decision::default();
-    before.reading(SourceIndex(1), &arrival(20.0), at(1), at(1), &mut out).unwrap();
-    before.reading(SourceIndex(0), &arrival(2.0), at(1), at(1), &mut out).unwrap();
-    let mut pass = SavePass::of_all();
-    while before.save(&mut pass, at(1), &mut out) {}
-    let subjects: Vec<_> = out.verdicts.iter().map(|one| one.subject.clone()).collect();
-    let [only] = &subjects[..] else { panic!("{subjects:?}") };
-    assert_eq!((only.source.as_str(), only.device.as_str(), &only.signal), ("gate", "north", &None));
+    let mut yard = Yard::new();
+    assert_eq!(yard.arrival(1, 1, 20), ["alive north - anomaly raised 1"]);
+    assert!(yard.arrival(1, 0, 2).is_empty());
+    let subject = &yard.out.verdicts[0].subject;
+    assert_eq!((subject.source.as_str(), subject.device.as_str(), &subject.signal), ("gate", "north", &None));
 
     // What is open is taken up, and cleared by the camera that it is of; what gives way is forgotten as a whole.
-    let mut after = set(&counters);
-    let mut restored = Decision::default();
-    after.restore(&out.checkpoints, at(2), &mut restored);
-    assert!(restored.is_empty(), "{restored:?}");
-    after.reading(SourceIndex(0), &arrival(2.0), at(3), at(3), &mut restored).unwrap();
-    assert!(restored.verdicts.is_empty());
-    after.reading(SourceIndex(1), &arrival(2.0), at(3), at(3), &mut restored).unwrap();
-    let told: Vec<String> = restored.verdicts.iter().map(tell).collect();
-    assert_eq!(told, ["alive north - anomaly cleared 1"]);
+    let mut yard = yard.restarted(2);
+    assert!(yard.arrival(3, 0, 2).is_empty());
+    assert_eq!(yard.arrival(3, 1, 2), ["alive north - anomaly cleared 1"]);
     for source in [0, 1] {
-        after.forget(SourceIndex(source), &DeviceId::new("north").unwrap(), at(4), &mut restored);
+        let Camera { source, device } = Yard::camera(source);
+        yard.set.forget(source, &device, at(4), &mut yard.out);
     }
-    assert_eq!((after.by_key.len(), after.instances.len()), (0, 0));
+    assert_eq!((yard.set.by_key.len(), yard.set.instances.len()), (0, 0));
+}
+
+#[test]
+fn views_and_errors_have_the_life_that_readings_have() {
+    let mut yard = Yard::new();
+    // What is reported comes before what errors cause, which is a signal of the camera with the judge's name.
+    assert_eq!(yard.frame(1, 20.0), ["seen detections", "odd north odd anomaly raised 1"]);
+    let seen = &yard.out.verdicts[0];
+    assert_eq!((seen.severity, seen.lane, &seen.subject.signal), (Severity::Critical, Lane::Alarm, &None));
+    let counted = |yard: &Yard| yard.counters.source(SourceIndex(1)).unwrap().readings_judged_total.get();
+    assert_eq!(counted(&yard), 1, "an error is a number, a view is not");
+    assert_eq!(yard.set.account().instances, 3, "each judge watches the camera by itself");
+
+    let states = |yard: &Yard| {
+        let saved = yard.out.checkpoints.iter().filter(|saved| saved.key.starts_with("state"));
+        saved.map(|saved| saved.state.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&yard), [[1]], "the state of what is reported goes with the report");
+    let mut yard = yard.restarted(2);
+    assert_eq!(yard.frame(3, 2.0), ["seen detections", "odd north odd anomaly cleared 1"]);
+    assert_eq!(states(&yard), [[2]], "it goes on from what was saved");
+
+    // A window of maintenance holds raises back, and no report.
+    let order = Order::Maintenance { whom: whom("north", None, None), length: Duration::from_secs(10) };
+    let opened = yard.set.carry_out(&order, at(4), &mut yard.out).unwrap();
+    assert_eq!(opened, Outcome::Opened { instances: 3, until: UtcMillis(14_000) });
+    assert_eq!(yard.frame(5, 20.0), ["seen detections"]);
+    yard.set.tick(at(14), &mut yard.out);
+    assert_eq!(yard.frame(15, 20.0), ["seen detections", "odd north odd anomaly raised 1"]);
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Serialize;
-use verge_domain::id::DeviceId;
+use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 
 /// Cameras of a source that are listed; of more, those that have been silent for longest.
@@ -19,12 +19,12 @@ pub(super) struct CameraStatus {
 /// How many cameras a source has, and the ages of those that have been silent for longest.
 pub(super) fn longest_silent(
     source: SourceIndex,
-    cameras: &[(SourceIndex, DeviceId, Duration)],
+    cameras: &[(Camera, Duration)],
 ) -> (u64, Vec<CameraStatus>) {
-    let mut own: Vec<_> = cameras.iter().filter(|(of, ..)| *of == source).collect();
-    own.sort_unstable_by_key(|(_, device, age)| (Reverse(*age), device));
-    let listed = own.iter().take(LISTED).map(|(_, device, age)| CameraStatus {
-        device: device.to_string(),
+    let mut own: Vec<_> = cameras.iter().filter(|(camera, _)| camera.source == source).collect();
+    own.sort_unstable_by_key(|(camera, age)| (Reverse(*age), &camera.device));
+    let listed = own.iter().take(LISTED).map(|(camera, age)| CameraStatus {
+        device: camera.device.to_string(),
         age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
     });
     (own.len() as u64, listed.collect())
@@ -32,12 +32,15 @@ pub(super) fn longest_silent(
 
 #[cfg(test)]
 mod tests {
+    use verge_domain::id::DeviceId;
+
     use super::*;
 
     #[test]
     fn of_many_cameras_those_are_listed_that_have_been_silent_for_longest() {
         let camera = |source, name: &str, seconds| {
-            (SourceIndex(source), DeviceId::new(name).unwrap(), Duration::from_secs(seconds))
+            let camera = Camera { source: SourceIndex(source), device: DeviceId::new(name).unwrap() };
+            (camera, Duration::from_secs(seconds))
         };
         let cameras =
             [camera(0, "north", 2), camera(1, "yard", 9), camera(0, "south", 70), camera(0, "east", 2)];

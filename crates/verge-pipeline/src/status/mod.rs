@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use verge_domain::id::{DeviceId, GatewayId, Lane, RouteId};
+use verge_domain::id::{GatewayId, Lane, RouteId};
 use verge_domain::life::Life;
+use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
@@ -81,7 +82,7 @@ pub struct LocalState {
     pub certificates: Vec<CertificateStatus>,
     /// Cameras with the time since the newest frame of each; told with their sources.
     #[serde(skip)]
-    pub cameras: Vec<(SourceIndex, DeviceId, Duration)>,
+    pub cameras: Vec<(Camera, Duration)>,
 }
 
 /// When a certificate ends.
@@ -452,7 +453,7 @@ pub fn last_will(gateway: &GatewayId) -> Bytes {
 fn source_status<'a>(
     source: &'a SourceCounters,
     index: SourceIndex,
-    cameras: &[(SourceIndex, DeviceId, Duration)],
+    cameras: &[(Camera, Duration)],
     now: UtcMillis,
     uptime: Duration,
 ) -> SourceStatus<'a> {

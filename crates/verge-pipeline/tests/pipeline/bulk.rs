@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
+use verge_domain::reading::{Inbound, Receipt, SourceIndex};
 use verge_domain::stage::{Intake, Judge, Remark, RestoreError, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Severity};
@@ -17,7 +18,7 @@ use verge_pipeline::committer::{self, Lives};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
-    Decision, InputPattern, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
+    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
 };
 
 use crate::orders::Words;
@@ -27,8 +28,8 @@ use crate::support::{Memory, Settled, Text, until};
 struct Slow(Option<Arc<Mutex<Receiver<()>>>>);
 
 impl Judge for Slow {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
+        let Observable::Reading(reading) = observed else { return };
         if let Some(leave) = &self.0 {
             leave.lock().unwrap().recv().unwrap();
         }
@@ -99,10 +100,9 @@ fn open() -> Site {
                 clear_after: Duration::ZERO,
                 update_every: Some(Duration::ZERO),
             },
-            inputs: (0..2)
-                .map(|source| InputPattern { source: SourceIndex(source), signals: None })
-                .collect(),
-            devices: Vec::new(),
+            inputs: Inputs::readings(
+                (0..2).map(|source| InputPattern { source: SourceIndex(source), signals: None }).collect(),
+            ),
             expect: Vec::new(),
             machine: None,
             model: None,

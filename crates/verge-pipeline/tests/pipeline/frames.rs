@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
-use verge_domain::report::ReportPolicy;
 use verge_domain::stage::{IntakeFull, StoreError};
 use verge_pipeline::frames::{EVERY_CAPACITY, Keep};
 
-use site::{NEWEST, site, watched_site};
+use crate::support::Memory;
+use site::{NEWEST, Report, open, site, watched_site};
 
 #[test]
 fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
-    let mut site = site(NEWEST, 1, ReportPolicy::Every);
+    let mut site = site(NEWEST, 1, Report::Every);
     site.offer(0, "cam", "wait:60").unwrap();
     site.wait("the worker is busy", |site| site.workers.waiting().1 == 0);
     for _ in 0..4 {
@@ -31,7 +31,7 @@ fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
 
 #[test]
 fn a_fault_is_one_frames_alone() {
-    let mut site = site(NEWEST, 2, ReportPolicy::Every);
+    let mut site = site(NEWEST, 2, Report::Every);
     for (camera, payload) in [("one", "x"), ("two", "panic"), ("three", "fail"), ("four", "wait:2000")] {
         site.offer(0, camera, payload).unwrap();
         site.settle();
@@ -48,7 +48,7 @@ fn a_fault_is_one_frames_alone() {
 
 #[test]
 fn late_frames_are_dropped_before_they_are_judged() {
-    let mut site = site(Keep::Newest { deadline: Duration::from_millis(100) }, 1, ReportPolicy::Every);
+    let mut site = site(Keep::Newest { deadline: Duration::from_millis(100) }, 1, Report::Every);
     site.offer(1, "part", "wait:250").unwrap();
     site.wait("the worker is busy", |site| site.workers.waiting().1 == 0);
     site.offer(0, "cam", "x").unwrap();
@@ -60,7 +60,7 @@ fn late_frames_are_dropped_before_they_are_judged() {
 
 #[test]
 fn every_frame_of_such_a_source_is_judged_and_a_full_queue_stops_its_connection() {
-    let mut site = site(NEWEST, 2, ReportPolicy::Every);
+    let mut site = site(NEWEST, 2, Report::Every);
     site.offer(1, "part", "wait:100").unwrap();
     site.wait("a worker is busy", |site| site.workers.waiting().1 == 0);
     for _ in 0..EVERY_CAPACITY {
@@ -86,7 +86,7 @@ fn every_frame_of_such_a_source_is_judged_and_a_full_queue_stops_its_connection(
 
 #[test]
 fn only_changes_are_reported_where_the_policy_says_so() {
-    let mut site = site(NEWEST, 1, ReportPolicy::Change { hold: Duration::ZERO, again: None });
+    let mut site = site(NEWEST, 1, Report::Change);
     for _ in 0..3 {
         site.offer(0, "one", "x").unwrap();
         site.settle();
@@ -98,8 +98,31 @@ fn only_changes_are_reported_where_the_policy_says_so() {
 }
 
 #[test]
+fn what_was_reported_is_not_reported_again_after_the_process_was_killed() {
+    let shelf = Memory::default();
+    let mut before = open(&shelf, NEWEST, 1, Report::Change, &[]);
+    before.offer(0, "one", "x").unwrap();
+    before.offer(2, "two", "error:2").unwrap();
+    before.settle();
+    let verdicts = |shelf: &Memory| shelf.0.lock().unwrap().rows.len();
+    before.wait("all is durable", |_| verdicts(&shelf) == 3);
+    // What the store holds now is all that is left of this run.
+    let killed = shelf.copied();
+    let mut after = open(&killed, NEWEST, 1, Report::Change, &[]);
+    for (source, camera, payload) in
+        [(0, "one", "x"), (2, "two", "error:3"), (0, "three", "x"), (2, "two", "error:0")]
+    {
+        after.offer(source, camera, payload).unwrap();
+        after.settle();
+    }
+    let told = after.end();
+    assert_eq!(told[3..], ["a three 1", "c two 0"], "{told:?}");
+    before.end();
+}
+
+#[test]
 fn a_frame_that_an_earlier_run_has_judged_is_settled_and_no_other_is_taken_for_it() {
-    let mut site = site(NEWEST, 1, ReportPolicy::Every);
+    let mut site = site(NEWEST, 1, Report::Every);
     for packet_id in [9, 9, 10] {
         site.again(packet_id);
         site.settle();
@@ -111,7 +134,7 @@ fn a_frame_that_an_earlier_run_has_judged_is_settled_and_no_other_is_taken_for_i
 
 #[test]
 fn a_full_store_stops_judging_before_it_begins_and_newer_frames_supersede_older_ones() {
-    let mut site = site(Keep::Newest { deadline: Duration::from_secs(60) }, 1, ReportPolicy::Every);
+    let mut site = site(Keep::Newest { deadline: Duration::from_secs(60) }, 1, Report::Every);
     site.shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });
     site.offer(0, "cam", "x").unwrap();
     site.wait("the store is known to be full", |site| site.counters.store_full());
@@ -129,8 +152,8 @@ fn a_full_store_stops_judging_before_it_begins_and_newer_frames_supersede_older_
 }
 
 #[test]
-fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
-    let mut site = site(NEWEST, 1, ReportPolicy::Every);
+fn an_error_is_judged_behind_what_else_is_seen_in_its_frame() {
+    let mut site = site(NEWEST, 1, Report::Every);
     for (camera, payload) in
         [("one", "error:0.5"), ("one", "error:2"), ("two", "error:0.1"), ("one", "error:3")]
     {
@@ -152,7 +175,7 @@ fn what_an_eye_observes_is_judged_as_a_reading_of_its_camera() {
 
 #[test]
 fn what_an_arrival_causes_is_committed_before_the_frame_is_acknowledged() {
-    let mut site = watched_site(NEWEST, 2, ReportPolicy::Every, vec![SourceIndex(1)]);
+    let mut site = watched_site(NEWEST, 2, Report::Every, &[SourceIndex(1)]);
     for camera in ["one", "two", "three"] {
         // A frame that cannot be judged has arrived all the same; one that is none has not.
         site.offer(1, camera, if camera == "two" { "fail" } else { "x" }).unwrap();
@@ -170,14 +193,14 @@ fn what_an_arrival_causes_is_committed_before_the_frame_is_acknowledged() {
 
 #[test]
 fn of_a_camera_that_sends_fast_the_newest_arrival_is_judged() {
-    let mut site = watched_site(NEWEST, 1, ReportPolicy::Every, vec![SourceIndex(0)]);
+    let mut site = watched_site(NEWEST, 1, Report::Every, &[SourceIndex(0)]);
     for _ in 0..500 {
         site.offer(0, "cam", "x").unwrap();
     }
     site.settle();
     let ages = site.cameras.ages(site.clock.now().mono);
     assert_eq!(
-        ages.iter().map(|(source, device, _)| (source.0, device.as_str())).collect::<Vec<_>>(),
+        ages.iter().map(|(camera, _)| (camera.source.0, camera.device.as_str())).collect::<Vec<_>>(),
         [(0, "cam")]
     );
     let told = site.end();

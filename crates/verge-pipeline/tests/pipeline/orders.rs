@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
 use verge_domain::stage::{
@@ -16,7 +17,7 @@ use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec};
+use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec};
 
 use crate::commands::ask;
 use crate::desk::{Desk, Upstream};
@@ -55,8 +56,8 @@ struct Learner {
 }
 
 impl Judge for Learner {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
+        let Observable::Reading(reading) = observed else { return };
         self.last = reading.value;
         let abnormal = reading.value >= f64::from(self.limit);
         let standing = if abnormal { Standing::Abnormal } else { Standing::Normal };
@@ -114,8 +115,7 @@ impl Site {
                 clear_after: Duration::ZERO,
                 update_every: None,
             },
-            inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
-            devices: Vec::new(),
+            inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
             expect: Vec::new(),
             machine: None,
             model: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Quality, Reading, Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -17,7 +18,9 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec, Placement, Shards, Undecoded};
+use verge_pipeline::judging::{
+    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Placement, Shards, Undecoded,
+};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
@@ -53,8 +56,8 @@ const PANICS: i64 = -1_313;
 struct FromZero;
 
 impl Judge for FromZero {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
+        let Observable::Reading(reading) = observed else { return };
         assert!(reading.value != PANICS as f64, "as the test asked");
         let standing = if reading.value >= 0.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(0.0) };
@@ -113,8 +116,7 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
             clear_after: Duration::ZERO,
             update_every: Some(Duration::ZERO),
         },
-        inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
-        devices: Vec::new(),
+        inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
         expect: Vec::new(),
         machine: None,
         model: None,

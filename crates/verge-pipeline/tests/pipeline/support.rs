@@ -16,7 +16,7 @@ use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Verdict};
 use verge_domain::withdrawn::Withdrawal;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Shelf {
     pub(crate) rows: BTreeMap<(usize, u64), StoredRow>,
     pub(crate) next: [u64; 3],
@@ -67,6 +67,11 @@ impl Shelf {
 pub(crate) struct Memory(pub(crate) Arc<Mutex<Shelf>>);
 
 impl Memory {
+    /// What it holds now, as a process that is killed leaves it.
+    pub(crate) fn copied(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().unwrap().clone())))
+    }
+
     pub(crate) fn mark_of(&self, route: &RouteId, lane: Lane) -> u64 {
         self.0.lock().unwrap().marks.get(&(route.clone(), lane.index())).copied().unwrap_or(0)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, View};
-use verge_domain::id::DeviceId;
+use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
 use verge_domain::time::DeviceClock;
@@ -60,8 +60,8 @@ pub(crate) fn view(
     memory: &mut Memory,
 ) -> Result<Vec<String>, Reason> {
     let mut views = Vec::new();
-    viewer.view(&[0], frame, None, memory, &mut views)?;
-    let [(0, view)] = &views[..] else { panic!("one view: {views:?}") };
+    viewer.view(&[JudgeIndex(0)], frame, None, memory, &mut views)?;
+    let [(JudgeIndex(0), view)] = &views[..] else { panic!("one view: {views:?}") };
     Ok(match view {
         View::Classification(view) => {
             view.labels.iter().map(|one| format!("{} {}", one.label, one.score.thousandths())).collect()

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::stage::Viewer;
 use verge_vision::preprocess::Region;
@@ -242,8 +243,8 @@ fn what_is_no_number_is_no_finding() {
 fn errors(card: &str, region: Region, picture: &EncodedFrame) -> Result<(f64, f64), Reason> {
     let mut viewer = viewer(load(card, &[]).unwrap(), VisionJudge { region, ..judge() });
     let mut views = Vec::new();
-    viewer.view(&[0], picture, None, &mut Memory::default(), &mut views)?;
-    let [(0, View::Reconstruction(found))] = &views[..] else { panic!("one error: {views:?}") };
+    viewer.view(&[JudgeIndex(0)], picture, None, &mut Memory::default(), &mut views)?;
+    let [(JudgeIndex(0), View::Reconstruction(found))] = &views[..] else { panic!("one error: {views:?}") };
     let variance = |channel: usize| {
         let pixels = viewer.picture().rgb().chunks_exact(3);
         let values: Vec<f64> = pixels.map(|pixel| f64::from(pixel[channel]) / 255.0).collect();

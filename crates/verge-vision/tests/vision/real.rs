@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use verge_domain::id::JudgeIndex;
 use verge_engine::RecurrentState;
 use verge_models::card::Nms;
 use verge_vision::detect::select;
@@ -24,7 +25,7 @@ fn look(viewer: &mut verge_vision::FrameViewer, path: &Path, least: f32) -> Sigh
     let bytes = fs::read(path).unwrap();
     let (width, height) = size(&bytes);
     viewer.decode(&frame(bytes, width, height)).unwrap();
-    viewer.look(0, least, &mut RecurrentState::default(), None).unwrap()
+    viewer.look(JudgeIndex(0), least, &mut RecurrentState::default(), None).unwrap()
 }
 
 /// Width and height as the first frame header states them.

@@ -290,11 +290,7 @@ impl JsonCodec {
             let number = match value.value {
                 Ok(number) => number,
                 Err(refused) => {
-                    let signal = match &mapping.signal {
-                        Signal::Composed(_) => mapping.signal.of(message.topic, found, value, names).ok(),
-                        Signal::Fixed(_) => None,
-                    };
-                    output.reject_showing(refused.reason, &mapping.part, found.came(refused), signal);
+                    output.reject_showing(refused.reason, &mapping.part, found.came(refused));
                     continue;
                 }
             };
@@ -367,7 +363,7 @@ fn usable(
 ) -> Option<UtcMillis> {
     match time {
         Some(Ok(at)) => return Some(at),
-        Some(Err(refused)) => output.reject_showing(refused.reason, part, found.came(refused), None),
+        Some(Err(refused)) => output.reject_showing(refused.reason, part, found.came(refused)),
         None => output.reject(Reason::MissingField, part),
     }
     None

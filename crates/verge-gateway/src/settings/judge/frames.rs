@@ -1,18 +1,13 @@
 //! Judges over frames: which model looks at which part of which cameras' frames, and what of it is told.
 
-use verge_anomaly::{HealthSettings, JudgeSettings, SilenceSettings};
+use verge_anomaly::{HealthSettings, JudgeSettings, ReportPolicy, SilenceSettings};
 use verge_domain::finding::Member;
-use verge_domain::frame::ARRIVAL;
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::SourceIndex;
-use verge_domain::report::ReportPolicy;
 use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
 use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
-
-use wildmatch::WildMatch;
 
 use super::limits::fitting;
 use super::{ReadingRules, Rule, reading_rules};
@@ -23,15 +18,13 @@ use crate::settings::{Check, Known};
 #[derive(Debug, Clone)]
 pub struct FrameRules {
     /// Sources it looks at.
-    pub inputs: Vec<SourceIndex>,
-    /// What it does.
-    pub detector: Detector,
-    /// What its model must do for that.
+    pub inputs: Vec<InputPattern>,
+    /// What its model must do.
     pub task: ModelTask,
     /// How it looks. The model is meant by its position in the settings.
     pub look: VisionJudge,
-    /// Which of its views become verdicts.
-    pub report: ReportPolicy,
+    /// What becomes of what it sees.
+    pub rule: JudgeSettings,
     /// Severity and lane of its verdicts.
     pub policy: EventPolicy,
 }
@@ -49,16 +42,16 @@ pub(super) fn check_rules(
     let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
     let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
     let policy = super::policy(raw);
-    let report = match raw.report {
-        // What is observed in a frame is told in every one.
-        None | Some(RawReport::Every) => ReportPolicy::Every,
-        Some(RawReport::Change) => {
-            ReportPolicy::Change { hold: raw.hold?.0, again: raw.update_every.and_then(|span| span.0) }
+    let rule = match (task, raw.report) {
+        (ModelTask::Reconstruct, _) => super::learning::check_reconstruction(check, section, raw),
+        (_, None | Some(RawReport::Every)) => Some(JudgeSettings::Report(detector, ReportPolicy::Every)),
+        (_, Some(RawReport::Change)) => {
+            let (hold, again) = (raw.hold?.0, raw.update_every.and_then(|span| span.0));
+            Some(JudgeSettings::Report(detector, ReportPolicy::Change { hold, again }))
         }
     };
     Some(FrameRules {
-        inputs: inputs?.iter().map(|input| input.source).collect(),
-        detector,
+        inputs: inputs?,
         task,
         look: VisionJudge {
             model: model?,
@@ -67,7 +60,7 @@ pub(super) fn check_rules(
             score: raw.score,
             labels: raw.labels.clone().unwrap_or_default(),
         },
-        report,
+        rule: rule?,
         policy,
     })
 }
@@ -87,10 +80,7 @@ pub(super) fn check_arrivals(
         }
     };
     let rule = fitting(check, section, made);
-    let signals = Some(WildMatch::new(ARRIVAL.as_str()));
-    let inputs = without_signals(check, section, inputs).map(|inputs| {
-        inputs.into_iter().map(|input| InputPattern { signals: signals.clone(), ..input }).collect()
-    });
+    let inputs = without_signals(check, section, inputs);
     let rules = reading_rules(check, section, raw, inputs, rule.map(Rule::Plain))?;
     Some(ReadingRules { arrivals: true, ..rules })
 }

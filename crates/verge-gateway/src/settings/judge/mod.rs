@@ -43,8 +43,6 @@ pub enum JudgeRules {
     Readings(ReadingRules),
     /// It looks at frames.
     Frames(FrameRules),
-    /// It looks at frames, and judges what it observes in them as readings of the camera.
-    Both(FrameRules, ReadingRules),
 }
 
 /// What a judge over readings is told.
@@ -104,7 +102,7 @@ impl Judge {
     pub const fn detector(&self) -> Detector {
         match &self.rules {
             JudgeRules::Readings(rules) => rules.rule.detector(),
-            JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => rules.detector,
+            JudgeRules::Frames(rules) => rules.rule.detector(),
         }
     }
 
@@ -112,7 +110,7 @@ impl Judge {
     #[must_use]
     pub const fn frames(&self) -> Option<&FrameRules> {
         match &self.rules {
-            JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => Some(rules),
+            JudgeRules::Frames(rules) => Some(rules),
             JudgeRules::Readings(_) => None,
         }
     }
@@ -121,7 +119,7 @@ impl Judge {
     #[must_use]
     pub const fn readings(&self) -> Option<&ReadingRules> {
         match &self.rules {
-            JudgeRules::Readings(rules) | JudgeRules::Both(_, rules) => Some(rules),
+            JudgeRules::Readings(rules) => Some(rules),
             JudgeRules::Frames(_) => None,
         }
     }
@@ -161,21 +159,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
         RawDetector::Autoencoder if sees == Sees::FramesAsTheFirst => {
             let of = (Detector::Autoencoder, ModelTask::Reconstruct);
-            let eye = frames::check_rules(check, &section, of, raw, inputs.clone(), known);
-            // Its name becomes a pattern of signals, which must mean this one alone.
-            if name.contains(['*', '?']) {
-                let fault = Fault::at_text(&section, name, "a name without * and ? for such a judge");
-                check.faults.push(fault.remedy("write another name in the section's brackets"));
-                return None;
-            }
-            let rule = learning::check_reconstruction(check, &section, raw);
-            // What the eye observes is a signal of the camera, with the judge's name.
-            let signal = Some(WildMatch::new(name));
-            let observed = inputs.map(|inputs| {
-                inputs.into_iter().map(|input| InputPattern { signals: signal.clone(), ..input }).collect()
-            });
-            let rules = reading_rules(check, &section, raw, observed, rule.map(Rule::Plain));
-            eye.zip(rules).map(|(eye, rules)| JudgeRules::Both(eye, rules))
+            frames::check_rules(check, &section, of, raw, inputs, known).map(JudgeRules::Frames)
         }
         RawDetector::Silence | RawDetector::Health if sees == Sees::FramesAsTheFirst => {
             frames::check_arrivals(check, &section, raw, inputs).map(JudgeRules::Readings)

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use verge_domain::frame::{ImageFormat, Orientation};
+use verge_domain::id::DeviceId;
 use verge_domain::time::{DeviceClock, UtcMillis};
 
 use super::*;
@@ -28,6 +29,17 @@ fn at(millis: i64) -> Moment {
     Moment::from_wall(UtcMillis(millis))
 }
 
+fn offer(
+    schedule: &mut Schedule<u32>,
+    source: u16,
+    frame: EncodedFrame,
+    millis: i64,
+) -> Result<Vec<SourceIndex>, Reason> {
+    let camera = Camera { source: SourceIndex(source), device: frame.device.clone() };
+    let origin = Origin { cause: 0, receipt: None };
+    schedule.offer(&camera, frame, at(millis), origin, || Arc::from([JudgeIndex(0)]))
+}
+
 /// A schedule and its clock in milliseconds.
 struct Bench(Schedule<u32>);
 
@@ -37,8 +49,7 @@ impl Bench {
     }
 
     fn offer(&mut self, source: u16, device: &str, bytes: usize, millis: i64) -> usize {
-        let judges = |_: &EncodedFrame| Arc::from([0]);
-        self.0.offer(SourceIndex(source), frame(device, bytes), at(millis), None, 0, judges).unwrap().len()
+        offer(&mut self.0, source, frame(device, bytes), millis).unwrap().len()
     }
 
     fn take(&mut self, millis: i64) -> (Option<Job<u32>>, usize) {
@@ -167,13 +178,11 @@ fn frames_and_cameras_are_bounded() {
     for number in 0..MAX_CAMERAS {
         bench.offer(0, &number.to_string(), 1, 0);
     }
-    let judges = |_: &EncodedFrame| Arc::from([0]);
-    let mut offer = |millis| bench.0.offer(SourceIndex(0), frame("new", 1), at(millis), None, 0, judges);
-    assert_eq!(offer(1), Err(Reason::TooManyCameras));
+    let new = |bench: &mut Bench, millis| offer(&mut bench.0, 0, frame("new", 1), millis);
+    assert_eq!(new(&mut bench, 1), Err(Reason::TooManyCameras));
     // Not even after a day, while their frames wait.
     let day = 24 * 3_600_000;
-    assert_eq!(offer(day), Err(Reason::TooManyCameras));
+    assert_eq!(new(&mut bench, day), Err(Reason::TooManyCameras));
     assert!(bench.take(day).0.is_none());
-    let mut offer = |millis| bench.0.offer(SourceIndex(0), frame("new", 1), at(millis), None, 0, judges);
-    assert_eq!(offer(day), Ok(Vec::new()));
+    assert_eq!(new(&mut bench, day), Ok(Vec::new()));
 }

@@ -37,7 +37,7 @@ pub(super) struct Result {
 pub(super) fn judge<D, J>(set: &mut JudgeSet<D, J>, mut part: Vec<Posted>) -> Result
 where
     D: Decoder<Item = Reading>,
-    J: Judge<Observation = Reading>,
+    J: Judge,
 {
     let mut result =
         Result { judged: Vec::new(), refused: Vec::new(), decisions: Vec::new(), room: Vec::new() };
@@ -68,7 +68,7 @@ pub(super) struct Helper<J> {
     done: Receiver<(Lent<J>, Result)>,
 }
 
-impl<J: Judge<Observation = Reading> + 'static> Helper<J> {
+impl<J: Judge + 'static> Helper<J> {
     /// Starts the thread; it ends with this.
     pub(super) fn start(set: JudgeSet<Undecoded, J>) -> Self {
         // One set: neither channel ever holds more than it.

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId};
+use verge_domain::frame::View;
+use verge_domain::id::{DeviceId, EventId, JudgeId, JudgeIndex, Lane, SignalId, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Quality, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -11,7 +13,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Detector, Severity, Verdict};
 
 use super::*;
-use crate::judging::{InputPattern, JudgeSpec, MAX_DEVICES, MAX_WINDOWS, Place, Whom};
+use crate::judging::{InputPattern, Inputs, JudgeSpec, MAX_DEVICES, MAX_WINDOWS, Observes, Place, Whom};
 
 /// A payload is readings `device=value` with spaces between; one without `=` is refused.
 struct Pairs;
@@ -50,14 +52,17 @@ struct Odd {
 }
 
 impl Judge for Odd {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, received: Moment, findings: &mut Vec<Finding>) {
+        let observed = match observed {
+            Observable::Reading(reading) => reading.value,
+            Observable::View(View::Reconstruction(error), _) => *error,
+            Observable::View(..) | Observable::Arrival(_) => return,
+        };
         self.heard = received;
-        let value = reading.value as u64;
+        let value = observed as u64;
         self.sum = self.sum.wrapping_mul(31).wrapping_add(value);
         let standing = if value % 2 == 1 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: None };
-        let observed = reading.value;
         findings.push(Finding::Condition(Condition::of_rule(Member::High, standing, observed, expected)));
     }
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
@@ -85,7 +90,7 @@ fn at(second: u64) -> Moment {
 }
 
 fn set<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Counters>) -> JudgeSet<D, Odd> {
-    let spec = JudgeSpec {
+    let spec = || JudgeSpec {
         name: JudgeId::new("j").unwrap(),
         detector: Detector::Threshold,
         scope: Scope::Device,
@@ -96,15 +101,31 @@ fn set<D: Decoder<Item = Reading>>(place: Place, decoder: D, counters: &Arc<Coun
             clear_after: Duration::ZERO,
             update_every: Some(Duration::ZERO),
         },
-        inputs: vec![InputPattern { source: SourceIndex(0), signals: None }],
-        devices: Vec::new(),
+        inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
         expect: vec![DeviceId::new("expected").unwrap()],
         machine: None,
         model: None,
         make: Box::new(|now| Odd { sum: 0, heard: now }),
     };
+    let patterns = vec![InputPattern { source: SourceIndex(0), signals: None }];
+    let errors = JudgeSpec {
+        name: JudgeId::new("errors").unwrap(),
+        scope: Scope::Camera,
+        inputs: Inputs { observes: Observes::Errors, patterns, devices: Vec::new() },
+        expect: Vec::new(),
+        make: Box::new(|now| Odd { sum: 0, heard: now }),
+        ..spec()
+    };
     let sources = vec![SourceId::new("s").unwrap()];
-    JudgeSet::at(place, decoder, vec![spec], sources, Arc::clone(counters), || EventId([0; 16]), at(0))
+    JudgeSet::at(
+        place,
+        decoder,
+        vec![spec(), errors],
+        sources,
+        Arc::clone(counters),
+        || EventId([0; 16]),
+        at(0),
+    )
 }
 
 struct Trial {
@@ -210,24 +231,33 @@ fn however_many_threads_judge_they_decide_the_same_in_the_same_order() {
     }
 }
 
+/// A frame with this error.
+fn observation(device: &str, error: f64) -> Observation {
+    Observation {
+        camera: Camera { source: SourceIndex(0), device: DeviceId::new(device).unwrap() },
+        captured: Captured::UNKNOWN,
+        received: at(1),
+        views: vec![(JudgeIndex(1), View::Reconstruction(error))],
+    }
+}
+
 #[test]
 fn what_is_observed_is_judged_where_its_device_belongs() {
     let observe = |threads: usize| {
         let mut trial = Trial::new(&Placement::new(threads));
         let mut told = Vec::new();
         for device in 0..20_u32 {
-            let reading = reading(&format!("d{device}"), f64::from(device));
             let mut out = Decision::default();
-            trial.shards.reading(SourceIndex(0), &reading, at(1), at(1), &mut out).unwrap();
+            trial.shards.observation(observation(&format!("d{device}"), f64::from(device)), at(1), &mut out);
             told.extend(out.verdicts.iter().map(tell));
         }
         // Orders and saved states go to where a device belongs.
         assert!(trial.order("d7", 1).is_ok(), "{threads} threads");
         // A message in the midst of a burst that is not judged yet.
-        let amid = message("d3=8");
+        let amid = message("d3=9");
         trial.shards.post(&amid, at(1));
         let mut out = Decision::default();
-        trial.shards.reading(SourceIndex(0), &reading("d4", 5.0), at(1), at(1), &mut out).unwrap();
+        trial.shards.observation(observation("d4", 5.0), at(1), &mut out);
         told.extend(out.verdicts.iter().map(tell));
         let judged = trial.shards.judge([&amid]);
         told.extend(judged.iter().flat_map(|(_, decision)| decision.verdicts.iter().map(tell)));

@@ -22,9 +22,8 @@ impl Fragile {
 }
 
 impl Judge for Fragile {
-    type Observation = Reading;
-
-    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
+        let Observable::Reading(reading) = observed else { return };
         self.seen += 1;
         self.trap = reading.value;
         self.spring(OBSERVE);
@@ -59,10 +58,10 @@ impl Judge for Fragile {
 }
 
 fn fragile(name: &str) -> JudgeSpec<Fragile> {
-    let JudgeSpec { name, detector, scope, policy, inputs, devices, expect, machine, model, .. } =
+    let JudgeSpec { name, detector, scope, policy, inputs, expect, machine, model, .. } =
         spec(name, Scope::Signal, &[]);
     let make = Box::new(|_| Fragile::default());
-    JudgeSpec { name, detector, scope, policy, inputs, devices, expect, machine, model, make }
+    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, model, make }
 }
 
 fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {
@@ -98,7 +97,7 @@ fn the_other_judges_of_a_reading_judge_it() {
     trial.send(1, "a temp 1");
     let first = trial.set.by_key.values().copied().min().unwrap();
     // Only the first of the two falls into this trap.
-    trial.set.specs[1].make = Box::new(|_| Fragile::default());
+    trial.set.specs.0[1].make = Box::new(|_| Fragile::default());
     trial.set.instances[first].judge.trap = TICK;
     trial.tick(2);
     assert_eq!(trial.counters.defects_total.get(), 1);

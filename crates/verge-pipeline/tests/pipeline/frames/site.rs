@@ -5,26 +5,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::frame::{ARRIVAL, Detections, EncodedFrame, ImageFormat, Orientation, View};
-use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, Lane, ModelName, Seq, SourceId};
+use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation, View};
+use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, Session, SourceIndex, fingerprint};
+use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::report::ReportPolicy;
 use verge_domain::stage::{
     Cause, Decoder, EncodeError, Encoder, Envelope, Intake, IntakeFull, Judge, RestoreError, Scope,
-    StoredRow, Viewer,
+    StateStore, StoredRow, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
-use verge_domain::verdict::{Body, Detector, Model, Severity, Verdict};
+use verge_domain::verdict::{Body, Detector, Severity, Verdict};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Lives};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
-    Cameras, FrameBench, FrameIntake, FrameJudgeSpec, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
+    CameraJudges, Cameras, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
 use verge_pipeline::intake::{IntakeQueue, Judging};
-use verge_pipeline::judging::{Decision, InputPattern, JudgeSet, JudgeSpec, Undecoded};
+use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Observes, Undecoded};
 
 use crate::support::{Memory, Settled};
 
@@ -54,7 +54,7 @@ impl Decoder for Pictures {
 }
 
 /// `wait:N` takes N ms; `panic` and `fail` do so; each other frame is answered with how many of its camera went before.
-/// The judge that observes sees the error X of `error:X`.
+/// The judge of errors sees the error X of `error:X`.
 struct Scripted;
 
 impl Viewer for Scripted {
@@ -62,11 +62,11 @@ impl Viewer for Scripted {
 
     fn view(
         &mut self,
-        judges: &[usize],
+        judges: &[JudgeIndex],
         frame: &EncodedFrame,
         until: Option<Instant>,
         memory: &mut u32,
-        views: &mut Vec<(usize, View)>,
+        views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason> {
         let text = std::str::from_utf8(&frame.bytes).unwrap();
         if let Some(millis) = text.strip_prefix("wait:") {
@@ -94,31 +94,47 @@ impl Viewer for Scripted {
     }
 }
 
-/// The position of the judge that observes; the one behind it looks at the same frames.
-const OBSERVER: usize = 3;
+/// The judge of errors; the one behind it looks at the same frames.
+const OBSERVER: JudgeIndex = JudgeIndex(3);
 
-/// From 1 up is abnormal.
-struct Limit;
+/// From 1 up is abnormal, of errors and of arrivals; of what else is seen all is reported, or what differs from the last.
+/// Its state is what was reported.
+struct Seer {
+    every: bool,
+    reported: Option<usize>,
+}
 
-impl Judge for Limit {
-    type Observation = Reading;
-    fn observe(&mut self, reading: &Reading, _received: Moment, findings: &mut Vec<Finding>) {
-        let standing = if reading.value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
+impl Judge for Seer {
+    fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
+        let value = match observed {
+            Observable::View(View::Reconstruction(error), _) => *error,
+            Observable::View(View::Detections(view), _) => {
+                let changed = self.reported.replace(view.objects.len()) != Some(view.objects.len());
+                return findings.extend((self.every || changed).then_some(Finding::View));
+            }
+            Observable::View(View::Classification(_), _) | Observable::Reading(_) => return,
+            Observable::Arrival(_) => 1.0,
+        };
+        let standing = if value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
         let expected = Expected { low: None, high: Some(1.0) };
-        findings.push(Finding::Condition(Condition::of_rule(
-            Member::High,
-            standing,
-            reading.value,
-            expected,
-        )));
+        findings.push(Finding::Condition(Condition::of_rule(Member::High, standing, value, expected)));
     }
     fn tick(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
     fn save(&self) -> Option<Vec<u8>> {
-        None
+        self.reported.map(|reported| reported.to_le_bytes().to_vec())
     }
-    fn restore(&mut self, _state: &[u8], _now: Moment) -> Result<(), RestoreError> {
-        Err(RestoreError::Foreign)
+    fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+        let state = state.try_into().map_err(|_| RestoreError::Foreign)?;
+        self.reported = Some(usize::from_le_bytes(state));
+        Ok(())
     }
+}
+
+/// What becomes of detections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    Every,
+    Change,
 }
 
 /// A verdict is `judge device count`, or what was observed.
@@ -158,79 +174,62 @@ pub(super) struct Site {
 
 pub(super) const NEWEST: Keep = Keep::Newest { deadline: Duration::from_millis(500) };
 
-fn judge(name: &str, source: u16, report: ReportPolicy) -> FrameJudgeSpec {
-    FrameJudgeSpec {
-        name: JudgeId::new(name).unwrap(),
-        detector: Detector::Detect,
-        model: Model { name: ModelName::new("m").unwrap(), version: ModelName::new("1").unwrap() },
-        inputs: vec![SourceIndex(source)],
-        devices: Vec::new(),
-        report,
-        severity: Severity::Info,
-        lane: Lane::Verdict,
-    }
-}
-
-/// What judges the observations of the judge over frames with the same name.
-fn observer(name: &str, source: u16) -> JudgeSpec<Limit> {
+fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report) -> JudgeSpec<Seer> {
+    let pattern = |&source: &SourceIndex| InputPattern { source, signals: None };
     JudgeSpec {
         name: JudgeId::new(name).unwrap(),
-        detector: Detector::Autoencoder,
-        scope: Scope::Signal,
+        detector: Detector::Detect,
+        scope: Scope::Camera,
+        inputs: Inputs { observes, patterns: sources.iter().map(pattern).collect(), devices: Vec::new() },
         policy: EventPolicy {
-            severity: Severity::Warning,
+            severity: Severity::Info,
             lane: Lane::Verdict,
             raise_after: Duration::ZERO,
             clear_after: Duration::ZERO,
             update_every: None,
         },
-        inputs: vec![InputPattern {
-            source: SourceIndex(source),
-            signals: Some(wildmatch::WildMatch::new(name)),
-        }],
-        devices: Vec::new(),
         expect: Vec::new(),
         machine: None,
         model: None,
-        make: Box::new(|_| Limit),
+        make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }
 }
 
-/// What judges the arrivals of a source.
-fn alive(source: SourceIndex) -> JudgeSpec<Limit> {
-    JudgeSpec {
-        name: JudgeId::new("alive").unwrap(),
-        scope: Scope::Camera,
-        inputs: vec![InputPattern { source, signals: Some(wildmatch::WildMatch::new(ARRIVAL.as_str())) }],
-        ..observer("alive", source.0)
-    }
-}
-
-/// An earlier run has judged the frame "x" of "part", packet 9. Three sources: frames of the first are kept as `keep` says, those of the others every one. Of the third, one judge
-/// observes, for a judge over readings, and one detects.
-pub(super) fn site(keep: Keep, workers: usize, report: ReportPolicy) -> Site {
-    watched_site(keep, workers, report, Vec::new())
+/// An earlier run has judged the frame "x" of "part", packet 9. Three sources: frames of the first are kept as `keep`
+/// says, those of the others every one. At the third look a judge of errors and one that detects.
+pub(super) fn site(keep: Keep, workers: usize, report: Report) -> Site {
+    watched_site(keep, workers, report, &[])
 }
 
 /// The same; the arrival of each frame of these sources is abnormal.
-pub(super) fn watched_site(
+pub(super) fn watched_site(keep: Keep, workers: usize, report: Report, watched: &[SourceIndex]) -> Site {
+    open(&Memory::default(), keep, workers, report, watched)
+}
+
+/// The same with what an earlier run has left.
+pub(super) fn open(
+    shelf: &Memory,
     keep: Keep,
     workers: usize,
-    report: ReportPolicy,
-    watched: Vec<SourceIndex>,
+    report: Report,
+    watched: &[SourceIndex],
 ) -> Site {
     let clock = Clock::start();
     let names = ["newest", "every", "odd"].map(|name| SourceId::new(name).unwrap()).to_vec();
     let counters = Arc::new(Counters::new(names.clone()));
-    let mut judges = vec![None];
-    judges.extend(
-        [("a", 0), ("b", 1), ("c", 2), ("d", 2)].map(|(name, source)| Some(judge(name, source, report))),
-    );
+    let specs = vec![
+        spec("alive", Observes::Arrivals, watched, report),
+        spec("a", Observes::Views, &[SourceIndex(0)], report),
+        spec("b", Observes::Views, &[SourceIndex(1)], report),
+        spec("c", Observes::Errors, &[SourceIndex(2)], report),
+        spec("d", Observes::Views, &[SourceIndex(2)], report),
+    ];
+    let judges = CameraJudges::new(specs.iter().map(|spec| spec.inputs.clone()).collect());
     let urgency = Duration::from_millis(500);
-    let specs = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
+    let sources = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
     let queue = FrameQueue::new(
-        FrameBench::new(judges, names.clone()).watching(watched.clone()),
-        specs.to_vec(),
+        judges,
+        sources.to_vec(),
         Arc::clone(&counters),
         &[Cause {
             lane: Lane::Alarm,
@@ -241,7 +240,7 @@ pub(super) fn watched_site(
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let cameras = queue.cameras();
     let intake = queue.intake(Pictures, &readings.observations());
-    let (shelf, settled) = (Memory::default(), Settled::default());
+    let (shelf, settled) = (shelf.clone(), Settled::default());
     let (committer, commits, _) = committer::start(
         shelf.clone(),
         Text,
@@ -253,16 +252,12 @@ pub(super) fn watched_site(
         None,
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
-    let workers = queue.start(viewers, || Some(Scripted), &commits, &readings.observations(), clock);
-    let set = JudgeSet::new(
-        Undecoded,
-        [observer("c", 2)].into_iter().chain(watched.into_iter().map(alive)).collect(),
-        names,
-        Arc::clone(&counters),
-        random_event_id,
-        clock.now(),
-    );
-    let judging = readings.start(set, settled.clone(), commits, clock, Decision::default(), &[]);
+    let workers = queue.start(viewers, || Some(Scripted), &readings.observations(), clock);
+    let (count, now) = (Arc::clone(&counters), clock.now());
+    let mut set = JudgeSet::new(Undecoded, specs, names, count, random_event_id, now);
+    let mut restored = Decision::default();
+    set.restore(&shelf.clone().checkpoints().unwrap(), now, &mut restored);
+    let judging = readings.start(set, settled.clone(), commits, clock, restored, &[]);
     Site { intake, cameras, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn look(settings: &Settings, report: &mut Report) {
         return;
     }
     let judges = wiring::Vision::of(settings, models)
-        .and_then(|vision| wiring::Autoencoders::load(settings, vision.bench()));
+        .and_then(|vision| wiring::Autoencoders::load(settings, Some(&vision)));
     if let Err(error) = judges {
         report.note("judge", "models", Err(causes(&error)), Exit::BadConfig);
     }

@@ -78,9 +78,9 @@ pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mu
         warn(MEMORY, remark);
     }
     for judge in settings.judges.iter().filter(|judge| learns(judge.detector())) {
-        let Some(rules) = judge.readings() else { continue };
+        let expected = judge.readings().map_or(0, |rules| rules.expect.len() as u64);
         let each = Need::of(judge.name.as_str(), saved).each();
-        let fewest = FEW_SIGNALS.max(rules.expect.len() as u64);
+        let fewest = FEW_SIGNALS.max(expected);
         if memory / each < fewest {
             let remark = format!(
                 "{} has room for some {} signals of judge.{} ({} each): more are refused; raise it",

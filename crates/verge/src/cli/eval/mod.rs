@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use verge_domain::frame::EncodedFrame;
-use verge_domain::id::DeviceId;
+use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::stage::Viewer as _;
 use verge_engine::{ModelLimits, RecurrentState, Runtime};
 use verge_models::card::ModelTask;
@@ -193,10 +193,10 @@ fn look(
     };
     viewer.decode(&frame)?;
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
-    let sight = viewer.look(0, least, &mut RecurrentState::default(), None)?;
+    let sight = viewer.look(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
     if let Some(folder) = annotate {
         let mut findings = Vec::new();
-        let viewed = viewer.view(&[0], &frame, None, &mut Memory::default(), &mut findings);
+        let viewed = viewer.view(&[JudgeIndex(0)], &frame, None, &mut Memory::default(), &mut findings);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
         pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
     }

@@ -1,12 +1,10 @@
 //! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
 
-mod arrivals;
-mod behind;
 mod frames;
-mod readings;
 mod refusals;
 mod samples;
 mod tables;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -30,17 +28,20 @@ use super::output::json_line;
 use super::table::TableArgs;
 use super::{FileArgs, file_guess, say};
 use crate::describe;
+use frames::Frames;
 use refusals::Refusals;
 use tables::TableReport;
+use trial::Trial;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Judge, JudgeRules, Settings};
+use verge_gateway::wiring::{self, Autoencoders};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mosquitto_sub -t 'plant/#' -F %j > day.jsonl    record what devices publish
   verge judge -c gateway.toml pump-high day.jsonl
   verge judge -c gateway.toml pump-high series.csv --words
-  verge judge -c gateway.toml pump-high long.csv --signal-column tag --device-column machine
+  verge judge -c gateway.toml pump-high long.csv --signal-column tag
   verge judge -c gateway.toml vehicles frames/ --annotate seen
 
 Verdicts go to standard output as JSON lines, a report to standard error.
@@ -73,13 +74,10 @@ pub(super) struct JudgeArgs {
     /// Tables with one value a row: column with the name of its signal
     #[arg(long, value_name = "NAME", conflicts_with = "signal")]
     signal_column: Option<String>,
-    /// Tables with rows of several devices: column with the name of the device
-    #[arg(long, value_name = "NAME", conflicts_with = "device")]
-    device_column: Option<String>,
     /// Tables: column with the time; twice for a column of dates and one of times of day
     #[arg(long, value_name = "NAME")]
     time_column: Vec<String>,
-    /// Tables: column with the value; by default those with the names of the judge's signals, else the only one of numbers
+    /// Tables: column with the value; by default those with the names of the judge's signals, else the first of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
     /// Tell verdicts in words, as verge watch does
@@ -109,32 +107,30 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
     };
     let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words, json };
     match &judge.rules {
-        JudgeRules::Readings(rules) if rules.arrivals => {
-            for path in &args.inputs {
-                let told = arrivals::recording(&settings, &teller, path, out)?;
-                summarise(&told, path, "frames")?;
-            }
-        }
-        JudgeRules::Readings(rules) => {
+        JudgeRules::Readings(rules) if !rules.arrivals => {
             if args.annotate.is_some() {
                 return Err(anyhow!("--annotate is for judges over frames")).exit_with(Exit::Usage);
             }
+            let models = Autoencoders::load(&settings, None)?;
+            let by = (&teller, &models);
             for path in &args.inputs {
                 // Each file is a story of its own: nothing of the last one is remembered.
                 let told = if let Some(element) = samples_in(path) {
-                    samples::samples(args, &settings, &teller, rules, element, path, out)?
+                    samples::samples(args, &settings, by, rules, element, path, out)?
                 } else if is_table(path) {
-                    tables::table(args, &settings, &teller, &judge, path, out)?
+                    tables::table(args, &settings, by, &judge, path, out)?
                 } else {
-                    readings::messages(&settings, &teller, path, out)?
+                    let decoders = wiring::decoders(&settings)?;
+                    Trial::new(&settings, &teller, &models, decoders, out).recording(path)?
                 };
                 summarise(&told, path, "readings")?;
             }
         }
-        JudgeRules::Frames(rules) | JudgeRules::Both(rules, _) => {
-            let mut trial = frames::Trial::new(args, &settings, teller, rules, out)?;
+        JudgeRules::Frames(_) | JudgeRules::Readings(_) => {
+            let mut frames = Frames::new(args, &settings, &judge)?;
+            let models = Autoencoders::load(&settings, Some(frames.vision()))?;
             for path in &args.inputs {
-                let told = trial.input(path)?;
+                let told = frames.input(path, (&teller, &models), out)?;
                 summarise(&told, path, "frames")?;
             }
         }

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -15,21 +14,20 @@ use verge_codec::{
 };
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::SourceIndex;
-use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::InputPattern;
 
-use super::readings::Trial;
+use super::trial::Trial;
 use super::{INTERVAL, JudgeArgs, Teller, Told, time_of};
 use crate::cli::recording::Recorded;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Carries, ReadingRules, Rule, Settings};
-use verge_gateway::wiring;
+use verge_gateway::wiring::Autoencoders;
 
 /// A file of samples, as messages of one device that are no longer than the judge's source accepts.
 pub(super) fn samples(
     args: &JudgeArgs,
     settings: &Settings,
-    teller: &Teller,
+    (teller, models): (&Teller, &Autoencoders),
     rules: &ReadingRules,
     element: SampleElement,
     path: &Path,
@@ -54,8 +52,7 @@ pub(super) fn samples(
     let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
     only[usize::from(source.0)] = Some(codec);
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
-    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    let mut trial = Trial::new(settings, teller, decoders, counters, out)?;
+    let mut trial = Trial::new(settings, teller, models, decoders, out);
     trial.source = Some(source);
     for (number, start) in (0..).zip((0..content.len()).step_by(block)) {
         let recorded = Recorded {
@@ -64,7 +61,7 @@ pub(super) fn samples(
             time: time_of(number, interval),
             retained: false,
         };
-        trial.hear(recorded, 1)?;
+        trial.message(recorded, 1)?;
     }
     trial.end()
 }

@@ -4,7 +4,6 @@ mod books;
 mod gaps;
 mod heal;
 mod rates;
-mod rivals;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -22,7 +21,6 @@ use books::Books;
 use gaps::GapReports;
 use heal::{Answer, Healer};
 use rates::Rates;
-use rivals::Rivals;
 use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
@@ -87,7 +85,6 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             healer: Healer::default(),
             rates: Rates::default(),
             gaps: GapReports::default(),
-            rivals: Rivals::default(),
             json,
         };
         let received = watcher.receive(&mut subscriber, &mut books, out);
@@ -118,7 +115,6 @@ struct Watcher<'a> {
     healer: Healer,
     rates: Rates,
     gaps: GapReports,
-    rivals: Rivals,
     json: bool,
 }
 
@@ -242,10 +238,6 @@ impl Watcher<'_> {
             say(&format!("{}: not JSON", delivery.topic.escape_debug()));
             return Ok(());
         };
-        if let Some(words) = status["gateway"].as_str().and_then(|id| self.rivals.note(id, &delivery.payload))
-        {
-            say(&words);
-        }
         if self.args.heal {
             heal::extents(&status).iter().for_each(|(key, extent)| books.expect(key, *extent));
         }

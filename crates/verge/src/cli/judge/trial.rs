@@ -1,4 +1,4 @@
-//! Recorded messages through a judge over readings.
+//! The judges at work on recorded time, whatever they look at.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use verge_domain::observation::{Camera, Captured, Observation};
 use verge_domain::reading::{Inbound, Reading, SourceIndex};
+use verge_domain::rejection::Rejection;
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::FrameBench;
 use verge_pipeline::judging::{Decision, JudgeSet};
 
 use super::refusals::{Notes, Noting};
@@ -30,25 +31,15 @@ const MAX_STEPS: u64 = 64;
 /// Readings between two lines of progress.
 const PROGRESS_EVERY: u64 = 10_000;
 
-/// Recorded messages through the codecs of the configuration.
-pub(super) fn messages(
-    settings: &Settings,
-    teller: &Teller,
-    path: &Path,
-    out: &mut impl Write,
-) -> anyhow::Result<Told> {
-    let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
-    Trial::new(settings, teller, wiring::decoders(settings)?, counters, out)?.recording(path)
-}
-
 /// The judges at work on recorded time.
 pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
     teller: &'a Teller,
-    models: Autoencoders,
-    bench: Option<JudgeSet<Noting<D>, verge_anomaly::ReadingJudge>>,
+    models: &'a Autoencoders,
+    /// Made at the first time there is, which is the start of its world.
+    set: Option<JudgeSet<Noting<D>, verge_anomaly::ReadingJudge>>,
     input: Option<Noting<D>>,
-    notes: Notes,
+    pub(super) notes: Notes,
     /// Set where there are no topics to tell sources by.
     pub(super) source: Option<SourceIndex>,
     counters: Arc<Counters>,
@@ -56,8 +47,8 @@ pub(super) struct Trial<'a, W, D> {
     now: Option<Moment>,
     out: &'a mut W,
     progress: Progress,
-    messages: u64,
-    unknown_topics: u64,
+    pub(super) messages: u64,
+    pub(super) unknown_topics: u64,
     verdicts: u64,
     /// Alarms raised, by device and signal.
     alarms: BTreeMap<(String, String), u64>,
@@ -67,20 +58,20 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     pub(super) fn new(
         settings: &'a Settings,
         teller: &'a Teller,
+        models: &'a Autoencoders,
         input: D,
-        counters: Arc<Counters>,
         out: &'a mut W,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let notes = Notes::default();
-        Ok(Self {
+        Self {
             settings,
             teller,
-            models: Autoencoders::load(settings, &FrameBench::default())?,
-            bench: None,
+            models,
+            set: None,
             input: Some(notes.of(input)),
             notes,
             source: None,
-            counters,
+            counters: Arc::new(Counters::new(wiring::source_ids(settings))),
             decision: Decision::default(),
             now: None,
             out,
@@ -89,63 +80,110 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             unknown_topics: 0,
             verdicts: 0,
             alarms: BTreeMap::new(),
-        })
+        }
     }
 
     /// Judges all messages of a file.
     pub(super) fn recording(mut self, path: &Path) -> anyhow::Result<Told> {
         for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
             let (line, recorded) = recorded.exit_with(Exit::BadInput)?;
-            self.hear(recorded, line)?;
+            self.message(recorded, line)?;
         }
         self.end()
     }
 
     /// Judges a message that stands in this line.
-    pub(super) fn hear(&mut self, recorded: Recorded, line: usize) -> anyhow::Result<()> {
+    pub(super) fn message(&mut self, recorded: Recorded, line: usize) -> anyhow::Result<()> {
+        let Some(message) = self.received(recorded, line)? else { return Ok(()) };
+        if let Some(set) = &mut self.set {
+            set.message(&message, message.received, &mut self.decision);
+        }
+        self.tell(None)
+    }
+
+    /// A message that stands in this line, as the gateway would receive it at its time; `None` where no source takes it.
+    pub(super) fn received(&mut self, recorded: Recorded, line: usize) -> anyhow::Result<Option<Inbound>> {
         self.messages += 1;
         self.notes.at_line(line);
         if self.messages.is_multiple_of(PROGRESS_EVERY) {
-            self.progress.show(&format!("{} messages, {} verdicts", self.messages, self.verdicts))?;
+            self.show()?;
         }
-        let now = self.let_time_pass(recorded.time)?;
+        let received = self.let_time_pass(recorded.time)?;
         let by_topic = || source_of(self.settings, &recorded.topic);
         let Some(source) = self.source.or_else(by_topic) else {
             self.unknown_topics += 1;
-            return Ok(());
+            return Ok(None);
         };
-        let message = Inbound {
+        Ok(Some(Inbound {
             source,
             topic: recorded.topic,
             payload: recorded.payload,
-            received: now,
+            received,
             retained: recorded.retained,
             redelivered: false,
             packet_id: 0,
             receipt: None,
-        };
-        if let Some(bench) = &mut self.bench {
-            bench.message(&message, now, &mut self.decision);
+        }))
+    }
+
+    /// Judges that a frame has arrived. Says whether there was room for that.
+    pub(super) fn arrival(
+        &mut self,
+        camera: &Camera,
+        captured: Captured,
+        received: Moment,
+    ) -> anyhow::Result<bool> {
+        let judged = self
+            .set
+            .as_mut()
+            .map_or(Ok(()), |set| set.arrival(camera, captured, received, received, &mut self.decision));
+        if let Err(reason) = judged {
+            self.refuse(camera.source, camera.device.as_str(), None, &Rejection::whole(reason));
         }
-        self.tell()
+        self.tell(None)?;
+        Ok(judged.is_ok())
+    }
+
+    /// Judges what was seen in one frame, which is in this file.
+    pub(super) fn observation(
+        &mut self,
+        observation: Observation,
+        file: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        let received = observation.received;
+        if let Some(set) = &mut self.set {
+            set.observation(observation, received, &mut self.decision);
+        }
+        self.tell(file)
+    }
+
+    /// Counts and notes what cannot be judged. `about` is the topic or the file.
+    pub(super) fn refuse(
+        &self,
+        source: SourceIndex,
+        about: &str,
+        bytes: Option<usize>,
+        rejection: &Rejection,
+    ) {
+        self.notes.add(about, bytes, rejection);
+        if let Some(source) = self.counters.source(source) {
+            source.refuse(about, bytes, rejection);
+        }
+    }
+
+    /// Forgets all that was seen: what comes next is another story.
+    pub(super) fn start_anew(&mut self, input: D) {
+        self.set = None;
+        self.input = Some(self.notes.of(input));
+    }
+
+    pub(super) fn show(&mut self) -> anyhow::Result<()> {
+        Ok(self.progress.show(&format!("{} messages, {} verdicts", self.messages, self.verdicts))?)
     }
 
     /// Goes on to the time of the next message. Durations never run backwards, whatever the file says.
-    fn let_time_pass(&mut self, to: UtcMillis) -> anyhow::Result<Moment> {
-        let Some(before) = self.now else {
-            let now = Moment::from_wall(to);
-            self.now = Some(now);
-            if let Some(input) = self.input.take() {
-                self.bench = Some(wiring::judge_set(
-                    self.settings,
-                    &self.models,
-                    input,
-                    Arc::clone(&self.counters),
-                    now,
-                ));
-            }
-            return Ok(now);
-        };
+    pub(super) fn let_time_pass(&mut self, to: UtcMillis) -> anyhow::Result<Moment> {
+        let before = self.now.unwrap_or_else(|| Moment::from_wall(to));
         let end = Moment { wall: to, mono: before.mono.max(Moment::from_wall(to).mono) };
         let gap_ms = u64::try_from(end.mono.since(before.mono).as_millis()).unwrap_or(u64::MAX);
         let step = STEP_MS.max(gap_ms / MAX_STEPS);
@@ -156,17 +194,21 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         }
         self.tick(end)?;
         self.now = Some(end);
+        if let Some(input) = self.input.take() {
+            let counters = Arc::clone(&self.counters);
+            self.set = Some(wiring::judge_set(self.settings, self.models, input, counters, end));
+        }
         Ok(end)
     }
 
     fn tick(&mut self, now: Moment) -> anyhow::Result<()> {
-        if let Some(bench) = &mut self.bench {
-            bench.tick(now, &mut self.decision);
+        if let Some(set) = &mut self.set {
+            set.tick(now, &mut self.decision);
         }
-        self.tell()
+        self.tell(None)
     }
 
-    fn tell(&mut self) -> anyhow::Result<()> {
+    fn tell(&mut self, file: Option<&Path>) -> anyhow::Result<()> {
         for verdict in self.decision.verdicts.drain(..) {
             self.verdicts += 1;
             if verdict.event.is_some_and(|event| event.state == EventState::Raised) {
@@ -174,7 +216,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
                 let signal = subject.signal.as_ref().map_or("all signals together", |signal| signal.as_str());
                 *self.alarms.entry((subject.device.to_string(), signal.to_owned())).or_default() += 1;
             }
-            self.teller.tell(&verdict, None, self.out)?;
+            self.teller.tell(&verdict, file, self.out)?;
         }
         self.decision.checkpoints.clear();
         Ok(())

@@ -1,0 +1,178 @@
+//! A worker takes the frame that is most due, lets its viewer look, and hands in what that sees.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use verge_domain::frame::View;
+use verge_domain::id::JudgeIndex;
+use verge_domain::observation::Observation;
+use verge_domain::reading::Receipt;
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::stage::Viewer;
+use verge_domain::time::Moment;
+
+use super::Shared;
+use super::schedule::{Job, Late};
+use crate::clock::Clock;
+use crate::intake::Observations;
+
+/// A worker whose viewer cannot be made again after a fault waits this long before it tries once more.
+const REBUILD_PAUSE: Duration = Duration::from_secs(5);
+
+/// While the store is full no frame is judged; it is looked at again this often.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// A worker without a frame for this long gives the buffers of its viewer back.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
+/// A model that is at work on a frame of a source that judges every frame for longer than this hangs.
+const EVERY_LIMIT: Duration = Duration::from_secs(60);
+
+/// One thread that looks at frames.
+pub(super) struct Worker<V: Viewer, F> {
+    pub(super) shared: Arc<Shared<V::Memory>>,
+    pub(super) viewer: Option<V>,
+    pub(super) make: Arc<F>,
+    pub(super) observations: Observations,
+    pub(super) clock: Clock,
+    pub(super) views: Vec<(JudgeIndex, View)>,
+    /// Its viewer has given its buffers back.
+    pub(super) is_rested: bool,
+}
+
+/// What there is to do.
+enum Task<M> {
+    Look(Box<Job<M>>),
+    Settle(Receipt, Moment),
+    Rest,
+}
+
+impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
+    pub(super) fn run(&mut self) {
+        while let Some(task) = self.next() {
+            match task {
+                Task::Look(job) => self.look(*job),
+                Task::Rest => {
+                    self.viewer.iter_mut().for_each(V::rest);
+                    self.is_rested = true;
+                }
+                // By the queue that what it caused has gone, which is in order: that is durable first.
+                Task::Settle(receipt, received) => self.observations.settle(receipt, received.mono),
+            }
+        }
+    }
+
+    /// Waits for the next task; `None` at the end.
+    fn next(&mut self) -> Option<Task<V::Memory>> {
+        let shared = Arc::clone(&self.shared);
+        let mut line = shared.lock();
+        loop {
+            if line.stopping {
+                return None;
+            }
+            if let Some((receipt, received)) = line.schedule.take_settled() {
+                return Some(Task::Settle(receipt, received));
+            }
+            if shared.counters.store_full() {
+                // What would be seen could not be kept: newer frames take the place of those that wait.
+                let waited = shared.changed.wait_timeout(line, FULL_PAUSE);
+                line = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let now = self.clock.now();
+            let mut late = Late::default();
+            let job = line.schedule.take(now.mono, &mut late);
+            for (index, receipt, received) in late {
+                if let Some(source) = shared.counters.source(index) {
+                    source.reject(Reason::Late);
+                    source.messages_refused_total.add(1);
+                }
+                line.schedule.settle_later(receipt, received);
+            }
+            if let Some(job) = job {
+                self.is_rested = false;
+                return Some(Task::Look(Box::new(job)));
+            }
+            if line.schedule.has_settled() {
+                continue;
+            }
+            if self.is_rested {
+                line = shared.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = shared.changed.wait_timeout(line, REST_AFTER);
+            let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            line = next;
+            if timeout.timed_out()
+                && !line.stopping
+                && !line.schedule.has_settled()
+                && line.schedule.waiting() == 0
+            {
+                return Some(Task::Rest);
+            }
+        }
+    }
+
+    fn look(&mut self, mut job: Job<V::Memory>) {
+        let began = Instant::now();
+        let now = self.clock.now();
+        let counters = Arc::clone(&self.shared.counters);
+        let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
+        let until = began + job.deadline.map_or(EVERY_LIMIT, left);
+        self.views.clear();
+        let result = self.view(&mut job, Some(until));
+        counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
+        counters.frame_judging.note(std::iter::once(began.elapsed()));
+        if let Some(source) = counters.source(job.camera.source) {
+            match result {
+                Ok(()) => {
+                    source.messages_judged_total.add(1);
+                    source.frames_judged_total.add(1);
+                }
+                Err(reason) => {
+                    source.refuse(
+                        job.frame.device.as_str(),
+                        Some(job.frame.bytes.len()),
+                        &Rejection::whole(reason),
+                    );
+                    source.messages_refused_total.add(1);
+                }
+            }
+        }
+        if !self.views.is_empty() || job.origin.receipt.is_some() {
+            let observation = Observation {
+                camera: job.camera.clone(),
+                captured: job.frame.captured(),
+                received: job.received,
+                views: std::mem::take(&mut self.views),
+            };
+            self.observations.hand_in(observation, job.origin);
+        }
+        self.shared.lock().schedule.give_back(job);
+        // Another frame of this camera may have waited for this one alone.
+        self.shared.changed.notify_one();
+    }
+
+    /// Lets the viewer look. A panic is one frame's: the worker goes on with a new viewer, and the camera with empty
+    /// memory.
+    fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<(), Reason> {
+        if job.judges.is_empty() {
+            return Ok(());
+        }
+        let Some(viewer) = &mut self.viewer else {
+            std::thread::park_timeout(REBUILD_PAUSE);
+            self.viewer = (self.make)();
+            return Err(Reason::ModelFailed);
+        };
+        let (judges, frame, memory, views) = (&job.judges, &job.frame, &mut job.memory, &mut self.views);
+        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(judges, frame, until, memory, views)));
+        seen.unwrap_or_else(|_| {
+            tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
+            job.memory = V::Memory::default();
+            self.views.clear();
+            self.viewer = (self.make)();
+            Err(Reason::Panicked)
+        })
+    }
+}

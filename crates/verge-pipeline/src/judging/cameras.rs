@@ -1,0 +1,91 @@
+//! What is observed of cameras: that frames arrive, and what models see in them.
+
+use slab::Slab;
+use verge_domain::observation::{Camera, Captured, Observable, Observation};
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::stage::Judge;
+use verge_domain::time::Moment;
+
+use super::instance::Instance;
+use super::spec::Specs;
+use super::{Decision, JudgeSet, Observes, Turn};
+
+impl<D, J: Judge> JudgeSet<D, J> {
+    /// The instances that look at a camera, by their index, and what they need to observe.
+    fn turn(
+        &mut self,
+        camera: &Camera,
+        received: Moment,
+        now: Moment,
+    ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, Turn<'_>) {
+        let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
+        let (counters, room) = (&*self.counters, &*self.place.room);
+        let turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
+        (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
+    }
+
+    /// Judges that a frame has arrived; what that causes is added to `out`.
+    ///
+    /// # Errors
+    /// There are more devices than are watched at once, or a judge has panicked.
+    pub fn arrival(
+        &mut self,
+        camera: &Camera,
+        captured: Captured,
+        received: Moment,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        if !self.streams.hear_camera(camera, received.mono) {
+            self.open_camera(camera, now, out)?;
+        }
+        let (indices, instances, specs, mut turn) = self.turn(camera, received, now);
+        for &index in indices {
+            let instance = &mut instances[index];
+            let spec = &specs[instance.judge_index];
+            if spec.inputs.observes == Observes::Arrivals {
+                turn.observe(instance, spec, Observable::Arrival(captured), out);
+            }
+        }
+        let (sound, grown) = (turn.sound, turn.grown);
+        self.end_turn(grown, now, out);
+        if sound { Ok(()) } else { Err(Reason::Defect) }
+    }
+
+    /// Judges what was seen in one frame; what it causes is added to `out`. What is reported comes first, in the order of
+    /// the judges, then the events that errors cause.
+    pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
+        let Observation { camera, captured, received, mut views } = observation;
+        if views.is_empty() {
+            return;
+        }
+        let counters = std::sync::Arc::clone(&self.counters);
+        let refuse = |reason| {
+            if let Some(source) = counters.source(camera.source) {
+                source.refuse(camera.device.as_str(), None, &Rejection::whole(reason));
+            }
+        };
+        if !self.streams.hear_camera(&camera, received.mono)
+            && let Err(reason) = self.open_camera(&camera, now, out)
+        {
+            return refuse(reason);
+        }
+        let (indices, instances, specs, mut turn) = self.turn(&camera, received, now);
+        views.sort_by_key(|&(judge, _)| specs[judge].inputs.observes == Observes::Errors);
+        for (judge, view) in views {
+            let Some(&index) = indices.iter().find(|&&index| instances[index].judge_index == judge) else {
+                continue;
+            };
+            let sound = turn.view(&mut instances[index], &specs[judge], (view, captured), out);
+            if !sound {
+                refuse(Reason::Defect);
+            } else if specs[judge].inputs.observes == Observes::Errors
+                && let Some(source) = counters.source(camera.source)
+            {
+                source.readings_judged_total.add(1);
+            }
+        }
+        let grown = turn.grown;
+        self.end_turn(grown, now, out);
+    }
+}

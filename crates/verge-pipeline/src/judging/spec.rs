@@ -1,0 +1,149 @@
+//! The judges of a configuration: what each looks at, and how an instance of it is made.
+
+use std::ops::Index;
+
+use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId};
+use verge_domain::observation::Camera;
+use verge_domain::policy::EventPolicy;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::Scope;
+use verge_domain::time::Moment;
+use verge_domain::verdict::{Detector, Model};
+use wildmatch::WildMatch;
+
+use super::Part;
+
+/// What of a source a judge looks at.
+#[derive(Debug, Clone)]
+pub struct InputPattern {
+    /// The source.
+    pub source: SourceIndex,
+    /// Pattern of signal names with `*`; `None` takes all. Cameras have none.
+    pub signals: Option<WildMatch>,
+}
+
+/// What there is to observe for a judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observes {
+    /// Readings.
+    Readings,
+    /// That frames arrive.
+    Arrivals,
+    /// What its model sees in frames. Verdicts concern the camera as a whole.
+    Views,
+    /// The errors of its model, which reconstructs frames: a signal of the camera, which has the judge's name.
+    Errors,
+}
+
+/// What a judge looks at.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// What it observes there.
+    pub observes: Observes,
+    /// Sources, all of them or some of their signals; none for a judge that is at work elsewhere.
+    pub patterns: Vec<InputPattern>,
+    /// Patterns of device names with `*`; empty takes all.
+    pub devices: Vec<WildMatch>,
+}
+
+impl Inputs {
+    /// Readings of all devices.
+    #[must_use]
+    pub const fn readings(patterns: Vec<InputPattern>) -> Self {
+        Self { observes: Observes::Readings, patterns, devices: Vec::new() }
+    }
+
+    fn takes_device(&self, device: &DeviceId) -> bool {
+        self.devices.is_empty() || self.devices.iter().any(|pattern| pattern.matches(device.as_str()))
+    }
+
+    fn takes(&self, source: SourceIndex, device: &DeviceId, signal: &SignalId) -> bool {
+        self.observes == Observes::Readings
+            && self.takes_device(device)
+            && self.patterns.iter().any(|input| {
+                input.source == source
+                    && input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str()))
+            })
+    }
+
+    /// Whether a camera is looked at.
+    #[must_use]
+    pub fn takes_camera(&self, camera: &Camera) -> bool {
+        self.observes != Observes::Readings && self.takes_device(&camera.device) && self.has(camera.source)
+    }
+
+    /// Whether anything of a source is looked at.
+    #[must_use]
+    pub fn has(&self, source: SourceIndex) -> bool {
+        self.patterns.iter().any(|input| input.source == source)
+    }
+}
+
+/// One judge of the configuration, and how to make an instance of it for a subject.
+pub struct JudgeSpec<J> {
+    /// Its name.
+    pub name: JudgeId,
+    /// Its detector.
+    pub detector: Detector,
+    /// What one instance watches.
+    pub scope: Scope,
+    /// What it looks at.
+    pub inputs: Inputs,
+    /// How its conditions become events; severity and lane also of what it reports beside events.
+    pub policy: EventPolicy,
+    /// Devices that are watched from the start, heard of or not. Only with [`Scope::Device`].
+    pub expect: Vec<DeviceId>,
+    /// Readings of all devices go to one instance, as if of a device with this name. Only with [`Scope::Device`].
+    pub machine: Option<DeviceId>,
+    /// The model that decides, where one does.
+    pub model: Option<Model>,
+    /// Makes an instance.
+    pub make: Box<dyn Fn(Moment) -> J + Send>,
+}
+
+impl<J> JudgeSpec<J> {
+    /// What one instance watches of a signal, if it looks at that.
+    pub(super) fn part_of_signal(
+        &self,
+        source: SourceIndex,
+        device: &DeviceId,
+        signal: &SignalId,
+    ) -> Option<Part> {
+        let part = || match self.scope {
+            Scope::Signal | Scope::Camera => Part::Signal(source, signal.clone()),
+            Scope::Device => Part::Whole,
+        };
+        self.inputs.takes(source, device, signal).then(part)
+    }
+
+    /// What one instance watches of a camera, if it looks at that.
+    pub(super) fn part_of_camera(&self, camera: &Camera) -> Option<Part> {
+        let part = || match self.scope {
+            Scope::Signal | Scope::Camera => Part::Camera(camera.source),
+            Scope::Device => Part::Whole,
+        };
+        self.inputs.takes_camera(camera).then(part)
+    }
+
+    /// What verdicts about a camera call what it watches: nothing, or a signal.
+    pub(super) fn signal_of_camera(&self) -> Option<SignalId> {
+        (self.inputs.observes == Observes::Errors).then(|| SignalId::from(&self.name))
+    }
+}
+
+/// All judges, by their index.
+pub(super) struct Specs<J>(pub(super) Vec<JudgeSpec<J>>);
+
+impl<J> Specs<J> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (JudgeIndex, &JudgeSpec<J>)> {
+        (0..).map(JudgeIndex).zip(&self.0)
+    }
+}
+
+impl<J> Index<JudgeIndex> for Specs<J> {
+    type Output = JudgeSpec<J>;
+
+    fn index(&self, judge: JudgeIndex) -> &JudgeSpec<J> {
+        &self.0[judge.position()]
+    }
+}

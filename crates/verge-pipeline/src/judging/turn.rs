@@ -1,0 +1,86 @@
+//! One observation for each of the instances that look at it.
+
+use verge_domain::finding::Finding;
+use verge_domain::frame::View;
+use verge_domain::id::EventId;
+use verge_domain::observation::{Captured, Observable};
+use verge_domain::stage::Judge;
+use verge_domain::time::Moment;
+
+use super::containment::contained;
+use super::instance::Instance;
+use super::room::Room;
+use super::{Decision, JudgeSpec};
+use crate::counters::Counters;
+
+/// What instances need to observe, beside themselves.
+pub(super) struct Turn<'a> {
+    pub(super) counters: &'a Counters,
+    pub(super) room: &'a Room,
+    pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) fresh_id: &'a mut (dyn FnMut() -> EventId + Send),
+    pub(super) received: Moment,
+    pub(super) now: Moment,
+    /// No judge has panicked.
+    pub(super) sound: bool,
+    /// Some judge takes more than before.
+    pub(super) grown: bool,
+}
+
+impl Turn<'_> {
+    /// Lets one instance observe; what that causes is added to `out`.
+    pub(super) fn observe<J: Judge>(
+        &mut self,
+        instance: &mut Instance<J>,
+        spec: &JudgeSpec<J>,
+        observed: Observable<'_>,
+        out: &mut Decision,
+    ) {
+        let (received, now) = (self.received, self.now);
+        let reckon = instance.hear(received.mono);
+        if instance.is_vanished() {
+            instance.return_from_silence(spec, out);
+        }
+        let (findings, fresh_id) = (&mut *self.findings, &mut *self.fresh_id);
+        findings.clear();
+        let doing = "judging what it observes";
+        let judged = contained(instance, spec, self.counters, doing, now, out, |instance, out| {
+            instance.judge.observe(observed, received, findings);
+            if !findings.is_empty() {
+                instance.decide(spec, Some(observed), received, now, findings, fresh_id, out);
+                self.counters.raises_held_back_total.add(instance.life.take_held_back());
+            }
+        });
+        self.sound &= judged.is_some();
+        if reckon {
+            let (bytes, before) = instance.reckon();
+            self.room.add_bytes(bytes);
+            self.room.sub_bytes(before);
+            self.grown |= bytes > before;
+        }
+    }
+
+    /// The same of a view, which becomes a verdict of its own where its judge says so. Says whether no judge has
+    /// panicked.
+    pub(super) fn view<J: Judge>(
+        &mut self,
+        instance: &mut Instance<J>,
+        spec: &JudgeSpec<J>,
+        (view, captured): (View, Captured),
+        out: &mut Decision,
+    ) -> bool {
+        let before = std::mem::replace(&mut self.sound, true);
+        self.observe(instance, spec, Observable::View(&view, captured), out);
+        if self.sound && self.findings.contains(&Finding::View) {
+            let (received, now) = (self.received, self.now);
+            let reported =
+                contained(instance, spec, self.counters, "reporting", now, out, |instance, out| {
+                    instance.report(spec, view, captured, received, now, out);
+                });
+            self.sound = reported.is_some();
+        }
+        let sound = self.sound;
+        self.sound &= before;
+        sound
+    }
+}
