@@ -364,6 +364,16 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
         let ended = verge(folder.path(), arguments).expect(64);
         assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{arguments:?}");
     }
+    for (arguments, tip) in [
+        (&["run", "gateway.toml"][..], "tip: the configuration is named with -c FILE"),
+        (&["check", "my/Gateway.TOML"], "tip: the configuration is named with -c FILE"),
+        (&["watch"], "tip: -c FILE takes the connection from a configuration"),
+        (&["send", "-t", "a", "--message", "1"], "tip: -c FILE takes the connection from a configuration"),
+    ] {
+        let ended = verge(folder.path(), arguments).expect(64);
+        assert!(ended.stderr.ends_with(&format!("{tip}\n")), "{arguments:?}: {}", ended.stderr);
+    }
+    assert!(!verge(folder.path(), &["run", "frames"]).expect(64).stderr.contains("tip: the configuration"));
     assert!(verge(folder.path(), &["--help"]).expect(0).stdout.contains("verge demo --seconds 30"));
     assert!(verge(folder.path(), &["completions", "bash"]).expect(0).stdout.contains("verge"));
 }

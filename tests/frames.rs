@@ -275,10 +275,41 @@ fn a_picture_that_ends_early_is_refused_though_it_was_closed() {
     }
     let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "frames"]).expect(0);
     assert!(
-        ended.stderr.contains("4 messages, 1 frames, 1 verdicts; 3 refused: bad_jpeg"),
+        ended.stderr.contains("4 messages, 1 frames, 1 verdicts; 3 refused: bad_jpeg (first cut30.jpg, "),
         "{}",
         ended.stderr
     );
+    let came = "bytes: ff d8 ff e0 00 10 4a 46 49 46 00 01 ";
+    let looks = "which looks like a JPEG that is cut off or damaged";
+    assert!(ended.stderr.contains(came) && ended.stderr.contains(looks), "{}", ended.stderr);
+}
+
+#[test]
+fn pictures_of_other_kinds_are_named_with_what_to_do() {
+    let folder = trial();
+    write(folder.path(), "frames/whole.jpg", &frame(View::North, 30).jpeg);
+    write(folder.path(), "frames/a.png", b"\x89PNG\r\n\x1a\n");
+    write(folder.path(), "frames/b.PNG", b"\x89PNG\r\n\x1a\n");
+    write(folder.path(), "pngs/a.png", b"\x89PNG\r\n\x1a\n");
+    write(folder.path(), "clip.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0");
+    let judge = |input: &str| verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", input]);
+    let said = judge("frames").expect(0).stderr;
+    assert!(
+        said.contains("frames: left out: 2 other pictures (a.png is the first): convert them to JPEG"),
+        "{said}"
+    );
+    let said = judge("pngs").expect(65).stderr;
+    assert!(
+        said.contains("pngs holds no *.jpg or *.jpeg, but 1 other picture (a.png): convert it to JPEG"),
+        "{said}"
+    );
+    let said = judge("pngs/a.png").expect(65).stderr;
+    assert!(
+        said.contains("looks like a PNG: judges over frames look at pictures as JPEG: convert it"),
+        "{said}"
+    );
+    let said = judge("clip.mp4").expect(65).stderr;
+    assert!(said.contains("take them out of it (mkdir pictures, ffmpeg -i FILE"), "{said}");
 }
 
 #[test]

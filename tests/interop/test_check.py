@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,23 +49,28 @@ def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene
         while not ended.wait(0.1):
             device.publish("plant/pump-1/vibration", "7.5")
             device.publish("words/w1/level", "high")
+            device.publish("words/w2/level", "7,5")
 
     publishing = threading.Thread(target=publish)
     publishing.start()
     try:
+        began = time.monotonic()
         done = gateway.check("--listen", "2")
+        assert time.monotonic() - began > 2, "it has stopped listening at the first messages"
     finally:
         ended.set()
         publishing.join()
     assert done.returncode == 0, said(done)
     for words in (
-        'source.pump: heard on "plant/+/vibration": messages: ',
+        'source.pump: received on "plant/+/vibration": messages: ',
+        ", signals: 1, ",
         'the first "pump-1 level: 7.5"',
-        'source.mute.topic: nothing was heard on "mute/+/level"',
+        'source.mute.topic: nothing arrived on "mute/+/level"',
         "source.words.topic: ",
-        'the first: not_a_number on "words/w1/level"',
+        'not_a_number on "words/w1/level", 4 bytes, `high`',
+        'not_a_number on "words/w2/level", 3 bytes, `7,5`, which looks like a decimal comma',
         "1 that the broker had retained",
-        "a message larger than the gateway takes was heard, on \"mute/m1/level\": 400000",
+        "a message larger than the gateway takes was received, on \"mute/m1/level\": 400000",
         "is good, with 4 warnings",
     ):
         assert words in done.stdout, f"{words!r} is not in\n{said(done)}"

@@ -1,8 +1,11 @@
 """The same gateway id twice: `check` finds it, and two that fight are told why; a broker that stops is not taken for it."""
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 from gateway import Gateway
 from scene import UPLINK, Scene, number_source, threshold
 from waiting import wait_for
@@ -20,6 +23,20 @@ def twin_of(gateway: Gateway, folder: Path) -> Gateway:
     folder.mkdir()
     settings = gateway.settings | {"gateway": gateway.settings["gateway"] | {"state_dir": str(folder / "state")}}
     return Gateway(folder, settings)
+
+
+@contextlib.contextmanager
+def watching(gateway: Gateway, output: Path, *arguments: str) -> Iterator[Path]:
+    """`verge watch` at the gateway's uplink; what it says goes to the file."""
+    with output.open("w") as file:
+        command = [programs.verge(), "watch", "-c", str(gateway.write()), *arguments]
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            wait_for(lambda: "connected to" in output.read_text(), "the receiver")
+            yield output
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def failed(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -49,15 +66,26 @@ def test_two_gateways_of_one_id_are_named_as_the_cause(scene: Scene, tmp_path: P
     gateway = gateway_of(scene)
     scene.start(gateway)
     twin = twin_of(gateway, tmp_path / "twin")
-    twin.start()
-    try:
+    with watching(gateway, tmp_path / "watched") as watched:
+        twin.start()
+        try:
         both = (gateway, twin)
-        proof = 'another gateway with the id interop-1 is connected to the same upstream'
-        wait_for(lambda: any(proof in one.whole_log() for one in both), "the proof by the status", seconds=90)
-        pattern = "as brokers do when another client connects under the same client_id (verge-interop-1"
-        wait_for(lambda: any(pattern in one.whole_log() for one in both), "the pattern", seconds=90)
-    finally:
-        twin.end()
+            proof = 'another gateway with the id interop-1 is connected to the same upstream'
+            wait_for(lambda: any(proof in one.whole_log() for one in (gateway, twin)), "the proof by the status", seconds=90)
+            pattern = "as brokers do when another client connects under the same client_id (verge-interop-1"
+            wait_for(lambda: any(pattern in one.whole_log() for one in (gateway, twin)), "the pattern", seconds=90)
+            wait_for(lambda: "two gateways publish as interop-1" in watched.read_text(), "the words of watch", seconds=90)
+        finally:
+            twin.end()
+
+
+def test_two_receivers_under_one_name_are_named_as_the_cause(scene: Scene, tmp_path: Path) -> None:
+    gateway = gateway_of(scene)
+    gateway.write()
+    name = ("--client-id", "desk-1")
+    with watching(gateway, tmp_path / "one", *name) as one, watching(gateway, tmp_path / "other", *name) as other:
+        pattern = "as brokers do when another client connects under the same client_id (desk-1)"
+        wait_for(lambda: any(pattern in file.read_text() for file in (one, other)), "the pattern", seconds=60)
 
 
 def test_a_broker_that_stops_is_not_taken_for_another_client(scene: Scene) -> None:

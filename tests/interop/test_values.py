@@ -12,6 +12,7 @@ from programs import verge
 HEAD = '[gateway]\nid = "values"\nstate_dir = "state"\n[local]\nurl = "mqtt://localhost:1883"\n'
 JUDGE = '[judge.each]\ninputs = ["s"]\ndetector = "threshold"\nupdate_every = "1ms"\nseverity = "info"\n'
 LEVEL = '[[source.s.reading]]\npointer = "/level"\n'
+TAGS = '[[source.s.reading]]\npointer = "/tags/*"\n'
 AT = 'time = {{ pointer = "/at", format = "auto"{zone} }}\n'
 VIENNA = AT.format(zone=', zone = "Europe/Vienna"')
 
@@ -74,6 +75,7 @@ def test_a_value_is_read(tmp_path: Path, source: str, payload: bytes, value: flo
         (JSON + LEVEL, b'{"level":12.75', ["bad_json", "JSON that is cut off"]),
         (JSON + LEVEL, b"{'level': 12.75}", ["bad_json", "single quotation marks"]),
         (JSON + LEVEL, b'{"level":"shut"}', ["not_a_number at /level", '`"shut"`', "a word (words = {"]),
+        (JSON + TAGS, b'{"tags":{"T1":1,"T40":"shut"}}', ["not_a_number at /tags/*", 'T40 `"shut"`']),
         (JSON + LEVEL, b"version https://git-lfs.github.com/spec/v1\n", ["bad_json", "a Git LFS pointer"]),
         (JSON + AT.format(zone="") + LEVEL, b'{"at":"2026-07-01T14:00:00","level":1}', ["bad_time at /at", "time.zone"]),
     ],

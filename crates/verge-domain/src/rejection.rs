@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::excerpt::Excerpt;
+use crate::id::SignalId;
 use crate::looks::Looks;
 
 /// The closed list of reasons. The text of each is stable: it is a metric label and a key of `/status`.
@@ -191,19 +192,29 @@ pub struct Rejection {
     pub part: Option<Arc<str>>,
     /// The value that is refused, or the head of the message; of nothing where neither is at fault.
     pub came: Excerpt,
+    /// The signal whose value is refused, where one part stands for several.
+    pub signal: Option<SignalId>,
 }
 
 impl Rejection {
     /// The whole message is refused.
     #[must_use]
     pub const fn whole(reason: Reason) -> Self {
-        Self { reason, part: None, came: Excerpt::NONE }
+        Self { reason, part: None, came: Excerpt::NONE, signal: None }
     }
 
     /// What stands in this part is refused, or nothing stands there.
     #[must_use]
     pub fn at(reason: Reason, part: &Arc<str>) -> Self {
-        Self { reason, part: Some(Arc::clone(part)), came: Excerpt::NONE }
+        Self { reason, part: Some(Arc::clone(part)), came: Excerpt::NONE, signal: None }
+    }
+
+    /// A picture is refused when it is decoded or judged; its first bytes are shown where they are at fault.
+    #[must_use]
+    pub fn of_picture(reason: Reason, bytes: &[u8]) -> Self {
+        let is_at_fault =
+            matches!(reason, Reason::BadJpeg | Reason::UnsupportedImage | Reason::TooManyPixels);
+        Self { came: if is_at_fault { Excerpt::of(bytes) } else { Excerpt::NONE }, ..Self::whole(reason) }
     }
 
     /// Shows these bytes, unless something narrower is shown already.
@@ -240,9 +251,13 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.part {
-            Some(part) => write!(f, "{} at {part}", self.reason),
-            None => self.reason.fmt(f),
+        self.reason.fmt(f)?;
+        if let Some(part) = &self.part {
+            write!(f, " at {part}")?;
+        }
+        match &self.signal {
+            Some(signal) => write!(f, " ({})", signal.as_str().escape_debug()),
+            None => Ok(()),
         }
     }
 }

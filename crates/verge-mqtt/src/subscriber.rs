@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, Publish, QoS};
@@ -10,10 +10,11 @@ use tokio::sync::Notify;
 use verge_domain::reading::Receipt;
 
 use crate::connection::ConnectionSettings;
-use crate::driver::{Driver, Flow, Purpose};
+use crate::driver::{Driver, Ending, Flow, Purpose};
 use crate::packet;
 use crate::receipts::Receipts;
 use crate::subscriptions::{Subscriptions, refused};
+use crate::takeover::Takeovers;
 
 /// Messages that wait for the reader, at most. Brokers send fewer than that unacknowledged at QoS 1; where
 /// one does not, the connection is dropped, and at QoS 0 the message.
@@ -136,6 +137,10 @@ impl Subscriber {
             receipts: receipts.clone(),
             queue: queue.clone(),
             outlet: outlet.clone(),
+            client_id: connection.client_id.clone(),
+            accepted: None,
+            is_closed: false,
+            takeovers: Takeovers::default(),
         };
         let driver = Driver::start(connection, requests, purpose);
         Self { queue, receipts, outlet, max_packet_bytes, driver }
@@ -243,6 +248,12 @@ struct SubscriberPurpose {
     receipts: Receipts,
     queue: SharedQueue,
     outlet: SharedOutlet,
+    client_id: String,
+    /// When the broker accepted the connection that stands.
+    accepted: Option<Instant>,
+    /// The broker has closed it.
+    is_closed: bool,
+    takeovers: Takeovers,
 }
 
 impl SubscriberPurpose {
@@ -279,6 +290,7 @@ impl Purpose for SubscriberPurpose {
     }
 
     fn connected(&mut self, client: &AsyncClient) -> Flow {
+        self.accepted = Some(Instant::now());
         self.receipts.connected(client.clone());
         self.subscriptions = Subscriptions::default();
         match self.subscriptions.ask(client, &self.filters, QoS::AtLeastOnce) {
@@ -318,7 +330,17 @@ impl Purpose for SubscriberPurpose {
         self.receipts.due(due);
     }
 
+    fn ending(&mut self, ending: Ending) {
+        self.is_closed = ending == Ending::Closed;
+    }
+
     fn lost(&mut self, reason: String) -> bool {
+        let is_closed = std::mem::take(&mut self.is_closed);
+        let stood = self.accepted.take().filter(|_| is_closed).map(|accepted| accepted.elapsed());
+        let reason = match self.takeovers.lost(stood, &self.client_id) {
+            Some(pattern) => format!("{reason} {pattern}"),
+            None => reason,
+        };
         self.outlet.renew(None);
         self.receipts.lost();
         self.queue.change(|queue| queue.tell_disconnected(reason));

@@ -132,9 +132,9 @@ impl<'a> Output<'a> {
         self.decoded.rejections.push(Rejection::at(reason, part));
     }
 
-    /// The same, showing the value that is refused.
-    fn reject_showing(&mut self, reason: Reason, part: &Arc<str>, came: Excerpt) {
-        self.decoded.rejections.push(Rejection { came, ..Rejection::at(reason, part) });
+    /// The same, showing the value that is refused, and the signal that it is of.
+    fn reject_showing(&mut self, reason: Reason, part: &Arc<str>, came: Excerpt, signal: Option<SignalId>) {
+        self.decoded.rejections.push(Rejection { came, signal, ..Rejection::at(reason, part) });
     }
 
     fn reading(

@@ -134,7 +134,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                     source.refuse(
                         job.frame.device.as_str(),
                         Some(job.frame.bytes.len()),
-                        &Rejection::whole(reason),
+                        &Rejection::of_picture(reason, &job.frame.bytes),
                     );
                     source.messages_refused_total.add(1);
                 }

@@ -28,13 +28,13 @@ pub(super) fn refuse_other_files(path: &Path, head: &[u8]) -> anyhow::Result<()>
         Looks::GitLfsPointer => "fetch the file itself: git lfs pull",
         Looks::Html => "the download has brought a web page: fetch the file itself",
         Looks::Xml if head.trim_ascii_start().starts_with(b"<?xml") => "export it as CSV",
-        Looks::Png
-        | Looks::Jpeg
-        | Looks::Gif
-        | Looks::Bmp
-        | Looks::WebP
-        | Looks::Tiff
-        | Looks::HeicOrAvif => "pictures are for judges over frames, and end in .jpg",
+        Looks::Jpeg => "pictures are for judges over frames, and end in .jpg",
+        Looks::Video => {
+            "judges over frames look at pictures: take them out of it (mkdir pictures, ffmpeg -i FILE -vf fps=1 pictures/%06d.jpg)"
+        }
+        Looks::Png | Looks::Gif | Looks::Bmp | Looks::WebP | Looks::Tiff | Looks::HeicOrAvif => {
+            "judges over frames look at pictures as JPEG: convert it (ffmpeg -i FILE picture.jpg)"
+        }
         _ => return Ok(()),
     };
     bail!("{}: the file begins with {excerpt}, which looks like {}: {remedy}", path.display(), looks.as_str())

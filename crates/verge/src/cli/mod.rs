@@ -26,10 +26,11 @@ mod watch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -174,7 +175,30 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
 fn usage(error: &clap::Error) -> Exit {
     let exit = if error.exit_code() == 0 { Exit::Fine } else { Exit::Usage };
     // There is nothing left to say where neither output can be written to.
-    if error.print().is_err() { Exit::Failure } else { exit }
+    if error.print().is_err() {
+        return Exit::Failure;
+    }
+    if let Some(tip) = tip(error) {
+        say(tip);
+    }
+    exit
+}
+
+/// What clap cannot know: which option names the configuration.
+fn tip(error: &clap::Error) -> Option<&'static str> {
+    let is_toml =
+        |text: &String| Path::new(text).extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(text))) if is_toml(text) => {
+            Some("tip: the configuration is named with -c FILE")
+        }
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing)))
+            if missing.iter().any(|argument| argument.starts_with("--url")) =>
+        {
+            Some("tip: -c FILE takes the connection from a configuration")
+        }
+        _ => None,
+    }
 }
 
 /// A gateway tells its life on standard error; the other commands only what is wrong.

@@ -13,6 +13,7 @@ use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_vision::{Picture, annotate};
 
+use super::say;
 use verge_gateway::settings::{Carries, Settings};
 use verge_gateway::wiring::picture_bytes;
 
@@ -115,12 +116,30 @@ pub(super) fn find(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).with_context(cannot)?;
     let files =
         entries.map(|entry| Ok(entry.with_context(cannot)?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut pictures: Vec<PathBuf> = files.into_iter().filter(|file| is_picture(file)).collect();
+    let mut pictures: Vec<PathBuf> = files.iter().filter(|file| is_picture(file)).cloned().collect();
     pictures.sort();
-    if pictures.is_empty() {
-        bail!("{} holds no *.jpg or *.jpeg", path.display());
+    let mut others: Vec<&PathBuf> = files.iter().filter(|file| is_other_picture(file)).collect();
+    others.sort();
+    let others = others.first().map(|first| {
+        let first = first.file_name().unwrap_or_default().display();
+        match others.len() {
+            1 => format!("1 other picture ({first}): convert it to JPEG"),
+            count => format!("{count} other pictures ({first} is the first): convert them to JPEG"),
+        }
+    });
+    match (pictures.is_empty(), others) {
+        (true, None) => bail!("{} holds no *.jpg or *.jpeg", path.display()),
+        (true, Some(others)) => bail!("{} holds no *.jpg or *.jpeg, but {others}", path.display()),
+        (false, None) => {}
+        (false, Some(others)) => say(&format!("{}: left out: {others}", path.display())),
     }
     Ok(pictures)
+}
+
+/// Whether a file is a picture that no source reads, by its name.
+fn is_other_picture(path: &Path) -> bool {
+    let known = ["png", "gif", "bmp", "webp", "tif", "tiff", "heic", "avif"];
+    path.extension().is_some_and(|extension| known.iter().any(|one| extension.eq_ignore_ascii_case(one)))
 }
 
 /// The device that a picture counts as of: its name without its extension.

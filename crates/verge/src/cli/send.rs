@@ -127,7 +127,8 @@ async fn publish(
     messages: Messages,
 ) -> anyhow::Result<(u64, u64)> {
     let qos = if args.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-    let publisher = Publisher::connect(connection).await.map_err(with_exit)?;
+    let fault = |error| with_exit(error, &args.connect);
+    let publisher = Publisher::connect(connection).await.map_err(fault)?;
     let mut pace = args.rate.map(|rate| {
         let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
         // Late is late: the rate is a maximum.
@@ -143,7 +144,7 @@ async fn publish(
             pace.tick().await;
         }
         bytes += payload.len() as u64;
-        publisher.submit(&topic, payload, qos, args.retain).await.map_err(with_exit)?;
+        publisher.submit(&topic, payload, qos, args.retain).await.map_err(fault)?;
         sent += 1;
         if shown.elapsed() >= Duration::from_millis(500) {
             shown = Instant::now();
@@ -151,13 +152,20 @@ async fn publish(
         }
     }
     progress.clear()?;
-    publisher.flush().await.map_err(with_exit)?;
+    publisher.flush().await.map_err(fault)?;
     publisher.close().await;
     Ok((sent, bytes))
 }
 
-fn with_exit(error: PublishError) -> anyhow::Error {
+fn with_exit(error: PublishError, connect: &ConnectArgs) -> anyhow::Error {
     let exit = match &error {
+        PublishError::Lost { .. } if connect.has_client_id() => {
+            return anyhow!(
+                "{error}; brokers close a connection when another client connects under the same client_id: if one does, \
+                 leave --client-id out"
+            )
+            .context(Exit::Unavailable);
+        }
         PublishError::Connect { .. } | PublishError::Lost { .. } => Exit::Unavailable,
         PublishError::Topic { .. } => Exit::Usage,
         PublishError::TooLarge { .. } => Exit::BadInput,

@@ -290,7 +290,11 @@ impl JsonCodec {
             let number = match value.value {
                 Ok(number) => number,
                 Err(refused) => {
-                    output.reject_showing(refused.reason, &mapping.part, found.came(refused));
+                    let signal = match &mapping.signal {
+                        Signal::Composed(_) => mapping.signal.of(message.topic, found, value, names).ok(),
+                        Signal::Fixed(_) => None,
+                    };
+                    output.reject_showing(refused.reason, &mapping.part, found.came(refused), signal);
                     continue;
                 }
             };
@@ -363,7 +367,7 @@ fn usable(
 ) -> Option<UtcMillis> {
     match time {
         Some(Ok(at)) => return Some(at),
-        Some(Err(refused)) => output.reject_showing(refused.reason, part, found.came(refused)),
+        Some(Err(refused)) => output.reject_showing(refused.reason, part, found.came(refused), None),
         None => output.reject(Reason::MissingField, part),
     }
     None

@@ -206,7 +206,7 @@ fn a_message_of_too_many_values_is_cut_off() {
     check(
         r#"{"s":["x","y","z","w"]}"#,
         &[],
-        &["not_a_number at /s/*", "not_a_number at /s/*", "too_many_readings"],
+        &["not_a_number at /s/* (0)", "not_a_number at /s/* (1)", "too_many_readings"],
     );
 }
 

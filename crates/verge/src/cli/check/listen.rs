@@ -1,11 +1,13 @@
-//! What each source hears in a few seconds, read by its own codec: a granted subscription alone proves little.
+//! What each source receives in a few seconds, read by its own codec: a granted subscription alone proves little.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use verge_codec::{Decoders, FrameDecoders};
 use verge_domain::frame::EncodedFrame;
+use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Decoder, IntakeFull};
@@ -27,32 +29,39 @@ const WAITING: usize = 256;
 /// How often it is looked at whether the connection stands.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What was heard of one source.
+/// What one source received.
 #[derive(Default)]
-struct Heard {
+struct Received {
     messages: u64,
     /// Kept by the broker from before; not judged unless the source says so.
     retained: u64,
     /// Readings or frames.
     items: u64,
+    /// What they are of: a device, and its signal.
+    series: BTreeSet<(DeviceId, Option<SignalId>)>,
     /// The first of them, in words.
     sample: Option<String>,
     refused: u64,
-    /// Topic, bytes and reason of the first refusal.
-    refusal: Option<(String, usize, Rejection)>,
+    /// Of each kind the first: topic, bytes and reason.
+    refusals: Vec<(String, usize, Rejection)>,
 }
+
+/// Series that are counted at most.
+const MAX_SERIES: usize = 4096;
+/// Kinds of refusals that are shown.
+const SHOWN_REFUSALS: usize = 3;
 
 struct Listener<'a> {
     settings: &'a Settings,
     readings: Decoders,
     frames: FrameDecoders,
     clock: Clock,
-    heard: Vec<Heard>,
+    received: Vec<Received>,
     /// Topic and size of the last message that was larger than the limit.
     oversized: Option<String>,
 }
 
-/// Listens until every source has heard something, for `limit` at most, and notes what came.
+/// Listens for this long, and notes what came.
 ///
 /// # Errors
 /// No runtime; codecs that refuse their settings.
@@ -68,7 +77,7 @@ pub(super) fn listen(
         readings: wiring::decoders(settings)?,
         frames: wiring::frame_decoders(settings)?,
         clock: Clock::start(),
-        heard: settings.sources.iter().map(|_| Heard::default()).collect(),
+        received: settings.sources.iter().map(|_| Received::default()).collect(),
         oversized: None,
     };
     let connection = ConnectionSettings {
@@ -97,12 +106,12 @@ pub(super) fn listen(
     }
     if let Some(oversized) = listener.oversized {
         let remark = format!(
-            "a message larger than the gateway takes was heard, on {oversized}; the gateway skips such"
+            "a message larger than the gateway takes was received, on {oversized}; the gateway skips such"
         );
         report.warnings.push(Warning { key: "local.max_packet".to_owned(), remark });
     }
-    for (source, heard) in settings.sources.iter().zip(&listener.heard) {
-        note(source, heard, began.elapsed(), report);
+    for (source, received) in settings.sources.iter().zip(&listener.received) {
+        note(source, received, began.elapsed(), report);
     }
     Ok(())
 }
@@ -128,7 +137,7 @@ impl Listener<'_> {
         );
         let mut deadline = Instant::now() + wait;
         let mut stood = false;
-        while self.heard.iter().any(|heard| heard.messages == 0) && Instant::now() < deadline {
+        while Instant::now() < deadline {
             let state = broker.state();
             match (state.connected, state.last_error) {
                 (true, _) if !stood => {
@@ -150,24 +159,39 @@ impl Listener<'_> {
 
     fn take(&mut self, message: &Inbound) {
         let Some(source) = self.settings.sources.get(usize::from(message.source.0)) else { return };
-        let heard = &mut self.heard[usize::from(message.source.0)];
+        let received = &mut self.received[usize::from(message.source.0)];
         if message.retained {
-            heard.retained += 1;
+            received.retained += 1;
         }
         match &source.carries {
-            Carries::Readings(_) => heard.note(&mut self.readings, message, |reading: &Reading| {
-                let unit = reading.unit.as_ref().map_or(String::new(), |unit| format!(" {}", unit.as_str()));
-                format!("{} {}: {}{unit}", reading.device, reading.signal, reading.value)
-            }),
-            Carries::Frames(_) => heard.note(&mut self.frames, message, |frame: &EncodedFrame| {
-                format!("{}: {} bytes", frame.device, frame.bytes.len())
-            }),
+            Carries::Readings(_) => received.note(
+                &mut self.readings,
+                message,
+                |reading: &Reading| (reading.device.clone(), Some(reading.signal.clone())),
+                |reading| {
+                    let unit =
+                        reading.unit.as_ref().map_or(String::new(), |unit| format!(" {}", unit.as_str()));
+                    format!("{} {}: {}{unit}", reading.device, reading.signal, reading.value)
+                },
+            ),
+            Carries::Frames(_) => received.note(
+                &mut self.frames,
+                message,
+                |frame: &EncodedFrame| (frame.device.clone(), None),
+                |frame| format!("{}: {} bytes", frame.device, frame.bytes.len()),
+            ),
         }
     }
 }
 
-impl Heard {
-    fn note<D: Decoder>(&mut self, decoder: &mut D, message: &Inbound, words: impl Fn(&D::Item) -> String) {
+impl Received {
+    fn note<D: Decoder>(
+        &mut self,
+        decoder: &mut D,
+        message: &Inbound,
+        series: impl Fn(&D::Item) -> (DeviceId, Option<SignalId>),
+        words: impl Fn(&D::Item) -> String,
+    ) {
         let mut decoded = Decoded::default();
         decoder.decode(message, &mut decoded);
         // The gateway would not judge it, and knows nothing of what is published now.
@@ -176,53 +200,68 @@ impl Heard {
         }
         self.messages += 1;
         self.items += decoded.items.len() as u64;
+        for item in &decoded.items {
+            if self.series.len() < MAX_SERIES {
+                self.series.insert(series(item));
+            }
+        }
         if self.sample.is_none() {
             self.sample = decoded.items.first().map(words);
         }
         if let Some(rejection) = decoded.rejections.first() {
             self.refused += 1;
-            let bytes = message.payload.len();
-            self.refusal.get_or_insert_with(|| (message.topic.clone(), bytes, rejection.clone()));
+            let is_known = |(_, _, known): &(String, usize, Rejection)| {
+                (known.reason, &known.part, known.looks())
+                    == (rejection.reason, &rejection.part, rejection.looks())
+            };
+            if self.refusals.len() < SHOWN_REFUSALS && !self.refusals.iter().any(is_known) {
+                self.refusals.push((message.topic.clone(), message.payload.len(), rejection.clone()));
+            }
         }
     }
 }
 
-fn note(source: &Source, heard: &Heard, spent: Duration, report: &mut Report) {
+fn note(source: &Source, received: &Received, spent: Duration, report: &mut Report) {
     let section = format!("source.{}", source.name);
     let mut warn = |remark: String| report.warnings.push(Warning { key: format!("{section}.topic"), remark });
-    let Heard { messages, items, refused, .. } = heard;
+    let Received { messages, items, refused, .. } = received;
     if *messages == 0 {
-        let kept = match heard.retained {
+        let kept = match received.retained {
             0 => String::new(),
             kept => format!(
                 " but {kept} that the broker had retained, which are not judged unless the source says retained = true"
             ),
         };
         warn(format!(
-            "nothing was heard on {:?} in {:.0} s{kept}: no device publishes there now, the filter is wrong, or this user \
+            "nothing arrived on {:?} in {:.0} s{kept}: no device publishes there now, the filter is wrong, or this user \
              may not read it (some brokers grant a subscription and deliver nothing)",
             source.filter,
             spent.as_secs_f64(),
         ));
         return;
     }
-    if let Some((topic, bytes, rejection)) = &heard.refusal {
-        let looks = rejection.looks().map_or(String::new(), |looks| format!(", which looks like {looks}"));
+    if *refused > 0 {
+        let shown = received.refusals.iter().map(|(topic, bytes, rejection)| {
+            let looks =
+                rejection.looks().map_or(String::new(), |looks| format!(", which looks like {looks}"));
+            format!("{rejection} on {topic:?}, {bytes} bytes, {}{looks}", rejection.came)
+        });
+        let shown: Vec<String> = shown.collect();
+        let which = if shown.len() > 1 { "of each kind the first" } else { "the first" };
         warn(format!(
-            "{refused} of {messages} messages heard could not be read in full; the first: {rejection} on {topic:?}, \
-             {bytes} bytes, {}{looks}",
-            rejection.came,
+            "{refused} of {messages} messages received could not be read in full; {which}: {}",
+            shown.join("; ")
         ));
     }
-    let what = match &source.carries {
-        Carries::Readings(_) => "readings",
-        Carries::Frames(_) => "frames",
+    let (what, of) = match &source.carries {
+        Carries::Readings(_) => ("readings", "signals"),
+        Carries::Frames(_) => ("frames", "cameras"),
     };
-    let sample = heard.sample.as_ref().map_or(String::new(), |sample| format!(", the first {sample:?}"));
+    let sample = received.sample.as_ref().map_or(String::new(), |sample| format!(", the first {sample:?}"));
     report.note(
         &section,
-        format!("heard on {:?}", source.filter),
-        Ok(format!("messages: {messages}, {what}: {items}{sample}")),
+        format!("received on {:?}", source.filter),
+        Ok(format!("messages: {messages}, {what}: {items}, {of}: {}{sample}", received.series.len())),
         Exit::Unavailable,
     );
 }

@@ -184,7 +184,8 @@ impl<'a> Frames<'a> {
         let memory = memory_of(&mut story.memories, &camera);
         let mut views = Vec::new();
         if let Err(reason) = self.viewer.view(&judges, frame, None, memory, &mut views) {
-            story.trial.refuse(source, &name.display().to_string(), None, &Rejection::whole(reason));
+            let rejection = Rejection::of_picture(reason, &frame.bytes);
+            story.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
         }
         if let Some(folder) = &self.annotate {

@@ -41,7 +41,7 @@ use verge_gateway::wiring::{self, Autoencoders};
   mosquitto_sub -t 'plant/#' -F %j > day.jsonl    record what devices publish
   verge judge -c gateway.toml pump-high day.jsonl
   verge judge -c gateway.toml pump-high series.csv --words
-  verge judge -c gateway.toml pump-high long.csv --signal-column tag
+  verge judge -c gateway.toml pump-high long.csv --signal-column tag --device-column machine
   verge judge -c gateway.toml vehicles frames/ --annotate seen
 
 Verdicts go to standard output as JSON lines, a report to standard error.
@@ -74,10 +74,13 @@ pub(super) struct JudgeArgs {
     /// Tables with one value a row: column with the name of its signal
     #[arg(long, value_name = "NAME", conflicts_with = "signal")]
     signal_column: Option<String>,
+    /// Tables with rows of several devices: column with the name of the device
+    #[arg(long, value_name = "NAME", conflicts_with = "device")]
+    device_column: Option<String>,
     /// Tables: column with the time; twice for a column of dates and one of times of day
     #[arg(long, value_name = "NAME")]
     time_column: Vec<String>,
-    /// Tables: column with the value; by default those with the names of the judge's signals, else the first of numbers
+    /// Tables: column with the value; by default those with the names of the judge's signals, else the only one of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
     /// Tell verdicts in words, as verge watch does

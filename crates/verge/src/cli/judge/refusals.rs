@@ -54,11 +54,12 @@ impl Refusals {
         let mut kinds = self.kinds.iter().filter(|kind| kind.rejection.reason == reason);
         let Some(first) = kinds.next() else { return reason.to_string() };
         let is_alike = kinds.clone().all(|kind| kind.rejection.part == first.rejection.part);
-        let what = if is_alike { first.rejection.to_string() } else { reason.to_string() };
+        let is_alike = is_alike.then_some(&first.rejection.part).and_then(Option::as_ref);
+        let what = is_alike.map_or_else(|| reason.to_string(), |part| format!("{reason} at {part}"));
         let mut words = format!("{what} ({}", first.words());
         for other in kinds {
             let line = other.line.map_or_else(|| other.about.clone(), |line| format!("line {line}"));
-            words += &format!("; {line}: {}", other.rejection.came);
+            words += &format!("; {line}: {}{}", other.signal(), other.rejection.came);
         }
         words + ")"
     }
@@ -76,13 +77,24 @@ impl Refusals {
 }
 
 impl Refusal {
+    /// The signal that is refused, in front of its value.
+    fn signal(&self) -> String {
+        self.rejection
+            .signal
+            .as_ref()
+            .map_or(String::new(), |signal| format!("{} ", signal.as_str().escape_debug()))
+    }
+
     fn words(&self) -> String {
         let looks =
             self.rejection.looks().map_or(String::new(), |looks| format!(", which looks like {looks}"));
         let line = self.line.map_or(String::new(), |line| format!("in line {line}: "));
         let bytes = self.bytes.map_or(String::new(), |bytes| format!(", {bytes} bytes"));
-        let came =
-            if self.rejection.came.is_empty() { String::new() } else { format!(": {}", self.rejection.came) };
+        let came = if self.rejection.came.is_empty() {
+            String::new()
+        } else {
+            format!(": {}{}", self.signal(), self.rejection.came)
+        };
         format!("first {line}{}{bytes}{came}{looks}", self.about.escape_debug())
     }
 }

@@ -22,7 +22,7 @@ use csv::StringRecord;
 use layout::Holds;
 pub(super) use left_out::{Kind, Left, LeftOut};
 pub(super) use numbers::plain;
-pub(super) use options::TableArgs;
+pub(super) use options::{TableArgs, Usual};
 pub(super) use text::{decode, is_utf_16};
 
 /// Names by which a column of times is known where none is given.
@@ -69,6 +69,8 @@ pub(super) struct Table {
     path: PathBuf,
     options: TableArgs,
     names: Vec<String>,
+    /// Other lines above the values, which may name columns too.
+    headings: Vec<StringRecord>,
     /// Line of the header; of the first row where there is none.
     header_line: usize,
     holds: Vec<Holds>,
@@ -90,6 +92,14 @@ impl Table {
 
     pub(super) fn name(&self, column: usize) -> &str {
         self.names.get(column).map_or("", String::as_str)
+    }
+
+    /// What a column is called: its name, that without a unit or an ending for values, and what other lines of the head
+    /// say.
+    pub(super) fn names_of(&self, column: usize) -> Vec<&str> {
+        let headings = self.headings.iter().filter_map(|line| line.get(column));
+        let names = [self.name(column)].into_iter().chain(headings).filter(|name| !name.is_empty());
+        names.flat_map(|name| [name, bare(name)]).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -188,6 +198,19 @@ impl Table {
             |column: &usize| LABELS.iter().any(|label| label.eq_ignore_ascii_case(self.name(*column)));
         self.words(but).into_iter().filter(|column| !is_label(column)).filter_map(group).collect()
     }
+}
+
+/// `T07` of `T07 [°C]`, `T07 (bar)`, `T07_VALUE` and the like.
+fn bare(name: &str) -> &str {
+    if let Some(at) = name.find(['[', '(']).filter(|_| name.ends_with([']', ')'])) {
+        return name[..at].trim_end();
+    }
+    let ending = ["_value", ".value", " value", ".pv"].into_iter().find(|end| {
+        name.len() > end.len()
+            && name.is_char_boundary(name.len() - end.len())
+            && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
+    });
+    ending.map_or(name, |end| &name[..name.len() - end.len()])
 }
 
 #[cfg(test)]

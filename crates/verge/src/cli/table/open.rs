@@ -33,6 +33,7 @@ impl Table {
             path: path.to_owned(),
             options: options.clone(),
             names: Vec::new(),
+            headings: Vec::new(),
             header_line: 1,
             holds: Vec::new(),
             rows: records,
@@ -69,6 +70,8 @@ impl Table {
             Some(header) => self.rows[header].iter().map(str::to_owned).collect(),
             None => (1..=found.width).map(|number| number.to_string()).collect(),
         };
+        let headings = (0..found.first).filter(|row| Some(*row) != found.header);
+        self.headings = headings.map(|row| self.rows[row].clone()).collect();
         if found.header.is_none() {
             self.notes.push("no header: the columns are called 1, 2, and so on".to_owned());
         }

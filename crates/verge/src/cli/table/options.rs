@@ -10,7 +10,7 @@ use verge_codec::Decimal;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Tables")]
 pub(in crate::cli) struct TableArgs {
-    /// What stands in front of decimals: . or , [default: found out]
+    /// What stands in front of decimals: . or , [default: found out, else as in the judge's source]
     #[arg(long, value_name = "C", value_parser = decimal)]
     pub(super) decimal: Option<Decimal>,
     /// Dates begin with the day: 01/03/2026 is 1 March
@@ -19,7 +19,7 @@ pub(in crate::cli) struct TableArgs {
     /// Dates begin with the month: 01/03/2026 is 3 January
     #[arg(long)]
     pub(super) month_first: bool,
-    /// Time zone of times without an offset, such as Europe/Berlin [default: UTC]
+    /// Time zone of times without an offset, such as Europe/Berlin [default: that of the judge's source, else UTC]
     #[arg(long, value_name = "ZONE")]
     pub(super) time_zone: Option<Zone>,
     /// What stands between columns, one character or \t [default: found out]
@@ -31,12 +31,40 @@ pub(in crate::cli) struct TableArgs {
     /// The first line is the header, and all others are rows.
     #[arg(skip)]
     pub(super) exact: bool,
+    #[arg(skip)]
+    pub(super) usual: Usual,
+}
+
+/// What the source of a table's signals says of numbers and times, for cells that leave it open.
+#[derive(Debug, Clone, Default)]
+pub(in crate::cli) struct Usual {
+    /// Of `[source.NAME]`.
+    pub(in crate::cli) source: String,
+    pub(in crate::cli) decimal: Option<Decimal>,
+    pub(in crate::cli) zone: Option<TimeZone>,
+}
+
+impl Usual {
+    pub(super) fn zone_words(&self) -> Option<String> {
+        let zone = self.zone.as_ref()?;
+        let name = zone.iana_name().unwrap_or("its zone");
+        Some(format!("in {name}, as [source.{}] says", self.source))
+    }
 }
 
 impl TableArgs {
     /// Of a public board: columns between this character, a header, and rows of which nothing is left out.
     pub(in crate::cli) fn exact(delimiter: u8) -> Self {
         Self { delimiter: Some(delimiter), exact: true, ..Self::default() }
+    }
+
+    pub(in crate::cli) fn with_usual(&self, usual: Usual) -> Self {
+        Self { usual, ..self.clone() }
+    }
+
+    /// The zone of times without an offset.
+    pub(super) fn zone(&self) -> Option<TimeZone> {
+        self.time_zone.as_ref().map(|zone| zone.0.clone()).or_else(|| self.usual.zone.clone())
     }
 }
 

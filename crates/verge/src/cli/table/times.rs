@@ -95,7 +95,7 @@ impl TimeForm {
         {
             return Err(Unclear::Rounded { row });
         }
-        let zone = options.time_zone.as_ref().map(|zone| zone.0.clone());
+        let zone = options.zone();
         let order = if kind == Kind::Text { order_of(cells.clone(), options)? } else { None };
         let form = Self { kind, order, zone };
         if kind == Kind::Text {

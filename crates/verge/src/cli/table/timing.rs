@@ -6,6 +6,7 @@ use verge_domain::time::UtcMillis;
 
 use super::layout::{self, Holds};
 use super::left_out::Kind;
+use super::numbers::plain;
 use super::times::{self, TimeForm, Unclear};
 use super::{TIMES, Table};
 use crate::cli::instant::iso;
@@ -27,13 +28,33 @@ impl Table {
             let clock = holding(Holds::Clocks)
                 .next()
                 .filter(|_| called.is_none_or(|called| self.holds[called] == Holds::Clocks));
-            return Ok(vec![clock.or(called).unwrap_or(0)]);
+            return match clock.or(called) {
+                Some(column) => Ok(vec![column]),
+                None => self.first_that_goes_on().map(|column| vec![column]),
+            };
         };
         let bare = layout::sample(&self.rows)
             .filter_map(|row| row.get(date).filter(|text| !text.is_empty()))
             .all(times::is_bare_date);
         let clock = holding(Holds::Clocks).next().filter(|_| bare);
         Ok([Some(date), clock].into_iter().flatten().collect())
+    }
+
+    /// The first column, where nothing says which one holds times: numbers that are times go on from row to row.
+    fn first_that_goes_on(&self) -> anyhow::Result<usize> {
+        let decimal = self.decimal(0).unwrap_or_default();
+        let number = |text: &str| plain(text, decimal)?.parse().ok();
+        let numbers: Vec<f64> = self.texts(0).filter_map(number).collect();
+        let goes_on = numbers.is_sorted() || numbers.is_sorted_by(|one, next| one >= next);
+        if self.holds.first() == Some(&Holds::Numbers) && !goes_on {
+            let names: Vec<String> = self.header().map(|name| format!("`{name}`")).collect();
+            bail!(
+                "{}: no column of times among {}; --time-column names one",
+                self.path.display(),
+                names.join(", ")
+            );
+        }
+        Ok(0)
     }
 
     /// Columns of dates, where each has columns of values of its own behind it: exports of trends have one for each pen.
@@ -98,9 +119,11 @@ impl Table {
             times::Kind::Compact => " (year, month, day)",
             times::Kind::Text => "",
         };
+        let whose = self.options.usual.zone_words().filter(|_| self.options.time_zone.is_none());
+        let whose = whose.map_or(String::new(), |words| format!(", {words}"));
         let names: Vec<String> = columns.iter().map(|column| format!("`{}`", self.name(*column))).collect();
         self.notes.push(format!(
-            "time `{cell}` in {} is read as {} UTC{how}",
+            "time `{cell}` in {} is read as {} UTC{how}{whose}",
             names.join(" and "),
             describe::short_utc(time)
         ));

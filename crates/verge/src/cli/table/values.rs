@@ -41,7 +41,7 @@ impl Table {
                         let has_mark = self.texts(other).any(|text| text.contains([',', '.']));
                         numbers::decimal_of(self.texts(other)).ok().filter(|_| has_mark)
                     });
-                elsewhere.with_context(|| {
+                elsewhere.or(self.options.usual.decimal).with_context(|| {
                     format!(
                         "{}: the comma may be a decimal comma or stand between thousands, and no cell decides it; say \
                          --decimal , or --decimal .",

@@ -4,6 +4,7 @@ mod books;
 mod gaps;
 mod heal;
 mod rates;
+mod rivals;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use books::Books;
 use gaps::GapReports;
 use heal::{Answer, Healer};
 use rates::Rates;
+use rivals::Rivals;
 use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
@@ -85,6 +87,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             healer: Healer::default(),
             rates: Rates::default(),
             gaps: GapReports::default(),
+            rivals: Rivals::default(),
             json,
         };
         let received = watcher.receive(&mut subscriber, &mut books, out);
@@ -115,6 +118,7 @@ struct Watcher<'a> {
     healer: Healer,
     rates: Rates,
     gaps: GapReports,
+    rivals: Rivals,
     json: bool,
 }
 
@@ -238,6 +242,10 @@ impl Watcher<'_> {
             say(&format!("{}: not JSON", delivery.topic.escape_debug()));
             return Ok(());
         };
+        if let Some(words) = status["gateway"].as_str().and_then(|id| self.rivals.note(id, &delivery.payload))
+        {
+            say(&words);
+        }
         if self.args.heal {
             heal::extents(&status).iter().for_each(|(key, extent)| books.expect(key, *extent));
         }

@@ -24,14 +24,14 @@ use verge_pipeline::judging::InputPattern;
 use super::trial::Trial;
 use super::{JudgeArgs, Teller, Told};
 use crate::cli::recording::Recorded;
-use crate::cli::table::{Kind, LeftOut, Table, plain};
-use columns::Values;
+use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
+use columns::{Columns, Values};
 pub(super) use report::TableReport;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Carries, Judge, Settings};
 use verge_gateway::wiring::Autoencoders;
 
-/// A table as the readings of one device, with the scale and unit of the judge's source.
+/// A table as readings, with the scale and unit of the judge's source.
 pub(super) fn table(
     args: &JudgeArgs,
     settings: &Settings,
@@ -49,23 +49,27 @@ pub(super) fn table(
         SignalId::new(signal).with_context(|| format!("signal {signal:?}")).exit_with(Exit::Usage)?;
     }
     let input = inputs.first().context("a judge has an input")?;
-    let (source, number) = codec_of(settings, input);
-    let mut table = Table::open(path, &args.table).exit_with(Exit::BadInput)?;
-    let values = columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
+    let (source, number, usual) = codec_of(settings, input);
+    let mut table = Table::open(path, &args.table.with_usual(usual)).exit_with(Exit::BadInput)?;
+    let Columns { values, device: named_by } =
+        columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
     let (judged, not_judged) = signals(judge, inputs, &values, path)?;
     let mut left = LeftOut::default();
     let entries = entries(&mut table, &values, &judged, &mut left).exit_with(Exit::BadInput)?;
-    let mut report = TableReport::new(&mut table, &values, &judged, &not_judged, &entries, &left);
+    let mut report = TableReport::new(&mut table, &values, named_by, &not_judged, &entries, &left);
     if !teller.json {
         report.say(path);
     }
 
     let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
-    // A cell comes on a topic with the name of its signal.
-    let signal = SignalRule::Composed(NameTemplate::parse("{topic:0..}", false).context("a whole topic")?);
+    // A cell comes on a topic with the name of its signal, behind that of its device where a column names it.
+    let (device, levels) = match named_by {
+        Some(_) => (DeviceRule::TopicLevel(0), "{topic:1..}"),
+        None => (DeviceRule::Fixed(device), "{topic:0..}"),
+    };
+    let signal = SignalRule::Composed(NameTemplate::parse(levels, false).context("levels of a topic")?);
     // Numbers are handed over as programs write them.
-    let number = NumberSettings { signal, decimal: Decimal::Point, ..number };
-    let (device, codec) = (DeviceRule::Fixed(device), CodecSettings::Number(number));
+    let codec = CodecSettings::Number(NumberSettings { signal, decimal: Decimal::Point, ..number });
     only[usize::from(input.source.0)] =
         Some(SourceSettings { codec, device, compression: Compression::None, ..source });
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
@@ -79,7 +83,11 @@ pub(super) fn table(
         // What is no number may be a word of the source.
         let text = plain(text, values.decimal).unwrap_or(text.into());
         let payload = Bytes::copy_from_slice(text.as_bytes());
-        let recorded = Recorded { topic: signal.to_string(), payload, time: entry.at, retained: false };
+        let topic = match named_by {
+            Some(column) => format!("{}/{signal}", table.text(entry.row, column).replace('/', "%2F")),
+            None => signal.to_string(),
+        };
+        let recorded = Recorded { topic, payload, time: entry.at, retained: false };
         trial.message(recorded, table.line(entry.row))?;
     }
     let mut told = trial.end()?;
@@ -87,8 +95,7 @@ pub(super) fn table(
         return Err(anyhow!("no reading is judged: {}", told.words(path, "readings")))
             .exit_with(Exit::BadInput);
     }
-    let of_device = std::mem::take(&mut told.alarms);
-    report.count_alarms(of_device.into_iter().map(|((_, signal), count)| (signal, count)).collect());
+    report.count_alarms(std::mem::take(&mut told.alarms));
     told.table = Some(report);
     Ok(told)
 }
@@ -167,8 +174,9 @@ fn signals(
     Err(anyhow!(fault)).exit_with(exit)
 }
 
-/// The settings of the judge's source, and what it does to numbers: nothing, where its codec is another.
-fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, NumberSettings) {
+/// The settings of the judge's source, what it does to numbers (nothing, where its codec is another), and what it says of
+/// text.
+fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, NumberSettings, Usual) {
     let plain = NumberSettings {
         signal: SignalRule::TopicLevel(0),
         unit: None,
@@ -177,13 +185,24 @@ fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, Numbe
         words: BTreeMap::new(),
         decimal: Decimal::Point,
     };
-    match &settings.sources[usize::from(input.source.0)].carries {
+    let source = &settings.sources[usize::from(input.source.0)];
+    let mut usual = Usual { source: source.name.to_string(), decimal: None, zone: None };
+    match &source.carries {
         Carries::Readings(source) => match &source.codec {
-            CodecSettings::Number(number) => (source.clone(), number.clone()),
-            CodecSettings::Json(_)
-            | CodecSettings::Senml(_)
-            | CodecSettings::Line(_)
-            | CodecSettings::Samples(_) => (source.clone(), plain),
+            CodecSettings::Number(number) => {
+                usual.decimal = Some(number.decimal).filter(|decimal| *decimal == Decimal::Comma);
+                (source.clone(), number.clone(), usual)
+            }
+            CodecSettings::Json(json) => {
+                let commas = json.readings.iter().all(|reading| reading.decimal == Decimal::Comma);
+                usual.decimal = commas.then_some(Decimal::Comma);
+                let times = json.time.iter().chain(json.readings.iter().filter_map(|one| one.time.as_ref()));
+                usual.zone = times.filter_map(|time| time.zone.as_ref()).next().cloned();
+                (source.clone(), plain, usual)
+            }
+            CodecSettings::Senml(_) | CodecSettings::Line(_) | CodecSettings::Samples(_) => {
+                (source.clone(), plain, usual)
+            }
         },
         Carries::Frames(_) => unreachable!("a judge over readings looks at no frames"),
     }

@@ -1,6 +1,6 @@
 //! What `verge judge` says of a table: which columns it took as what, what it left out, and the alarms of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ const SHOWN: usize = 8;
 #[derive(Debug)]
 pub(in crate::cli::judge) struct TableReport {
     times: Vec<String>,
+    /// The column that names devices, and how many it names.
+    devices: Option<(String, usize)>,
     /// Columns, the signals they are, and how they are written.
     columns: Vec<(String, String, Decimal)>,
     not_read: Vec<String>,
@@ -29,14 +31,15 @@ pub(in crate::cli::judge) struct TableReport {
     rows: usize,
     from_to: Option<(UtcMillis, UtcMillis)>,
     interval_ms: Option<i64>,
-    alarms: BTreeMap<String, u64>,
+    /// By device, where a column names them, and signal.
+    alarms: BTreeMap<(Option<String>, String), u64>,
 }
 
 impl TableReport {
     pub(super) fn new(
         table: &mut Table,
         values: &[Values],
-        judged: &[SignalId],
+        named_by: Option<usize>,
         not_judged: &[SignalId],
         entries: &[super::Entry],
         left: &LeftOut,
@@ -52,17 +55,34 @@ impl TableReport {
             };
             (table.name(values.column).to_owned(), of, values.decimal)
         });
+        let mut series: BTreeMap<(Option<&str>, &SignalId), Vec<i64>> = BTreeMap::new();
+        for entry in entries {
+            let device = named_by.map(|column| table.text(entry.row, column));
+            if let Some(signal) = values[entry.values].signal(entry.row) {
+                series.entry((device, signal)).or_default().push(entry.at.0);
+            }
+        }
+        let interval_ms =
+            series.values().max_by_key(|times| times.len()).and_then(|times| median_step(times));
+        let name = |(device, signal): &(Option<&str>, &SignalId)| {
+            (device.map(|device| device.replace('/', "%2F")), signal.to_string())
+        };
+        let alarms: BTreeMap<(Option<String>, String), u64> =
+            series.keys().map(|series| (name(series), 0)).collect();
+        let devices: BTreeSet<&Option<String>> = alarms.keys().map(|(device, _)| device).collect();
+        let used: Vec<usize> = times.iter().copied().chain(named_by).collect();
         Self {
             columns: columns.collect(),
-            not_read: not_read(table, values, &times),
+            not_read: not_read(table, values, &used),
+            devices: named_by.map(|column| (table.name(column).to_owned(), devices.len())),
             times: times.iter().map(|column| table.name(*column).to_owned()).collect(),
             not_judged: not_judged.iter().map(ToString::to_string).collect(),
             notes,
             left: all_left.kinds().to_vec(),
             rows: table.len(),
             from_to: entries.first().zip(entries.last()).map(|(first, last)| (first.at, last.at)),
-            interval_ms: median_interval(entries, values),
-            alarms: judged.iter().map(|signal| (signal.to_string(), 0)).collect(),
+            interval_ms,
+            alarms,
         }
     }
 
@@ -82,7 +102,10 @@ impl TableReport {
             })
             .collect();
         let times: Vec<String> = self.times.iter().map(|name| format!("`{name}`")).collect();
-        say(&format!("{path}: judged: {}; time: {}", listed(&columns), listed(&times)));
+        let devices = self.devices.as_ref().map_or(String::new(), |(name, count)| {
+            format!("; device: `{name}` ({count} device{})", if *count == 1 { "" } else { "s" })
+        });
+        say(&format!("{path}: judged: {}{devices}; time: {}", listed(&columns), listed(&times)));
         if !self.not_read.is_empty() {
             say(&format!("{path}: not read: {}", listed(&self.not_read)));
         }
@@ -107,16 +130,28 @@ impl TableReport {
         }
     }
 
-    pub(super) fn count_alarms(&mut self, alarms: BTreeMap<String, u64>) {
-        self.alarms.extend(alarms);
+    pub(super) fn count_alarms(&mut self, alarms: BTreeMap<(String, String), u64>) {
+        let has_devices = self.devices.is_some();
+        self.alarms.extend(
+            alarms
+                .into_iter()
+                .map(|((device, signal), count)| ((has_devices.then_some(device), signal), count)),
+        );
     }
 
-    /// Alarms of each signal, most of them first.
+    /// Alarms of each series, most of them first.
     pub(in crate::cli::judge) fn alarms(&self) -> String {
-        let mut alarms: Vec<(&String, &u64)> = self.alarms.iter().collect();
-        alarms.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let words: Vec<String> = alarms.iter().map(|(signal, count)| format!("{signal} {count}")).collect();
+        let mut alarms: Vec<(String, u64)> = self.alarms_by_name().collect();
+        alarms.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let words: Vec<String> = alarms.iter().map(|(series, count)| format!("{series} {count}")).collect();
         listed(&words)
+    }
+
+    fn alarms_by_name(&self) -> impl Iterator<Item = (String, u64)> {
+        self.alarms.iter().map(|((device, signal), count)| match device {
+            Some(device) => (format!("{device} {signal}"), *count),
+            None => (signal.clone(), *count),
+        })
     }
 
     pub(in crate::cli::judge) fn json(&self) -> Value {
@@ -127,10 +162,11 @@ impl TableReport {
         let left: Vec<Value> = self.left.iter().map(|left| {
             json!({ "what": left.kind.words(left.count), "count": left.count, "line": left.line, "text": left.came.to_string() })
         }).collect();
+        let alarms: BTreeMap<String, u64> = self.alarms_by_name().collect();
         json!({
-            "time": self.times, "columns": columns, "not_read": self.not_read, "not_judged": self.not_judged,
+            "time": self.times, "device": self.devices.as_ref().map(|(name, _)| name), "columns": columns, "not_read": self.not_read, "not_judged": self.not_judged,
             "notes": self.notes, "left_out": left, "rows": self.rows, "from_ms": self.from_to.map(|(from, _)| time(from)),
-            "to_ms": self.from_to.map(|(_, to)| time(to)), "interval_ms": self.interval_ms, "alarms": self.alarms,
+            "to_ms": self.from_to.map(|(_, to)| time(to)), "interval_ms": self.interval_ms, "alarms": alarms,
         })
     }
 }
@@ -158,7 +194,8 @@ fn not_read(table: &Table, values: &[Values], times: &[usize]) -> Vec<String> {
             match group {
                 _ if empty.contains(&column) => format!("{name} (empty)"),
                 Some((_, texts)) => format!(
-                    "{name} ({texts} texts; where they name signals, --signal-column {:?} tells them apart)",
+                    "{name} ({texts} texts; where they name signals or devices, --signal-column {0:?} or --device-column {0:?} \
+                     tells them apart)",
                     table.name(column)
                 ),
                 None if words.contains(&column) => format!("{name} (text)"),
@@ -168,17 +205,12 @@ fn not_read(table: &Table, values: &[Values], times: &[usize]) -> Vec<String> {
         .collect()
 }
 
-/// From one reading to the next, of the signal that has most of them.
-fn median_interval(entries: &[super::Entry], values: &[Values]) -> Option<i64> {
-    let mut times: BTreeMap<&SignalId, Vec<i64>> = BTreeMap::new();
-    for entry in entries {
-        times.entry(values[entry.values].signal(entry.row)?).or_default().push(entry.at.0);
-    }
-    let longest = times.into_values().max_by_key(Vec::len)?;
-    let mut gaps: Vec<i64> =
-        longest.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0).collect();
-    gaps.sort_unstable();
-    gaps.get(gaps.len() / 2).copied()
+/// From one reading to the next.
+fn median_step(times: &[i64]) -> Option<i64> {
+    let mut steps: Vec<i64> =
+        times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied()
 }
 
 fn listed(names: &[String]) -> String {
