@@ -1,5 +1,4 @@
-//! Cameras: from a JPEG to a verdict upstream, and the commands that try models on files. The pictures are rendered,
-//! the model is the demo's own.
+//! Cameras: from a JPEG to a verdict upstream. The pictures are rendered, the model is the demo's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +10,10 @@ use verge::demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
-use crate::program::{Ended, command, verge};
+use crate::program::{command, verge};
 use crate::site::Site;
 
-const CAMERAS: &str = r#"
+pub(crate) const CAMERAS: &str = r#"
 [model.junction]
 file = "model/junction.onnx"
 
@@ -39,12 +38,12 @@ report = "every"
 "#;
 
 /// A rendered frame: the JPEG, and what stands in it.
-struct Frame {
-    jpeg: Vec<u8>,
-    truths: Vec<Truth>,
+pub(crate) struct Frame {
+    pub(crate) jpeg: Vec<u8>,
+    pub(crate) truths: Vec<Truth>,
 }
 
-fn frame(view: View, second: u64) -> Frame {
+pub(crate) fn frame(view: View, second: u64) -> Frame {
     let mut scene = Scene::new(view, 41);
     let at = Duration::from_secs(second);
     let mut rgb = Vec::new();
@@ -53,7 +52,7 @@ fn frame(view: View, second: u64) -> Frame {
 }
 
 /// Large enough, and enough of it in sight, that a model of 400 kB must find it.
-fn plain(truths: &[Truth]) -> usize {
+pub(crate) fn plain(truths: &[Truth]) -> usize {
     truths.iter().filter(|truth| truth.visible > 0.8 && truth.area[2] * truth.area[3] > 2500.0).count()
 }
 
@@ -74,7 +73,7 @@ fn without_tables(jpeg: &[u8]) -> Vec<u8> {
 }
 
 /// The demo's model in a folder of its own.
-fn put_model(folder: &Path) {
+pub(crate) fn put_model(folder: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/junction-model");
     fs::create_dir_all(folder.join("model")).unwrap();
     for name in ["junction.onnx", "junction.toml", "labels.txt"] {
@@ -83,7 +82,7 @@ fn put_model(folder: &Path) {
 }
 
 /// Installs ONNX Runtime for this user, once.
-fn runtime() {
+pub(crate) fn runtime() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let mut tell = |step: &str| eprintln!("{step}");
@@ -91,7 +90,7 @@ fn runtime() {
     });
 }
 
-fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+pub(crate) fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
@@ -159,273 +158,9 @@ fn frames_become_verdicts_upstream() {
     assert_eq!(gateway.stop(), 0);
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// A configuration without brokers, for the commands that need none.
-fn trial() -> tempfile::TempDir {
-    runtime();
-    let folder = tempfile::tempdir().unwrap();
-    put_model(folder.path());
-    let text = format!(
-        "{CAMERAS}
-[gateway]
-id = \"trial\"
-state_dir = \"state\"
-[local]
-url = \"mqtt://localhost:1883\"
-[uplink.centre]
-url = \"mqtt://localhost:8883\"
-insecure_plaintext = true
-"
-    );
-    fs::write(folder.path().join("gateway.toml"), text).unwrap();
-    folder
-}
-
-#[test]
-fn pictures_are_judged_and_annotated() {
-    let folder = trial();
-    let day = frame(View::North, 30);
-    write(folder.path(), "frames/a.jpg", &day.jpeg);
-    write(folder.path(), "frames/b.jpg", &day.jpeg[..1000]);
-    write(folder.path(), "frames/notes.txt", b"");
-    let arguments = ["judge", "-c", "gateway.toml", "vehicles", "frames", "--annotate", "seen"];
-    let ended = verge(folder.path(), &arguments).expect(0);
-    let lines = ended.json();
-    assert_eq!(lines.len(), 1);
-    assert_eq!((&lines[0]["device"], &lines[0]["file"]), (&"a".into(), &"frames/a.jpg".into()));
-    assert!(lines[0]["detections"]["objects"].as_array().unwrap().len() >= plain(&day.truths));
-    assert!(
-        ended.stderr.contains("2 messages, 1 frames, 1 verdicts; 1 refused: bad_jpeg"),
-        "{}",
-        ended.stderr
-    );
-    let annotated = fs::read(folder.path().join("seen/a.jpg")).unwrap();
-    assert!(annotated.starts_with(&[0xff, 0xd8]) && annotated != day.jpeg);
-    assert!(!folder.path().join("seen/b.jpg").exists());
-
-    // Recorded messages go through the codecs of the configuration, on the clock of the recording.
-    let line = |second: u64, topic: &str, payload: &[u8]| {
-        let time = format!("2026-01-02T03:04:{second:02}Z");
-        serde_json::json!({ "tst": time, "topic": topic, "payload_base64": base64(payload) }).to_string()
-    };
-    let recording = [
-        line(0, "junction/north/frame", &day.jpeg),
-        line(1, "junction/north/frame", b"none"),
-        line(2, "elsewhere", &day.jpeg),
-    ];
-    write(folder.path(), "day.jsonl", recording.join("\n").as_bytes());
-    let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "day.jsonl"]).expect(0);
-    assert_eq!(ended.json()[0]["device"], "north");
-    assert!(
-        ended.stderr.contains("1 on topics that no source takes; 1 refused: bad_jpeg"),
-        "{}",
-        ended.stderr
-    );
-}
-
-/// Devices name themselves in what they send; files are made from their names within their folder alone.
-#[test]
-fn a_device_names_no_path() {
-    let folder = trial();
-    let image = base64(&frame(View::North, 30).jpeg);
-    let devices = ["../../escaped", "/escaped", "a/b", "..", ".", "Cam", "cam", "CON", "\u{202e}x", "~"];
-    let line = |(second, device): (usize, &&str)| {
-        let payload =
-            serde_json::json!({ "device": device, "timestamp": 1_767_323_045_000_i64, "image": image });
-        let payload = base64(payload.to_string().as_bytes());
-        let time = format!("2026-01-02T03:04:{second:02}Z");
-        serde_json::json!({ "tst": time, "topic": "snapshots", "payload_base64": payload }).to_string()
-    };
-    let lines: Vec<String> = devices.iter().enumerate().map(line).collect();
-    write(folder.path(), "site/day.jsonl", lines.join("\n").as_bytes());
-    let names = |path: &Path| -> Vec<String> {
-        let entries =
-            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = entries.collect();
-        names.sort();
-        names
-    };
-    let before =
-        (names(folder.path()), names(folder.path().parent().unwrap()).contains(&"escaped".to_owned()));
-    let arguments = ["judge", "-c", "gateway.toml", "vehicles", "site/day.jsonl", "--annotate", "site/seen"];
-    verge(folder.path(), &arguments).expect(0);
-    let seen = names(&folder.path().join("site/seen"));
-    assert_eq!(seen.len(), devices.len(), "{seen:?}");
-    assert!(seen.contains(&"cam-000007.jpg".to_owned()), "{seen:?}");
-    assert!(seen.iter().all(|name| name.ends_with(".jpg") && !name.starts_with('.')), "{seen:?}");
-    let after =
-        (names(folder.path()), names(folder.path().parent().unwrap()).contains(&"escaped".to_owned()));
-    assert_eq!(after, before);
-    assert_eq!(names(&folder.path().join("site")), ["day.jsonl", "seen"]);
-}
-
-/// An ESP32-CAM closes a picture that it has sent in part.
-#[test]
-fn a_picture_that_ends_early_is_refused_though_it_was_closed() {
-    let folder = trial();
-    let day = frame(View::North, 30).jpeg;
-    write(folder.path(), "frames/whole.jpg", &day);
-    for percent in [30, 60, 90] {
-        let cut = [&day[..day.len() * percent / 100], &[0xff, 0xd9]].concat();
-        write(folder.path(), &format!("frames/cut{percent}.jpg"), &cut);
-    }
-    let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", "frames"]).expect(0);
-    assert!(
-        ended.stderr.contains("4 messages, 1 frames, 1 verdicts; 3 refused: bad_jpeg (first cut30.jpg, "),
-        "{}",
-        ended.stderr
-    );
-    let came = "bytes: ff d8 ff e0 00 10 4a 46 49 46 00 01 ";
-    let looks = "which looks like a JPEG that is cut off or damaged";
-    assert!(ended.stderr.contains(came) && ended.stderr.contains(looks), "{}", ended.stderr);
-}
-
-#[test]
-fn pictures_of_other_kinds_are_named_with_what_to_do() {
-    let folder = trial();
-    write(folder.path(), "frames/whole.jpg", &frame(View::North, 30).jpeg);
-    write(folder.path(), "frames/a.png", b"\x89PNG\r\n\x1a\n");
-    write(folder.path(), "frames/b.PNG", b"\x89PNG\r\n\x1a\n");
-    write(folder.path(), "pngs/a.png", b"\x89PNG\r\n\x1a\n");
-    write(folder.path(), "clip.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0");
-    let judge = |input: &str| verge(folder.path(), &["judge", "-c", "gateway.toml", "vehicles", input]);
-    let said = judge("frames").expect(0).stderr;
-    assert!(
-        said.contains("frames: left out: 2 other pictures (a.png is the first): convert them to JPEG"),
-        "{said}"
-    );
-    let said = judge("pngs").expect(65).stderr;
-    assert!(
-        said.contains("pngs holds no *.jpg or *.jpeg, but 1 other picture (a.png): convert it to JPEG"),
-        "{said}"
-    );
-    let said = judge("pngs/a.png").expect(65).stderr;
-    assert!(
-        said.contains("looks like a PNG: judges over frames look at pictures as JPEG: convert it"),
-        "{said}"
-    );
-    let said = judge("clip.mp4").expect(65).stderr;
-    assert!(said.contains("take them out of it (mkdir pictures, ffmpeg -i FILE"), "{said}");
-}
-
-#[test]
-fn a_model_is_scored_on_labelled_pictures() {
-    let folder = trial();
-    for (number, (view, second)) in
-        [(View::North, 10), (View::North, 50), (View::South, 20), (View::South, 60)].into_iter().enumerate()
-    {
-        let frame = frame(view, second);
-        let line = |truth: &Truth| {
-            let class = LABELS.iter().position(|label| *label == truth.label).unwrap();
-            let [left, top, width, height] = truth.area.map(f64::from);
-            let (sides, centre) = ((640.0, 480.0), (left + width / 2.0, top + height / 2.0));
-            format!(
-                "{class} {} {} {} {}\n",
-                centre.0 / sides.0,
-                centre.1 / sides.1,
-                width / sides.0,
-                height / sides.1
-            )
-        };
-        let labels: String = frame.truths.iter().map(line).collect();
-        write(folder.path(), &format!("data/images/{number}.jpg"), &frame.jpeg);
-        write(folder.path(), &format!("data/labels/{number}.txt"), labels.as_bytes());
-    }
-    let model = ["eval", "detect", "--model", "model/junction.onnx", "--data", "data"];
-    let ended =
-        verge(folder.path(), &[&model[..], &["--json", "--detections", "found.json"]].concat()).expect(0);
-    let scores = &ended.json()[0];
-    assert!(scores["ap50"].as_f64().unwrap() > 0.8 && scores["map"].as_f64().unwrap() > 0.4, "{scores}");
-    assert_eq!(scores["n"], 4);
-    let found: Value = serde_json::from_slice(&fs::read(folder.path().join("found.json")).unwrap()).unwrap();
-    let first = &found[0];
-    assert!(
-        first["image_id"].is_u64()
-            && first["category_id"].is_u64()
-            && first["bbox"].as_array().unwrap().len() == 4
-    );
-
-    let refused = |arguments: &[&str], code: i32, words: &str| {
-        let ended = verge(folder.path(), arguments).expect(code);
-        assert!(ended.stderr.contains(words), "{words:?} in {}", ended.stderr);
-    };
-    refused(&[&model[..], &["--group", "all=car,ship"]].concat(), 64, "no label \"ship\"");
-    refused(&["eval", "classify", "--model", "model/junction.toml", "--data", "data"], 64, "eval detect");
-    refused(&["eval", "detect", "--model", "model/junction.toml", "--data", "model"], 65, "no folder images");
-    refused(&["eval", "detect", "--model", "model/none.toml", "--data", "data"], 78, "none.toml");
-}
-
-#[test]
-fn what_models_need_is_told_before_anything_runs() {
-    let folder = trial();
-    let check = |arguments: &[&str], change: &dyn Fn(), code: i32, words: &[&str]| {
-        put_model(folder.path());
-        change();
-        for command in ["check", "run"] {
-            let arguments = [&[command, "-c", "gateway.toml"], arguments].concat();
-            let arguments =
-                if command == "check" { [&arguments[..], &["--offline"]].concat() } else { arguments };
-            let ended = verge(folder.path(), &arguments);
-            told(&ended, code, words);
-        }
-    };
-    let card = folder.path().join("model/junction.toml");
-    let replace = |from: &str, to: &str| {
-        let text = fs::read_to_string(&card).unwrap();
-        let lines: Vec<String> = text
-            .lines()
-            .map(|line| if line.starts_with(from) { to.to_owned() } else { line.to_owned() })
-            .collect();
-        assert!(lines.iter().any(|line| line == to), "{from}");
-        fs::write(&card, lines.join("\n")).unwrap();
-    };
-    let labels = || fs::write(folder.path().join("model/labels.txt"), "car\ntruck\n").unwrap();
-    check(&[], &labels, 78, &["number of labels", "2"]);
-    check(&[], &|| replace("sha256", &format!("sha256 = \"{}\"", "0".repeat(64))), 78, &["SHA-256", "0000"]);
-    check(&[], &|| fs::remove_file(&card).unwrap(), 78, &["junction.toml"]);
-    check(&[], &|| replace("colour", "colour = \"grey\""), 78, &["shape of the input"]);
-    check(&[], &|| fs::write(folder.path().join("model/junction.onnx"), b"none").unwrap(), 78, &["SHA-256"]);
-    // What comes out is seen on a grey picture, before a camera sends any.
-    let own = |name: &str, output: &str| {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
-        fs::copy(fixtures.join(format!("{name}.onnx")), folder.path().join("model/junction.onnx")).unwrap();
-        fs::write(folder.path().join("model/labels.txt"), "a\nb\n").unwrap();
-        let text = format!(
-            "name = \"own\"\nversion = \"1\"\nfile = \"junction.onnx\"\ntask = \"detect\"\nlabels = \"labels.txt\"\n\
-             [input]\nlayout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\n\
-             scale = [0.00392157, 0.00392157, 0.00392157]\n[output]\n{output}\n"
-        );
-        fs::write(&card, text).unwrap();
-    };
-    let strides = "decoder = \"yolox\"\nstrides = [8, 16, 32]";
-    check(
-        &[],
-        &|| own("yolox_decoded", strides),
-        78,
-        &["model.junction", "grey picture", "\"yolox_decoded\""],
-    );
-    own("yolox_decoded", "decoder = \"yolox_decoded\"");
-    let good = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
-    let told = good.stdout.lines().find(|line| line.contains("one grey picture")).unwrap();
-    assert!(told.contains("took ") && told.contains("y f32 [1, 21, 7] from 0.0000 to "), "{told}");
-
-    put_model(folder.path());
-    let mut without = command(folder.path(), &["check", "-c", "gateway.toml", "--offline"]);
-    let output = without.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").output().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(stdout.contains("ORT_DYLIB_PATH") && stdout.contains("verge runtime install"), "{stdout}");
-    assert_eq!(output.status.code(), Some(69), "{stdout}");
-}
-
-fn told(ended: &Ended, code: i32, words: &[&str]) {
-    let all = format!("{}{}", ended.stdout, ended.stderr);
-    assert_eq!(ended.code, code, "{all}");
-    assert!(words.iter().all(|words| all.contains(words)), "{words:?} in {all}");
-    assert!(!all.contains("panicked"), "{all}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod embedded;
 mod frames;
 mod gateway;
 mod logging;
+mod pictures;
 mod program;
 mod real_messages;
 mod site;

@@ -111,3 +111,12 @@ def check_fresh_alarm(scene: Scene, receiver: Receiver, seconds: float = 10.0) -
         return any(v.fields["judge"] == "fresh" and v.fields["anomaly"]["observed"] == number for v in verdicts)
 
     wait_for(is_there, "a fresh alarm", seconds)
+
+
+def first_arrivals(receiver: Receiver, channel: str) -> dict[int, float]:
+    """When each number arrived first on a channel, by the clock of the receiver."""
+    first: dict[int, float] = {}
+    for arrival in receiver.of(channel):
+        for verdict in decode(arrival.payload).verdicts:
+            first.setdefault(int(verdict.fields["anomaly"]["observed"]), arrival.at)
+    return first

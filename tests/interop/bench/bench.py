@@ -15,16 +15,13 @@ reading only then; the Python program computes a z-score, stores nothing and ack
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,6 +32,7 @@ from peers import Listener, Login, Mosquitto  # noqa: E402
 from processes import Process  # noqa: E402
 from programs import verge  # noqa: E402
 from raw_mqtt import Connection, Watcher  # noqa: E402
+from report import machine, percentiles, table  # noqa: E402
 from usage import Usage, usage  # noqa: E402
 from waiting import wait_for, wait_until_quiet  # noqa: E402
 from wire import decode  # noqa: E402
@@ -267,14 +265,6 @@ def result(
     )
 
 
-def percentiles(latencies: list[float]) -> tuple[float | None, float | None]:
-    """Median and 99th percentile in milliseconds."""
-    if len(latencies) < 2:
-        return None, None
-    cuts = statistics.quantiles(latencies, n=100)
-    return cuts[49] * 1000, cuts[98] * 1000
-
-
 def phases(arguments: argparse.Namespace) -> list[Phase]:
     """What is measured."""
     sensors, readings = arguments.sensors, arguments.readings
@@ -309,18 +299,6 @@ COLUMNS = {
 }
 
 
-def table(results: list[Any], columns: dict[str, tuple[str, str]]) -> str:
-    """For people: of each result the fields that `columns` names, under their titles, in their forms."""
-    rows = [[title for title, _ in columns.values()]]
-    for found in results:
-        values = asdict(found)
-        rows.append([form.format(values[key]) if values[key] is not None else "-" for key, (_, form) in columns.items()])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
-
-
 def ratios(results: list[Result]) -> dict[str, float]:
     """Readings per CPU second, Verge against Python, per phase."""
     by = {(found.gateway, found.phase): found.readings_per_cpu_s for found in results}
@@ -347,17 +325,6 @@ def versus(arguments: argparse.Namespace, certificates: Certificates | None) -> 
             cells.append(f"{medians[0]}, {medians[1]}, {ratio:.2f}")
         lines.append(f"| {phase.name} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
-
-
-def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
-    mosquitto = subprocess.run([Mosquitto.program(), "-h"], capture_output=True, text=True, check=False)
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "mosquitto": mosquitto.stdout.splitlines()[0] if mosquitto.stdout else "unknown",
-    }
 
 
 def main() -> None:

@@ -17,28 +17,26 @@ import contextlib
 import itertools
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import pictures  # noqa: E402
-from bench import machine, percentiles, table  # noqa: E402
+from camera_eval import TASKS, Task, bare  # noqa: E402
+from camera_figures import BACKLOG, COLUMNS, FULL, Bare, Result, marks  # noqa: E402
 from camera_load import CameraGenerator, CameraLoad, PacingWatcher  # noqa: E402
 from certificates import Certificates  # noqa: E402
 from gateway import Gateway, Settings  # noqa: E402
 from models import Models  # noqa: E402
 from peers import Listener, Login, Mosquitto  # noqa: E402
 from processes import Process  # noqa: E402
-from programs import data, verge  # noqa: E402
+from programs import data  # noqa: E402
 from raw_mqtt import Connection  # noqa: E402
+from report import machine, percentiles, table  # noqa: E402
 from scene import frame_source, looking, number_source, threshold  # noqa: E402
 from usage import Usage, usage  # noqa: E402
 from waiting import wait_for  # noqa: E402
@@ -51,73 +49,6 @@ CAMERAS = 4
 AHEAD = 40
 # Of a phase at full speed, the first frames are not counted: caches and pools fill.
 WARM_UP = 0.1
-FULL, BACKLOG = "full speed", "from a backlog"
-WORKERS = len(os.sched_getaffinity(0))
-
-
-@dataclass(frozen=True)
-class Task:
-    """A model and the pictures for it."""
-
-    name: str
-    detector: str
-    model: str
-    labels: str
-    pictures: Callable[[], list]
-    # At full speed.
-    frames: int
-
-
-TASKS = (
-    Task(
-        "mobilenet_v2_1.0_224_quant",
-        "classify",
-        "imagenet/mobilenet_v2_1.0_224_quant.onnx",
-        "imagenet/imagenet_labels_1001.txt",
-        pictures.imagenet,
-        3000,
-    ),
-    Task(
-        "yolox_nano",
-        "detect",
-        "detection/yolox_nano.onnx",
-        "detection/coco_80_names.txt",
-        lambda: pictures.spread(pictures.traffic(), 120),
-        1500,
-    ),
-)
-
-
-@dataclass
-class Result:
-    """What one gateway did in one phase. CPU in milliseconds per frame."""
-
-    gateway: str
-    model: str
-    phase: str
-    frames: int
-    frames_per_s: float
-    cpu_ms: float
-    # Of both brokers, and of the load and the stopwatch together.
-    brokers_cpu_ms: float
-    load_cpu_ms: float
-    # From handing a frame to the broker to the arrival of its verdict; only at a fixed rate.
-    p50_ms: float | None
-    p99_ms: float | None
-    # Of that, by Verge's own books: until a worker began, the worker itself, and until the verdict was durable.
-    age_p99_ms: float | None
-    judging_p99_ms: float | None
-    commit_p99_ms: float | None
-    idle_rss_mib: float
-    peak_rss_mib: float
-
-
-@dataclass(frozen=True)
-class Bare:
-    """Decoding, preprocessing and running alone."""
-
-    frames_per_s: float
-    cpu_ms: float
 
 
 class Site:
@@ -323,36 +254,6 @@ def result(
     )
 
 
-def bare(task: Task, chosen: list, models: Models, rounds: int) -> Bare:
-    """`verge eval` over the pictures once and `rounds` times: the difference is free of its start."""
-    with tempfile.TemporaryDirectory(prefix="verge-bench-eval-") as name:
-        seconds, cpu = zip(*(evaluated(task, chosen, models, Path(name), times) for times in (1, rounds)))
-    frames = len(chosen) * (rounds - 1)
-    return Bare(frames / (seconds[1] - seconds[0]), (cpu[1] - cpu[0]) / frames * 1000)
-
-
-def evaluated(task: Task, chosen: list, models: Models, folder: Path, times: int) -> tuple[float, float]:
-    """Seconds and CPU seconds of an evaluation of links to the pictures, each so many times."""
-    folder = folder / str(times)
-    (folder / "images").mkdir(parents=True)
-    rows = ["file,class_index"]
-    for index, picture in itertools.product(range(times), chosen):
-        linked = folder / "images" / f"{index}-{picture.path.stem}.jpg"
-        os.symlink(picture.path, linked)
-        rows.append(f"{linked.name},1")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    command = [verge(), "eval", task.detector, "--model", str(models.real(task.name)), "--data", str(folder)]
-    if task.detector == "detect":
-        # One object in all: what is measured is not the scoring.
-        (folder / "labels").mkdir()
-        (folder / "labels" / f"{linked.stem}.txt").write_text("1 0.5 0.5 0.1 0.1\n")
-        command += ["--score", "0.25"]
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    took, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def idle_without_a_model(bench: "Bench") -> float:
     """RSS in MiB of a gateway of readings alone that has nothing to do."""
     with tempfile.TemporaryDirectory(prefix="verge-bench-") as name, contextlib.ExitStack() as stack:
@@ -422,62 +323,6 @@ def spoken(make: type[UnderTest], task: Task, phase: Phase, bench: Bench) -> Res
 def say(text: str) -> None:
     """Progress, beside the figures."""
     print(text, file=sys.stderr, flush=True)
-
-
-COLUMNS = {
-    "gateway": ("gateway", "{}"),
-    "model": ("model", "{}"),
-    "phase": ("phase", "{}"),
-    "frames_per_s": ("frames/s", "{:.1f}"),
-    "cpu_ms": ("CPU ms/frame", "{:.2f}"),
-    "brokers_cpu_ms": ("brokers", "{:.2f}"),
-    "load_cpu_ms": ("load", "{:.2f}"),
-    "p50_ms": ("p50 ms", "{:.1f}"),
-    "p99_ms": ("p99 ms", "{:.1f}"),
-    "age_p99_ms": ("age p99", "{:.1f}"),
-    "judging_p99_ms": ("judging p99", "{:.1f}"),
-    "commit_p99_ms": ("commit p99", "{:.1f}"),
-    "idle_rss_mib": ("idle MiB", "{:.1f}"),
-    "peak_rss_mib": ("peak MiB", "{:.1f}"),
-}
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What must be reached, and what was."""
-
-    what: str
-    wanted: str
-    found: str
-    reached: bool
-
-
-def marks(alone: Bare, results: list[Result]) -> list[Mark]:
-    """Of one model."""
-    by = {(found.gateway, found.phase): found for found in results}
-    steady, python_steady = ([found for found in results if found.gateway == name][-1:] for name in UNDER_TEST)
-    full, late, python = by.get(("verge", FULL)), by.get(("verge", BACKLOG)), by.get(("python", FULL))
-    if not full or not late:
-        return []
-    share, beyond = full.frames_per_s / alone.frames_per_s, full.cpu_ms - alone.cpu_ms
-    others = full.brokers_cpu_ms + full.load_cpu_ms
-    # What both cores could do besides brokers and load.
-    possible = WORKERS * 1000 / (alone.cpu_ms + others)
-    found = [
-        Mark("share of the bare rate", ">= 85 %", f"{share:.0%}", share >= 0.85),
-        Mark("the same, of the cores that brokers and load leave", "-", f"{full.frames_per_s / possible:.0%}", True),
-        Mark("CPU beyond decode, preprocess and run", "<= 1 ms", f"{beyond:.2f} ms", beyond <= 1.0),
-        Mark("RSS with four cameras", "<= 120 MiB", f"{full.peak_rss_mib:.1f} MiB", full.peak_rss_mib <= 120),
-    ]
-    share = late.frames_per_s / full.frames_per_s
-    found.append(Mark("speed from a backlog, of full speed", "-", f"{share:.0%}", True))
-    for own, others in zip(steady, python_steady):
-        if python and own.p99_ms and others.p99_ms:
-            ratio = full.frames_per_s / python.frames_per_s
-            latencies = f"{own.p99_ms:.1f} and {others.p99_ms:.1f} ms"
-            found.append(Mark("frames/s of the Python program", ">= 1.5 x", f"{ratio:.2f} x", ratio >= 1.5))
-            found.append(Mark("p99 at equal load", "lower", latencies, own.p99_ms < others.p99_ms))
-    return found
 
 
 def main() -> None:

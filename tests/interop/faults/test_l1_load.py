@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from certificates import Certificates
-from counting import SOURCE, TOPIC, Numbers, check_fresh_alarm, judges, quiet_judges, wait_for_numbers
+from counting import SOURCE, TOPIC, Numbers, check_fresh_alarm, first_arrivals, judges, quiet_judges, wait_for_numbers
 from figures import Figures, percentile
 from programs import is_full
 from scene import GATEWAY_ID, Scene
-from waiting import wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -39,8 +38,8 @@ def test_steady_load(tmp_path: Path, certificates: Certificates, figures: Figure
         check_fresh_alarm(scene, receiver)
         status = receiver.wait_for_status("online")
         late = [
-            arrival - numbers.published[number - 1]
-            for number, arrival in arrivals(receiver, offset)
+            arrival + offset - numbers.published[number - 1]
+            for number, arrival in first_arrivals(receiver, "verdict").items()
         ]
         figures.note(
             "L1", verdicts=last, seconds=SECONDS, lost=0, commit_p99_ms=round(status["store"]["commit_ms"]["p99"], 1),
@@ -59,17 +58,6 @@ def test_steady_load(tmp_path: Path, certificates: Certificates, figures: Figure
 def committed(receiver: object) -> int:
     """The newest number of the lane."""
     return receiver.command(GATEWAY_ID, command="ledger")["lanes"]["verdict"]["last"]  # type: ignore[attr-defined]
-
-
-def arrivals(receiver: object, offset: float) -> list[tuple[int, float]]:
-    """Each number with the time of its first arrival, in seconds since 1970."""
-    from wire import decode
-
-    first: dict[int, float] = {}
-    for arrival in receiver.of("verdict"):  # type: ignore[attr-defined]
-        for verdict in decode(arrival.payload).verdicts:
-            first.setdefault(int(verdict.fields["anomaly"]["observed"]), arrival.at + offset)
-    return sorted(first.items())
 
 
 @pytest.mark.parametrize("lane", ["quiet"])

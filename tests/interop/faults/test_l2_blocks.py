@@ -12,11 +12,11 @@ import pytest
 from camera_load import CameraGenerator, CameraLoad
 from certificates import Certificates
 from clients import Device, Receiver
+from counting import first_arrivals
 from figures import Figures, percentile
 from programs import is_full
 from scene import GATEWAY_ID, Scene, number_source, threshold
 from waiting import wait_for
-from wire import decode
 
 SECONDS = 20 if is_full() else 6
 OVERLOAD = 6
@@ -79,10 +79,7 @@ class Alarms:
 
     def latencies(self, receiver: Receiver) -> list[float]:
         """From publishing to arrival upstream, in seconds, of all of them."""
-        first: dict[int, float] = {}
-        for arrival in receiver.of("alarm"):
-            for verdict in decode(arrival.payload).verdicts:
-                first.setdefault(int(verdict.fields["anomaly"]["observed"]), arrival.at)
+        first = first_arrivals(receiver, "alarm")
         return [first[number] - at for number, at in enumerate(self.sent, 1) if number in first]
 
 
