@@ -118,4 +118,6 @@ fn the_demo_proves_itself() {
         assert!(ended.stdout.contains(words), "{words:?} in {}", ended.stdout);
     }
     assert!(!ended.stderr.contains("ERROR"), "{}", ended.stderr);
+    // Its certificates are its own: nobody is to replace them.
+    assert!(!ended.stderr.contains(" ends on "), "{}", ended.stderr);
 }

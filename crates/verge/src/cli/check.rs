@@ -3,6 +3,7 @@
 mod elsewhere;
 mod listen;
 mod models;
+mod report;
 mod routes;
 mod states;
 
@@ -11,20 +12,19 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
-use serde::Serialize;
 use verge_broker::{ChildBroker, ChildBrokerError};
 use verge_domain::id::Epoch;
 use verge_domain::time::UtcMillis;
-use verge_mqtt::{ConnectionSettings, ProbeReport};
+use verge_mqtt::ConnectionSettings;
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 
 use super::certs::{self, validity};
 use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
-use verge_gateway::config::{Fault, Origins, Warning};
+use report::{Report, in_json, print};
+use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
 use verge_gateway::wiring;
@@ -58,54 +58,6 @@ enum Name {
     Other,
     /// Another, as the broker keeps a session with messages under the own; a broker may not allow it.
     OtherIfAllowed,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Step {
-    /// Section of the configuration.
-    section: String,
-    what: String,
-    ok: bool,
-    result: String,
-    #[serde(skip)]
-    exit: Exit,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    faults: Vec<Fault>,
-    warnings: Vec<Warning>,
-    steps: Vec<Step>,
-}
-
-impl Report {
-    /// The gravest: what is wrong with the configuration comes before what it leads to.
-    fn exit(&self) -> Exit {
-        if !self.faults.is_empty() {
-            return Exit::BadConfig;
-        }
-        let failed = |exit: Exit| self.steps.iter().any(|step| !step.ok && step.exit == exit);
-        [Exit::BadConfig, Exit::Temporary, Exit::Unavailable]
-            .into_iter()
-            .find(|exit| failed(*exit))
-            .unwrap_or(Exit::Fine)
-    }
-
-    fn note(&mut self, section: &str, what: impl Into<String>, outcome: Result<String, String>, exit: Exit) {
-        let ok = outcome.is_ok();
-        let result = outcome.unwrap_or_else(|reason| reason);
-        self.steps.push(Step { section: section.to_owned(), what: what.into(), ok, result, exit });
-    }
-
-    fn note_probe(&mut self, section: &str, probe: ProbeReport) {
-        for step in probe.steps {
-            self.note(section, step.what, step.outcome, Exit::Unavailable);
-        }
-        for remark in probe.remarks {
-            self.warnings.push(Warning { key: format!("{section}.{}", remark.key), remark: remark.text });
-        }
-    }
 }
 
 pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -362,51 +314,4 @@ fn parent_of(folder: &Path) -> Result<String, String> {
         Ok(_) => Ok("not there yet; it is made at the first start".to_owned()),
         Err(error) => Err(format!("{}: {error}", parent.display())),
     }
-}
-
-/// The report, with the place of each warning as faults have theirs.
-fn in_json(report: &Report, origins: &Origins) -> anyhow::Result<serde_json::Value> {
-    let mut json = serde_json::to_value(report)?;
-    let warnings = json.get_mut("warnings").and_then(serde_json::Value::as_array_mut);
-    for (json, warning) in warnings.into_iter().flatten().zip(&report.warnings) {
-        let place = origins.place(&warning.key).map(serde_json::to_value).transpose()?;
-        if let (Some(json), Some(serde_json::Value::Object(mut place))) = (json.as_object_mut(), place) {
-            json.append(&mut place);
-        }
-    }
-    Ok(json)
-}
-
-/// Where the key stands that a reason begins with, if it begins with one.
-fn place_of(reason: &str, origins: &Origins) -> String {
-    let key = reason.split([' ', ':']).next().unwrap_or_default();
-    let place = Some(key).filter(|key| key.contains('.')).and_then(|key| origins.describe(key));
-    place.map_or_else(String::new, |place| format!(" ({place})"))
-}
-
-fn print(file: &Path, report: &Report, origins: &Origins, out: &mut impl Write) -> anyhow::Result<()> {
-    for fault in &report.faults {
-        writeln!(out, "FAULT    {fault}")?;
-    }
-    for warning in &report.warnings {
-        let place = origins.describe(&warning.key).map_or_else(String::new, |place| format!("{place}: "));
-        writeln!(out, "warning  {place}{warning}")?;
-    }
-    for step in &report.steps {
-        let mark = if step.ok { "ok     " } else { "FAILED " };
-        let place = if step.ok { String::new() } else { place_of(&step.result, origins) };
-        writeln!(out, "{mark}  {}: {}: {}{place}", step.section, step.what, step.result)?;
-    }
-    let failed = report.steps.iter().filter(|step| !step.ok).count();
-    let verdict = match (report.faults.len(), failed) {
-        (0, 0) => match report.warnings.len() {
-            0 => "is good".to_owned(),
-            1 => "is good, with one warning".to_owned(),
-            warnings => format!("is good, with {warnings} warnings"),
-        },
-        (0, failed) => format!("is well formed, and {failed} of the things it names cannot be used"),
-        (1, _) => "has one fault".to_owned(),
-        (faults, _) => format!("has {faults} faults"),
-    };
-    writeln!(out, "{} {verdict}", file.display()).context("standard output")
 }

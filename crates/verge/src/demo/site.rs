@@ -26,8 +26,8 @@ const MODEL: [(&str, &[u8]); 3] = [
 ];
 const GATEWAY: &str = "gateway";
 const BROKER: &str = "broker";
-/// A demo's certificates need not live long.
-const DAYS: u32 = 1;
+/// Longer than the time from which on a certificate that ends is reported.
+const DAYS: u32 = 60;
 const MAX_PACKET_BYTES: usize = 256 * 1024;
 
 /// The whole site.
