@@ -69,7 +69,6 @@ def test_two_gateways_of_one_id_are_named_as_the_cause(scene: Scene, tmp_path: P
     with watching(gateway, tmp_path / "watched") as watched:
         twin.start()
         try:
-        both = (gateway, twin)
             proof = 'another gateway with the id interop-1 is connected to the same upstream'
             wait_for(lambda: any(proof in one.whole_log() for one in (gateway, twin)), "the proof by the status", seconds=90)
             pattern = "as brokers do when another client connects under the same client_id (verge-interop-1"

@@ -2,10 +2,10 @@
 
 mod written;
 
+use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-use jiff::Timestamp;
 use verge_domain::time::UtcMillis;
 
 use super::options::TableArgs;
