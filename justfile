@@ -15,9 +15,10 @@ check: fmt clippy test doc deny
 fmt:
     cargo fmt --all --check
 
-# Lints, tests included
+# Lints, tests included; then the form that packages hold
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p verge --no-default-features -- -D warnings
 
 # Everything that needs no foreign peers
 test:

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use verge::demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 

@@ -13,8 +13,9 @@ PREFIXES = ("license", "licence", "copying", "notice", "unlicense", "copyright")
 
 
 def linked(target: str) -> list[dict]:
-    """The packages that end up in `verge`: normal dependencies, neither build scripts nor tests."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target]
+    """The packages that end up in the `verge` of a package: normal dependencies, neither build scripts nor tests."""
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--no-default-features"]
+    command += ["--filter-platform", target]
     metadata = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}

@@ -53,7 +53,8 @@ export SOURCE_DATE_EPOCH
 umask 022
 
 if [[ -z $binary ]]; then
-    cargo build --locked --profile dist -p verge
+    # Without the demo and the evaluation: no cabinet needs what draws their pictures.
+    cargo build --locked --profile dist --no-default-features -p verge
     binary=target/dist/verge
 fi
 mkdir -p "$out"

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use verge::demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 

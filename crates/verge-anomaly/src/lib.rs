@@ -10,7 +10,6 @@
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
 //! and is to be forgotten), `scores` (the four in a row).
-//! Last, [`measure`]: how good a detector is on labelled series.
 
 pub mod alarm;
 pub mod auto;
@@ -21,7 +20,6 @@ pub mod fault;
 pub mod health;
 pub mod judge;
 mod lessons;
-pub mod measure;
 pub mod multi;
 #[cfg(test)]
 mod noise;

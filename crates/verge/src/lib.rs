@@ -2,9 +2,8 @@
 //!
 //! It must never hold logic that another crate could: what it knows is how to talk to people.
 //!
-//! Reading order: [`cli`] (the commands), [`demo`].
+//! Reading order: [`cli`] (the commands), then what they share.
 
 pub mod cli;
-pub mod demo;
 mod describe;
 mod log;

@@ -1,10 +1,15 @@
 //! The command line: what there is to say, and who does it.
 
+#[cfg(not(all(feature = "demo", feature = "eval")))]
+mod absent;
 mod broker;
 mod certs;
 mod check;
 mod completions;
 mod connect;
+#[cfg(feature = "demo")]
+mod demo;
+#[cfg(feature = "eval")]
 mod eval;
 mod file_guess;
 mod file_name;
@@ -32,19 +37,26 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::log::{self, Log};
 use output::Output;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::Settings;
 
-/// Environment variable with the filter for log lines, as `tracing-subscriber` reads it.
+/// Environment variable with the filter for log lines: levels, and levels of targets (`info,verge_mqtt=debug`).
 const LOG_VARIABLE: &str = "VERGE_LOG";
 
+/// First of the examples, where there is a demo.
+const DEMO: &str = if cfg!(feature = "demo") {
+    "  verge demo --seconds 30        see it work, without a configuration\n"
+} else {
+    ""
+};
+
 const EXAMPLES: &str = "\
-Examples:
-  verge demo --seconds 30        see it work, without a configuration
   verge check -c gateway.toml    what is wrong, what cannot be reached?
   verge run -c gateway.toml      be a gateway; verdicts on a terminal
   verge watch -c gateway.toml    what arrives upstream
@@ -54,7 +66,7 @@ configuration, 1 other. Log lines go to standard error; VERGE_LOG=debug (or info
 
 /// Verdicts at the edge: judges sensor readings on the spot and sends small, durable, encrypted verdicts upstream.
 #[derive(Debug, Parser)]
-#[command(name = "verge", version, after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "verge", version, after_help = format!("Examples:\n{DEMO}{EXAMPLES}"), max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
     /// Write JSON on standard output, for programs
     #[arg(long, global = true)]
@@ -66,10 +78,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the whole thing at work: simulated sensors, a gateway, a receiver; nothing else is needed
-    #[command(
-        after_help = "Examples:\n  verge demo\n  verge demo --seconds 30    ends by itself, with exit code 0 if all went well"
-    )]
-    Demo(DemoArgs),
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
+    /// Not in this build
+    #[cfg(not(feature = "demo"))]
+    #[command(hide = true)]
+    Demo(absent::AbsentArgs),
     /// Be a gateway until SIGINT or SIGTERM
     Run(run::RunArgs),
     /// Name every fault of a configuration, then try certificates, brokers and the store for real
@@ -91,7 +105,12 @@ enum Command {
     /// Install and show the library that runs models
     Runtime(runtime::RuntimeArgs),
     /// Score a model on labelled pictures, or the detectors on labelled series
+    #[cfg(feature = "eval")]
     Eval(eval::EvalArgs),
+    /// Not in this build
+    #[cfg(not(feature = "eval"))]
+    #[command(hide = true)]
+    Eval(absent::AbsentArgs),
     /// Be the embedded broker alone; `run` starts this where it is needed
     Broker(broker::BrokerArgs),
     /// Print a completion script for a shell
@@ -99,14 +118,6 @@ enum Command {
     /// Write the manual pages, for packages
     #[command(hide = true)]
     Man(man::ManArgs),
-}
-
-/// How long the demo runs.
-#[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
-    /// Length of the run; each fault of the story needs its time, so at least 15 [default: 60]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(crate::demo::MIN_SECONDS..))]
-    pub seconds: Option<u64>,
 }
 
 /// Which configuration.
@@ -153,7 +164,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
     let json = cli.json;
     match &cli.command {
-        Command::Demo(args) => crate::demo::run(args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::demo(args),
+        #[cfg(not(feature = "demo"))]
+        Command::Demo(_) => absent::absent("demo"),
         Command::Run(args) => run::run(args, json),
         Command::Check(args) => check::check(args, json, out),
         Command::Judge(args) => judge::judge(args, json, out),
@@ -164,7 +178,10 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Runtime(args) => runtime::runtime(args, json, out),
+        #[cfg(feature = "eval")]
         Command::Eval(args) => eval::eval(args, json, out),
+        #[cfg(not(feature = "eval"))]
+        Command::Eval(_) => absent::absent("eval"),
         Command::Broker(args) => broker::broker(args, out),
         Command::Completions(args) => completions::completions::<Cli>(args, out),
         Command::Man(args) => man::man::<Cli>(args),
@@ -212,14 +229,19 @@ fn start_log(command: &Command) {
         _ => "warn",
     };
     // Brokers of ours call every client that leaves an error; ort calls every library but one unsuitable.
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttd=off,ort=warn")));
+    let wanted = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = wanted.unwrap_or_else(|| {
+        format!("{level},rumqttd=off,ort=warn").parse().expect("levels and targets, separated by commas")
+    });
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        // The filter decides alone.
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(Log::of_process())
         // The layer would report a line that it cannot format with a print that may panic.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
+        .finish()
+        .with(filter)
         .init();
 }
 

@@ -34,7 +34,7 @@ pub(super) struct ClassifyArgs {
 
 /// A picture and its class.
 #[derive(Debug, Clone, PartialEq)]
-struct Labelled {
+struct ClassifiedPicture {
     path: PathBuf,
     name: String,
     class: usize,
@@ -80,7 +80,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     Ok(Exit::Fine)
 }
 
-fn read(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
+fn read(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<ClassifiedPicture>> {
     let table = folder.join("labels.csv");
     let found =
         if table.is_file() { read_table(folder, &table, labels)? } else { read_folders(folder, labels)? };
@@ -93,7 +93,7 @@ fn class_of(label: &str, labels: &[Label]) -> Option<usize> {
 }
 
 /// Rows whose picture is not there are passed over: a table may be of a larger set.
-fn read_table(folder: &Path, table: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
+fn read_table(folder: &Path, table: &Path, labels: &[Label]) -> anyhow::Result<Vec<ClassifiedPicture>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(table)?;
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|known| known == name);
@@ -116,13 +116,13 @@ fn read_table(folder: &Path, table: &Path, labels: &[Label]) -> anyhow::Result<V
         let name = field(file).to_owned();
         let path = folder.join("images").join(&name);
         if path.is_file() {
-            found.push(Labelled { path, name, class });
+            found.push(ClassifiedPicture { path, name, class });
         }
     }
     Ok(found)
 }
 
-fn read_folders(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>> {
+fn read_folders(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<ClassifiedPicture>> {
     let cannot = || format!("cannot read the folder {}", folder.display());
     let entries = std::fs::read_dir(folder).with_context(cannot)?;
     let paths =
@@ -136,7 +136,7 @@ fn read_folders(folder: &Path, labels: &[Label]) -> anyhow::Result<Vec<Labelled>
             .with_context(|| format!("{}: the model has no label {label:?}", path.display()))?;
         for picture in pictures::find(&path)? {
             let name = format!("{label}/{}", picture.file_name().unwrap_or_default().to_string_lossy());
-            found.push(Labelled { path: picture, name, class });
+            found.push(ClassifiedPicture { path: picture, name, class });
         }
     }
     Ok(found)

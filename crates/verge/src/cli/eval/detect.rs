@@ -47,7 +47,7 @@ pub(super) struct DetectArgs {
 
 /// A picture and the objects in it, in shares of its sides.
 #[derive(Debug, Clone, PartialEq)]
-struct Labelled {
+struct MarkedPicture {
     path: PathBuf,
     objects: Vec<(usize, [f64; 4])>,
 }
@@ -150,7 +150,7 @@ fn coco(path: &Path, number: usize, found: &Found) -> Value {
     })
 }
 
-fn read(folder: &Path, classes: usize) -> anyhow::Result<Vec<Labelled>> {
+fn read(folder: &Path, classes: usize) -> anyhow::Result<Vec<MarkedPicture>> {
     let holds = |folder: &Path| folder.join("images").is_dir();
     let mut folders = vec![folder.to_owned()];
     if !holds(folder) {
@@ -172,7 +172,7 @@ fn read(folder: &Path, classes: usize) -> anyhow::Result<Vec<Labelled>> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 Err(error) => return Err(error).with_context(|| labels.display().to_string()),
             };
-            found.push(Labelled { path, objects });
+            found.push(MarkedPicture { path, objects });
         }
     }
     Ok(found)

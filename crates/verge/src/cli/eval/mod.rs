@@ -3,9 +3,7 @@
 
 mod classify;
 mod detect;
-mod detectors;
 mod nab;
-mod nested;
 mod series;
 mod skab;
 
@@ -21,6 +19,8 @@ use verge_domain::frame::EncodedFrame;
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::stage::Viewer as _;
 use verge_engine::{ModelLimits, RecurrentState, Runtime};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::wiring;
 use verge_models::card::ModelTask;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::preprocess::Region;
@@ -30,8 +30,6 @@ use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 use super::output::Progress;
 use super::pictures::{self, PictureFiles, PictureLimits};
 use super::say;
-use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

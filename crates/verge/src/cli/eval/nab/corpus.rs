@@ -13,7 +13,7 @@ use crate::cli::table::{Table, TableArgs};
 
 /// One series with its labels.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Labelled {
+pub(super) struct NabSeries {
     /// `GROUP/FILE.csv`.
     pub(super) name: String,
     /// Times as they are written.
@@ -25,7 +25,7 @@ pub(super) struct Labelled {
 }
 
 /// All series that the labels name, by name.
-pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
+pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<NabSeries>> {
     let path = folder.join("labels").join("combined_windows.json");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let labels: BTreeMap<String, Vec<[String; 2]>> =
@@ -47,10 +47,10 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
         .collect()
 }
 
-fn read_series(path: &Path, name: String) -> anyhow::Result<Labelled> {
+fn read_series(path: &Path, name: String) -> anyhow::Result<NabSeries> {
     let mut table = Table::open(path, &TableArgs::exact(b','))?;
     let (time, value) = (table.column("timestamp")?, table.column("value")?);
-    Ok(Labelled {
+    Ok(NabSeries {
         name,
         times: table.texts(time).map(str::to_owned).collect(),
         at: table.exact_times(time)?,
@@ -70,7 +70,7 @@ fn rows_of([start, end]: &[String; 2], at: &[UtcMillis]) -> anyhow::Result<Range
 }
 
 /// A file of scores as the benchmark's own scorers read them.
-pub(super) fn write_scores(folder: &Path, series: &Labelled, scores: &[f64]) -> anyhow::Result<()> {
+pub(super) fn write_scores(folder: &Path, series: &NabSeries, scores: &[f64]) -> anyhow::Result<()> {
     let mut text = String::from("timestamp,anomaly_score\n");
     for (time, score) in series.times.iter().zip(scores) {
         text += &format!("{time},{score}\n");

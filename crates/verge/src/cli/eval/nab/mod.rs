@@ -1,7 +1,6 @@
 //! `verge eval nab`.
 
 mod corpus;
-mod nested;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,16 +9,17 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use verge_anomaly::measure::Profile;
-use verge_anomaly::measure::nab::{Best, Outcome, Series, at, best};
+use verge_eval::candidates::AutoCandidates;
+use verge_eval::detectors::{Cost, Said, auto_bytes, auto_level, run_auto, score_of};
+use verge_eval::measure::Profile;
+use verge_eval::measure::nab::{Best, Outcome, Series, at, best};
+use verge_eval::nested::Nested;
+use verge_gateway::exit::{Exit, ExitWith};
 
-use super::detectors::{Cost, auto_bytes, auto_level, run_auto, score_of};
-use super::nested::Nested;
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
-use corpus::Labelled;
-use verge_gateway::exit::{Exit, ExitWith};
+use corpus::NabSeries;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Numenta Anomaly Benchmark is:
@@ -53,7 +53,7 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
     let fixed = Profile::ALL.map(|profile| at(&series, profile, level));
     let readings = corpus.iter().map(|one| one.values.len()).sum();
     let cost = Cost::new(spent, readings, auto_bytes());
-    let nested = if args.nested { nested::cross_validate(&corpus)? } else { None };
+    let nested = if args.nested { cross_validate(&corpus)? } else { None };
     if as_json {
         let mut value = as_value(&optimised, &fixed, level, cost);
         if let Some(nested) = nested {
@@ -76,7 +76,7 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
 }
 
 /// The detector over each series, and how long it took in all.
-fn run(corpus: &[Labelled], scores_to: Option<&Path>) -> anyhow::Result<(Vec<Series>, Duration)> {
+fn run(corpus: &[NabSeries], scores_to: Option<&Path>) -> anyhow::Result<(Vec<Series>, Duration)> {
     let mut progress = Progress::new();
     let mut spent = Duration::ZERO;
     let mut series = Vec::with_capacity(corpus.len());
@@ -84,7 +84,7 @@ fn run(corpus: &[Labelled], scores_to: Option<&Path>) -> anyhow::Result<(Vec<Ser
         progress.show(&format!("{count} of {} series", corpus.len()))?;
         let (said, took) = run_auto(&one.at, &one.values);
         spent += took;
-        let scores: Vec<f64> = said.iter().map(super::detectors::Said::score).collect();
+        let scores: Vec<f64> = said.iter().map(Said::score).collect();
         let measured = Series::new(&scores, &one.windows).with_context(|| one.name.clone());
         series.push(measured.exit_with(Exit::BadInput)?);
         if let Some(folder) = scores_to {
@@ -96,6 +96,18 @@ fn run(corpus: &[Labelled], scores_to: Option<&Path>) -> anyhow::Result<(Vec<Ser
         say(&format!("scores: {}", folder.display()));
     }
     Ok((series, spent))
+}
+
+/// What settings score that were chosen on other series.
+fn cross_validate(corpus: &[NabSeries]) -> anyhow::Result<Option<Nested>> {
+    let mut progress = Progress::new();
+    let mut candidates = AutoCandidates::default();
+    for (count, one) in corpus.iter().enumerate() {
+        progress.show(&format!("cross-validation: {count} of {} series", corpus.len()))?;
+        candidates.add(&one.at, &one.values, &one.windows).with_context(|| one.name.clone())?;
+    }
+    progress.clear()?;
+    Ok(candidates.cross_validate())
 }
 
 fn as_value(optimised: &[Best; 3], fixed: &[Outcome; 3], level: f64, cost: Cost) -> Value {

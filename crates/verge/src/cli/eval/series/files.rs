@@ -1,4 +1,4 @@
-//! Labelled series out of any folder of CSV files.
+//! CsvSeries series out of any folder of CSV files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::cli::table::{LABELS, TIMES, Table};
 
 /// One column of values with its labels. A row without a value is no reading.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Labelled {
+pub(super) struct CsvSeries {
     /// Path of the file within the folder, and the column.
     pub(super) name: String,
     /// Path of a plot within its folder.
@@ -46,7 +46,7 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The series of one file.
-pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>> {
+pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<CsvSeries>> {
     let mut table = Table::open(path, &args.table)?;
     let place = path.display();
     let time = table.named(args.time.as_deref(), &TIMES)?.with_context(|| {
@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path, args: &CsvArgs) -> anyhow::Result<Vec<Labelled>>
                 if several { format!("{}:{header}", within.display()) } else { within.display().to_string() };
             let end = if several { format!("-{}.svg", file_name(header)) } else { ".svg".to_owned() };
             let stem = within.file_stem().unwrap_or_default().to_string_lossy();
-            Ok(Labelled {
+            Ok(CsvSeries {
                 name: of,
                 plot: within.with_file_name(format!("{stem}{end}")),
                 at: rows.iter().map(|(row, _)| at[*row]).collect(),

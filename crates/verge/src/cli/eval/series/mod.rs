@@ -1,24 +1,26 @@
 //! `verge eval csv`.
 
-mod events;
 mod files;
-mod plot;
 
+use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::detectors::{Cost, auto_bytes, auto_level, bands, run_auto, score_of};
+use verge_eval::detectors::{Cost, Said, auto_bytes, auto_level, bands, run_auto, score_of};
+use verge_eval::events::Events;
+use verge_eval::plot::{Drawing, svg};
+use verge_gateway::exit::{Exit, ExitWith};
+
 use super::number;
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
 use crate::cli::table::TableArgs;
-use events::Events;
-use verge_gateway::exit::{Exit, ExitWith};
+use files::CsvSeries;
 
 #[derive(Debug, Args)]
 #[command(
@@ -91,7 +93,7 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
             spent += took;
             let alarms: Vec<bool> = said.iter().map(|said| said.alarm).collect();
             if let Some(folder) = &args.plot {
-                plot::draw(&folder.join(&one.plot), &one, &said, &bands(&one.at, &one.values))?;
+                draw(&folder.join(&one.plot), &one, &said)?;
             }
             judged.push(Judged { name: one.name, events: Events::of(&one.labels, &alarms) });
         }
@@ -102,6 +104,20 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
     }
     let readings = judged.iter().map(|one| one.events.readings).sum();
     Ok((judged, Cost::new(spent, readings, auto_bytes())))
+}
+
+/// Draws a series into a file; folders are made.
+fn draw(path: &Path, series: &CsvSeries, said: &[Said]) -> anyhow::Result<()> {
+    let CsvSeries { name, at, values, labels, .. } = series;
+    if values.is_empty() {
+        return Ok(());
+    }
+    let svg = svg(Drawing { name, at, values, labels }, said, &bands(at, values))
+        .with_context(|| format!("cannot draw {name}"))?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn as_value(name: Option<&str>, events: &Events) -> Value {
@@ -152,9 +168,6 @@ fn line(out: &mut impl Write, width: usize, name: &str, events: &Events) -> std:
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
 
     fn folder() -> tempfile::TempDir {

@@ -9,15 +9,15 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use verge_anomaly::measure::Profile;
-use verge_anomaly::measure::skab::{ChangePoints, Rows, Run, WARM_UP};
+use verge_eval::detectors::{Cost, multi_level, run_multi, score_of};
+use verge_eval::measure::Profile;
+use verge_eval::measure::skab::{ChangePoints, Rows, Run, WARM_UP};
+use verge_gateway::exit::{Exit, ExitWith};
 
-use super::detectors::{Cost, multi_level, run_multi, score_of};
 use super::{PROFILES, number};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
-use runs::Labelled;
-use verge_gateway::exit::{Exit, ExitWith};
+use runs::SkabRun;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Skoltech Anomaly Benchmark is:
@@ -63,7 +63,7 @@ pub(super) fn skab(args: &SkabArgs, as_json: bool, out: &mut impl Write) -> anyh
     Ok(Exit::Fine)
 }
 
-fn run(runs: &[Labelled], scores_to: Option<&Path>) -> anyhow::Result<Measured> {
+fn run(runs: &[SkabRun], scores_to: Option<&Path>) -> anyhow::Result<Measured> {
     let mut progress = Progress::new();
     let mut measured = Measured::default();
     for (count, one) in runs.iter().enumerate() {

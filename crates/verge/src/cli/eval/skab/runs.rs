@@ -16,7 +16,7 @@ const CHANGE: &str = "changepoint";
 
 /// One run with its labels.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Labelled {
+pub(super) struct SkabRun {
     /// `GROUP/FILE.csv`.
     pub(super) name: String,
     pub(super) at: Vec<UtcMillis>,
@@ -28,7 +28,7 @@ pub(super) struct Labelled {
 }
 
 /// All runs, in the order of groups and numbers.
-pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
+pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<SkabRun>> {
     let mut runs = Vec::new();
     for group in GROUPS {
         let place = folder.join("data").join(group);
@@ -54,7 +54,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read_run(path: &Path, name: String) -> anyhow::Result<Labelled> {
+fn read_run(path: &Path, name: String) -> anyhow::Result<SkabRun> {
     let mut table = Table::open(path, &TableArgs::exact(b';'))?;
     let at = table.exact_times(table.column(TIME)?)?;
     let abnormal = table.flags(table.column(ABNORMAL)?)?;
@@ -76,11 +76,11 @@ fn read_run(path: &Path, name: String) -> anyhow::Result<Labelled> {
         columns.len()
     );
     let rows = (0..at.len()).map(|row| columns.iter().map(|column| column[row]).collect()).collect();
-    Ok(Labelled { name, at, rows, signals: columns.len(), abnormal, change })
+    Ok(SkabRun { name, at, rows, signals: columns.len(), abnormal, change })
 }
 
 /// A column of 0 and 1, a line per row of the run.
-pub(super) fn write_predictions(folder: &Path, run: &Labelled, predicted: &[bool]) -> anyhow::Result<()> {
+pub(super) fn write_predictions(folder: &Path, run: &SkabRun, predicted: &[bool]) -> anyhow::Result<()> {
     let mut text = format!("{ABNORMAL}\n");
     for &one in predicted {
         text += if one { "1\n" } else { "0\n" };

@@ -1,10 +1,10 @@
 //! A bicycle and who rides it.
 
 use super::{Axes, TYRE, circle, pick};
-use crate::demo::scene::canvas::{Canvas, Colour};
-use crate::demo::scene::geometry::{Vec3, vec3};
-use crate::demo::scene::light::Light;
-use crate::demo::scene::traffic::Vehicle;
+use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::geometry::{Vec3, vec3};
+use crate::scene::light::Light;
+use crate::scene::traffic::Vehicle;
 
 const WHEEL_RADIUS: f32 = 0.34;
 /// From the middle to each hub.

@@ -1,23 +1,23 @@
 //! One series as a picture: values with what was expected above, scores with the alarm level below, alarms and
 //! labels in both.
 
-use std::fs;
+use std::io;
 use std::ops::Range;
-use std::path::Path;
 
-use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use verge_domain::finding::Expected;
+use verge_domain::time::UtcMillis;
 
-use super::events::stretches;
-use super::files::Labelled;
-use crate::cli::eval::detectors::{Said, auto_level};
+use crate::detectors::{Said, auto_level};
+use crate::events::stretches;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Point = (f64, f64);
+/// Why a series cannot be drawn.
+pub type DrawError = DrawingAreaErrorKind<io::Error>;
 
 const WIDTH: u32 = 1200;
 const HEIGHT: u32 = 700;
@@ -38,28 +38,24 @@ const BAND: RGBColor = RGBColor(205, 225, 245);
 const LABEL: RGBColor = RGBColor(250, 190, 110);
 const ALARM: RGBColor = RGBColor(200, 20, 40);
 
-/// Draws a series into a file; folders are made.
-pub(super) fn draw(
-    path: &Path,
-    series: &Labelled,
-    said: &[Said],
-    bands: &[Option<Expected>],
-) -> anyhow::Result<()> {
-    if series.values.is_empty() {
-        return Ok(());
-    }
-    let svg = svg(series, said, bands).map_err(|error| anyhow!("cannot draw {}: {error}", series.name))?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
+/// A series with its labels; all columns have the same length.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawing<'a> {
+    /// Stands above the picture.
+    pub name: &'a str,
+    /// Times of the readings.
+    pub at: &'a [UtcMillis],
+    /// The readings.
+    pub values: &'a [f64],
+    /// Whether each is labelled.
+    pub labels: &'a [bool],
 }
 
-fn svg(
-    series: &Labelled,
-    said: &[Said],
-    bands: &[Option<Expected>],
-) -> Result<String, Box<dyn std::error::Error>> {
+/// Draws a series of at least one reading, what a detector said of each and what it expected.
+///
+/// # Errors
+/// See [`DrawError`].
+pub fn svg(series: Drawing<'_>, said: &[Said], bands: &[Option<Expected>]) -> Result<String, DrawError> {
     let panel = Panel::new(series);
     let points = |value: &dyn Fn(usize) -> f64| -> Vec<Point> {
         panel.x.iter().enumerate().map(|(row, x)| (*x, value(row))).collect()
@@ -75,11 +71,11 @@ fn svg(
         canvas.fill(&WHITE)?;
         let (upper, lower) = canvas.split_vertically(UPPER);
 
-        let mut chart = panel.chart(&upper, &series.name, around(&values))?;
+        let mut chart = panel.chart(&upper, series.name, around(&values))?;
         let range = chart.y_range();
         let band = panel.band(bands, &range);
         chart.draw_series(band.into_iter().map(|outline| Polygon::new(outline, BAND)))?;
-        panel.shade(&mut chart, &series.labels, &range)?;
+        panel.shade(&mut chart, series.labels, &range)?;
         panel.axes(&mut chart, "value")?;
         chart.draw_series([PathElement::new(panel.thin(&values), VALUE)])?;
         chart.draw_series(alarms.iter().map(|row| Circle::new(values[*row], 4, ALARM.filled())))?;
@@ -87,7 +83,7 @@ fn svg(
         let most = scores.iter().map(|(_, score)| *score).fold(level * 1.5, f64::max);
         let mut chart = panel.chart(&lower, "", 0.0..most * 1.05)?;
         let range = chart.y_range();
-        panel.shade(&mut chart, &series.labels, &range)?;
+        panel.shade(&mut chart, series.labels, &range)?;
         panel.axes(&mut chart, "-log10 p")?;
         chart.draw_series([PathElement::new(panel.thin(&scores), VALUE)])?;
         chart.draw_series([PathElement::new(vec![(panel.start, level), (panel.end, level)], ALARM)])?;
@@ -107,7 +103,7 @@ struct Panel {
 
 impl Panel {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age")]
-    fn new(series: &Labelled) -> Self {
+    fn new(series: Drawing<'_>) -> Self {
         let x: Vec<f64> = series.at.iter().map(|at| at.0 as f64).collect();
         let start = x.iter().copied().fold(f64::INFINITY, f64::min);
         let end = x.iter().copied().fold(f64::NEG_INFINITY, f64::max).max(start + 1.0);
@@ -187,7 +183,7 @@ impl Panel {
         area: &'a Canvas<'b>,
         caption: &str,
         y: Range<f64>,
-    ) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>>
+    ) -> Result<Chart<'a, 'b>, DrawError>
     where
         'b: 'a,
     {
@@ -196,10 +192,10 @@ impl Panel {
         if !caption.is_empty() {
             builder.caption(caption, ("sans-serif", 22));
         }
-        Ok(builder.build_cartesian_2d(self.start..self.end, y)?)
+        builder.build_cartesian_2d(self.start..self.end, y)
     }
 
-    fn axes(&self, chart: &mut Chart<'_, '_>, what: &str) -> Result<(), Box<dyn std::error::Error>> {
+    fn axes(&self, chart: &mut Chart<'_, '_>, what: &str) -> Result<(), DrawError> {
         let span = self.end - self.start;
         let form = if span > 300.0 * DAY_MS {
             "%Y-%m-%d"
@@ -226,12 +222,7 @@ impl Panel {
     }
 
     /// Labelled stretches, each at least a column wide.
-    fn shade(
-        &self,
-        chart: &mut Chart<'_, '_>,
-        labels: &[bool],
-        range: &Range<f64>,
-    ) -> Result<(), Box<dyn std::error::Error>> {
+    fn shade(&self, chart: &mut Chart<'_, '_>, labels: &[bool], range: &Range<f64>) -> Result<(), DrawError> {
         let mut shaded: Vec<Range<usize>> = Vec::new();
         for stretch in stretches(labels) {
             let columns = self.column(self.x[stretch.start])..self.column(self.x[stretch.end - 1]) + 1;
@@ -260,14 +251,22 @@ fn around(points: &[Point]) -> Range<f64> {
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::time::UtcMillis;
-
     use super::*;
+
+    struct Labelled {
+        at: Vec<UtcMillis>,
+        values: Vec<f64>,
+        labels: Vec<bool>,
+    }
+
+    impl Labelled {
+        fn drawing(&self) -> Drawing<'_> {
+            Drawing { name: "a.csv", at: &self.at, values: &self.values, labels: &self.labels }
+        }
+    }
 
     fn series(rows: usize, value: impl Fn(usize) -> f64) -> (Labelled, Vec<Said>, Vec<Option<Expected>>) {
         let labelled = Labelled {
-            name: "a.csv".to_owned(),
-            plot: "a.svg".into(),
             at: (0..rows as i64).map(|row| UtcMillis(1_600_000_000_000 + row * 60_000)).collect(),
             values: (0..rows).map(&value).collect(),
             labels: (0..rows).map(|row| row % 100 < 3).collect(),
@@ -288,7 +287,7 @@ mod tests {
     #[test]
     fn a_long_series_stays_small() {
         let (labelled, said, bands) = series(200_000, |row| ((row * 7919) % 1013) as f64 / 3.0);
-        let svg = svg(&labelled, &said, &bands).unwrap();
+        let svg = svg(labelled.drawing(), &said, &bands).unwrap();
         assert!(svg.len() < 1_000_000, "{}", svg.len());
         assert!(svg.contains("<polyline") && svg.contains("<polygon") && svg.contains("<circle"));
         assert!(svg.contains("a.csv") && svg.contains("-log10 p"));
@@ -299,21 +298,21 @@ mod tests {
         for value in [|_: usize| 0.0, |_: usize| -1e300, |row: usize| 1e15 + row as f64 * 1e-3] {
             for rows in [1, 2, 30] {
                 let (labelled, said, bands) = series(rows, value);
-                assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
+                assert!(svg(labelled.drawing(), &said, &bands).unwrap().ends_with("</svg>\n"));
             }
         }
         let (mut labelled, said, bands) = series(30, |row| row as f64);
         labelled.at.fill(UtcMillis(0));
-        assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
+        assert!(svg(labelled.drawing(), &said, &bands).unwrap().ends_with("</svg>\n"));
         // What goes up to the ends of all numbers.
         let (labelled, said, bands) = series(30, |row| if row % 2 == 0 { 1e308 } else { -1e308 });
-        assert!(svg(&labelled, &said, &bands).unwrap().ends_with("</svg>\n"));
+        assert!(svg(labelled.drawing(), &said, &bands).unwrap().ends_with("</svg>\n"));
     }
 
     #[test]
     fn thinning_keeps_the_extremes_in_their_order() {
         let (labelled, ..) = series(110_000, |row| row as f64);
-        let panel = Panel::new(&labelled);
+        let panel = Panel::new(labelled.drawing());
         let points: Vec<Point> = panel
             .x
             .iter()

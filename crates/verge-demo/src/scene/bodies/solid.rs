@@ -3,9 +3,9 @@
 use tiny_skia::BlendMode;
 
 use super::Axes;
-use crate::demo::scene::canvas::{Canvas, Colour, mix, scaled};
-use crate::demo::scene::geometry::{Vec3, convex_hull, vec3};
-use crate::demo::scene::light::Light;
+use crate::scene::canvas::{Canvas, Colour, mix, scaled};
+use crate::scene::geometry::{Vec3, convex_hull, vec3};
+use crate::scene::light::Light;
 
 /// What covers a strip of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

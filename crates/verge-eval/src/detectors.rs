@@ -15,42 +15,50 @@ const WEIGH_EVERY: usize = 100;
 
 /// What the detector for one signal says about one reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Said {
-    pub(super) p_value: f64,
+pub struct Said {
+    /// Probability of such a reading, were all as usual.
+    pub p_value: f64,
     /// Raises an alarm, as shipped.
-    pub(super) alarm: bool,
+    pub alarm: bool,
     /// Would have alarmed, had another alarm not come shortly before.
-    pub(super) held: bool,
+    pub held: bool,
 }
 
 impl Said {
     /// Score in `0..=1` for result files: 0 for a row that is held back.
-    pub(super) fn score(&self) -> f64 {
+    #[must_use]
+    pub fn score(&self) -> f64 {
         if self.held { 0.0 } else { score_of(self.p_value) }
     }
 }
 
 /// Score of a probability: its decades below 1, ten of which are 1.
-pub(super) fn score_of(p_value: f64) -> f64 {
+#[must_use]
+pub fn score_of(p_value: f64) -> f64 {
     (-p_value.log10() / DECADES).clamp(0.0, 1.0)
 }
 
 /// What it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Cost {
-    pub(super) us_per_reading: f64,
-    pub(super) bytes_per_signal: usize,
+pub struct Cost {
+    /// Microseconds.
+    pub us_per_reading: f64,
+    /// Memory of the detector.
+    pub bytes_per_signal: usize,
 }
 
 impl Cost {
+    /// Of a time spent on so many readings.
+    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a number of readings")]
-    pub(super) fn new(spent: Duration, readings: usize, bytes_per_signal: usize) -> Self {
+    pub fn new(spent: Duration, readings: usize, bytes_per_signal: usize) -> Self {
         Self { us_per_reading: spent.as_secs_f64() * 1e6 / readings.max(1) as f64, bytes_per_signal }
     }
 }
 
 /// The detector for one signal over a series, and how long that took.
-pub(super) fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<Said>, Duration) {
+#[must_use]
+pub fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<Said>, Duration) {
     let mut detector = AutoDetector::new(&AutoSettings::default());
     let mut said = Vec::with_capacity(values.len());
     let begin = Instant::now();
@@ -62,7 +70,8 @@ pub(super) fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<Said>, Duration
 }
 
 /// The range in which the detector for one signal expects each value, before it sees it.
-pub(super) fn bands(at: &[UtcMillis], values: &[f64]) -> Vec<Option<Expected>> {
+#[must_use]
+pub fn bands(at: &[UtcMillis], values: &[f64]) -> Vec<Option<Expected>> {
     let mut detector = AutoDetector::new(&AutoSettings::default());
     let mut band = |(&at, &value): (&UtcMillis, &f64)| {
         let band = detector.band();
@@ -73,26 +82,30 @@ pub(super) fn bands(at: &[UtcMillis], values: &[f64]) -> Vec<Option<Expected>> {
 }
 
 /// The probability from which the detector for one signal alarms.
-pub(super) fn auto_level() -> f64 {
+#[must_use]
+pub fn auto_level() -> f64 {
     AutoSettings::fixed_level()
 }
 
 /// Bytes that it takes.
-pub(super) fn auto_bytes() -> usize {
+#[must_use]
+pub fn auto_bytes() -> usize {
     AutoDetector::bytes()
 }
 
 /// What came of the detector for several signals over a run.
-pub(super) struct MultiRun {
+pub struct MultiRun {
     /// Per row, whether its probability is at or below the level.
-    pub(super) abnormal: Vec<bool>,
-    pub(super) spent: Duration,
+    pub abnormal: Vec<bool>,
+    /// Time that it took.
+    pub spent: Duration,
     /// Bytes that it took at most, per signal.
-    pub(super) bytes_per_signal: usize,
+    pub bytes_per_signal: usize,
 }
 
 /// The detector for several signals over a run, a row being one value of each.
-pub(super) fn run_multi(rows: &[Vec<f64>], signals: usize) -> MultiRun {
+#[must_use]
+pub fn run_multi(rows: &[Vec<f64>], signals: usize) -> MultiRun {
     let mut detector = MultiDetector::new(&MultiSettings::default(), signals);
     let mut run =
         MultiRun { abnormal: Vec::with_capacity(rows.len()), spent: Duration::ZERO, bytes_per_signal: 0 };
@@ -107,7 +120,8 @@ pub(super) fn run_multi(rows: &[Vec<f64>], signals: usize) -> MultiRun {
 }
 
 /// The probability from which the detector for several signals calls a row abnormal.
-pub(super) fn multi_level() -> f64 {
+#[must_use]
+pub fn multi_level() -> f64 {
     MultiSettings::fixed_level()
 }
 

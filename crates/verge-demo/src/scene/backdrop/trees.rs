@@ -1,8 +1,8 @@
 //! Trees: a trunk, and a crown of many small clumps of leaves.
 
-use crate::demo::scene::canvas::{Canvas, Colour, mix};
-use crate::demo::scene::geometry::{Vec3, vec3};
-use crate::demo::scene::light::Light;
+use crate::scene::canvas::{Canvas, Colour, mix};
+use crate::scene::geometry::{Vec3, vec3};
+use crate::scene::light::Light;
 
 /// Clumps of a crown.
 const CLUMPS: u32 = 260;
@@ -12,17 +12,17 @@ const BARK: Colour = [0.30, 0.23, 0.17];
 
 /// A tree.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::demo::scene) struct Tree {
-    pub(in crate::demo::scene) x: f32,
-    pub(in crate::demo::scene) y: f32,
+pub(in crate::scene) struct Tree {
+    pub(in crate::scene) x: f32,
+    pub(in crate::scene) y: f32,
     /// Of its whole, in metres.
-    pub(in crate::demo::scene) height: f32,
+    pub(in crate::scene) height: f32,
     /// Of its crown.
-    pub(in crate::demo::scene) radius: f32,
+    pub(in crate::scene) radius: f32,
 }
 
 /// Trees that no vehicle passes behind, as either camera sees it.
-pub(in crate::demo::scene) const BEHIND: [Tree; 12] = [
+pub(in crate::scene) const BEHIND: [Tree; 12] = [
     tree(-11.5, -17.0, 6.5, 2.3),
     tree(-22.0, -15.5, 7.0, 2.5),
     tree(-36.0, -15.8, 6.2, 2.4),
@@ -38,7 +38,7 @@ pub(in crate::demo::scene) const BEHIND: [Tree; 12] = [
 ];
 
 /// The tree that hides a part of a lane from the northern camera.
-pub(in crate::demo::scene) const IN_FRONT: Tree = tree(-13.5, 12.6, 7.2, 2.7);
+pub(in crate::scene) const IN_FRONT: Tree = tree(-13.5, 12.6, 7.2, 2.7);
 
 const fn tree(x: f32, y: f32, height: f32, radius: f32) -> Tree {
     Tree { x, y, height, radius }
@@ -46,12 +46,12 @@ const fn tree(x: f32, y: f32, height: f32, radius: f32) -> Tree {
 
 impl Tree {
     /// Where it stands.
-    pub(in crate::demo::scene) const fn foot(&self) -> Vec3 {
+    pub(in crate::scene) const fn foot(&self) -> Vec3 {
         vec3(self.x, self.y, 0.0)
     }
 
     /// Draws it, with its shadow.
-    pub(in crate::demo::scene) fn draw(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw(&self, canvas: &mut Canvas<'_>, light: &Light) {
         if canvas.camera.depth(self.foot()) > self.radius + 1.0 {
             self.draw_shadow(canvas, light);
             self.draw_upright(canvas, light);
@@ -59,7 +59,7 @@ impl Tree {
     }
 
     /// Its shadow on the ground.
-    pub(in crate::demo::scene) fn draw_shadow(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw_shadow(&self, canvas: &mut Canvas<'_>, light: &Light) {
         let mut rng = fastrand::Rng::with_seed(self.seed());
         let middle = light.shadow_of(self.crown());
         let foot = self.foot();
@@ -79,7 +79,7 @@ impl Tree {
     }
 
     /// Trunk and crown.
-    pub(in crate::demo::scene) fn draw_upright(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw_upright(&self, canvas: &mut Canvas<'_>, light: &Light) {
         let mut rng = fastrand::Rng::with_seed(self.seed());
         let crown = self.crown();
         let distance = (canvas.camera.eye - crown).length();

@@ -8,7 +8,7 @@ use verge_domain::sequence::SequenceTracker;
 use verge_domain::verdict::{Body, EventState, Severity, Verdict};
 use verge_wire::Message;
 
-use crate::describe::describe;
+use crate::Words;
 
 /// What must arrive: the verdicts of a judge about a device; events must be raised and cleared.
 struct Expectation {
@@ -34,8 +34,8 @@ const SCENARIO: [Expectation; 10] = [
 const REMEMBERED_LINES: usize = 8;
 
 /// Everything the receiver knows.
-#[derive(Default)]
 pub(super) struct Tally {
+    words: Words,
     pub(super) by_kind: BTreeMap<&'static str, u64>,
     pub(super) raised: u64,
     pub(super) cleared: u64,
@@ -58,6 +58,20 @@ struct Seen {
 }
 
 impl Tally {
+    /// Nothing received yet; `words` puts a verdict into the line that is shown.
+    pub(super) fn new(words: Words) -> Self {
+        Self {
+            words,
+            by_kind: BTreeMap::new(),
+            raised: 0,
+            cleared: 0,
+            lines: VecDeque::new(),
+            newest: None,
+            sequences: HashMap::new(),
+            seen: HashMap::new(),
+        }
+    }
+
     /// Counts one message; returns the lines worth telling.
     pub(super) fn note(&mut self, message: &Message, at: Instant) -> Vec<String> {
         self.newest = Some(at);
@@ -113,7 +127,7 @@ impl Tally {
             }
         };
         let severity = if verdict.severity == Severity::Info { "" } else { verdict.severity.as_str() };
-        format!("{mark:<8} {severity:<8} {}", describe(verdict))
+        format!("{mark:<8} {severity:<8} {}", (self.words)(verdict))
     }
 
     /// "north 3, south 1": vehicles by camera; nothing before a camera was heard.

@@ -14,30 +14,36 @@ const SEED: u64 = 1;
 
 /// What one candidate gets on one series: parts of a sum whose ratio is the score.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Part {
-    pub(super) gain: f64,
-    pub(super) perfect: f64,
+pub struct Part {
+    /// What it gains.
+    pub gain: f64,
+    /// What could be gained.
+    pub perfect: f64,
 }
 
 /// Candidates with what each gets on each series, and which of them are neighbours.
-pub(super) struct Candidates {
+pub struct Candidates {
     /// For each candidate, a part for each series.
-    pub(super) parts: Vec<Vec<Part>>,
+    pub parts: Vec<Vec<Part>>,
     /// For each candidate, itself and those whose settings lie next to its own.
-    pub(super) neighbours: Vec<Vec<usize>>,
+    pub neighbours: Vec<Vec<usize>>,
 }
 
 /// Mean of the pooled score over all deals, and its standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Nested {
-    pub(super) mean: f64,
-    pub(super) spread: f64,
-    pub(super) candidates: usize,
+pub struct Nested {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation.
+    pub spread: f64,
+    /// Number of candidates.
+    pub candidates: usize,
 }
 
 impl Candidates {
     /// `None` with fewer series than parts.
-    pub(super) fn cross_validate(&self) -> Option<Nested> {
+    #[must_use]
+    pub fn cross_validate(&self) -> Option<Nested> {
         let series = self.parts.first()?.len();
         if series < FOLDS {
             return None;

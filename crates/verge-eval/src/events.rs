@@ -4,20 +4,25 @@ use std::ops::Range;
 
 /// How the alarms of a series stand to its labels.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Events {
-    pub(super) readings: usize,
-    pub(super) labelled: usize,
+pub struct Events {
+    /// Rows.
+    pub readings: usize,
+    /// Rows with a label.
+    pub labelled: usize,
     /// Stretches of labelled readings.
-    pub(super) events: usize,
-    pub(super) alarms: usize,
+    pub events: usize,
+    /// Rows with an alarm.
+    pub alarms: usize,
     /// Alarms on readings without a label.
-    pub(super) false_alarms: usize,
+    pub false_alarms: usize,
     /// Per event found, the readings from its first to its first alarm.
-    pub(super) delays: Vec<usize>,
+    pub delays: Vec<usize>,
 }
 
 impl Events {
-    pub(super) fn of(labels: &[bool], alarms: &[bool]) -> Self {
+    /// Labels and alarms of the rows of one series.
+    #[must_use]
+    pub fn of(labels: &[bool], alarms: &[bool]) -> Self {
         let stretches = stretches(labels);
         let delay = |event: &Range<usize>| alarms[event.clone()].iter().position(|alarm| *alarm);
         let counted = alarms.iter().zip(labels).filter(|(alarm, _)| **alarm);
@@ -31,7 +36,8 @@ impl Events {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    /// Adds those of another series.
+    pub fn add(&mut self, other: &Self) {
         self.readings += other.readings;
         self.labelled += other.labelled;
         self.events += other.events;
@@ -41,7 +47,8 @@ impl Events {
     }
 
     /// Median delay in readings; of two in the middle, the later.
-    pub(super) fn median_delay(&self) -> Option<usize> {
+    #[must_use]
+    pub fn median_delay(&self) -> Option<usize> {
         let mut delays = self.delays.clone();
         delays.sort_unstable();
         delays.get(delays.len() / 2).copied()
@@ -49,7 +56,8 @@ impl Events {
 }
 
 /// Stretches of labelled readings.
-pub(super) fn stretches(labels: &[bool]) -> Vec<Range<usize>> {
+#[must_use]
+pub fn stretches(labels: &[bool]) -> Vec<Range<usize>> {
     let mut start = 0;
     let mut found = Vec::new();
     for equal in labels.chunk_by(|a, b| a == b) {

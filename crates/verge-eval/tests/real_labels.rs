@@ -8,9 +8,9 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use verge_anomaly::measure::Profile;
-use verge_anomaly::measure::nab::{Series, at, best};
-use verge_anomaly::measure::skab::{ChangePoints, Rows, Run};
+use verge_eval::measure::Profile;
+use verge_eval::measure::nab::{Series, at, best};
+use verge_eval::measure::skab::{ChangePoints, Rows, Run};
 
 /// A folder of the measuring data; without it, says that the test is skipped.
 fn data(name: &str) -> Option<PathBuf> {

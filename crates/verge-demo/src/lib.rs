@@ -19,16 +19,16 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use verge_domain::verdict::Verdict;
+use verge_gateway::exit::Exit;
+use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 
-use crate::cli::DemoArgs;
 use cameras::Camera;
 use screen::{Screen, View, costs, ledger};
 use sensors::Sensor;
 use site::Site;
 use tally::Tally;
-use verge_gateway::exit::Exit;
-use verge_gateway::wiring::{self, Gateway};
 use wan::{Change, Wan};
 
 /// Shortest run in which every fault has time to be raised and cleared.
@@ -39,12 +39,15 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Length of a run where none is asked for.
 const DEFAULT_SECONDS: u64 = 60;
 
-/// Runs the demo and says whether all of it worked.
+/// Puts a verdict into one line.
+pub type Words = fn(&Verdict) -> String;
+
+/// Runs the demo for so many seconds, a minute where none are given, and says whether all of it worked.
 ///
 /// # Errors
 /// A part of the site could not be started, or the terminal is gone.
-pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
-    let seconds = args.seconds.unwrap_or(DEFAULT_SECONDS);
+pub fn run(seconds: Option<u64>, words: Words) -> anyhow::Result<Exit> {
+    let seconds = seconds.unwrap_or(DEFAULT_SECONDS);
     let mut screen = Screen::new();
     wiring::provide_runtime(&mut |step| screen.prepare(step)).context("the library that runs models")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -52,10 +55,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(play(screen, Duration::from_secs(seconds)))
+    runtime.block_on(play(screen, Duration::from_secs(seconds), words))
 }
 
-async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
+async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result<Exit> {
     screen.tell(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
@@ -83,7 +86,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
         devices.push(tokio::spawn(film(camera, connection, start, run)));
     }
 
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(words);
     let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;

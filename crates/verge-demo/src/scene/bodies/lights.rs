@@ -1,10 +1,10 @@
 //! Lamps of vehicles: their lenses by day; beams and glare by night.
 
 use super::Axes;
-use crate::demo::scene::canvas::{Canvas, Colour};
-use crate::demo::scene::geometry::{Vec3, vec3};
-use crate::demo::scene::light::Light;
-use crate::demo::scene::traffic::{Kind, Vehicle};
+use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::geometry::{Vec3, vec3};
+use crate::scene::light::Light;
+use crate::scene::traffic::{Kind, Vehicle};
 
 const HEADLAMP: Colour = [1.0, 0.96, 0.86];
 const TAIL_LAMP: Colour = [0.95, 0.06, 0.05];

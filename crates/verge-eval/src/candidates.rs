@@ -1,12 +1,13 @@
 //! Structure and settings of `auto`, chosen on other series than they are scored on.
 
-use verge_anomaly::auto::{AutoDetector, AutoSettings, MEMBERS};
-use verge_anomaly::measure::Profile;
-use verge_anomaly::measure::nab::{Series, at};
+use std::ops::RangeInclusive;
 
-use super::corpus::Labelled;
-use crate::cli::eval::nested::{Candidates, Nested, Part};
-use crate::cli::output::Progress;
+use verge_anomaly::auto::{AutoDetector, AutoSettings, MEMBERS};
+use verge_domain::time::UtcMillis;
+
+use crate::measure::nab::{Series, at};
+use crate::measure::{MeasureError, Profile};
+use crate::nested::{Candidates, Nested, Part};
 
 /// Levels: the smallest probability of a member, as a power of ten.
 const LEVELS: [f64; 13] = [2.5, 2.625, 2.75, 2.875, 3.0, 3.125, 3.25, 3.375, 3.5, 3.625, 3.75, 3.875, 4.0];
@@ -20,36 +21,57 @@ fn structures() -> Vec<Option<usize>> {
     std::iter::once(None).chain((0..MEMBERS.len()).map(Some)).collect()
 }
 
-pub(super) fn cross_validate(corpus: &[Labelled]) -> anyhow::Result<Option<Nested>> {
-    let structures = structures();
-    let each = LEVELS.len() * HOLD_OFFS.len();
-    let mut parts = vec![Vec::with_capacity(corpus.len()); structures.len() * each];
-    let mut progress = Progress::new();
-    for (count, one) in corpus.iter().enumerate() {
-        progress.show(&format!("cross-validation: {count} of {} series", corpus.len()))?;
+/// What every candidate gets on each series of the Numenta Anomaly Benchmark.
+#[derive(Debug)]
+pub struct AutoCandidates {
+    structures: Vec<Option<usize>>,
+    /// For each candidate, a part for each series.
+    parts: Vec<Vec<Part>>,
+}
+
+impl Default for AutoCandidates {
+    fn default() -> Self {
+        let structures = structures();
+        let parts = vec![Vec::new(); structures.len() * LEVELS.len() * HOLD_OFFS.len()];
+        Self { structures, parts }
+    }
+}
+
+impl AutoCandidates {
+    /// Runs all candidates over one more series; `windows` are its labelled rows.
+    ///
+    /// # Errors
+    /// The windows do not fit the series.
+    pub fn add(
+        &mut self,
+        times: &[UtcMillis],
+        values: &[f64],
+        windows: &[RangeInclusive<usize>],
+    ) -> Result<(), MeasureError> {
         let mut detector = AutoDetector::new(&AutoSettings::default());
-        let members: Vec<[f64; MEMBERS.len()]> = one
-            .at
-            .iter()
-            .zip(&one.values)
-            .map(|(&at, &value)| detector.observe_members(at, value).1)
-            .collect();
-        let mut candidate = 0;
-        for left_out in &structures {
+        let rows = times.iter().zip(values);
+        let members: Vec<[f64; MEMBERS.len()]> =
+            rows.map(|(&at, &value)| detector.observe_members(at, value).1).collect();
+        let mut candidates = self.parts.iter_mut();
+        for left_out in &self.structures {
             let smallest: Vec<f64> = members.iter().map(|all| smallest(all, *left_out)).collect();
             for level in LEVELS {
-                for hold_off in HOLD_OFFS {
+                for (hold_off, parts) in HOLD_OFFS.into_iter().zip(&mut candidates) {
                     let alarms = alarms(&smallest, 10f64.powf(-level), hold_off);
-                    let outcome = at([&Series::new(&alarms, &one.windows)?], Profile::STANDARD, 1.0);
-                    parts[candidate].push(Part { gain: outcome.gain, perfect: outcome.perfect });
-                    candidate += 1;
+                    let outcome = at([&Series::new(&alarms, windows)?], Profile::STANDARD, 1.0);
+                    parts.push(Part { gain: outcome.gain, perfect: outcome.perfect });
                 }
             }
         }
+        Ok(())
     }
-    progress.clear()?;
-    let neighbours = (0..parts.len()).map(neighbours).collect();
-    Ok(Candidates { parts, neighbours }.cross_validate())
+
+    /// What settings score that were chosen on other series; `None` with too few series.
+    #[must_use]
+    pub fn cross_validate(self) -> Option<Nested> {
+        let neighbours = (0..self.parts.len()).map(neighbours).collect();
+        Candidates { parts: self.parts, neighbours }.cross_validate()
+    }
 }
 
 fn smallest(members: &[f64; MEMBERS.len()], left_out: Option<usize>) -> f64 {

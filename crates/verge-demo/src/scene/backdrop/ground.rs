@@ -2,13 +2,13 @@
 
 use std::f32::consts::FRAC_PI_2;
 
-use crate::demo::scene::canvas::{Canvas, Colour};
-use crate::demo::scene::geometry::{Vec3, vec3};
-use crate::demo::scene::light::Light;
-use crate::demo::scene::routes::{
+use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::geometry::{Vec3, vec3};
+use crate::scene::light::Light;
+use crate::scene::routes::{
     BICYCLE_LANE, INNER_LANE, MAIN_HALF_WIDTH, MAIN_STOP, OUTER_LANE, SIDE_HALF_WIDTH, SIDE_STOP,
 };
-use crate::demo::scene::{HEIGHT, WIDTH};
+use crate::scene::{HEIGHT, WIDTH};
 
 const GRASS: Colour = [0.36, 0.47, 0.24];
 const PAVEMENT: Colour = [0.66, 0.64, 0.60];

@@ -10,19 +10,18 @@ use anyhow::Context;
 use tempfile::TempDir;
 use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
 use verge_domain::backoff::Backoff;
+use verge_gateway::settings::{Local, Settings};
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
 use verge_tls::authority::{Authority, Request, write_identity};
 use verge_tls::{Credentials, Identity, TrustedRoots, Usage};
 
-use verge_gateway::settings::{Local, Settings};
-
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
-const CONFIGURATION: &str = include_str!("../../../../configs/demo.toml");
+const CONFIGURATION: &str = include_str!("../../../configs/demo.toml");
 /// The model that it names, its card and its labels: made by `examples/junction-model/train.py`.
 const MODEL: [(&str, &[u8]); 3] = [
-    ("junction.onnx", include_bytes!("../../../../examples/junction-model/junction.onnx")),
-    ("junction.toml", include_bytes!("../../../../examples/junction-model/junction.toml")),
-    ("labels.txt", include_bytes!("../../../../examples/junction-model/labels.txt")),
+    ("junction.onnx", include_bytes!("../../../examples/junction-model/junction.onnx")),
+    ("junction.toml", include_bytes!("../../../examples/junction-model/junction.toml")),
+    ("labels.txt", include_bytes!("../../../examples/junction-model/labels.txt")),
 ];
 const GATEWAY: &str = "gateway";
 const BROKER: &str = "broker";

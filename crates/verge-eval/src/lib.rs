@@ -1,0 +1,12 @@
+//! How good a detector is on labelled series. Pure: files, tables and the command line are elsewhere.
+//!
+//! Reading order: [`detectors`] (as they ship, over a whole series), [`measure`] (the scores of the public boards),
+//! [`events`] (alarms against labelled rows), [`nested`] and [`candidates`] (what settings score that were chosen on
+//! other series), [`plot`] (a series as a picture).
+
+pub mod candidates;
+pub mod detectors;
+pub mod events;
+pub mod measure;
+pub mod nested;
+pub mod plot;
