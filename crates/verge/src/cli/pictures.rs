@@ -15,7 +15,6 @@ use verge_vision::{Picture, annotate};
 
 use super::say;
 use verge_gateway::settings::{Carries, Settings};
-use verge_gateway::wiring::picture_bytes;
 
 /// Largest picture that is read.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +26,6 @@ pub(super) struct PictureLimits {
 impl Default for PictureLimits {
     fn default() -> Self {
         Self { max_bytes: 256 << 20, max_pixels: 1 << 28 }
-    }
-}
-
-impl PictureLimits {
-    /// Memory that decoding one picture may take.
-    pub(super) fn decoding_bytes(self) -> usize {
-        picture_bytes(self.max_pixels)
     }
 }
 

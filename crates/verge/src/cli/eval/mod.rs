@@ -140,7 +140,7 @@ fn look_at(
     let settings = ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(judge)],
-        max_picture_bytes: PictureLimits::default().decoding_bytes(),
+        max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
     let viewers = (0..threads)

@@ -11,6 +11,7 @@ pub(in crate::cli) enum Kind {
     WithoutTime,
     UnreadTime,
     BadQuality,
+    #[cfg(feature = "eval")]
     NoNumber,
 }
 
@@ -24,6 +25,7 @@ impl Kind {
             Self::WithoutTime => ("row without a time", "rows without a time"),
             Self::UnreadTime => ("row whose time cannot be read", "rows whose time cannot be read"),
             Self::BadQuality => ("value of bad quality", "values of bad quality"),
+            #[cfg(feature = "eval")]
             Self::NoNumber => ("cell that is no number", "cells that are no number"),
         };
         if count == 1 { one } else { several }

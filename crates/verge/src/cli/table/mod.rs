@@ -4,6 +4,8 @@
 //! Reading order: `options` (what a table does not say of itself), `open` with `text` (encoding) and `layout` (delimiter,
 //! header, rows), `timing` with `times`, `values` with `numbers`, `left_out`.
 
+#[cfg(feature = "eval")]
+mod labelled;
 mod layout;
 mod left_out;
 mod numbers;

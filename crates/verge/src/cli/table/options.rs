@@ -53,11 +53,6 @@ impl Usual {
 }
 
 impl TableArgs {
-    /// Of a public board: columns between this character, a header, and rows of which nothing is left out.
-    pub(in crate::cli) fn exact(delimiter: u8) -> Self {
-        Self { delimiter: Some(delimiter), exact: true, ..Self::default() }
-    }
-
     pub(in crate::cli) fn with_usual(&self, usual: Usual) -> Self {
         Self { usual, ..self.clone() }
     }

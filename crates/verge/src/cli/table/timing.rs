@@ -166,18 +166,6 @@ impl Table {
         })
     }
 
-    /// Removes rows without a time, and puts the others in the order of time; says so where they stand in another.
-    pub(in crate::cli) fn sort_by_time(&mut self, columns: &[usize]) -> anyhow::Result<Vec<UtcMillis>> {
-        let times = self.times(columns)?;
-        let mut order: Vec<(UtcMillis, usize)> =
-            times.iter().enumerate().filter_map(|(row, time)| Some(((*time)?, row))).collect();
-        self.note_order(&times);
-        order.sort_by_key(|(time, _)| *time);
-        self.rows = order.iter().map(|(_, row)| self.rows[*row].clone()).collect();
-        self.lines = order.iter().map(|(_, row)| self.lines[*row]).collect();
-        Ok(order.into_iter().map(|(time, _)| time).collect())
-    }
-
     /// A remark where rows stand in another order than that of time.
     pub(in crate::cli) fn note_order(&mut self, times: &[Option<UtcMillis>]) {
         let timed: Vec<(UtcMillis, usize)> =
@@ -190,15 +178,5 @@ impl Table {
             format!("the rows are not in the order of time (line {earlier} is earlier than line {line})")
         };
         self.notes.push(format!("{how}; they are sorted by time"));
-    }
-
-    /// Times, each of which must be one.
-    pub(in crate::cli) fn exact_times(&mut self, column: usize) -> anyhow::Result<Vec<UtcMillis>> {
-        let times = self.times(&[column])?;
-        let none = times.iter().position(Option::is_none);
-        match none {
-            Some(row) => bail!(self.no_time(row, column, self.text(row, column))),
-            None => Ok(times.into_iter().flatten().collect()),
-        }
     }
 }

@@ -1,13 +1,11 @@
-//! The cells of a table as numbers and flags.
+//! The numbers of a column: what stands before their fraction.
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use verge_codec::Decimal;
-use verge_domain::excerpt::Excerpt;
 
 use super::Table;
 use super::layout::Holds;
-use super::left_out::Kind;
-use super::numbers::{self, plain};
+use super::numbers;
 
 impl Table {
     /// What stands before the fraction of a column's numbers: as the options say, as its cells show, or as those of
@@ -50,58 +48,5 @@ impl Table {
                 })
             }
         }
-    }
-
-    /// Numbers, each of which must be one.
-    pub(in crate::cli) fn numbers(&self, column: usize) -> anyhow::Result<Vec<f64>> {
-        self.cells(column, number)
-    }
-
-    /// Numbers where there are any; other cells are left out, and counted unless they are empty.
-    pub(in crate::cli) fn readings(&mut self, column: usize) -> anyhow::Result<Vec<Option<f64>>> {
-        let decimal = self.decimal(column)?;
-        let read = |text: &str| plain(text, decimal).and_then(|plain| plain.parse().ok());
-        let values: Vec<Option<f64>> = self.texts(column).map(read).collect();
-        let unread: Vec<usize> = (0..values.len())
-            .filter(|row| values[*row].is_none() && !self.text(*row, column).is_empty())
-            .collect();
-        if let Some(row) = unread.first().filter(|_| unread.len() * 2 >= values.len()) {
-            self.cells(column, number)?;
-            bail!("{}, column `{}`: no number", self.place(*row), self.name(column));
-        }
-        for row in unread {
-            let text = self.text(row, column).to_owned();
-            self.left.add(Kind::NoNumber, self.lines[row], &text);
-        }
-        Ok(values)
-    }
-
-    pub(in crate::cli) fn flags(&self, column: usize) -> anyhow::Result<Vec<bool>> {
-        self.cells(column, flag)
-    }
-
-    fn cells<T>(&self, column: usize, parse: impl Fn(&str) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
-        let cell = |(row, text): (usize, &str)| {
-            parse(text)
-                .map_err(|error| anyhow!("{}, column `{}`: {error}", self.place(row), self.name(column)))
-        };
-        self.texts(column).enumerate().map(cell).collect()
-    }
-}
-
-fn number(text: &str) -> anyhow::Result<f64> {
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-    number.with_context(|| format!("{} is not a number", Excerpt::of(text.as_bytes())))
-}
-
-/// 0 or 1, also as decimals, or a word.
-fn flag(text: &str) -> anyhow::Result<bool> {
-    if let Ok(flag) = text.to_ascii_lowercase().parse::<bool>() {
-        return Ok(flag);
-    }
-    match text.parse::<f64>() {
-        Ok(0.0) => Ok(false),
-        Ok(1.0) => Ok(true),
-        _ => bail!("{} is neither 0 nor 1", Excerpt::of(text.as_bytes())),
     }
 }
