@@ -48,13 +48,13 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
         "verge-demo",
         &[
             "verge-broker",
-            "verge-codec",
             "verge-domain",
             "verge-gateway",
             "verge-mqtt",
             "verge-pipeline",
             "verge-tls",
             "verge-vision",
+            "verge-wire",
         ],
     ),
     (
