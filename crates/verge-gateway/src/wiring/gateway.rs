@@ -1,55 +1,31 @@
-//! From checked settings to a running gateway, and back to a clean stop.
-
-mod autoencoders;
-mod broker;
-mod classes;
-mod expiry;
-mod frames;
-mod readings;
-mod shards;
-mod uplink;
+//! A running gateway: connects what was built, sets it to work, and stops it in order.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use verge_codec::Decoders;
-use verge_domain::id::{RouteId, Seq, SourceId};
-use verge_domain::stage::{MarkStore, StateStore};
-use verge_domain::time::UtcMillis;
-use verge_mqtt::{ConnectionSettings, MqttSource, Renewal, UplinkSettings, UplinkSink, WillMessage};
-use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
-use verge_pipeline::clock::Clock;
-use verge_pipeline::committer::StoreHandle;
+use verge_domain::id::RouteId;
+use verge_mqtt::{MqttSource, Renewal};
+use verge_outbox::StateLock;
 use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
-use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
+use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::frames::{FrameWorkers, Sources};
-use verge_pipeline::intake::{Judging, OrderDesk};
+use verge_pipeline::intake::Judging;
 use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
 use verge_vision::Memory;
 use verge_wire::WireEncoder;
 
+use super::broker::SiteBroker;
+use super::build::Built;
+use super::expiry::Expiry;
+use super::routes::{Outgoing, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{Carries, Route, Settings};
-pub use autoencoders::{Autoencoders, try_autoencoder};
-use broker::{LocalPlan, SiteBroker};
-pub use broker::{child as broker_process, connection as broker_connection};
-use expiry::Expiry;
-pub use expiry::{Remark, certificate_remarks};
-use frames::Eyes;
-pub use frames::{
-    Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
-    try_model, user_runtime_search, workers,
-};
-use readings::ReadingJudges;
-pub use shards::judge_set;
-pub use uplink::uplink_settings;
+use crate::settings::Settings;
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
@@ -85,44 +61,8 @@ impl Gateway {
     /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
     /// does not start.
     pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
-        let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
-        let connections = settings
-            .uplinks
-            .iter()
-            .map(|uplink| Ok(uplink.connection()?))
-            .collect::<anyhow::Result<Vec<ConnectionSettings>>>()
-            .exit_with(Exit::BadConfig)?;
-        let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
-        // Before anything is written with a clock that may not be set.
-        let known = newest_time_in(&settings.gateway.state_dir);
-        let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
-        let opened = open_store(&outbox)?;
-        if let Some(note) = &opened.note {
-            tracing::error!("{note}");
-        }
-        let mut store = opened.outbox;
-
-        let clock = Clock::start_after(known);
-        let started = clock.now();
-        if !clock.is_set() {
-            tracing::warn!(
-                from_ms = started.wall.0,
-                "the wall clock of this machine is not set: until it is, times are reckoned from when the state folder was \
-                 last written to, or from 2026-01-01; set it, by NTP or a clock with a battery"
-            );
-        }
-        let route_ids: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
-        let marks = store.open_routes(&route_ids).context("the store").exit_with(Exit::Temporary)?;
-        let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
-        let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
-
-        let (counters, bulk_counters) = readings::counters(settings);
-        let eyes = Eyes::open(settings, &counters, &causes)?;
-        let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
-        let judges =
-            ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
-        drop(checkpoints);
-
+        let Built { local, connections, lock, store, marks, causes, clock, started, counters, eyes, judges } =
+            Built::open(settings)?;
         let (local, broker) = local.carry_out(clock).await?;
         let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
         if let Some(eyes) = &eyes {
@@ -300,103 +240,6 @@ async fn report_silent_sources(counters: Arc<Counters>) {
     tokio::time::sleep(status::HEARS_NOTHING_AFTER).await;
     for source in counters.sources().iter().filter(|source| source.messages_received_total.get() == 0) {
         tracing::warn!(source = %source.name, "{}", status::HEARS_NOTHING);
-    }
-}
-
-/// When a file in the state folder was last written, as far as that can be known.
-fn newest_time_in(folder: &Path) -> Option<UtcMillis> {
-    let files = std::fs::read_dir(folder).ok()?;
-    let times = files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok());
-    let newest = times.max()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(newest.as_millis()).ok().map(UtcMillis)
-}
-
-/// A medium that fails may work at the next start; what an operator must see to does not get better by starting again.
-fn open_store(settings: &OutboxSettings) -> anyhow::Result<Opened> {
-    Outbox::open(settings).map_err(|error| {
-        let exit = if error.may_pass() { Exit::Temporary } else { Exit::BadConfig };
-        anyhow::Error::new(error).context(exit)
-    })
-}
-
-/// The names of the sources, in the order of their indices.
-pub fn source_ids(settings: &Settings) -> Vec<SourceId> {
-    settings.sources.iter().map(|source| source.name.clone()).collect()
-}
-
-/// The codecs of the sources of readings.
-///
-/// # Errors
-/// They refuse their settings, which the check of the configuration would have told.
-pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
-    let sources = settings.sources.iter().map(|source| match &source.carries {
-        Carries::Readings(codec) => Some(codec.clone()),
-        Carries::Frames(_) => None,
-    });
-    Decoders::new(sources).exit_with(Exit::BadConfig)
-}
-
-/// What all routes share.
-struct Outgoing<'a> {
-    settings: &'a Settings,
-    connections: &'a [ConnectionSettings],
-    store: StoreHandle,
-    orders: OrderDesk,
-    status: Arc<Status>,
-    clock: Clock,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Outgoing<'_> {
-    /// Connects the links of a route and begins to deliver.
-    fn start(&self, route: &Route, counters: &Arc<RouteCounters>, delivered: [Seq; 3]) -> JoinHandle<()> {
-        let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
-            let uplink = &self.settings.uplinks[*index];
-            let connection = self.connections[*index].clone();
-            let alone = route.uplinks.len() == 1;
-            let epoch = self.store.epoch();
-            let sending = uplink_settings(self.settings, uplink, connection, epoch, self.clock, alone);
-            let (gateway, life) = (self.settings.gateway.id.clone(), Arc::clone(self.store.life()));
-            let heads = self.store.heads();
-            // What it says must be as new as can be: it takes the place of the status that says more.
-            let last_will = WillMessage::new(move || {
-                status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
-            });
-            let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
-            let (window, counters) = (uplink.window, Arc::clone(counters));
-            Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
-        });
-        let (status, clock) = (Arc::clone(&self.status), self.clock);
-        tokio::spawn(delivery::deliver(
-            route_settings(self.settings, route),
-            delivered,
-            self.store.clone(),
-            self.orders.clone(),
-            links.collect(),
-            Arc::clone(counters),
-            clock,
-            move |stopping| status.document(clock.now(), stopping),
-            self.stopped.clone(),
-        ))
-    }
-}
-
-fn route_counters(settings: &Settings, route: &Route) -> Arc<RouteCounters> {
-    let uplinks = route.uplinks.iter().map(|index| &settings.uplinks[*index]);
-    let links = uplinks.map(|uplink| Arc::new(LinkCounters::new(uplink.name.clone(), uplink.budget)));
-    Arc::new(RouteCounters::new(links.collect()))
-}
-
-fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
-    // The check has seen to it that they agree in these.
-    let uplink = &settings.uplinks[route.uplinks[0]];
-    RouteSettings {
-        route: route.name.clone(),
-        gateway: settings.gateway.id.clone(),
-        lanes: uplink.lanes.clone(),
-        batch: uplink.batch,
-        rewind: uplink.rewind,
-        mode: route.mode,
     }
 }
 

@@ -1,0 +1,52 @@
+//! From checked settings to a running gateway, and back to a clean stop.
+//!
+//! Settings are the plan: pure, with names. `build` opens all that they ask for and starts nothing, `gateway` runs what
+//! was built.
+//!
+//! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `shards`, `frames`,
+//! `autoencoders`, `broker`, `uplink`, `routes`, `expiry`.
+
+mod autoencoders;
+mod broker;
+mod build;
+mod classes;
+mod expiry;
+mod frames;
+mod gateway;
+mod readings;
+mod routes;
+mod shards;
+mod uplink;
+
+use verge_codec::Decoders;
+use verge_domain::id::SourceId;
+
+use crate::exit::{Exit, ExitWith};
+use crate::settings::{Carries, Settings};
+pub use autoencoders::{Autoencoders, try_autoencoder};
+pub use broker::{child as broker_process, connection as broker_connection};
+pub use expiry::{Remark, certificate_remarks};
+pub use frames::{
+    Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
+    try_model, user_runtime_search, workers,
+};
+pub use gateway::{Gateway, begins_anew};
+pub use shards::judge_set;
+pub use uplink::uplink_settings;
+
+/// The names of the sources, in the order of their indices.
+pub fn source_ids(settings: &Settings) -> Vec<SourceId> {
+    settings.sources.iter().map(|source| source.name.clone()).collect()
+}
+
+/// The codecs of the sources of readings.
+///
+/// # Errors
+/// They refuse their settings, which the check of the configuration would have told.
+pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
+    let sources = settings.sources.iter().map(|source| match &source.carries {
+        Carries::Readings(codec) => Some(codec.clone()),
+        Carries::Frames(_) => None,
+    });
+    Decoders::new(sources).exit_with(Exit::BadConfig)
+}

@@ -1,0 +1,102 @@
+//! All that a gateway is made of, opened and not yet at work: what a configuration or a machine gets wrong ends here,
+//! before the first connection.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use verge_domain::id::{RouteId, Seq};
+use verge_domain::stage::{Cause, MarkStore, StateStore};
+use verge_domain::time::{Moment, UtcMillis};
+use verge_mqtt::ConnectionSettings;
+use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::counters::Counters;
+
+use super::Autoencoders;
+use super::broker::LocalPlan;
+use super::frames::Eyes;
+use super::readings::{self, ReadingJudges};
+use crate::exit::{Exit, ExitWith};
+use crate::settings::Settings;
+
+/// The parts. No thread runs and no connection is made.
+pub(super) struct Built<'a> {
+    /// How to come by the site's broker.
+    pub(super) local: LocalPlan<'a>,
+    /// Of the uplinks, in their order.
+    pub(super) connections: Vec<ConnectionSettings>,
+    pub(super) lock: StateLock,
+    pub(super) store: Outbox,
+    /// What each route has delivered, in the order of the routes.
+    pub(super) marks: Vec<[Seq; 3]>,
+    /// Messages that the broker may send again although the store holds their verdicts.
+    pub(super) causes: Vec<Cause>,
+    pub(super) clock: Clock,
+    pub(super) started: Moment,
+    pub(super) counters: Arc<Counters>,
+    pub(super) eyes: Option<Eyes>,
+    pub(super) judges: ReadingJudges,
+}
+
+impl<'a> Built<'a> {
+    /// Reads certificates, locks and opens the store, loads models, makes the judges and takes up what was saved of them.
+    ///
+    /// # Errors
+    /// The state directory is in use, the store cannot be opened, a certificate or a model cannot be used.
+    pub(super) fn open(settings: &'a Settings) -> anyhow::Result<Self> {
+        let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
+        let connections = settings
+            .uplinks
+            .iter()
+            .map(|uplink| Ok(uplink.connection()?))
+            .collect::<anyhow::Result<Vec<ConnectionSettings>>>()
+            .exit_with(Exit::BadConfig)?;
+        let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
+        // Before anything is written with a clock that may not be set.
+        let known = newest_time_in(&settings.gateway.state_dir);
+        let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
+        let opened = open_store(&outbox)?;
+        if let Some(note) = &opened.note {
+            tracing::error!("{note}");
+        }
+        let mut store = opened.outbox;
+
+        let clock = Clock::start_after(known);
+        let started = clock.now();
+        if !clock.is_set() {
+            tracing::warn!(
+                from_ms = started.wall.0,
+                "the wall clock of this machine is not set: until it is, times are reckoned from when the state folder was \
+                 last written to, or from 2026-01-01; set it, by NTP or a clock with a battery"
+            );
+        }
+        let routes: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
+        let marks = store.open_routes(&routes).context("the store").exit_with(Exit::Temporary)?;
+        let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
+        let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
+
+        let (counters, bulk_counters) = readings::counters(settings);
+        let eyes = Eyes::open(settings, &counters, &causes)?;
+        let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
+        let judges =
+            ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
+        Ok(Self { local, connections, lock, store, marks, causes, clock, started, counters, eyes, judges })
+    }
+}
+
+/// When a file in the state folder was last written, as far as that can be known.
+fn newest_time_in(folder: &Path) -> Option<UtcMillis> {
+    let files = std::fs::read_dir(folder).ok()?;
+    let times = files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok());
+    let newest = times.max()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(newest.as_millis()).ok().map(UtcMillis)
+}
+
+/// A medium that fails may work at the next start; what an operator must see to does not get better by starting again.
+fn open_store(settings: &OutboxSettings) -> anyhow::Result<Opened> {
+    Outbox::open(settings).map_err(|error| {
+        let exit = if error.may_pass() { Exit::Temporary } else { Exit::BadConfig };
+        anyhow::Error::new(error).context(exit)
+    })
+}

@@ -1,0 +1,86 @@
+//! The routes upstream: the links of each, and the task that delivers by them.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use verge_domain::id::Seq;
+use verge_mqtt::{ConnectionSettings, UplinkSettings, UplinkSink, WillMessage};
+use verge_pipeline::clock::Clock;
+use verge_pipeline::committer::StoreHandle;
+use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
+use verge_pipeline::intake::OrderDesk;
+use verge_pipeline::status::{self, Status};
+use verge_wire::WireEncoder;
+
+use super::uplink_settings;
+use crate::settings::{Route, Settings};
+
+/// What all routes share.
+pub(super) struct Outgoing<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) connections: &'a [ConnectionSettings],
+    pub(super) store: StoreHandle,
+    pub(super) orders: OrderDesk,
+    pub(super) status: Arc<Status>,
+    pub(super) clock: Clock,
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+impl Outgoing<'_> {
+    /// Connects the links of a route and begins to deliver.
+    pub(super) fn start(
+        &self,
+        route: &Route,
+        counters: &Arc<RouteCounters>,
+        delivered: [Seq; 3],
+    ) -> JoinHandle<()> {
+        let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
+            let uplink = &self.settings.uplinks[*index];
+            let connection = self.connections[*index].clone();
+            let alone = route.uplinks.len() == 1;
+            let epoch = self.store.epoch();
+            let sending = uplink_settings(self.settings, uplink, connection, epoch, self.clock, alone);
+            let (gateway, life) = (self.settings.gateway.id.clone(), Arc::clone(self.store.life()));
+            let heads = self.store.heads();
+            // What it says must be as new as can be: it takes the place of the status that says more.
+            let last_will = WillMessage::new(move || {
+                status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
+            });
+            let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
+            let (window, counters) = (uplink.window, Arc::clone(counters));
+            Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
+        });
+        let (status, clock) = (Arc::clone(&self.status), self.clock);
+        tokio::spawn(delivery::deliver(
+            route_settings(self.settings, route),
+            delivered,
+            self.store.clone(),
+            self.orders.clone(),
+            links.collect(),
+            Arc::clone(counters),
+            clock,
+            move |stopping| status.document(clock.now(), stopping),
+            self.stopped.clone(),
+        ))
+    }
+}
+
+pub(super) fn route_counters(settings: &Settings, route: &Route) -> Arc<RouteCounters> {
+    let uplinks = route.uplinks.iter().map(|index| &settings.uplinks[*index]);
+    let links = uplinks.map(|uplink| Arc::new(LinkCounters::new(uplink.name.clone(), uplink.budget)));
+    Arc::new(RouteCounters::new(links.collect()))
+}
+
+fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
+    // The check has seen to it that they agree in these.
+    let uplink = &settings.uplinks[route.uplinks[0]];
+    RouteSettings {
+        route: route.name.clone(),
+        gateway: settings.gateway.id.clone(),
+        lanes: uplink.lanes.clone(),
+        batch: uplink.batch,
+        rewind: uplink.rewind,
+        mode: route.mode,
+    }
+}
