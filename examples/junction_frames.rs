@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use verge_demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, Scene, SceneTruth, Viewpoint, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
@@ -42,7 +42,7 @@ fn write_frames(folder: &Path, frames: usize, seed: u64) -> anyhow::Result<()> {
     }
     fs::write(folder.join("labels.txt"), LABELS.join("\n") + "\n").context("labels.txt")?;
     let mut rng = fastrand::Rng::with_seed(seed);
-    let views = [(View::North, "north"), (View::South, "south")];
+    let views = [(Viewpoint::North, "north"), (Viewpoint::South, "south")];
     let scenes = views.into_iter().cycle().take(frames.div_ceil(FRAMES_PER_SCENE));
     let mut left = frames;
     for (view, name) in scenes {
@@ -64,7 +64,7 @@ fn write_frames(folder: &Path, frames: usize, seed: u64) -> anyhow::Result<()> {
 }
 
 /// One line for each vehicle.
-fn lines(truths: &[Truth]) -> anyhow::Result<String> {
+fn lines(truths: &[SceneTruth]) -> anyhow::Result<String> {
     let mut lines = String::new();
     for truth in truths {
         let class =

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use verge_demo::scene::{HEIGHT, LABELS, Scene, Truth, View, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, Scene, SceneTruth, Viewpoint, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
@@ -40,10 +40,10 @@ report = "every"
 /// A rendered frame: the JPEG, and what stands in it.
 pub(crate) struct Frame {
     pub(crate) jpeg: Vec<u8>,
-    pub(crate) truths: Vec<Truth>,
+    pub(crate) truths: Vec<SceneTruth>,
 }
 
-pub(crate) fn frame(view: View, second: u64) -> Frame {
+pub(crate) fn frame(view: Viewpoint, second: u64) -> Frame {
     let mut scene = Scene::new(view, 41);
     let at = Duration::from_secs(second);
     let mut rgb = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn frame(view: View, second: u64) -> Frame {
 }
 
 /// Large enough, and enough of it in sight, that a model of 400 kB must find it.
-pub(crate) fn plain(truths: &[Truth]) -> usize {
+pub(crate) fn plain(truths: &[SceneTruth]) -> usize {
     truths.iter().filter(|truth| truth.visible > 0.8 && truth.area[2] * truth.area[3] > 2500.0).count()
 }
 
@@ -109,7 +109,7 @@ fn frames_become_verdicts_upstream() {
     let checked = verge(site.path(), &["check", "-c", "gateway.toml", "--listen", "0"]).expect(0);
     assert!(checked.stdout.contains("detect with 3 labels"), "{}", checked.stdout);
 
-    let (day, night) = (frame(View::North, 30), frame(View::South, 40));
+    let (day, night) = (frame(Viewpoint::North, 30), frame(Viewpoint::South, 40));
     write(site.path(), "day.jpg", &day.jpeg);
     write(site.path(), "night.jpg", &night.jpeg);
     let webcam = without_tables(&day.jpeg);

@@ -9,7 +9,7 @@ use anyhow::Context;
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
-use super::scene::{HEIGHT, Scene, View, WIDTH};
+use super::scene::{HEIGHT, Scene, Viewpoint, WIDTH};
 
 /// Pause between two frames of a camera.
 pub(super) const PERIOD: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ const JOINED: Duration = Duration::from_secs(20);
 const SEED: u64 = 0x7e59e;
 
 /// One simulated camera.
-pub(super) struct Camera {
+pub(super) struct SimulatedCamera {
     name: &'static str,
     topic: &'static str,
     scene: Scene,
@@ -30,15 +30,15 @@ pub(super) struct Camera {
     jpeg: Vec<u8>,
 }
 
-impl Camera {
+impl SimulatedCamera {
     pub(super) fn both() -> [Self; 2] {
         [
-            Self::new("north", "junction/north/frame", View::North, false),
-            Self::new("south", "junction/south/frame", View::South, true),
+            Self::new("north", "junction/north/frame", Viewpoint::North, false),
+            Self::new("south", "junction/south/frame", Viewpoint::South, true),
         ]
     }
 
-    fn new(name: &'static str, topic: &'static str, view: View, freezes: bool) -> Self {
+    fn new(name: &'static str, topic: &'static str, view: Viewpoint, freezes: bool) -> Self {
         Self { name, topic, scene: Scene::new(view, SEED), freezes, rgb: Vec::new(), jpeg: Vec::new() }
     }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn one_camera_freezes_for_a_while() {
         let run = Duration::from_secs(20);
-        for mut camera in Camera::both() {
+        for mut camera in SimulatedCamera::both() {
             let mut frame = |seconds: u64| camera.frame(Duration::from_secs(seconds), run).unwrap().to_vec();
             let frames = [8, 12, 14, 16].map(&mut frame);
             // A frozen camera goes on with the last picture it has taken.

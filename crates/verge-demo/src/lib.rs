@@ -24,11 +24,11 @@ use verge_gateway::exit::Exit;
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 
-use cameras::Camera;
-use screen::{Screen, View, costs, ledger};
+use cameras::SimulatedCamera;
+use screen::{Screen, ScreenContent, costs, ledger};
 use sensors::Sensor;
 use site::Site;
-use tally::Tally;
+use tally::Arrived;
 use wan::{Change, Wan};
 
 /// Shortest run in which every fault has time to be raised and cleared.
@@ -81,12 +81,12 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
         let connection = site.device_connection(sensor.name(), listener)?;
         devices.push(tokio::spawn(simulate(sensor, connection, start, run)));
     }
-    for camera in Camera::both() {
+    for camera in SimulatedCamera::both() {
         let connection = site.device_connection(camera.name(), listener)?;
         devices.push(tokio::spawn(film(camera, connection, start, run)));
     }
 
-    let mut tally = Tally::new(words);
+    let mut tally = Arrived::new(words);
     let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
@@ -117,7 +117,7 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
                     }
                     None => {}
                 }
-                let view = View { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
+                let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
                 screen.draw(&view, now)?;
                 if now >= end || (elapsed == run && tally.missing().is_empty() && route.backlog() == 0) {
                     break;
@@ -132,7 +132,7 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
     }
     gateway.stop().await?;
     let elapsed = start.elapsed().min(run);
-    let view = View { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
+    let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
     summary(&view)
 }
 
@@ -173,7 +173,7 @@ async fn simulate(
 
 /// Publishes one camera's frames until the run is over. QoS 0, as cameras do: the next frame is the better one.
 async fn film(
-    mut camera: Camera,
+    mut camera: SimulatedCamera,
     connection: verge_mqtt::ConnectionSettings,
     start: Instant,
     run: Duration,
@@ -201,7 +201,7 @@ async fn film(
     Ok(())
 }
 
-fn summary(view: &View<'_>) -> anyhow::Result<Exit> {
+fn summary(view: &ScreenContent<'_>) -> anyhow::Result<Exit> {
     let (verdicts, duplicates, missing_numbers) = view.tally.sequence_totals();
     let sources = view.counters.sources();
     let readings: u64 = sources.iter().map(|source| source.readings_judged_total.get()).sum();

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 
-use super::tally::Tally;
+use super::tally::Arrived;
 use super::wan::Wan;
 
 /// How often the table is drawn, or a line is printed where there is no terminal.
@@ -22,12 +22,12 @@ pub(super) struct Screen {
 }
 
 /// Everything that is shown.
-pub(super) struct View<'a> {
+pub(super) struct ScreenContent<'a> {
     pub(super) elapsed: Duration,
     pub(super) run: Duration,
     pub(super) counters: &'a Counters,
     pub(super) route: &'a RouteCounters,
-    pub(super) tally: &'a Tally,
+    pub(super) tally: &'a Arrived,
     pub(super) wan: &'a Wan,
 }
 
@@ -53,7 +53,7 @@ impl Screen {
     }
 
     /// Draws the table, or prints a line of totals when it is time.
-    pub(super) fn draw(&mut self, view: &View<'_>, now: Instant) -> io::Result<()> {
+    pub(super) fn draw(&mut self, view: &ScreenContent<'_>, now: Instant) -> io::Result<()> {
         if self.live {
             let text = table(view, now);
             let mut out = io::stdout().lock();
@@ -73,7 +73,7 @@ impl Screen {
     }
 }
 
-fn totals(view: &View<'_>, now: Instant) -> String {
+fn totals(view: &ScreenContent<'_>, now: Instant) -> String {
     let readings: u64 = view.counters.sources().iter().map(|source| source.readings_judged_total.get()).sum();
     let frames: u64 = view.counters.sources().iter().map(|source| source.frames_judged_total.get()).sum();
     let kinds: Vec<String> =
@@ -90,7 +90,7 @@ fn totals(view: &View<'_>, now: Instant) -> String {
 }
 
 /// "received 4.8 MB, sent 3.1 kB, 1 : 1,550".
-pub(super) fn ledger(view: &View<'_>) -> String {
+pub(super) fn ledger(view: &ScreenContent<'_>) -> String {
     let received: u64 = view.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
     let sent = view.route.bytes_offered_total.get();
     let ratio = received.checked_div(sent).map_or(String::new(), |ratio| format!(", 1 : {ratio}"));
@@ -98,7 +98,7 @@ pub(super) fn ledger(view: &View<'_>) -> String {
 }
 
 /// "a frame costs 41.2 kB, a verdict 63 B": what the way upstream is spared. Nothing before both are known.
-pub(super) fn costs(view: &View<'_>) -> Option<String> {
+pub(super) fn costs(view: &ScreenContent<'_>) -> Option<String> {
     let sources = view.counters.sources().iter().filter(|source| source.frames_judged_total.get() > 0);
     let (frames, received) = sources.fold((0, 0), |(frames, received), source| {
         (frames + source.messages_received_total.get(), received + source.bytes_received_total.get())
@@ -126,7 +126,7 @@ fn bytes(count: u64) -> String {
     ByteSize(count).display().si().to_string()
 }
 
-fn table(view: &View<'_>, now: Instant) -> String {
+fn table(view: &ScreenContent<'_>, now: Instant) -> String {
     let mut text = format!("Verge demo   {} of {} s\n\n", view.elapsed.as_secs(), view.run.as_secs());
     let row = |cells: [String; 5]| {
         let [source, messages, judged, superseded, refused] = cells;

@@ -25,24 +25,24 @@ pub(super) enum Sensor {
 }
 
 /// A message as a device would publish it.
-pub(super) struct Sample {
+pub(super) struct SensorMessage {
     pub(super) topic: &'static str,
     pub(super) payload: Vec<u8>,
 }
 
 /// When a fault is present, as shares of the run.
-struct Fault {
+struct FaultSpan {
     from: f64,
     to: f64,
 }
 
-const VIBRATION_HIGH: Fault = Fault { from: 0.20, to: 0.45 };
-const BEARING_RISE: Fault = Fault { from: 0.35, to: 0.55 };
-const TANK_SILENT: Fault = Fault { from: 0.40, to: 0.70 };
-const VIBRATION_STUCK: Fault = Fault { from: 0.70, to: 0.80 };
-const FLOW_LOW: Fault = Fault { from: 0.60, to: 0.80 };
+const VIBRATION_HIGH: FaultSpan = FaultSpan { from: 0.20, to: 0.45 };
+const BEARING_RISE: FaultSpan = FaultSpan { from: 0.35, to: 0.55 };
+const TANK_SILENT: FaultSpan = FaultSpan { from: 0.40, to: 0.70 };
+const VIBRATION_STUCK: FaultSpan = FaultSpan { from: 0.70, to: 0.80 };
+const FLOW_LOW: FaultSpan = FaultSpan { from: 0.60, to: 0.80 };
 
-impl Fault {
+impl FaultSpan {
     fn present(&self, share: f64) -> bool {
         (self.from..self.to).contains(&share)
     }
@@ -83,7 +83,13 @@ impl Sensor {
 
     /// Its message number `index`, `elapsed` into a run of length `run`; `None` while it is silent.
     /// `at_ms` is the device's clock, UTC ms.
-    pub(super) fn sample(self, index: u64, elapsed: Duration, run: Duration, at_ms: i64) -> Option<Sample> {
+    pub(super) fn sample(
+        self,
+        index: u64,
+        elapsed: Duration,
+        run: Duration,
+        at_ms: i64,
+    ) -> Option<SensorMessage> {
         let seconds = elapsed.as_secs_f64();
         let share = seconds / run.as_secs_f64();
         let noise = noise(self, index);
@@ -123,7 +129,7 @@ impl Sensor {
                 (topic, message.to_string().into_bytes())
             }
         };
-        Some(Sample { topic, payload })
+        Some(SensorMessage { topic, payload })
     }
 
     /// Vehicles pass at a steady headway: whether one stands on the loop now, and how fast traffic moves.

@@ -33,11 +33,11 @@ const MAX_PACKET_BYTES: usize = 256 * 1024;
 pub(super) struct Site {
     folder: TempDir,
     authority: Authority,
-    upstream: Upstream,
+    upstream: UpstreamStandIn,
 }
 
 /// The stand-in for the broker of a centre.
-struct Upstream {
+struct UpstreamStandIn {
     embedded: Embedded,
     /// Where the receiver connects to.
     front: Front,
@@ -63,7 +63,7 @@ impl Site {
             };
             write_identity(folder.path(), name, &authority.issue(&request)?, false)?;
         }
-        let upstream = Upstream::start(folder.path()).await.context("the upstream stand-in")?;
+        let upstream = UpstreamStandIn::start(folder.path()).await.context("the upstream stand-in")?;
         Ok(Self { folder, authority, upstream })
     }
 
@@ -97,7 +97,7 @@ impl Site {
 
     /// Mends it.
     pub(super) async fn mend_wan(&mut self) -> anyhow::Result<()> {
-        let Upstream { embedded, wan, wan_address, folder, .. } = &mut self.upstream;
+        let UpstreamStandIn { embedded, wan, wan_address, folder, .. } = &mut self.upstream;
         if wan.is_none() {
             *wan = Some(front(folder, embedded, *wan_address).await.context("the WAN")?);
         }
@@ -149,7 +149,7 @@ impl Site {
     }
 }
 
-impl Upstream {
+impl UpstreamStandIn {
     async fn start(folder: &Path) -> anyhow::Result<Self> {
         let embedded = Embedded::start(EmbeddedSettings { max_packet_bytes: MAX_PACKET_BYTES }).await?;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

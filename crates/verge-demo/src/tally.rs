@@ -34,7 +34,7 @@ const SCENARIO: [Expectation; 10] = [
 const REMEMBERED_LINES: usize = 8;
 
 /// Everything the receiver knows.
-pub(super) struct Tally {
+pub(super) struct Arrived {
     words: Words,
     pub(super) by_kind: BTreeMap<&'static str, u64>,
     pub(super) raised: u64,
@@ -43,11 +43,11 @@ pub(super) struct Tally {
     newest: Option<Instant>,
     sequences: HashMap<(Epoch, Lane), SequenceTracker>,
     /// Per judge and device: events raised and still open, events cleared, verdicts without event.
-    seen: HashMap<(String, String), Seen>,
+    seen: HashMap<(String, String), SeenBy>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenBy {
     kind: &'static str,
     open: Vec<EventId>,
     cleared: u64,
@@ -57,7 +57,7 @@ struct Seen {
     objects_total: usize,
 }
 
-impl Tally {
+impl Arrived {
     /// Nothing received yet; `words` puts a verdict into the line that is shown.
     pub(super) fn new(words: Words) -> Self {
         Self {

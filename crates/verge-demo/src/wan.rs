@@ -18,12 +18,12 @@ pub(super) enum Change {
 pub(super) struct Wan {
     cut_at: Duration,
     mend_at: Duration,
-    state: State,
+    state: WanState,
     most_waiting: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum WanState {
     Before,
     Cut,
     Mended,
@@ -33,34 +33,34 @@ impl Wan {
     /// An outage in the middle of a run of this length.
     pub(super) fn over(run: Duration) -> Self {
         let (cut_at, mend_at) = (run.mul_f64(CUT_AT), run.mul_f64(MEND_AT));
-        Self { cut_at, mend_at, state: State::Before, most_waiting: 0 }
+        Self { cut_at, mend_at, state: WanState::Before, most_waiting: 0 }
     }
 
     /// What is to be done by now, once; and takes note of how many verdicts wait.
     pub(super) fn look(&mut self, elapsed: Duration, waiting: u64) -> Option<Change> {
         match self.state {
-            State::Before if elapsed >= self.cut_at => {
-                self.state = State::Cut;
+            WanState::Before if elapsed >= self.cut_at => {
+                self.state = WanState::Cut;
                 Some(Change::Cut)
             }
-            State::Cut => {
+            WanState::Cut => {
                 self.most_waiting = self.most_waiting.max(waiting);
                 (elapsed >= self.mend_at).then(|| {
-                    self.state = State::Mended;
+                    self.state = WanState::Mended;
                     Change::Mend
                 })
             }
-            State::Before | State::Mended => None,
+            WanState::Before | WanState::Mended => None,
         }
     }
 
     pub(super) fn is_cut(&self) -> bool {
-        self.state == State::Cut
+        self.state == WanState::Cut
     }
 
     /// How long it was cut; `None` where the run ended before it was mended.
     pub(super) fn outage(&self) -> Option<Duration> {
-        (self.state == State::Mended).then(|| self.mend_at.saturating_sub(self.cut_at))
+        (self.state == WanState::Mended).then(|| self.mend_at.saturating_sub(self.cut_at))
     }
 
     /// Verdicts that waited at once, at most.

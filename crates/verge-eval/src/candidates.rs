@@ -6,8 +6,8 @@ use verge_anomaly::auto::{AutoDetector, AutoSettings, MEMBERS};
 use verge_domain::time::UtcMillis;
 
 use crate::measure::nab::{Series, at};
-use crate::measure::{MeasureError, Profile};
-use crate::nested::{Candidates, Nested, Part};
+use crate::measure::{MeasureError, ScoreProfile};
+use crate::nested::{Candidates, Nested, ScorePart};
 
 /// Levels: the smallest probability of a member, as a power of ten.
 const LEVELS: [f64; 13] = [2.5, 2.625, 2.75, 2.875, 3.0, 3.125, 3.25, 3.375, 3.5, 3.625, 3.75, 3.875, 4.0];
@@ -26,7 +26,7 @@ fn structures() -> Vec<Option<usize>> {
 pub struct AutoCandidates {
     structures: Vec<Option<usize>>,
     /// For each candidate, a part for each series.
-    parts: Vec<Vec<Part>>,
+    parts: Vec<Vec<ScorePart>>,
 }
 
 impl Default for AutoCandidates {
@@ -58,8 +58,8 @@ impl AutoCandidates {
             for level in LEVELS {
                 for (hold_off, parts) in HOLD_OFFS.into_iter().zip(&mut candidates) {
                     let alarms = alarms(&smallest, 10f64.powf(-level), hold_off);
-                    let outcome = at([&Series::new(&alarms, windows)?], Profile::STANDARD, 1.0);
-                    parts.push(Part { gain: outcome.gain, perfect: outcome.perfect });
+                    let outcome = at([&Series::new(&alarms, windows)?], ScoreProfile::STANDARD, 1.0);
+                    parts.push(ScorePart { gain: outcome.gain, perfect: outcome.perfect });
                 }
             }
         }

@@ -15,7 +15,7 @@ const WEIGH_EVERY: usize = 100;
 
 /// What the detector for one signal says about one reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Said {
+pub struct ReadingScore {
     /// Probability of such a reading, were all as usual.
     pub p_value: f64,
     /// Raises an alarm, as shipped.
@@ -24,7 +24,7 @@ pub struct Said {
     pub held: bool,
 }
 
-impl Said {
+impl ReadingScore {
     /// Score in `0..=1` for result files: 0 for a row that is held back.
     #[must_use]
     pub fn score(&self) -> f64 {
@@ -58,13 +58,13 @@ impl Cost {
 
 /// The detector for one signal over a series, and how long that took.
 #[must_use]
-pub fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<Said>, Duration) {
+pub fn run_auto(at: &[UtcMillis], values: &[f64]) -> (Vec<ReadingScore>, Duration) {
     let mut detector = AutoDetector::new(&AutoSettings::default());
     let mut said = Vec::with_capacity(values.len());
     let begin = Instant::now();
     for (&at, &value) in at.iter().zip(values) {
         let one = detector.observe(at, value);
-        said.push(Said { p_value: one.p_value, alarm: one.alarm, held: one.held });
+        said.push(ReadingScore { p_value: one.p_value, alarm: one.alarm, held: one.held });
     }
     (said, begin.elapsed())
 }
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn scores_are_decades() {
-        let said = |p_value, held| Said { p_value, alarm: false, held };
+        let said = |p_value, held| ReadingScore { p_value, alarm: false, held };
         let check = |p_value: f64, expected: f64| {
             assert!((said(p_value, false).score() - expected).abs() < 1e-12, "{p_value}");
         };

@@ -14,7 +14,7 @@ const SEED: u64 = 1;
 
 /// What one candidate gets on one series: parts of a sum whose ratio is the score.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Part {
+pub struct ScorePart {
     /// What it gains.
     pub gain: f64,
     /// What could be gained.
@@ -24,7 +24,7 @@ pub struct Part {
 /// Candidates with what each gets on each series, and which of them are neighbours.
 pub struct Candidates {
     /// For each candidate, a part for each series.
-    pub parts: Vec<Vec<Part>>,
+    pub parts: Vec<Vec<ScorePart>>,
     /// For each candidate, itself and those whose settings lie next to its own.
     pub neighbours: Vec<Vec<usize>>,
 }
@@ -48,7 +48,7 @@ impl Candidates {
         if series < FOLDS {
             return None;
         }
-        let smooth: Vec<Vec<Part>> = self.neighbours.iter().map(|around| self.mean_of(around)).collect();
+        let smooth: Vec<Vec<ScorePart>> = self.neighbours.iter().map(|around| self.mean_of(around)).collect();
         let mut random = Rng::with_seed(SEED);
         let mut order: Vec<usize> = (0..series).collect();
         let scores: Vec<f64> = (0..DEALS)
@@ -64,8 +64,8 @@ impl Candidates {
         Some(Nested { mean, spread: variance.sqrt(), candidates: self.parts.len() })
     }
 
-    fn mean_of(&self, candidates: &[usize]) -> Vec<Part> {
-        let mut sum = vec![Part::default(); self.parts[0].len()];
+    fn mean_of(&self, candidates: &[usize]) -> Vec<ScorePart> {
+        let mut sum = vec![ScorePart::default(); self.parts[0].len()];
         for &candidate in candidates {
             for (sum, part) in sum.iter_mut().zip(&self.parts[candidate]) {
                 sum.gain += part.gain;
@@ -75,8 +75,8 @@ impl Candidates {
         sum
     }
 
-    fn pooled(&self, smooth: &[Vec<Part>], order: &[usize]) -> f64 {
-        let mut pooled = Part::default();
+    fn pooled(&self, smooth: &[Vec<ScorePart>], order: &[usize]) -> f64 {
+        let mut pooled = ScorePart::default();
         for fold in 0..FOLDS {
             let held_out = |place: usize| place % FOLDS == fold;
             let seen: Vec<usize> = order
@@ -97,7 +97,7 @@ impl Candidates {
     }
 }
 
-fn score(parts: &[Part], series: &[usize]) -> f64 {
+fn score(parts: &[ScorePart], series: &[usize]) -> f64 {
     let (mut gain, mut perfect) = (0.0, 0.0);
     for &one in series {
         gain += parts[one].gain;
@@ -113,7 +113,7 @@ mod tests {
     fn candidates(gains: &[Vec<f64>]) -> Candidates {
         let parts = gains
             .iter()
-            .map(|gains| gains.iter().map(|&gain| Part { gain, perfect: 1.0 }).collect())
+            .map(|gains| gains.iter().map(|&gain| ScorePart { gain, perfect: 1.0 }).collect())
             .collect();
         Candidates { parts, neighbours: (0..gains.len()).map(|one| vec![one]).collect() }
     }

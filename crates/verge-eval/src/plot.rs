@@ -10,7 +10,7 @@ use plotters::prelude::*;
 use verge_domain::finding::Expected;
 use verge_domain::time::UtcMillis;
 
-use crate::detectors::{Said, auto_level};
+use crate::detectors::{ReadingScore, auto_level};
 use crate::events::stretches;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -55,7 +55,11 @@ pub struct Drawing<'a> {
 ///
 /// # Errors
 /// See [`DrawError`].
-pub fn svg(series: Drawing<'_>, said: &[Said], bands: &[Option<Expected>]) -> Result<String, DrawError> {
+pub fn svg(
+    series: Drawing<'_>,
+    said: &[ReadingScore],
+    bands: &[Option<Expected>],
+) -> Result<String, DrawError> {
     let panel = Panel::new(series);
     let points = |value: &dyn Fn(usize) -> f64| -> Vec<Point> {
         panel.x.iter().enumerate().map(|(row, x)| (*x, value(row))).collect()
@@ -265,13 +269,16 @@ mod tests {
         }
     }
 
-    fn series(rows: usize, value: impl Fn(usize) -> f64) -> (Labelled, Vec<Said>, Vec<Option<Expected>>) {
+    fn series(
+        rows: usize,
+        value: impl Fn(usize) -> f64,
+    ) -> (Labelled, Vec<ReadingScore>, Vec<Option<Expected>>) {
         let labelled = Labelled {
             at: (0..rows as i64).map(|row| UtcMillis(1_600_000_000_000 + row * 60_000)).collect(),
             values: (0..rows).map(&value).collect(),
             labels: (0..rows).map(|row| row % 100 < 3).collect(),
         };
-        let said = |row: usize| Said {
+        let said = |row: usize| ReadingScore {
             p_value: 1.0 / (1.0 + (row % 1000) as f64),
             alarm: row.is_multiple_of(500),
             held: false,

@@ -8,9 +8,9 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use verge_eval::measure::Profile;
+use verge_eval::measure::ScoreProfile;
 use verge_eval::measure::nab::{Series, at, best};
-use verge_eval::measure::skab::{ChangePoints, Rows, Run};
+use verge_eval::measure::skab::{ChangePoints, RowCounts, ScoredRun};
 
 /// A folder of the measuring data; without it, says that the test is skipped.
 fn data(name: &str) -> Option<PathBuf> {
@@ -54,7 +54,7 @@ fn silence_is_0_and_the_first_row_of_each_window_is_100() {
     let perfect = scored(&corpus, |row, windows| f64::from(u8::from(starts(row, windows))));
     // The null detector of the benchmark gives every row the same.
     let null = scored(&corpus, |_, _| 0.5);
-    for profile in Profile::ALL {
+    for profile in ScoreProfile::ALL {
         let (perfect, null) = (best(&perfect, profile), best(&null, profile));
         assert_eq!(perfect.threshold, Some(1.0));
         let score = perfect.outcome.score().unwrap();
@@ -79,8 +79,8 @@ fn a_random_detector_scores_what_is_published_of_it() {
                 state.set(next);
                 (next >> 11) as f64 / (1_u64 << 53) as f64
             });
-            let found = best(&random, Profile::STANDARD);
-            let again = at(&random, Profile::STANDARD, found.threshold.unwrap());
+            let found = best(&random, ScoreProfile::STANDARD);
+            let again = at(&random, ScoreProfile::STANDARD, found.threshold.unwrap());
             assert_eq!((again.found, again.false_alarms), (found.outcome.found, found.outcome.false_alarms));
             assert!((again.gain - found.outcome.gain).abs() < 1e-9);
             found.outcome.score().unwrap()
@@ -93,7 +93,7 @@ fn a_random_detector_scores_what_is_published_of_it() {
 #[test]
 fn to_call_every_row_abnormal_scores_what_is_published_of_it() {
     let Some(folder) = data("skab") else { return };
-    let (mut rows, mut changes) = (Rows::default(), ChangePoints::default());
+    let (mut rows, mut changes) = (RowCounts::default(), ChangePoints::default());
     for group in ["valve1", "valve2", "other"] {
         let entries = fs::read_dir(folder.join("data").join(group)).unwrap();
         for path in entries.map(|entry| entry.unwrap().path()) {
@@ -107,7 +107,8 @@ fn to_call_every_row_abnormal_scores_what_is_published_of_it() {
             let (abnormal, change) = (column(9), column(10));
             let at_ms: Vec<i64> = (0..abnormal.len() as i64).map(|second| second * 1000).collect();
             let predicted = vec![true; abnormal.len()];
-            let run = Run { at_ms: &at_ms, predicted: &predicted, abnormal: &abnormal, change: &change };
+            let run =
+                ScoredRun { at_ms: &at_ms, predicted: &predicted, abnormal: &abnormal, change: &change };
             rows = rows + run.rows().unwrap();
             changes = changes + run.change_points().unwrap();
         }

@@ -2,8 +2,8 @@
 
 use tiny_skia::{BlendMode, Pixmap};
 
-use super::canvas::{Canvas, Colour, Glows, mix, scaled};
-use super::geometry::{Camera, Vec3, vec3};
+use super::canvas::{Colour, Glows, SceneCanvas, mix, scaled};
+use super::geometry::{Projection, Vec3, vec3};
 use super::light::Light;
 use super::{HEIGHT, WIDTH};
 
@@ -38,9 +38,9 @@ const WINDOW: f32 = 2.9;
 const NEAREST_TREE: f32 = 24.0;
 
 /// Draws everything that stands still and that nothing moves behind.
-pub(super) fn draw(camera: &Camera, light: &Light) -> Pixmap {
+pub(super) fn draw(camera: &Projection, light: &Light) -> Pixmap {
     let mut pixmap = Pixmap::new(WIDTH, HEIGHT).expect("the picture has a size");
-    let mut canvas = Canvas { pixmap: &mut pixmap, camera, glows: &mut Glows::default() };
+    let mut canvas = SceneCanvas { pixmap: &mut pixmap, camera, glows: &mut Glows::default() };
     draw_sky(&mut canvas, light);
     ground::draw(&mut canvas, light);
     draw_wood(&mut canvas, light);
@@ -61,7 +61,7 @@ pub(super) fn draw(camera: &Camera, light: &Light) -> Pixmap {
 }
 
 impl House {
-    fn draw(&self, canvas: &mut Canvas<'_>, light: &Light, seed: u64) {
+    fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light, seed: u64) {
         let ([west, south], [east, north]) = (self.from, self.to);
         let corner = |x: f32, y: f32, z: f32| vec3(x, y, z);
         // Each wall from its left to its right as seen from outside, and where outside is.
@@ -89,7 +89,7 @@ impl House {
 
     fn draw_wall(
         &self,
-        canvas: &mut Canvas<'_>,
+        canvas: &mut SceneCanvas<'_>,
         light: &Light,
         [from, to]: [Vec3; 2],
         outside: Vec3,
@@ -143,7 +143,7 @@ impl House {
 }
 
 /// The sky, row by row, down to the first that shows ground.
-fn draw_sky(canvas: &mut Canvas<'_>, light: &Light) {
+fn draw_sky(canvas: &mut SceneCanvas<'_>, light: &Light) {
     let width = WIDTH as f32;
     let horizon = horizon(canvas.camera);
     for row in 0..horizon {
@@ -155,7 +155,7 @@ fn draw_sky(canvas: &mut Canvas<'_>, light: &Light) {
 }
 
 /// A wood far away, so that the plain does not end in a bare line.
-fn draw_wood(canvas: &mut Canvas<'_>, light: &Light) {
+fn draw_wood(canvas: &mut SceneCanvas<'_>, light: &Light) {
     let horizon = horizon(canvas.camera) as f32;
     for (layer, distance) in (0_u8..).zip([210.0, 150.0]) {
         let lower = f32::from(layer);
@@ -171,6 +171,6 @@ fn draw_wood(canvas: &mut Canvas<'_>, light: &Light) {
 }
 
 /// The first row of the picture that shows ground.
-fn horizon(camera: &Camera) -> u32 {
+fn horizon(camera: &Projection) -> u32 {
     (0..HEIGHT).find(|row| camera.ground_at([WIDTH as f32 / 2.0, *row as f32]).is_some()).unwrap_or(HEIGHT)
 }

@@ -1,19 +1,19 @@
 //! What vehicles look like: cars and lorries as profiles with a width, bicycles as lines.
 
-use super::canvas::{Canvas, Colour};
+use super::canvas::{Colour, SceneCanvas};
 use super::geometry::{Pixel, Vec3, convex_hull, vec3};
 use super::light::Light;
 use super::routes::Pose;
-use super::traffic::{Kind, Vehicle};
+use super::traffic::{Vehicle, VehicleKind};
 
 mod cyclist;
 mod lights;
 mod solid;
 
-use solid::{CAB, HATCHBACK, LOAD, Profile, SALOON, Solid, TRIM, VAN};
+use solid::{BodyProfile, CAB, HATCHBACK, LOAD, SALOON, Solid, TRIM, VAN};
 
 /// A car's profile, and how much higher than others cars of this kind are.
-const CARS: [(&Profile, f32); 3] = [(&SALOON, 1.0), (&HATCHBACK, 1.0), (&VAN, 1.2)];
+const CARS: [(&BodyProfile, f32); 3] = [(&SALOON, 1.0), (&HATCHBACK, 1.0), (&VAN, 1.2)];
 const PAINTS: [Colour; 12] = [
     [0.90, 0.90, 0.88],
     [0.93, 0.93, 0.92],
@@ -70,7 +70,7 @@ fn pick<T: Copy>(choices: &[T], looks: u64) -> T {
 fn solids(vehicle: &Vehicle) -> Vec<Solid> {
     let paint = pick(&PAINTS, vehicle.looks);
     let half_width = vehicle.width / 2.0;
-    if vehicle.kind == Kind::Car {
+    if vehicle.kind == VehicleKind::Car {
         let (profile, higher) = pick(&CARS, vehicle.looks >> 8);
         let height = vehicle.height * higher;
         return vec![Solid {
@@ -110,7 +110,7 @@ fn solids(vehicle: &Vehicle) -> Vec<Solid> {
 /// Points of a vehicle whose convex hull is its outline from any side.
 pub(super) fn extent(vehicle: &Vehicle, pose: Pose) -> Vec<Vec3> {
     let axes = Axes::new(pose);
-    if vehicle.kind == Kind::Bicycle {
+    if vehicle.kind == VehicleKind::Bicycle {
         return cyclist::extent(vehicle, &axes);
     }
     let mut points = Vec::new();
@@ -134,7 +134,7 @@ pub(super) fn footprint(vehicle: &Vehicle, pose: Pose) -> [[f32; 2]; 4] {
 }
 
 /// The shadow it throws and the light of its lamps, on the ground.
-pub(super) fn draw_on_ground(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, pose: Pose) {
+pub(super) fn draw_on_ground(canvas: &mut SceneCanvas<'_>, light: &Light, vehicle: &Vehicle, pose: Pose) {
     let ground = extent(vehicle, pose).into_iter().map(|point| {
         let shadow = light.shadow_of(point);
         [shadow.x, shadow.y]
@@ -147,9 +147,9 @@ pub(super) fn draw_on_ground(canvas: &mut Canvas<'_>, light: &Light, vehicle: &V
 }
 
 /// The vehicle itself.
-pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, pose: Pose) {
+pub(super) fn draw(canvas: &mut SceneCanvas<'_>, light: &Light, vehicle: &Vehicle, pose: Pose) {
     let axes = Axes::new(pose);
-    if vehicle.kind == Kind::Bicycle {
+    if vehicle.kind == VehicleKind::Bicycle {
         cyclist::draw(canvas, light, vehicle, &axes);
     } else {
         draw_body(canvas, light, vehicle, &axes);
@@ -159,17 +159,17 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, po
     }
 }
 
-fn draw_body(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
+fn draw_body(canvas: &mut SceneCanvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
     let from_behind = axes.ahead.dot(canvas.camera.eye - axes.middle) < 0.0;
     let mut solids = solids(vehicle);
     // What is farther away comes first.
     if from_behind {
         solids.reverse();
     }
-    let is_truck = vehicle.kind == Kind::Truck;
+    let is_truck = vehicle.kind == VehicleKind::Truck;
     let (radius, axles): (f32, &[f32]) =
         if is_truck { (0.48, &[-0.36, -0.22, 0.36]) } else { (0.33, &[-0.30, 0.31]) };
-    let wheels = |canvas: &mut Canvas<'_>| {
+    let wheels = |canvas: &mut SceneCanvas<'_>| {
         for side in [1.0, -1.0] {
             let wall = side * (vehicle.width / 2.0 + 0.01);
             if axes.turn(0.0, side, 0.0).dot(canvas.camera.eye - axes.at(0.0, wall, 0.0)) <= 0.0 {
@@ -204,7 +204,7 @@ fn draw_body(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, axes: &A
     lights::draw_lenses(canvas, light, vehicle, axes);
 }
 
-fn wheel(canvas: &mut Canvas<'_>, light: &Light, axes: &Axes, hub: Vec3, radius: f32) {
+fn wheel(canvas: &mut SceneCanvas<'_>, light: &Light, axes: &Axes, hub: Vec3, radius: f32) {
     let distance = (canvas.camera.eye - hub).length();
     let normal = (canvas.camera.eye - hub).unit();
     for (share, colour) in [(1.0, TYRE), (0.55, [0.45, 0.46, 0.48])] {
@@ -222,6 +222,6 @@ fn circle(axes: &Axes, hub: Vec3, radius: f32) -> [Vec3; 12] {
 }
 
 /// Its outline in the picture.
-pub(super) fn silhouette(canvas: &super::geometry::Camera, vehicle: &Vehicle, pose: Pose) -> Vec<Pixel> {
+pub(super) fn silhouette(canvas: &super::geometry::Projection, vehicle: &Vehicle, pose: Pose) -> Vec<Pixel> {
     convex_hull(extent(vehicle, pose).into_iter().filter_map(|point| canvas.project(point)).collect())
 }

@@ -7,7 +7,7 @@ use tiny_skia::{
     PixmapPaint, Point, RadialGradient, Shader, SpreadMode, Stroke, Transform,
 };
 
-use super::geometry::{Camera, Pixel, Vec3};
+use super::geometry::{Pixel, Projection, Vec3};
 
 /// Red, green and blue, each 0 to 1.
 pub(super) type Colour = [f32; 3];
@@ -32,13 +32,13 @@ const GLOW_STEP: f32 = 1.12;
 const LARGEST_GLOW: f32 = 50.0;
 
 /// A picture and the camera it is taken by.
-pub(super) struct Canvas<'a> {
+pub(super) struct SceneCanvas<'a> {
     pub(super) pixmap: &'a mut Pixmap,
-    pub(super) camera: &'a Camera,
+    pub(super) camera: &'a Projection,
     pub(super) glows: &'a mut Glows,
 }
 
-impl Canvas<'_> {
+impl SceneCanvas<'_> {
     /// A filled polygon of the site.
     pub(super) fn polygon(&mut self, points: &[Vec3], colour: Colour) {
         self.outline(&self.camera.project_polygon(points), colour, 1.0, BlendMode::SourceOver);

@@ -72,7 +72,7 @@ pub(super) type Pixel = [f32; 2];
 
 /// A pinhole camera.
 #[derive(Debug, Clone)]
-pub(super) struct Camera {
+pub(super) struct Projection {
     pub(super) eye: Vec3,
     right: Vec3,
     up: Vec3,
@@ -81,7 +81,7 @@ pub(super) struct Camera {
     focal: f32,
 }
 
-impl Camera {
+impl Projection {
     /// Level, at `eye`, with `target` in the middle of the picture.
     pub(super) fn new(eye: Vec3, target: Vec3, focal: f32) -> Self {
         let forward = (target - eye).unit();
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_camera_sees_its_target_in_the_middle_and_the_ground_where_it_is() {
-        let camera = Camera::new(vec3(10.0, 20.0, 9.0), vec3(-2.0, 1.0, 0.0), 500.0);
+        let camera = Projection::new(vec3(10.0, 20.0, 9.0), vec3(-2.0, 1.0, 0.0), 500.0);
         let middle = camera.project(vec3(-2.0, 1.0, 0.0)).unwrap();
         assert!((middle[0] - 320.0).abs() < 0.01 && (middle[1] - 240.0).abs() < 0.01);
         let (ground, _) = camera.ground_at(middle).unwrap();

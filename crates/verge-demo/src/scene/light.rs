@@ -1,6 +1,6 @@
 //! What lights the site: the sun by day, lamps by night.
 
-use super::View;
+use super::Viewpoint;
 use super::canvas::{Colour, mix, scaled};
 use super::geometry::{Vec3, vec3};
 use super::routes::{MAIN_HALF_WIDTH, SIDE_HALF_WIDTH};
@@ -34,9 +34,9 @@ pub(super) struct Light {
 }
 
 impl Light {
-    pub(super) fn new(view: View) -> Self {
+    pub(super) fn new(view: Viewpoint) -> Self {
         match view {
-            View::North => Self {
+            Viewpoint::North => Self {
                 is_night: false,
                 sun: vec3(0.55, -0.35, 0.75).unit(),
                 ambient: [0.50, 0.53, 0.60],
@@ -44,7 +44,7 @@ impl Light {
                 haze: [0.80, 0.86, 0.91],
                 haze_reach: 190.0,
             },
-            View::South => Self {
+            Viewpoint::South => Self {
                 is_night: true,
                 sun: vec3(-0.3, 0.4, 0.85).unit(),
                 ambient: [0.13, 0.145, 0.20],

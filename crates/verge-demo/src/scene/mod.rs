@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use tiny_skia::{Color, Pixmap};
 
-use canvas::{Canvas, Glows, stamp};
+use canvas::{Glows, SceneCanvas, stamp};
 use exposure::Exposure;
-use geometry::{Camera, polygon_area, vec3, within_picture};
+use geometry::{Projection, polygon_area, vec3, within_picture};
 use light::Light;
 use order::back_to_front;
 use routes::Pose;
@@ -53,25 +53,25 @@ const NOISE_BY_NIGHT: f32 = 2.6;
 
 /// A camera of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
+pub enum Viewpoint {
     /// By day; a tree hides part of a lane.
     North,
     /// By night; headlamps shine into the lens.
     South,
 }
 
-impl View {
-    fn camera(self) -> Camera {
+impl Viewpoint {
+    fn camera(self) -> Projection {
         match self {
-            Self::North => Camera::new(vec3(13.0, 23.0, 11.5), vec3(-5.5, -2.0, 0.0), 520.0),
-            Self::South => Camera::new(vec3(-17.0, -17.5, 9.0), vec3(4.5, 1.0, 0.0), 500.0),
+            Self::North => Projection::new(vec3(13.0, 23.0, 11.5), vec3(-5.5, -2.0, 0.0), 520.0),
+            Self::South => Projection::new(vec3(-17.0, -17.5, 9.0), vec3(4.5, 1.0, 0.0), 500.0),
         }
     }
 }
 
 /// A vehicle that a picture shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Truth {
+pub struct SceneTruth {
     /// One of [`LABELS`].
     pub label: &'static str,
     /// Left, top, width and height of its visible part, in pixels.
@@ -82,7 +82,7 @@ pub struct Truth {
 
 /// The junction, as one camera sees it.
 pub struct Scene {
-    camera: Camera,
+    camera: Projection,
     light: Light,
     exposure: Exposure,
     backdrop: Pixmap,
@@ -106,7 +106,7 @@ impl Scene {
     /// # Panics
     /// Never: the size of a picture is fixed.
     #[must_use]
-    pub fn new(view: View, seed: u64) -> Self {
+    pub fn new(view: Viewpoint, seed: u64) -> Self {
         let camera = view.camera();
         let light = Light::new(view);
         let noise = if light.is_night { NOISE_BY_NIGHT } else { NOISE_BY_DAY };
@@ -131,7 +131,8 @@ impl Scene {
     pub fn render(&mut self, at: Duration, rgb: &mut Vec<u8>) {
         self.go_to(at);
         self.picture.data_mut().copy_from_slice(self.backdrop.data());
-        let mut canvas = Canvas { pixmap: &mut self.picture, camera: &self.camera, glows: &mut self.glows };
+        let mut canvas =
+            SceneCanvas { pixmap: &mut self.picture, camera: &self.camera, glows: &mut self.glows };
         let uprights = uprights(&self.traffic, &self.fixtures, &self.camera, at);
         for upright in &uprights {
             match upright {
@@ -152,7 +153,7 @@ impl Scene {
     }
 
     /// What a good detector finds in the picture of a time.
-    pub fn truths(&mut self, at: Duration) -> Vec<Truth> {
+    pub fn truths(&mut self, at: Duration) -> Vec<SceneTruth> {
         self.go_to(at);
         // The red channel of a pixel says whose it is: 0 is nobody's.
         self.picture.fill(Color::BLACK);
@@ -170,14 +171,14 @@ impl Scene {
                 Upright::Fixture(fixture) => fixture.hide(&mut self.picture),
             }
         }
-        let seen = Seen::count(&self.picture, outlines.len());
+        let seen = VisiblePart::count(&self.picture, outlines.len());
         let truths = outlines.into_iter().zip(seen).filter_map(|((kind, whole), seen)| {
             let area = seen.area()?;
             let visible = (seen.pixels as f32 / whole.max(1.0)).min(1.0);
             let is_at_edge = seen.left == 0 || seen.top == 0 || seen.right == WIDTH || seen.bottom == HEIGHT;
             let least = if is_at_edge { [LEAST_SIDE_AT_EDGE; 2] } else { LEAST_SIDES };
             let counts = visible >= LEAST_VISIBLE && area[2] >= least[0] && area[3] >= least[1];
-            counts.then_some(Truth { label: kind.label(), area, visible })
+            counts.then_some(SceneTruth { label: kind.label(), area, visible })
         });
         truths.collect()
     }
@@ -194,7 +195,7 @@ impl Scene {
 fn uprights<'a>(
     traffic: &'a Traffic,
     fixtures: &'a [Fixture],
-    camera: &Camera,
+    camera: &Projection,
     at: Duration,
 ) -> Vec<Upright<'a>> {
     let is_near_view = |pose: &Pose| {
@@ -213,7 +214,7 @@ fn uprights<'a>(
 
 /// What is left to see of a vehicle.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct VisiblePart {
     pixels: u32,
     left: u32,
     top: u32,
@@ -221,7 +222,7 @@ struct Seen {
     bottom: u32,
 }
 
-impl Seen {
+impl VisiblePart {
     const NOTHING: Self = Self { pixels: 0, left: WIDTH, top: HEIGHT, right: 0, bottom: 0 };
 
     /// One for each of the values from 1 on in a mask.

@@ -36,14 +36,14 @@ pub(super) struct Pose {
 }
 
 #[derive(Debug, Clone)]
-struct Piece {
+struct PathPiece {
     from: Pose,
     length: f32,
     /// Radians per metre: 0 is straight on, below it a turn to the right.
     curvature: f32,
 }
 
-impl Piece {
+impl PathPiece {
     fn at(&self, distance: f32) -> Pose {
         let Pose { x, y, heading } = self.from;
         if self.curvature == 0.0 {
@@ -79,8 +79,8 @@ impl Piece {
 
 /// A line through the junction from one end of the site to another.
 #[derive(Debug, Clone)]
-pub(super) struct Route {
-    pieces: Vec<Piece>,
+pub(super) struct VehiclePath {
+    pieces: Vec<PathPiece>,
     /// The road it comes from, whose signal it obeys.
     pub(super) road: Road,
     /// From its start to the stop line.
@@ -90,14 +90,14 @@ pub(super) struct Route {
     pub(super) length: f32,
 }
 
-impl Route {
+impl VehiclePath {
     /// Straight on, `offset` to the right of the road's axis.
     fn straight(road: Road, offset: f32) -> Self {
         let (end, stop) = match road {
             Road::Main => (MAIN_END, MAIN_STOP),
             Road::Side => (SIDE_END, SIDE_STOP),
         };
-        let piece = Piece { from: start(road, offset), length: 2.0 * end, curvature: 0.0 };
+        let piece = PathPiece { from: start(road, offset), length: 2.0 * end, curvature: 0.0 };
         Self { pieces: vec![piece], road, stop: end - stop, bend: None, length: 2.0 * end }
     }
 
@@ -107,14 +107,17 @@ impl Route {
             Road::Main => (MAIN_END, MAIN_STOP, SIDE_END),
             Road::Side => (SIDE_END, SIDE_STOP, MAIN_END),
         };
-        let first = Piece { from: start(road, offset), length: end - into - TURN_RADIUS, curvature: 0.0 };
-        let turn = Piece {
+        let first = PathPiece { from: start(road, offset), length: end - into - TURN_RADIUS, curvature: 0.0 };
+        let turn = PathPiece {
             from: first.at(first.length),
             length: TURN_RADIUS * FRAC_PI_2,
             curvature: -1.0 / TURN_RADIUS,
         };
-        let last =
-            Piece { from: turn.at(turn.length), length: other_end - offset - TURN_RADIUS, curvature: 0.0 };
+        let last = PathPiece {
+            from: turn.at(turn.length),
+            length: other_end - offset - TURN_RADIUS,
+            curvature: 0.0,
+        };
         let bend = [first.length, first.length + turn.length];
         let length = bend[1] + last.length;
         Self { pieces: vec![first, turn, last], road, stop: end - stop, bend: Some(bend), length }
@@ -124,7 +127,7 @@ impl Route {
     fn opposite(&self) -> Self {
         let pieces = self.pieces.iter().map(|piece| {
             let Pose { x, y, heading } = piece.from;
-            Piece { from: Pose { x: -x, y: -y, heading: heading + PI }, ..piece.clone() }
+            PathPiece { from: Pose { x: -x, y: -y, heading: heading + PI }, ..piece.clone() }
         });
         Self { pieces: pieces.collect(), ..self.clone() }
     }
@@ -165,32 +168,38 @@ fn start(road: Road, offset: f32) -> Pose {
 
 /// A lane by which vehicles enter the site.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct EntryLane {
     /// Straight on, then to the right where that is allowed.
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Vec<VehiclePath>,
     pub(super) for_bicycles: bool,
     /// Seconds from one vehicle to the next, on average.
     pub(super) headway: f32,
 }
 
 /// All lanes by which vehicles enter.
-pub(super) fn entries() -> Vec<Entry> {
-    let inner =
-        Entry { routes: vec![Route::straight(Road::Main, INNER_LANE)], for_bicycles: false, headway: 10.0 };
-    let outer = Entry {
+pub(super) fn entries() -> Vec<EntryLane> {
+    let inner = EntryLane {
+        routes: vec![VehiclePath::straight(Road::Main, INNER_LANE)],
+        for_bicycles: false,
+        headway: 10.0,
+    };
+    let outer = EntryLane {
         routes: vec![
-            Route::straight(Road::Main, OUTER_LANE),
-            Route::right_turn(Road::Main, OUTER_LANE, SIDE_LANE),
+            VehiclePath::straight(Road::Main, OUTER_LANE),
+            VehiclePath::right_turn(Road::Main, OUTER_LANE, SIDE_LANE),
         ],
         for_bicycles: false,
         headway: 10.0,
     };
-    let bicycles =
-        Entry { routes: vec![Route::straight(Road::Main, BICYCLE_LANE)], for_bicycles: true, headway: 11.0 };
-    let side = Entry {
+    let bicycles = EntryLane {
+        routes: vec![VehiclePath::straight(Road::Main, BICYCLE_LANE)],
+        for_bicycles: true,
+        headway: 11.0,
+    };
+    let side = EntryLane {
         routes: vec![
-            Route::straight(Road::Side, SIDE_LANE),
-            Route::right_turn(Road::Side, SIDE_LANE, OUTER_LANE),
+            VehiclePath::straight(Road::Side, SIDE_LANE),
+            VehiclePath::right_turn(Road::Side, SIDE_LANE, OUTER_LANE),
         ],
         for_bicycles: false,
         headway: 14.0,
@@ -198,7 +207,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let ways = [inner, outer, bicycles, side];
     let opposite = ways
         .clone()
-        .map(|entry| Entry { routes: entry.routes.iter().map(Route::opposite).collect(), ..entry });
+        .map(|entry| EntryLane { routes: entry.routes.iter().map(VehiclePath::opposite).collect(), ..entry });
     ways.into_iter().chain(opposite).collect()
 }
 

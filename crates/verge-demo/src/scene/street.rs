@@ -3,11 +3,11 @@
 use tiny_skia::{BlendMode, IntRect, Pixmap, PixmapPaint, Transform};
 
 use super::backdrop::trees::{IN_FRONT, Tree};
-use super::canvas::{Canvas, Colour, Glows};
-use super::geometry::{Camera, Vec3, vec3};
+use super::canvas::{Colour, Glows, SceneCanvas};
+use super::geometry::{Projection, Vec3, vec3};
 use super::light::{LAMP_HEIGHT, LAMPS, Light};
 use super::routes::{MAIN_HALF_WIDTH, MAIN_STOP, Road, SIDE_HALF_WIDTH, SIDE_STOP};
-use super::traffic::{Signal, Traffic};
+use super::traffic::{Traffic, TrafficLight};
 use super::{HEIGHT, WIDTH};
 
 /// From a foot to each side of the ground that counts as taken, in metres.
@@ -18,7 +18,7 @@ const HOUSING: Colour = [0.10, 0.10, 0.11];
 /// Something upright.
 pub(super) enum Fixture {
     /// A signal at a stop line, and the way that those who stop there are headed.
-    Signal { foot: [f32; 2], road: Road, heading: [f32; 2] },
+    TrafficLight { foot: [f32; 2], road: Road, heading: [f32; 2] },
     /// A street lamp, and the way to the middle of its road.
     Lamp { foot: [f32; 2], reach: [f32; 2] },
     /// A tree as this camera sees it: hundreds of shapes, drawn once.
@@ -26,14 +26,14 @@ pub(super) enum Fixture {
 }
 
 /// All fixtures of a camera's view.
-pub(super) fn fixtures(camera: &Camera, light: &Light) -> Vec<Fixture> {
+pub(super) fn fixtures(camera: &Projection, light: &Light) -> Vec<Fixture> {
     let mut fixtures = Vec::new();
     for sign in [1.0, -1.0] {
         // On the right of who comes.
         let main = [-sign * (MAIN_STOP + 0.2), -sign * (MAIN_HALF_WIDTH + 0.7)];
         let side = [sign * (SIDE_HALF_WIDTH + 0.7), -sign * (SIDE_STOP + 0.2)];
-        fixtures.push(Fixture::Signal { foot: main, road: Road::Main, heading: [sign, 0.0] });
-        fixtures.push(Fixture::Signal { foot: side, road: Road::Side, heading: [0.0, sign] });
+        fixtures.push(Fixture::TrafficLight { foot: main, road: Road::Main, heading: [sign, 0.0] });
+        fixtures.push(Fixture::TrafficLight { foot: side, road: Road::Side, heading: [0.0, sign] });
     }
     for [x, y] in LAMPS {
         let is_beside_main = y.abs() < MAIN_HALF_WIDTH + 5.0;
@@ -43,7 +43,7 @@ pub(super) fn fixtures(camera: &Camera, light: &Light) -> Vec<Fixture> {
     if !light.is_night {
         let mut picture = Pixmap::new(WIDTH, HEIGHT).expect("the picture has a size");
         let glows = &mut Glows::default();
-        IN_FRONT.draw_upright(&mut Canvas { pixmap: &mut picture, camera, glows }, light);
+        IN_FRONT.draw_upright(&mut SceneCanvas { pixmap: &mut picture, camera, glows }, light);
         let (corner, picture) = trimmed(&picture);
         let mut mask = picture.clone();
         // What hides more than half of a pixel hides it.
@@ -60,7 +60,7 @@ pub(super) fn fixtures(camera: &Camera, light: &Light) -> Vec<Fixture> {
 impl Fixture {
     fn foot(&self) -> Vec3 {
         match self {
-            Self::Signal { foot: [x, y], .. } | Self::Lamp { foot: [x, y], .. } => vec3(*x, *y, 0.0),
+            Self::TrafficLight { foot: [x, y], .. } | Self::Lamp { foot: [x, y], .. } => vec3(*x, *y, 0.0),
             Self::Tree { tree, .. } => tree.foot(),
         }
     }
@@ -73,14 +73,14 @@ impl Fixture {
     }
 
     /// Draws it as it looks now.
-    pub(super) fn draw(&self, canvas: &mut Canvas<'_>, light: &Light, traffic: &Traffic) {
+    pub(super) fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light, traffic: &Traffic) {
         let foot = self.foot();
         let to_eye = canvas.camera.eye - foot;
         let distance = to_eye.length();
         let metal = light.shade(METAL, vec3(to_eye.x, to_eye.y, 0.0).unit(), foot, distance);
         let above = |up: f32| foot + vec3(0.0, 0.0, up);
         match self {
-            Self::Signal { road, heading: [east, north], .. } => {
+            Self::TrafficLight { road, heading: [east, north], .. } => {
                 canvas.line(&[above(0.0), above(3.6)], 0.14, metal);
                 let faces = vec3(-east, -north, 0.0);
                 draw_head(canvas, above(3.1), faces, traffic.signal(*road));
@@ -127,7 +127,7 @@ fn trimmed(picture: &Pixmap) -> ([i32; 2], Pixmap) {
 }
 
 /// The box with the three lights, which shows its back to whom it is not for.
-fn draw_head(canvas: &mut Canvas<'_>, middle: Vec3, faces: Vec3, signal: Signal) {
+fn draw_head(canvas: &mut SceneCanvas<'_>, middle: Vec3, faces: Vec3, signal: TrafficLight) {
     let across = vec3(-faces.y, faces.x, 0.0);
     let at = |left: f32, up: f32| middle + across * left + vec3(0.0, 0.0, up);
     canvas.line(&[at(0.0, -0.45), at(0.0, 0.45)], 0.36, HOUSING);
@@ -136,10 +136,10 @@ fn draw_head(canvas: &mut Canvas<'_>, middle: Vec3, faces: Vec3, signal: Signal)
         return;
     }
     let pixels = canvas.camera.pixels_per_metre(middle);
-    let lamps: [(Signal, f32, Colour); 3] = [
-        (Signal::Red, 0.36, [1.0, 0.16, 0.12]),
-        (Signal::Yellow, 0.0, [1.0, 0.75, 0.15]),
-        (Signal::Green, -0.36, [0.20, 0.95, 0.45]),
+    let lamps: [(TrafficLight, f32, Colour); 3] = [
+        (TrafficLight::Red, 0.36, [1.0, 0.16, 0.12]),
+        (TrafficLight::Yellow, 0.0, [1.0, 0.75, 0.15]),
+        (TrafficLight::Green, -0.36, [0.20, 0.95, 0.45]),
     ];
     for (shows, up, colour) in lamps {
         let Some(pixel) = canvas.camera.project(at(0.0, up) + faces * 0.1) else { continue };

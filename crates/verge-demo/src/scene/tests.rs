@@ -12,7 +12,7 @@ fn picture(scene: &mut Scene, at: Duration) -> Vec<u8> {
 
 #[test]
 fn a_picture_depends_on_view_seed_and_time_alone() {
-    let mut scene = Scene::new(View::North, 5);
+    let mut scene = Scene::new(Viewpoint::North, 5);
     let first = picture(&mut scene, second(4));
     assert_eq!(first.len(), (WIDTH * HEIGHT * 3) as usize);
     let truths = scene.truths(second(4));
@@ -20,11 +20,11 @@ fn a_picture_depends_on_view_seed_and_time_alone() {
     assert_ne!(first, later, "something moves");
     assert_ne!(truths, scene.truths(second(6)));
     assert_eq!(first, picture(&mut scene, second(4)), "going back in time");
-    let mut again = Scene::new(View::North, 5);
+    let mut again = Scene::new(Viewpoint::North, 5);
     assert_eq!(again.truths(second(4)), truths);
     assert_eq!(first, picture(&mut again, second(4)));
-    assert_ne!(truths, Scene::new(View::North, 6).truths(second(4)));
-    assert_ne!(truths, Scene::new(View::South, 5).truths(second(4)));
+    assert_ne!(truths, Scene::new(Viewpoint::North, 6).truths(second(4)));
+    assert_ne!(truths, Scene::new(Viewpoint::South, 5).truths(second(4)));
 }
 
 #[test]
@@ -34,14 +34,14 @@ fn night_is_dark_and_lamps_are_bright() {
         let mean = rgb.iter().map(|sample| u64::from(*sample)).sum::<u64>() / rgb.len() as u64;
         (mean, rgb.into_iter().max().unwrap_or(0))
     };
-    let (day, night) = (of(View::North), of(View::South));
+    let (day, night) = (of(Viewpoint::North), of(Viewpoint::South));
     assert!(day.0 > 80 && night.0 < day.0 / 2, "{day:?} {night:?}");
     assert!(night.1 > 240, "{night:?}");
 }
 
 #[test]
 fn truths_lie_within_the_picture_and_every_class_comes_by() {
-    for view in [View::North, View::South] {
+    for view in [Viewpoint::North, Viewpoint::South] {
         let mut scene = Scene::new(view, 2);
         let mut labels = std::collections::BTreeSet::new();
         let mut partly_hidden = 0;
@@ -64,8 +64,8 @@ fn truths_lie_within_the_picture_and_every_class_comes_by() {
 
 #[test]
 fn the_tree_hides_a_part_of_what_passes_behind_it() {
-    let mut scene = Scene::new(View::North, 8);
-    let mut without = Scene::new(View::North, 8);
+    let mut scene = Scene::new(Viewpoint::North, 8);
+    let mut without = Scene::new(Viewpoint::North, 8);
     without.fixtures.retain(|fixture| !matches!(fixture, Fixture::Tree { .. }));
     let seen = |scene: &mut Scene| {
         let truths = (0..60).flat_map(|at| scene.truths(second(at))).collect::<Vec<_>>();

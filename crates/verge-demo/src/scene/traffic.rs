@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::routes::{Entry, Pose, Road, Route, entries};
+use super::routes::{EntryLane, Pose, Road, VehiclePath, entries};
 
 /// Length of a step of the simulation, in seconds.
 const STEP: f32 = 0.1;
@@ -32,7 +32,7 @@ const TURNS_RIGHT: f32 = 0.3;
 
 /// What a signal shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum TrafficLight {
     Green,
     Yellow,
     Red,
@@ -40,13 +40,13 @@ pub(super) enum Signal {
 
 /// What a detector is to call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum VehicleKind {
     Car,
     Truck,
     Bicycle,
 }
 
-impl Kind {
+impl VehicleKind {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Car => "car",
@@ -59,7 +59,7 @@ impl Kind {
 /// A vehicle on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Vehicle {
-    pub(super) kind: Kind,
+    pub(super) kind: VehicleKind,
     /// In metres.
     pub(super) length: f32,
     pub(super) width: f32,
@@ -79,15 +79,21 @@ pub(super) struct Vehicle {
 impl Vehicle {
     fn enter(entry: usize, for_bicycles: bool, rng: &mut fastrand::Rng) -> Self {
         let kind = match (for_bicycles, rng.f32()) {
-            (true, _) => Kind::Bicycle,
-            (false, share) if share < 0.22 => Kind::Truck,
-            _ => Kind::Car,
+            (true, _) => VehicleKind::Bicycle,
+            (false, share) if share < 0.22 => VehicleKind::Truck,
+            _ => VehicleKind::Car,
         };
         let mut between = |low: f32, high: f32| low + (high - low) * rng.f32();
         let (length, width, height, desired_speed) = match kind {
-            Kind::Car => (between(3.9, 4.8), between(1.72, 1.9), between(1.42, 1.58), between(10.5, 13.5)),
-            Kind::Truck => (between(7.0, 9.5), between(2.35, 2.55), between(3.1, 3.8), between(9.0, 11.5)),
-            Kind::Bicycle => (between(1.7, 1.85), between(0.5, 0.6), between(1.65, 1.85), between(4.0, 6.0)),
+            VehicleKind::Car => {
+                (between(3.9, 4.8), between(1.72, 1.9), between(1.42, 1.58), between(10.5, 13.5))
+            }
+            VehicleKind::Truck => {
+                (between(7.0, 9.5), between(2.35, 2.55), between(3.1, 3.8), between(9.0, 11.5))
+            }
+            VehicleKind::Bicycle => {
+                (between(1.7, 1.85), between(0.5, 0.6), between(1.65, 1.85), between(4.0, 6.0))
+            }
         };
         Self {
             kind,
@@ -113,7 +119,7 @@ impl Vehicle {
 /// All vehicles of the site.
 #[derive(Debug, Clone)]
 pub(super) struct Traffic {
-    entries: Vec<Entry>,
+    entries: Vec<EntryLane>,
     rng: fastrand::Rng,
     vehicles: Vec<Vehicle>,
     /// By lane: seconds until the next one comes.
@@ -151,18 +157,18 @@ impl Traffic {
     }
 
     /// What the signals of a road show.
-    pub(super) fn signal(&self, road: Road) -> Signal {
+    pub(super) fn signal(&self, road: Road) -> TrafficLight {
         let second = (self.steps % CYCLE) as f32 * STEP;
         match road {
-            Road::Main if second < MAIN_GREEN => Signal::Green,
-            Road::Main if second < MAIN_YELLOW => Signal::Yellow,
-            Road::Side if (SIDE_GREEN_FROM..SIDE_GREEN).contains(&second) => Signal::Green,
-            Road::Side if (SIDE_GREEN..SIDE_YELLOW).contains(&second) => Signal::Yellow,
-            Road::Main | Road::Side => Signal::Red,
+            Road::Main if second < MAIN_GREEN => TrafficLight::Green,
+            Road::Main if second < MAIN_YELLOW => TrafficLight::Yellow,
+            Road::Side if (SIDE_GREEN_FROM..SIDE_GREEN).contains(&second) => TrafficLight::Green,
+            Road::Side if (SIDE_GREEN..SIDE_YELLOW).contains(&second) => TrafficLight::Yellow,
+            Road::Main | Road::Side => TrafficLight::Red,
         }
     }
 
-    fn route(&self, vehicle: &Vehicle) -> &Route {
+    fn route(&self, vehicle: &Vehicle) -> &VehiclePath {
         &self.entries[vehicle.entry].routes[vehicle.route]
     }
 
@@ -226,10 +232,10 @@ impl Traffic {
         };
         let to_stop = route.stop - front;
         let must_stop = match self.signal(route.road) {
-            Signal::Green => false,
+            TrafficLight::Green => false,
             // Whoever is too close to stop in comfort goes on.
-            Signal::Yellow => to_stop > vehicle.speed * vehicle.speed / (2.0 * BRAKING),
-            Signal::Red => to_stop > vehicle.speed * vehicle.speed / (2.0 * HARDEST_BRAKING),
+            TrafficLight::Yellow => to_stop > vehicle.speed * vehicle.speed / (2.0 * BRAKING),
+            TrafficLight::Red => to_stop > vehicle.speed * vehicle.speed / (2.0 * HARDEST_BRAKING),
         };
         if must_stop && to_stop > -0.5 {
             keep_behind(to_stop + STANDSTILL_GAP - 0.5, 0.0);

@@ -1,6 +1,6 @@
 //! How good a detector is on labelled series. Pure: files are read elsewhere.
 //!
-//! Reading order: [`Profile`] (what a hit, a miss and a false alarm weigh), [`nab`] (one signal, a score per
+//! Reading order: [`ScoreProfile`] (what a hit, a miss and a false alarm weigh), [`nab`] (one signal, a score per
 //! row), [`skab`] (several signals, a yes or no per row).
 
 pub mod nab;
@@ -11,7 +11,7 @@ use thiserror::Error;
 /// What a hit, a miss and a false alarm weigh (Lavin and Ahmad, "Evaluating Real-time Anomaly Detection
 /// Algorithms", 2015). Both benchmarks use the same three.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Profile {
+pub struct ScoreProfile {
     /// Gain of an alarm that could not have come earlier.
     pub hit: f64,
     /// Loss of a window without an alarm.
@@ -20,7 +20,7 @@ pub struct Profile {
     pub false_alarm: f64,
 }
 
-impl Profile {
+impl ScoreProfile {
     /// The usual one.
     pub const STANDARD: Self = Self { hit: 1.0, miss: 1.0, false_alarm: 0.11 };
     /// False alarms weigh twice.

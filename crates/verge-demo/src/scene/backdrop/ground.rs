@@ -2,7 +2,7 @@
 
 use std::f32::consts::FRAC_PI_2;
 
-use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::canvas::{Colour, SceneCanvas};
 use crate::scene::geometry::{Vec3, vec3};
 use crate::scene::light::Light;
 use crate::scene::routes::{
@@ -21,7 +21,7 @@ const YELLOW: Colour = [0.88, 0.70, 0.22];
 const FAR: f32 = 400.0;
 const CORNER_RADIUS: f32 = 5.0;
 
-pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light) {
+pub(super) fn draw(canvas: &mut SceneCanvas<'_>, light: &Light) {
     let whole = 3000.0;
     canvas.polygon(
         &[
@@ -40,7 +40,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light) {
 }
 
 /// Both roads, each side wider by `margin`, with rounded corners between them.
-fn crossing(canvas: &mut Canvas<'_>, margin: f32, radius: f32, colour: Colour) {
+fn crossing(canvas: &mut SceneCanvas<'_>, margin: f32, radius: f32, colour: Colour) {
     let (main, side) = (MAIN_HALF_WIDTH + margin, SIDE_HALF_WIDTH + margin);
     rectangle(canvas, [-FAR, FAR], [-main, main], colour);
     rectangle(canvas, [-side, side], [-FAR, FAR], colour);
@@ -54,13 +54,13 @@ fn crossing(canvas: &mut Canvas<'_>, margin: f32, radius: f32, colour: Colour) {
     }
 }
 
-fn rectangle(canvas: &mut Canvas<'_>, [west, east]: [f32; 2], [south, north]: [f32; 2], colour: Colour) {
+fn rectangle(canvas: &mut SceneCanvas<'_>, [west, east]: [f32; 2], [south, north]: [f32; 2], colour: Colour) {
     let points = [[west, south], [east, south], [east, north], [west, north]];
     canvas.polygon(&points.map(|[x, y]| vec3(x, y, 0.0)), colour);
 }
 
 /// On both arms of a road: `along` from the middle outwards, `across` its axis. `is_main` swaps east and north.
-fn both_arms(canvas: &mut Canvas<'_>, is_main: bool, along: [f32; 2], across: [f32; 2], colour: Colour) {
+fn both_arms(canvas: &mut SceneCanvas<'_>, is_main: bool, along: [f32; 2], across: [f32; 2], colour: Colour) {
     let mirrored = |[low, high]: [f32; 2]| [-high, -low];
     for (along, across) in [(along, across), (mirrored(along), mirrored(across))] {
         if is_main {
@@ -71,7 +71,7 @@ fn both_arms(canvas: &mut Canvas<'_>, is_main: bool, along: [f32; 2], across: [f
     }
 }
 
-fn mark(canvas: &mut Canvas<'_>) {
+fn mark(canvas: &mut SceneCanvas<'_>) {
     let lane_edge = f32::midpoint(INNER_LANE, OUTER_LANE);
     let bicycle_edge = f32::midpoint(OUTER_LANE, BICYCLE_LANE) + 0.45;
     let kerb = MAIN_HALF_WIDTH - 0.15;
@@ -117,7 +117,7 @@ fn mark(canvas: &mut Canvas<'_>) {
 }
 
 /// Which way a lane goes, painted on it.
-fn arrow(canvas: &mut Canvas<'_>, from: f32, lane: f32, turns_right: bool) {
+fn arrow(canvas: &mut SceneCanvas<'_>, from: f32, lane: f32, turns_right: bool) {
     let shaft = [[0.8, -0.09], [0.8, 0.09], [3.6, 0.09], [3.6, -0.09]];
     let head = [[0.0, 0.0], [1.1, 0.36], [1.1, -0.36], [1.1, -0.36]];
     let branch = [[2.2, 0.1], [1.9, 0.6], [1.7, 0.6], [2.0, 0.1]];
@@ -132,7 +132,7 @@ fn arrow(canvas: &mut Canvas<'_>, from: f32, lane: f32, turns_right: bool) {
 }
 
 /// Lights the ground, roughens it, and lets the haze take what is far away.
-fn finish(canvas: &mut Canvas<'_>, light: &Light) {
+fn finish(canvas: &mut SceneCanvas<'_>, light: &Light) {
     let upwards = vec3(0.0, 0.0, 1.0);
     let camera = canvas.camera;
     for (pixel, index) in canvas.pixmap.data_mut().chunks_exact_mut(4).zip(0_u32..) {

@@ -1,6 +1,6 @@
 //! Trees: a trunk, and a crown of many small clumps of leaves.
 
-use crate::scene::canvas::{Canvas, Colour, mix};
+use crate::scene::canvas::{Colour, SceneCanvas, mix};
 use crate::scene::geometry::{Vec3, vec3};
 use crate::scene::light::Light;
 
@@ -51,7 +51,7 @@ impl Tree {
     }
 
     /// Draws it, with its shadow.
-    pub(in crate::scene) fn draw(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light) {
         if canvas.camera.depth(self.foot()) > self.radius + 1.0 {
             self.draw_shadow(canvas, light);
             self.draw_upright(canvas, light);
@@ -59,7 +59,7 @@ impl Tree {
     }
 
     /// Its shadow on the ground.
-    pub(in crate::scene) fn draw_shadow(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw_shadow(&self, canvas: &mut SceneCanvas<'_>, light: &Light) {
         let mut rng = fastrand::Rng::with_seed(self.seed());
         let middle = light.shadow_of(self.crown());
         let foot = self.foot();
@@ -79,7 +79,7 @@ impl Tree {
     }
 
     /// Trunk and crown.
-    pub(in crate::scene) fn draw_upright(&self, canvas: &mut Canvas<'_>, light: &Light) {
+    pub(in crate::scene) fn draw_upright(&self, canvas: &mut SceneCanvas<'_>, light: &Light) {
         let mut rng = fastrand::Rng::with_seed(self.seed());
         let crown = self.crown();
         let distance = (canvas.camera.eye - crown).length();

@@ -1,7 +1,7 @@
 //! A bicycle and who rides it.
 
 use super::{Axes, TYRE, circle, pick};
-use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::canvas::{Colour, SceneCanvas};
 use crate::scene::geometry::{Vec3, vec3};
 use crate::scene::light::Light;
 use crate::scene::traffic::Vehicle;
@@ -45,7 +45,7 @@ fn head(vehicle: &Vehicle, axes: &Axes) -> Vec3 {
     axes.at(0.12, 0.0, vehicle.height - HEAD_RADIUS)
 }
 
-pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
+pub(super) fn draw(canvas: &mut SceneCanvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
     let distance = (canvas.camera.eye - axes.middle).length();
     let towards_eye = (canvas.camera.eye - axes.middle).unit();
     let shade = |colour: Colour, brighter: f32| {
@@ -74,14 +74,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, ax
     let turn = vehicle.way() / METRES_PER_TURN * std::f32::consts::TAU;
     let right_is_nearer = axes.left.dot(canvas.camera.eye - axes.middle) < 0.0;
     let near = if right_is_nearer { -1.0 } else { 1.0 };
-    let leg = |canvas: &mut Canvas<'_>, side: f32, brighter: f32| {
+    let leg = |canvas: &mut SceneCanvas<'_>, side: f32, brighter: f32| {
         let (sin, cos) = if side > 0.0 { turn.sin_cos() } else { (-turn.sin(), -turn.cos()) };
         let foot = crank + axes.turn(cos * 0.17, side * 0.12, sin * 0.17);
         // The knee is ahead of the line from hip to foot.
         let knee = (hip + foot) * 0.5 + axes.turn(0.2, side * 0.05, 0.1);
         canvas.line(&[hip + axes.turn(0.0, side * 0.1, 0.0), knee, foot], 0.15, shade(trousers, brighter));
     };
-    let arm = |canvas: &mut Canvas<'_>, side: f32, brighter: f32| {
+    let arm = |canvas: &mut SceneCanvas<'_>, side: f32, brighter: f32| {
         let hand = bars + axes.turn(0.0, side * 0.24, 0.0);
         canvas.line(&[shoulder + axes.turn(0.0, side * 0.18, 0.0), hand], 0.09, shade(jersey, brighter));
     };

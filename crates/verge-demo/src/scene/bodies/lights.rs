@@ -1,10 +1,10 @@
 //! Lamps of vehicles: their lenses by day; beams and glare by night.
 
 use super::Axes;
-use crate::scene::canvas::{Canvas, Colour};
+use crate::scene::canvas::{Colour, SceneCanvas};
 use crate::scene::geometry::{Vec3, vec3};
 use crate::scene::light::Light;
-use crate::scene::traffic::{Kind, Vehicle};
+use crate::scene::traffic::{Vehicle, VehicleKind};
 
 const HEADLAMP: Colour = [1.0, 0.96, 0.86];
 const TAIL_LAMP: Colour = [0.95, 0.06, 0.05];
@@ -24,13 +24,13 @@ struct Lamp {
 fn lamps(vehicle: &Vehicle, axes: &Axes) -> Vec<Lamp> {
     let half_length = vehicle.length / 2.0 + 0.02;
     let (front, rear, height, half_width) = match vehicle.kind {
-        Kind::Car => (0.36, 0.38, vehicle.height * 0.46, 0.16),
-        Kind::Truck => (0.40, 0.42, 0.85, 0.16),
-        Kind::Bicycle => (0.0, 0.0, 0.75, 0.04),
+        VehicleKind::Car => (0.36, 0.38, vehicle.height * 0.46, 0.16),
+        VehicleKind::Truck => (0.40, 0.42, 0.85, 0.16),
+        VehicleKind::Bicycle => (0.0, 0.0, 0.75, 0.04),
     };
     let mut lamps = Vec::with_capacity(4);
     for (shines, apart) in [(1.0, front), (-1.0, rear)] {
-        let sides: &[f32] = if vehicle.kind == Kind::Bicycle { &[0.0] } else { &[1.0, -1.0] };
+        let sides: &[f32] = if vehicle.kind == VehicleKind::Bicycle { &[0.0] } else { &[1.0, -1.0] };
         for side in sides {
             let at = axes.at(shines * half_length, side * apart * vehicle.width, height);
             lamps.push(Lamp { at, shines, half_width });
@@ -40,12 +40,12 @@ fn lamps(vehicle: &Vehicle, axes: &Axes) -> Vec<Lamp> {
 }
 
 /// How much of a lamp's light comes straight at the camera, 0 to 1.
-fn towards_camera(canvas: &Canvas<'_>, axes: &Axes, lamp: &Lamp) -> f32 {
+fn towards_camera(canvas: &SceneCanvas<'_>, axes: &Axes, lamp: &Lamp) -> f32 {
     (axes.ahead * lamp.shines).dot((canvas.camera.eye - lamp.at).unit()).max(0.0)
 }
 
 /// Their lenses, and the number plates.
-pub(super) fn draw_lenses(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
+pub(super) fn draw_lenses(canvas: &mut SceneCanvas<'_>, light: &Light, vehicle: &Vehicle, axes: &Axes) {
     for lamp in lamps(vehicle, axes) {
         if towards_camera(canvas, axes, &lamp) <= 0.0 {
             continue;
@@ -71,8 +71,8 @@ pub(super) fn draw_lenses(canvas: &mut Canvas<'_>, light: &Light, vehicle: &Vehi
 }
 
 /// What the headlamps light up of the road.
-pub(super) fn draw_beam(canvas: &mut Canvas<'_>, vehicle: &Vehicle, axes: &Axes) {
-    let (reach, alpha) = if vehicle.kind == Kind::Bicycle { (0.35, 0.013) } else { (1.0, 0.025) };
+pub(super) fn draw_beam(canvas: &mut SceneCanvas<'_>, vehicle: &Vehicle, axes: &Axes) {
+    let (reach, alpha) = if vehicle.kind == VehicleKind::Bicycle { (0.35, 0.013) } else { (1.0, 0.025) };
     let start = vehicle.length / 2.0;
     for layer in 1_u8..=LAYERS {
         let share = f32::from(layer) / f32::from(LAYERS);
@@ -88,12 +88,12 @@ pub(super) fn draw_beam(canvas: &mut Canvas<'_>, vehicle: &Vehicle, axes: &Axes)
 }
 
 /// The light that comes straight at the camera.
-pub(super) fn draw_glare(canvas: &mut Canvas<'_>, vehicle: &Vehicle, axes: &Axes) {
+pub(super) fn draw_glare(canvas: &mut SceneCanvas<'_>, vehicle: &Vehicle, axes: &Axes) {
     for lamp in lamps(vehicle, axes) {
         let share = towards_camera(canvas, axes, &lamp);
         let distance = (canvas.camera.eye - lamp.at).length();
         let Some(pixel) = canvas.camera.project(lamp.at).filter(|_| share > 0.05) else { continue };
-        let weaker = if vehicle.kind == Kind::Bicycle { 0.45 } else { 1.0 };
+        let weaker = if vehicle.kind == VehicleKind::Bicycle { 0.45 } else { 1.0 };
         let radius = GLARE / distance.sqrt() * share * weaker;
         if lamp.shines > 0.0 {
             canvas.glow(pixel, radius, HEADLAMP, 0.8 * share);
@@ -103,7 +103,7 @@ pub(super) fn draw_glare(canvas: &mut Canvas<'_>, vehicle: &Vehicle, axes: &Axes
             canvas.glow(pixel, radius * 0.45, TAIL_LAMP, 0.8 * brighter * share);
         }
     }
-    if vehicle.kind != Kind::Bicycle {
+    if vehicle.kind != VehicleKind::Bicycle {
         return;
     }
     // Spokes reflect, so that a bicycle is seen from its side too.

@@ -3,7 +3,7 @@
 use tiny_skia::BlendMode;
 
 use super::Axes;
-use crate::scene::canvas::{Canvas, Colour, mix, scaled};
+use crate::scene::canvas::{Colour, SceneCanvas, mix, scaled};
 use crate::scene::geometry::{Vec3, convex_hull, vec3};
 use crate::scene::light::Light;
 
@@ -23,14 +23,14 @@ use Skin::{Glass, Paint, Trim};
 type Corner = (f32, f32, f32, Skin);
 
 /// The outline of a solid from its side.
-pub(super) struct Profile {
+pub(super) struct BodyProfile {
     corners: &'static [Corner],
     /// First and last corner of the part with the side windows.
     cabin: [usize; 2],
     is_convex: bool,
 }
 
-pub(super) const SALOON: Profile = Profile {
+pub(super) const SALOON: BodyProfile = BodyProfile {
     corners: &[
         (-0.49, 0.17, 0.96, Trim),
         (-0.50, 0.36, 1.0, Paint),
@@ -46,7 +46,7 @@ pub(super) const SALOON: Profile = Profile {
     cabin: [3, 6],
     is_convex: false,
 };
-pub(super) const HATCHBACK: Profile = Profile {
+pub(super) const HATCHBACK: BodyProfile = BodyProfile {
     corners: &[
         (-0.49, 0.17, 0.96, Trim),
         (-0.50, 0.38, 1.0, Paint),
@@ -61,7 +61,7 @@ pub(super) const HATCHBACK: Profile = Profile {
     cabin: [2, 5],
     is_convex: false,
 };
-pub(super) const VAN: Profile = Profile {
+pub(super) const VAN: BodyProfile = BodyProfile {
     corners: &[
         (-0.495, 0.17, 0.96, Trim),
         (-0.50, 0.34, 1.0, Paint),
@@ -77,7 +77,7 @@ pub(super) const VAN: Profile = Profile {
     is_convex: false,
 };
 /// Of a lorry.
-pub(super) const CAB: Profile = Profile {
+pub(super) const CAB: BodyProfile = BodyProfile {
     corners: &[
         (-0.5, 0.15, 1.0, Paint),
         (-0.5, 0.94, 0.94, Paint),
@@ -89,7 +89,7 @@ pub(super) const CAB: Profile = Profile {
     cabin: [1, 3],
     is_convex: true,
 };
-pub(super) const LOAD: Profile = Profile {
+pub(super) const LOAD: BodyProfile = BodyProfile {
     corners: &[
         (-0.5, 0.0, 1.0, Paint),
         (-0.5, 1.0, 1.0, Paint),
@@ -104,7 +104,7 @@ const GLASS: Colour = [0.13, 0.17, 0.21];
 pub(super) const TRIM: Colour = [0.15, 0.15, 0.16];
 /// A solid: a profile stretched to a size, somewhere along a vehicle.
 pub(super) struct Solid {
-    pub(super) profile: &'static Profile,
+    pub(super) profile: &'static BodyProfile,
     /// Its middle, ahead of the vehicle's.
     pub(super) ahead: f32,
     pub(super) length: f32,
@@ -132,7 +132,7 @@ impl Solid {
     }
 
     /// Draws it, what is farther away first.
-    pub(super) fn draw(&self, canvas: &mut Canvas<'_>, light: &Light, axes: &Axes) {
+    pub(super) fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light, axes: &Axes) {
         let eye = canvas.camera.eye;
         let corners = self.profile.corners;
         let mut strips: Vec<(f32, [Vec3; 4], Vec3, Skin)> = Vec::with_capacity(corners.len());
@@ -175,7 +175,7 @@ impl Solid {
         }
     }
 
-    fn draw_side(&self, canvas: &mut Canvas<'_>, light: &Light, axes: &Axes, side: f32, normal: Vec3) {
+    fn draw_side(&self, canvas: &mut SceneCanvas<'_>, light: &Light, axes: &Axes, side: f32, normal: Vec3) {
         let corner = |index| self.corner(axes, index, side);
         let [from, to] = self.profile.cabin;
         let middle = corner(0);

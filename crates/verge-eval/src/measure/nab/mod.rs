@@ -1,9 +1,9 @@
 //! The score of the Numenta Anomaly Benchmark, version 1.1 (Lavin and Ahmad, 2015).
 //!
 //! A row alarms where its score is at least the threshold. The first 15 % of a series, at most 750 rows, are
-//! never looked at. The earliest alarm of a window gains up to [`Profile::hit`], less the later it comes; later
-//! ones in the same window neither gain nor cost. A window without an alarm costs [`Profile::miss`]. Every row
-//! that alarms outside costs up to [`Profile::false_alarm`]: all of it before the first window, next to nothing
+//! never looked at. The earliest alarm of a window gains up to [`ScoreProfile::hit`], less the later it comes; later
+//! ones in the same window neither gain nor cost. A window without an alarm costs [`ScoreProfile::miss`]. Every row
+//! that alarms outside costs up to [`ScoreProfile::false_alarm`]: all of it before the first window, next to nothing
 //! right after a window. The sum is scaled so that no alarm at all is 0 and an alarm on the first row of each
 //! window is 100.
 //!
@@ -13,7 +13,7 @@
 
 use std::ops::RangeInclusive;
 
-pub use super::{MeasureError, Profile};
+pub use super::{MeasureError, ScoreProfile};
 
 /// Share of a series that is never scored: rows before `floor(0.15 n)`.
 const PROBATION_PERCENT: usize = 15;
@@ -28,19 +28,19 @@ pub struct Series {
     readings: usize,
     windows: usize,
     /// By falling score, all different.
-    steps: Vec<Step>,
+    steps: Vec<ThresholdStep>,
 }
 
 /// What is added once the threshold is as low as a score.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Step {
+struct ThresholdStep {
     score: f64,
-    tally: Tally,
+    tally: StepTally,
 }
 
 /// What alarms come to, before weights.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Tally {
+struct StepTally {
     /// Sum over windows found, each 1 if on its first row.
     reward: f64,
     /// Sum over false alarms, each up to 1.
@@ -51,7 +51,7 @@ struct Tally {
 
 /// How a detector does on some series at one threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
+pub struct WindowOutcome {
     /// What it gains over a detector that never alarms.
     pub gain: f64,
     /// What a perfect detector gains over one that never alarms.
@@ -72,7 +72,7 @@ pub struct Best {
     /// Where alarms start; `None` where silence is best.
     pub threshold: Option<f64>,
     /// What it achieves.
-    pub outcome: Outcome,
+    pub outcome: WindowOutcome,
 }
 
 impl Series {
@@ -115,9 +115,13 @@ pub fn probation(rows: usize) -> usize {
 
 /// How these series do with one threshold for all.
 #[must_use]
-pub fn at<'a>(series: impl IntoIterator<Item = &'a Series>, profile: Profile, threshold: f64) -> Outcome {
+pub fn at<'a>(
+    series: impl IntoIterator<Item = &'a Series>,
+    profile: ScoreProfile,
+    threshold: f64,
+) -> WindowOutcome {
     let mut whole = Whole::default();
-    let mut tally = Tally::default();
+    let mut tally = StepTally::default();
     for one in series {
         whole.add(one);
         let alarms = one.steps.iter().take_while(|step| step.score >= threshold);
@@ -129,16 +133,16 @@ pub fn at<'a>(series: impl IntoIterator<Item = &'a Series>, profile: Profile, th
 /// The one threshold for all of these series that gains most, among their scores and silence. Of equal ones the
 /// highest: fewer alarms for the same gain.
 #[must_use]
-pub fn best<'a>(series: impl IntoIterator<Item = &'a Series>, profile: Profile) -> Best {
+pub fn best<'a>(series: impl IntoIterator<Item = &'a Series>, profile: ScoreProfile) -> Best {
     let mut whole = Whole::default();
-    let mut steps: Vec<&Step> = Vec::new();
+    let mut steps: Vec<&ThresholdStep> = Vec::new();
     for one in series {
         whole.add(one);
         steps.extend(&one.steps);
     }
     // Stable: it merges the runs that the series are.
     steps.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut tally = Tally::default();
+    let mut tally = StepTally::default();
     let mut best = Best { threshold: None, outcome: whole.outcome(profile, &tally) };
     // Rows of equal score alarm together.
     for equal in steps.chunk_by(|a, b| a.score == b.score) {
@@ -153,7 +157,7 @@ pub fn best<'a>(series: impl IntoIterator<Item = &'a Series>, profile: Profile) 
     best
 }
 
-impl Outcome {
+impl WindowOutcome {
     /// From 0 (no alarm at all) to 100 (perfect), and below 0 for many false alarms; `None` without a window.
     #[must_use]
     pub fn score(&self) -> Option<f64> {
@@ -161,7 +165,7 @@ impl Outcome {
     }
 }
 
-impl Tally {
+impl StepTally {
     fn add(&mut self, other: &Self) {
         self.reward += other.reward;
         self.penalty += other.penalty;
@@ -171,7 +175,7 @@ impl Tally {
 
     /// Over a detector that never alarms: every window found is a loss less.
     #[expect(clippy::cast_precision_loss, reason = "a number of windows")]
-    fn gain(&self, profile: Profile) -> f64 {
+    fn gain(&self, profile: ScoreProfile) -> f64 {
         profile.hit * self.reward + profile.miss * self.found as f64 - profile.false_alarm * self.penalty
     }
 }
@@ -189,8 +193,8 @@ impl Whole {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a number of windows")]
-    fn outcome(&self, profile: Profile, tally: &Tally) -> Outcome {
-        Outcome {
+    fn outcome(&self, profile: ScoreProfile, tally: &StepTally) -> WindowOutcome {
+        WindowOutcome {
             gain: tally.gain(profile),
             perfect: (profile.hit + profile.miss) * self.windows as f64,
             readings: self.readings,
@@ -204,7 +208,7 @@ impl Whole {
 /// What each row adds once it alarms, in order of rows. Rows of a window that can never be its earliest alarm
 /// add nothing and are left out.
 #[expect(clippy::cast_precision_loss, reason = "numbers of rows, far below 2^53")]
-fn changes(scores: &[f64], windows: &[RangeInclusive<usize>], probation: usize) -> Vec<Step> {
+fn changes(scores: &[f64], windows: &[RangeInclusive<usize>], probation: usize) -> Vec<ThresholdStep> {
     let mut changes = Vec::with_capacity(scores.len() - probation);
     let mut windows = windows.iter().peekable();
     let mut before: Option<&RangeInclusive<usize>> = None;
@@ -228,7 +232,10 @@ fn changes(scores: &[f64], windows: &[RangeInclusive<usize>], probation: usize) 
                 let last = *window.end();
                 -sigma((row - last) as f64 / (last - window.start()) as f64)
             });
-            changes.push(Step { score, tally: Tally { penalty, false_alarms: 1, ..Tally::default() } });
+            changes.push(ThresholdStep {
+                score,
+                tally: StepTally { penalty, false_alarms: 1, ..StepTally::default() },
+            });
         }
     }
     close(&mut record, &mut changes);
@@ -236,16 +243,19 @@ fn changes(scores: &[f64], windows: &[RangeInclusive<usize>], probation: usize) 
 }
 
 /// The rows of a window, as thresholds fall past them: the first finds it, each before that makes it earlier.
-fn close(record: &mut Vec<(f64, f64)>, changes: &mut Vec<Step>) {
+fn close(record: &mut Vec<(f64, f64)>, changes: &mut Vec<ThresholdStep>) {
     let (mut reward, mut found) = (0.0, 1);
     for (score, earlier) in record.drain(..).rev() {
-        changes.push(Step { score, tally: Tally { reward: earlier - reward, found, ..Tally::default() } });
+        changes.push(ThresholdStep {
+            score,
+            tally: StepTally { reward: earlier - reward, found, ..StepTally::default() },
+        });
         (reward, found) = (earlier, 0);
     }
 }
 
 /// One step per score.
-fn steps(mut changes: Vec<Step>) -> Vec<Step> {
+fn steps(mut changes: Vec<ThresholdStep>) -> Vec<ThresholdStep> {
     changes.sort_by(|a, b| b.score.total_cmp(&a.score));
     changes.dedup_by(|next, kept| {
         let same = next.score == kept.score;

@@ -13,7 +13,7 @@ fn series(rows: usize, scores: &[(usize, f64)], windows: &[RangeInclusive<usize>
 
 /// Gain over silence of one alarm in one row of ten.
 #[track_caller]
-fn check_row(row: usize, profile: Profile, expected: f64) {
+fn check_row(row: usize, profile: ScoreProfile, expected: f64) {
     let outcome = at([&series(10, &[(row, 1.0)], &[WINDOW])], profile, 0.5);
     assert!((outcome.gain - expected).abs() < 1e-12, "row {row}: {outcome:?}");
 }
@@ -38,7 +38,7 @@ fn sigma_is_as_published() {
 #[test]
 fn an_alarm_counts_by_where_it_is() {
     let full = by_rule(-1.0);
-    for profile in Profile::ALL {
+    for profile in ScoreProfile::ALL {
         // Probation: floor(.15 * 10) = 1 row.
         check_row(0, profile, 0.0);
         // Before any window.
@@ -54,17 +54,17 @@ fn an_alarm_counts_by_where_it_is() {
         check_row(9, profile, profile.false_alarm * by_rule(2.0 / 3.0));
     }
     // In numbers, once: (2/(1+e^-1.25) - 1) / 0.98661.
-    check_row(7, Profile::STANDARD, 1.0 + 0.554_599_722_349 / 0.986_614_298_151_43);
+    check_row(7, ScoreProfile::STANDARD, 1.0 + 0.554_599_722_349 / 0.986_614_298_151_43);
 }
 
 #[test]
 fn far_behind_a_window_all_of_a_false_alarm_counts() {
     // Width 4: p = 9/3 = 3 is not beyond 3, 10/3 is.
-    let gain = |row| at([&series(40, &[(row, 1.0)], &[10..=13])], Profile::STANDARD, 0.5).gain;
+    let gain = |row| at([&series(40, &[(row, 1.0)], &[10..=13])], ScoreProfile::STANDARD, 0.5).gain;
     assert!((gain(22) - 0.11 * by_rule(3.0)).abs() < 1e-15);
     assert_eq!(gain(23), -0.11);
     // A window of one row has no length to be behind.
-    let gain = |row| at([&series(40, &[(row, 1.0)], &[10..=10])], Profile::STANDARD, 0.5).gain;
+    let gain = |row| at([&series(40, &[(row, 1.0)], &[10..=10])], ScoreProfile::STANDARD, 0.5).gain;
     assert_eq!((gain(10), gain(11)), (2.0, -0.11));
 }
 
@@ -72,7 +72,7 @@ fn far_behind_a_window_all_of_a_false_alarm_counts() {
 fn probation_is_a_share_and_has_an_end() {
     assert_eq!([0, 6, 7, 13, 14, 4999, 5000, 100_000].map(probation), [0, 0, 1, 1, 2, 749, 750, 750]);
     // A window that begins in probation is found from its first row that is looked at.
-    let outcome = at([&series(20, &[(2, 1.0), (3, 1.0)], &[2..=5])], Profile::STANDARD, 0.5);
+    let outcome = at([&series(20, &[(2, 1.0), (3, 1.0)], &[2..=5])], ScoreProfile::STANDARD, 0.5);
     assert!((outcome.gain - 1.0 - by_rule(-0.75) / by_rule(-1.0)).abs() < 1e-12);
     let counts = (outcome.windows, outcome.found, outcome.false_alarms, outcome.readings);
     assert_eq!(counts, (1, 1, 0, 17));
@@ -81,7 +81,7 @@ fn probation_is_a_share_and_has_an_end() {
 #[test]
 fn only_the_earliest_alarm_of_a_window_pays_and_each_outside_costs() {
     let alarms = [(2, 0.9), (3, 0.9), (5, 0.9), (6, 0.9), (7, 0.9), (8, 0.9)];
-    let outcome = at([&series(10, &alarms, &[WINDOW])], Profile::LOW_FP, 0.9);
+    let outcome = at([&series(10, &alarms, &[WINDOW])], ScoreProfile::LOW_FP, 0.9);
     let expected = 1.0 + by_rule(-0.75) / by_rule(-1.0) - 0.44 + 0.22 * by_rule(1.0 / 3.0);
     assert!((outcome.gain - expected).abs() < 1e-12, "{outcome:?}");
     assert_eq!((outcome.windows, outcome.found, outcome.false_alarms, outcome.readings), (1, 1, 3, 9));
@@ -90,23 +90,23 @@ fn only_the_earliest_alarm_of_a_window_pays_and_each_outside_costs() {
 #[test]
 fn a_false_alarm_between_windows_belongs_to_the_one_before() {
     let windows = [10..=13, 20..=21];
-    let gain = |row| at([&series(30, &[(row, 1.0)], &windows)], Profile::STANDARD, 0.5).gain;
+    let gain = |row| at([&series(30, &[(row, 1.0)], &windows)], ScoreProfile::STANDARD, 0.5).gain;
     assert_eq!(gain(9), -0.11);
     assert!((gain(15) - 0.11 * by_rule(2.0 / 3.0)).abs() < 1e-15);
     assert!((gain(22) - 0.11 * by_rule(1.0)).abs() < 1e-15);
     // Adjacent windows: the first row of the second is not the last of the first.
-    let gain = |row| at([&series(30, &[(row, 1.0)], &[10..=13, 14..=17])], Profile::STANDARD, 0.5).gain;
+    let gain = |row| at([&series(30, &[(row, 1.0)], &[10..=13, 14..=17])], ScoreProfile::STANDARD, 0.5).gain;
     assert!((gain(13) - 1.0 - by_rule(-0.25) / by_rule(-1.0)).abs() < 1e-15);
     assert_eq!(gain(14), 2.0);
     // A window that ends with the series.
-    let gain = |row| at([&series(30, &[(row, 1.0)], &[28..=29])], Profile::STANDARD, 0.5).gain;
+    let gain = |row| at([&series(30, &[(row, 1.0)], &[28..=29])], ScoreProfile::STANDARD, 0.5).gain;
     assert!((gain(29) - 1.0 - by_rule(-0.5) / by_rule(-1.0)).abs() < 1e-15);
 }
 
 #[test]
 fn scores_run_from_silence_to_perfect() {
     let windows = [10..=13, 20..=21];
-    for profile in Profile::ALL {
+    for profile in ScoreProfile::ALL {
         let perfect = series(30, &[(10, 1.0), (20, 1.0)], &windows);
         let silent = series(30, &[], &windows);
         let score = |series: &Series| at([series], profile, 0.5).score().unwrap();
@@ -118,7 +118,7 @@ fn scores_run_from_silence_to_perfect() {
         assert!((outcome.score().unwrap() - 200.0 / 3.0).abs() < 1e-12, "{outcome:?}");
     }
     // Without a window there is nothing to be scaled by; the gain still counts.
-    let outcome = at([&series(30, &[(20, 1.0)], &[])], Profile::STANDARD, 0.5);
+    let outcome = at([&series(30, &[(20, 1.0)], &[])], ScoreProfile::STANDARD, 0.5);
     assert_eq!((outcome.score(), outcome.gain, outcome.perfect), (None, -0.11, 0.0));
 }
 
@@ -127,17 +127,17 @@ fn the_best_threshold_weighs_windows_against_false_alarms() {
     // Six false alarms at .6 come before the window's alarm at .5: worth it at .11 each, not at 3.
     let noise = (6..12).map(|row| (row, 0.6));
     let one = series(40, &noise.chain([(20, 0.5), (21, 0.55)]).collect::<Vec<_>>(), &[20..=23]);
-    let check = |profile: Profile, threshold: Option<f64>, false_alarms: usize| {
+    let check = |profile: ScoreProfile, threshold: Option<f64>, false_alarms: usize| {
         let best = best([&one], profile);
         assert_eq!((best.threshold, best.outcome.false_alarms), (threshold, false_alarms), "{best:?}");
         let again = threshold.map_or(0.0, |threshold| at([&one], profile, threshold).gain);
         assert!((best.outcome.gain - again).abs() < 1e-12);
     };
-    check(Profile::STANDARD, Some(0.5), 6);
-    check(Profile::LOW_FN, Some(0.5), 6);
-    let strict = Profile { false_alarm: 3.0, ..Profile::STANDARD };
+    check(ScoreProfile::STANDARD, Some(0.5), 6);
+    check(ScoreProfile::LOW_FN, Some(0.5), 6);
+    let strict = ScoreProfile { false_alarm: 3.0, ..ScoreProfile::STANDARD };
     check(strict, None, 0);
-    let merit = best([&one], Profile::STANDARD).outcome.gain;
+    let merit = best([&one], ScoreProfile::STANDARD).outcome.gain;
     assert!((merit - (2.0 - 0.66)).abs() < 1e-12, "{merit}");
 }
 
@@ -145,21 +145,21 @@ fn the_best_threshold_weighs_windows_against_false_alarms() {
 fn of_equal_thresholds_the_highest_is_taken() {
     // Rows 20 and 21 both alarm first in a window of their own; row 22 lowers the threshold for nothing.
     let one = series(40, &[(20, 0.9), (21, 0.7)], &[20..=23]);
-    assert_eq!(best([&one], Profile::STANDARD).threshold, Some(0.9));
+    assert_eq!(best([&one], ScoreProfile::STANDARD).threshold, Some(0.9));
     // Nothing but silence gains nothing: every row scores the same, and there is no window.
     let flat = Series::new(&[0.5; 40], &[]).unwrap();
-    assert_eq!(best([&flat], Profile::STANDARD).threshold, None);
-    assert_eq!(best([], Profile::STANDARD).outcome.score(), None);
+    assert_eq!(best([&flat], ScoreProfile::STANDARD).threshold, None);
+    assert_eq!(best([], ScoreProfile::STANDARD).outcome.score(), None);
 }
 
 #[test]
 fn one_threshold_serves_all_series_and_rows_of_equal_score_alarm_together() {
     let a = series(40, &[(20, 0.8), (6, 0.6)], &[20..=23]);
     let b = series(40, &[(30, 0.6), (8, 0.6)], &[30..=33]);
-    let both = best([&a, &b], Profile::STANDARD);
+    let both = best([&a, &b], ScoreProfile::STANDARD);
     assert_eq!((both.threshold, both.outcome.found, both.outcome.false_alarms), (Some(0.6), 2, 2));
     assert!((both.outcome.gain - (4.0 - 0.22)).abs() < 1e-12);
-    assert_eq!(best([&a], Profile::STANDARD).threshold, Some(0.8));
+    assert_eq!(best([&a], ScoreProfile::STANDARD).threshold, Some(0.8));
     assert_eq!(a.thresholds().collect::<Vec<_>>(), [0.8, 0.6, 0.0]);
 }
 
@@ -179,7 +179,7 @@ fn steps_agree_with_a_scan_of_the_rows() {
             (scores, series)
         })
         .collect();
-    for profile in Profile::ALL {
+    for profile in ScoreProfile::ALL {
         let scan = |threshold: f64| {
             corpus.iter().map(|(scores, _)| by_scan(scores, &windows, profile, threshold)).sum::<f64>()
         };
@@ -194,7 +194,7 @@ fn steps_agree_with_a_scan_of_the_rows() {
 }
 
 /// The rule, row by row; gain over silence.
-fn by_scan(scores: &[f64], windows: &[RangeInclusive<usize>], profile: Profile, threshold: f64) -> f64 {
+fn by_scan(scores: &[f64], windows: &[RangeInclusive<usize>], profile: ScoreProfile, threshold: f64) -> f64 {
     let alarms = |row: &usize| *row >= probation(scores.len()) && scores[*row] >= threshold;
     let mut total = 0.0;
     for window in windows {

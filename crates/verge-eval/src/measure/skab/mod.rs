@@ -1,7 +1,7 @@
 //! The scores of the Skoltech Anomaly Benchmark, version 0.9 (Katser and Kozitsin, 2020).
 //!
 //! The first [`WARM_UP`] rows of a run are for learning and are not scored. The rest is scored twice:
-//! - row by row, against the column `anomaly`, pooled over all runs: [`Rows`];
+//! - row by row, against the column `anomaly`, pooled over all runs: [`RowCounts`];
 //! - by changes, where each change of the prediction is an alarm and each change point opens a window of a minute:
 //!   [`ChangePoints`]. The first alarm in a window gains, less the later it comes; a window without one and every
 //!   alarm outside any window lose. Silence is 0, an alarm at the start of each window is 100.
@@ -12,7 +12,7 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use std::iter::Sum;
 use std::ops::Add;
 
-pub use super::{MeasureError, Profile};
+pub use super::{MeasureError, ScoreProfile};
 
 /// Rows at the head of a run that are not scored.
 pub const WARM_UP: usize = 400;
@@ -23,7 +23,7 @@ const STEPS: f64 = 1000.0;
 
 /// One run with predictions; all columns have the same length.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<'a> {
+pub struct ScoredRun<'a> {
     /// Time of each row, in milliseconds, never falling.
     pub at_ms: &'a [i64],
     /// What the detector says.
@@ -36,7 +36,7 @@ pub struct Run<'a> {
 
 /// Rows by prediction and truth, over any number of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rows {
+pub struct RowCounts {
     /// Abnormal and found.
     pub true_positives: usize,
     /// Normal and called abnormal.
@@ -60,14 +60,14 @@ pub struct ChangePoints {
     earliness: f64,
 }
 
-impl Run<'_> {
+impl ScoredRun<'_> {
     /// Scores the rows one by one.
     ///
     /// # Errors
     /// Columns of different lengths.
-    pub fn rows(&self) -> Result<Rows, MeasureError> {
+    pub fn rows(&self) -> Result<RowCounts, MeasureError> {
         self.check()?;
-        let mut rows = Rows::default();
+        let mut rows = RowCounts::default();
         for (predicted, abnormal) in self.predicted.iter().zip(self.abnormal).skip(WARM_UP) {
             let count = match (predicted, abnormal) {
                 (true, true) => &mut rows.true_positives,
@@ -139,7 +139,7 @@ fn earliness(delay: i64, length: i64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of rows")]
-impl Rows {
+impl RowCounts {
     /// Harmonic mean of precision and recall, in `0..=1`; 0 where nothing is abnormal and nothing was called so.
     #[must_use]
     pub fn f1(&self) -> f64 {
@@ -170,8 +170,8 @@ impl ChangePoints {
     /// From 0 (no alarm at all) to 100 (perfect), and below 0 for many false alarms; `None` without a change point.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers of windows")]
-    pub fn score(&self, profile: Profile) -> Option<f64> {
-        let Profile { hit, miss, false_alarm } = profile;
+    pub fn score(&self, profile: ScoreProfile) -> Option<f64> {
+        let ScoreProfile { hit, miss, false_alarm } = profile;
         // An alarm at the very end of a window counts as one outside.
         let reward = (hit + false_alarm) * self.earliness - false_alarm * self.found as f64;
         let gain = reward + miss * self.found as f64 - false_alarm * self.false_alarms as f64;
@@ -179,7 +179,7 @@ impl ChangePoints {
     }
 }
 
-impl Add for Rows {
+impl Add for RowCounts {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -192,7 +192,7 @@ impl Add for Rows {
     }
 }
 
-impl Sum for Rows {
+impl Sum for RowCounts {
     fn sum<I: Iterator<Item = Self>>(runs: I) -> Self {
         runs.fold(Self::default(), Add::add)
     }

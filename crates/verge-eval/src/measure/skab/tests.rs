@@ -20,8 +20,13 @@ impl Columns {
         }
     }
 
-    fn run(&self) -> Run<'_> {
-        Run { at_ms: &self.at_ms, predicted: &self.predicted, abnormal: &self.abnormal, change: &self.change }
+    fn run(&self) -> ScoredRun<'_> {
+        ScoredRun {
+            at_ms: &self.at_ms,
+            predicted: &self.predicted,
+            abnormal: &self.abnormal,
+            change: &self.change,
+        }
     }
 }
 
@@ -41,7 +46,7 @@ fn by_rule(k: f64, hit: f64, loss: f64) -> f64 {
 }
 
 #[track_caller]
-fn check(found: ChangePoints, profile: Profile, expected: f64) {
+fn check(found: ChangePoints, profile: ScoreProfile, expected: f64) {
     let score = found.score(profile).unwrap();
     assert!((score - expected).abs() < 1e-9, "{score} is not {expected}: {found:?}");
 }
@@ -55,12 +60,15 @@ fn rows_are_counted_behind_the_warm_up_and_pooled() {
     one.abnormal[WARM_UP..WARM_UP + 4].fill(true);
     one.predicted[WARM_UP + 1..WARM_UP + 6].fill(true);
     let rows = one.run().rows().unwrap();
-    let expected = Rows { true_positives: 3, false_positives: 2, true_negatives: 4, false_negatives: 1 };
+    let expected = RowCounts { true_positives: 3, false_positives: 2, true_negatives: 4, false_negatives: 1 };
     assert_eq!(rows, expected);
     assert_eq!((rows.f1(), rows.far(), rows.mar()), (3.0 / 4.5, 2.0 / 6.0, 1.0 / 4.0));
-    let pooled: Rows = [rows, rows, Columns::new(1).run().rows().unwrap()].into_iter().sum();
+    let pooled: RowCounts = [rows, rows, Columns::new(1).run().rows().unwrap()].into_iter().sum();
     assert_eq!((pooled.f1(), pooled.far(), pooled.mar()), (3.0 / 4.5, 4.0 / 13.0, 1.0 / 4.0));
-    assert_eq!((Rows::default().f1(), Rows::default().far(), Rows::default().mar()), (0.0, 0.0, 0.0));
+    assert_eq!(
+        (RowCounts::default().f1(), RowCounts::default().far(), RowCounts::default().mar()),
+        (0.0, 0.0, 0.0)
+    );
 }
 
 #[test]
@@ -68,9 +76,9 @@ fn an_alarm_gains_the_more_the_earlier_it_is() {
     // The prediction changes once and stays; a second later is k = floor(1000/60) = 16, at the end 999.
     let from = |row: usize| change_points(&[100], &(row..400).collect::<Vec<_>>());
     for (profile, hit, loss, miss) in [
-        (Profile::STANDARD, 1.0, -0.11, -1.0),
-        (Profile::LOW_FP, 1.0, -0.22, -1.0),
-        (Profile::LOW_FN, 1.0, -0.11, -2.0),
+        (ScoreProfile::STANDARD, 1.0, -0.11, -1.0),
+        (ScoreProfile::LOW_FP, 1.0, -0.22, -1.0),
+        (ScoreProfile::LOW_FN, 1.0, -0.11, -2.0),
     ] {
         let scaled = |total: f64| 100.0 * (total - miss) / (hit - miss);
         check(from(100), profile, 100.0);
@@ -91,11 +99,11 @@ fn every_change_is_an_alarm() {
     let found = change_points(&[100], &[99, 100, 101, 102, 103]);
     assert_eq!((found.windows, found.found, found.false_alarms), (1, 1, 1));
     let k = (1000.0_f64 * 4.0 / 60.0).floor();
-    check(found, Profile::STANDARD, 100.0 * (by_rule(k, 1.0, -0.11) - 0.11 + 1.0) / 2.0);
+    check(found, ScoreProfile::STANDARD, 100.0 * (by_rule(k, 1.0, -0.11) - 0.11 + 1.0) / 2.0);
     // A second alarm in the window does neither good nor harm.
     let found = change_points(&[100], &[100]);
     assert_eq!((found.found, found.false_alarms), (1, 0));
-    check(found, Profile::STANDARD, 100.0);
+    check(found, ScoreProfile::STANDARD, 100.0);
     // The first scored row changes if it is abnormal, whatever came before it.
     assert_eq!(change_points(&[100], &(0..400).collect::<Vec<_>>()).false_alarms, 1);
     let mut columns = Columns::new(100);
@@ -109,11 +117,11 @@ fn windows_do_not_overlap() {
     let found = change_points(&[100, 130], &(175..400).collect::<Vec<_>>());
     assert_eq!((found.windows, found.found, found.false_alarms), (2, 1, 0));
     let k = (1000.0_f64 * 15.0 / 30.0).floor();
-    check(found, Profile::STANDARD, 100.0 * (by_rule(k, 1.0, -0.11) - 1.0 + 2.0) / 4.0);
+    check(found, ScoreProfile::STANDARD, 100.0 * (by_rule(k, 1.0, -0.11) - 1.0 + 2.0) / 4.0);
     // An alarm on the border is in both.
     let found = change_points(&[100, 160], &(160..400).collect::<Vec<_>>());
     assert_eq!((found.windows, found.found, found.false_alarms), (2, 2, 0));
-    check(found, Profile::STANDARD, 100.0 * (-0.11 + 1.0 + 2.0) / 4.0);
+    check(found, ScoreProfile::STANDARD, 100.0 * (-0.11 + 1.0 + 2.0) / 4.0);
     // A change point that the warm-up holds opens no window.
     let mut columns = Columns::new(100);
     columns.change[WARM_UP - 1] = true;
@@ -125,8 +133,8 @@ fn runs_add_up() {
     let perfect = change_points(&[100], &(100..400).collect::<Vec<_>>());
     let missed = change_points(&[100, 300], &[]);
     let all: ChangePoints = [perfect, missed].into_iter().sum();
-    check(all, Profile::LOW_FN, 100.0 / 3.0);
-    assert_eq!(ChangePoints::default().score(Profile::STANDARD), None);
+    check(all, ScoreProfile::LOW_FN, 100.0 / 3.0);
+    assert_eq!(ChangePoints::default().score(ScoreProfile::STANDARD), None);
 }
 
 #[test]

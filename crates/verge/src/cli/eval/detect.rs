@@ -13,7 +13,7 @@ use verge_vision::detect::{Candidate, select};
 use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
 
-use super::{ModelArgs, Seen, look_at, of_another_task, write_file};
+use super::{ModelArgs, SeenPicture, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
 use crate::cli::pictures;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -69,7 +69,7 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let mut precision = AveragePrecision::new();
     let mut results = Vec::new();
     for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {
-        let Seen { sight: Sight::Objects(mut objects), width, height } = seen else {
+        let SeenPicture { sight: Sight::Objects(mut objects), width, height } = seen else {
             bail!("a detector gives objects")
         };
         if let Some(groups) = &groups {

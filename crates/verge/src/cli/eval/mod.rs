@@ -61,7 +61,7 @@ enum What {
     Skab(skab::SkabArgs),
 }
 
-/// Names of the benchmarks' profiles, for people, in the order of `Profile::ALL`.
+/// Names of the benchmarks' profiles, for people, in the order of `ScoreProfile::ALL`.
 const PROFILES: [&str; 3] = ["standard", "low FP", "low FN"];
 
 /// A number for people, where there is one.
@@ -115,7 +115,7 @@ impl ModelArgs {
 }
 
 /// What was seen on one picture.
-struct Seen {
+struct SeenPicture {
     sight: Sight,
     /// Size of the picture as it is seen, in pixels.
     width: u32,
@@ -130,7 +130,7 @@ fn look_at(
     pictures: &[&Path],
     top: usize,
     least: f32,
-) -> anyhow::Result<Vec<Seen>> {
+) -> anyhow::Result<Vec<SeenPicture>> {
     let annotate = args.annotate.as_deref();
     if let Some(folder) = annotate {
         std::fs::create_dir_all(folder)
@@ -147,7 +147,7 @@ fn look_at(
         .map(|_| FrameViewer::new(&settings).exit_with(Exit::BadConfig))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let next = AtomicUsize::new(0);
-    let mut seen: Vec<Option<Seen>> = std::iter::repeat_with(|| None).take(pictures.len()).collect();
+    let mut seen: Vec<Option<SeenPicture>> = std::iter::repeat_with(|| None).take(pictures.len()).collect();
     let mut progress = Progress::new();
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let (sender, results) = mpsc::channel();
@@ -183,7 +183,7 @@ fn look(
     path: &Path,
     least: f32,
     annotate: Option<&Path>,
-) -> anyhow::Result<Seen> {
+) -> anyhow::Result<SeenPicture> {
     let device = DeviceId::new("eval").context("a constant")?;
     let frame: EncodedFrame = match files.read(path, device)? {
         Ok(frame) => frame,
@@ -198,7 +198,7 @@ fn look(
         viewed.map_err(|reason| anyhow!("{reason}"))?;
         pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
     }
-    Ok(Seen { sight, width, height })
+    Ok(SeenPicture { sight, width, height })
 }
 
 /// A file that a scorer of another make is to read.

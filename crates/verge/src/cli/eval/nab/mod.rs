@@ -10,9 +10,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use verge_eval::candidates::AutoCandidates;
-use verge_eval::detectors::{Cost, Said, auto_bytes, auto_level, run_auto, score_of};
-use verge_eval::measure::Profile;
-use verge_eval::measure::nab::{Best, Outcome, Series, at, best};
+use verge_eval::detectors::{Cost, ReadingScore, auto_bytes, auto_level, run_auto, score_of};
+use verge_eval::measure::ScoreProfile;
+use verge_eval::measure::nab::{Best, Series, WindowOutcome, at, best};
 use verge_eval::nested::Nested;
 use verge_gateway::exit::{Exit, ExitWith};
 
@@ -49,8 +49,8 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
     let corpus = corpus::read(&args.data).exit_with(Exit::BadInput)?;
     let level = score_of(auto_level());
     let (series, spent) = run(&corpus, args.scores.as_deref())?;
-    let optimised = Profile::ALL.map(|profile| best(&series, profile));
-    let fixed = Profile::ALL.map(|profile| at(&series, profile, level));
+    let optimised = ScoreProfile::ALL.map(|profile| best(&series, profile));
+    let fixed = ScoreProfile::ALL.map(|profile| at(&series, profile, level));
     let readings = corpus.iter().map(|one| one.values.len()).sum();
     let cost = Cost::new(spent, readings, auto_bytes());
     let nested = if args.nested { cross_validate(&corpus)? } else { None };
@@ -84,7 +84,7 @@ fn run(corpus: &[NabSeries], scores_to: Option<&Path>) -> anyhow::Result<(Vec<Se
         progress.show(&format!("{count} of {} series", corpus.len()))?;
         let (said, took) = run_auto(&one.at, &one.values);
         spent += took;
-        let scores: Vec<f64> = said.iter().map(Said::score).collect();
+        let scores: Vec<f64> = said.iter().map(ReadingScore::score).collect();
         let measured = Series::new(&scores, &one.windows).with_context(|| one.name.clone());
         series.push(measured.exit_with(Exit::BadInput)?);
         if let Some(folder) = scores_to {
@@ -110,7 +110,7 @@ fn cross_validate(corpus: &[NabSeries]) -> anyhow::Result<Option<Nested>> {
     Ok(candidates.cross_validate())
 }
 
-fn as_value(optimised: &[Best; 3], fixed: &[Outcome; 3], level: f64, cost: Cost) -> Value {
+fn as_value(optimised: &[Best; 3], fixed: &[WindowOutcome; 3], level: f64, cost: Cost) -> Value {
     let best = |index: usize| optimised[index].outcome.score();
     json!({
         "standard": best(0), "low_fp": best(1), "low_fn": best(2),
@@ -123,7 +123,7 @@ fn tell(
     out: &mut impl Write,
     heading: &str,
     optimised: &[Best; 3],
-    fixed: &[Outcome; 3],
+    fixed: &[WindowOutcome; 3],
     level: f64,
     cost: Cost,
 ) -> std::io::Result<()> {
@@ -148,7 +148,7 @@ fn line(
     threshold: &str,
     profile: &str,
     level: Option<f64>,
-    outcome: &Outcome,
+    outcome: &WindowOutcome,
 ) -> std::io::Result<()> {
     let per_thousand = 1000.0 * outcome.false_alarms as f64 / outcome.readings.max(1) as f64;
     writeln!(
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn the_keys_of_the_result_stand() {
         let series = Series::new(&[0.0, 0.0, 0.0, 1.0, 0.0], &[3..=4]).unwrap();
-        let optimised = Profile::ALL.map(|profile| best([&series], profile));
-        let fixed = Profile::ALL.map(|profile| at([&series], profile, 0.0));
+        let optimised = ScoreProfile::ALL.map(|profile| best([&series], profile));
+        let fixed = ScoreProfile::ALL.map(|profile| at([&series], profile, 0.0));
         let cost = Cost { us_per_reading: 0.5, bytes_per_signal: 100 };
         let value = as_value(&optimised, &fixed, 0.25, cost);
         let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
@@ -182,7 +182,7 @@ mod tests {
         assert!((fixed("standard") - 83.5).abs() < 1e-9 && (fixed("low_fp") - 67.0).abs() < 1e-9);
         assert!((fixed("low_fn") - 89.0).abs() < 1e-9);
         let mut out = Vec::new();
-        let outcomes = Profile::ALL.map(|profile| at([&series], profile, 0.25));
+        let outcomes = ScoreProfile::ALL.map(|profile| at([&series], profile, 0.25));
         tell(&mut out, "1 series", &optimised, &outcomes, 0.25, cost).unwrap();
         let told = String::from_utf8(out).unwrap();
         assert!(told.contains("optimised  low FN      1.0000   100.00       1/1  0.00 per 1000"), "{told}");

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use verge_eval::detectors::{Cost, Said, auto_bytes, auto_level, bands, run_auto, score_of};
+use verge_eval::detectors::{Cost, ReadingScore, auto_bytes, auto_level, bands, run_auto, score_of};
 use verge_eval::events::Events;
 use verge_eval::plot::{Drawing, svg};
 use verge_gateway::exit::{Exit, ExitWith};
@@ -58,7 +58,7 @@ pub(super) struct CsvArgs {
 }
 
 /// What came of one series.
-struct Judged {
+struct JudgedSeries {
     name: String,
     events: Events,
 }
@@ -81,10 +81,10 @@ pub(super) fn csv(args: &CsvArgs, as_json: bool, out: &mut impl Write) -> anyhow
 }
 
 /// File by file, so that one at a time is in memory.
-fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
+fn run(args: &CsvArgs) -> anyhow::Result<(Vec<JudgedSeries>, Cost)> {
     let files = files::find(&args.data).exit_with(Exit::BadInput)?;
     let mut progress = Progress::new();
-    let mut judged: Vec<Judged> = Vec::new();
+    let mut judged: Vec<JudgedSeries> = Vec::new();
     let mut spent = Duration::ZERO;
     for (count, path) in files.iter().enumerate() {
         progress.show(&format!("{count} of {} files", files.len()))?;
@@ -95,7 +95,7 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
             if let Some(folder) = &args.plot {
                 draw(&folder.join(&one.plot), &one, &said)?;
             }
-            judged.push(Judged { name: one.name, events: Events::of(&one.labels, &alarms) });
+            judged.push(JudgedSeries { name: one.name, events: Events::of(&one.labels, &alarms) });
         }
     }
     progress.clear()?;
@@ -107,7 +107,7 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<Judged>, Cost)> {
 }
 
 /// Draws a series into a file; folders are made.
-fn draw(path: &Path, series: &CsvSeries, said: &[Said]) -> anyhow::Result<()> {
+fn draw(path: &Path, series: &CsvSeries, said: &[ReadingScore]) -> anyhow::Result<()> {
     let CsvSeries { name, at, values, labels, .. } = series;
     if values.is_empty() {
         return Ok(());
@@ -132,7 +132,7 @@ fn as_value(name: Option<&str>, events: &Events) -> Value {
     value
 }
 
-fn tell(out: &mut impl Write, judged: &[Judged], total: &Events, cost: Cost) -> std::io::Result<()> {
+fn tell(out: &mut impl Write, judged: &[JudgedSeries], total: &Events, cost: Cost) -> std::io::Result<()> {
     let width = judged.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max(6);
     writeln!(
         out,

@@ -10,8 +10,8 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use verge_eval::detectors::{Cost, multi_level, run_multi, score_of};
-use verge_eval::measure::Profile;
-use verge_eval::measure::skab::{ChangePoints, Rows, Run, WARM_UP};
+use verge_eval::measure::ScoreProfile;
+use verge_eval::measure::skab::{ChangePoints, RowCounts, ScoredRun, WARM_UP};
 use verge_gateway::exit::{Exit, ExitWith};
 
 use super::{PROFILES, number};
@@ -42,7 +42,7 @@ pub(super) struct SkabArgs {
 /// What all runs come to.
 #[derive(Debug, Default)]
 struct Measured {
-    rows: Rows,
+    rows: RowCounts,
     changes: ChangePoints,
     spent: Duration,
     readings: usize,
@@ -74,7 +74,7 @@ fn run(runs: &[SkabRun], scores_to: Option<&Path>) -> anyhow::Result<Measured> {
         predicted.iter_mut().take(WARM_UP).for_each(|row| *row = false);
         let at_ms: Vec<i64> = one.at.iter().map(|at| at.0).collect();
         let scored =
-            Run { at_ms: &at_ms, predicted: &predicted, abnormal: &one.abnormal, change: &one.change };
+            ScoredRun { at_ms: &at_ms, predicted: &predicted, abnormal: &one.abnormal, change: &one.change };
         let bad = || one.name.clone();
         measured.rows = measured.rows + scored.rows().with_context(bad)?;
         measured.changes = measured.changes + scored.change_points().with_context(bad)?;
@@ -100,7 +100,7 @@ impl Measured {
 
 fn as_value(measured: &Measured, level: f64) -> Value {
     let rows = &measured.rows;
-    let [standard, low_fp, low_fn] = Profile::ALL.map(|profile| measured.changes.score(profile));
+    let [standard, low_fp, low_fn] = ScoreProfile::ALL.map(|profile| measured.changes.score(profile));
     let cost = measured.cost();
     json!({
         "f1": rows.f1(), "far": rows.far() * 100.0, "mar": rows.mar() * 100.0,
@@ -122,7 +122,7 @@ fn tell(out: &mut impl Write, heading: &str, measured: &Measured, level: f64) ->
     )?;
     let scores: Vec<String> = PROFILES
         .iter()
-        .zip(Profile::ALL)
+        .zip(ScoreProfile::ALL)
         .map(|(name, profile)| format!("{name} {}", number(changes.score(profile), 2)))
         .collect();
     #[expect(clippy::cast_precision_loss, reason = "numbers of rows")]
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn shares_are_told_in_percent() {
-        let rows = Rows { true_positives: 3, false_positives: 2, true_negatives: 2, false_negatives: 1 };
+        let rows = RowCounts { true_positives: 3, false_positives: 2, true_negatives: 2, false_negatives: 1 };
         let measured = Measured { rows, ..Measured::default() };
         let value = as_value(&measured, 0.3);
         assert_eq!((&value["far"], &value["mar"]), (&json!(50.0), &json!(25.0)));
