@@ -42,10 +42,10 @@ const DEFAULT_SECONDS: u64 = 60;
 /// Puts a verdict into one line.
 pub type Words = fn(&Verdict) -> String;
 
-/// Runs the demo for so many seconds, a minute where none are given, and says whether all of it worked.
+/// Runs the demo, for a minute where `seconds` are not given, and returns whether all of it worked.
 ///
 /// # Errors
-/// A part of the site could not be started, or the terminal is gone.
+/// A part of the site could not be started, or the terminal is closed.
 pub fn run(seconds: Option<u64>, words: Words) -> anyhow::Result<Exit> {
     let seconds = seconds.unwrap_or(DEFAULT_SECONDS);
     let mut screen = Screen::new();
@@ -59,7 +59,7 @@ pub fn run(seconds: Option<u64>, words: Words) -> anyhow::Result<Exit> {
 }
 
 async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result<Exit> {
-    screen.tell(
+    screen.line(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
     let mut site = Site::start().await?;
@@ -73,7 +73,7 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();
-    screen.tell("six sensors and two cameras publish; faults come one after the other")?;
+    screen.line("six sensors and two cameras publish; faults come one after the other")?;
 
     let start = Instant::now();
     let mut devices: Vec<JoinHandle<anyhow::Result<()>>> = Vec::new();
@@ -97,7 +97,7 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
                     let message = verge_wire::read_message(&message.payload, verge_wire::WireLimits::default())
                         .context("a message upstream cannot be decoded")?;
                     for line in tally.note(&message, Instant::now()) {
-                        screen.tell(&line)?;
+                        screen.line(&line)?;
                     }
                 }
                 Some(_) => {}
@@ -109,11 +109,11 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
                 match wan.look(elapsed, route.backlog()) {
                     Some(Change::Cut) => {
                         site.cut_wan();
-                        screen.tell("the uplink is cut; verdicts wait in the store")?;
+                        screen.line("the uplink is cut; verdicts wait in the store")?;
                     }
-                    Some(Change::Mend) => {
-                        site.mend_wan().await?;
-                        screen.tell("the uplink works again")?;
+                    Some(Change::Restore) => {
+                        site.restore_wan().await?;
+                        screen.line("the uplink works again")?;
                     }
                     None => {}
                 }
@@ -222,7 +222,7 @@ fn summary(view: &ScreenContent<'_>) -> anyhow::Result<Exit> {
     if let Some(outage) = view.wan.outage() {
         writeln!(
             out,
-            "  the way upstream was cut for {} s: up to {} verdicts waited in the store",
+            "  the uplink was cut for {} s: up to {} verdicts waited in the store",
             outage.as_secs(),
             view.wan.most_waiting()
         )?;

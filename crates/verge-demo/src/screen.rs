@@ -42,13 +42,13 @@ impl Screen {
     }
 
     /// A line that stays: on a terminal verdicts appear in the table instead.
-    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
         if self.live { Ok(()) } else { writeln!(io::stdout(), "{line}") }
     }
 
     /// A step before the run, which may take its time.
     pub(super) fn prepare(&mut self, step: &str) {
-        // Where standard output is closed the next line tells.
+        // Where standard output is closed the next line fails.
         drop(writeln!(io::stdout(), "{step}"));
     }
 
@@ -97,7 +97,7 @@ pub(super) fn ledger(view: &ScreenContent<'_>) -> String {
     format!("received {}, sent {}{ratio}", bytes(received), bytes(sent))
 }
 
-/// "a frame costs 41.2 kB, a verdict 63 B": what the way upstream is spared. Nothing before both are known.
+/// "a frame costs 41.2 kB, a verdict 63 B": what the uplink is spared. Nothing before both are known.
 pub(super) fn costs(view: &ScreenContent<'_>) -> Option<String> {
     let sources = view.counters.sources().iter().filter(|source| source.frames_judged_total.get() > 0);
     let (frames, received) = sources.fold((0, 0), |(frames, received), source| {
@@ -106,7 +106,7 @@ pub(super) fn costs(view: &ScreenContent<'_>) -> Option<String> {
     let (verdicts, ..) = view.tally.sequence_totals();
     let (frame, verdict) =
         (received.checked_div(frames)?, view.route.bytes_offered_total.get().checked_div(verdicts)?);
-    Some(format!("a frame costs {}, a verdict {} on its way", bytes(frame), bytes(verdict)))
+    Some(format!("a frame costs {}, a verdict {} on the uplink", bytes(frame), bytes(verdict)))
 }
 
 /// "frames begun 8 ms (p99 21 ms) after they came, judged within 14 ms (p99 30 ms)".
@@ -160,7 +160,7 @@ fn table(view: &ScreenContent<'_>, now: Instant) -> String {
         view.tally.raised,
         view.tally.cleared,
         view.route.backlog(),
-        if view.wan.is_cut() { " (the way upstream is cut)" } else { "" },
+        if view.wan.is_cut() { " (the uplink is cut)" } else { "" },
         ledger(view)
     );
     if let Some(costs) = costs(view) {

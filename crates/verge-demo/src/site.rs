@@ -43,7 +43,7 @@ struct UpstreamStandIn {
     front: Front,
     /// Where the gateway connects to; `None` while the WAN is cut.
     wan: Option<Front>,
-    /// Of the gateway's way, the same after a cut.
+    /// Where the gateway connects to, the same after a cut.
     wan_address: SocketAddr,
     folder: PathBuf,
 }
@@ -67,7 +67,7 @@ impl Site {
         Ok(Self { folder, authority, upstream })
     }
 
-    /// Settings of the gateway: `configs/demo.toml` with the address and the password of this run, given the way an
+    /// Settings of the gateway: `configs/demo.toml` with the address and the password of this run, as an
     /// operator would give them, through the environment.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let path = self.folder.path().join("demo.toml");
@@ -90,13 +90,13 @@ impl Site {
         Ok(settings)
     }
 
-    /// Cuts the gateway's way upstream: its connection ends, new ones are refused.
+    /// Cuts the gateway's uplink: its connection ends, new ones are refused.
     pub(super) fn cut_wan(&mut self) {
         self.upstream.wan = None;
     }
 
-    /// Mends it.
-    pub(super) async fn mend_wan(&mut self) -> anyhow::Result<()> {
+    /// Restores it.
+    pub(super) async fn restore_wan(&mut self) -> anyhow::Result<()> {
         let UpstreamStandIn { embedded, wan, wan_address, folder, .. } = &mut self.upstream;
         if wan.is_none() {
             *wan = Some(front(folder, embedded, *wan_address).await.context("the WAN")?);
@@ -110,7 +110,7 @@ impl Site {
         name: &str,
         listener: SocketAddr,
     ) -> anyhow::Result<ConnectionSettings> {
-        // The certificate is enough: whom the listener lets in, it introduces to the broker.
+        // The certificate is enough: the listener logs in at the broker for the clients that it admits.
         self.connection(name, listener, None)
     }
 

@@ -75,7 +75,7 @@ impl Arrived {
     /// Counts one message; returns the lines worth telling.
     pub(super) fn note(&mut self, message: &Message, at: Instant) -> Vec<String> {
         self.newest = Some(at);
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         for (seq, verdict) in &message.verdicts {
             let tracker = self.sequences.entry((message.epoch, message.lane)).or_default();
             if tracker.note(*seq) == verge_domain::sequence::Arrival::Duplicate {
@@ -86,9 +86,9 @@ impl Arrived {
                 self.lines.pop_front();
             }
             self.lines.push_back(line.clone());
-            told.push(line);
+            lines.push(line);
         }
-        told
+        lines
     }
 
     fn note_verdict(&mut self, verdict: &Verdict) -> String {
@@ -130,13 +130,13 @@ impl Arrived {
         format!("{mark:<8} {severity:<8} {}", (self.words)(verdict))
     }
 
-    /// "north 3, south 1": vehicles by camera; nothing before a camera was heard.
+    /// "north 3, south 1": vehicles by camera; nothing before a camera is received.
     pub(super) fn seen_objects(&self) -> Option<String> {
         let cameras = self.seen.iter().filter(|(_, seen)| seen.kind == "detections");
-        let mut told: Vec<String> =
+        let mut lines: Vec<String> =
             cameras.map(|((_, device), seen)| format!("{device} {}", seen.objects)).collect();
-        told.sort();
-        (!told.is_empty()).then(|| told.join(", "))
+        lines.sort();
+        (!lines.is_empty()).then(|| lines.join(", "))
     }
 
     /// Seconds since the newest verdict arrived.

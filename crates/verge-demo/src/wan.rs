@@ -1,23 +1,23 @@
-//! When the demo cuts its way upstream, and when it mends it.
+//! When the demo cuts its uplink, and when it restores it.
 
 use std::time::Duration;
 
 /// From this share of the run on it is cut, up to that one.
 const CUT_AT: f64 = 0.45;
-const MEND_AT: f64 = 0.6;
+const RESTORE_AT: f64 = 0.6;
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Cut,
-    Mend,
+    Restore,
 }
 
 /// The outage of one run.
 #[derive(Debug)]
 pub(super) struct Wan {
     cut_at: Duration,
-    mend_at: Duration,
+    restore_at: Duration,
     state: WanState,
     most_waiting: u64,
 }
@@ -26,14 +26,14 @@ pub(super) struct Wan {
 enum WanState {
     Before,
     Cut,
-    Mended,
+    Restored,
 }
 
 impl Wan {
     /// An outage in the middle of a run of this length.
     pub(super) fn over(run: Duration) -> Self {
-        let (cut_at, mend_at) = (run.mul_f64(CUT_AT), run.mul_f64(MEND_AT));
-        Self { cut_at, mend_at, state: WanState::Before, most_waiting: 0 }
+        let (cut_at, restore_at) = (run.mul_f64(CUT_AT), run.mul_f64(RESTORE_AT));
+        Self { cut_at, restore_at, state: WanState::Before, most_waiting: 0 }
     }
 
     /// What is to be done by now, once; and takes note of how many verdicts wait.
@@ -45,12 +45,12 @@ impl Wan {
             }
             WanState::Cut => {
                 self.most_waiting = self.most_waiting.max(waiting);
-                (elapsed >= self.mend_at).then(|| {
-                    self.state = WanState::Mended;
-                    Change::Mend
+                (elapsed >= self.restore_at).then(|| {
+                    self.state = WanState::Restored;
+                    Change::Restore
                 })
             }
-            WanState::Before | WanState::Mended => None,
+            WanState::Before | WanState::Restored => None,
         }
     }
 
@@ -58,9 +58,9 @@ impl Wan {
         self.state == WanState::Cut
     }
 
-    /// How long it was cut; `None` where the run ended before it was mended.
+    /// How long it was cut; `None` where the run ended during the cut.
     pub(super) fn outage(&self) -> Option<Duration> {
-        (self.state == WanState::Mended).then(|| self.mend_at.saturating_sub(self.cut_at))
+        (self.state == WanState::Restored).then(|| self.restore_at.saturating_sub(self.cut_at))
     }
 
     /// Verdicts that waited at once, at most.
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(at(&mut wan, 9, 1), Some(Change::Cut));
         assert!(wan.is_cut() && wan.outage().is_none());
         assert_eq!(at(&mut wan, 11, 7), None);
-        assert_eq!(at(&mut wan, 12, 5), Some(Change::Mend));
+        assert_eq!(at(&mut wan, 12, 5), Some(Change::Restore));
         assert_eq!(at(&mut wan, 19, 9), None);
         assert_eq!((wan.outage(), wan.most_waiting()), (Some(Duration::from_secs(3)), 7));
     }

@@ -10,7 +10,7 @@ use verge_domain::time::UtcMillis;
 /// A probability of `10^-DECADES` or less is a score of 1.
 const DECADES: f64 = 10.0;
 
-/// Every so many rows it is looked how much memory a detector takes.
+/// Rows between two looks at how much memory a detector takes.
 const WEIGH_EVERY: usize = 100;
 
 /// What the detector for one signal says about one reading.
@@ -48,7 +48,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of a time spent on so many readings.
+    /// The cost per reading of a time spent on all of them.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a number of readings")]
     pub fn new(spent: Duration, readings: usize, bytes_per_signal: usize) -> Self {

@@ -27,7 +27,7 @@ const UPPER: u32 = 460;
 const LEFT: u32 = 80;
 /// Columns into which readings are thinned, each to its lowest and highest: at most two points per pixel.
 const COLUMNS: usize = 1100;
-/// Scores are drawn up to so many decades.
+/// Scores are drawn up to this many decades.
 const MOST_DECADES: f64 = 15.0;
 /// Values are drawn within this range.
 const LIMIT: f64 = 1e100;

@@ -21,7 +21,7 @@ impl IoThread {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            // A sender that is gone is a stop, too.
+            // A dropped sender is a stop, too.
             .spawn(move || drop(runtime.block_on(stopped)))
             .context("cannot start a thread")?;
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
@@ -62,11 +62,11 @@ mod tests {
     #[test]
     fn tasks_run_on_the_thread_and_end_with_it() {
         let thread = IoThread::start("io-test").unwrap();
-        let (told, name) = std::sync::mpsc::channel();
+        let (report, name) = std::sync::mpsc::channel();
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         thread.within(|| {
             tokio::spawn(async move {
-                told.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                report.send(std::thread::current().name().map(str::to_owned)).unwrap();
                 std::future::pending::<()>().await;
                 drop(alive);
             })

@@ -42,7 +42,7 @@ pub fn source_ids(settings: &Settings) -> Vec<SourceId> {
 /// The codecs of the sources of readings.
 ///
 /// # Errors
-/// They refuse their settings, which the check of the configuration would have told.
+/// They refuse their settings, which the check of the configuration reports before.
 pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
     let sources = settings.sources.iter().map(|source| match &source.carries {
         Carries::Readings(codec) => Some(codec.clone()),

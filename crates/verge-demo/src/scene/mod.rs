@@ -43,7 +43,7 @@ pub const LABELS: [&str; 3] = ["car", "truck", "bicycle"];
 const LEAST_VISIBLE: f32 = 0.25;
 /// Nor is one of which less than this width and height is seen, in pixels: it is too far away.
 const LEAST_SIDES: [f32; 2] = [8.0, 16.0];
-/// What the picture's edge cuts off must show more to be told what it is.
+/// A vehicle that the picture's edge cuts off must show more to be recognised.
 const LEAST_SIDE_AT_EDGE: f32 = 24.0;
 /// Beside the picture, a vehicle may still throw a shadow or light into it, this many metres far.
 const REACH: f32 = 12.0;

@@ -1,4 +1,4 @@
-//! Who hides whom.
+//! Which body hides which.
 
 type Corners = [[f32; 2]; 4];
 

@@ -126,7 +126,7 @@ fn trimmed(picture: &Pixmap) -> ([i32; 2], Pixmap) {
     part.map_or_else(|| ([0, 0], picture.clone()), |part| ([left, top], part))
 }
 
-/// The box with the three lights, which shows its back to whom it is not for.
+/// The box with the three lights, which shows its back to the other road.
 fn draw_head(canvas: &mut SceneCanvas<'_>, middle: Vec3, faces: Vec3, signal: TrafficLight) {
     let across = vec3(-faces.y, faces.x, 0.0);
     let at = |left: f32, up: f32| middle + across * left + vec3(0.0, 0.0, up);

@@ -25,7 +25,7 @@ const TIME_GAP: f32 = 1.2;
 const HARDEST_BRAKING: f32 = 7.0;
 /// A vehicle turns to the right no faster than this.
 const TURN_SPEED: f32 = 4.5;
-/// Whoever is closer than this to the line one follows is in the way.
+/// A vehicle closer than this to the line of another blocks it.
 const IN_THE_WAY: f32 = 1.7;
 /// How many of those who may turn right do.
 const TURNS_RIGHT: f32 = 0.3;
@@ -56,7 +56,7 @@ impl VehicleKind {
     }
 }
 
-/// A vehicle on its way.
+/// A vehicle under way.
 #[derive(Debug, Clone)]
 pub(super) struct Vehicle {
     pub(super) kind: VehicleKind,

@@ -19,7 +19,7 @@ use crate::settings::{BuildError, EmbeddedBroker, Local};
 
 /// The command that is the broker.
 const COMMAND: &str = "broker";
-/// What the child is given of the environment: how much to say, not what the gateway's own settings are.
+/// Variables that the child inherits: the level of its log, none of the gateway's own settings.
 const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
 /// How to come by the connection to the site's broker: files are read, nothing is started.
@@ -89,7 +89,7 @@ impl SiteBroker {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let (child, listen) = (child(settings)?, settings.listen);
-        // A thread of its own: pictures on their way in do not hold up verdicts on their way out.
+        // A thread of its own: incoming pictures do not delay outgoing verdicts.
         let thread = IoThread::start("verge-broker")?;
         let started = thread.run(async move {
             let broker = ChildBroker::start(child, move || clock.now()).await.exit_with(Exit::Unavailable)?;
@@ -207,9 +207,9 @@ async fn renew(settings: EmbeddedBroker, front: FrontView, fault: Arc<Mutex<Opti
 /// The system does not say where this program is.
 pub fn child(settings: &EmbeddedBroker) -> anyhow::Result<ChildBrokerSettings> {
     let program = std::env::current_exe().context("where this program is")?;
-    let told = |name: &str| Some((OsString::from(name), std::env::var_os(name)?));
+    let inherited = |name: &str| Some((OsString::from(name), std::env::var_os(name)?));
     Ok(ChildBrokerSettings {
-        environment: ENVIRONMENT.into_iter().filter_map(told).collect(),
+        environment: ENVIRONMENT.into_iter().filter_map(inherited).collect(),
         ..ChildBrokerSettings::new(program, vec![COMMAND.into()], settings.max_broker_packet_bytes)
     })
 }

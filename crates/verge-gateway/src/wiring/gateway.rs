@@ -41,7 +41,7 @@ pub struct Gateway {
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
     deliveries: Vec<JoinHandle<()>>,
-    /// Reports sources that hear nothing; ends with the gateway.
+    /// Reports sources that receive nothing; ends with the gateway.
     _hearing: AbortOnDrop,
     _expiry: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
@@ -54,7 +54,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the store, takes up saved state, connects both ways. Brokers need not be reachable; an embedded one
+    /// Opens the store, takes up saved state, connects to the site's broker and to the uplinks. Brokers need not be reachable; an embedded one
     /// serves from here on. `committed` sees each verdict once it is durable.
     ///
     /// # Errors

@@ -81,7 +81,7 @@ fn mark(canvas: &mut SceneCanvas<'_>) {
     for sign in [1.0, -1.0] {
         both_arms(canvas, true, [MAIN_STOP, FAR], line(sign * bicycle_edge, 0.07), WHITE);
         both_arms(canvas, true, [MAIN_STOP, FAR], line(sign * 0.16, 0.06), YELLOW);
-        // Lanes are told apart by dashes, near the junction by an unbroken line.
+        // Dashes separate the lanes, near the junction an unbroken line.
         both_arms(canvas, true, [MAIN_STOP, MAIN_STOP + 14.0], line(sign * lane_edge, 0.07), WHITE);
         for dash in 0_u8..16 {
             let from = MAIN_STOP + 17.0 + f32::from(dash) * 6.0;

@@ -219,8 +219,8 @@ fn by_scan(scores: &[f64], windows: &[RangeInclusive<usize>], profile: ScoreProf
 #[test]
 fn what_cannot_be_scored_is_refused() {
     let check = |scores: &[f64], windows: &[RangeInclusive<usize>], expected: &str| {
-        let told = Series::new(scores, windows).unwrap_err().to_string();
-        assert!(told.contains(expected), "{told}");
+        let text = Series::new(scores, windows).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
     };
     check(&[0.0, 1.1], &[], "row 1: score 1.1");
     check(&[f64::NAN], &[], "row 0: score NaN");

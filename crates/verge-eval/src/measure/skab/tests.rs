@@ -141,7 +141,7 @@ fn runs_add_up() {
 fn columns_of_different_lengths_are_refused() {
     let mut columns = Columns::new(3);
     columns.change.pop();
-    let told = columns.run().rows().unwrap_err();
-    assert_eq!(told, MeasureError::Length { expected: 403, actual: 402 });
+    let text = columns.run().rows().unwrap_err();
+    assert_eq!(text, MeasureError::Length { expected: 403, actual: 402 });
     assert!(columns.run().change_points().is_err());
 }

@@ -186,7 +186,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         let found = read(folder.path(), &labels()).unwrap();
-        let told: Vec<(&str, usize)> = found.iter().map(|one| (one.name.as_str(), one.class)).collect();
-        assert_eq!(told, [("car/1.jpg", 0), ("truck/1.jpg", 1), ("truck/2.JPEG", 1)]);
+        let kept: Vec<(&str, usize)> = found.iter().map(|one| (one.name.as_str(), one.class)).collect();
+        assert_eq!(kept, [("car/1.jpg", 0), ("truck/1.jpg", 1), ("truck/2.JPEG", 1)]);
     }
 }

@@ -226,8 +226,8 @@ mod tests {
             candidate(0.0, 5, 0.6),
         ];
         regroup(&mut objects, &[vec![2, 7]], 0.6);
-        let told: Vec<(usize, f32)> = objects.iter().map(|one| (one.label, one.score)).collect();
-        assert_eq!(told, [(0, 0.9), (0, 0.7)]);
+        let kept: Vec<(usize, f32)> = objects.iter().map(|one| (one.label, one.score)).collect();
+        assert_eq!(kept, [(0, 0.9), (0, 0.7)]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ struct ModelArgs {
     /// Only this many pictures, evenly spread over all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Write copies of the pictures with what a judge would tell drawn into them
+    /// Write copies of the pictures with what a judge would report drawn into them
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
 }

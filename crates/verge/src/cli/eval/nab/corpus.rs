@@ -124,8 +124,8 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         let check = |series: &str, labels: &str, expected: &str| {
             let folder = folder(series, labels);
-            let told = format!("{:#}", read(folder.path()).unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let text = format!("{:#}", read(folder.path()).unwrap_err());
+            assert!(text.contains(expected), "{text}");
         };
         let none = r#"{"group/a.csv": []}"#;
         check(

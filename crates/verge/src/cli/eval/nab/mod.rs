@@ -62,7 +62,7 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
         json_line(out, &value)?;
     } else {
         let heading = format!("{} series, {readings} readings", corpus.len());
-        tell(out, &heading, &optimised, &fixed, level, cost).context("standard output")?;
+        print(out, &heading, &optimised, &fixed, level, cost).context("standard output")?;
         if let Some(Nested { mean, spread, candidates }) = nested {
             writeln!(
                 out,
@@ -119,7 +119,7 @@ fn as_value(optimised: &[Best; 3], fixed: &[WindowOutcome; 3], level: f64, cost:
     })
 }
 
-fn tell(
+fn print(
     out: &mut impl Write,
     heading: &str,
     optimised: &[Best; 3],
@@ -183,11 +183,11 @@ mod tests {
         assert!((fixed("low_fn") - 89.0).abs() < 1e-9);
         let mut out = Vec::new();
         let outcomes = ScoreProfile::ALL.map(|profile| at([&series], profile, 0.25));
-        tell(&mut out, "1 series", &optimised, &outcomes, 0.25, cost).unwrap();
-        let told = String::from_utf8(out).unwrap();
-        assert!(told.contains("optimised  low FN      1.0000   100.00       1/1  0.00 per 1000"), "{told}");
-        assert!(told.contains("shipped    standard    0.2500   100.00       1/1  0.00 per 1000"), "{told}");
-        assert!(told.ends_with("0.50 µs per reading, 100 bytes per signal\n"), "{told}");
+        print(&mut out, "1 series", &optimised, &outcomes, 0.25, cost).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("optimised  low FN      1.0000   100.00       1/1  0.00 per 1000"), "{text}");
+        assert!(text.contains("shipped    standard    0.2500   100.00       1/1  0.00 per 1000"), "{text}");
+        assert!(text.ends_with("0.50 µs per reading, 100 bytes per signal\n"), "{text}");
     }
 
     #[test]

@@ -160,8 +160,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let check = |text: &str, expected: &str| {
             let path = write(folder.path(), "a.csv", text);
-            let told = format!("{:#}", read(&path, &args(folder.path())).unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let text = format!("{:#}", read(&path, &args(folder.path())).unwrap_err());
+            assert!(text.contains(expected), "{text}");
         };
         check("t,value,label\n0,1,0\n", "a.csv, line 1: none of the columns time");
         check("time,value,label\n0,1,0\n1,2,\n", "a.csv, line 3, column `label`");

@@ -75,7 +75,7 @@ pub(super) fn csv(args: &CsvArgs, as_json: bool, out: &mut impl Write) -> anyhow
         });
         json_line(out, &value)?;
     } else {
-        tell(out, &judged, &total, cost).context("standard output")?;
+        print(out, &judged, &total, cost).context("standard output")?;
     }
     Ok(Exit::Fine)
 }
@@ -132,7 +132,7 @@ fn as_value(name: Option<&str>, events: &Events) -> Value {
     value
 }
 
-fn tell(out: &mut impl Write, judged: &[JudgedSeries], total: &Events, cost: Cost) -> std::io::Result<()> {
+fn print(out: &mut impl Write, judged: &[JudgedSeries], total: &Events, cost: Cost) -> std::io::Result<()> {
     let width = judged.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max(6);
     writeln!(
         out,
@@ -214,9 +214,9 @@ mod tests {
 
         let mut out = Vec::new();
         csv(&CsvArgs { plot: None, ..args(folder.path()) }, false, &mut out).unwrap();
-        let told = String::from_utf8(out).unwrap();
-        let total = told.lines().find(|line| line.starts_with("total")).unwrap();
-        assert!(total.contains(" 6000 ") && total.contains(" 1/1 "), "{told}");
+        let text = String::from_utf8(out).unwrap();
+        let total = text.lines().find(|line| line.starts_with("total")).unwrap();
+        assert!(total.contains(" 6000 ") && total.contains(" 1/1 "), "{text}");
     }
 
     #[test]

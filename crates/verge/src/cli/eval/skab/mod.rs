@@ -57,7 +57,7 @@ pub(super) fn skab(args: &SkabArgs, as_json: bool, out: &mut impl Write) -> anyh
     if as_json {
         json_line(out, &as_value(&measured, level))?;
     } else {
-        tell(out, &format!("{} runs, {} readings", runs.len(), measured.readings), &measured, level)
+        print(out, &format!("{} runs, {} readings", runs.len(), measured.readings), &measured, level)
             .context("standard output")?;
     }
     Ok(Exit::Fine)
@@ -109,7 +109,7 @@ fn as_value(measured: &Measured, level: f64) -> Value {
     })
 }
 
-fn tell(out: &mut impl Write, heading: &str, measured: &Measured, level: f64) -> std::io::Result<()> {
+fn print(out: &mut impl Write, heading: &str, measured: &Measured, level: f64) -> std::io::Result<()> {
     let (rows, changes, cost) = (&measured.rows, &measured.changes, measured.cost());
     let scored = rows.true_positives + rows.false_positives + rows.true_negatives + rows.false_negatives;
     writeln!(out, "{heading}; abnormal from score {level:.4}")?;
@@ -168,8 +168,8 @@ mod tests {
         assert!(lines.lines().skip(1).take(WARM_UP).all(|line| line == "0"));
         let mut out = Vec::new();
         skab(&SkabArgs { scores: None, ..args }, false, &mut out).unwrap();
-        let told = String::from_utf8(out).unwrap();
-        assert!(told.contains("1 runs, 1200 readings") && told.contains("/1 found"), "{told}");
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("1 runs, 1200 readings") && text.contains("/1 found"), "{text}");
     }
 
     #[test]

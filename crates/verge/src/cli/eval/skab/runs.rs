@@ -125,8 +125,8 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         let check = |text: &str, expected: &str| {
             let folder = folder(&[("valve2/0.csv", text)]);
-            let told = format!("{:#}", read(folder.path()).unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let text = format!("{:#}", read(folder.path()).unwrap_err());
+            assert!(text.contains(expected), "{text}");
         };
         check(
             &RUN.replace(";31.0", ";?"),
@@ -139,7 +139,7 @@ mod tests {
             "datetime;anomaly;changepoint\n2020-03-09 10:14:33;0;0\n",
             "line 1: 0 columns of signals, of 1 to 64",
         );
-        let told = format!("{:#}", read(folder(&[]).path()).unwrap_err());
-        assert!(told.contains("holds no runs"), "{told}");
+        let text = format!("{:#}", read(folder(&[]).path()).unwrap_err());
+        assert!(text.contains("holds no runs"), "{text}");
     }
 }
