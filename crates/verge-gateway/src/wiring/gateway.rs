@@ -22,6 +22,7 @@ use verge_wire::WireEncoder;
 use super::broker::SiteBroker;
 use super::build::Built;
 use super::expiry::Expiry;
+use super::frames::Eyes;
 use super::routes::{Outgoing, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
