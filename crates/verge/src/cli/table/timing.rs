@@ -129,7 +129,7 @@ impl Table {
         ));
     }
 
-    fn no_time(&self, row: usize, column: usize, text: &str) -> String {
+    pub(super) fn no_time(&self, row: usize, column: usize, text: &str) -> String {
         let excerpt = Excerpt::of(text.as_bytes());
         format!("{}, column `{}`: {excerpt} is not a time", self.place(row), self.name(column))
     }
