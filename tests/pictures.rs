@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use verge::demo::scene::{LABELS, Truth, View};
+use verge_demo::scene::{LABELS, SceneTruth, Viewpoint};
 
 use crate::frames::{CAMERAS, base64, frame, plain, put_model, runtime, write};
 use crate::program::{Ended, command, verge};
@@ -33,7 +33,7 @@ insecure_plaintext = true
 #[test]
 fn pictures_are_judged_and_annotated() {
     let folder = trial();
-    let day = frame(View::North, 30);
+    let day = frame(Viewpoint::North, 30);
     write(folder.path(), "frames/a.jpg", &day.jpeg);
     write(folder.path(), "frames/b.jpg", &day.jpeg[..1000]);
     write(folder.path(), "frames/notes.txt", b"");
@@ -76,7 +76,7 @@ fn pictures_are_judged_and_annotated() {
 #[test]
 fn a_device_names_no_path() {
     let folder = trial();
-    let image = base64(&frame(View::North, 30).jpeg);
+    let image = base64(&frame(Viewpoint::North, 30).jpeg);
     let devices = ["../../escaped", "/escaped", "a/b", "..", ".", "Cam", "cam", "CON", "\u{202e}x", "~"];
     let line = |(second, device): (usize, &&str)| {
         let payload =
@@ -112,7 +112,7 @@ fn a_device_names_no_path() {
 #[test]
 fn a_picture_that_ends_early_is_refused_though_it_was_closed() {
     let folder = trial();
-    let day = frame(View::North, 30).jpeg;
+    let day = frame(Viewpoint::North, 30).jpeg;
     write(folder.path(), "frames/whole.jpg", &day);
     for percent in [30, 60, 90] {
         let cut = [&day[..day.len() * percent / 100], &[0xff, 0xd9]].concat();
@@ -132,7 +132,7 @@ fn a_picture_that_ends_early_is_refused_though_it_was_closed() {
 #[test]
 fn pictures_of_other_kinds_are_named_with_what_to_do() {
     let folder = trial();
-    write(folder.path(), "frames/whole.jpg", &frame(View::North, 30).jpeg);
+    write(folder.path(), "frames/whole.jpg", &frame(Viewpoint::North, 30).jpeg);
     write(folder.path(), "frames/a.png", b"\x89PNG\r\n\x1a\n");
     write(folder.path(), "frames/b.PNG", b"\x89PNG\r\n\x1a\n");
     write(folder.path(), "pngs/a.png", b"\x89PNG\r\n\x1a\n");
@@ -161,10 +161,12 @@ fn pictures_of_other_kinds_are_named_with_what_to_do() {
 fn a_model_is_scored_on_labelled_pictures() {
     let folder = trial();
     for (number, (view, second)) in
-        [(View::North, 10), (View::North, 50), (View::South, 20), (View::South, 60)].into_iter().enumerate()
+        [(Viewpoint::North, 10), (Viewpoint::North, 50), (Viewpoint::South, 20), (Viewpoint::South, 60)]
+            .into_iter()
+            .enumerate()
     {
         let frame = frame(view, second);
-        let line = |truth: &Truth| {
+        let line = |truth: &SceneTruth| {
             let class = LABELS.iter().position(|label| *label == truth.label).unwrap();
             let [left, top, width, height] = truth.area.map(f64::from);
             let (sides, centre) = ((640.0, 480.0), (left + width / 2.0, top + height / 2.0));
