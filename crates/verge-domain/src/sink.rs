@@ -1,4 +1,8 @@
-//! The seam to a way upstream.
+//! The seams upstream: [`Form`] makes of stored rows what a link sends, [`Sink`] sends it, [`Control`] is everything else on
+//! the same connection.
+//!
+//! A sink never learns how verdicts are stored, and the form never learns how they are sent: wiring joins the two by the
+//! item that one makes and the other takes. That is bytes for MQTT, and would be verdicts for a field bus.
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
@@ -6,45 +10,59 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::id::Lane;
 use crate::link::LinkReport;
+use crate::stage::{EncodeError, Envelope};
+use crate::stored::StoredRow;
 
-/// Which topic a message goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// `…/alarm`: the alarm lane, each verdict alone.
-    Alarm,
-    /// `…/verdict`: batches of the lane verdict.
-    Verdict,
-    /// `…/verdict` as well, where topics do not tell lanes apart: batches of the lane telemetry.
-    Telemetry,
-    /// `…/status`: retained, with last will.
-    Status,
-    /// `…/cmd/reply`: answers to commands.
-    Reply,
+/// From stored verdicts and tombstones to one item for a sink.
+pub trait Form: Send {
+    /// What the sink takes.
+    type Item: Send;
+
+    /// Makes one item: the envelope, then the rows, in order of sequence.
+    ///
+    /// # Errors
+    /// A stored verdict cannot be read (only where it must be transcoded).
+    fn item(&mut self, envelope: &Envelope, rows: &[StoredRow]) -> Result<Self::Item, EncodeError>;
+
+    /// Bytes that an item takes on the link: what the day's budget is charged.
+    fn bytes(item: &Self::Item) -> usize;
 }
 
-/// Names one offered message, so that its acknowledgement can be told; chosen by the caller.
+/// Names one offered item, so that its acknowledgement can be reported; chosen by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// What happened at a sink.
+/// What happened on a link. Everything on one connection comes in one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkEvent {
-    /// What upstream holds as this gateway's status, retained; told before [`SinkEvent::Connected`].
-    Found(Bytes),
     /// A connection stands. Everything offered before and not delivered is void: offer it again.
     Connected,
-    /// The connection is gone; the sink tries again by itself, with backoff. `reason` is for people.
+    /// The connection is lost; the sink tries again by itself, with backoff. `reason` is for people.
     Disconnected {
         /// Why, in words.
         reason: String,
     },
-    /// Upstream acknowledged this message, and where the sink proves arrival it has arrived.
+    /// Upstream acknowledged this item, and where the sink proves arrival it has arrived.
     Delivered(Token),
-    /// Upstream sent this command on `…/cmd`.
-    Command(Bytes),
     /// What [`Sink::report`] says has changed.
     Changed,
+    /// Something beside the verdicts.
+    Control(ControlEvent),
+}
+
+/// What happened on a link beside its verdicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlEvent {
+    /// What upstream holds as this gateway's status, retained; comes before [`SinkEvent::Connected`].
+    Found(Bytes),
+    /// Upstream acknowledged a status.
+    StatusTaken,
+    /// Upstream sent this command.
+    Command(Bytes),
+    /// Upstream acknowledged an answer to a command.
+    AnswerTaken,
 }
 
 /// Why a message was not taken. It is not lost: the caller still has it.
@@ -66,13 +84,16 @@ pub enum OfferError {
     },
 }
 
-/// A way upstream.
+/// Sends verdicts over one link.
 pub trait Sink: Send {
-    /// Hands over one message for at-least-once delivery; never blocks.
+    /// What it sends.
+    type Item: Send;
+
+    /// Hands over one item of a lane for at-least-once delivery; never blocks.
     ///
     /// # Errors
     /// See [`OfferError`].
-    fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError>;
+    fn offer(&mut self, lane: Lane, item: Self::Item, token: Token) -> Result<(), OfferError>;
 
     /// The next event, if there is one; `None` once the sink has ended. Else the task of `context`, and only the
     /// one that asked last, is woken when there may be one.
@@ -83,17 +104,34 @@ pub trait Sink: Send {
         poll_fn(|context| self.poll_event(context))
     }
 
-    /// Whether messages of this channel are sent at all.
-    fn takes(&self, _channel: Channel) -> bool {
-        true
-    }
-
-    /// What it says of itself, for the status.
+    /// The state of the link, for the status.
     fn report(&self) -> LinkReport {
         LinkReport::default()
     }
 
-    /// Ends the connection in good order: publishes `last` on [`Channel::Status`], waits for outstanding
-    /// acknowledgements up to `grace`, disconnects. Events may still be read afterwards.
-    fn close(&mut self, last: Bytes, grace: Duration) -> impl Future<Output = ()> + Send;
+    /// Ends the connection in good order: waits for outstanding acknowledgements up to `grace`, disconnects. Events may
+    /// still be read afterwards.
+    fn close(&mut self, grace: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What a link carries beside verdicts: the gateway's status, and answers to the commands that come by
+/// [`ControlEvent::Command`].
+pub trait Control: Send {
+    /// Whether the status is published on this link.
+    fn takes_status(&self) -> bool;
+
+    /// Publishes the status; never blocks.
+    ///
+    /// # Errors
+    /// See [`OfferError`]. A status that is not taken is superseded by the next one.
+    fn publish_status(&mut self, document: Bytes) -> Result<(), OfferError>;
+
+    /// Sends the answer to a command; never blocks.
+    ///
+    /// # Errors
+    /// See [`OfferError`].
+    fn answer(&mut self, answer: Bytes) -> Result<(), OfferError>;
+
+    /// The status that [`Sink::close`] leaves upstream.
+    fn set_last_status(&mut self, document: Bytes);
 }

@@ -15,7 +15,7 @@ use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
 use crate::observation::Observable;
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
-pub use crate::sink::{Channel, OfferError, Sink, SinkEvent, Token};
+pub use crate::sink::{Control, ControlEvent, Form, OfferError, Sink, SinkEvent, Token};
 pub use crate::store::{MarkStore, RowStore, StateStore, Store};
 pub use crate::stored::{
     Cause, Checkpoint, Displaced, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage,
@@ -237,16 +237,4 @@ pub trait Encoder: Send {
     /// # Errors
     /// Only if a summary breaks an invariant.
     fn summary(&mut self, lane: Lane, rows: &[StoredRow], out: &mut Vec<u8>) -> Result<(), EncodeError>;
-
-    /// Writes one message for upstream into `out`, which it clears first: the envelope, then the stored
-    /// verdicts and tombstones, in order of sequence.
-    ///
-    /// # Errors
-    /// A stored verdict cannot be read (only where it must be transcoded).
-    fn message(
-        &mut self,
-        envelope: &Envelope,
-        rows: &[StoredRow],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError>;
 }

@@ -43,8 +43,8 @@ pub(crate) enum Ending {
 }
 
 /// What a connection is for.
-pub(crate) trait Purpose: Send + 'static {
-    /// Adds to the options what the purpose needs.
+pub(crate) trait Role: Send + 'static {
+    /// Adds to the options what the role needs.
     fn customise(&mut self, options: &mut MqttOptions);
 
     /// The broker has accepted the connection; requests go through this client.
@@ -61,10 +61,10 @@ pub(crate) trait Purpose: Send + 'static {
         None
     }
 
-    /// The broker has ended it. Said before [`Purpose::lost`].
+    /// The broker has ended it. Said before [`Role::lost`].
     fn ending(&mut self, _ending: Ending) {}
 
-    /// After [`Purpose::lost`]: the pause before the next attempt, where that differs from the last one and so need not
+    /// After [`Role::lost`]: the pause before the next attempt, where that differs from the last one and so need not
     /// wait.
     fn soon(&mut self) -> Option<Duration> {
         None
@@ -89,11 +89,11 @@ pub(crate) struct Driver {
 type Current = Arc<Mutex<Option<AsyncClient>>>;
 
 impl Driver {
-    /// Keeps a connection. `requests` is how many requests the purpose may have queued at most; then its own
+    /// Keeps a connection. `requests` is how many requests the role may have queued at most; then its own
     /// never fail for want of room.
-    pub(crate) fn start(settings: ConnectionSettings, requests: usize, purpose: impl Purpose) -> Self {
+    pub(crate) fn start(settings: ConnectionSettings, requests: usize, role: impl Role) -> Self {
         let (current, known) = (Current::default(), settings.clone());
-        let loops = EventLoops { settings, requests, purpose, current: Arc::clone(&current) };
+        let loops = EventLoops { settings, requests, role, current: Arc::clone(&current) };
         Self::keep(known, loops, current)
     }
 
@@ -221,34 +221,34 @@ async fn renewed(settings: &ConnectionSettings, in_use: Option<u64>) {
 struct EventLoops<P> {
     settings: ConnectionSettings,
     requests: usize,
-    purpose: P,
+    role: P,
     current: Current,
 }
 
-impl<P: Purpose> Attempts for EventLoops<P> {
+impl<P: Role> Attempts for EventLoops<P> {
     async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
-        let Self { settings, requests, purpose, current } = self;
+        let Self { settings, requests, role, current } = self;
         let mut options = match settings.options() {
             Ok(options) => options,
             Err(reason) => return End::Lost(reason, None),
         };
-        purpose.customise(&mut options);
+        role.customise(&mut options);
         let (client, mut eventloop) = AsyncClient::new(options, *requests + 1);
         eventloop.set_network_options(settings.network_options());
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-        Attempt { settings, eventloop, client, purpose, stop }.run().await
+        Attempt { settings, eventloop, client, role, stop }.run().await
     }
 
     fn lost(&mut self, reason: String) -> bool {
-        self.purpose.lost(reason)
+        self.role.lost(reason)
     }
 
     fn soon(&mut self) -> Option<Duration> {
-        self.purpose.soon()
+        self.role.soon()
     }
 
     fn ended(&mut self) {
-        self.purpose.ended();
+        self.role.ended();
     }
 }
 
@@ -258,12 +258,12 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
 }
 
-/// Waits until the purpose gives the connection up.
-async fn overdue(purpose: &mut impl Purpose, next_look: &mut Instant) -> String {
+/// Waits until the role gives the connection up.
+async fn overdue(role: &mut impl Role, next_look: &mut Instant) -> String {
     loop {
         tokio::time::sleep_until((*next_look).into()).await;
         *next_look = Instant::now() + OVERDUE_LOOK;
-        if let Some(reason) = purpose.overdue(Instant::now()) {
+        if let Some(reason) = role.overdue(Instant::now()) {
             return reason;
         }
     }
@@ -285,7 +285,7 @@ pub(crate) trait Attempts: Send + 'static {
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
     fn lost(&mut self, reason: String) -> bool;
 
-    /// See [`Purpose::soon`].
+    /// See [`Role::soon`].
     fn soon(&mut self) -> Option<Duration> {
         None
     }
@@ -299,11 +299,11 @@ struct Attempt<'a, P> {
     settings: &'a ConnectionSettings,
     eventloop: EventLoop,
     client: AsyncClient,
-    purpose: &'a mut P,
+    role: &'a mut P,
     stop: &'a mut watch::Receiver<bool>,
 }
 
-impl<P: Purpose> Attempt<'_, P> {
+impl<P: Role> Attempt<'_, P> {
     async fn run(mut self) -> End {
         // Until CONNACK nothing is in hand that cancelling `poll` could lose.
         let accepted = tokio::select! {
@@ -313,11 +313,11 @@ impl<P: Purpose> Attempt<'_, P> {
         };
         if let Err(error) = accepted {
             if is_refusal(&error) {
-                self.purpose.ending(Ending::Refused);
+                self.role.ending(Ending::Refused);
             }
             return End::Lost(attempt_words(&error), None);
         }
-        if let Some(end) = end_of(self.purpose.connected(&self.client)) {
+        if let Some(end) = end_of(self.role.connected(&self.client)) {
             return end;
         }
         let mut leaving = false;
@@ -332,7 +332,7 @@ impl<P: Purpose> Attempt<'_, P> {
             let polled = tokio::select! {
                 biased;
                 polled = self.eventloop.poll() => polled,
-                reason = overdue(self.purpose, &mut next_look) => {
+                reason = overdue(self.role, &mut next_look) => {
                     return if leaving { End::Stopped } else { End::Lost(reason, None) };
                 }
             };
@@ -340,7 +340,7 @@ impl<P: Purpose> Attempt<'_, P> {
                 Ok(event) => Some(event),
                 Err(error) => {
                     if is_closed(&error) {
-                        self.purpose.ending(Ending::Closed);
+                        self.role.ending(Ending::Closed);
                     }
                     return self.broken(leaving, words(&error));
                 }
@@ -350,7 +350,7 @@ impl<P: Purpose> Attempt<'_, P> {
                 if matches!(event, Event::Outgoing(Outgoing::Disconnect)) {
                     return self.leave().await;
                 }
-                if let Some(end) = end_of(self.purpose.event(event)) {
+                if let Some(end) = end_of(self.role.event(event)) {
                     return end;
                 }
                 next = self.eventloop.state.events.pop_front();
@@ -358,7 +358,7 @@ impl<P: Purpose> Attempt<'_, P> {
             // A busy connection never lets the look beside `poll` come to its turn.
             if Instant::now() >= next_look {
                 next_look = Instant::now() + OVERDUE_LOOK;
-                if let Some(reason) = self.purpose.overdue(Instant::now()) {
+                if let Some(reason) = self.role.overdue(Instant::now()) {
                     return self.broken(leaving, reason);
                 }
             }
@@ -370,7 +370,7 @@ impl<P: Purpose> Attempt<'_, P> {
 
     /// Writes the acknowledgements that are due. An error without a reason: nothing is taken any more.
     async fn acknowledge(&mut self, due: &mut Vec<u16>) -> Result<(), Option<String>> {
-        self.purpose.acknowledgements(due);
+        self.role.acknowledgements(due);
         if due.is_empty() {
             return Ok(());
         }
@@ -416,7 +416,7 @@ impl<P: Purpose> Attempt<'_, P> {
     fn settle(&mut self, event: Event) {
         if !matches!(event, Event::Incoming(Packet::Publish(_))) {
             // The connection is at its end: what to do with it next is no question any more.
-            self.purpose.event(event);
+            self.role.event(event);
         }
     }
 }

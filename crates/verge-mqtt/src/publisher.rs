@@ -9,7 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use verge_domain::filter::{self, FilterError};
 
 use crate::connection::ConnectionSettings;
-use crate::driver::{Driver, Flow, Purpose};
+use crate::driver::{Driver, Flow, Role};
 use crate::in_flight::InFlight;
 use crate::packet;
 
@@ -64,23 +64,23 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     address: String,
-    places: Arc<Semaphore>,
-    line: Mutex<Line>,
+    permits: Arc<Semaphore>,
+    state: Mutex<Publishing>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct Publishing {
     client: Option<AsyncClient>,
     /// Why the connection is gone. It never comes back.
     lost: Option<String>,
-    flights: InFlight<Flight>,
+    pending: InFlight<PendingPublish>,
 }
 
-/// A message in flight: its place in the window, and who waits for it.
+/// A message in flight: its permit in the window, and who waits for it.
 #[derive(Debug)]
-struct Flight {
-    _place: OwnedSemaphorePermit,
+struct PendingPublish {
+    _permit: OwnedSemaphorePermit,
     done: Option<oneshot::Sender<()>>,
 }
 
@@ -92,17 +92,17 @@ impl Publisher {
     pub async fn connect(connection: ConnectionSettings) -> Result<Self, PublishError> {
         let shared = Arc::new(Shared {
             address: connection.address.to_string(),
-            places: Arc::new(Semaphore::new(WINDOW)),
-            line: Mutex::default(),
+            permits: Arc::new(Semaphore::new(WINDOW)),
+            state: Mutex::default(),
             changed: Notify::new(),
         });
         let max_packet_bytes = connection.max_packet_bytes;
-        let driver = Driver::start(connection, WINDOW, PublisherPurpose { shared: Arc::clone(&shared) });
+        let driver = Driver::start(connection, WINDOW, PublisherRole { shared: Arc::clone(&shared) });
         let publisher = Self { shared, max_packet_bytes, driver };
         let reason = publisher
-            .until(|line| match &line.lost {
+            .until(|state| match &state.lost {
                 Some(reason) => Some(Some(reason.clone())),
-                None => line.client.is_some().then_some(None),
+                None => state.client.is_some().then_some(None),
             })
             .await;
         match reason {
@@ -149,9 +149,9 @@ impl Publisher {
     /// The connection is gone: at least one message may not have arrived.
     pub async fn flush(&self) -> Result<(), PublishError> {
         let lost = self
-            .until(|line| match line.lost {
+            .until(|state| match state.lost {
                 Some(_) => Some(true),
-                None => (line.flights.len() == 0).then_some(false),
+                None => (state.pending.len() == 0).then_some(false),
             })
             .await;
         if lost { Err(self.lost()) } else { Ok(()) }
@@ -180,33 +180,33 @@ impl Publisher {
         if actual > limit {
             return Err(PublishError::TooLarge { actual, limit });
         }
-        let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(|_| self.lost())?;
-        let mut line = self.shared.line();
-        let handed_over = line
+        let permit = Arc::clone(&self.shared.permits).acquire_owned().await.map_err(|_| self.lost())?;
+        let mut state = self.shared.state();
+        let handed_over = state
             .client
             .as_ref()
             .is_some_and(|client| client.try_publish(topic, qos, retain, payload).is_ok());
         if !handed_over {
-            drop(line);
+            drop(state);
             return Err(self.lost());
         }
-        line.flights.hand_over(Flight { _place: place, done });
+        state.pending.hand_over(PendingPublish { _permit: permit, done });
         Ok(())
     }
 
     fn lost(&self) -> PublishError {
-        let reason = self.shared.line().lost.clone().unwrap_or_else(|| "it has just ended".to_owned());
+        let reason = self.shared.state().lost.clone().unwrap_or_else(|| "it has just ended".to_owned());
         PublishError::Lost { address: self.shared.address.clone(), reason }
     }
 
     /// Waits until the state has an answer.
-    async fn until<R>(&self, answer: impl Fn(&Line) -> Option<R>) -> R {
+    async fn until<R>(&self, answer: impl Fn(&Publishing) -> Option<R>) -> R {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
             // Registered before looking, so that a change in between is not missed.
             changed.as_mut().enable();
-            if let Some(answer) = answer(&self.shared.line()) {
+            if let Some(answer) = answer(&self.shared.state()) {
                 return answer;
             }
             changed.await;
@@ -215,12 +215,12 @@ impl Publisher {
 }
 
 impl Shared {
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Publishing> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(&self, flight: Option<Flight>) {
-        if let Some(Flight { done: Some(done), .. }) = flight {
+    fn done(&self, flight: Option<PendingPublish>) {
+        if let Some(PendingPublish { done: Some(done), .. }) = flight {
             // Nobody waits any more where the caller has given up.
             done.send(()).unwrap_or_default();
         }
@@ -228,23 +228,23 @@ impl Shared {
     }
 }
 
-struct PublisherPurpose {
+struct PublisherRole {
     shared: Arc<Shared>,
 }
 
-impl PublisherPurpose {
+impl PublisherRole {
     fn end(&self, reason: &str) {
-        self.shared.places.close();
-        let mut line = self.shared.line();
-        line.client = None;
-        line.lost.get_or_insert_with(|| reason.to_owned());
-        drop(line.flights.take_all());
-        drop(line);
+        self.shared.permits.close();
+        let mut state = self.shared.state();
+        state.client = None;
+        state.lost.get_or_insert_with(|| reason.to_owned());
+        drop(state.pending.take_all());
+        drop(state);
         self.shared.changed.notify_waiters();
     }
 }
 
-impl Purpose for PublisherPurpose {
+impl Role for PublisherRole {
     fn customise(&mut self, options: &mut MqttOptions) {
         options.set_clean_session(true);
         // Five windows: see the uplink.
@@ -252,19 +252,19 @@ impl Purpose for PublisherPurpose {
     }
 
     fn connected(&mut self, client: &AsyncClient) -> Flow {
-        self.shared.line().client = Some(client.clone());
+        self.shared.state().client = Some(client.clone());
         self.shared.changed.notify_waiters();
         Flow::Continue
     }
 
     fn event(&mut self, event: Event) -> Flow {
         let done = match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => self.shared.line().flights.sent(packet_id),
+            Event::Outgoing(Outgoing::Publish(packet_id)) => self.shared.state().pending.sent(packet_id),
             Event::Incoming(Packet::PubAck(acknowledgement)) => {
-                self.shared.line().flights.acknowledged(acknowledgement.pkid)
+                self.shared.state().pending.acknowledged(acknowledgement.pkid)
             }
             Event::Incoming(Packet::PubComp(completion)) => {
-                self.shared.line().flights.acknowledged(completion.pkid)
+                self.shared.state().pending.acknowledged(completion.pkid)
             }
             _ => None,
         };

@@ -3,17 +3,19 @@
 //! A connection that stands and acknowledges nothing for a keep-alive is given up: to be connected is not to be
 //! heard. Nothing is queued here: what upstream has not acknowledged is offered again by whoever keeps it.
 //!
-//! Reading order: [`UplinkSink`]; `purpose`, one connection after another; `line`, what is in flight; `arrival`, whether
-//! what was acknowledged has arrived; `services`, what the broker allows.
+//! Reading order: [`UplinkSink`]; `control`, status and answers; `role`, one connection after another; `shared` and
+//! `state`, what is in flight; `arrival`, whether what was acknowledged has arrived; `services`, what the broker allows.
 //!
 //! MQTT 3.1.1 has no refusal of a message: its PUBACK always means that the broker has it. A broker that answers our
 //! CONNECT of that version and then refuses by a reason code of MQTT 5 is not noticed, for rumqttc drops the code.
 
 mod arrival;
-mod line;
-mod places;
-mod purpose;
+mod control;
+mod outstanding;
+mod role;
 mod services;
+mod shared;
+mod state;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,20 +23,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use verge_domain::id::Lane;
 use verge_domain::link::LinkReport;
-use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
+use verge_domain::stage::{OfferError, Sink, SinkEvent, Token};
 
 use crate::connection::ConnectionSettings;
 use crate::driver::Driver;
 use crate::packet;
 use crate::renewal::Renewal;
 use crate::takeover::Takeovers;
-use line::{Flight, SharedLine};
-use places::{MAX_REPLIES, MAX_STATUSES, Place};
-use purpose::{Connection, UplinkPurpose};
+pub use control::WillMessage;
+use outstanding::{MAX_ANSWERS, MAX_STATUSES, UplinkMessage};
+use role::{Connection, UplinkRole};
 use services::Care;
 pub use services::Services;
 pub(crate) use services::consequence;
+use shared::SharedUplink;
 
 /// Longer commands are dropped unread.
 const MAX_COMMAND_BYTES: usize = 4096;
@@ -59,33 +63,6 @@ pub struct UplinkSettings {
     pub proof: Option<ProofMessage>,
     /// No other link takes over when this one fails: verdicts go also where it is not known whether they arrive.
     pub alone: bool,
-}
-
-/// See [`UplinkSettings::last_will`].
-#[derive(Clone)]
-pub struct WillMessage(Arc<dyn Fn() -> Bytes + Send + Sync>);
-
-impl WillMessage {
-    /// Made by this function.
-    pub fn new(make: impl Fn() -> Bytes + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
-    }
-
-    pub(crate) fn now(&self) -> Bytes {
-        (self.0)()
-    }
-}
-
-impl From<Bytes> for WillMessage {
-    fn from(always: Bytes) -> Self {
-        Self::new(move || always.clone())
-    }
-}
-
-impl fmt::Debug for WillMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WillMessage")
-    }
 }
 
 /// See [`UplinkSettings::proof`].
@@ -140,13 +117,11 @@ impl UplinkTopics {
         }
     }
 
-    pub(crate) fn of(&self, channel: Channel) -> &str {
-        match channel {
-            Channel::Alarm => &self.alarm,
-            Channel::Verdict => &self.verdict,
-            Channel::Telemetry => &self.telemetry,
-            Channel::Status => &self.status,
-            Channel::Reply => &self.reply,
+    pub(crate) fn of(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Alarm => &self.alarm,
+            Lane::Verdict => &self.verdict,
+            Lane::Telemetry => &self.telemetry,
         }
     }
 }
@@ -154,11 +129,12 @@ impl UplinkTopics {
 /// Keeps the uplink connection. Dropping it without [`Sink::close`] makes the broker publish the last will.
 #[derive(Debug)]
 pub struct UplinkSink {
-    line: SharedLine,
+    shared: SharedUplink,
     topics: UplinkTopics,
     window: usize,
     max_packet_bytes: usize,
     renewal: Option<Renewal>,
+    last_status: Option<Bytes>,
     driver: Driver,
 }
 
@@ -171,10 +147,10 @@ impl UplinkSink {
     pub fn spawn(settings: UplinkSettings) -> Self {
         let UplinkSettings { connection, topics, window, last_will, services, proof, alone } = settings;
         let watched = [topics.alarm.clone(), topics.verdict.clone(), topics.telemetry.clone()];
-        let line = SharedLine::new(&watched);
+        let shared = SharedUplink::new(&watched);
         let mut care = Care::new(services);
-        let purpose = UplinkPurpose {
-            line: line.clone(),
+        let role = UplinkRole {
+            shared: shared.clone(),
             inflight: inflight_limit(window),
             last_will,
             command_topic: topics.command.clone(),
@@ -192,14 +168,19 @@ impl UplinkSink {
         let (max_packet_bytes, renewal) = (connection.max_packet_bytes, connection.renewal.clone());
         // The last status takes one more. Each message may be published twice.
         let requests =
-            window.saturating_mul(2).saturating_add(MAX_STATUSES + MAX_REPLIES + SUBSCRIPTIONS + 1);
-        let driver = Driver::start(connection, requests, purpose);
-        Self { line, topics, window, max_packet_bytes, renewal, driver }
+            window.saturating_mul(2).saturating_add(MAX_STATUSES + MAX_ANSWERS + SUBSCRIPTIONS + 1);
+        let driver = Driver::start(connection, requests, role);
+        Self { shared, topics, window, max_packet_bytes, renewal, last_status: None, driver }
     }
 
     /// Ends the connection in good order without a last status.
     pub(crate) async fn leave(mut self) {
         self.driver.stop().await;
+    }
+
+    fn publish(&self, topic: &str, payload: Bytes, message: UplinkMessage) -> Result<(), OfferError> {
+        self.check_size(topic, &payload)?;
+        self.shared.offer(topic, payload, message, self.window)
     }
 
     fn check_size(&self, topic: &str, payload: &Bytes) -> Result<(), OfferError> {
@@ -216,38 +197,34 @@ fn inflight_limit(window: usize) -> u16 {
 }
 
 impl Sink for UplinkSink {
-    fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError> {
-        let topic = self.topics.of(channel);
-        self.check_size(topic, &payload)?;
-        self.line.offer(topic, payload, Flight { token, place: Place::of(channel) }, self.window)
-    }
+    type Item = Bytes;
 
-    fn takes(&self, channel: Channel) -> bool {
-        channel != Channel::Status || self.line.takes_status()
+    fn offer(&mut self, lane: Lane, payload: Bytes, token: Token) -> Result<(), OfferError> {
+        self.publish(self.topics.of(lane), payload, UplinkMessage::Verdicts(token))
     }
 
     fn report(&self) -> LinkReport {
         let credentials_fault = self.renewal.as_ref().and_then(Renewal::fault);
-        LinkReport { credentials_fault, ..self.line.report() }
+        LinkReport { credentials_fault, ..self.shared.report() }
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
-        self.line.poll_event(context)
+        self.shared.poll_event(context)
     }
 
-    async fn close(&mut self, last: Bytes, grace: Duration) {
+    async fn close(&mut self, grace: Duration) {
+        let last = self.last_status.take().filter(|_| self.shared.takes_status());
         let topic = &self.topics.status;
-        let checked = self.check_size(topic, &last);
-        let sent = checked.is_ok() && self.line.takes_status();
-        let closed = self.line.close(topic, sent.then_some(last));
+        let checked = last.as_ref().map_or(Ok(()), |last| self.check_size(topic, last));
+        let closed = self.shared.close(topic, last.filter(|_| checked.is_ok()));
         if let Err(error) = checked.and(closed) {
             tracing::debug!(%error, "the last status is not published");
         }
-        if tokio::time::timeout(grace, self.line.drained()).await.is_err() {
+        if tokio::time::timeout(grace, self.shared.drained()).await.is_err() {
             tracing::info!("upstream has not acknowledged everything in time");
         }
         self.driver.stop().await;
-        self.line.end();
+        self.shared.end();
     }
 }
 

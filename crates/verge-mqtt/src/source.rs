@@ -35,7 +35,7 @@ use connection::Connections;
 use moved::Moved;
 use receipts::Receipts;
 pub use receipts::Repetition;
-use role::Role;
+use role::SourceRole;
 use state::Observed;
 pub use state::SourceState;
 
@@ -126,7 +126,7 @@ impl MqttSource {
             Guarantee::AtLeastOnce(session) => Some(session),
             Guarantee::AtMostOnce => None,
         };
-        let role = Role::new(
+        let role = SourceRole::new(
             &connection,
             (guarantee, repetition),
             filters,

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use verge_domain::reading::Receipt;
 
 use crate::connection::ConnectionSettings;
-use crate::driver::{Driver, Ending, Flow, Purpose};
+use crate::driver::{Driver, Ending, Flow, Role};
 use crate::packet;
 use crate::receipts::Receipts;
 use crate::subscriptions::{Subscriptions, refused};
@@ -130,7 +130,7 @@ impl Subscriber {
         let outlet = SharedOutlet::default();
         let max_packet_bytes = connection.max_packet_bytes;
         let requests = Subscriptions::requests(filters.len()) + MAX_PUBLISHED;
-        let purpose = SubscriberPurpose {
+        let role = SubscriberRole {
             filters,
             keeps_session,
             subscriptions: Subscriptions::default(),
@@ -142,7 +142,7 @@ impl Subscriber {
             is_closed: false,
             takeovers: Takeovers::default(),
         };
-        let driver = Driver::start(connection, requests, purpose);
+        let driver = Driver::start(connection, requests, role);
         Self { queue, receipts, outlet, max_packet_bytes, driver }
     }
 
@@ -241,7 +241,7 @@ impl Queue {
     }
 }
 
-struct SubscriberPurpose {
+struct SubscriberRole {
     filters: Vec<String>,
     keeps_session: bool,
     subscriptions: Subscriptions,
@@ -256,7 +256,7 @@ struct SubscriberPurpose {
     takeovers: Takeovers,
 }
 
-impl SubscriberPurpose {
+impl SubscriberRole {
     fn take(&mut self, message: Publish) -> Flow {
         let acknowledge = message.qos != QoS::AtMostOnce;
         let receipts = &self.receipts;
@@ -283,7 +283,7 @@ impl SubscriberPurpose {
     }
 }
 
-impl Purpose for SubscriberPurpose {
+impl Role for SubscriberRole {
     fn customise(&mut self, options: &mut MqttOptions) {
         options.set_clean_session(!self.keeps_session);
         options.set_manual_acks(true);

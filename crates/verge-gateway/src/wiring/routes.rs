@@ -49,7 +49,7 @@ impl Outgoing<'_> {
             });
             let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
             let (window, counters) = (uplink.window, Arc::clone(counters));
-            Link { sink, encoder: WireEncoder::new(uplink.format), window, counters }
+            Link { sink, form: WireEncoder::new(uplink.format), window, counters }
         });
         let (status, clock) = (Arc::clone(&self.status), self.clock);
         tokio::spawn(delivery::deliver(

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use verge_domain::id::{Epoch, GatewayId, Lane};
-use verge_domain::stage::{Encoder, Envelope};
+use verge_domain::stage::Envelope;
 use verge_mqtt::{ConnectionSettings, ProofMessage, UplinkSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use rumqttc::{Event, Outgoing, Packet, QoS};
 use tokio::time::{Instant, timeout_at};
 use verge_domain::backoff::Backoff;
+use verge_domain::id::Lane;
 use verge_domain::link::{Arrival, TopicReport};
-use verge_domain::stage::{Channel, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, ControlEvent, Sink, SinkEvent, Token};
 
 use super::{ProbeReport, RETAINED_WITHIN, Session, as_check, leave, note_connection, tcp};
 use crate::connection::ConnectionSettings;
@@ -100,24 +101,24 @@ async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeRe
         sink.leave().await;
         return report.note("as the gateway connects", Err(reason));
     }
-    let mut awaited: Vec<(Token, Channel, Bytes)> = Vec::new();
+    let mut awaited = Awaited::default();
     if let (true, Retained::Bytes(status)) = (services.status, known) {
-        awaited.push((Token(0), Channel::Status, status));
+        awaited.status = Some(status);
     }
     if let Some(proof) = proof {
-        let verdicts = [Channel::Alarm, Channel::Verdict, Channel::Telemetry];
-        let verdicts = verdicts.into_iter().zip(1..);
-        awaited
-            .extend(verdicts.map(|(channel, token)| (Token(token), channel, proof.of(topics.of(channel)))));
+        awaited.verdicts = Lane::ALL.into_iter().map(|lane| (lane, proof.of(topics.of(lane)))).collect();
     }
     let mut lost = None;
     let deadline = Instant::now() + ARRIVE_WITHIN;
-    offer(&mut sink, &mut awaited);
+    awaited.offer(&mut sink);
     while !awaited.is_empty() {
         match timeout_at(deadline, sink.event()).await {
-            Ok(Some(SinkEvent::Delivered(token))) => awaited.retain(|(awaited, ..)| *awaited != token),
+            Ok(Some(SinkEvent::Delivered(token))) => {
+                awaited.verdicts.retain(|(lane, _)| token_of(*lane) != token)
+            }
+            Ok(Some(SinkEvent::Control(ControlEvent::StatusTaken))) => awaited.status = None,
             // Of a broker that closes at something, the next connections find out at what.
-            Ok(Some(SinkEvent::Connected)) => offer(&mut sink, &mut awaited),
+            Ok(Some(SinkEvent::Connected)) => awaited.offer(&mut sink),
             Ok(Some(SinkEvent::Disconnected { reason })) => {
                 lost = Some(reason);
                 let dead = |topic: &TopicReport| matches!(topic.arrival, Arrival::Dead { .. });
@@ -153,11 +154,31 @@ async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeRe
     }
 }
 
-/// Offers what is awaited; what the link does not send is not.
-fn offer(sink: &mut UplinkSink, awaited: &mut Vec<(Token, Channel, Bytes)>) {
-    awaited.retain(|(_, channel, _)| sink.takes(*channel));
-    for (token, channel, payload) in awaited {
-        if let Err(error) = sink.offer(*channel, payload.clone(), *token) {
+/// What was not acknowledged yet.
+#[derive(Default)]
+struct Awaited {
+    status: Option<Bytes>,
+    /// A message without verdicts for each lane.
+    verdicts: Vec<(Lane, Bytes)>,
+}
+
+fn token_of(lane: Lane) -> Token {
+    Token(lane.index() as u64)
+}
+
+impl Awaited {
+    fn is_empty(&self) -> bool {
+        self.status.is_none() && self.verdicts.is_empty()
+    }
+
+    /// Offers everything; what the link does not send is not awaited.
+    fn offer(&mut self, sink: &mut UplinkSink) {
+        self.status = self.status.take().filter(|_| sink.takes_status());
+        let status = self.status.iter().map(|status| sink.publish_status(status.clone()));
+        let mut offered: Vec<_> = status.collect();
+        let verdicts = self.verdicts.iter();
+        offered.extend(verdicts.map(|(lane, payload)| sink.offer(*lane, payload.clone(), token_of(*lane))));
+        for error in offered.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "offered again at the next connection");
         }
     }

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::link::{Arrival, TopicReport};
-
-use super::line::Flight;
+use verge_domain::stage::Token;
 
 /// How long an echo may take after the acknowledgement, or after the echo before it.
 const ECHO_WAIT: Duration = Duration::from_secs(5);
@@ -45,7 +44,7 @@ struct Waiting {
     ticket: u64,
     payload: Bytes,
     /// `None`: a message without verdicts, for the sake of its echo.
-    flight: Option<Flight>,
+    token: Option<Token>,
     acknowledged: bool,
     echoed: bool,
     /// When it was acknowledged, or published again.
@@ -161,17 +160,17 @@ impl Arrivals {
     }
 
     /// The connection is gone. What waited is void.
-    pub(super) fn void(&mut self) -> impl Iterator<Item = Flight> + '_ {
+    pub(super) fn void(&mut self) -> impl Iterator<Item = Token> + '_ {
         self.on = false;
         self.topics.iter_mut().flat_map(|topic| {
             topic.watched = false;
             topic.largest = None;
-            topic.waiting.drain(..).filter_map(|waiting| waiting.flight)
+            topic.waiting.drain(..).filter_map(|waiting| waiting.token)
         })
     }
 
     /// Echoes cannot be had on this connection after all: acknowledgements count. What was acknowledged before.
-    pub(super) fn give_up(&mut self) -> Vec<Flight> {
+    pub(super) fn give_up(&mut self) -> Vec<Token> {
         self.on = false;
         self.changed = true;
         let mut delivered = Vec::new();
@@ -195,7 +194,7 @@ impl Arrivals {
         &mut self,
         name: &str,
         payload: &Bytes,
-        flight: Option<Flight>,
+        token: Option<Token>,
         now: Instant,
         requests: &mut Vec<Request>,
     ) -> Option<Ticket> {
@@ -205,7 +204,7 @@ impl Arrivals {
         let index = self.find(name)?;
         let topic = &mut self.topics[index];
         let fresh = topic.proven.is_some_and(|proven| now.duration_since(proven) < PROOF_HOLDS);
-        if fresh && flight.is_some() && topic.largest.is_some_and(|largest| payload.len() <= largest) {
+        if fresh && token.is_some() && topic.largest.is_some_and(|largest| payload.len() <= largest) {
             return None;
         }
         if !fresh {
@@ -219,7 +218,7 @@ impl Arrivals {
         topic.waiting.push_back(Waiting {
             ticket: self.tickets,
             payload: payload.clone(),
-            flight,
+            token,
             acknowledged: false,
             echoed: false,
             since: now,
@@ -234,7 +233,7 @@ impl Arrivals {
     }
 
     /// Upstream has acknowledged a message that waits for its echo. What is delivered by that.
-    pub(super) fn acknowledged(&mut self, ticket: Ticket, now: Instant) -> Option<Flight> {
+    pub(super) fn acknowledged(&mut self, ticket: Ticket, now: Instant) -> Option<Token> {
         let topic = &mut self.topics[ticket.topic];
         let waiting = topic.waiting.iter_mut().find(|waiting| waiting.ticket == ticket.number)?;
         waiting.acknowledged = true;
@@ -243,7 +242,7 @@ impl Arrivals {
     }
 
     /// A message came on one of the topics. `None`: it is none of them. What is delivered by that.
-    pub(super) fn echoed(&mut self, name: &str, payload: &Bytes, now: Instant) -> Option<Option<Flight>> {
+    pub(super) fn echoed(&mut self, name: &str, payload: &Bytes, now: Instant) -> Option<Option<Token>> {
         let index = self.find(name)?;
         let topic = &mut self.topics[index];
         let Some(waiting) =
@@ -252,7 +251,7 @@ impl Arrivals {
             return Some(None);
         };
         waiting.echoed = true;
-        if waiting.flight.is_some() {
+        if waiting.token.is_some() {
             topic.closes = 0;
         }
         self.changed |= topic.largest.is_none();
@@ -365,11 +364,11 @@ impl Topic {
     }
 
     /// Takes out what is acknowledged and has come back.
-    fn finished(&mut self) -> Vec<Flight> {
+    fn finished(&mut self) -> Vec<Token> {
         let mut finished = Vec::new();
         self.waiting.retain(|waiting| {
             let done = waiting.acknowledged && waiting.echoed;
-            finished.extend(waiting.flight.filter(|_| done));
+            finished.extend(waiting.token.filter(|_| done));
             !done
         });
         finished

@@ -14,7 +14,7 @@ use verge_domain::time::Moment;
 use super::Intake;
 use super::dial::dial;
 use super::receipts::Acknowledgement;
-use super::role::Role;
+use super::role::SourceRole;
 use super::wire::{Incoming, Wire};
 use crate::connection::ConnectionSettings;
 use crate::driver::{Attempts, End, stopped};
@@ -31,7 +31,7 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 /// The connections of a source.
 pub(super) struct Connections<C, I> {
     pub(super) settings: ConnectionSettings,
-    pub(super) role: Role<C, I>,
+    pub(super) role: SourceRole<C, I>,
     pub(super) takeovers: Takeovers,
 }
 
@@ -144,7 +144,7 @@ impl Pulse {
 /// A connection that stands.
 struct Standing<'a, C, I> {
     wire: Wire,
-    role: &'a mut Role<C, I>,
+    role: &'a mut SourceRole<C, I>,
     pulse: Pulse,
     patience: Duration,
     due: Vec<Acknowledgement>,

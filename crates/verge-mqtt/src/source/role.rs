@@ -27,7 +27,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Characters of a topic that are shown.
 const SHOWN_TOPIC: usize = 200;
 
-pub(super) struct Role<C, I> {
+pub(super) struct SourceRole<C, I> {
     max_packet_bytes: usize,
     guarantee: Guarantee,
     repetition: Repetition,
@@ -51,7 +51,7 @@ pub(super) struct Role<C, I> {
     next_log: Instant,
 }
 
-impl<C, I> Role<C, I> {
+impl<C, I> SourceRole<C, I> {
     pub(super) fn new(
         connection: &ConnectionSettings,
         (guarantee, repetition): (Guarantee, Repetition),
@@ -227,7 +227,7 @@ impl<C, I> Role<C, I> {
     }
 }
 
-impl<C, I> Role<C, I>
+impl<C, I> SourceRole<C, I>
 where
     C: Fn() -> Moment,
     I: Intake,

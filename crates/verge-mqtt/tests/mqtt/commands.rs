@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rumqttc::{Packet, Publish, QoS};
-use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, ControlEvent, OfferError, Sink, SinkEvent, Token};
 use verge_mqtt::{
     NotPublished, Services, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink, UplinkTopics,
 };
@@ -37,7 +37,7 @@ async fn accept(broker: &ScriptedBroker, sink: &mut UplinkSink, grant: bool) -> 
 }
 
 fn command(payload: &'static [u8]) -> SinkEvent {
-    SinkEvent::Command(Bytes::from_static(payload))
+    SinkEvent::Control(ControlEvent::Command(Bytes::from_static(payload)))
 }
 
 #[tokio::test]
@@ -57,15 +57,15 @@ async fn commands_are_taken_and_answered() {
     assert_eq!(event(&mut sink).await, command(b"last"));
     assert_eq!(peer.expect_acks(4).await, [2, 3, 4, 5]);
     assert_eq!(offer(&mut sink, 1), Ok(()));
-    let mut reply = |token| sink.offer(Channel::Reply, Bytes::from_static(b"yes"), Token(token));
-    assert!((10..18).all(|token| reply(token).is_ok()), "beside the window");
-    assert_eq!(reply(18), Err(OfferError::WindowFull));
+    let mut answer = || sink.answer(Bytes::from_static(b"yes"));
+    assert!((0..8).all(|_| answer().is_ok()), "beside the window");
+    assert_eq!(answer(), Err(OfferError::WindowFull));
     assert_eq!(peer.expect_publish().await.topic, "v/g/verdict");
     let sent = peer.expect_publish().await;
     assert_eq!((sent.topic.as_str(), sent.retain, sent.qos), ("v/g/cmd/reply", false, QoS::AtLeastOnce));
     peer.acknowledge(sent.pkid).await;
-    assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(10)));
-    assert_eq!(sink.offer(Channel::Reply, Bytes::new(), Token(18)), Ok(()));
+    assert_eq!(event(&mut sink).await, SinkEvent::Control(ControlEvent::AnswerTaken));
+    assert_eq!(sink.answer(Bytes::new()), Ok(()));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_subscriber_sends_commands_and_reads_answers_through_a_real_broker() {
         }
     };
     assert_eq!(taken, Some(command(b"{}")));
-    assert_eq!(sink.offer(Channel::Reply, Bytes::from_static(b"yes"), Token(1)), Ok(()));
+    assert_eq!(sink.answer(Bytes::from_static(b"yes")), Ok(()));
     match within("the answer", reader.next()).await {
         Some(SubscriberEvent::Message(answer)) => {
             assert_eq!((answer.topic, &answer.payload[..]), (format!("{prefix}/cmd/reply"), &b"yes"[..]));

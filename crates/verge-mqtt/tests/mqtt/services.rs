@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rumqttc::{Packet, Publish, QoS, SubAck, SubscribeReasonCode};
 use verge_domain::link::{Arrival, Service};
-use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, ControlEvent, OfferError, Sink, SinkEvent, Token};
 use verge_mqtt::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics};
 
 use crate::scripted::{Peer, ScriptedBroker};
@@ -82,12 +82,14 @@ async fn deliver(mut sink: UplinkSink) -> Vec<Service> {
     loop {
         match event(&mut sink).await {
             SinkEvent::Delivered(Token(1)) => break,
-            SinkEvent::Disconnected { .. } | SinkEvent::Changed | SinkEvent::Command(_) => continue,
-            SinkEvent::Found(_) | SinkEvent::Connected | SinkEvent::Delivered(_) => {}
+            SinkEvent::Disconnected { .. }
+            | SinkEvent::Changed
+            | SinkEvent::Control(ControlEvent::Command(_)) => continue,
+            SinkEvent::Control(_) | SinkEvent::Connected | SinkEvent::Delivered(_) => {}
         }
         // What is refused now is offered again at the next event.
-        if sink.takes(Channel::Status)
-            && let Err(error) = sink.offer(Channel::Status, Bytes::from_static(b"up"), Token(7))
+        if sink.takes_status()
+            && let Err(error) = sink.publish_status(Bytes::from_static(b"up"))
         {
             assert!(!matches!(error, OfferError::TooLarge { .. }));
         }
@@ -96,7 +98,8 @@ async fn deliver(mut sink: UplinkSink) -> Vec<Service> {
         }
     }
     let degraded = sink.report().degraded.into_iter().map(|degraded| degraded.service).collect();
-    within("the end", sink.close(Bytes::from_static(b"bye"), std::time::Duration::from_secs(5))).await;
+    sink.set_last_status(Bytes::from_static(b"bye"));
+    within("the end", sink.close(std::time::Duration::from_secs(5))).await;
     degraded
 }
 
@@ -147,7 +150,7 @@ async fn a_service_that_is_switched_off_costs_no_attempt() {
     let (mut peer, connect) = broker.accept_client(false).await;
     assert!(connect.last_will.is_none());
     expect_connected(&mut sink).await;
-    assert!(!sink.takes(Channel::Status));
+    assert!(!sink.takes_status());
     assert_eq!(offer(&mut sink, 1), Ok(()));
     let publish = peer.expect_publish().await;
     peer.acknowledge(publish.pkid).await;
@@ -177,7 +180,10 @@ async fn what_is_retained_as_the_own_status_is_told_before_anything_can_be_offer
     let mut retained = Publish::new("v/g/status", QoS::AtMostOnce, "of the last run");
     retained.retain = true;
     peer.send(Packet::Publish(retained)).await;
-    assert_eq!(next_but_news(&mut sink).await, SinkEvent::Found(Bytes::from_static(b"of the last run")));
+    assert_eq!(
+        next_but_news(&mut sink).await,
+        SinkEvent::Control(ControlEvent::Found(Bytes::from_static(b"of the last run")))
+    );
     expect_connected(&mut sink).await;
     // From then on the gateway's own would come back.
     match peer.next().await {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::QoS;
-use verge_domain::stage::{Channel, OfferError, Sink, SinkEvent, Token};
+use verge_domain::id::Lane;
+use verge_domain::stage::{Control, ControlEvent, OfferError, Sink, SinkEvent, Token};
 use verge_mqtt::{
     ConnectionSettings, Services, Subscriber, SubscriberEvent, UplinkSettings, UplinkSink, UplinkTopics,
     WillMessage,
@@ -41,7 +42,7 @@ pub(crate) async fn expect_connected(sink: &mut UplinkSink) {
 }
 
 pub(crate) fn offer(sink: &mut UplinkSink, token: u64) -> Result<(), OfferError> {
-    sink.offer(Channel::Verdict, token.to_string().into(), Token(token))
+    sink.offer(Lane::Verdict, token.to_string().into(), Token(token))
 }
 
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn acknowledgements_out_of_order_find_their_tokens() {
         assert_eq!(offer(&mut sink, token), Ok(()));
     }
     assert_eq!(offer(&mut sink, 104), Err(OfferError::WindowFull));
-    assert_eq!(sink.offer(Channel::Status, Bytes::from_static(b"up"), Token(7)), Ok(()), "beside the window");
+    assert_eq!(sink.publish_status(Bytes::from_static(b"up")), Ok(()), "beside the window");
     let mut sent = Vec::new();
     for _ in 0..5 {
         sent.push(peer.expect_publish().await);
@@ -74,8 +75,9 @@ async fn acknowledgements_out_of_order_find_their_tokens() {
     for _ in 0..5 {
         delivered.push(event(&mut sink).await);
     }
-    assert_eq!(delivered, [7, 103, 102, 101, 100].map(|token| SinkEvent::Delivered(Token(token))));
-    assert_eq!(sink.offer(Channel::Alarm, Bytes::from_static(b"!"), Token(105)), Ok(()));
+    assert_eq!(delivered[0], SinkEvent::Control(ControlEvent::StatusTaken));
+    assert_eq!(delivered[1..], [103, 102, 101, 100].map(|token| SinkEvent::Delivered(Token(token))));
+    assert_eq!(sink.offer(Lane::Alarm, Bytes::from_static(b"!"), Token(105)), Ok(()));
     assert_eq!(peer.expect_publish().await.topic, "v/g/alarm");
 }
 
@@ -144,8 +146,8 @@ async fn the_largest_message_passes_and_one_byte_more_does_not() {
     let (mut peer, _) = broker.accept_client(false).await;
     expect_connected(&mut sink).await;
     let over = OfferError::TooLarge { actual: MAX_PACKET_BYTES + 1, limit: MAX_PACKET_BYTES };
-    assert_eq!(sink.offer(Channel::Verdict, vec![0; LARGEST + 1].into(), Token(1)), Err(over));
-    assert_eq!(sink.offer(Channel::Verdict, vec![0; LARGEST].into(), Token(2)), Ok(()));
+    assert_eq!(sink.offer(Lane::Verdict, vec![0; LARGEST + 1].into(), Token(1)), Err(over));
+    assert_eq!(sink.offer(Lane::Verdict, vec![0; LARGEST].into(), Token(2)), Ok(()));
     let publish = peer.expect_publish().await;
     assert_eq!(publish.size(), MAX_PACKET_BYTES);
     peer.acknowledge(publish.pkid).await;
@@ -171,7 +173,8 @@ async fn closing_waits_for_acknowledgements_publishes_the_last_status_and_says_g
         peer.expect_disconnect().await;
         drop(peer);
     };
-    tokio::join!(script, sink.close(Bytes::from_static(b"bye"), GRACE));
+    sink.set_last_status(Bytes::from_static(b"bye"));
+    tokio::join!(script, sink.close(GRACE));
     assert_eq!(sink.event().await, Some(SinkEvent::Delivered(Token(1))));
     assert_eq!(sink.event().await, None);
     assert_eq!(offer(&mut sink, 2), Err(OfferError::NotConnected));
@@ -184,12 +187,14 @@ async fn closing_ends_in_time_where_upstream_is_silent_or_absent() {
     let (_peer, _) = broker.accept_client(false).await;
     expect_connected(&mut sink).await;
     assert_eq!(offer(&mut sink, 1), Ok(()));
-    within("the silent one", sink.close(Bytes::new(), Duration::from_millis(50))).await;
+    sink.set_last_status(Bytes::new());
+    within("the silent one", sink.close(Duration::from_millis(50))).await;
     assert_eq!(sink.event().await, None, "nothing was acknowledged");
 
     let address = ScriptedBroker::start().await.address();
     let mut sink = start(settings(address, "uplink"), "v/g", 2);
-    within("the absent one", sink.close(Bytes::new(), GRACE)).await;
+    sink.set_last_status(Bytes::new());
+    within("the absent one", sink.close(GRACE)).await;
     while sink.event().await.is_some() {}
 }
 
@@ -221,10 +226,11 @@ async fn a_real_broker_publishes_the_last_will_of_a_sink_that_disappears_and_of_
         assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
         let mut sink = start(direct(broker, &unique("uplink")), &prefix, 2);
         expect_connected(&mut sink).await;
-        assert_eq!(sink.offer(Channel::Status, Bytes::from_static(b"up"), Token(1)), Ok(()));
-        assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(1)));
+        assert_eq!(sink.publish_status(Bytes::from_static(b"up")), Ok(()));
+        assert_eq!(event(&mut sink).await, SinkEvent::Control(ControlEvent::StatusTaken));
         if clean {
-            sink.close(Bytes::from_static(b"stopped"), GRACE).await;
+            sink.set_last_status(Bytes::from_static(b"stopped"));
+            sink.close(GRACE).await;
         }
         drop(sink);
         // Whatever a will would have said was said before this.
@@ -238,7 +244,7 @@ async fn a_real_broker_publishes_the_last_will_of_a_sink_that_disappears_and_of_
             }
         }
         assert_eq!(seen, expected, "clean: {clean}");
-        assert_eq!(after.offer(Channel::Status, Bytes::from_static(b"again"), Token(1)), Ok(()));
+        assert_eq!(after.publish_status(Bytes::from_static(b"again")), Ok(()));
         match within("a status", reader.next()).await {
             Some(SubscriberEvent::Message(message)) => assert_eq!(message.payload, "again", "clean: {clean}"),
             other => panic!("{other:?}"),

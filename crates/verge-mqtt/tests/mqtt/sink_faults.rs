@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
-use verge_domain::stage::{Channel, Sink, SinkEvent, Token};
+use verge_domain::id::Lane;
+use verge_domain::stage::{Sink, SinkEvent, Token};
 use verge_mqtt::{ConnectionSettings, UplinkSink};
 
 use crate::scripted::ScriptedBroker;
@@ -84,7 +85,7 @@ async fn an_upstream_that_answers_no_ping_or_reads_nothing_is_given_up() {
     let mut sink = start(connection, "v/g", 4);
     let (peer, _) = broker.accept_client(false).await;
     expect_connected(&mut sink).await;
-    assert_eq!(sink.offer(Channel::Verdict, vec![0; MUCH].into(), Token(1)), Ok(()));
+    assert_eq!(sink.offer(Lane::Verdict, vec![0; MUCH].into(), Token(1)), Ok(()));
     let reason = expect_lost(&mut sink).await;
     assert!(reason.contains("takes nothing any more"), "{reason}");
     drop(peer);

@@ -80,7 +80,7 @@ pub struct StoreHandle {
     pub(super) queue: mpsc::Sender<StoreRequest>,
     pub(super) heads: watch::Receiver<[Seq; 3]>,
     pub(super) state: watch::Receiver<StoreState>,
-    pub(super) volatile: broadcast::Sender<StoredRow>,
+    pub(super) provisional: broadcast::Sender<StoredRow>,
     pub(super) life: Arc<Life>,
 }
 
@@ -143,8 +143,8 @@ impl StoreHandle {
 
     /// Alarms that wait for a store that has failed, each once per fault, from now on. Their number is zero.
     #[must_use]
-    pub fn volatile(&self) -> broadcast::Receiver<StoredRow> {
-        self.volatile.subscribe()
+    pub fn provisional(&self) -> broadcast::Receiver<StoredRow> {
+        self.provisional.subscribe()
     }
 
     /// Epoch of the store.

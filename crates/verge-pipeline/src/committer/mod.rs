@@ -41,7 +41,7 @@ const STATES_PER_COMMIT: usize = STATES_AT_ONCE;
 /// Requests of deliveries that wait at most.
 const STORE_QUEUE: usize = 64;
 /// Alarms without a number that a delivery has not taken yet; past that the oldest go. All come again with a number.
-const VOLATILE_QUEUE: usize = 64;
+const PROVISIONAL_QUEUE: usize = 64;
 /// A store that has failed for this long is given up: the process ends with a temporary fault, so that its
 /// supervisor starts it afresh.
 const FAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -235,14 +235,14 @@ where
     let (store_queue, requests) = mpsc::channel(STORE_QUEUE);
     let heads = watch::Sender::new(worker::heads_of(&store));
     let state = watch::Sender::new(StoreState::Works);
-    let volatile = broadcast::Sender::new(VOLATILE_QUEUE);
+    let provisional = broadcast::Sender::new(PROVISIONAL_QUEUE);
     let (stopping, stopped) = watch::channel(false);
     let (drained, is_drained) = watch::channel(false);
     let handle = StoreHandle {
         queue: store_queue,
         heads: heads.subscribe(),
         state: state.subscribe(),
-        volatile: volatile.clone(),
+        provisional: provisional.clone(),
         life: Arc::new(store.life()),
     };
     let worker = Worker {
@@ -257,7 +257,7 @@ where
         committed,
         heads,
         state,
-        volatile,
+        provisional,
         arena: Vec::new(),
         waiting: Vec::new(),
         unacknowledged: Unacknowledged::of_earlier_runs(causes),

@@ -46,7 +46,7 @@ pub(super) struct Worker<S, E, R> {
     pub(super) committed: Option<Committed>,
     pub(super) heads: watch::Sender<[Seq; 3]>,
     pub(super) state: watch::Sender<StoreState>,
-    pub(super) volatile: broadcast::Sender<StoredRow>,
+    pub(super) provisional: broadcast::Sender<StoredRow>,
     /// Encoded verdicts of the commit in hand, end to end.
     pub(super) arena: Vec<u8>,
     /// Requests of the commit in hand: kept until they are durable.
@@ -492,7 +492,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                     let decided = verdict.times.decided;
                     let row = StoredRow { seq: Seq::ZERO, decided, bytes: bytes.into(), withdrawn: None };
                     // Without a delivery there is nobody to show it to.
-                    drop(self.volatile.send(row));
+                    drop(self.provisional.send(row));
                 }
             }
         }

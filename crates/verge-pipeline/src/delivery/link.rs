@@ -7,19 +7,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use verge_domain::id::{Lane, LinkId, Seq};
 use verge_domain::link::{Arrival, LinkReport};
-use verge_domain::stage::{Channel, OfferError, SentBytes, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, Form, OfferError, SentBytes, Sink, SinkEvent, Token};
 use verge_domain::time::Moment;
 
 use super::budget::Budget;
-use super::commands::CommandRate;
+use crate::commands::CommandRate;
 use crate::counters::Counter;
 
 /// One connection of a route.
-pub struct Link<K, E> {
-    /// The way upstream.
+pub struct Link<K, F> {
+    /// What sends.
     pub sink: K,
-    /// How messages are written for it.
-    pub encoder: E,
+    /// How stored verdicts become what it sends.
+    pub form: F,
     /// Messages in flight at most.
     pub window: usize,
     /// Its name, its budget, and what it has done.
@@ -121,7 +121,7 @@ pub struct RouteCounters {
     /// Verdicts that could not be sent (too large, or unreadable): an operator is needed.
     pub undeliverable_total: Counter,
     /// Alarms sent without a number while the store had failed.
-    pub volatile_total: Counter,
+    pub provisional_total: Counter,
     links: Vec<Arc<LinkCounters>>,
     delivered: AtomicU64,
     backlog: AtomicU64,
@@ -188,9 +188,9 @@ impl RouteCounters {
 }
 
 /// A link at work.
-pub(super) struct Line<K, E> {
+pub(super) struct LinkState<K, F> {
     pub(super) sink: K,
-    pub(super) encoder: E,
+    pub(super) form: F,
     pub(super) counters: Arc<LinkCounters>,
     pub(super) budget: Budget,
     pub(super) commands: CommandRate,
@@ -198,7 +198,7 @@ pub(super) struct Line<K, E> {
     pub(super) stalled: bool,
     /// A verdict that is too large for another link waits for this one.
     pub(super) awaited: bool,
-    /// Something was sent that the store has not been told of.
+    /// Something was sent that is not noted in the store.
     pub(super) spent: bool,
     /// Whether another gateway publishes under this one's name.
     pub(super) rival: Rival,
@@ -229,14 +229,14 @@ impl Rival {
     }
 }
 
-impl<K: Sink, E> Line<K, E> {
-    pub(super) fn new(link: Link<K, E>, sent: &[SentBytes], now: Moment) -> Self {
-        let Link { sink, encoder, counters, .. } = link;
+impl<K: Sink + Control, F: Form<Item = K::Item>> LinkState<K, F> {
+    pub(super) fn new(link: Link<K, F>, sent: &[SentBytes], now: Moment) -> Self {
+        let Link { sink, form, counters, .. } = link;
         let sent = sent.iter().find(|sent| sent.link == counters.id);
         let budget = Budget::new(counters.budget, sent, now);
-        let line = Self {
+        let link = Self {
             sink,
-            encoder,
+            form,
             counters,
             budget,
             commands: CommandRate::default(),
@@ -245,18 +245,43 @@ impl<K: Sink, E> Line<K, E> {
             spent: false,
             rival: Rival::default(),
         };
-        line.show_budget();
-        line
+        link.show_budget();
+        link
     }
 
-    /// Hands over one message and books its bytes.
-    pub(super) fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError> {
-        let bytes = payload.len();
-        self.sink.offer(channel, payload, token)?;
+    /// Hands over one item of `bytes` and books them.
+    pub(super) fn offer(
+        &mut self,
+        lane: Lane,
+        item: K::Item,
+        bytes: usize,
+        token: Token,
+    ) -> Result<(), OfferError> {
+        self.sink.offer(lane, item, token)?;
+        self.book(bytes);
+        Ok(())
+    }
+
+    /// Publishes the status and books its bytes.
+    pub(super) fn publish_status(&mut self, document: Bytes) -> Result<(), OfferError> {
+        let bytes = document.len();
+        self.sink.publish_status(document)?;
+        self.book(bytes);
+        Ok(())
+    }
+
+    /// Sends the answer to a command and books its bytes.
+    pub(super) fn answer(&mut self, answer: Bytes) -> Result<(), OfferError> {
+        let bytes = answer.len();
+        self.sink.answer(answer)?;
+        self.book(bytes);
+        Ok(())
+    }
+
+    fn book(&mut self, bytes: usize) {
         self.budget.spend(bytes);
         self.spent = true;
         self.show_budget();
-        Ok(())
     }
 
     /// Looks whether a new day has come. Says if one was opened.
@@ -305,15 +330,15 @@ fn dead(report: &LinkReport) -> impl Iterator<Item = &str> {
 
 /// The next event of any link; `None` in it where that sink has ended. `first` is asked first, so that none is
 /// always before the others.
-pub(super) fn poll_links<K: Sink, E>(
-    lines: &mut [Line<K, E>],
+pub(super) fn poll_links<K: Sink, F>(
+    links: &mut [LinkState<K, F>],
     first: usize,
     context: &mut Context<'_>,
 ) -> Poll<(usize, Option<SinkEvent>)> {
-    let count = lines.len();
+    let count = links.len();
     for turn in 0..count {
         let index = (first + turn) % count;
-        if let Poll::Ready(event) = lines[index].sink.poll_event(context) {
+        if let Poll::Ready(event) = links[index].sink.poll_event(context) {
             return Poll::Ready((index, event));
         }
     }

@@ -4,19 +4,17 @@
 //! unacknowledged, and calls a verdict delivered only on upstream's acknowledgement. The links of a route share its
 //! marks: an acknowledgement over any of them counts.
 //!
-//! Reading order: [`deliver`]; `route`, the task's state and what happens to it; `offer`, from rows to messages;
-//! `reply`, commands and alarms without a number. Pure: `window` (what may be offered next), `choice` (over which
-//! link), `budget` (how much in a day), `commands` and `orders` (what upstream may
-//! ask), `ranges` (sets of numbers).
+//! Reading order: [`deliver`]; `route`, the task's state and what happens to it; `offer`, from rows to items; `control`,
+//! commands and the status; `provisional`, alarms without a number. Pure: `window` (what may be offered next), `choice`
+//! (over which link), `budget` (how much in a day), `ranges` (sets of numbers).
 
 mod budget;
 mod choice;
-mod commands;
+mod control;
 mod link;
 mod offer;
-mod orders;
+mod provisional;
 mod ranges;
-mod reply;
 mod route;
 mod window;
 
@@ -29,18 +27,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use verge_domain::id::{GatewayId, Lane, RouteId, Seq};
-use verge_domain::stage::{Encoder, Sink, StoredRow};
+use verge_domain::stage::{Control, Form, Sink, StoredRow};
 
 use crate::clock::Clock;
 use crate::committer::StoreHandle;
 use crate::intake::OrderDesk;
 pub use choice::RouteMode;
-pub use commands::MAX_COMMAND_BYTES;
-pub(crate) use commands::withdrawn;
 use link::poll_links;
 pub use link::{Link, LinkCounters, RouteCounters};
 use route::Route;
 pub use window::BatchPolicy;
+pub(crate) use window::{MAX_REPLAYS, TooManyReplays};
 
 /// Answers to orders that wait for the route at most: more than orders can wait for the judges.
 const ANSWER_QUEUE: usize = 64;
@@ -68,24 +65,24 @@ pub struct RouteSettings {
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
-/// `orders` takes what upstream tells the judges.
-/// `status` gives the document for the channel of that name; its argument says whether the gateway is about to stop.
+/// `orders` takes commands to the judges.
+/// `status` gives the status document; its argument says whether the gateway is about to stop.
 #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
-pub async fn deliver<K, E>(
+pub async fn deliver<K, F>(
     settings: RouteSettings,
     delivered: [Seq; 3],
     store: StoreHandle,
     orders: OrderDesk,
-    links: Vec<Link<K, E>>,
+    links: Vec<Link<K, F>>,
     counters: Arc<RouteCounters>,
     clock: Clock,
     status: impl Fn(bool) -> Bytes + Send,
     mut stop: watch::Receiver<bool>,
 ) where
-    K: Sink,
-    E: Encoder,
+    K: Sink + Control,
+    F: Form<Item = K::Item>,
 {
-    let (mut state, mut volatile) = (store.state(), store.volatile());
+    let (mut state, mut provisional) = (store.state(), store.provisional());
     let mut heads = store.heads();
     let (answers, mut answered) = mpsc::channel(ANSWER_QUEUE);
     let mut route = Route::open(settings, delivered, store, orders, answers, links, counters, clock).await;
@@ -96,7 +93,7 @@ pub async fn deliver<K, E>(
     while !route.is_overtaken {
         let wake = route.fill().await;
         tokio::select! {
-            (link, event) = poll_fn(|context| poll_links(&mut route.lines, route.turn, context)) => {
+            (link, event) = poll_fn(|context| poll_links(&mut route.links, route.turn, context)) => {
                 let Some(event) = event else { break };
                 if route.on_event(link, event).await {
                     route.note_reports();
@@ -113,7 +110,7 @@ pub async fn deliver<K, E>(
                 route.publish_status(&status(false), true);
                 next_status.reset();
             }
-            alarm = next_volatile(&mut volatile) => route.note_volatile(alarm),
+            alarm = next_provisional(&mut provisional) => route.note_provisional(alarm),
             Some((link, answer)) = answered.recv() => route.answer(link, answer),
             () = sleep(wake) => {}
             _ = next_marks.tick(), if route.has_unsent_marks() => route.send_marks().await,
@@ -141,9 +138,9 @@ async fn sleep(wait: Option<Duration>) {
     }
 }
 
-async fn next_volatile(volatile: &mut broadcast::Receiver<StoredRow>) -> StoredRow {
+async fn next_provisional(provisional: &mut broadcast::Receiver<StoredRow>) -> StoredRow {
     loop {
-        match volatile.recv().await {
+        match provisional.recv().await {
             Ok(alarm) => return alarm,
             // They come again with a number.
             Err(RecvError::Lagged(_)) => {}

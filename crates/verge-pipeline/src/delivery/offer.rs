@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Channel, Encoder, Envelope, OfferError, Sink, StoredRow, Withdrawn};
+use verge_domain::stage::{Control, Envelope, Form, OfferError, Sink, StoredRow, Withdrawn};
 use verge_domain::time::Moment;
 use verge_domain::withdrawn::Withdrawal;
 
@@ -29,15 +28,15 @@ enum Sent {
     Impossible(Withdrawal),
 }
 
-impl<K: Sink, E: Encoder> Route<K, E> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
     /// Offers what may be offered now; says after what time to look again.
     pub(super) async fn fill(&mut self) -> Option<Duration> {
         loop {
             self.note_heads();
-            self.send_volatile();
+            self.send_provisional();
             let now = self.clock.now();
-            for line in &mut self.lines {
-                if line.look(now) {
+            for link in &mut self.links {
+                if link.look(now) {
                     self.window.release();
                 }
             }
@@ -56,11 +55,11 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     /// Links that may carry each lane now, and after what time that may change by itself.
     fn carriers(&mut self, now: Moment) -> (Carriers, Option<Duration>) {
         let mut ready = self.chosen(now);
-        ready.retain(|&link| !self.lines[link].stalled);
+        ready.retain(|&link| !self.links[link].stalled);
         let lanes = Lane::ALL
-            .map(|lane| ready.iter().copied().filter(|&link| self.lines[link].budget.allows(lane)).collect());
+            .map(|lane| ready.iter().copied().filter(|&link| self.links[link].budget.allows(lane)).collect());
         // Also of links that carry nothing now: a verdict too large for the others may wait for them.
-        let tomorrow = self.lines.iter().filter_map(|line| line.budget.wake(now)).min();
+        let tomorrow = self.links.iter().filter_map(|link| link.budget.wake(now)).min();
         let takeover = self.choice.wake().map(|at| at.since(now.mono));
         (Carriers { lanes }, earliest(tomorrow, takeover))
     }
@@ -71,9 +70,9 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         let links = self.choice.carriers(now.mono);
         let active = self.choice.active();
         if active != before
-            && let Some(line) = active.and_then(|active| self.lines.get(active))
+            && let Some(link) = active.and_then(|active| self.links.get(active))
         {
-            tracing::info!(route = %self.settings.route, link = %line.counters.id, "carries the verdicts from now on");
+            tracing::info!(route = %self.settings.route, link = %link.counters.id, "carries the verdicts from now on");
         }
         links
     }
@@ -134,11 +133,11 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                     parts.extend([back, front]);
                 }
                 Sent::OverBudget => {
-                    let line = &mut self.lines[offer.link];
-                    line.budget.exhaust(offer.lane);
-                    line.show_budget();
+                    let link = &mut self.links[offer.link];
+                    link.budget.exhaust(offer.lane);
+                    link.show_budget();
                     tracing::info!(
-                        route = %self.settings.route, link = %line.counters.id, lane = %offer.lane,
+                        route = %self.settings.route, link = %link.counters.id, lane = %offer.lane,
                         "the day's budget is spent; verdicts wait for the next day"
                     );
                     return false;
@@ -157,44 +156,53 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Sent::Taken };
         let now = self.clock.now();
         let envelope = self.envelope(offer.lane, rows, now, false);
-        let line = &mut self.lines[link];
-        let name = &line.counters.id;
-        if let Err(error) = line.encoder.message(&envelope, rows, &mut self.message) {
-            if rows.len() == 1 {
-                tracing::error!(route = %self.settings.route, link = %name, lane = %offer.lane, seq = %first.seq, %error, "cannot be sent");
+        let by = &mut self.links[link];
+        let name = &by.counters.id;
+        let item = match by.form.item(&envelope, rows) {
+            Ok(item) => item,
+            Err(error) => {
+                if rows.len() == 1 {
+                    tracing::error!(route = %self.settings.route, link = %name, lane = %offer.lane, seq = %first.seq, %error, "cannot be sent");
+                }
+                return Sent::Impossible(Withdrawal::Damaged);
             }
-            return Sent::Impossible(Withdrawal::Damaged);
-        }
-        let size = self.message.len();
-        if !line.budget.fits(offer.lane, size) {
+        };
+        let size = F::bytes(&item);
+        if !by.budget.fits(offer.lane, size) {
             return Sent::OverBudget;
         }
         let token = self.window.token();
-        match line.offer(channel(offer.lane), Bytes::copy_from_slice(&self.message), token) {
+        match by.offer(offer.lane, item, size, token) {
             Ok(()) => {
                 self.window.offered(token, &Offer { link, ..*offer }, first.seq, last.through(), now.mono);
                 self.counters.messages_offered_total.add(1);
                 self.counters.bytes_offered_total.add(size as u64);
-                let counters = &self.lines[link].counters;
+                let counters = &by.counters;
                 counters.messages_offered_total.add(1);
                 counters.bytes_offered_total.add(size as u64);
                 Sent::Taken
             }
             Err(OfferError::TooLarge { actual, limit }) => {
                 if rows.len() == 1 {
-                    tracing::warn!(route = %self.settings.route, link = %line.counters.id, lane = %offer.lane, seq = %first.seq, actual, limit, "too large to send");
+                    tracing::warn!(route = %self.settings.route, link = %by.counters.id, lane = %offer.lane, seq = %first.seq, actual, limit, "too large to send");
                 }
                 Sent::Impossible(Withdrawal::TooLarge)
             }
             Err(OfferError::NotConnected | OfferError::WindowFull) => {
-                line.stalled = true;
+                by.stalled = true;
                 Sent::Stalled
             }
         }
     }
 
     /// What goes around the verdicts of a message.
-    pub(super) fn envelope(&self, lane: Lane, rows: &[StoredRow], now: Moment, volatile: bool) -> Envelope {
+    pub(super) fn envelope(
+        &self,
+        lane: Lane,
+        rows: &[StoredRow],
+        now: Moment,
+        provisional: bool,
+    ) -> Envelope {
         let oldest = rows.iter().map(|row| row.decided).min();
         Envelope {
             gateway: self.settings.gateway.clone(),
@@ -202,7 +210,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             lane,
             sent: now.wall,
             age: oldest.map_or(Duration::ZERO, |oldest| now.wall.since(oldest)),
-            volatile,
+            volatile: provisional,
         }
     }
 
@@ -210,11 +218,11 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     /// a tombstone takes its place. Says whether to go on.
     async fn offer_elsewhere(&mut self, offer: &Offer, row: &StoredRow, mut reason: Withdrawal) -> bool {
         let mut awaited = false;
-        for link in (0..self.lines.len()).filter(|&link| link != offer.link) {
+        for link in (0..self.links.len()).filter(|&link| link != offer.link) {
             match self.send(link, offer, std::slice::from_ref(row)) {
                 Sent::Taken => return true,
                 Sent::Stalled | Sent::OverBudget => {
-                    self.lines[link].awaited = true;
+                    self.links[link].awaited = true;
                     awaited = true;
                 }
                 Sent::Impossible(Withdrawal::TooLarge) => reason = Withdrawal::TooLarge,
@@ -255,14 +263,6 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         self.counters.undeliverable_total.add(1);
         // The tombstone is read next.
         false
-    }
-}
-
-const fn channel(lane: Lane) -> Channel {
-    match lane {
-        Lane::Alarm => Channel::Alarm,
-        Lane::Verdict => Channel::Verdict,
-        Lane::Telemetry => Channel::Telemetry,
     }
 }
 

@@ -9,33 +9,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Channel, Encoder, SentBytes, Sink, SinkEvent, StoredRow, Token};
+use verge_domain::stage::{Control, ControlEvent, Form, SentBytes, Sink, SinkEvent, StoredRow, Token};
 use verge_domain::time::Monotonic;
 
 use super::RouteSettings;
 use super::choice::Choice;
-use super::link::{Line, Link, RouteCounters};
+use super::link::{Link, LinkState, RouteCounters};
 use super::window::Window;
 use crate::clock::Clock;
+use crate::commands::Executor;
 use crate::committer::{StoreHandle, StoreState};
 use crate::intake::OrderDesk;
-use crate::status::claim;
 
 /// Time for outstanding acknowledgements when the gateway stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
-/// Tokens of what is offered once and not kept: never those of verdicts, which count from one.
-const STATUS_TOKEN: Token = Token(u64::MAX);
-pub(super) const REPLY_TOKEN: Token = Token(u64::MAX - 1);
-pub(super) const VOLATILE_TOKEN: Token = Token(u64::MAX - 2);
+/// The token of what is offered once and not kept: never one of verdicts, which count from one.
+pub(super) const PROVISIONAL: Token = Token(u64::MAX);
 
-pub(super) struct Route<K, E> {
+pub(super) struct Route<K, F> {
     pub(super) settings: RouteSettings,
     pub(super) window: Window,
     pub(super) choice: Choice,
-    pub(super) lines: Vec<Line<K, E>>,
+    pub(super) links: Vec<LinkState<K, F>>,
     pub(super) store: StoreHandle,
-    pub(super) orders: OrderDesk,
-    /// Answers to orders, with the link that asked, on their way back here.
+    pub(super) executor: Executor,
+    /// Answers that come later, with the link that asked, on their way back here.
     pub(super) answers: mpsc::Sender<(usize, Bytes)>,
     heads: watch::Receiver<[Seq; 3]>,
     pub(super) counters: Arc<RouteCounters>,
@@ -48,12 +46,10 @@ pub(super) struct Route<K, E> {
     /// The store is left alone until then.
     pub(super) pause: Option<Monotonic>,
     /// Alarms without a number that could not be offered yet.
-    pub(super) volatile: VecDeque<StoredRow>,
-    /// The message in hand.
-    pub(super) message: Vec<u8>,
+    pub(super) provisional: VecDeque<StoredRow>,
 }
 
-impl<K: Sink, E: Encoder> Route<K, E> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
     #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
     pub(super) async fn open(
         settings: RouteSettings,
@@ -61,7 +57,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         store: StoreHandle,
         orders: OrderDesk,
         answers: mpsc::Sender<(usize, Bytes)>,
-        links: Vec<Link<K, E>>,
+        links: Vec<Link<K, F>>,
         counters: Arc<RouteCounters>,
         clock: Clock,
     ) -> Self {
@@ -80,10 +76,10 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         Self {
             window,
             choice: Choice::new(settings.mode, links.len()),
-            lines: links.into_iter().map(|link| Line::new(link, &sent, now)).collect(),
+            links: links.into_iter().map(|link| LinkState::new(link, &sent, now)).collect(),
             settings,
+            executor: Executor::new(store.clone(), orders),
             store,
-            orders,
             answers,
             heads,
             counters,
@@ -92,8 +88,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             unsent_marks: [None; 3],
             is_overtaken: false,
             pause: None,
-            volatile: VecDeque::new(),
-            message: Vec::new(),
+            provisional: VecDeque::new(),
         }
     }
 
@@ -116,95 +111,53 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        (0..self.lines.len()).any(|link| self.choice.is_connected(link))
+        (0..self.links.len()).any(|link| self.choice.is_connected(link))
     }
 
     /// Takes note of what happened on a link. Says whether the status is to be published at once.
     pub(super) async fn on_event(&mut self, link: usize, event: SinkEvent) -> bool {
         self.turn = link + 1;
-        self.lines[link].stalled = false;
+        self.links[link].stalled = false;
         match event {
-            SinkEvent::Found(status) => {
-                self.compare(link, &status).await;
-                false
-            }
             SinkEvent::Connected => {
                 self.void(link);
-                let name = &self.lines[link].counters.id;
+                let name = &self.links[link].counters.id;
                 tracing::info!(route = %self.settings.route, link = %name, backlog = self.window.backlog(), "connected upstream");
                 self.choice.connected(link, self.clock.now().mono);
-                self.lines[link].connected();
+                self.links[link].connected();
                 self.offer_awaited(link);
                 true
             }
             SinkEvent::Disconnected { mut reason } => {
-                if self.lines[link].rival.is_certain() {
+                if self.links[link].rival.is_certain() {
                     reason = format!("{reason}; {}", self.rival_words());
                 }
-                let name = &self.lines[link].counters.id;
+                let name = &self.links[link].counters.id;
                 if self.choice.is_connected(link) {
                     tracing::warn!(route = %self.settings.route, link = %name, %reason, "connection upstream lost; verdicts are kept");
                 } else {
                     tracing::info!(route = %self.settings.route, link = %name, %reason, "upstream cannot be reached yet; verdicts are kept");
                 }
                 let stood = self.void(link);
-                self.lines[link].lost(reason);
+                self.links[link].lost(reason);
                 // The last will says that the gateway is offline, to a broker that other links may lead to as well.
                 stood && self.is_connected()
             }
             SinkEvent::Delivered(token) => {
-                self.lines[link].rival.published |= token == STATUS_TOKEN;
                 if let Some((lane, mark)) = self.window.delivered(token, self.clock.now().mono) {
                     self.note_mark(lane, Some(mark));
                 }
-                if self.lines[link].awaited {
+                if self.links[link].awaited {
                     self.offer_awaited(link);
                 }
                 false
             }
-            SinkEvent::Command(command) => {
-                self.command(link, &command).await;
+            SinkEvent::Control(event) => {
+                self.on_control(link, event).await;
                 false
             }
-            SinkEvent::Changed => self.lines[link].note_report(self.clock.now()) && self.is_connected(),
+            SinkEvent::Changed => self.links[link].note_report(self.clock.now()) && self.is_connected(),
         }
-    }
-
-    /// Holds what upstream knows of this gateway's store against the store, before anything is offered.
-    async fn compare(&mut self, link: usize, status: &[u8]) {
-        let Some(sighting) = claim::sighting(status) else { return };
-        let last = self.store.heads().borrow().map(|seq| seq.0);
-        let life = self.store.life();
-        let another = sighting.is_of_another(Some((life, last)));
-        if self.lines[link].rival.found(another) {
-            tracing::error!(
-                link = %self.lines[link].counters.id, epoch = %sighting.claim.epoch, own_epoch = %life.epoch,
-                "{}", self.rival_words()
-            );
-        }
-        let claim = sighting.claim;
-        if !life.is_overtaken_by(&claim, last) {
-            return;
-        }
-        let name = &self.lines[link].counters.id;
-        tracing::error!(
-            link = %name, epoch = %self.store.epoch(), upstream_last = ?claim.last, ?last,
-            "upstream knows numbers of this store's epoch that it never gave: it is a copy or an older state of a store \
-             that went on; nothing is sent before it has a new epoch"
-        );
-        self.is_overtaken = true;
-        // Where that fails, the route is silent all the same: the process ends, and finds it so again.
-        if !matches!(self.store.give_up_epoch().await, Some(Ok(()))) {
-            tracing::error!("the epoch could not be given up");
-        }
-    }
-
-    fn rival_words(&self) -> String {
-        format!(
-            "another gateway with the id {} is connected to the same upstream: its status replaces this one's, and each \
-             connection ends the other's; stop one of them, or give it another gateway.id",
-            self.settings.gateway
-        )
     }
 
     /// What was offered over a link is void. Says whether its connection stood.
@@ -219,7 +172,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
 
     /// Something has changed on a link that verdicts too large for the others may wait for.
     fn offer_awaited(&mut self, link: usize) {
-        self.lines[link].awaited = false;
+        self.links[link].awaited = false;
         self.window.release();
     }
 
@@ -231,7 +184,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
     }
 
     pub(super) fn has_unsent_marks(&self) -> bool {
-        self.unsent_marks.iter().any(Option::is_some) || self.lines.iter().any(|line| line.spent)
+        self.unsent_marks.iter().any(Option::is_some) || self.links.iter().any(|link| link.spent)
     }
 
     /// Hands the store what was delivered and what was sent.
@@ -241,10 +194,10 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 self.store.mark(&self.settings.route, lane, mark).await;
             }
         }
-        for line in &mut self.lines {
-            if std::mem::take(&mut line.spent) {
-                let (day, bytes) = line.budget.sent();
-                let sent = SentBytes { link: line.counters.id.clone(), day, bytes };
+        for link in &mut self.links {
+            if std::mem::take(&mut link.spent) {
+                let (day, bytes) = link.budget.sent();
+                let sent = SentBytes { link: link.counters.id.clone(), day, bytes };
                 self.store.note_sent(sent).await;
             }
         }
@@ -256,7 +209,7 @@ impl<K: Sink, E: Encoder> Route<K, E> {
             return;
         }
         // What waits has a number by now, or is about to get one.
-        self.volatile.clear();
+        self.provisional.clear();
         self.pause = None;
         // The store may have forgotten what was not durable when it failed.
         for lane in Lane::ALL {
@@ -264,36 +217,25 @@ impl<K: Sink, E: Encoder> Route<K, E> {
                 if self.window.carries(lane) { self.window.mark(lane) } else { self.window.head(lane) };
             self.note_mark(lane, Some(mark));
         }
-        for line in &mut self.lines {
-            line.spent = true;
+        for link in &mut self.links {
+            link.spent = true;
         }
     }
 
     /// Takes down what the links say of themselves, for the status.
     pub(super) fn note_reports(&mut self) {
         let now = self.clock.now();
-        for line in &mut self.lines {
-            line.note_report(now);
-        }
-    }
-
-    /// Publishes the status on every link that stands; one that is not urgent leaves a spent budget alone.
-    pub(super) fn publish_status(&mut self, document: &Bytes, urgent: bool) {
-        for (link, line) in self.lines.iter_mut().enumerate() {
-            let wanted = urgent || line.budget.allows(Lane::Telemetry);
-            if !self.choice.is_connected(link) || !wanted || !line.sink.takes(Channel::Status) {
-                continue;
-            }
-            // A status that cannot be taken now is superseded by the next one.
-            if let Err(error) = line.offer(Channel::Status, document.clone(), STATUS_TOKEN) {
-                tracing::debug!(route = %self.settings.route, link = %line.counters.id, %error, "status not published");
-            }
+        for link in &mut self.links {
+            link.note_report(now);
         }
     }
 
     /// Closes all links at once.
     pub(super) async fn close(mut self, last_status: Bytes) {
-        let closing = self.lines.iter_mut().map(|line| line.sink.close(last_status.clone(), CLOSE_GRACE));
+        let closing = self.links.iter_mut().map(|link| {
+            link.sink.set_last_status(last_status.clone());
+            link.sink.close(CLOSE_GRACE)
+        });
         let mut closing: Vec<_> = closing.map(Box::pin).collect();
         poll_fn(|context| {
             closing.retain_mut(|close| close.as_mut().poll(context).is_pending());
@@ -301,10 +243,10 @@ impl<K: Sink, E: Encoder> Route<K, E> {
         })
         .await;
         drop(closing);
-        for link in 0..self.lines.len() {
-            while let Some(event) = self.lines[link].sink.event().await {
+        for link in 0..self.links.len() {
+            while let Some(event) = self.links[link].sink.event().await {
                 // A command that comes now has nobody left to carry it out.
-                if !matches!(event, SinkEvent::Command(_)) {
+                if !matches!(event, SinkEvent::Control(ControlEvent::Command(_))) {
                     self.on_event(link, event).await;
                 }
             }

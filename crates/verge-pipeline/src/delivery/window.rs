@@ -42,11 +42,11 @@ impl BatchPolicy {
 }
 
 /// Intervals of numbers that wait to be replayed at most, over all lanes.
-pub(super) const MAX_REPLAYS: usize = 64;
+pub(crate) const MAX_REPLAYS: usize = 64;
 
 /// More intervals wait to be replayed than are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooManyReplays;
+pub(crate) struct TooManyReplays;
 
 /// A range of one lane in flight over one link: one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ struct Flight {
 }
 
 #[derive(Debug)]
-struct LinkState {
+struct LinkWindow {
     capacity: usize,
     in_flight: usize,
     history: History,
@@ -67,7 +67,7 @@ struct LinkState {
     last_offer: u64,
 }
 
-impl LinkState {
+impl LinkWindow {
     /// Alarms may fill the whole window, everything else leaves a quarter to them.
     fn room(&self, all: bool) -> usize {
         let limit = if all { self.capacity } else { self.capacity - self.capacity / 4 };
@@ -115,7 +115,7 @@ pub(super) enum Next {
 pub(super) struct Window {
     policy: BatchPolicy,
     lanes: [LaneState; 3],
-    links: Vec<LinkState>,
+    links: Vec<LinkWindow>,
     flights: BTreeMap<Token, Flight>,
     next_token: u64,
     delivered_total: u64,
@@ -131,7 +131,7 @@ impl Window {
         rewind: Duration,
         delivered: [Seq; 3],
     ) -> Self {
-        let link = |&capacity: &usize| LinkState {
+        let link = |&capacity: &usize| LinkWindow {
             capacity: capacity.max(4),
             in_flight: 0,
             history: History::new(rewind),

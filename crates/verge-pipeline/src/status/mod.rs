@@ -19,9 +19,10 @@ use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StatesUsage;
 use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::withdrawn::Withdrawal;
 
 use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow, SourceCounters, StoreAccount};
-use crate::delivery::{RouteCounters, withdrawn};
+use crate::delivery::RouteCounters;
 use cameras::{CameraStatus, longest_silent};
 use claim::LifeStatus;
 pub use claim::{Sighting, sighting};
@@ -411,6 +412,15 @@ impl Span {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// How many were withdrawn, by reason, without the reasons that never occurred.
+pub(crate) fn withdrawn(counts: &[u64; Withdrawal::ALL.len()]) -> serde_json::Map<String, serde_json::Value> {
+    let counts = Withdrawal::ALL.into_iter().map(|reason| (reason, counts[usize::from(reason.code())]));
+    counts
+        .filter(|&(_, count)| count > 0)
+        .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
+        .collect()
 }
 
 /// The last will: what the broker publishes as status when the gateway vanishes. The next run reads it back, see

@@ -107,7 +107,7 @@ impl<'a> RouteStatus<'a> {
             messages_sent: counters.messages_offered_total.get(),
             bytes_sent: counters.bytes_offered_total.get(),
             undeliverable: counters.undeliverable_total.get(),
-            volatile: counters.volatile_total.get(),
+            volatile: counters.provisional_total.get(),
             links: counters.links().iter().map(|link| LinkStatus::of(link)).collect(),
         }
     }

@@ -3,26 +3,23 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use verge_domain::id::Lane;
-use verge_domain::stage::{Channel, SinkEvent};
+use verge_domain::stage::{ControlEvent, SinkEvent};
 
 use crate::desk::{Desk, End, Upstream};
 use crate::support::{Memory, until};
 
 async fn send(end: &End, command: &str) {
     let command = Bytes::copy_from_slice(command.as_bytes());
-    end.events.send(SinkEvent::Command(command)).await.unwrap();
+    end.events.send(SinkEvent::Control(ControlEvent::Command(command))).await.unwrap();
 }
 
 fn answers(end: &End) -> Vec<Value> {
     let wire = end.wire.lock().unwrap();
-    let replies = wire.offered.iter().filter(|(channel, ..)| *channel == Channel::Reply);
-    replies.map(|(_, text, _)| serde_json::from_str(text).unwrap()).collect()
+    wire.answers.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
 }
 
 fn verdicts(end: &End) -> Vec<String> {
-    let wire = end.wire.lock().unwrap();
-    let messages = wire.offered.iter().filter(|(channel, ..)| *channel != Channel::Reply);
-    messages.map(|(_, text, _)| text.clone()).collect()
+    end.texts()
 }
 
 pub(crate) async fn ask(end: &End, command: &str) -> Value {

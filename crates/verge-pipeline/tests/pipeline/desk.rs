@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, LinkId, RouteId, SourceId};
 use verge_domain::reading::Receipt;
-use verge_domain::stage::{Channel, MarkStore, OfferError, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, MarkStore, OfferError, Sink, SinkEvent, Token};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
 use verge_pipeline::clock::Clock;
@@ -133,7 +133,8 @@ impl Desk {
 }
 
 pub(crate) struct Wire {
-    pub(crate) offered: Vec<(Channel, String, Token)>,
+    pub(crate) offered: Vec<(Lane, String, Token)>,
+    pub(crate) answers: Vec<String>,
     pub(crate) statuses: Vec<String>,
     window: usize,
     pub(crate) limit: usize,
@@ -147,14 +148,11 @@ pub(crate) struct Scripted {
 }
 
 impl Sink for Scripted {
-    fn offer(&mut self, channel: Channel, payload: Bytes, token: Token) -> Result<(), OfferError> {
+    type Item = String;
+
+    fn offer(&mut self, lane: Lane, text: String, token: Token) -> Result<(), OfferError> {
         let mut wire = self.wire.lock().unwrap();
-        let text = String::from_utf8(payload.to_vec()).unwrap();
-        if channel == Channel::Status {
-            wire.statuses.push(text);
-            return Ok(());
-        }
-        if text.len() > wire.limit && channel != Channel::Reply {
+        if text.len() > wire.limit {
             return Err(OfferError::TooLarge { actual: text.len(), limit: wire.limit });
         }
         if !wire.connected {
@@ -163,15 +161,34 @@ impl Sink for Scripted {
         if wire.offered.len() >= wire.window {
             return Err(OfferError::WindowFull);
         }
-        wire.offered.push((channel, text, token));
+        wire.offered.push((lane, text, token));
         Ok(())
     }
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
         self.events.poll_recv(context)
     }
-    async fn close(&mut self, _last: Bytes, _grace: Duration) {
+    async fn close(&mut self, _grace: Duration) {
         self.events.close();
     }
+}
+
+impl Control for Scripted {
+    fn takes_status(&self) -> bool {
+        true
+    }
+    fn publish_status(&mut self, document: Bytes) -> Result<(), OfferError> {
+        self.wire.lock().unwrap().statuses.push(String::from_utf8(document.to_vec()).unwrap());
+        Ok(())
+    }
+    fn answer(&mut self, answer: Bytes) -> Result<(), OfferError> {
+        let mut wire = self.wire.lock().unwrap();
+        if !wire.connected {
+            return Err(OfferError::NotConnected);
+        }
+        wire.answers.push(String::from_utf8(answer.to_vec()).unwrap());
+        Ok(())
+    }
+    fn set_last_status(&mut self, _document: Bytes) {}
 }
 
 /// The test's end of a link.
@@ -186,6 +203,7 @@ impl End {
         {
             let mut wire = self.wire.lock().unwrap();
             wire.offered.clear();
+            wire.answers.clear();
             wire.connected = true;
         }
         self.events.send(SinkEvent::Connected).await.unwrap();
@@ -261,6 +279,7 @@ impl Upstream {
         for (name, plan) in ["one", "two", "three"].into_iter().zip(plans) {
             let wire = Wire {
                 offered: Vec::new(),
+                answers: Vec::new(),
                 statuses: Vec::new(),
                 window: usize::MAX,
                 limit: plan.limit,
@@ -271,7 +290,7 @@ impl Upstream {
             let counters = Arc::new(LinkCounters::new(LinkId::new(name).unwrap(), plan.budget));
             let sink = Scripted { wire: Arc::clone(&wire), events: receiver };
             ends.push(End { wire, events, counters: Arc::clone(&counters) });
-            links.push(Link { sink, encoder: Text, window: plan.window, counters });
+            links.push(Link { sink, form: Text, window: plan.window, counters });
         }
         let counters = RouteCounters::new(ends.iter().map(|end| Arc::clone(&end.counters)).collect());
         let counters = Arc::new(counters);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use verge_domain::id::Lane;
-use verge_domain::stage::{Channel, Displaced, SinkEvent, StoreError};
+use verge_domain::stage::{ControlEvent, Displaced, SinkEvent, StoreError};
 use verge_pipeline::committer::{CommitterEnd, StoreState};
 
 use crate::desk::{Desk, Upstream, route};
@@ -44,8 +44,8 @@ async fn alarms_are_shown_without_a_number_while_the_store_has_failed_and_come_a
     until("shown", || end.texts() == ["volatile 1", "volatile 2"]).await;
     until("tried again", || shelf.0.lock().unwrap().recoveries >= 2).await;
     assert_eq!(end.texts().len(), 2, "each once");
-    assert_eq!((desk.settled(), upstream.counters.volatile_total.get()), (0, 2));
-    assert!(end.wire.lock().unwrap().offered.iter().all(|(channel, ..)| *channel == Channel::Alarm));
+    assert_eq!((desk.settled(), upstream.counters.provisional_total.get()), (0, 2));
+    assert!(end.wire.lock().unwrap().offered.iter().all(|(channel, ..)| *channel == Lane::Alarm));
     end.acknowledge_all().await;
     shelf.0.lock().unwrap().fails = None;
     until("they come again", || end.texts()[2..] == ["1", "2", "7"]).await;
@@ -189,7 +189,7 @@ async fn a_store_of_which_upstream_knows_more_sends_nothing_and_gives_its_epoch_
         let upstream = Upstream::single(&desk);
         let end = &upstream.ends[0];
         desk.commit(Lane::Alarm, 1..=2).await;
-        end.events.send(SinkEvent::Found(status(run, last).into())).await.unwrap();
+        end.events.send(SinkEvent::Control(ControlEvent::Found(status(run, last).into()))).await.unwrap();
         end.connect().await;
         if overtaken {
             until("noticed", || desk.committer.is_finished()).await;

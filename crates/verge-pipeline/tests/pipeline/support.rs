@@ -9,7 +9,7 @@ use verge_domain::id::{Epoch, Identity, Lane, RouteId, Seq};
 use verge_domain::life::{Life, Run};
 use verge_domain::reading::{Acknowledged, Receipt, Session};
 use verge_domain::stage::{
-    Cause, Checkpoint, Displaced, EncodeError, Encoder, Envelope, MarkStore, NewRow, Overdue, RowStore,
+    Cause, Checkpoint, Displaced, EncodeError, Encoder, Envelope, Form, MarkStore, NewRow, Overdue, RowStore,
     SentBytes, Source, StateStore, Store, StoreError, StoreUsage, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
@@ -262,26 +262,31 @@ impl Encoder for Text {
         out.extend_from_slice(format!("{} of {lane}", rows.len()).as_bytes());
         Ok(())
     }
-    fn message(
-        &mut self,
-        envelope: &Envelope,
-        rows: &[StoredRow],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        out.clear();
+}
+
+/// A sink takes text here, as another may take verdicts: the route knows neither.
+impl Form for Text {
+    type Item = String;
+
+    fn item(&mut self, envelope: &Envelope, rows: &[StoredRow]) -> Result<String, EncodeError> {
+        let mut out = String::new();
         let texts: Vec<_> = rows.iter().map(text_of).collect();
         if texts.iter().any(|text| text == "-1") {
             return Err(EncodeError("as the test asked".into()));
         }
         if envelope.volatile {
             assert!(rows.iter().all(|row| row.seq == Seq::ZERO), "a volatile alarm has no number");
-            out.extend_from_slice(b"volatile ");
+            out.push_str("volatile ");
         }
         if envelope.age >= Duration::from_secs(3600) {
-            out.extend_from_slice(format!("aged {} h ", envelope.age.as_secs() / 3600).as_bytes());
+            out.push_str(&format!("aged {} h ", envelope.age.as_secs() / 3600));
         }
-        out.extend_from_slice(texts.join(",").as_bytes());
-        Ok(())
+        out.push_str(&texts.join(","));
+        Ok(out)
+    }
+
+    fn bytes(item: &String) -> usize {
+        item.len()
     }
 }
 

@@ -6,10 +6,11 @@ mod verdict;
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use minicbor::Encoder as Cbor;
 use minicbor::encode::Error as CborError;
 use verge_domain::id::{Identity, Lane};
-use verge_domain::stage::{EncodeError, Encoder, Envelope, StoredRow, Withdrawn};
+use verge_domain::stage::{EncodeError, Encoder, Envelope, Form, StoredRow, Withdrawn};
 use verge_domain::verdict::Verdict;
 
 use self::number::write_float;
@@ -26,13 +27,35 @@ const PACK_BELOW_PERCENT: usize = 95;
 pub struct WireEncoder {
     format: WireFormat,
     packer: Packer,
+    /// The message in hand.
+    buffer: Vec<u8>,
 }
 
 impl WireEncoder {
     /// An encoder whose messages are of this format.
     #[must_use]
     pub fn new(format: WireFormat) -> Self {
-        Self { format, packer: Packer::default() }
+        Self { format, packer: Packer::default(), buffer: Vec::new() }
+    }
+
+    /// Writes one message for upstream into `out`, which it clears first: the envelope, then the stored verdicts and
+    /// tombstones, in order of sequence.
+    ///
+    /// # Errors
+    /// A stored verdict cannot be read (only where it must be transcoded).
+    pub fn message(
+        &mut self,
+        envelope: &Envelope,
+        rows: &[StoredRow],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        out.clear();
+        message::check_rows(envelope, rows)
+            .and_then(|()| match self.format {
+                WireFormat::Cbor => self.cbor_message(envelope, rows, out),
+                WireFormat::Json => json::write_message(envelope, rows, out),
+            })
+            .map_err(|error| EncodeError(Box::new(error)))
     }
 
     fn cbor_message(
@@ -78,20 +101,21 @@ impl Encoder for WireEncoder {
         }
         Ok(())
     }
+}
 
-    fn message(
-        &mut self,
-        envelope: &Envelope,
-        rows: &[StoredRow],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        out.clear();
-        message::check_rows(envelope, rows)
-            .and_then(|()| match self.format {
-                WireFormat::Cbor => self.cbor_message(envelope, rows, out),
-                WireFormat::Json => json::write_message(envelope, rows, out),
-            })
-            .map_err(|error| EncodeError(Box::new(error)))
+impl Form for WireEncoder {
+    type Item = Bytes;
+
+    fn item(&mut self, envelope: &Envelope, rows: &[StoredRow]) -> Result<Bytes, EncodeError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let written = self.message(envelope, rows, &mut buffer);
+        let item = written.map(|()| Bytes::copy_from_slice(&buffer));
+        self.buffer = buffer;
+        item
+    }
+
+    fn bytes(item: &Bytes) -> usize {
+        item.len()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use verge_domain::id::Lane;
-use verge_domain::stage::{Encoder, Envelope, StoredRow};
+use verge_domain::stage::{Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Severity, Verdict};
 use verge_domain::withdrawn::Withdrawal;

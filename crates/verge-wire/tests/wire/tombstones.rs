@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Encoder, Envelope, StoredRow, Withdrawn};
+use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::{Tombstone, Withdrawal};

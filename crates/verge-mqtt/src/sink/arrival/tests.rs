@@ -1,13 +1,6 @@
 //! Echoes that come, come late, come for some sizes only, or never.
 
-use verge_domain::stage::Token;
-
 use super::*;
-use crate::sink::places::Place;
-
-fn flight(token: u64) -> Flight {
-    Flight { token: Token(token), place: Place::Window }
-}
 
 struct Bench {
     arrivals: Arrivals,
@@ -25,17 +18,17 @@ impl Bench {
 
     fn publish(&mut self, token: u64, payload: &'static [u8]) -> Option<Ticket> {
         let payload = Bytes::from_static(payload);
-        self.arrivals.publish("v", &payload, Some(flight(token)), self.now, &mut self.requests)
+        self.arrivals.publish("v", &payload, Some(Token(token)), self.now, &mut self.requests)
     }
 
     fn echo(&mut self, payload: &'static [u8]) -> Option<u64> {
         let echoed = self.arrivals.echoed("v", &Bytes::from_static(payload), self.now);
-        echoed.expect("a topic of ours").map(|flight| flight.token.0)
+        echoed.expect("a topic of ours").map(|token| token.0)
     }
 
     fn acknowledge(&mut self, ticket: Option<Ticket>) -> Option<u64> {
         let ticket = ticket.expect("it waits for its echo");
-        self.arrivals.acknowledged(ticket, self.now).map(|flight| flight.token.0)
+        self.arrivals.acknowledged(ticket, self.now).map(|token| token.0)
     }
 
     fn look(&mut self, seconds: u64) -> Result<(), String> {
@@ -77,7 +70,7 @@ fn a_message_that_does_not_come_back_is_repeated_once_and_then_the_topic_is_dead
     assert_eq!(bench.requests, [Request::Repeat("v".to_owned(), Bytes::from_static(b"1"))]);
     let reason = bench.look(6).unwrap_err();
     assert!(reason.contains("acknowledged but not arrived") && reason.contains("\"v\""), "{reason}");
-    let void: Vec<u64> = bench.arrivals.void().map(|flight| flight.token.0).collect();
+    let void: Vec<u64> = bench.arrivals.void().map(|token| token.0).collect();
     assert_eq!(void, [1, 2]);
     assert!(matches!(bench.arrivals.report(None, bench.now)[1].arrival, Arrival::Dead { .. }));
     assert_eq!(bench.arrivals.dead().collect::<Vec<_>>(), ["v"]);
@@ -123,7 +116,7 @@ fn where_no_echo_can_be_had_acknowledgements_count() {
     let mut bench = Bench::new();
     let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2")];
     assert_eq!(bench.acknowledge(tickets[0]), None);
-    let delivered: Vec<u64> = bench.arrivals.give_up().iter().map(|flight| flight.token.0).collect();
+    let delivered: Vec<u64> = bench.arrivals.give_up().iter().map(|token| token.0).collect();
     assert_eq!(delivered, [1]);
     assert_eq!(bench.acknowledge(tickets[1]), Some(2));
     assert_eq!(bench.publish(3, b"3"), None);

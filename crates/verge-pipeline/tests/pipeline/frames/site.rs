@@ -12,8 +12,8 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{
-    Cause, Decoder, EncodeError, Encoder, Envelope, Intake, IntakeFull, Judge, RestoreError, Scope,
-    StateStore, StoredRow, Viewer,
+    Cause, Decoder, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore,
+    StoredRow, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
@@ -153,9 +153,6 @@ impl Encoder for Text {
     }
     fn summary(&mut self, _lane: Lane, _rows: &[StoredRow], _out: &mut Vec<u8>) -> Result<(), EncodeError> {
         panic!("nothing is summarised here")
-    }
-    fn message(&mut self, _e: &Envelope, _rows: &[StoredRow], _out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        panic!("nothing is sent here")
     }
 }
 

@@ -1,16 +1,16 @@
-//! Orders to the judges: how they are written on `…/cmd`, and how they are answered. Pure.
+//! Orders to the judges, and what came of them. Pure.
 //!
 //! `{"id":"…","command":"label","remark":"real","device":"pump-1"}` with `signal`, `judge` and `source` beside it if
 //! need be, and `{"id":"…","command":"maintenance","device":"pump-1","minutes":60}` with the same.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use verge_domain::id::{DeviceId, NameError};
 use verge_domain::stage::Remark;
 
-use super::commands::{CommandError, bytes, only, text};
+use super::{only, text};
+use crate::commands::CommandError;
 use crate::judging::{LONGEST_WINDOW, Order, Outcome, Whom};
 
 /// Reads a remark on alarms.
@@ -63,8 +63,8 @@ fn name<T: TryFrom<String, Error = NameError>>(
 }
 
 /// The answer to an order that was carried out.
-pub(super) fn done(id: Option<&str>, outcome: Outcome) -> Bytes {
-    bytes(&match outcome {
+pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
+    match outcome {
         Outcome::Heard { heard, used } => json!({ "id": id, "ok": true, "heard": heard, "used": used }),
         Outcome::Opened { instances, until } => {
             json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
@@ -72,7 +72,7 @@ pub(super) fn done(id: Option<&str>, outcome: Outcome) -> Bytes {
         Outcome::Closed { windows, heard, used } => {
             json!({ "id": id, "ok": true, "ended": windows, "heard": heard, "used": used })
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -80,8 +80,9 @@ mod tests {
     use verge_domain::id::{JudgeId, SignalId, SourceId};
     use verge_domain::time::UtcMillis;
 
-    use super::super::commands::{Command, parse};
     use super::*;
+    use crate::commands::Command;
+    use crate::commands::json::parse;
 
     fn order(text: &str) -> Result<Order, String> {
         match parse(text.as_bytes()).command {
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn answers_tell_what_came_of_an_order() {
         let check = |outcome, expected: Value| {
-            assert_eq!(serde_json::from_slice::<Value>(&done(Some("a"), outcome)).unwrap(), expected);
+            assert_eq!(done(Some("a"), &outcome), expected);
         };
         check(Outcome::Heard { heard: 3, used: 2 }, json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }));
         let until = UtcMillis(9);

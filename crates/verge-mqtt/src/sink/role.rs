@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck};
 use verge_domain::link::{Degraded, Service};
 
-use super::line::SharedLine;
 use super::services::{Care, Close, Plan, consequence};
+use super::shared::SharedUplink;
 use super::{MAX_COMMAND_BYTES, ProofMessage, WillMessage};
-use crate::driver::{Ending, Flow, Purpose};
+use crate::driver::{Ending, Flow, Role};
 use crate::probe::CAUSES;
 use crate::subscriptions::{Subscriptions, refused};
 use crate::takeover::Takeovers;
@@ -47,8 +47,8 @@ enum Stage {
     Verdicts,
 }
 
-pub(super) struct UplinkPurpose {
-    pub(super) line: SharedLine,
+pub(super) struct UplinkRole {
+    pub(super) shared: SharedUplink,
     pub(super) inflight: u16,
     pub(super) last_will: WillMessage,
     /// Topic of commands, where there is one.
@@ -113,21 +113,21 @@ impl Connection {
     }
 }
 
-impl UplinkPurpose {
+impl UplinkRole {
     fn take(&mut self, message: Publish) {
         if message.topic == self.status_topic {
             if message.retain && self.connection.retained != Retained::Known {
                 self.unclaimed = 0;
-                self.line.found(message.payload);
+                self.shared.found(message.payload);
                 self.retained_is_known();
-            } else if !self.line.echoed(&message.topic, &message.payload) {
+            } else if !self.shared.echoed(&message.topic, &message.payload) {
                 // Our own status; where all goes to one topic it is an echo as well.
                 tracing::trace!("the own status came back");
             }
             return;
         }
         let reason = if self.command_topic.as_ref() != Some(&message.topic) {
-            if self.line.echoed(&message.topic, &message.payload) {
+            if self.shared.echoed(&message.topic, &message.payload) {
                 return;
             }
             "it came on a topic that was not subscribed to"
@@ -136,7 +136,7 @@ impl UplinkPurpose {
         } else if message.payload.len() > MAX_COMMAND_BYTES {
             "it is too long"
         } else {
-            match self.line.command(message.payload) {
+            match self.shared.command(message.payload) {
                 Ok(()) => return,
                 Err(reason) => reason,
             }
@@ -177,7 +177,7 @@ impl UplinkPurpose {
 
     fn refuse(&mut self, service: Service, reason: String) {
         if service == Service::Echo {
-            self.line.without_echo(without_echo(&reason));
+            self.shared.without_echo(without_echo(&reason));
         }
         self.care.refused(service, reason, Instant::now());
         self.publish_news();
@@ -201,7 +201,7 @@ impl UplinkPurpose {
                 Stage::Echo if waits && self.connection.plan.careful => return Flow::Continue,
                 Stage::Echo => {
                     self.connection.stage = Stage::Proof;
-                    let mut filters = self.line.watched_topics();
+                    let mut filters = self.shared.watched_topics();
                     // Where all goes to one topic, what is retained there is not told apart.
                     let reads = services.status && services.retain && !filters.contains(&self.status_topic);
                     if services.echo && reads && self.unclaimed < MAX_UNCLAIMED {
@@ -219,13 +219,13 @@ impl UplinkPurpose {
                     }
                     self.connection.stage = Stage::Verdicts;
                     if let Some(proof) = self.proof.as_ref().filter(|_| services.echo) {
-                        self.line.prove(|topic| proof.of(topic));
+                        self.shared.prove(|topic| proof.of(topic));
                     }
                 }
                 Stage::Verdicts => {
                     let blind =
-                        self.alone && !self.line.is_closed() || self.proof.is_none() || !services.echo;
-                    if blind || !self.line.is_dead() {
+                        self.alone && !self.shared.is_closed() || self.proof.is_none() || !services.echo;
+                    if blind || !self.shared.is_dead() {
                         self.open();
                     }
                     return Flow::Continue;
@@ -272,7 +272,7 @@ impl UplinkPurpose {
             if self.connection.plan.careful && !self.connection.plan.services.status {
                 self.care.settled();
             }
-            self.line.connected(client);
+            self.shared.connected(client);
         }
     }
 
@@ -286,7 +286,7 @@ impl UplinkPurpose {
     fn unanswered(&self) -> Vec<Service> {
         let mut unanswered: Vec<Service> =
             self.connection.unanswered.iter().map(|(service, _)| *service).collect();
-        if self.line.owes_status() || self.connection.status_acknowledged.is_some() {
+        if self.shared.owes_status() || self.connection.status_acknowledged.is_some() {
             let retained = self.connection.plan.services.retain;
             unanswered.push(if retained { Service::Retain } else { Service::Status });
         }
@@ -298,7 +298,7 @@ impl UplinkPurpose {
             return;
         }
         let degraded: Vec<Degraded> = self.care.degraded().collect();
-        let known = self.line.report().degraded;
+        let known = self.shared.report().degraded;
         for Degraded { service, reason } in degraded.iter().filter(|new| !known.contains(new)) {
             tracing::warn!(
                 service = service.as_str(), %reason, then = consequence(*service),
@@ -306,12 +306,12 @@ impl UplinkPurpose {
                  connection after a day or at the next start"
             );
         }
-        self.line.set_degraded(degraded);
+        self.shared.set_degraded(degraded);
     }
 
     fn acknowledged(&mut self, packet_id: u16) {
-        self.line.acknowledged(packet_id);
-        if self.connection.held_since.is_some() && !self.line.owes_status() {
+        self.shared.acknowledged(packet_id);
+        if self.connection.held_since.is_some() && !self.shared.owes_status() {
             self.connection.status_acknowledged.get_or_insert_with(Instant::now);
         }
     }
@@ -322,7 +322,7 @@ impl UplinkPurpose {
         self.care.answered(Service::Retain);
         self.care.answered(Service::Status);
         self.care.settled();
-        self.line.release();
+        self.shared.release();
     }
 }
 
@@ -332,13 +332,13 @@ fn without_echo(reason: &str) -> String {
 }
 
 /// Where the connection's task ends by a fault of its own, whoever waits for events must learn of it.
-impl Drop for UplinkPurpose {
+impl Drop for UplinkRole {
     fn drop(&mut self) {
-        self.line.end();
+        self.shared.end();
     }
 }
 
-impl Purpose for UplinkPurpose {
+impl Role for UplinkRole {
     fn customise(&mut self, options: &mut MqttOptions) {
         self.connection = Connection::none(&mut self.care);
         self.publish_news();
@@ -359,7 +359,7 @@ impl Purpose for UplinkPurpose {
         let degraded = self.care.degraded().find(|degraded| degraded.service == Service::Echo);
         let no_echo = self.no_echo.clone().or_else(|| degraded.map(|echo| without_echo(&echo.reason)));
         let held = careful && services.status;
-        self.line.begin(client.clone(), no_echo, services, held);
+        self.shared.begin(client.clone(), no_echo, services, held);
         self.connection.held_since = held.then(Instant::now);
         self.connection.client = Some(client.clone());
         self.connection.requests = Some(client.clone());
@@ -369,7 +369,7 @@ impl Purpose for UplinkPurpose {
 
     fn event(&mut self, event: Event) -> Flow {
         match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => self.line.sent(packet_id),
+            Event::Outgoing(Outgoing::Publish(packet_id)) => self.shared.sent(packet_id),
             Event::Outgoing(Outgoing::Subscribe(packet_id)) => self.connection.subscriptions.sent(packet_id),
             Event::Incoming(Packet::PubAck(acknowledgement)) => self.acknowledged(acknowledgement.pkid),
             Event::Incoming(Packet::Publish(message)) => {
@@ -393,7 +393,7 @@ impl Purpose for UplinkPurpose {
         }
         if passed(self.connection.held_since, CAREFUL) {
             self.connection.held_since = None;
-            self.line.release();
+            self.shared.release();
         }
         let silent = |(_, since): &&(Service, Instant)| now.duration_since(*since) >= self.patience;
         if let Some((service, _)) = self.connection.unanswered.iter().find(silent).copied() {
@@ -411,7 +411,7 @@ impl Purpose for UplinkPurpose {
         {
             return Some(reason);
         }
-        self.line.overdue(self.patience, now)
+        self.shared.overdue(self.patience, now)
     }
 
     fn ending(&mut self, ending: Ending) {
@@ -431,18 +431,18 @@ impl Purpose for UplinkPurpose {
         let unanswered = self.unanswered();
         if self.connection.ending == Close::Closed
             && unanswered.is_empty()
-            && let Some(words) = self.line.closed()
+            && let Some(words) = self.shared.closed()
         {
             reason = format!("{reason}; {words}");
         }
-        if self.line.take_newly_dead() {
+        if self.shared.take_newly_dead() {
             tracing::error!(%reason, then = CAUSES, "verdicts do not arrive upstream although they are acknowledged");
         }
         if self.connection.retained == Retained::Asked && self.connection.ending == Close::Closed {
             // It may be this that the broker does not allow: the next connection goes without.
             self.unclaimed = MAX_UNCLAIMED;
         }
-        let others = self.line.owes_more();
+        let others = self.shared.owes_more();
         let closed = self.connection.ending == Close::Closed && unanswered.is_empty();
         let stood = self.connection.accepted.filter(|_| closed).map(|accepted| accepted.elapsed());
         if let Some(pattern) = self.takeovers.lost(stood, &self.client_id) {
@@ -450,10 +450,10 @@ impl Purpose for UplinkPurpose {
         }
         let Connection { ending, plan, .. } = self.connection;
         let another = self.care.ended(ending, &unanswered, others, plan, Instant::now());
-        self.connection.soon = another || self.line.take_learnt();
+        self.connection.soon = another || self.shared.take_learnt();
         self.connection.ending = Close::Other;
         self.publish_news();
-        self.line.lost(reason);
+        self.shared.lost(reason);
         true
     }
 
@@ -462,6 +462,6 @@ impl Purpose for UplinkPurpose {
     }
 
     fn ended(&mut self) {
-        self.line.end();
+        self.shared.end();
     }
 }

@@ -1,0 +1,206 @@
+//! Commands and their answers in JSON, as they stand on `…/cmd` and `…/cmd/reply`. Pure.
+//!
+//! `{"id":"any text","command":"replay","lane":"verdict","from":1,"to":20,"epoch":"hex, optional"}` and
+//! `{"id":"…","command":"ledger"}`; those to the judges stand in `orders`. Every answer has the command's `id` and `ok`;
+//! where that is false, `error` says why in words.
+
+mod orders;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use verge_domain::id::{Lane, Seq};
+
+use super::{Command, CommandAnswer, CommandError};
+use crate::committer::StoreLedger;
+use crate::delivery::LinkCounters;
+use crate::status::withdrawn;
+
+/// Largest command.
+pub(super) const MAX_COMMAND_BYTES: usize = 4096;
+
+/// A command as it came: who asks, and what.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CommandRequest {
+    /// `None` where there is none: then the answer has `null`.
+    pub(crate) id: Option<String>,
+    pub(crate) command: Result<Command, CommandError>,
+}
+
+/// Reads a command.
+pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
+    if payload.len() > MAX_COMMAND_BYTES {
+        return CommandRequest {
+            id: None,
+            command: Err(CommandError::TooLong { actual: payload.len(), limit: MAX_COMMAND_BYTES }),
+        };
+    }
+    let Ok(Value::Object(keys)) = serde_json::from_slice(payload) else {
+        return CommandRequest { id: None, command: Err(CommandError::NotJson) };
+    };
+    let id = text(&keys, "id").map(ToOwned::to_owned);
+    let command = match (&id, text(&keys, "command")) {
+        (None, _) => Err(CommandError::Bad { key: "id", expected: "a text" }),
+        (_, Some("replay")) => replay(&keys),
+        (_, Some("ledger")) => only(&keys, &["id", "command"], "id and command").map(|()| Command::Ledger),
+        (_, Some("label")) => orders::label(&keys).map(Command::Order),
+        (_, Some("maintenance")) => orders::maintenance(&keys).map(Command::Order),
+        (_, Some(_)) => Err(CommandError::Unknown),
+        (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
+    };
+    CommandRequest { id, command }
+}
+
+fn replay(keys: &Map<String, Value>) -> Result<Command, CommandError> {
+    const KNOWN: &[&str] = &["id", "command", "lane", "from", "to", "epoch"];
+    only(keys, KNOWN, "id, command, lane, from, to and epoch")?;
+    let lane = text(keys, "lane").and_then(|name| Lane::ALL.into_iter().find(|lane| lane.as_str() == name));
+    let lane =
+        lane.ok_or(CommandError::Bad { key: "lane", expected: r#""alarm", "verdict" or "telemetry""# })?;
+    let number = |key: &'static str| {
+        let number = keys.get(key).and_then(Value::as_u64).filter(|&number| number > 0);
+        number.map(Seq).ok_or(CommandError::Bad { key, expected: "a whole number from 1" })
+    };
+    let (from, to) = (number("from")?, number("to")?);
+    if from > to {
+        return Err(CommandError::Backwards { from, to });
+    }
+    let epoch = match keys.get("epoch") {
+        None => None,
+        Some(Value::String(epoch)) => Some(epoch.to_ascii_lowercase()),
+        Some(_) => return Err(CommandError::Bad { key: "epoch", expected: "a text" }),
+    };
+    Ok(Command::Replay { lane, from, to, epoch })
+}
+
+fn text<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    keys.get(key).and_then(Value::as_str)
+}
+
+fn only(
+    keys: &Map<String, Value>,
+    known: &'static [&'static str],
+    words: &'static str,
+) -> Result<(), CommandError> {
+    let known = keys.keys().all(|key| known.contains(&key.as_str()));
+    if known { Ok(()) } else { Err(CommandError::UnknownKey { known: words }) }
+}
+
+/// The answer to a command.
+pub(crate) fn answer(id: Option<&str>, answer: &Result<CommandAnswer, CommandError>) -> Bytes {
+    let answer = match answer {
+        Ok(CommandAnswer::Replayed { from, to }) => {
+            let queued = to.0 - from.0 + 1;
+            json!({ "id": id, "ok": true, "from": from.0, "to": to.0, "queued": queued })
+        }
+        Ok(CommandAnswer::Ledger { store, delivered, links }) => {
+            ledger(id, store, *delivered, links.iter().map(AsRef::as_ref))
+        }
+        Ok(CommandAnswer::Order(outcome)) => orders::done(id, outcome),
+        Err(error) => json!({ "id": id, "ok": false, "error": error.to_string() }),
+    };
+    Bytes::from(answer.to_string())
+}
+
+/// What is stored, and what the route has delivered.
+fn ledger<'a>(
+    id: Option<&str>,
+    store: &StoreLedger,
+    delivered: [Seq; 3],
+    links: impl Iterator<Item = &'a LinkCounters>,
+) -> Value {
+    let lanes: Map<String, Value> = Lane::ALL
+        .into_iter()
+        .map(|lane| {
+            let index = lane.index();
+            let account = json!({
+                "oldest": store.oldest[index].0, "last": store.last[index].0, "delivered": delivered[index].0,
+            });
+            (lane.as_str().to_owned(), account)
+        })
+        .collect();
+    let links: Vec<Value> = links
+        .map(|link| {
+            let mut account = json!({
+                "name": link.id.as_str(), "connected": link.connected(), "day_bytes": link.day_bytes(),
+            });
+            if let Some(budget) = link.budget {
+                let deferred: Vec<&str> = link.deferred().into_iter().map(Lane::as_str).collect();
+                account["budget"] = Value::from(budget);
+                account["deferred"] = Value::from(deferred);
+            }
+            account
+        })
+        .collect();
+    json!({
+        "id": id, "ok": true, "epoch": store.epoch.to_string(), "lanes": lanes,
+        "withdrawn": withdrawn(&store.usage.withdrawn), "links": links,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use verge_domain::id::LinkId;
+
+    use super::*;
+    use crate::commands::tests::store;
+
+    #[test]
+    fn commands_are_a_closed_list_and_refused_in_words() {
+        let check = |text: &str, expected: Result<Command, &str>| {
+            let command = parse(text.as_bytes()).command.map_err(|error| error.to_string());
+            assert_eq!(command, expected.map_err(ToOwned::to_owned), "{text}");
+        };
+        let (lane, epoch) = (Lane::Verdict, None);
+        let replay = Command::Replay { lane, from: Seq(1), to: Seq(20), epoch };
+        check(r#"{"id":"a","command":"replay","lane":"verdict","from":1,"to":20}"#, Ok(replay));
+        check(r#"{"id":"a","command":"ledger"}"#, Ok(Command::Ledger));
+        check(
+            r#"{"id":"a","command":"reboot"}"#,
+            Err("unknown command; there are replay, ledger, label and maintenance"),
+        );
+        check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));
+        check(r#"{"command":"ledger"}"#, Err("id: missing, or not a text"));
+        check(r#"{"id":"a","command":"ledger","x":1}"#, Err("unknown key beside id and command"));
+        check("[]", Err("not a JSON object"));
+        check("\u{0}", Err("not a JSON object"));
+        check(&"[".repeat(4096), Err("not a JSON object"));
+        check(&" ".repeat(4097), Err("a command has at most 4096 bytes, this one has 4097"));
+        let lanes = r#"lane: missing, or not "alarm", "verdict" or "telemetry""#;
+        check(r#"{"id":"a","command":"replay","lane":"x","from":1,"to":2}"#, Err(lanes));
+        let from = "from: missing, or not a whole number from 1";
+        check(r#"{"id":"a","command":"replay","lane":"alarm","from":0,"to":2}"#, Err(from));
+        check(r#"{"id":"a","command":"replay","lane":"alarm","from":-1,"to":2}"#, Err(from));
+        check(r#"{"id":"a","command":"replay","lane":"alarm","from":3,"to":2}"#, Err("from 3 is after to 2"));
+    }
+
+    #[test]
+    fn answers_say_what_was_asked_for() {
+        let read = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).unwrap();
+        let queued = json!({ "id": "a", "ok": true, "from": 2, "to": 4, "queued": 3 });
+        assert_eq!(
+            read(answer(Some("a"), &Ok(CommandAnswer::Replayed { from: Seq(2), to: Seq(4) }))),
+            queued
+        );
+        let error = json!({ "id": null, "ok": false, "error": "not a JSON object" });
+        assert_eq!(read(answer(None, &Err(CommandError::NotJson))), error);
+        let ledger = CommandAnswer::Ledger {
+            store: Box::new(store()),
+            delivered: [Seq(3), Seq(19), Seq(0)],
+            links: vec![Arc::new(LinkCounters::new(LinkId::new("l").unwrap(), Some(100)))],
+        };
+        let answer = read(answer(Some("b"), &Ok(ledger)));
+        let expected = json!({
+            "id": "b", "ok": true, "epoch": "07".repeat(16),
+            "lanes": {
+                "alarm": { "oldest": 1, "last": 3, "delivered": 3 },
+                "verdict": { "oldest": 10, "last": 20, "delivered": 19 },
+                "telemetry": { "oldest": 5, "last": 4, "delivered": 0 },
+            },
+            "withdrawn": { "expired": 4, "too_large": 1 },
+            "links": [{ "name": "l", "connected": false, "day_bytes": 0, "budget": 100, "deferred": [] }],
+        });
+        assert_eq!(answer, expected);
+    }
+}

@@ -1,0 +1,227 @@
+//! Commands to a running gateway: one closed list, carried out in one place, whichever door they come by.
+//!
+//! A door reads a [`Command`] in the form that its peer writes ([`json`] for `…/cmd`), hands it to the [`Executor`], and
+//! writes the answer in the same form. Each door limits how fast commands come ([`CommandRate`]).
+
+pub(crate) mod json;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use verge_domain::id::{Epoch, Lane, Seq};
+use verge_domain::time::Monotonic;
+
+use crate::committer::{StoreHandle, StoreLedger};
+use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
+use crate::intake::OrderDesk;
+use crate::judging::{Order, OrderError, Outcome};
+
+/// Commands taken by one door in each second; further ones are counted and not answered.
+const PER_SECOND: u32 = 10;
+
+/// What may be asked of a running gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// To send a range of a route's verdicts again.
+    Replay { lane: Lane, from: Seq, to: Seq, epoch: Option<String> },
+    /// To report what is stored and what was delivered.
+    Ledger,
+    /// Something for the judges.
+    Order(Order),
+}
+
+/// What a command gave.
+#[derive(Debug, Clone)]
+pub(crate) enum CommandAnswer {
+    /// These numbers are sent again.
+    Replayed { from: Seq, to: Seq },
+    /// What is stored and what was delivered.
+    Ledger { store: Box<StoreLedger>, delivered: [Seq; 3], links: Vec<Arc<LinkCounters>> },
+    /// The judges have carried out an order, and what came of it is durable.
+    Order(Outcome),
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("a command has at most {limit} bytes, this one has {actual}")]
+    TooLong { actual: usize, limit: usize },
+    #[error("not a JSON object")]
+    NotJson,
+    #[error("unknown command; there are replay, ledger, label and maintenance")]
+    Unknown,
+    #[error("{key}: missing, or not {expected}")]
+    Bad { key: &'static str, expected: &'static str },
+    #[error("unknown key beside {known}")]
+    UnknownKey { known: &'static str },
+    #[error("from {from} is after to {to}")]
+    Backwards { from: Seq, to: Seq },
+    #[error("the store has another epoch, {ours}")]
+    OtherEpoch { ours: Epoch },
+    #[error("not stored any more; the oldest number of lane {lane} is {oldest}")]
+    NotStored { lane: Lane, oldest: Seq },
+    #[error("the last number of lane {lane} that was committed is {last}")]
+    NotCommitted { lane: Lane, last: Seq },
+    #[error("this way upstream does not carry lane {lane}")]
+    NotCarried { lane: Lane },
+    #[error("{MAX_REPLAYS} ranges wait to be replayed already; ask again later")]
+    TooManyReplays,
+    #[error("the store cannot be read now; ask again later")]
+    Unreadable,
+    #[error("the judges are busy; ask again later")]
+    Busy,
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
+
+impl From<TooManyReplays> for CommandError {
+    fn from(_: TooManyReplays) -> Self {
+        Self::TooManyReplays
+    }
+}
+
+/// The route that a command concerns.
+pub(crate) trait CommandedRoute {
+    fn carries(&self, lane: Lane) -> bool;
+
+    /// Sends a range of stored numbers again.
+    fn replay(&mut self, lane: Lane, from: Seq, to: Seq) -> Result<(), TooManyReplays>;
+
+    /// Up to which number, by lane, it has delivered.
+    fn delivered(&self) -> [Seq; 3];
+
+    fn links(&self) -> Vec<Arc<LinkCounters>>;
+}
+
+/// Carries out commands.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    store: StoreHandle,
+    orders: OrderDesk,
+}
+
+impl Executor {
+    pub(crate) fn new(store: StoreHandle, orders: OrderDesk) -> Self {
+        Self { store, orders }
+    }
+
+    /// Carries out one command. `None`: the answer comes by `later` once it is durable, on another thread; it is not waited
+    /// for, because the route that asks may be what makes room in a full store.
+    pub(crate) async fn carry_out(
+        &self,
+        command: Command,
+        route: &mut impl CommandedRoute,
+        later: impl FnOnce(Result<CommandAnswer, CommandError>) + Send + 'static,
+    ) -> Result<Option<CommandAnswer>, CommandError> {
+        match command {
+            Command::Replay { lane, from, to, epoch } => {
+                if !route.carries(lane) {
+                    return Err(CommandError::NotCarried { lane });
+                }
+                let (from, to) = clip(lane, (from, to), epoch.as_deref(), &self.ledger().await?)?;
+                route.replay(lane, from, to)?;
+                Ok(Some(CommandAnswer::Replayed { from, to }))
+            }
+            Command::Ledger => Ok(Some(CommandAnswer::Ledger {
+                store: Box::new(self.ledger().await?),
+                delivered: route.delivered(),
+                links: route.links(),
+            })),
+            Command::Order(order) => {
+                let reply = |outcome: Result<Outcome, OrderError>| {
+                    later(outcome.map(CommandAnswer::Order).map_err(CommandError::Order));
+                };
+                self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn ledger(&self) -> Result<StoreLedger, CommandError> {
+        self.store.ledger().await.and_then(Result::ok).ok_or(CommandError::Unreadable)
+    }
+}
+
+/// The part of a range that is stored and can be sent again.
+fn clip(
+    lane: Lane,
+    (from, to): (Seq, Seq),
+    epoch: Option<&str>,
+    store: &StoreLedger,
+) -> Result<(Seq, Seq), CommandError> {
+    if epoch.is_some_and(|epoch| epoch != store.epoch.to_string()) {
+        return Err(CommandError::OtherEpoch { ours: store.epoch });
+    }
+    let (oldest, last) = (store.oldest[lane.index()], store.last[lane.index()]);
+    if from > last {
+        return Err(CommandError::NotCommitted { lane, last });
+    }
+    let (from, to) = (from.max(oldest), to.min(last));
+    if from > to {
+        return Err(CommandError::NotStored { lane, oldest });
+    }
+    Ok((from, to))
+}
+
+/// How fast commands come by one door.
+#[derive(Debug, Default)]
+pub(crate) struct CommandRate {
+    second: Option<Monotonic>,
+    count: u32,
+}
+
+impl CommandRate {
+    /// Whether one more is taken.
+    pub(crate) fn admit(&mut self, now: Monotonic) -> bool {
+        if self.second.is_none_or(|began| now.since(began) >= Duration::from_secs(1)) {
+            self.second = Some(now);
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count <= PER_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::stage::StoreUsage;
+
+    use super::*;
+
+    pub(crate) fn store() -> StoreLedger {
+        StoreLedger {
+            epoch: Epoch([7; 16]),
+            oldest: [Seq(1), Seq(10), Seq(5)],
+            last: [Seq(3), Seq(20), Seq(4)],
+            usage: StoreUsage { withdrawn: [0, 4, 0, 0, 1, 0], ..StoreUsage::default() },
+        }
+    }
+
+    #[test]
+    fn a_range_is_clipped_to_what_is_stored() {
+        let check = |lane, range: (u64, u64), epoch: Option<&str>, expected: Result<(u64, u64), &str>| {
+            let clipped = clip(lane, (Seq(range.0), Seq(range.1)), epoch, &store());
+            let clipped = clipped.map(|(from, to)| (from.0, to.0)).map_err(|error| error.to_string());
+            assert_eq!(clipped, expected.map_err(ToOwned::to_owned));
+        };
+        check(Lane::Verdict, (12, 15), Some(&"07".repeat(16)), Ok((12, 15)));
+        check(Lane::Verdict, (1, u64::MAX), None, Ok((10, 20)));
+        let gone = "not stored any more; the oldest number of lane verdict is 10";
+        check(Lane::Verdict, (1, 9), None, Err(gone));
+        let ahead = "the last number of lane verdict that was committed is 20";
+        check(Lane::Verdict, (21, 21), None, Err(ahead));
+        let none = "not stored any more; the oldest number of lane telemetry is 5";
+        check(Lane::Telemetry, (1, 9), None, Err(none));
+        let other = format!("the store has another epoch, {}", "07".repeat(16));
+        check(Lane::Verdict, (12, 15), Some("08"), Err(&other));
+    }
+
+    #[test]
+    fn ten_commands_are_taken_in_a_second() {
+        let mut rate = CommandRate::default();
+        let taken = |rate: &mut CommandRate, now| (0..20).filter(|_| rate.admit(Monotonic(now))).count();
+        assert_eq!(taken(&mut rate, 5), 10);
+        assert_eq!(taken(&mut rate, 900_000), 0);
+        assert_eq!(taken(&mut rate, 1_000_005), 10);
+    }
+}
