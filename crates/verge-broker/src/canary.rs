@@ -1,4 +1,4 @@
-//! Does the broker still do its work? A message to ourselves, through real sockets.
+//! Checks that the broker works: a message to ourselves, through real sockets.
 //!
 //! Each round makes a new connection, since a listener of rumqttd can refuse all new ones while old ones live on,
 //! and sends a message over two old ones, since a listener says nothing of the router behind it.
@@ -88,9 +88,9 @@ impl Canary {
     }
 }
 
-/// Says what it is to whoever sees it, and differs from all others of this broker's life.
+/// Explains itself to subscribers of `#`, and differs from all others of this broker's life.
 fn message(round: u64) -> Bytes {
-    let text = format!("the gateway looks whether its broker works, look {round}");
+    let text = format!("the gateway checks that its broker works, round {round}");
     format!("{text:PAYLOAD_BYTES$}").into()
 }
 

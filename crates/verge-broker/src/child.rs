@@ -13,7 +13,7 @@ use tokio::io::AsyncRead;
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::endpoint::{Endpoint, StartMessageError};
 
-/// What the child says when it serves.
+/// The line that the child writes when it serves.
 pub(crate) const READY: &str = "ready";
 /// rumqttd's thread that carries every message; without it nothing works any more.
 const ROUTER_THREAD: &str = "router-0";
@@ -23,14 +23,14 @@ const PANICKED: i32 = 101;
 /// Why the child ends other than by the end of its standard input.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// It was not told what to do.
+    /// There is no start message.
     #[error(transparent)]
     StartMessage(#[from] StartMessageError),
     /// The broker does not run.
     #[error(transparent)]
     Broker(#[from] EmbeddedError),
     /// Standard input or output cannot be used.
-    #[error("the gateway cannot be talked to: {0}")]
+    #[error("standard input or output cannot be used: {0}")]
     Io(#[from] io::Error),
 }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_does_nothing_without_being_told() {
+    async fn it_does_nothing_without_a_start_message() {
         let check = async |input: &[u8], words: &str| {
             let error = serve_on(input, &mut io::sink()).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

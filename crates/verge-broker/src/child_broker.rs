@@ -1,6 +1,6 @@
-//! Keeps the embedded broker running in a child process: starts it, looks whether it works, starts it again.
+//! Supervises the embedded broker in a child process: starts it, checks that it works, restarts it.
 
-mod life;
+mod process;
 
 use std::ffi::OsString;
 use std::io;
@@ -18,7 +18,7 @@ use verge_tls::Credentials;
 
 use crate::canary::Canary;
 use crate::endpoint::Endpoint;
-use life::Life;
+use process::ChildProcess;
 
 /// A broker that served for this long was good: the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(60);
@@ -36,9 +36,9 @@ pub struct ChildBrokerSettings {
     pub max_packet_bytes: usize,
     /// Time from its start until it accepts connections.
     pub ready_within: Duration,
-    /// Pause between two looks whether it works.
+    /// Pause between two checks.
     pub canary_every: Duration,
-    /// Time for such a look. Both together bound how long a broker that hangs stays unnoticed.
+    /// Time for a check. Both together bound how long a hung broker goes unnoticed.
     pub canary_within: Duration,
     /// Pauses before it is started again, each the shortest of its range: there is nobody to keep out of step with.
     pub backoff: Backoff,
@@ -106,7 +106,7 @@ pub enum ChildFault {
     NoAnswer(String),
 }
 
-/// How a broker in a child process stands.
+/// The state of a broker in a child process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BrokerState {
     /// Since when it serves; `None` while it does not.
@@ -116,15 +116,15 @@ pub struct BrokerState {
     /// Starts after the first that succeeded.
     pub restarts_total: u64,
     /// The last time it failed.
-    pub last_fault: Option<Fault>,
+    pub last_fault: Option<BrokerFault>,
 }
 
 /// A failure of the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct BrokerFault {
     /// When it was noticed.
     pub at: Moment,
-    /// What it was, in words.
+    /// Its cause.
     pub reason: String,
 }
 
@@ -135,13 +135,13 @@ pub struct ChildBroker {
     endpoint: Endpoint,
     state: watch::Receiver<BrokerState>,
     stop: watch::Sender<bool>,
-    keeping: JoinHandle<()>,
+    supervising: JoinHandle<()>,
     /// Bound and never listened on: nobody else is given the port while no broker listens there.
     _port: TcpSocket,
 }
 
 impl ChildBroker {
-    /// Starts it, and returns when it accepts connections. `clock` dates what is told of it.
+    /// Starts it, and returns when it accepts connections. `clock` dates its state.
     ///
     /// # Errors
     /// See [`ChildBrokerError`]. Only the first start can fail: later ones are tried again and again.
@@ -151,11 +151,11 @@ impl ChildBroker {
     ) -> Result<Self, ChildBrokerError> {
         let (port, address) = reserve_port().map_err(ChildBrokerError::Port)?;
         let endpoint = Endpoint::random(address, settings.max_packet_bytes)?;
-        let life = Life::begin(&settings, &endpoint).await?;
+        let life = ChildProcess::begin(&settings, &endpoint).await?;
         let (report, state) = watch::channel(BrokerState::default());
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper { settings, endpoint: endpoint.clone(), clock, report, stop: stopped };
-        Ok(Self { endpoint, state, stop, keeping: tokio::spawn(keeper.keep(life)), _port: port })
+        let supervisor = Supervisor { settings, endpoint: endpoint.clone(), clock, report, stop: stopped };
+        Ok(Self { endpoint, state, stop, supervising: tokio::spawn(supervisor.run(life)), _port: port })
     }
 
     /// Where it listens, on loopback, without TLS; the same after every restart.
@@ -170,29 +170,29 @@ impl ChildBroker {
         &self.endpoint.credentials
     }
 
-    /// How it stands.
+    /// Its state now.
     #[must_use]
     pub fn state(&self) -> BrokerState {
         self.state.borrow().clone()
     }
 
-    /// A view of how it stands, for others to keep.
+    /// Its state, as it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<BrokerState> {
         self.state.clone()
     }
 
-    /// Whether nobody keeps it any more, which only a fault can cause.
+    /// Whether its supervision has ended, which only a fault can cause.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.keeping.is_finished()
+        self.supervising.is_finished()
     }
 
     /// Closes its standard input, waits for it to end, and kills it where it does not.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if let Err(error) = (&mut self.keeping).await {
-            tracing::error!(%error, "the task that keeps the embedded broker had panicked");
+        if let Err(error) = (&mut self.supervising).await {
+            tracing::error!(%error, "the task that supervises the embedded broker has panicked");
         }
     }
 }
@@ -200,11 +200,11 @@ impl ChildBroker {
 impl Drop for ChildBroker {
     fn drop(&mut self) {
         // The child is killed with the task that holds it.
-        self.keeping.abort();
+        self.supervising.abort();
     }
 }
 
-/// Binds a port of loopback in such a way that a child process can still listen on it.
+/// Binds a port of loopback so that a child process can still listen on it.
 fn reserve_port() -> io::Result<(TcpSocket, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -213,8 +213,8 @@ fn reserve_port() -> io::Result<(TcpSocket, SocketAddr)> {
     Ok((socket, address))
 }
 
-/// Goes from life to life.
-struct Keeper<C> {
+/// Starts one child process after another.
+struct Supervisor<C> {
     settings: ChildBrokerSettings,
     endpoint: Endpoint,
     clock: C,
@@ -222,13 +222,13 @@ struct Keeper<C> {
     stop: watch::Receiver<bool>,
 }
 
-enum End {
+enum ProcessEnd {
     Stopped,
     Failed(ChildFault),
 }
 
-impl<C: Fn() -> Moment> Keeper<C> {
-    async fn keep(mut self, first: Life) {
+impl<C: Fn() -> Moment> Supervisor<C> {
+    async fn run(mut self, first: ChildProcess) {
         let mut next = Some(Ok(first));
         let mut failures: u32 = 0;
         loop {
@@ -236,7 +236,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
             let beginning = match next.take() {
                 Some(beginning) => beginning,
                 None => tokio::select! {
-                    beginning = Life::begin(&self.settings, &self.endpoint) => {
+                    beginning = ChildProcess::begin(&self.settings, &self.endpoint) => {
                         self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
                         beginning
                     }
@@ -249,13 +249,13 @@ impl<C: Fn() -> Moment> Keeper<C> {
                     let end = self.watch(&mut life).await;
                     self.ended();
                     let grace =
-                        if matches!(end, End::Stopped) { self.settings.grace } else { Duration::ZERO };
+                        if matches!(end, ProcessEnd::Stopped) { self.settings.grace } else { Duration::ZERO };
                     life.end(grace).await;
                     end
                 }
-                Err(fault) => End::Failed(fault),
+                Err(fault) => ProcessEnd::Failed(fault),
             };
-            let End::Failed(fault) = end else { return };
+            let ProcessEnd::Failed(fault) = end else { return };
             failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
             let pause = self.settings.backoff.pause(failures, 0);
             self.failed(fault.to_string(), pause);
@@ -267,7 +267,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
     }
 
     /// Waits until it ends, hangs, or is to be stopped.
-    async fn watch(&mut self, life: &mut Life) -> End {
+    async fn watch(&mut self, life: &mut ChildProcess) -> ProcessEnd {
         let mut canary = Canary::new(self.endpoint.clone());
         let mut pause = Duration::ZERO;
         loop {
@@ -277,11 +277,11 @@ impl<C: Fn() -> Moment> Keeper<C> {
             };
             tokio::select! {
                 biased;
-                () = stopped(&mut self.stop) => return End::Stopped,
-                fault = life.ended() => return End::Failed(fault),
+                () = stopped(&mut self.stop) => return ProcessEnd::Stopped,
+                fault = life.ended() => return ProcessEnd::Failed(fault),
                 looked = look => {
                     if let Err(reason) = looked {
-                        return End::Failed(ChildFault::NoAnswer(reason));
+                        return ProcessEnd::Failed(ChildFault::NoAnswer(reason));
                     }
                 }
             }
@@ -289,7 +289,7 @@ impl<C: Fn() -> Moment> Keeper<C> {
         }
     }
 
-    fn began(&self, life: &Life) {
+    fn began(&self, life: &ChildProcess) {
         let (now, process) = ((self.clock)(), life.process());
         self.report.send_modify(|state| {
             state.serving_since = Some(now);
@@ -307,13 +307,13 @@ impl<C: Fn() -> Moment> Keeper<C> {
 
     fn failed(&self, reason: String, pause: Duration) {
         tracing::warn!(reason, again_in = ?pause, "the embedded broker has failed; what it held in memory is lost");
-        let fault = Fault { at: (self.clock)(), reason };
+        let fault = BrokerFault { at: (self.clock)(), reason };
         self.report.send_modify(|state| state.last_fault = Some(fault));
     }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a stop, too.
+    // A dropped sender is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
 }
 

@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whoever uses it says something more often than this, in seconds.
 const KEEP_ALIVE: u16 = u16::MAX;
-/// Of every packet that is answered: one is on its way at a time.
+/// Of each packet that is answered: one is in flight at a time.
 const PACKET_ID: u16 = 1;
 
 /// A connection to the broker.
@@ -93,7 +93,7 @@ impl Client {
 
     /// Leaves in good order.
     pub(crate) async fn close(mut self) {
-        // Where the connection is gone already, there is nobody to take leave of.
+        // A connection that has broken needs no farewell.
         drop(self.send(Packet::Disconnect).await);
     }
 

@@ -20,7 +20,7 @@ use crate::endpoint::Endpoint;
 const PORT_ATTEMPTS: usize = 5;
 /// Time for rumqttd to accept its first connection.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// Pause between two looks whether it does.
+/// Pause between two attempts.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -72,7 +72,7 @@ impl Embedded {
         Err(EmbeddedError::NotServing(fault))
     }
 
-    /// Starts it as it is told to, and returns when it accepts connections.
+    /// Starts it at this endpoint, and returns when it accepts connections.
     pub(crate) async fn serve(endpoint: Endpoint) -> Result<Self, EmbeddedError> {
         let config = config(&endpoint);
         // `start` blocks for as long as it serves.

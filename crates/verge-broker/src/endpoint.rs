@@ -30,7 +30,7 @@ pub(crate) struct Endpoint {
 /// Why what came on standard input is no start message.
 #[derive(Debug, thiserror::Error)]
 pub enum StartMessageError {
-    /// The other end is gone, or there was none.
+    /// The other end is closed, or there was none.
     #[error(
         "standard input ended before the start message; `verge run` starts this program and gives it one"
     )]
@@ -89,18 +89,22 @@ impl Endpoint {
         let [port, max_packet_bytes, username, password] = words[..] else {
             return Err("it has another number of words");
         };
-        let port = port.parse().ok().filter(|&port: &u16| port != 0).ok_or("the port is none")?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|&port: &u16| port != 0)
+            .ok_or("the port is not a number from 1 to 65535")?;
         let max_packet_bytes = max_packet_bytes
             .parse()
             .ok()
             .filter(|bytes| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(bytes))
-            .ok_or("the packet limit is none")?;
+            .ok_or("the packet limit is out of range")?;
         let is_word = |word: &str| {
             (1..=MAX_WORD_BYTES).contains(&word.len())
                 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
         if !is_word(username) || !is_word(password) {
-            return Err("user name or password is none");
+            return Err("user name or password is empty, too long or holds other than letters and digits");
         }
         let credentials =
             Credentials { username: username.to_owned(), password: Secret::new(password.to_owned()) };
@@ -129,13 +133,22 @@ mod tests {
         check("verge-broker 11883 65536 u p", "it begins with other words");
         check("verge-broker 1 1883 65536 u", "it has another number of words");
         check("verge-broker 1 1883 65536 u p p", "it has another number of words");
-        check("verge-broker 1 0 65536 u p", "the port is none");
-        check("verge-broker 1 65536 65536 u p", "the port is none");
-        check("verge-broker 1 1883 1023 u p", "the packet limit is none");
-        check("verge-broker 1 1883 268435461 u p", "the packet limit is none");
-        check("verge-broker 1 1883 65536  p", "user name or password is none");
-        check("verge-broker 1 1883 65536 u p\r", "user name or password is none");
-        check(&format!("verge-broker 1 1883 65536 u {}", "p".repeat(65)), "user name or password is none");
+        check("verge-broker 1 0 65536 u p", "the port is not a number from 1 to 65535");
+        check("verge-broker 1 65536 65536 u p", "the port is not a number from 1 to 65535");
+        check("verge-broker 1 1883 1023 u p", "the packet limit is out of range");
+        check("verge-broker 1 1883 268435461 u p", "the packet limit is out of range");
+        check(
+            "verge-broker 1 1883 65536  p",
+            "user name or password is empty, too long or holds other than letters and digits",
+        );
+        check(
+            "verge-broker 1 1883 65536 u p\r",
+            "user name or password is empty, too long or holds other than letters and digits",
+        );
+        check(
+            &format!("verge-broker 1 1883 65536 u {}", "p".repeat(65)),
+            "user name or password is empty, too long or holds other than letters and digits",
+        );
     }
 
     #[tokio::test]

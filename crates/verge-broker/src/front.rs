@@ -4,10 +4,10 @@
 //! Everything a stranger can hold is bounded: connections whose CONNECT is not there yet, in all and per address, the
 //! time for it, and connections in all. Beyond a bound the newest is closed.
 
+mod backend;
 mod connect;
-mod inside;
 mod pass;
-mod places;
+mod slots;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, ServerConfig};
 
-use inside::Inside;
-use places::{Admission, Places};
+use backend::Backend;
+use slots::{Admission, Slots};
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -53,7 +53,7 @@ impl Default for FrontLimits {
     }
 }
 
-/// Where to listen, as whom, and where to pass connections on to.
+/// Where to listen, with which certificate, and which broker connections are passed to.
 #[derive(Debug, Clone)]
 pub struct FrontSettings {
     /// Address to listen on; port 0 takes a free one.
@@ -91,7 +91,7 @@ pub enum FrontError {
     },
 }
 
-/// What a front has seen.
+/// What a front has counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FrontTotals {
     /// Connections that stand now.
@@ -115,14 +115,14 @@ pub struct Front {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct FrontShared {
     accepted: AtomicU64,
     refused: AtomicU64,
     failed_handshakes: AtomicU64,
     refused_clients: AtomicU64,
     last_refusal: Mutex<Option<String>>,
     warned: Mutex<Option<Instant>>,
-    places: Arc<Places>,
+    slots: Arc<Slots>,
     /// For connections from now on; `None` for plain text.
     acceptor: Mutex<Option<Acceptor>>,
 }
@@ -141,7 +141,7 @@ impl Front {
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = Mutex::new(settings.tls.clone().map(Acceptor::new));
-        let shared = Arc::new(Shared { acceptor, ..Shared::default() });
+        let shared = Arc::new(FrontShared { acceptor, ..FrontShared::default() });
         let accepting = tokio::spawn(accept(listener, settings, Arc::clone(&shared)));
         Ok(Self { address, view: FrontView { shared }, accepting })
     }
@@ -170,10 +170,10 @@ impl Front {
     }
 }
 
-/// What a front sees.
+/// The counters of a front, and its certificates.
 #[derive(Debug, Clone)]
 pub struct FrontView {
-    shared: Arc<Shared>,
+    shared: Arc<FrontShared>,
 }
 
 impl FrontView {
@@ -190,9 +190,9 @@ impl FrontView {
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Shared { accepted, refused, failed_handshakes, refused_clients, places, .. } = &*self.shared;
+        let FrontShared { accepted, refused, failed_handshakes, refused_clients, slots, .. } = &*self.shared;
         FrontTotals {
-            connections: places.connections() as u64,
+            connections: slots.connections() as u64,
             accepted: count(accepted),
             refused: count(refused),
             failed_handshakes: count(failed_handshakes),
@@ -213,9 +213,9 @@ impl Drop for Front {
     }
 }
 
-async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<FrontShared>) {
     let FrontSettings { broker, login, limits, .. } = settings;
-    let inside = Arc::new(Inside { broker, login });
+    let backend = Arc::new(Backend { broker, login });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
     loop {
@@ -230,45 +230,45 @@ async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Shar
             },
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection's task had panicked");
+                    tracing::error!(%error, "a connection's task has panicked");
                 }
                 continue;
             }
         };
-        let Some(admission) = Admission::of(&shared.places, peer.ip(), &limits) else {
+        let Some(admission) = Admission::of(&shared.slots, peer.ip(), &limits) else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, "connection closed at once: too many");
             continue;
         };
         let acceptor = shared.acceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let inside = Arc::clone(&inside);
-        let arrival = Arrival { stream, peer, admission, shared: Arc::clone(&shared) };
-        connections.spawn(arrival.serve(acceptor, inside, limits.handshake));
+        let backend = Arc::clone(&backend);
+        let accepted = Accepted { stream, peer, admission, shared: Arc::clone(&shared) };
+        connections.spawn(accepted.serve(acceptor, backend, limits.handshake));
     }
 }
 
 /// A connection that has just been accepted.
-struct Arrival {
+struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     admission: Admission,
-    shared: Arc<Shared>,
+    shared: Arc<FrontShared>,
 }
 
-impl Arrival {
+impl Accepted {
     /// From its first byte to its last.
-    async fn serve(self, acceptor: Option<Acceptor>, inside: Arc<Inside>, handshake: Duration) {
+    async fn serve(self, acceptor: Option<Acceptor>, backend: Arc<Backend>, handshake: Duration) {
         let Self { stream, peer, admission, shared } = self;
         let deadline = Instant::now() + handshake;
         let handshaken = match (stream.set_nodelay(true), acceptor) {
             (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => return inside.receive(stream, peer, admission, &shared, deadline).await,
+            (Ok(()), None) => return backend.receive(stream, peer, admission, &shared, deadline).await,
             (Ok(()), Some(acceptor)) => {
                 acceptor.accept(stream, handshake).await.map_err(|error| error.to_string())
             }
         };
         match handshaken {
-            Ok(stream) => inside.receive(stream, peer, admission, &shared, deadline).await,
+            Ok(stream) => backend.receive(stream, peer, admission, &shared, deadline).await,
             Err(error) => {
                 shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
                 shared.note_refusal(peer, &error);
@@ -277,7 +277,7 @@ impl Arrival {
     }
 }
 
-impl Shared {
+impl FrontShared {
     fn refuse(&self, peer: SocketAddr, why: &str) {
         self.refused_clients.fetch_add(1, Ordering::Relaxed);
         self.note_refusal(peer, why);

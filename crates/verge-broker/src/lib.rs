@@ -1,6 +1,6 @@
 //! A broker for sites that have none: rumqttd on loopback, and a front before it that lets clients in.
 //!
-//! In a gateway rumqttd runs alone in a child process ([`ChildBroker`] keeps it, [`child`] is what it does): it has
+//! In a gateway rumqttd runs alone in a child process ([`ChildBroker`] supervises it, [`child`] is what it does): it has
 //! no stop, and a panic of its router leaves a process that accepts connections and does nothing. The demo and the
 //! tests run it in their own process ([`Embedded`]).
 //!
@@ -20,7 +20,7 @@
 //! known here ([`ChildBroker`] gives address, login and client identifier).
 //!
 //! Reading order: [`front`] (TLS, CONNECT, then bytes both ways), `endpoint` (where the broker is and who may log in),
-//! [`embedded`] (rumqttd), [`child`] and [`child_broker`] (its process and who keeps it), `canary` on `client` (whether
+//! [`embedded`] (rumqttd), [`child`] and [`child_broker`] (its process and its supervisor), `canary` on `client` (whether
 //! it works).
 
 mod canary;
@@ -32,7 +32,9 @@ mod endpoint;
 pub mod front;
 
 pub use child::ChildError;
-pub use child_broker::{BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Fault};
+pub use child_broker::{
+    BrokerFault, BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault,
+};
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView};

@@ -28,7 +28,7 @@ const PROTOCOL_LEVEL: u8 = 4;
 
 /// Why a client is not let in.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum ConnectRefusal {
     #[error("it did not begin with CONNECT (is MQTT spoken, and is TLS off on this port?)")]
     NotConnect,
     #[error("its CONNECT was not complete in time")]
@@ -56,7 +56,7 @@ pub(super) enum WillError {
     Beginning,
 }
 
-impl Refusal {
+impl ConnectRefusal {
     /// The answer to give before the connection is closed, where the standard knows one.
     pub(super) const fn code(&self) -> Option<ConnectReturnCode> {
         match self {
@@ -76,7 +76,9 @@ impl Refusal {
 ///
 /// # Errors
 /// What came is none, or too large.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Connect, BytesMut), Refusal> {
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<(Connect, BytesMut), ConnectRefusal> {
     let mut buffer = BytesMut::new();
     loop {
         if let Some(connect) = take(&mut buffer)? {
@@ -84,33 +86,33 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Conne
         }
         buffer.reserve(READ_BYTES);
         match stream.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(Refusal::Left),
+            Ok(0) | Err(_) => return Err(ConnectRefusal::Left),
             Ok(_) => {}
         }
     }
 }
 
 /// Takes CONNECT off the buffer, if all of it is there.
-fn take(buffer: &mut BytesMut) -> Result<Option<Connect>, Refusal> {
+fn take(buffer: &mut BytesMut) -> Result<Option<Connect>, ConnectRefusal> {
     match buffer.first() {
         None => return Ok(None),
         Some(&CONNECT) => {}
-        Some(_) => return Err(Refusal::NotConnect),
+        Some(_) => return Err(ConnectRefusal::NotConnect),
     }
     let header = match mqttbytes::check(buffer.iter(), MAX_CONNECT_BYTES) {
         Ok(header) => header,
         Err(Error::InsufficientBytes(_)) => return Ok(None),
-        Err(Error::PayloadSizeLimitExceeded(actual)) => return Err(Refusal::TooLarge { actual }),
-        Err(error) => return Err(Refusal::Malformed(error)),
+        Err(Error::PayloadSizeLimitExceeded(actual)) => return Err(ConnectRefusal::TooLarge { actual }),
+        Err(error) => return Err(ConnectRefusal::Malformed(error)),
     };
     let packet = buffer.split_to(header.frame_length());
     // Other versions have other packets: they are not parsed.
     if let Some(level) = protocol_level(&packet)
         && level != PROTOCOL_LEVEL
     {
-        return Err(Refusal::Version(level));
+        return Err(ConnectRefusal::Version(level));
     }
-    Connect::read(header, packet.freeze()).map(Some).map_err(Refusal::Malformed)
+    Connect::read(header, packet.freeze()).map(Some).map_err(ConnectRefusal::Malformed)
 }
 
 /// The protocol level, which stands behind the name in every version.
@@ -129,9 +131,9 @@ fn protocol_level(packet: &[u8]) -> Option<u8> {
 ///
 /// # Errors
 /// It must not be let in.
-pub(super) fn admit(mut connect: Connect, login: Option<&Credentials>) -> Result<Connect, Refusal> {
+pub(super) fn admit(mut connect: Connect, login: Option<&Credentials>) -> Result<Connect, ConnectRefusal> {
     if let Err(fault) = check_client_id(&connect.client_id, connect.clean_session) {
-        return Err(Refusal::ClientId { client_id: shortened(&connect.client_id), fault });
+        return Err(ConnectRefusal::ClientId { client_id: shortened(&connect.client_id), fault });
     }
     if let Some(will) = &connect.last_will {
         filter::validate_topic(&will.topic).map_err(WillError::from)?;
@@ -207,11 +209,11 @@ mod tests {
             stream.read_to_end(&mut left).await.unwrap();
             assert_eq!([&rest[..], &left[..]].concat(), b"\xc0\x00", "{split}");
         }
-        assert!(matches!(read(&mut &bytes[..10]).await, Err(Refusal::Left)));
+        assert!(matches!(read(&mut &bytes[..10]).await, Err(ConnectRefusal::Left)));
     }
 
     #[test]
-    fn what_is_no_connect_is_told_apart_early() {
+    fn what_is_no_connect_is_refused_early() {
         let check = |bytes: &[u8], words: &str| {
             let refusal = take(&mut BytesMut::from(bytes)).unwrap_err();
             assert!(refusal.to_string().contains(words), "{bytes:?}: {refusal}");

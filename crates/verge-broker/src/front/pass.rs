@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Bytes on their way in one direction.
+/// Bytes in flight in one direction.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// Time for what is on its way when one side has ended: the client's DISCONNECT must reach the broker, or its last
+/// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
 

@@ -56,7 +56,7 @@ fn lives(process: u32) -> bool {
     status.is_ok_and(|status| !status.contains(") Z "))
 }
 
-async fn gone(process: u32) {
+async fn ended(process: u32) {
     within("the process has ended", async {
         while lives(process) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -128,7 +128,7 @@ async fn survives(harm: impl AsyncFnOnce(&Front, u32), words: &str) {
     assert_ne!(after.process, Some(first));
     assert!(after.serving_since.is_some());
     assert_eq!(broker.address(), address);
-    gone(first).await;
+    ended(first).await;
 
     for reader in [&mut reader, &mut own] {
         let event = within("the loss is noticed", reader.next()).await;
@@ -157,7 +157,7 @@ async fn a_broker_that_hangs_is_found_out_and_started_again() {
     let harm = async |_: &Front, process| {
         let began = Instant::now();
         signal("-STOP", process).await;
-        gone(process).await;
+        ended(process).await;
         assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     };
     survives(harm, "did not answer within 2s").await;
@@ -171,7 +171,7 @@ async fn a_broker_whose_router_has_panicked_ends_at_once() {
         let publisher = Publisher::connect(through(front.address(), &unique("writer"))).await.unwrap();
         let payload = Bytes::from_static(b"1");
         publisher.publish("Öl/1", payload, QoS::AtLeastOnce, false).await.unwrap_err();
-        gone(process).await;
+        ended(process).await;
     };
     survives(harm, "exit status: 101").await;
 }
@@ -181,7 +181,7 @@ async fn a_broker_ends_with_its_keeper() {
     let broker = start().await;
     let process = serving(&broker).await;
     drop(broker);
-    gone(process).await;
+    ended(process).await;
 
     let broker = start().await;
     let process = serving(&broker).await;
@@ -226,7 +226,7 @@ async fn nobody_else_on_the_machine_can_read_the_password() {
 }
 
 #[tokio::test]
-async fn a_first_start_that_fails_is_told_with_its_cause() {
+async fn a_first_start_that_fails_is_reported_with_its_cause() {
     let check = async |program: &str, arguments: &[&str], expected: fn(&ChildFault) -> bool| {
         let settings = ChildBrokerSettings {
             program: program.into(),

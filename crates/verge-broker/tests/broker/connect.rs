@@ -1,4 +1,4 @@
-//! What a front makes of CONNECT: who is let in, as whom, and who is not.
+//! What a front makes of CONNECT: who is admitted, with which login, and who is refused.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -223,7 +223,7 @@ async fn a_goodbye_reaches_a_broker_that_is_sending() {
 }
 
 #[tokio::test]
-async fn clients_are_told_that_the_broker_does_not_serve() {
+async fn clients_receive_a_code_while_the_broker_does_not_serve() {
     let nowhere = ScriptedBroker::start().await.address();
     let front = front_before(nowhere, Some(credentials("right")), FrontLimits::default()).await;
     let connect = || Publisher::connect(settings(front.address(), "c"));
@@ -233,7 +233,7 @@ async fn clients_are_told_that_the_broker_does_not_serve() {
     }
     assert_eq!(front.view().totals().accepted, 0);
 
-    // With logins of their own, clients are told that theirs is wrong: rumqttd only closes the connection.
+    // With logins of their own, clients receive the code for a wrong one: rumqttd only closes the connection.
     let front = front_before(embedded().await.address(), None, FrontLimits::default()).await;
     let mut stranger = settings(front.address(), "c");
     stranger.credentials = Some(credentials("wrong"));

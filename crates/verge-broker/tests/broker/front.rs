@@ -104,7 +104,7 @@ async fn idle_and_garbage_connections_stop_nobody() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_handshakes_and_no_more_and_time_frees_them() {
+async fn handshakes_of_an_address_are_bounded_and_time_frees_them() {
     let certificates = Certificates::new();
     let limits = FrontLimits {
         unauthenticated_per_address: 4,

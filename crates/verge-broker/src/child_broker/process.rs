@@ -1,4 +1,4 @@
-//! One child process: started, told what to do, ended.
+//! One child process: started, given its start message, ended.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -16,7 +16,7 @@ const MAX_READY_BYTES: u64 = 64;
 
 /// One child process, from its start to its end.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct ChildProcess {
     child: Child,
     /// The child lives until this is closed.
     input: ChildStdin,
@@ -24,8 +24,8 @@ pub(super) struct Life {
     _output: BufReader<ChildStdout>,
 }
 
-impl Life {
-    /// Starts the child, tells it what to do and waits until it serves.
+impl ChildProcess {
+    /// Starts the child, gives it its start message and waits until it serves.
     pub(super) async fn begin(
         settings: &ChildBrokerSettings,
         endpoint: &Endpoint,
@@ -35,23 +35,23 @@ impl Life {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         };
         let mut output = BufReader::new(output);
-        let told = tokio::select! {
+        let answered = tokio::select! {
             biased;
-            told = tell(&mut input, &mut output, endpoint) => told,
+            answered = introduce(&mut input, &mut output, endpoint) => answered,
             () = tokio::time::sleep(settings.ready_within) => Err(ChildFault::NotReady(settings.ready_within)),
         };
-        let fault = match told {
+        let fault = match answered {
             Ok(()) => return Ok(Self { child, input, _output: output }),
             Err(fault) => fault,
         };
         drop((input, output));
-        // What broke because the child ended is told by how it ended.
+        // An end of the child is reported as such, not as the broken pipe that it causes.
         let is_end = matches!(fault, ChildFault::Io(_));
         let status = end(child, if is_end { settings.grace } else { Duration::ZERO }).await;
         Err(status.filter(|_| is_end).map_or(fault, ChildFault::Ended))
     }
 
-    /// The number of its process.
+    /// Its process id.
     pub(super) fn process(&self) -> Option<u32> {
         self.child.id()
     }
@@ -88,7 +88,7 @@ fn spawn(settings: &ChildBrokerSettings) -> Result<Child, ChildFault> {
 }
 
 /// Gives the start message and waits for the answer.
-async fn tell(
+async fn introduce(
     input: &mut ChildStdin,
     output: &mut BufReader<ChildStdout>,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! From a client's CONNECT to the end of its connection: let in, or sent away.
+//! From a client's CONNECT to the end of its connection: admitted, or refused.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use verge_tls::Credentials;
 
-use super::Shared;
-use super::connect::{self, Refusal};
+use super::FrontShared;
+use super::connect::{self, ConnectRefusal};
 use super::pass::pass;
-use super::places::Admission;
+use super::slots::Admission;
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
 const BROKER_ANSWER: Duration = Duration::from_secs(10);
@@ -24,21 +24,21 @@ const LEAVE: Duration = Duration::from_secs(1);
 /// First byte and length of CONNACK (MQTT 3.1.1, section 3.2.1).
 const CONNACK: [u8; 2] = [0x20, 2];
 
-/// What is behind the front.
+/// The broker behind the front.
 #[derive(Debug)]
-pub(super) struct Inside {
+pub(super) struct Backend {
     pub(super) broker: SocketAddr,
     pub(super) login: Option<Credentials>,
 }
 
-impl Inside {
-    /// Takes a client in, or sends it away.
+impl Backend {
+    /// Admits a client, or refuses it.
     pub(super) async fn receive<S>(
         &self,
         mut outside: S,
         peer: SocketAddr,
         admission: Admission,
-        shared: &Shared,
+        shared: &FrontShared,
         deadline: Instant,
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -46,14 +46,14 @@ impl Inside {
         let Admission { waiting, connection: _connection } = admission;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
         drop(waiting);
-        let admitted = read.unwrap_or(Err(Refusal::Late)).and_then(|(connect, rest)| {
+        let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
             connect::admit(connect, self.login.as_ref()).map(|connect| (connect, rest))
         });
         let (connect, rest) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 shared.refuse(peer, &refusal.to_string());
-                return send_away(outside, refusal.code()).await;
+                return turn_away(outside, refusal.code()).await;
             }
         };
         // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
@@ -63,7 +63,7 @@ impl Inside {
             Ok(introduced) => introduced,
             Err(error) => {
                 shared.refuse(peer, &format!("the broker did not accept {:?}: {error}", connect.client_id));
-                return send_away(outside, Some(self.unaccepted(&error))).await;
+                return turn_away(outside, Some(self.unaccepted(&error))).await;
             }
         };
         shared.accepted.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +113,7 @@ where
 
 /// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset
 /// the connection.
-async fn send_away<S>(mut outside: S, code: Option<ConnectReturnCode>)
+async fn turn_away<S>(mut outside: S, code: Option<ConnectReturnCode>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -126,6 +126,6 @@ where
         outside.shutdown().await?;
         tokio::io::copy(&mut outside, &mut tokio::io::sink()).await
     };
-    // A client that does not leave is left.
+    // A client that does not close is cut off.
     drop(tokio::time::timeout(LEAVE, leave).await);
 }

@@ -1,4 +1,4 @@
-//! Places for connections: bounded, and given back by being dropped.
+//! Slots for connections: bounded, and given back by being dropped.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::FrontLimits;
 
-/// All places of a front.
+/// All slots of a front.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct Slots {
     connections: AtomicUsize,
     unauthenticated: Mutex<Unauthenticated>,
 }
@@ -24,45 +24,45 @@ struct Unauthenticated {
 
 /// What an admitted connection holds until its CONNECT is there.
 pub(super) struct Admission {
-    pub(super) waiting: Waiting,
-    pub(super) connection: Connection,
+    pub(super) waiting: HandshakeSlot,
+    pub(super) connection: ConnectionSlot,
 }
 
-/// A place among the unauthenticated; given back when it is dropped.
-pub(super) struct Waiting {
+/// A slot among the unauthenticated; returned when it is dropped.
+pub(super) struct HandshakeSlot {
     address: IpAddr,
-    places: Arc<Places>,
+    slots: Arc<Slots>,
 }
 
-/// A place among all connections; given back when it is dropped.
-pub(super) struct Connection {
-    places: Arc<Places>,
+/// A slot among all connections; returned when it is dropped.
+pub(super) struct ConnectionSlot {
+    slots: Arc<Slots>,
 }
 
 impl Admission {
-    pub(super) fn of(places: &Arc<Places>, address: IpAddr, limits: &FrontLimits) -> Option<Self> {
-        let mut waiting = places.unauthenticated();
+    pub(super) fn of(slots: &Arc<Slots>, address: IpAddr, limits: &FrontLimits) -> Option<Self> {
+        let mut waiting = slots.unauthenticated();
         let from_here = waiting.by_address.get(&address).copied().unwrap_or(0);
         // Only the accept loop adds connections, so none slips in between the look and the addition.
         let full = waiting.in_all >= limits.unauthenticated
             || from_here >= limits.unauthenticated_per_address
-            || places.connections.load(Ordering::Relaxed) >= limits.connections;
+            || slots.connections.load(Ordering::Relaxed) >= limits.connections;
         if full {
             return None;
         }
         waiting.in_all += 1;
         waiting.by_address.insert(address, from_here + 1);
-        places.connections.fetch_add(1, Ordering::Relaxed);
+        slots.connections.fetch_add(1, Ordering::Relaxed);
         Some(Self {
-            waiting: Waiting { address, places: Arc::clone(places) },
-            connection: Connection { places: Arc::clone(places) },
+            waiting: HandshakeSlot { address, slots: Arc::clone(slots) },
+            connection: ConnectionSlot { slots: Arc::clone(slots) },
         })
     }
 }
 
-impl Drop for Waiting {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
-        let mut waiting = self.places.unauthenticated();
+        let mut waiting = self.slots.unauthenticated();
         waiting.in_all -= 1;
         if let Entry::Occupied(mut from_here) = waiting.by_address.entry(self.address) {
             *from_here.get_mut() -= 1;
@@ -73,13 +73,13 @@ impl Drop for Waiting {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.connections.fetch_sub(1, Ordering::Relaxed);
+        self.slots.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Places {
+impl Slots {
     /// Connections that stand now.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -96,14 +96,14 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_given_back() {
-        let places = Arc::new(Places::default());
+        let slots = Arc::new(Slots::default());
         let limits = FrontLimits {
             unauthenticated: 3,
             unauthenticated_per_address: 2,
             connections: 4,
             ..FrontLimits::default()
         };
-        let admit = |last: u8| Admission::of(&places, IpAddr::from([192, 0, 2, last]), &limits);
+        let admit = |last: u8| Admission::of(&slots, IpAddr::from([192, 0, 2, last]), &limits);
         let first = admit(1).unwrap();
         let second = admit(1).unwrap();
         assert!(admit(1).is_none(), "two from one address");
@@ -118,7 +118,7 @@ mod tests {
         drop(connection);
         assert!(admit(3).is_some());
         drop((second.connection, third, fourth.connection));
-        assert_eq!(places.connections.load(Ordering::Relaxed), 0);
-        assert!(places.unauthenticated().by_address.is_empty());
+        assert_eq!(slots.connections.load(Ordering::Relaxed), 0);
+        assert!(slots.unauthenticated().by_address.is_empty());
     }
 }
