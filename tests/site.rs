@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
-use verge_tls::{Identity, TrustedRoots, server_config};
+use verge_tls::{TlsIdentity, TrustedRoots, server_config};
 
 use crate::program::{command, verge};
 
@@ -35,7 +35,7 @@ impl Site {
         let start = || Embedded::start(EmbeddedSettings { max_packet_bytes: 2 << 20 });
         let (local, upstream) = runtime.block_on(async { (start().await.unwrap(), start().await.unwrap()) });
         let file = |name: &str| path.join("certs").join(name);
-        let identity = Identity::load(&file("localhost.pem"), &file("localhost.key")).unwrap();
+        let identity = TlsIdentity::load(&file("localhost.pem"), &file("localhost.key")).unwrap();
         let roots = TrustedRoots::load(&file("ca.pem")).unwrap();
         let front = FrontSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -12,8 +12,8 @@ use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings
 use verge_domain::backoff::Backoff;
 use verge_gateway::settings::{Local, Settings};
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
-use verge_tls::authority::{Authority, Request, write_identity};
-use verge_tls::{Credentials, Identity, TrustedRoots, Usage};
+use verge_tls::authority::{Authority, CertificateRequest, write_identity};
+use verge_tls::{Credentials, TlsIdentity, TrustedRoots, Usage};
 
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
 const CONFIGURATION: &str = include_str!("../../../configs/demo.toml");
@@ -55,7 +55,7 @@ impl Site {
         let authority = Authority::create("Verge demo authority", DAYS)?;
         write_identity(folder.path(), "ca", &authority.to_issued(), false)?;
         for (name, usage) in [(BROKER, Usage::Server), (GATEWAY, Usage::Client)] {
-            let request = Request {
+            let request = CertificateRequest {
                 common_name: name.to_owned(),
                 names: vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()],
                 usage,
@@ -127,13 +127,13 @@ impl Site {
         listener: SocketAddr,
         credentials: Option<Credentials>,
     ) -> anyhow::Result<ConnectionSettings> {
-        let issued = self.authority.issue(&Request {
+        let issued = self.authority.issue(&CertificateRequest {
             common_name: name.to_owned(),
             names: vec![name.to_owned()],
             usage: Usage::Client,
             days: DAYS,
         })?;
-        let identity = Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
+        let identity = TlsIdentity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
         let roots = TrustedRoots::from_pem(self.authority.cert_pem().as_bytes())?;
         Ok(ConnectionSettings {
             address: BrokerAddress::parse(&format!("mqtts://localhost:{}", listener.port()))?,
@@ -163,7 +163,7 @@ impl UpstreamStandIn {
 /// Mutual TLS in front of the broker.
 async fn front(folder: &Path, embedded: &Embedded, listen: SocketAddr) -> anyhow::Result<Front> {
     let file = |name: &str| -> PathBuf { folder.join(name) };
-    let identity = Identity::load(&file("broker.pem"), &file("broker.key"))?;
+    let identity = TlsIdentity::load(&file("broker.pem"), &file("broker.key"))?;
     let roots = TrustedRoots::load(&file("ca.pem"))?;
     let settings = FrontSettings {
         listen,

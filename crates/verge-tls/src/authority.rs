@@ -28,7 +28,7 @@ pub struct Authority {
 
 /// What to issue.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct CertificateRequest {
     /// Common name.
     pub common_name: String,
     /// Subject alternative names: DNS names or IP addresses. A server needs the ones it is reached under.
@@ -82,7 +82,7 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Its certificate: what peers are told to trust.
+    /// Its certificate, which peers trust.
     #[must_use]
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
@@ -98,7 +98,7 @@ impl Authority {
     ///
     /// # Errors
     /// A name that cannot stand in a certificate.
-    pub fn issue(&self, request: &Request) -> Result<Issued, TlsError> {
+    pub fn issue(&self, request: &CertificateRequest) -> Result<Issued, TlsError> {
         let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, KeyPair::from_pem(&self.key_pem)?)?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params(&request.common_name, &request.names, request.days)?;

@@ -32,7 +32,7 @@ pub enum Usage {
 /// What makes a certificate too weak to be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
-    /// An RSA key of so many bits.
+    /// An RSA key of this many bits.
     ShortKey(usize),
     /// Signed over a digest that is broken; its name.
     Digest(&'static str),

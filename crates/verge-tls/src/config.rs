@@ -11,7 +11,7 @@ use rustls::time_provider::TimeProvider;
 pub use rustls::{ClientConfig, ServerConfig};
 
 use crate::verifier::{ClientVerifier, ServerVerifier};
-use crate::{Identity, TrustedRoots};
+use crate::{TlsIdentity, TrustedRoots};
 
 /// Installs the cryptographic provider of this process, for libraries that look for the installed one.
 /// Further calls do nothing.
@@ -55,7 +55,7 @@ impl TimeProvider for FlooredClock {
 /// # Panics
 /// Never: the provider supports both versions.
 #[must_use]
-pub fn client_config(roots: &TrustedRoots, identity: Option<&Identity>) -> Arc<ClientConfig> {
+pub fn client_config(roots: &TrustedRoots, identity: Option<&TlsIdentity>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
@@ -72,7 +72,7 @@ pub fn client_config(roots: &TrustedRoots, identity: Option<&Identity>) -> Arc<C
 /// # Panics
 /// Never: the provider supports both versions.
 #[must_use]
-pub fn server_config(identity: &Identity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
+pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");

@@ -264,7 +264,7 @@ impl Case<'_> {
                  have an authority sign it"
             );
         }
-        let chained = if self.others.is_empty() { "" } else { ", by way of the certificates behind it" };
+        let chained = if self.others.is_empty() { "" } else { ", through the certificates after it" };
         format!(
             "{who} is signed by {issuer}{chained}, and {held} did not sign it: put the certificate of {issuer} into {what}; \
              if {issuer} is an intermediate, the {} must send its certificate behind its own",
@@ -272,14 +272,14 @@ impl Case<'_> {
         )
     }
 
-    /// Trusted authorities, with what tells them from others of the same name.
+    /// Trusted authorities, with what distinguishes them from others of the same name.
     fn authorities(&self, all: &[&CertificateSummary]) -> String {
         let one = |one: &&CertificateSummary| format!("{} (sha256 {})", one.subject, one.fingerprint);
         let named: Vec<String> = all.iter().map(one).collect();
         format!("{} in {}", listed(&named), self.known.what)
     }
 
-    /// The last certificate on the way from the leaf upwards.
+    /// The last certificate of the chain, from the leaf upwards.
     fn top(&self) -> &CertificateSummary {
         let mut top = &self.leaf;
         for _ in 0..self.others.len() {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
-use crate::verifier::Refusal;
+use crate::verifier::ServerRefusal;
 
 /// Looks through an error's causes for the one that TLS gives, and says it in plain words; else what the system says.
 #[must_use]
@@ -66,7 +66,7 @@ pub(crate) fn spaced(name: &impl fmt::Debug) -> String {
 fn words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(fault)))
-            if let Some(Refusal(words)) = fault.downcast_ref() =>
+            if let Some(ServerRefusal(words)) = fault.downcast_ref() =>
         {
             words.clone()
         }

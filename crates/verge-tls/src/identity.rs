@@ -42,12 +42,12 @@ impl Chain {
 }
 
 /// A private key.
-pub struct Key {
+pub struct PrivateKey {
     der: PrivateKeyDer<'static>,
     what: String,
 }
 
-impl Key {
+impl PrivateKey {
     /// Reads a PEM file.
     ///
     /// # Errors
@@ -61,19 +61,19 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("what", &self.what).finish_non_exhaustive()
+        f.debug_struct("PrivateKey").field("what", &self.what).finish_non_exhaustive()
     }
 }
 
 /// Certificate chain and private key of one end of a connection.
 #[derive(Clone)]
-pub struct Identity {
+pub struct TlsIdentity {
     certified: Arc<CertifiedKey>,
 }
 
-impl Identity {
+impl TlsIdentity {
     /// Shows it to every peer.
     pub(crate) fn resolver(&self) -> Arc<SingleCertAndKey> {
         Arc::new(Arc::clone(&self.certified).into())
@@ -83,7 +83,7 @@ impl Identity {
     ///
     /// # Errors
     /// They do not belong together, or the key is of a kind that is not supported.
-    pub fn new(chain: Chain, key: Key) -> Result<Self, TlsError> {
+    pub fn new(chain: Chain, key: PrivateKey) -> Result<Self, TlsError> {
         let signing = provider()
             .key_provider
             .load_private_key(key.der)
@@ -102,24 +102,24 @@ impl Identity {
     /// Reads two PEM files: the certificate with any intermediates, and its private key.
     ///
     /// # Errors
-    /// See [`Chain::load`], [`Key::load`] and [`Identity::new`].
+    /// See [`Chain::load`], [`PrivateKey::load`] and [`TlsIdentity::new`].
     pub fn load(cert_path: &Path, key_path: &Path) -> Result<Self, TlsError> {
-        Self::new(Chain::load(cert_path)?, Key::load(key_path)?)
+        Self::new(Chain::load(cert_path)?, PrivateKey::load(key_path)?)
     }
 
     /// The same from PEM texts.
     ///
     /// # Errors
-    /// See [`Identity::load`].
+    /// See [`TlsIdentity::load`].
     pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = Chain::parse(cert, "the certificate".to_owned())?;
-        Self::new(chain, Key::parse(key, "the key".to_owned())?)
+        Self::new(chain, PrivateKey::parse(key, "the key".to_owned())?)
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
+        f.debug_struct("TlsIdentity")
             .field("certificates", &self.certified.cert.len())
             .field("key", &"[redacted]")
             .finish()

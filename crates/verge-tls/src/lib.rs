@@ -3,7 +3,7 @@
 //! The only crate that names rustls, tokio-rustls and rcgen. It must never learn what is sent over a
 //! connection, and offers no switch that turns verification off.
 //!
-//! Reading order: [`Identity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
+//! Reading order: [`TlsIdentity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
 //! [`server_config`] (what is built of them, with a `verifier`), [`Credentials`] (name and password), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
 //! (certificates that are made and read), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
 //! failed, in words).
@@ -23,8 +23,8 @@ pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{ClientConfig, ServerConfig, client_config, install_provider, server_config};
 pub use credentials::{Credentials, Secret};
 pub use explain::explain;
-pub use identity::{Chain, Identity, Key, TrustedRoots};
-pub use pem::{Found, Mistaken, Wanted};
+pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
+pub use pem::{FoundInstead, Mistaken, Wanted};
 pub use stream::{Acceptor, TlsStream, connect};
 
 use std::io::ErrorKind;

@@ -36,7 +36,7 @@ impl Wanted {
 
 /// What stands in a file in place of the PEM text that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundInstead {
     /// Nothing.
     Empty,
     /// UTF-8 with a byte order mark in front of the first line.
@@ -79,7 +79,7 @@ pub enum Found {
     Other,
 }
 
-impl Found {
+impl FoundInstead {
     /// Looks at the first bytes, and at the marks of PEM.
     fn of(bytes: &[u8], wanted: Wanted) -> Self {
         if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -165,7 +165,7 @@ pub struct Mistaken {
     /// What was expected in it.
     pub wanted: Wanted,
     /// What it is.
-    pub found: Found,
+    pub found: FoundInstead,
 }
 
 impl fmt::Display for Mistaken {
@@ -173,87 +173,89 @@ impl fmt::Display for Mistaken {
         let Self { what, wanted, found } = self;
         let (label, container) = (wanted.label(), wanted.of_container());
         match found {
-            Found::Empty => write!(
+            FoundInstead::Empty => write!(
                 f,
                 "{what} is empty; expected PEM, which begins with -----BEGIN {label}-----: copy the file again"
             ),
-            Found::ByteOrderMark => write!(
+            FoundInstead::ByteOrderMark => write!(
                 f,
                 "{what} begins with a byte order mark, so that its first line is not read: save it as UTF-8 without \
                  byte order mark, or run `sed -i '1s/^\\xEF\\xBB\\xBF//' {what}`"
             ),
-            Found::Utf16 => write!(
+            FoundInstead::Utf16 => write!(
                 f,
                 "{what} is UTF-16 text, expected ASCII: run `iconv -f UTF-16 -t ASCII {what} > NEW.pem`"
             ),
-            Found::Pkcs12 => write!(
+            FoundInstead::Pkcs12 => write!(
                 f,
                 "{what} is a PKCS#12 container (.p12, .pfx), expected PEM: run `openssl pkcs12 -in {what} {container} \
                  -out NEW.pem`"
             ),
-            Found::Pkcs7 => write!(
+            FoundInstead::Pkcs7 => write!(
                 f,
                 "{what} is a PKCS#7 container (.p7b), expected PEM: run `openssl pkcs7 -in {what} -print_certs -out \
                  NEW.pem` (with -inform der where it is binary)"
             ),
-            Found::JavaKeyStore => write!(
+            FoundInstead::JavaKeyStore => write!(
                 f,
                 "{what} is a Java key store, expected PEM: export it with `keytool -importkeystore -srckeystore {what} \
                  -destkeystore NEW.p12 -deststoretype PKCS12`, then run `openssl pkcs12 -in NEW.p12 {container} -out NEW.pem`"
             ),
-            Found::DerCertificate if *wanted == Wanted::Certificate => write!(
+            FoundInstead::DerCertificate if *wanted == Wanted::Certificate => write!(
                 f,
                 "{what} is a certificate in DER (binary), expected PEM: run `openssl x509 -inform der -in {what} -out \
                  NEW.pem`"
             ),
-            Found::DerKey if *wanted == Wanted::Key => write!(
+            FoundInstead::DerKey if *wanted == Wanted::Key => write!(
                 f,
                 "{what} is a key in DER (binary), expected PEM: run `openssl pkey -inform der -in {what} -out NEW.key`"
             ),
-            Found::Request => write!(
+            FoundInstead::Request => write!(
                 f,
                 "{what} is a certificate request, which the authority has not signed: send it to the authority, and use \
                  the certificate that comes back"
             ),
-            Found::Trusted => write!(
+            FoundInstead::Trusted => write!(
                 f,
                 "{what} is a \"trusted certificate\" of OpenSSL: run `openssl x509 -in {what} -out NEW.pem`"
             ),
-            Found::KeyOnly | Found::DerKey => write!(
+            FoundInstead::KeyOnly | FoundInstead::DerKey => write!(
                 f,
                 "{what} is a private key, expected a certificate (-----BEGIN CERTIFICATE-----): are cert and key swapped?"
             ),
-            Found::CertificateOnly | Found::DerCertificate => write!(
+            FoundInstead::CertificateOnly | FoundInstead::DerCertificate => write!(
                 f,
                 "{what} is a certificate, expected a private key (-----BEGIN PRIVATE KEY-----): are cert and key swapped?"
             ),
-            Found::PublicKey => write!(f, "{what} is a public key, expected -----BEGIN {label}-----"),
-            Found::OpenSsh => write!(
+            FoundInstead::PublicKey => write!(f, "{what} is a public key, expected -----BEGIN {label}-----"),
+            FoundInstead::OpenSsh => write!(
                 f,
                 "{what} is a key of OpenSSH, expected -----BEGIN {label}-----: keys of SSH are not used for TLS"
             ),
-            Found::Indented => write!(
+            FoundInstead::Indented => write!(
                 f,
                 "the lines of {what} are indented: -----BEGIN {label}----- must stand at the beginning of its line"
             ),
-            Found::OneLine => write!(
+            FoundInstead::OneLine => write!(
                 f,
                 "{what} holds \"\\n\" in place of line breaks: run `printf '%b' \"$(cat {what})\" > NEW.pem`"
             ),
-            Found::CutOff => {
+            FoundInstead::CutOff => {
                 write!(f, "{what} is cut off, -----END {label}----- is missing: copy the file again")
             }
-            Found::Damaged => write!(
+            FoundInstead::Damaged => write!(
                 f,
                 "{what} is damaged: what stands between -----BEGIN {label}----- and -----END is not base64; copy the \
                  file again"
             ),
-            Found::Bare => write!(
+            FoundInstead::Bare => write!(
                 f,
                 "{what} is base64 without its marks: put -----BEGIN {label}----- before it and -----END {label}----- \
                  behind it, each on a line of its own"
             ),
-            Found::Other => write!(f, "{what} is not PEM: expected a text with -----BEGIN {label}-----"),
+            FoundInstead::Other => {
+                write!(f, "{what} is not PEM: expected a text with -----BEGIN {label}-----")
+            }
         }
     }
 }
@@ -279,7 +281,7 @@ pub(crate) fn private_key(pem: &[u8], what: &str) -> Result<PrivateKeyDer<'stati
 }
 
 fn mistaken(pem: &[u8], what: &str, wanted: Wanted) -> TlsError {
-    TlsError::Content(Mistaken { what: what.to_owned(), wanted, found: Found::of(pem, wanted) })
+    TlsError::Content(Mistaken { what: what.to_owned(), wanted, found: FoundInstead::of(pem, wanted) })
 }
 
 #[cfg(test)]
@@ -301,7 +303,7 @@ mod tests {
             [0xff, 0xfe].into_iter().chain(cert.bytes().flat_map(|byte| [byte, 0])).collect();
         let labelled =
             |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n").into_bytes();
-        let check = |wanted: Wanted, bytes: &[u8], found: Found, remedy: &str| {
+        let check = |wanted: Wanted, bytes: &[u8], found: FoundInstead, remedy: &str| {
             let error = match wanted {
                 Wanted::Certificate => certificates(bytes, "x.pem").map(|_| ()).unwrap_err(),
                 Wanted::Key => private_key(bytes, "x.pem").map(|_| ()).unwrap_err(),
@@ -313,40 +315,52 @@ mod tests {
             assert!(!words.contains('\n'), "one line: {words}");
         };
         let certificate = |bytes: &[u8], found, remedy| check(Wanted::Certificate, bytes, found, remedy);
-        certificate(b"", Found::Empty, "is empty");
-        certificate(b" \r\n", Found::Empty, "is empty");
+        certificate(b"", FoundInstead::Empty, "is empty");
+        certificate(b" \r\n", FoundInstead::Empty, "is empty");
         certificate(
             &[b"\xef\xbb\xbf", cert.as_bytes()].concat(),
-            Found::ByteOrderMark,
+            FoundInstead::ByteOrderMark,
             "without byte order mark",
         );
         let bundle = [b"\xef\xbb\xbf", cert.as_bytes(), authority.cert_pem().as_bytes()].concat();
-        certificate(&bundle, Found::ByteOrderMark, "first line is not read");
-        certificate(&utf16, Found::Utf16, "iconv");
-        certificate(&der, Found::DerCertificate, "openssl x509 -inform der -in x.pem");
-        certificate(&key_der, Found::DerKey, "swapped");
-        certificate(b"\x30\x82\x01\x00\x02\x01\x03", Found::Pkcs12, "openssl pkcs12 -in x.pem -nokeys");
-        certificate(b"\xfe\xed\xfe\xed\0", Found::JavaKeyStore, "keytool");
-        certificate(key.as_bytes(), Found::KeyOnly, "swapped");
-        certificate(&labelled("CERTIFICATE REQUEST"), Found::Request, "has not signed");
-        certificate(&labelled("TRUSTED CERTIFICATE"), Found::Trusted, "openssl x509 -in x.pem");
-        certificate(&labelled("PKCS7"), Found::Pkcs7, "openssl pkcs7");
-        certificate(&labelled("PUBLIC KEY"), Found::PublicKey, "public key");
-        certificate(cert.replace("-----BEGIN", "  -----BEGIN").as_bytes(), Found::Indented, "indented");
-        certificate(cert.replace('\n', "\\n").as_bytes(), Found::OneLine, "line breaks");
-        certificate(&cert.as_bytes()[..cert.len() / 2], Found::CutOff, "cut off");
-        certificate(cert.replace("MII", "M!!").as_bytes(), Found::Damaged, "damaged");
+        certificate(&bundle, FoundInstead::ByteOrderMark, "first line is not read");
+        certificate(&utf16, FoundInstead::Utf16, "iconv");
+        certificate(&der, FoundInstead::DerCertificate, "openssl x509 -inform der -in x.pem");
+        certificate(&key_der, FoundInstead::DerKey, "swapped");
+        certificate(
+            b"\x30\x82\x01\x00\x02\x01\x03",
+            FoundInstead::Pkcs12,
+            "openssl pkcs12 -in x.pem -nokeys",
+        );
+        certificate(b"\xfe\xed\xfe\xed\0", FoundInstead::JavaKeyStore, "keytool");
+        certificate(key.as_bytes(), FoundInstead::KeyOnly, "swapped");
+        certificate(&labelled("CERTIFICATE REQUEST"), FoundInstead::Request, "has not signed");
+        certificate(&labelled("TRUSTED CERTIFICATE"), FoundInstead::Trusted, "openssl x509 -in x.pem");
+        certificate(&labelled("PKCS7"), FoundInstead::Pkcs7, "openssl pkcs7");
+        certificate(&labelled("PUBLIC KEY"), FoundInstead::PublicKey, "public key");
+        certificate(
+            cert.replace("-----BEGIN", "  -----BEGIN").as_bytes(),
+            FoundInstead::Indented,
+            "indented",
+        );
+        certificate(cert.replace('\n', "\\n").as_bytes(), FoundInstead::OneLine, "line breaks");
+        certificate(&cert.as_bytes()[..cert.len() / 2], FoundInstead::CutOff, "cut off");
+        certificate(cert.replace("MII", "M!!").as_bytes(), FoundInstead::Damaged, "damaged");
         let bare: String = cert.lines().filter(|line| !line.starts_with('-')).collect();
-        certificate(bare.as_bytes(), Found::Bare, "without its marks");
-        certificate(b"<html>log in</html>", Found::Other, "is not PEM");
-        certificate(b"\x89PNG\r\n", Found::Other, "is not PEM");
+        certificate(bare.as_bytes(), FoundInstead::Bare, "without its marks");
+        certificate(b"<html>log in</html>", FoundInstead::Other, "is not PEM");
+        certificate(b"\x89PNG\r\n", FoundInstead::Other, "is not PEM");
 
         let of_key = |bytes: &[u8], found, remedy| check(Wanted::Key, bytes, found, remedy);
-        of_key(&key_der, Found::DerKey, "openssl pkey -inform der");
-        of_key(&der, Found::DerCertificate, "swapped");
-        of_key(cert.as_bytes(), Found::CertificateOnly, "swapped");
-        of_key(&labelled("OPENSSH PRIVATE KEY"), Found::OpenSsh, "OpenSSH");
-        of_key(&[b"\xef\xbb\xbf", key.as_bytes()].concat(), Found::ByteOrderMark, "without byte order mark");
-        of_key(b"\x30\x82\x01\x00\x02\x01\x03", Found::Pkcs12, "-nocerts -nodes");
+        of_key(&key_der, FoundInstead::DerKey, "openssl pkey -inform der");
+        of_key(&der, FoundInstead::DerCertificate, "swapped");
+        of_key(cert.as_bytes(), FoundInstead::CertificateOnly, "swapped");
+        of_key(&labelled("OPENSSH PRIVATE KEY"), FoundInstead::OpenSsh, "OpenSSH");
+        of_key(
+            &[b"\xef\xbb\xbf", key.as_bytes()].concat(),
+            FoundInstead::ByteOrderMark,
+            "without byte order mark",
+        );
+        of_key(b"\x30\x82\x01\x00\x02\x01\x03", FoundInstead::Pkcs12, "-nocerts -nodes");
     }
 }

@@ -26,15 +26,15 @@ tokio::task_local! {
 
 /// Why the server's certificate was refused, in words.
 #[derive(Debug)]
-pub(crate) struct Refusal(pub(crate) String);
+pub(crate) struct ServerRefusal(pub(crate) String);
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ServerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl StdError for Refusal {}
+impl StdError for ServerRefusal {}
 
 /// For an end that connects. Its refusals carry their words: no state is shared between connections.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl ServerVerifier {
     fn refuse(&self, shown: Shown<'_>, error: Error) -> Error {
         let Error::InvalidCertificate(fault) = error else { return error };
         let words = shown.refusal(Peer::Server, &self.known, &fault);
-        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Refusal(words)))))
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(ServerRefusal(words)))))
     }
 }
 

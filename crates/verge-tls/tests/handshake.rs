@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
-use verge_tls::authority::{Authority, Issued, Request, write_identity};
+use verge_tls::authority::{Authority, CertificateRequest, Issued, write_identity};
 use verge_tls::{
-    Acceptor, ClientConfig, Identity, Mistaken, TlsError, TrustedRoots, Usage, client_config, explain,
+    Acceptor, ClientConfig, Mistaken, TlsError, TlsIdentity, TrustedRoots, Usage, client_config, explain,
     server_config, summary,
 };
 
@@ -23,8 +23,8 @@ struct Site {
     server: Arc<verge_tls::ServerConfig>,
 }
 
-fn request(name: &str, names: &[&str], usage: Usage, days: u32) -> Request {
-    Request {
+fn request(name: &str, names: &[&str], usage: Usage, days: u32) -> CertificateRequest {
+    CertificateRequest {
         common_name: name.to_owned(),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         usage,
@@ -32,8 +32,8 @@ fn request(name: &str, names: &[&str], usage: Usage, days: u32) -> Request {
     }
 }
 
-fn identity(issued: &Issued) -> Identity {
-    Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap()
+fn identity(issued: &Issued) -> TlsIdentity {
+    TlsIdentity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap()
 }
 
 fn roots(authority: &Authority) -> TrustedRoots {
@@ -246,7 +246,7 @@ async fn a_missing_intermediate_is_named() {
     let stranger = Authority::create("another authority", 30).unwrap();
     let (_, client_saw) = meet(&server(whole), client_config(&roots(&stranger), None), "localhost").await;
     let words = explain(&client_saw.unwrap_err());
-    assert!(words.contains("is signed by CN=the root, by way of the certificates behind it"), "{words}");
+    assert!(words.contains("is signed by CN=the root, through the certificates after it"), "{words}");
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ fn certificates_and_keys_that_do_not_fit_are_told_apart() {
     let one = authority.issue(&request("one", &["one"], Usage::Client, 30)).unwrap();
     let two = authority.issue(&request("two", &["two"], Usage::Client, 30)).unwrap();
     let load = |cert: &str, key: &str| {
-        Identity::from_pem(cert.as_bytes(), key.as_bytes()).map(|_| ()).map_err(|error| error.to_string())
+        TlsIdentity::from_pem(cert.as_bytes(), key.as_bytes()).map(|_| ()).map_err(|error| error.to_string())
     };
     let check = |cert: &str, key: &str, expected: &str| {
         let error = load(cert, key).expect_err(expected);

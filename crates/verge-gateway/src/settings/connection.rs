@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use verge_domain::backoff::Backoff;
 use verge_mqtt::{Access, BrokerAddress, ConnectionSettings, Renewal, WatchedFiles};
-use verge_tls::{Chain, Credentials, Identity, Key, Secret, TlsError, TrustedRoots};
+use verge_tls::{Chain, Credentials, PrivateKey, Secret, TlsError, TlsIdentity, TrustedRoots};
 
 use super::Check;
 use crate::config::{Fault, RawConnection, RawSecret};
@@ -174,10 +174,10 @@ pub(super) fn load_roots(section: &str, ca: &Path) -> Result<TrustedRoots, Build
 }
 
 /// Certificate and key of a section. Each fault is of the setting that names the file.
-pub(super) fn load_identity(section: &str, cert: &Path, key: &Path) -> Result<Identity, BuildError> {
+pub(super) fn load_identity(section: &str, cert: &Path, key: &Path) -> Result<TlsIdentity, BuildError> {
     let chain = Chain::load(cert).map_err(|source| tls_fault(section, "cert", source))?;
-    let key = Key::load(key).map_err(|source| tls_fault(section, "key", source))?;
-    Identity::new(chain, key).map_err(|source| {
+    let key = PrivateKey::load(key).map_err(|source| tls_fault(section, "key", source))?;
+    TlsIdentity::new(chain, key).map_err(|source| {
         let part = if matches!(source, TlsError::Order { .. }) { "cert" } else { "key" };
         tls_fault(section, part, source)
     })
@@ -334,7 +334,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use verge_tls::Usage;
-    use verge_tls::authority::{Authority, Request, write_identity};
+    use verge_tls::authority::{Authority, CertificateRequest, write_identity};
 
     use super::*;
 
@@ -343,7 +343,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::create("a plant", 90).unwrap();
         let make = |name: &str| {
-            let request = Request {
+            let request = CertificateRequest {
                 common_name: name.to_owned(),
                 names: vec![name.to_owned()],
                 usage: Usage::Client,

@@ -290,12 +290,13 @@ mod tests {
 
     #[test]
     fn what_will_matter_is_said_with_file_date_and_what_to_do() {
-        use verge_tls::authority::{Authority, Request, write_identity};
+        use verge_tls::authority::{Authority, CertificateRequest, write_identity};
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let authority = Authority::create("a plant", 90).unwrap();
         let make = |usage: Usage, name: &str| {
-            let request = Request { common_name: name.to_owned(), names: Vec::new(), usage, days: 20 };
+            let request =
+                CertificateRequest { common_name: name.to_owned(), names: Vec::new(), usage, days: 20 };
             write_identity(folder.path(), name, &authority.issue(&request).unwrap(), false).unwrap()
         };
         let (cert, key) = make(Usage::Server, "gw");

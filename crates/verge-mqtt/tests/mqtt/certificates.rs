@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use verge_broker::{Front, FrontLimits, FrontSettings};
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
-use verge_tls::authority::{Authority, Request};
-use verge_tls::{ClientConfig, Identity, ServerConfig, TrustedRoots, Usage};
+use verge_tls::authority::{Authority, CertificateRequest};
+use verge_tls::{ClientConfig, ServerConfig, TlsIdentity, TrustedRoots, Usage};
 
 use crate::support::{embedded, settings, unique};
 
@@ -25,11 +25,11 @@ impl Certificates {
         TrustedRoots::from_pem(self.authority.cert_pem().as_bytes()).unwrap()
     }
 
-    fn identity(&self, name: &str, usage: Usage) -> Identity {
+    fn identity(&self, name: &str, usage: Usage) -> TlsIdentity {
         let names = if usage == Usage::Client { vec![] } else { vec!["127.0.0.1".to_owned()] };
-        let request = Request { common_name: name.to_owned(), names, usage, days: 1 };
+        let request = CertificateRequest { common_name: name.to_owned(), names, usage, days: 1 };
         let issued = self.authority.issue(&request).unwrap();
-        Identity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap()
+        TlsIdentity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap()
     }
 
     /// For a client that shows a certificate of this authority and trusts it.

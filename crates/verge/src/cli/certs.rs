@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use verge_tls::authority::{AUTHORITY_STEM, Authority, Issued, Request, write_identity};
+use verge_tls::authority::{AUTHORITY_STEM, Authority, CertificateRequest, Issued, write_identity};
 use verge_tls::{CertificateSummary, TlsError, Usage};
 
 use super::output::json_line;
@@ -137,8 +137,12 @@ fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<E
     })?;
     let mut names = vec![args.name.clone()];
     names.extend(args.names.iter().filter(|name| **name != args.name).cloned());
-    let request =
-        Request { common_name: args.name.clone(), names, usage: args.usage.into(), days: args.days };
+    let request = CertificateRequest {
+        common_name: args.name.clone(),
+        names,
+        usage: args.usage.into(),
+        days: args.days,
+    };
     let issued = authority.issue(&request).exit_with(Exit::Usage)?;
     let files = write_identity(&args.dir, &args.name, &issued, args.force).map_err(|error| match error {
         TlsError::Exists { .. } => anyhow::Error::new(error).context("--force replaces it"),
