@@ -413,6 +413,21 @@ fn what_cells_leave_open_is_read_as_the_source_says() {
 }
 
 #[test]
+fn a_history_that_is_too_short_to_learn_from_is_reported() {
+    let folder = folder();
+    let unusual = "\n[judge.unusual]\ninputs = [\"plant\"]\n";
+    let path = folder.path().join("gateway.toml");
+    fs::write(&path, fs::read_to_string(&path).unwrap() + unusual).unwrap();
+    let rows = lines("time,t,u\n", |m, v| format!("2026-04-20T08:{m:02}:00Z,{v},{v}"));
+    fs::write(folder.path().join("a.csv"), rows).unwrap();
+    let judge =
+        |name: &str| verge(folder.path(), &["judge", "-c", "gateway.toml", name, "a.csv"]).expect(0).stderr;
+    let words = "a.csv: the history is too short for the alarm budget of unusual, in 2 of 2 series: what is unusual may raise no alarm before ";
+    assert!(judge("unusual").contains(words), "{}", judge("unusual"));
+    assert!(!judge("high").contains("too short"));
+}
+
+#[test]
 fn recordings_of_other_forms_are_read_or_refused_with_the_cure() {
     let folder = folder();
     let run = |name: &str, bytes: &[u8], code: i32, words: &str| {

@@ -104,6 +104,9 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             if let Some(table) = &told.table {
                 say(&format!("{}: alarms: {}", path.display(), table.alarms()));
             }
+            if let Some(young) = &told.young {
+                say(&format!("{}: {young}", path.display()));
+            }
             say(&told.words(path, what));
             Ok(())
         }
@@ -208,6 +211,8 @@ struct Told {
     refusals: Refusals,
     /// Alarms raised, by device and signal.
     alarms: BTreeMap<(String, String), u64>,
+    /// What a judge that learns cannot promise yet.
+    young: Option<String>,
     table: Option<TableReport>,
 }
 
@@ -258,7 +263,7 @@ impl Told {
         let mut value = serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
             "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
-            "clock_offsets": self.clocks, "refusals": self.refusals.json(),
+            "clock_offsets": self.clocks, "too_short": self.young, "refusals": self.refusals.json(),
         });
         if let Some(table) = &self.table {
             value["table"] = table.json();

@@ -13,7 +13,7 @@ use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Decision, JudgeSet};
+use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet};
 
 use super::refusals::{Notes, Noting};
 use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
@@ -225,6 +225,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     pub(super) fn end(mut self) -> anyhow::Result<Told> {
         self.progress.clear()?;
         let sources = self.counters.sources();
+        let rates = self.set.as_ref().zip(self.now).map(|(set, now)| set.alarm_rates(now));
         Ok(Told {
             messages: self.messages,
             unknown_topics: self.unknown_topics,
@@ -235,7 +236,21 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
             clocks: clock_offsets(&self.counters),
             refusals: self.notes.take(),
             alarms: self.alarms,
+            young: rates.and_then(|rates| young(rates.first()?, self.now?)),
             table: None,
         })
     }
+}
+
+/// What a judge that learns cannot promise yet, where its history is shorter than its budget asks for.
+fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
+    let (minute, day) = (60, 24 * 60 * 60);
+    let seconds = u64::try_from((rate.supported_at?.0 - now.wall.0) / 1000).unwrap_or(0).max(minute);
+    let unit = if seconds < day { minute } else { day };
+    let more = humantime::format_duration(Duration::from_secs(seconds.div_ceil(unit) * unit));
+    Some(format!(
+        "the history is too short for the alarm budget of {}, in {} of {} series: what is unusual may raise no alarm before \
+         {more} more of it",
+        rate.judge, rate.unsupported, rate.instances
+    ))
 }
