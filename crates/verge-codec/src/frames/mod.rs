@@ -1,7 +1,6 @@
 //! From message to frame: unwraps what cameras send and reads the headers of the picture. No pixel is decoded
 //! here, but nothing leaves that announces more of them than its source accepts.
 
-mod base64;
 mod jpeg;
 mod json;
 
@@ -14,7 +13,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 
 use crate::decoders::{SourceDecoder, SourceDecoders, Tools, show};
 use crate::envelope::{Envelope, Payload};
-use crate::input::buffer;
+use crate::input::{base64, buffer};
 use crate::names::Names;
 use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettingsError, FrameCodec, FrameSourceSettings};
@@ -41,7 +40,7 @@ enum Codec {
 
 impl Codec {
     fn unwrap(
-        &self,
+        &mut self,
         message: &Inbound,
         payload: &Payload<'_>,
         names: &mut Names,

@@ -1,6 +1,7 @@
 //! The codecs of what devices send. One file or folder per codec; each turns a payload into readings and
 //! rejections, and refuses the message as a whole only where nothing in it can be trusted.
 
+pub(crate) mod base64;
 pub(crate) mod buffer;
 pub(crate) mod json;
 pub(crate) mod json_text;

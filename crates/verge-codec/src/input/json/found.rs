@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use verge_domain::excerpt::Excerpt;
 use verge_domain::reading::Quality;
 use verge_domain::rejection::Reason;
@@ -16,6 +17,7 @@ use super::quality::{self, Bad};
 use super::time::Clock;
 use crate::figures::Figures;
 use crate::input::json_text::text;
+use crate::input::{base64, buffer};
 use crate::settings::QualityFormat;
 
 /// A value that a reading's pointer leads to.
@@ -31,8 +33,8 @@ pub(super) struct Match {
 
 /// Why a value is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) reason: Reason,
+pub(crate) struct Refused {
+    pub(crate) reason: Reason,
     /// Where it is shown, see [`Found::came`].
     shown: usize,
 }
@@ -42,11 +44,13 @@ const SHOWN: usize = 8;
 
 /// What is taken from a message beside its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(crate) enum Beside {
     /// A text, a whole number or a flat object, for a name.
     Name,
     Time(Clock),
     Quality(QualityFormat),
+    /// A JPEG in base64, or as Node-RED writes bytes.
+    Picture,
 }
 
 /// Something beside the values.
@@ -65,11 +69,12 @@ enum Said {
     Name(Range<usize>),
     Time(Result<UtcMillis, Refused>),
     Quality(Result<Quality, Bad>),
+    Picture(Result<Bytes, Refused>),
 }
 
 /// Where to look beside a value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Which of [`Found::beside`].
     pub(super) number: usize,
     /// How many `*` it shares with the value's pointer: all that it has.
@@ -92,7 +97,7 @@ struct Star {
 
 /// What one message holds. Reused from message to message.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub(super) matches: Vec<Match>,
     /// How numbers are written, by mapping.
     figures: Vec<Figures>,
@@ -112,7 +117,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn new(figures: Vec<Figures>, beside: Vec<Beside>) -> Self {
+    pub(crate) fn new(figures: Vec<Figures>, beside: Vec<Beside>) -> Self {
         Self {
             figures,
             matches: Vec::new(),
@@ -129,7 +134,7 @@ impl Found {
     }
 
     /// A message begins: at most `limit` values are remembered, and one more, which shows that there are too many.
-    pub(super) fn begin(&mut self, limit: usize, received: UtcMillis) {
+    pub(crate) fn begin(&mut self, limit: usize, received: UtcMillis) {
         self.matches.clear();
         self.notes.iter_mut().for_each(Vec::clear);
         self.stars.clear();
@@ -176,21 +181,28 @@ impl Found {
     pub(super) fn name(&self, of: Option<&Match>, place: Place) -> Option<&str> {
         match self.said(of, place)? {
             Said::Name(range) => self.texts.get(range.clone()),
-            Said::Time(_) | Said::Quality(_) => None,
+            _ => None,
         }
     }
 
-    pub(super) fn time(&self, of: Option<&Match>, place: Place) -> Option<Result<UtcMillis, Refused>> {
+    pub(crate) fn time(&self, of: Option<&Match>, place: Place) -> Option<Result<UtcMillis, Refused>> {
         match self.said(of, place)? {
             Said::Time(time) => Some(*time),
-            Said::Name(_) | Said::Quality(_) => None,
+            _ => None,
         }
     }
 
     pub(super) fn quality(&self, of: &Match, place: Place) -> Option<Result<Quality, Bad>> {
         match self.said(Some(of), place)? {
             Said::Quality(quality) => Some(*quality),
-            Said::Name(_) | Said::Time(_) => None,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn picture(&self, place: Place) -> Option<Result<Bytes, Refused>> {
+        match self.said(None, place)? {
+            Said::Picture(picture) => Some(picture.clone()),
+            _ => None,
         }
     }
 
@@ -216,6 +228,9 @@ impl Found {
                         .read(raw, self.received)
                         .map(|time| Said::Time(time.map_err(|reason| self.refuse(reason, raw)))),
                     Some(Beside::Quality(format)) => quality::read(raw, *format).map(Said::Quality),
+                    Some(Beside::Picture) => {
+                        Some(Said::Picture(picture(raw).map_err(|reason| self.refuse(reason, raw))))
+                    }
                     None => None,
                 };
                 let (element, position) =
@@ -237,7 +252,7 @@ impl Found {
     }
 
     /// A value that was refused, where it is one of the first of its message.
-    pub(super) fn came(&self, refused: Refused) -> Excerpt {
+    pub(crate) fn came(&self, refused: Refused) -> Excerpt {
         self.refused.get(refused.shown).copied().unwrap_or(Excerpt::NONE)
     }
 
@@ -276,6 +291,13 @@ impl Found {
 
     pub(super) fn leave_star(&mut self) {
         self.path.pop();
+    }
+}
+
+fn picture(raw: &str) -> Result<Bytes, Reason> {
+    match text(raw) {
+        Some(text) => base64::decode(text.as_bytes()),
+        None => buffer::bytes(raw).map(Bytes::from).ok_or(Reason::BadBase64),
     }
 }
 

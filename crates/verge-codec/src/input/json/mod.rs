@@ -1,13 +1,13 @@
 //! Codec `json`: values where JSON pointers point. The pointers are compiled into one tree at start, and each
 //! message is read once along it.
 
-mod found;
+pub(crate) mod found;
 mod pairs;
 pub(crate) mod pointer;
 mod position;
 pub(crate) mod quality;
 pub(crate) mod time;
-mod walk;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ enum Signal {
 
 /// A name out of several places.
 #[derive(Debug)]
-struct Composed {
+pub(crate) struct Composed {
     template: NameTemplate,
     part: Arc<str>,
     /// Where its pointers lead, by the number of the part.
@@ -77,14 +77,19 @@ struct Composed {
 
 /// The pointers of one codec while it is set up.
 #[derive(Default)]
-struct Pointers {
-    tree: Node,
+pub(crate) struct Pointers {
+    pub(crate) tree: Node,
     beside: Vec<(String, Beside)>,
 }
 
 impl Pointers {
+    /// What messages are read with.
+    pub(crate) fn ready(self, figures: Vec<Figures>) -> (Node, Found) {
+        (self.tree, Found::new(figures, self.beside.into_iter().map(|(_, what)| what).collect()))
+    }
+
     /// Takes what stands beside the values of these readings.
-    fn beside(
+    pub(crate) fn beside(
         &mut self,
         pointer: &str,
         what: Beside,
@@ -116,7 +121,7 @@ impl Pointers {
         Ok(Place { number, stars, by_position })
     }
 
-    fn composed(
+    pub(crate) fn composed(
         &mut self,
         template: NameTemplate,
         readings: &[(&str, &[Step])],
@@ -216,8 +221,8 @@ impl JsonCodec {
         }
         let seen = vec![false; mappings.len()];
         let times = Times(vec![None; pointers.beside.len()]);
-        let found = Found::new(figures, pointers.beside.into_iter().map(|(_, what)| what).collect());
-        Ok(Self { tree: pointers.tree, mappings, device, found, seen, times, repaired: String::new() })
+        let (tree, found) = pointers.ready(figures);
+        Ok(Self { tree, mappings, device, found, seen, times, repaired: String::new() })
     }
 
     /// Whether a pointer leads into what Node-RED makes of bytes.
@@ -374,7 +379,7 @@ fn usable(
 }
 
 impl Composed {
-    fn refuse(&self, reason: Reason) -> Rejection {
+    pub(crate) fn refuse(&self, reason: Reason) -> Rejection {
         Rejection::at(reason, &self.part)
     }
 
@@ -408,7 +413,7 @@ impl Composed {
         }
     }
 
-    fn device(
+    pub(crate) fn device(
         &self,
         topic: &str,
         found: &Found,

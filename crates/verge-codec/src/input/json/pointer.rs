@@ -1,5 +1,5 @@
 //! JSON pointers (RFC 6901), compiled once into one tree, so that a message is read once whatever the number
-//! of pointers.
+//! of pointers. Codecs `json` and `json_image` find everything in this way.
 
 use crate::settings::CodecSettingsError;
 
@@ -74,7 +74,7 @@ pub(super) enum Target {
 
 /// A place in messages, and the places below it that some pointer leads to.
 #[derive(Debug, Default)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Pointers that end here.
     pub(super) targets: Vec<Target>,
     children: Vec<Child>,

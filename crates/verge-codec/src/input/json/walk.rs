@@ -12,7 +12,7 @@ use super::pointer::Node;
 use crate::input::json_text::Name;
 
 /// Reads a message.
-pub(super) fn read(text: &str, tree: &Node, found: &mut Found) -> Result<(), serde_json::Error> {
+pub(crate) fn read(text: &str, tree: &Node, found: &mut Found) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     Way { node: tree, found }.deserialize(&mut json)?;
     json.end()

@@ -15,7 +15,7 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Decodes text to the picture it holds.
-pub(super) fn decode(text: &[u8]) -> Result<Bytes, Reason> {
+pub(crate) fn decode(text: &[u8]) -> Result<Bytes, Reason> {
     let text = bare_text(text).trim_ascii();
     let text = match text.strip_prefix(b"data:") {
         Some(uri) => data_of(uri)?,
