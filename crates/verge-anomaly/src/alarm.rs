@@ -5,18 +5,18 @@ use verge_domain::finding::Standing;
 use verge_domain::stage::AlarmRate;
 use verge_domain::time::UtcMillis;
 
-use crate::budget::{AlarmBudget, Rate};
+use crate::budget::{AlarmBudget, AlarmLevel};
 use crate::fault::{SettingsError, check_count};
 
-/// An alarm goes on until the probability has risen so many times above the level…
+/// An alarm goes on until the probability has risen this many times above the level…
 const HYSTERESIS: f64 = 10.0;
-/// …for so many observations in a row.
+/// …for this many observations in a row.
 const CALM: u32 = 10;
-/// What lasts for so many observations is how things are now: the alarm is over.
+/// What lasts for this many observations is how things are now: the alarm is over.
 const LONGEST: u32 = 2_000;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
-/// A pause counts as so many usual intervals at most.
+/// A pause counts as this many usual intervals at most.
 const LONGEST_PAUSE: f64 = 20.0;
 
 /// How often a detector that learns may alarm.
@@ -38,20 +38,22 @@ impl AlarmSettings {
     }
 
     /// What is promised at this pace, see [`AlarmBudget::rate`], or from the fixed level `p` on.
-    pub(crate) fn rate(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> Rate {
+    pub(crate) fn rate(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> AlarmLevel {
         let interval = pace.seconds();
         match self.budget {
             Some(budget) => budget.rate(interval, remembered, needed),
-            None => Rate { p, per_second: Rate::alarms_per_second(p, interval), supported_in: None },
+            None => {
+                AlarmLevel { p, per_second: AlarmLevel::alarms_per_second(p, interval), supported_in: None }
+            }
         }
     }
 
     /// The same, with the alarms of the coming week.
-    pub(crate) fn rate_ahead(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> Rate {
+    pub(crate) fn rate_ahead(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> AlarmLevel {
         let rate = self.rate(pace, remembered, needed, p);
         match (self.budget, rate.supported_in) {
             (Some(budget), Some(_)) => {
-                Rate { per_second: budget.week_ahead(pace.seconds(), remembered, needed), ..rate }
+                AlarmLevel { per_second: budget.week_ahead(pace.seconds(), remembered, needed), ..rate }
             }
             _ => rate,
         }
@@ -124,7 +126,7 @@ impl Pace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Alarms {
     since_last: u32,
-    /// Alarms raised, those not counted that told of an open one again.
+    /// Alarms raised, those not counted that reported an open one again.
     raised: u64,
     open: bool,
     /// Observations in a row that were normal, while one is open.
@@ -135,10 +137,10 @@ pub(crate) struct Alarms {
 
 /// What becomes of one observation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Outcome {
+pub(crate) struct AlarmOutcome {
     /// It is strange enough for an alarm.
     pub(crate) abnormal: bool,
-    /// It raises one, or tells of one again after the hold-off.
+    /// It raises one, or reports one again after the hold-off.
     pub(crate) alarm: bool,
     /// How its event goes on.
     pub(crate) standing: Standing,
@@ -151,7 +153,7 @@ impl Alarms {
 
     /// `still_off`: what raised the open alarm still lies beyond what was expected then, though the detector may have
     /// learnt it meanwhile.
-    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32, still_off: bool) -> Outcome {
+    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32, still_off: bool) -> AlarmOutcome {
         let abnormal = p <= level;
         // What was held back and still lasts once the hold-off is over is raised then.
         let lasts = still_off && !self.open;
@@ -163,7 +165,7 @@ impl Alarms {
         self.open |= alarm;
         let still_off = still_off && self.open_for < LONGEST;
         self.calm = if self.open && p > HYSTERESIS * level && !still_off { self.calm + 1 } else { 0 };
-        // Also where its score was learnt meanwhile: what must last for a time before it is told does so.
+        // Also where its score was learnt meanwhile: what must last for a time before it is reported does so.
         let standing = if alarm || (self.open && (abnormal || still_off)) {
             Standing::Abnormal
         } else if self.open && self.calm < CALM {
@@ -175,14 +177,14 @@ impl Alarms {
             self.open = false;
             Standing::Normal
         };
-        Outcome { abnormal, alarm, standing }
+        AlarmOutcome { abnormal, alarm, standing }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }
 
-    pub(crate) fn rate(&self, pace: &Pace, rate: &Rate) -> AlarmRate {
+    pub(crate) fn rate(&self, pace: &Pace, rate: &AlarmLevel) -> AlarmRate {
         AlarmRate {
             alarms: self.raised,
             seconds: pace.span(),
@@ -199,7 +201,7 @@ mod tests {
     /// Standings, one letter each, for probabilities given as powers of ten; capitals where an alarm is raised.
     fn check(powers: &[i32], hold_off: u32, expected: &str) {
         let mut alarms = Alarms::new();
-        let told: String = powers
+        let outcomes: String = powers
             .iter()
             .map(|&power| {
                 let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off, false);
@@ -211,7 +213,7 @@ mod tests {
                 if outcome.alarm { letter.to_ascii_uppercase() } else { letter }
             })
             .collect();
-        assert_eq!(told, expected, "{powers:?}");
+        assert_eq!(outcomes, expected, "{powers:?}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use crate::alarm::{AlarmSettings, Pace};
 use crate::fault::{SettingsError, check_count};
 use crate::scores::Scores;
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// A model that reconstructs its input.
 pub trait Reconstructor: Send {
@@ -146,17 +146,16 @@ impl AutoencoderJudge {
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
         match &self.windows {
-            Some(windows) => state::seal(Kind::Autoencoder, &(&windows.readings, &self.errors)),
-            None => state::seal(Kind::Reconstruction, &self.errors),
+            Some(windows) => state::seal(StateKind::Autoencoder, &(&windows.readings, &self.errors)),
+            None => state::seal(StateKind::Reconstruction, &self.errors),
         }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let (readings, errors): (Option<Pace>, Scores) = match &self.windows {
-            Some(_) => {
-                state::open(Kind::Autoencoder, bytes).map(|(readings, errors)| (Some(readings), errors))?
-            }
-            None => (None, state::open(Kind::Reconstruction, bytes)?),
+            Some(_) => state::open(StateKind::Autoencoder, bytes)
+                .map(|(readings, errors)| (Some(readings), errors))?,
+            None => (None, state::open(StateKind::Reconstruction, bytes)?),
         };
         errors.check()?;
         self.errors = errors;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fault::SettingsError;
 
 const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
-/// A law fitted to a tail is trusted so many times beyond what was recorded, and no further.
+/// A law fitted to a tail is trusted this many times beyond what was recorded, and no further.
 const REACH: f64 = 10.0;
 /// What is among the usual 98 % never alarms, however much a budget allows: a tail knows no probability for it.
 const UNUSUAL: f64 = 0.02;
@@ -22,7 +22,7 @@ fn probability_for(alarms_per_reading: f64) -> f64 {
     (0..4).fold(alarms_per_reading, |p, _| (alarms_per_reading / alarms_per_abnormal(p)).min(1.0))
 }
 
-/// The smallest probability that so many remembered readings can tell of, `needed` of which are worth one independent
+/// The smallest probability that this many remembered readings can support, `needed` of which are worth one independent
 /// probability.
 pub(crate) fn least_p(remembered: f64, needed: f64) -> f64 {
     needed / (REACH * remembered.max(needed))
@@ -36,7 +36,7 @@ pub struct AlarmBudget {
 
 /// What a budget comes to for one signal at its present rate and history.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub struct AlarmLevel {
     /// The combined probability from which a reading alarms.
     pub p: f64,
     /// False alarms to expect, per second.
@@ -65,23 +65,27 @@ impl AlarmBudget {
         self.per_second
     }
 
-    /// What it comes to for a signal that speaks every `interval` seconds and of which `remembered` readings are
+    /// What it comes to for a signal that sends every `interval` seconds and of which `remembered` readings are
     /// remembered, `needed` of which are worth one independent probability: the smallest of several members needs as
     /// many times more.
     #[must_use]
-    pub fn rate(self, interval: f64, remembered: f64, needed: f64) -> Rate {
+    pub fn rate(self, interval: f64, remembered: f64, needed: f64) -> AlarmLevel {
         let wanted = self.probability(interval);
         let most = UNUSUAL * needed;
         if wanted > most {
-            return Rate { p: most, per_second: Rate::alarms_per_second(most, interval), supported_in: None };
+            return AlarmLevel {
+                p: most,
+                per_second: AlarmLevel::alarms_per_second(most, interval),
+                supported_in: None,
+            };
         }
         let least = least_p(remembered, needed);
         if wanted >= least {
-            return Rate { p: wanted, per_second: self.per_second, supported_in: None };
+            return AlarmLevel { p: wanted, per_second: self.per_second, supported_in: None };
         }
         let missing = (needed / (REACH * wanted) - remembered) * interval;
         let supported_in = Some(Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX));
-        Rate { p: least, per_second: Rate::alarms_per_second(least, interval), supported_in }
+        AlarmLevel { p: least, per_second: AlarmLevel::alarms_per_second(least, interval), supported_in }
     }
 
     /// False alarms per second on average over the coming week, in which the history grows.
@@ -112,7 +116,7 @@ impl AlarmBudget {
     }
 }
 
-impl Rate {
+impl AlarmLevel {
     /// False alarms per second where readings come every `interval` seconds and alarm from this probability on.
     #[must_use]
     pub fn alarms_per_second(p: f64, interval: f64) -> f64 {
@@ -134,7 +138,7 @@ mod tests {
         assert_eq!(each_second.supported_in, None);
         let each_five_minutes = weekly.rate(300.0, 1e4, 5.5);
         assert!((each_five_minutes.p - 1.21e-3).abs() < 5e-6, "{each_five_minutes:?}");
-        let back = Rate::alarms_per_second(each_five_minutes.p, 300.0) * WEEK.as_secs_f64();
+        let back = AlarmLevel::alarms_per_second(each_five_minutes.p, 300.0) * WEEK.as_secs_f64();
         assert!((back - 1.0).abs() < 0.01, "{back} a week");
     }
 

@@ -187,7 +187,7 @@ impl Judge for ReadingJudge {
 
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
         match self {
-            // They speak of what they observe: without it there is nothing new to say.
+            // They judge what they observe: without it there is nothing new.
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Auto(_)
@@ -205,7 +205,7 @@ impl Judge for ReadingJudge {
 
     fn save(&self) -> Option<Vec<u8>> {
         match self {
-            // Their next readings tell them all they need; open events are saved with the policy.
+            // Their next readings hold all that they need; open events are saved with the policy.
             Self::Threshold(_) | Self::Rate(_) => None,
             Self::Silence(judge) => judge.save(),
             Self::Health(judge) => judge.save(),
@@ -238,7 +238,7 @@ impl Judge for ReadingJudge {
 
     fn save_every(&self) -> Duration {
         match self {
-            // What they saw tells them anew what they need; it is small, and counts must not be lost.
+            // The next readings hold what they need; it is small, and counts must not be lost.
             Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Report(_) => {
                 SAVE_EVERY
             }

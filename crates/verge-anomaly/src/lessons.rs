@@ -18,13 +18,13 @@ const FORGOTTEN_AT_MOST: u8 = 10;
 /// The lessons of the last event; a mark says where the scores of one observation were learnt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Lessons<M> {
-    last: Option<Box<Event<M>>>,
+    last: Option<Box<TaughtEvent<M>>>,
     /// Events of late that were forgotten.
     forgotten: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Event<M> {
+struct TaughtEvent<M> {
     marks: Vec<M>,
     /// Observations since the alarm.
     age: u16,
@@ -36,7 +36,7 @@ struct Event<M> {
 
 /// What is known of one observation when its scores have been learnt.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub(crate) struct LessonStep {
     /// Observations so far.
     pub(crate) seen: u64,
     /// Observations that are remembered.
@@ -54,17 +54,19 @@ impl<M> Lessons<M> {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.last.as_ref().map_or(0, |last| size_of::<Event<M>>() + last.marks.capacity() * size_of::<M>())
+        self.last
+            .as_ref()
+            .map_or(0, |last| size_of::<TaughtEvent<M>>() + last.marks.capacity() * size_of::<M>())
     }
 
     /// Notes one observation; gives what is to be forgotten now.
-    pub(crate) fn note(&mut self, step: Step, mark: M) -> Vec<M> {
-        let Step { seen, remembered, was_open, is_open, far } = step;
+    pub(crate) fn note(&mut self, step: LessonStep, mark: M) -> Vec<M> {
+        let LessonStep { seen, remembered, was_open, is_open, far } = step;
         if seen.is_multiple_of(u64::from(HALF_LIFE)) {
             self.forgotten /= 2;
         }
         if is_open && !was_open {
-            self.last = Some(Box::new(Event { marks: Vec::new(), age: 0, far: false, real: false }));
+            self.last = Some(Box::new(TaughtEvent { marks: Vec::new(), age: 0, far: false, real: false }));
         }
         let Some(last) = &mut self.last else { return Vec::new() };
         last.age += 1;
@@ -85,7 +87,7 @@ impl<M> Lessons<M> {
     }
 
     /// Whether the open event will be forgotten, if it does not last too long.
-    pub(crate) fn will_be_forgotten(&self, step: Step) -> bool {
+    pub(crate) fn will_be_forgotten(&self, step: LessonStep) -> bool {
         step.is_open && self.is_exceptional(step.remembered)
     }
 

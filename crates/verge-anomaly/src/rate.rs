@@ -9,7 +9,7 @@
 //! where the reference is the newest retained reading that is at least one window old. Until there is one,
 //! it is the oldest reading, once that is at least half a window old; before that, nothing is said. After a
 //! long pause a reference older than two windows gives way as soon as another is half a window old. A
-//! signal that speaks less often than once per window is thus judged from reading to reading.
+//! signal with fewer readings than one per window is thus judged from reading to reading.
 //!
 //! Time is the signal's own: the device's where it is trusted, else the monotonic clock of receipt. When a
 //! signal changes from one to the other, the window starts afresh. A reading older than the newest is passed
@@ -84,17 +84,19 @@ impl RateSettings {
 pub struct RateJudge {
     settings: RateSettings,
     expected: Expected,
-    window: Window,
+    window: RateWindow,
 }
 
 impl RateJudge {
     pub(crate) fn new(settings: RateSettings) -> Self {
         let expected = Expected { low: settings.fall_above.map(|limit| -limit), high: settings.rise_above };
-        Self { settings, expected, window: Window::new(settings.window) }
+        Self { settings, expected, window: RateWindow::new(settings.window) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
-        let Some(rate) = self.window.rate(Instant::of(reading, received), reading.value) else { return };
+        let Some(rate) = self.window.rate(SourceInstant::of(reading, received), reading.value) else {
+            return;
+        };
         let keep = 1.0 - self.settings.hysteresis;
         let rise = self.settings.rise_above.map(|limit| (Member::Rise, standing(rate, limit, limit * keep)));
         let fall = self.settings.fall_above.map(|limit| (Member::Fall, standing(-rate, limit, limit * keep)));
@@ -104,13 +106,13 @@ impl RateJudge {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.window.samples.capacity() * size_of::<Sample>()
+        self.window.samples.capacity() * size_of::<RateSample>()
     }
 }
 
 /// Whose clock a time was read from. The two are never compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clock {
+enum TimeSource {
     /// The device's, in UTC.
     Device,
     /// The gateway's monotonic one, at receipt.
@@ -118,42 +120,44 @@ enum Clock {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Instant {
-    clock: Clock,
+struct SourceInstant {
+    clock: TimeSource,
     at_us: i64,
 }
 
-impl Instant {
+impl SourceInstant {
     fn of(reading: &Reading, received: Moment) -> Self {
         match (reading.clock, reading.captured_at) {
             (DeviceClock::Trusted, Some(at)) => {
-                Self { clock: Clock::Device, at_us: at.0.saturating_mul(1000) }
+                Self { clock: TimeSource::Device, at_us: at.0.saturating_mul(1000) }
             }
-            _ => Self { clock: Clock::Receipt, at_us: i64::try_from(received.mono.0).unwrap_or(i64::MAX) },
+            _ => {
+                Self { clock: TimeSource::Receipt, at_us: i64::try_from(received.mono.0).unwrap_or(i64::MAX) }
+            }
         }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+struct RateSample {
     at_us: i64,
     value: f64,
 }
 
 /// The retained readings of a sliding window.
 #[derive(Debug)]
-struct Window {
+struct RateWindow {
     length_us: i64,
     /// Least distance between retained readings.
     spacing_us: i64,
     /// In order of time; the first is the reference.
-    samples: VecDeque<Sample>,
-    newest: Option<Instant>,
+    samples: VecDeque<RateSample>,
+    newest: Option<SourceInstant>,
     /// Readings in a row that were older than the newest.
     older_in_a_row: u8,
 }
 
-impl Window {
+impl RateWindow {
     fn new(length: Duration) -> Self {
         let length_us = i64::try_from(length.as_micros()).expect("settings bound the window to 30 days");
         // Inside the window lie fewer than 62 spacings, hence at most 62 readings, and one before it.
@@ -162,8 +166,8 @@ impl Window {
         Self { length_us, spacing_us, samples: VecDeque::new(), newest: None, older_in_a_row: 0 }
     }
 
-    /// Takes a reading into the window and says the rate per second, finite, if one can be told.
-    fn rate(&mut self, now: Instant, value: f64) -> Option<f64> {
+    /// Takes a reading into the window and returns the rate per second, finite, if there is one.
+    fn rate(&mut self, now: SourceInstant, value: f64) -> Option<f64> {
         match self.newest {
             Some(newest) if newest.clock != now.clock => self.samples.clear(),
             Some(newest) if now.at_us < newest.at_us => {
@@ -181,7 +185,7 @@ impl Window {
         let rate = self.samples.front().and_then(|reference| self.quotient(*reference, now.at_us, value));
         let since_last = self.samples.back().map(|last| now.at_us.saturating_sub(last.at_us));
         if since_last.is_none_or(|span| span >= self.spacing_us) {
-            self.samples.push_back(Sample { at_us: now.at_us, value });
+            self.samples.push_back(RateSample { at_us: now.at_us, value });
         }
         rate
     }
@@ -199,7 +203,7 @@ impl Window {
         }
     }
 
-    fn quotient(&self, reference: Sample, now_us: i64, value: f64) -> Option<f64> {
+    fn quotient(&self, reference: RateSample, now_us: i64, value: f64) -> Option<f64> {
         let span_us = now_us.saturating_sub(reference.at_us);
         if span_us < self.length_us / 2 {
             return None;

@@ -9,7 +9,7 @@ use verge_domain::id::Label;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{Moment, UtcMillis};
 
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// When a judge over frames reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +115,11 @@ impl ReportJudge {
     /// Only where something was reported that is not to be reported again.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
         let reported = self.reported.as_ref()?.saved();
-        Some(state::seal(Kind::Report, &(reported, self.changing.as_ref().map(Since::saved))))
+        Some(state::seal(StateKind::Report, &(reported, self.changing.as_ref().map(Since::saved))))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8], now: Moment) -> Result<(), RestoreError> {
-        let (reported, changing): (SavedSince, Option<SavedSince>) = state::open(Kind::Report, bytes)?;
+        let (reported, changing): (SavedSince, Option<SavedSince>) = state::open(StateKind::Report, bytes)?;
         self.reported = Some(Since::restored(reported, now));
         self.changing = changing.map(|changing| Since::restored(changing, now));
         Ok(())

@@ -7,8 +7,8 @@ use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{AlarmSettings, Alarms, Pace};
-use crate::budget::{Rate, least_p};
-use crate::lessons::{Lessons, Step};
+use crate::budget::{AlarmLevel, least_p};
+use crate::lessons::{LessonStep, Lessons};
 use crate::tail::{Mark, Tail};
 
 /// The level without a budget.
@@ -60,7 +60,7 @@ impl Scores {
         }
         let far = outcome.abnormal && self.tail.is_far(score, level);
         let (seen, remembered) = (self.pace.seen(), self.tail.weight());
-        let forgotten = self.lessons.note(Step { seen, remembered, was_open, is_open, far }, mark);
+        let forgotten = self.lessons.note(LessonStep { seen, remembered, was_open, is_open, far }, mark);
         forgotten.into_iter().for_each(|mark| self.tail.forget(mark));
         Condition {
             member,
@@ -74,7 +74,7 @@ impl Scores {
     }
 
     /// What a person says of errors of a model, which stays as it is: after maintenance it is learnt anew what they are
-    /// usually. Says whether it was of use.
+    /// usually. Returns whether it changed anything.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
@@ -86,7 +86,7 @@ impl Scores {
         }
     }
 
-    /// A person speaks of maintenance: what the last alarm taught is no part of the usual.
+    /// A person reports maintenance: what the last alarm taught is no part of the usual.
     pub(crate) fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
         let taught = self.lessons.was_maintenance();
@@ -100,7 +100,7 @@ impl Scores {
         self.cause = f64::INFINITY;
     }
 
-    /// A person says that the last alarm was real: what it taught is forgotten. Says whether there was one to speak of.
+    /// A person says that the last alarm was real: what it taught is forgotten. Returns whether there was one.
     fn was_real(&mut self) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
         let taught = self.lessons.was_real();
@@ -122,7 +122,7 @@ impl Scores {
         self.tail.heap_bytes() + self.lessons.heap_bytes()
     }
 
-    fn rate(&self, settings: &AlarmSettings) -> Rate {
+    fn rate(&self, settings: &AlarmSettings) -> AlarmLevel {
         settings.rate(&self.pace, self.tail.weight(), 1.0, FIXED_P)
     }
 }

@@ -1,8 +1,8 @@
 //! Absence of readings.
 //!
 //! Measured on the monotonic clock between receipts, so that neither a device's clock nor a step of the
-//! gateway's can hide or fake a silence. A judge that has not heard anything yet counts from when it was
-//! made: an expected device that never speaks is silent too. That a signal has been heard outlives a restart,
+//! gateway's can hide or fake a silence. A judge that has received nothing yet counts from when it was
+//! made: an expected device that never sends is silent too. That a signal was received outlives a restart,
 //! so that one which fell silent while the gateway was away is missed as well.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct SilenceSettings {
 }
 
 impl SilenceSettings {
-    /// Silent is what was not heard for longer than `after`.
+    /// Silent is what was not received for longer than `after`.
     ///
     /// # Errors
     /// Shorter than 10 ms (time is looked at a few times a second) or longer than 366 days.
@@ -73,7 +73,7 @@ impl SilenceJudge {
         self.heard.then(|| HEARD.to_vec())
     }
 
-    /// Time counts from now: how long it was silent before, nobody was there to hear.
+    /// Time counts from now: how long it was silent before is not known.
     pub(crate) fn restore(&mut self, state: &[u8], now: Monotonic) -> Result<(), RestoreError> {
         if state != HEARD {
             return Err(RestoreError::Foreign);

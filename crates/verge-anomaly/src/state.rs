@@ -13,7 +13,7 @@ const HEAD: usize = 6;
 
 /// Whose state it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StateKind {
     Auto = 0,
     Multi = 1,
     Pattern = 2,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 struct WrongChecksum;
 
 /// Writes a state.
-pub(crate) fn seal<T: Serialize>(kind: Kind, state: &T) -> Vec<u8> {
+pub(crate) fn seal<T: Serialize>(kind: StateKind, state: &T) -> Vec<u8> {
     let head = vec![0; HEAD];
     let mut bytes = postcard::to_extend(state, head).expect("states hold numbers and lists only");
     let checksum = crc32c::crc32c(&bytes[HEAD..]);
@@ -47,12 +47,12 @@ pub(crate) fn seal<T: Serialize>(kind: Kind, state: &T) -> Vec<u8> {
 }
 
 /// Whether a state is of this kind, sound or not.
-pub(crate) fn is_of(kind: Kind, bytes: &[u8]) -> bool {
+pub(crate) fn is_of(kind: StateKind, bytes: &[u8]) -> bool {
     bytes.get(1) == Some(&(kind as u8))
 }
 
 /// Reads a state.
-pub(crate) fn open<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, RestoreError> {
+pub(crate) fn open<T: DeserializeOwned>(kind: StateKind, bytes: &[u8]) -> Result<T, RestoreError> {
     let (head, body) = bytes.split_at_checked(HEAD).ok_or(RestoreError::Foreign)?;
     if head[..2] != [VERSION, kind as u8] {
         return Err(RestoreError::Foreign);
@@ -69,20 +69,20 @@ mod tests {
 
     #[test]
     fn what_was_saved_comes_back_and_nothing_else() {
-        let sealed = seal(Kind::Auto, &(1.5_f64, vec![1_u16, 2]));
-        assert_eq!(open::<(f64, Vec<u16>)>(Kind::Auto, &sealed).unwrap(), (1.5, vec![1, 2]));
-        let check = |bytes: &[u8], kind: Kind, foreign: bool| {
+        let sealed = seal(StateKind::Auto, &(1.5_f64, vec![1_u16, 2]));
+        assert_eq!(open::<(f64, Vec<u16>)>(StateKind::Auto, &sealed).unwrap(), (1.5, vec![1, 2]));
+        let check = |bytes: &[u8], kind: StateKind, foreign: bool| {
             let error = open::<(f64, Vec<u16>)>(kind, bytes).unwrap_err();
             assert_eq!(matches!(error, RestoreError::Foreign), foreign, "{error}");
         };
-        check(&sealed, Kind::Multi, true);
-        check(&sealed[..3], Kind::Auto, true);
-        check(b"heard", Kind::Auto, true);
+        check(&sealed, StateKind::Multi, true);
+        check(&sealed[..3], StateKind::Auto, true);
+        check(b"heard", StateKind::Auto, true);
         for place in 2..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[place] ^= 1;
-            check(&damaged, Kind::Auto, false);
+            check(&damaged, StateKind::Auto, false);
         }
-        check(&sealed[..sealed.len() - 1], Kind::Auto, false);
+        check(&sealed[..sealed.len() - 1], StateKind::Auto, false);
     }
 }

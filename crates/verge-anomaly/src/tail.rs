@@ -4,7 +4,7 @@
 //! eight bins per octave over 24 octaves, and reads two answers from it:
 //!
 //! - beyond the highest 2 %, peaks over threshold: a generalised Pareto law fitted to the exceedances by moments
-//!   (Hosking & Wallis 1987), which also speaks about scores never seen;
+//!   (Hosking & Wallis 1987), which also covers scores never seen;
 //! - the recorded share of scores that were at least as large, below which the answer never falls: a fitted law
 //!   that claims "one in a million" of what was seen last week is wrong.
 //!
@@ -21,7 +21,7 @@ mod level;
 use serde::{Deserialize, Serialize};
 use verge_domain::stage::RestoreError;
 
-use fit::{Fit, NO_FIT, fitted};
+use fit::{NO_FIT, ParetoFit, fitted};
 pub(crate) use level::Mark;
 use level::{BINS_PER_OCTAVE, level_of};
 
@@ -39,12 +39,12 @@ pub const HALF_LIFE: u32 = 14_000;
 pub const MAX_HALF_LIFE: u32 = 1 << 23;
 /// Scores between two fits.
 const REFIT_EVERY: u32 = 16;
-/// What lies so many times further out than an alarm is none of the usual. With less, what chance brings about in heavy
+/// What lies this many times further out than an alarm is none of the usual. With less, what chance brings about in heavy
 /// tails would be forgotten with it, and false alarms would come more often than they say (at 3, 2.5 times).
 const FAR: f64 = 4.0;
 /// Where the window of bins may begin: around all octaves of a float.
 const LEVELS: std::ops::RangeInclusive<i32> = -512..=2_200 * BINS_PER_OCTAVE;
-/// No probability is smaller: nobody has watched that long.
+/// No probability is smaller: no history is that long.
 const LEAST_P: f64 = 1e-30;
 
 /// The upper tail of a stream of scores.
@@ -61,7 +61,7 @@ pub struct Tail {
     half_life: u32,
     /// Exceedances that are worth one.
     dependence: f32,
-    fit: Fit,
+    fit: ParetoFit,
 }
 
 impl Tail {
@@ -82,7 +82,7 @@ impl Tail {
         }
     }
 
-    /// A tail of scores that are each made of so many readings, so that neighbours say nearly the same.
+    /// A tail of scores that are each made of `window` readings, so that neighbours say nearly the same.
     pub(crate) fn over(window: u32, stagger: u32) -> Self {
         let mut tail = Self::new(stagger);
         tail.refit_in += WARM_UP_PER_SHARED * window.saturating_sub(1);
@@ -114,7 +114,7 @@ impl Tail {
         self.seen
     }
 
-    /// Lets history fade more slowly or more quickly: all weights are halved after so many scores.
+    /// Lets history fade more slowly or more quickly: all weights are halved after this many scores.
     pub fn set_half_life(&mut self, scores: u32) {
         self.half_life = scores.clamp(REFIT_EVERY, MAX_HALF_LIFE);
         self.halve_in = self.halve_in.min(self.half_life);
@@ -139,7 +139,7 @@ impl Tail {
     }
 
     /// The probability alone, and the place where the score is to be learnt: nothing else is asked of the tail between.
-    pub(crate) fn judge(&mut self, score: f64) -> (f64, Place) {
+    pub(crate) fn judge(&mut self, score: f64) -> (f64, BinPlace) {
         let bin = self.bin(score);
         let p = if score > self.fit.threshold {
             self.probability(score, bin)
@@ -149,11 +149,11 @@ impl Tail {
         } else {
             1.0
         };
-        (p, Place(bin))
+        (p, BinPlace(bin))
     }
 
     /// Learns a score that was judged last.
-    pub(crate) fn learn_at(&mut self, place: Place, score: f64) -> Mark {
+    pub(crate) fn learn_at(&mut self, place: BinPlace, score: f64) -> Mark {
         self.learn(place.0);
         Mark::of(score)
     }
@@ -172,8 +172,8 @@ impl Tail {
     /// Whether a score lies many times further out than the one with probability `p`, by a law that ends nowhere: what
     /// was seen has no place for it, however often one tries.
     pub(crate) fn is_far(&self, score: f64, p: f64) -> bool {
-        let Fit { threshold, share, scale, shape } = self.fit;
-        let unbounded = Fit { shape: shape.max(0.0), ..self.fit };
+        let ParetoFit { threshold, share, scale, shape } = self.fit;
+        let unbounded = ParetoFit { shape: shape.max(0.0), ..self.fit };
         threshold.is_finite()
             && p < share
             && scale > 0.0
@@ -197,7 +197,7 @@ impl Tail {
     /// The score that has probability `p`, as far as the fit reaches: the upper end of what is expected.
     #[must_use]
     pub fn quantile(&self, p: f64) -> Option<f64> {
-        let Fit { threshold, share, .. } = self.fit;
+        let ParetoFit { threshold, share, .. } = self.fit;
         if !threshold.is_finite() || p >= share {
             return None;
         }
@@ -206,7 +206,7 @@ impl Tail {
     }
 
     fn probability(&self, score: f64, bin: usize) -> f64 {
-        let Fit { threshold, share, scale, shape } = self.fit;
+        let ParetoFit { threshold, share, scale, shape } = self.fit;
         let excess = (score - threshold) / scale;
         let survival = if shape.abs() < 1e-3 {
             (-excess).exp()
@@ -280,7 +280,7 @@ impl Tail {
 
 /// Where a score that was judged is to be learnt.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place(usize);
+pub(crate) struct BinPlace(usize);
 
 #[cfg(test)]
 mod tests {

@@ -210,7 +210,7 @@ fn measured(dims: &[i64], what: impl Fn() -> String) -> Result<(), OnnxError> {
 
 #[cfg(test)]
 mod tests {
-    use super::proto::{AttributeProto, Entry};
+    use super::proto::{AttributeProto, StringEntry};
     use super::*;
 
     fn model(change: impl FnOnce(&mut GraphProto)) -> Bytes {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(inspect(&Bytes::from_static(b"\x08\x08")), Err(OnnxError::NoGraph));
         assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx { .. })));
 
-        let location = Entry { key: "location".to_owned(), value: "weights.bin".to_owned() };
+        let location = StringEntry { key: "location".to_owned(), value: "weights.bin".to_owned() };
         let external = |tensor: TensorProto| TensorProto {
             data_location: 1,
             external_data: vec![location.clone()],

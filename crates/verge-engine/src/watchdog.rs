@@ -10,24 +10,24 @@ static WATCHDOG: LazyLock<Arc<Watchdog>> = LazyLock::new(Watchdog::start);
 
 #[derive(Default)]
 struct Watchdog {
-    watched: Mutex<Watched>,
+    watched: Mutex<WatchedRuns>,
     earlier: Condvar,
 }
 
 #[derive(Default)]
-struct Watched {
+struct WatchedRuns {
     /// By deadline; the number keeps equal ones apart.
     runs: BTreeMap<(Instant, u64), Arc<RunOptions>>,
     next: u64,
 }
 
 /// While it lives, the run is ended at its deadline.
-pub(crate) struct Guard {
+pub(crate) struct RunGuard {
     key: (Instant, u64),
 }
 
 /// Watches one run.
-pub(crate) fn watch(until: Instant, options: Arc<RunOptions>) -> Guard {
+pub(crate) fn watch(until: Instant, options: Arc<RunOptions>) -> RunGuard {
     let watchdog = &**WATCHDOG;
     let mut watched = watchdog.lock();
     watched.next += 1;
@@ -38,10 +38,10 @@ pub(crate) fn watch(until: Instant, options: Arc<RunOptions>) -> Guard {
     if is_first {
         watchdog.earlier.notify_one();
     }
-    Guard { key }
+    RunGuard { key }
 }
 
-impl Drop for Guard {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         WATCHDOG.lock().runs.remove(&self.key);
     }
@@ -58,7 +58,7 @@ impl Watchdog {
         watchdog
     }
 
-    fn lock(&self) -> MutexGuard<'_, Watched> {
+    fn lock(&self) -> MutexGuard<'_, WatchedRuns> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -178,7 +178,7 @@ fn input_hint(port: &Port) -> &'static str {
     }
 }
 
-/// Whether an output may give so many numbers, as far as the file says it.
+/// Whether an output may give this many numbers, as far as the file says it.
 fn gives(port: &Port, width: i64) -> bool {
     let (Some(element), Some(shape)) = (port.element, &port.shape) else { return false };
     let known = shape.iter().copied().filter(|side| *side >= 0);

@@ -15,7 +15,7 @@ use verge_models::card::{
 };
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
-use verge_vision::detect::{Candidate, Detector, select};
+use verge_vision::detect::{Candidate, ObjectDetector, select};
 use verge_vision::preprocess::{Preprocess, Region};
 
 /// A street of blocks with some noise, which a camera's picture has too.
@@ -201,7 +201,7 @@ fn reading(criterion: &mut Criterion) {
     let strides = Some(vec![8, 16, 32]);
     let nms = Some(Nms { iou: 0.65, per_class: true });
     let card = OutputCard { strides, nms, ..output(OutputDecoder::Yolox) };
-    let mut detector = Detector::new(card, labels(80), 416, 416);
+    let mut detector = ObjectDetector::new(card, labels(80), 416, 416);
     let mut elements: Vec<f32> = scattered().take(3549 * 85).collect();
     for (index, cell) in elements.chunks_exact_mut(85).enumerate() {
         cell[4] = if index % 36 == 0 { 0.8 } else { 0.01 * cell[4] };
@@ -219,8 +219,8 @@ fn reading(criterion: &mut Criterion) {
 }
 
 /// Where an input of 416 x 416 lies in a frame of 640 x 640.
-fn placement() -> verge_vision::preprocess::Placement {
-    verge_vision::preprocess::Placement {
+fn placement() -> verge_vision::preprocess::InputPlacement {
+    verge_vision::preprocess::InputPlacement {
         scale_x: 640.0 / 416.0,
         scale_y: 640.0 / 416.0,
         offset_x: 0.0,

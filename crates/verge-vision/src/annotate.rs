@@ -41,7 +41,7 @@ pub fn draw(picture: &mut Picture, view: &View) {
                 write(
                     picture,
                     Point::new(2, 2 + line * height),
-                    &told(scored),
+                    &caption(scored),
                     colour_of(scored.label.as_str()),
                 );
             }
@@ -69,7 +69,7 @@ pub fn encode(picture: &Picture) -> Result<Vec<u8>, EncodingError> {
     Ok(bytes)
 }
 
-fn told(scored: &Scored) -> String {
+fn caption(scored: &Scored) -> String {
     format!("{} {:.2}", scored.label, scored.score.as_f64())
 }
 
@@ -80,12 +80,12 @@ fn draw_object(picture: &mut Picture, object: &Detection) {
     let size = Size::new(object.area.width, object.area.height);
     let stroke = if picture.width() >= LARGE_FROM { 3 } else { 2 };
     let style = PrimitiveStyle::with_stroke(colour, stroke);
-    never(Rectangle::new(corner, size).into_styled(style).draw(&mut Canvas(picture)));
+    never(Rectangle::new(corner, size).into_styled(style).draw(&mut PictureCanvas(picture)));
     let height = if picture.width() >= LARGE_FROM { 20 } else { 13 };
     // Above the box, or within where there is no room above.
     let top = if corner.y >= height { corner.y - height } else { corner.y };
     let label = Scored { label: object.label.clone(), score: object.score };
-    write(picture, Point::new(corner.x, top), &told(&label), colour);
+    write(picture, Point::new(corner.x, top), &caption(&label), colour);
 }
 
 /// Dark letters on the label's colour. The fonts know ASCII alone; other letters become question marks.
@@ -93,7 +93,7 @@ fn write(picture: &mut Picture, at: Point, text: &str, colour: Rgb888) {
     let font = if picture.width() >= LARGE_FROM { &FONT_10X20 } else { &FONT_6X13_BOLD };
     let style =
         MonoTextStyleBuilder::new().font(font).text_color(Rgb888::BLACK).background_color(colour).build();
-    never(Text::with_baseline(text, at, style, Baseline::Top).draw(&mut Canvas(picture)));
+    never(Text::with_baseline(text, at, style, Baseline::Top).draw(&mut PictureCanvas(picture)));
 }
 
 /// Drawing into memory does not fail.
@@ -109,15 +109,15 @@ fn colour_of(label: &str) -> Rgb888 {
     COLOURS[sum % COLOURS.len()]
 }
 
-struct Canvas<'a>(&'a mut Picture);
+struct PictureCanvas<'a>(&'a mut Picture);
 
-impl OriginDimensions for Canvas<'_> {
+impl OriginDimensions for PictureCanvas<'_> {
     fn size(&self) -> Size {
         Size::new(self.0.width(), self.0.height())
     }
 }
 
-impl DrawTarget for Canvas<'_> {
+impl DrawTarget for PictureCanvas<'_> {
     type Color = Rgb888;
     type Error = Infallible;
 

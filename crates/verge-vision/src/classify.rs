@@ -25,7 +25,7 @@ pub struct Classifier {
 
 /// A class and its probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Class {
+pub struct ScoredClass {
     /// Index among the labels.
     pub label: usize,
     /// Probability.
@@ -44,7 +44,7 @@ impl Classifier {
     ///
     /// # Errors
     /// See [`BadOutput`].
-    pub fn top(&mut self, elements: TensorView<'_>, top: usize) -> Result<Vec<Class>, BadOutput> {
+    pub fn top(&mut self, elements: TensorView<'_>, top: usize) -> Result<Vec<ScoredClass>, BadOutput> {
         self.rank(elements, top)?;
         Ok(self.ranked().collect())
     }
@@ -84,8 +84,8 @@ impl Classifier {
         Ok(())
     }
 
-    fn ranked(&self) -> impl Iterator<Item = Class> + '_ {
-        self.order.iter().map(|class| Class {
+    fn ranked(&self) -> impl Iterator<Item = ScoredClass> + '_ {
+        self.order.iter().map(|class| ScoredClass {
             label: class - self.output.label_offset,
             probability: self.probabilities[*class],
         })

@@ -7,8 +7,8 @@ mod pass;
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use fit::{Fit, Rule};
-use pass::{Pass, Table};
+use fit::{FitRule, PictureFit};
+use pass::{Pass, PixelTable};
 use verge_engine::Tensor;
 use verge_models::card::InputCard;
 
@@ -41,7 +41,7 @@ impl Region {
 
 /// Where a pixel of the input lies in the frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Placement {
+pub struct InputPlacement {
     /// Pixels of the frame per pixel of the input, across.
     pub scale_x: f32,
     /// Pixels of the frame per pixel of the input, down.
@@ -56,9 +56,9 @@ pub struct Placement {
 
 /// Makes inputs for one model. It keeps its buffers; one per worker and model.
 pub struct Preprocess {
-    rule: Rule,
+    rule: FitRule,
     pass: Pass,
-    table: Table,
+    table: PixelTable,
     shrinker: Shrinker,
 }
 
@@ -76,9 +76,9 @@ impl Preprocess {
     #[must_use]
     pub fn new(card: &InputCard, width: u32, height: u32) -> Self {
         Self {
-            rule: Rule::new(card, width, height),
+            rule: FitRule::new(card, width, height),
             pass: Pass::new(card, width, height),
-            table: Table::new(card),
+            table: PixelTable::new(card),
             shrinker: Shrinker::default(),
         }
     }
@@ -89,7 +89,7 @@ impl Preprocess {
     /// # Panics
     /// If the tensor is of another type or is smaller: it belongs to another card. If the picture is empty: nothing
     /// was decoded.
-    pub fn fill(&mut self, picture: &Picture, region: Region, tensor: &mut Tensor) -> Placement {
+    pub fn fill(&mut self, picture: &Picture, region: Region, tensor: &mut Tensor) -> InputPlacement {
         let (width, height) = (picture.width(), picture.height());
         assert!(width > 0 && height > 0, "only a picture that was decoded is looked at");
         let fit = self.rule.fit((width, height), region);
@@ -100,14 +100,14 @@ impl Preprocess {
             &self.shrinker.resized
         };
         match (&self.table, tensor) {
-            (Table::F32(table), Tensor::F32(out)) => self.pass.run(pixels, &fit, table, out),
-            (Table::F16(table), Tensor::F16(out)) => self.pass.run(pixels, &fit, table, out),
-            (Table::U8(table), Tensor::U8(out)) => {
+            (PixelTable::F32(table), Tensor::F32(out)) => self.pass.run(pixels, &fit, table, out),
+            (PixelTable::F16(table), Tensor::F16(out)) => self.pass.run(pixels, &fit, table, out),
+            (PixelTable::U8(table), Tensor::U8(out)) => {
                 if !self.pass.copy(pixels, &fit, table, out) {
                     self.pass.run(pixels, &fit, table, out);
                 }
             }
-            (Table::I8(table), Tensor::I8(out)) => self.pass.run(pixels, &fit, table, out),
+            (PixelTable::I8(table), Tensor::I8(out)) => self.pass.run(pixels, &fit, table, out),
             _ => panic!("the tensor is of another type than its card says"),
         }
         fit.placement()
@@ -115,7 +115,7 @@ impl Preprocess {
 }
 
 impl Shrinker {
-    fn resize(&mut self, picture: &Picture, fit: &Fit) {
+    fn resize(&mut self, picture: &Picture, fit: &PictureFit) {
         // Not cleared first: every byte is written anew.
         self.resized.resize(fit.to_width as usize * fit.to_height as usize * SAMPLES, 0);
         let frame = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())

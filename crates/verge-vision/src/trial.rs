@@ -11,7 +11,7 @@ use crate::viewer::{Lens, LookError, Reader};
 
 /// What came of a trial.
 #[derive(Debug)]
-pub struct Trial {
+pub struct ModelTrial {
     /// How long the model was at work.
     pub took: Duration,
     /// The outputs that its card reads.
@@ -43,7 +43,7 @@ fn grey() -> Picture {
 }
 
 impl Lens {
-    pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<Trial, LookError> {
+    pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<ModelTrial, LookError> {
         let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.runner.input());
         let reader = &mut self.reader;
         let began = Instant::now();
@@ -71,7 +71,7 @@ impl Lens {
                     None
                 }
             };
-            Ok(Trial { took, outputs: described, contradiction })
+            Ok(ModelTrial { took, outputs: described, contradiction })
         })
     }
 }

@@ -12,12 +12,12 @@ use verge_engine::{GraphError, RecurrentState, RunError, Runner};
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
-use crate::classify::{BadOutput, Class, Classifier};
-use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, Detector};
+use crate::classify::{BadOutput, Classifier, ScoredClass};
+use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, ObjectDetector};
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
-use crate::trial::Trial;
+use crate::trial::ModelTrial;
 
 /// One judge over frames.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ pub(crate) struct Lens {
 
 pub(crate) enum Reader {
     Classifier(Classifier),
-    Detector(Detector),
+    Detector(ObjectDetector),
     Comparison(Comparison),
 }
 
@@ -108,7 +108,7 @@ pub(crate) enum Reader {
 #[derive(Debug)]
 pub enum Sight {
     /// Classes, best first.
-    Classes(Vec<Class>),
+    Classes(Vec<ScoredClass>),
     /// Objects, surest first.
     Objects(Vec<Candidate>),
     /// Mean square error of what the model made of the frame.
@@ -201,14 +201,14 @@ impl FrameViewer {
         })
     }
 
-    /// Lets a model look at a grey picture of no meaning; see [`Trial`].
+    /// Lets a model look at a grey picture of no meaning; see [`ModelTrial`].
     ///
     /// # Errors
     /// See [`LookError`].
     ///
     /// # Panics
     /// If there is no model at this position.
-    pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<Trial, LookError> {
+    pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<ModelTrial, LookError> {
         self.models[model].try_out(until)
     }
 
@@ -296,7 +296,7 @@ impl Lens {
         let output = card.output.clone();
         let reader = match card.task {
             ModelTask::Classify => Reader::Classifier(Classifier::new(output, labels)),
-            ModelTask::Detect => Reader::Detector(Detector::new(output, labels, width, height)),
+            ModelTask::Detect => Reader::Detector(ObjectDetector::new(output, labels, width, height)),
             ModelTask::Reconstruct => {
                 Reader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
             }

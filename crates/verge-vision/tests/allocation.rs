@@ -18,8 +18,8 @@ use verge_models::FrameModel;
 use verge_models::card::{Card, FrameCard, Meaning, Nms};
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
-use verge_vision::detect::Detector;
-use verge_vision::preprocess::{Placement, Preprocess, Region};
+use verge_vision::detect::ObjectDetector;
+use verge_vision::preprocess::{InputPlacement, Preprocess, Region};
 
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -147,11 +147,16 @@ fn reading(detector: &FrameCard) {
 
     let mut output = detector.output.clone();
     output.nms = Some(Nms { iou: 0.5, per_class: true });
-    let mut detector = Detector::new(output, labels(2), 32, 32);
+    let mut detector = ObjectDetector::new(output, labels(2), 32, 32);
     let cell = [0.5, 0.5, 0.0, 0.0, 0.9, 0.9, 0.1];
     let numbers = cell.repeat(21);
-    let placement =
-        Placement { scale_x: 1.0, scale_y: 1.0, offset_x: 0.0, offset_y: 0.0, seen: [0.0, 0.0, 32.0, 32.0] };
+    let placement = InputPlacement {
+        scale_x: 1.0,
+        scale_y: 1.0,
+        offset_x: 0.0,
+        offset_y: 0.0,
+        seen: [0.0, 0.0, 32.0, 32.0],
+    };
     let none = steadily(|| {
         let found = detector.find_in(&[TensorView::F32(&numbers)], placement, 0.25).unwrap();
         assert_eq!(found.len(), 21);

@@ -8,7 +8,7 @@ use super::views::Views;
 
 /// The member that found it, and what it expected then.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Cause {
+pub(super) struct EventCause {
     low: f64,
     high: f64,
     /// How probable that was.
@@ -17,7 +17,7 @@ pub(super) struct Cause {
     member: u8,
 }
 
-impl Cause {
+impl EventCause {
     pub(super) const NONE: Self =
         Self { low: f64::NEG_INFINITY, high: f64::INFINITY, p: 1.0, member: u8::MAX };
 

@@ -7,7 +7,7 @@ use verge_domain::time::{Moment, UtcMillis};
 
 use super::{AutoDetector, AutoSettings, EFFECTIVE_MEMBERS, MEMBERS, admit, combined};
 use crate::budget::least_p;
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 use crate::tail::WARM_UP;
 
 /// Readings before a detector is made of them. Before its warm-up is over it finds nothing usual or strange, so that
@@ -19,11 +19,11 @@ const _: () = assert!(FIRST < WARM_UP as usize);
 #[derive(Debug)]
 pub struct AutoJudge {
     settings: AutoSettings,
-    stage: Stage,
+    stage: AutoStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum AutoStage {
     /// The first readings, as they came: UTC milliseconds and value.
     First(Vec<(i64, f64)>),
     Learning(Box<AutoDetector>),
@@ -31,12 +31,12 @@ enum Stage {
 
 impl AutoJudge {
     pub(crate) fn new(settings: &AutoSettings) -> Self {
-        Self { settings: *settings, stage: Stage::First(Vec::new()) }
+        Self { settings: *settings, stage: AutoStage::First(Vec::new()) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
         let at = reading.time(received.wall);
-        if let Stage::First(first) = &mut self.stage
+        if let AutoStage::First(first) = &mut self.stage
             && first.len() < FIRST
         {
             first.push((at.0, reading.value));
@@ -51,11 +51,11 @@ impl AutoJudge {
             standing: assessment.standing,
             observed: assessment.observed,
             expected: assessment.expected,
-            // What was held back is told with the probability that it had.
+            // What was held back is reported with the probability that it had.
             p_value: Some({
                 let p_value = assessment.p_value;
-                let told = if assessment.alarm { p_value.min(detector.cause_p()) } else { p_value };
-                told.max(detector.least_p())
+                let reported = if assessment.alarm { p_value.min(detector.cause_p()) } else { p_value };
+                reported.max(detector.least_p())
             }),
             contributions: Vec::new(),
             feedback: detector.feedback(),
@@ -64,16 +64,16 @@ impl AutoJudge {
 
     /// The detector, made of the first readings where it is not there yet.
     fn detector(&mut self) -> &mut AutoDetector {
-        if let Stage::First(first) = &self.stage {
+        if let AutoStage::First(first) = &self.stage {
             let mut detector = Box::new(AutoDetector::new(&self.settings));
             for &(at, value) in first {
                 detector.observe(UtcMillis(at), value);
             }
-            self.stage = Stage::Learning(detector);
+            self.stage = AutoStage::Learning(detector);
         }
         match &mut self.stage {
-            Stage::Learning(detector) => detector,
-            Stage::First(_) => unreachable!("it was just made"),
+            AutoStage::Learning(detector) => detector,
+            AutoStage::First(_) => unreachable!("it was just made"),
         }
     }
 
@@ -87,39 +87,39 @@ impl AutoJudge {
         }
     }
 
-    /// `None` before there is a history to speak of.
+    /// `None` before there is a history.
     pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
         match &self.stage {
-            Stage::First(_) => None,
-            Stage::Learning(detector) => Some(detector.alarm_rate()),
+            AutoStage::First(_) => None,
+            AutoStage::Learning(detector) => Some(detector.alarm_rate()),
         }
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.stage {
-            Stage::First(first) => first.capacity() * size_of::<(i64, f64)>(),
-            Stage::Learning(detector) => size_of::<AutoDetector>() + detector.heap_bytes(),
+            AutoStage::First(first) => first.capacity() * size_of::<(i64, f64)>(),
+            AutoStage::Learning(detector) => size_of::<AutoDetector>() + detector.heap_bytes(),
         }
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
         match &self.stage {
-            Stage::First(first) => state::seal(Kind::FirstReadings, first),
-            Stage::Learning(detector) => detector.save(),
+            AutoStage::First(first) => state::seal(StateKind::FirstReadings, first),
+            AutoStage::Learning(detector) => detector.save(),
         }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        if state::is_of(Kind::FirstReadings, bytes) {
-            let first: Vec<(i64, f64)> = state::open(Kind::FirstReadings, bytes)?;
+        if state::is_of(StateKind::FirstReadings, bytes) {
+            let first: Vec<(i64, f64)> = state::open(StateKind::FirstReadings, bytes)?;
             if first.len() > FIRST || first.iter().any(|(_, value)| !value.is_finite()) {
                 return Err(RestoreError::Misfit { part: "the first readings" });
             }
-            self.stage = Stage::First(first);
+            self.stage = AutoStage::First(first);
         } else {
             let mut detector = Box::new(AutoDetector::new(&self.settings));
             detector.restore(bytes)?;
-            self.stage = Stage::Learning(detector);
+            self.stage = AutoStage::Learning(detector);
         }
         Ok(())
     }

@@ -37,16 +37,16 @@ use verge_domain::stage::AlarmRate;
 use verge_domain::time::UtcMillis;
 
 use crate::alarm::{Alarms, Pace};
-use crate::budget::{self, Rate};
-use crate::lessons::{Lessons, Step};
+use crate::budget::{self, AlarmLevel};
+use crate::lessons::{LessonStep, Lessons};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
-use cause::Cause;
+use cause::EventCause;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
-use residual::{Profile, Recent, SLOW, Volatility, mean, mean_f32, median5};
+use residual::{DayProfile, RecentValues, SLOW, Volatility, mean, mean_f32, median5};
 pub use settings::AutoSettings;
 use shift::Shift;
-use tails::{Judged, Marks, Tails};
+use tails::{Marks, MemberScores, Tails};
 use views::{Centre, Views};
 
 /// The members.
@@ -95,7 +95,7 @@ pub struct Assessment {
 pub struct AutoDetector {
     #[serde(skip, default)]
     settings: AutoSettings,
-    /// Readings with which the slow means reckon their rate; set back where the signal is to be learnt anew.
+    /// Readings with which the slow means compute their rate; set back where the signal is to be learnt anew.
     readings: u32,
     pace: Pace,
     alarms: Alarms,
@@ -103,19 +103,19 @@ pub struct AutoDetector {
     level: f64,
     deviation: f64,
     median: f64,
-    recent: Recent<f64>,
-    profile: Profile,
+    recent: RecentValues<f64>,
+    profile: DayProfile,
     volatility: Volatility,
     quantiser: Quantiser,
     context: Predictor,
-    context_bits: Recent<f32>,
+    context_bits: RecentValues<f32>,
     hourly: Predictor,
-    hourly_bits: Recent<f32>,
+    hourly_bits: RecentValues<f32>,
     shift: Shift,
     tails: Tails,
     feedback: Feedback,
     lessons: Lessons<Marks>,
-    cause: Cause,
+    cause: EventCause,
 }
 
 impl AutoDetector {
@@ -131,19 +131,19 @@ impl AutoDetector {
             level: 0.0,
             deviation: 0.0,
             median: 0.0,
-            recent: Recent::new(20),
-            profile: Profile::new(),
+            recent: RecentValues::new(20),
+            profile: DayProfile::new(),
             volatility: Volatility::new(),
             quantiser: Quantiser::new(0.0),
             context: Predictor::new(4),
-            context_bits: Recent::new(4),
+            context_bits: RecentValues::new(4),
             hourly: Predictor::new(2),
-            hourly_bits: Recent::new(6),
+            hourly_bits: RecentValues::new(6),
             shift: Shift::new(),
             tails: Tails::new(),
             feedback: Feedback::default(),
             lessons: Lessons::new(),
-            cause: Cause::NONE,
+            cause: EventCause::NONE,
         }
     }
 
@@ -156,7 +156,7 @@ impl AutoDetector {
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let views = self.look(at, value);
         let judged = self.tails.judge(&views);
-        let Judged { members, smallest, strangest, .. } = judged;
+        let MemberScores { members, smallest, strangest, .. } = judged;
         let p_value = combined(smallest);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
         let level = if smallest < 1.0 || self.alarms.is_open() { self.rate().p } else { 0.0 };
@@ -170,7 +170,7 @@ impl AutoDetector {
             if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
         let marks = self.tails.learn(&judged);
-        // While nothing new is strange, an event tells of what it is about, to its end.
+        // While nothing new is strange, an event reports what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
             (member, observed, expected) = (cause, seen, self.cause.expected());
@@ -178,12 +178,12 @@ impl AutoDetector {
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
         // an end is no cause any more.
         if outcome.abnormal && !still_off && !was_open {
-            self.cause = Cause::new(strangest, expected, p_value);
+            self.cause = EventCause::new(strangest, expected, p_value);
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
-            self.cause = Cause::NONE;
+            self.cause = EventCause::NONE;
         }
         let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
-        let step = Step { seen, remembered: self.remembered(), was_open, is_open, far };
+        let step = LessonStep { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
         self.tails.forget(&forgotten);
         // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
@@ -276,11 +276,11 @@ impl AutoDetector {
 
     /// The probability from which a reading alarms now, and what may be promised of it.
     #[must_use]
-    pub fn rate(&self) -> Rate {
+    pub fn rate(&self) -> AlarmLevel {
         self.settings.alarms.rate(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P))
     }
 
-    /// The smallest probability that so short a history can tell of.
+    /// The smallest probability that so short a history supports.
     #[must_use]
     pub fn least_p(&self) -> f64 {
         budget::least_p(self.remembered(), EFFECTIVE_MEMBERS)

@@ -55,7 +55,7 @@ impl Predictor {
         Self { counts: vec![0; orders * 2 * TABLE].into(), past: 0, halve_in: HALVE_EVERY }
     }
 
-    /// Whether this can be what was saved of a predictor of so many orders.
+    /// Whether this can be what was saved of a predictor of this number of orders.
     pub(super) fn fits(&self, orders: usize) -> bool {
         self.counts.len() == orders * 2 * TABLE && self.halve_in > 0
     }

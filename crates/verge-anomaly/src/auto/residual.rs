@@ -9,13 +9,13 @@ pub(super) const SLOW: f64 = 1.0 / 2_000.0;
 
 /// The newest values in a ring of fixed size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Recent<T> {
+pub(super) struct RecentValues<T> {
     ring: Box<[T]>,
     filled: u8,
     next: u8,
 }
 
-impl<T: Copy + Default> Recent<T> {
+impl<T: Copy + Default> RecentValues<T> {
     pub(super) fn new(size: u8) -> Self {
         Self { ring: vec![T::default(); usize::from(size)].into(), filled: 0, next: 0 }
     }
@@ -71,7 +71,7 @@ pub(super) fn mean_f32(values: &[f32]) -> f64 {
 }
 
 /// Median of the newest five (of fewer: of those there are, the upper one of a pair).
-pub(super) fn median5(recent: &Recent<f64>) -> f64 {
+pub(super) fn median5(recent: &RecentValues<f64>) -> f64 {
     let mut values = [f64::INFINITY; 5];
     let mut count = 0;
     for value in recent.newest(5) {
@@ -92,18 +92,24 @@ const PROFILE_WINDOW: u8 = 12;
 
 /// What is usual at this hour of the day (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Profile {
+pub(super) struct DayProfile {
     usual: [f64; SLOTS],
     seen: [u8; SLOTS],
     /// Hours that have come to an end once, a bit each.
     known: u32,
     slot: u8,
-    errors: Recent<f32>,
+    errors: RecentValues<f32>,
 }
 
-impl Profile {
+impl DayProfile {
     pub(super) fn new() -> Self {
-        Self { usual: [0.0; SLOTS], seen: [0; SLOTS], known: 0, slot: 0, errors: Recent::new(PROFILE_WINDOW) }
+        Self {
+            usual: [0.0; SLOTS],
+            seen: [0; SLOTS],
+            known: 0,
+            slot: 0,
+            errors: RecentValues::new(PROFILE_WINDOW),
+        }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -148,14 +154,14 @@ const QUIET: f64 = 0.05;
 /// Mean step of the last forty readings against the long-run mean step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Volatility {
-    steps: Recent<f32>,
+    steps: RecentValues<f32>,
     usual: f64,
     seen: u32,
 }
 
 impl Volatility {
     pub(super) fn new() -> Self {
-        Self { steps: Recent::new(STEPS), usual: 0.0, seen: 0 }
+        Self { steps: RecentValues::new(STEPS), usual: 0.0, seen: 0 }
     }
 
     pub(super) fn fits(&self) -> bool {

@@ -3,8 +3,8 @@
 use verge_domain::finding::Feedback;
 use verge_domain::stage::RestoreError;
 
-use super::{AutoDetector, AutoSettings, Cause, Profile, Quantiser, Shift, mean, median5};
-use crate::state::{self, Kind};
+use super::{AutoDetector, AutoSettings, DayProfile, EventCause, Quantiser, Shift, mean, median5};
+use crate::state::{self, StateKind};
 
 impl AutoDetector {
     /// What people said about its alarms.
@@ -19,7 +19,7 @@ impl AutoDetector {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
         let taught = self.lessons.was_maintenance();
         self.tails.forget(&taught);
-        self.cause = Cause::NONE;
+        self.cause = EventCause::NONE;
         let recent = self.recent.all();
         if recent.is_empty() {
             return;
@@ -27,7 +27,7 @@ impl AutoDetector {
         self.level = mean(recent);
         self.median = median5(&self.recent);
         self.readings = recent.len() as u32;
-        self.profile = Profile::new();
+        self.profile = DayProfile::new();
         self.volatility.start_again();
         self.quantiser = Quantiser::new(self.last);
         self.shift = Shift::new();
@@ -64,7 +64,7 @@ impl AutoDetector {
     /// The state, to be taken up by [`AutoDetector::restore`].
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Auto, self)
+        state::seal(StateKind::Auto, self)
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -72,7 +72,7 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let restored: Self = state::open(Kind::Auto, bytes)?;
+        let restored: Self = state::open(StateKind::Auto, bytes)?;
         restored.check()?;
         *self = Self { settings: self.settings, ..restored };
         Ok(())

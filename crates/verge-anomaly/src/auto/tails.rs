@@ -5,7 +5,7 @@ use verge_domain::stage::RestoreError;
 
 use super::MEMBERS;
 use super::views::Views;
-use crate::tail::{Mark, Place, Tail};
+use crate::tail::{BinPlace, Mark, Tail};
 
 /// Readings that one score of each member is made of.
 const WINDOWS: [u32; MEMBERS.len()] = [1, 20, 12, 5, 40, 4, 6, 100];
@@ -18,14 +18,14 @@ pub(super) type Marks = [Mark; MEMBERS.len()];
 pub(super) struct Tails([Tail; MEMBERS.len()]);
 
 /// What a reading is to the members, before they learn it.
-pub(super) struct Judged {
+pub(super) struct MemberScores {
     /// Probability by each.
     pub(super) members: [f64; MEMBERS.len()],
     /// The smallest of them; one while all is usual.
     pub(super) smallest: f64,
     /// Whose that is.
     pub(super) strangest: usize,
-    places: [Option<(Place, f64)>; MEMBERS.len()],
+    places: [Option<(BinPlace, f64)>; MEMBERS.len()],
 }
 
 impl Tails {
@@ -33,8 +33,8 @@ impl Tails {
         Self(std::array::from_fn(|member| Tail::over(WINDOWS[member], 2 * member as u32)))
     }
 
-    pub(super) fn judge(&mut self, views: &Views) -> Judged {
-        let mut judged = Judged {
+    pub(super) fn judge(&mut self, views: &Views) -> MemberScores {
+        let mut judged = MemberScores {
             members: [1.0; MEMBERS.len()],
             smallest: 1.0,
             strangest: 0,
@@ -53,7 +53,7 @@ impl Tails {
     }
 
     /// Learns what was judged last.
-    pub(super) fn learn(&mut self, judged: &Judged) -> Marks {
+    pub(super) fn learn(&mut self, judged: &MemberScores) -> Marks {
         let mut marks = [Mark::NONE; MEMBERS.len()];
         for ((tail, mark), place) in self.0.iter_mut().zip(&mut marks).zip(judged.places) {
             if let Some((place, score)) = place {
@@ -73,7 +73,7 @@ impl Tails {
     }
 
     /// Whether the strangest score lies far beyond the one with probability `p`, see [`Tail::is_far`].
-    pub(super) fn is_far(&self, judged: &Judged, p: f64) -> bool {
+    pub(super) fn is_far(&self, judged: &MemberScores, p: f64) -> bool {
         let strangest = judged.places[judged.strangest];
         strangest.is_some_and(|(_, score)| self.0[judged.strangest].is_far(score, p))
     }

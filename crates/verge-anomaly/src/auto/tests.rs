@@ -89,8 +89,8 @@ fn false_alarms_come_as_often_as_the_probability_says() {
             let counted = (READINGS - YOUNG) as f64;
             let ratio = f64::from(below[place]) / (counted * level);
             assert!((0.5..2.0).contains(&ratio), "{name}: {ratio:.2} times as many readings at p = {level}");
-            let told = Rate::alarms_per_second(level, 1.0);
-            let held = f64::from(alarms[place]) / (counted * told);
+            let promised = AlarmLevel::alarms_per_second(level, 1.0);
+            let held = f64::from(alarms[place]) / (counted * promised);
             assert!((0.5..2.0).contains(&held), "{name}: {held:.2} times as many alarms at p = {level}");
         }
     }
@@ -128,7 +128,7 @@ fn a_budget_is_kept_and_a_young_signal_says_what_it_can_promise() {
 }
 
 /// What a detector says of values, bit for bit.
-fn told(detector: &mut AutoDetector, from: usize, values: &[f64]) -> Vec<(u64, bool, Member)> {
+fn judged(detector: &mut AutoDetector, from: usize, values: &[f64]) -> Vec<(u64, bool, Member)> {
     values
         .iter()
         .enumerate()
@@ -144,15 +144,15 @@ fn nothing_depends_on_what_is_yet_to_come_and_a_restart_changes_nothing() {
     let mut next = process("seasonal and autocorrelated");
     let values: Vec<f64> =
         (0..6_000).map(|reading| if reading % 1_711 == 1_710 { 60.0 } else { next(reading) }).collect();
-    let whole = told(&mut detector(), 0, &values);
+    let whole = judged(&mut detector(), 0, &values);
     assert!(whole.iter().any(|&(_, alarm, _)| alarm), "the spikes alarm");
     for cut in [1, 63, 64, 149, 1_711, 1_760, 5_000] {
         let mut before = detector();
-        assert_eq!(told(&mut before, 0, &values[..cut]), whole[..cut], "cut after {cut}");
+        assert_eq!(judged(&mut before, 0, &values[..cut]), whole[..cut], "cut after {cut}");
         let mut after = detector();
         after.restore(&before.save()).unwrap();
         assert_eq!(after, before);
-        assert_eq!(told(&mut after, cut, &values[cut..]), whole[cut..], "restarted after {cut}");
+        assert_eq!(judged(&mut after, cut, &values[cut..]), whole[cut..], "restarted after {cut}");
     }
 }
 
@@ -217,7 +217,7 @@ fn awkward_signals_get_sane_answers_and_leave_a_finite_state() {
         }
         let most = if matches!(name, "exploding" | "growing") { 200 } else { 40 };
         assert!(alarms <= most, "{name}: {alarms} alarms in 20,000 readings");
-        assert_eq!(told(&mut detector, 20_000, &[1.0])[0].0 >> 63, 0, "{name}");
+        assert_eq!(judged(&mut detector, 20_000, &[1.0])[0].0 >> 63, 0, "{name}");
     }
 }
 

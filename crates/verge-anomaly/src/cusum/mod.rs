@@ -32,10 +32,10 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 
 use crate::fault::{SettingsError, check_count, check_finite, check_range};
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 use crate::threshold::standing;
 
-/// Sums grow to so many limits.
+/// Sums grow to this many limits at most.
 const MOST_LIMITS: f64 = 2.0;
 
 /// Median absolute deviation to standard deviation, for normal numbers.
@@ -95,11 +95,11 @@ impl CusumSettings {
 #[derive(Debug)]
 pub struct CusumJudge {
     settings: CusumSettings,
-    state: State,
+    state: CusumState,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
+struct CusumState {
     /// Readings so far, while learning.
     first: Vec<f64>,
     /// Target and sigma.
@@ -117,12 +117,12 @@ struct Sum {
 }
 
 impl CusumJudge {
-    /// A judge that has heard nothing.
+    /// A judge that has seen nothing.
     #[must_use]
     pub fn new(settings: CusumSettings) -> Self {
         let normal = settings.target.zip(settings.sigma);
         let first = Vec::with_capacity(if normal.is_some() { 0 } else { settings.learn });
-        let state = State { first, normal, up: Sum::default(), down: Sum::default() };
+        let state = CusumState { first, normal, up: Sum::default(), down: Sum::default() };
         Self { settings, state }
     }
 
@@ -152,7 +152,7 @@ impl CusumJudge {
     /// The state, exactly.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Cusum, &self.state)
+        state::seal(StateKind::Cusum, &self.state)
     }
 
     /// Takes up a saved state. A target or sigma that the settings give stands against a saved one.
@@ -160,7 +160,7 @@ impl CusumJudge {
     /// # Errors
     /// Not readable, of another version, or impossible under these settings. Nothing has changed then.
     pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
-        let mut state: State = state::open(Kind::Cusum, saved)?;
+        let mut state: CusumState = state::open(StateKind::Cusum, saved)?;
         let settings = self.settings;
         let most = settings.limit * MOST_LIMITS;
         let fits = |sum: Sum| (0.0..=most).contains(&sum.sum);

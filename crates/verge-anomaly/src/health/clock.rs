@@ -12,7 +12,7 @@
 use verge_domain::finding::{Condition, Member, Standing};
 use verge_domain::time::DeviceClock;
 
-use super::sample::{Sample, condition};
+use super::sample::{HealthSample, condition};
 use serde::{Deserialize, Serialize};
 
 /// Readings in a row that are believed, or not.
@@ -51,7 +51,7 @@ struct Stretch {
 
 /// Watches a device's clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Clock {
+pub(super) struct ClockWatch {
     stretch: Option<Stretch>,
     /// Least and greatest usual distance.
     least_ms: i64,
@@ -68,7 +68,7 @@ pub(super) struct Clock {
     skewed_ms: i64,
 }
 
-impl Default for Clock {
+impl Default for ClockWatch {
     fn default() -> Self {
         Self {
             stretch: None,
@@ -85,9 +85,9 @@ impl Default for Clock {
     }
 }
 
-impl Clock {
+impl ClockWatch {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample) {
+    pub(super) fn enter(&mut self, sample: &HealthSample) {
         let Some(ahead_ms) = sample.ahead_ms else { return };
         let Some(captured_ms) = sample.captured_ms else {
             (self.skewed, self.trusted) = (self.skewed.saturating_add(1), 0);
@@ -166,7 +166,7 @@ impl Clock {
 
     pub(super) fn condition(&self, patience: f64) -> Option<Condition> {
         let seconds = |ms: i64| ms as f64 / 1e3;
-        let told = |standing, ahead_ms, expected| {
+        let reported = |standing, ahead_ms, expected| {
             Some(condition(Member::ClockSkewed, standing, seconds(ahead_ms), expected, None))
         };
         let believed =
@@ -176,18 +176,18 @@ impl Clock {
         let believed = if zone { (Some(-ZONE_S), believed.1) } else { believed };
         if f64::from(self.skewed) >= f64::from(IN_A_ROW) * patience {
             let standing = if self.trusted > 0 { Standing::Margin } else { Standing::Abnormal };
-            return told(standing, self.skewed_ms, believed);
+            return reported(standing, self.skewed_ms, believed);
         }
         if self.skewed > 0 {
-            return told(Standing::Margin, self.skewed_ms, believed);
+            return reported(Standing::Margin, self.skewed_ms, believed);
         }
         if self.trusted < IN_A_ROW {
             return None;
         }
         if self.learnt < LEARNS {
-            return told(Standing::Normal, self.distance_ms, believed);
+            return reported(Standing::Normal, self.distance_ms, believed);
         }
         let (low_ms, high_ms) = self.limits_ms();
-        told(self.standing, self.distance_ms, (Some(seconds(low_ms)), Some(seconds(high_ms))))
+        reported(self.standing, self.distance_ms, (Some(seconds(low_ms)), Some(seconds(high_ms))))
     }
 }

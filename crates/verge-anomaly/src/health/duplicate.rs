@@ -3,7 +3,7 @@
 //! Two traces are looked for, each in four blocks of 40 readings in a row:
 //! - *captured times go back*: at least a fifth of the messages is older than the one before it, by the device's own
 //!   clock. Within a message the order does not matter, and a device that sends what it stored while it was
-//!   offline is told by its old readings advancing faster than time.
+//!   offline is known by its old readings, which advance faster than time.
 //! - *values alternate*: at least 70 % of the readings lie four times farther from the one before than from the one
 //!   before that, and by more than eight of the signal's smallest steps (a signal of two values may alternate).
 //!
@@ -11,7 +11,7 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::sample::{BLOCK, Grain, Sample, condition};
+use super::sample::{BLOCK, Grain, HealthSample, condition};
 use serde::{Deserialize, Serialize};
 
 /// Blocks that must agree.
@@ -21,7 +21,7 @@ const RING: usize = 4;
 const BACK: u8 = 8;
 const ALTERNATING: u8 = 28;
 
-/// The older one of two publishers, as the times that followed a step back tell it.
+/// The older one of two publishers, by the times that followed a step back.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Older {
     first_ms: i64,
@@ -66,7 +66,7 @@ impl Default for Duplicate {
 
 impl Duplicate {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample, grain: Grain) {
+    pub(super) fn enter(&mut self, sample: &HealthSample, grain: Grain) {
         if let (Some(near), Some(far)) = (sample.half_step(2), sample.half_step(1))
             && far / 4.0 > near
             && grain.half().is_some_and(|half| far / 8.0 > half)
@@ -126,7 +126,7 @@ impl Duplicate {
             return None;
         }
         let (back, alternating) = (least(&self.backs), least(&self.alternatings));
-        // The trace that is nearer to its limit speaks.
+        // The trace that is nearer to its limit is reported.
         let by_time = u16::from(back) * u16::from(ALTERNATING) >= u16::from(alternating) * u16::from(BACK);
         let (count, limit) = if by_time { (back, BACK) } else { (alternating, ALTERNATING) };
         let share = |count: u8| f64::from(count) / f64::from(BLOCK);

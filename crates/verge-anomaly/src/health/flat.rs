@@ -6,8 +6,8 @@
 
 use verge_domain::finding::{Condition, Member};
 
-use super::record::Record;
-use super::sample::{Sample, condition};
+use super::record::HealthRecord;
+use super::sample::{HealthSample, condition};
 use serde::{Deserialize, Serialize};
 
 /// An eighth.
@@ -21,12 +21,12 @@ pub(super) struct Flat {
     /// In this block it has risen, it has fallen.
     rose: bool,
     fell: bool,
-    record: Record,
+    record: HealthRecord,
 }
 
 impl Flat {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample) {
+    pub(super) fn enter(&mut self, sample: &HealthSample) {
         let value = sample.value;
         if sample.place == 0 {
             (self.low, self.high, self.rose, self.fell) = (value, value, false, false);
@@ -50,7 +50,7 @@ impl Flat {
     }
 
     pub(super) fn condition(&self) -> Option<Condition> {
-        let (standing, octaves) = self.record.told()?;
+        let (standing, octaves) = self.record.reported()?;
         let expected = (Some((-OCTAVES).exp2()), None);
         Some(condition(Member::Flat, standing, (-octaves).exp2(), expected, None))
     }

@@ -7,15 +7,15 @@ use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic};
 
 use super::HealthSettings;
-use super::clock::Clock;
+use super::clock::ClockWatch;
 use super::duplicate::Duplicate;
 use super::flat::Flat;
 use super::noisy::Noisy;
-use super::sample::{BLOCK, Grain, Sample};
+use super::sample::{BLOCK, Grain, HealthSample};
 use super::saturated::Saturated;
 use super::silent::Silent;
 use super::stuck::Stuck;
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// Watches the sensor behind one signal. Some 1000 bytes, and nothing on the heap.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ pub struct HealthJudge {
     settings: HealthSettings,
     /// Of the newest reading; of the start or restart before one.
     last_heard: Monotonic,
-    state: State,
+    state: HealthState,
 }
 
 /// What is saved.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct State {
+struct HealthState {
     heard: bool,
     place: u8,
     past: [Option<f64>; 2],
@@ -39,13 +39,13 @@ struct State {
     noisy: Noisy,
     saturated: Saturated,
     silent: Silent,
-    clock: Clock,
+    clock: ClockWatch,
     duplicate: Duplicate,
 }
 
 impl HealthJudge {
     pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
-        Self { settings, last_heard: now, state: State::default() }
+        Self { settings, last_heard: now, state: HealthState::default() }
     }
 
     /// Frames that arrive have no value: then it is the same each time, and only their silence is watched.
@@ -112,10 +112,10 @@ impl HealthJudge {
         self.last_heard = self.last_heard.max(received.mono);
     }
 
-    fn sample(&self, value: f64, captured: Captured, received: Moment) -> Sample {
+    fn sample(&self, value: f64, captured: Captured, received: Moment) -> HealthSample {
         let state = &self.state;
         let gap = received.mono.since(self.last_heard);
-        Sample {
+        HealthSample {
             // Codecs let only finite values through; this makes one zero of the two.
             value: value + 0.0,
             past: state.past,
@@ -146,12 +146,12 @@ impl HealthJudge {
 
     /// Some 900 bytes at most.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
-        self.state.heard.then(|| state::seal(Kind::Health, &self.state))
+        self.state.heard.then(|| state::seal(StateKind::Health, &self.state))
     }
 
-    /// Time counts from now: how long it was silent before, nobody was there to hear.
+    /// Time counts from now: how long it was silent before is not known.
     pub(crate) fn restore(&mut self, saved: &[u8], now: Moment) -> Result<(), RestoreError> {
-        let state: State = state::open(Kind::Health, saved)?;
+        let state: HealthState = state::open(StateKind::Health, saved)?;
         if state.place >= BLOCK {
             return Err(RestoreError::Misfit { part: "the place within a block" });
         }

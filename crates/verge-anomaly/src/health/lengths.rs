@@ -17,7 +17,7 @@ const EPOCH: u32 = 4096;
 /// An epoch also lasts for this many times the longest length, so that a burst does not end it.
 const EPOCH_SPAN: u64 = 256;
 
-/// Powers of two that are told apart.
+/// Powers of two that are distinguished.
 const BUCKETS: usize = 48;
 
 /// A history of lengths.
@@ -56,7 +56,7 @@ impl Default for Lengths {
 }
 
 impl Lengths {
-    /// Whether it knows enough to speak: so many lengths, and so much in all.
+    /// Whether it knows enough to judge: this many lengths, and this much in all.
     pub(super) fn ready(&self, total: u64) -> bool {
         self.known >= READY && self.total >= total
     }

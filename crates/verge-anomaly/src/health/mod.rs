@@ -1,9 +1,9 @@
 //! The health of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled. Blind is not empty.
 //!
 //! Each cause compares the sensor with its own past and says nothing before it knows enough of it; nothing needs
-//! to be tuned. Health is told apart from the process: a value that is high, or moves fast, is nobody's fault here.
+//! to be tuned. Health is apart from the process: a value that is high, or moves fast, is nobody's fault here.
 //!
-//! | cause | is abnormal | speaks after | finds it after |
+//! | cause | is abnormal | judges after | finds it after |
 //! |---|---|---|---|
 //! | `stuck` | the same value for longer than 4 to 64 times the longest run | 64 changes and 1,280 readings | 32 readings or that limit |
 //! | `flat` | variation below 1/8 of the least that was usual | 1,400 readings | 160 to 200 readings |
@@ -72,7 +72,7 @@ impl HealthSettings {
     /// least, and suits most sensors.
     ///
     /// # Errors
-    /// No cause at all, a member that does not speak of health, a patience outside `1..=1000`.
+    /// No cause at all, a member that is no cause of health, a patience outside `1..=1000`.
     pub fn new(causes: &[Member], patience: f64) -> Result<Self, SettingsError> {
         let mut watched = 0;
         for &member in causes {

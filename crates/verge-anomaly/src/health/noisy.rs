@@ -7,8 +7,8 @@
 
 use verge_domain::finding::{Condition, Member};
 
-use super::record::{NOTHING, Record};
-use super::sample::{BLOCK, Grain, PART, Sample, condition};
+use super::record::{HealthRecord, NOTHING};
+use super::sample::{BLOCK, Grain, HealthSample, PART, condition};
 use serde::{Deserialize, Serialize};
 
 /// Four times.
@@ -19,14 +19,14 @@ const PARTS: usize = (BLOCK / PART) as usize;
 /// Watches for a growth of noise.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Noisy {
-    /// Mean bends (see [`Sample::quarter_bend`]) of the parts of this block.
+    /// Mean bends (see [`HealthSample::quarter_bend`]) of the parts of this block.
     parts: [f64; PARTS],
-    record: Record,
+    record: HealthRecord,
 }
 
 impl Noisy {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample) {
+    pub(super) fn enter(&mut self, sample: &HealthSample) {
         let part = &mut self.parts[usize::from(sample.place / PART) % PARTS];
         if sample.place.is_multiple_of(PART) {
             *part = 0.0;
@@ -45,7 +45,7 @@ impl Noisy {
     }
 
     pub(super) fn condition(&self) -> Option<Condition> {
-        let (standing, octaves) = self.record.told()?;
+        let (standing, octaves) = self.record.reported()?;
         Some(condition(Member::Noisy, standing, octaves.exp2(), (None, Some(OCTAVES.exp2())), None))
     }
 }

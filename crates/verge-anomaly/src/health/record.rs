@@ -1,4 +1,4 @@
-//! How far a statistic of blocks went, and whether it has gone further and stays there.
+//! How far a statistic of blocks went, and whether it went further and stays there.
 
 use verge_domain::finding::Standing;
 
@@ -19,7 +19,7 @@ pub(super) const NOTHING: f64 = -4096.0;
 /// The history of a statistic that is bad where it is great, in octaves. All its numbers are logarithms of
 /// finite numbers, or [`NOTHING`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct HealthRecord {
     ring: [f64; RING],
     next: u8,
     filled: u8,
@@ -30,7 +30,7 @@ pub(super) struct Record {
     pending: f64,
     /// How far the episode before went. A second one like it is learnt.
     excused: f64,
-    /// How far this episode has gone.
+    /// How far this episode went.
     peak: f64,
     known: u32,
     in_epoch: u16,
@@ -40,7 +40,7 @@ pub(super) struct Record {
     excess: f64,
 }
 
-impl Default for Record {
+impl Default for HealthRecord {
     fn default() -> Self {
         Self {
             ring: [0.0; RING],
@@ -60,9 +60,9 @@ impl Default for Record {
     }
 }
 
-impl Record {
+impl HealthRecord {
     /// Where it stands and how many octaves above the greatest known, once it knows enough.
-    pub(super) fn told(&self) -> Option<(Standing, f64)> {
+    pub(super) fn reported(&self) -> Option<(Standing, f64)> {
         (self.known > READY).then_some((self.standing, self.excess.clamp(-1000.0, 1000.0)))
     }
 

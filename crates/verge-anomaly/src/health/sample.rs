@@ -12,7 +12,7 @@ pub(super) const PART: u8 = 8;
 
 /// One reading with its past.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
+pub(super) struct HealthSample {
     /// The value; never the negative zero.
     pub(super) value: f64,
     /// The value before, and the one before that.
@@ -29,8 +29,8 @@ pub(super) struct Sample {
     pub(super) place: u8,
 }
 
-impl Sample {
-    /// Half of how far the value lies from the one so many readings before (1 or 2): finite for every value.
+impl HealthSample {
+    /// Half of how far the value lies from the one 1 or 2 readings before: finite for every value.
     pub(super) fn half_step(&self, back: usize) -> Option<f64> {
         self.past[back - 1].map(|past| (self.value / 2.0 - past / 2.0).abs())
     }
@@ -50,7 +50,7 @@ pub(super) struct Grain {
 }
 
 impl Grain {
-    pub(super) fn enter(&mut self, sample: &Sample) {
+    pub(super) fn enter(&mut self, sample: &HealthSample) {
         // Rounding in the last digits is no change of the signal's own.
         let rounding = sample.value.abs() * 1e-9;
         for half in [sample.half_step(1), sample.half_step(2)].into_iter().flatten() {

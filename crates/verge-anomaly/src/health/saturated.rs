@@ -6,7 +6,7 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::sample::{BLOCK, Grain, Sample, condition};
+use super::sample::{BLOCK, Grain, HealthSample, condition};
 use serde::{Deserialize, Serialize};
 
 const BLOCKS: u8 = 4;
@@ -65,7 +65,7 @@ pub(super) struct Saturated {
     usual: u16,
     /// Of the newest span, not yet learnt: the beginning of a fault must not teach.
     pending: u16,
-    /// How far the episode before went (a second one like it is learnt), and this one has gone.
+    /// How far the episode before went (a second one like it is learnt), and this one.
     excused: u16,
     peak: u16,
     streak: u16,
@@ -97,7 +97,7 @@ impl Default for Saturated {
 
 impl Saturated {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample) {
+    pub(super) fn enter(&mut self, sample: &HealthSample) {
         self.top.enter(sample.value);
         self.bottom.enter(-sample.value);
     }

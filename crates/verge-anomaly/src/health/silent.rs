@@ -30,13 +30,13 @@ impl Silent {
             // The first test spares most signals the others.
             let beyond = gap_us > LEAST_US && self.gaps.ready(0) && gap_us > self.limit_us(patience);
             if beyond && !self.reported {
-                say(self.told(Standing::Abnormal, gap_us, self.limit_us(patience)));
+                say(self.reported(Standing::Abnormal, gap_us, self.limit_us(patience)));
             }
             self.gaps.enter(gap_us, beyond);
         }
         self.reported = false;
         if self.gaps.ready(0) {
-            say(self.told(Standing::Normal, 0, self.limit_us(patience)));
+            say(self.reported(Standing::Normal, 0, self.limit_us(patience)));
         }
     }
 
@@ -48,7 +48,7 @@ impl Silent {
             return None;
         }
         self.reported = true;
-        Some(self.told(Standing::Abnormal, silent_us, limit_us))
+        Some(self.reported(Standing::Abnormal, silent_us, limit_us))
     }
 
     fn limit_us(&self, patience: f64) -> u64 {
@@ -56,7 +56,7 @@ impl Silent {
         (self.gaps.limit(LEAST_US, 1) as f64 * patience) as u64
     }
 
-    fn told(&self, standing: Standing, silent_us: u64, limit_us: u64) -> Condition {
+    fn reported(&self, standing: Standing, silent_us: u64, limit_us: u64) -> Condition {
         let p_value = (standing == Standing::Abnormal).then(|| self.gaps.record_p_value());
         let expected = (None, Some(limit_us as f64 / 1e6));
         condition(Member::Silent, standing, silent_us as f64 / 1e6, expected, p_value)

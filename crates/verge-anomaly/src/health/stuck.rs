@@ -7,7 +7,7 @@
 use verge_domain::finding::{Condition, Member, Standing};
 
 use super::lengths::Lengths;
-use super::sample::{Sample, condition};
+use super::sample::{HealthSample, condition};
 use serde::{Deserialize, Serialize};
 
 /// Fewer readings than this are never stuck.
@@ -40,7 +40,7 @@ pub(super) struct Stuck {
 
 impl Stuck {
     #[inline]
-    pub(super) fn enter(&mut self, sample: &Sample, patience: f64) {
+    pub(super) fn enter(&mut self, sample: &HealthSample, patience: f64) {
         match sample.past[0] {
             Some(before) if before.to_bits() != sample.value.to_bits() => {
                 self.change(before, sample.value, patience)

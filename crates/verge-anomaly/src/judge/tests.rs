@@ -97,10 +97,10 @@ fn the_first_readings_of_auto_are_judged_as_a_detector_would_and_outlive_a_resta
                 let reading = reading(signal, 20.0 + noise.normal());
                 before.observe((&reading).into(), at(second), &mut parts);
                 let assessed = detector.observe(at(second).wall, reading.value);
-                let Some(Finding::Condition(told)) = parts.last() else { panic!("a condition") };
-                assert_eq!((told.member, told.standing), (assessed.member, assessed.standing));
-                assert_eq!((told.observed, told.expected), (assessed.observed, assessed.expected));
-                assert_eq!(told.p_value, Some(assessed.p_value.max(detector.least_p())));
+                let Some(Finding::Condition(judged)) = parts.last() else { panic!("a condition") };
+                assert_eq!((judged.member, judged.standing), (assessed.member, assessed.standing));
+                assert_eq!((judged.observed, judged.expected), (assessed.observed, assessed.expected));
+                assert_eq!(judged.p_value, Some(assessed.p_value.max(detector.least_p())));
             }
         }
         assert_eq!(parts, all, "restarted at {cut} s");

@@ -21,7 +21,7 @@ pub(super) const CLIP: f64 = 30.0;
 const FOLLOW: f64 = 1.0 / 2_000.0;
 /// Rows between two inversions of the followed covariance.
 const INVERT_EVERY: u32 = 64;
-/// Every so many rows one distance is learnt: neighbours are nearly the same, since they share most of their
+/// Once in this many rows one distance is learnt: neighbours are nearly the same, since they share most of their
 /// running mean.
 const LEARN_EVERY: u32 = 16;
 /// So many rows of a running mean of independent rows are worth one: the ratio of their variances.
@@ -33,7 +33,7 @@ pub(super) const SMOOTHING: f64 = 0.1;
 
 /// What is usual.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Baseline {
+pub(super) struct JointBaseline {
     pub(super) centre: Vec<f64>,
     pub(super) scale: Vec<f64>,
     /// Of the running means, scaled.
@@ -51,8 +51,8 @@ pub(super) struct Baseline {
     pub(super) rows: u32,
 }
 
-impl Baseline {
-    /// Whether this can be what was saved of so many signals.
+impl JointBaseline {
+    /// Whether this can be what was saved of this number of signals.
     pub(super) fn check(&self, signals: usize) -> Result<(), RestoreError> {
         let each = [&self.centre, &self.scale, &self.mean, &self.wander];
         let pairs = [&self.covariance, &self.inverse];

@@ -1,9 +1,9 @@
 //! `multi` as a judge: readings of several signals become rows.
 //!
-//! The signals need not be named: those that are heard while the machine is got to know, until none was new for
-//! [`SETTLED`] rounds, belong to it; later ones do not. A **round** ends when each signal has spoken, or when one speaks
+//! The signals need not be named: those that are received while the machine is got to know, until none was new for
+//! [`SETTLED`] rounds, belong to it; later ones do not. A **round** ends when each signal has sent a reading, or when one sends
 //! a second time: then the others count with their last value. A signal that was silent for [`STALE`] rounds has none,
-//! and nothing is said until it speaks again.
+//! and nothing is said until it sends again.
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
@@ -15,8 +15,8 @@ use verge_domain::time::Moment;
 use super::baseline::ROWS_PER_INDEPENDENT;
 use super::{MAX_SIGNALS, MultiDetector, MultiSettings};
 use crate::alarm::{Alarms, Pace};
-use crate::budget::{Rate, least_p};
-use crate::state::{self, Kind};
+use crate::budget::{AlarmLevel, least_p};
+use crate::state::{self, StateKind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
 const SETTLED: u32 = 10;
@@ -29,13 +29,13 @@ const NAMED: usize = 3;
 #[derive(Debug)]
 pub struct MultiJudge {
     settings: MultiSettings,
-    state: State,
+    state: MultiState,
     row: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
-    signals: Vec<Signal>,
+struct MultiState {
+    signals: Vec<SignalSlot>,
     rounds: u32,
     /// Round of the newest signal.
     newest: u32,
@@ -46,15 +46,15 @@ struct State {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Signal {
+struct SignalSlot {
     device: DeviceId,
     signal: SignalId,
     last: f64,
-    /// The round in which it last spoke.
+    /// The round of its last reading.
     round: u32,
 }
 
-impl State {
+impl MultiState {
     fn new() -> Self {
         Self {
             signals: Vec::new(),
@@ -74,7 +74,7 @@ impl State {
 
 impl MultiJudge {
     pub(crate) fn new(settings: MultiSettings) -> Self {
-        Self { settings, state: State::new(), row: Vec::new() }
+        Self { settings, state: MultiState::new(), row: Vec::new() }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -82,7 +82,7 @@ impl MultiJudge {
         let Some(place) = state.find(reading) else {
             if state.detector.is_none() && state.signals.len() < MAX_SIGNALS {
                 let (device, signal) = (reading.device.clone(), reading.signal.clone());
-                state.signals.push(Signal { device, signal, last: reading.value, round: state.rounds });
+                state.signals.push(SignalSlot { device, signal, last: reading.value, round: state.rounds });
                 state.newest = state.rounds;
             }
             return;
@@ -136,7 +136,7 @@ impl MultiJudge {
             Remark::Maintenance => {
                 let mut feedback = self.state.feedback;
                 feedback.maintenance = feedback.maintenance.saturating_add(1);
-                self.state = State { feedback, ..State::new() };
+                self.state = MultiState { feedback, ..MultiState::new() };
                 true
             }
             // Abnormal rows teach nothing: there is nothing to forget.
@@ -145,16 +145,16 @@ impl MultiJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
-        let rate: Rate = self.settings.rate_ahead(&self.state.pace, self.state.detector.as_ref()?);
+        let rate: AlarmLevel = self.settings.rate_ahead(&self.state.pace, self.state.detector.as_ref()?);
         Some(self.state.alarms.rate(&self.state.pace, &rate))
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Multi, &self.state)
+        state::seal(StateKind::Multi, &self.state)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let state: State = state::open(Kind::Multi, bytes)?;
+        let state: MultiState = state::open(StateKind::Multi, bytes)?;
         if state.signals.len() > MAX_SIGNALS || state.detector.is_some() && state.signals.is_empty() {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }
@@ -166,15 +166,15 @@ impl MultiJudge {
     pub(crate) fn heap_bytes(&self) -> usize {
         let detector = self.state.detector.as_ref().map_or(0, MultiDetector::bytes);
         detector
-            + self.state.signals.capacity() * size_of::<Signal>()
+            + self.state.signals.capacity() * size_of::<SignalSlot>()
             + self.row.capacity() * size_of::<f64>()
     }
 }
 
-fn explained(signals: &[Signal], detector: &MultiDetector) -> Vec<Contribution> {
+fn explained(signals: &[SignalSlot], detector: &MultiDetector) -> Vec<Contribution> {
     let several = signals.iter().any(|one| one.device != signals[0].device);
     let named = detector.contributions().into_iter().take(NAMED).filter_map(|part| {
-        let Signal { device, signal, .. } = &signals[part.signal];
+        let SignalSlot { device, signal, .. } = &signals[part.signal];
         let name = if several { SignalId::new(&format!("{device}/{signal}")).ok()? } else { signal.clone() };
         let (low, high) = (part.expected - part.margin, part.expected + part.margin);
         Some(Contribution {

@@ -26,9 +26,9 @@ use statrs::distribution::ContinuousCDF;
 use verge_domain::stage::RestoreError;
 
 use crate::alarm::{AlarmSettings, Pace};
-use crate::budget::Rate;
+use crate::budget::AlarmLevel;
 use crate::fault::{SettingsError, check_count};
-use baseline::{Baseline, CLIP, ROWS_PER_INDEPENDENT, SMOOTHING};
+use baseline::{CLIP, JointBaseline, ROWS_PER_INDEPENDENT, SMOOTHING};
 pub use judge::MultiJudge;
 
 /// Signals of one machine at most: a row costs their number squared.
@@ -62,11 +62,11 @@ impl MultiSettings {
         FIXED_P
     }
 
-    fn rate(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
+    fn rate(&self, pace: &Pace, detector: &MultiDetector) -> AlarmLevel {
         self.alarms.rate(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
     }
 
-    fn rate_ahead(&self, pace: &Pace, detector: &MultiDetector) -> Rate {
+    fn rate_ahead(&self, pace: &Pace, detector: &MultiDetector) -> AlarmLevel {
         self.alarms.rate_ahead(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
     }
 }
@@ -89,7 +89,7 @@ pub struct RowScore {
 
 /// Part of one signal in what makes a row strange.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Contribution {
+pub struct SignalShare {
     /// Which signal, counted as in the row.
     pub signal: usize,
     /// By how much the squared distance would fall were it as the others suggest (reconstruction-based contribution,
@@ -112,7 +112,7 @@ pub struct MultiDetector {
     rows: Vec<f64>,
     running: Vec<f64>,
     distance: Vec<f64>,
-    baseline: Option<Baseline>,
+    baseline: Option<JointBaseline>,
 }
 
 impl MultiDetector {
@@ -166,7 +166,7 @@ impl MultiDetector {
             self.rows.extend(row.iter().map(|value| value.clamp(-1e100, 1e100)));
             if self.rows.len() == self.commissioning * self.signals {
                 let rows = std::mem::take(&mut self.rows);
-                self.baseline = Some(Baseline::learn(&rows, self.signals, &mut self.running));
+                self.baseline = Some(JointBaseline::learn(&rows, self.signals, &mut self.running));
             }
             return RowScore { p_value: 1.0, distance: 0.0 };
         };
@@ -186,7 +186,7 @@ impl MultiDetector {
 
     /// The signals that make the last row strange, the strangest first. Empty while commissioning.
     #[must_use]
-    pub fn contributions(&self) -> Vec<Contribution> {
+    pub fn contributions(&self) -> Vec<SignalShare> {
         let Some(baseline) = &self.baseline else { return Vec::new() };
         let signals = self.signals;
         // Distance of each signal from what the others make of it, and the precision of that.
@@ -203,12 +203,12 @@ impl MultiDetector {
             .collect();
         let part = |(off, precision): &(f64, f64)| off * off * precision;
         let whole: f64 = off.iter().map(part).sum::<f64>().max(f64::MIN_POSITIVE);
-        let mut contributions: Vec<Contribution> = off
+        let mut contributions: Vec<SignalShare> = off
             .iter()
             .enumerate()
             .map(|(signal, one)| {
                 let (centre, scale) = (baseline.centre[signal], baseline.scale[signal]);
-                Contribution {
+                SignalShare {
                     signal,
                     share: part(one) / whole,
                     observed: centre + scale * self.running[signal],
@@ -221,7 +221,7 @@ impl MultiDetector {
         contributions
     }
 
-    /// Whether this can be what was saved of so many signals.
+    /// Whether this can be what was saved of this number of signals.
     pub(crate) fn check(&self, signals: usize) -> Result<(), RestoreError> {
         let sound = self.signals == signals
             && self.rows.len().is_multiple_of(signals.max(1))
@@ -239,6 +239,6 @@ impl MultiDetector {
         let numbers = self.rows.capacity() + self.running.capacity() + self.distance.capacity();
         size_of::<Self>()
             + numbers * size_of::<f64>()
-            + self.baseline.as_ref().map_or(0, Baseline::heap_bytes)
+            + self.baseline.as_ref().map_or(0, JointBaseline::heap_bytes)
     }
 }

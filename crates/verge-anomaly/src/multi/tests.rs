@@ -48,7 +48,7 @@ fn a_broken_relation_is_found_though_each_signal_stays_within_its_range() {
     });
     assert!(found.is_some_and(|delay| delay < 30), "found after {found:?} rows");
     let parts = detector.contributions();
-    // Which of the two has changed, nobody can tell; the third has no part in it.
+    // Which of the two has changed, nobody knows; the third has no part in it.
     assert!(parts[2].signal == 2 && parts[2].share < 0.1, "{parts:?}");
     assert!(parts.iter().all(|part| (0.0..=1.0).contains(&part.share)), "{parts:?}");
     let current = parts.iter().find(|part| part.signal == 1).unwrap();
@@ -126,16 +126,16 @@ fn false_alarms_come_as_often_as_the_probability_says() {
 fn nothing_depends_on_what_is_yet_to_come_and_a_restart_changes_nothing() {
     let mut machine = Machine::new(9);
     let rows: Vec<[f64; 3]> = (0..1_200).map(|_| machine.row()).collect();
-    let told = |detector: &mut MultiDetector, rows: &[[f64; 3]]| -> Vec<u64> {
+    let judged = |detector: &mut MultiDetector, rows: &[[f64; 3]]| -> Vec<u64> {
         rows.iter().map(|row| detector.observe(row).p_value.to_bits()).collect()
     };
-    let whole = told(&mut detector(), &rows);
+    let whole = judged(&mut detector(), &rows);
     for cut in [1, 399, 400, 401, 900] {
         let mut before = detector();
-        assert_eq!(told(&mut before, &rows[..cut]), whole[..cut]);
+        assert_eq!(judged(&mut before, &rows[..cut]), whole[..cut]);
         let bytes = postcard::to_stdvec(&before).unwrap();
         let mut after: MultiDetector = postcard::from_bytes(&bytes).unwrap();
-        assert_eq!(told(&mut after, &rows[cut..]), whole[cut..], "restarted after {cut}");
+        assert_eq!(judged(&mut after, &rows[cut..]), whole[cut..], "restarted after {cut}");
     }
 }
 
@@ -215,16 +215,16 @@ fn readings_of_several_devices_become_rows_and_their_event_names_the_signals() {
 #[test]
 fn nothing_is_said_while_a_signal_is_missing() {
     let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(3));
-    let mut told = Vec::new();
+    let mut judged = Vec::new();
     for now in 0..900 {
         let mut readings = second(&mut machine, 0.0);
         if now >= 600 {
             readings.pop();
         }
-        told.push(conditions(&mut judge, now, &readings).len());
+        judged.push(conditions(&mut judge, now, &readings).len());
     }
-    assert!(told[500..600].iter().all(|&count| count == 1));
-    assert_eq!(told[605..].iter().sum::<usize>(), 0, "a stale value is not judged");
+    assert!(judged[500..600].iter().all(|&count| count == 1));
+    assert_eq!(judged[605..].iter().sum::<usize>(), 0, "a stale value is not judged");
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
         assert_eq!(conditions(&mut restored, now, &readings), conditions(&mut judge, now, &readings));
     }
     assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
-    let told: usize =
+    let judged: usize =
         (800..1_100).map(|now| conditions(&mut judge, now, &second(&mut machine, 4.0)).len()).sum();
-    assert_eq!(told, 0, "commissioning again");
+    assert_eq!(judged, 0, "commissioning again");
 }
 
 proptest! {

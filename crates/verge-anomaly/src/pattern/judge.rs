@@ -8,7 +8,7 @@ use verge_domain::time::Moment;
 use super::{PatternDetector, PatternSettings};
 use crate::alarm::{AlarmSettings, Pace};
 use crate::scores::Scores;
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// Watches the shapes of one signal.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl PatternJudge {
         }
     }
 
-    /// New shapes become known by themselves; "real" cannot be told to a reservoir.
+    /// New shapes become known by themselves; a reservoir has no use for "real".
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
@@ -63,11 +63,12 @@ impl PatternJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Pattern, &(&self.readings, &self.distances, self.detector.save()))
+        state::seal(StateKind::Pattern, &(&self.readings, &self.distances, self.detector.save()))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, distances, detector): (Pace, Scores, Vec<u8>) = state::open(Kind::Pattern, bytes)?;
+        let (readings, distances, detector): (Pace, Scores, Vec<u8>) =
+            state::open(StateKind::Pattern, bytes)?;
         distances.check()?;
         self.detector.restore(&detector)?;
         (self.readings, self.distances) = (readings, distances);

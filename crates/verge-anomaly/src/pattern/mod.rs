@@ -25,7 +25,7 @@ use verge_domain::stage::RestoreError;
 
 use self::reservoir::Reservoir;
 use crate::fault::{SettingsError, check_count};
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 pub use judge::PatternJudge;
 
 /// Most points of a shape.
@@ -40,10 +40,10 @@ pub(crate) const STEPS: f64 = 1024.0;
 /// Least standard deviation of a window, as a part of the usual one.
 const LEAST_PART: f64 = 0.1;
 
-/// A window's standard deviation counts at most so many times the usual one.
+/// A window's standard deviation counts at most this many times the usual one.
 const MOST_TIMES: f64 = 3.0;
 
-/// The usual standard deviation rests on so many shapes at most.
+/// The usual standard deviation rests on this many shapes at most.
 const MEMORY: f64 = 5_000.0;
 
 /// Beyond this, readings are clipped, so that no square overflows.
@@ -103,13 +103,13 @@ impl PatternSettings {
 #[derive(Debug)]
 pub struct PatternDetector {
     settings: PatternSettings,
-    state: State,
+    state: PatternState,
     /// The newest shape.
     shape: Vec<i16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
+struct PatternState {
     settings: PatternSettings,
     /// The newest readings, in a ring.
     recent: Vec<f64>,
@@ -136,7 +136,7 @@ impl PatternDetector {
     #[must_use]
     pub fn new(settings: PatternSettings) -> Self {
         let points = settings.points();
-        let state = State {
+        let state = PatternState {
             settings,
             recent: vec![0.0; settings.window],
             oldest: 0,
@@ -189,7 +189,7 @@ impl PatternDetector {
     /// The whole state, exactly: two or three bytes per point of a shape, up to some 25 KiB for 256 shapes.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Shapes, &self.state)
+        state::seal(StateKind::Shapes, &self.state)
     }
 
     /// Takes up a saved state.
@@ -197,7 +197,7 @@ impl PatternDetector {
     /// # Errors
     /// Not readable, of another version, of other settings, or impossible. Nothing has changed then.
     pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
-        let mut state: State = state::open(Kind::Shapes, saved)?;
+        let mut state: PatternState = state::open(StateKind::Shapes, saved)?;
         if !state.fits(&self.settings) {
             return Err(RestoreError::Foreign);
         }
@@ -211,7 +211,7 @@ impl PatternDetector {
     }
 }
 
-impl State {
+impl PatternState {
     fn fits(&self, settings: &PatternSettings) -> bool {
         let numbers = [self.usual, self.weight];
         self.settings == *settings

@@ -18,11 +18,11 @@ fn heart(index: usize, altered: usize) -> f64 {
         + wave(52.0, 6.0, last)
 }
 
-/// Distances with the index of the reading at which each was told.
+/// Distances with the index of the reading of each.
 fn distances(settings: PatternSettings, values: &[f64]) -> Vec<(usize, f64)> {
     let mut detector = PatternDetector::new(settings);
-    let told = |(index, value): (usize, &f64)| Some((index, detector.observe(*value)?));
-    values.iter().enumerate().filter_map(told).collect()
+    let judged = |(index, value): (usize, &f64)| Some((index, detector.observe(*value)?));
+    values.iter().enumerate().filter_map(judged).collect()
 }
 
 #[test]
@@ -34,11 +34,11 @@ fn one_altered_beat_is_the_largest_distance_by_far() {
         let altered = 90;
         let values: Vec<f64> =
             (0..120 * BEAT).map(|index| heart(index, altered) + 0.02 * noise.normal()).collect();
-        let told = distances(settings, &values);
+        let judged = distances(settings, &values);
         let settled = 30 * BEAT;
         let within = |index: usize| (altered * BEAT..(altered + 1) * BEAT + window).contains(&index);
         let most = |inside: bool| {
-            let those = told.iter().filter(|(index, _)| *index >= settled && within(*index) == inside);
+            let those = judged.iter().filter(|(index, _)| *index >= settled && within(*index) == inside);
             those.fold(0.0, |most: f64, (_, distance)| most.max(*distance))
         };
         let (inside, outside) = (most(true), most(false));
@@ -57,9 +57,9 @@ fn a_flat_stretch_in_a_lively_signal_is_a_shape_and_noise_on_it_is_none() {
             wave + 0.01 * noise.normal()
         })
         .collect();
-    let told = distances(settings, &values);
+    let judged = distances(settings, &values);
     let most = |from: usize, to: usize| {
-        let those = told.iter().filter(|(index, _)| (from..to).contains(index));
+        let those = judged.iter().filter(|(index, _)| (from..to).contains(index));
         those.fold(0.0, |most: f64, (_, distance)| most.max(*distance))
     };
     let (first, second, lively) = (most(4000, 4300), most(6070, 6300), most(2000, 4000));
@@ -68,7 +68,7 @@ fn a_flat_stretch_in_a_lively_signal_is_a_shape_and_noise_on_it_is_none() {
     assert!(second < 0.5 * first, "{second} {first}");
 }
 
-/// A single wild reading is told of, and what comes after it is seen as sharply as what came before.
+/// A single wild reading is reported, and what comes after it is seen as sharply as what came before.
 #[test]
 fn a_spike_blinds_nobody() {
     let settings = PatternSettings::new(80).unwrap().with_reservoir(5, 64).unwrap();
@@ -76,9 +76,9 @@ fn a_spike_blinds_nobody() {
     let value =
         |index: usize| if index == 40 * BEAT { 1e9 } else { heart(index, 60) + 0.02 * noise.normal() };
     let values: Vec<f64> = (0..70 * BEAT).map(value).collect();
-    let told = distances(settings, &values);
+    let judged = distances(settings, &values);
     let most = |from: usize, to: usize| {
-        let those = told.iter().filter(|(index, _)| (from * BEAT..to * BEAT).contains(index));
+        let those = judged.iter().filter(|(index, _)| (from * BEAT..to * BEAT).contains(index));
         those.fold(0.0, |most: f64, (_, distance)| most.max(*distance))
     };
     let (spike, altered, sound) = (most(40, 42), most(60, 62), most(45, 60));
@@ -95,8 +95,8 @@ fn memory_is_what_is_stated() {
         (state.recent.capacity(), state.waiting.capacity(), state.reservoir.clone().len())
     };
     let mut noise = Noise::new(7);
-    let told = (0..15_000).filter_map(|_| detector.observe(noise.normal())).count();
-    assert_eq!(told, 15_000 / 8 - 16 + 1 - 16 - 7);
+    let judged = (0..15_000).filter_map(|_| detector.observe(noise.normal())).count();
+    assert_eq!(judged, 15_000 / 8 - 16 + 1 - 16 - 7);
     assert_eq!(held(&detector), (128, 16 * 32, 256));
 }
 
@@ -148,7 +148,7 @@ proptest! {
             prop_assert_eq!((one.0, one.1.to_bits()), (other.0, other.1.to_bits()));
         }
         let mut detector = PatternDetector::new(settings);
-        let mut told = Vec::new();
+        let mut judged = Vec::new();
         for (index, value) in values.iter().enumerate() {
             if index == restart {
                 let state = detector.save();
@@ -156,8 +156,8 @@ proptest! {
                 detector.restore(&state).unwrap();
                 prop_assert_eq!(detector.save(), state);
             }
-            told.extend(detector.observe(*value).map(|distance| (index, distance)));
+            judged.extend(detector.observe(*value).map(|distance| (index, distance)));
         }
-        prop_assert_eq!(told, whole);
+        prop_assert_eq!(judged, whole);
     }
 }

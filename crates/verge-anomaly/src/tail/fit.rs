@@ -14,7 +14,7 @@ const SHAPE: (f64, f64) = (-0.3, 0.2);
 
 /// A generalised Pareto law over a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fit {
+pub(super) struct ParetoFit {
     /// Exceedances begin here. Infinite while there is no fit.
     pub(super) threshold: f64,
     /// Share of scores above it.
@@ -23,19 +23,20 @@ pub(super) struct Fit {
     pub(super) shape: f64,
 }
 
-impl Fit {
-    /// How far above the threshold one in so many exceedances lies.
+impl ParetoFit {
+    /// How far above the threshold one in `times` exceedances lies.
     pub(super) fn excess(&self, times: f64) -> f64 {
         let Self { scale, shape, .. } = *self;
         scale * if shape.abs() < 1e-3 { times.ln() } else { (times.powf(shape) - 1.0) / shape }
     }
 }
 
-pub(super) const NO_FIT: Fit = Fit { threshold: f64::INFINITY, share: 0.0, scale: 1.0, shape: 0.0 };
+pub(super) const NO_FIT: ParetoFit =
+    ParetoFit { threshold: f64::INFINITY, share: 0.0, scale: 1.0, shape: 0.0 };
 
 /// The law of the exceedances in a histogram whose first bin begins at `base`. `dependence`: exceedances that are worth
 /// one.
-pub(super) fn fitted(bins: &[f32], base: i32, total: f32, dependence: f32) -> Option<Fit> {
+pub(super) fn fitted(bins: &[f32], base: i32, total: f32, dependence: f32) -> Option<ParetoFit> {
     let total = f64::from(total);
     let (want, least) = (TAIL_SHARE * total, LEAST_SHARE * total);
     let mut above = 0.0_f64;
@@ -73,5 +74,5 @@ pub(super) fn fitted(bins: &[f32], base: i32, total: f32, dependence: f32) -> Op
     let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(SHAPE.0, SHAPE.1);
     let scale = mean * (1.0 - shape);
     let shape = shape + f64::from(dependence) / above;
-    (scale > 0.0 && scale.is_finite()).then_some(Fit { threshold, share: above / total, scale, shape })
+    (scale > 0.0 && scale.is_finite()).then_some(ParetoFit { threshold, share: above / total, scale, shape })
 }

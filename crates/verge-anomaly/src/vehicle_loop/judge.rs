@@ -6,8 +6,8 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
-use super::tally::Tally;
-use super::{LoopSettings, MAX_PULSES, Role};
+use super::tally::LoopTally;
+use super::{LoopRole, LoopSettings, MAX_PULSES};
 
 /// So many late readings in a row mean that a clock stepped back.
 const STEP_AFTER: u8 = 16;
@@ -19,12 +19,12 @@ const VERSION: u8 = 1;
 #[derive(Debug)]
 pub struct LoopJudge {
     settings: LoopSettings,
-    open: Option<Tally>,
+    open: Option<LoopTally>,
     /// Everything before this is reported.
     reported_until: UtcMillis,
     late_in_a_row: u8,
     /// Newest reading of any role.
-    newest: Option<Newest>,
+    newest: Option<NewestReading>,
     presence: Option<Presence>,
     /// Time of the newest occupancy.
     occupancy_at: Option<UtcMillis>,
@@ -34,7 +34,7 @@ pub struct LoopJudge {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Newest {
+struct NewestReading {
     at: UtcMillis,
     received: Monotonic,
     /// Receipt after `at`, in milliseconds; negative for a device whose clock is ahead.
@@ -48,17 +48,17 @@ struct Newest {
 #[derive(Debug, Clone, Copy)]
 struct Presence {
     occupied: bool,
-    /// When it was last told.
-    told: UtcMillis,
+    /// When it was last reported.
+    reported: UtcMillis,
     /// Up to when it is added up.
     summed: UtcMillis,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct SavedLoop {
     v: u8,
     reported_until: UtcMillis,
-    open: Option<Tally>,
+    open: Option<LoopTally>,
     lag_ms: i64,
 }
 
@@ -93,20 +93,20 @@ impl LoopJudge {
         let observed = self.advance(at, findings);
         if self.newest.is_none_or(|newest| newest.at <= at || !newest.heard) {
             let lag_ms = received.wall.0.saturating_sub(at.0);
-            self.newest = Some(Newest { at, received: received.mono, lag_ms, heard: true, observed });
+            self.newest = Some(NewestReading { at, received: received.mono, lag_ms, heard: true, observed });
         }
         self.enter(role, value, at, observed);
     }
 
-    /// The value as it is reckoned with; `None` for what cannot be.
-    fn plausible(&self, role: Role, value: f64) -> Option<f64> {
+    /// The value as it is used; `None` for what cannot be.
+    fn plausible(&self, role: LoopRole, value: f64) -> Option<f64> {
         let (value, highest) = match role {
-            Role::Pulses => (value.round(), MAX_PULSES),
-            Role::Presence => (value, f64::MAX),
-            Role::Occupancy => (self.settings.occupancy_scale.fraction(value), 1.0),
-            Role::Speed => (value, 1e6),
+            LoopRole::Pulses => (value.round(), MAX_PULSES),
+            LoopRole::Presence => (value, f64::MAX),
+            LoopRole::Occupancy => (self.settings.occupancy_scale.fraction(value), 1.0),
+            LoopRole::Speed => (value, 1e6),
         };
-        (role == Role::Presence || (0.0..=highest).contains(&value)).then_some(value)
+        (role == LoopRole::Presence || (0.0..=highest).contains(&value)).then_some(value)
     }
 
     fn close_together(&self, from: UtcMillis, to: UtcMillis) -> bool {
@@ -126,10 +126,10 @@ impl LoopJudge {
             }
             self.report(&open, findings);
             // Only time that somebody observed makes intervals of its own.
-            self.open = since.map(|_| Tally::new(self.settings.grid, open.end()));
+            self.open = since.map(|_| LoopTally::new(self.settings.grid, open.end()));
         }
         if self.open.is_none() {
-            self.open = Some(Tally::new(self.settings.grid, at));
+            self.open = Some(LoopTally::new(self.settings.grid, at));
         }
         if let Some(presence) = &mut self.presence {
             presence.summed = presence.summed.max(at);
@@ -138,24 +138,24 @@ impl LoopJudge {
         newest.filter(|newest| newest.at == at).map_or(since.is_some(), |newest| newest.observed)
     }
 
-    fn carry(&self, open: &mut Tally, since: Option<UtcMillis>, at: UtcMillis) {
+    fn carry(&self, open: &mut LoopTally, since: Option<UtcMillis>, at: UtcMillis) {
         if let Some(since) = since {
             open.observed(since, at);
         }
         if let Some(presence) = self.presence
-            && self.close_together(presence.told, at)
+            && self.close_together(presence.reported, at)
         {
             open.occupied(presence.summed, at, if presence.occupied { 1.0 } else { 0.0 });
         }
     }
 
-    fn enter(&mut self, role: Role, value: f64, at: UtcMillis, observed: bool) {
+    fn enter(&mut self, role: LoopRole, value: f64, at: UtcMillis, observed: bool) {
         let close = self.occupancy_at.filter(|before| self.close_together(*before, at));
         let counts_edges = self.settings.roles.pulses.is_none();
         let Some(open) = &mut self.open else { return };
         open.reading();
         match role {
-            Role::Pulses => {
+            LoopRole::Pulses => {
                 // Bounded and whole, see `plausible`.
                 open.vehicles(value as u64, observed);
                 if let Some((_, speed)) = self.lone_speed.take() {
@@ -163,8 +163,8 @@ impl LoopJudge {
                 }
                 self.last_pulses = Some((at, value));
             }
-            Role::Presence => {
-                if self.presence.is_some_and(|presence| presence.told > at) {
+            LoopRole::Presence => {
+                if self.presence.is_some_and(|presence| presence.reported > at) {
                     return;
                 }
                 let occupied = value >= 0.5;
@@ -172,9 +172,9 @@ impl LoopJudge {
                     open.vehicles(1, observed);
                 }
                 let summed = self.presence.map_or(at, |presence| presence.summed.max(at));
-                self.presence = Some(Presence { occupied, told: at, summed });
+                self.presence = Some(Presence { occupied, reported: at, summed });
             }
-            Role::Occupancy => {
+            LoopRole::Occupancy => {
                 if let Some(before) = close
                     && self.settings.roles.presence.is_none()
                 {
@@ -182,7 +182,7 @@ impl LoopJudge {
                 }
                 self.occupancy_at = self.occupancy_at.max(Some(at));
             }
-            Role::Speed => match self.last_pulses {
+            LoopRole::Speed => match self.last_pulses {
                 Some((time, vehicles)) if time == at => open.speed(value, vehicles),
                 _ if counts_edges => open.speed(value, 1.0),
                 _ => self.lone_speed = Some((at, value)),
@@ -190,7 +190,7 @@ impl LoopJudge {
         }
     }
 
-    /// A speed that no pulses came with speaks of one vehicle.
+    /// A speed without pulses stands for one vehicle.
     fn settle_lone_speed(&mut self, now: UtcMillis) {
         if let Some((_, speed)) = self.lone_speed.take_if(|(at, _)| *at != now)
             && let Some(open) = &mut self.open
@@ -199,7 +199,7 @@ impl LoopJudge {
         }
     }
 
-    fn report(&mut self, open: &Tally, findings: &mut Vec<Finding>) {
+    fn report(&mut self, open: &LoopTally, findings: &mut Vec<Finding>) {
         if !open.is_empty() {
             findings.push(Finding::Counts(open.counts(&self.settings)));
         }
@@ -228,14 +228,14 @@ impl LoopJudge {
 
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
         let lag_ms = self.newest?.lag_ms;
-        let saved = Saved { v: VERSION, reported_until: self.reported_until, open: self.open, lag_ms };
+        let saved = SavedLoop { v: VERSION, reported_until: self.reported_until, open: self.open, lag_ms };
         serde_json::to_vec(&saved).ok()
     }
 
-    /// Goes on with the counts, but not with what was last heard: what happened since is not known, so that
+    /// Goes on with the counts, but not with what was last received: what happened since is not known, so that
     /// the time up to the next reading is not observed.
     pub(crate) fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
-        let saved: Saved =
+        let saved: SavedLoop =
             serde_json::from_slice(state).map_err(|error| RestoreError::Damaged(Box::new(error)))?;
         if saved.v != VERSION {
             return Err(RestoreError::Foreign);
@@ -245,7 +245,7 @@ impl LoopJudge {
             // The settings may have changed in between; what was counted on another grid cannot go on.
             open: saved.open.filter(|open| self.fits(open)),
             reported_until: saved.reported_until,
-            newest: Some(Newest {
+            newest: Some(NewestReading {
                 at,
                 received: now.mono,
                 lag_ms: saved.lag_ms,
@@ -257,7 +257,7 @@ impl LoopJudge {
         Ok(())
     }
 
-    fn fits(&self, open: &Tally) -> bool {
+    fn fits(&self, open: &LoopTally) -> bool {
         let grid = self.settings.grid;
         open.length_ms == grid.length_ms() && grid.start_of(open.from) == open.from
     }

@@ -4,7 +4,7 @@
 //!
 //! | role | what a reading says | what comes of it |
 //! |---|---|---|
-//! | pulses | so many vehicles since the reading before | `vehicles`, flow |
+//! | pulses | vehicles since the reading before | `vehicles`, flow |
 //! | presence | occupied (>= 0.5) or free from now on | occupied time; without pulses, each change from free to occupied is a vehicle |
 //! | occupancy | share of the time since the reading before | `occupancy`, weighted by that time |
 //! | speed | of a vehicle, or the mean of the pulses with the same time | `mean_speed`, weighted by vehicles |
@@ -59,14 +59,14 @@ pub struct LoopRoles {
 
 /// A role of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum LoopRole {
     Pulses,
     Presence,
     Occupancy,
     Speed,
 }
 
-impl Role {
+impl LoopRole {
     const fn key(self) -> &'static str {
         match self {
             Self::Pulses => "pulses",
@@ -78,18 +78,18 @@ impl Role {
 }
 
 impl LoopRoles {
-    fn named(&self) -> impl Iterator<Item = (Role, &SignalId)> + Clone {
+    fn named(&self) -> impl Iterator<Item = (LoopRole, &SignalId)> + Clone {
         [
-            (Role::Pulses, &self.pulses),
-            (Role::Presence, &self.presence),
-            (Role::Occupancy, &self.occupancy),
-            (Role::Speed, &self.speed),
+            (LoopRole::Pulses, &self.pulses),
+            (LoopRole::Presence, &self.presence),
+            (LoopRole::Occupancy, &self.occupancy),
+            (LoopRole::Speed, &self.speed),
         ]
         .into_iter()
         .filter_map(|(role, signal)| Some((role, signal.as_ref()?)))
     }
 
-    pub(crate) fn of(&self, signal: &SignalId) -> Option<Role> {
+    pub(crate) fn of(&self, signal: &SignalId) -> Option<LoopRole> {
         self.named().find(|(_, name)| *name == signal).map(|(role, _)| role)
     }
 

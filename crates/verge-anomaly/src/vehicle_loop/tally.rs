@@ -11,7 +11,7 @@ const MS_PER_HOUR: f64 = 3_600_000.0;
 
 /// The open interval. All sums stay finite: each addend is bounded by what the judge lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tally {
+pub(super) struct LoopTally {
     pub(super) from: UtcMillis,
     pub(super) length_ms: u64,
     observed_ms: u64,
@@ -27,7 +27,7 @@ pub(super) struct Tally {
     speed_weight: f64,
 }
 
-impl Tally {
+impl LoopTally {
     pub(super) fn new(grid: IntervalGrid, at: UtcMillis) -> Self {
         Self {
             from: grid.start_of(at),

@@ -51,7 +51,7 @@ pub const NAMED: usize = 3;
 
 /// How far one feature of a block is from what it is normally.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Contribution {
+pub struct FeatureDeviation {
     /// Which.
     pub feature: Feature,
     /// Signed distance from the mean on the feature's logarithmic scale, in standard deviations.
@@ -66,17 +66,17 @@ pub struct Judgement {
     /// Probability of a distance at least as large while all is well, from [`LEAST_P`] to 1.
     pub p_value: f64,
     /// The features farthest out, farthest first.
-    pub contributions: [Contribution; NAMED],
+    pub contributions: [FeatureDeviation; NAMED],
 }
 
 /// Mean, covariance and the law of distances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Baseline {
+pub struct BlockBaseline {
     width: usize,
     memory: f64,
     learn: u64,
     blocks: u64,
-    /// Blocks that mean and covariance rest on, reckoned by weight.
+    /// Blocks that mean and covariance rest on, by weight.
     weight: f64,
     mean: Vec<f64>,
     /// Row by row.
@@ -101,8 +101,8 @@ struct Distance {
     deviations: [f64; MAX_FEATURES],
 }
 
-impl Baseline {
-    /// Knows nothing; speaks after `learn` blocks, at least 16, and rests on the last `memory` of them.
+impl BlockBaseline {
+    /// Knows nothing; judges after `learn` blocks, at least 16, and rests on the last `memory` of them.
     #[must_use]
     pub fn new(width: usize, learn: u64, memory: f64) -> Self {
         let width = width.clamp(1, MAX_FEATURES);
@@ -215,7 +215,7 @@ impl Baseline {
 }
 
 impl Moments {
-    /// Standard deviation, at least that of the cube root of a mean square of so many normal numbers.
+    /// Standard deviation, at least that of the cube root of a mean square of that many normal numbers.
     fn deviation(self) -> f64 {
         let unbiased = if self.weight > 1.5 { self.weight / (self.weight - 1.0) } else { 1.0 };
         (self.variance * unbiased).max(2.0 / (9.0 * MAX_FEATURES as f64)).sqrt()
@@ -261,14 +261,14 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
 }
 
 /// The features farthest out. Places that there are no features for repeat the first.
-fn named(deviations: &[f64]) -> [Contribution; NAMED] {
-    let mut named = [Contribution { feature: Feature::at(0), deviations: deviations[0] }; NAMED];
+fn named(deviations: &[f64]) -> [FeatureDeviation; NAMED] {
+    let mut named = [FeatureDeviation { feature: Feature::at(0), deviations: deviations[0] }; NAMED];
     let mut places = [usize::MAX; NAMED];
     for rank in 0..NAMED {
         let left = deviations.iter().enumerate().filter(|(place, _)| !places[..rank].contains(place));
         if let Some((place, deviation)) = left.max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())) {
             places[rank] = place;
-            named[rank] = Contribution { feature: Feature::at(place), deviations: *deviation };
+            named[rank] = FeatureDeviation { feature: Feature::at(place), deviations: *deviation };
         }
     }
     named

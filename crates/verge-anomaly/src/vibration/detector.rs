@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use verge_domain::stage::RestoreError;
 
 use super::VibrationSettings;
-use super::baseline::{Baseline, Judgement};
+use super::baseline::{BlockBaseline, Judgement};
 use super::decimate::{Decimator, SavedDecimator};
 use super::features::{Analyser, Features};
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// What was found in a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +28,7 @@ pub struct VibrationDetector {
     /// The block that is being gathered.
     block: Vec<f64>,
     analyser: Analyser,
-    baseline: Baseline,
+    baseline: BlockBaseline,
 }
 
 /// What a baseline holds for.
@@ -48,12 +48,12 @@ impl Shape {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct SavedDetector {
     shape: Shape,
     factor: usize,
     decimator: SavedDecimator,
     block: Vec<f64>,
-    baseline: Baseline,
+    baseline: BlockBaseline,
 }
 
 impl VibrationDetector {
@@ -64,7 +64,7 @@ impl VibrationDetector {
             decimator: Decimator::new(settings.factor),
             block: Vec::with_capacity(settings.block),
             analyser: Analyser::new(&settings),
-            baseline: Baseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks),
+            baseline: BlockBaseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks),
             settings,
         }
     }
@@ -93,21 +93,21 @@ impl VibrationDetector {
     /// The machine is another one now, after a repair say: learns anew what is normal.
     pub fn relearn(&mut self) {
         let settings = &self.settings;
-        self.baseline = Baseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks);
+        self.baseline = BlockBaseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks);
     }
 
     /// The whole state, exactly: a detector that takes it up continues bit for bit. Up to 8 bytes per sample of a
     /// block; after [`VibrationDetector::gap`] some 3 KiB.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let saved = Saved {
+        let saved = SavedDetector {
             shape: Shape::of(&self.settings),
             factor: self.settings.factor,
             decimator: self.decimator.save(),
             block: self.block.clone(),
             baseline: self.baseline.clone(),
         };
-        state::seal(Kind::Blocks, &saved)
+        state::seal(StateKind::Blocks, &saved)
     }
 
     /// Takes up a saved state. One that was saved after [`VibrationDetector::gap`] serves at another sample rate
@@ -116,7 +116,7 @@ impl VibrationDetector {
     /// # Errors
     /// Not readable, of another version, or of other settings. Nothing has changed then.
     pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved = state::open(Kind::Blocks, saved)?;
+        let saved: SavedDetector = state::open(StateKind::Blocks, saved)?;
         let settings = &self.settings;
         let ours = saved.shape == Shape::of(settings);
         let at_rest = saved.block.is_empty() && saved.decimator.is_at_rest();

@@ -14,7 +14,7 @@
 //! (Randall and Antoni 2011, section 5). Its spectrum is looked at from the second line to the width of the
 //! band or a quarter of the sample rate, whichever is less.
 //!
-//! The features are reckoned on samples scaled by the largest of them, so that no finite sample overflows. What
+//! The features are computed on samples scaled by the largest of them, so that no finite sample overflows. What
 //! is less than 10⁻¹² of the largest sample is rounding: such a block counts as flat, with an RMS of just that.
 
 use std::fmt;

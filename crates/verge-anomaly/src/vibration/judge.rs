@@ -10,11 +10,11 @@ use verge_domain::time::{Moment, Monotonic};
 use super::{Judgement, VibrationDetector, VibrationSettings};
 use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::least_p;
-use crate::state::{self, Kind};
+use crate::state::{self, StateKind};
 
 /// The level without a budget.
 const FIXED_P: f64 = 1e-4;
-/// Samples that come after a pause of so many blocks do not follow on those before.
+/// Samples after a pause of this many blocks do not follow on those before.
 const GAP_BLOCKS: f64 = 4.0;
 /// Where a feature's deviation lies while all is well, in standard deviations.
 const USUAL: f64 = 3.0;
@@ -26,11 +26,11 @@ pub struct VibrationJudge {
     gap_us: u64,
     detector: VibrationDetector,
     last: Option<Monotonic>,
-    book: Book,
+    book: AlarmHistory,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Book {
+struct AlarmHistory {
     pace: Pace,
     alarms: Alarms,
     feedback: Feedback,
@@ -40,8 +40,12 @@ struct Book {
 
 impl VibrationJudge {
     pub(crate) fn new(settings: VibrationSettings, alarms: AlarmSettings) -> Self {
-        let book =
-            Book { pace: Pace::new(), alarms: Alarms::new(), feedback: Feedback::default(), p_before: 1.0 };
+        let book = AlarmHistory {
+            pace: Pace::new(),
+            alarms: Alarms::new(),
+            feedback: Feedback::default(),
+            p_before: 1.0,
+        };
         let gap_us = (GAP_BLOCKS * settings.block_seconds() * 1e6) as u64;
         Self { settings: alarms, gap_us, detector: VibrationDetector::new(settings), last: None, book }
     }
@@ -98,11 +102,11 @@ impl VibrationJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(Kind::Vibration, &(&self.book, self.detector.save()))
+        state::seal(StateKind::Vibration, &(&self.book, self.detector.save()))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (book, detector): (Book, Vec<u8>) = state::open(Kind::Vibration, bytes)?;
+        let (book, detector): (AlarmHistory, Vec<u8>) = state::open(StateKind::Vibration, bytes)?;
         self.detector.restore(&detector)?;
         // What was sampled before the restart does not go on now.
         self.detector.gap();

@@ -21,7 +21,7 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-pub use baseline::{Contribution, Judgement};
+pub use baseline::{FeatureDeviation, Judgement};
 pub use detector::{BlockAssessment, VibrationDetector};
 pub use features::{Feature, Features};
 pub use judge::VibrationJudge;

@@ -35,7 +35,7 @@ pub struct FrameSource {
 enum Codec {
     Jpeg,
     Base64,
-    Json(json::JsonImage),
+    Json(Box<json::JsonImage>),
 }
 
 impl Codec {
@@ -98,7 +98,7 @@ impl SourceDecoder for FrameSource {
         let codec = match codec {
             FrameCodec::Jpeg => Codec::Jpeg,
             FrameCodec::Base64 => Codec::Base64,
-            FrameCodec::Json(settings) => Codec::Json(json::JsonImage::new(settings, &device)?),
+            FrameCodec::Json(settings) => Codec::Json(Box::new(json::JsonImage::new(settings, &device)?)),
         };
         let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
         Ok(Self { envelope, codec, max_pixels, offsets: Offsets::default() })

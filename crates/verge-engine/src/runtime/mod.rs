@@ -42,7 +42,7 @@ pub struct Search {
 
 /// How a library was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundBy {
     /// The configuration names it.
     Configured,
     /// The environment names it, see [`VARIABLE`].
@@ -57,7 +57,7 @@ pub enum Found {
     System,
 }
 
-impl Found {
+impl FoundBy {
     /// In words.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -83,7 +83,7 @@ pub enum RuntimeError {
     )]
     NotLoaded {
         /// Where it was looked for.
-        found: Found,
+        found: FoundBy,
         /// Why not.
         reason: String,
     },
@@ -102,10 +102,10 @@ pub enum RuntimeError {
 }
 
 /// Why a library is not loaded.
-fn reason(path: &Path, found: Found, error: LoadDynamicError) -> String {
+fn reason(path: &Path, found: FoundBy, error: LoadDynamicError) -> String {
     let path = path.display();
     match error {
-        LoadDynamicError::Dlopen { error, .. } if found == Found::System => {
+        LoadDynamicError::Dlopen { error, .. } if found == FoundBy::System => {
             format!(
                 "it is not installed in any of the usual places; the system says: {}",
                 quoted(&error.to_string())
@@ -133,7 +133,7 @@ pub struct Runtime {
 struct Inner {
     environment: Environment,
     path: PathBuf,
-    found: Found,
+    found: FoundBy,
 }
 
 /// The one there can be: ONNX Runtime allows one environment per process.
@@ -143,30 +143,30 @@ impl Search {
     /// The library that would be loaded, and how it was found. A place that was named is not passed over where
     /// nothing is there: that would be a silent fallback.
     #[must_use]
-    pub fn find(&self) -> (PathBuf, Found) {
+    pub fn find(&self) -> (PathBuf, FoundBy) {
         if let Some(path) = &self.configured {
-            return (path.clone(), Found::Configured);
+            return (path.clone(), FoundBy::Configured);
         }
         if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
-            return (PathBuf::from(path), Found::Environment);
+            return (PathBuf::from(path), FoundBy::Environment);
         }
         if let Some(path) =
             self.managed.iter().map(|folder| managed_library(folder)).find(|path| path.is_file())
         {
-            return (path, Found::Managed);
+            return (path, FoundBy::Managed);
         }
         env::current_exe()
             .ok()
             .and_then(|executable| shipped(&executable))
-            .unwrap_or_else(|| (PathBuf::from(LIBRARY), Found::System))
+            .unwrap_or_else(|| (PathBuf::from(LIBRARY), FoundBy::System))
     }
 }
 
 /// The library that came with an executable.
-fn shipped(executable: &Path) -> Option<(PathBuf, Found)> {
+fn shipped(executable: &Path) -> Option<(PathBuf, FoundBy)> {
     let folder = executable.parent()?;
-    let beside = (folder.join(LIBRARY), Found::BesideExecutable);
-    let packaged = folder.parent().map(|above| (above.join(PACKAGED).join(LIBRARY), Found::Packaged));
+    let beside = (folder.join(LIBRARY), FoundBy::BesideExecutable);
+    let packaged = folder.parent().map(|above| (above.join(PACKAGED).join(LIBRARY), FoundBy::Packaged));
     std::iter::once(beside).chain(packaged).find(|(path, _)| path.is_file())
 }
 
@@ -193,7 +193,7 @@ impl Runtime {
         let not_loaded = |reason: String| RuntimeError::NotLoaded { found, reason };
         let absolute = match found {
             // The system's linker takes the bare name.
-            Found::System => path.clone(),
+            FoundBy::System => path.clone(),
             _ => std::path::absolute(&path)
                 .and_then(std::fs::canonicalize)
                 .map_err(|error| not_loaded(format!("{}: {error}", path.display())))?,
@@ -220,7 +220,7 @@ impl Runtime {
 
     /// How it was found.
     #[must_use]
-    pub fn found(&self) -> Found {
+    pub fn found(&self) -> FoundBy {
         self.inner.found
     }
 
@@ -279,13 +279,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let executable = root.path().join("bin/verge");
         assert_eq!(shipped(&executable), None);
-        let check = |folder: &str, expected: Found| {
+        let check = |folder: &str, expected: FoundBy| {
             let library = root.path().join(folder).join(LIBRARY);
             std::fs::create_dir_all(library.parent().unwrap()).unwrap();
             std::fs::write(&library, "").unwrap();
             assert_eq!(shipped(&executable), Some((library, expected)));
         };
-        check("lib/verge", Found::Packaged);
-        check("bin", Found::BesideExecutable);
+        check("lib/verge", FoundBy::Packaged);
+        check("bin", FoundBy::BesideExecutable);
     }
 }

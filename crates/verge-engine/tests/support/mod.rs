@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use verge_engine::Runtime;
-use verge_engine::runtime::{self, Found, Origin, Search};
+use verge_engine::runtime::{self, FoundBy, Origin, Search};
 
 /// The library, installed where it is missing. Test programs may do so at the same time: each writes beside and
 /// renames.
@@ -19,7 +19,7 @@ pub fn runtime() -> Runtime {
     let _one_at_a_time = ONCE.lock().unwrap();
     let folder = cache();
     let search = Search { configured: None, managed: vec![folder.clone()] };
-    if !matches!(search.find().1, Found::Environment | Found::Managed) {
+    if !matches!(search.find().1, FoundBy::Environment | FoundBy::Managed) {
         runtime::install(&folder, &Origin::Index, &mut |step| eprintln!("{step}")).unwrap();
     }
     Runtime::load(&search).unwrap()

@@ -13,7 +13,7 @@ use verge_domain::id::JudgeIndex;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Intake, IntakeFull};
 use verge_domain::verdict;
-use verge_engine::runtime::{Found, Origin, Search, install};
+use verge_engine::runtime::{FoundBy, Origin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
 use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
@@ -21,7 +21,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraJudges, Cameras, FrameIntake, FrameQueue, FrameWorkers, Keep};
 use verge_pipeline::intake::Observations;
-use verge_vision::trial::Trial;
+use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::broker::repetition;
@@ -66,7 +66,7 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
     match Runtime::load(&search) {
         Ok(runtime) => Ok(runtime),
         // Where somebody has named a library, that one is meant.
-        Err(RuntimeError::NotLoaded { found: Found::System, .. }) => {
+        Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
             let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
             tell("installing ONNX Runtime, which runs the models, for this user; once");
             install(&folder, &Origin::Index, tell).exit_with(Exit::Unavailable)?;
@@ -80,7 +80,7 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
 ///
 /// # Errors
 /// It cannot be run, or gives what its card cannot mean.
-pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<Trial> {
+pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: Vec::new(), max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)

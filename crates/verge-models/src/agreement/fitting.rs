@@ -2,7 +2,7 @@
 
 use super::OutputShape;
 
-/// In words, for so many classes (labels and what their offset leaves out); `None` where no family is recognised.
+/// In words, for this number of classes (labels and what their offset leaves out); `None` where no family is recognised.
 pub(super) fn decoder_for(outputs: &[OutputShape], classes: usize) -> Option<String> {
     let last = |shape: &[Option<usize>], dim: usize| shape.len() >= 2 && shape.last() == Some(&Some(dim));
     if outputs.len() == 2

@@ -59,7 +59,7 @@ impl<'a> Agreement<'a> {
         }
     }
 
-    /// What goes in and comes out, for a model of so many labels.
+    /// What goes in and comes out, for a model with this number of labels.
     pub(crate) fn reach(&self, labels: usize) -> Result<Agreed, ModelError> {
         let states = self.states()?;
         let size = self.size(self.input()?)?;

@@ -1,128 +1,114 @@
 //! What a card may say.
 
+use std::fmt::Debug;
+
 use super::{FrameCard, ModelTask, OutputDecoder, PixelElement, Quantisation, Resize, Wrong};
 
 /// The first value of a card over frames that cannot be.
 pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
-    let input = &card.input;
-    let output = &card.output;
+    let (input, output) = (&card.input, &card.output);
+    let (decoder, reconstructs) = (output.decoder, card.task == ModelTask::Reconstruct);
     let channels = input.colour.channels();
-    let share = |share: f32| !(share > 0.0 && share <= 1.0);
-    let per_channel = |list: &Option<Vec<f32>>| {
+    let unfit = |list: &Option<Vec<f32>>| {
         list.as_ref().is_some_and(|list| list.len() != channels || list.iter().any(|x| !x.is_finite()))
     };
-    let quantised = |q: &Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
+    let no_share = |part: f64| !(part > 0.0 && part <= 1.0);
+    let no_scale = |q: Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
+    let has_classes = output.background.is_some()
+        || output.label_offset != 0
+        || output.score.is_some()
+        || output.nms.is_some();
+    let (quantised, made) = (input.quantisation, output.quantisation);
+    let unfit_size = input.size.is_some_and(|sides| !sides.into_iter().all(fits));
+    let is_real = matches!(input.element, PixelElement::F32 | PixelElement::F16);
     let strides = output.strides.as_deref().unwrap_or_default();
-    let faults: [(bool, &'static str, String, &'static str); 16] = [
-        (
-            card.labels.is_none() != (card.task == ModelTask::Reconstruct),
+    let wrong_strides = match decoder {
+        OutputDecoder::Yolox => strides.is_empty(),
+        OutputDecoder::YoloxDecoded => false,
+        _ => !strides.is_empty(),
+    };
+    let (score, iou) = (output.score, output.nms.map(|nms| nms.iou));
+    let wrong_scores = score.is_some_and(|score| !(0.0..=1.0).contains(&score))
+        || iou.is_some_and(|iou| no_share(iou.into()));
+    let scores = format!("{score:?}, {iou:?}");
+    let labels = card.labels.as_ref().map_or("nothing".to_owned(), |labels| labels.display().to_string());
+    let is_cut = |resize| input.resize == resize;
+    let row = |wrong: bool, key, found: String, expected| wrong.then_some((key, found, expected));
+    let crops = input.crop_fraction;
+    let rows = [
+        row(
+            card.labels.is_none() != reconstructs,
             "labels",
-            card.labels.as_ref().map_or("nothing".to_owned(), |labels| labels.display().to_string()),
+            labels,
             "a file with the name of a class in each line, or nothing to reconstruct",
         ),
-        (
-            output.decoder.task() != card.task,
+        row(
+            decoder.task() != card.task,
             "output.decoder",
-            output.decoder.as_str().to_owned(),
+            decoder.as_str().to_owned(),
             "one of the task: probabilities or logits to classify, yolox, yolox_decoded or ssd to detect, \
              reconstruction to reconstruct",
         ),
-        (
-            card.task == ModelTask::Reconstruct
-                && (output.background.is_some()
-                    || output.label_offset != 0
-                    || output.score.is_some()
-                    || output.nms.is_some()),
+        row(
+            reconstructs && has_classes,
             "output.background, output.label_offset, output.score, output.nms",
             "one or more of them".to_owned(),
             "nothing with task = \"reconstruct\", which has no classes",
         ),
-        (
-            input.size.is_some_and(|[width, height]| !fits(width) || !fits(height)),
-            "input.size",
-            format!("{:?}", input.size.unwrap_or_default()),
-            "width and height from 1 to 4096",
-        ),
-        (
-            input.resize == Resize::CentralCrop
-                && input.crop_fraction.is_none_or(|part| !(part > 0.0 && part <= 1.0)),
+        row(unfit_size, "input.size", show(input.size), "width and height from 1 to 4096"),
+        row(
+            is_cut(Resize::CentralCrop) && crops.is_none_or(no_share),
             "input.crop_fraction",
-            format!("{:?}", input.crop_fraction),
+            show(crops),
             "a number above 0 and at most 1, with resize = \"central-crop\"",
         ),
-        (
-            input.resize != Resize::CentralCrop && input.crop_fraction.is_some(),
+        row(
+            !is_cut(Resize::CentralCrop) && crops.is_some(),
             "input.crop_fraction",
-            format!("{:?}", input.crop_fraction),
+            show(crops),
             "nothing without resize = \"central-crop\"",
         ),
-        (
-            input.resize == Resize::ShorterSideCrop && !input.shorter_side.is_some_and(fits),
+        row(
+            is_cut(Resize::ShorterSideCrop) && !input.shorter_side.is_some_and(fits),
             "input.shorter_side",
-            format!("{:?}", input.shorter_side),
+            show(input.shorter_side),
             "a number of pixels from 1 to 4096, with resize = \"shorter-side-crop\"",
         ),
-        (
-            input.resize != Resize::ShorterSideCrop && input.shorter_side.is_some(),
+        row(
+            !is_cut(Resize::ShorterSideCrop) && input.shorter_side.is_some(),
             "input.shorter_side",
-            format!("{:?}", input.shorter_side),
+            show(input.shorter_side),
             "nothing without resize = \"shorter-side-crop\"",
         ),
-        (
-            per_channel(&input.mean),
-            "input.mean",
-            format!("{:?}", input.mean),
-            "one finite number per channel",
-        ),
-        (
-            per_channel(&input.scale),
-            "input.scale",
-            format!("{:?}", input.scale),
-            "one finite number per channel",
-        ),
-        (
-            quantised(&input.quantisation),
+        row(unfit(&input.mean), "input.mean", show(&input.mean), "one finite number per channel"),
+        row(unfit(&input.scale), "input.scale", show(&input.scale), "one finite number per channel"),
+        row(no_scale(quantised), "input.quantisation", show(quantised), "a scale above 0"),
+        row(
+            quantised.is_some() && is_real,
             "input.quantisation",
-            format!("{:?}", input.quantisation),
-            "a scale above 0",
-        ),
-        (
-            input.quantisation.is_some() && matches!(input.element, PixelElement::F32 | PixelElement::F16),
-            "input.quantisation",
-            format!("{:?}", input.quantisation),
+            show(quantised),
             "nothing with element = \"f32\" or \"f16\"",
         ),
-        (
-            quantised(&output.quantisation),
-            "output.quantisation",
-            format!("{:?}", output.quantisation),
-            "a scale above 0",
-        ),
-        (
-            match output.decoder {
-                OutputDecoder::Yolox => strides.is_empty(),
-                OutputDecoder::YoloxDecoded => false,
-                _ => !strides.is_empty(),
-            } || strides.contains(&0),
+        row(no_scale(made), "output.quantisation", show(made), "a scale above 0"),
+        row(
+            wrong_strides || strides.contains(&0),
             "output.strides",
-            format!("{strides:?}"),
+            show(strides),
             "such as [8, 16, 32] with decoder = \"yolox\" or \"yolox_decoded\", else nothing",
         ),
-        (
-            (output.decoder == OutputDecoder::Ssd) != output.corners.is_some(),
+        row(
+            (decoder == OutputDecoder::Ssd) != output.corners.is_some(),
             "output.corners",
-            format!("{:?}", output.corners),
+            show(output.corners),
             "\"xyxy\" or \"yxyx\" with decoder = \"ssd\", else nothing",
         ),
-        (
-            output.score.is_some_and(|score| !(0.0..=1.0).contains(&score))
-                || output.nms.is_some_and(|nms| share(nms.iou)),
-            "output.score, output.nms.iou",
-            format!("{:?}, {:?}", output.score, output.nms.map(|nms| nms.iou)),
-            "numbers from 0 to 1",
-        ),
+        row(wrong_scores, "output.score, output.nms.iou", scores, "numbers from 0 to 1"),
     ];
-    faults.into_iter().find(|(wrong, ..)| *wrong).map(|(_, key, found, expected)| (key, found, expected))
+    rows.into_iter().flatten().next()
+}
+
+fn show(found: impl Debug) -> String {
+    format!("{found:?}")
 }
 
 /// Sides of an input beyond this are a mistake, not a model for an edge machine.

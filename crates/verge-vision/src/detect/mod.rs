@@ -10,7 +10,7 @@ use verge_engine::{Outputs, RunError, TensorView};
 use verge_models::card::{Corners, Nms, OutputCard, OutputDecoder};
 
 use crate::elements::{BadOutput, Probabilities, reals};
-use crate::preprocess::Placement;
+use crate::preprocess::InputPlacement;
 
 /// Candidates that go into suppression at most, the surest: its cost grows with their square.
 const MAX_CANDIDATES: usize = 1000;
@@ -45,7 +45,7 @@ pub enum DetectError {
 
 /// Reads detections of one model. It keeps its buffers; one per worker and model.
 #[derive(Debug)]
-pub struct Detector {
+pub struct ObjectDetector {
     output: OutputCard,
     believed: Probabilities,
     labels: Vec<Label>,
@@ -56,7 +56,7 @@ pub struct Detector {
     candidates: Vec<Candidate>,
 }
 
-impl Detector {
+impl ObjectDetector {
     /// Prepares for outputs of this card, from inputs of this size.
     #[must_use]
     pub fn new(output: OutputCard, labels: Vec<Label>, width: u32, height: u32) -> Self {
@@ -73,7 +73,7 @@ impl Detector {
     pub fn find(
         &mut self,
         outputs: &Outputs<'_, '_>,
-        placement: Placement,
+        placement: InputPlacement,
         least: f32,
     ) -> Result<&[Candidate], DetectError> {
         let mut tensors = [TensorView::F32(&[]); MAX_OUTPUTS];
@@ -91,7 +91,7 @@ impl Detector {
     pub fn find_in(
         &mut self,
         outputs: &[TensorView<'_>],
-        placement: Placement,
+        placement: InputPlacement,
         least: f32,
     ) -> Result<&[Candidate], BadOutput> {
         self.candidates.clear();
@@ -162,7 +162,7 @@ impl Detector {
     pub fn detect(
         &mut self,
         outputs: &Outputs<'_, '_>,
-        placement: Placement,
+        placement: InputPlacement,
         least: f32,
         (width, height): (u32, u32),
     ) -> Result<Detections, DetectError> {
@@ -261,7 +261,7 @@ fn scaled([left, top, right, bottom]: [f32; 4], width: u32, height: u32) -> [f32
     [left * width, top * height, right * width, bottom * height]
 }
 
-impl Placement {
+impl InputPlacement {
     /// Corners in the input to corners in the frame, clipped to what was seen of it.
     fn frame_corners(&self, [left, top, right, bottom]: [f32; 4]) -> [f32; 4] {
         let [seen_left, seen_top, seen_right, seen_bottom] = self.seen;
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn boxes_come_back_to_the_frame_and_stay_within_it() {
         // A 200x100 part at (50, 20) of a frame, seen at half its size with 10 pixels of padding in front.
-        let placement = Placement {
+        let placement = InputPlacement {
             scale_x: 2.0,
             scale_y: 2.0,
             offset_x: 50.0 - 20.0,

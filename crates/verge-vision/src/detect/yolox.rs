@@ -9,7 +9,7 @@ use crate::elements::{BadOutput, Probabilities};
 const BOX_AND_OBJECTNESS: usize = 5;
 /// `exp` beyond this is larger than any frame.
 const MAX_EXPONENT: f32 = 12.0;
-/// Boxes are not larger than so many inputs.
+/// Boxes are not larger than this many inputs.
 const MOST_INPUTS: f32 = 4.0;
 
 /// What numbers beyond 0 to 1 may be.
@@ -146,8 +146,8 @@ impl Heads<'_> {
         }
     }
 
-    /// Whether the centres look as if they were pixels of the input, whatever the card says; `None` where that cannot
-    /// be told. Of any picture, centres lie near their cells: in cells from 0 to 1, in pixels where the cell is.
+    /// Whether the centres look as if they were pixels of the input, whatever the card says; `None` where that is
+    /// not known. Of any picture, centres lie near their cells: in cells from 0 to 1, in pixels where the cell is.
     pub(super) fn look_decoded(&self, elements: &[f32]) -> Option<bool> {
         /// A centre may be as far off as this, in cells.
         const FAR: f32 = 8.0;

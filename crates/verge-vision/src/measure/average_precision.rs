@@ -1,6 +1,6 @@
 //! Average precision as COCO reckons it (Lin et al., "Microsoft COCO", 2014; cocodataset.org, "Detection
 //! evaluation"): ten thresholds of overlap from .50 to .95, precision at 101 steps of recall, at most 100 objects
-//! per picture and class, mean over the classes that occur. Sizes and crowds are not told apart. A test compares
+//! per picture and class, mean over the classes that occur. Sizes and crowds are not distinguished. A test compares
 //! it with pycocotools.
 //!
 //! Written here, because the libraries that have it bring an image stack, XML and thread pools into a gateway.

@@ -4,7 +4,7 @@ use super::SAMPLES;
 
 /// Frame and scan headers in front of the data.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct JpegLayout {
     width: usize,
     height: usize,
     /// Blocks of 8 x 8 of all components in a unit, and the largest factors: 4:2:0 has 6, 2 and 2.
@@ -19,7 +19,7 @@ pub(super) struct Layout {
     has_codes: bool,
 }
 
-impl Layout {
+impl JpegLayout {
     /// Reads the headers up to the first scan; `None` where they break off.
     pub(super) fn of(jpeg: &[u8]) -> Option<Self> {
         const SIDE: usize = 8;
@@ -106,7 +106,7 @@ mod tests {
     fn what_is_kept_is_reckoned_from_the_headers() {
         let rows = |across: usize, down: usize| across * down * SAMPLES * 2 * 4;
         let check = |sof, factors, in_scan, expected: usize| {
-            let layout = Layout::of(&headers(sof, factors, in_scan)).unwrap();
+            let layout = JpegLayout::of(&headers(sof, factors, in_scan)).unwrap();
             assert_eq!(layout.working_bytes(), expected, "{sof:x} {factors:x?} {in_scan}");
         };
         check(0xc0, [0x22, 0x11, 0x11], 3, rows(208, 16));
@@ -116,7 +116,7 @@ mod tests {
         check(0xc2, [0x11, 0x11, 0x11], 3, 25 * 13 * 3 * 128 + rows(200, 8));
         let whole = headers(0xc2, [0x22, 0x11, 0x11], 3);
         for end in 0..whole.len() {
-            assert_eq!(Layout::of(&whole[..end]), None, "cut at {end}");
+            assert_eq!(JpegLayout::of(&whole[..end]), None, "cut at {end}");
         }
     }
 }

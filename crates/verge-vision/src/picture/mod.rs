@@ -5,7 +5,7 @@ mod layout;
 mod scan;
 mod turn;
 
-use layout::Layout;
+use layout::JpegLayout;
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::rejection::Reason;
 use zune_jpeg::errors::DecodeErrors;
@@ -17,7 +17,7 @@ pub const SAMPLES: usize = 3;
 pub const MAX_BYTES: usize = 64 << 20;
 /// Buffers up to this are kept whatever comes: a picture of 4K is not allocated anew after each smaller one.
 const KEPT_BYTES: usize = 32 << 20;
-/// A larger one is kept for so many smaller pictures, in case another large one comes.
+/// A larger one is kept for this many smaller pictures, in case another large one comes.
 const KEPT_PICTURES: u32 = 8;
 
 /// A decoded picture: rows from the top, pixels from the left, red, green and blue in turn, sRGB as stored.
@@ -170,7 +170,7 @@ impl Picture {
         let pixels = frame.width as usize * frame.height as usize * SAMPLES;
         self.give_back(pixels);
         // The decoder says what is wrong with headers that break off.
-        let layout = Layout::of(&frame.bytes).unwrap_or_default();
+        let layout = JpegLayout::of(&frame.bytes).unwrap_or_default();
         if layout.is_mistaken() {
             return Err(PictureError::ByComponent);
         }

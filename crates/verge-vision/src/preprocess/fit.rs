@@ -4,11 +4,11 @@
 
 use verge_models::card::{InputCard, Resize};
 
-use super::{Placement, Region};
+use super::{InputPlacement, Region};
 
 /// The rule of a card.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rule {
+pub(super) struct FitRule {
     width: u32,
     height: u32,
     resize: Resize,
@@ -18,7 +18,7 @@ pub(super) struct Rule {
 
 /// What is cut out of the frame, and how large that becomes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Fit {
+pub(super) struct PictureFit {
     /// Whole pixels of the frame: left, top, width, height. What lies beyond is not mixed in at the edges.
     pub(super) cut: [u32; 4],
     /// The part of it that is resized: left, top, width, height.
@@ -30,7 +30,7 @@ pub(super) struct Fit {
     pub(super) pad_top: u32,
 }
 
-impl Rule {
+impl FitRule {
     pub(super) fn new(card: &InputCard, width: u32, height: u32) -> Self {
         Self {
             width,
@@ -42,10 +42,10 @@ impl Rule {
     }
 
     /// Fits a part of a frame of this size.
-    pub(super) fn fit(&self, (frame_width, frame_height): (u32, u32), region: Region) -> Fit {
+    pub(super) fn fit(&self, (frame_width, frame_height): (u32, u32), region: Region) -> PictureFit {
         let (left, width) = edges(region.left, region.right, frame_width);
         let (top, height) = edges(region.top, region.bottom, frame_height);
-        let stretched = |[left, top, width, height]: [u32; 4]| Fit {
+        let stretched = |[left, top, width, height]: [u32; 4]| PictureFit {
             cut: [left, top, width, height],
             part: [0.0, 0.0, f64::from(width), f64::from(height)],
             to_width: self.width,
@@ -66,7 +66,7 @@ impl Rule {
             }
             Resize::ShorterSideCrop => {
                 let part = self.shorter_side_crop(width, height);
-                Fit { part, ..stretched([left, top, width, height]) }
+                PictureFit { part, ..stretched([left, top, width, height]) }
             }
             Resize::Letterbox | Resize::LetterboxTopleft => {
                 let ratio = (f64::from(self.width) / f64::from(width))
@@ -77,7 +77,7 @@ impl Rule {
                     Resize::Letterbox => ((self.width - to_width) / 2, (self.height - to_height) / 2),
                     _ => (0, 0),
                 };
-                Fit { to_width, to_height, pad_left, pad_top, ..stretched([left, top, width, height]) }
+                PictureFit { to_width, to_height, pad_left, pad_top, ..stretched([left, top, width, height]) }
             }
         }
     }
@@ -118,7 +118,7 @@ const fn whole(side: f64) -> u32 {
     side as u32
 }
 
-impl Fit {
+impl PictureFit {
     /// Whether this is all of a frame, at its own size.
     pub(super) fn is_whole(&self, width: u32, height: u32) -> bool {
         self.cut == [0, 0, width, height]
@@ -126,7 +126,7 @@ impl Fit {
             && self.part == [0.0, 0.0, f64::from(width), f64::from(height)]
     }
 
-    pub(super) fn placement(&self) -> Placement {
+    pub(super) fn placement(&self) -> InputPlacement {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "pixels of a frame; fractions of them do not matter"
@@ -136,7 +136,7 @@ impl Fit {
         let (left, top) = (left + f64::from(self.cut[0]), top + f64::from(self.cut[1]));
         let scale_x = width / f64::from(self.to_width);
         let scale_y = height / f64::from(self.to_height);
-        Placement {
+        InputPlacement {
             scale_x: single(scale_x),
             scale_y: single(scale_y),
             offset_x: single(left - f64::from(self.pad_left) * scale_x),
@@ -152,14 +152,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(resize: Resize, frame: (u32, u32), region: Region, expected: Fit) {
-        assert_eq!(Rule::new(&card(resize), 8, 8).fit(frame, region), expected, "{resize:?}");
+    fn check(resize: Resize, frame: (u32, u32), region: Region, expected: PictureFit) {
+        assert_eq!(FitRule::new(&card(resize), 8, 8).fit(frame, region), expected, "{resize:?}");
     }
 
     #[test]
     fn a_frame_is_fitted_by_every_rule() {
         // Wide: 40 x 20 into 8 x 8.
-        let whole = Fit {
+        let whole = PictureFit {
             cut: [0, 0, 40, 20],
             part: [0.0, 0.0, 40.0, 20.0],
             to_width: 8,
@@ -169,32 +169,32 @@ mod tests {
         };
         let check = |resize, expected| check(resize, (40, 20), Region::WHOLE, expected);
         check(Resize::Stretch, whole);
-        let middle = Fit { cut: [10, 5, 20, 10], part: [0.0, 0.0, 20.0, 10.0], ..whole };
+        let middle = PictureFit { cut: [10, 5, 20, 10], part: [0.0, 0.0, 20.0, 10.0], ..whole };
         check(Resize::CentralCrop, middle);
-        check(Resize::ShorterSideCrop, Fit { part: [10.0, 0.0, 20.0, 20.0], ..whole });
-        check(Resize::LetterboxTopleft, Fit { to_height: 4, ..whole });
-        check(Resize::Letterbox, Fit { to_height: 4, pad_top: 2, ..whole });
+        check(Resize::ShorterSideCrop, PictureFit { part: [10.0, 0.0, 20.0, 20.0], ..whole });
+        check(Resize::LetterboxTopleft, PictureFit { to_height: 4, ..whole });
+        check(Resize::Letterbox, PictureFit { to_height: 4, pad_top: 2, ..whole });
     }
 
     #[test]
     fn odd_sides_are_rounded_as_the_reference_does() {
-        let fit = |frame| Rule::new(&card(Resize::CentralCrop), 8, 8).fit(frame, Region::WHOLE).cut;
+        let fit = |frame| FitRule::new(&card(Resize::CentralCrop), 8, 8).fit(frame, Region::WHOLE).cut;
         // Python: round(2.5) == 2, round(3.5) == 4, (5 - 2) // 2 == 1, (7 - 4) // 2 == 1.
         assert_eq!(fit((5, 7)), [1, 1, 2, 4]);
         assert_eq!(fit((1, 1)), [0, 0, 1, 1]);
         // torchvision: 33 x 16 becomes 16 x 8 (8 * 33 / 16 = 16.5), cut at (16 - 8) / 2 = 4.
-        let wide = Rule::new(&card(Resize::ShorterSideCrop), 8, 8).fit((33, 16), Region::WHOLE).part;
+        let wide = FitRule::new(&card(Resize::ShorterSideCrop), 8, 8).fit((33, 16), Region::WHOLE).part;
         assert_eq!(wide, [4.0 * 33.0 / 16.0, 0.0, 8.0 * 33.0 / 16.0, 16.0]);
     }
 
     #[test]
     fn a_region_is_cut_in_whole_pixels() {
         let region = Region::new([0.5, 0.0, 1.0, 0.5]).unwrap();
-        let cut = |frame| Rule::new(&card(Resize::Stretch), 8, 8).fit(frame, region).cut;
+        let cut = |frame| FitRule::new(&card(Resize::Stretch), 8, 8).fit(frame, region).cut;
         assert_eq!(cut((40, 20)), [20, 0, 20, 10]);
         assert_eq!(cut((1, 1)), [0, 0, 1, 1]);
         assert_eq!(cut((3, 1)), [2, 0, 1, 1]);
         let sliver = Region::new([0.999, 0.0, 1.0, 0.001]).unwrap();
-        assert_eq!(Rule::new(&card(Resize::Stretch), 8, 8).fit((10, 10), sliver).cut, [9, 0, 1, 1]);
+        assert_eq!(FitRule::new(&card(Resize::Stretch), 8, 8).fit((10, 10), sliver).cut, [9, 0, 1, 1]);
     }
 }

@@ -4,14 +4,14 @@
 use verge_engine::f16;
 use verge_models::card::{Colour, InputCard, PixelElement, Quantisation, TensorLayout};
 
-use super::fit::Fit;
+use super::fit::PictureFit;
 use crate::picture::SAMPLES;
 
 /// Weights of red, green and blue in luma (ITU-R BT.601), in thousandths.
 const LUMA: [u32; SAMPLES] = [299, 587, 114];
 
 /// What each of the 256 values of a sample becomes, per channel.
-pub(super) enum Table {
+pub(super) enum PixelTable {
     F32(Vec<[f32; 256]>),
     F16(Vec<[f16; 256]>),
     U8(Vec<[u8; 256]>),
@@ -39,7 +39,7 @@ impl Pass {
     }
 
     /// Writes pixels, that have the size of the fit, into `out`.
-    pub(super) fn run<T: Copy>(&self, pixels: &[u8], fit: &Fit, table: &[[T; 256]], out: &mut [T]) {
+    pub(super) fn run<T: Copy>(&self, pixels: &[u8], fit: &PictureFit, table: &[[T; 256]], out: &mut [T]) {
         let out = &mut out[..self.width * self.height * self.colour.channels()];
         if (fit.to_width as usize) < self.width || (fit.to_height as usize) < self.height {
             self.fill_padding(table, out);
@@ -63,7 +63,11 @@ impl Pass {
     }
 
     /// Rows of pixels, and where each begins in the input.
-    fn rows<'a>(&'a self, pixels: &'a [u8], fit: &Fit) -> impl Iterator<Item = (&'a [[u8; SAMPLES]], usize)> {
+    fn rows<'a>(
+        &'a self,
+        pixels: &'a [u8],
+        fit: &PictureFit,
+    ) -> impl Iterator<Item = (&'a [[u8; SAMPLES]], usize)> {
         let inner = fit.to_width as usize;
         let (left, top) = (fit.pad_left as usize, fit.pad_top as usize);
         let (pixels, _) = pixels.as_chunks::<SAMPLES>();
@@ -71,7 +75,7 @@ impl Pass {
         pixels.chunks_exact(inner).enumerate().map(move |(y, row)| (row, start(y)))
     }
 
-    fn grey<T: Copy>(&self, pixels: &[u8], fit: &Fit, table: &[T; 256], out: &mut [T]) {
+    fn grey<T: Copy>(&self, pixels: &[u8], fit: &PictureFit, table: &[T; 256], out: &mut [T]) {
         for (row, start) in self.rows(pixels, fit) {
             for (pixel, element) in row.iter().zip(&mut out[start..]) {
                 *element = table[usize::from(luma(*pixel))];
@@ -83,7 +87,7 @@ impl Pass {
     fn interleaved<T: Copy, const FIRST: usize, const LAST: usize>(
         &self,
         pixels: &[u8],
-        fit: &Fit,
+        fit: &PictureFit,
         tables: [&[T; 256]; SAMPLES],
         out: &mut [T],
     ) {
@@ -103,7 +107,7 @@ impl Pass {
     fn planar<T: Copy, const FIRST: usize, const LAST: usize>(
         &self,
         pixels: &[u8],
-        fit: &Fit,
+        fit: &PictureFit,
         tables: [&[T; 256]; SAMPLES],
         out: &mut [T],
     ) {
@@ -121,7 +125,7 @@ impl Pass {
     }
 
     /// Pixels that are the elements already: rows are copied. `false` where this input is none of that kind.
-    pub(super) fn copy(&self, pixels: &[u8], fit: &Fit, table: &[[u8; 256]], out: &mut [u8]) -> bool {
+    pub(super) fn copy(&self, pixels: &[u8], fit: &PictureFit, table: &[[u8; 256]], out: &mut [u8]) -> bool {
         let is_same =
             |table: &[u8; 256]| table.iter().zip(0..=u8::MAX).all(|(element, value)| *element == value);
         let is_raw =
@@ -165,7 +169,7 @@ fn luma(pixel: [u8; SAMPLES]) -> u8 {
     mean
 }
 
-impl Table {
+impl PixelTable {
     pub(super) fn new(card: &InputCard) -> Self {
         let channels = card.colour.channels();
         let of = |list: &Option<Vec<f32>>, channel: usize, default: f32| {

@@ -27,7 +27,7 @@ fn picture(width: u32, height: u32) -> Picture {
     Picture::from_rgb(width, height, rgb)
 }
 
-fn fill(card: &InputCard, width: u32, height: u32, picture: &Picture) -> (Vec<f32>, Placement) {
+fn fill(card: &InputCard, width: u32, height: u32, picture: &Picture) -> (Vec<f32>, InputPlacement) {
     let mut tensor = Tensor::F32(vec![-1.0; (width * height) as usize * card.colour.channels()]);
     let placement = Preprocess::new(card, width, height).fill(picture, Region::WHOLE, &mut tensor);
     let Tensor::F32(data) = tensor else { panic!("the type does not change") };

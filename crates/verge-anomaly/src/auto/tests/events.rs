@@ -56,20 +56,20 @@ fn the_second_day_begins_without_an_alarm() {
 #[test]
 fn an_event_lasts_as_long_as_its_cause() {
     let (mut detector, mut next) = (detector(), process("white"));
-    let told: Vec<Assessment> = (0..6_000)
+    let judged: Vec<Assessment> = (0..6_000)
         .map(|reading| {
             let off = if (2_000..2_600).contains(&reading) { 12.0 } else { 0.0 };
             detector.observe(at(reading), next(reading) + off)
         })
         .collect();
     // A false alarm shortly before holds it back; it is raised once the hold-off is over, since it still lasts.
-    let begin = (2_000..6_000).find(|&reading| told[reading].standing == Standing::Abnormal).unwrap();
+    let begin = (2_000..6_000).find(|&reading| judged[reading].standing == Standing::Abnormal).unwrap();
     assert!((2_000..2_101).contains(&begin), "raised at {begin}");
-    let end = (begin..6_000).find(|&reading| told[reading].standing == Standing::Normal).unwrap();
+    let end = (begin..6_000).find(|&reading| judged[reading].standing == Standing::Normal).unwrap();
     assert!((2_600..2_800).contains(&end), "over at {end}");
-    let Assessment { observed, expected: Expected { low, high }, .. } = told[end];
+    let Assessment { observed, expected: Expected { low, high }, .. } = judged[end];
     let back = low.is_some_and(|low| low <= observed) && high.is_some_and(|high| observed <= high);
-    assert!(back, "it ends where what it was about is as expected: {:?}", told[end]);
+    assert!(back, "it ends where what it was about is as expected: {:?}", judged[end]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
     assert_eq!(sharpened.feedback(), Feedback { maintenance: 0, real: 1 });
 }
 
-/// Which of so many faults are found: each lasts for fifteen readings, and the next comes 700 later.
+/// Which of the faults are found: each lasts for fifteen readings, and the next comes 700 later.
 fn found(
     detector: &mut AutoDetector,
     faults: usize,
@@ -41,7 +41,7 @@ fn found(
 ) -> Vec<bool> {
     const EVERY: usize = 700;
     let mut next = process("white");
-    let mut told = Vec::new();
+    let mut judged = Vec::new();
     for fault in 0..faults {
         let mut raised = false;
         for reading in 0..EVERY {
@@ -52,9 +52,9 @@ fn found(
                 hear(detector);
             }
         }
-        told.push(raised);
+        judged.push(raised);
     }
-    told
+    judged
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_young_signal_learns_what_comes_again() {
 
 #[test]
 fn what_maintenance_has_shown_is_strange_at_the_next_time() {
-    let spike = |told: bool| {
+    let spike = |feedback: bool| {
         let (mut detector, mut next) = (detector(), process("white"));
         let mut alarms = Vec::new();
         for reading in 0..2_600 {
@@ -102,7 +102,7 @@ fn what_maintenance_has_shown_is_strange_at_the_next_time() {
             if detector.observe(at(reading), next(reading) + off).alarm {
                 alarms.push(reading);
             }
-            if told && reading == 1_600 {
+            if feedback && reading == 1_600 {
                 detector.was_maintenance();
             }
         }

@@ -22,7 +22,7 @@ use crate::settings::QualityFormat;
 
 /// A value that a reading's pointer leads to.
 #[derive(Debug)]
-pub(super) struct Match {
+pub(crate) struct Match {
     /// Which mapping.
     pub(super) mapping: usize,
     /// The number, before scale and offset.

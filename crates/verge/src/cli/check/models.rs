@@ -6,7 +6,7 @@ use std::time::Duration;
 use verge_engine::{ElementType, Runtime};
 use verge_models::card::ModelTask;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
-use verge_vision::trial::{Trial, TrialOutput};
+use verge_vision::trial::{ModelTrial, TrialOutput};
 
 use super::super::words;
 use super::Report;
@@ -129,7 +129,7 @@ fn describe(model: &FrameModel) -> String {
 }
 
 /// How long it took, and what came out.
-fn describe_trial(trial: &Trial) -> String {
+fn describe_trial(trial: &ModelTrial) -> String {
     let output = |TrialOutput { name, element, shape, range }: &TrialOutput| {
         let range =
             range.map_or_else(|| "empty".to_owned(), |(least, most)| format!("{least:.4} to {most:.4}"));
