@@ -288,13 +288,17 @@ fn mistaken(pem: &[u8], what: &str, wanted: Wanted) -> TlsError {
 mod tests {
     use super::*;
     use crate::Usage;
-    use crate::authority::{Authority, Request};
+    use crate::authority::{Authority, CertificateRequest};
 
     #[test]
     fn what_a_file_is_instead_is_said_with_what_to_do() {
         let authority = Authority::create("a", 30).unwrap();
-        let request =
-            Request { common_name: "g".to_owned(), names: Vec::new(), usage: Usage::Client, days: 30 };
+        let request = CertificateRequest {
+            common_name: "g".to_owned(),
+            names: Vec::new(),
+            usage: Usage::Client,
+            days: 30,
+        };
         let issued = authority.issue(&request).unwrap();
         let (cert, key) = (issued.cert_pem.clone(), issued.key_pem.clone());
         let der = certificates(cert.as_bytes(), "").unwrap().remove(0).to_vec();
