@@ -25,7 +25,7 @@ use crate::exit::{Exit, ExitWith};
 use crate::settings::{Carries, Settings};
 pub use autoencoders::{Autoencoders, try_autoencoder};
 pub use broker::{child as broker_process, connection as broker_connection};
-pub use expiry::{Remark, certificate_remarks};
+pub use expiry::{CertificateRemark, certificate_remarks};
 pub use frames::{
     Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
     try_model, user_runtime_search, workers,

@@ -10,7 +10,7 @@ use crate::settings::{Carries, Judge, Overload, ReadingRules, Rule, Settings};
 
 /// How much time a judge needs for what it looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum JudgeClass {
     /// Microseconds for a reading.
     Prompt,
     /// It judges blocks of samples, or asks a model.
@@ -30,7 +30,7 @@ impl<'a> Classes<'a> {
 
     /// The class in which a judge looks at a source. A judge that watches a whole device belongs to one class with all
     /// that it looks at.
-    fn class_of(&self, rules: &ReadingRules, source: SourceIndex) -> Class {
+    fn class_of(&self, rules: &ReadingRules, source: SourceIndex) -> JudgeClass {
         let is_dear = match &rules.rule {
             Rule::Autoencoder { .. } | Rule::Plain(JudgeSettings::Vibration(..)) => true,
             Rule::Plain(_) if scope_of(rules) == Scope::Device => {
@@ -38,7 +38,7 @@ impl<'a> Classes<'a> {
             }
             Rule::Plain(_) => self.is_of_blocks(source),
         };
-        if is_dear { Class::Bulk } else { Class::Prompt }
+        if is_dear { JudgeClass::Bulk } else { JudgeClass::Prompt }
     }
 
     fn is_of_blocks(&self, source: SourceIndex) -> bool {
@@ -50,13 +50,13 @@ impl<'a> Classes<'a> {
     }
 
     /// What a judge of this class looks at.
-    pub(super) fn inputs(&self, class: Class, rules: &ReadingRules) -> Vec<InputPattern> {
+    pub(super) fn inputs(&self, class: JudgeClass, rules: &ReadingRules) -> Vec<InputPattern> {
         let inputs = rules.inputs.iter();
         inputs.filter(|input| self.class_of(rules, input.source) == class).cloned().collect()
     }
 
     /// Whether readings of a source come to this class.
-    pub(super) fn hears(&self, class: Class, source: SourceIndex) -> bool {
+    pub(super) fn receives(&self, class: JudgeClass, source: SourceIndex) -> bool {
         let judges = self.settings.judges.iter().filter_map(Judge::readings);
         let mut looking = judges
             .flat_map(|rules| rules.inputs.iter().map(move |input| (rules, input.source)))
@@ -64,21 +64,25 @@ impl<'a> Classes<'a> {
             .map(|(rules, source)| self.class_of(rules, source))
             .peekable();
         match class {
-            Class::Bulk => self.is_of_blocks(source) || looking.any(|looking| looking == Class::Bulk),
-            Class::Prompt if self.is_of_blocks(source) => false,
+            JudgeClass::Bulk => {
+                self.is_of_blocks(source) || looking.any(|looking| looking == JudgeClass::Bulk)
+            }
+            JudgeClass::Prompt if self.is_of_blocks(source) => false,
             // What no judge looks at is decoded and counted all the same.
-            Class::Prompt => looking.peek().is_none() || looking.any(|looking| looking == Class::Prompt),
+            JudgeClass::Prompt => {
+                looking.peek().is_none() || looking.any(|looking| looking == JudgeClass::Prompt)
+            }
         }
     }
 
     /// Sources of readings that come to bulk judges alone.
     pub(super) fn is_bulk_alone(&self, source: SourceIndex) -> bool {
-        self.hears(Class::Bulk, source) && !self.hears(Class::Prompt, source)
+        self.receives(JudgeClass::Bulk, source) && !self.receives(JudgeClass::Prompt, source)
     }
 
     /// Whether there is anything for this class.
     pub(super) fn has_bulk(&self) -> bool {
-        self.readings().any(|(source, _)| self.hears(Class::Bulk, source))
+        self.readings().any(|(source, _)| self.receives(JudgeClass::Bulk, source))
     }
 
     fn readings(&self) -> impl Iterator<Item = (SourceIndex, &'a crate::settings::Source)> + use<'a> {
@@ -99,14 +103,14 @@ impl<'a> Classes<'a> {
 
     /// What was saved of the judges of a class. Maintenance windows are those of both; what nobody knows any more is the
     /// prompt ones' to clear.
-    pub(super) fn saved(&self, class: Class, checkpoints: &[Checkpoint]) -> Vec<Checkpoint> {
+    pub(super) fn saved(&self, class: JudgeClass, checkpoints: &[Checkpoint]) -> Vec<Checkpoint> {
         let owned = |checkpoint: &&Checkpoint| {
             let Some((judge, source)) = subject_of(checkpoint) else { return true };
             let judge = self.settings.judges.iter().find(|known| known.name == judge);
             let source = (0..).zip(&self.settings.sources).find(|(_, known)| known.name == source);
             let rules = judge.and_then(Judge::readings).zip(source);
-            let owner =
-                rules.map_or(Class::Prompt, |(rules, (index, _))| self.class_of(rules, SourceIndex(index)));
+            let owner = rules
+                .map_or(JudgeClass::Prompt, |(rules, (index, _))| self.class_of(rules, SourceIndex(index)));
             owner == class
         };
         checkpoints.iter().filter(owned).cloned().collect()
@@ -114,7 +118,7 @@ impl<'a> Classes<'a> {
 }
 
 /// What one instance of a judge watches. Expected devices are watched as a whole: they have no signal before they are
-/// first heard.
+/// first received.
 pub(super) fn scope_of(rules: &ReadingRules) -> Scope {
     match rules {
         rules if !rules.expect.is_empty() => Scope::Device,
@@ -177,9 +181,9 @@ mod tests {
     fn check(judges: &str, prompt: &[&str], bulk: &[&str]) {
         let settings = settings(judges);
         let classes = Classes::of(&settings);
-        for (class, expected) in [(Class::Prompt, prompt), (Class::Bulk, bulk)] {
-            let heard = classes.filters(|source, _| classes.hears(class, source));
-            let names: Vec<&str> = heard
+        for (class, expected) in [(JudgeClass::Prompt, prompt), (JudgeClass::Bulk, bulk)] {
+            let received = classes.filters(|source, _| classes.receives(class, source));
+            let names: Vec<&str> = received
                 .iter()
                 .map(|(source, _)| settings.sources[usize::from(source.0)].name.as_str())
                 .collect();
@@ -240,7 +244,7 @@ mod tests {
             let own = classes.saved(class, &saved);
             own.iter().map(|own| saved.iter().position(|one| one.key == own.key).unwrap()).collect::<Vec<_>>()
         };
-        assert_eq!(of(Class::Prompt), [0, 2, 3]);
-        assert_eq!(of(Class::Bulk), [1, 3]);
+        assert_eq!(of(JudgeClass::Prompt), [0, 2, 3]);
+        assert_eq!(of(JudgeClass::Bulk), [1, 3]);
     }
 }

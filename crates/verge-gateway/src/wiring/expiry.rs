@@ -21,30 +21,30 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// One file of certificates.
-struct Watched {
+struct WatchedCertificate {
     /// Key of the configuration that names it.
     key: String,
     file: PathBuf,
-    role: Role,
+    role: CertificateRole,
 }
 
 /// What the certificates are for.
-enum Role {
+enum CertificateRole {
     /// Others are believed by them. Some may end before the last of them.
     Roots,
     /// Shown to others, with this key.
-    Own { end: End, key: PathBuf },
+    Own { end: TlsEnd, key: PathBuf },
 }
 
 /// Which end shows a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum TlsEnd {
     Connects,
     Accepts,
 }
 
 /// What an operator should mend before it matters: the key of the configuration, and what is wrong.
-pub struct Remark {
+pub struct CertificateRemark {
     /// Key of the configuration.
     pub key: String,
     /// What, and what to do.
@@ -54,21 +54,21 @@ pub struct Remark {
 }
 
 /// What is to be said of the certificates and keys of these settings.
-pub fn certificate_remarks(settings: &Settings, now: UtcMillis) -> Vec<Remark> {
-    let watched = Watched::all(settings);
+pub fn certificate_remarks(settings: &Settings, now: UtcMillis) -> Vec<CertificateRemark> {
+    let watched = WatchedCertificate::all(settings);
     watched.iter().flat_map(|watched| watched.remarks(&watched.look(now))).collect()
 }
 
 /// What is known of the files, shared with the status.
 pub(super) struct Expiry {
-    watched: Vec<Watched>,
+    watched: Vec<WatchedCertificate>,
     found: Mutex<Vec<CertificateStatus>>,
 }
 
 impl Expiry {
     /// The certificates of these settings.
     pub(super) fn of(settings: &Settings, now: UtcMillis) -> Arc<Self> {
-        let expiry = Self { watched: Watched::all(settings), found: Mutex::default() };
+        let expiry = Self { watched: WatchedCertificate::all(settings), found: Mutex::default() };
         expiry.look(now);
         Arc::new(expiry)
     }
@@ -99,7 +99,7 @@ impl Expiry {
 
     fn warn(&self) {
         for (watched, found) in self.watched.iter().zip(self.certificates()) {
-            for Remark { key, text, is_error } in watched.remarks(&found) {
+            for CertificateRemark { key, text, is_error } in watched.remarks(&found) {
                 if is_error {
                     tracing::error!(%key, "{text}");
                 } else {
@@ -110,14 +110,14 @@ impl Expiry {
     }
 }
 
-impl Watched {
+impl WatchedCertificate {
     fn all(settings: &Settings) -> Vec<Self> {
         let mut all = Vec::new();
         match &settings.local {
             Local::External(connection) => Self::of_connection("local", connection, &mut all),
             Local::Embedded(broker) => {
                 if let Some(files) = &broker.tls {
-                    all.push(Self::own("local", End::Accepts, &files.cert, &files.key));
+                    all.push(Self::own("local", TlsEnd::Accepts, &files.cert, &files.key));
                     all.push(Self::roots("local", &files.ca));
                 }
             }
@@ -131,19 +131,19 @@ impl Watched {
     fn of_connection(section: &str, connection: &Connection, all: &mut Vec<Self>) {
         if let Some(files) = &connection.tls {
             if let Some((cert, key)) = &files.identity {
-                all.push(Self::own(section, End::Connects, cert, key));
+                all.push(Self::own(section, TlsEnd::Connects, cert, key));
             }
             all.push(Self::roots(section, &files.ca));
         }
     }
 
-    fn own(section: &str, end: End, cert: &Path, key: &Path) -> Self {
-        let role = Role::Own { end, key: key.to_owned() };
+    fn own(section: &str, end: TlsEnd, cert: &Path, key: &Path) -> Self {
+        let role = CertificateRole::Own { end, key: key.to_owned() };
         Self { key: format!("{section}.cert"), file: cert.to_owned(), role }
     }
 
     fn roots(section: &str, ca: &Path) -> Self {
-        Self { key: format!("{section}.ca"), file: ca.to_owned(), role: Role::Roots }
+        Self { key: format!("{section}.ca"), file: ca.to_owned(), role: CertificateRole::Roots }
     }
 
     fn summaries(&self) -> Result<Vec<CertificateSummary>, String> {
@@ -153,15 +153,15 @@ impl Watched {
     }
 
     /// What is to be said of it. Files that cannot be read are reported by what uses them.
-    fn remarks(&self, found: &CertificateStatus) -> Vec<Remark> {
+    fn remarks(&self, found: &CertificateStatus) -> Vec<CertificateRemark> {
         let mut remarks = Vec::new();
         let mut remark = |key: &str, is_error: bool, text: String| {
-            remarks.push(Remark { key: key.to_owned(), text, is_error });
+            remarks.push(CertificateRemark { key: key.to_owned(), text, is_error });
         };
         let file = self.file.display();
         let what = match &self.role {
-            Role::Roots => "the last authority in",
-            Role::Own { .. } => "the certificate in",
+            CertificateRole::Roots => "the last authority in",
+            CertificateRole::Own { .. } => "the certificate in",
         };
         let date = found.ends_at.map_or(String::new(), |ends_at| {
             Timestamp::from_millisecond(ends_at)
@@ -185,7 +185,7 @@ impl Watched {
             ),
             _ => {}
         }
-        let Role::Own { end, key } = &self.role else { return remarks };
+        let CertificateRole::Own { end, key } = &self.role else { return remarks };
         let first = self.summaries().ok().and_then(|summaries| summaries.into_iter().next());
         if let Some(unfit) = first.as_ref().and_then(|first| unfit(*end, first)) {
             remark(&self.key, false, format!("the certificate in {file} {unfit}"));
@@ -215,8 +215,8 @@ impl Watched {
         };
         let ends = |summary: &&CertificateSummary| summary.not_after;
         let decisive = match self.role {
-            Role::Roots => summaries.iter().max_by_key(ends),
-            Role::Own { .. } => summaries.iter().min_by_key(ends),
+            CertificateRole::Roots => summaries.iter().max_by_key(ends),
+            CertificateRole::Own { .. } => summaries.iter().min_by_key(ends),
         };
         let Some(decisive) = decisive else { return status };
         let ends_at = decisive.not_after.saturating_mul(1000);
@@ -235,13 +235,13 @@ impl Watched {
 }
 
 /// Why most peers refuse a certificate at this end.
-fn unfit(end: End, summary: &CertificateSummary) -> Option<String> {
+fn unfit(end: TlsEnd, summary: &CertificateSummary) -> Option<String> {
     if let Some(weakness) = summary.weakness {
         return Some(format!("{weakness}: most peers refuse it; make it again"));
     }
     let (fits, needed, usage) = match end {
-        End::Connects => (summary.usage.is_none_or(Usage::is_for_clients), "clientAuth", "client"),
-        End::Accepts => (summary.usage.is_none_or(Usage::is_for_servers), "serverAuth", "server"),
+        TlsEnd::Connects => (summary.usage.is_none_or(Usage::is_for_clients), "clientAuth", "client"),
+        TlsEnd::Accepts => (summary.usage.is_none_or(Usage::is_for_servers), "serverAuth", "server"),
     };
     (!fits).then(|| {
         format!(
@@ -272,7 +272,7 @@ mod tests {
     fn a_certificate_that_ends_is_known_before_and_a_replaced_one_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.pem");
-        let watched = Watched::roots("uplink.centre", &file);
+        let watched = WatchedCertificate::roots("uplink.centre", &file);
         assert_eq!(watched.look(UtcMillis(0)).state, "unreadable");
         let made = verge_tls::authority::Authority::create("a plant", 90).unwrap().cert_pem().to_owned();
         std::fs::write(&file, &made).unwrap();
@@ -301,8 +301,8 @@ mod tests {
         };
         let (cert, key) = make(Usage::Server, "gw");
         let now = UtcMillis(Timestamp::now().as_millisecond());
-        let said = |end: End| {
-            let watched = Watched::own("uplink.c", end, &cert, &key);
+        let said = |end: TlsEnd| {
+            let watched = WatchedCertificate::own("uplink.c", end, &cert, &key);
             let remarks = watched.remarks(&watched.look(now)).into_iter();
             remarks.map(|remark| format!("{}: {}", remark.key, remark.text)).collect::<Vec<_>>()
         };
@@ -313,12 +313,12 @@ mod tests {
             }
         };
         let soon = format!("uplink.c.cert: the certificate in {} ends on 20", cert.display());
-        check(&said(End::Accepts), &[&soon]);
-        check(&said(End::Connects), &[", in 19 days: replace the file", "lacks clientAuth"]);
+        check(&said(TlsEnd::Accepts), &[&soon]);
+        check(&said(TlsEnd::Connects), &[", in 19 days: replace the file", "lacks clientAuth"]);
         std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
         let open = format!("uplink.c.key: every user of this machine can read {} (mode 0644)", key.display());
         let enterable = open_mode(&key).is_some();
         let expected: Vec<&str> = if enterable { vec![&soon, &open] } else { vec![&soon] };
-        check(&said(End::Accepts), &expected);
+        check(&said(TlsEnd::Accepts), &expected);
     }
 }

@@ -16,7 +16,7 @@ use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, Read
 use verge_pipeline::judging::{Decision, Shards};
 
 use super::broker::repetition;
-use super::classes::{Class, Classes};
+use super::classes::{Classes, JudgeClass};
 use super::{Autoencoders, shards, source_ids};
 use crate::io_thread::IoThread;
 use crate::settings::{Overload, Settings};
@@ -63,9 +63,9 @@ impl ReadingJudges {
             anyhow::Ok(Side { queue, judges, restored })
         };
         Ok(Self {
-            prompt: side(Class::Prompt, counters, IntakeQueue::new(Arc::clone(counters)))?,
+            prompt: side(JudgeClass::Prompt, counters, IntakeQueue::new(Arc::clone(counters)))?,
             bulk: bulk
-                .map(|counters| side(Class::Bulk, &counters, IntakeQueue::bulk(Arc::clone(&counters))))
+                .map(|counters| side(JudgeClass::Bulk, &counters, IntakeQueue::bulk(Arc::clone(&counters))))
                 .transpose()?,
         })
     }
@@ -110,7 +110,7 @@ impl ReadingJudges {
             connection: local.clone(),
             guarantee: Guarantee::AtLeastOnce(Session::Readings),
             repetition: repetition(&settings.local),
-            filters: classes.filters(|source, _| classes.hears(Class::Prompt, source)),
+            filters: classes.filters(|source, _| classes.receives(JudgeClass::Prompt, source)),
         };
         // In earlier versions all readings came by this session: what waits there is judged.
         let moved = classes.filters(|source, _| classes.is_bulk_alone(source));
@@ -149,13 +149,14 @@ fn connect_bulk(
     (local, repetition): (&ConnectionSettings, Repetition),
     clock: Clock,
 ) -> Vec<MqttSource> {
-    let heard =
-        |overload| classes.filters(|source, wanted| wanted == overload && classes.hears(Class::Bulk, source));
+    let wanted = |overload| {
+        classes.filters(|source, wanted| wanted == overload && classes.receives(JudgeClass::Bulk, source))
+    };
     let named = |suffix: &str| ConnectionSettings {
         client_id: format!("{}-{suffix}", local.client_id),
         ..local.clone()
     };
-    let (waiting, newest) = (heard(Overload::Wait), heard(Overload::Newest));
+    let (waiting, newest) = (filters_of(Overload::Wait), filters_of(Overload::Newest));
     let mut sources = Vec::new();
     if let Some(intake) = queue.newest_intake().filter(|_| !newest.is_empty()) {
         let settings = SourceSettings {

@@ -16,7 +16,7 @@ use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, Observes, Place, Plac
 
 use wildmatch::WildMatch;
 
-use super::classes::{Class, Classes, scope_of};
+use super::classes::{Classes, JudgeClass, scope_of};
 use super::{Autoencoders, decoders, source_ids};
 use crate::settings::{Judge, JudgeRules, Rule, Settings};
 
@@ -27,7 +27,7 @@ use crate::settings::{Judge, JudgeRules, Rule, Settings};
 pub(super) fn shards(
     settings: &Settings,
     models: &Autoencoders,
-    (class, placement): (Class, &Placement),
+    (class, placement): (JudgeClass, &Placement),
     counters: &Arc<Counters>,
     now: Moment,
 ) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
@@ -73,7 +73,7 @@ fn set_at<D: Decoder<Item = Reading>>(
     place: Place,
     settings: &Settings,
     models: &Autoencoders,
-    class: Option<Class>,
+    class: Option<JudgeClass>,
     decoder: D,
     counters: Arc<Counters>,
     now: Moment,
@@ -84,7 +84,7 @@ fn set_at<D: Decoder<Item = Reading>>(
 }
 
 /// What a judge looks at, as far as judges of that class do.
-pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<Class>) -> Inputs {
+pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<JudgeClass>) -> Inputs {
     let (observes, patterns) = match &judge.rules {
         JudgeRules::Readings(rules) => {
             let observes = if rules.arrivals { Observes::Arrivals } else { Observes::Readings };
@@ -94,7 +94,7 @@ pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<Class>
         JudgeRules::Frames(rules) => {
             let reconstructs = rules.task == ModelTask::Reconstruct;
             let observes = if reconstructs { Observes::Errors } else { Observes::Views };
-            (observes, if class == Some(Class::Bulk) { Vec::new() } else { rules.inputs.clone() })
+            (observes, if class == Some(JudgeClass::Bulk) { Vec::new() } else { rules.inputs.clone() })
         }
     };
     Inputs { observes, patterns, devices: judge.devices.clone() }
@@ -104,7 +104,7 @@ fn judge_spec(
     settings: &Settings,
     (index, judge): (JudgeIndex, &Judge),
     models: &Autoencoders,
-    class: Option<Class>,
+    class: Option<JudgeClass>,
 ) -> JudgeSpec<ReadingJudge> {
     let plain = |settings: &JudgeSettings| -> Box<dyn Fn(Moment) -> ReadingJudge + Send> {
         let settings = settings.clone();
