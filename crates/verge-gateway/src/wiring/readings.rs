@@ -149,7 +149,7 @@ fn connect_bulk(
     (local, repetition): (&ConnectionSettings, Repetition),
     clock: Clock,
 ) -> Vec<MqttSource> {
-    let wanted = |overload| {
+    let filters_of = |overload| {
         classes.filters(|source, wanted| wanted == overload && classes.receives(JudgeClass::Bulk, source))
     };
     let named = |suffix: &str| ConnectionSettings {
