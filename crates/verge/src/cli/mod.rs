@@ -56,8 +56,7 @@ const DEMO: &str = if cfg!(feature = "demo") {
     ""
 };
 
-const EXAMPLES: &str = "\
-  verge check -c gateway.toml    what is wrong, what cannot be reached?
+const EXAMPLES: &str = "  verge check -c gateway.toml    what is wrong, what cannot be reached?
   verge run -c gateway.toml      be a gateway; verdicts on a terminal
   verge watch -c gateway.toml    what arrives upstream
 
