@@ -1,4 +1,4 @@
-//! The shape of the workspace, as ARCHITECTURE.md draws it: who may depend on whom, and which foreign crates
+//! The shape of the workspace, as ARCHITECTURE.md draws it: which may depend on which, and which foreign crates
 //! have one owner.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -71,8 +71,8 @@ fn a_file_of_samples_is_judged_by_a_model() {
     assert!(checked.stdout.contains("reconstruct windows of 8 numbers"), "{}", checked.stdout);
     let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "odd", "pump-1.i16"]).expect(0);
     assert!(ended.stderr.contains("1 messages, 1608 readings, 1 verdicts"), "{}", ended.stderr);
-    let told: Vec<Value> = ended.json();
-    let said = &told[0];
+    let reported: Vec<Value> = ended.json();
+    let said = &reported[0];
     assert_eq!((&said["device"], &said["signal"]), (&"pump-1".into(), &"sound".into()));
     assert_eq!((&said["detector"], &said["event"]["state"]), (&"autoencoder".into(), &"raised".into()));
     assert_eq!(said["model"], serde_json::json!({ "name": "constants", "version": "7" }));
@@ -128,9 +128,10 @@ fn blocks_that_are_sent_become_verdicts_upstream() {
     let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
     let receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json", "--count", "1"], "connected to");
     verge(site.path(), &["send", "-c", "gateway.toml", "-t", "plant/pump-1/sound", "block.bin"]).expect(0);
-    let told = receiver.output();
-    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let said = told.iter().find(|line| line["device"] == "pump-1").unwrap_or_else(|| panic!("{told:#?}"));
+    let reported = receiver.output();
+    let reported: Vec<Value> = reported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said =
+        reported.iter().find(|line| line["device"] == "pump-1").unwrap_or_else(|| panic!("{reported:#?}"));
     assert_eq!(said["detector"], "autoencoder");
     assert_eq!(said["anomaly"]["member"], "reconstruction");
     assert_eq!(gateway.stop(), 0);
@@ -167,7 +168,7 @@ fn put_eye(folder: &Path) {
     fs::write(folder.join("flat_f32.toml"), card).unwrap();
 }
 
-/// A picture whose right half is lighter above than below, by twice so many steps. The left half is never the same.
+/// A picture whose right half is lighter above than below, by twice that number of steps. The left half is never the same.
 fn belt(number: u32, contrast: u8) -> Vec<u8> {
     let rows = (0..32).flat_map(|y| (0..32).map(move |x| (x, y)));
     let pixel = |(x, y): (u32, u32)| match (x < 16, y < 16) {
@@ -204,8 +205,8 @@ fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
     let arguments = ["judge", "-c", "gateway.toml", "strange", "frames"];
     let ended = verge(folder.path(), &[&arguments[..], &["--device", "belt-1"]].concat()).expect(0);
     assert!(ended.stderr.contains("203 messages, 203 frames, 1 verdicts"), "{}", ended.stderr);
-    let told: Vec<Value> = ended.json();
-    let said = &told[0];
+    let reported: Vec<Value> = ended.json();
+    let said = &reported[0];
     assert_eq!((&said["device"], &said["signal"]), (&"belt-1".into(), &"strange".into()));
     assert_eq!((&said["file"], &said["source"]), (&"frames/200.jpg".into(), &"belt".into()));
     assert_eq!((&said["detector"], &said["event"]["state"]), (&"autoencoder".into(), &"raised".into()));
@@ -245,9 +246,10 @@ fn frames_that_a_model_does_not_know_become_verdicts_upstream() {
     let mut arguments = vec!["send", "-c", "gateway.toml", "-t", "line/belt-1/frame"];
     arguments.extend(pictures.iter().map(String::as_str));
     verge(site.path(), &arguments).expect(0);
-    let told = receiver.output();
-    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let said = told.iter().find(|line| line["device"] == "belt-1").unwrap_or_else(|| panic!("{told:#?}"));
+    let reported = receiver.output();
+    let reported: Vec<Value> = reported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said =
+        reported.iter().find(|line| line["device"] == "belt-1").unwrap_or_else(|| panic!("{reported:#?}"));
     assert_eq!((&said["judge"], &said["signal"]), (&"strange".into(), &"strange".into()));
     assert_eq!((&said["detector"], &said["event"]["state"]), (&"autoencoder".into(), &"raised".into()));
     assert_eq!(said["model"]["name"], "flat");

@@ -47,9 +47,9 @@ fn a_camera_that_falls_silent_is_reported_until_it_is_back_also_over_a_restart()
     let run = || site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
     let gateway = run();
     let mut watch = site.spawn(&["watch", "-c", "gateway.toml", "--json"], "connected to");
-    let told = watch.lines();
+    let reported = watch.lines();
     let next = |device: &str, state: &str| {
-        told.find(&format!("{device} {state}"), |line| {
+        reported.find(&format!("{device} {state}"), |line| {
             line["device"] == device && line["event"]["state"] == state
         })
     };
@@ -69,7 +69,7 @@ fn a_camera_that_falls_silent_is_reported_until_it_is_back_also_over_a_restart()
     let id = silent_again("cameras", "north", "gate/north/frame");
 
     assert_eq!(gateway.stop(), 0);
-    let stopped = told.find("the last status", |line| line["status"]["state"] == "stopped");
+    let stopped = reported.find("the last status", |line| line["status"]["state"] == "stopped");
     let cameras = stopped["status"]["sources"].as_array().unwrap();
     for (source, device) in [("cameras", "north"), ("parts", "press")] {
         let source = cameras.iter().find(|one| one["name"] == source).unwrap();
@@ -110,14 +110,14 @@ fn a_recording_shows_when_cameras_were_silent() {
     fs::write(folder.path().join("day.jsonl"), lines.join("\n")).unwrap();
     let judge = |name| verge(folder.path(), &["judge", "-c", "gateway.toml", name, "day.jsonl"]).expect(0);
     let ended = judge("usual");
-    let told: Vec<(Value, Value, Value)> = ended
+    let reported: Vec<(Value, Value, Value)> = ended
         .json()
         .into_iter()
         .filter(|line| line["event"]["state"] != "updated")
         .map(|line| (line["device"].clone(), line["health"]["cause"].clone(), line["event"]["state"].clone()))
         .collect();
     let expected = |state: &str| (json!("north"), json!("silent"), json!(state));
-    assert_eq!(told, [expected("raised"), expected("cleared")]);
+    assert_eq!(reported, [expected("raised"), expected("cleared")]);
     assert!(ended.stderr.contains("520 messages, 520 frames"), "{}", ended.stderr);
     assert!(judge("alive").json().iter().any(|line| line["device"] == "south"), "5 s are more than 1 s");
 

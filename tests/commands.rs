@@ -73,7 +73,7 @@ fn recording(lines: &[(&str, &str, &str)]) -> String {
 }
 
 /// `state member observed` of each verdict.
-fn told(folder: &Path, arguments: &[&str]) -> Vec<String> {
+fn reported(folder: &Path, arguments: &[&str]) -> Vec<String> {
     let ended = verge(folder, &[&["judge", "-c", "gateway.toml"], arguments].concat()).expect(0);
     let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
     let lines = ended.json();
@@ -107,16 +107,16 @@ fn judge_says_of_a_recording_what_the_gateway_would_have_said() {
     ]);
     let folder = folder(&[("day.jsonl", &day)]);
     let high = ["pump-1 raised high 8.0", "pump-2 raised high 9.0", "pump-1 cleared high 6.0"];
-    assert_eq!(told(folder.path(), &["high", "day.jsonl"]), high);
-    let quiet = told(folder.path(), &["quiet", "day.jsonl"]);
+    assert_eq!(reported(folder.path(), &["high", "day.jsonl"]), high);
+    let quiet = reported(folder.path(), &["quiet", "day.jsonl"]);
     let states: Vec<&str> =
         quiet.iter().filter_map(|line| line.rsplit_once(' ')).map(|(state, _)| state).collect();
     assert_eq!(
         states,
         ["pump-2 raised silent", "pump-1 raised silent", "pump-1 cleared silent", "pump-1 raised silent"],
-        "told when it happens, not with the next message"
+        "reported when it happens, not with the next message"
     );
-    assert_eq!(told(folder.path(), &["flow", "day.jsonl"]), ["loop-1 - - 3"]);
+    assert_eq!(reported(folder.path(), &["flow", "day.jsonl"]), ["loop-1 - - 3"]);
 
     let summary =
         verge(folder.path(), &["judge", "-c", "gateway.toml", "high", "day.jsonl"]).expect(0).stderr;
@@ -130,7 +130,7 @@ fn judge_takes_tables() {
     let series =
         "timestamp,value,other\n2014-04-01 00:00:00,1,9\n2014-04-01 00:05:00,2,9\n2014-04-01 00:10:00,8,9\n";
     let folder = folder(&[("pump-7.csv", series)]);
-    assert_eq!(told(folder.path(), &["high", "pump-7.csv"]), ["pump-7 raised high 8.0"]);
+    assert_eq!(reported(folder.path(), &["high", "pump-7.csv"]), ["pump-7 raised high 8.0"]);
     let words =
         verge(folder.path(), &["judge", "-c", "gateway.toml", "high", "pump-7.csv", "--words"]).expect(0);
     assert_eq!(
@@ -138,7 +138,7 @@ fn judge_takes_tables() {
         "2014-04-01 00:10:00.000  pump-7 vibration: high, 8 mm/s (expected at most 7.1 mm/s)\n"
     );
     let other = ["high", "pump-7.csv", "--device", "x", "--value-column", "other"];
-    assert_eq!(told(folder.path(), &other), ["x raised high 9.0", "x updated high 9.0"]);
+    assert_eq!(reported(folder.path(), &other), ["x raised high 9.0", "x updated high 9.0"]);
 }
 
 #[test]
@@ -179,8 +179,8 @@ detector = "multi"
     let judge =
         |arguments: &[&str]| verge(folder.path(), &[&["judge", "-c", "more.toml"], arguments].concat());
     let ended = judge(&["pressure", "wide.csv"]).expect(0);
-    let told = ended.json();
-    let [said, cleared] = &told[..] else { panic!("{}", ended.stdout) };
+    let reported = ended.json();
+    let [said, cleared] = &reported[..] else { panic!("{}", ended.stdout) };
     assert_eq!(cleared["anomaly"]["observed"], 1.1, "the word ON is one");
     assert_eq!((&said["signal"], &said["device"]), (&"pressure".into(), &"wide".into()));
     assert_eq!((&said["anomaly"]["observed"], &said["anomaly"]["unit"]), (&6.0.into(), &"bar".into()));
@@ -234,18 +234,21 @@ above = 5
         (said.collect::<Vec<_>>(), ended.stderr.clone())
     };
     let expected = ["value raised 2026-03-01T00:01:00.000Z", "value cleared 2026-03-01T00:02:00.000Z"];
-    let (said, told) = judge(&["any", "newest.csv"]);
-    assert_eq!(said, expected);
-    assert!(told.contains("newest.csv: the rows stand newest first; they are sorted by time"), "{told}");
-    let (said, told) = judge(&["any", "mixed.csv"]);
+    let (said, reported) = judge(&["any", "newest.csv"]);
     assert_eq!(said, expected);
     assert!(
-        told.contains("not in the order of time (line 4 is earlier than line 3); they are sorted"),
-        "{told}"
+        reported.contains("newest.csv: the rows stand newest first; they are sorted by time"),
+        "{reported}"
     );
-    let (said, told) = judge(&["any", "excel.csv"]);
+    let (said, reported) = judge(&["any", "mixed.csv"]);
+    assert_eq!(said, expected);
+    assert!(
+        reported.contains("not in the order of time (line 4 is earlier than line 3); they are sorted"),
+        "{reported}"
+    );
+    let (said, reported) = judge(&["any", "excel.csv"]);
     assert_eq!(said, ["value raised 2025-11-26T12:01:00.000Z", "value cleared 2025-11-26T12:02:00.000Z"]);
-    assert!(told.contains("`45987.5` in `time` is read as 2025-11-26 12:00:00 UTC"), "{told}");
+    assert!(reported.contains("`45987.5` in `time` is read as 2025-11-26 12:00:00 UTC"), "{reported}");
     let (said, _) = judge(&["any", "long.csv", "--signal-column", "tag"]);
     assert_eq!(
         said,
@@ -255,9 +258,9 @@ above = 5
             "B raised 1970-01-01T00:03:00.000Z"
         ]
     );
-    let (said, told) = judge(&["a", "long.csv", "--signal-column", "tag"]);
+    let (said, reported) = judge(&["a", "long.csv", "--signal-column", "tag"]);
     assert_eq!(said.len(), 2);
-    assert!(told.contains("the judge does not look at B"), "{told}");
+    assert!(reported.contains("the judge does not look at B"), "{reported}");
     let both = ["judge", "-c", "more.toml", "a", "long.csv", "--signal-column", "tag", "--signal", "x"];
     verge(folder.path(), &both).expect(64);
 }

@@ -127,8 +127,8 @@ fn readings_become_verdicts_over_the_death_of_the_broker_and_of_the_gateway() {
 
     let gateway = run(&site);
     let device = ["-c", "gateway.toml"];
-    let (status, told) = verdicts_of(&site, &device, "8.5", "1");
-    assert_eq!(states(&told), [("raised", 1)]);
+    let (status, reported) = verdicts_of(&site, &device, "8.5", "1");
+    assert_eq!(states(&reported), [("raised", 1)]);
     assert_eq!((&status["broker"]["serving"], &status["broker"]["restarts"]), (&true.into(), &0.into()));
 
     let checked = verge(site.path(), &["check", "-c", "gateway.toml"]).expect(0).stdout;
@@ -137,16 +137,16 @@ fn readings_become_verdicts_over_the_death_of_the_broker_and_of_the_gateway() {
     let first = broker_of(gateway.id()).unwrap();
     assert!(Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap().success());
     let second = eventually("another broker", || broker_of(gateway.id()).filter(|&broker| broker != first));
-    let (_, told) = verdicts_of(&site, &device, "5.0", "1");
-    assert_eq!(states(&told), [("cleared", 2)]);
+    let (_, reported) = verdicts_of(&site, &device, "5.0", "1");
+    assert_eq!(states(&reported), [("cleared", 2)]);
 
     // Killed, not stopped.
     drop(gateway);
     gone(second);
     let gateway = run(&site);
     let third = broker_of(gateway.id()).unwrap();
-    let (_, told) = verdicts_of(&site, &device, "9.0", "1");
-    assert_eq!(states(&told), [("raised", 3)]);
+    let (_, reported) = verdicts_of(&site, &device, "9.0", "1");
+    assert_eq!(states(&reported), [("raised", 3)]);
     assert_eq!(gateway.stop(), 0);
     gone(third);
 }
@@ -166,8 +166,8 @@ fn devices_from_outside_show_a_certificate() {
     let url = format!("mqtts://localhost:{port}");
     let anyone = ["--url", &url, "--ca", "certs/ca.pem"];
     let device = [&anyone[..], &["--cert", "certs/pump-1.pem", "--key", "certs/pump-1.key"]].concat();
-    let (_, told) = verdicts_of(&site, &device, "8.5", "1");
-    assert_eq!(states(&told), [("raised", 1)]);
+    let (_, reported) = verdicts_of(&site, &device, "8.5", "1");
+    assert_eq!(states(&reported), [("raised", 1)]);
 
     let send = |from: &[&str]| {
         verge(site.path(), &[&["send", "-t", "plant/pump-1/vibration", "--message", "1"], from].concat())

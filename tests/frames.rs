@@ -129,11 +129,11 @@ fn frames_become_verdicts_upstream() {
     send(&site, "junction/north/frame", "cut.jpg");
     send(&site, "junction/south/frame", "night.jpg");
     send(&site, "snapshots", "snapshot.json");
-    let told: Vec<Value> =
+    let reported: Vec<Value> =
         receiver.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |device: &str| {
         let verdict = |line: &&Value| line["device"] == device && line["judge"] == "vehicles";
-        told.iter().find(verdict).unwrap_or_else(|| panic!("{device} in {told:#?}"))
+        reported.iter().find(verdict).unwrap_or_else(|| panic!("{device} in {reported:#?}"))
     };
     for (device, frame) in [("north", &day), ("south", &night), ("esp32-7", &day)] {
         let verdict = of(device);

@@ -54,8 +54,8 @@ fn readings_become_verdicts_upstream_over_restarts() {
     let second = verge(site.path(), &["run", "-c", "gateway.toml"]).expect(75);
     assert!(second.stderr.contains("another gateway"), "{}", second.stderr);
     send(&["7.0", "8.5", "7.0", "6.0"]);
-    let told = lines(&receiver.output());
-    assert_eq!(states(&told), [("raised", 1, 8.5), ("cleared", 2, 6.0)]);
+    let reported = lines(&receiver.output());
+    assert_eq!(states(&reported), [("raised", 1, 8.5), ("cleared", 2, 6.0)]);
     send(&["9.5"]);
     assert_eq!(gateway.stop(), 0);
 
@@ -76,7 +76,7 @@ fn readings_become_verdicts_upstream_over_restarts() {
     assert_eq!(exported[2]["event"]["id"], exported[3]["event"]["id"]);
     assert_eq!(
         exported[0],
-        told.iter().find(|line| line["seq"] == 1).cloned().unwrap(),
+        reported.iter().find(|line| line["seq"] == 1).cloned().unwrap(),
         "stored is what was sent"
     );
     let shown =
@@ -95,8 +95,8 @@ fn a_person_upstream_tells_the_judges_something() {
     let send = ["send", "-c", "gateway.toml", "-t", "plant/pump-1/vibration", "--message", "8.5"];
     verge(site.path(), &send).expect(0);
     assert_eq!(states(&lines(&receiver.output())), [("raised", 1, 8.5)]);
-    let heard = tell(&["label", "--device", "pump-1", "real"]).expect(0);
-    assert_eq!(heard.stdout, "judges that heard it: 1, of use to: 0\n");
+    let labelled = tell(&["label", "--device", "pump-1", "real"]).expect(0);
+    assert_eq!(labelled.stdout, "judges that heard it: 1, of use to: 0\n");
     let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
     assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
     let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);

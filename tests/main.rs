@@ -10,6 +10,7 @@ mod config_mistakes;
 mod embedded;
 mod frames;
 mod gateway;
+mod glossary;
 mod logging;
 mod pictures;
 mod program;

@@ -217,7 +217,7 @@ fn what_models_need_is_told_before_anything_runs() {
             let arguments =
                 if command == "check" { [&arguments[..], &["--offline"]].concat() } else { arguments };
             let ended = verge(folder.path(), &arguments);
-            told(&ended, code, words);
+            reported(&ended, code, words);
         }
     };
     let card = folder.path().join("model/junction.toml");
@@ -257,8 +257,11 @@ fn what_models_need_is_told_before_anything_runs() {
     );
     own("yolox_decoded", "decoder = \"yolox_decoded\"");
     let good = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
-    let told = good.stdout.lines().find(|line| line.contains("one grey picture")).unwrap();
-    assert!(told.contains("took ") && told.contains("y f32 [1, 21, 7] from 0.0000 to "), "{told}");
+    let reported = good.stdout.lines().find(|line| line.contains("one grey picture")).unwrap();
+    assert!(
+        reported.contains("took ") && reported.contains("y f32 [1, 21, 7] from 0.0000 to "),
+        "{reported}"
+    );
 
     put_model(folder.path());
     let mut without = command(folder.path(), &["check", "-c", "gateway.toml", "--offline"]);
@@ -268,7 +271,7 @@ fn what_models_need_is_told_before_anything_runs() {
     assert_eq!(output.status.code(), Some(69), "{stdout}");
 }
 
-fn told(ended: &Ended, code: i32, words: &[&str]) {
+fn reported(ended: &Ended, code: i32, words: &[&str]) {
     let all = format!("{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.code, code, "{all}");
     assert!(words.iter().all(|words| all.contains(words)), "{words:?} in {all}");

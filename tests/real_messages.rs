@@ -169,7 +169,7 @@ fn inbound(settings: &Settings, topic: &str, payload: Bytes) -> Inbound {
     }
 }
 
-fn told(decoded: &Decoded<Reading>) -> String {
+fn reported(decoded: &Decoded<Reading>) -> String {
     let mut parts = Vec::new();
     for reading in &decoded.items {
         parts.push(format!("{} {} {}", reading.device, reading.signal, reading.value));
@@ -189,7 +189,7 @@ fn real_messages_come_out_with_the_right_fields() {
     let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for message in &messages {
         decoders.decode(&inbound(&settings, &message.topic, message.payload.clone()), &mut decoded);
-        found.entry(&message.family).or_default().push(told(&decoded));
+        found.entry(&message.family).or_default().push(reported(&decoded));
     }
     for (family, expected) in EXPECTED {
         assert_eq!(found.remove(family).unwrap_or_default(), *expected, "{family}");

@@ -84,5 +84,5 @@ def reference_top5(model: str) -> dict[str, list[int]]:
 
 
 def spread(pictures: list, count: int) -> list:
-    """So many of them, evenly spread over all."""
+    """`count` of them, evenly spread over all."""
     return [pictures[number * len(pictures) // count] for number in range(min(count, len(pictures)))]

@@ -31,7 +31,7 @@ class Scene:
     def __post_init__(self) -> None:
         login = Login("verge", "a password of the site")
         self.site = Mosquitto(self.folder / "site", "the site's broker", [Listener(login=login)])
-        # No limit of messages in flight: what the gateway was told to be taken is on its way to the receiver.
+        # No limit of messages in flight: what the gateway reported as taken is in flight to the receiver.
         listener = Listener(certificates=self.certificates)
         self.upstream = Mosquitto(self.folder / "upstream", "the broker upstream", [listener], max_inflight=0)
 

@@ -90,14 +90,14 @@ def overlap(one: Box, other: Box) -> float:
 
 
 class Accuracy(NamedTuple):
-    """Share of pictures whose class is the best told, or among the five best."""
+    """Share of pictures whose class is the first reported, or among the five best."""
 
     top1: float
     top5: float
 
 
-def accuracy(told: list[tuple[str, list[str]]]) -> Accuracy:
-    """Of pairs: the true label, and the labels told, best first."""
-    top1 = sum(labels[:1] == [truth] for truth, labels in told)
-    top5 = sum(truth in labels[:5] for truth, labels in told)
-    return Accuracy(top1 / len(told), top5 / len(told))
+def accuracy(reported: list[tuple[str, list[str]]]) -> Accuracy:
+    """Of pairs: the true label, and the labels reported, best first."""
+    top1 = sum(labels[:1] == [truth] for truth, labels in reported)
+    top5 = sum(truth in labels[:5] for truth, labels in reported)
+    return Accuracy(top1 / len(reported), top5 / len(reported))

@@ -218,8 +218,8 @@ def test_flipped_bits_cost_only_their_own_frame(scene: Scene, models: Models, so
     device.publish(f"{source}/good/frame", jpeg)
     device.publish("pump/pump-1/vibration", "7")
     device.flush()
-    told = lambda: {v.fields["device"] for v in receiver.ledger().in_order()}  # noqa: E731
-    wait_for(lambda: {"good", "pump-1"} <= told(), "the good frame and the reading", 30)
+    reported = lambda: {v.fields["device"] for v in receiver.ledger().in_order()}  # noqa: E731
+    wait_for(lambda: {"good", "pump-1"} <= reported(), "the good frame and the reading", 30)
     # The good camera does not wait behind the noisy ones: frames of theirs may wait when it has been judged.
     books = Books.closed(gateway, receiver, waiting=True)
     received = books.sources[source]["received"]

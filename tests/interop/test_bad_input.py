@@ -164,7 +164,7 @@ def test_topics_that_no_source_takes_are_counted(scene: Scene) -> None:
     for number in range(5):
         device.publish("old/tank/value", str(number))
     device.flush()
-    # A source that the session has not asked for yet must be heard all the same.
+    # A source that the session has not asked for yet must be received all the same.
     new = {"number": sources()["number"], "fresh": number_source("fresh/+/value")}
     judge = {"any": threshold(["number", "fresh"], above=LIMIT, update_every="0s")}
     gateway = scene.start(scene.gateway(new, judge))

@@ -125,7 +125,7 @@ def broker(certs: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
 
 
 @pytest.mark.parametrize(("broker", "case"), [(name, name) for name in SERVERS], indirect=["broker"])
-def test_servers_that_are_not_believed_are_told_apart(certs: Path, broker: int, case: str) -> None:
+def test_servers_that_are_not_believed_are_distinguished(certs: Path, broker: int, case: str) -> None:
     ca, expected = SERVERS[case]
     tcp, tls = check(certs, broker, ca)
     assert tcp.startswith("ok"), tcp

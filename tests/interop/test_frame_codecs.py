@@ -47,14 +47,14 @@ def sources() -> Settings:
 
 
 @dataclass
-class Told:
+class Reported:
     """The verdicts, by camera, and the last status document by source."""
 
     verdicts: dict[str, list[Fields]]
     status: dict[str, dict]
 
     def of(self, camera: str) -> Fields:
-        """What was told of the one frame of a camera."""
+        """What was reported of the one frame of a camera."""
         (fields,) = self.verdicts[camera]
         return fields
 
@@ -84,7 +84,7 @@ def turned(picture: Image.Image) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def told(models: Models, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def reported(models: Models, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """Every form published once, from a camera named after it."""
     scene = Scene(tmp_path_factory.mktemp("codecs"), certificates)
     try:
@@ -94,7 +94,7 @@ def told(models: Models, certificates: Certificates, tmp_path_factory: pytest.Te
         scene.close()
 
 
-def publish_and_receive(scene: Scene, models: Models) -> Told:
+def publish_and_receive(scene: Scene, models: Models) -> Reported:
     """From the file to the verdicts."""
     (path,) = [picture.path for picture in pictures.coco() if picture.name == PICTURE]
     jpeg, picture = path.read_bytes(), Image.open(path).convert("RGB")
@@ -133,52 +133,52 @@ def publish_and_receive(scene: Scene, models: Models) -> Told:
     for verdict in ledger.in_order():
         verdicts[verdict.fields["device"]].append(verdict.fields)
     status = receiver.wait_for_status("stopped")
-    return Told(verdicts, {source["name"]: source for source in status["sources"]})
+    return Reported(verdicts, {source["name"]: source for source in status["sources"]})
 
 
-def test_the_picture_is_one_that_tells(told: Told) -> None:
-    body = told.of("file")["detections"]
+def test_the_picture_is_one_that_tells(reported: Reported) -> None:
+    body = reported.of("file")["detections"]
     assert (body["width"], body["height"]) == (640, 426)
-    assert len(told.sure("file")) >= 3
+    assert len(reported.sure("file")) >= 3
 
 
 @pytest.mark.parametrize("camera", ["lz4", "base64", "uri", "lz4-uri", "porch", "new", "trailer"])
-def test_every_wrapping_holds_the_same_picture(told: Told, camera: str) -> None:
-    assert told.of(camera)["detections"] == told.of("file")["detections"]
+def test_every_wrapping_holds_the_same_picture(reported: Reported, camera: str) -> None:
+    assert reported.of(camera)["detections"] == reported.of("file")["detections"]
 
 
 @pytest.mark.parametrize("camera", ["progressive", "restarts"])
-def test_the_order_of_the_data_changes_no_pixel(told: Told, camera: str) -> None:
-    assert told.of(camera)["detections"] == told.of("baseline")["detections"]
+def test_the_order_of_the_data_changes_no_pixel(reported: Reported, camera: str) -> None:
+    assert reported.of(camera)["detections"] == reported.of("baseline")["detections"]
 
 
 @pytest.mark.parametrize("camera", ["baseline", "grey", "cmyk", "turned"])
-def test_every_kind_of_jpeg_shows_the_same_objects(told: Told, camera: str) -> None:
-    body = told.of(camera)["detections"]
+def test_every_kind_of_jpeg_shows_the_same_objects(reported: Reported, camera: str) -> None:
+    body = reported.of(camera)["detections"]
     assert (body["width"], body["height"]) == (640, 426), "as it is seen, not as it is stored"
-    found = told.boxes(camera)
+    found = reported.boxes(camera)
     missed = [
-        box for box in told.sure("file") if not any(box.label == one.label and overlap(box, one) > 0.7 for one in found)
+        box for box in reported.sure("file") if not any(box.label == one.label and overlap(box, one) > 0.7 for one in found)
     ]
     assert len(missed) <= (1 if camera in ("grey", "cmyk") else 0), f"{missed}, among {found}"
 
 
-def test_the_time_beside_the_picture_is_the_capture(told: Told) -> None:
-    fields = told.of("porch")
+def test_the_time_beside_the_picture_is_the_capture(reported: Reported) -> None:
+    fields = reported.of("porch")
     assert fields["clock"] == "trusted"
     assert abs(fields["captured"] - time.time() * 1000) < 120_000
-    assert told.of("file")["captured"] is None
+    assert reported.of("file")["captured"] is None
 
 
-def test_snapshots_that_the_broker_kept_are_old_news(told: Told) -> None:
-    assert told.status["frigate"]["rejections"] == {"retained": 1}
-    assert (told.status["frigate"]["received"], told.status["frigate"]["judged"]) == (2, 1)
-    assert (told.status["kept"]["received"], told.status["kept"]["judged"]) == (1, 1)
+def test_snapshots_that_the_broker_kept_are_old_news(reported: Reported) -> None:
+    assert reported.status["frigate"]["rejections"] == {"retained": 1}
+    assert (reported.status["frigate"]["received"], reported.status["frigate"]["judged"]) == (2, 1)
+    assert (reported.status["kept"]["received"], reported.status["kept"]["judged"]) == (1, 1)
     # The kept source said that it wants them.
-    assert told.of("old")["source"] == "kept"
+    assert reported.of("old")["source"] == "kept"
 
 
-def test_nothing_else_was_refused(told: Told) -> None:
-    for name, source in told.status.items():
+def test_nothing_else_was_refused(reported: Reported) -> None:
+    for name, source in reported.status.items():
         assert source["received"] == source["judged"] + source["refused"]
         assert source["refused"] == (1 if name == "frigate" else 0)

@@ -54,8 +54,8 @@ def test_gateway_killed_among_frames(scene: Scene, models: Models, lane: str) ->
     publisher.join()
 
     expected = {f"frame-{number}" for number in range(FRAMES)}
-    told = lambda: {verdict.fields["device"] for verdict in receiver.ledger().in_order()}  # noqa: E731
-    wait_for(lambda: expected <= told(), "a verdict on each frame", 120)
+    reported = lambda: {verdict.fields["device"] for verdict in receiver.ledger().in_order()}  # noqa: E731
+    wait_for(lambda: expected <= reported(), "a verdict on each frame", 120)
     ledger = receiver.wait_for_verdicts(FRAMES)
     ledger.assert_sound()
     judged = Counter(verdict.fields["device"] for verdict in ledger.in_order())

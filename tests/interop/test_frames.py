@@ -104,10 +104,10 @@ class Judged:
         return [Seen(one.picture, one.width, one.height, union(one.boxes, labels)) for one in seen]
 
     def top5(self, model: str) -> list[list[str]]:
-        """Labels told of each picture, best first."""
+        """Labels reported of each picture, best first."""
         verdicts = self.of("imagenet", model)
-        told = [verdicts[picture.name] for picture in self.imagenet]
-        return [[one["label"] for one in verdict.fields["classification"]["labels"]] for (verdict,) in told]
+        reported = [verdicts[picture.name] for picture in self.imagenet]
+        return [[one["label"] for one in verdict.fields["classification"]["labels"]] for (verdict,) in reported]
 
 
 def camera(number: int) -> str:
@@ -186,15 +186,15 @@ def foreign_eval(judged: Judged, models: Models, chosen: list[Picture], *options
     command = ["--json", "eval", "detect", "--model", str(models.real(DETECTOR)), "--data", str(folder)]
     done = judged.gateway.run(*command, "--detections", str(written), *options, seconds=300)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["n"] == len(chosen)
+    reported = json.loads(done.stdout)
+    assert reported["n"] == len(chosen)
     boxes = defaultdict(list)
     for one in json.loads(written.read_text()):
         boxes[one["file_name"]].append(Box(one["category_id"], one["score"], *one["bbox"]))
     # Truth is in shares of the sides, of which the verdicts tell.
     sizes = {one.picture: (one.width, one.height) for one in judged.on_coco() + judged.on_traffic()}
     seen = [Seen(picture, *sizes[picture], boxes[picture.path.name]) for picture in chosen]
-    return Precision(told["map"], told["ap50"]), average_precision(seen)
+    return Precision(reported["map"], reported["ap50"]), average_precision(seen)
 
 
 def linked(folder: Path, chosen: list[Picture]) -> None:
@@ -212,16 +212,16 @@ def linked(folder: Path, chosen: list[Picture]) -> None:
 def test_detections_are_as_precise_as_published(judged: Judged, models: Models, what: str) -> None:
     if what == "coco":
         verdicts = average_precision(judged.on_coco())
-        told, foreign = foreign_eval(judged, models, judged.coco)
+        reported, foreign = foreign_eval(judged, models, judged.coco)
         published = ("mAP", COCO_MAP, verdicts.map)
     else:
         verdicts = average_precision(judged.as_vehicles(judged.on_traffic()))
-        told, foreign = foreign_eval(judged, models, judged.traffic, "--group", f"Vehicle={','.join(VEHICLES)}")
+        reported, foreign = foreign_eval(judged, models, judged.traffic, "--group", f"Vehicle={','.join(VEHICLES)}")
         published = ("AP50", TRAFFIC_AP50, verdicts.ap50)
-    figures = {"verdicts": verdicts, "verge eval": told, "its detections by pycocotools": foreign}
+    figures = {"verdicts": verdicts, "verge eval": reported, "its detections by pycocotools": foreign}
     for name, precision in figures.items():
         print(f"{what}, {name}: mAP {precision.map:.4f}, AP50 {precision.ap50:.4f}")
-    assert tuple(told) == pytest.approx(tuple(foreign), abs=0.002), "verge reckons as pycocotools does"
+    assert tuple(reported) == pytest.approx(tuple(foreign), abs=0.002), "verge reckons as pycocotools does"
     assert tuple(verdicts) == pytest.approx(tuple(foreign), abs=PRECISION_MARGIN if is_full() else ROUNDING_MARGIN)
     if is_full():
         measure, expected, found = published
@@ -231,23 +231,23 @@ def test_detections_are_as_precise_as_published(judged: Judged, models: Models, 
 @pytest.mark.parametrize("model", CLASSIFIERS)
 def test_classes_are_as_accurate_as_published(judged: Judged, models: Models, model: str) -> None:
     labels = models.labels(model)
-    told = judged.top5(model)
-    found = accuracy([(labels[one.label], best) for one, best in zip(judged.imagenet, told)])
-    share = agreement(judged.imagenet, told, labels, model)
+    reported = judged.top5(model)
+    found = accuracy([(labels[one.label], best) for one, best in zip(judged.imagenet, reported)])
+    share = agreement(judged.imagenet, reported, labels, model)
     print(f"{model}: top-1 {found.top1:.4f}, top-5 {found.top5:.4f}, top-1 as the reference's {share:.4f}")
     if is_full():
         published = CLASSIFIERS[model]
         assert share >= published.same
-        margin = published.pictures / len(told) + 1e-4
+        margin = published.pictures / len(reported) + 1e-4
         assert tuple(found) == pytest.approx(tuple(published.accuracy), abs=margin)
         check_predictions(judged, models, model, found, lambda label: labels[label])
 
 
-def agreement(chosen: list[Labelled], told: list[list[str]], labels: list[str], model: str) -> float:
+def agreement(chosen: list[Labelled], reported: list[list[str]], labels: list[str], model: str) -> float:
     """Share of pictures whose best class is that of the reference pipeline, the background left out in both."""
     reference = pictures.reference_top5(model)
     best = [next(label for label in reference[one.path.name] if label > 0) for one in chosen]
-    return sum(labels[expected] == labels_told[0] for expected, labels_told in zip(best, told)) / len(chosen)
+    return sum(labels[expected] == labels_told[0] for expected, labels_told in zip(best, reported)) / len(chosen)
 
 
 def check_predictions(

@@ -56,14 +56,14 @@ def publish(scene: Scene, points: dict[Series, list[Point]]) -> None:
 
 def check_series(series: Series, alarms: list[Alarm], points: list[Point], verdicts: list[Verdict]) -> None:
     """The verdicts of one device: what was raised and cleared, by which events, at which times."""
-    told = [verdict.fields for verdict in verdicts]
+    reported = [verdict.fields for verdict in verdicts]
     found = [
-        Alarm(fields["anomaly"]["member"], fields["event"]["state"], fields["anomaly"]["observed"]) for fields in told
+        Alarm(fields["anomaly"]["member"], fields["event"]["state"], fields["anomaly"]["observed"]) for fields in reported
     ]
     assert found == alarms, series.device
 
     limits, open_events, ids = series.limits(), {}, set()
-    for fields in told:
+    for fields in reported:
         assert (fields["detector"], fields["severity"]) == ("threshold", "warning")
         assert fields["judge"] == f"limits-{series.device}"
         event, member = fields["event"], fields["anomaly"]["member"]
@@ -79,13 +79,13 @@ def check_series(series: Series, alarms: list[Alarm], points: list[Point], verdi
             raised = open_events.pop(member)
             assert (event["id"], event["since"]) == (raised["id"], raised["since"])
             assert event["lasted_ms"] == fields["received"] - event["since"]
-    check_times(series, points, told)
+    check_times(series, points, reported)
 
 
-def check_times(series: Series, points: list[Point], told: list[dict]) -> None:
+def check_times(series: Series, points: list[Point], reported: list[dict]) -> None:
     """A device's time that is years old is passed on, flagged, and not reckoned with."""
     captured = {point.captured for point in points}
-    for fields in told:
+    for fields in reported:
         if series.codec == "json":
             assert fields["captured"] in captured
             assert fields["clock"] == "skewed"

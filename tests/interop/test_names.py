@@ -45,7 +45,7 @@ def test_a_flood_of_names_displaces_no_device_and_locks_none_out(scene: Scene) -
     receiver = scene.receiver()
     gateway = gateway_with(scene, judges_memory="8 MiB")
     good, hostile = scene.device("good"), scene.device("hostile")
-    # A device is known once it was heard eight times, a second apart each.
+    # A device is known once it has sent eight times, a second apart each.
     for _ in range(10):
         good.publish("plant/pump/value", "20")
         good.flush()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.alone
 
 CAMERAS = 30
 A_SECOND = 10
-# So many matrix products take some 200 ms on a server's core; the shorter run needs more frames in less time.
+# These matrix products take some 200 ms on a server's core; the shorter run needs more frames in less time.
 PRODUCTS = 150 if is_full() else 40
 SECONDS = 120 if is_full() else 15
 READINGS_A_SECOND = 50
@@ -185,7 +185,7 @@ def test_the_accounts_balance(run: Run) -> None:
     # Frames whose turn had not come when the gateway stopped.
     assert source["in_flight"] <= CAMERAS
     assert set(source.get("rejections", {})) <= {"late"}
-    assert sum(run.judged.values()) == source["judged"], "each judged frame was told, and arrived"
+    assert sum(run.judged.values()) == source["judged"], "each judged frame was reported, and arrived"
     # Those published after the gateway had begun to stop are none of its own. At QoS 0 the broker may also drop what a
     # slow machine does not fetch in time; it must be little.
     assert 0.9 * run.sent <= source["received"] <= run.sent

@@ -1,4 +1,4 @@
-"""The same gateway id twice: `check` finds it, and two that fight are told why; a broker that stops is not taken for it."""
+"""The same gateway id twice: `check` finds it, and two that fight read why; a broker that stops is not taken for it."""
 
 import contextlib
 import subprocess

@@ -19,7 +19,7 @@ def test_status_is_retained_and_the_last_will_tells_of_a_kill(scene: Scene) -> N
 
     late = scene.receiver(client_id="late")
     late.wait_for_status("online")
-    assert late.of("status")[0].retained, "whoever comes late is told too"
+    assert late.of("status")[0].retained, "whoever comes late receives it too"
 
     gateway.kill()
     offline = late.wait_for_status("offline")

@@ -207,9 +207,9 @@ def test_the_examples_of_the_manual_say_the_same() -> None:
     schema = Schema(SCHEMA)
     for twin, cbor in examples_of_the_manual():
         schema.check(unwrap(cbor)[0])
-        read, told = decode(cbor), decode(twin)
-        assert [v.fields for v in read.verdicts] == [v.fields for v in told.verdicts]
-        assert replace(read, verdicts=[], form="") == replace(told, verdicts=[], form="")
+        read, reported = decode(cbor), decode(twin)
+        assert [v.fields for v in read.verdicts] == [v.fields for v in reported.verdicts]
+        assert replace(read, verdicts=[], form="") == replace(reported, verdicts=[], form="")
 
 
 def test_the_schema_refuses_wrong_tombstones() -> None:
@@ -293,13 +293,13 @@ def test_the_json_twin_is_plain_json(captured: Captured) -> None:
 
 
 def test_events_begin_and_end_under_one_identity(captured: Captured) -> None:
-    told: dict[str, list[str]] = {}
+    reported: dict[str, list[str]] = {}
     for verdict in captured.cbor.ledger().in_order("alarm"):
         event = verdict.fields["event"]
         if event and verdict.fields["judge"] == "high":
-            told.setdefault(event["id"], []).append(event["state"])
-    assert told
-    complete, last = list(told.values())[:-1], list(told.values())[-1]
+            reported.setdefault(event["id"], []).append(event["state"])
+    assert reported
+    complete, last = list(reported.values())[:-1], list(reported.values())[-1]
     assert all(states == ["raised", "cleared"] for states in complete)
     assert last[0] == "raised"
 

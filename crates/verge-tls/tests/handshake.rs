@@ -1,4 +1,4 @@
-//! Real handshakes over loopback: who is let in, who is not, and what the other side is told.
+//! Real handshakes over loopback: who is let in, who is not, and what the other side receives.
 #![expect(
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy knows that only of test functions"
@@ -260,7 +260,7 @@ async fn a_client_that_says_nothing_does_not_hold_the_door() {
 }
 
 #[test]
-fn certificates_and_keys_that_do_not_fit_are_told_apart() {
+fn certificates_and_keys_that_do_not_fit_are_distinguished() {
     let authority = Authority::create("a", 30).unwrap();
     let one = authority.issue(&request("one", &["one"], Usage::Client, 30)).unwrap();
     let two = authority.issue(&request("two", &["two"], Usage::Client, 30)).unwrap();

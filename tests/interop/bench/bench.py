@@ -207,7 +207,7 @@ def measure(make: Callable[[Site, Path, Phase], UnderTest], phase: Phase, certif
 def wait_for_end(watcher: Watcher, phase: Phase, under_test: UnderTest) -> list[tuple[float, bytes]]:
     """Waits for the last verdict; gives all verdict messages with their times of arrival."""
     if phase.learns:
-        # What is told of other readings comes when it comes: the last one tells that all were judged.
+        # What is reported of other readings comes when it comes: the last one tells that all were judged.
         seen = 0
 
         def last_came() -> bool:

@@ -3,7 +3,7 @@
     python tests/interop/bench/bench_cameras.py                 the table of docs/performance.md, some five minutes
     python tests/interop/bench/bench_cameras.py --quick --json  a few seconds, for programs
 
-Real JPEGs, at least a hundred different ones, every frame judged and told (`frames = "every"`, `report = "every"`),
+Real JPEGs, at least a hundred different ones, every frame judged and reported (`frames = "every"`, `report = "every"`),
 each verdict a message of its own (lane alarm), which Verge stores durably before it is sent; the Python program stores
 nothing. The load sends pictures it has read before. At full speed it is a few dozen ahead of the verdicts, so that
 neither the gateway nor the broker's queue runs empty or full; from a backlog all are with the broker almost at once;
@@ -121,7 +121,7 @@ class VergeUnderTest:
         return {name: span["p99"] for name, span in spans.items()}
 
     @staticmethod
-    def told(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
+    def reported(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
         """Camera, place in its order, and time of arrival, of each verdict."""
         verdicts = {verdict.seq: (verdict, at) for at, body in messages for verdict in decode(body).verdicts}
         numbers: dict[str, itertools.count] = defaultdict(itertools.count)
@@ -156,8 +156,8 @@ class PythonUnderTest:
         return {}
 
     @staticmethod
-    def told(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
-        """See `VergeUnderTest.told`."""
+    def reported(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
+        """See `VergeUnderTest.reported`."""
         documents = ((json.loads(body), at) for at, body in messages)
         return [(document["device"], document["frame"], at) for document, at in documents]
 
@@ -219,13 +219,13 @@ def result(
 ) -> Result:
     """Puts the numbers together, and refuses to if a verdict is missing."""
     load, (before, after) = phase.load, taken
-    told = under_test.told(site.watcher.verdicts)
+    reported = under_test.reported(site.watcher.verdicts)
     expected = Counter(load.camera(number) for number in range(load.count))
-    found = Counter(camera for camera, _, _ in told)
+    found = Counter(camera for camera, _, _ in reported)
     if found != expected:
         raise RuntimeError(f"{under_test.name}, {phase.name}: verdicts {found}, frames {expected}")
     number_of = {load.camera(index): index for index in range(load.cameras)}
-    arrivals = [(number_of[camera] + place * load.cameras, at) for camera, place, at in told]
+    arrivals = [(number_of[camera] + place * load.cameras, at) for camera, place, at in reported]
     times = sorted(at for _, at in arrivals)
     first = int(len(times) * WARM_UP)
     p50, p99 = percentiles([at - generator.sent[number] for number, at in arrivals if load.rate])

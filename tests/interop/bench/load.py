@@ -23,7 +23,7 @@ class Load:
     readings: int
     # Readings a second over all sensors; 0 is as fast as the broker takes them.
     rate: int = 0
-    # Whether values are the readings' numbers (each can be told apart) or a steady noise.
+    # Whether values are the readings' numbers (each can be distinguished) or a steady noise.
     numbered: bool = True
 
     def topic(self, number: int) -> str:

@@ -35,7 +35,7 @@ class Chaos:
     """The proxy. `attempts` holds when clients connected."""
 
     target: int
-    # What comes from the server is MQTT without TLS, so that packets can be told apart.
+    # What comes from the server is MQTT without TLS, so that packets can be distinguished.
     framed: bool = False
     attempts: list[float] = field(default_factory=list, init=False)
 
@@ -171,7 +171,7 @@ class Packets:
 
 
 def packet_size(data: bytes) -> int | None:
-    """Size of the packet that begins here (MQTT 3.1.1, section 2.2.3); `None` if that cannot be told yet."""
+    """Size of the packet that begins here (MQTT 3.1.1, section 2.2.3); `None` if that is not known yet."""
     length = 0
     for position in range(1, 5):
         if position >= len(data):

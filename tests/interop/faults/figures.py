@@ -22,8 +22,8 @@ class Figures:
 
     def note(self, test: str, **figures: object) -> None:
         """Tells what a test has measured."""
-        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
-        print(f"\n{test}: {told}")
+        reported = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
+        print(f"\n{test}: {reported}")
         self._folder.mkdir(parents=True, exist_ok=True)
         line = {"test": test, "at": time.strftime("%Y-%m-%dT%H:%M:%S"), "full": is_full()} | figures
         with (self._folder / "figures.jsonl").open("a") as out:

@@ -106,7 +106,7 @@ def test_a_week_without_wan(scene: Scene, figures: Figures) -> None:
 
 
 def gateway_has_all(gateway: object, verdicts: int) -> None:
-    """Waits until the gateway has committed so many verdicts in the lane."""
+    """Waits until the gateway has committed that number of verdicts in the lane."""
     import json
 
     def committed() -> int:

@@ -14,7 +14,7 @@ from programs import is_full
 from scene import PREFIX, Scene
 from waiting import wait_for
 
-# PUBACKs cannot be told apart here. Each of the others once; at full length several times.
+# PUBACKs cannot be distinguished here. Each of the others once; at full length several times.
 SLOW = (Mode.SLICER, Mode.LATENCY, Mode.BANDWIDTH)
 SILENT = (Mode.BLACK_HOLE, Mode.HALF_OPEN)
 ROUNDS = 5 if is_full() else 1

@@ -26,7 +26,7 @@ BACKLOG_KILLS = 9 if is_full() else 3
 
 
 def keep_in_flight(scene: Scene, messages: int) -> None:
-    """From now on the site's broker keeps so many messages in flight towards a client."""
+    """From now on the site's broker keeps at most this number of messages in flight towards a client."""
     scene.site.stop()
     scene.site.max_inflight = messages
     scene.site.start()
@@ -83,7 +83,7 @@ def test_killed_over_a_backlog(scene: Scene, in_flight: int, lane: str, figures:
 
 @pytest.mark.parametrize("kind", ["broker", "both"])
 def test_site_broker_killed_over_a_backlog(scene: Scene, kind: str, figures: Figures) -> None:
-    """A broker that is killed forgets what it was told since it last wrote its sessions: what it acknowledged to the device is
+    """A broker that is killed forgets what it received since it last wrote its sessions: what it acknowledged to the device is
     lost with it, and what the gateway acknowledged comes again. What the gateway makes of that is sound."""
     receiver = scene.receiver()
     gateway = scene.start(scene.gateway(SOURCE, judges("verdict")))
@@ -97,7 +97,7 @@ def test_site_broker_killed_over_a_backlog(scene: Scene, kind: str, figures: Fig
             device.publish("numbers/counter/value", str(number))
         device.flush()
         device.close()
-        # Everything that the device was told is on the broker's disk; some of it the gateway has judged and acknowledged.
+        # Everything acknowledged to the device is on the broker's disk; some of it the gateway has judged and acknowledged.
         scene.site.save()
         wait_for(lambda at=first: seen() >= at, "the gateway at work", 120)
         time.sleep(chance.uniform(0, 0.2))

@@ -167,11 +167,11 @@ def test_alarms_do_not_wait_behind_blocks(
 def check_accounts(status: dict, overload: str, total: int) -> None:
     """Every block is accounted for."""
     (source,) = [source for source in status["sources"] if source["name"] == "blocks"]
-    told = {key: source[key] for key in ("received", "judged", "superseded", "refused", "in_flight")}
-    print(told)
+    reported = {key: source[key] for key in ("received", "judged", "superseded", "refused", "in_flight")}
+    print(reported)
     assert source["refused"] == 0
     if overload == "wait":
-        assert told == {"received": total, "judged": total, "superseded": 0, "refused": 0, "in_flight": 0}
+        assert reported == {"received": total, "judged": total, "superseded": 0, "refused": 0, "in_flight": 0}
     else:
         assert source["superseded"] > 0 and source["in_flight"] <= MACHINES
         assert source["received"] == source["judged"] + source["superseded"] + source["in_flight"]

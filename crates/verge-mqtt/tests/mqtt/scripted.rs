@@ -1,4 +1,4 @@
-//! A broker that does exactly what a test tells it to, packet by packet.
+//! A broker that does exactly what a test says, packet by packet.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -139,7 +139,7 @@ async fn a_refused_connection_is_tried_again_and_its_reason_told() {
         peer.expect_connect().await;
         peer.send(Packet::ConnAck(ConnAck::new(code, false))).await;
         assert!(peer.until_closed().await.is_empty());
-        eventually("the reason is told", || {
+        eventually("the reason is reported", || {
             source.state().last_error.is_some_and(|reason| reason.contains(words))
         })
         .await;

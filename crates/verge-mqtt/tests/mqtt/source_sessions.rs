@@ -17,7 +17,7 @@ async fn settle_next(source: &MqttSource, messages: &mut tokio::sync::mpsc::Rece
     message
 }
 
-/// Waits until all that the broker was told is known to have arrived there.
+/// Waits until all that the broker was sent is known to have arrived there.
 async fn until_confirmed(source: &MqttSource, peer: &mut Peer) {
     let confirmed = async {
         while !source.state().is_confirmed {
@@ -164,7 +164,7 @@ async fn an_acknowledgement_that_the_broker_lost_is_given_again_without_judging(
     assert!(messages.try_recv().is_err());
 }
 
-/// Passes connections on to a broker, until it is told to cut them.
+/// Passes connections on to a broker, until it is to cut them.
 async fn relay(to: std::net::SocketAddr) -> (std::net::SocketAddr, std::sync::Arc<tokio::sync::Notify>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
