@@ -41,7 +41,7 @@ use verge_gateway::wiring::{self, Autoencoders};
   mosquitto_sub -t 'plant/#' -F %j > day.jsonl    record what devices publish
   verge judge -c gateway.toml pump-high day.jsonl
   verge judge -c gateway.toml pump-high series.csv --words
-  verge judge -c gateway.toml pump-high long.csv --signal-column tag --device-column machine
+  verge judge -c gateway.toml high long.csv --signal-column S --device-column D
   verge judge -c gateway.toml vehicles frames/ --annotate seen
 
 Verdicts go to standard output as JSON lines, a report to standard error.
