@@ -81,10 +81,17 @@ fn check(mistakes: &[Mistake<'_>]) {
     assert_eq!(wrong.collect::<Vec<_>>(), [] as [String; 0]);
 }
 
+/// What a fault says behind its place. A column stands there where the line alone does not say which value is meant.
+fn behind_line(fault: &str, line: usize) -> Option<&str> {
+    let rest = fault.strip_prefix(&format!("gateway.toml line {line}"))?;
+    let (column, rest) = rest.split_once(": ")?;
+    let column = column.strip_prefix(" column ").unwrap_or(column);
+    column.bytes().all(|digit| digit.is_ascii_digit()).then_some(rest)
+}
+
 fn is_one_fault(faults: &[String], case: &str, line: usize, parts: &[&str]) -> Result<(), String> {
     let [fault] = faults else { return Err(format!("{case}: {faults:#?}")) };
-    let place = format!("gateway.toml line {line}: ");
-    let mut rest = fault.strip_prefix(&place).ok_or_else(|| format!("{case}: no line {line}: {fault}"))?;
+    let mut rest = behind_line(fault, line).ok_or_else(|| format!("{case}: no line {line}: {fault}"))?;
     for part in parts {
         let at = rest
             .find(part)
@@ -142,15 +149,43 @@ fn files_of_another_kind() {
 }
 
 #[test]
+fn the_word_that_decides_is_understood_under_another_name() {
+    check(&[
+        (
+            "detector = \"threshold\"",
+            "detecter = \"threshold\"",
+            34,
+            &["judge.high.detecter: unknown key", "detector perhaps", "write detector = \"threshold\""],
+        ),
+        (
+            "codec = \"number\"",
+            "decoder = \"number\"",
+            18,
+            &["source.pump.decoder: unknown key", "codec perhaps", "write codec = \"number\""],
+        ),
+    ]);
+}
+
+#[test]
+fn a_column_says_which_value_of_a_line_is_meant() {
+    let check = |cut: &str, put: &str, place: &str| {
+        let faults = faults_of(GOOD.replacen(cut, put, 1), &[]);
+        assert_eq!(faults.len(), 1, "{put}: {faults:#?}");
+        assert!(faults[0].starts_with(&format!("gateway.toml {place}: ")), "{put}: {}", faults[0]);
+    };
+    check("\"pump\", \"climate\"", "\"pump\", \"klima\"", "line 39 column 19");
+    check("\"unix_ms\"", "\"milliseconds\"", "line 26 column 35");
+    check("\"unix_ms\"", "\"unix_ms\", zone = \"Europe/Berlin\"", "line 26 column 53");
+    check("above = 7.1", "above = true", "line 35");
+}
+
+#[test]
 fn several_at_once_are_as_many() {
     let check = |text: &str, expected: &[(usize, &str)]| {
         let faults = faults_of(text, &[]);
         assert_eq!(faults.len(), expected.len(), "{faults:#?}");
         for (fault, (line, part)) in faults.iter().zip(expected) {
-            assert!(
-                fault.starts_with(&format!("gateway.toml line {line}: ")) && fault.contains(part),
-                "{part}: {fault}"
-            );
+            assert!(behind_line(fault, *line).is_some_and(|rest| rest.contains(part)), "{part}: {fault}");
         }
     };
     let with = |pairs: &[(&str, &str)]| {

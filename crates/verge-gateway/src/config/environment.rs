@@ -1,18 +1,16 @@
 //! Settings from the environment: `VERGE__SECTION__NAME__KEY`, laid over those of the file.
 //!
-//! The `config` crate's own environment source lower-cases every key, so that `VERGE__SOURCE__PUMPA__TOPIC`
-//! would open a second source `pumpa` beside the file's `PumpA`. Here each part of a variable's name is
-//! looked up among the names of the file, without regard to case and with `_` for `-` (shells and systemd
-//! allow no `-` in a variable's name); only what the file does not know is taken in lower case.
+//! Each part of a variable's name is looked up among the names of the file, without regard to case and with `_` for `-`
+//! (shells and systemd allow no `-` in a variable's name); only what the file does not know is taken in lower case.
 
 use std::ffi::OsString;
 
-use config::{ConfigError, Map, Source, Value, ValueKind};
-
 use super::fault::Fault;
-use super::kind::Kind;
+use super::key::Kind;
 use super::nearest::nearest;
-use super::schema::SECTIONS;
+use super::origin::Origin;
+use super::raw::SECTIONS;
+use super::tree::{Node, Table, Value};
 
 /// What the names of Verge's variables start with.
 pub const PREFIX: &str = "VERGE__";
@@ -37,93 +35,59 @@ const NO_SETTINGS: &[&str] = &[
     "VERGE_TEST_INSTALL_INTO",
 ];
 
-pub(super) fn is_variable(origin: &str) -> bool {
-    origin.starts_with(PREFIX)
-}
-
-/// Values from the environment as a tree that is merged over the file's.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Overlay {
-    tree: Map<String, Value>,
-}
-
-impl Overlay {
-    /// Takes Verge's variables out of `variables`; `file` is the tree that the names are looked up in.
-    pub(super) fn new(
-        file: &Map<String, Value>,
-        variables: impl IntoIterator<Item = (OsString, OsString)>,
-        faults: &mut Vec<Fault>,
-    ) -> Self {
-        let mut own: Vec<(String, OsString)> = variables
-            .into_iter()
-            .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
-            .filter(|(name, _)| name.starts_with(OWN))
-            .collect();
-        own.sort_unstable();
-        let mut overlay = Self::default();
-        for (name, value) in own {
-            if !is_variable(&name) {
-                faults.extend(unknown(file, &name));
-                continue;
-            }
-            match value.into_string() {
-                Ok(text) => overlay.add(file, &name, text, faults),
-                Err(_) => {
-                    let fault = Fault::new(&name, "not UTF-8", "UTF-8 text").remedy("set it to such a text");
-                    faults.push(of_variable(fault, name));
-                }
-            }
+/// Lays Verge's variables out of `variables` over the tree of a file.
+pub(super) fn lay_over(
+    file: &mut Table,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    faults: &mut Vec<Fault>,
+) {
+    let mut own: Vec<(String, OsString)> = variables
+        .into_iter()
+        .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
+        .filter(|(name, _)| name.starts_with(OWN))
+        .collect();
+    own.sort_unstable();
+    for (name, value) in own {
+        if !name.starts_with(PREFIX) {
+            faults.extend(unknown(file, &name));
+            continue;
         }
-        overlay
-    }
-
-    fn add(&mut self, file: &Map<String, Value>, name: &str, text: String, faults: &mut Vec<Fault>) {
-        let parts: Vec<&str> = name[PREFIX.len()..].split(SEPARATOR).collect();
-        if parts.len() < 2 || parts.iter().any(|part| part.is_empty()) {
-            let fault = Fault::new(name, "not the name of a setting", FORM).remedy(rename(file, name));
-            faults.push(of_variable(fault, name.to_owned()));
-            return;
-        }
-        let mut known = Some(file);
-        let mut place = &mut self.tree;
-        for part in &parts[..parts.len() - 1] {
-            let key = match resolve(known, part) {
-                Ok(key) => key,
-                Err(both) => return faults.push(ambiguous(name, part, both)),
-            };
-            known = known.and_then(|table| table.get(&key)).and_then(as_table);
-            let slot = place.entry(key).or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
-            if as_table(slot).is_none() {
-                *slot = Value::new(None, Map::<String, Value>::new());
+        let laid = match value.into_string() {
+            Ok(text) => add(file, &name, text),
+            Err(_) => {
+                let fault = Fault::new(&name, "not UTF-8", "UTF-8 text");
+                Err(Box::new(fault.remedy("set it to such a text")))
             }
-            let ValueKind::Table(next) = &mut slot.kind else { return };
-            place = next;
-        }
-        let last = parts[parts.len() - 1];
-        match resolve(known, last) {
-            Ok(key) => {
-                place.insert(key, Value::new(Some(&name.to_owned()), text));
-            }
-            Err(both) => faults.push(ambiguous(name, last, both)),
-        }
+        };
+        faults.extend(laid.err().map(|fault| of_variable(*fault, name)));
     }
 }
 
-impl Source for Overlay {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
+fn add(file: &mut Table, name: &str, text: String) -> Result<(), Box<Fault>> {
+    let parts: Vec<&str> = name[PREFIX.len()..].split(SEPARATOR).collect();
+    let (last, tables) = match parts.split_last() {
+        Some((last, tables)) if !tables.is_empty() && !parts.contains(&"") => (last, tables),
+        _ => {
+            let fault = Fault::new(name, "not the name of a setting", FORM);
+            return Err(Box::new(fault.remedy(rename(file, name))));
+        }
+    };
+    let key = |table: &Table, part: &str| {
+        resolve(table, part).map_err(|both| Box::new(ambiguous(name, part, both)))
+    };
+    let mut place = file;
+    for part in tables {
+        let key = key(place, part)?;
+        let slot = place.entry(key).or_insert_with(|| Value::Table(Table::new()).into());
+        if slot.table().is_none() {
+            *slot = Value::Table(Table::new()).into();
+        }
+        let Value::Table(next) = &mut slot.value else { return Ok(()) };
+        place = next;
     }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.tree.clone())
-    }
-}
-
-fn as_table(value: &Value) -> Option<&Map<String, Value>> {
-    match &value.kind {
-        ValueKind::Table(table) => Some(table),
-        _ => None,
-    }
+    let key = key(place, last)?;
+    place.insert(key, Node { value: Value::Text(text), origin: Origin::Variable(name.to_owned()) });
+    Ok(())
 }
 
 fn fold(name: &str) -> String {
@@ -134,9 +98,9 @@ fn fold(name: &str) -> String {
 ///
 /// # Errors
 /// Two keys of the file that differ only in case or in `-` and `_`.
-fn resolve(known: Option<&Map<String, Value>>, part: &str) -> Result<String, [String; 2]> {
+fn resolve(known: &Table, part: &str) -> Result<String, [String; 2]> {
     let folded = fold(part);
-    let mut fitting = known.into_iter().flat_map(Map::keys).filter(|key| fold(key) == folded);
+    let mut fitting = known.keys().filter(|key| fold(key) == folded);
     match (fitting.next(), fitting.next()) {
         (Some(one), Some(other)) => Err([one.clone(), other.clone()]),
         (Some(one), None) => Ok(one.clone()),
@@ -150,7 +114,7 @@ fn ambiguous(variable: &str, part: &str, [one, other]: [String; 2]) -> Fault {
         format!("{part} means both {one:?} and {other:?}"),
         "names in the file that differ in more than case and dashes",
     );
-    of_variable(fault.remedy("give one of them another name"), variable.to_owned())
+    fault.remedy("give one of them another name")
 }
 
 fn of_variable(fault: Fault, variable: String) -> Fault {
@@ -158,7 +122,7 @@ fn of_variable(fault: Fault, variable: String) -> Fault {
 }
 
 /// Why a variable that is about Verge is none of its settings.
-fn unknown(file: &Map<String, Value>, name: &str) -> Option<Fault> {
+fn unknown(file: &Table, name: &str) -> Option<Fault> {
     if NO_SETTINGS.contains(&name) || is_of_kubernetes(name) {
         return None;
     }
@@ -179,7 +143,7 @@ fn is_of_kubernetes(name: &str) -> bool {
 }
 
 /// What to do about a variable that means nothing.
-fn rename(file: &Map<String, Value>, name: &str) -> String {
+fn rename(file: &Table, name: &str) -> String {
     // Without what all begin with, which would make any two names near.
     let plain = |name: &str| {
         let folded = fold(name);
@@ -204,11 +168,11 @@ fn rename(file: &Map<String, Value>, name: &str) -> String {
 }
 
 /// The variables of all settings of sections that the file holds.
-fn settings(file: &Map<String, Value>) -> Vec<String> {
+fn settings(file: &Table) -> Vec<String> {
     let mut names = Vec::new();
     for section in SECTIONS {
         let head = format!("{PREFIX}{}", section.name.to_uppercase());
-        let tables: Vec<String> = match (section.named, file.get(section.name).and_then(as_table)) {
+        let tables: Vec<String> = match (section.named, file.get(section.name).and_then(Node::table)) {
             (false, _) => vec![head],
             (true, Some(named)) => {
                 let name = |name: &String| format!("{head}__{}", name.to_uppercase().replace('-', "_"));
@@ -216,12 +180,15 @@ fn settings(file: &Map<String, Value>) -> Vec<String> {
             }
             (true, None) => vec![format!("{head}__NAME")],
         };
-        for (table, key) in tables.iter().flat_map(|table| section.keys.iter().map(move |key| (table, key))) {
+        let keys = section.keys.in_force(None);
+        for (table, key) in tables.iter().flat_map(|table| keys.iter().map(move |key| (table, key))) {
             let setting = format!("{table}__{}", key.name.to_uppercase());
             match key.kind {
                 Kind::Tables(_) | Kind::Numbers => {}
                 Kind::Table(inner) => {
-                    names.extend(inner.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())));
+                    names.extend(
+                        inner.own.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())),
+                    );
                 }
                 _ => names.push(setting),
             }
@@ -232,8 +199,9 @@ fn settings(file: &Map<String, Value>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use config::{Config, File, FileFormat};
+    use toml::de::DeTable;
 
+    use super::super::tree;
     use super::*;
 
     const FILE: &str = r#"
@@ -250,22 +218,21 @@ mod tests {
     "#;
 
     fn check(name: &str, value: &str, path: &str, expected_faults: &[&str]) {
-        let file = Config::builder().add_source(File::from_str(FILE, FileFormat::Toml)).build().unwrap();
-        let ValueKind::Table(table) = &file.cache.kind else { panic!("no table") };
+        let mut table = tree::read(FILE, DeTable::parse(FILE).unwrap().into_inner());
         let mut faults = Vec::new();
         let variables = [(OsString::from(name), OsString::from(value)), ("VERGE_DATA".into(), "x".into())];
-        let overlay = Overlay::new(table, variables, &mut faults);
-        let merged = Config::builder()
-            .add_source(File::from_str(FILE, FileFormat::Toml))
-            .add_source(overlay)
-            .build()
-            .unwrap();
+        lay_over(&mut table, variables, &mut faults);
         let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(shown, expected_faults, "{name}");
         if faults.is_empty() {
-            let found: Value =
-                merged.get(path).unwrap_or_else(|error| panic!("{name} is not at {path}: {error}"));
-            assert_eq!(found.kind, ValueKind::String(value.to_owned()), "{name}");
+            let (key, tables) = path
+                .split('.')
+                .collect::<Vec<_>>()
+                .split_last()
+                .map(|(key, tables)| (*key, tables.to_vec()))
+                .unwrap();
+            let inner = tables.iter().fold(&table, |table, part| table[*part].table().unwrap());
+            assert_eq!(inner[key].text(), Some(value), "{name} is not at {path}");
         }
     }
 

@@ -2,16 +2,15 @@
 
 use std::fmt;
 
-use config::{Value, ValueKind};
 use serde::Serialize;
 
-use super::environment::is_variable;
+use super::tree::Node;
 
 /// Longer values are cut in messages: a fault points at a key, it does not repeat a file.
 const MAX_SHOWN_CHARS: usize = 60;
 
 /// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Place {
     /// The file, as it was named.
     pub file: String,
@@ -21,13 +20,19 @@ pub struct Place {
     /// Column, from 1, in characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
+    /// Whether the line alone does not say which key or value is meant; the column is then shown.
+    #[serde(skip)]
+    pub(crate) follows: bool,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{} line {line}", self.file),
-            None => f.write_str(&self.file),
+        match (self.line, self.column) {
+            (Some(line), Some(column)) if self.follows => {
+                write!(f, "{} line {line} column {column}", self.file)
+            }
+            (Some(line), _) => write!(f, "{} line {line}", self.file),
+            (None, _) => f.write_str(&self.file),
         }
     }
 }
@@ -53,6 +58,9 @@ pub struct Fault {
     /// Of a line that is not even TOML, which is then the value: the section that it stands in.
     #[serde(skip)]
     pub(crate) syntax_in: Option<String>,
+    /// Whether it is the value that is wrong, not the key.
+    #[serde(skip)]
+    pub(crate) of_value: bool,
 }
 
 impl Fault {
@@ -66,12 +74,13 @@ impl Fault {
             remedy: String::new(),
             variable: None,
             syntax_in: None,
+            of_value: false,
         }
     }
 
     /// A fault at a key that holds this text.
     pub fn at_text(key: impl Into<String>, text: &str, expected: impl Into<String>) -> Self {
-        Self::new(key, format!("{text:?}"), expected)
+        Self { of_value: true, ..Self::new(key, format!("{text:?}"), expected) }
     }
 
     /// A fault at a key that should be there.
@@ -80,8 +89,8 @@ impl Fault {
     }
 
     /// A fault at a key with the value that stands in the tree.
-    pub(crate) fn at_value(key: impl Into<String>, value: &Value, expected: impl Into<String>) -> Self {
-        Self::new(key, show(value), expected).with_origin_of(value)
+    pub(super) fn at_node(key: impl Into<String>, node: &Node, expected: impl Into<String>) -> Self {
+        Self { of_value: true, ..Self::new(key, node.to_string(), expected) }.with_origin_of(node)
     }
 
     /// The same with what to do.
@@ -124,9 +133,8 @@ impl Fault {
     }
 
     /// Notes which environment variable the value came from, if it did.
-    pub(crate) fn with_origin_of(mut self, value: &Value) -> Self {
-        self.variable = value.origin().filter(|origin| is_variable(origin)).map(str::to_owned);
-        self
+    pub(super) fn with_origin_of(self, node: &Node) -> Self {
+        Self { variable: node.variable().map(str::to_owned), ..self }
     }
 }
 
@@ -173,30 +181,10 @@ pub(super) fn shorten(text: String) -> String {
     cut
 }
 
-pub(super) fn show(value: &Value) -> String {
-    match &value.kind {
-        ValueKind::Nil => "nothing".to_owned(),
-        ValueKind::Boolean(flag) => flag.to_string(),
-        ValueKind::I64(number) => number.to_string(),
-        ValueKind::I128(number) => number.to_string(),
-        ValueKind::U64(number) => number.to_string(),
-        ValueKind::U128(number) => number.to_string(),
-        ValueKind::Float(number) if number.is_nan() => "nan".to_owned(),
-        ValueKind::Float(number) => format!("{number:?}"),
-        ValueKind::String(text) => format!("{text:?}"),
-        ValueKind::Table(_) => "a table".to_owned(),
-        ValueKind::Array(items) if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) => {
-            "a list of tables".to_owned()
-        }
-        ValueKind::Array(items) => {
-            let shown: Vec<String> = items.iter().map(show).collect();
-            format!("[{}]", shown.join(", "))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::origin::Origin;
+    use super::super::tree::Value;
     use super::*;
 
     #[test]
@@ -205,14 +193,20 @@ mod tests {
         check(Fault::missing("gateway.id", "a name"), "gateway.id: missing, expected a name");
         check(Fault::at_text("a.b", "x", "y").remedy("write z"), r#"a.b: "x", expected y; write z"#);
         let variable = "VERGE__A__B".to_owned();
-        let value = Value::new(Some(&variable), "x");
-        check(Fault::at_value("a.b", &value, "y"), r#"VERGE__A__B: a.b: "x", expected y"#);
-        let list = Value::new(None, vec![Value::new(None, 1), Value::new(None, 2.0)]);
-        check(Fault::at_value("a.b", &list, "y"), "a.b: [1, 2.0], expected y");
-        let place = Some(Place { file: "g.toml".to_owned(), line: Some(34), column: Some(1) });
+        let value = Node { value: Value::Text("x".to_owned()), origin: Origin::Variable(variable) };
+        check(Fault::at_node("a.b", &value, "y"), r#"VERGE__A__B: a.b: "x", expected y"#);
+        let list = Value::List(vec![Value::Whole(1).into(), Value::Number(2.0).into()]).into();
+        check(Fault::at_node("a.b", &list, "y"), "a.b: [1, 2.0], expected y");
+        let place =
+            Some(Place { file: "g.toml".to_owned(), line: Some(34), column: Some(9), follows: false });
         check(
             Fault { place: place.clone(), ..Fault::at_text("a.b", "x", "y") },
             r#"g.toml line 34: a.b: "x", expected y"#,
+        );
+        let within = place.clone().map(|place| Place { follows: true, ..place });
+        check(
+            Fault { place: within, ..Fault::at_text("a.b", "x", "y") },
+            r#"g.toml line 34 column 9: a.b: "x", expected y"#,
         );
         let syntax = Fault::new("judge.high.above", "above = 7,1", "decimals take a point");
         let syntax_in = Some("judge.high".to_owned());

@@ -1,20 +1,20 @@
 //! Reads a configuration: one TOML file, then `VERGE__SECTION__NAME__KEY` from the environment, compared
-//! with the declared schema. What comes out has every type right; what it says is for [`crate::settings`].
+//! with the declared keys. What comes out has every type right; what it says is for [`crate::settings`].
 //!
-//! Reading order: `schema` (all keys, kinds, defaults), `walk` (finds every fault at once), `raw` (the
-//! structures), [`Fault`] and `remedy` (what to do), `origin` (where each key stands), `environment`, `units`; then
-//! `document` (from TOML) and `syntax` (what is no TOML).
+//! Reading order: `raw` (all sections and keys, declared once by the macros of `declare`), `walk` (finds every fault at
+//! once), [`Fault`] and `remedy` (what to do), `tree` and `origin` (the values and where each stands), `environment`,
+//! `units`; then `syntax` (what is no TOML).
 
-mod document;
+mod declare;
 mod environment;
 mod fault;
-mod kind;
+mod key;
 mod nearest;
 mod origin;
 mod raw;
 mod remedy;
-mod schema;
 mod syntax;
+mod tree;
 mod units;
 mod walk;
 
@@ -22,25 +22,15 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Map, Value, ValueKind};
-use environment::Overlay;
 pub use environment::PREFIX;
 pub use fault::{Fault, Place, Warning};
 pub(crate) use nearest::nearest;
 pub use origin::Origins;
 pub use raw::Raw;
-pub(crate) use raw::RawCause;
-pub(crate) use raw::Sections;
-pub(crate) use raw::{
-    RawBatch, RawCodec, RawCompression, RawConnection, RawDecimal, RawDetector, RawEngine, RawFormat,
-    RawFrames, RawGateway, RawJudge, RawLane, RawLocal, RawMode, RawModel, RawOccupancyUnit, RawOverload,
-    RawPrecision, RawQuality, RawQualityFormat, RawReading, RawRegion, RawReport, RawRoute, RawRouteMode,
-    RawSecret, RawSenmlFormat, RawSeverity, RawSource, RawTime, RawTimeFormat, RawUplink, RawUplinkKind,
-    RawWhenFull,
-};
+pub(crate) use raw::*;
 pub(crate) use remedy::frequency;
-pub(crate) use schema::{ALARM_BUDGET, LINE_SIGNAL};
 use toml::de::DeTable;
+pub(crate) use tree::Map;
 pub use units::{Frequency, Size, Span};
 pub(crate) use walk::UNNAMED;
 
@@ -77,7 +67,7 @@ impl LoadError {
     }
 }
 
-/// What loading gives: a configuration, and every fault that the schema shows in it. With faults it is only
+/// What loading gives: a configuration, and every fault that its keys show. With faults it is only
 /// good for finding more of them.
 #[derive(Debug)]
 pub struct Loaded {
@@ -117,33 +107,17 @@ pub fn parse(
     let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
     faults.extend(mended.faults);
     let table = DeTable::parse(&mended.text).expect("a mended text is TOML").into_inner();
-    let document = document::read(&mended.text, table, &mut origins);
-    let overlay = Overlay::new(&document.tree, variables, &mut faults);
-    let merged = Config::builder()
-        .add_source(document)
-        .add_source(overlay)
-        .build()
-        .expect("both sources are trees already, and tables lie over tables");
-    let merged = table_of(&merged.cache);
-    origins.note_variables("", merged);
+    let mut tree = tree::read(&mended.text, table);
+    environment::lay_over(&mut tree, variables, &mut faults);
+    origins.note("", &tree);
     // A file of which nothing can be read lacks nothing.
     let mut lost = mended.lost;
     if saved.fault.is_some() && mended.text.trim().is_empty() {
         lost.push(String::new());
     }
-    let fitting = walk::walk(merged, &lost, &mut origins, &mut faults);
-    let sections: Sections = Value::new(None, fitting).try_deserialize().expect(
-        "the walk leaves only what the schema declares, and a test holds the structures to the schema",
-    );
+    let sections = Sections::take(&walk::walk(&tree, &lost, &mut origins, &mut faults));
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     Loaded { raw: Raw { folder, sections }, faults, origins, twice: mended.twice, lost }
-}
-
-fn table_of(value: &Value) -> &Map<String, Value> {
-    match &value.kind {
-        ValueKind::Table(table) => table,
-        _ => unreachable!("the root of a configuration is a table"),
-    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,42 @@
-//! Where each key of a configuration comes from: a place in the file, or an environment variable.
+//! Where each key and value of a configuration comes from: a place in the file, or an environment variable.
 
 use std::collections::HashMap;
 
-use config::{Map, Value, ValueKind};
+use super::fault::{Fault, Place};
+use super::tree::{Node, Table, Value};
 
-use super::environment::is_variable;
-use super::fault::{Fault, Place, show};
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    /// From 1.
+    pub(super) line: usize,
+    /// From 1, in characters.
+    pub(super) column: usize,
+    /// Whether another key or value stands before it on its line, so that the line alone does not say which is meant.
+    pub(super) follows: bool,
+}
 
-/// Line and column, both from 1.
-type At = (usize, usize);
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    /// It is a default, or made from what was meant.
+    Default,
+    /// The file.
+    File { key: At, value: At },
+    /// An environment variable.
+    Variable(String),
+}
 
 /// Where the keys of a configuration come from.
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
     file: String,
-    /// Line and column of each key that the file holds, and of each element of its lists.
-    places: HashMap<String, At>,
+    /// The origin of each key that is written, and of each element of its lists.
+    places: HashMap<String, Origin>,
     /// Elements of lists as they are shown, by their list.
     elements: HashMap<String, Vec<(String, At)>>,
     /// Paths as they were meant, and as they were written.
     aliases: Vec<(String, String)>,
-    /// The variable of each key that one sets, and of each section that is there by one alone.
-    variables: HashMap<String, String>,
 }
 
 /// Finds line and column of an offset.
@@ -38,7 +53,7 @@ impl<'a> LineIndex<'a> {
     }
 
     /// Line and column, both from 1.
-    pub(super) fn locate(&self, offset: usize) -> At {
+    pub(super) fn locate(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
         let before = self.text.get(start..offset.min(self.text.len())).unwrap_or_default();
@@ -51,46 +66,47 @@ impl Origins {
         Self { file: file.to_owned(), ..Self::default() }
     }
 
-    pub(super) fn place_at(&self, (line, column): At) -> Place {
-        Place { file: self.file.clone(), line: Some(line), column: Some(column) }
+    /// The place at the begin of what a line holds.
+    pub(super) fn place_at(&self, line: usize, column: usize) -> Place {
+        self.place_of(At { line, column, follows: false })
     }
 
-    /// Notes where a key stands.
-    pub(super) fn note(&mut self, path: &str, at: At) {
+    fn place_of(&self, at: At) -> Place {
+        let At { line, column, follows } = at;
+        Place { file: self.file.clone(), line: Some(line), column: Some(column), follows }
+    }
+
+    /// Notes where the keys of a table come from, and those of the tables within.
+    pub(super) fn note(&mut self, path: &str, table: &Table) {
+        for (key, node) in table {
+            let path = super::walk::join(path, key);
+            self.note_node(&path, node);
+            // A section that is there by a variable alone.
+            if let (Origin::Default, Value::Table(inner)) = (&node.origin, &node.value)
+                && let Some(variable) = first_variable(inner)
+            {
+                self.places.insert(path, Origin::Variable(variable.to_owned()));
+            }
+        }
+    }
+
+    fn note_node(&mut self, path: &str, node: &Node) {
         // Names with a dot are quoted in paths that the walk makes, and not in those of the checks.
         if path.contains('"') {
-            self.places.insert(path.replace('"', ""), at);
+            self.places.insert(path.replace('"', ""), node.origin.clone());
         }
-        self.places.insert(path.to_owned(), at);
-    }
-
-    /// Notes where an element of a list stands.
-    pub(super) fn note_element(&mut self, list: &str, element: &Value, at: At) {
-        self.elements.entry(list.to_owned()).or_default().push((show(element), at));
-    }
-
-    /// Notes which keys variables set, in the merged tree.
-    pub(super) fn note_variables(&mut self, path: &str, table: &Map<String, Value>) {
-        for (key, value) in table {
-            let path = super::walk::join(path, key);
-            match (&value.kind, value.origin().filter(|origin| is_variable(origin))) {
-                (_, Some(variable)) => {
-                    let plain = path.replace('"', "");
-                    for name in [&path, &plain] {
-                        self.variables.insert(name.clone(), variable.to_owned());
+        self.places.insert(path.to_owned(), node.origin.clone());
+        match &node.value {
+            Value::Table(table) => self.note(path, table),
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.note_node(&format!("{path}[{index}]"), item);
+                    if let Origin::File { value, .. } = item.origin {
+                        self.elements.entry(path.to_owned()).or_default().push((item.to_string(), value));
                     }
                 }
-                (ValueKind::Table(inner), None) => {
-                    self.note_variables(&path, inner);
-                    // A section that the file does not hold.
-                    if !self.places.contains_key(&path)
-                        && let Some(variable) = first_variable(inner)
-                    {
-                        self.variables.insert(path, variable);
-                    }
-                }
-                _ => {}
             }
+            _ => {}
         }
     }
 
@@ -99,17 +115,17 @@ impl Origins {
         self.aliases.push((meant.to_owned(), written.to_owned()));
     }
 
-    /// Where a key stands; of one that is not there, where its section does. `None` for what a variable sets.
-    #[must_use]
-    pub fn place(&self, key: &str) -> Option<Place> {
-        self.locate(Fault::missing(key, "")).place
-    }
-
     /// Where a key comes from, in words: `gateway.toml line 34`, or the name of a variable; `None` where that is unknown.
     #[must_use]
     pub fn describe(&self, key: &str) -> Option<String> {
         let Fault { place, variable, .. } = self.locate(Fault::missing(key, ""));
         variable.or_else(|| place.filter(|place| place.line.is_some()).map(|place| place.to_string()))
+    }
+
+    /// Where a key stands; of one that is not there, where its section does. `None` for what a variable sets.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<Place> {
+        self.locate(Fault::missing(key, "")).place
     }
 
     /// The path as it was written, of one that was meant.
@@ -125,28 +141,35 @@ impl Origins {
         if fault.place.is_some() || fault.variable.is_some() {
             return fault;
         }
-        let mut path = fault.key.clone();
+        let mut path = fault.key.as_str();
+        let mut of_value = fault.of_value;
         loop {
-            for path in std::iter::once(path.clone()).chain(self.written(&path)) {
-                if let Some(variable) = self.variables.get(&path) {
-                    fault.variable = Some(variable.clone());
-                    fault.remedy =
-                        fault.remedy.replace("take the line out", "take it out of the environment");
-                    return fault;
-                }
-                if let Some(at) = self.places.get(&path) {
-                    let mut elements = self.elements.get(&path).into_iter().flatten();
-                    let element = elements.find(|(shown, _)| *shown == fault.value).map(|(_, at)| at);
-                    fault.place = Some(self.place_at(*element.unwrap_or(at)));
-                    return fault;
+            for path in std::iter::once(path.to_owned()).chain(self.written(path)) {
+                match self.places.get(&path) {
+                    Some(Origin::Variable(variable)) => {
+                        fault.variable = Some(variable.clone());
+                        fault.remedy =
+                            fault.remedy.replace("take the line out", "take it out of the environment");
+                        return fault;
+                    }
+                    Some(Origin::File { key, value }) => {
+                        let mut elements = self.elements.get(&path).into_iter().flatten();
+                        let element = elements.find(|(shown, _)| *shown == fault.value).map(|(_, at)| at);
+                        let at = element.unwrap_or(if of_value { value } else { key });
+                        fault.place = Some(self.place_of(*at));
+                        return fault;
+                    }
+                    Some(Origin::Default) | None => {}
                 }
             }
-            match parent(&path) {
-                Some(outer) => path = outer.to_owned(),
+            // What stands nowhere is missing in its section.
+            of_value = false;
+            match parent(path) {
+                Some(outer) => path = outer,
                 None => break,
             }
         }
-        fault.place = Some(Place { file: self.file.clone(), line: None, column: None });
+        fault.place = Some(Place { file: self.file.clone(), ..Place::default() });
         fault
     }
 
@@ -160,11 +183,8 @@ impl Origins {
     }
 }
 
-fn first_variable(table: &Map<String, Value>) -> Option<String> {
-    table.values().find_map(|value| match &value.kind {
-        ValueKind::Table(inner) => first_variable(inner),
-        _ => value.origin().filter(|origin| is_variable(origin)).map(str::to_owned),
-    })
+fn first_variable(table: &Table) -> Option<&str> {
+    table.values().find_map(|node| node.variable().or_else(|| first_variable(node.table()?)))
 }
 
 /// The path of the table that a key stands in.

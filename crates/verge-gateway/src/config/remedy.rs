@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use config::{Value, ValueKind};
-
-use super::environment::is_variable;
-use super::kind::{Key, Kind, Need};
+use super::key::{Key, Kind, Need};
 use super::nearest::nearest_choice;
 use super::syntax;
+use super::tree::{Node, Value};
 use super::units::{Frequency, NEVER, Size, Span};
 
 /// What to do about a value at a key.
-pub(super) fn remedy(key: &Key, path: &str, value: &Value) -> String {
-    let variable = value.origin().filter(|origin| is_variable(origin));
+pub(super) fn remedy(key: &Key, path: &str, node: &Node) -> String {
+    let variable = node.variable();
     let write = |toml: &str| match variable {
         Some(variable) => {
             format!("set {variable}={}", toml.trim_matches(['"', '[', ']']).replace("\", \"", ","))
         }
         None => format!("write {} = {toml}", key.name),
     };
-    match meant(key.kind, path, value) {
+    match meant(key.kind, path, node) {
         // Variables have no quotes.
         Some(Meant::Value { toml, why }) if why.is_empty() || variable.is_some() => write(&toml),
         Some(Meant::Value { toml, why }) => format!("{why}: {}", write(&toml)),
@@ -95,95 +93,81 @@ fn order(text: impl Into<String>) -> Option<Meant> {
     Some(Meant::Order(text.into()))
 }
 
-fn meant(kind: Kind, path: &str, given: &Value) -> Option<Meant> {
-    match (kind, &given.kind) {
+fn meant(kind: Kind, path: &str, given: &Node) -> Option<Meant> {
+    match (kind, &given.value) {
         (Kind::Secret, _) => order("put it into a file of its own that only this user may read"),
-        (Kind::Number { .. } | Kind::Whole { .. }, ValueKind::String(text)) => number(kind, text),
-        (Kind::Whole { low, high }, ValueKind::Float(number)) if number.fract() == 0.0 => {
+        (Kind::Number { .. } | Kind::Whole { .. }, Value::Text(text)) => number(kind, text),
+        (Kind::Whole { low, high }, Value::Number(number)) if number.fract() == 0.0 => {
             ((low as f64..=high as f64).contains(number))
                 .then(|| Meant::Value { toml: number.to_string(), why: "" })
         }
-        (Kind::Number { low: 0.0, high: 1.0 }, ValueKind::I64(percent @ 2..=100)) => {
+        (Kind::Number { low: 0.0, high: 1.0 }, Value::Whole(percent @ 2..=100)) => {
             value((*percent as f64 / 100.0).to_string(), "a share is from 0 to 1, not in percent")
         }
-        (Kind::Flag, ValueKind::String(text)) => {
+        (Kind::Flag, Value::Text(text)) => {
             let why = if matches!(text.as_str(), "true" | "false") { UNQUOTE } else { "" };
             syntax::flag(text).and_then(|flag| value(flag, why))
         }
-        (Kind::Flag, ValueKind::I64(number @ (0 | 1))) => value((*number == 1).to_string(), ""),
-        (Kind::Choice(words), ValueKind::String(text)) => {
+        (Kind::Flag, Value::Whole(number @ (0 | 1))) => value((*number == 1).to_string(), ""),
+        (Kind::Choice(words), Value::Text(text)) => {
             nearest_choice(text, words).and_then(|word| value(format!("{word:?}"), ""))
         }
-        (Kind::Span { .. }, ValueKind::I64(number)) => {
+        (Kind::Span { .. }, Value::Whole(number)) => value(format!("\"{number}s\""), "a duration has a unit"),
+        (Kind::Span { .. }, Value::Number(number)) => {
             value(format!("\"{number}s\""), "a duration has a unit")
         }
-        (Kind::Span { .. }, ValueKind::Float(number)) => {
+        (Kind::SpanOrNever { .. }, Value::Whole(0) | Value::Flag(false)) => value(format!("{NEVER:?}"), ""),
+        (Kind::SpanOrNever { .. }, Value::Whole(number)) => {
             value(format!("\"{number}s\""), "a duration has a unit")
         }
-        (Kind::SpanOrNever { .. }, ValueKind::I64(0) | ValueKind::Boolean(false)) => {
+        (Kind::SpanOrNever { .. }, Value::Text(text)) if matches!(text.as_str(), "none" | "off" | "no") => {
             value(format!("{NEVER:?}"), "")
         }
-        (Kind::SpanOrNever { .. }, ValueKind::I64(number)) => {
-            value(format!("\"{number}s\""), "a duration has a unit")
-        }
-        (Kind::SpanOrNever { .. }, ValueKind::String(text))
-            if matches!(text.as_str(), "none" | "off" | "no") =>
-        {
-            value(format!("{NEVER:?}"), "")
-        }
-        (Kind::Span { low, high }, ValueKind::String(text)) => span(text, low, high),
-        (Kind::SpanOrNever { high }, ValueKind::String(text)) => span(text, Duration::ZERO, high),
-        (Kind::Size { .. }, ValueKind::I64(number)) if *number >= 0 => {
+        (Kind::Span { low, high }, Value::Text(text)) => span(text, low, high),
+        (Kind::SpanOrNever { high }, Value::Text(text)) => span(text, Duration::ZERO, high),
+        (Kind::Size { .. }, Value::Whole(number)) if *number >= 0 => {
             value(format!("{:?}", whole_size(number.unsigned_abs())), "a size has a unit")
         }
-        (Kind::Size { low, high }, ValueKind::String(text)) => size(text, low, high),
-        (Kind::Name, ValueKind::String(text)) if text.contains('$') => order(
+        (Kind::Size { low, high }, Value::Text(text)) => size(text, low, high),
+        (Kind::Name, Value::Text(text)) if text.contains('$') => order(
             "write the name itself, or take the line out and set it in the environment: a file has no variables",
         ),
-        (Kind::Name, ValueKind::String(text)) => name(text),
-        (Kind::Text(_), ValueKind::String(text)) if text.chars().any(char::is_control) => {
+        (Kind::Name, Value::Text(text)) => name(text),
+        (Kind::Text(_), Value::Text(text)) if text.chars().any(char::is_control) => {
             let inner = format!("{text:?}");
             value(
                 format!("'{}'", inner.trim_matches('"')),
                 "put it in single quotes, where a backslash is itself",
             )
         }
-        (_, ValueKind::Array(items)) if kind.is_text() => match items.as_slice() {
-            [Value { kind: ValueKind::String(text), .. }] => {
-                value(format!("{text:?}"), "take off the brackets")
-            }
+        (_, Value::List(items)) if kind.is_text() => match items.as_slice() {
+            [Node { value: Value::Text(text), .. }] => value(format!("{text:?}"), "take off the brackets"),
             _ => order("write one value, without brackets"),
         },
-        (Kind::Text(_), ValueKind::I64(_) | ValueKind::Float(_) | ValueKind::Boolean(_))
+        (Kind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_))
             if example(kind).is_some_and(|example| example.contains(':')) =>
         {
             None
         }
-        (Kind::Name | Kind::Text(_), ValueKind::I64(_) | ValueKind::Float(_) | ValueKind::Boolean(_)) => {
-            value(format!("\"{}\"", super::fault::show(given)), QUOTE)
+        (Kind::Name | Kind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_)) => {
+            value(format!("\"{}\"", given), QUOTE)
         }
-        (Kind::Texts(_), ValueKind::String(text)) if !text.is_empty() => {
+        (Kind::Texts(_), Value::Text(text)) if !text.is_empty() => {
             let items: Vec<String> = text.split(',').map(|item| format!("{:?}", item.trim())).collect();
             value(format!("[{}]", items.join(", ")), "a list stands in brackets")
         }
-        (Kind::Choices(words), ValueKind::String(text)) => choices(words, text.split(',')),
-        (Kind::Choices(words), ValueKind::Array(items)) => {
-            let texts: Option<Vec<&str>> = items
-                .iter()
-                .map(|item| match &item.kind {
-                    ValueKind::String(text) => Some(text.as_str()),
-                    _ => None,
-                })
-                .collect();
+        (Kind::Choices(words), Value::Text(text)) => choices(words, text.split(',')),
+        (Kind::Choices(words), Value::List(items)) => {
+            let texts: Option<Vec<&str>> = items.iter().map(Node::text).collect();
             choices(words, texts?.into_iter())
         }
-        (Kind::Tables(_), ValueKind::Table(_)) => order(format!("write [[{path}]] in double brackets")),
-        (Kind::Table(_), ValueKind::Array(_)) => order(format!("write [{path}] in single brackets")),
+        (Kind::Tables(_), Value::Table(_)) => order(format!("write [[{path}]] in double brackets")),
+        (Kind::Table(_), Value::List(_)) => order(format!("write [{path}] in single brackets")),
         (Kind::Table(_) | Kind::Numbers, _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }
         (Kind::Tables(keys), _) => {
-            let first = keys.first().map_or("key", |key| key.name);
+            let first = keys.own.first().map_or("key", |key| key.name);
             order(format!("write [[{path}]] and below it {first} = …"))
         }
         _ => None,

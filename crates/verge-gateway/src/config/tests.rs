@@ -31,6 +31,11 @@ fn check(cut: &str, put: &str, expected: &[&str]) {
     assert_eq!(without_remedies(&load_text(&GOOD.replace(cut, put), &[])), expected, "{put}");
 }
 
+fn centre(raw: &Raw) -> &RawMqtt {
+    let Some(RawUplinkKind::Mqtt(mqtt)) = &raw.sections.uplink["centre"].kind else { panic!("no uplink") };
+    mqtt
+}
+
 fn without_remedies(loaded: &Loaded) -> Vec<String> {
     loaded
         .faults
@@ -49,7 +54,7 @@ fn names_keep_their_case() {
     assert_eq!(loaded.faults, []);
     let source = &loaded.raw.sections.source["PumpA"];
     assert_eq!(loaded.raw.sections.source.len(), 1);
-    assert_eq!(source.signal.as_deref(), Some("y"));
+    assert_eq!(source.codec.as_ref().and_then(RawCodec::signal), Some("y"));
     assert!(loaded.raw.sections.judge.contains_key("High"));
 }
 
@@ -67,12 +72,15 @@ fn sections_keep_their_order() {
 #[test]
 fn what_is_left_out_is_filled_in() {
     let raw = load_text(GOOD, &[]).raw;
-    let uplink = &raw.sections.uplink["centre"];
+    let uplink = centre(&raw);
     assert_eq!(uplink.window, 64);
     assert_eq!(uplink.lanes.len(), 3);
     assert_eq!(uplink.batch.max_verdicts, 20);
     assert_eq!(raw.sections.gateway.store_cap, Size(2 << 30));
-    assert!(raw.sections.local.connection.client_id.is_none());
+    let local = &raw.sections.local;
+    let Some(RawMode::External(broker)) = &local.mode else { panic!("the site has a broker") };
+    assert!(broker.client_id.is_none());
+    assert_eq!(local.transport.max_packet, Size(64 << 10));
 }
 
 #[test]
@@ -90,11 +98,12 @@ fn every_kind_of_value_can_come_from_the_environment() {
     );
     assert_eq!(loaded.faults, []);
     let sections = &loaded.raw.sections;
-    assert_eq!(sections.uplink["centre"].window, 8);
-    assert_eq!(sections.uplink["centre"].lanes.len(), 2);
-    assert!(sections.uplink["centre"].insecure_plaintext);
-    assert_eq!(sections.judge["High"].above, Some(2.5));
-    assert_eq!(sections.local.connection.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
+    let uplink = centre(&loaded.raw);
+    assert_eq!((uplink.window, uplink.lanes.len(), uplink.insecure_plaintext), (8, 2, true));
+    let Some(RawDetector::Threshold(high)) = &sections.judge["High"].detector else { panic!("no threshold") };
+    assert_eq!(high.above, Some(2.5));
+    let Some(RawMode::External(broker)) = &sections.local.mode else { panic!("the site has a broker") };
+    assert_eq!(broker.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
     assert!(!format!("{:?}", loaded.raw).contains("canary"));
 }
 
@@ -203,21 +212,38 @@ fn a_file_that_cannot_be_taken_up_is_a_fault_that_names_it_once() {
 }
 
 #[test]
-fn any_word_of_a_choice_is_taken_up_by_the_structures() {
-    for section in schema::SECTIONS {
-        for key in section.keys {
-            let kind::Kind::Choice(words) = key.kind else { continue };
-            for word in words {
-                let place = if section.named {
-                    format!("[{}.n]", section.name)
-                } else {
-                    format!("[{}]", section.name)
-                };
-                let condition =
-                    key.when.map_or(String::new(), |when| format!("{} = {:?}\n", when.key, when.values[0]));
-                // Deserializing is the check: it must not panic, whatever else is missing.
-                load_text(&format!("{place}\n{condition}{} = {word:?}\n", key.name), &[]);
+fn every_word_and_variant_is_taken_up_by_the_structures() {
+    // Taking the structures is the check: it must not panic, whatever else is missing.
+    for section in raw::SECTIONS {
+        let place = if section.named { format!("[{}.n]", section.name) } else { section.header() };
+        let deciding = section.keys.deciding().map_or("", |key| key.name);
+        let words = section.keys.variants.iter().map(|(word, _)| format!("{deciding} = {word:?}\n"));
+        for head in words.chain([String::new()]) {
+            load_text(&format!("{place}\n{head}"), &[]);
+            for key in section.keys.in_force(None).iter().filter(|key| key.name != deciding) {
+                let key::Kind::Choice(words) = key.kind else { continue };
+                for word in words {
+                    load_text(&format!("{place}\n{head}{} = {word:?}\n", key.name), &[]);
+                }
             }
         }
     }
+}
+
+#[test]
+fn a_route_that_is_not_written_has_the_declared_defaults() {
+    let Some(RawRouteMode::Failover(failover)) = RawRoute::default().mode else { panic!("no fail-over") };
+    assert_eq!(failover.return_after, Span(std::time::Duration::from_secs(30)));
+}
+
+#[test]
+fn faults_of_values_point_to_the_values() {
+    let text = GOOD.replace("signal = \"x\"", "signal = \"x\"\nwords = { A = 1, B = \"b\" }\nscale = true");
+    let loaded = load_text(&text.replace("[\"PumpA\"]", "[\"PumpA\", 7]"), &[]);
+    let mut faults: Vec<Fault> =
+        loaded.faults.iter().map(|fault| loaded.origins.locate(fault.clone())).collect();
+    Origins::sort(&mut faults);
+    let places = faults.iter().map(|fault| fault.place.as_ref().map(|place| (place.line, place.column)));
+    let at = |line, column| Some((Some(line), Some(column)));
+    assert_eq!(places.collect::<Vec<_>>(), [at(13, 9), at(14, 9), at(16, 14)], "{faults:#?}");
 }

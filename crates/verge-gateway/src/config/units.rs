@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::{Deserialize, Deserializer, de::Error};
 
 /// A duration, as "250ms", "5s", "10m", "24h", "7d".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,13 +19,6 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("not a duration"))
     }
 }
 
@@ -53,16 +45,16 @@ impl fmt::Display for Size {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("not a size"))
-    }
-}
-
 /// A duration, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpanOrNever(pub(crate) Option<Duration>);
+
+impl SpanOrNever {
+    /// Reads a duration, or the word for none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text == NEVER { Some(Self(None)) } else { Span::parse(text).map(|span| Self(Some(span.0))) }
+    }
+}
 
 /// How often something may happen, as "1/week", "2/month", "3/10d".
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,16 +86,6 @@ impl Frequency {
 
 /// The word for no duration at all.
 pub(crate) const NEVER: &str = "never";
-
-impl<'de> Deserialize<'de> for SpanOrNever {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == NEVER {
-            return Ok(Self(None));
-        }
-        Span::parse(&text).map(|span| Self(Some(span.0))).ok_or_else(|| D::Error::custom("not a duration"))
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,21 @@
-//! The walk over the raw tree: compares it with the schema, collects every fault, and leaves a tree that fits.
+//! The walk over the raw tree: compares it with what is declared, collects every fault, and leaves a tree that fits.
 //!
 //! Serde stops at the first fault; a person who writes a file wants them all. So what is faulty is cut out
 //! here and replaced by its default if it has one, and the checks that follow see the rest.
 
-use config::{Map, Value, ValueKind};
-
-use super::environment::is_variable;
+use super::declare::Section;
 use super::fault::Fault;
-use super::kind::{Key, Kind, Need, When, names, one_of};
+use super::key::{Key, Keys, Kind, Need, one_of};
 use super::nearest::{nearest, nearest_choice};
 use super::origin::Origins;
+use super::raw::{self, SECTIONS};
 use super::remedy;
-use super::schema::{self, SECTIONS};
+use super::tree::{Node, Table, Value};
 
 mod sections;
 mod value;
 
-use value::{from_text, from_toml, text};
-
-type Table = Map<String, Value>;
+use value::{fit, from_text};
 
 /// Longest name of a section or gateway, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -29,12 +26,19 @@ pub(crate) const UNNAMED: &str = "NAME";
 /// What is shown in place of a password.
 const SECRET_SHOWN: &str = "a password (not shown)";
 
-/// Compares the tree with the schema. What comes out fits the raw structures. Keys in `lost` are not missed: the lines
+/// Compares the tree with what is declared. What comes out fits the declared structures. Keys in `lost` are not missed: the lines
 /// that set them are faults already.
 pub(super) fn walk(root: &Table, lost: &[String], origins: &mut Origins, faults: &mut Vec<Fault>) -> Table {
     let mut walk = Walk { faults, lost, origins };
     let root = walk.sections(root);
     SECTIONS.iter().map(|section| (section.name.to_owned(), walk.section(&root, section))).collect()
+}
+
+/// A table of which nothing is written.
+pub(super) fn unwritten<T: Section>() -> T {
+    let (mut faults, mut origins) = (Vec::new(), Origins::default());
+    let mut walk = Walk { faults: &mut faults, lost: &[], origins: &mut origins };
+    T::take(&walk.table("", &Table::new(), &T::KEYS))
 }
 
 struct Walk<'a> {
@@ -45,11 +49,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// A value for messages, unless it is a secret.
-    fn shown(&self, name: &str, value: &Value) -> String {
+    fn shown(&self, name: &str, node: &Node) -> String {
         if name.contains("password") || name.contains("secret") || name == "store_key" {
             SECRET_SHOWN.to_owned()
         } else {
-            super::fault::show(value)
+            node.to_string()
         }
     }
 
@@ -67,134 +71,128 @@ impl Walk<'_> {
         }
     }
 
-    fn table(&mut self, path: &str, table: &Table, keys: &[Key]) -> Table {
-        let Meant { table, told, by_keys } = self.meant(path, table, keys);
+    fn table(&mut self, path: &str, table: &Table, keys: &Keys) -> Table {
+        let meant = self.meant(path, table, keys);
         let mut fitting = Table::new();
-        let mut present = |key: &Key, value: Value| fitting.insert(key.name.to_owned(), value);
-        let in_force = |key: &&Key| applies(key.when, &table, keys) != Applies::No;
-        for (index, key) in keys.iter().enumerate().filter(|(_, key)| in_force(key)) {
-            // Several entries of one name are in force only where the word that decides among them is
-            // faulty; the first then stands for all, so that no fault is told twice.
-            if keys[..index].iter().filter(in_force).any(|earlier| earlier.name == key.name) {
-                continue;
-            }
+        for key in keys.in_force(meant.word) {
             let path = join(path, key.name);
-            let is_told = told.contains(&key.name);
-            let written = table.get(key.name);
-            if let Some(value) = written.filter(|_| !is_told).and_then(|value| self.value(&path, value, key))
-            {
-                present(key, value);
-                continue;
-            }
-            match key.need {
-                // A word that was understood although it was written wrong.
-                _ if is_told && written.is_some_and(|value| from_toml_or_text(key.kind, value).is_some()) => {
-                    present(key, table[key.name].clone());
+            let decides = keys.deciding().is_some_and(|deciding| deciding.name == key.name);
+            let written = meant.table.get(key.name);
+            let found = match (written, meant.word) {
+                (_, Some(word)) if decides => Some(Value::Text(word.to_owned())),
+                // Its word is a fault already.
+                (Some(_), None) if decides => None,
+                (Some(node), _) => self.value(&path, node, key),
+                (None, _) => None,
+            };
+            match (found, key.need) {
+                (Some(value), _) => {
+                    fitting.insert(key.name.to_owned(), value.into());
                 }
-                Need::Required if written.is_none() && applies(key.when, &table, keys) == Applies::Yes => {
-                    self.missing(missing_key(&path, key, by_keys));
+                // Without the word that decides, only what always applies is missed.
+                (None, Need::Required)
+                    if written.is_none() && (meant.word.is_some() || keys.words_of(key.name).is_empty()) =>
+                {
+                    self.missing(missing_key(&path, key, meant.by_keys));
                 }
-                Need::Required | Need::Optional => {}
-                Need::Default(text) => {
+                (None, Need::Default(_)) if decides => {}
+                (None, Need::Default(text)) => {
                     let value = match key.kind {
-                        Kind::Table(inner) => Value::new(None, self.table(&path, &Table::new(), inner)),
-                        kind => from_text(kind, text).expect("defaults in the schema fit their kind"),
+                        Kind::Table(inner) => Value::Table(self.table(&path, &Table::new(), inner)),
+                        kind => from_text(kind, text).expect("declared defaults fit their kind"),
                     };
-                    present(key, value);
+                    fitting.insert(key.name.to_owned(), value.into());
                 }
+                (None, Need::Required | Need::Optional) => {}
             }
         }
         fitting
     }
 
-    /// The table as it was meant: keys that are written a little wrong, and words that decide which keys apply.
-    fn meant(&mut self, path: &str, table: &Table, keys: &[Key]) -> Meant {
-        let mut meant = Meant { table: table.clone(), told: Vec::new(), by_keys: false };
-        for key in keys
-            .iter()
-            .filter(|key| keys.iter().any(|other| other.when.is_some_and(|when| when.key == key.name)))
-        {
-            let Kind::Choice(words) = key.kind else { continue };
-            let Some(value) = table.get(key.name) else { continue };
-            if text(value).is_some_and(|word| words.contains(&word)) {
-                continue;
-            }
-            self.faults.push(wrong(&join(path, key.name), value, key));
-            meant.told.push(key.name);
-            let near = text(value).and_then(|word| nearest_choice(word, words));
-            let word = near.or_else(|| {
-                let word = by_keys(words, key.name, table, keys)?;
-                meant.by_keys = true;
-                Some(word)
-            });
-            if let Some(word) = word {
-                meant.table.insert(key.name.to_owned(), Value::new(None, word));
-            }
+    /// The table as it was meant: the word that decides which keys apply, and keys that are written a little wrong.
+    fn meant(&mut self, path: &str, table: &Table, keys: &Keys) -> Meant {
+        let mut meant = Meant { table: table.clone(), word: None, by_keys: false };
+        if let Some(key) = keys.deciding() {
+            let known = |word: &str| keys.variants.iter().map(|(own, _)| *own).find(|own| *own == word);
+            let names: Vec<&str> = keys.in_force(None).iter().map(|key| key.name).collect();
+            let misspelt =
+                |name: &String| key_meant(name, &names) == Some(key.name) && !names.contains(&name.as_str());
+            let written = table.get(key.name);
+            let written =
+                written.or_else(|| table.iter().find(|(name, _)| misspelt(name)).map(|(_, node)| node));
+            meant.word = match (written, key.need) {
+                (None, Need::Default(word)) => Some(word),
+                (None, _) => None,
+                (Some(node), _) => node.text().and_then(known).or_else(|| {
+                    self.faults.push(wrong(&join(path, key.name), node, key));
+                    let words: Vec<&str> = keys.variants.iter().map(|(word, _)| *word).collect();
+                    let near = node.text().and_then(|word| nearest_choice(word, &words));
+                    near.or_else(|| {
+                        let word = by_keys(table, keys)?;
+                        meant.by_keys = true;
+                        Some(word)
+                    })
+                }),
+            };
         }
-        for (name, value) in table {
-            if let Some(known) = self.known(path, name, value, &meant, keys)
+        for (name, node) in table {
+            if let Some(known) = self.known(path, name, node, &meant, keys)
                 && !meant.table.contains_key(known)
             {
                 self.origins.alias(&join(path, known), &join(path, name));
-                meant.table.insert(known.to_owned(), value.clone());
+                meant.table.insert(known.to_owned(), node.clone());
             }
         }
         meant
     }
 
     /// Whether a key may stand in this table; if not, says why. Gives the key that was meant.
-    fn known<'k>(
+    fn known(
         &mut self,
         path: &str,
         name: &str,
-        value: &Value,
+        node: &Node,
         meant: &Meant,
-        keys: &'k [Key],
-    ) -> Option<&'k str> {
-        let declared: Vec<&Key> = keys.iter().filter(|key| key.name == name).collect();
-        let in_force = |key: &Key| applies(key.when, &meant.table, keys);
-        if declared.is_empty() {
-            return self.unknown(path, name, value, meant, keys);
+        keys: &Keys,
+    ) -> Option<&'static str> {
+        let in_force = keys.in_force(meant.word);
+        if in_force.iter().any(|key| key.name == name) {
+            return None;
         }
-        if !meant.by_keys && declared.iter().all(|key| in_force(key) == Applies::No) {
-            let conditions: Vec<&str> =
-                declared.iter().filter_map(|key| key.when).flat_map(|when| when.values).copied().collect();
-            let other = declared.iter().find_map(|key| key.when).map_or("", |when| when.key);
-            let expected = format!("only where {other} is {}", one_of(&conditions));
+        let (Some(deciding), Some(key)) = (keys.deciding(), keys.find(name)) else {
+            return self.unknown(path, name, node, &in_force);
+        };
+        // Of a word that is a guess, nothing is a foreign key.
+        if !meant.by_keys {
+            let words = keys.words_of(name);
+            let expected = format!("only where {} is {}", deciding.name, one_of(&words));
             let path = join(path, name);
-            let remedy = match conditions.as_slice() {
-                [only] => format!("take the line out, or write {other} = {only:?}"),
-                _ => format!("take the line out, or write another {other}"),
+            let remedy = match words.as_slice() {
+                [only] => format!("take the line out, or write {} = {only:?}", deciding.name),
+                _ => format!("take the line out, or write another {}", deciding.name),
             };
-            self.faults.push(if declared.iter().any(|key| matches!(key.kind, Kind::Secret)) {
-                Fault::new(path, SECRET_SHOWN, expected).remedy(remedy)
-            } else {
-                Fault::at_value(path, value, expected).remedy(remedy)
-            });
+            let fault = match key.kind {
+                Kind::Secret => Fault::new(path, SECRET_SHOWN, expected),
+                _ => Fault { of_value: false, ..Fault::at_node(path, node, expected) },
+            };
+            self.faults.push(fault.remedy(remedy));
         }
         None
     }
 
-    fn unknown<'k>(
+    fn unknown(
         &mut self,
         path: &str,
         name: &str,
-        value: &Value,
-        meant: &Meant,
-        keys: &'k [Key],
-    ) -> Option<&'k str> {
-        let candidates: Vec<&str> = keys
-            .iter()
-            .filter(|key| applies(key.when, &meant.table, keys) != Applies::No)
-            .map(|key| key.name)
-            .collect();
-        let homes = schema::homes_of(name);
-        // A key of another section is that key; any other is a slip of the pen.
-        let near = if homes.is_empty() { nearest(name, candidates.iter().copied()) } else { None };
-        let near = near.or_else(|| schema::other_name(name).filter(|other| candidates.contains(other)));
-        let key = near.and_then(|near| keys.iter().find(|key| key.name == near));
+        node: &Node,
+        in_force: &[&'static Key],
+    ) -> Option<&'static str> {
+        let candidates: Vec<&str> = in_force.iter().map(|key| key.name).collect();
+        let homes = raw::homes_of(name);
+        let near = key_meant(name, &candidates);
+        let key = near.and_then(|near| in_force.iter().find(|key| key.name == near)).copied();
         let fault =
-            Fault::new(join(path, name), "unknown key", perhaps(near, &candidates)).with_origin_of(value);
+            Fault::new(join(path, name), "unknown key", perhaps(near, &candidates)).with_origin_of(node);
         let fault = match (key, &fault.variable) {
             (Some(key), Some(variable)) => {
                 let stem = variable.rsplit_once("__").map_or("", |(stem, _)| stem);
@@ -206,7 +204,7 @@ impl Walk<'_> {
                 let is_list = matches!(key.kind, Kind::Tables(_));
                 fault.remedy(if is_list { format!("write [[{path}]]") } else { format!("write [{path}]") })
             }
-            (Some(key), None) => fault.remedy(format!("write {} = {}", key.name, self.shown(name, value))),
+            (Some(key), None) => fault.remedy(format!("write {} = {}", key.name, self.shown(name, node))),
             (None, Some(_)) => fault.remedy("take it out of the environment"),
             (None, None) if !homes.is_empty() => {
                 fault.remedy(format!("move the line below {}, where {name} belongs", either(&homes)))
@@ -214,100 +212,90 @@ impl Walk<'_> {
             (None, None) => fault.remedy("take the line out"),
         };
         self.faults.push(fault);
-        near.and_then(|near| keys.iter().find(|key| key.name == near)).map(|key| key.name)
+        key.map(|key| key.name)
     }
 
-    /// The value as the raw structures take it, or `None` and a fault.
-    fn value(&mut self, path: &str, value: &Value, key: &Key) -> Option<Value> {
-        let kind = key.kind;
-        let from_environment = value.origin().is_some_and(is_variable);
-        match (&value.kind, kind) {
-            (ValueKind::String(_), Kind::Secret) if from_environment => return Some(value.clone()),
+    /// The value as its key takes it, or `None` and a fault.
+    fn value(&mut self, path: &str, node: &Node, key: &Key) -> Option<Value> {
+        match (&node.value, key.kind) {
+            (Value::Text(text), Kind::Secret) if node.variable().is_some() => {
+                return Some(Value::Text(text.clone()));
+            }
             (_, Kind::Secret) => {
-                let fault = Fault::new(path, SECRET_SHOWN, kind.expected());
-                self.faults.push(fault.remedy(remedy::remedy(key, path, value)));
+                let fault = Fault::new(path, SECRET_SHOWN, key.kind.expected());
+                self.faults.push(fault.remedy(remedy::remedy(key, path, node)));
                 return None;
             }
-            (ValueKind::Table(table), Kind::Table(keys)) => {
-                return Some(Value::new(None, self.table(path, table, keys)));
+            (Value::Table(_) | Value::List(_), Kind::Table(keys)) => {
+                if let Some(table) = self.as_table(path, node) {
+                    return Some(Value::Table(self.table(path, &table, keys)));
+                }
             }
-            (ValueKind::Array(items), Kind::Table(keys))
-                if !items.is_empty() && items.iter().all(is_table) =>
-            {
-                let table = self.as_table(path, &Value::new(None, items.clone()))?;
-                return Some(Value::new(None, self.table(path, &table, keys)));
+            (Value::List(items), Kind::Tables(keys)) if !items.is_empty() => {
+                return Some(Value::List(self.tables(path, items, keys)));
             }
-            (ValueKind::Array(items), Kind::Tables(keys)) if !items.is_empty() => {
-                return Some(Value::new(None, self.tables(path, items, keys)));
-            }
-            (ValueKind::Table(table), Kind::Tables(keys)) => {
-                self.faults.push(wrong(path, value, key));
-                return Some(Value::new(None, vec![Value::new(None, self.table(path, table, keys))]));
+            (Value::Table(table), Kind::Tables(keys)) => {
+                self.faults.push(wrong(path, node, key));
+                return Some(Value::List(vec![Value::Table(self.table(path, table, keys)).into()]));
             }
             _ => {}
         }
-        let fitting = match &value.kind {
-            ValueKind::String(text) if from_environment || kind.is_text() => from_text(kind, text),
-            _ => from_toml(kind, value),
-        };
+        let fitting = fit(key.kind, node);
         if fitting.is_none() {
-            self.faults.push(wrong(path, value, key));
+            self.faults.push(wrong(path, node, key));
         }
         fitting
     }
 
-    fn tables(&mut self, path: &str, items: &[Value], keys: &[Key]) -> Vec<Value> {
+    fn tables(&mut self, path: &str, items: &[Node], keys: &Keys) -> Vec<Node> {
         let mut fitting = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            match &item.kind {
-                ValueKind::Table(table) => fitting.push(Value::new(None, self.table(&path, table, keys))),
-                _ => {
-                    let first = keys.first().map_or("key", |key| key.name);
-                    let fault = Fault::at_value(&path, item, format!("a table with {}", names(keys)));
-                    self.faults.push(fault.remedy(format!("write {{ {first} = … }}")));
-                }
+            if let Some(table) = item.table() {
+                fitting.push(Value::Table(self.table(&path, table, keys)).into());
+            } else {
+                let first = keys.own.first().map_or("key", |key| key.name);
+                let fault = Fault::at_node(&path, item, format!("a table with {}", keys.names()));
+                self.faults.push(fault.remedy(format!("write {{ {first} = … }}")));
             }
         }
         fitting
     }
+}
+
+/// The key that was meant by a name that there is not. A key of another section is that key; any other is a slip of the pen.
+fn key_meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = if raw::homes_of(name).is_empty() { nearest(name, known.iter().copied()) } else { None };
+    near.or_else(|| raw::other_name(name).filter(|other| known.contains(other)))
 }
 
 /// A table as it was meant.
 struct Meant {
     table: Table,
-    /// Keys whose values are faults already.
-    told: Vec<&'static str>,
-    /// Whether the word that decides is a guess from the keys that are there.
+    /// The word that decides which keys apply, where there is such a key and it is known.
+    word: Option<&'static str>,
+    /// Whether that word is a guess from the keys that are there.
     by_keys: bool,
 }
 
 /// The word under which most of the keys apply that are there, if there is one.
-fn by_keys<'w>(words: &[&'w str], deciding: &str, table: &Table, keys: &[Key]) -> Option<&'w str> {
-    let fits = |word: &str| {
-        let declared = |name: &String| {
-            keys.iter().any(|key| {
-                key.name == name
-                    && key.when.is_some_and(|when| when.key == deciding && when.values.contains(&word))
-            })
-        };
-        table.keys().filter(|name| declared(name)).count()
-    };
-    let best = words.iter().map(|word| fits(word)).max().filter(|best| *best > 0)?;
-    let mut all = words.iter().filter(|word| fits(word) == best);
+fn by_keys(table: &Table, keys: &Keys) -> Option<&'static str> {
+    let fits = |own: &[Key]| table.keys().filter(|name| own.iter().any(|key| key.name == *name)).count();
+    let best = keys.variants.iter().map(|(_, own)| fits(own)).max().filter(|best| *best > 0)?;
+    let mut all = keys.variants.iter().filter(|(_, own)| fits(own) == best);
     match (all.next(), all.next()) {
-        (Some(only), None) => Some(only),
+        (Some((only, _)), None) => Some(only),
         _ => None,
     }
 }
 
-fn wrong(path: &str, value: &Value, key: &Key) -> Fault {
-    Fault::at_value(path, value, expected(key.kind, value)).remedy(remedy::remedy(key, path, value))
+fn wrong(path: &str, node: &Node, key: &Key) -> Fault {
+    Fault::at_node(path, node, expected(key.kind, node)).remedy(remedy::remedy(key, path, node))
 }
 
 /// What is expected, with a word more about texts in which a backslash became something else.
-fn expected(kind: Kind, value: &Value) -> String {
-    match text(value).filter(|text| text.chars().any(char::is_control)) {
+fn expected(kind: Kind, node: &Node) -> String {
+    match node.text().filter(|text| text.chars().any(char::is_control)) {
         Some(_) if matches!(kind, Kind::Text(_)) => {
             format!(r#"{} without control characters: in double quotes \t is a tab"#, kind.expected())
         }
@@ -326,53 +314,11 @@ fn missing_key(path: &str, key: &Key, is_guess: bool) -> Fault {
     }
 }
 
-fn is_table(value: &Value) -> bool {
-    matches!(value.kind, ValueKind::Table(_))
-}
-
-fn as_table(value: &Value) -> Option<&Table> {
-    match &value.kind {
-        ValueKind::Table(table) => Some(table),
-        _ => None,
-    }
-}
-
 /// "a or b".
 fn either(homes: &[String]) -> String {
     match homes.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => homes.concat(),
-    }
-}
-
-fn from_toml_or_text(kind: Kind, value: &Value) -> Option<Value> {
-    text(value).and_then(|text| from_text(kind, text))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Applies {
-    Yes,
-    No,
-    /// The word that decides is missing or wrong, which is a fault of its own.
-    Unknown,
-}
-
-fn applies(when: Option<When>, table: &Table, keys: &[Key]) -> Applies {
-    let Some(when) = when else { return Applies::Yes };
-    let deciding = keys.iter().find(|key| key.name == when.key);
-    let choice = deciding.and_then(|key| match key.kind {
-        Kind::Choice(words) => Some(words),
-        _ => None,
-    });
-    let word = match (table.get(when.key), deciding.map(|key| key.need)) {
-        (Some(written), _) => text(written),
-        (None, Some(Need::Default(word))) => Some(word),
-        (None, _) => None,
-    };
-    match word {
-        Some(word) if when.values.contains(&word) => Applies::Yes,
-        Some(word) if choice.is_some_and(|words| words.contains(&word)) => Applies::No,
-        _ => Applies::Unknown,
     }
 }
 
@@ -392,10 +338,8 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 /// What was expected instead of a name that is none of these.
 fn perhaps(near: Option<&str>, known: &[&str]) -> String {
-    let mut each: Vec<&str> = known.to_vec();
-    each.dedup();
     match near {
         Some(near) => format!("{near} perhaps"),
-        None => format!("one of {}", each.join(", ")),
+        None => format!("one of {}", known.join(", ")),
     }
 }

@@ -9,7 +9,7 @@ use verge_mqtt::{Access, BrokerAddress, ConnectionSettings, Renewal, WatchedFile
 use verge_tls::{Chain, Credentials, PrivateKey, Secret, TlsError, TlsIdentity, TrustedRoots};
 
 use super::Check;
-use crate::config::{Fault, RawConnection, RawSecret};
+use crate::config::{Fault, RawBroker, RawSecret, RawTransport};
 
 /// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -191,14 +191,15 @@ fn tls_fault(section: &str, part: &'static str, source: TlsError) -> BuildError 
 pub(super) fn check_parts(
     check: &mut Check<'_>,
     section: &str,
-    parts: &RawConnection,
+    broker: &RawBroker,
+    transport: &RawTransport,
     default_client_id: String,
 ) -> Option<Connection> {
     let at = |key: &str| format!("{section}.{key}");
-    let address = parts.url.as_deref().and_then(|url| check_url(check, &at("url"), url));
-    let login = check_login(check, section, parts);
-    let tls = check_tls(check, section, parts, address.as_ref());
-    let client_id = parts.client_id.clone().unwrap_or(default_client_id);
+    let address = broker.url.as_deref().and_then(|url| check_url(check, &at("url"), url));
+    let login = check_login(check, section, broker);
+    let tls = check_tls(check, section, transport, address.as_ref());
+    let client_id = broker.client_id.clone().unwrap_or(default_client_id);
     if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
         check.faults.push(
             Fault::at_text(
@@ -215,8 +216,8 @@ pub(super) fn check_parts(
         client_id,
         login,
         tls,
-        keep_alive: parts.keep_alive.0,
-        max_packet_bytes: parts.max_packet.to_usize(),
+        keep_alive: transport.keep_alive.0,
+        max_packet_bytes: transport.max_packet.to_usize(),
     })
 }
 
@@ -248,7 +249,7 @@ fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddres
     }
 }
 
-fn check_login(check: &mut Check<'_>, section: &str, parts: &RawConnection) -> Option<Login> {
+fn check_login(check: &mut Check<'_>, section: &str, parts: &RawBroker) -> Option<Login> {
     let at = |key: &str| format!("{section}.{key}");
     if parts.password.is_some() && parts.password_file.is_some() {
         let expected = "either a password file or a password in the environment, not both";
@@ -278,7 +279,7 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &RawConnection) -> O
 fn check_tls(
     check: &mut Check<'_>,
     section: &str,
-    parts: &RawConnection,
+    parts: &RawTransport,
     address: Option<&BrokerAddress>,
 ) -> Option<TlsFiles> {
     let at = |key: &str| format!("{section}.{key}");

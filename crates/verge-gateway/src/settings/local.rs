@@ -10,7 +10,7 @@ use verge_tls::ServerConfig;
 
 use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};
-use crate::config::{Fault, RawLocal, RawMode, Warning};
+use crate::config::{Fault, RawBroker, RawListener, RawLocal, RawMode, Warning};
 
 /// Key of the section.
 const SECTION: &str = "local";
@@ -98,14 +98,20 @@ impl EmbeddedBroker {
 }
 
 pub(super) fn check_local(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Local> {
-    match raw.mode {
-        RawMode::External => check_external(check, gateway, raw).map(Local::External),
-        RawMode::Embedded => check_embedded(check, gateway, raw).map(Local::Embedded),
+    match raw.mode.as_ref()? {
+        RawMode::External(broker) => check_external(check, gateway, raw, broker).map(Local::External),
+        RawMode::Embedded(listener) => check_embedded(check, gateway, raw, listener).map(Local::Embedded),
     }
 }
 
-fn check_external(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<Connection> {
-    let connection = connection::check_parts(check, SECTION, &raw.connection, format!("verge-{gateway}"))?;
+fn check_external(
+    check: &mut Check<'_>,
+    gateway: &str,
+    raw: &RawLocal,
+    broker: &RawBroker,
+) -> Option<Connection> {
+    let client_id = format!("verge-{gateway}");
+    let connection = connection::check_parts(check, SECTION, broker, &raw.transport, client_id)?;
     if connection.tls.is_none() && connection.login.is_some() && !is_loopback(connection.address.host()) {
         check.warnings.push(Warning {
             key: "local.url".to_owned(),
@@ -116,14 +122,19 @@ fn check_external(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Optio
     Some(connection)
 }
 
-fn check_embedded(check: &mut Check<'_>, gateway: &str, raw: &RawLocal) -> Option<EmbeddedBroker> {
-    let text = raw.listen.as_ref()?;
+fn check_embedded(
+    check: &mut Check<'_>,
+    gateway: &str,
+    raw: &RawLocal,
+    listener: &RawListener,
+) -> Option<EmbeddedBroker> {
+    let text = &listener.listen;
     let listen: Option<SocketAddr> = text.parse().ok().filter(|listen: &SocketAddr| listen.port() != 0);
     if listen.is_none() {
         let expected = r#"an address of this machine with a port, such as "127.0.0.1:1883", or "0.0.0.0:8883" for all of its addresses"#;
         check.faults.push(Fault::at_text("local.listen", text, expected).remedy(listen_remedy(text)));
     }
-    let parts = &raw.connection;
+    let parts = &raw.transport;
     let files = [("cert", &parts.cert), ("key", &parts.key), ("ca", &parts.ca)];
     let tls = match files.map(|(_, file)| file.as_ref().map(|file| check.path(file))) {
         [Some(cert), Some(key), Some(ca)] => Some(ListenerFiles { cert, key, ca }),

@@ -18,11 +18,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use verge_domain::id::{GatewayId, Lane};
+use verge_domain::id::GatewayId;
 use verge_models::ModelFiles;
 
-use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, RawLane, Warning};
+use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
+use judge::Known;
 pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
@@ -167,16 +168,15 @@ impl Settings {
         let store = store::check_store(&mut check, &sections.gateway);
         let local = local::check_local(&mut check, id, &sections.local);
         let limits = source::PacketLimits {
-            readings: sections.local.connection.max_packet,
+            readings: sections.local.transport.max_packet,
             frames: sections.local.max_frame,
         };
         let engine = model::check_engine(&check, &sections.engine);
-        let asked = Known::asked_by_readings(sections);
+        let known = Known::of(sections);
         let (autoencoders, models) = model::check_all(&check, &sections.model)
             .into_iter()
-            .partition(|model| asked.contains(&model.name.as_str()));
+            .partition(|model| known.autoencoders.contains(&model.name.as_str()));
         let sources = source::check_all(&mut check, &sections.source, limits);
-        let known = Known::of(sections);
         let judges = judge::check_all(&mut check, &sections.judge, &known);
         let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
         if let Some(local) = &local {
@@ -210,52 +210,6 @@ impl Settings {
     }
 }
 
-/// Names that judges may refer to.
-struct Known<'a> {
-    sources: Vec<KnownSource<'a>>,
-    models: Vec<&'a str>,
-    /// Models that judges over readings ask: none of those that look at frames.
-    autoencoders: Vec<&'a str>,
-}
-
-/// What a judge may rely on of a source.
-struct KnownSource<'a> {
-    name: &'a str,
-    /// Whether it carries frames, as far as that is known.
-    frames: Option<bool>,
-    /// The one signal of its readings, if they have no other.
-    signal: Option<&'a str>,
-    /// Whether its signals are fields that bear the names of their measurements and tags.
-    fields: bool,
-}
-
-impl<'a> Known<'a> {
-    fn of(sections: &'a config::Sections) -> Self {
-        let asked = Self::asked_by_readings(sections);
-        let names = sections.model.keys().map(String::as_str);
-        let (autoencoders, models) = names.partition(|name| asked.contains(name));
-        Self { sources: sections.source.iter().map(Self::source).collect(), models, autoencoders }
-    }
-
-    fn asked_by_readings(sections: &'a config::Sections) -> Vec<&'a str> {
-        let sources: Vec<_> = sections.source.iter().map(Self::source).collect();
-        let asking = sections.judge.values().filter(|judge| judge::sees_readings(judge, &sources));
-        asking.filter_map(|judge| judge.model.as_deref()).collect()
-    }
-
-    fn source((name, source): (&'a String, &'a config::RawSource)) -> KnownSource<'a> {
-        KnownSource {
-            name,
-            frames: source.codec.map(config::RawCodec::carries_frames),
-            signal: source
-                .signal
-                .as_deref()
-                .filter(|signal| !signal.starts_with("topic:") && !signal.contains(['{', '}'])),
-            fields: source.signal.as_deref() == Some(config::LINE_SIGNAL),
-        }
-    }
-}
-
 /// What the checks share.
 struct Check<'a> {
     folder: &'a Path,
@@ -284,16 +238,6 @@ impl Check<'_> {
             self.faults.push(Fault::at_text(key, text, format!("another value: {error}")).remedy(remedy));
         })
         .ok()
-    }
-}
-
-impl From<RawLane> for Lane {
-    fn from(raw: RawLane) -> Self {
-        match raw {
-            RawLane::Alarm => Self::Alarm,
-            RawLane::Verdict => Self::Verdict,
-            RawLane::Telemetry => Self::Telemetry,
-        }
     }
 }
 

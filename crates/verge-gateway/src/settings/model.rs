@@ -3,12 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use config::Map;
 use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
 
 use super::Check;
-use crate::config::{RawEngine, RawModel};
+use crate::config::{Map, RawEngine, RawModel};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -29,7 +28,7 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     }
 }
 
-pub(super) fn check_all(check: &Check<'_>, raw: &Map<String, RawModel>) -> Vec<ModelFiles> {
+pub(super) fn check_all(check: &Check<'_>, raw: &Map<RawModel>) -> Vec<ModelFiles> {
     let model = |(name, model): (&String, &RawModel)| {
         let path = check.path(model.file.as_ref()?);
         Some(if is_card(&path) {

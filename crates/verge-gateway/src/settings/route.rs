@@ -1,12 +1,11 @@
 //! `[route.NAME]`: how several uplinks make one way upstream.
 
-use config::Map;
 use verge_domain::id::RouteId;
 use verge_pipeline::delivery::RouteMode;
 
 use super::Check;
 use super::uplink::Uplink;
-use crate::config::{Fault, RawRoute, RawRouteMode, Span, Warning, nearest};
+use crate::config::{Fault, Map, RawRoute, RawRouteMode, Span, Warning, nearest};
 
 /// One way upstream: each verdict of its lanes goes it once, whatever number of uplinks it has.
 #[derive(Debug, Clone)]
@@ -19,17 +18,13 @@ pub struct Route {
     pub uplinks: Vec<usize>,
 }
 
-pub(super) fn check_all(
-    check: &mut Check<'_>,
-    raw: &Map<String, RawRoute>,
-    uplinks: &[Uplink],
-) -> Vec<Route> {
+pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawRoute>, uplinks: &[Uplink]) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
     for (index, uplink) in uplinks.iter().enumerate() {
         match routes.iter_mut().find(|route| route.name == uplink.route) {
             Some(route) => route.uplinks.push(index),
             None => {
-                let mode = mode_of(raw.get(uplink.route.as_str()));
+                let mode = mode_of(&raw.get(uplink.route.as_str()).cloned().unwrap_or_default());
                 routes.push(Route { name: uplink.route.clone(), mode, uplinks: vec![index] });
             }
         }
@@ -47,19 +42,15 @@ pub(super) fn check_all(
     routes
 }
 
-fn mode_of(raw: Option<&RawRoute>) -> RouteMode {
-    let default = RawRoute { mode: RawRouteMode::Failover, return_after: None };
-    let raw = raw.unwrap_or(&default);
-    match raw.mode {
-        RawRouteMode::Failover => {
-            RouteMode::Failover { return_after: raw.return_after.map_or(RETURN_AFTER, |span| span.0) }
+fn mode_of(raw: &RawRoute) -> RouteMode {
+    match &raw.mode {
+        Some(RawRouteMode::Failover(failover)) => {
+            RouteMode::Failover { return_after: failover.return_after.0 }
         }
-        RawRouteMode::Spread => RouteMode::Spread,
+        // Or a word that there is not, which is a fault already.
+        Some(RawRouteMode::Spread(_)) | None => RouteMode::Spread,
     }
 }
-
-/// As the schema says it of routes that are written.
-const RETURN_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A verdict must be able to go by any of them.
 fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
@@ -95,7 +86,7 @@ fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
     }
 }
 
-fn check_named(check: &mut Check<'_>, raw: &Map<String, RawRoute>, routes: &[Route]) {
+fn check_named(check: &mut Check<'_>, raw: &Map<RawRoute>, routes: &[Route]) {
     for name in raw.keys().filter(|name| !routes.iter().any(|route| route.name.as_str() == name.as_str())) {
         let expected = format!("the route of some uplink (route = {name:?} in [uplink.NAME])");
         let near = nearest(name, routes.iter().map(|route| route.name.as_str()));

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use verge_anomaly::{JudgeSettings, ReportPolicy};
+use verge_domain::id::Lane;
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::frames::Keep;
 use verge_vision::preprocess::Region;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use config::Map;
 use verge_domain::filter;
 use verge_domain::id::{Lane, LinkId, RouteId};
 use verge_mqtt::{ConnectionSettings, Services, TopicNames, TopicTemplate, TopicUse, UplinkTopics};
@@ -13,7 +12,7 @@ use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};
 use super::local::Local;
 use super::source::Source;
-use crate::config::{Fault, RawBatch, RawFormat, RawUplink, RawUplinkKind, Warning};
+use crate::config::{Fault, Map, RawBatch, RawMqtt, RawUplink, RawUplinkKind, Warning};
 
 /// One connection upstream.
 #[derive(Debug, Clone)]
@@ -56,17 +55,20 @@ impl Uplink {
     }
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, gateway: &str, raw: &Map<String, RawUplink>) -> Vec<Uplink> {
+pub(super) fn check_all(check: &mut Check<'_>, gateway: &str, raw: &Map<RawUplink>) -> Vec<Uplink> {
     raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink)).collect()
 }
 
 fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) -> Option<Uplink> {
-    match raw.kind {
-        RawUplinkKind::Mqtt => {}
-    }
+    let RawUplinkKind::Mqtt(raw) = raw.kind.as_ref()?;
     let section = format!("uplink.{name}");
-    let connection =
-        connection::check_parts(check, &section, &raw.connection, format!("verge-{gateway}-{name}"));
+    let connection = connection::check_parts(
+        check,
+        &section,
+        &raw.broker,
+        &raw.transport,
+        format!("verge-{gateway}-{name}"),
+    );
     if let Some(connection) = connection.as_ref().filter(|connection| !connection.address.is_tls()) {
         check_plaintext(check, &section, connection, raw);
     }
@@ -93,19 +95,16 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         broker,
         template,
         prefix: raw.prefix.clone(),
-        format: match raw.format {
-            RawFormat::Cbor => WireFormat::Cbor,
-            RawFormat::Json => WireFormat::Json,
-        },
+        format: raw.format,
         window: raw.window,
-        lanes: raw.lanes.iter().copied().map(Lane::from).collect(),
-        batch: raw.batch.into(),
+        lanes: raw.lanes.clone(),
+        batch: policy_of(&raw.batch),
         rewind: raw.rewind.0,
         budget: raw.budget.map(|budget| budget.0),
     })
 }
 
-fn check_template(check: &mut Check<'_>, section: &str, raw: &RawUplink) -> Option<TopicTemplate> {
+fn check_template(check: &mut Check<'_>, section: &str, raw: &RawMqtt) -> Option<TopicTemplate> {
     match TopicTemplate::parse(&raw.topic) {
         Ok(template) => Some(template),
         Err(errors) => {
@@ -133,18 +132,16 @@ fn topics(template: &TopicTemplate, names: TopicNames<'_>) -> UplinkTopics {
     }
 }
 
-impl From<RawBatch> for BatchPolicy {
-    fn from(raw: RawBatch) -> Self {
-        Self {
-            max_verdicts: raw.max_verdicts,
-            verdict_wait: raw.verdict_wait.0,
-            telemetry_wait: raw.telemetry_wait.0,
-        }
+fn policy_of(raw: &RawBatch) -> BatchPolicy {
+    BatchPolicy {
+        max_verdicts: raw.max_verdicts,
+        verdict_wait: raw.verdict_wait.0,
+        telemetry_wait: raw.telemetry_wait.0,
     }
 }
 
-fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection, raw: &RawUplink) {
-    let url = raw.connection.url.as_deref().unwrap_or_default();
+fn check_plaintext(check: &mut Check<'_>, section: &str, connection: &Connection, raw: &RawMqtt) {
+    let url = raw.broker.url.as_deref().unwrap_or_default();
     if !raw.insecure_plaintext {
         let expected = "mqtts://, or insecure_plaintext = true beside it: without TLS anyone on the way can read \
                         and change verdicts";

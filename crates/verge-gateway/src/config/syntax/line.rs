@@ -1,7 +1,7 @@
 //! Lines that are no TOML, and what was probably meant.
 
-use super::super::kind::Kind;
-use super::super::schema;
+use super::super::key::Kind;
+use super::super::raw;
 use super::value::{self, ONE_A_LINE};
 
 /// What was meant by a line, and why it is not what stands there.
@@ -67,7 +67,7 @@ fn is_closed(line: &str) -> bool {
 pub(super) fn is_header(code: &str) -> bool {
     let inner = code.trim_start_matches('[');
     let first = inner.split(['.', ']', ' ', ':', '/', '"']).next().unwrap_or_default().trim();
-    code.starts_with('[') && schema::SECTIONS.iter().any(|section| section.name == first)
+    code.starts_with('[') && raw::SECTIONS.iter().any(|section| section.name == first)
 }
 
 /// Whether a line sets a key.
@@ -103,7 +103,7 @@ pub(super) fn what_was_meant(line: &str, section: &str) -> Option<Reading> {
         return header(code);
     }
     let inner = code.trim_matches(['(', ')', '<', '>', '*', '=', '-']).trim();
-    if inner != code.as_str() && schema::kind_of_table(inner).is_some() && !inner.is_empty() {
+    if inner != code.as_str() && raw::kind_of_table(inner).is_some() && !inner.is_empty() {
         return header(&format!("[{inner}]"));
     }
     if matches!(code.as_str(), "}" | "]" | "}," | "]," | "end" | "---" | "...") {
@@ -158,7 +158,7 @@ fn outside_quotes_text(text: &str, wanted: &str) -> Option<usize> {
 }
 
 fn kind_in(section: &str, key: &str) -> Option<Kind> {
-    schema::kind_of(section, key.trim_matches(['"', '\'']))
+    raw::kind_of(section, key.trim_matches(['"', '\'']))
 }
 
 /// `key = value`.
@@ -252,7 +252,7 @@ fn no_assignment(code: &str, section: &str) -> Option<Reading> {
     let known = kind_in(section, key);
     if text.is_empty() {
         let name = key.trim_end_matches([',', ';']);
-        let section = schema::SECTIONS.iter().any(|section| section.name == name);
+        let section = raw::SECTIONS.iter().any(|section| section.name == name);
         return Some(match known {
             _ if section => Reading::new(format!("[{name}]"), "a section begins with its name in brackets"),
             Some(Kind::Flag) => Reading {
@@ -331,7 +331,7 @@ fn header(code: &str) -> Option<Reading> {
     }
     let plain = value::plain_quotes(inner).unwrap_or_else(|| inner.to_owned());
     let path = header_path(plain.trim());
-    let double = match schema::kind_of_table(&path) {
+    let double = match raw::kind_of_table(&path) {
         Some(is_list) => is_list,
         None => opened > 1,
     };
@@ -370,11 +370,10 @@ fn header_path(text: &str) -> String {
             format!("\"{}\"", part.replace(['"', '\\'], ""))
         }
     };
-    let named =
-        schema::SECTIONS.iter().find(|section| parts.first().is_some_and(|first| first == section.name));
+    let named = raw::SECTIONS.iter().find(|section| parts.first().is_some_and(|first| first == section.name));
     // A name with blanks in it: "[judge.pump high]".
     if let Some(section) = named.filter(|section| section.named && parts.len() > 2) {
-        let is_table = |name: &String| schema::kind_of(section.name, name).is_some();
+        let is_table = |name: &String| raw::kind_of(section.name, name).is_some();
         let end = parts.iter().skip(2).position(is_table).map_or(parts.len(), |at| at + 2);
         let name = parts[1..end].join("-");
         parts.splice(1..end, [name]);

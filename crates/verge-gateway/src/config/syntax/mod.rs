@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 use super::fault::{Fault, shorten};
 use super::origin::{LineIndex, Origins};
-use super::schema::SECTIONS;
+use super::raw::SECTIONS;
 use line::{Reading, is_header, outside_quotes, sets_a_key, without_comment};
 pub(super) use value::{flag, number};
 pub(super) use whole::{FileFault, decode};
@@ -162,7 +162,7 @@ impl<'a> Mending<'a> {
         };
         let column = written.chars().count() - written.trim_start().chars().count() + 1;
         Fault {
-            place: Some(self.origins.place_at((at + 1, column))),
+            place: Some(self.origins.place_at(at + 1, column)),
             value: shorten(shown),
             syntax_in: Some(section.to_owned()),
             ..Fault::new(path, "", "")
@@ -419,7 +419,7 @@ impl Mending<'_> {
 
 impl FileFault {
     pub(super) fn to_fault(&self, origins: &Origins) -> Fault {
-        let place = origins.place_at((self.line, 1));
+        let place = origins.place_at(self.line, 1);
         let fault = Fault::new("the file", self.what.clone(), self.expected).remedy(self.remedy);
         Fault { place: Some(place), ..fault }
     }

@@ -30,7 +30,7 @@ pub(super) fn mend(mending: &mut Mending<'_>, at: usize) -> bool {
         "take one of them out"
     };
     let fault = Fault::new(&path, format!("stands twice (lines {one} and {two})"), "once").remedy(remedy);
-    mending.mended.faults.push(Fault { place: Some(mending.origins.place_at((at + 1, column))), ..fault });
+    mending.mended.faults.push(Fault { place: Some(mending.origins.place_at(at + 1, column)), ..fault });
     if code.starts_with('[') {
         rename(mending, at, &path);
     } else {
@@ -42,7 +42,7 @@ pub(super) fn mend(mending: &mut Mending<'_>, at: usize) -> bool {
 /// Gives the second section a name of its own, so that what stands in it can be checked. One that can have no name is
 /// left out.
 fn rename(mending: &mut Mending<'_>, at: usize, path: &str) {
-    let named = super::super::schema::SECTIONS.iter().any(|section| {
+    let named = super::super::raw::SECTIONS.iter().any(|section| {
         section.named && path.strip_prefix(section.name).is_some_and(|rest| rest.matches('.').count() == 1)
     });
     let other = match path.strip_suffix('"') {

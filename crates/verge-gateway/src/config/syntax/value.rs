@@ -1,6 +1,6 @@
 //! Values that are no TOML, and what was probably meant.
 
-use super::super::kind::Kind;
+use super::super::key::Kind;
 use super::super::nearest::nearest_choice;
 
 /// What was meant by a value, and why it is not what stands there.
@@ -245,8 +245,8 @@ fn inline(text: &str, kind: Option<Kind>) -> Option<Meant> {
     let inner = trimmed[1..].trim_end_matches('}');
     let mut expected = if closed { None } else { Some("the closing } is missing".to_owned()) };
     let keys = match kind {
-        Some(Kind::Table(keys)) => keys,
-        _ => &[],
+        Some(Kind::Table(keys)) => Some(keys),
+        _ => None,
     };
     let parts: Option<Vec<String>> = split(inner)
         .into_iter()
@@ -261,7 +261,7 @@ fn inline(text: &str, kind: Option<Kind>) -> Option<Meant> {
                 return Some(format!("{key} = {value}"));
             }
             let name = key.trim_matches('"');
-            let kind = keys.iter().find(|known| known.name == name).map(|known| known.kind);
+            let kind = keys.and_then(|keys| keys.find(name)).map(|known| known.kind);
             let found = what_was_meant(value, kind)?;
             expected.get_or_insert(found.expected);
             found.value.map(|value| format!("{key} = {value}"))

@@ -1,13 +1,11 @@
 //! Sections as they were meant: under another name, in other brackets, with or without a name.
 
-use config::{Value, ValueKind};
-
 use super::super::fault::Fault;
-use super::super::kind::{Key, Kind, Section};
+use super::super::key::{Key, Kind};
 use super::super::nearest::nearest_choice;
-use super::super::schema::{self, SECTIONS};
-use super::value::text;
-use super::{MAX_NAME_BYTES, Table, UNNAMED, Walk, as_table, either, is_name, is_table, join, perhaps};
+use super::super::raw::{self, SECTIONS, SectionKeys};
+use super::super::tree::{Node, Table, Value};
+use super::{MAX_NAME_BYTES, UNNAMED, Walk, either, is_name, join, perhaps};
 
 impl Walk<'_> {
     /// The root with all sections under the names that were meant.
@@ -16,28 +14,25 @@ impl Walk<'_> {
         let (mut meant, strange): (Table, Table) =
             root.clone().into_iter().partition(|(name, _)| known.contains(&name.as_str()));
         for (name, value) in strange {
-            let is_section = matches!(&value.kind, ValueKind::Table(_))
-                || matches!(&value.kind, ValueKind::Array(items) if items.iter().all(is_table));
+            let is_section = value.table().is_some() || value.tables().is_some();
             let found = if is_section {
                 self.strange_section(&name, &value, &known)
             } else {
                 self.outside(&name, &value)
             };
             let Some((section, key)) = found else { continue };
-            let slot = meant.entry(section).or_insert_with(|| Value::new(None, Table::new()));
-            match (&mut slot.kind, key) {
-                (ValueKind::Table(into), Some(key)) => {
-                    into.entry(key).or_insert(value);
+            let slot = meant.entry(section).or_insert_with(|| Value::Table(Table::new()).into());
+            let Value::Table(into) = &mut slot.value else { continue };
+            match (key, value.value) {
+                (Some(key), inner) => {
+                    into.entry(key).or_insert(Node { value: inner, origin: value.origin });
                 }
-                (ValueKind::Table(into), None) => match value.kind {
-                    ValueKind::Table(from) => {
-                        for (key, value) in from {
-                            into.entry(key).or_insert(value);
-                        }
+                (None, Value::Table(from)) => {
+                    for (key, value) in from {
+                        into.entry(key).or_insert(value);
                     }
-                    kind => slot.kind = kind,
-                },
-                (_, Some(_) | None) => {}
+                }
+                (None, other) => slot.value = other,
             }
         }
         meant
@@ -47,7 +42,7 @@ impl Walk<'_> {
     fn strange_section(
         &mut self,
         name: &str,
-        value: &Value,
+        value: &Node,
         known: &[&str],
     ) -> Option<(String, Option<String>)> {
         let near = nearest_choice(name, known);
@@ -70,8 +65,8 @@ impl Walk<'_> {
     }
 
     /// A key above the first section, and the section and key that were meant.
-    fn outside(&mut self, name: &str, value: &Value) -> Option<(String, Option<String>)> {
-        let homes = schema::homes_of(name);
+    fn outside(&mut self, name: &str, value: &Node) -> Option<(String, Option<String>)> {
+        let homes = raw::homes_of(name);
         let fault =
             Fault::new(name, self.shown(name, value), "a section above it: no key stands outside of one");
         self.faults.push(fault.remedy(if homes.is_empty() {
@@ -86,39 +81,37 @@ impl Walk<'_> {
         Some((home.name.to_owned(), Some(name.to_owned())))
     }
 
-    pub(super) fn section(&mut self, root: &Table, section: &Section) -> Value {
+    pub(super) fn section(&mut self, root: &Table, section: &SectionKeys) -> Node {
         let empty = Table::new();
         let made;
-        let table = match root.get(section.name).map(|value| &value.kind) {
+        let table = match root.get(section.name).map(|node| (node, node.table(), node.tables())) {
             None => &empty,
-            Some(ValueKind::Table(table)) if section.named => {
+            Some((_, Some(table), _)) if section.named => {
                 made = self.without_names(table, section);
                 &made
             }
-            Some(ValueKind::Table(table)) => {
+            Some((_, Some(table), _)) => {
                 made = self.with_a_name(table, section);
                 &made
             }
-            Some(ValueKind::Array(items)) if !items.is_empty() && items.iter().all(is_table) => {
-                made = self.in_double_brackets(items, section);
+            Some((_, None, Some(items))) => {
+                made = self.in_double_brackets(&items, section);
                 &made
             }
-            Some(_) => {
-                let fault = Fault::at_value(
-                    section.name,
-                    &root[section.name],
-                    format!("a section {}", header(section)),
-                );
-                self.faults.push(fault.remedy(format!("write {} and the keys below it", header(section))));
+            Some((node, None, None)) => {
+                let fault = Fault::at_node(section.name, node, format!("a section {}", section.header()));
+                self.faults.push(fault.remedy(format!("write {} and the keys below it", section.header())));
                 &empty
             }
         };
         if !section.named {
-            return Value::new(None, self.table(section.name, table, section.keys));
+            return Value::Table(self.table(section.name, table, section.keys)).into();
         }
         if table.is_empty() && !section.optional && !root.contains_key(section.name) {
             let fault = Fault::missing(section.name, format!("at least one section [{}.NAME]", section.name));
-            self.missing(fault.remedy(format!("add one, as configs/gateway.toml shows {}", header(section))));
+            self.missing(
+                fault.remedy(format!("add one, as configs/gateway.toml shows {}", section.header())),
+            );
         }
         let mut named = Table::new();
         for (name, value) in table {
@@ -129,83 +122,77 @@ impl Walk<'_> {
             }
             if let Some(keys) = self.as_table(&path, value) {
                 let fitting = self.table(&path, &keys, section.keys);
-                named.insert(name.clone(), Value::new(None, fitting));
+                named.insert(name.clone(), Value::Table(fitting).into());
             } else {
-                let fault = Fault::at_value(&path, value, format!("a section [{path}]"));
+                let fault = Fault::at_node(&path, value, format!("a section [{path}]"));
                 self.faults.push(fault.remedy(format!("write [{path}] and the keys below it")));
             }
         }
-        Value::new(None, named)
+        Value::Table(named).into()
     }
 
     /// The table that a value is, also where it was written in double brackets.
-    pub(super) fn as_table(&mut self, path: &str, value: &Value) -> Option<Table> {
-        match &value.kind {
-            ValueKind::Table(table) => Some(table.clone()),
-            ValueKind::Array(items) if !items.is_empty() && items.iter().all(is_table) => {
-                let fault = Fault::new(path, format!("[[{path}]]"), format!("[{path}]"));
-                self.faults.push(fault.remedy("write it in single brackets, and once"));
-                self.origins.alias(path, &format!("{path}[0]"));
-                items.first().and_then(|item| as_table(item).cloned())
-            }
-            _ => None,
+    pub(super) fn as_table(&mut self, path: &str, node: &Node) -> Option<Table> {
+        let first = node.tables().and_then(|tables| tables.first().map(|first| (*first).clone()));
+        if first.is_some() {
+            let fault = Fault::new(path, format!("[[{path}]]"), format!("[{path}]"));
+            self.faults.push(fault.remedy("write it in single brackets, and once"));
+            self.origins.alias(path, &format!("{path}[0]"));
         }
+        node.table().cloned().or(first)
     }
 
     /// `[[judge]]`: each is given the name that it has among its keys, or its number.
-    fn in_double_brackets(&mut self, items: &[Value], section: &Section) -> Table {
+    fn in_double_brackets(&mut self, items: &[&Table], section: &SectionKeys) -> Table {
         let mut named = Table::new();
         for (index, item) in items.iter().enumerate() {
-            let Some(mut table) = as_table(item).cloned() else { continue };
+            let mut table = (*item).clone();
             let written = format!("{}[{index}]", section.name);
-            let fault = Fault::new(&written, format!("[[{}]]", section.name), header(section));
+            let fault = Fault::new(&written, format!("[[{}]]", section.name), section.header());
             if !section.named {
                 if index == 0 {
                     self.faults.push(
-                        fault.remedy(format!("write {} in single brackets, and once", header(section))),
+                        fault.remedy(format!("write {} in single brackets, and once", section.header())),
                     );
                     self.origins.alias(section.name, &written);
                     named = table;
                 }
                 continue;
             }
-            let name = match table.get("name").or_else(|| table.get("id")).and_then(text) {
+            let name = match table.get("name").or_else(|| table.get("id")).and_then(Node::text) {
                 Some(name) if is_name(name) => name.to_owned(),
                 _ => format!("{}-{}", section.name, index + 1),
             };
-            table.shift_remove("name");
-            table.shift_remove("id");
+            table.remove("name");
+            table.remove("id");
             self.faults.push(fault.remedy(format!("write [{}]", join(section.name, &name))));
             self.origins.alias(&join(section.name, &name), &written);
-            named.insert(name, Value::new(None, table));
+            named.insert(name, Value::Table(table).into());
         }
         named
     }
 
     /// `[judge]` with the keys of a judge: it is given a name.
-    fn without_names(&mut self, table: &Table, section: &Section) -> Table {
+    fn without_names(&mut self, table: &Table, section: &SectionKeys) -> Table {
         let (mut named, own): (Table, Table) = table.clone().into_iter().partition(|(name, value)| {
-            is_table(value) && !section.keys.iter().any(|key| key.name == name && !has_keys(value, key))
+            value.table().is_some() && section.keys.find(name).is_none_or(|key| has_keys(value, key))
         });
-        let is_known = |name: &String| section.keys.iter().any(|key| key.name == name);
-        let known = own.keys().filter(|name| is_known(name)).count();
-        if known == 0 {
+        if !own.keys().any(|name| section.keys.find(name).is_some()) {
             return table.clone();
         }
-        let fault = Fault::new(section.name, format!("[{}] without a name", section.name), header(section));
+        let fault = Fault::new(section.name, format!("[{}] without a name", section.name), section.header());
         self.faults.push(fault.remedy(format!("write [{}.NAME] with a name of your own", section.name)));
         let path = join(section.name, UNNAMED);
         self.origins.alias(&path, section.name);
-        named.insert(UNNAMED.to_owned(), Value::new(None, own));
+        named.insert(UNNAMED.to_owned(), Value::Table(own).into());
         named
     }
 
     /// `[gateway.main]`: what stands there is meant of `[gateway]`.
-    fn with_a_name(&mut self, table: &Table, section: &Section) -> Table {
+    fn with_a_name(&mut self, table: &Table, section: &SectionKeys) -> Table {
         let mut meant = Table::new();
         for (name, value) in table {
-            let is_known = section.keys.iter().any(|key| key.name == name);
-            match as_table(value).filter(|_| !is_known) {
+            match value.table().filter(|_| section.keys.find(name).is_none()) {
                 Some(inner) => {
                     let path = join(section.name, name);
                     let fault =
@@ -226,21 +213,15 @@ impl Walk<'_> {
 }
 
 /// The named section whose keys a table holds, at least two of them and more than of any other.
-fn by_content(value: &Value) -> Option<&'static Section> {
-    let table = as_table(value)?;
-    let held =
-        |section: &Section| section.keys.iter().map(|key| key.name).filter(|name| table.contains_key(*name));
-    let count = |section: &Section| {
-        let mut names: Vec<&str> = held(section).collect();
-        names.dedup();
-        names.len()
-    };
+fn by_content(value: &Node) -> Option<&'static SectionKeys> {
+    let table = value.table()?;
+    let count = |section: &SectionKeys| table.keys().filter(|name| section.keys.find(name).is_some()).count();
     let best = SECTIONS.iter().map(count).max().filter(|best| *best > 1)?;
     let mut all = SECTIONS.iter().filter(|section| count(section) == best);
     all.next().filter(|section| section.named && all.next().is_none())
 }
 
-fn name_remedy(section: &Section, name: &str) -> String {
+fn name_remedy(section: &SectionKeys, name: &str) -> String {
     let plain =
         |letter: char| if letter.is_alphanumeric() || matches!(letter, '_' | '.') { letter } else { '-' };
     let made: String = name.trim().chars().map(plain).take(MAX_NAME_BYTES / 4).collect();
@@ -248,16 +229,10 @@ fn name_remedy(section: &Section, name: &str) -> String {
     format!("write [{}]", join(section.name, &made))
 }
 
-fn header(section: &Section) -> String {
-    if section.named { format!("[{}.NAME]", section.name) } else { format!("[{}]", section.name) }
-}
-
 /// Whether a table holds the keys of a section rather than those of a key of this name, as in `[judge.region]`.
-fn has_keys(value: &Value, key: &Key) -> bool {
-    match (as_table(value), key.kind) {
-        (Some(table), Kind::Table(inner) | Kind::Tables(inner)) => {
-            !table.keys().all(|name| inner.iter().any(|key| key.name == name))
-        }
+fn has_keys(value: &Node, key: &Key) -> bool {
+    match (value.table(), key.kind.inner()) {
+        (Some(table), Some(keys)) => !table.keys().all(|name| keys.find(name).is_some()),
         _ => true,
     }
 }

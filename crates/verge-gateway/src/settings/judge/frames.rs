@@ -1,7 +1,6 @@
 //! Judges over frames: which model looks at which part of which cameras' frames, and what of it is told.
 
-use verge_anomaly::{HealthSettings, JudgeSettings, ReportPolicy, SilenceSettings};
-use verge_domain::finding::Member;
+use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::policy::EventPolicy;
 use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
@@ -9,12 +8,11 @@ use verge_pipeline::judging::InputPattern;
 use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
 
-use super::limits::fitting;
-use super::{ReadingRules, Rule, reading_rules};
-use crate::config::{Fault, RawCause, RawJudge, RawRegion, RawReport, nearest};
-use crate::settings::{Check, Known};
+use super::inputs::Known;
+use crate::config::{Fault, RawAsking, RawRegion, RawReport, RawViews, nearest};
+use crate::settings::Check;
 
-/// What a judge over frames is told.
+/// How a judge over frames is set.
 #[derive(Debug, Clone)]
 pub struct FrameRules {
     /// Sources it looks at.
@@ -29,75 +27,43 @@ pub struct FrameRules {
     pub policy: EventPolicy,
 }
 
-pub(super) fn check_rules(
+/// A judge that reports what frames show.
+pub(super) fn check_views(
     check: &mut Check<'_>,
     section: &str,
-    (detector, task): (Detector, ModelTask),
-    raw: &RawJudge,
+    (detector, task, top): (Detector, ModelTask, usize),
+    raw: &RawViews,
+    policy: EventPolicy,
     inputs: Option<Vec<InputPattern>>,
     known: &Known<'_>,
 ) -> Option<FrameRules> {
-    let at = |key: &str| format!("{section}.{key}");
-    let inputs = without_signals(check, section, inputs);
-    let model = raw.model.as_deref().and_then(|name| check_model(check, &at("model"), name, &known.models));
-    let region = raw.region.and_then(|region| check_region(check, &at("region"), region));
-    let policy = super::policy(raw);
-    let rule = match (task, raw.report) {
-        (ModelTask::Reconstruct, _) => super::learning::check_reconstruction(check, section, raw),
-        (_, None | Some(RawReport::Every)) => Some(JudgeSettings::Report(detector, ReportPolicy::Every)),
-        (_, Some(RawReport::Change)) => {
-            let (hold, again) = (raw.hold?.0, raw.update_every.and_then(|span| span.0));
-            Some(JudgeSettings::Report(detector, ReportPolicy::Change { hold, again }))
-        }
+    let report = match raw.report {
+        RawReport::Every => ReportPolicy::Every,
+        RawReport::Change => ReportPolicy::Change { hold: raw.hold.0, again: raw.update_every.0 },
     };
-    Some(FrameRules {
-        inputs: inputs?,
-        task,
-        look: VisionJudge {
-            model: model?,
-            region: region?,
-            top: raw.top.unwrap_or_default(),
-            score: raw.score,
-            labels: raw.labels.clone().unwrap_or_default(),
-        },
-        rule: rule?,
-        policy,
-    })
+    let of = (task, Some(JudgeSettings::Report(detector, report)), policy);
+    let rules = check_rules(check, section, of, &raw.asking, inputs, known)?;
+    let labels = raw.labels.clone().unwrap_or_default();
+    Some(FrameRules { look: VisionJudge { top, score: raw.score, labels, ..rules.look }, ..rules })
 }
 
-/// A judge that watches whether cameras are alive: the arrivals of their frames are its readings.
-pub(super) fn check_arrivals(
+pub(super) fn check_rules(
     check: &mut Check<'_>,
     section: &str,
-    raw: &RawJudge,
+    (task, rule, policy): (ModelTask, Option<JudgeSettings>, EventPolicy),
+    raw: &RawAsking,
     inputs: Option<Vec<InputPattern>>,
-) -> Option<ReadingRules> {
-    let made = match raw.after {
-        Some(after) => SilenceSettings::new(after.0).map(JudgeSettings::Silence),
-        None => {
-            check_causes(check, section, raw.causes.as_deref().unwrap_or_default());
-            HealthSettings::new(&[Member::Silent], raw.patience?).map(JudgeSettings::Health)
-        }
-    };
-    let rule = fitting(check, section, made);
+    known: &Known<'_>,
+) -> Option<FrameRules> {
     let inputs = without_signals(check, section, inputs);
-    let rules = reading_rules(check, section, raw, inputs, rule.map(Rule::Plain))?;
-    Some(ReadingRules { arrivals: true, ..rules })
+    let model = check_model(check, section, raw, &known.models);
+    let region = check_region(check, section, &raw.region);
+    let look = VisionJudge { model: model?, region: region?, top: 0, score: None, labels: Vec::new() };
+    Some(FrameRules { inputs: inputs?, task, look, rule: rule?, policy })
 }
 
-/// Of a camera's health, frames that do not come tell its silence alone. Without a choice all causes are meant that
-/// there are.
-fn check_causes(check: &mut Check<'_>, section: &str, causes: &[RawCause]) {
-    let causes: Vec<Member> = causes.iter().map(|cause| Member::from(*cause)).collect();
-    if causes.len() < HealthSettings::CAUSES.len() && causes.iter().any(|cause| *cause != Member::Silent) {
-        let names: Vec<&str> = causes.iter().map(|cause| cause.as_str()).collect();
-        let expected = "[\"silent\"] over sources of frames: the other causes are found in values";
-        let fault = Fault::new(format!("{section}.causes"), format!("{names:?}"), expected);
-        check.faults.push(fault.remedy("write causes = [\"silent\"], or take the line out"));
-    }
-}
-
-fn without_signals(
+/// Inputs of a judge over frames, or over their arrivals.
+pub(super) fn without_signals(
     check: &mut Check<'_>,
     section: &str,
     inputs: Option<Vec<InputPattern>>,
@@ -111,7 +77,13 @@ fn without_signals(
     inputs
 }
 
-pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: &[&str]) -> Option<usize> {
+pub(super) fn check_model(
+    check: &mut Check<'_>,
+    section: &str,
+    asking: &RawAsking,
+    models: &[&str],
+) -> Option<usize> {
+    let name = asking.model.as_deref()?;
     let found = models.iter().position(|known| *known == name);
     if found.is_none() {
         let known: Vec<String> = models.iter().map(|known| format!("{known:?}")).collect();
@@ -124,19 +96,19 @@ pub(super) fn check_model(check: &mut Check<'_>, key: &str, name: &str, models: 
             Some(near) => format!("write model = {near:?}"),
             None => format!("add [model.{name}] with file = \"FILE.onnx\""),
         };
-        check.faults.push(Fault::at_text(key, name, expected).remedy(remedy));
+        check.faults.push(Fault::at_text(format!("{section}.model"), name, expected).remedy(remedy));
     }
     found
 }
 
-pub(super) fn check_region(check: &mut Check<'_>, key: &str, raw: RawRegion) -> Option<Region> {
-    let RawRegion { left, top, right, bottom } = raw;
+pub(super) fn check_region(check: &mut Check<'_>, section: &str, raw: &RawRegion) -> Option<Region> {
+    let RawRegion { left, top, right, bottom } = *raw;
     let region = Region::new([left, top, right, bottom]);
     if region.is_none() {
         let value = format!("left = {left}, top = {top}, right = {right}, bottom = {bottom}");
         let expected = "left below right and top below bottom, in shares of the frame from 0 to 1";
         let remedy = "write the smaller number for left and top";
-        check.faults.push(Fault::new(key, value, expected).remedy(remedy));
+        check.faults.push(Fault::new(format!("{section}.region"), value, expected).remedy(remedy));
     }
     region
 }

@@ -2,26 +2,13 @@
 
 use std::fmt::Display;
 
-use verge_anomaly::{SettingsError, ThresholdSettings};
+use verge_anomaly::SettingsError;
 
-use crate::config::{Fault, RawJudge, Span};
+use crate::config::{Fault, Span};
 use crate::settings::Check;
 
 pub(super) fn fitting<T>(check: &mut Check<'_>, section: &str, made: Result<T, SettingsError>) -> Option<T> {
     made.map_err(|error| check.faults.push(fault(section, &error))).ok()
-}
-
-/// Limits on both sides, each of which may be wrong in itself.
-pub(super) fn threshold(check: &mut Check<'_>, section: &str, raw: &RawJudge) -> Option<ThresholdSettings> {
-    let (high, low) = ((raw.above, raw.clear_below), (raw.below, raw.clear_above));
-    let is_given = |(raise, clear): (Option<f64>, Option<f64>)| raise.is_some() || clear.is_some();
-    let mut good = true;
-    if is_given(high) && is_given(low) {
-        let one = fitting(check, section, ThresholdSettings::new(high.0, high.1, None, None));
-        let other = fitting(check, section, ThresholdSettings::new(None, None, low.0, low.1));
-        good = one.is_some() && other.is_some();
-    }
-    good.then(|| fitting(check, section, ThresholdSettings::new(high.0, high.1, low.0, low.1))).flatten()
 }
 
 fn fault(section: &str, error: &SettingsError) -> Fault {

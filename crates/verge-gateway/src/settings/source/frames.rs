@@ -1,8 +1,6 @@
 //! Sources of frames: what pictures are wrapped in, and which of them are judged.
 
-use verge_codec::{
-    Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings, JsonImageSettings,
-};
+use verge_codec::{DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings, JsonImageSettings};
 use verge_pipeline::frames::{FrameSourceSpec, Keep};
 
 use super::{check_pointer, check_time};
@@ -21,44 +19,36 @@ pub struct FrameSource {
 pub(super) fn check_frames(
     check: &mut Check<'_>,
     section: &str,
-    codec: RawCodec,
     raw: &RawSource,
     device: Option<DeviceRule>,
-    compression: Compression,
 ) -> Option<FrameSource> {
-    let codec = match codec {
-        RawCodec::Jpeg => FrameCodec::Jpeg,
-        RawCodec::JpegB64 => FrameCodec::Base64,
-        RawCodec::JsonImage => {
-            let image =
-                raw.image.as_deref().and_then(|text| check_pointer(check, &format!("{section}.image"), text));
+    let (codec, pictures) = match raw.codec.as_ref()? {
+        RawCodec::Jpeg(raw) => (FrameCodec::Jpeg, &raw.pictures),
+        RawCodec::JpegB64(raw) => (FrameCodec::Base64, &raw.pictures),
+        RawCodec::JsonImage(raw) => {
+            let image = check_pointer(check, &format!("{section}.image"), raw.image.as_deref());
             let time = match &raw.time {
                 None => None,
                 Some(time) => Some(check_time(check, section, time)?),
             };
-            FrameCodec::Json(JsonImageSettings { image: image?, time })
+            (FrameCodec::Json(JsonImageSettings { image: image?, time }), &raw.pictures)
         }
-        RawCodec::Number
-        | RawCodec::Json
-        | RawCodec::Senml
-        | RawCodec::Line
-        | RawCodec::SamplesF32
-        | RawCodec::SamplesI16 => return None,
+        _ => return None,
     };
     let settings = FrameSourceSettings {
         codec,
-        compression,
+        compression: raw.compression,
         device: device?,
-        max_payload_bytes: raw.max_payload?.to_usize(),
-        max_pixels: raw.max_pixels?,
+        max_payload_bytes: pictures.max_payload.to_usize(),
+        max_pixels: pictures.max_pixels,
         accept_retained: raw.retained,
     };
     if let Err(error) = FrameDecoders::new(vec![Some(settings.clone())]) {
         check.faults.push(super::decoding(section, raw, &error));
     }
-    let keep = match raw.frames? {
-        RawFrames::Newest => Keep::Newest { deadline: raw.max_age?.0 },
+    let keep = match pictures.frames {
+        RawFrames::Newest => Keep::Newest { deadline: pictures.max_age.0 },
         RawFrames::Every => Keep::Every,
     };
-    Some(FrameSource { codec: settings, schedule: FrameSourceSpec { keep, urgency: raw.urgency?.0 } })
+    Some(FrameSource { codec: settings, schedule: FrameSourceSpec { keep, urgency: pictures.urgency.0 } })
 }

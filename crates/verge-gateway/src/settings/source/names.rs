@@ -7,33 +7,33 @@ use crate::config::{Fault, RawCodec};
 use crate::settings::Check;
 
 /// Whether messages of this codec can hold a part of a name.
-const fn holds(codec: RawCodec, part: &NamePart) -> bool {
+const fn holds(codec: &RawCodec, part: &NamePart) -> bool {
     match part {
         NamePart::TopicLevel(_) | NamePart::TopicFrom(_) => true,
-        NamePart::Pointer(_) => matches!(codec, RawCodec::Json | RawCodec::JsonImage),
-        NamePart::Star(_) => matches!(codec, RawCodec::Json),
-        NamePart::SenmlName | NamePart::SenmlRecord => matches!(codec, RawCodec::Senml),
+        NamePart::Pointer(_) => matches!(codec, RawCodec::Json(_) | RawCodec::JsonImage(_)),
+        NamePart::Star(_) => matches!(codec, RawCodec::Json(_)),
+        NamePart::SenmlName | NamePart::SenmlRecord => matches!(codec, RawCodec::Senml(_)),
         NamePart::Measurement | NamePart::Field | NamePart::Tag(_) | NamePart::OtherTags => {
-            matches!(codec, RawCodec::Line)
+            matches!(codec, RawCodec::Line(_))
         }
     }
 }
 
 /// The parts that names of this codec can have, for messages.
-const fn parts(codec: RawCodec, of_device: bool) -> &'static str {
+const fn parts(codec: &RawCodec, of_device: bool) -> &'static str {
     match (codec, of_device) {
-        (RawCodec::Json, _) => {
+        (RawCodec::Json(_), _) => {
             "{topic:1}, {topic:1..}, {pointer:/id} and {*} (what the \"*\" of the reading's pointer stands for)"
         }
-        (RawCodec::JsonImage, _) => "{topic:1}, {topic:1..} and {pointer:/id}",
-        (RawCodec::Line, true) => "{topic:1}, {topic:1..}, {measurement} and {tag:host}",
-        (RawCodec::Line, false) => {
+        (RawCodec::JsonImage(_), _) => "{topic:1}, {topic:1..} and {pointer:/id}",
+        (RawCodec::Line(_), true) => "{topic:1}, {topic:1..}, {measurement} and {tag:host}",
+        (RawCodec::Line(_), false) => {
             "{topic:1}, {topic:1..}, {measurement}, {field}, {tag:cpu} and {tags} (all others)"
         }
-        (RawCodec::Senml, true) => {
+        (RawCodec::Senml(_), true) => {
             "{topic:1}, {topic:1..} and {name} (before the last \":\" or \"/\" of the SenML name)"
         }
-        (RawCodec::Senml, false) => {
+        (RawCodec::Senml(_), false) => {
             "{topic:1}, {topic:1..}, {name} and {record} (before and behind the last \":\" or \"/\" of the SenML name)"
         }
         _ => "{topic:1} and {topic:1..}",
@@ -45,11 +45,11 @@ fn check_template(
     check: &mut Check<'_>,
     key: &str,
     text: &str,
-    codec: RawCodec,
+    codec: &RawCodec,
     of_device: bool,
     filter: Option<&str>,
 ) -> Option<NameTemplate> {
-    let stars = !of_device && matches!(codec, RawCodec::Json);
+    let stars = !of_device && matches!(codec, RawCodec::Json(_));
     let template = match NameTemplate::parse(text, stars) {
         Ok(template) => template,
         Err(error) => {
@@ -72,7 +72,7 @@ fn check_template(
             NamePart::TopicLevel(level) | NamePart::TopicFrom(level) => {
                 check_level(check, key, text, *level, filter?)
             }
-            NamePart::Pointer(pointer) => super::check_pointer(check, key, pointer).is_some(),
+            NamePart::Pointer(pointer) => super::check_pointer(check, key, Some(pointer)).is_some(),
             _ => true,
         };
     }
@@ -125,7 +125,7 @@ fn rest_of_topic(level: usize) -> Option<NameTemplate> {
 pub(super) fn check_device(
     check: &mut Check<'_>,
     section: &str,
-    codec: RawCodec,
+    codec: &RawCodec,
     text: &str,
     filter: Option<&str>,
 ) -> Option<DeviceRule> {
@@ -148,18 +148,18 @@ pub(super) fn check_device(
             _ => None,
         },
         ("fixed", _) => check.keep(&key, text, DeviceId::new(rest)).map(DeviceRule::Fixed),
-        ("pointer", RawCodec::Json | RawCodec::JsonImage) => {
-            super::check_pointer(check, &key, rest).map(DeviceRule::Pointer)
+        ("pointer", RawCodec::Json(_) | RawCodec::JsonImage(_)) => {
+            super::check_pointer(check, &key, Some(rest)).map(DeviceRule::Pointer)
         }
-        ("tag", RawCodec::Line) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
-        ("name", RawCodec::Senml) if rest.is_empty() => Some(DeviceRule::SenmlName),
+        ("tag", RawCodec::Line(_)) if !rest.is_empty() => Some(DeviceRule::Tag(rest.to_owned())),
+        ("name", RawCodec::Senml(_)) if rest.is_empty() => Some(DeviceRule::SenmlName),
         _ => {
             let own = match codec {
-                RawCodec::Number | RawCodec::SamplesF32 | RawCodec::SamplesI16 => "",
-                RawCodec::Jpeg | RawCodec::JpegB64 => "",
-                RawCodec::Json | RawCodec::JsonImage => r#", "pointer:/dev/id""#,
-                RawCodec::Senml => r#", "name""#,
-                RawCodec::Line => r#", "tag:host""#,
+                RawCodec::Number(_) | RawCodec::SamplesF32(_) | RawCodec::SamplesI16(_) => "",
+                RawCodec::Jpeg(_) | RawCodec::JpegB64(_) => "",
+                RawCodec::Json(_) | RawCodec::JsonImage(_) => r#", "pointer:/dev/id""#,
+                RawCodec::Senml(_) => r#", "name""#,
+                RawCodec::Line(_) => r#", "tag:host""#,
             };
             let expected = format!(
                 r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}, or a name out of the parts {}"#,
@@ -181,10 +181,11 @@ pub(super) fn check_device(
 pub(super) fn check_signal(
     check: &mut Check<'_>,
     section: &str,
-    codec: RawCodec,
-    text: &str,
+    codec: &RawCodec,
+    text: Option<&str>,
     filter: Option<&str>,
 ) -> Option<SignalRule> {
+    let text = text?;
     let key = format!("{section}.signal");
     if text.contains(['{', '}']) {
         let template = check_template(check, &key, text, codec, false, filter)?;
@@ -208,7 +209,7 @@ pub(super) fn check_signal(
 pub(super) fn check_signals(
     check: &mut Check<'_>,
     key: &str,
-    codec: RawCodec,
+    codec: &RawCodec,
     text: &str,
     filter: Option<&str>,
 ) -> Option<NameTemplate> {

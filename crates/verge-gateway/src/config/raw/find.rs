@@ -1,48 +1,42 @@
 //! Where keys belong, for faults that say so.
 
-use super::super::kind::{Key, Kind};
+use super::super::key::{Keys, Kind};
 use super::SECTIONS;
 
 /// The kind of a key in a section, as headers name it: `source.pump.reading`.
 pub(crate) fn kind_of(section: &str, key: &str) -> Option<Kind> {
-    let mut kind = None;
-    if let Some(keys) = keys_of(section) {
-        let mut keys = keys;
-        for part in key.split('.') {
-            let found = keys.iter().find(|known| known.name == part)?.kind;
-            kind = Some(found);
-            keys = inner(found);
+    let Some(mut keys) = keys_of(section) else {
+        // The section is not known either.
+        return SECTIONS.iter().find_map(|section| section.keys.find(key)).map(|known| known.kind);
+    };
+    let mut parts = key.split('.').peekable();
+    loop {
+        let kind = keys.find(parts.next()?)?.kind;
+        if parts.peek().is_none() {
+            return Some(kind);
         }
-        return kind;
+        keys = kind.inner()?;
     }
-    // The section is not known either.
-    let mut all = SECTIONS.iter().flat_map(|section| section.keys);
-    all.find(|known| known.name == key).map(|known| known.kind)
 }
 
 /// Whether a header names a list of tables; `None` where it names nothing that is known.
 pub(crate) fn kind_of_table(path: &str) -> Option<bool> {
     let (outer, last) = path.rsplit_once('.').unwrap_or(("", path));
-    match keys_of(outer).and_then(|keys| keys.iter().find(|key| key.name == last)) {
-        Some(Key { kind: Kind::Tables(_), .. }) => Some(true),
-        Some(_) => Some(false),
+    match keys_of(outer).and_then(|keys| keys.find(last)) {
+        Some(key) => Some(matches!(key.kind, Kind::Tables(_))),
         None => keys_of(path).map(|_| false),
     }
 }
 
 /// The keys that a section may have, as headers name it.
-fn keys_of(path: &str) -> Option<&'static [Key]> {
+fn keys_of(path: &str) -> Option<&'static Keys> {
     let mut parts = parts(path).into_iter();
     let first = parts.next()?;
     let section = SECTIONS.iter().find(|section| section.name == first)?;
     if section.named {
         parts.next();
     }
-    let mut keys = section.keys;
-    for part in parts {
-        keys = inner(keys.iter().find(|key| key.name == part)?.kind);
-    }
-    Some(keys)
+    parts.try_fold(section.keys, |keys, part| keys.find(&part)?.kind.inner())
 }
 
 /// The parts of a path, of which some stand in quotes.
@@ -59,30 +53,21 @@ fn parts(path: &str) -> Vec<String> {
     parts
 }
 
-const fn inner(kind: Kind) -> &'static [Key] {
-    match kind {
-        Kind::Table(keys) | Kind::Tables(keys) => keys,
-        _ => &[],
-    }
-}
-
 /// The sections that have a key of this name, as headers.
 pub(crate) fn homes_of(name: &str) -> Vec<String> {
     let mut homes = Vec::new();
     for section in SECTIONS {
-        let header = if section.named { format!("{}.NAME", section.name) } else { section.name.to_owned() };
-        let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
-        if has(section.keys) {
-            homes.push(format!("[{header}]"));
+        let header = section.header();
+        let outer = header.trim_matches(['[', ']']);
+        let keys = section.keys.in_force(None);
+        if keys.iter().any(|key| key.name == name) {
+            homes.push(header.clone());
         }
-        for key in section.keys.iter().filter(|key| has(inner(key.kind))) {
-            let home = match key.kind {
-                Kind::Tables(_) => format!("[[{header}.{}]]", key.name),
-                _ => format!("[{header}.{}]", key.name),
-            };
-            if !homes.contains(&home) {
-                homes.push(home);
-            }
+        for key in keys.iter().filter(|key| key.kind.inner().is_some_and(|keys| keys.find(name).is_some())) {
+            homes.push(match key.kind {
+                Kind::Tables(_) => format!("[[{outer}.{}]]", key.name),
+                _ => format!("[{outer}.{}]", key.name),
+            });
         }
     }
     homes

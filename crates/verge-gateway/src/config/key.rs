@@ -1,0 +1,275 @@
+//! What a key of the configuration may be: kinds of values, whether it must be written, when it applies.
+
+use std::time::Duration;
+
+use super::declare::{Section, Word};
+use super::units::{Size, Span};
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Letters, digits, `-`, `_`, `.`: fit for topics, client ids, variables and patterns.
+    Name,
+    /// Any text but the empty one; what it means is checked later. Says what is expected.
+    Text(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
+    /// A finite number.
+    Number { low: f64, high: f64 },
+    /// A whole number.
+    Whole { low: u64, high: u64 },
+    /// A duration with its unit.
+    Span { low: Duration, high: Duration },
+    /// A duration with its unit, or the word `never`.
+    SpanOrNever { high: Duration },
+    /// A number of bytes with its unit.
+    Size { low: u64, high: u64 },
+    /// A list of texts, not empty. Says what each is.
+    Texts(&'static str),
+    /// A list of some of these words, not empty.
+    Choices(&'static [&'static str]),
+    /// A table from free words to numbers.
+    Numbers,
+    /// A table with keys of its own.
+    Table(&'static Keys),
+    /// A list of such tables, not empty.
+    Tables(&'static Keys),
+    /// Never in a file; by environment variable only.
+    Secret,
+}
+
+/// Whether a key must be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// It must.
+    Required,
+    /// It may be left out, and then there is none.
+    Optional,
+    /// It may be left out, and then it is this, written as an environment variable would be.
+    Default(&'static str),
+}
+
+/// One key of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) need: Need,
+}
+
+/// The keys of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys {
+    /// Those that always apply. The first of them decides about the variants, where there are any.
+    pub(crate) own: &'static [Key],
+    /// Words of the deciding key, and the keys that apply with each.
+    pub(crate) variants: &'static [(&'static str, &'static [Key])],
+}
+
+impl Keys {
+    /// The key whose word decides which others apply.
+    pub(crate) fn deciding(&self) -> Option<&'static Key> {
+        self.own.first().filter(|_| !self.variants.is_empty())
+    }
+
+    /// The keys that apply with this word; without one, each name once.
+    pub(crate) fn in_force(&self, word: Option<&str>) -> Vec<&'static Key> {
+        let mut keys: Vec<&Key> = Vec::new();
+        let chosen = self.variants.iter().filter(|(own, _)| word.is_none_or(|word| *own == word));
+        for key in self.own.iter().chain(chosen.flat_map(|(_, keys)| *keys)) {
+            if !keys.iter().any(|known| known.name == key.name) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// A key by its name; the first of those that several words have.
+    pub(crate) fn find(&self, name: &str) -> Option<&'static Key> {
+        self.in_force(None).into_iter().find(|key| key.name == name)
+    }
+
+    /// The words with which a key applies; none if it always does.
+    pub(crate) fn words_of(&self, name: &str) -> Vec<&'static str> {
+        let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
+        self.variants.iter().filter(|(_, keys)| has(keys)).map(|(word, _)| *word).collect()
+    }
+
+    /// The names of keys that always apply.
+    pub(crate) fn names(&self) -> String {
+        self.own.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+const fn of(kind: Kind) -> Key {
+    Key { name: "", kind, need: Need::Optional }
+}
+
+pub(super) const fn name() -> Key {
+    of(Kind::Name)
+}
+
+pub(super) const fn text(what: &'static str) -> Key {
+    of(Kind::Text(what))
+}
+
+pub(super) const fn word<T: Word>() -> Key {
+    of(Kind::Choice(T::WORDS))
+}
+
+pub(super) const fn flag() -> Key {
+    of(Kind::Flag)
+}
+
+/// Any finite number.
+pub(super) const fn number() -> Key {
+    numbers_from(f64::MIN, f64::MAX)
+}
+
+pub(super) const fn positive() -> Key {
+    numbers_from(f64::MIN_POSITIVE, f64::MAX)
+}
+
+/// A share, from 0 to 1.
+pub(super) const fn share() -> Key {
+    numbers_from(0.0, 1.0)
+}
+
+pub(super) const fn numbers_from(low: f64, high: f64) -> Key {
+    of(Kind::Number { low, high })
+}
+
+pub(super) const fn whole(low: u64, high: u64) -> Key {
+    of(Kind::Whole { low, high })
+}
+
+pub(super) const fn span(low: Duration, high: Duration) -> Key {
+    of(Kind::Span { low, high })
+}
+
+pub(super) const fn span_or_never(high: Duration) -> Key {
+    of(Kind::SpanOrNever { high })
+}
+
+pub(super) const fn size(low: u64, high: u64) -> Key {
+    of(Kind::Size { low, high })
+}
+
+pub(super) const fn texts(what: &'static str) -> Key {
+    of(Kind::Texts(what))
+}
+
+pub(super) const fn words<T: Word>() -> Key {
+    of(Kind::Choices(T::WORDS))
+}
+
+pub(super) const fn word_values() -> Key {
+    of(Kind::Numbers)
+}
+
+pub(super) const fn table<T: Section>() -> Key {
+    of(Kind::Table(&T::KEYS))
+}
+
+pub(super) const fn tables<T: Section>() -> Key {
+    of(Kind::Tables(&T::KEYS))
+}
+
+pub(super) const fn secret() -> Key {
+    of(Kind::Secret)
+}
+
+impl Key {
+    /// It must be written.
+    pub(super) const fn required(self) -> Self {
+        Self { need: Need::Required, ..self }
+    }
+
+    /// It is this where it is left out, written as an environment variable would be.
+    pub(super) const fn or(self, text: &'static str) -> Self {
+        Self { need: Need::Default(text), ..self }
+    }
+
+    pub(super) const fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+}
+impl Kind {
+    /// Whether TOML writes it as one string.
+    pub(super) fn is_text(self) -> bool {
+        matches!(
+            self,
+            Self::Name
+                | Self::Text(_)
+                | Self::Choice(_)
+                | Self::Span { .. }
+                | Self::SpanOrNever { .. }
+                | Self::Size { .. }
+        )
+    }
+
+    /// The keys of a table, or of each table of a list.
+    pub(super) const fn inner(self) -> Option<&'static Keys> {
+        match self {
+            Self::Table(keys) | Self::Tables(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// What is expected, in words.
+    pub(crate) fn expected(self) -> String {
+        match self {
+            Self::Name => r#"a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#.to_owned(),
+            Self::Text(what) => what.to_owned(),
+            Self::Choice(words) => one_of(words),
+            Self::Flag => "true or false".to_owned(),
+            Self::Number { low, high } if low == f64::MIN && high == f64::MAX => "a finite number".to_owned(),
+            Self::Number { low, high } if low == f64::MIN_POSITIVE && high == f64::MAX => {
+                "a finite number above 0".to_owned()
+            }
+            Self::Number { low, high } => format!("a number from {low} to {high}"),
+            Self::Whole { low, high } => format!("a whole number from {low} to {high}"),
+            Self::Span { low, high } => {
+                format!(r#"a duration from {} to {}, such as "250ms", "5s" or "10m""#, Span(low), Span(high))
+            }
+            Self::SpanOrNever { high } => {
+                format!(r#""never" or a duration up to {}, such as "5s" or "10m""#, Span(high))
+            }
+            Self::Size { low, high } => {
+                format!(r#"a size from {} to {}, such as "64 KiB" or "2 GiB""#, Size(low), Size(high))
+            }
+            Self::Texts(what) => format!("a list of {what}"),
+            Self::Choices(words) => format!("a list of {}", one_of(words)),
+            Self::Numbers => "a table of words and the numbers they stand for".to_owned(),
+            Self::Table(keys) => format!("a table with {}", keys.names()),
+            Self::Tables(keys) => format!("a list of tables with {}", keys.names()),
+            Self::Secret => {
+                "no secret in this file: put it into a file of its own and name that with password_file or \
+                             store_key_file, or set it in the environment, such as VERGE__…__PASSWORD"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// "a", "b" or "c".
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_listed_as_people_write_them() {
+        assert_eq!(one_of(&["a"]), r#""a""#);
+        assert_eq!(one_of(&["a", "b", "c"]), r#""a", "b" or "c""#);
+    }
+}

@@ -1,0 +1,239 @@
+//! Keys of `[judge.NAME]`: what every judge has, then each detector's own.
+
+use std::time::Duration;
+
+use verge_anomaly::OccupancyScale;
+use verge_domain::finding::Member;
+use verge_domain::id::Lane;
+use verge_domain::verdict::Severity;
+
+use super::super::declare::{Field, Section, Setting, Variants, Word, count, join, section, variants, words};
+use super::super::key::{
+    Key, Keys, flag, name, number, numbers_from, positive, share, span, span_or_never, table, text, texts,
+    whole, word, words,
+};
+use super::super::tree::{Node, Table, Value};
+use super::super::units::{Span, SpanOrNever};
+use super::{DAY, HOUR, SECOND};
+
+/// What a budget of alarms looks like.
+pub(crate) const ALARM_BUDGET: &str =
+    r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
+
+section! {
+    /// `[judge.NAME]`
+    struct RawJudge by detector: RawDetector [.or("auto")] {
+        inputs: Option<Vec<String>> =
+            texts(r#"sources, or "source:signal" with "*" for any part of a signal's name"#).required(),
+        devices: Option<Vec<String>> = texts(r#"names of devices, with "*" for any part"#),
+        lane: Option<Lane> = word::<Lane>(),
+    }
+}
+
+variants! {
+    /// How a judge decides.
+    enum RawDetector {
+        "auto" => Auto(RawAuto),
+        "multi" => Multi(RawMulti),
+        "pattern" => Pattern(RawPattern),
+        "vibration" => Vibration(RawVibration),
+        "autoencoder" => Autoencoder(RawAutoencoder),
+        "threshold" => Threshold(RawThreshold),
+        "rate" => Rate(RawRate),
+        "cusum" => Cusum(RawCusum),
+        "silence" => Silence(RawSilence),
+        "health" => Health(RawHealth),
+        "loop" => Loop(RawLoop),
+        "classify" => Classify(RawClassify),
+        "detect" => Detect(RawDetect),
+    }
+}
+
+section! {
+    /// Of detectors whose conditions become events.
+    struct RawEvents {
+        severity: Severity = word::<Severity>().or("warning"),
+        raise_after: Span = span(Duration::ZERO, DAY).or("0s"),
+        clear_after: Span = span(Duration::ZERO, DAY).or("0s"),
+        update_every: SpanOrNever = span_or_never(DAY).or("10m"),
+    }
+}
+
+words! { Severity { "info" => Info, "warning" => Warning, "critical" => Critical } }
+
+section! {
+    /// Of detectors that learn what is usual.
+    struct RawAlarms {
+        alarm_budget: String = text(ALARM_BUDGET).or("1/week"),
+        hold_off: u32 = whole(0, 100_000).or("100"),
+    }
+}
+
+section! {
+    /// Of detectors that ask a model.
+    struct RawAsking {
+        model: Option<String> = text("the name of a [model.NAME]").required(),
+        region: RawRegion = table::<RawRegion>().or(""),
+    }
+}
+
+section! {
+    /// A part of a frame.
+    struct RawRegion {
+        left: f32 = share().or("0"),
+        top: f32 = share().or("0"),
+        right: f32 = share().or("1"),
+        bottom: f32 = share().or("1"),
+    }
+}
+
+section! {
+    /// Of detectors that report what a frame shows.
+    struct RawViews with asking: RawAsking {
+        severity: Severity = word::<Severity>().or("info"),
+        score: Option<f32> = share(),
+        labels: Option<Vec<String>> = texts("labels of the model"),
+        report: RawReport = word::<RawReport>().or("change"),
+        hold: Span = span(Duration::ZERO, HOUR).or("0s"),
+        update_every: SpanOrNever = span_or_never(DAY).or("1m"),
+    }
+}
+
+words! {
+    /// Which of its views become verdicts.
+    enum RawReport { "change" => Change, "every" => Every }
+}
+
+section! {
+    /// Detector `auto`.
+    struct RawAuto with events: RawEvents, alarms: RawAlarms {
+        resolution: Option<f64> = positive(),
+    }
+}
+
+section! {
+    /// Detector `multi`.
+    struct RawMulti with events: RawEvents, alarms: RawAlarms {
+        commissioning: usize = whole(200, 100_000).or("400"),
+        machine: Option<String> = name(),
+    }
+}
+
+section! {
+    /// Detector `pattern`.
+    struct RawPattern with events: RawEvents, alarms: RawAlarms {
+        shape: Option<usize> = whole(16, 512).required(),
+    }
+}
+
+section! {
+    /// Detector `vibration`.
+    struct RawVibration with events: RawEvents, alarms: RawAlarms {
+        sample_rate: Option<f64> = numbers_from(1.0, 1e7).required(),
+        analysis_rate: Option<f64> = numbers_from(1.0, 1e7),
+        block: usize = whole(256, 16_384).or("512"),
+        learn: u64 = whole(16, 1_000_000).or("256"),
+    }
+}
+
+section! {
+    /// Detector `autoencoder`.
+    struct RawAutoencoder with events: RawEvents, alarms: RawAlarms, asking: RawAsking {
+        stride: Option<usize> = whole(1, 1 << 20),
+    }
+}
+
+section! {
+    /// Detector `threshold`.
+    struct RawThreshold with events: RawEvents {
+        above: Option<f64> = number(),
+        clear_below: Option<f64> = number(),
+        below: Option<f64> = number(),
+        clear_above: Option<f64> = number(),
+    }
+}
+
+section! {
+    /// Detector `rate`.
+    struct RawRate with events: RawEvents {
+        rise_above: Option<f64> = positive(),
+        fall_above: Option<f64> = positive(),
+        per: Span = span(Duration::from_millis(1), DAY).or("1s"),
+        window: Span = span(Duration::from_millis(1), DAY).or("30s"),
+        hysteresis: f64 = numbers_from(0.0, 0.99).or("0.2"),
+    }
+}
+
+section! {
+    /// Detector `cusum`.
+    struct RawCusum with events: RawEvents {
+        target: Option<f64> = number(),
+        sigma: Option<f64> = positive(),
+        learn: usize = whole(8, 10_000).or("200"),
+        slack: f64 = numbers_from(0.0, 100.0).or("0.5"),
+        limit: f64 = numbers_from(0.1, 1000.0).or("5"),
+        hysteresis: f64 = numbers_from(0.0, 0.99).or("0.5"),
+        reset: bool = flag().or("false"),
+    }
+}
+
+section! {
+    /// Detector `silence`.
+    struct RawSilence with events: RawEvents {
+        after: Option<Span> = span(Duration::from_millis(100), DAY.saturating_mul(30)).required(),
+        expect: Option<Vec<String>> = texts("names of devices that must be heard"),
+    }
+}
+
+section! {
+    /// Detector `health`.
+    struct RawHealth with events: RawEvents {
+        causes: Vec<Member> =
+            words::<Member>().or("stuck,flat,noisy,saturated,silent,clock_skewed,duplicate"),
+        patience: f64 = numbers_from(1.0, 1000.0).or("1"),
+    }
+}
+
+// What can be wrong with a sensor.
+words! {
+    Member {
+        "stuck" => Stuck,
+        "flat" => Flat,
+        "noisy" => Noisy,
+        "saturated" => Saturated,
+        "silent" => Silent,
+        "clock_skewed" => ClockSkewed,
+        "duplicate" => Duplicate,
+    }
+}
+
+section! {
+    /// Detector `loop`.
+    struct RawLoop {
+        severity: Severity = word::<Severity>().or("info"),
+        interval: Span = span(SECOND, DAY).or("1m"),
+        pulses: Option<String> = text(A_SIGNAL),
+        presence: Option<String> = text(A_SIGNAL),
+        occupancy: Option<String> = text(A_SIGNAL),
+        occupancy_unit: OccupancyScale = word::<OccupancyScale>().or("percent"),
+        speed: Option<String> = text(A_SIGNAL),
+        effective_length: Option<f64> = numbers_from(0.1, 100.0),
+        max_gap: Span = span(Duration::from_millis(100), HOUR).or("30s"),
+    }
+}
+
+const A_SIGNAL: &str = "the name of a signal";
+
+words! { OccupancyScale { "percent" => Percent, "fraction" => Fraction } }
+
+section! {
+    /// Detector `classify`.
+    struct RawClassify with views: RawViews {
+        top: usize = whole(1, 100).or("5"),
+    }
+}
+
+section! {
+    /// Detector `detect`.
+    struct RawDetect with views: RawViews {}
+}

@@ -1,0 +1,130 @@
+//! Keys of `[local]`, `[uplink.NAME]` and `[route.NAME]`.
+
+use std::time::Duration;
+
+use verge_domain::id::Lane;
+use verge_wire::WireFormat;
+
+use super::super::declare::{Field, Section, Setting, Variants, Word, count, join, section, variants, words};
+use super::super::key::{Key, Keys, flag, name, secret, size, span, table, text, whole, word, words};
+use super::super::tree::{Node, Table, Value};
+use super::super::units::{Size, Span};
+use super::{HOUR, KIB, MAX_MQTT_PACKET, MINUTE, RawSecret, TIB};
+
+section! {
+    /// How a broker is reached that somebody else runs.
+    struct RawBroker {
+        url: Option<String> =
+            text(r#"the broker's address, such as "mqtts://broker.example:8883""#).required(),
+        client_id: Option<String> = text("an MQTT client id"),
+        username: Option<String> = text("a user name"),
+        password: Option<RawSecret> = secret(),
+        password_file: Option<String> = text("the path of a file that holds the password alone"),
+    }
+}
+
+section! {
+    /// What every connection has.
+    struct RawTransport {
+        ca: Option<String> = text("the path of a PEM file"),
+        cert: Option<String> = text("the path of a PEM file"),
+        key: Option<String> = text("the path of a PEM file"),
+        // MQTT's keep-alive is 16 bits of seconds; below 5 s the pings alone load a cellular link.
+        keep_alive: Span = span(Duration::from_secs(5), Duration::from_secs(65_535)).or("30s"),
+        max_packet: Size = size(KIB, MAX_MQTT_PACKET).or("64 KiB"),
+    }
+}
+
+section! {
+    /// `[local]`
+    struct RawLocal with transport: RawTransport by mode: RawMode [.or("external")] {
+        max_frame: Size = size(KIB, MAX_MQTT_PACKET).or("2 MiB"),
+    }
+}
+
+variants! {
+    /// Whose broker the devices publish to.
+    enum RawMode { "external" => External(RawBroker), "embedded" => Embedded(RawListener) }
+}
+
+section! {
+    /// A broker of the gateway's own.
+    struct RawListener {
+        listen: String =
+            text(r#"an address of this machine with a port, such as "127.0.0.1:1883""#).or("127.0.0.1:1883"),
+    }
+}
+
+section! {
+    /// `[uplink.NAME]`
+    struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}
+}
+
+variants! {
+    /// What an uplink speaks.
+    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt) }
+}
+
+section! {
+    /// An uplink to a broker.
+    struct RawMqtt with broker: RawBroker, transport: RawTransport {
+        insecure_plaintext: bool = flag().or("false"),
+        prefix: String = text(r#"the first levels of a topic, such as "verge""#).or("verge"),
+        topic: String =
+            text(r#"a topic with placeholders, such as "devices/{gateway}/messages/events/""#)
+                .or("{prefix}/{gateway}/{channel}"),
+        format: WireFormat = word::<WireFormat>().or("cbor"),
+        window: usize = whole(1, 1000).or("64"),
+        rewind: Span = span(Duration::ZERO, HOUR).or("5s"),
+        lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
+        batch: RawBatch = table::<RawBatch>().or(""),
+        route: Option<String> = name(),
+        budget: Option<Size> = size(KIB, TIB),
+        commands: bool = flag().or("true"),
+        status: bool = flag().or("true"),
+        retain: bool = flag().or("true"),
+        will: bool = flag().or("true"),
+        echo: bool = flag().or("true"),
+    }
+}
+
+words! { WireFormat { "cbor" => Cbor, "json" => Json } }
+words! { Lane { "alarm" => Alarm, "verdict" => Verdict, "telemetry" => Telemetry } }
+
+section! {
+    /// `[uplink.NAME.batch]`
+    struct RawBatch {
+        max_verdicts: usize = whole(1, 1000).or("20"),
+        verdict_wait: Span = span(Duration::ZERO, MINUTE).or("200ms"),
+        telemetry_wait: Span = span(Duration::ZERO, MINUTE).or("1s"),
+    }
+}
+
+section! {
+    /// `[route.NAME]`
+    struct RawRoute by mode: RawRouteMode [.or("failover")] {}
+}
+
+variants! {
+    /// How uplinks share a route.
+    enum RawRouteMode { "failover" => Failover(RawFailover), "spread" => Spread(RawSpread) }
+}
+
+section! {
+    /// One uplink after the other.
+    struct RawFailover {
+        return_after: Span = span(Duration::ZERO, HOUR).or("30s"),
+    }
+}
+
+section! {
+    /// All uplinks at once.
+    struct RawSpread {}
+}
+
+impl Default for RawRoute {
+    /// One that is not written.
+    fn default() -> Self {
+        super::super::walk::unwritten()
+    }
+}

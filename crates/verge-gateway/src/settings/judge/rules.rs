@@ -1,0 +1,185 @@
+//! How judges over readings decide: the settings of each detector.
+
+use verge_anomaly::alarm::AlarmSettings;
+use verge_anomaly::auto::AutoSettings;
+use verge_anomaly::autoencoder::AutoencoderSettings;
+use verge_anomaly::budget::AlarmBudget;
+use verge_anomaly::multi::MultiSettings;
+use verge_anomaly::vibration::VibrationSettings;
+use verge_anomaly::{
+    CusumSettings, HealthSettings, JudgeSettings, LoopRoles, LoopSettings, PatternSettings, RateSettings,
+    SilenceSettings, ThresholdSettings,
+};
+use verge_domain::finding::Member;
+use verge_domain::id::SignalId;
+use verge_domain::interval::IntervalGrid;
+use verge_vision::preprocess::Region;
+
+use super::Rule;
+use super::frames::{check_model, check_region};
+use super::inputs::{Known, Sees};
+use super::limits::fitting;
+use crate::config::{
+    ALARM_BUDGET, Fault, Frequency, RawAlarms, RawAuto, RawAutoencoder, RawCusum, RawHealth, RawLoop,
+    RawMulti, RawPattern, RawRate, RawSilence, RawThreshold, RawVibration, frequency,
+};
+use crate::settings::Check;
+
+/// Limits on both sides, each of which may be wrong in itself.
+pub(super) fn check_threshold(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawThreshold,
+) -> Option<JudgeSettings> {
+    let (high, low) = ((raw.above, raw.clear_below), (raw.below, raw.clear_above));
+    let is_given = |(raise, clear): (Option<f64>, Option<f64>)| raise.is_some() || clear.is_some();
+    let mut good = true;
+    if is_given(high) && is_given(low) {
+        let one = fitting(check, section, ThresholdSettings::new(high.0, high.1, None, None));
+        let other = fitting(check, section, ThresholdSettings::new(None, None, low.0, low.1));
+        good = one.is_some() && other.is_some();
+    }
+    let made = || fitting(check, section, ThresholdSettings::new(high.0, high.1, low.0, low.1));
+    good.then(made).flatten().map(JudgeSettings::Threshold)
+}
+
+pub(super) fn check_rate(check: &mut Check<'_>, section: &str, raw: &RawRate) -> Option<JudgeSettings> {
+    // Limits are written per minute or hour where that is how people think; the detector counts in seconds.
+    let per = raw.per.0.as_secs_f64();
+    let each_second = |limit: Option<f64>| limit.map(|limit| limit / per);
+    let (rise, fall) = (each_second(raw.rise_above), each_second(raw.fall_above));
+    let made = RateSettings::new(rise, fall, raw.window.0, raw.hysteresis);
+    fitting(check, section, made).map(JudgeSettings::Rate)
+}
+
+pub(super) fn check_silence(check: &mut Check<'_>, section: &str, raw: &RawSilence) -> Option<JudgeSettings> {
+    fitting(check, section, SilenceSettings::new(raw.after?.0)).map(JudgeSettings::Silence)
+}
+
+/// Of a camera's health, frames that do not come show its silence alone. Without a choice all causes are meant that there
+/// are.
+pub(super) fn check_health(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawHealth,
+    over_frames: bool,
+) -> Option<JudgeSettings> {
+    let causes = &raw.causes;
+    if over_frames
+        && causes.len() < HealthSettings::CAUSES.len()
+        && causes.iter().any(|cause| *cause != Member::Silent)
+    {
+        let names: Vec<&str> = causes.iter().map(|cause| cause.as_str()).collect();
+        let expected = "[\"silent\"] over sources of frames: the other causes are found in values";
+        let fault = Fault::new(format!("{section}.causes"), format!("{names:?}"), expected);
+        check.faults.push(fault.remedy("write causes = [\"silent\"], or take the line out"));
+    }
+    let causes = if over_frames { &[Member::Silent] } else { causes.as_slice() };
+    fitting(check, section, HealthSettings::new(causes, raw.patience)).map(JudgeSettings::Health)
+}
+
+pub(super) fn check_cusum(check: &mut Check<'_>, section: &str, raw: &RawCusum) -> Option<JudgeSettings> {
+    let RawCusum { target, sigma, learn, slack, limit, hysteresis, reset, .. } = *raw;
+    let made = CusumSettings::new(target, sigma, learn, slack, limit, hysteresis, reset);
+    fitting(check, section, made).map(JudgeSettings::Cusum)
+}
+
+pub(super) fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawLoop) -> Option<JudgeSettings> {
+    let at = |key: &str| format!("{section}.{key}");
+    let interval = raw.interval;
+    let grid = check.keep(&at("interval"), &interval.to_string(), IntervalGrid::new(interval.0));
+    let mut role = |key: &str, name: Option<&String>| match name {
+        None => Ok(None),
+        Some(name) => check.keep(&at(key), name, SignalId::new(name)).map(Some).ok_or(()),
+    };
+    let pulses = role("pulses", raw.pulses.as_ref());
+    let presence = role("presence", raw.presence.as_ref());
+    let occupancy = role("occupancy", raw.occupancy.as_ref());
+    let speed = role("speed", raw.speed.as_ref());
+    let roles = LoopRoles {
+        pulses: pulses.ok()?,
+        presence: presence.ok()?,
+        occupancy: occupancy.ok()?,
+        speed: speed.ok()?,
+    };
+    let (unit, length) = (raw.occupancy_unit, raw.effective_length);
+    fitting(check, section, LoopSettings::new(grid?, roles, unit, length, raw.max_gap.0))
+        .map(JudgeSettings::Loop)
+}
+
+pub(super) fn check_auto(check: &mut Check<'_>, section: &str, raw: &RawAuto) -> Option<JudgeSettings> {
+    let alarms = check_alarms(check, section, &raw.alarms)?;
+    fitting(check, section, AutoSettings::new(alarms, raw.resolution)).map(JudgeSettings::Auto)
+}
+
+pub(super) fn check_multi(check: &mut Check<'_>, section: &str, raw: &RawMulti) -> Option<JudgeSettings> {
+    let alarms = check_alarms(check, section, &raw.alarms)?;
+    fitting(check, section, MultiSettings::new(raw.commissioning, alarms)).map(JudgeSettings::Multi)
+}
+
+pub(super) fn check_pattern(check: &mut Check<'_>, section: &str, raw: &RawPattern) -> Option<JudgeSettings> {
+    let alarms = check_alarms(check, section, &raw.alarms)?;
+    let shapes = fitting(check, section, PatternSettings::new(raw.shape?))?;
+    Some(JudgeSettings::Pattern(shapes, alarms))
+}
+
+pub(super) fn check_vibration(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawVibration,
+) -> Option<JudgeSettings> {
+    /// Blocks that are remembered, unless more are learnt from.
+    const MEMORY: u64 = 50_000;
+    let alarms = check_alarms(check, section, &raw.alarms);
+    let made = VibrationSettings::new(raw.sample_rate?, raw.analysis_rate, raw.block);
+    let made = made.and_then(|made| made.with_learning(raw.learn, MEMORY.max(2 * raw.learn)));
+    Some(JudgeSettings::Vibration(fitting(check, section, made)?, alarms?))
+}
+
+/// A judge of what a model observes in frames.
+pub(super) fn check_reconstruction(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawAutoencoder,
+) -> Option<JudgeSettings> {
+    if let Some(stride) = raw.stride {
+        let expected = "nothing: each frame is a window of its own";
+        let fault = Fault::new(format!("{section}.stride"), stride.to_string(), expected);
+        check.faults.push(fault.remedy("take the line out"));
+    }
+    check_alarms(check, section, &raw.alarms).map(JudgeSettings::Reconstruction)
+}
+
+/// A judge of readings that asks a model.
+pub(super) fn check_autoencoder(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawAutoencoder,
+    sees: Sees,
+    known: &Known<'_>,
+) -> Option<Rule> {
+    let alarms = check_alarms(check, section, &raw.alarms);
+    if sees == Sees::Unknown {
+        return None;
+    }
+    let region = check_region(check, section, &raw.asking.region);
+    if region.is_some_and(|region| region != Region::WHOLE) {
+        let expected = "nothing: readings have no regions";
+        let fault = Fault::new(format!("{section}.region"), "a part of a frame", expected);
+        check.faults.push(fault.remedy("take it out"));
+    }
+    let model = check_model(check, section, &raw.asking, &known.autoencoders);
+    let settings = fitting(check, section, AutoencoderSettings::new(raw.stride, alarms?))?;
+    Some(Rule::Autoencoder { settings, model: model? })
+}
+
+fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option<AlarmSettings> {
+    let text = &raw.alarm_budget;
+    let budget = Frequency::parse(text).and_then(|found| AlarmBudget::new(found.count, found.span).ok());
+    if budget.is_none() {
+        let meant = frequency(text).unwrap_or_else(|| "1/week".to_owned());
+        let fault = Fault::at_text(format!("{section}.alarm_budget"), text, ALARM_BUDGET);
+        check.faults.push(fault.remedy(format!("write alarm_budget = {meant:?}")));
+    }
+    fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off))
+}
