@@ -174,8 +174,8 @@ fn a_column_says_which_value_of_a_line_is_meant() {
         assert!(faults[0].starts_with(&format!("gateway.toml {place}: ")), "{put}: {}", faults[0]);
     };
     check("\"pump\", \"climate\"", "\"pump\", \"klima\"", "line 39 column 19");
-    check("\"unix_ms\"", "\"milliseconds\"", "line 26 column 35");
-    check("\"unix_ms\"", "\"unix_ms\", zone = \"Europe/Berlin\"", "line 26 column 53");
+    check("\"unix_ms\"", "\"milliseconds\"", "line 26 column 36");
+    check("\"unix_ms\"", "\"unix_ms\", zone = \"Europe/Berlin\"", "line 26 column 54");
     check("above = 7.1", "above = true", "line 35");
 }
 
