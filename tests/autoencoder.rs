@@ -201,10 +201,17 @@ fn pictures_of_one_camera_are_judged_by_a_model_as_a_series() {
     fs::write(folder.path().join("gateway.toml"), format!("{CAMERAS}{NOWHERE}")).unwrap();
     let checked = verge(folder.path(), &["check", "-c", "gateway.toml", "--offline"]).expect(0);
     assert!(checked.stdout.contains("model.flat: flat 2: reconstruct frames; 4x4 f32"), "{}", checked.stdout);
-    put_pictures(folder.path());
+    let files = put_pictures(folder.path());
     let arguments = ["judge", "-c", "gateway.toml", "strange", "frames"];
     let ended = verge(folder.path(), &[&arguments[..], &["--device", "belt-1"]].concat()).expect(0);
     assert!(ended.stderr.contains("203 messages, 203 frames, 1 verdicts"), "{}", ended.stderr);
+    // As a shell lists them.
+    let listed: Vec<&str> = files.iter().map(String::as_str).collect();
+    let listed = [&arguments[..4], &listed, &["--device", "belt-1"]].concat();
+    let one_by_one = verge(folder.path(), &listed).expect(0);
+    assert!(
+        one_by_one.stderr.contains("frames/000.jpg to frames/202.jpg: 203 messages, 203 frames, 1 verdicts")
+    );
     let reported: Vec<Value> = ended.json();
     let said = &reported[0];
     assert_eq!((&said["device"], &said["signal"]), (&"belt-1".into(), &"strange".into()));

@@ -86,13 +86,14 @@ impl<'a> Frames<'a> {
         &self.vision
     }
 
-    /// Judges one input: a picture, a folder of them, or a recording.
+    /// Judges one input: pictures, a folder of them, or a recording.
     pub(super) fn input(
         &mut self,
-        path: &Path,
+        paths: &[PathBuf],
         (teller, models): (&Teller, &Autoencoders),
         out: &mut impl Write,
     ) -> anyhow::Result<Told> {
+        let Some(path) = paths.first() else { return Ok(Told::default()) };
         let is_of_pictures = path.is_dir() || pictures::is_picture(path);
         let has_times = !is_of_pictures && !is_table(path) && samples_in(path).is_none();
         let usable = || {
@@ -109,7 +110,8 @@ impl<'a> Frames<'a> {
         let mut story = Story { trial, memories: Vec::new(), frames: 0 };
         if is_of_pictures {
             let mut progress = Progress::new();
-            let files = pictures::find(path).exit_with(Exit::BadInput)?;
+            let files = paths.iter().map(|path| pictures::find(path)).collect::<anyhow::Result<Vec<_>>>();
+            let files = files.exit_with(Exit::BadInput)?.concat();
             for (number, file) in files.iter().enumerate() {
                 progress.show(&format!("{number} of {} pictures", files.len()))?;
                 self.picture(file, &mut story)?;

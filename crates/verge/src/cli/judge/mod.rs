@@ -26,7 +26,7 @@ use verge_wire::verdict_json;
 
 use super::output::json_line;
 use super::table::TableArgs;
-use super::{FileArgs, file_guess, say};
+use super::{FileArgs, file_guess, pictures, say};
 use crate::describe;
 use frames::Frames;
 use refusals::Refusals;
@@ -135,9 +135,20 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
         JudgeRules::Frames(_) | JudgeRules::Readings(_) => {
             let mut frames = Frames::new(args, &settings, &judge)?;
             let models = Autoencoders::load(&settings, Some(frames.vision()))?;
-            for path in &args.inputs {
-                let told = frames.input(path, (&teller, &models), out)?;
-                summarise(&told, path, "frames")?;
+            // Pictures of one device are one series, also where a shell has listed the files of their folder.
+            let is_series = |one: &PathBuf, next: &PathBuf| {
+                args.device.is_some() && pictures::is_picture(one) && pictures::is_picture(next)
+            };
+            for paths in args.inputs.chunk_by(is_series) {
+                let told = frames.input(paths, (&teller, &models), out)?;
+                match paths {
+                    [path] => summarise(&told, path, "frames")?,
+                    [first, .., last] => {
+                        let range = format!("{} to {}", first.display(), last.display());
+                        summarise(&told, Path::new(&range), "frames")?;
+                    }
+                    [] => {}
+                }
             }
         }
     }
@@ -197,6 +208,7 @@ fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
 }
 
 /// What one file led to.
+#[derive(Default)]
 struct Told {
     messages: u64,
     unknown_topics: u64,
