@@ -12,8 +12,6 @@ const HEADING: &str = "## Words that are not used";
 const ROOMS: &[&str] = &[
     "CHANGELOG.md",
     "README.md",
-    "certs/",
-    "clippy.toml",
     "configs/",
     "crates/verge-anomaly/",
     "crates/verge-codec/",
