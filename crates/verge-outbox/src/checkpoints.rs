@@ -5,11 +5,16 @@
 //! least recently are evicted. A state that is larger than the share is not saved at all. Open events have a bound of
 //! their own, which only a flood of events meets: over it, what is new is not saved.
 
+mod form;
+mod read;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use verge_domain::stage::{Checkpoint, StatesUsage, is_learnt};
 
 use crate::key::Cipher;
 use crate::row::Binding;
+use form::{StateForm, StateRow, open};
+pub(crate) use read::{bring_over, each, plain, read};
 
 /// Of the share, this part is made free at once where an eviction is needed.
 const FREED_PART: u64 = 16;
@@ -130,7 +135,7 @@ impl States {
         state: &[u8],
         cipher: Option<&Cipher>,
     ) -> Result<(), rusqlite::Error> {
-        let row = Row::of(key, state, cipher, &self.binding);
+        let row = StateRow::of(key, state, cipher, &self.binding);
         let bytes = size(&row.name, &row.state);
         if matches!(table, Table::Learnt) && bytes > self.share {
             self.refused += 1;
@@ -154,7 +159,12 @@ impl States {
         self.insert(transaction, table, &row)
     }
 
-    fn insert(&mut self, transaction: &Connection, table: Table, row: &Row) -> Result<(), rusqlite::Error> {
+    fn insert(
+        &mut self,
+        transaction: &Connection,
+        table: Table,
+        row: &StateRow,
+    ) -> Result<(), rusqlite::Error> {
         transaction.prepare_cached(table.put())?.execute(params![row.name, row.crc, row.state])?;
         *self.bytes_of(table) += size(&row.name, &row.state);
         Ok(())
@@ -236,8 +246,8 @@ impl States {
                 && let Some(row) = rows.next()?
             {
                 let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                let form = Form::of(&name, crc, &state, &self.binding);
-                if form == Some(Form::Sealed) {
+                let form = StateForm::of(&name, crc, &state, &self.binding);
+                if form == Some(StateForm::Sealed) {
                     continue;
                 }
                 bytes += size(&name, &state);
@@ -250,7 +260,11 @@ impl States {
             match found {
                 // Open events are kept, however many an earlier version had saved.
                 Some((key, state)) if !is_learnt(&key) => {
-                    self.insert(transaction, Table::Kept, &Row::of(&key, &state, cipher, &self.binding))?;
+                    self.insert(
+                        transaction,
+                        Table::Kept,
+                        &StateRow::of(&key, &state, cipher, &self.binding),
+                    )?;
                 }
                 // None was used later than another, as far as is known.
                 Some((key, state)) if self.bytes + size(&key, &state) > self.share => self.evicted += 1,
@@ -283,18 +297,18 @@ impl States {
                 let id = row.get(0)?;
                 last = Some(id);
                 bytes += size(&name, &state);
-                if Form::of(&name, crc, &state, &self.binding) == Some(Form::Plain) {
+                if StateForm::of(&name, crc, &state, &self.binding) == Some(StateForm::Plain) {
                     piece.push((
                         id,
                         size(&name, &state),
-                        Row::of(&name, &state, Some(cipher), &self.binding),
+                        StateRow::of(&name, &state, Some(cipher), &self.binding),
                     ));
                 }
             }
         }
         let mut seal = transaction
             .prepare_cached("UPDATE OR REPLACE learnt SET key = ?2, crc = ?3, state = ?4 WHERE id = ?1")?;
-        for (id, before, Row { name, crc, state }) in piece {
+        for (id, before, StateRow { name, crc, state }) in piece {
             seal.execute(params![id, name, crc, state])?;
             self.bytes = (self.bytes + size(&name, &state)).saturating_sub(before);
         }
@@ -311,158 +325,4 @@ fn learnt_keys() -> (String, String) {
     let separator = verge_domain::stage::KEY_SEPARATOR;
     let behind = char::from_u32(u32::from(separator) + 1).unwrap_or(' ');
     (text(separator), text(behind))
-}
-
-/// How a state is stored; stands in the checksum, as with rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// As it is, under its key.
-    Plain,
-    /// Sealed, under its key: as versions up to 2 of the schema did.
-    SealedUnderKey,
-    /// Sealed together with its key, under a name that does not tell it.
-    Sealed,
-}
-
-impl Form {
-    fn crc(self, name: &str, state: &[u8], seed: u32) -> i32 {
-        let start = crc32c::crc32c_append(crc32c::crc32c_append(seed, name.as_bytes()), state);
-        match self {
-            Self::Plain => start,
-            Self::SealedUnderKey => crc32c::crc32c_append(start, b"sealed"),
-            Self::Sealed => crc32c::crc32c_append(start, b"sealed with its key"),
-        }
-        .cast_signed()
-    }
-
-    fn of(name: &str, crc: i32, state: &[u8], binding: &Binding) -> Option<Self> {
-        let seeds = std::iter::once(binding.seed()).chain(binding.takes_unbound().then_some(0));
-        let mut forms = seeds.flat_map(|seed| {
-            [Self::Plain, Self::SealedUnderKey, Self::Sealed].map(|form| (form, form.crc(name, state, seed)))
-        });
-        forms.find(|&(_, found)| found == crc).map(|(form, _)| form)
-    }
-}
-
-/// A state as it is stored.
-struct Row {
-    name: String,
-    crc: i32,
-    state: Vec<u8>,
-}
-
-impl Row {
-    fn of(key: &str, state: &[u8], cipher: Option<&Cipher>, binding: &Binding) -> Self {
-        let (form, name, state) = match cipher {
-            None => (Form::Plain, key.to_owned(), state.to_vec()),
-            Some(cipher) => {
-                let name = cipher.name(key);
-                let length = u32::try_from(key.len()).expect("keys are names, not gibibytes");
-                let text = [&length.to_le_bytes()[..], key.as_bytes(), state].concat();
-                let sealed = cipher.seal(name.as_bytes(), &text);
-                (Form::Sealed, name, sealed)
-            }
-        };
-        Self { crc: form.crc(&name, &state, binding.seed()), name, state }
-    }
-}
-
-/// Key and state of what is stored; `None` if it does not open.
-fn open(name: &str, state: &[u8], form: Form, cipher: Option<&Cipher>) -> Option<(String, Vec<u8>)> {
-    match form {
-        Form::Plain => Some((name.to_owned(), state.to_vec())),
-        Form::SealedUnderKey => Some((name.to_owned(), cipher?.open(name.as_bytes(), state)?)),
-        Form::Sealed => {
-            let text = cipher?.open(name.as_bytes(), state)?;
-            let (length, rest) = text.split_first_chunk::<4>()?;
-            let (key, state) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            Some((String::from_utf8(key.to_vec()).ok()?, state.to_vec()))
-        }
-    }
-}
-
-/// Where states lie, in the order in which they are read: learnt ones longest unused first.
-const ALL: [&str; 2] =
-    ["SELECT key, crc, state FROM checkpoint ORDER BY key", "SELECT key, crc, state FROM learnt ORDER BY id"];
-
-/// Calls `each` with the key and the state of all that can be read, and `faulty` with the names of the others.
-pub(crate) fn each(
-    connection: &Connection,
-    cipher: Option<&Cipher>,
-    binding: &Binding,
-    mut each: impl FnMut(String, Vec<u8>),
-    mut faulty: impl FnMut(&str),
-) -> Result<(), rusqlite::Error> {
-    for select in ALL {
-        let mut statement = connection.prepare(select)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let found =
-                Form::of(&name, crc, &state, binding).and_then(|form| open(&name, &state, form, cipher));
-            match found {
-                Some((key, state)) => each(key, state),
-                None => faulty(&name),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// All that can be read; damaged ones are passed over and reported.
-pub(crate) fn read(
-    connection: &Connection,
-    cipher: Option<&Cipher>,
-    binding: &Binding,
-) -> Result<Vec<Checkpoint>, rusqlite::Error> {
-    let mut checkpoints = Vec::new();
-    each(
-        connection,
-        cipher,
-        binding,
-        |key, state| checkpoints.push(Checkpoint { key, state: Some(state) }),
-        |name| tracing::error!(key = %name.escape_debug(), "a saved state is damaged and was passed over"),
-    )?;
-    Ok(checkpoints)
-}
-
-/// Brings the states of a store, as far as they check, over into another, as they are stored. Says how many.
-pub(crate) fn bring_over(
-    old: &Connection,
-    of_old: &Binding,
-    new: &Connection,
-    of_new: &Binding,
-) -> Result<u64, rusqlite::Error> {
-    let mut brought = 0;
-    for (select, table) in ALL.into_iter().zip([Table::Kept, Table::Learnt]) {
-        let mut put = new.prepare(table.put())?;
-        let Ok(mut statement) = old.prepare(select) else { continue };
-        let Ok(mut rows) = statement.query([]) else { continue };
-        while let Ok(Some(row)) = rows.next() {
-            let read = (|| Ok::<_, rusqlite::Error>((row.get(0)?, row.get(1)?, row.get(2)?)))();
-            let Ok((name, crc, state)): Result<(String, i32, Vec<u8>), _> = read else { continue };
-            let Some(form) = Form::of(&name, crc, &state, of_old) else {
-                tracing::error!(key = %name.escape_debug(), "a saved state is damaged and was passed over");
-                continue;
-            };
-            let crc = form.crc(&name, &state, of_new.seed());
-            // Damage may show a state twice.
-            brought += u64::from(put.execute(params![name, crc, state]).is_ok());
-        }
-    }
-    Ok(brought)
-}
-
-/// How many are stored in plain text.
-pub(crate) fn plain(connection: &Connection, binding: &Binding) -> Result<u64, rusqlite::Error> {
-    let mut plain = 0;
-    for select in ALL {
-        let mut statement = connection.prepare(select)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (name, crc, state): (String, i32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            plain += u64::from(Form::of(&name, crc, &state, binding) != Some(Form::Sealed));
-        }
-    }
-    Ok(plain)
 }

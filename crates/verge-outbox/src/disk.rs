@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
+use crate::connect;
 use crate::fault::{Fault, is_full};
-use crate::open;
 use crate::schema;
 use crate::store::Outbox;
 
@@ -44,7 +44,7 @@ impl Outbox {
             self.may_grow();
             return;
         }
-        match open::limit_pages(&self.connection, &self.settings) {
+        match connect::limit_pages(&self.connection, &self.settings) {
             Ok(()) => tracing::info!("the disk has room again: the store's ballast is restored"),
             Err(error) => tracing::warn!(%error, "the store cannot grow"),
         }
@@ -64,7 +64,7 @@ impl Outbox {
     fn limit_to_free_room(&mut self) -> Result<bool, rusqlite::Error> {
         let page = schema::page_bytes(&self.connection)?;
         let pages = self.pragma("page_count")?;
-        let most = open::max_pages(&self.connection, &self.settings)?.cast_unsigned();
+        let most = connect::max_pages(&self.connection, &self.settings)?.cast_unsigned();
         // Pages that are in the log alone grow the file when the log is folded in.
         let length = |path: PathBuf| path.metadata().map_or(0, |about| about.len());
         let pending = (pages * page).saturating_sub(length(self.files.database()));
@@ -76,7 +76,7 @@ impl Outbox {
 
     /// Whether it is the disk that is full, and not the cap that is reached: SQLite says the same of both.
     pub(crate) fn cap_is_far(&self) -> bool {
-        let most = open::max_pages(&self.connection, &self.settings);
+        let most = connect::max_pages(&self.connection, &self.settings);
         self.pragma("page_count")
             .is_ok_and(|pages| most.is_ok_and(|most| pages + NEAR_PAGES < most.cast_unsigned()))
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use rusqlite::TransactionBehavior;
 use verge_domain::id::Lane;
 
+use crate::connect;
 use crate::fault::is_full;
-use crate::open::{self, BUSY};
+use crate::open::BUSY;
 use crate::row::{Columns, Form, INSERT, SELECT};
 use crate::schema;
 use crate::store::Outbox;
@@ -58,9 +59,9 @@ pub(crate) fn finish(outbox: &mut Outbox) -> Result<(), rusqlite::Error> {
     }
     tracing::info!("the store is being encrypted");
     // Sealed rows are longer: a store that is full to its cap needs some more for them.
-    open::lift_page_limit(&outbox.connection)?;
+    connect::lift_page_limit(&outbox.connection)?;
     let done = STEPS.iter().try_for_each(|step| step(outbox));
-    open::limit_pages(&outbox.connection, &outbox.settings)?;
+    connect::limit_pages(&outbox.connection, &outbox.settings)?;
     match done {
         Err(error) if is_full(&error) => tracing::error!(
             %error,

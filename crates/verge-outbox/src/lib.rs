@@ -10,7 +10,7 @@
 //! cannot tell: damage of the log's end beyond what `guard` had noted when the power went.
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
-//! `open` (what is found at start, `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
+//! `open` (what is found at start; `connect`, the database file), `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::store::Store) itself), `rows` and `marks` (its parts), `reading`, `withdraw` (tombstones, and what gives way when there is
 //! no room), `recover` (after a fault), `place` (its files were moved), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
 //! line, beside a live gateway); `files`, `lock`.
@@ -20,6 +20,7 @@ mod age;
 mod backup;
 mod ballast;
 mod checkpoints;
+mod connect;
 mod disk;
 mod encrypt;
 mod evict;

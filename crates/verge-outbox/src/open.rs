@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
 use verge_domain::id::Epoch;
 use verge_domain::life::Life;
 use verge_domain::withdrawn::Withdrawal;
@@ -16,6 +16,7 @@ use crate::acknowledged::Acknowledged;
 use crate::age::Ages;
 use crate::ballast::Ballast;
 use crate::checkpoints::States;
+use crate::connect::{connect, lift_page_limit, limit_pages};
 use crate::encrypt::Sealing;
 use crate::fault::{is_damage_at_opening, is_full};
 use crate::files::{Files, Found, lacks_room};
@@ -32,9 +33,6 @@ use crate::{encrypt, lanes, log, marks, origin, plain, run};
 
 /// A reader of the command line may hold the file for a moment.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
-
-/// The log is folded into the database at this size.
-const LOG_BYTES: u64 = 1 << 20;
 
 /// An open store, and what to tell the operator.
 #[derive(Debug)]
@@ -390,35 +388,6 @@ fn begin(
     };
     connection.close().map_err(|(_, error)| database(error))?;
     Ok((unfinished, salvaged))
-}
-
-pub(crate) fn connect(path: &Path, settings: &OutboxSettings) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // A log of a mebibyte: read in no time after a crash.
-    let page = schema::page_bytes(&connection)?;
-    connection.pragma_update(None, "wal_autocheckpoint", (LOG_BYTES / page).cast_signed())?;
-    limit_pages(&connection, settings)?;
-    connection.busy_timeout(BUSY)?;
-    Ok(connection)
-}
-
-/// Lets the database grow beyond its cap.
-pub(crate) fn lift_page_limit(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.pragma_update(None, "max_page_count", i64::from(u32::MAX - 1))
-}
-
-/// Lets the database grow up to its cap.
-pub(crate) fn limit_pages(connection: &Connection, settings: &OutboxSettings) -> Result<(), rusqlite::Error> {
-    connection.pragma_update(None, "max_page_count", max_pages(connection, settings)?)
-}
-
-/// Pages that the cap allows.
-pub(crate) fn max_pages(connection: &Connection, settings: &OutboxSettings) -> Result<i64, rusqlite::Error> {
-    Ok((settings.cap_bytes / schema::page_bytes(connection)?).cast_signed())
 }
 
 pub(crate) fn epoch() -> Result<Epoch, OpenError> {

@@ -6,8 +6,8 @@ use rusqlite::TransactionBehavior;
 use verge_domain::time::Monotonic;
 
 use crate::checkpoints::States;
+use crate::connect;
 use crate::fault::is_full;
-use crate::open;
 use crate::store::Outbox;
 
 /// After this time without an eviction the states fit again.
@@ -63,7 +63,7 @@ impl Outbox {
     /// that is too full even for this does it at the next start.
     pub(crate) fn settle_states(&mut self) -> Result<(), rusqlite::Error> {
         // The first of them may take a page more before the others give many back.
-        open::lift_page_limit(&self.connection)?;
+        connect::lift_page_limit(&self.connection)?;
         let settled = loop {
             match self.settle_some() {
                 Ok(true) => {}
@@ -75,7 +75,7 @@ impl Outbox {
                 Err(error) => break Err(error),
             }
         };
-        settled.and_then(|()| open::limit_pages(&self.connection, &self.settings))
+        settled.and_then(|()| connect::limit_pages(&self.connection, &self.settings))
     }
 
     /// Says whether there may be more to do.

@@ -7,7 +7,7 @@ use crate::checkpoints::States;
 use crate::fault::Fault;
 use crate::lanes::{self, LaneState};
 use crate::store::Outbox;
-use crate::{log, open, schema};
+use crate::{connect, log, open, schema};
 
 /// Opens a store that is in use again after something failed, and holds it against what was committed.
 pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
@@ -18,7 +18,7 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
     drop(std::mem::replace(&mut outbox.connection, nothing));
     outbox.suspect = true;
     let lost = log::has_lost_commits(&outbox.files.log()).unwrap_or(false);
-    let connection = open::connect(&path, &outbox.settings).map_err(&fault)?;
+    let connection = connect::connect(&path, &outbox.settings).map_err(&fault)?;
     if !open::is_sound(&connection).map_err(&fault)? {
         let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         return Err(fault(rusqlite::Error::SqliteFailure(corrupt, None)));

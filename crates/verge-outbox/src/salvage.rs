@@ -3,7 +3,8 @@
 //! The new store has a new epoch, since nobody can tell which numbers the old one had given. Numbers that every route had
 //! delivered are not brought over (they stay readable where the old store lies); a tombstone says so to receivers.
 
-use std::collections::HashMap;
+mod beside;
+
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -16,6 +17,7 @@ use verge_domain::withdrawn::Withdrawal;
 use crate::lanes::{self, LaneState, TABLES, lane_number};
 use crate::row::{Binding, Columns, Form, INSERT, SELECT, SELECT_NEWEST};
 use crate::{checkpoints, run, schema};
+use beside::{bring_marks, bring_table};
 
 /// Rows read at once.
 const ROWS: i64 = 256;
@@ -371,44 +373,4 @@ fn next_readable(old: &Connection, lane: Lane, after: u64, probes: &mut usize) -
         }
     }
     probe(readable)?.ok().flatten()
-}
-
-/// Routes go on where they were; those that were behind all others begin anew, so that receivers learn which numbers
-/// belong to the earlier epoch.
-fn bring_marks(
-    new: &Connection,
-    marks: &HashMap<String, [u64; 3]>,
-    begins: &[u64; 3],
-    last: &[u64; 3],
-    of_new: &Binding,
-) -> Result<(), rusqlite::Error> {
-    let brought = marks.iter().map(|(route, marks)| {
-        let upto = Lane::ALL.map(|lane| {
-            let mark = marks[lane.index()].min(last[lane.index()]);
-            if mark <= begins[lane.index()] { 0 } else { mark }
-        });
-        (route.as_str(), upto)
-    });
-    lanes::save_marks(new, brought, of_new)
-}
-
-/// Rows of a small table as they are, as far as they can be read. Says how many.
-fn bring_table(
-    old: &Connection,
-    new: &Connection,
-    table: &str,
-    columns: usize,
-) -> Result<u64, rusqlite::Error> {
-    let places: Vec<String> = (1..=columns).map(|place| format!("?{place}")).collect();
-    let mut put = new.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES ({})", places.join(", ")))?;
-    let Ok(mut statement) = old.prepare(&format!("SELECT * FROM {table}")) else { return Ok(0) };
-    let Ok(mut rows) = statement.query([]) else { return Ok(0) };
-    let mut brought = 0;
-    while let Ok(Some(row)) = rows.next() {
-        let values: Result<Vec<rusqlite::types::Value>, _> =
-            (0..columns).map(|column| row.get(column)).collect();
-        let Ok(values) = values else { continue };
-        brought += u64::from(put.execute(rusqlite::params_from_iter(values)).is_ok());
-    }
-    Ok(brought)
 }

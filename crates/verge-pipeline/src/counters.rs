@@ -1,20 +1,21 @@
 //! What is counted while the gateway runs. Counters only grow; readers take differences.
 
+mod latency;
+mod source;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
-use verge_domain::reading::{Reading, SharedBy, SourceIndex};
-use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
-use crate::clock_offsets::ClockOffsets;
 use crate::judging::JudgeRate;
+pub use latency::{Latency, Percentiles};
+pub use source::SourceCounters;
 
 /// One counter. Relaxed: counters order nothing.
 #[derive(Debug, Default)]
@@ -30,216 +31,6 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Times of one kind in the last five to ten minutes, in histograms of fixed size (two significant digits, 1 µs to 60 s).
-/// Where nothing came for longer, what came last.
-#[derive(Debug)]
-pub struct Latency(Mutex<Recent>);
-
-#[derive(Debug)]
-struct Recent {
-    now: Histogram<u64>,
-    before: Histogram<u64>,
-    since: Instant,
-}
-
-/// A histogram that ran since the start would be blind for a fault of today within weeks.
-const LATENCY_WINDOW: Duration = Duration::from_secs(300);
-
-impl Recent {
-    fn turn(&mut self, at: Instant) {
-        if at.saturating_duration_since(self.since) >= LATENCY_WINDOW && !self.now.is_empty() {
-            std::mem::swap(&mut self.now, &mut self.before);
-            self.now.reset();
-            self.since = at;
-        }
-    }
-}
-
-/// What a [`Latency`] has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percentiles {
-    /// Half were at most this.
-    pub p50: Duration,
-    /// 99 of a hundred were at most this.
-    pub p99: Duration,
-}
-
-const LONGEST_LATENCY: Duration = Duration::from_secs(60);
-
-impl Default for Latency {
-    fn default() -> Self {
-        let longest = u64::try_from(LONGEST_LATENCY.as_micros()).expect("a minute fits");
-        let empty = Histogram::new_with_max(longest, 2).expect("the bounds are those the type documents");
-        Self(Mutex::new(Recent { now: empty.clone(), before: empty, since: Instant::now() }))
-    }
-}
-
-impl Latency {
-    /// Takes note of some.
-    pub fn note(&self, latencies: impl Iterator<Item = Duration>) {
-        self.note_at(Instant::now(), latencies);
-    }
-
-    fn note_at(&self, at: Instant, latencies: impl Iterator<Item = Duration>) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.turn(at);
-        for latency in latencies {
-            // Longer ones count as the longest.
-            recent.now.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// Median and 99th percentile; `None` before the first.
-    #[must_use]
-    pub fn percentiles(&self) -> Option<Percentiles> {
-        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut both = recent.now.clone();
-        both.add(&recent.before).expect("both have the same bounds");
-        drop(recent);
-        let at = |quantile| Duration::from_micros(both.value_at_quantile(quantile));
-        (!both.is_empty()).then(|| Percentiles { p50: at(0.5), p99: at(0.99) })
-    }
-}
-
-/// The accounts of one source. They balance:
-/// `received = judged + superseded + refused + in flight`, in messages.
-#[derive(Debug)]
-pub struct SourceCounters {
-    /// The source's name in the configuration.
-    pub name: SourceId,
-    /// Messages taken into the intake.
-    pub messages_received_total: Counter,
-    /// Bytes of their topics and payloads.
-    pub bytes_received_total: Counter,
-    /// Messages from which at least one reading came, or whose frame was judged.
-    pub messages_judged_total: Counter,
-    /// Messages from which none came, or whose frame was not judged.
-    pub messages_refused_total: Counter,
-    /// Messages whose frame or block of samples a newer one has replaced before it was judged.
-    pub messages_superseded_total: Counter,
-    /// Messages judged that the broker had sent to an earlier run of the program, which stored no verdict of them.
-    pub messages_redelivered_total: Counter,
-    /// Frames judged.
-    pub frames_judged_total: Counter,
-    /// Readings judged.
-    pub readings_judged_total: Counter,
-    /// Readings whose name another one of the same message and time had, with another value.
-    pub shared_readings_total: Counter,
-    shared_names: Mutex<BTreeMap<(DeviceId, SignalId), SharedBy>>,
-    /// Devices whose clock has a constant offset.
-    pub clock_offsets: ClockOffsets,
-    rejections_total: [Counter; Reason::ALL.len()],
-    last_received: AtomicI64,
-}
-
-/// Shared names remembered of a source. A peer chooses names, so there is a bound: more are counted as readings alone.
-const SHARED_NAMES: usize = 1024;
-
-impl SourceCounters {
-    fn new(name: SourceId) -> Self {
-        Self {
-            name,
-            messages_received_total: Counter::default(),
-            bytes_received_total: Counter::default(),
-            messages_judged_total: Counter::default(),
-            messages_refused_total: Counter::default(),
-            messages_superseded_total: Counter::default(),
-            messages_redelivered_total: Counter::default(),
-            frames_judged_total: Counter::default(),
-            readings_judged_total: Counter::default(),
-            shared_readings_total: Counter::default(),
-            shared_names: Mutex::default(),
-            clock_offsets: ClockOffsets::default(),
-            rejections_total: std::array::from_fn(|_| Counter::default()),
-            last_received: AtomicI64::new(i64::MIN),
-        }
-    }
-
-    /// Counts a refusal and says how many there have been of this reason, this one included.
-    pub fn reject(&self, reason: Reason) -> u64 {
-        let counter = &self.rejections_total[reason.index()];
-        counter.add(1);
-        counter.get()
-    }
-
-    /// Counts a refusal. The first of a kind is worth a line, then every tenfold: never a line per message. `about` is
-    /// the topic or the device, `bytes` the size of the message.
-    pub fn refuse(&self, about: &str, bytes: Option<usize>, rejection: &Rejection) {
-        let count = self.reject(rejection.reason);
-        if is_power_of_ten(count) {
-            let came = (!rejection.came.is_empty()).then_some(rejection.came).map(tracing::field::display);
-            let looks = rejection.looks().map(tracing::field::display);
-            tracing::warn!(
-                source = %self.name, about = %about.escape_debug(), %rejection, count, bytes, came, looks, "input refused"
-            );
-        }
-    }
-
-    /// Counts a reading whose name stands for several series, and warns of the name: the first ones once each, then
-    /// every tenfold.
-    pub fn share(&self, reading: &Reading, by: SharedBy) {
-        self.shared_readings_total.add(1);
-        let mut names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (reading.device.clone(), reading.signal.clone());
-        if names.len() >= SHARED_NAMES || names.contains_key(&name) {
-            return;
-        }
-        names.insert(name, by);
-        let count = names.len();
-        drop(names);
-        if count <= 10 || is_power_of_ten(u64::try_from(count).unwrap_or(u64::MAX)) {
-            tracing::warn!(
-                source = %self.name, device = %reading.device.as_str().escape_debug(),
-                signal = %reading.signal.as_str().escape_debug(), count,
-                "one name stands for several series: {}",
-                match by {
-                    SharedBy::Time => {
-                        "a message has two values of it with one time; name them apart (device, signal) or say where each \
-                         has its own time"
-                    }
-                    SharedBy::Position => {
-                        "it is a position in an array whose length has changed; name the values by what stands beside \
-                         them, such as signal = \"{pointer:/values/*/id}\""
-                    }
-                }
-            );
-        }
-    }
-
-    /// Names that stand for several series, as far as they are remembered.
-    #[must_use]
-    pub fn shared_names(&self) -> Vec<((DeviceId, SignalId), SharedBy)> {
-        let names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().map(|(name, by)| (name.clone(), *by)).collect()
-    }
-
-    /// How many these are.
-    #[must_use]
-    pub fn shared_name_count(&self) -> u64 {
-        let names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner).len();
-        u64::try_from(names).unwrap_or(u64::MAX)
-    }
-
-    /// Refusals so far, by reason, without the reasons that never occurred.
-    pub fn rejections(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        Reason::ALL
-            .into_iter()
-            .map(|reason| (reason, self.rejections_total[reason.index()].get()))
-            .filter(|&(_, count)| count > 0)
-    }
-
-    /// Notes when a message came.
-    pub fn received_at(&self, at: UtcMillis) {
-        self.last_received.store(at.0, Ordering::Relaxed);
-    }
-
-    /// When the newest message came, if any did.
-    #[must_use]
-    pub fn last_received(&self) -> Option<UtcMillis> {
-        Some(self.last_received.load(Ordering::Relaxed)).filter(|&at| at != i64::MIN).map(UtcMillis)
     }
 }
 
@@ -505,24 +296,4 @@ pub(crate) fn is_power_of_ten(count: u64) -> bool {
         power = power.saturating_mul(10);
     }
     power == count
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latencies_of_today_are_not_hidden_by_those_of_last_month() {
-        let latency = Latency::default();
-        let start = Instant::now();
-        let p99 = || latency.percentiles().unwrap().p99.as_millis();
-        latency.note_at(start, std::iter::repeat_n(Duration::from_millis(1), 1_000_000));
-        assert_eq!(p99(), 1);
-        for minutes in [6, 12] {
-            latency.note_at(start + Duration::from_secs(60 * minutes), [Duration::from_secs(1)].into_iter());
-        }
-        assert!(p99() >= 990, "{} ms", p99());
-        latency.note_at(start + Duration::from_secs(3600), std::iter::empty());
-        assert!(p99() >= 990, "where nothing came, what came last");
-    }
 }

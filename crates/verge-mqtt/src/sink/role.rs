@@ -1,16 +1,18 @@
 //! One uplink connection after another: its services asked for in order, its topics proven, then its verdicts.
 
+mod incoming;
+
 use std::time::{Duration, Instant};
 
-use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck};
+use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Outgoing, Packet, QoS};
 use verge_domain::link::{Degraded, Service};
 
 use super::services::{Care, Close, Plan, consequence};
 use super::shared::SharedUplink;
-use super::{MAX_COMMAND_BYTES, ProofMessage, WillMessage};
+use super::{ProofMessage, WillMessage};
 use crate::driver::{Ending, Flow, Role};
 use crate::probe::CAUSES;
-use crate::subscriptions::{Subscriptions, refused};
+use crate::subscriptions::Subscriptions;
 use crate::takeover::Takeovers;
 
 /// Pause before an attempt that differs from the one before.
@@ -114,75 +116,6 @@ impl Connection {
 }
 
 impl UplinkRole {
-    fn take(&mut self, message: Publish) {
-        if message.topic == self.status_topic {
-            if message.retain && self.connection.retained != Retained::Known {
-                self.unclaimed = 0;
-                self.shared.found(message.payload);
-                self.retained_is_known();
-            } else if !self.shared.echoed(&message.topic, &message.payload) {
-                // Our own status; where all goes to one topic it is an echo as well.
-                tracing::trace!("the own status came back");
-            }
-            return;
-        }
-        let reason = if self.command_topic.as_ref() != Some(&message.topic) {
-            if self.shared.echoed(&message.topic, &message.payload) {
-                return;
-            }
-            "it came on a topic that was not subscribed to"
-        } else if message.retain {
-            "it is retained: it was given before this connection"
-        } else if message.payload.len() > MAX_COMMAND_BYTES {
-            "it is too long"
-        } else {
-            match self.shared.command(message.payload) {
-                Ok(()) => return,
-                Err(reason) => reason,
-            }
-        };
-        self.connection.dropped += 1;
-        if self.connection.dropped == 1 {
-            tracing::warn!(topic = %message.topic.escape_debug(), reason, "a command from upstream was dropped");
-        }
-    }
-
-    fn answered(&mut self, answer: &SubAck) -> Flow {
-        for answer in self.connection.subscriptions.answered(answer) {
-            if answer.filter == self.status_topic && self.connection.retained == Retained::Asked {
-                match answer.granted {
-                    Some(_) => self.connection.retained = Retained::Awaited(Instant::now()),
-                    None => {
-                        tracing::info!(
-                            "upstream does not let the gateway read its own status: a snapshot that was put back is not recognised by it"
-                        );
-                        self.connection.retained = Retained::Known;
-                    }
-                }
-                continue;
-            }
-            let service = if self.command_topic.as_ref() == Some(&answer.filter) {
-                Service::Commands
-            } else {
-                Service::Echo
-            };
-            self.connection.unanswered.retain(|(unanswered, _)| *unanswered != service);
-            self.care.answered(service);
-            if answer.granted.is_none() {
-                self.refuse(service, refused(&answer.filter));
-            }
-        }
-        self.step()
-    }
-
-    fn refuse(&mut self, service: Service, reason: String) {
-        if service == Service::Echo {
-            self.shared.without_echo(without_echo(&reason));
-        }
-        self.care.refused(service, reason, Instant::now());
-        self.publish_news();
-    }
-
     /// Goes on as far as nothing is to be waited for.
     fn step(&mut self) -> Flow {
         loop {

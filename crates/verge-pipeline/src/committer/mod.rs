@@ -9,10 +9,12 @@
 //! from verdicts to rows; `lives`, summaries in the place of verdicts that came too late; `unacknowledged`, what the
 //! broker may send again.
 
+mod answers;
 mod handle;
 mod lives;
 mod plan;
 mod unacknowledged;
+mod wall_clock;
 mod worker;
 
 use std::sync::Arc;
@@ -31,7 +33,8 @@ use crate::counters::Counters;
 use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
 use unacknowledged::Unacknowledged;
-use worker::{GivenUp, WallClock, Worker};
+use wall_clock::WallClock;
+use worker::{GivenUp, Worker};
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;

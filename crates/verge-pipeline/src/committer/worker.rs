@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use verge_domain::id::{GatewayId, Identity, Lane, Seq};
 use verge_domain::reading::{Acknowledged, Receipt};
-use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage, StoredRow};
-use verge_domain::time::Monotonic;
+use verge_domain::stage::{Encoder, Source, Store, StoreError, StoredRow};
 
-use super::handle::{Answer, StoreRequest};
+use super::handle::StoreRequest;
 use super::plan;
 use super::unacknowledged::Unacknowledged;
+use super::wall_clock::WallClock;
 use super::{
     COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT,
-    StoreLedger, StoreRefusal, StoreState,
+    StoreLedger, StoreState,
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -60,22 +60,6 @@ pub(super) struct Worker<S, E, R> {
     pub(super) unflushed: bool,
     pub(super) fault_since: Option<Instant>,
     pub(super) given_up: GivenUp,
-}
-
-/// What is known of the machine's wall clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WallClock {
-    /// It is set, and was when the gateway started.
-    Set,
-    Unset,
-    /// It was not set before, and is since then or a little earlier.
-    SetAt(Monotonic),
-}
-
-impl WallClock {
-    pub(super) fn of(clock: Clock) -> Self {
-        if clock.is_set() { Self::Set } else { Self::Unset }
-    }
 }
 
 /// What a store did not take before the end.
@@ -259,26 +243,6 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         }
     }
 
-    /// Says of verdicts that were made before the wall clock was set that their times are estimated.
-    fn mark_estimated(&mut self) {
-        self.wall_clock = match (self.wall_clock, self.clock.is_set()) {
-            (WallClock::Set, true) => return,
-            (_, false) => WallClock::Unset,
-            (WallClock::Unset, true) => WallClock::SetAt(self.clock.now().mono),
-            (since, true) => since,
-        };
-        for request in &mut self.waiting {
-            let is_estimated = match self.wall_clock {
-                WallClock::Set => false,
-                WallClock::Unset => true,
-                WallClock::SetAt(at) => request.received < at,
-            };
-            for verdict in &mut request.verdicts {
-                verdict.times.estimated = is_estimated;
-            }
-        }
-    }
-
     fn try_commit(&mut self) -> Result<(), StoreError> {
         self.mark_estimated();
         let planned = plan::encode(
@@ -335,73 +299,6 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         Ok(())
     }
 
-    fn answer(&mut self, request: StoreRequest) -> Result<(), CommitterEnd> {
-        match request {
-            StoreRequest::Fetch { lane, after, max_rows, max_bytes, reply } => {
-                let mut rows = Vec::new();
-                let fetched = self.store.fetch(lane, after, max_rows, max_bytes, &mut rows).map(|()| rows);
-                self.reply(reply, fetched, "verdicts to be sent cannot be read")
-            }
-            StoreRequest::Mark { route, lane, upto } => {
-                self.unflushed = true;
-                let marked = self.store.mark(&route, lane, upto);
-                self.done(marked, "a mark of delivery was not noted: duplicates may follow")
-            }
-            StoreRequest::NoteSent(sent) => {
-                self.unflushed = true;
-                let noted = self.store.note_sent(sent);
-                self.done(noted, "bytes sent were not noted")
-            }
-            StoreRequest::Sent { reply } => {
-                let sent = self.store.sent();
-                self.reply(reply, sent, "bytes sent cannot be read")
-            }
-            StoreRequest::Withdraw { lane, from, tombstone, at, reply } => {
-                let withdrawn = self.store.withdraw(lane, from, tombstone, at, &[]);
-                self.reply(reply, withdrawn, "verdicts that cannot be sent were not withdrawn")
-            }
-            StoreRequest::Ledger { reply } => {
-                let usage = self.store.usage();
-                let ledger = usage.map(|usage| self.ledger(usage));
-                self.reply(reply, ledger, "the store's size cannot be read")
-            }
-            StoreRequest::GiveUpEpoch { reply } => {
-                let given_up = self.store.give_up_epoch();
-                let overtaken = given_up.is_ok();
-                self.reply(reply, given_up, "the epoch cannot be given up")?;
-                if overtaken { Err(CommitterEnd::Overtaken) } else { Ok(()) }
-            }
-        }
-    }
-
-    /// Answers a delivery. One that has gone away in the meantime needs no answer.
-    fn reply<T>(
-        &mut self,
-        reply: oneshot::Sender<Answer<T>>,
-        result: Result<T, StoreError>,
-        what: &str,
-    ) -> Result<(), CommitterEnd> {
-        match result {
-            Ok(value) => {
-                drop(reply.send(Ok(value)));
-                Ok(())
-            }
-            Err(error) => {
-                drop(reply.send(Err(StoreRefusal)));
-                self.failed(error, what)
-            }
-        }
-    }
-
-    fn ledger(&self, usage: StoreUsage) -> StoreLedger {
-        StoreLedger {
-            epoch: self.store.epoch(),
-            oldest: Lane::ALL.map(|lane| self.store.oldest(lane)),
-            last: heads_of(&self.store),
-            usage,
-        }
-    }
-
     fn pass_over_lives(&mut self) -> Result<bool, CommitterEnd> {
         match self.end_lives() {
             Ok(more) => Ok(more),
@@ -444,13 +341,13 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.counters.note_store_bounds(oldest, heads_of(&self.store));
     }
 
-    fn done(&mut self, result: Result<(), StoreError>, what: &str) -> Result<(), CommitterEnd> {
+    pub(super) fn done(&mut self, result: Result<(), StoreError>, what: &str) -> Result<(), CommitterEnd> {
         result.or_else(|error| self.failed(error, what))
     }
 
     /// Nothing is believed of a store that has failed before it is opened anew; one that is damaged is for the next
     /// process to salvage.
-    fn failed(&mut self, error: StoreError, what: &str) -> Result<(), CommitterEnd> {
+    pub(super) fn failed(&mut self, error: StoreError, what: &str) -> Result<(), CommitterEnd> {
         self.counters.store_faults_total.add(1);
         if matches!(error, StoreError::Damaged(_)) {
             return Err(CommitterEnd::StoreDamaged(error));

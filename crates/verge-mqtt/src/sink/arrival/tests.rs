@@ -1,5 +1,7 @@
 //! Echoes that come, come late, come for some sizes only, or never.
 
+use verge_domain::link::Arrival;
+
 use super::*;
 
 struct Bench {

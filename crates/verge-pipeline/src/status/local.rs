@@ -1,0 +1,99 @@
+//! What the status says of the site's own broker and of certificates.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use verge_domain::observation::Camera;
+
+/// State of a connection to the local broker, in words.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LocalState {
+    /// Whether it stands.
+    pub connected: bool,
+    /// Connections made since the start.
+    pub connections: u64,
+    /// Messages not yet acknowledged to the broker.
+    pub outstanding: u64,
+    /// Messages larger than is accepted, since the start: passed over.
+    pub oversized: u64,
+    /// Topic and size of the last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_oversized: Option<String>,
+    /// The judges' queue is full: a connection is left unread.
+    pub overloaded: bool,
+    /// Messages that the broker sent again and this run knew, since the start: not judged again.
+    pub redelivered: u64,
+    /// Messages that no source takes, since the start; told beside the sources.
+    #[serde(skip)]
+    pub unknown_topics: u64,
+    /// Why it is down, or why it last was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Why the files with its credentials cannot be used; the last good ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_error: Option<String>,
+    /// That broker itself, where it runs beside the gateway; told beside the connection.
+    #[serde(skip)]
+    pub broker: Option<BrokerStatus>,
+    /// Certificates of all connections; told beside this one.
+    #[serde(skip)]
+    pub certificates: Vec<CertificateStatus>,
+    /// Cameras with the time since the newest frame of each; told with their sources.
+    #[serde(skip)]
+    pub cameras: Vec<(Camera, Duration)>,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CertificateStatus {
+    /// Key of the configuration that names its file.
+    pub key: String,
+    /// `valid`, `ends_soon`, `ended` or `unreadable`.
+    pub state: &'static str,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it ends (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<i64>,
+    /// Whole days until then; negative afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A broker that runs beside the gateway. Numbers are since the start.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct BrokerStatus {
+    /// Whether it serves.
+    pub serving: bool,
+    /// Since when (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it last failed, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
+    /// When that was (UTC ms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault_at: Option<i64>,
+    /// Connections from outside now.
+    pub connections: u64,
+    /// Clients let in.
+    pub accepted: u64,
+    /// Connections closed at once because there were too many.
+    pub refused_connections: u64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: u64,
+    /// Clients not let in because of what they sent.
+    pub refused_clients: u64,
+    /// The last of those, from where, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
+    /// Why the files of the listener's certificates cannot be used; the last good ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_error: Option<String>,
+}

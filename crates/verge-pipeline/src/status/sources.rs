@@ -1,0 +1,88 @@
+//! What the status says of one source.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use verge_domain::observation::Camera;
+use verge_domain::reading::SourceIndex;
+use verge_domain::time::UtcMillis;
+
+use super::cameras::{CameraStatus, longest_silent};
+use super::{HEARS_NOTHING, HEARS_NOTHING_AFTER, is_zero};
+use crate::counters::SourceCounters;
+
+#[derive(Serialize)]
+pub(super) struct SourceStatus<'a> {
+    name: &'a str,
+    received: u64,
+    judged: u64,
+    superseded: u64,
+    refused: u64,
+    in_flight: u64,
+    /// Of those judged or refused: the broker had sent them before a restart, and the store holds no verdict of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    redelivered: u64,
+    readings: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    frames: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    rejections: serde_json::Map<String, serde_json::Value>,
+    /// What is probably not meant, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+    /// Names that stand for several series, and their readings.
+    #[serde(skip_serializing_if = "is_zero")]
+    shared_names: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    shared_readings: u64,
+    /// Devices whose clock has a constant offset.
+    #[serde(skip_serializing_if = "is_zero")]
+    clock_offsets: u64,
+    /// Cameras that frames have come from since the start.
+    #[serde(skip_serializing_if = "is_zero")]
+    cameras: u64,
+    /// Those that have been silent for longest, longest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    camera_ages: Vec<CameraStatus>,
+}
+
+pub(super) fn source_status<'a>(
+    source: &'a SourceCounters,
+    index: SourceIndex,
+    cameras: &[(Camera, Duration)],
+    now: UtcMillis,
+    uptime: Duration,
+) -> SourceStatus<'a> {
+    let (cameras, camera_ages) = longest_silent(index, cameras);
+    // Read in this order a message may be missed as in flight, never counted twice.
+    let judged = source.messages_judged_total.get();
+    let refused = source.messages_refused_total.get();
+    let superseded = source.messages_superseded_total.get();
+    let received = source.messages_received_total.get();
+    SourceStatus {
+        name: source.name.as_str(),
+        received,
+        judged,
+        superseded,
+        refused,
+        in_flight: received.saturating_sub(judged + superseded + refused),
+        redelivered: source.messages_redelivered_total.get(),
+        readings: source.readings_judged_total.get(),
+        frames: source.frames_judged_total.get(),
+        bytes: source.bytes_received_total.get(),
+        age_ms: source.last_received().map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
+        rejections: source
+            .rejections()
+            .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
+            .collect(),
+        warning: (received == 0 && uptime >= HEARS_NOTHING_AFTER).then_some(HEARS_NOTHING),
+        shared_names: source.shared_name_count(),
+        shared_readings: source.shared_readings_total.get(),
+        clock_offsets: source.clock_offsets.count(),
+        cameras,
+        camera_ages,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the status says of the store.
+
+use serde::Serialize;
+use verge_domain::id::Lane;
+use verge_domain::life::Life;
+use verge_domain::stage::StatesUsage;
+use verge_domain::withdrawn::Withdrawal;
+
+use super::Span;
+use super::claim::LifeStatus;
+use crate::counters::{Counters, StoreAccount};
+
+#[derive(Serialize)]
+pub(super) struct StoreStatus {
+    state: &'static str,
+    #[serde(flatten)]
+    life: LifeStatus,
+    committed: [u64; 3],
+    commits: u64,
+    /// From receipt of a message to its verdicts being durable, lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_ms: Option<Span>,
+    evicted: u64,
+    faults: u64,
+    /// Oldest and newest number that is stored; a lane that holds nothing begins behind its end.
+    oldest: [u64; 3],
+    last: [u64; 3],
+    used_bytes: u64,
+    cap_bytes: u64,
+    /// By reason, since the start; reasons that never occurred are absent.
+    withdrawn: serde_json::Map<String, serde_json::Value>,
+    states: StatesStatus,
+}
+
+/// What is saved for judges.
+#[derive(Serialize)]
+struct StatesStatus {
+    bytes: u64,
+    cap_bytes: u64,
+    evicted: u64,
+    not_saved: u64,
+    events_bytes: u64,
+    events_not_saved: u64,
+}
+
+impl StatesStatus {
+    fn of(usage: &StatesUsage) -> Self {
+        Self {
+            bytes: usage.bytes,
+            cap_bytes: usage.share_bytes,
+            evicted: usage.evicted,
+            not_saved: usage.not_saved,
+            events_bytes: usage.events_bytes,
+            events_not_saved: usage.events_not_saved,
+        }
+    }
+}
+
+impl StoreStatus {
+    pub(super) fn of(life: &Life, counters: &Counters) -> Self {
+        let state = match (counters.store_fault(), counters.store_full()) {
+            (true, _) => "storage_fault",
+            (false, true) => "full",
+            (false, false) => "ok",
+        };
+        let StoreAccount { oldest, last, usage } = counters.store_account();
+        Self {
+            life: LifeStatus::of(life),
+            oldest: oldest.map(|seq| seq.0),
+            last: last.map(|seq| seq.0),
+            used_bytes: usage.used_bytes,
+            cap_bytes: usage.cap_bytes,
+            withdrawn: withdrawn(&usage.withdrawn),
+            states: StatesStatus::of(&usage.states),
+            state,
+            committed: Lane::ALL.map(|lane| counters.committed_total[lane.index()].get()),
+            commits: counters.commits_total.get(),
+            commit_ms: Span::of(&counters.commit_latency),
+            evicted: counters.evicted_total.get(),
+            faults: counters.store_faults_total.get(),
+        }
+    }
+}
+
+/// How many were withdrawn, by reason, without the reasons that never occurred.
+pub(crate) fn withdrawn(counts: &[u64; Withdrawal::ALL.len()]) -> serde_json::Map<String, serde_json::Value> {
+    let counts = Withdrawal::ALL.into_iter().map(|reason| (reason, counts[usize::from(reason.code())]));
+    counts
+        .filter(|&(_, count)| count > 0)
+        .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
+        .collect()
+}
