@@ -1,4 +1,4 @@
-//! How good a detector is on labelled series. Pure: files, tables and the command line are elsewhere.
+//! How good a detector is on labelled series and pictures. Pure: files, tables and the command line are elsewhere.
 //!
 //! Reading order: [`detectors`] (as they ship, over a whole series), [`measure`] (the scores of the public boards),
 //! [`events`] (alarms against labelled rows), [`nested`] and [`candidates`] (what settings score that were chosen on

@@ -4,13 +4,12 @@
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
-//! one worker), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture), [`measure`] (how good a model is on labelled pictures).
+//! one worker), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
 
 pub mod annotate;
 pub mod classify;
 pub mod detect;
 mod elements;
-pub mod measure;
 pub mod picture;
 pub mod preprocess;
 mod reconstruct;

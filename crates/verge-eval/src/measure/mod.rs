@@ -1,8 +1,10 @@
-//! How good a detector is on labelled series. Pure: files are read elsewhere.
+//! How good a detector is on labelled series and pictures. Pure: files are read elsewhere.
 //!
 //! Reading order: [`ScoreProfile`] (what a hit, a miss and a false alarm weigh), [`nab`] (one signal, a score per
-//! row), [`skab`] (several signals, a yes or no per row).
+//! row), [`skab`] (several signals, a yes or no per row),
+//! [`average_precision`] (boxes in pictures).
 
+pub mod average_precision;
 pub mod nab;
 pub mod skab;
 

@@ -5,7 +5,6 @@
 mod damage;
 mod frames;
 mod judging;
-mod measure;
 mod orientation;
 mod real;
 #[path = "../../../verge-models/tests/support/mod.rs"]

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use verge_domain::id::JudgeIndex;
 use verge_engine::RecurrentState;
+use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_models::card::Nms;
 use verge_vision::detect::select;
-use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
 
 use crate::frames::{frame, judge, viewer};
 use crate::support::{data, load_real};
 
-/// So many files of a folder, evenly spread, in order of their names.
+/// Some files of a folder, evenly spread, in order of their names.
 fn spread(folder: &Path, count: usize) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.sort();
@@ -77,24 +77,24 @@ fn yolox_finds_traffic() {
         let Sight::Objects(mut objects) = look(&mut viewer, &path, 0.01) else { panic!("a detector") };
         objects.retain(|object| vehicles.contains(&object.label));
         select(&mut objects, Some(Nms { iou: 0.6, per_class: false }));
-        let found: Vec<Found> = objects
+        let found: Vec<FoundObject> = objects
             .iter()
             .map(|object| {
                 let [left, top, right, bottom] = object.corners.map(f64::from);
                 let area = [left, top, right - left, bottom - top];
-                Found { class: 0, area, score: object.score.into() }
+                FoundObject { class: 0, area, score: object.score.into() }
             })
             .collect();
         let (width, height) = (f64::from(viewer.picture().width()), f64::from(viewer.picture().height()));
         let labels = folder.join("labels").join(path.with_extension("txt").file_name().unwrap());
-        let truths: Vec<Truth> = fs::read_to_string(labels)
+        let truths: Vec<LabelledObject> = fs::read_to_string(labels)
             .unwrap()
             .lines()
             .map(|line| {
                 let numbers: Vec<f64> = line.split_whitespace().map(|x| x.parse().unwrap()).collect();
                 let [_, x, y, w, h] = numbers[..] else { panic!("five numbers: {line}") };
                 let area = [(x - w / 2.0) * width, (y - h / 2.0) * height, w * width, h * height];
-                Truth { class: 0, area }
+                LabelledObject { class: 0, area }
             })
             .collect();
         measure.add(&truths, &found);

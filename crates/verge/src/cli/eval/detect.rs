@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_models::FrameModel;
 use verge_models::card::{ModelTask, Nms};
 use verge_vision::detect::{Candidate, select};
-use verge_vision::measure::{AveragePrecision, Found, Truth};
 use verge_vision::viewer::Sight;
 
 use super::{ModelArgs, SeenPicture, look_at, of_another_task, write_file};
@@ -76,8 +76,9 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
             regroup(&mut objects, groups, args.group_iou);
         }
         let (width, height) = (f64::from(width), f64::from(height));
-        let truths: Vec<Truth> = one.objects.iter().map(|object| truth(*object, width, height)).collect();
-        let found: Vec<Found> = objects.iter().map(found).collect();
+        let truths: Vec<LabelledObject> =
+            one.objects.iter().map(|object| truth(*object, width, height)).collect();
+        let found: Vec<FoundObject> = objects.iter().map(found).collect();
         precision.add(&truths, &found);
         results.extend(found.iter().map(|found| coco(&one.path, number, found)));
     }
@@ -126,13 +127,13 @@ fn regroup(objects: &mut Vec<Candidate>, groups: &[Vec<usize>], iou: f32) {
     select(objects, Some(Nms { iou, per_class: true }));
 }
 
-fn truth((class, [x, y, w, h]): (usize, [f64; 4]), width: f64, height: f64) -> Truth {
-    Truth { class, area: [(x - w / 2.0) * width, (y - h / 2.0) * height, w * width, h * height] }
+fn truth((class, [x, y, w, h]): (usize, [f64; 4]), width: f64, height: f64) -> LabelledObject {
+    LabelledObject { class, area: [(x - w / 2.0) * width, (y - h / 2.0) * height, w * width, h * height] }
 }
 
-fn found(object: &Candidate) -> Found {
+fn found(object: &Candidate) -> FoundObject {
     let [left, top, right, bottom] = object.corners.map(f64::from);
-    Found {
+    FoundObject {
         class: object.label,
         area: [left, top, right - left, bottom - top],
         score: f64::from(object.score),
@@ -140,7 +141,7 @@ fn found(object: &Candidate) -> Found {
 }
 
 /// One entry of a COCO result (cocodataset.org, "Results format").
-fn coco(path: &Path, number: usize, found: &Found) -> Value {
+fn coco(path: &Path, number: usize, found: &FoundObject) -> Value {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let image_id = stem.parse::<u64>().unwrap_or(number as u64 + 1);
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn results_name_their_picture() {
-        let found = Found { class: 3, area: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
+        let found = FoundObject { class: 3, area: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
         let id = |path: &str| coco(Path::new(path), 6, &found)["image_id"].clone();
         assert_eq!(id("images/000000000139.jpg"), 139);
         assert_eq!(id("images/clip-1.jpg"), 7);

@@ -1,12 +1,12 @@
-//! Average precision as COCO reckons it (Lin et al., "Microsoft COCO", 2014; cocodataset.org, "Detection
+//! Average precision as COCO computes it (Lin et al., "Microsoft COCO", 2014; cocodataset.org, "Detection
 //! evaluation"): ten thresholds of overlap from .50 to .95, precision at 101 steps of recall, at most 100 objects
 //! per picture and class, mean over the classes that occur. Sizes and crowds are not distinguished. A test compares
 //! it with pycocotools.
 //!
-//! Written here, because the libraries that have it bring an image stack, XML and thread pools into a gateway.
+//! Written here, because the libraries that have it bring an image stack, XML and thread pools.
 
-use crate::detect::MAX_OBJECTS;
-
+/// Objects of a picture and class that count, the surest.
+const MAX_OBJECTS: usize = 100;
 /// Thresholds of overlap: .50, .55, … .95.
 const THRESHOLDS: usize = 10;
 /// Steps of recall: 0, .01, … 1.
@@ -14,7 +14,7 @@ const RECALL_STEPS: usize = 101;
 
 /// A labelled object: left, top, width, height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Truth {
+pub struct LabelledObject {
     /// Its class.
     pub class: usize,
     /// Its box.
@@ -23,7 +23,7 @@ pub struct Truth {
 
 /// A detected object.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub struct FoundObject {
     /// Its class.
     pub class: usize,
     /// Its box.
@@ -34,7 +34,7 @@ pub struct Found {
 
 /// Average precision over a set of pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scores {
+pub struct PrecisionScores {
     /// Mean over thresholds and classes.
     pub map: f64,
     /// At an overlap of .50, mean over classes.
@@ -62,7 +62,7 @@ impl AveragePrecision {
     }
 
     /// Takes note of one picture.
-    pub fn add(&mut self, truths: &[Truth], found: &[Found]) {
+    pub fn add(&mut self, truths: &[LabelledObject], found: &[FoundObject]) {
         let classes = truths.iter().map(|one| one.class).chain(found.iter().map(|one| one.class));
         let Some(last) = classes.max() else { return };
         if self.classes.len() <= last {
@@ -71,7 +71,7 @@ impl AveragePrecision {
         for (class, record) in self.classes.iter_mut().enumerate() {
             let truths: Vec<[f64; 4]> =
                 truths.iter().filter(|one| one.class == class).map(|one| one.area).collect();
-            let mut found: Vec<&Found> = found.iter().filter(|one| one.class == class).collect();
+            let mut found: Vec<&FoundObject> = found.iter().filter(|one| one.class == class).collect();
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
             found.truncate(MAX_OBJECTS);
             record.truths += truths.len();
@@ -81,7 +81,7 @@ impl AveragePrecision {
 
     /// The scores; `None` where no labelled object was seen.
     #[must_use]
-    pub fn scores(&self) -> Option<Scores> {
+    pub fn scores(&self) -> Option<PrecisionScores> {
         let precisions: Vec<[f64; THRESHOLDS]> =
             self.classes.iter().filter(|record| record.truths > 0).map(ClassRecord::precisions).collect();
         if precisions.is_empty() {
@@ -90,14 +90,14 @@ impl AveragePrecision {
         #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
         let classes = precisions.len() as f64;
         let mean = |of: fn(&[f64; THRESHOLDS]) -> f64| precisions.iter().map(of).sum::<f64>() / classes;
-        Some(Scores { map: mean(|all| all.iter().sum::<f64>() / 10.0), ap50: mean(|all| all[0]) })
+        Some(PrecisionScores { map: mean(|all| all.iter().sum::<f64>() / 10.0), ap50: mean(|all| all[0]) })
     }
 }
 
 /// Whether each detection, surest first, hits a labelled object that none before it has hit, per threshold.
-fn hits(truths: &[[f64; 4]], found: &[&Found]) -> Vec<(f64, [bool; THRESHOLDS])> {
+fn hits(truths: &[[f64; 4]], found: &[&FoundObject]) -> Vec<(f64, [bool; THRESHOLDS])> {
     let mut taken = vec![[false; THRESHOLDS]; truths.len()];
-    let judge = |one: &&Found| {
+    let judge = |one: &&FoundObject| {
         let overlaps: Vec<f64> = truths.iter().map(|truth| overlap(*truth, one.area)).collect();
         let hit = std::array::from_fn(|step| {
             // As the reference spaces them, to the last bit: overlaps of small boxes are simple fractions.
@@ -170,15 +170,17 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
 mod tests {
     use super::*;
 
-    const TRUTH: [Truth; 2] =
-        [Truth { class: 0, area: [0.0, 0.0, 10.0, 10.0] }, Truth { class: 0, area: [20.0, 0.0, 10.0, 10.0] }];
+    const TRUTH: [LabelledObject; 2] = [
+        LabelledObject { class: 0, area: [0.0, 0.0, 10.0, 10.0] },
+        LabelledObject { class: 0, area: [20.0, 0.0, 10.0, 10.0] },
+    ];
 
-    fn found(x: f64, width: f64, score: f64) -> Found {
-        Found { class: 0, area: [x, 0.0, width, 10.0], score }
+    fn found(x: f64, width: f64, score: f64) -> FoundObject {
+        FoundObject { class: 0, area: [x, 0.0, width, 10.0], score }
     }
 
     #[track_caller]
-    fn check(found: &[Found], map: f64, ap50: f64) {
+    fn check(found: &[FoundObject], map: f64, ap50: f64) {
         let mut measure = AveragePrecision::new();
         measure.add(&TRUTH, found);
         let scores = measure.scores().unwrap();
@@ -197,7 +199,7 @@ mod tests {
         let twice = [found(0.0, 10.0, 0.9), found(0.0, 10.0, 0.8), found(20.0, 10.0, 0.7)];
         check(&twice, (51.0 + 50.0 * 2.0 / 3.0) / 101.0, (51.0 + 50.0 * 2.0 / 3.0) / 101.0);
         // A wrong class does no harm to this one, and does not count as one that occurs.
-        let other = Found { class: 3, ..found(0.0, 10.0, 0.95) };
+        let other = FoundObject { class: 3, ..found(0.0, 10.0, 0.95) };
         check(&[other, found(0.0, 10.0, 0.9), found(20.0, 10.0, 0.8)], 1.0, 1.0);
     }
 

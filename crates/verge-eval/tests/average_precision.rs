@@ -1,11 +1,11 @@
-//! Average precision beside the reference: `make.py` beside the sample had pycocotools reckon it.
+//! Average precision beside the reference: `make.py` beside the sample had pycocotools compute it.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
-use verge_vision::measure::{AveragePrecision, Found, Truth};
-
-use crate::support::fixtures;
+use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 
 fn number(one: &Value, key: &str) -> usize {
     usize::try_from(one[key].as_u64().unwrap()).unwrap()
@@ -18,7 +18,8 @@ fn area(one: &Value) -> [f64; 4] {
 
 #[test]
 fn average_precision_is_that_of_pycocotools() {
-    let text = fs::read_to_string(fixtures("average_precision").join("sample.json")).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/average_precision");
+    let text = fs::read_to_string(fixtures.join("sample.json")).unwrap();
     let sample: Value = serde_json::from_str(&text).unwrap();
     let of = |key: &str, picture: usize| {
         let all = sample[key].as_array().unwrap().iter();
@@ -26,14 +27,14 @@ fn average_precision_is_that_of_pycocotools() {
     };
     let mut measure = AveragePrecision::new();
     for picture in 0..12 {
-        let truth = |one| Truth { class: number(one, "class"), area: area(one) };
-        let truths: Vec<Truth> = of("truths", picture).map(truth).collect();
-        let found = |one: &Value| Found {
+        let truth = |one| LabelledObject { class: number(one, "class"), area: area(one) };
+        let truths: Vec<LabelledObject> = of("truths", picture).map(truth).collect();
+        let found = |one: &Value| FoundObject {
             class: number(one, "class"),
             area: area(one),
             score: one["score"].as_f64().unwrap(),
         };
-        let found: Vec<Found> = of("found", picture).map(found).collect();
+        let found: Vec<FoundObject> = of("found", picture).map(found).collect();
         measure.add(&truths, &found);
     }
     let scores = measure.scores().unwrap();
