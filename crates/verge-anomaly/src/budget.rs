@@ -10,7 +10,7 @@ const REACH: f64 = 10.0;
 /// What is among the usual 98 % never alarms, however much a budget allows: a tail knows no probability for it.
 const UNUSUAL: f64 = 0.02;
 
-/// Alarms in a run count as one. So many alarms come of an abnormal reading at this combined probability, measured on
+/// Alarms in a run count as one. This many alarms come of an abnormal reading at this combined probability, measured on
 /// noise of eight kinds with a hold-off of a hundred readings: .18 at 1e-2, .43 at 1e-3, .68 at 1e-4, one from 2e-6 on.
 fn alarms_per_abnormal(p: f64) -> f64 {
     (-0.25 * p.log10() - 0.32).clamp(0.15, 1.0)

@@ -36,7 +36,7 @@ use crate::threshold::standing;
 /// Readings retained at most, per judge.
 pub const MAX_RETAINED: usize = 64;
 
-/// So many readings in a row that are older than the newest mean that the device's clock stepped back.
+/// This many readings in a row that are older than the newest mean that the device's clock stepped back.
 pub const STEP_AFTER: u8 = 16;
 
 /// Limits on the change per second.

@@ -31,7 +31,7 @@ pub(crate) const BINS: usize = 192;
 const HEADROOM: i32 = 10 * BINS_PER_OCTAVE;
 /// Scores that only teach, before the first probability.
 pub const WARM_UP: u32 = 150;
-/// So many more only teach for each reading that a score shares with its neighbours.
+/// This many more only teach for each reading that a score shares with its neighbours.
 const WARM_UP_PER_SHARED: u32 = 5;
 /// Scores after which all weights are halved, unless it is said otherwise: a memory of some 20,000.
 pub const HALF_LIFE: u32 = 14_000;

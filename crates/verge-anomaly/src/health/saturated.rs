@@ -14,7 +14,7 @@ const BLOCKS: u8 = 4;
 /// Readings in a span.
 const SPAN: u16 = BLOCK as u16 * BLOCKS as u16;
 
-/// So many readings of a span at an extreme are always usual.
+/// This many readings of a span at an extreme are always usual.
 const LEAST: u16 = 24;
 
 /// Spans before there is a limit.

@@ -24,7 +24,7 @@ const INVERT_EVERY: u32 = 64;
 /// Once in this many rows one distance is learnt: neighbours are nearly the same, since they share most of their
 /// running mean.
 const LEARN_EVERY: u32 = 16;
-/// So many rows of a running mean of independent rows are worth one: the ratio of their variances.
+/// This many rows of a running mean of independent rows are worth one: the ratio of their variances.
 pub(super) const ROWS_PER_INDEPENDENT: f64 = (2.0 - SMOOTHING) / SMOOTHING;
 /// No probability is smaller.
 const LEAST_P: f64 = 1e-30;

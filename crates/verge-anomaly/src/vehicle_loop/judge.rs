@@ -9,7 +9,7 @@ use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use super::tally::LoopTally;
 use super::{LoopRole, LoopSettings, MAX_PULSES};
 
-/// So many late readings in a row mean that a clock stepped back.
+/// This many late readings in a row mean that a clock stepped back.
 const STEP_AFTER: u8 = 16;
 
 /// Version of the saved state.

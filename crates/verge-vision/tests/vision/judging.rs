@@ -66,7 +66,7 @@ fn yolox(rest: &str) -> String {
     card("yolox", &input("nchw", "rgb", "f32", SHARES), &output)
 }
 
-/// A bright patch in the dark: cells of a grid of 4 x 4, each of so many pixels.
+/// A bright patch in the dark: cells of a grid of 4 x 4, each of `cell` pixels.
 fn patch(cell: u16, (column, row): (u16, u16), colour: [u8; 3]) -> Vec<u8> {
     let side = 4 * cell;
     jpeg(side, side, |x, y| if (x / cell, y / cell) == (column, row) { colour } else { [0, 0, 0] })
