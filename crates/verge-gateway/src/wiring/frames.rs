@@ -10,8 +10,8 @@ use anyhow::{Context, anyhow, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::JudgeIndex;
-use verge_domain::reading::{Inbound, Session, SourceIndex};
-use verge_domain::stage::{Cause, Intake, IntakeFull};
+use verge_domain::reading::{Session, SourceIndex};
+use verge_domain::stage::Cause;
 use verge_domain::verdict;
 use verge_engine::runtime::{FoundBy, Origin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
@@ -19,7 +19,7 @@ use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraJudges, Cameras, FrameIntake, FrameQueue, FrameWorkers, Keep};
+use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep};
 use verge_pipeline::intake::Observations;
 use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
@@ -204,23 +204,6 @@ pub fn workers(settings: &Settings) -> NonZeroUsize {
     settings.engine.workers.unwrap_or_else(cores)
 }
 
-/// The way in for the pictures of one connection.
-struct Pictures {
-    intake: FrameIntake<FrameDecoders, Memory>,
-    /// Every one is judged: rather than refuse one, the connection is left unread.
-    waits: bool,
-}
-
-impl Intake for Pictures {
-    fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        self.intake.offer(message)
-    }
-
-    fn is_held(&mut self) -> bool {
-        self.waits && self.intake.is_crowded()
-    }
-}
-
 /// The same of all models that are loaded, through a viewer that is to work with them.
 fn try_models(settings: &Settings, loaded: usize, viewer: &mut FrameViewer) -> anyhow::Result<()> {
     for (index, model) in settings.models.iter().take(loaded).enumerate() {
@@ -239,6 +222,7 @@ fn try_models(settings: &Settings, loaded: usize, viewer: &mut FrameViewer) -> a
 /// The frames' queue with a viewer for each worker, before anything runs.
 pub(super) struct Eyes {
     vision: Vision,
+    decoders: FrameDecoders,
     viewers: Vec<FrameViewer>,
     queue: FrameQueue<Memory>,
 }
@@ -261,7 +245,7 @@ impl Eyes {
             Carries::Frames(frames) => Some(frames.schedule),
         });
         let queue = FrameQueue::new(vision.judges.clone(), schedules.collect(), Arc::clone(counters), causes);
-        Ok(Some(Self { vision, viewers, queue }))
+        Ok(Some(Self { vision, decoders: frame_decoders(settings)?, viewers, queue }))
     }
 
     /// What the workers look with.
@@ -280,9 +264,8 @@ impl Eyes {
         &self,
         settings: &Settings,
         local: &ConnectionSettings,
-        observations: &Observations,
         clock: Clock,
-    ) -> anyhow::Result<Vec<MqttSource>> {
+    ) -> Vec<MqttSource> {
         let wanted = |keep: &Keep| match keep {
             Keep::Newest { .. } => Guarantee::AtMostOnce,
             Keep::Every => Guarantee::AtLeastOnce(Session::Frames),
@@ -307,30 +290,27 @@ impl Eyes {
                     max_packet_bytes: settings.max_frame_bytes,
                     ..local.clone()
                 };
-                let intake = Pictures {
-                    intake: self.queue.intake(frame_decoders(settings)?, observations),
-                    waits: guarantee != Guarantee::AtMostOnce,
-                };
+                let intake = self.queue.intake(guarantee != Guarantee::AtMostOnce);
                 let settings = SourceSettings {
                     connection,
                     guarantee,
                     repetition: repetition(&settings.local),
                     filters,
                 };
-                Ok(MqttSource::spawn(settings, move || clock.now(), intake))
+                MqttSource::spawn(settings, move || clock.now(), intake)
             })
             .collect()
     }
 
     /// Starts the workers.
     pub(super) fn start(self, observations: &Observations, clock: Clock) -> FrameWorkers<Memory> {
-        let Self { vision, viewers, queue } = self;
+        let Self { vision, decoders, viewers, queue } = self;
         let again = move || {
             vision
                 .viewer()
                 .inspect_err(|error| tracing::error!("a worker cannot be given new eyes: {error:#}"))
                 .ok()
         };
-        queue.start(viewers, again, observations, clock)
+        queue.start(decoders, viewers, again, observations, clock)
     }
 }

@@ -69,8 +69,7 @@ impl Gateway {
         if let Some(eyes) = &eyes {
             // A thread of its own: readings never wait behind the bytes of a frame.
             let thread = IoThread::start("verge-frames")?;
-            let observations = judges.observations();
-            sources.extend(thread.within(|| eyes.connect(settings, &local, &observations, clock))?);
+            sources.extend(thread.within(|| eyes.connect(settings, &local, clock)));
             threads.push(thread);
         }
         let sources = Sources(sources);

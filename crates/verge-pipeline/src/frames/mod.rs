@@ -1,11 +1,15 @@
 //! The path of frames: each camera keeps its newest frame, workers take the camera that is most due, and what a worker
 //! sees goes to the judges as an observation, by the same queue as readings. Workers decide nothing.
 //!
-//! Nothing here blocks a connection: a frame that finds no room takes the place of an older one, which is counted.
-//! Sources that judge every frame have a bounded queue instead, and their connection stops when it is full.
+//! Frames are unwrapped by a thread of their own. Nothing here blocks a connection for long: a frame that finds no room
+//! takes the place of an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
+//! their connection stops when it is full.
+//!
+//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`.
 
 mod intake;
 mod schedule;
+mod unwrap;
 mod worker;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,8 +28,10 @@ use crate::counters::Counters;
 use crate::intake::{Observations, Redeliveries};
 use crate::judging::{Inputs, Observes};
 pub use intake::FrameIntake;
+use intake::Wrapped;
 use schedule::Schedule;
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
+use unwrap::Unwrapper;
 use worker::Worker;
 
 /// Which judges look at which cameras.
@@ -60,6 +66,8 @@ impl CameraJudges {
 /// What cameras, sources and workers share.
 struct Shared<M> {
     line: Mutex<Line<M>>,
+    /// A message has come, or the end.
+    arrived: Condvar,
     /// A frame has come, or the end.
     changed: Condvar,
     counters: Arc<Counters>,
@@ -67,6 +75,7 @@ struct Shared<M> {
 }
 
 struct Line<M> {
+    wrapped: Wrapped,
     schedule: Schedule<M>,
     recent: Redeliveries,
     stopping: bool,
@@ -87,24 +96,19 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         causes: &[Cause],
     ) -> Self {
         let line = Line {
+            wrapped: Wrapped::default(),
             schedule: Schedule::new(sources),
             recent: Redeliveries::new(Session::Frames, causes),
             stopping: false,
         };
-        Self {
-            shared: Arc::new(Shared { line: Mutex::new(line), changed: Condvar::new(), counters, judges }),
-        }
+        let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());
+        Self { shared: Arc::new(Shared { line, arrived, changed, counters, judges }) }
     }
 
-    /// The way in for one connection.
+    /// The way in for one connection, whose sources keep the newest frames or judge every one.
     #[must_use]
-    pub fn intake<D: Decoder<Item = EncodedFrame>>(
-        &self,
-        decoder: D,
-        observations: &Observations,
-    ) -> FrameIntake<D, M> {
-        let (shared, observations) = (Arc::clone(&self.shared), observations.clone());
-        FrameIntake { shared, decoder, decoded: Decoded::default(), observations }
+    pub fn intake(&self, every: bool) -> FrameIntake<M> {
+        FrameIntake { shared: Arc::clone(&self.shared), every }
     }
 
     /// The cameras that are known, for the status.
@@ -113,40 +117,44 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         Cameras(Arc::clone(&self.shared))
     }
 
-    /// Starts workers, one for each viewer. `make` makes a new viewer where a worker has lost its own to a fault.
+    /// Starts the thread that unwraps frames, and workers, one for each viewer. `make` makes a new viewer where a worker
+    /// has lost its own to a fault.
     ///
     /// # Panics
     /// If the operating system gives no thread.
-    pub fn start<V>(
+    pub fn start<D, V>(
         self,
+        decoder: D,
         viewers: Vec<V>,
         make: impl Fn() -> Option<V> + Send + Sync + 'static,
         observations: &Observations,
         clock: Clock,
     ) -> FrameWorkers<M>
     where
+        D: Decoder<Item = EncodedFrame> + 'static,
         V: Viewer<Memory = M> + 'static,
     {
+        let spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name).spawn(run);
+            thread.expect("the operating system gives a gateway its few threads")
+        };
+        let (shared, decoded) = (Arc::clone(&self.shared), Decoded::default());
+        let mut unwrapper = Unwrapper { shared, decoder, decoded, observations: observations.clone() };
+        let mut threads = vec![spawn("verge-unwrap".to_owned(), Box::new(move || unwrapper.run()))];
         let make = Arc::new(make);
-        let threads = viewers
-            .into_iter()
-            .enumerate()
-            .map(|(number, viewer)| {
-                let mut worker = Worker {
-                    shared: Arc::clone(&self.shared),
-                    viewer: Some(viewer),
-                    make: Arc::clone(&make),
-                    observations: observations.clone(),
-                    clock,
-                    views: Vec::new(),
-                    is_rested: true,
-                };
-                std::thread::Builder::new()
-                    .name(format!("verge-worker-{number}"))
-                    .spawn(move || worker.run())
-                    .expect("the operating system gives a gateway its few threads")
-            })
-            .collect();
+        let workers = viewers.into_iter().enumerate().map(|(number, viewer)| {
+            let mut worker = Worker {
+                shared: Arc::clone(&self.shared),
+                viewer: Some(viewer),
+                make: Arc::clone(&make),
+                observations: observations.clone(),
+                clock,
+                views: Vec::new(),
+                is_rested: true,
+            };
+            spawn(format!("verge-worker-{number}"), Box::new(move || worker.run()))
+        });
+        threads.extend(workers);
         FrameWorkers { shared: self.shared, threads }
     }
 }
@@ -179,6 +187,7 @@ impl<M> FrameWorkers<M> {
     /// those of QoS 1 are not acknowledged and come again.
     pub fn stop(self) {
         self.shared.lock().stopping = true;
+        self.shared.arrived.notify_all();
         self.shared.changed.notify_all();
         for thread in self.threads {
             if thread.join().is_err() {
@@ -197,7 +206,7 @@ impl<M> FrameWorkers<M> {
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let line = self.shared.lock();
-        (line.schedule.cameras(), line.schedule.waiting())
+        (line.schedule.cameras(), line.wrapped.len() + line.schedule.waiting())
     }
 }
 

@@ -184,10 +184,30 @@ impl<M: Default> Schedule<M> {
         Some(of.source)
     }
 
+    /// A message of a source that judges every frame counts as one that waits before its frame is unwrapped.
+    pub(super) fn reserve(&mut self, source: SourceIndex, bytes: usize) {
+        if self.judges_every(source) {
+            self.every_waiting += 1;
+            self.every_bytes += bytes;
+        }
+    }
+
+    /// Its frame is unwrapped, or it has none.
+    pub(super) fn release(&mut self, source: SourceIndex, bytes: usize) {
+        if self.judges_every(source) {
+            self.every_waiting -= 1;
+            self.every_bytes -= bytes;
+        }
+    }
+
+    fn judges_every(&self, source: SourceIndex) -> bool {
+        self.spec(source).is_some_and(|spec| spec.keep == Keep::Every)
+    }
+
     /// Whether the queue of sources that judge every frame is full, in frames or in bytes, and this is one of them.
     pub(super) fn is_full(&self, source: SourceIndex) -> bool {
         let full = self.every_waiting >= EVERY_CAPACITY || self.every_bytes >= EVERY_CAPACITY_BYTES;
-        full && self.spec(source).is_some_and(|spec| spec.keep == Keep::Every)
+        full && self.judges_every(source)
     }
 
     /// Whether the sources that judge every frame have enough for now.

@@ -4,7 +4,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use verge_domain::id::SignalId;
-use verge_domain::stage::{Checkpoint, Judge};
+use verge_domain::reading::{Decoded, Inbound};
+use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::Moment;
 
 use super::instance::Instance;
@@ -61,6 +63,28 @@ fn start_anew<J: Judge>(
     instance.forget_saved();
     out.checkpoints
         .push(Checkpoint { key: saved::key(saved::STATE, &spec.name, &instance.subject), state: None });
+}
+
+/// Decodes a message. A codec that panics costs the message.
+pub(crate) fn decode<D: Decoder>(
+    decoder: &mut D,
+    message: &Inbound,
+    decoded: &mut Decoded<D::Item>,
+    counters: &Counters,
+) {
+    let done = catch_unwind(AssertUnwindSafe(|| decoder.decode(message, decoded)));
+    if let Err(panic) = done {
+        decoded.clear();
+        decoded.rejections.push(Rejection::whole(Reason::Defect));
+        counters.defects_total.add(1);
+        if is_power_of_ten(counters.defects_total.get()) {
+            let source = counters.source(message.source).map_or("", |source| source.name.as_str());
+            tracing::error!(
+                source, topic = %message.topic.escape_debug(), panic = text_of(&*panic),
+                "a codec failed on a message, which is a defect of this program; please report it"
+            );
+        }
+    }
 }
 
 /// What a panic says.

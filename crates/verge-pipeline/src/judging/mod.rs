@@ -21,7 +21,6 @@ mod streams;
 mod turn;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -33,8 +32,9 @@ use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
-use crate::counters::{Counters, JudgingAccount, is_power_of_ten};
-use containment::{contained, text_of};
+use crate::counters::{Counters, JudgingAccount};
+use containment::contained;
+pub(crate) use containment::decode;
 use instance::{Instance, VANISHED_AFTER};
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
@@ -206,21 +206,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
 
-    /// Decodes a message. A codec that panics costs the message.
     fn decode(&mut self, message: &Inbound, decoded: &mut Decoded<Reading>) {
-        let done = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(message, decoded)));
-        if let Err(panic) = done {
-            decoded.clear();
-            decoded.rejections.push(Rejection::whole(Reason::Defect));
-            self.counters.defects_total.add(1);
-            if is_power_of_ten(self.counters.defects_total.get()) {
-                let source = self.sources.get(usize::from(message.source.0)).map_or("", SourceId::as_str);
-                tracing::error!(
-                    source, topic = %message.topic.escape_debug(), panic = text_of(&*panic),
-                    "a codec failed on a message, which is a defect of this program; please report it"
-                );
-            }
-        }
+        decode(&mut self.decoder, message, decoded, &self.counters);
     }
 
     /// Lets time pass: silence is found, intervals and maintenance windows end here. Call it about twice a second.

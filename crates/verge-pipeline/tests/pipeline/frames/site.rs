@@ -157,7 +157,7 @@ impl Encoder for Text {
 }
 
 pub(super) struct Site {
-    pub(super) intake: FrameIntake<Pictures, u32>,
+    pub(super) intake: FrameIntake<u32>,
     pub(super) cameras: Cameras<u32>,
     pub(super) workers: FrameWorkers<u32>,
     pub(super) judging: Judging,
@@ -236,7 +236,7 @@ pub(super) fn open(
     );
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let cameras = queue.cameras();
-    let intake = queue.intake(Pictures, &readings.observations());
+    let intake = queue.intake(true);
     let (shelf, settled) = (shelf.clone(), Settled::default());
     let (committer, commits, _) = committer::start(
         shelf.clone(),
@@ -249,7 +249,7 @@ pub(super) fn open(
         None,
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
-    let workers = queue.start(viewers, || Some(Scripted), &readings.observations(), clock);
+    let workers = queue.start(Pictures, viewers, || Some(Scripted), &readings.observations(), clock);
     let (count, now) = (Arc::clone(&counters), clock.now());
     let mut set = JudgeSet::new(Undecoded, specs, names, count, random_event_id, now);
     let mut restored = Decision::default();
