@@ -144,3 +144,6 @@ fn judge_spec(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
