@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,34 @@ def test_gateway_killed_among_frames(scene: Scene, models: Models, lane: str) ->
     (source,) = status["sources"]
     assert source["received"] == source["judged"] + source["superseded"] + source["refused"] + source["in_flight"]
     assert status["local"]["outstanding"] == 0
+
+
+def test_cameras_are_known_after_a_kill(scene: Scene, models: Models) -> None:
+    """What was reported of each camera is not reported again; what differs from it is, as if nothing had happened."""
+    receiver = scene.receiver()
+    judges = {"objects": looking(["cameras"], "detect", MODEL, report="change", update_every="never")}
+    cards = {MODEL: {"file": str(models.real(MODEL))}}
+    gateway = scene.start(scene.gateway({"cameras": frame_source("road/+/frame")}, judges, model=cards))
+    device = scene.device()
+    seen = [picture.path.read_bytes() for picture in pictures.spread(pictures.traffic(), 4)]
+    blank = (Path(__file__).parent.parent / "fixtures" / "pictures" / "grey.jpg").read_bytes()
+    for number, frame in enumerate(seen):
+        device.publish(f"road/{number}/frame", frame)
+    device.flush()
+    receiver.wait_for_verdicts(len(seen))
+    gateway.kill()
+    gateway.start()
+
+    # The same of each, and then another: of one camera.
+    for _ in range(2):
+        for number, frame in enumerate(seen):
+            device.publish(f"road/{number}/frame", frame)
+    device.publish("road/0/frame", blank)
+    device.flush()
+    ledger = receiver.wait_for_verdicts(len(seen) + 1)
+    ledger.assert_sound()
+    assert gateway.stop() == 0
+    status = receiver.wait_for_status("stopped")
+    assert status["sources"][0]["judged"] == 2 * len(seen) + 1
+    reported = [verdict.fields["device"] for verdict in receiver.ledger().in_order()]
+    assert Counter(reported) == Counter({"0": 2, "1": 1, "2": 1, "3": 1}), reported
