@@ -3,8 +3,9 @@
 use serde_json::error::Category;
 use verge_domain::id::{NameError, Seq};
 
-use super::VERSION;
 use verge_lz4::Lz4Error;
+
+use crate::VERSION;
 
 /// Why bytes are not a message, verdict or tombstone, or why one cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum WireError {
     /// Not JSON, or another shape than the twin's.
     #[error("not the JSON of the schema: {}", json_words(.0))]
     Json(serde_json::Error),
+    /// A stored verdict or summary that cannot be read, where it must be to be written as JSON.
+    #[error("a stored row cannot be read: {0}")]
+    Unreadable(serde_json::Error),
     /// Written by a later version.
     #[error("the message is of schema version {found}, this reader knows {VERSION}")]
     Version {
@@ -90,15 +94,6 @@ pub enum WireError {
     /// A time beyond the years -9999 to 9999, or none at all.
     #[error("{field} is not a time")]
     NotATime {
-        /// Which field.
-        field: &'static str,
-    },
-    /// A score beyond 0 to 1.
-    #[error("a score lies within 0 and 1")]
-    NotAScore,
-    /// Not a span of whole milliseconds.
-    #[error("{field} is not a span of time")]
-    NotASpan {
         /// Which field.
         field: &'static str,
     },
@@ -178,7 +173,13 @@ fn json_words(error: &serde_json::Error) -> String {
         (Category::Syntax | Category::Io, ..) => "it is not JSON".to_owned(),
         (Category::Data, Some(member), _) => format!("the member `{member}` is missing"),
         (Category::Data, _, Some(value)) => format!("`{value}` is none of the values of its member"),
-        (Category::Data, None, None) => "a value is of another type than the schema says".to_owned(),
+        (Category::Data, None, None)
+            if ["invalid ", "duplicate "].iter().any(|start| text.starts_with(start)) =>
+        {
+            "a value is of another type than the schema says".to_owned()
+        }
+        // Our own words.
+        (Category::Data, None, None) => text.split(" at line ").next().unwrap_or_default().to_owned(),
     };
     format!("{what} (line {}, column {})", error.line(), error.column())
 }

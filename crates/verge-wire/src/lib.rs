@@ -9,20 +9,30 @@
 //! This crate must never know where bytes come from or go to: no socket, no file, no clock.
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
-mod code;
-mod encode;
+mod body;
+mod encoder;
 mod error;
 mod json;
 mod message;
 mod number;
+mod portable;
 mod read;
+mod scalar;
+#[cfg(test)]
+mod schema;
+mod stored;
+mod summarise;
 mod time;
+mod tombstone;
+mod verdict;
+mod words;
 
-pub use encode::WireEncoder;
+pub use encoder::WireEncoder;
 pub use error::WireError;
 pub use json::{tombstone_json, verdict_json};
 pub use message::Message;
 pub use read::{read_message, read_tombstone, read_verdict};
+pub use words::{counted, tombstone_words, verdict_words};
 
 /// Version of the message schema.
 pub const VERSION: u8 = 1;

@@ -1,14 +1,20 @@
-//! A message as a receiver reads it, and what holds for every one whatever its form.
+//! A message: as a receiver reads it, as it travels, and what holds for every one whatever its form.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use verge_domain::id::{Epoch, GatewayId, Lane, Seq};
 use verge_domain::stage::{Envelope, StoredRow};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
-use verge_domain::withdrawn::{Summary, Tombstone};
+use verge_domain::withdrawn::Tombstone;
 
-use super::WireError;
+use crate::portable::{Omissible as _, record};
+use crate::scalar::Absolute;
+use crate::stored::Rows;
+use crate::tombstone::{WireTombstone, check_range};
+use crate::verdict::WireVerdict;
+use crate::{VERSION, WireError};
 
 /// One message, as a receiver reads it. One that holds neither verdict nor tombstone was sent to see whether it arrives.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,16 +39,80 @@ pub struct Message {
 }
 
 impl Message {
-    /// The invariants that neither form holds by itself.
-    pub(super) fn checked(self) -> Result<Self, WireError> {
-        let numbers = self.verdicts.iter().map(|(seq, _)| *seq);
-        check_numbers(self.lane, self.volatile, numbers, self.tombstones.len())?;
-        Ok(self)
+    /// Reads one, whatever its form.
+    pub(crate) fn of(message: WireMessage<'_>) -> Result<Self, WireError> {
+        let WireMessage { v, gateway, epoch, lane, sent, verdicts, age_ms, volatile, tombstones } = message;
+        if v != u64::from(VERSION) {
+            return Err(WireError::Version { found: v });
+        }
+        if verdicts.is_none() && tombstones.is_absent() {
+            return Err(WireError::Nothing);
+        }
+        let message = Self {
+            gateway: gateway.into_owned(),
+            epoch,
+            lane,
+            sent,
+            age: Duration::from_millis(age_ms),
+            volatile,
+            verdicts: verdicts.unwrap_or_default().into_read(|verdict| verdict.into_verdict(lane))?,
+            tombstones: tombstones.into_read(WireTombstone::into_tombstone)?,
+        };
+        let numbers = message.verdicts.iter().map(|(seq, _)| *seq);
+        check_numbers(lane, volatile, numbers, message.tombstones.len())?;
+        Ok(message)
     }
 }
 
-/// The same, before a message is written.
-pub(super) fn check_rows(envelope: &Envelope, rows: &[StoredRow]) -> Result<(), WireError> {
+/// A message as it travels.
+pub(crate) struct WireMessage<'a> {
+    v: u64,
+    gateway: Cow<'a, GatewayId>,
+    epoch: Epoch,
+    lane: Lane,
+    sent: UtcMillis,
+    verdicts: Option<Rows<'a, WireVerdict<'a>>>,
+    age_ms: u64,
+    volatile: bool,
+    tombstones: Rows<'a, WireTombstone<'a>>,
+}
+
+record! {
+    [WireMessage { v, gateway, epoch, lane, sent, verdicts, age_ms, volatile, tombstones }]
+    WireMessage<'_> as WireMessage<'static>: "message" {
+        0 v,
+        1 gateway,
+        2 epoch,
+        3 lane,
+        4 sent (Absolute),
+        5 verdicts optional,
+        6 age_ms late,
+        7 volatile optional,
+        8 tombstones optional,
+    }
+}
+
+impl<'a> WireMessage<'a> {
+    pub(crate) fn of(envelope: &'a Envelope, rows: &'a [StoredRow]) -> Result<Self, WireError> {
+        check_rows(envelope, rows)?;
+        let Envelope { gateway, epoch, lane, sent, age, volatile } = envelope;
+        // A message of nothing has an empty list: a receiver that looks for one finds it.
+        let listed = rows.is_empty() || rows.iter().any(|row| row.withdrawn.is_none());
+        Ok(Self {
+            v: u64::from(VERSION),
+            gateway: Cow::Borrowed(gateway),
+            epoch: *epoch,
+            lane: *lane,
+            sent: *sent,
+            verdicts: listed.then_some(Rows::Stored(rows)),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            volatile: *volatile,
+            tombstones: Rows::Stored(rows),
+        })
+    }
+}
+
+fn check_rows(envelope: &Envelope, rows: &[StoredRow]) -> Result<(), WireError> {
     let numbers = rows.iter().filter(|row| row.withdrawn.is_none()).map(|row| row.seq);
     let tombstones = rows.iter().filter(|row| row.withdrawn.is_some());
     check_numbers(envelope.lane, envelope.volatile, numbers, tombstones.clone().count())?;
@@ -71,32 +141,4 @@ fn check_numbers(
         return Err(WireError::Nothing);
     }
     if volatile && (lane != Lane::Alarm || tombstones > 0) { Err(WireError::Volatile) } else { Ok(()) }
-}
-
-/// The numbers of a tombstone.
-pub(super) fn check_range(from: Seq, through: Seq) -> Result<(), WireError> {
-    if from == Seq::ZERO || from > through { Err(WireError::Range { from, through }) } else { Ok(()) }
-}
-
-/// Puts together what was read of a summary.
-pub(super) fn check_summary(summary: Summary) -> Result<Summary, WireError> {
-    if summary.signal.is_some() && summary.device.is_none() {
-        return Err(WireError::Missing { field: "summary device" });
-    }
-    Ok(summary)
-}
-
-/// Both limits of a summary or none.
-pub(super) fn range(low: Option<f64>, high: Option<f64>) -> Result<Option<(f64, f64)>, WireError> {
-    match (low, high) {
-        (Some(low), Some(high)) => Ok(Some((low, high))),
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(WireError::Missing { field: "summary low" }),
-        (Some(_), None) => Err(WireError::Missing { field: "summary high" }),
-    }
-}
-
-/// What travels of an envelope's age.
-pub(super) fn age_ms(envelope: &Envelope) -> u64 {
-    u64::try_from(envelope.age.as_millis()).unwrap_or(u64::MAX)
 }

@@ -47,12 +47,14 @@ fn bytes_that_are_no_message_are_refused() {
     check(&[0; 201], "exceeds the limit of 200");
     check(&[&good[..], &[0]].concat(), "1 bytes follow the end");
     check(&good[..good.len() - 1], "CBOR");
-    check(&[0, 0xa0], "version is missing");
+    check(&[0, 0xa0], "message v is missing");
     check(&[0, 0xbf, 0xff], "indefinite length");
     check(&[0, 0xa1, 0, 2], "version 2");
-    check(&[0, 0xa2, 0, 1, 0, 1], "version stands there twice");
+    check(&[0, 0xa2, 0, 1, 0, 1], "message v stands there twice");
     check(&[0, 0xa1, 3, 3], "lane has no code 3");
-    check(&[0, 0xa1, 5, 0x80], "lane is missing");
+    check(&[0, 0xa2, 0, 1, 5, 0x80], "gateway is missing");
+    // A verdict's time before the receipt that it is counted from.
+    check(&[0, 0xa1, 5, 0x81, 0xa1, 6, 0], "verdict received is missing");
     check(&[0, 0xa1, 1, 0x60], "gateway: a name must not be empty");
     check(&[0, 0xa1, 2, 0x41, 0], "epoch is not 16 bytes long");
     check(&[1, 0xff, 0xff, 0xff, 0x7f, 0], "claims to unpack");

@@ -137,7 +137,7 @@ fn messages_that_mix_up_numbers_are_refused_in_json() {
     check(&gone, r#""from":1"#, r#""from":0"#, "from 0 to 2");
     check(&gone, r#""from":1"#, r#""from":3"#, "from 3 to 2");
     check(&gone, r#""expired""#, r#""forgotten""#, "`forgotten` is none of the values");
-    check(&gone, r#""at":"2023"#, r#""at":"x"#, "withdrawn at is not a time");
+    check(&gone, r#""at":"2023"#, r#""at":"x"#, "it is not a time (line 1");
     check(&gone, r#""low":7.9,"#, "", "summary low is missing");
     check(&gone, r#","high":7.9"#, "", "summary high is missing");
     check(&gone, r#""device":"pump-1","#, "", "summary device is missing");
@@ -173,7 +173,7 @@ fn messages_that_mix_up_numbers_are_refused_in_cbor() {
     check(6, &with(9, 4), Err("CBOR"));
     check(6, &with(9, 2), Err("reason stands there twice"));
     check(6, &with(1, 0x9f), Err("tombstones is of indefinite length"));
-    check(6, &[8, 0x81, 0xa3, 0, 7, 1, 9, 2, 4], Err("withdrawn at is missing"));
+    check(6, &[8, 0x81, 0xa3, 0, 7, 1, 9, 2, 4], Err("tombstone at is missing"));
     check(6, &[8, 0x81, 0xa3, 0, 7, 2, 4, 3, 0], Err("tombstone through is missing"));
     check(7, &[&[7, 0xf5][..], &good].concat(), Err("alarms without numbers"));
     check(

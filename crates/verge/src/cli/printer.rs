@@ -43,7 +43,7 @@ impl Form {
     fn left_out(self, verdicts: u64) -> String {
         match self {
             Self::Words => {
-                let verdicts = describe::counted(verdicts, "verdict");
+                let verdicts = verge_wire::counted(verdicts, "verdict");
                 format!("{verdicts} not printed; `verge outbox show` prints stored verdicts")
             }
             Self::Json => json!({ "left_out": verdicts }).to_string(),

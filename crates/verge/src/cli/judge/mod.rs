@@ -326,7 +326,7 @@ impl Teller {
     fn tell(&self, verdict: &Verdict, file: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
         if self.words {
             let at = describe::date_and_time(verdict.times.received);
-            return Ok(writeln!(out, "{at}  {}", describe::describe(verdict))?);
+            return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict))?);
         }
         let identity = Identity {
             gateway: self.gateway.clone(),

@@ -3,8 +3,8 @@
 use verge_domain::id::Lane;
 use verge_outbox::Summary;
 
-use crate::describe::counted;
 use verge_gateway::settings::Settings;
+use verge_wire::counted;
 
 /// A route of the configuration and the lanes that it carries.
 pub(super) struct Carried {

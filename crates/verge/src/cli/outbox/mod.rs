@@ -15,11 +15,13 @@ use verge_domain::stage::is_learnt;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
-use verge_wire::{read_tombstone, read_verdict, tombstone_json, verdict_json};
+use verge_wire::{
+    read_tombstone, read_verdict, tombstone_json, tombstone_words, verdict_json, verdict_words,
+};
 
 use super::FileArgs;
 use super::output::{Progress, json_line};
-use crate::describe::{date_and_time, describe, describe_tombstone};
+use crate::describe::date_and_time;
 use verge_gateway::exit::{Exit, ExitWith};
 
 /// Verdicts between two lines of progress.
@@ -314,11 +316,16 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
             Entry::Verdict(identity, verdict) => {
                 let at = date_and_time(verdict.times.decided);
                 let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
-                writeln!(out, "{:>8}  {at}  {severity:<8}  {judge}: {}", identity.seq.0, describe(verdict))?;
+                writeln!(
+                    out,
+                    "{:>8}  {at}  {severity:<8}  {judge}: {}",
+                    identity.seq.0,
+                    verdict_words(verdict)
+                )?;
             }
             Entry::Withdrawn(tombstone) => {
                 let at = date_and_time(tombstone.at);
-                writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, describe_tombstone(tombstone))?;
+                writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, tombstone_words(tombstone))?;
             }
         }
         Ok(())

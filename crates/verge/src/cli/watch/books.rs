@@ -7,10 +7,10 @@ use verge_domain::id::{Identity, Seq};
 use verge_domain::sequence::{Arrival, SequenceTracker};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
-use verge_wire::{Message, tombstone_json, verdict_json};
+use verge_wire::{Message, counted, tombstone_json, tombstone_words, verdict_json};
 
 use super::heal::{Extent, Gap, LaneKey};
-use crate::describe::{counted, describe_tombstone, line, stamp};
+use crate::describe::{line, stamp};
 
 /// Lanes of which a gateway may tell, at most: with those of which something arrived, fewer than a hostile one may name.
 const MAX_LANES: usize = 4096;
@@ -213,7 +213,7 @@ fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool) -> Strin
         message.lane.as_str(),
         stamp(tombstone.at),
         message.gateway,
-        describe_tombstone(tombstone)
+        tombstone_words(tombstone)
     )
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::heal::{Gap, LaneKey};
-use crate::describe::counted;
+use verge_wire::counted;
 
 /// Numbers may arrive out of order, over two links: what is missing for this long is reported.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,62 @@
+//! An interval was counted.
+
+use verge_domain::verdict::{Counts, Event};
+
+use super::Decided;
+use crate::number::exact;
+use crate::portable::record;
+use crate::scalar::Span;
+use crate::words::{counted, span};
+
+record! {
+    [Counts {
+        from,
+        length_ms: length_s,
+        observed_ms: observed_s,
+        partial,
+        readings,
+        vehicles,
+        flow_per_hour,
+        occupancy,
+        mean_speed,
+    }]
+    Counts as Counts: "counts" {
+        0 from,
+        1 length_s (Span),
+        2 observed_s (Span),
+        3 partial,
+        4 readings,
+        5 vehicles optional,
+        6 flow_per_hour optional,
+        7 occupancy optional,
+        8 mean_speed optional,
+    }
+}
+
+impl Decided for Counts {
+    fn words(&self, _: Option<&Event>) -> String {
+        let mut parts = Vec::new();
+        if let Some(vehicles) = self.vehicles {
+            parts.push(counted(vehicles, "vehicle"));
+        }
+        if let Some(flow) = self.flow_per_hour {
+            parts.push(format!("{flow:.0} veh/h"));
+        }
+        if let Some(occupancy) = self.occupancy {
+            parts.push(format!("occupied {:.0} %", occupancy * 100.0));
+        }
+        if let Some(speed) = self.mean_speed {
+            parts.push(format!("mean speed {speed:.0}"));
+        }
+        if parts.is_empty() {
+            parts.push("nothing observed".to_owned());
+        }
+        let seen =
+            if self.partial { format!(" (saw {} of it)", span(self.observed_ms)) } else { String::new() };
+        format!("{} in {}{seen}", parts.join(", "), span(self.length_ms))
+    }
+
+    fn observed(&self) -> Option<f64> {
+        self.vehicles.and_then(exact)
+    }
+}

@@ -1,0 +1,471 @@
+//! What travels, in both forms: [`Portable`], and the macros that make a type portable by one table of its members.
+//!
+//! A table says of each member its key in CBOR and its name, which is its name in JSON too:
+//!
+//! ```text
+//! record! { Health: "health" { 0 cause, 1 observed, 2 expected optional } }
+//! ```
+//!
+//! A member that is `optional` is left out where there is nothing to say; one that is `late` was added after the first
+//! version: it is always written, and what an older gateway wrote is read without it. `0 lasted_s (Span)` says that the
+//! member travels as a [`Span`](crate::scalar::Span). Where the members of the type stand otherwise than in the table, the
+//! type's pattern is given in front: `[Event { id, state, since, lasted_ms: lasted_s }]`.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
+
+use minicbor::Decoder;
+use minicbor::encode::Error as CborError;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use verge_domain::time::UtcMillis;
+
+use crate::WireError;
+
+/// Names a member in errors.
+pub(crate) type Field = &'static str;
+pub(crate) type Written = Result<(), WireError>;
+
+/// A value that travels.
+pub(crate) trait Portable: Sized {
+    /// Of a record or a list of codes: keys, names and marks, for the test that holds `docs/verdict.cddl` against them.
+    #[cfg(test)]
+    const TABLE: &'static [Row] = &[];
+
+    /// Writes it as CBOR.
+    fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written;
+
+    /// Reads it from CBOR.
+    fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError>;
+
+    /// Writes it as JSON.
+    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error>;
+
+    /// Reads it from JSON.
+    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error>;
+}
+
+/// Key or code, name, mark.
+#[cfg(test)]
+pub(crate) type Row = (u64, &'static str, &'static str);
+
+/// A member of a record: mostly one key in CBOR and one name in JSON, but see `Expected` and `WireBody`.
+pub(crate) trait RecordMember: Sized {
+    /// How many keys it takes in CBOR.
+    const KEYS: u64;
+
+    /// How many of them are there.
+    fn entries(&self) -> u64;
+
+    /// Writes its keys, from `key` on, and their values.
+    fn write_entries(&self, key: u64, cbor: &mut CborWriter<'_>, field: Field) -> Written;
+
+    /// Reads the value of the key that stands at this place among its own.
+    fn read_entry(
+        slot: &mut Option<Self>,
+        at: u64,
+        cbor: &mut CborReader<'_>,
+        field: Field,
+    ) -> Result<(), WireError>;
+
+    /// Whether a JSON member of this name is its own, where it is called `own`.
+    fn owns(name: &str, own: &'static str) -> bool;
+
+    /// Writes its members in JSON.
+    fn show_member<S: SerializeMap>(&self, own: &'static str, object: &mut S) -> Result<(), S::Error>;
+
+    /// Reads the value of the JSON member of this name.
+    fn parse_member<'de, A: MapAccess<'de>>(
+        slot: &mut Option<Self>,
+        name: &str,
+        own: &'static str,
+        object: &mut A,
+    ) -> Result<(), A::Error>;
+}
+
+impl<T: Portable> RecordMember for T {
+    const KEYS: u64 = 1;
+
+    fn entries(&self) -> u64 {
+        1
+    }
+
+    fn write_entries(&self, key: u64, cbor: &mut CborWriter<'_>, field: Field) -> Written {
+        cbor.items.u64(key)?;
+        self.write(cbor, field)
+    }
+
+    fn read_entry(
+        slot: &mut Option<Self>,
+        _: u64,
+        cbor: &mut CborReader<'_>,
+        field: Field,
+    ) -> Result<(), WireError> {
+        match slot.replace(Self::read(cbor, field)?) {
+            None => Ok(()),
+            Some(_) => Err(WireError::Repeated { field }),
+        }
+    }
+
+    fn owns(name: &str, own: &'static str) -> bool {
+        name == own
+    }
+
+    fn show_member<S: SerializeMap>(&self, own: &'static str, object: &mut S) -> Result<(), S::Error> {
+        object.serialize_entry(own, &Shown(self))
+    }
+
+    fn parse_member<'de, A: MapAccess<'de>>(
+        slot: &mut Option<Self>,
+        _: &str,
+        own: &'static str,
+        object: &mut A,
+    ) -> Result<(), A::Error> {
+        match slot.replace(object.next_value::<Parsed<Self>>()?.0) {
+            None => Ok(()),
+            Some(_) => Err(A::Error::duplicate_field(own)),
+        }
+    }
+}
+
+/// A member that may be left out.
+pub(crate) trait Omissible: Default {
+    /// Whether it says nothing.
+    fn is_absent(&self) -> bool;
+}
+
+/// The place of a key among those that a member takes from `first` on.
+pub(crate) fn place<T: RecordMember>(_: &Option<T>, first: u64, key: u64) -> Option<u64> {
+    key.checked_sub(first).filter(|at| *at < T::KEYS)
+}
+
+/// Whether a member of this name belongs into this slot.
+pub(crate) fn owns<T: RecordMember>(_: &Option<T>, name: &str, own: &'static str) -> bool {
+    T::owns(name, own)
+}
+
+/// Where CBOR is written to.
+pub(crate) struct CborWriter<'a> {
+    pub(crate) items: minicbor::Encoder<Memory<'a>>,
+    /// What the times of a verdict are counted from, see [`Received`](crate::scalar::Received).
+    pub(crate) received: Option<UtcMillis>,
+}
+
+impl<'a> CborWriter<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { items: minicbor::Encoder::new(Memory(out)), received: None }
+    }
+
+    /// Something that is CBOR already.
+    pub(crate) fn splice(&mut self, stored: &[u8]) {
+        self.items.writer_mut().0.extend_from_slice(stored);
+    }
+}
+
+/// What is written to. minicbor's own way to write to a `Vec` is a call for every byte or two, which only optimisation
+/// across crates would take away.
+pub(crate) struct Memory<'a>(&'a mut Vec<u8>);
+
+impl minicbor::encode::Write for Memory<'_> {
+    type Error = Infallible;
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl From<CborError<Infallible>> for WireError {
+    fn from(error: CborError<Infallible>) -> Self {
+        unreachable!("CBOR is written to memory, and that cannot fail: {error}")
+    }
+}
+
+/// Where CBOR is read from.
+pub(crate) struct CborReader<'b> {
+    pub(crate) items: Decoder<'b>,
+    /// See [`CborWriter`].
+    pub(crate) received: Option<UtcMillis>,
+}
+
+impl<'b> CborReader<'b> {
+    /// Reads one value that takes up all the bytes.
+    pub(crate) fn read_all<T: Portable>(bytes: &'b [u8], field: Field) -> Result<T, WireError> {
+        let mut cbor = Self { items: Decoder::new(bytes), received: None };
+        let value = T::read(&mut cbor, field)?;
+        match bytes.len().saturating_sub(cbor.items.position()) {
+            0 => Ok(value),
+            bytes => Err(WireError::Trailing { bytes }),
+        }
+    }
+
+    /// The stated length of a map.
+    pub(crate) fn map(&mut self, field: Field) -> Result<u64, WireError> {
+        self.items.map()?.ok_or(WireError::Indefinite { field })
+    }
+
+    /// The stated length of an array.
+    pub(crate) fn array(&mut self, field: Field) -> Result<u64, WireError> {
+        self.items.array()?.ok_or(WireError::Indefinite { field })
+    }
+}
+
+/// Something that is to be written as JSON.
+pub(crate) struct Shown<'a, T>(pub(crate) &'a T);
+
+impl<T: Portable> Serialize for Shown<'_, T> {
+    fn serialize<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+        self.0.show(json)
+    }
+}
+
+/// Something that was read from JSON.
+pub(crate) struct Parsed<T>(pub(crate) T);
+
+impl<'de, T: Portable> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        T::parse(json).map(Self)
+    }
+}
+
+/// The name of a member, or a text; borrowed where JSON escapes nothing in it.
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl<'de> Visitor<'de> for AnyText {
+            type Value = Text<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        json.deserialize_str(AnyText)
+    }
+}
+
+/// A member of a record as it is written: `None` where it is left out.
+macro_rules! present {
+    ($field:ident optional) => {
+        (!$crate::portable::Omissible::is_absent($field)).then_some($field)
+    };
+    ($field:ident $($late:ident)?) => {
+        Some($field)
+    };
+}
+
+/// A member of a record as it was read.
+macro_rules! found {
+    ($slot:ident, $missing:expr) => {
+        $slot.ok_or_else(|| $missing)?
+    };
+    ($slot:ident, $missing:expr, $mark:ident) => {
+        $slot.unwrap_or_default()
+    };
+}
+
+/// `write` and `read` of a record that is a map in CBOR.
+macro_rules! cbor_map {
+    ([$($shape:tt)+] $record:literal { $($key:literal $field:ident $(($form:ident))? $($mark:ident)?),+ $(,)? }) => {
+        #[cfg(test)]
+        const TABLE: &'static [$crate::portable::Row] =
+            &[$(($key, stringify!($field), stringify!($($mark)?))),+];
+
+        fn write(
+            &self,
+            cbor: &mut $crate::portable::CborWriter<'_>,
+            _: $crate::portable::Field,
+        ) -> $crate::portable::Written {
+            let $($shape)+ = self;
+            $(
+                let $field = &$($form)? (*$field);
+                let $field = $crate::portable::present!($field $($mark)?);
+            )+
+            let entries = 0u64$(.saturating_add($field.map_or(0, $crate::portable::RecordMember::entries)))+;
+            cbor.items.map(entries)?;
+            $(if let Some(value) = $field {
+                let label = concat!($record, " ", stringify!($field));
+                $crate::portable::RecordMember::write_entries(value, $key, cbor, label)?;
+            })+
+            Ok(())
+        }
+
+        fn read(
+            cbor: &mut $crate::portable::CborReader<'_>,
+            _: $crate::portable::Field,
+        ) -> Result<Self, $crate::WireError> {
+            $(let mut $field = None;)+
+            for _ in 0..cbor.map($record)? {
+                let key = cbor.items.u64()?;
+                $(if let Some(at) = $crate::portable::place(&$field, $key, key) {
+                    let label = concat!($record, " ", stringify!($field));
+                    $crate::portable::RecordMember::read_entry(&mut $field, at, cbor, label)?;
+                    continue;
+                })+
+                // Later versions may add keys.
+                cbor.items.skip()?;
+            }
+            $(
+                #[allow(unused_parens, reason = "without a form the pattern is the name alone")]
+                let $($form)? ($field) = $crate::portable::found!(
+                    $field,
+                    $crate::WireError::Missing { field: concat!($record, " ", stringify!($field)) }
+                    $(, $mark)?
+                );
+            )+
+            Ok($($shape)+)
+        }
+    };
+}
+
+/// `write` and `read` of a record that is an array in CBOR; at most the last of its members is optional.
+macro_rules! cbor_array {
+    ([$($shape:tt)+] $record:literal { $($field:ident $($mark:ident)?),+ $(,)? }) => {
+        fn write(
+            &self,
+            cbor: &mut $crate::portable::CborWriter<'_>,
+            _: $crate::portable::Field,
+        ) -> $crate::portable::Written {
+            let $($shape)+ = self;
+            $(let $field = $crate::portable::present!($field $($mark)?);)+
+            let elements = 0u64$(.saturating_add(u64::from($field.is_some())))+;
+            cbor.items.array(elements)?;
+            $(if let Some(value) = $field {
+                $crate::portable::Portable::write(value, cbor, concat!($record, " ", stringify!($field)))?;
+            })+
+            Ok(())
+        }
+
+        fn read(
+            cbor: &mut $crate::portable::CborReader<'_>,
+            _: $crate::portable::Field,
+        ) -> Result<Self, $crate::WireError> {
+            let found = cbor.array($record)?;
+            let mut left = found;
+            $(let $field = match left.checked_sub(1) {
+                None => None,
+                Some(fewer) => {
+                    left = fewer;
+                    let label = concat!($record, " ", stringify!($field));
+                    Some($crate::portable::Portable::read(cbor, label)?)
+                }
+            };)+
+            let wrong = || $crate::WireError::Length { field: $record, found };
+            if left > 0 {
+                return Err(wrong());
+            }
+            $(let $field = $crate::portable::found!($field, wrong() $(, $mark)?);)+
+            Ok($($shape)+)
+        }
+    };
+}
+
+/// Writes members of a record, which stand in variables of their names, into an object in JSON.
+macro_rules! show_members {
+    ($object:ident, $($field:ident $(($form:ident))? $($mark:ident)?),+ $(,)?) => {$(
+        let $field = &$($form)? (*$field);
+        if let Some(value) = $crate::portable::present!($field $($mark)?) {
+            $crate::portable::RecordMember::show_member(value, stringify!($field), &mut $object)?;
+        }
+    )+};
+}
+
+/// `show` of a record: an object in JSON.
+macro_rules! show_object {
+    ([$($shape:tt)+] { $($row:tt)+ }) => {
+        fn show<S: serde::Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeMap as _;
+            let $($shape)+ = self;
+            let mut object = json.serialize_map(None)?;
+            $crate::portable::show_members!(object, $($row)+);
+            object.end()
+        }
+    };
+}
+
+/// `parse` of a record: an object in JSON.
+macro_rules! parse_object {
+    ($type:ty, [$($shape:tt)+] $record:literal { $($field:ident $(($form:ident))? $($mark:ident)?),+ $(,)? }) => {
+        fn parse<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+            use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+            struct Members;
+            impl<'de> Visitor<'de> for Members {
+                type Value = $type;
+
+                fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    out.write_str(concat!("an object: ", $record))
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                    $(let mut $field = None;)+
+                    while let Some($crate::portable::Text(name)) = members.next_key()? {
+                        $(if $crate::portable::owns(&$field, &name, stringify!($field)) {
+                            let own = stringify!($field);
+                            $crate::portable::RecordMember::parse_member(&mut $field, &name, own, &mut members)?;
+                            continue;
+                        })+
+                        members.next_value::<IgnoredAny>()?;
+                    }
+                    $(
+                        #[allow(unused_parens, reason = "without a form the pattern is the name alone")]
+                        let $($form)? ($field) = $crate::portable::found!(
+                            $field,
+                            A::Error::missing_field(stringify!($field))
+                            $(, $mark)?
+                        );
+                    )+
+                    Ok($($shape)+)
+                }
+            }
+            json.deserialize_map(Members)
+        }
+    };
+}
+
+/// Makes a record portable: a map in CBOR, an object in JSON.
+macro_rules! record {
+    ($type:ident: $record:literal { $($key:literal $field:ident $(($form:ident))? $($mark:ident)?),+ $(,)? }) => {
+        $crate::portable::record! {
+            [$type { $($field),+ }] $type as $type: $record { $($key $field $(($form))? $($mark)?),+ }
+        }
+    };
+    ([$($shape:tt)+] $type:ty as $whole:ty: $record:literal {
+        $($key:literal $field:ident $(($form:ident))? $($mark:ident)?),+ $(,)?
+    }) => {
+        impl $crate::portable::Portable for $type {
+            $crate::portable::cbor_map! { [$($shape)+] $record { $($key $field $(($form))? $($mark)?),+ } }
+            $crate::portable::show_object! { [$($shape)+] { $($field $(($form))? $($mark)?),+ } }
+            $crate::portable::parse_object! { $whole, [$($shape)+] $record { $($field $(($form))? $($mark)?),+ } }
+        }
+    };
+}
+
+/// Makes a record portable: an array in CBOR, an object in JSON.
+macro_rules! tuple {
+    ($type:ident: $record:literal { $($field:ident $($mark:ident)?),+ $(,)? }) => {
+        $crate::portable::tuple! { [$type { $($field),+ }] $type: $record { $($field $($mark)?),+ } }
+    };
+    ([$($shape:tt)+] $type:ty: $record:literal { $($field:ident $($mark:ident)?),+ $(,)? }) => {
+        impl $crate::portable::Portable for $type {
+            $crate::portable::cbor_array! { [$($shape)+] $record { $($field $($mark)?),+ } }
+            $crate::portable::show_object! { [$($shape)+] { $($field $($mark)?),+ } }
+            $crate::portable::parse_object! { $type, [$($shape)+] $record { $($field $($mark)?),+ } }
+        }
+    };
+}
+
+pub(crate) use {
+    cbor_array, cbor_map, found, parse_object, present, record, show_members, show_object, tuple,
+};

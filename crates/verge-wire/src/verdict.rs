@@ -1,0 +1,181 @@
+//! A verdict as it travels: what the domain keeps in parts stands side by side.
+
+use std::borrow::Cow;
+
+use serde::Serializer;
+use serde::ser::SerializeMap as _;
+use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{Detector, Event, Model, Severity, Subject, Times, Verdict};
+
+use crate::WireError;
+use crate::body::WireBody;
+use crate::portable::{Portable, cbor_map, parse_object, record, show_members, tuple};
+use crate::scalar::{ClockJudgement, Received, Span};
+
+/// One verdict with its number.
+pub(crate) struct WireVerdict<'a> {
+    seq: Seq,
+    judge: Cow<'a, JudgeId>,
+    source: Cow<'a, SourceId>,
+    device: Cow<'a, DeviceId>,
+    signal: Option<Cow<'a, SignalId>>,
+    received: UtcMillis,
+    decided: UtcMillis,
+    captured: Option<UtcMillis>,
+    clock: Option<ClockJudgement>,
+    detector: Detector,
+    severity: Severity,
+    event: Option<Event>,
+    model: Option<Cow<'a, Model>>,
+    estimated: bool,
+    body: WireBody<'a>,
+}
+
+impl<'a> WireVerdict<'a> {
+    pub(crate) fn of(seq: Seq, verdict: &'a Verdict) -> Self {
+        let Verdict { judge, subject, times, detector, model, severity, lane: _, event, body } = verdict;
+        let Subject { source, device, signal } = subject;
+        let Times { captured, clock, received, decided, estimated } = *times;
+        let clock = match clock {
+            DeviceClock::Absent => None,
+            DeviceClock::Trusted => Some(ClockJudgement::Trusted),
+            DeviceClock::Skewed => Some(ClockJudgement::Skewed),
+        };
+        Self {
+            seq,
+            judge: Cow::Borrowed(judge),
+            source: Cow::Borrowed(source),
+            device: Cow::Borrowed(device),
+            signal: signal.as_ref().map(Cow::Borrowed),
+            received,
+            decided,
+            captured,
+            clock,
+            detector: *detector,
+            severity: *severity,
+            event: *event,
+            model: model.as_ref().map(Cow::Borrowed),
+            estimated,
+            body: WireBody::of(body),
+        }
+    }
+
+    /// What no member holds by itself.
+    pub(crate) fn checked(self) -> Result<Self, WireError> {
+        if self.captured.is_some() == self.clock.is_some() { Ok(self) } else { Err(WireError::Clock) }
+    }
+
+    pub(crate) fn into_verdict(self, lane: Lane) -> Result<(Seq, Verdict), WireError> {
+        let Self {
+            seq,
+            judge,
+            source,
+            device,
+            signal,
+            received,
+            decided,
+            captured,
+            clock,
+            detector,
+            severity,
+            event,
+            model,
+            estimated,
+            body,
+        } = self.checked()?;
+        let clock = match clock {
+            None => DeviceClock::Absent,
+            Some(ClockJudgement::Trusted) => DeviceClock::Trusted,
+            Some(ClockJudgement::Skewed) => DeviceClock::Skewed,
+        };
+        let subject = Subject {
+            source: source.into_owned(),
+            device: device.into_owned(),
+            signal: signal.map(Cow::into_owned),
+        };
+        let times = Times { captured, clock, received, decided, estimated };
+        let (judge, model, body) = (judge.into_owned(), model.map(Cow::into_owned), body.into_body()?);
+        Ok((seq, Verdict { judge, subject, times, detector, model, severity, lane, event, body }))
+    }
+
+    /// How old the observation was when it was decided on, by the device's clock where that is trusted; zero where
+    /// the clocks say that it was not yet made.
+    fn age_at_decision(&self) -> u64 {
+        let observed = match (self.clock, self.captured) {
+            (Some(ClockJudgement::Trusted), Some(captured)) => captured,
+            _ => self.received,
+        };
+        u64::try_from(self.decided.since(observed).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Portable for WireVerdict<'_> {
+    cbor_map! {
+        [WireVerdict {
+            seq, judge, source, device, signal, received, decided, captured, clock, detector, severity, event, model,
+            estimated, body,
+        }]
+        "verdict" {
+            0 seq,
+            1 judge,
+            2 source,
+            3 device,
+            4 signal optional,
+            5 received (Received),
+            6 decided,
+            7 captured optional,
+            8 clock optional,
+            9 detector,
+            10 severity,
+            11 event optional,
+            12 model optional,
+            13 estimated optional,
+            20 body,
+        }
+    }
+
+    /// In an order for people, and with its age for readers who do not reckon with dates.
+    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+        let Self { seq, judge, source, device, signal, received, decided, captured, clock, .. } = self;
+        let Self { detector, severity, event, model, estimated, body, .. } = self;
+        let mut object = json.serialize_map(None)?;
+        show_members!(object, seq, judge, source, device, signal optional, captured optional, clock optional);
+        show_members!(object, received, decided, estimated optional);
+        object.serialize_entry("age_ms", &self.age_at_decision())?;
+        show_members!(object, detector, model optional, severity, event optional, body);
+        object.end()
+    }
+
+    parse_object! {
+        WireVerdict<'static>,
+        [WireVerdict {
+            seq, judge, source, device, signal, received, decided, captured, clock, detector, severity, event, model,
+            estimated, body,
+        }]
+        "verdict" {
+            seq,
+            judge,
+            source,
+            device,
+            signal optional,
+            received,
+            decided,
+            captured optional,
+            clock optional,
+            detector,
+            severity,
+            event optional,
+            model optional,
+            estimated optional,
+            body,
+        }
+    }
+}
+
+record! {
+    [Event { id, state, since, lasted_ms: lasted_s }]
+    Event as Event: "event" { 0 id, 1 state, 2 since, 3 lasted_s (Span) }
+}
+
+tuple!(Model: "model" { name, version });
