@@ -19,7 +19,6 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use verge_domain::verdict::Verdict;
 use verge_gateway::exit::Exit;
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
@@ -39,14 +38,11 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Length of a run where none is asked for.
 const DEFAULT_SECONDS: u64 = 60;
 
-/// Puts a verdict into one line.
-pub type Words = fn(&Verdict) -> String;
-
 /// Runs the demo, for a minute where `seconds` are not given, and returns whether all of it worked.
 ///
 /// # Errors
 /// A part of the site could not be started, or the terminal is closed.
-pub fn run(seconds: Option<u64>, words: Words) -> anyhow::Result<Exit> {
+pub fn run(seconds: Option<u64>) -> anyhow::Result<Exit> {
     let seconds = seconds.unwrap_or(DEFAULT_SECONDS);
     let mut screen = Screen::new();
     wiring::provide_runtime(&mut |step| screen.prepare(step)).context("the library that runs models")?;
@@ -55,10 +51,10 @@ pub fn run(seconds: Option<u64>, words: Words) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(play(screen, Duration::from_secs(seconds), words))
+    runtime.block_on(play(screen, Duration::from_secs(seconds)))
 }
 
-async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result<Exit> {
+async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     screen.line(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
@@ -86,7 +82,7 @@ async fn play(mut screen: Screen, run: Duration, words: Words) -> anyhow::Result
         devices.push(tokio::spawn(film(camera, connection, start, run)));
     }
 
-    let mut tally = Arrived::new(words);
+    let mut tally = Arrived::new();
     let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;

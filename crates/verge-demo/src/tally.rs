@@ -6,9 +6,7 @@ use std::time::Instant;
 use verge_domain::id::{Epoch, EventId, Lane};
 use verge_domain::sequence::SequenceTracker;
 use verge_domain::verdict::{Body, EventState, Severity, Verdict};
-use verge_wire::Message;
-
-use crate::Words;
+use verge_wire::{Message, verdict_words};
 
 /// What must arrive: the verdicts of a judge about a device; events must be raised and cleared.
 struct Expectation {
@@ -35,7 +33,6 @@ const REMEMBERED_LINES: usize = 8;
 
 /// Everything the receiver knows.
 pub(super) struct Arrived {
-    words: Words,
     pub(super) by_kind: BTreeMap<&'static str, u64>,
     pub(super) raised: u64,
     pub(super) cleared: u64,
@@ -58,10 +55,9 @@ struct SeenBy {
 }
 
 impl Arrived {
-    /// Nothing received yet; `words` puts a verdict into the line that is shown.
-    pub(super) fn new(words: Words) -> Self {
+    /// Nothing received yet.
+    pub(super) fn new() -> Self {
         Self {
-            words,
             by_kind: BTreeMap::new(),
             raised: 0,
             cleared: 0,
@@ -127,7 +123,7 @@ impl Arrived {
             }
         };
         let severity = if verdict.severity == Severity::Info { "" } else { verdict.severity.as_str() };
-        format!("{mark:<8} {severity:<8} {}", (self.words)(verdict))
+        format!("{mark:<8} {severity:<8} {}", verdict_words(verdict))
     }
 
     /// "north 3, south 1": vehicles by camera; nothing before a camera is received.

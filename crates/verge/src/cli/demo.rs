@@ -3,8 +3,6 @@
 use clap::Args;
 use verge_gateway::exit::Exit;
 
-use crate::describe::describe;
-
 /// How long the demo runs.
 #[derive(Debug, Args)]
 #[command(
@@ -17,5 +15,5 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<Exit> {
-    verge_demo::run(args.seconds, describe)
+    verge_demo::run(args.seconds)
 }

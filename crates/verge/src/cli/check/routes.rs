@@ -4,8 +4,7 @@ use verge_domain::id::Lane;
 use verge_gateway::config::Warning;
 use verge_gateway::settings::Settings;
 use verge_outbox::Summary;
-
-use crate::describe::counted;
+use verge_wire::counted;
 
 /// A warning for each route that has not delivered everything and that no uplink has any more.
 pub(super) fn left_behind(settings: &Settings, summary: &Summary) -> Vec<Warning> {
