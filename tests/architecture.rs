@@ -93,7 +93,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     // What decides how the program ends passes on errors of any type.
     ("anyhow", &["verge", "verge-demo", "verge-gateway"]),
     ("clap", &["verge"]),
-    ("config", &["verge-gateway"]),
     ("lz4_flex", &["verge-lz4"]),
     ("minicbor", &["verge-codec", "verge-wire"]),
     ("ort", &["verge-engine"]),
