@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Place, Warning};
 use super::tree::{Node, Table, Value};
 
 /// A place in a text.
@@ -175,12 +175,18 @@ impl Origins {
 
     /// The order of the file, then what stands nowhere in it, then what variables set.
     pub(crate) fn sort(faults: &mut [Fault]) {
-        faults.sort_by_key(|fault| {
-            let at = fault.place.as_ref().and_then(|place| Some((place.line?, place.column?)));
-            let class = if fault.variable.is_some() { 2 } else { u8::from(at.is_none()) };
-            (class, at)
-        });
+        faults.sort_by_key(rank);
     }
+
+    /// The same order for warnings.
+    pub fn sort_warnings(&self, warnings: &mut [Warning]) {
+        warnings.sort_by_cached_key(|warning| rank(&self.locate(Fault::missing(&warning.key, ""))));
+    }
+}
+
+fn rank(fault: &Fault) -> (u8, Option<(usize, usize)>) {
+    let at = fault.place.as_ref().and_then(|place| Some((place.line?, place.column?)));
+    (if fault.variable.is_some() { 2 } else { u8::from(at.is_none()) }, at)
 }
 
 fn first_variable(table: &Table) -> Option<&str> {

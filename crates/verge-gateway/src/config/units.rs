@@ -18,7 +18,13 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        // "1day" is written with a blank, "1h" without.
+        let shown = humantime::format_duration(self.0).to_string();
+        let parts = shown.split(' ').map(|part| match part.find(char::is_alphabetic) {
+            Some(at) if part.len() - at > 2 => format!("{} {}", &part[..at], &part[at..]),
+            _ => part.to_owned(),
+        });
+        f.write_str(&parts.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -152,7 +158,14 @@ mod tests {
 
     #[test]
     fn both_are_shown_as_they_are_written() {
-        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "1h 30m");
+        let check = |seconds: u64, text: &str| {
+            let span = Span(Duration::from_secs(seconds));
+            assert_eq!((span.to_string().as_str(), Span::parse(text)), (text, Some(span)));
+        };
+        check(5400, "1h 30m");
+        check(86_400, "1 day");
+        check(8 * 86_400 + 60, "8 days 1m");
+        assert_eq!(Span(Duration::from_millis(250)).to_string(), "250ms");
         assert_eq!(Size(65_536).to_string(), "64.0 KiB");
         assert_eq!(Size(2 << 30).to_string(), "2.0 GiB");
     }

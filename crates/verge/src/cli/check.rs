@@ -68,6 +68,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
         Ok(settings) => {
             look(&settings, args, &mut report)?;
             origins = settings.origins;
+            origins.sort_warnings(&mut report.warnings);
         }
         Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
         Err(SettingsError::Load(error)) => report.faults.push(error.to_fault()),
