@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserializer, Serializer};
 use verge_domain::id::{Epoch, GatewayId, Lane, Seq};
 use verge_domain::stage::{Envelope, StoredRow};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 
-use crate::portable::{Omissible as _, record};
+use crate::portable::{CborReader, CborWriter, Field, Omissible as _, Portable, Written, record};
 use crate::scalar::Absolute;
 use crate::stored::Rows;
 use crate::tombstone::{WireTombstone, check_range};
@@ -42,9 +43,7 @@ impl Message {
     /// Reads one, whatever its form.
     pub(crate) fn of(message: WireMessage<'_>) -> Result<Self, WireError> {
         let WireMessage { v, gateway, epoch, lane, sent, verdicts, age_ms, volatile, tombstones } = message;
-        if v != u64::from(VERSION) {
-            return Err(WireError::Version { found: v });
-        }
+        Version::check(v)?;
         if verdicts.is_none() && tombstones.is_absent() {
             return Err(WireError::Nothing);
         }
@@ -80,7 +79,7 @@ pub(crate) struct WireMessage<'a> {
 record! {
     [WireMessage { v, gateway, epoch, lane, sent, verdicts, age_ms, volatile, tombstones }]
     WireMessage<'_> as WireMessage<'static>: "message" {
-        0 v,
+        0 v (Version),
         1 gateway,
         2 epoch,
         3 lane,
@@ -89,6 +88,35 @@ record! {
         6 age_ms late,
         7 volatile optional,
         8 tombstones optional,
+    }
+}
+
+/// The version of the schema. In front of everything: what is missing or of another type in a later version is not said to
+/// be wrong.
+struct Version(u64);
+
+impl Version {
+    fn check(found: u64) -> Result<Self, WireError> {
+        if found == u64::from(VERSION) { Ok(Self(found)) } else { Err(WireError::Version { found }) }
+    }
+}
+
+impl Portable for Version {
+    fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
+        self.0.write(cbor, field)
+    }
+
+    fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
+        Self::check(u64::read(cbor, field)?)
+    }
+
+    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+        self.0.show(json)
+    }
+
+    /// Unchecked: an error of JSON could not say which version it is.
+    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        u64::parse(json).map(Self)
     }
 }
 

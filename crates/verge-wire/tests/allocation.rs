@@ -5,11 +5,15 @@ use std::alloc::System;
 
 use bytes::Bytes;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{StoredRow, Withdrawn};
-use verge_domain::time::UtcMillis;
+use verge_domain::finding::{Contribution, Expected, Feedback, Member};
+use verge_domain::id::{
+    DeviceId, Epoch, EventId, GatewayId, Identity, JudgeId, Lane, Seq, SignalId, SourceId,
+};
+use verge_domain::stage::{Encoder, StoredRow, Withdrawn};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
 use verge_domain::withdrawn::Withdrawal;
-use verge_wire::{WireLimits, read_message, read_tombstone, read_verdict};
+use verge_wire::{WireEncoder, WireFormat, WireLimits, read_message, read_tombstone, read_verdict};
 
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -21,6 +25,51 @@ fn allocated(work: impl FnOnce()) -> usize {
     let region = Region::new(MEMORY);
     work();
     region.change().bytes_allocated
+}
+
+fn a_stored_verdict_costs_nothing() {
+    let name = "a name";
+    let at = UtcMillis(1_700_000_000_000);
+    let verdict = Verdict {
+        judge: JudgeId::new("j").expect(name),
+        subject: Subject {
+            source: SourceId::new("s").expect(name),
+            device: DeviceId::new("d").expect(name),
+            signal: SignalId::new("x").ok(),
+        },
+        times: Times {
+            captured: Some(at),
+            clock: DeviceClock::Trusted,
+            received: at,
+            decided: at,
+            estimated: false,
+        },
+        detector: Detector::Multi,
+        model: None,
+        severity: Severity::Warning,
+        lane: Lane::Alarm,
+        event: Some(Event { id: EventId([7; 16]), state: EventState::Raised, since: at, lasted_ms: 0 }),
+        body: Body::Anomaly(Anomaly {
+            member: Member::Machine,
+            observed: 7.1,
+            expected: Expected { low: None, high: Some(5.0) },
+            p_value: Some(1e-6),
+            unit: None,
+            contributions: vec![Contribution {
+                signal: SignalId::new("x").expect(name),
+                share: 1.0,
+                observed: 3.0,
+                expected: Expected::default(),
+            }],
+            feedback: Feedback { maintenance: 1, real: 0 },
+        }),
+    };
+    let gateway = GatewayId::new("g").expect(name);
+    let identity = Identity { gateway, epoch: Epoch([1; 16]), lane: Lane::Alarm, seq: Seq(1) };
+    let mut encoder = WireEncoder::new(WireFormat::Cbor);
+    let mut out = Vec::with_capacity(1024);
+    let cost = allocated(|| encoder.verdict(&identity, &verdict, &mut out).expect("a good verdict"));
+    assert_eq!((cost, out.is_empty()), (0, false));
 }
 
 fn stated_lengths_cost_nothing() {
@@ -73,5 +122,6 @@ fn stated_lengths_cost_nothing() {
 
 #[test]
 fn memory_follows_what_is_there() {
+    a_stored_verdict_costs_nothing();
     stated_lengths_cost_nothing();
 }
