@@ -10,13 +10,16 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 mod body;
+mod codes;
 mod encoder;
 mod error;
+mod expected;
 mod json;
 mod message;
 mod number;
 mod portable;
 mod read;
+mod record;
 mod scalar;
 #[cfg(test)]
 mod schema;

@@ -10,8 +10,9 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 
-use crate::portable::{CborReader, CborWriter, Field, Omissible as _, Portable, Written, record};
-use crate::scalar::Absolute;
+use crate::portable::{CborReader, CborWriter, Field, Omissible as _, Portable, Written};
+use crate::record::record;
+use crate::scalar::{Absolute, json_within};
 use crate::stored::Rows;
 use crate::tombstone::{WireTombstone, check_range};
 use crate::verdict::WireVerdict;
@@ -110,14 +111,8 @@ impl Portable for Version {
         Self::check(u64::read(cbor, field)?)
     }
 
-    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        self.0.show(json)
-    }
-
-    /// Unchecked: an error of JSON could not say which version it is.
-    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        u64::parse(json).map(Self)
-    }
+    // Unchecked: an error of JSON could not say which version it is.
+    json_within!();
 }
 
 impl<'a> WireMessage<'a> {

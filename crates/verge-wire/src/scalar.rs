@@ -3,25 +3,17 @@
 use std::borrow::Cow;
 
 use minicbor::data::Type;
-use serde::de::{Error as _, MapAccess};
-use serde::ser::SerializeMap;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::frame::Score;
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, JudgeId, Label, Lane, ModelName, Seq, SignalId, SourceId, Unit,
+    DeviceId, Epoch, EventId, GatewayId, JudgeId, Label, ModelName, Seq, SignalId, SourceId, Unit,
 };
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{Detector, EventState, Severity};
-use verge_domain::withdrawn::Withdrawal;
 
 use crate::WireError;
 use crate::number::{millis, seconds, to_single, write_float};
-#[cfg(test)]
-use crate::portable::Row;
-use crate::portable::{
-    CborReader, CborWriter, Field, Omissible, Parsed, Portable, RecordMember, Shown, Text, Written, tuple,
-};
+use crate::portable::{CborReader, CborWriter, Field, Omissible, Parsed, Portable, Shown, Text, Written};
 use crate::time::{from_rfc3339, to_rfc3339};
 
 /// `show` and `parse` as serde has them.
@@ -33,6 +25,32 @@ macro_rules! as_serde_does {
 
         fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
             Self::deserialize(json)
+        }
+    };
+}
+
+/// `write` and `read` of the number within.
+macro_rules! cbor_within {
+    () => {
+        fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
+            self.0.write(cbor, field)
+        }
+
+        fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
+            Portable::read(cbor, field).map(Self)
+        }
+    };
+}
+
+/// `show` and `parse` of the value within.
+macro_rules! json_within {
+    () => {
+        fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+            self.0.show(json)
+        }
+
+        fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+            Portable::parse(json).map(Self)
         }
     };
 }
@@ -79,72 +97,9 @@ macro_rules! names {
 }
 names!(DeviceId, GatewayId, JudgeId, Label, ModelName, SignalId, SourceId, Unit);
 
-/// Numbers that stand for names. They never change and are never used again for anything else; new ones are added.
-macro_rules! codes {
-    ($type:ident { $($code:literal $variant:ident),+ $(,)? }) => {
-        impl Portable for $type {
-            #[cfg(test)]
-            const TABLE: &'static [Row] =
-                &[$(($code, stringify!($variant), "")),+];
-
-            fn write(&self, cbor: &mut CborWriter<'_>, _: Field) -> Written {
-                cbor.items.u64(match self {
-                    $(Self::$variant => $code),+
-                })?;
-                Ok(())
-            }
-
-            fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
-                match cbor.items.u64()? {
-                    $($code => Ok(Self::$variant),)+
-                    found => Err(WireError::UnknownCode { field, found }),
-                }
-            }
-
-            as_serde_does!();
-        }
-    };
-}
-
-codes!(Lane { 0 Alarm, 1 Verdict, 2 Telemetry });
-codes!(Severity { 0 Info, 1 Warning, 2 Critical });
-codes!(EventState { 0 Raised, 1 Updated, 2 Cleared });
-codes!(ClockJudgement { 1 Trusted, 2 Skewed });
-codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect });
-codes!(Detector {
-    0 Threshold, 1 Rate, 2 Silence, 3 Loop, 4 Classify, 5 Detect, 6 Health, 7 Auto, 8 Multi, 9 Pattern, 10 Vibration,
-    11 Cusum, 12 Autoencoder,
-});
-codes!(Member {
-    0 High, 1 Low, 2 Rise, 3 Fall, 4 Silent, 5 Stuck, 6 Flat, 7 Noisy, 8 Saturated, 9 ClockSkewed, 10 Duplicate,
-    11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
-    20 Pattern, 21 Vibration, 22 Reconstruction,
-});
-
-/// What may be believed of a device's time, where it gave one.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ClockJudgement {
-    Trusted,
-    Skewed,
-}
-
 impl Portable for Seq {
-    fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
-        self.0.write(cbor, field)
-    }
-
-    fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
-        u64::read(cbor, field).map(Self)
-    }
-
-    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        self.0.show(json)
-    }
-
-    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        u64::parse(json).map(Self)
-    }
+    cbor_within!();
+    json_within!();
 }
 
 /// The shortest number that is exact; finite.
@@ -165,13 +120,7 @@ impl Portable for f64 {
 pub(crate) struct Span(pub(crate) u64);
 
 impl Portable for Span {
-    fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
-        self.0.write(cbor, field)
-    }
-
-    fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
-        u64::read(cbor, field).map(Self)
-    }
+    cbor_within!();
 
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
         json.serialize_f64(seconds(self.0))
@@ -273,13 +222,7 @@ impl Portable for Absolute {
         UtcMillis::in_range(cbor.items.i64()?).map(Self).ok_or(WireError::NotATime { field })
     }
 
-    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        self.0.show(json)
-    }
-
-    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        UtcMillis::parse(json).map(Self)
-    }
+    json_within!();
 }
 
 /// The time from which those of the same verdict are counted.
@@ -298,13 +241,7 @@ impl Portable for Received {
         Ok(Self(received))
     }
 
-    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        self.0.show(json)
-    }
-
-    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        UtcMillis::parse(json).map(Self)
-    }
+    json_within!();
 }
 
 /// `null` where there is nothing and it cannot be left out.
@@ -397,75 +334,4 @@ impl<T: Portable + Clone> Portable for Cow<'_, T> {
     }
 }
 
-/// Two keys in CBOR, the lowest first; an object of its own in JSON.
-impl RecordMember for Expected {
-    const KEYS: u64 = 2;
-
-    fn entries(&self) -> u64 {
-        u64::from(self.low.is_some()).saturating_add(u64::from(self.high.is_some()))
-    }
-
-    fn write_entries(&self, key: u64, cbor: &mut CborWriter<'_>, field: Field) -> Written {
-        for (key, end) in (key..).zip([self.low, self.high]) {
-            if let Some(end) = end {
-                end.write_entries(key, cbor, field)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn read_entry(
-        slot: &mut Option<Self>,
-        at: u64,
-        cbor: &mut CborReader<'_>,
-        field: Field,
-    ) -> Result<(), WireError> {
-        let expected = slot.get_or_insert_default();
-        let end = if at == 0 { &mut expected.low } else { &mut expected.high };
-        f64::read_entry(end, 0, cbor, field)
-    }
-
-    fn owns(name: &str, own: &'static str) -> bool {
-        name == own
-    }
-
-    fn show_member<S: SerializeMap>(&self, own: &'static str, object: &mut S) -> Result<(), S::Error> {
-        let Self { low, high } = *self;
-        object.serialize_entry(own, &Ends { low, high })
-    }
-
-    fn parse_member<'de, A: MapAccess<'de>>(
-        slot: &mut Option<Self>,
-        _: &str,
-        own: &'static str,
-        object: &mut A,
-    ) -> Result<(), A::Error> {
-        let Ends { low, high } = object.next_value()?;
-        match slot.replace(Self { low, high }) {
-            None => Ok(()),
-            Some(_) => Err(A::Error::duplicate_field(own)),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Ends {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    low: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    high: Option<f64>,
-}
-
-impl Omissible for Expected {
-    fn is_absent(&self) -> bool {
-        self.low.is_none() && self.high.is_none()
-    }
-}
-
-tuple!(Feedback: "feedback" { maintenance, real });
-
-impl Omissible for Feedback {
-    fn is_absent(&self) -> bool {
-        self.is_empty()
-    }
-}
+pub(crate) use {as_serde_does, json_within};

@@ -9,9 +9,9 @@ use verge_domain::verdict::{Anomaly, Counts, Detector, Event, EventState, Health
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::body::WireBody;
+use crate::codes::ClockJudgement;
 use crate::message::WireMessage;
 use crate::portable::{Portable, RecordMember, Row};
-use crate::scalar::ClockJudgement;
 use crate::tombstone::{WireSummary, WireTombstone};
 use crate::verdict::WireVerdict;
 

@@ -8,7 +8,8 @@ use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::{Summary, Tombstone, Withdrawal};
 
 use crate::WireError;
-use crate::portable::{CborReader, CborWriter, Omissible as _, Portable as _, record};
+use crate::portable::{CborReader, CborWriter, Omissible as _, Portable as _};
+use crate::record::record;
 use crate::scalar::Absolute;
 use crate::stored::Stored;
 

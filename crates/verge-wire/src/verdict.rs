@@ -10,8 +10,10 @@ use verge_domain::verdict::{Detector, Event, Model, Severity, Subject, Times, Ve
 
 use crate::WireError;
 use crate::body::WireBody;
-use crate::portable::{Portable, cbor_map, parse_object, record, show_members, tuple};
-use crate::scalar::{ClockJudgement, Received, Span};
+use crate::codes::ClockJudgement;
+use crate::portable::Portable;
+use crate::record::{cbor_map, parse_object, record, show_members, tuple};
+use crate::scalar::{Received, Span};
 
 /// One verdict with its number.
 pub(crate) struct WireVerdict<'a> {

@@ -4,7 +4,8 @@ use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::verdict::{Anomaly, Event};
 
 use super::Decided;
-use crate::portable::{Portable, cbor_array, parse_object, record, show_object};
+use crate::portable::Portable;
+use crate::record::{cbor_array, parse_object, record, show_object};
 use crate::words::{against, event_words, number, probability, unit_words};
 
 record! {

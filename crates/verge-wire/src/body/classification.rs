@@ -4,7 +4,7 @@ use verge_domain::frame::{Classification, Scored};
 use verge_domain::verdict::Event;
 
 use super::Decided;
-use crate::portable::{record, tuple};
+use crate::record::{record, tuple};
 
 record!(Classification: "classification" { 0 labels });
 

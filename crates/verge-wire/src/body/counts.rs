@@ -4,7 +4,7 @@ use verge_domain::verdict::{Counts, Event};
 
 use super::Decided;
 use crate::number::exact;
-use crate::portable::record;
+use crate::record::record;
 use crate::scalar::Span;
 use crate::words::{counted, span};
 

@@ -6,7 +6,7 @@ use verge_domain::verdict::Event;
 
 use super::Decided;
 use crate::number::exact;
-use crate::portable::{record, tuple};
+use crate::record::{record, tuple};
 
 record!(Detections: "detections" { 0 width, 1 height, 2 objects });
 

@@ -4,7 +4,7 @@ use verge_domain::finding::Member;
 use verge_domain::verdict::{Event, Health};
 
 use super::Decided;
-use crate::portable::record;
+use crate::record::record;
 use crate::words::{against, event_words, unit_words};
 
 record!(Health: "health" { 0 cause, 1 observed, 2 expected optional });

@@ -1,0 +1,63 @@
+//! Numbers that stand for names.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use verge_domain::finding::Member;
+use verge_domain::id::Lane;
+use verge_domain::verdict::{Detector, EventState, Severity};
+use verge_domain::withdrawn::Withdrawal;
+
+use crate::WireError;
+#[cfg(test)]
+use crate::portable::Row;
+use crate::portable::{CborReader, CborWriter, Field, Portable, Written};
+use crate::scalar::as_serde_does;
+
+/// Numbers that stand for names. They never change and are never used again for anything else; new ones are added.
+macro_rules! codes {
+    ($type:ident { $($code:literal $variant:ident),+ $(,)? }) => {
+        impl Portable for $type {
+            #[cfg(test)]
+            const TABLE: &'static [Row] =
+                &[$(($code, stringify!($variant), "")),+];
+
+            fn write(&self, cbor: &mut CborWriter<'_>, _: Field) -> Written {
+                cbor.items.u64(match self {
+                    $(Self::$variant => $code),+
+                })?;
+                Ok(())
+            }
+
+            fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
+                match cbor.items.u64()? {
+                    $($code => Ok(Self::$variant),)+
+                    found => Err(WireError::UnknownCode { field, found }),
+                }
+            }
+
+            as_serde_does!();
+        }
+    };
+}
+
+codes!(Lane { 0 Alarm, 1 Verdict, 2 Telemetry });
+codes!(Severity { 0 Info, 1 Warning, 2 Critical });
+codes!(EventState { 0 Raised, 1 Updated, 2 Cleared });
+codes!(ClockJudgement { 1 Trusted, 2 Skewed });
+codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect });
+codes!(Detector {
+    0 Threshold, 1 Rate, 2 Silence, 3 Loop, 4 Classify, 5 Detect, 6 Health, 7 Auto, 8 Multi, 9 Pattern, 10 Vibration,
+    11 Cusum, 12 Autoencoder,
+});
+codes!(Member {
+    0 High, 1 Low, 2 Rise, 3 Fall, 4 Silent, 5 Stuck, 6 Flat, 7 Noisy, 8 Saturated, 9 ClockSkewed, 10 Duplicate,
+    11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
+    20 Pattern, 21 Vibration, 22 Reconstruction,
+});
+
+/// What may be believed of a device's time, where it gave one.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClockJudgement {
+    Trusted,
+    Skewed,
+}
