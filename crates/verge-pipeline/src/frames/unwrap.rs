@@ -27,15 +27,15 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> Unwrapper<D, M> {
         }
     }
 
-    /// Waits for a message; `None` at the end.
+    /// Waits for a message; `None` at the end, when what was received is unwrapped and accounted for.
     fn next(&self) -> Option<Inbound> {
         let mut line = self.shared.lock();
         loop {
-            if line.stopping {
-                return None;
-            }
             if let Some(message) = line.wrapped.pop() {
                 return Some(message);
+            }
+            if line.stopping {
+                return None;
             }
             line = self.shared.arrived.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
