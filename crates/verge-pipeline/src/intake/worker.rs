@@ -1,0 +1,293 @@
+//! The judging thread: it judges what is queued in order, lets time pass, and hands over what is decided.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use verge_domain::reading::{Inbound, Reading, Receipt};
+use verge_domain::rejection::Reason;
+use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
+use verge_domain::time::{Moment, Monotonic};
+
+use super::arrivals::{Arrivals, Waiting as Arrived};
+use super::class::{Class, Room};
+use super::newest::Newest;
+use super::orders::Waiting;
+use super::{Item, Redeliveries};
+use crate::clock::{Clock, StepWatch};
+use crate::committer::{CommitHandle, CommitRequest, Durable};
+use crate::counters::Counters;
+use crate::judging::{Decision, SavePass, Shards};
+
+/// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
+const STREAM_GAP: Duration = Duration::from_micros(500);
+/// This many in one gathering make it worth another.
+const STREAM_BURST: usize = 4;
+/// How long they gather: each wake-up of a thread costs more than judging a reading does.
+const GATHER: Duration = Duration::from_millis(1);
+/// How often time passes for the judges.
+const TICK: Duration = Duration::from_millis(500);
+/// How often devices that have vanished are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+
+/// The thread of one class of judges.
+pub(super) struct Worker<D, J, S> {
+    pub(super) class: Class,
+    pub(super) room: Arc<Room>,
+    pub(super) newest: Option<Arc<Newest>>,
+    pub(super) arrivals: Arrivals,
+    /// Empty, with room for the arrivals that are taken next.
+    pub(super) arrived: Arrived,
+    pub(super) set: Shards<D, J>,
+    pub(super) source: S,
+    pub(super) commits: CommitHandle,
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+    pub(super) decision: Decision,
+    pub(super) settled: Vec<Receipt>,
+    /// Messages of the burst in hand, where several threads share it.
+    pub(super) waiting: Vec<Inbound>,
+    pub(super) recent: Redeliveries,
+    /// The pass over the judges' states that is under way.
+    pub(super) pass: Option<SavePass>,
+    /// States were handed over that are not durable yet.
+    pub(super) saving: Arc<AtomicBool>,
+    /// Set when the gateway stops: what is queued by then is judged until this time.
+    pub(super) deadline: Arc<OnceLock<Instant>>,
+    /// Messages that were not judged before it.
+    pub(super) given_up: usize,
+}
+
+impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
+    pub(super) fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
+        self.submit(0, self.clock.now().mono, None);
+        let mut next_tick = Instant::now();
+        let mut next_pass = Instant::now() + SAVE_EVERY;
+        let mut next_expiry = Instant::now() + EXPIRE_EVERY;
+        let mut last_burst = Instant::now();
+        let mut gathering = false;
+        let mut steps = StepWatch::default();
+        loop {
+            let wait = if self.newest.as_ref().is_some_and(|newest| newest.is_waiting()) {
+                Duration::ZERO
+            } else {
+                next_tick.saturating_duration_since(Instant::now())
+            };
+            let stop = match queue.recv_timeout(wait) {
+                Ok(item) => {
+                    let close = last_burst.elapsed() < STREAM_GAP;
+                    let (taken, stop) = self.burst(item, queue);
+                    // It begins where messages come close together, and goes on while enough of them gather.
+                    gathering = !stop && if gathering { taken >= STREAM_BURST } else { close };
+                    if gathering {
+                        // Not on the queue: who waits there is woken by every message.
+                        std::thread::park_timeout(GATHER);
+                    }
+                    last_burst = Instant::now();
+                    stop
+                }
+                Err(RecvTimeoutError::Timeout) if wait.is_zero() => self.burst(Item::Wake, queue).1,
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            while let Ok(waiting) = orders.try_recv() {
+                self.carry_out(waiting);
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                // One of the two threads looks for both.
+                if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
+                    self.counters.note_clock_step(step_ms);
+                }
+                // What has come by now is no silence.
+                self.hear_arrivals();
+                self.set.tick(self.clock.now(), &mut self.decision);
+                self.submit(0, self.clock.now().mono, None);
+                if now >= next_pass && self.pass.is_none() {
+                    next_pass = now + SAVE_EVERY;
+                    let now = self.clock.now();
+                    self.pass = Some(SavePass::of_due(now.mono));
+                    self.counters.note_alarm_rates(self.set.alarm_rates(now));
+                    self.counters.note_judging(self.set.account());
+                }
+                self.save();
+            }
+            if now >= next_expiry {
+                next_expiry = now + EXPIRE_EVERY;
+                self.set.expire(self.clock.now(), &mut self.decision);
+                self.submit(0, self.clock.now().mono, None);
+            }
+            if stop {
+                if self.given_up > 0 {
+                    tracing::warn!(
+                        messages = self.given_up,
+                        "stopped before these messages were judged; those at QoS 1 are not acknowledged and come again"
+                    );
+                }
+                self.save_all();
+                return;
+            }
+        }
+    }
+
+    /// Judges what waits, up to a burst, then settles what caused nothing. Says how many messages there were,
+    /// and whether to stop.
+    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> (usize, bool) {
+        let mut next = Some(first);
+        let mut stop = false;
+        let mut taken = 0;
+        let began = Instant::now();
+        self.hear_arrivals();
+        while taken < self.class.burst() && self.class.goes_on(began) {
+            let newest = self.newest.as_ref().filter(|_| !self.is_past_deadline());
+            let newest = newest.and_then(|newest| newest.pop());
+            let item = next.take().or_else(|| queue.try_recv().ok());
+            if newest.is_none() && item.is_none() {
+                break;
+            }
+            if let Some(message) = newest {
+                self.take(message);
+                taken += 1;
+            }
+            match item {
+                Some(Item::Message(_) | Item::Observation(..)) if self.is_past_deadline() => {
+                    self.given_up += 1;
+                    taken += 1;
+                }
+                Some(Item::Message(message)) => {
+                    self.room.left(message.topic.len() + message.payload.len());
+                    self.take(message);
+                    taken += 1;
+                }
+                // Ahead of this burst's messages where several threads share it: other judges, another connection.
+                Some(Item::Observation(observation, origin)) => {
+                    self.hear_arrivals();
+                    self.observe(observation, origin);
+                    taken += 1;
+                }
+                Some(Item::Settle(receipt, received)) => {
+                    self.request(CommitRequest { receipt: Some(receipt), ..CommitRequest::of_time(received) })
+                }
+                Some(Item::Wake) | None => {}
+                Some(Item::Stop) => {
+                    stop = true;
+                    break;
+                }
+            }
+        }
+        self.judge_waiting();
+        if !self.settled.is_empty() {
+            self.source.settle(&self.settled);
+            self.settled.clear();
+        }
+        (taken, stop)
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    /// Judges a message, at once or with the rest of its burst.
+    fn take(&mut self, message: Inbound) {
+        if self.set.is_shared() {
+            self.waiting.push(message);
+        } else {
+            self.message(&message, self.clock.now());
+        }
+    }
+
+    /// Does what a person asks for, who is told once it is durable.
+    fn carry_out(&mut self, Waiting { order, known, reply }: Waiting) {
+        let now = self.clock.now();
+        let outcome = self.set.carry_out(&order, known, now, &mut self.decision);
+        let durable = Durable::new(move || reply(outcome));
+        self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
+    }
+
+    /// Judges a burst on all threads, and then goes on with its messages one by one, in order.
+    fn judge_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let now = self.clock.now();
+        let mut causes = Vec::with_capacity(waiting.len());
+        for message in &waiting {
+            let cause = self.cause(message);
+            if cause.is_some() {
+                self.set.post(message, now);
+            }
+            causes.push(cause);
+        }
+        let posted =
+            waiting.iter().zip(&causes).filter(|(_, cause)| cause.is_some()).map(|(message, _)| message);
+        let mut judged = self.set.judge(posted).into_iter();
+        for (message, cause) in waiting.iter().zip(causes) {
+            match cause {
+                None => self.duplicate(message),
+                Some(cause) => {
+                    self.decision = judged.next().map(|(_, decision)| decision).unwrap_or_default();
+                    self.settle_or_submit(message, cause);
+                }
+            }
+        }
+        drop(judged);
+        self.waiting = waiting;
+        self.waiting.clear();
+    }
+
+    fn message(&mut self, message: &Inbound, now: Moment) {
+        let Some(cause) = self.cause(message) else {
+            return self.duplicate(message);
+        };
+        self.set.message(message, now, &mut self.decision);
+        self.settle_or_submit(message, cause);
+    }
+
+    /// What to recognise a message by, 0 if it cannot come again; `None` where an earlier run has judged it.
+    fn cause(&mut self, message: &Inbound) -> Option<u64> {
+        let cause = message.receipt.map_or(0, |_| self.class.session().cause(message.fingerprint()));
+        if self.recent.recognise(message, cause) {
+            return None;
+        }
+        if let Some(source) = self.counters.source(message.source).filter(|_| message.redelivered) {
+            source.messages_redelivered_total.add(1);
+        }
+        Some(cause)
+    }
+
+    fn duplicate(&mut self, message: &Inbound) {
+        if let Some(source) = self.counters.source(message.source) {
+            source.reject(Reason::Duplicate);
+            source.messages_refused_total.add(1);
+        }
+        // Behind what it caused when it first came, which may not be durable yet.
+        self.request(CommitRequest {
+            receipt: message.receipt,
+            ..CommitRequest::of_time(message.received.mono)
+        });
+    }
+
+    fn settle_or_submit(&mut self, message: &Inbound, cause: u64) {
+        if self.decision.is_empty() {
+            self.settled.extend(message.receipt);
+        } else {
+            self.submit(cause, message.received.mono, message.receipt);
+        }
+    }
+
+    /// Hands what was decided to the committer; waits while its queue is full.
+    pub(super) fn submit(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
+        if !self.decision.is_empty() {
+            self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received) });
+        }
+    }
+
+    /// Hands over a request with all that was decided.
+    pub(super) fn request(&mut self, request: CommitRequest) {
+        let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
+        self.commits.submit(CommitRequest { verdicts, checkpoints, ..request });
+    }
+}
