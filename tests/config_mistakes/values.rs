@@ -1,6 +1,6 @@
 //! Keys and values that do not fit.
 
-use super::check;
+use super::{GOOD, check, faults_of};
 
 #[test]
 fn keys() {
@@ -241,4 +241,69 @@ fn values_that_do_not_fit() {
             &["inputs: \"climat\"", "[source.NAME]", "write \"climate\""],
         ),
     ]);
+}
+
+/// Found by a trial: the remedy was none, or led into the next fault.
+#[test]
+fn remedies_lead_to_a_good_file() {
+    check(&[
+        (
+            r#""mqtt://localhost:1883""#,
+            r#""localhost:1883""#,
+            6,
+            &[r#"write for example "mqtt://localhost:1883""#],
+        ),
+        (
+            r#""mqtt://localhost:1883""#,
+            r#""tcp://localhost""#,
+            6,
+            &[r#"write for example "mqtt://localhost""#],
+        ),
+        (
+            r#"["pump", "climate"]"#,
+            r#"["pump, climate"]"#,
+            39,
+            &[r#""pump, climate""#, r#"write each in quotes of its own: "pump", "climate""#],
+        ),
+        (r#"["pump:vib*"]"#, r#"["pump/vibration"]"#, 33, &[r#"write "pump:vibration""#]),
+        (
+            r#"time = { pointer = "/ts", format = "unix_ms" }"#,
+            r#"time = "/ts""#,
+            26,
+            &[r#""/ts", expected a table"#, r#"write time = { pointer = "/ts", format = "auto" }"#],
+        ),
+        (
+            "signal = \"vibration\"",
+            "signal = \"vibration\"\nwords = { RUN = \"1\" }",
+            21,
+            &["take off the quotes: write RUN = 1"],
+        ),
+        (
+            r#"device = "topic:1""#,
+            r#"device = "{topc:1}""#,
+            19,
+            &["expected a name out of the parts {topic:1} and {topic:1..}", r#"write "{topic:1}""#],
+        ),
+        (r#"device = "topic:1""#, r#"device = "topc:1""#, 19, &[r#"write "topic:1""#]),
+        (
+            "pointer = \"/t\"",
+            "pointer = \"/t\"\nsignal = \"{*2}\"",
+            30,
+            &[r#"reading[0].signal: "{*2}", expected at most as many "*" as its pointer has, "/t""#],
+        ),
+        (
+            "signal = \"vibration\"",
+            "signal = \"vibration\"\nscale = 0",
+            21,
+            &["source.pump.scale: 0, expected a finite number other than 0"],
+        ),
+        (r#"keep_alive = "30s""#, r#"keep_alive = "30 days""#, 11, &["expected a duration from"]),
+    ]);
+    let faults = faults_of(GOOD, &[("VERGE__SOURCE__CLIMATE__READING__POINTER", "/x")]);
+    let [fault] = &faults[..] else { panic!("{faults:#?}") };
+    assert!(
+        fault.starts_with("VERGE__SOURCE__CLIMATE__READING__POINTER: source.climate.reading: "),
+        "{fault}"
+    );
+    assert!(fault.ends_with("in the file alone; take it out of the environment"), "{fault}");
 }

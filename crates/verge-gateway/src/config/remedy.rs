@@ -163,6 +163,19 @@ fn meant(kind: Kind, path: &str, given: &Node) -> Option<Meant> {
         }
         (Kind::Tables(_), Value::Table(_)) => order(format!("write [[{path}]] in double brackets")),
         (Kind::Table(_), Value::List(_)) => order(format!("write [{path}] in single brackets")),
+        // The one key that needs no thought is where something stands.
+        (Kind::Table(keys), Value::Text(text))
+            if text.starts_with('/') && keys.own.iter().any(|key| key.name == "pointer") =>
+        {
+            value(format!("{{ pointer = {text:?}, format = \"auto\" }}"), "")
+        }
+        (Kind::Numbers, Value::Table(table)) => {
+            let (name, text) = table.iter().find_map(|(name, node)| Some((name, node.text()?)))?;
+            order(match text.trim().replace(',', ".").parse::<f64>() {
+                Ok(number) => format!("take off the quotes: write {name} = {number}"),
+                Err(_) => format!("write a number for {name}"),
+            })
+        }
         (Kind::Table(_) | Kind::Numbers, _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }

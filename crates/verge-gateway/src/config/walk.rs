@@ -235,7 +235,13 @@ impl Walk<'_> {
                 return Some(Value::List(self.tables(path, items, keys)));
             }
             (Value::Table(table), Kind::Tables(keys)) => {
-                self.faults.push(wrong(path, node, key));
+                let from_environment = table.values().find(|node| node.variable().is_some());
+                self.faults.push(match from_environment {
+                    Some(node) => Fault::new(path, "a variable", format!("[[{path}]] in the file alone"))
+                        .with_origin_of(node)
+                        .remedy("take it out of the environment"),
+                    None => wrong(path, node, key),
+                });
                 return Some(Value::List(vec![Value::Table(self.table(path, table, keys)).into()]));
             }
             _ => {}

@@ -236,8 +236,12 @@ fn check_url(check: &mut Check<'_>, key: &str, url: &str) -> Option<BrokerAddres
         Ok(address) => Some(address),
         Err(error) => {
             let expected = format!(r#"an address such as "mqtts://broker.example:8883" ({error})"#);
-            let host = url.rsplit_once("://").map_or(url, |(_, host)| host);
-            let made = format!("mqtts://{}", host.trim_matches('/'));
+            let (scheme, host) = url.rsplit_once("://").unwrap_or(("", url));
+            let host = host.trim_matches('/');
+            // The site's broker is often one without TLS.
+            let is_plain =
+                key == "local.url" && (matches!(scheme, "tcp" | "mqtt5") || host.ends_with(":1883"));
+            let made = format!("{}://{host}", if is_plain { "mqtt" } else { "mqtts" });
             let remedy = if BrokerAddress::parse(&made).is_ok() {
                 format!("write for example {made:?}")
             } else {

@@ -66,10 +66,7 @@ pub(in super::super) fn decode(bytes: Vec<u8>) -> Saved {
             // Latin-1, as editors on Windows write, is the likely one: each byte is its character.
             let letter = char::from(bytes[at]);
             let what = if letter.is_alphabetic() || matches!(letter, '°' | '²' | '³' | 'µ') {
-                format!(
-                    "the byte 0x{:02x}, which is {letter} in the encoding of old Windows files",
-                    bytes[at]
-                )
+                format!("the byte 0x{:02x}, which is {letter} in Windows-1252", bytes[at])
             } else {
                 format!("the byte 0x{:02x}", bytes[at])
             };

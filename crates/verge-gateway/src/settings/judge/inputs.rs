@@ -159,7 +159,15 @@ fn check_input(
             }
         );
         let bare = source.trim_start_matches("source.");
+        let is_known = |name: &str| known.sources.iter().any(|known| known.name == name);
+        let parts: Vec<&str> = text.split([',', ';', ' ']).filter(|part| !part.is_empty()).collect();
         let remedy = match nearest(bare, known.sources.iter().map(|known| known.name)) {
+            _ if parts.len() > 1 && parts.iter().all(|part| is_known(part)) => {
+                format!("write each in quotes of its own: {}", quoted(&parts))
+            }
+            _ if text.split_once('/').is_some_and(|(name, _)| is_known(name)) => {
+                format!("write {:?}", text.replacen('/', ":", 1))
+            }
             Some(near) => format!("write {:?}", text.replacen(source, near, 1)),
             None => format!("add [source.{source}], or name another source"),
         };
@@ -237,4 +245,9 @@ pub(super) fn warn_of_fields(
             ),
         });
     }
+}
+
+/// `"a", "b"`.
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -214,5 +214,22 @@ pub(super) fn decoding(section: &str, raw: &RawSource, error: &CodecSettingsErro
         _ => (None, "write other settings"),
     };
     let key = key.map_or_else(|| section.to_owned(), |key| format!("{section}.{key}"));
-    Fault::new(key, "cannot be decoded", format!("other settings: {error}")).remedy(remedy)
+    let fault = match error {
+        CodecSettingsError::SignalWildcards { pointer, signal } => {
+            Fault::at_text(key, signal, format!("at most as many \"*\" as its pointer has, {pointer:?}"))
+        }
+        CodecSettingsError::Pointer { pointer } => Fault::at_text(
+            key,
+            pointer,
+            "a JSON pointer (RFC 6901): it starts with \"/\" or is empty, and \"~\" is followed by 0 or 1",
+        ),
+        CodecSettingsError::Scale { scale } => {
+            Fault::new(key, scale.to_string(), "a finite number other than 0")
+        }
+        CodecSettingsError::WordTwice { word } => {
+            Fault::new(key, format!("{word:?}"), "each word once, in whatever case")
+        }
+        _ => Fault::new(key, "cannot be decoded", format!("other settings: {error}")),
+    };
+    fault.remedy(remedy)
 }

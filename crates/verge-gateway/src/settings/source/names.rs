@@ -1,9 +1,9 @@
 //! Where the names of devices and signals stand: `topic:1`, `fixed:pump-1`, `{topic:2}/{pointer:/id}`.
 
-use verge_codec::{DeviceRule, NamePart, NameTemplate, SignalRule};
+use verge_codec::{DeviceRule, NamePart, NameTemplate, SignalRule, TemplateError};
 use verge_domain::id::{DeviceId, SignalId};
 
-use crate::config::{Fault, RawCodec};
+use crate::config::{Fault, RawCodec, nearest};
 use crate::settings::Check;
 
 /// Whether messages of this codec can hold a part of a name.
@@ -52,6 +52,20 @@ fn check_template(
     let stars = !of_device && matches!(codec, RawCodec::Json(_));
     let template = match NameTemplate::parse(text, stars) {
         Ok(template) => template,
+        Err(TemplateError::Part { part }) => {
+            let expected = format!("a name out of the parts {}", parts(codec, of_device));
+            let (head, rest) = part
+                .split_once(':')
+                .map_or((&*part, String::new()), |(head, rest)| (head, format!(":{rest}")));
+            let meant =
+                nearest(head, ["topic", "pointer", "measurement", "field", "tag", "tags", "name", "record"]);
+            let remedy = match meant.filter(|meant| *meant != head) {
+                Some(meant) => format!("write {:?}", text.replacen(&*part, &format!("{meant}{rest}"), 1)),
+                None => "write it of these parts".to_owned(),
+            };
+            check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
+            return None;
+        }
         Err(error) => {
             check.faults.push(Fault::at_text(key, text, error.to_string()).remedy("write the name again so"));
             return None;
@@ -166,10 +180,10 @@ pub(super) fn check_device(
                 parts(codec, true)
             );
             let plain = !text.is_empty() && !text.contains(':');
-            let remedy = if plain {
-                format!("write \"fixed:{text}\" for a device of this name")
-            } else {
-                "write it so".to_owned()
+            let remedy = match nearest(rule, ["topic", "fixed", "pointer", "tag"]) {
+                _ if plain => format!("write \"fixed:{text}\" for a device of this name"),
+                Some(meant) if meant != rule => format!("write \"{meant}:{rest}\""),
+                _ => "write it so".to_owned(),
             };
             check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
             None
