@@ -79,13 +79,19 @@ pub(super) const fn join<const N: usize>(parts: &[&[Key]]) -> [Key; N] {
     joined
 }
 
-/// Declares a table: `struct NAME with GROUP: TYPE by KEY: VARIANTS = need { field: type = key }`. Groups are keys that several
-/// tables have; the word at KEY decides which keys apply besides.
-macro_rules! section {
+/// Declares tables, tables told apart by a word, and words, one after the other.
+///
+/// - `struct NAME with GROUP: TYPE by KEY: VARIANTS [need] { field: type = key }`: a table. Groups are keys that several tables
+///   have; the word at KEY decides which keys apply besides.
+/// - `enum NAME { "word" => Variant(TABLE) }`: tables told apart by a word.
+/// - `words NAME { "word" => Variant }`: an enumeration and its words; `words for NAME` where it is declared elsewhere.
+macro_rules! declare {
+    () => {};
     ($(#[$meta:meta])* struct $name:ident
         $(with $($group:ident: $part:ident),+)?
         $(by $tag:ident: $variants:ident [$($need:tt)*])?
         { $($(#[$about:meta])* $field:ident: $type:ty = $key:expr),* $(,)? }
+        $($rest:tt)*
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone)]
@@ -126,12 +132,10 @@ macro_rules! section {
                 if let Value::Table(table) = value { Some(Section::take(table)) } else { None }
             }
         }
-    };
-}
 
-/// Declares tables of different keys, told apart by a word.
-macro_rules! variants {
-    ($(#[$meta:meta])* enum $name:ident { $($word:literal => $variant:ident($part:ty)),* $(,)? }) => {
+        declare! { $($rest)* }
+    };
+    ($(#[$meta:meta])* enum $name:ident { $($word:literal => $variant:ident($part:ty)),* $(,)? } $($rest:tt)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone)]
         pub(crate) enum $name { $($variant($part)),* }
@@ -150,23 +154,15 @@ macro_rules! variants {
                 }
             }
         }
-    };
-}
 
-/// Declares the words of an enumeration.
-macro_rules! words {
-    ($(#[$meta:meta])* enum $name:ident { $($word:literal => $variant:ident),* $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum $name { $($variant),* }
-        words! { $name { $($word => $variant),* } }
+        declare! { $($rest)* }
     };
-    ($type:ty { $($word:literal => $variant:ident),* $(,)? }) => {
-        impl Word for $type {
+    (words for $name:ident { $($word:literal => $variant:ident),* $(,)? } $($rest:tt)*) => {
+        impl Word for $name {
             const WORDS: &'static [&'static str] = &[$($word),*];
         }
 
-        impl Setting for $type {
+        impl Setting for $name {
             fn of(value: &Value) -> Option<Self> {
                 match value {
                     $(Value::Text(text) if text == $word => Some(Self::$variant),)*
@@ -174,10 +170,19 @@ macro_rules! words {
                 }
             }
         }
+
+        declare! { $($rest)* }
+    };
+    ($(#[$meta:meta])* words $name:ident { $($word:literal => $variant:ident),* $(,)? } $($rest:tt)*) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $name { $($variant),* }
+
+        declare! { words for $name { $($word => $variant),* } $($rest)* }
     };
 }
 
-pub(super) use {section, variants, words};
+pub(super) use declare;
 
 /// A value of one kind alone.
 macro_rules! plain {

@@ -107,78 +107,36 @@ const fn of(kind: Kind) -> Key {
     Key { name: "", kind, need: Need::Optional }
 }
 
-pub(super) const fn name() -> Key {
-    of(Kind::Name)
+/// How keys of each kind are declared; they are optional until they say otherwise.
+macro_rules! builders {
+    ($($(#[$meta:meta])* $name:ident $([$type:ident: $of:ident])? ($($given:ident: $is:ty),*) => $kind:expr;)*) => {
+        $($(#[$meta])* pub(super) const fn $name$(<$type: $of>)?($($given: $is),*) -> Key {
+            of($kind)
+        })*
+    };
 }
 
-pub(super) const fn text(what: &'static str) -> Key {
-    of(Kind::Text(what))
-}
-
-pub(super) const fn word<T: Word>() -> Key {
-    of(Kind::Choice(T::WORDS))
-}
-
-pub(super) const fn flag() -> Key {
-    of(Kind::Flag)
-}
-
-/// Any finite number.
-pub(super) const fn number() -> Key {
-    numbers_from(f64::MIN, f64::MAX)
-}
-
-pub(super) const fn positive() -> Key {
-    numbers_from(f64::MIN_POSITIVE, f64::MAX)
-}
-
-/// A share, from 0 to 1.
-pub(super) const fn share() -> Key {
-    numbers_from(0.0, 1.0)
-}
-
-pub(super) const fn numbers_from(low: f64, high: f64) -> Key {
-    of(Kind::Number { low, high })
-}
-
-pub(super) const fn whole(low: u64, high: u64) -> Key {
-    of(Kind::Whole { low, high })
-}
-
-pub(super) const fn span(low: Duration, high: Duration) -> Key {
-    of(Kind::Span { low, high })
-}
-
-pub(super) const fn span_or_never(high: Duration) -> Key {
-    of(Kind::SpanOrNever { high })
-}
-
-pub(super) const fn size(low: u64, high: u64) -> Key {
-    of(Kind::Size { low, high })
-}
-
-pub(super) const fn texts(what: &'static str) -> Key {
-    of(Kind::Texts(what))
-}
-
-pub(super) const fn words<T: Word>() -> Key {
-    of(Kind::Choices(T::WORDS))
-}
-
-pub(super) const fn word_values() -> Key {
-    of(Kind::Numbers)
-}
-
-pub(super) const fn table<T: Section>() -> Key {
-    of(Kind::Table(&T::KEYS))
-}
-
-pub(super) const fn tables<T: Section>() -> Key {
-    of(Kind::Tables(&T::KEYS))
-}
-
-pub(super) const fn secret() -> Key {
-    of(Kind::Secret)
+builders! {
+    name() => Kind::Name;
+    text(what: &'static str) => Kind::Text(what);
+    word[T: Word]() => Kind::Choice(T::WORDS);
+    flag() => Kind::Flag;
+    /// Any finite number.
+    number() => Kind::Number { low: f64::MIN, high: f64::MAX };
+    positive() => Kind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
+    /// A share, from 0 to 1.
+    share() => Kind::Number { low: 0.0, high: 1.0 };
+    numbers_from(low: f64, high: f64) => Kind::Number { low, high };
+    whole(low: u64, high: u64) => Kind::Whole { low, high };
+    span(low: Duration, high: Duration) => Kind::Span { low, high };
+    span_or_never(high: Duration) => Kind::SpanOrNever { high };
+    size(low: u64, high: u64) => Kind::Size { low, high };
+    texts(what: &'static str) => Kind::Texts(what);
+    words[T: Word]() => Kind::Choices(T::WORDS);
+    word_values() => Kind::Numbers;
+    table[T: Section]() => Kind::Table(&T::KEYS);
+    tables[T: Section]() => Kind::Tables(&T::KEYS);
+    secret() => Kind::Secret;
 }
 
 impl Key {

@@ -18,13 +18,15 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // "1day" is written with a blank, "1h" without.
-        let shown = humantime::format_duration(self.0).to_string();
-        let parts = shown.split(' ').map(|part| match part.find(char::is_alphabetic) {
-            Some(at) if part.len() - at > 2 => format!("{} {}", &part[..at], &part[at..]),
-            _ => part.to_owned(),
-        });
-        f.write_str(&parts.collect::<Vec<_>>().join(" "))
+        const DAY: u64 = 86_400;
+        let days = self.0.as_secs() / DAY;
+        let rest = self.0 - Duration::from_secs(days * DAY);
+        let word = if days == 1 { "day" } else { "days" };
+        match days {
+            0 => humantime::format_duration(rest).fmt(f),
+            _ if rest.is_zero() => write!(f, "{days} {word}"),
+            _ => write!(f, "{days} {word} {}", humantime::format_duration(rest)),
+        }
     }
 }
 
@@ -165,6 +167,7 @@ mod tests {
         check(5400, "1h 30m");
         check(86_400, "1 day");
         check(8 * 86_400 + 60, "8 days 1m");
+        check(365 * 86_400, "365 days");
         assert_eq!(Span(Duration::from_millis(250)).to_string(), "250ms");
         assert_eq!(Size(65_536).to_string(), "64.0 KiB");
         assert_eq!(Size(2 << 30).to_string(), "2.0 GiB");

@@ -7,11 +7,8 @@ use verge_domain::finding::Member;
 use verge_domain::id::Lane;
 use verge_domain::verdict::Severity;
 
-use super::super::declare::{Field, Section, Setting, Variants, Word, count, join, section, variants, words};
-use super::super::key::{
-    Key, Keys, flag, name, number, numbers_from, positive, share, span, span_or_never, table, text, texts,
-    whole, word, words,
-};
+use super::super::declare::*;
+use super::super::key::*;
 use super::super::tree::{Node, Table, Value};
 use super::super::units::{Span, SpanOrNever};
 use super::{DAY, HOUR, SECOND};
@@ -20,7 +17,9 @@ use super::{DAY, HOUR, SECOND};
 pub(crate) const ALARM_BUDGET: &str =
     r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
 
-section! {
+const A_SIGNAL: &str = "the name of a signal";
+
+declare! {
     /// `[judge.NAME]`
     struct RawJudge by detector: RawDetector [.or("auto")] {
         inputs: Option<Vec<String>> =
@@ -28,9 +27,7 @@ section! {
         devices: Option<Vec<String>> = texts(r#"names of devices, with "*" for any part"#),
         lane: Option<Lane> = word::<Lane>(),
     }
-}
 
-variants! {
     /// How a judge decides.
     enum RawDetector {
         "auto" => Auto(RawAuto),
@@ -47,9 +44,7 @@ variants! {
         "classify" => Classify(RawClassify),
         "detect" => Detect(RawDetect),
     }
-}
 
-section! {
     /// Of detectors whose conditions become events.
     struct RawEvents {
         severity: Severity = word::<Severity>().or("warning"),
@@ -57,27 +52,21 @@ section! {
         clear_after: Span = span(Duration::ZERO, DAY).or("0s"),
         update_every: SpanOrNever = span_or_never(DAY).or("10m"),
     }
-}
 
-words! { Severity { "info" => Info, "warning" => Warning, "critical" => Critical } }
+    words for Severity { "info" => Info, "warning" => Warning, "critical" => Critical }
 
-section! {
     /// Of detectors that learn what is usual.
     struct RawAlarms {
         alarm_budget: String = text(ALARM_BUDGET).or("1/week"),
         hold_off: u32 = whole(0, 100_000).or("100"),
     }
-}
 
-section! {
     /// Of detectors that ask a model.
     struct RawAsking {
         model: Option<String> = text("the name of a [model.NAME]").required(),
         region: RawRegion = table::<RawRegion>().or(""),
     }
-}
 
-section! {
     /// A part of a frame.
     struct RawRegion {
         left: f32 = share().or("0"),
@@ -85,9 +74,7 @@ section! {
         right: f32 = share().or("1"),
         bottom: f32 = share().or("1"),
     }
-}
 
-section! {
     /// Of detectors that report what a frame shows.
     struct RawViews with asking: RawAsking {
         severity: Severity = word::<Severity>().or("info"),
@@ -97,36 +84,26 @@ section! {
         hold: Span = span(Duration::ZERO, HOUR).or("0s"),
         update_every: SpanOrNever = span_or_never(DAY).or("1m"),
     }
-}
 
-words! {
     /// Which of its views become verdicts.
-    enum RawReport { "change" => Change, "every" => Every }
-}
+    words RawReport { "change" => Change, "every" => Every }
 
-section! {
     /// Detector `auto`.
     struct RawAuto with events: RawEvents, alarms: RawAlarms {
         resolution: Option<f64> = positive(),
     }
-}
 
-section! {
     /// Detector `multi`.
     struct RawMulti with events: RawEvents, alarms: RawAlarms {
         commissioning: usize = whole(200, 100_000).or("400"),
         machine: Option<String> = name(),
     }
-}
 
-section! {
     /// Detector `pattern`.
     struct RawPattern with events: RawEvents, alarms: RawAlarms {
         shape: Option<usize> = whole(16, 512).required(),
     }
-}
 
-section! {
     /// Detector `vibration`.
     struct RawVibration with events: RawEvents, alarms: RawAlarms {
         sample_rate: Option<f64> = numbers_from(1.0, 1e7).required(),
@@ -134,16 +111,12 @@ section! {
         block: usize = whole(256, 16_384).or("512"),
         learn: u64 = whole(16, 1_000_000).or("256"),
     }
-}
 
-section! {
     /// Detector `autoencoder`.
     struct RawAutoencoder with events: RawEvents, alarms: RawAlarms, asking: RawAsking {
         stride: Option<usize> = whole(1, 1 << 20),
     }
-}
 
-section! {
     /// Detector `threshold`.
     struct RawThreshold with events: RawEvents {
         above: Option<f64> = number(),
@@ -151,9 +124,7 @@ section! {
         below: Option<f64> = number(),
         clear_above: Option<f64> = number(),
     }
-}
 
-section! {
     /// Detector `rate`.
     struct RawRate with events: RawEvents {
         rise_above: Option<f64> = positive(),
@@ -162,9 +133,7 @@ section! {
         window: Span = span(Duration::from_millis(1), DAY).or("30s"),
         hysteresis: f64 = numbers_from(0.0, 0.99).or("0.2"),
     }
-}
 
-section! {
     /// Detector `cusum`.
     struct RawCusum with events: RawEvents {
         target: Option<f64> = number(),
@@ -175,28 +144,22 @@ section! {
         hysteresis: f64 = numbers_from(0.0, 0.99).or("0.5"),
         reset: bool = flag().or("false"),
     }
-}
 
-section! {
     /// Detector `silence`.
     struct RawSilence with events: RawEvents {
         after: Option<Span> = span(Duration::from_millis(100), DAY.saturating_mul(30)).required(),
         expect: Option<Vec<String>> = texts("names of devices that must be heard"),
     }
-}
 
-section! {
     /// Detector `health`.
     struct RawHealth with events: RawEvents {
         causes: Vec<Member> =
             words::<Member>().or("stuck,flat,noisy,saturated,silent,clock_skewed,duplicate"),
         patience: f64 = numbers_from(1.0, 1000.0).or("1"),
     }
-}
 
-// What can be wrong with a sensor.
-words! {
-    Member {
+    // What can be wrong with a sensor.
+    words for Member {
         "stuck" => Stuck,
         "flat" => Flat,
         "noisy" => Noisy,
@@ -205,9 +168,7 @@ words! {
         "clock_skewed" => ClockSkewed,
         "duplicate" => Duplicate,
     }
-}
 
-section! {
     /// Detector `loop`.
     struct RawLoop {
         severity: Severity = word::<Severity>().or("info"),
@@ -220,20 +181,14 @@ section! {
         effective_length: Option<f64> = numbers_from(0.1, 100.0),
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("30s"),
     }
-}
 
-const A_SIGNAL: &str = "the name of a signal";
+    words for OccupancyScale { "percent" => Percent, "fraction" => Fraction }
 
-words! { OccupancyScale { "percent" => Percent, "fraction" => Fraction } }
-
-section! {
     /// Detector `classify`.
     struct RawClassify with views: RawViews {
         top: usize = whole(1, 100).or("5"),
     }
-}
 
-section! {
     /// Detector `detect`.
     struct RawDetect with views: RawViews {}
 }

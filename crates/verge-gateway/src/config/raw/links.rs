@@ -5,13 +5,13 @@ use std::time::Duration;
 use verge_domain::id::Lane;
 use verge_wire::WireFormat;
 
-use super::super::declare::{Field, Section, Setting, Variants, Word, count, join, section, variants, words};
-use super::super::key::{Key, Keys, flag, name, secret, size, span, table, text, whole, word, words};
+use super::super::declare::*;
+use super::super::key::*;
 use super::super::tree::{Node, Table, Value};
 use super::super::units::{Size, Span};
 use super::{HOUR, KIB, MAX_MQTT_PACKET, MINUTE, RawSecret, TIB};
 
-section! {
+declare! {
     /// How a broker is reached that somebody else runs.
     struct RawBroker {
         url: Option<String> =
@@ -21,9 +21,7 @@ section! {
         password: Option<RawSecret> = secret(),
         password_file: Option<String> = text("the path of a file that holds the password alone"),
     }
-}
 
-section! {
     /// What every connection has.
     struct RawTransport {
         ca: Option<String> = text("the path of a PEM file"),
@@ -33,39 +31,27 @@ section! {
         keep_alive: Span = span(Duration::from_secs(5), Duration::from_secs(65_535)).or("30s"),
         max_packet: Size = size(KIB, MAX_MQTT_PACKET).or("64 KiB"),
     }
-}
 
-section! {
     /// `[local]`
     struct RawLocal with transport: RawTransport by mode: RawMode [.or("external")] {
         max_frame: Size = size(KIB, MAX_MQTT_PACKET).or("2 MiB"),
     }
-}
 
-variants! {
     /// Whose broker the devices publish to.
     enum RawMode { "external" => External(RawBroker), "embedded" => Embedded(RawListener) }
-}
 
-section! {
     /// A broker of the gateway's own.
     struct RawListener {
         listen: String =
             text(r#"an address of this machine with a port, such as "127.0.0.1:1883""#).or("127.0.0.1:1883"),
     }
-}
 
-section! {
     /// `[uplink.NAME]`
     struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}
-}
 
-variants! {
     /// What an uplink speaks.
     enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt) }
-}
 
-section! {
     /// An uplink to a broker.
     struct RawMqtt with broker: RawBroker, transport: RawTransport {
         insecure_plaintext: bool = flag().or("false"),
@@ -86,38 +72,29 @@ section! {
         will: bool = flag().or("true"),
         echo: bool = flag().or("true"),
     }
-}
 
-words! { WireFormat { "cbor" => Cbor, "json" => Json } }
-words! { Lane { "alarm" => Alarm, "verdict" => Verdict, "telemetry" => Telemetry } }
+    words for WireFormat { "cbor" => Cbor, "json" => Json }
 
-section! {
+    words for Lane { "alarm" => Alarm, "verdict" => Verdict, "telemetry" => Telemetry }
+
     /// `[uplink.NAME.batch]`
     struct RawBatch {
         max_verdicts: usize = whole(1, 1000).or("20"),
         verdict_wait: Span = span(Duration::ZERO, MINUTE).or("200ms"),
         telemetry_wait: Span = span(Duration::ZERO, MINUTE).or("1s"),
     }
-}
 
-section! {
     /// `[route.NAME]`
     struct RawRoute by mode: RawRouteMode [.or("failover")] {}
-}
 
-variants! {
     /// How uplinks share a route.
     enum RawRouteMode { "failover" => Failover(RawFailover), "spread" => Spread(RawSpread) }
-}
 
-section! {
     /// One uplink after the other.
     struct RawFailover {
         return_after: Span = span(Duration::ZERO, HOUR).or("30s"),
     }
-}
 
-section! {
     /// All uplinks at once.
     struct RawSpread {}
 }

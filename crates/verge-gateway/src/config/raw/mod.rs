@@ -12,8 +12,8 @@ mod source;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::declare::{Field, Section, Setting, Word, count, join, section, words};
-use super::key::{Key, Keys, name, secret, size, span, span_or_never, text, whole, word};
+use super::declare::*;
+use super::key::*;
 use super::tree::{Map, Node, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
@@ -121,7 +121,7 @@ sections! {
     judge: Map<RawJudge>, optional: false;
 }
 
-section! {
+declare! {
     /// `[gateway]`
     struct RawGateway {
         id: Option<String> = name().required(),
@@ -142,14 +142,10 @@ section! {
         store_key_file: Option<String> = text("the path of a file that holds a key of 64 hexadecimal digits"),
         store_key_credential: Option<String> = text("the name of a systemd credential"),
     }
-}
 
-words! {
     /// What happens when the store is full.
-    enum RawWhenFull { "wait" => Wait, "drop_oldest" => DropOldest }
-}
+    words RawWhenFull { "wait" => Wait, "drop_oldest" => DropOldest }
 
-section! {
     /// `[engine]`
     struct RawEngine {
         library: Option<String> = text("the path of an ONNX Runtime library, 1.20 or later"),
@@ -157,9 +153,7 @@ section! {
         threads: usize = whole(1, 64).or("1"),
         max_model: Size = size(KIB, 2 * GIB).or("512 MiB"),
     }
-}
 
-section! {
     /// `[model.NAME]`
     struct RawModel {
         file: Option<String> = text(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use verge_codec::{Compression, Decimal, LineSettings, Precision, QualityFormat, SenmlFormat, TimeFormat};
 
-use super::super::declare::{Field, Section, Setting, Variants, Word, count, join, section, variants, words};
-use super::super::key::{Key, Keys, flag, number, size, span, table, tables, text, whole, word, word_values};
+use super::super::declare::*;
+use super::super::key::*;
 use super::super::tree::{Map, Node, Table, Value};
 use super::super::units::{Size, Span};
 use super::{HOUR, MAX_MQTT_PACKET};
@@ -19,18 +19,16 @@ const SIGNAL: &str = r#"the name of the signal, "topic:2" (level of the topic, c
 const DEVICE_OF_JSON: &str =
     r#""topic:1" (level of the topic, counted from 0), "pointer:/dev/id" or "fixed:pump-1""#;
 
-section! {
+declare! {
     /// `[source.NAME]`
     struct RawSource by codec: RawCodec [.required()] {
         topic: Option<String> = text(r#"an MQTT topic filter, such as "plant/+/vibration""#).required(),
         compression: Compression = word::<Compression>().or("none"),
         retained: bool = flag().or("false"),
     }
-}
 
-words! { Compression { "none" => None, "lz4" => Lz4 } }
+    words for Compression { "none" => None, "lz4" => Lz4 }
 
-variants! {
     /// What the messages of a source are.
     enum RawCodec {
         "number" => Number(RawNumber),
@@ -43,17 +41,13 @@ variants! {
         "jpeg_b64" => JpegB64(RawJpeg),
         "json_image" => JsonImage(RawJsonImage),
     }
-}
 
-section! {
     /// Of messages that carry few readings.
     struct RawFew {
         max_payload: Size = size(1, MAX_MQTT_PACKET).or("64 KiB"),
         max_readings: usize = whole(1, 65_536).or("256"),
     }
-}
 
-section! {
     /// Of messages that carry numbers of one signal.
     struct RawNumbers {
         device: Option<String> = text(DEVICE).required(),
@@ -62,24 +56,18 @@ section! {
         scale: f64 = number().or("1"),
         offset: f64 = number().or("0"),
     }
-}
 
-section! {
     /// Of messages in which numbers stand in text.
     struct RawTexts {
         words: Option<Map<f64>> = word_values(),
         decimal: Decimal = word::<Decimal>().or("."),
     }
-}
 
-words! { Decimal { "." => Point, "," => Comma } }
+    words for Decimal { "." => Point, "," => Comma }
 
-section! {
     /// Codec `number`.
     struct RawNumber with numbers: RawNumbers, texts: RawTexts, few: RawFew {}
-}
 
-section! {
     /// Codec `json`.
     struct RawJson with texts: RawTexts, few: RawFew {
         device: Option<String> = text(DEVICE_OF_JSON).required(),
@@ -87,9 +75,7 @@ section! {
         quality: Option<RawQuality> = table::<RawQuality>(),
         reading: Option<Vec<RawReading>> = tables::<RawReading>().required(),
     }
-}
 
-section! {
     /// Codec `senml`.
     struct RawSenml with few: RawFew {
         device: String =
@@ -97,11 +83,9 @@ section! {
         signal: Option<String> = text(r#"parts such as "{name}/{record}""#),
         format: SenmlFormat = word::<SenmlFormat>().or("auto"),
     }
-}
 
-words! { SenmlFormat { "auto" => Auto, "json" => Json, "cbor" => Cbor } }
+    words for SenmlFormat { "auto" => Auto, "json" => Json, "cbor" => Cbor }
 
-section! {
     /// Codec `line`.
     struct RawLine with few: RawFew {
         device: Option<String> =
@@ -109,25 +93,19 @@ section! {
         signal: String = text(r#"parts such as "{measurement}/{field}{tags}" or "{field}""#).or(LINE_SIGNAL),
         precision: Precision = word::<Precision>().or("ns"),
     }
-}
 
-words! { Precision { "s" => S, "ms" => Ms, "us" => Us, "ns" => Ns } }
+    words for Precision { "s" => S, "ms" => Ms, "us" => Us, "ns" => Ns }
 
-section! {
     /// Codecs of samples.
     struct RawSamples with numbers: RawNumbers {
         max_payload: Size = size(1, MAX_MQTT_PACKET).or("64 KiB"),
         max_readings: usize = whole(1, 65_536).or("65536"),
         overload: RawOverload = word::<RawOverload>().or("wait"),
     }
-}
 
-words! {
     /// What becomes of blocks that come faster than they are judged.
-    enum RawOverload { "wait" => Wait, "newest" => Newest }
-}
+    words RawOverload { "wait" => Wait, "newest" => Newest }
 
-section! {
     /// Of messages that carry frames.
     struct RawPictures {
         max_payload: Size = size(1, MAX_MQTT_PACKET).or("2 MiB"),
@@ -136,40 +114,30 @@ section! {
         max_age: Span = span(Duration::from_millis(10), HOUR).or("2s"),
         urgency: Span = span(Duration::from_millis(1), HOUR).or("1s"),
     }
-}
 
-words! {
     /// Which frames are judged.
-    enum RawFrames { "newest" => Newest, "every" => Every }
-}
+    words RawFrames { "newest" => Newest, "every" => Every }
 
-section! {
     /// Codecs `jpeg` and `jpeg_b64`.
     struct RawJpeg with pictures: RawPictures {
         device: Option<String> = text(DEVICE).required(),
     }
-}
 
-section! {
     /// Codec `json_image`.
     struct RawJsonImage with pictures: RawPictures {
         device: Option<String> = text(DEVICE_OF_JSON).required(),
         time: Option<RawTime> = table::<RawTime>(),
         image: Option<String> = text(r#"a JSON pointer, such as "/image""#).required(),
     }
-}
 
-section! {
     /// Where a time stands.
     struct RawTime {
         pointer: Option<String> = text(r#"a JSON pointer, such as "/ts""#).required(),
         format: Option<TimeFormat> = word::<TimeFormat>().required(),
         zone: Option<String> = text(r#"the name of a time zone, such as "Europe/Berlin""#),
     }
-}
 
-words! {
-    TimeFormat {
+    words for TimeFormat {
         "unix_s" => UnixS,
         "unix_ms" => UnixMs,
         "unix_us" => UnixUs,
@@ -177,19 +145,15 @@ words! {
         "rfc3339" => Rfc3339,
         "auto" => Auto,
     }
-}
 
-section! {
     /// Where the quality of a value stands.
     struct RawQuality {
         pointer: Option<String> = text(r#"a JSON pointer, such as "/values/*/q""#).required(),
         format: QualityFormat = word::<QualityFormat>().or("auto"),
     }
-}
 
-words! { QualityFormat { "auto" => Auto, "opc_da" => OpcDa, "opc_ua" => OpcUa } }
+    words for QualityFormat { "auto" => Auto, "opc_da" => OpcDa, "opc_ua" => OpcUa }
 
-section! {
     /// `[[source.NAME.reading]]`
     struct RawReading {
         pointer: Option<String> = text(r#"a JSON pointer, such as "/sensors/*/value""#).required(),
