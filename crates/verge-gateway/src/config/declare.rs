@@ -2,7 +2,7 @@
 //! and the keys that the walk, the messages and the environment go by are made of the same line.
 
 use super::key::{Key, Keys};
-use super::tree::{Map, Node, Table, Value};
+use super::tree::{ConfigNode, Map, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
 
 /// A table whose keys are declared.
@@ -14,7 +14,7 @@ pub(crate) trait Section: Sized {
     fn take(table: &Table) -> Self;
 }
 
-/// Tables of different keys, told apart by a word.
+/// Tables of different keys, distinguished by a word.
 pub(crate) trait Variants: Word {
     /// The keys of each.
     const KEYS: &'static [(&'static str, &'static [Key])];
@@ -38,17 +38,17 @@ pub(crate) trait Setting: Sized {
 /// What a key holds.
 pub(crate) trait Field: Sized {
     /// Out of the value that the walk leaves, if it leaves one.
-    fn take(node: Option<&Node>) -> Self;
+    fn take(node: Option<&ConfigNode>) -> Self;
 }
 
 impl<T: Setting> Field for Option<T> {
-    fn take(node: Option<&Node>) -> Self {
+    fn take(node: Option<&ConfigNode>) -> Self {
         node.and_then(|node| T::of(&node.value))
     }
 }
 
 impl<T: Setting> Field for T {
-    fn take(node: Option<&Node>) -> Self {
+    fn take(node: Option<&ConfigNode>) -> Self {
         let value = node.and_then(|node| T::of(&node.value));
         value.expect("the walk fills in what has a default, and leaves only what fits")
     }
@@ -79,11 +79,11 @@ pub(super) const fn join<const N: usize>(parts: &[&[Key]]) -> [Key; N] {
     joined
 }
 
-/// Declares tables, tables told apart by a word, and words, one after the other.
+/// Declares tables, tables distinguished by a word, and words, one after the other.
 ///
 /// - `struct NAME with GROUP: TYPE by KEY: VARIANTS [need] { field: type = key }`: a table. Groups are keys that several tables
 ///   have; the word at KEY decides which keys apply besides.
-/// - `enum NAME { "word" => Variant(TABLE) }`: tables told apart by a word.
+/// - `enum NAME { "word" => Variant(TABLE) }`: tables distinguished by a word.
 /// - `words NAME { "word" => Variant }`: an enumeration and its words; `words for NAME` where it is declared elsewhere.
 macro_rules! declare {
     () => {};
@@ -118,7 +118,7 @@ macro_rules! declare {
                 let _ = table;
                 Self {
                     $($tag: <$variants as Variants>::take(
-                        table.get(stringify!($tag)).and_then(Node::text).unwrap_or_default(),
+                        table.get(stringify!($tag)).and_then(ConfigNode::text).unwrap_or_default(),
                         table,
                     ),)?
                     $($($group: <$part as Section>::take(table),)+)?

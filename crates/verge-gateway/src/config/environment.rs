@@ -6,11 +6,11 @@
 use std::ffi::OsString;
 
 use super::fault::Fault;
-use super::key::Kind;
+use super::key::ValueKind;
 use super::nearest::nearest;
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 use super::raw::SECTIONS;
-use super::tree::{Node, Table, Value};
+use super::tree::{ConfigNode, Table, Value};
 
 /// What the names of Verge's variables start with.
 pub const PREFIX: &str = "VERGE__";
@@ -86,7 +86,8 @@ fn add(file: &mut Table, name: &str, text: String) -> Result<(), Box<Fault>> {
         place = next;
     }
     let key = key(place, last)?;
-    place.insert(key, Node { value: Value::Text(text), origin: Origin::Variable(name.to_owned()) });
+    place
+        .insert(key, ConfigNode { value: Value::Text(text), origin: ValueOrigin::Variable(name.to_owned()) });
     Ok(())
 }
 
@@ -172,7 +173,7 @@ fn settings(file: &Table) -> Vec<String> {
     let mut names = Vec::new();
     for section in SECTIONS {
         let head = format!("{PREFIX}{}", section.name.to_uppercase());
-        let tables: Vec<String> = match (section.named, file.get(section.name).and_then(Node::table)) {
+        let tables: Vec<String> = match (section.named, file.get(section.name).and_then(ConfigNode::table)) {
             (false, _) => vec![head],
             (true, Some(named)) => {
                 let name = |name: &String| format!("{head}__{}", name.to_uppercase().replace('-', "_"));
@@ -184,8 +185,8 @@ fn settings(file: &Table) -> Vec<String> {
         for (table, key) in tables.iter().flat_map(|table| keys.iter().map(move |key| (table, key))) {
             let setting = format!("{table}__{}", key.name.to_uppercase());
             match key.kind {
-                Kind::Tables(_) | Kind::Numbers => {}
-                Kind::Table(inner) => {
+                ValueKind::Tables(_) | ValueKind::Numbers => {}
+                ValueKind::Table(inner) => {
                     names.extend(
                         inner.own.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())),
                     );

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::tree::Node;
+use super::tree::ConfigNode;
 
 /// Longer values are cut in messages: a fault points at a key, it does not repeat a file.
 const MAX_SHOWN_CHARS: usize = 60;
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Place {
+pub struct FilePlace {
     /// The file, as it was named.
     pub file: String,
     /// Line, from 1; `None` for what stands nowhere in it.
@@ -25,7 +25,7 @@ pub struct Place {
     pub(crate) follows: bool,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
             (Some(line), Some(column)) if self.follows => {
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
 pub struct Fault {
     /// Where it stands; `None` for what a variable sets.
     #[serde(flatten)]
-    pub place: Option<Place>,
+    pub place: Option<FilePlace>,
     /// Path of the key, as in `uplink.centre.url`.
     pub key: String,
     /// What stands there: the value as TOML, shortened, or a word such as `missing`.
@@ -89,7 +89,7 @@ impl Fault {
     }
 
     /// A fault at a key with the value that stands in the tree.
-    pub(super) fn at_node(key: impl Into<String>, node: &Node, expected: impl Into<String>) -> Self {
+    pub(super) fn at_node(key: impl Into<String>, node: &ConfigNode, expected: impl Into<String>) -> Self {
         Self { of_value: true, ..Self::new(key, node.to_string(), expected) }.with_origin_of(node)
     }
 
@@ -104,19 +104,19 @@ impl Fault {
         self.key.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '[']))
     }
 
-    /// Whether it is said already by a fault at this key: the same key, one of the section that this is about as a
+    /// Whether a fault at this key reports it already: the same key, one of the section that this is about as a
     /// whole, or one without which the section seems to lack something.
-    pub(crate) fn follows(&self, told: &str) -> bool {
+    pub(crate) fn follows(&self, known: &str) -> bool {
         let section =
             |key: &str| key.rsplit_once('.').map_or(String::new(), |(section, _)| section.to_owned());
         let lacks = matches!(self.value.as_str(), "missing" | "alone" | "it");
-        told.is_empty()
-            || self.key == told
-            || Fault::missing(told, "").is_within(&self.key)
-            || (lacks && (section(&self.key) == told || self.is_within(told)))
+        known.is_empty()
+            || self.key == known
+            || Fault::missing(known, "").is_within(&self.key)
+            || (lacks && (section(&self.key) == known || self.is_within(known)))
             || (lacks
-                && section(&self.key) == section(told)
-                && self.expected.contains(told.rsplit('.').next().unwrap_or(told)))
+                && section(&self.key) == section(known)
+                && self.expected.contains(known.rsplit('.').next().unwrap_or(known)))
     }
 
     /// Whether it is about two sections that do not agree.
@@ -133,7 +133,7 @@ impl Fault {
     }
 
     /// Notes which environment variable the value came from, if it did.
-    pub(super) fn with_origin_of(self, node: &Node) -> Self {
+    pub(super) fn with_origin_of(self, node: &ConfigNode) -> Self {
         Self { variable: node.variable().map(str::to_owned), ..self }
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn shorten(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::origin::Origin;
+    use super::super::origin::ValueOrigin;
     use super::super::tree::Value;
     use super::*;
 
@@ -193,17 +193,18 @@ mod tests {
         check(Fault::missing("gateway.id", "a name"), "gateway.id: missing, expected a name");
         check(Fault::at_text("a.b", "x", "y").remedy("write z"), r#"a.b: "x", expected y; write z"#);
         let variable = "VERGE__A__B".to_owned();
-        let value = Node { value: Value::Text("x".to_owned()), origin: Origin::Variable(variable) };
+        let value =
+            ConfigNode { value: Value::Text("x".to_owned()), origin: ValueOrigin::Variable(variable) };
         check(Fault::at_node("a.b", &value, "y"), r#"VERGE__A__B: a.b: "x", expected y"#);
         let list = Value::List(vec![Value::Whole(1).into(), Value::Number(2.0).into()]).into();
         check(Fault::at_node("a.b", &list, "y"), "a.b: [1, 2.0], expected y");
         let place =
-            Some(Place { file: "g.toml".to_owned(), line: Some(34), column: Some(9), follows: false });
+            Some(FilePlace { file: "g.toml".to_owned(), line: Some(34), column: Some(9), follows: false });
         check(
             Fault { place: place.clone(), ..Fault::at_text("a.b", "x", "y") },
             r#"g.toml line 34: a.b: "x", expected y"#,
         );
-        let within = place.clone().map(|place| Place { follows: true, ..place });
+        let within = place.clone().map(|place| FilePlace { follows: true, ..place });
         check(
             Fault { place: within, ..Fault::at_text("a.b", "x", "y") },
             r#"g.toml line 34 column 9: a.b: "x", expected y"#,

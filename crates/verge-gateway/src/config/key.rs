@@ -7,7 +7,7 @@ use super::units::{Size, Span};
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// Letters, digits, `-`, `_`, `.`: fit for topics, client ids, variables and patterns.
     Name,
     /// Any text but the empty one; what it means is checked later. Says what is expected.
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
 
 /// Whether a key must be written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Need {
+pub(crate) enum KeyNeed {
     /// It must.
     Required,
     /// It may be left out, and then there is none.
@@ -55,8 +55,8 @@ pub(crate) enum Need {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) need: Need,
+    pub(crate) kind: ValueKind,
+    pub(crate) need: KeyNeed,
 }
 
 /// The keys of a table.
@@ -103,8 +103,8 @@ impl Keys {
     }
 }
 
-const fn of(kind: Kind) -> Key {
-    Key { name: "", kind, need: Need::Optional }
+const fn of(kind: ValueKind) -> Key {
+    Key { name: "", kind, need: KeyNeed::Optional }
 }
 
 /// How keys of each kind are declared; they are optional until they say otherwise.
@@ -117,44 +117,44 @@ macro_rules! builders {
 }
 
 builders! {
-    name() => Kind::Name;
-    text(what: &'static str) => Kind::Text(what);
-    word[T: Word]() => Kind::Choice(T::WORDS);
-    flag() => Kind::Flag;
+    name() => ValueKind::Name;
+    text(what: &'static str) => ValueKind::Text(what);
+    word[T: Word]() => ValueKind::Choice(T::WORDS);
+    flag() => ValueKind::Flag;
     /// Any finite number.
-    number() => Kind::Number { low: f64::MIN, high: f64::MAX };
-    positive() => Kind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
+    number() => ValueKind::Number { low: f64::MIN, high: f64::MAX };
+    positive() => ValueKind::Number { low: f64::MIN_POSITIVE, high: f64::MAX };
     /// A share, from 0 to 1.
-    share() => Kind::Number { low: 0.0, high: 1.0 };
-    numbers_from(low: f64, high: f64) => Kind::Number { low, high };
-    whole(low: u64, high: u64) => Kind::Whole { low, high };
-    span(low: Duration, high: Duration) => Kind::Span { low, high };
-    span_or_never(high: Duration) => Kind::SpanOrNever { high };
-    size(low: u64, high: u64) => Kind::Size { low, high };
-    texts(what: &'static str) => Kind::Texts(what);
-    words[T: Word]() => Kind::Choices(T::WORDS);
-    word_values() => Kind::Numbers;
-    table[T: Section]() => Kind::Table(&T::KEYS);
-    tables[T: Section]() => Kind::Tables(&T::KEYS);
-    secret() => Kind::Secret;
+    share() => ValueKind::Number { low: 0.0, high: 1.0 };
+    numbers_from(low: f64, high: f64) => ValueKind::Number { low, high };
+    whole(low: u64, high: u64) => ValueKind::Whole { low, high };
+    span(low: Duration, high: Duration) => ValueKind::Span { low, high };
+    span_or_never(high: Duration) => ValueKind::SpanOrNever { high };
+    size(low: u64, high: u64) => ValueKind::Size { low, high };
+    texts(what: &'static str) => ValueKind::Texts(what);
+    words[T: Word]() => ValueKind::Choices(T::WORDS);
+    word_values() => ValueKind::Numbers;
+    table[T: Section]() => ValueKind::Table(&T::KEYS);
+    tables[T: Section]() => ValueKind::Tables(&T::KEYS);
+    secret() => ValueKind::Secret;
 }
 
 impl Key {
     /// It must be written.
     pub(super) const fn required(self) -> Self {
-        Self { need: Need::Required, ..self }
+        Self { need: KeyNeed::Required, ..self }
     }
 
     /// It is this where it is left out, written as an environment variable would be.
     pub(super) const fn or(self, text: &'static str) -> Self {
-        Self { need: Need::Default(text), ..self }
+        Self { need: KeyNeed::Default(text), ..self }
     }
 
     pub(super) const fn named(self, name: &'static str) -> Self {
         Self { name, ..self }
     }
 }
-impl Kind {
+impl ValueKind {
     /// Whether TOML writes it as one string.
     pub(super) fn is_text(self) -> bool {
         matches!(

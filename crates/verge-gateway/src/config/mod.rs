@@ -23,7 +23,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use environment::PREFIX;
-pub use fault::{Fault, Place, Warning};
+pub use fault::{Fault, FilePlace, Warning};
 pub(crate) use nearest::nearest;
 pub use origin::Origins;
 pub use raw::Raw;
@@ -103,21 +103,21 @@ pub fn parse(
 ) -> Loaded {
     let mut origins = Origins::new(&path.display().to_string());
     let saved = syntax::decode(bytes.into());
-    let mended = syntax::mend(saved.text, &origins);
+    let corrected = syntax::correct(saved.text, &origins);
     let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
-    faults.extend(mended.faults);
-    let table = DeTable::parse(&mended.text).expect("a mended text is TOML").into_inner();
-    let mut tree = tree::read(&mended.text, table);
+    faults.extend(corrected.faults);
+    let table = DeTable::parse(&corrected.text).expect("a corrected text is TOML").into_inner();
+    let mut tree = tree::read(&corrected.text, table);
     environment::lay_over(&mut tree, variables, &mut faults);
     origins.note("", &tree);
     // A file of which nothing can be read lacks nothing.
-    let mut lost = mended.lost;
-    if saved.fault.is_some() && mended.text.trim().is_empty() {
+    let mut lost = corrected.lost;
+    if saved.fault.is_some() && corrected.text.trim().is_empty() {
         lost.push(String::new());
     }
     let sections = Sections::take(&walk::walk(&tree, &lost, &mut origins, &mut faults));
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    Loaded { raw: Raw { folder, sections }, faults, origins, twice: mended.twice, lost }
+    Loaded { raw: Raw { folder, sections }, faults, origins, twice: corrected.twice, lost }
 }
 
 #[cfg(test)]

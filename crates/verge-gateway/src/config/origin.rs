@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::fault::{Fault, Place, Warning};
-use super::tree::{Node, Table, Value};
+use super::fault::{Fault, FilePlace, Warning};
+use super::tree::{ConfigNode, Table, Value};
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct At {
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Origin {
+pub(super) enum ValueOrigin {
     /// It is a default, or made from what was meant.
     Default,
     /// The file.
@@ -32,7 +32,7 @@ pub(super) enum Origin {
 pub struct Origins {
     file: String,
     /// The origin of each key that is written, and of each element of its lists.
-    places: HashMap<String, Origin>,
+    places: HashMap<String, ValueOrigin>,
     /// Elements of lists as they are shown, by their list.
     elements: HashMap<String, Vec<(String, At)>>,
     /// Paths as they were meant, and as they were written.
@@ -67,13 +67,13 @@ impl Origins {
     }
 
     /// The place at the begin of what a line holds.
-    pub(super) fn place_at(&self, line: usize, column: usize) -> Place {
+    pub(super) fn place_at(&self, line: usize, column: usize) -> FilePlace {
         self.place_of(At { line, column, follows: false })
     }
 
-    fn place_of(&self, at: At) -> Place {
+    fn place_of(&self, at: At) -> FilePlace {
         let At { line, column, follows } = at;
-        Place { file: self.file.clone(), line: Some(line), column: Some(column), follows }
+        FilePlace { file: self.file.clone(), line: Some(line), column: Some(column), follows }
     }
 
     /// Notes where the keys of a table come from, and those of the tables within.
@@ -82,15 +82,15 @@ impl Origins {
             let path = super::walk::join(path, key);
             self.note_node(&path, node);
             // A section that is there by a variable alone.
-            if let (Origin::Default, Value::Table(inner)) = (&node.origin, &node.value)
+            if let (ValueOrigin::Default, Value::Table(inner)) = (&node.origin, &node.value)
                 && let Some(variable) = first_variable(inner)
             {
-                self.places.insert(path, Origin::Variable(variable.to_owned()));
+                self.places.insert(path, ValueOrigin::Variable(variable.to_owned()));
             }
         }
     }
 
-    fn note_node(&mut self, path: &str, node: &Node) {
+    fn note_node(&mut self, path: &str, node: &ConfigNode) {
         // Names with a dot are quoted in paths that the walk makes, and not in those of the checks.
         if path.contains('"') {
             self.places.insert(path.replace('"', ""), node.origin.clone());
@@ -101,7 +101,7 @@ impl Origins {
             Value::List(items) => {
                 for (index, item) in items.iter().enumerate() {
                     self.note_node(&format!("{path}[{index}]"), item);
-                    if let Origin::File { value, .. } = item.origin {
+                    if let ValueOrigin::File { value, .. } = item.origin {
                         self.elements.entry(path.to_owned()).or_default().push((item.to_string(), value));
                     }
                 }
@@ -124,7 +124,7 @@ impl Origins {
 
     /// Where a key stands; of one that is not there, where its section does. `None` for what a variable sets.
     #[must_use]
-    pub fn place(&self, key: &str) -> Option<Place> {
+    pub fn place(&self, key: &str) -> Option<FilePlace> {
         self.locate(Fault::missing(key, "")).place
     }
 
@@ -146,20 +146,20 @@ impl Origins {
         loop {
             for path in std::iter::once(path.to_owned()).chain(self.written(path)) {
                 match self.places.get(&path) {
-                    Some(Origin::Variable(variable)) => {
+                    Some(ValueOrigin::Variable(variable)) => {
                         fault.variable = Some(variable.clone());
                         fault.remedy =
                             fault.remedy.replace("take the line out", "take it out of the environment");
                         return fault;
                     }
-                    Some(Origin::File { key, value }) => {
+                    Some(ValueOrigin::File { key, value }) => {
                         let mut elements = self.elements.get(&path).into_iter().flatten();
                         let element = elements.find(|(shown, _)| *shown == fault.value).map(|(_, at)| at);
                         let at = element.unwrap_or(if of_value { value } else { key });
                         fault.place = Some(self.place_of(*at));
                         return fault;
                     }
-                    Some(Origin::Default) | None => {}
+                    Some(ValueOrigin::Default) | None => {}
                 }
             }
             // What stands nowhere is missing in its section.
@@ -169,7 +169,7 @@ impl Origins {
                 None => break,
             }
         }
-        fault.place = Some(Place { file: self.file.clone(), ..Place::default() });
+        fault.place = Some(FilePlace { file: self.file.clone(), ..FilePlace::default() });
         fault
     }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::key::{Key, Kind, Need};
+use super::key::{Key, KeyNeed, ValueKind};
 use super::nearest::nearest_choice;
 use super::syntax;
-use super::tree::{Node, Value};
+use super::tree::{ConfigNode, Value};
 use super::units::{Frequency, NEVER, Size, Span};
 
 /// What to do about a value at a key.
-pub(super) fn remedy(key: &Key, path: &str, node: &Node) -> String {
+pub(super) fn remedy(key: &Key, path: &str, node: &ConfigNode) -> String {
     let variable = node.variable();
     let write = |toml: &str| match variable {
         Some(variable) => {
@@ -19,9 +19,9 @@ pub(super) fn remedy(key: &Key, path: &str, node: &Node) -> String {
     };
     match meant(key.kind, path, node) {
         // Variables have no quotes.
-        Some(Meant::Value { toml, why }) if why.is_empty() || variable.is_some() => write(&toml),
-        Some(Meant::Value { toml, why }) => format!("{why}: {}", write(&toml)),
-        Some(Meant::Order(order)) => order,
+        Some(Advice::Value { toml, why }) if why.is_empty() || variable.is_some() => write(&toml),
+        Some(Advice::Value { toml, why }) => format!("{why}: {}", write(&toml)),
+        Some(Advice::Order(order)) => order,
         None => otherwise(key, variable.is_some()),
     }
 }
@@ -30,23 +30,23 @@ pub(super) fn remedy(key: &Key, path: &str, node: &Node) -> String {
 fn otherwise(key: &Key, is_variable: bool) -> String {
     let out = if is_variable { "take it out of the environment" } else { "take the line out" };
     match key.need {
-        Need::Required => example(key.kind).map_or_else(
+        KeyNeed::Required => example(key.kind).map_or_else(
             || format!("write such a value for {}", key.name),
             |example| format!("write for example {} = {example}", key.name),
         ),
-        Need::Optional => format!("write such a value, or {out}"),
-        Need::Default(text) => {
+        KeyNeed::Optional => format!("write such a value, or {out}"),
+        KeyNeed::Default(text) => {
             format!("write such a value, or {out} for the default, {}", quoted_default(key.kind, text))
         }
     }
 }
 
-fn quoted_default(kind: Kind, text: &str) -> String {
+fn quoted_default(kind: ValueKind, text: &str) -> String {
     if kind.is_text() {
         return format!("{text:?}");
     }
     match kind {
-        Kind::Texts(_) | Kind::Choices(_) => {
+        ValueKind::Texts(_) | ValueKind::Choices(_) => {
             let items: Vec<String> = text.split(',').map(|item| format!("{item:?}")).collect();
             format!("[{}]", items.join(", "))
         }
@@ -55,27 +55,27 @@ fn quoted_default(kind: Kind, text: &str) -> String {
 }
 
 /// What a missing key may look like, as TOML.
-pub(super) fn example(kind: Kind) -> Option<String> {
+pub(super) fn example(kind: ValueKind) -> Option<String> {
     let first_quoted = |text: &str| {
         let rest = text.split_once('"')?.1;
         rest.split_once('"').map(|(inner, _)| format!("{inner:?}"))
     };
     match kind {
-        Kind::Name => Some(r#""pump-room-1""#.to_owned()),
-        Kind::Text(what) => first_quoted(what),
-        Kind::Choice(words) => words.first().map(|word| format!("{word:?}")),
-        Kind::Flag => Some("true".to_owned()),
-        Kind::Number { low, .. } => Some(if low > 0.0 { low.max(1.0) } else { 0.0 }.to_string()),
-        Kind::Whole { low, .. } => Some(low.to_string()),
-        Kind::Span { .. } | Kind::SpanOrNever { .. } => Some(r#""5m""#.to_owned()),
-        Kind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
-        Kind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
-        Kind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
-        Kind::Numbers | Kind::Table(_) | Kind::Tables(_) | Kind::Secret => None,
+        ValueKind::Name => Some(r#""pump-room-1""#.to_owned()),
+        ValueKind::Text(what) => first_quoted(what),
+        ValueKind::Choice(words) => words.first().map(|word| format!("{word:?}")),
+        ValueKind::Flag => Some("true".to_owned()),
+        ValueKind::Number { low, .. } => Some(if low > 0.0 { low.max(1.0) } else { 0.0 }.to_string()),
+        ValueKind::Whole { low, .. } => Some(low.to_string()),
+        ValueKind::Span { .. } | ValueKind::SpanOrNever { .. } => Some(r#""5m""#.to_owned()),
+        ValueKind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
+        ValueKind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
+        ValueKind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
+        ValueKind::Numbers | ValueKind::Table(_) | ValueKind::Tables(_) | ValueKind::Secret => None,
     }
 }
 
-enum Meant {
+enum Advice {
     /// This value, as TOML.
     Value { toml: String, why: &'static str },
     /// Something else, in words.
@@ -85,55 +85,61 @@ enum Meant {
 const UNQUOTE: &str = "take off the quotes";
 const QUOTE: &str = "put it in quotes";
 
-fn value(toml: impl Into<String>, why: &'static str) -> Option<Meant> {
-    Some(Meant::Value { toml: toml.into(), why })
+fn value(toml: impl Into<String>, why: &'static str) -> Option<Advice> {
+    Some(Advice::Value { toml: toml.into(), why })
 }
 
-fn order(text: impl Into<String>) -> Option<Meant> {
-    Some(Meant::Order(text.into()))
+fn order(text: impl Into<String>) -> Option<Advice> {
+    Some(Advice::Order(text.into()))
 }
 
-fn meant(kind: Kind, path: &str, given: &Node) -> Option<Meant> {
+fn meant(kind: ValueKind, path: &str, given: &ConfigNode) -> Option<Advice> {
     match (kind, &given.value) {
-        (Kind::Secret, _) => order("put it into a file of its own that only this user may read"),
-        (Kind::Number { .. } | Kind::Whole { .. }, Value::Text(text)) => number(kind, text),
-        (Kind::Whole { low, high }, Value::Number(number)) if number.fract() == 0.0 => {
+        (ValueKind::Secret, _) => order("put it into a file of its own that only this user may read"),
+        (ValueKind::Number { .. } | ValueKind::Whole { .. }, Value::Text(text)) => number(kind, text),
+        (ValueKind::Whole { low, high }, Value::Number(number)) if number.fract() == 0.0 => {
             ((low as f64..=high as f64).contains(number))
-                .then(|| Meant::Value { toml: number.to_string(), why: "" })
+                .then(|| Advice::Value { toml: number.to_string(), why: "" })
         }
-        (Kind::Number { low: 0.0, high: 1.0 }, Value::Whole(percent @ 2..=100)) => {
+        (ValueKind::Number { low: 0.0, high: 1.0 }, Value::Whole(percent @ 2..=100)) => {
             value((*percent as f64 / 100.0).to_string(), "a share is from 0 to 1, not in percent")
         }
-        (Kind::Flag, Value::Text(text)) => {
+        (ValueKind::Flag, Value::Text(text)) => {
             let why = if matches!(text.as_str(), "true" | "false") { UNQUOTE } else { "" };
             syntax::flag(text).and_then(|flag| value(flag, why))
         }
-        (Kind::Flag, Value::Whole(number @ (0 | 1))) => value((*number == 1).to_string(), ""),
-        (Kind::Choice(words), Value::Text(text)) => {
+        (ValueKind::Flag, Value::Whole(number @ (0 | 1))) => value((*number == 1).to_string(), ""),
+        (ValueKind::Choice(words), Value::Text(text)) => {
             nearest_choice(text, words).and_then(|word| value(format!("{word:?}"), ""))
         }
-        (Kind::Span { .. }, Value::Whole(number)) => value(format!("\"{number}s\""), "a duration has a unit"),
-        (Kind::Span { .. }, Value::Number(number)) => {
+        (ValueKind::Span { .. }, Value::Whole(number)) => {
             value(format!("\"{number}s\""), "a duration has a unit")
         }
-        (Kind::SpanOrNever { .. }, Value::Whole(0) | Value::Flag(false)) => value(format!("{NEVER:?}"), ""),
-        (Kind::SpanOrNever { .. }, Value::Whole(number)) => {
+        (ValueKind::Span { .. }, Value::Number(number)) => {
             value(format!("\"{number}s\""), "a duration has a unit")
         }
-        (Kind::SpanOrNever { .. }, Value::Text(text)) if matches!(text.as_str(), "none" | "off" | "no") => {
+        (ValueKind::SpanOrNever { .. }, Value::Whole(0) | Value::Flag(false)) => {
             value(format!("{NEVER:?}"), "")
         }
-        (Kind::Span { low, high }, Value::Text(text)) => span(text, low, high),
-        (Kind::SpanOrNever { high }, Value::Text(text)) => span(text, Duration::ZERO, high),
-        (Kind::Size { .. }, Value::Whole(number)) if *number >= 0 => {
+        (ValueKind::SpanOrNever { .. }, Value::Whole(number)) => {
+            value(format!("\"{number}s\""), "a duration has a unit")
+        }
+        (ValueKind::SpanOrNever { .. }, Value::Text(text))
+            if matches!(text.as_str(), "none" | "off" | "no") =>
+        {
+            value(format!("{NEVER:?}"), "")
+        }
+        (ValueKind::Span { low, high }, Value::Text(text)) => span(text, low, high),
+        (ValueKind::SpanOrNever { high }, Value::Text(text)) => span(text, Duration::ZERO, high),
+        (ValueKind::Size { .. }, Value::Whole(number)) if *number >= 0 => {
             value(format!("{:?}", whole_size(number.unsigned_abs())), "a size has a unit")
         }
-        (Kind::Size { low, high }, Value::Text(text)) => size(text, low, high),
-        (Kind::Name, Value::Text(text)) if text.contains('$') => order(
+        (ValueKind::Size { low, high }, Value::Text(text)) => size(text, low, high),
+        (ValueKind::Name, Value::Text(text)) if text.contains('$') => order(
             "write the name itself, or take the line out and set it in the environment: a file has no variables",
         ),
-        (Kind::Name, Value::Text(text)) => name(text),
-        (Kind::Text(_), Value::Text(text)) if text.chars().any(char::is_control) => {
+        (ValueKind::Name, Value::Text(text)) => name(text),
+        (ValueKind::Text(_), Value::Text(text)) if text.chars().any(char::is_control) => {
             let inner = format!("{text:?}");
             value(
                 format!("'{}'", inner.trim_matches('"')),
@@ -141,45 +147,47 @@ fn meant(kind: Kind, path: &str, given: &Node) -> Option<Meant> {
             )
         }
         (_, Value::List(items)) if kind.is_text() => match items.as_slice() {
-            [Node { value: Value::Text(text), .. }] => value(format!("{text:?}"), "take off the brackets"),
+            [ConfigNode { value: Value::Text(text), .. }] => {
+                value(format!("{text:?}"), "take off the brackets")
+            }
             _ => order("write one value, without brackets"),
         },
-        (Kind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_))
+        (ValueKind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_))
             if example(kind).is_some_and(|example| example.contains(':')) =>
         {
             None
         }
-        (Kind::Name | Kind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_)) => {
+        (ValueKind::Name | ValueKind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_)) => {
             value(format!("\"{}\"", given), QUOTE)
         }
-        (Kind::Texts(_), Value::Text(text)) if !text.is_empty() => {
+        (ValueKind::Texts(_), Value::Text(text)) if !text.is_empty() => {
             let items: Vec<String> = text.split(',').map(|item| format!("{:?}", item.trim())).collect();
             value(format!("[{}]", items.join(", ")), "a list stands in brackets")
         }
-        (Kind::Choices(words), Value::Text(text)) => choices(words, text.split(',')),
-        (Kind::Choices(words), Value::List(items)) => {
-            let texts: Option<Vec<&str>> = items.iter().map(Node::text).collect();
+        (ValueKind::Choices(words), Value::Text(text)) => choices(words, text.split(',')),
+        (ValueKind::Choices(words), Value::List(items)) => {
+            let texts: Option<Vec<&str>> = items.iter().map(ConfigNode::text).collect();
             choices(words, texts?.into_iter())
         }
-        (Kind::Tables(_), Value::Table(_)) => order(format!("write [[{path}]] in double brackets")),
-        (Kind::Table(_), Value::List(_)) => order(format!("write [{path}] in single brackets")),
+        (ValueKind::Tables(_), Value::Table(_)) => order(format!("write [[{path}]] in double brackets")),
+        (ValueKind::Table(_), Value::List(_)) => order(format!("write [{path}] in single brackets")),
         // The one key that needs no thought is where something stands.
-        (Kind::Table(keys), Value::Text(text))
+        (ValueKind::Table(keys), Value::Text(text))
             if text.starts_with('/') && keys.own.iter().any(|key| key.name == "pointer") =>
         {
             value(format!("{{ pointer = {text:?}, format = \"auto\" }}"), "")
         }
-        (Kind::Numbers, Value::Table(table)) => {
+        (ValueKind::Numbers, Value::Table(table)) => {
             let (name, text) = table.iter().find_map(|(name, node)| Some((name, node.text()?)))?;
             order(match text.trim().replace(',', ".").parse::<f64>() {
                 Ok(number) => format!("take off the quotes: write {name} = {number}"),
                 Err(_) => format!("write a number for {name}"),
             })
         }
-        (Kind::Table(_) | Kind::Numbers, _) => {
+        (ValueKind::Table(_) | ValueKind::Numbers, _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }
-        (Kind::Tables(keys), _) => {
+        (ValueKind::Tables(keys), _) => {
             let first = keys.own.first().map_or("key", |key| key.name);
             order(format!("write [[{path}]] and below it {first} = …"))
         }
@@ -187,11 +195,11 @@ fn meant(kind: Kind, path: &str, given: &Node) -> Option<Meant> {
     }
 }
 
-fn number(kind: Kind, text: &str) -> Option<Meant> {
+fn number(kind: ValueKind, text: &str) -> Option<Advice> {
     let text = text.trim();
     let plain = text.parse::<f64>().is_ok_and(f64::is_finite);
     if plain {
-        return fitting(kind, text).then(|| Meant::Value { toml: text.to_owned(), why: UNQUOTE });
+        return fitting(kind, text).then(|| Advice::Value { toml: text.to_owned(), why: UNQUOTE });
     }
     let found = syntax::number(text, Some(kind))?;
     let written = found.value.filter(|number| fitting(kind, number))?;
@@ -203,23 +211,27 @@ fn number(kind: Kind, text: &str) -> Option<Meant> {
     value(written, why)
 }
 
-fn fitting(kind: Kind, text: &str) -> bool {
+fn fitting(kind: ValueKind, text: &str) -> bool {
     match kind {
-        Kind::Number { low, high } => text.parse::<f64>().is_ok_and(|number| (low..=high).contains(&number)),
-        Kind::Whole { low, high } => text.parse::<u64>().is_ok_and(|number| (low..=high).contains(&number)),
+        ValueKind::Number { low, high } => {
+            text.parse::<f64>().is_ok_and(|number| (low..=high).contains(&number))
+        }
+        ValueKind::Whole { low, high } => {
+            text.parse::<u64>().is_ok_and(|number| (low..=high).contains(&number))
+        }
         _ => true,
     }
 }
 
-fn name(text: &str) -> Option<Meant> {
+fn name(text: &str) -> Option<Advice> {
     let plain =
         |letter: char| if letter.is_alphanumeric() || matches!(letter, '_' | '.') { letter } else { '-' };
     let made: String = text.trim().chars().map(plain).take(64).collect();
     (made != text && made.chars().any(char::is_alphanumeric))
-        .then(|| Meant::Value { toml: format!("{made:?}"), why: "" })
+        .then(|| Advice::Value { toml: format!("{made:?}"), why: "" })
 }
 
-fn choices<'a>(words: &[&str], texts: impl Iterator<Item = &'a str>) -> Option<Meant> {
+fn choices<'a>(words: &[&str], texts: impl Iterator<Item = &'a str>) -> Option<Advice> {
     let mut meant: Vec<String> = Vec::new();
     for text in texts {
         let word = format!("{:?}", nearest_choice(text, words)?);
@@ -231,7 +243,7 @@ fn choices<'a>(words: &[&str], texts: impl Iterator<Item = &'a str>) -> Option<M
 }
 
 /// A duration as other programs write it.
-fn span(text: &str, low: Duration, high: Duration) -> Option<Meant> {
+fn span(text: &str, low: Duration, high: Duration) -> Option<Advice> {
     let found =
         Span::parse(&text.to_lowercase()).map(|span| span.0).or_else(|| clock(text)).or_else(|| iso(text));
     let found = found.or_else(|| foreign(text)).filter(|found| (low..=high).contains(found))?;
@@ -276,7 +288,7 @@ fn foreign(text: &str) -> Option<Duration> {
 }
 
 /// A size as other programs write it.
-fn size(text: &str, low: u64, high: u64) -> Option<Meant> {
+fn size(text: &str, low: u64, high: u64) -> Option<Advice> {
     let text = text.trim().to_lowercase().replace(',', ".");
     let end = text.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(text.len());
     let (number, unit) = (&text[..end], text[end..].trim());
@@ -296,7 +308,7 @@ fn size(text: &str, low: u64, high: u64) -> Option<Meant> {
     };
     let made = format!("{number} {unit}");
     let fits = Size::parse(&made).is_some_and(|size| (low..=high).contains(&size.0));
-    fits.then(|| Meant::Value { toml: format!("{made:?}"), why: "" })
+    fits.then(|| Advice::Value { toml: format!("{made:?}"), why: "" })
 }
 
 fn whole_size(bytes: u64) -> String {
@@ -337,7 +349,7 @@ mod tests {
     fn units_of_other_programs_are_understood() {
         let check = |text: &str, expected: Option<&str>| {
             let found = match span(text, Duration::ZERO, Duration::from_secs(1 << 20)) {
-                Some(Meant::Value { toml, .. }) => Some(toml),
+                Some(Advice::Value { toml, .. }) => Some(toml),
                 _ => None,
             };
             assert_eq!(found.as_deref(), expected, "{text}");
@@ -351,7 +363,7 @@ mod tests {
         check("2 parsecs", None);
         let check = |text: &str, expected: Option<&str>| {
             let found = match size(text, 0, 1 << 40) {
-                Some(Meant::Value { toml, .. }) => Some(toml),
+                Some(Advice::Value { toml, .. }) => Some(toml),
                 _ => None,
             };
             assert_eq!(found.as_deref(), expected, "{text}");

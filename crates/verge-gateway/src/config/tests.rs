@@ -202,13 +202,13 @@ fn all_faults_come_at_once() {
 
 #[test]
 fn a_file_that_cannot_be_taken_up_is_a_fault_that_names_it_once() {
-    let told = super::load(Path::new("no/such.toml"), []).expect_err("no file").to_fault().to_string();
+    let shown = super::load(Path::new("no/such.toml"), []).expect_err("no file").to_fault().to_string();
     assert_eq!(
-        told,
+        shown,
         "no/such.toml: there is no such file, expected a TOML file; name the configuration with -c FILE"
     );
-    let told = super::load(Path::new("/"), []).expect_err("a folder").to_fault().to_string();
-    assert!(told.starts_with("/: a folder, expected a TOML file; "), "{told}");
+    let shown = super::load(Path::new("/"), []).expect_err("a folder").to_fault().to_string();
+    assert!(shown.starts_with("/: a folder, expected a TOML file; "), "{shown}");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn every_word_and_variant_is_taken_up_by_the_structures() {
         for head in words.chain([String::new()]) {
             load_text(&format!("{place}\n{head}"), &[]);
             for key in section.keys.in_force(None).iter().filter(|key| key.name != deciding) {
-                let key::Kind::Choice(words) = key.kind else { continue };
+                let key::ValueKind::Choice(words) = key.kind else { continue };
                 for word in words {
                     load_text(&format!("{place}\n{head}{} = {word:?}\n", key.name), &[]);
                 }

@@ -4,19 +4,19 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
-use super::origin::{At, LineIndex, Origin};
+use super::origin::{At, LineIndex, ValueOrigin};
 
 /// A table that keeps the order of the file.
 pub(crate) type Map<T> = toml::map::Map<String, T>;
 
 /// The keys of one table.
-pub(super) type Table = Map<Node>;
+pub(super) type Table = Map<ConfigNode>;
 
 /// A value with its origin.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub(crate) struct ConfigNode {
     pub(super) value: Value,
-    pub(super) origin: Origin,
+    pub(super) origin: ValueOrigin,
 }
 
 /// A value.
@@ -26,17 +26,17 @@ pub(super) enum Value {
     Whole(i64),
     Number(f64),
     Flag(bool),
-    List(Vec<Node>),
+    List(Vec<ConfigNode>),
     Table(Table),
 }
 
-impl From<Value> for Node {
+impl From<Value> for ConfigNode {
     fn from(value: Value) -> Self {
-        Self { value, origin: Origin::Default }
+        Self { value, origin: ValueOrigin::Default }
     }
 }
 
-impl Node {
+impl ConfigNode {
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -62,14 +62,14 @@ impl Node {
     /// The environment variable that it comes from.
     pub(super) fn variable(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Variable(name) => Some(name),
+            ValueOrigin::Variable(name) => Some(name),
             _ => None,
         }
     }
 }
 
 /// As TOML, for messages.
-impl fmt::Display for Node {
+impl fmt::Display for ConfigNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             Value::Text(text) => write!(f, "{text:?}"),
@@ -91,17 +91,17 @@ impl fmt::Display for Node {
 
 /// The tree of a TOML text.
 pub(super) fn read(text: &str, table: DeTable<'_>) -> Table {
-    Reader { text, lines: LineIndex::new(text), last: 0 }.table(table, false)
+    TreeReader { text, lines: LineIndex::new(text), last: 0 }.table(table, false)
 }
 
-struct Reader<'a> {
+struct TreeReader<'a> {
     text: &'a str,
     lines: LineIndex<'a>,
     /// Line of the key or element before.
     last: usize,
 }
 
-impl Reader<'_> {
+impl TreeReader<'_> {
     /// `inline` where several keys can stand on one line.
     fn table(&mut self, table: DeTable<'_>, inline: bool) -> Table {
         let mut read = Table::new();
@@ -119,7 +119,7 @@ impl Reader<'_> {
         At { line, column, follows }
     }
 
-    fn node(&mut self, value: toml::Spanned<DeValue<'_>>, key: Option<At>) -> Node {
+    fn node(&mut self, value: toml::Spanned<DeValue<'_>>, key: Option<At>) -> ConfigNode {
         let start = value.span().start;
         let is_table = matches!(value.get_ref(), DeValue::Table(_));
         let has_header = is_table && !self.text[start..].starts_with('{');
@@ -143,6 +143,6 @@ impl Reader<'_> {
                 Value::List(items.into_iter().map(|item| self.node(item, None)).collect())
             }
         };
-        Node { value, origin: Origin::File { key: key.unwrap_or(own), value: own } }
+        ConfigNode { value, origin: ValueOrigin::File { key: key.unwrap_or(own), value: own } }
     }
 }

@@ -5,12 +5,12 @@
 
 use super::declare::Section;
 use super::fault::Fault;
-use super::key::{Key, Keys, Kind, Need, one_of};
+use super::key::{Key, KeyNeed, Keys, ValueKind, one_of};
 use super::nearest::{nearest, nearest_choice};
 use super::origin::Origins;
 use super::raw::{self, SECTIONS};
 use super::remedy;
-use super::tree::{Node, Table, Value};
+use super::tree::{ConfigNode, Table, Value};
 
 mod sections;
 mod value;
@@ -49,7 +49,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// A value for messages, unless it is a secret.
-    fn shown(&self, name: &str, node: &Node) -> String {
+    fn shown(&self, name: &str, node: &ConfigNode) -> String {
         if name.contains("password") || name.contains("secret") || name == "store_key" {
             SECRET_SHOWN.to_owned()
         } else {
@@ -90,28 +90,28 @@ impl Walk<'_> {
                     fitting.insert(key.name.to_owned(), value.into());
                 }
                 // Without the word that decides, only what always applies is missed.
-                (None, Need::Required)
+                (None, KeyNeed::Required)
                     if written.is_none() && (meant.word.is_some() || keys.words_of(key.name).is_empty()) =>
                 {
                     self.missing(missing_key(&path, key, meant.by_keys));
                 }
-                (None, Need::Default(_)) if decides => {}
-                (None, Need::Default(text)) => {
+                (None, KeyNeed::Default(_)) if decides => {}
+                (None, KeyNeed::Default(text)) => {
                     let value = match key.kind {
-                        Kind::Table(inner) => Value::Table(self.table(&path, &Table::new(), inner)),
+                        ValueKind::Table(inner) => Value::Table(self.table(&path, &Table::new(), inner)),
                         kind => from_text(kind, text).expect("declared defaults fit their kind"),
                     };
                     fitting.insert(key.name.to_owned(), value.into());
                 }
-                (None, Need::Required | Need::Optional) => {}
+                (None, KeyNeed::Required | KeyNeed::Optional) => {}
             }
         }
         fitting
     }
 
     /// The table as it was meant: the word that decides which keys apply, and keys that are written a little wrong.
-    fn meant(&mut self, path: &str, table: &Table, keys: &Keys) -> Meant {
-        let mut meant = Meant { table: table.clone(), word: None, by_keys: false };
+    fn meant(&mut self, path: &str, table: &Table, keys: &Keys) -> MeantTable {
+        let mut meant = MeantTable { table: table.clone(), word: None, by_keys: false };
         if let Some(key) = keys.deciding() {
             let known = |word: &str| keys.variants.iter().map(|(own, _)| *own).find(|own| *own == word);
             let names: Vec<&str> = keys.in_force(None).iter().map(|key| key.name).collect();
@@ -121,7 +121,7 @@ impl Walk<'_> {
             let written =
                 written.or_else(|| table.iter().find(|(name, _)| misspelt(name)).map(|(_, node)| node));
             meant.word = match (written, key.need) {
-                (None, Need::Default(word)) => Some(word),
+                (None, KeyNeed::Default(word)) => Some(word),
                 (None, _) => None,
                 (Some(node), _) => node.text().and_then(known).or_else(|| {
                     self.faults.push(wrong(&join(path, key.name), node, key));
@@ -151,8 +151,8 @@ impl Walk<'_> {
         &mut self,
         path: &str,
         name: &str,
-        node: &Node,
-        meant: &Meant,
+        node: &ConfigNode,
+        meant: &MeantTable,
         keys: &Keys,
     ) -> Option<&'static str> {
         let in_force = keys.in_force(meant.word);
@@ -172,7 +172,7 @@ impl Walk<'_> {
                 _ => format!("take the line out, or write another {}", deciding.name),
             };
             let fault = match key.kind {
-                Kind::Secret => Fault::new(path, SECRET_SHOWN, expected),
+                ValueKind::Secret => Fault::new(path, SECRET_SHOWN, expected),
                 _ => Fault { of_value: false, ..Fault::at_node(path, node, expected) },
             };
             self.faults.push(fault.remedy(remedy));
@@ -184,7 +184,7 @@ impl Walk<'_> {
         &mut self,
         path: &str,
         name: &str,
-        node: &Node,
+        node: &ConfigNode,
         in_force: &[&'static Key],
     ) -> Option<&'static str> {
         let candidates: Vec<&str> = in_force.iter().map(|key| key.name).collect();
@@ -199,9 +199,9 @@ impl Walk<'_> {
                 let right = format!("{stem}__{}", key.name.to_uppercase());
                 fault.remedy(format!("set {right} instead"))
             }
-            (Some(key), None) if matches!(key.kind, Kind::Table(_) | Kind::Tables(_)) => {
+            (Some(key), None) if matches!(key.kind, ValueKind::Table(_) | ValueKind::Tables(_)) => {
                 let path = join(path, key.name);
-                let is_list = matches!(key.kind, Kind::Tables(_));
+                let is_list = matches!(key.kind, ValueKind::Tables(_));
                 fault.remedy(if is_list { format!("write [[{path}]]") } else { format!("write [{path}]") })
             }
             (Some(key), None) => fault.remedy(format!("write {} = {}", key.name, self.shown(name, node))),
@@ -216,25 +216,25 @@ impl Walk<'_> {
     }
 
     /// The value as its key takes it, or `None` and a fault.
-    fn value(&mut self, path: &str, node: &Node, key: &Key) -> Option<Value> {
+    fn value(&mut self, path: &str, node: &ConfigNode, key: &Key) -> Option<Value> {
         match (&node.value, key.kind) {
-            (Value::Text(text), Kind::Secret) if node.variable().is_some() => {
+            (Value::Text(text), ValueKind::Secret) if node.variable().is_some() => {
                 return Some(Value::Text(text.clone()));
             }
-            (_, Kind::Secret) => {
+            (_, ValueKind::Secret) => {
                 let fault = Fault::new(path, SECRET_SHOWN, key.kind.expected());
                 self.faults.push(fault.remedy(remedy::remedy(key, path, node)));
                 return None;
             }
-            (Value::Table(_) | Value::List(_), Kind::Table(keys)) => {
+            (Value::Table(_) | Value::List(_), ValueKind::Table(keys)) => {
                 if let Some(table) = self.as_table(path, node) {
                     return Some(Value::Table(self.table(path, &table, keys)));
                 }
             }
-            (Value::List(items), Kind::Tables(keys)) if !items.is_empty() => {
+            (Value::List(items), ValueKind::Tables(keys)) if !items.is_empty() => {
                 return Some(Value::List(self.tables(path, items, keys)));
             }
-            (Value::Table(table), Kind::Tables(keys)) => {
+            (Value::Table(table), ValueKind::Tables(keys)) => {
                 let from_environment = table.values().find(|node| node.variable().is_some());
                 self.faults.push(match from_environment {
                     Some(node) => Fault::new(path, "a variable", format!("[[{path}]] in the file alone"))
@@ -253,7 +253,7 @@ impl Walk<'_> {
         fitting
     }
 
-    fn tables(&mut self, path: &str, items: &[Node], keys: &Keys) -> Vec<Node> {
+    fn tables(&mut self, path: &str, items: &[ConfigNode], keys: &Keys) -> Vec<ConfigNode> {
         let mut fitting = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -276,7 +276,7 @@ fn key_meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A table as it was meant.
-struct Meant {
+struct MeantTable {
     table: Table,
     /// The word that decides which keys apply, where there is such a key and it is known.
     word: Option<&'static str>,
@@ -295,14 +295,14 @@ fn by_keys(table: &Table, keys: &Keys) -> Option<&'static str> {
     }
 }
 
-fn wrong(path: &str, node: &Node, key: &Key) -> Fault {
+fn wrong(path: &str, node: &ConfigNode, key: &Key) -> Fault {
     Fault::at_node(path, node, expected(key.kind, node)).remedy(remedy::remedy(key, path, node))
 }
 
 /// What is expected, with a word more about texts in which a backslash became something else.
-fn expected(kind: Kind, node: &Node) -> String {
+fn expected(kind: ValueKind, node: &ConfigNode) -> String {
     match node.text().filter(|text| text.chars().any(char::is_control)) {
-        Some(_) if matches!(kind, Kind::Text(_)) => {
+        Some(_) if matches!(kind, ValueKind::Text(_)) => {
             format!(r#"{} without control characters: in double quotes \t is a tab"#, kind.expected())
         }
         _ => kind.expected(),
@@ -315,7 +315,7 @@ fn missing_key(path: &str, key: &Key, is_guess: bool) -> Fault {
     match (remedy::example(key.kind), key.kind) {
         _ if is_guess => fault.remedy(format!("add it below [{section}], if it is what you mean")),
         (Some(example), _) => fault.remedy(format!("add {} = {example} below [{section}]", key.name)),
-        (None, Kind::Tables(_)) => fault.remedy(format!("add [[{path}]] with its keys")),
+        (None, ValueKind::Tables(_)) => fault.remedy(format!("add [[{path}]] with its keys")),
         (None, _) => fault.remedy(format!("add it below [{section}]")),
     }
 }

@@ -330,7 +330,7 @@ fn check_tls(
     }
 }
 
-/// Whether a host is this machine, as far as its name alone tells.
+/// Whether a host is this machine, as far as its name shows it.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -32,7 +32,7 @@ pub use source::{Carries, FrameSource, Overload, Source};
 pub use store::{KeyError, Store};
 pub use uplink::Uplink;
 
-/// Everything a gateway is told.
+/// All settings of a gateway.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `[gateway]`
@@ -55,7 +55,7 @@ pub struct Settings {
     pub judges: Vec<Judge>,
     /// Connections upstream in the order of the file, which is the order of preference within a route.
     pub uplinks: Vec<Uplink>,
-    /// Ways upstream, in the order in which uplinks first name them.
+    /// Routes, in the order in which uplinks first name them.
     pub routes: Vec<Route>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Warning>,
@@ -123,7 +123,7 @@ impl Settings {
             checked => {
                 // A key that is at fault is not there for the checks; once is enough.
                 let follows = |fault: &Fault| {
-                    faults.iter().any(|told| fault.follows(&told.key))
+                    faults.iter().any(|known| fault.follows(&known.key))
                         || lost.iter().any(|key| fault.follows(key))
                 };
                 // What stands twice does not agree with itself.
@@ -159,7 +159,7 @@ impl Settings {
     ///
     /// # Errors
     /// Everything that is wrong. Where the walk over the tree has found a value missing or faulty, this adds
-    /// nothing about it, and there may be no fault to tell and yet no settings.
+    /// nothing about it, and there may be no fault to report and yet no settings.
     pub fn check(raw: &Raw) -> Result<Self, Vec<Fault>> {
         let mut check = Check { folder: &raw.folder, faults: Vec::new(), warnings: Vec::new() };
         let sections = &raw.sections;

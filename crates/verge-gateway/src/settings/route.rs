@@ -1,4 +1,4 @@
-//! `[route.NAME]`: how several uplinks make one way upstream.
+//! `[route.NAME]`: how several uplinks share one route.
 
 use verge_domain::id::RouteId;
 use verge_pipeline::delivery::RouteMode;
@@ -7,7 +7,7 @@ use super::Check;
 use super::uplink::Uplink;
 use crate::config::{Fault, Map, RawRoute, RawRouteMode, Span, Warning, nearest};
 
-/// One way upstream: each verdict of its lanes goes it once, whatever number of uplinks it has.
+/// One route: each verdict of its lanes is sent over it once, by one of its uplinks.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Its name, under which the store keeps its marks.

@@ -19,7 +19,7 @@ use crate::config::{Fault, Map, RawBatch, RawMqtt, RawUplink, RawUplinkKind, War
 pub struct Uplink {
     /// Its name.
     pub name: LinkId,
-    /// The way it belongs to, under whose name the store keeps marks; by default one of its own.
+    /// The route it belongs to, under whose name the store keeps marks; by default one of its own.
     pub route: RouteId,
     /// The broker.
     pub broker: Connection,
@@ -33,7 +33,7 @@ pub struct Uplink {
     pub format: WireFormat,
     /// Messages sent and not yet acknowledged, at most.
     pub window: usize,
-    /// Lanes that take this way.
+    /// Lanes whose verdicts it sends.
     pub lanes: Vec<Lane>,
     /// How verdicts become messages.
     pub batch: BatchPolicy,

@@ -1,10 +1,10 @@
 //! Where keys belong, for faults that say so.
 
-use super::super::key::{Keys, Kind};
+use super::super::key::{Keys, ValueKind};
 use super::SECTIONS;
 
 /// The kind of a key in a section, as headers name it: `source.pump.reading`.
-pub(crate) fn kind_of(section: &str, key: &str) -> Option<Kind> {
+pub(crate) fn kind_of(section: &str, key: &str) -> Option<ValueKind> {
     let Some(mut keys) = keys_of(section) else {
         // The section is not known either.
         return SECTIONS.iter().find_map(|section| section.keys.find(key)).map(|known| known.kind);
@@ -23,7 +23,7 @@ pub(crate) fn kind_of(section: &str, key: &str) -> Option<Kind> {
 pub(crate) fn kind_of_table(path: &str) -> Option<bool> {
     let (outer, last) = path.rsplit_once('.').unwrap_or(("", path));
     match keys_of(outer).and_then(|keys| keys.find(last)) {
-        Some(key) => Some(matches!(key.kind, Kind::Tables(_))),
+        Some(key) => Some(matches!(key.kind, ValueKind::Tables(_))),
         None => keys_of(path).map(|_| false),
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn homes_of(name: &str) -> Vec<String> {
         }
         for key in keys.iter().filter(|key| key.kind.inner().is_some_and(|keys| keys.find(name).is_some())) {
             homes.push(match key.kind {
-                Kind::Tables(_) => format!("[[{outer}.{}]]", key.name),
+                ValueKind::Tables(_) => format!("[[{outer}.{}]]", key.name),
                 _ => format!("[{outer}.{}]", key.name),
             });
         }

@@ -9,7 +9,7 @@ use verge_domain::verdict::Severity;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{Node, Table, Value};
+use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Span, SpanOrNever};
 use super::{DAY, HOUR, SECOND};
 
@@ -148,7 +148,7 @@ declare! {
     /// Detector `silence`.
     struct RawSilence with events: RawEvents {
         after: Option<Span> = span(Duration::from_millis(100), DAY.saturating_mul(30)).required(),
-        expect: Option<Vec<String>> = texts("names of devices that must be heard"),
+        expect: Option<Vec<String>> = texts("names of devices that must send readings"),
     }
 
     /// Detector `health`.

@@ -7,7 +7,7 @@ use verge_wire::WireFormat;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{Node, Table, Value};
+use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
 use super::{HOUR, KIB, MAX_MQTT_PACKET, MINUTE, RawSecret, TIB};
 

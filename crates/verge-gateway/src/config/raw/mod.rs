@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::declare::*;
 use super::key::*;
-use super::tree::{Map, Node, Table, Value};
+use super::tree::{ConfigNode, Map, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
@@ -80,7 +80,7 @@ impl<T: Section> Declared for Map<T> {
     const KEYS: &'static Keys = &<T as Section>::KEYS;
 
     fn take(table: &Table) -> Self {
-        let section = |(name, node): (&String, &Node)| Some((name.clone(), T::take(node.table()?)));
+        let section = |(name, node): (&String, &ConfigNode)| Some((name.clone(), T::take(node.table()?)));
         table.iter().filter_map(section).collect()
     }
 }
@@ -103,7 +103,7 @@ macro_rules! sections {
             /// Out of a tree that the walk has made fit.
             pub(super) fn take(root: &Table) -> Self {
                 let none = Table::new();
-                let table = |name: &str| root.get(name).and_then(Node::table).unwrap_or(&none);
+                let table = |name: &str| root.get(name).and_then(ConfigNode::table).unwrap_or(&none);
                 Self { $($name: Declared::take(table(stringify!($name)))),* }
             }
         }

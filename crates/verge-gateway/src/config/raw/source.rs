@@ -6,11 +6,11 @@ use verge_codec::{Compression, Decimal, LineSettings, Precision, QualityFormat, 
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{Map, Node, Table, Value};
+use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Size, Span};
 use super::{HOUR, MAX_MQTT_PACKET};
 
-/// What tells series apart in line protocol. Judges that name a field alone mean it in each measurement.
+/// What distinguishes series in line protocol. Judges that name a field alone mean it in each measurement.
 pub(crate) const LINE_SIGNAL: &str = LineSettings::SIGNAL;
 
 const UNIT: &str = r#"a unit, such as "mm/s" or "Cel""#;

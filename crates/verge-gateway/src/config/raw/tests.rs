@@ -1,4 +1,4 @@
-use super::super::key::{Kind, Need};
+use super::super::key::{KeyNeed, ValueKind};
 use super::*;
 
 const COMMENTED: &str = include_str!("../../../../../configs/gateway.toml");
@@ -45,11 +45,11 @@ fn check(section: &str, keys: &Keys, example: &[Shown<'_>]) {
         let of_key = example.iter().filter(|shown| shown.key == key.name && shown.section() == section);
         let shown: Vec<&str> = of_key.map(|shown| shown.value).collect();
         match key.need {
-            _ if matches!(key.kind, Kind::Secret) => assert!(shown.is_empty(), "a secret in an example"),
-            Need::Required | Need::Optional => {
+            _ if matches!(key.kind, ValueKind::Secret) => assert!(shown.is_empty(), "a secret in an example"),
+            KeyNeed::Required | KeyNeed::Optional => {
                 assert!(!shown.is_empty(), "configs/gateway.toml does not show {section}.{}", key.name);
             }
-            Need::Default(text) => {
+            KeyNeed::Default(text) => {
                 let plain = |value: &str| {
                     let value = value.trim_matches(['[', ']']).replace(['"', ' '], "");
                     value.strip_suffix(".0").map_or(value.clone(), str::to_owned)

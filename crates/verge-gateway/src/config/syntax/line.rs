@@ -1,12 +1,12 @@
 //! Lines that are no TOML, and what was probably meant.
 
-use super::super::key::Kind;
+use super::super::key::ValueKind;
 use super::super::raw;
 use super::value::{self, ONE_A_LINE};
 
 /// What was meant by a line, and why it is not what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct MeantLine {
     /// The line as TOML; `None` where nothing can be guessed.
     pub(super) line: Option<String>,
     /// The key that it sets, if that is known.
@@ -17,7 +17,7 @@ pub(super) struct Reading {
     pub(super) advice: String,
 }
 
-impl Reading {
+impl MeantLine {
     fn new(line: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { line: Some(line.into()), key: None, expected: expected.into(), advice: String::new() }
     }
@@ -84,7 +84,7 @@ pub(super) fn is_bare_path(text: &str) -> bool {
 }
 
 /// What was meant by a line in a section; `None` where it is good, or strange.
-pub(super) fn what_was_meant(line: &str, section: &str) -> Option<Reading> {
+pub(super) fn what_was_meant(line: &str, section: &str) -> Option<MeantLine> {
     if let Some(plain) = without_invisible(line) {
         return Some(plain);
     }
@@ -92,7 +92,7 @@ pub(super) fn what_was_meant(line: &str, section: &str) -> Option<Reading> {
     if start.starts_with("//") || start.starts_with(';') || start.starts_with("--") || start.starts_with("/*")
     {
         let text = start.trim_start_matches(['/', ';', '-', '*']).trim_end_matches(['*', '/']).trim();
-        return Some(Reading::new(format!("# {text}"), "comments begin with #"));
+        return Some(MeantLine::new(format!("# {text}"), "comments begin with #"));
     }
     let code = without_comment(line);
     if code.is_empty() {
@@ -107,7 +107,7 @@ pub(super) fn what_was_meant(line: &str, section: &str) -> Option<Reading> {
         return header(&format!("[{inner}]"));
     }
     if matches!(code.as_str(), "}" | "]" | "}," | "]," | "end" | "---" | "...") {
-        return Some(Reading::nothing("nothing is open here that this closes", "take the line out"));
+        return Some(MeantLine::nothing("nothing is open here that this closes", "take the line out"));
     }
     match outside_quotes(code, '=') {
         Some(at) => assignment(&code[..at], &code[at + 1..], section),
@@ -116,7 +116,7 @@ pub(super) fn what_was_meant(line: &str, section: &str) -> Option<Reading> {
 }
 
 /// A line without letters that nobody sees; `None` where it has none.
-fn without_invisible(line: &str) -> Option<Reading> {
+fn without_invisible(line: &str) -> Option<MeantLine> {
     let is_one = |letter: char| {
         matches!(letter, '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{202f}' | '\u{feff}')
             || (letter.is_control() && letter != '\t')
@@ -131,7 +131,7 @@ fn without_invisible(line: &str) -> Option<Reading> {
     let key =
         outside_quotes(&made, '=').map(|at| made[..at].trim().to_owned()).filter(|key| is_bare_path(key));
     let expected = format!("a letter that is not seen stands in it (U+{:04X})", u32::from(first));
-    Some(Reading { key, ..Reading::new(made.trim().to_owned(), expected) })
+    Some(MeantLine { key, ..MeantLine::new(made.trim().to_owned(), expected) })
 }
 
 /// Without a comment of another language behind a whole line, where it stands apart.
@@ -157,14 +157,14 @@ fn outside_quotes_text(text: &str, wanted: &str) -> Option<usize> {
     None
 }
 
-fn kind_in(section: &str, key: &str) -> Option<Kind> {
+fn kind_in(section: &str, key: &str) -> Option<ValueKind> {
     raw::kind_of(section, key.trim_matches(['"', '\'']))
 }
 
 /// `key = value`.
-fn assignment(key: &str, text: &str, section: &str) -> Option<Reading> {
+fn assignment(key: &str, text: &str, section: &str) -> Option<MeantLine> {
     if key.trim().is_empty() {
-        return Some(Reading::nothing("a key stands before =", "write key = value, or take the line out"));
+        return Some(MeantLine::nothing("a key stands before =", "write key = value, or take the line out"));
     }
     let (name, wrong_key) = key_of(key.trim());
     let text = text.trim();
@@ -174,11 +174,12 @@ fn assignment(key: &str, text: &str, section: &str) -> Option<Reading> {
         return None;
     }
     let reading = match (wrong_key, found) {
-        (Some(why), Some(found)) => {
-            Reading { line: found.value.map(|value| format!("{name} = {value}")), ..Reading::new("", why) }
-        }
-        (Some(why), None) => Reading::new(format!("{name} = {text}"), why),
-        (None, Some(found)) => Reading {
+        (Some(why), Some(found)) => MeantLine {
+            line: found.value.map(|value| format!("{name} = {value}")),
+            ..MeantLine::new("", why)
+        },
+        (Some(why), None) => MeantLine::new(format!("{name} = {text}"), why),
+        (None, Some(found)) => MeantLine {
             line: found.value.map(|value| format!("{name} = {value}")),
             key: None,
             advice: match found.advice {
@@ -190,7 +191,7 @@ fn assignment(key: &str, text: &str, section: &str) -> Option<Reading> {
         (None, None) => return None,
     };
     let key = name.trim_matches('"').to_owned();
-    Some(Reading { key: Some(key), ..reading })
+    Some(MeantLine { key: Some(key), ..reading })
 }
 
 /// A key as TOML, and what is wrong with how it is written.
@@ -221,12 +222,12 @@ fn key_of(key: &str) -> (String, Option<&'static str>) {
 }
 
 /// A line without `=`.
-fn no_assignment(code: &str, section: &str) -> Option<Reading> {
+fn no_assignment(code: &str, section: &str) -> Option<MeantLine> {
     if let Some(name) = code.strip_suffix('{').map(str::trim) {
         let path = name.replace([' ', '"'], ".").replace("..", ".");
         let path = path.trim_matches('.');
         if is_bare_path(path) {
-            return Some(Reading::new(format!("[{path}]"), "a section begins with its name in brackets"));
+            return Some(MeantLine::new(format!("[{path}]"), "a section begins with its name in brackets"));
         }
     }
     if let Some(at) = outside_quotes(code, ':') {
@@ -240,7 +241,7 @@ fn no_assignment(code: &str, section: &str) -> Option<Reading> {
         }
     }
     if let Some(item) = code.strip_prefix("- ") {
-        return Some(Reading::nothing(
+        return Some(MeantLine::nothing(
             "a list is not written with dashes",
             format!(
                 "write it in brackets behind its key: key = [\"{}\", …]",
@@ -254,14 +255,14 @@ fn no_assignment(code: &str, section: &str) -> Option<Reading> {
         let name = key.trim_end_matches([',', ';']);
         let section = raw::SECTIONS.iter().any(|section| section.name == name);
         return Some(match known {
-            _ if section => Reading::new(format!("[{name}]"), "a section begins with its name in brackets"),
-            Some(Kind::Flag) => Reading {
+            _ if section => MeantLine::new(format!("[{name}]"), "a section begins with its name in brackets"),
+            Some(ValueKind::Flag) => MeantLine {
                 key: Some(name.to_owned()),
-                ..Reading::new(format!("{name} = true"), "a key has a value behind =")
+                ..MeantLine::new(format!("{name} = true"), "a key has a value behind =")
             },
-            _ => Reading {
+            _ => MeantLine {
                 key: known.map(|_| name.to_owned()),
-                ..Reading::nothing(
+                ..MeantLine::nothing(
                     "a line is key = value, [section] or a # comment",
                     "write it so, or take the line out",
                 )
@@ -275,23 +276,23 @@ fn no_assignment(code: &str, section: &str) -> Option<Reading> {
         } else {
             value::what_was_meant(text, known).and_then(|found| found.value)
         };
-        return Some(Reading {
+        return Some(MeantLine {
             line: value.map(|value| format!("{key} = {value}")),
             key: Some(key.to_owned()),
-            ..Reading::new("", "= stands between key and value")
+            ..MeantLine::new("", "= stands between key and value")
         });
     }
-    Some(Reading::nothing(
+    Some(MeantLine::nothing(
         "a line is key = value, [section] or a # comment",
         "write it so, or put # in front of a remark",
     ))
 }
 
 /// `key: value`, as in YAML.
-fn colon(name: &str, text: &str, section: &str) -> Reading {
+fn colon(name: &str, text: &str, section: &str) -> MeantLine {
     const EXPECTED: &str = "this is how YAML writes it; here = stands between key and value";
     if text.is_empty() {
-        return Reading::nothing(
+        return MeantLine::nothing(
             "this is how YAML writes it; here a section begins with its name in brackets",
             format!("write [{name}], or {name} = and the value"),
         );
@@ -304,15 +305,15 @@ fn colon(name: &str, text: &str, section: &str) -> Reading {
     } else {
         value::what_was_meant(text, kind).and_then(|found| found.value)
     };
-    Reading {
+    MeantLine {
         line: meant.map(|value| format!("{name} = {value}")),
         key: Some(name.trim_matches('"').to_owned()),
-        ..Reading::new("", EXPECTED)
+        ..MeantLine::new("", EXPECTED)
     }
 }
 
 /// A line that begins with a bracket.
-fn header(code: &str) -> Option<Reading> {
+fn header(code: &str) -> Option<MeantLine> {
     let opened = code.len() - code.trim_start_matches('[').len();
     let inner = code.trim_start_matches('[');
     let (inner, behind) = match outside_quotes(inner, ']') {
@@ -324,7 +325,7 @@ fn header(code: &str) -> Option<Reading> {
         None => (inner.trim_end_matches([':', ';', ',', '}', ')']), None),
     };
     if inner.trim().is_empty() {
-        return Some(Reading::nothing(
+        return Some(MeantLine::nothing(
             "a section has a name in its brackets",
             "write [section] or [section.NAME]",
         ));
@@ -346,7 +347,7 @@ fn header(code: &str) -> Option<Reading> {
         _ => "the parts of a section's name are letters, digits, - and _, with points between them",
     };
     let advice = if expected == ONE_A_LINE { "put what stands behind it on the next line" } else { "" };
-    Some(Reading { advice: advice.to_owned(), ..Reading::new(made, expected) })
+    Some(MeantLine { advice: advice.to_owned(), ..MeantLine::new(made, expected) })
 }
 
 /// The path in a header with points between its parts, and quotes around those that need them.

@@ -1,7 +1,7 @@
-//! Texts that are no TOML: every place is found and put into words, and mended as it was probably meant, so that what
+//! Texts that are no TOML: every place is found and put into words, and corrected as it was probably meant, so that what
 //! stands around it can be checked as well. Texts that are TOML never come here.
 //!
-//! Reading order: [`mend`], `line` (what was meant by a line), `value` (by a value), `whole` (by a file).
+//! Reading order: [`correct`], `line` (what was meant by a line), `value` (by a value), `whole` (by a file).
 
 mod line;
 mod number;
@@ -15,7 +15,7 @@ use toml::de::DeTable;
 use super::fault::{Fault, shorten};
 use super::origin::{LineIndex, Origins};
 use super::raw::SECTIONS;
-use line::{Reading, is_header, outside_quotes, sets_a_key, without_comment};
+use line::{MeantLine, is_header, outside_quotes, sets_a_key, without_comment};
 pub(super) use number::number;
 pub(super) use value::flag;
 pub(super) use whole::{FileFault, decode};
@@ -25,7 +25,7 @@ const MAX_FAULTS: usize = 100;
 
 /// A text made TOML.
 #[derive(Debug, Default)]
-pub(super) struct Mended {
+pub(super) struct Corrected {
     /// The text, with as many lines as before.
     pub(super) text: String,
     pub(super) faults: Vec<Fault>,
@@ -36,65 +36,65 @@ pub(super) struct Mended {
 }
 
 /// Makes a text TOML. A text that is is left as it is.
-pub(super) fn mend(text: String, origins: &Origins) -> Mended {
+pub(super) fn correct(text: String, origins: &Origins) -> Corrected {
     if DeTable::parse(&text).is_ok() {
-        return Mended { text, ..Mended::default() };
+        return Corrected { text, ..Corrected::default() };
     }
-    let mut mending = Mending::new(text, origins);
-    if let Some(fault) = whole::other_language(&mending.text()) {
-        mending.whole(&fault);
-        return mending.done();
+    let mut correction = Correction::new(text, origins);
+    if let Some(fault) = whole::other_language(&correction.text()) {
+        correction.whole(&fault);
+        return correction.done();
     }
     // Offsets are those of the lines as they are here, without the CR of Windows at their ends.
-    while let Err(error) = DeTable::parse(&mending.text()) {
-        if mending.mended.faults.len() == MAX_FAULTS {
+    while let Err(error) = DeTable::parse(&correction.text()) {
+        if correction.corrected.faults.len() == MAX_FAULTS {
             // What is left is not looked at.
-            mending.lines.clear();
-            mending.mended.lost.push(String::new());
+            correction.lines.clear();
+            correction.corrected.lost.push(String::new());
             break;
         }
-        mending.one(&error);
+        correction.one(&error);
     }
-    mending.done()
+    correction.done()
 }
 
-struct Mending<'a> {
+struct Correction<'a> {
     origins: &'a Origins,
     /// As they were written, for messages.
     written: Vec<String>,
     lines: Vec<String>,
-    mended: Mended,
+    corrected: Corrected,
 }
 
-impl<'a> Mending<'a> {
+impl<'a> Correction<'a> {
     fn new(text: String, origins: &'a Origins) -> Self {
-        let mut mended = Mended::default();
+        let mut corrected = Corrected::default();
         let lines: Vec<String> =
             text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect();
-        mended.text = text;
-        Self { origins, written: lines.clone(), lines, mended }
+        corrected.text = text;
+        Self { origins, written: lines.clone(), lines, corrected }
     }
 
     fn text(&self) -> String {
         self.lines.join("\n")
     }
 
-    fn done(self) -> Mended {
-        Mended { text: self.lines.join("\n"), ..self.mended }
+    fn done(self) -> Corrected {
+        Corrected { text: self.lines.join("\n"), ..self.corrected }
     }
 
     fn whole(&mut self, fault: &FileFault) {
-        self.mended.faults.push(fault.to_fault(self.origins));
-        self.mended.lost.push(String::new());
+        self.corrected.faults.push(fault.to_fault(self.origins));
+        self.corrected.lost.push(String::new());
         self.lines.clear();
     }
 
-    /// Finds out about one error, and mends it. Each call changes a line, so there is an end.
+    /// Finds out about one error, and corrects it. Each call changes a line, so there is an end.
     fn one(&mut self, error: &toml::de::Error) {
         let offset = error.span().map_or(0, |span| span.start);
         let (line, column) = LineIndex::new(&self.text()).locate(offset);
         let mut at = line - 1;
-        if error.message().contains("duplicate key") && repeated::mend(self, at) {
+        if error.message().contains("duplicate key") && repeated::correct(self, at) {
             return;
         }
         if self.text_left_open()
@@ -123,7 +123,7 @@ impl<'a> Mending<'a> {
     fn give_up(&mut self, at: usize, section: &str, column: usize) {
         let key = key_before_equals(&self.lines[at]);
         let fault = self.fault(at, section, key.as_deref());
-        self.mended.faults.push(Fault {
+        self.corrected.faults.push(Fault {
             expected: format!("a line is key = value, [section] or a # comment (column {column})"),
             remedy: "write it as configs/gateway.toml shows".to_owned(),
             ..fault
@@ -138,7 +138,7 @@ impl<'a> Mending<'a> {
             Some(key) => join(section, key),
             None => section.to_owned(),
         };
-        self.mended.lost.push(path);
+        self.corrected.lost.push(path);
         self.lines[at] = String::new();
     }
 
@@ -173,8 +173,8 @@ impl<'a> Mending<'a> {
     }
 
     /// Puts a line into words, and what was meant into its place.
-    fn replace(&mut self, at: usize, section: &str, reading: Reading) {
-        let Reading { line, key, expected, advice } = reading;
+    fn replace(&mut self, at: usize, section: &str, reading: MeantLine) {
+        let MeantLine { line, key, expected, advice } = reading;
         let fault = self.fault(at, section, key.as_deref());
         let secret = holds_a_secret(&self.written[at]);
         let remedy = match &line {
@@ -186,10 +186,10 @@ impl<'a> Mending<'a> {
             Some(line) => format!("write {}, {advice}", shorten(line.clone())),
             None => advice,
         };
-        self.mended.faults.push(Fault { expected, remedy, ..fault });
+        self.corrected.faults.push(Fault { expected, remedy, ..fault });
         // What stands behind a whole value is lost, and may be anything of this section.
-        if self.mended.faults.last().is_some_and(|fault| fault.expected == value::ONE_A_LINE) {
-            self.mended.lost.push(section.to_owned());
+        if self.corrected.faults.last().is_some_and(|fault| fault.expected == value::ONE_A_LINE) {
+            self.corrected.lost.push(section.to_owned());
         }
         match line {
             Some(line) if line != self.lines[at] && !secret => self.lines[at] = line,
@@ -213,25 +213,25 @@ impl<'a> Mending<'a> {
             let section = self.section_of(opened);
             let line = Some(format!("{tail},"));
             let expected = "commas stand between the keys of a table".to_owned();
-            self.replace(last, &section, Reading { line, key: None, expected, advice: String::new() });
+            self.replace(last, &section, MeantLine { line, key: None, expected, advice: String::new() });
             return true;
         }
         let close = if bracket == '{' { '}' } else { ']' };
         let section = self.section_of(opened);
         let key = key_before_equals(&self.lines[opened]);
-        let mended = format!("{}{close}", tail.trim_end_matches(if bracket == '{' { ',' } else { '\0' }));
+        let corrected = format!("{}{close}", tail.trim_end_matches(if bracket == '{' { ',' } else { '\0' }));
         let fault = self.fault(opened, &section, key.as_deref());
         let (what, where_to) = if opened == last {
-            (shorten(mended.clone()), String::new())
+            (shorten(corrected.clone()), String::new())
         } else {
             (close.to_string(), format!(" at the end of line {}", last + 1))
         };
-        self.mended.faults.push(Fault {
+        self.corrected.faults.push(Fault {
             expected: format!("the closing {close} is missing"),
             remedy: format!("write {what}{where_to}"),
             ..fault
         });
-        self.lines[last] = mended;
+        self.lines[last] = corrected;
         true
     }
 
@@ -286,7 +286,7 @@ impl<'a> Mending<'a> {
         }
         let line = Some(format!("[{}.{name}]", section.name));
         let expected = format!("each {} has a name, in single brackets", section.name);
-        self.replace(at, "", Reading { line, key: None, expected, advice: String::new() });
+        self.replace(at, "", MeantLine { line, key: None, expected, advice: String::new() });
         true
     }
 
@@ -331,7 +331,8 @@ impl<'a> Mending<'a> {
             let Some(meant) = found.value else { return false };
             let comma = if tail.contains(',') { "" } else { "," };
             let line = format!("{meant}{comma}{tail}");
-            let reading = Reading { line: Some(line), key, expected: found.expected, advice: String::new() };
+            let reading =
+                MeantLine { line: Some(line), key, expected: found.expected, advice: String::new() };
             self.replace(at, &section, reading);
             return true;
         }
@@ -343,7 +344,7 @@ impl<'a> Mending<'a> {
         }
         let line = format!("{tail},");
         let expected = "commas stand between the values of a list".to_owned();
-        self.replace(last, &section, Reading { line: Some(line), key, expected, advice: String::new() });
+        self.replace(last, &section, MeantLine { line: Some(line), key, expected, advice: String::new() });
         true
     }
 }

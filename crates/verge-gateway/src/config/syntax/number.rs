@@ -1,12 +1,12 @@
 //! Numbers as people write them.
 
-use super::super::key::Kind;
-use super::value::{Meant, is_for_numbers, is_for_text, is_value, meant};
+use super::super::key::ValueKind;
+use super::value::{MeantValue, is_for_numbers, is_for_text, is_value, meant};
 
 const POINT: &str = "decimals take a point";
 
 /// A number as people write it.
-pub(in super::super) fn number(text: &str, kind: Option<Kind>) -> Option<Meant> {
+pub(in super::super) fn number(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let text = text.replace(['−', '–', '—'], "-");
     let figures = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let (sign, plain) = match text.strip_prefix(['-', '+']) {

@@ -2,26 +2,27 @@
 
 use super::super::fault::Fault;
 use super::line::{is_header, outside_quotes, sets_a_key, without_comment};
-use super::{Mending, join};
+use super::{Correction, join};
 
 /// Puts a repetition at a line into words and takes it away; `false` where none is found.
-pub(super) fn mend(mending: &mut Mending<'_>, at: usize) -> bool {
-    let code = without_comment(&mending.lines[at]).to_owned();
+pub(super) fn correct(correction: &mut Correction<'_>, at: usize) -> bool {
+    let code = without_comment(&correction.lines[at]).to_owned();
     let (path, first) = if code.starts_with('[') {
         let path = header(&code);
-        (path.clone(), headers(mending, 0..at).into_iter().find(|(_, other)| *other == path))
+        (path.clone(), headers(correction, 0..at).into_iter().find(|(_, other)| *other == path))
     } else {
-        let section = mending.section_of(at);
+        let section = correction.section_of(at);
         let Some(key) = key(&code) else { return false };
         let path = join(&section, &key);
-        let begin = headers(mending, 0..at).last().map_or(0, |(line, _)| *line);
-        let same = (begin..at).find(|line| key_of(&mending.lines[*line]).as_ref() == Some(&key));
-        let table = || headers(mending, 0..mending.lines.len()).into_iter().find(|(_, other)| *other == path);
+        let begin = headers(correction, 0..at).last().map_or(0, |(line, _)| *line);
+        let same = (begin..at).find(|line| key_of(&correction.lines[*line]).as_ref() == Some(&key));
+        let table =
+            || headers(correction, 0..correction.lines.len()).into_iter().find(|(_, other)| *other == path);
         (path.clone(), same.map(|line| (line, path.clone())).or_else(table))
     };
     let Some((first, _)) = first else { return false };
     let (one, two) = (first.min(at) + 1, first.max(at) + 1);
-    let column = mending.lines[at].len() - mending.lines[at].trim_start().len() + 1;
+    let column = correction.lines[at].len() - correction.lines[at].trim_start().len() + 1;
     let remedy = if code.starts_with('[') && path.contains('.') {
         "give one of them another name, or put their keys together in one"
     } else if code.starts_with('[') {
@@ -30,18 +31,21 @@ pub(super) fn mend(mending: &mut Mending<'_>, at: usize) -> bool {
         "take one of them out"
     };
     let fault = Fault::new(&path, format!("stands twice (lines {one} and {two})"), "once").remedy(remedy);
-    mending.mended.faults.push(Fault { place: Some(mending.origins.place_at(at + 1, column)), ..fault });
+    correction
+        .corrected
+        .faults
+        .push(Fault { place: Some(correction.origins.place_at(at + 1, column)), ..fault });
     if code.starts_with('[') {
-        rename(mending, at, &path);
+        rename(correction, at, &path);
     } else {
-        mending.lines[at].clear();
+        correction.lines[at].clear();
     }
     true
 }
 
 /// Gives the second section a name of its own, so that what stands in it can be checked. One that can have no name is
 /// left out.
-fn rename(mending: &mut Mending<'_>, at: usize, path: &str) {
+fn rename(correction: &mut Correction<'_>, at: usize, path: &str) {
     let named = super::super::raw::SECTIONS.iter().any(|section| {
         section.named && path.strip_prefix(section.name).is_some_and(|rest| rest.matches('.').count() == 1)
     });
@@ -49,8 +53,8 @@ fn rename(mending: &mut Mending<'_>, at: usize, path: &str) {
         Some(open) => format!("{open}_line_{}\"", at + 1),
         None => format!("{path}_line_{}", at + 1),
     };
-    for line in at..mending.lines.len() {
-        let code = without_comment(&mending.lines[line]).to_owned();
+    for line in at..correction.lines.len() {
+        let code = without_comment(&correction.lines[line]).to_owned();
         let is_header = is_header(&code);
         let own = header(&code);
         let belongs = own == path || own.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
@@ -58,21 +62,21 @@ fn rename(mending: &mut Mending<'_>, at: usize, path: &str) {
             break;
         }
         if !named {
-            mending.lines[line].clear();
+            correction.lines[line].clear();
         } else if is_header {
-            mending.lines[line] = code.replacen(path, &other, 1);
+            correction.lines[line] = code.replacen(path, &other, 1);
         }
     }
     if named {
-        mending.mended.twice.push((other, path.to_owned()));
+        correction.corrected.twice.push((other, path.to_owned()));
     } else {
-        mending.mended.lost.push(path.to_owned());
+        correction.corrected.lost.push(path.to_owned());
     }
 }
 
-fn headers(mending: &Mending<'_>, lines: std::ops::Range<usize>) -> Vec<(usize, String)> {
+fn headers(correction: &Correction<'_>, lines: std::ops::Range<usize>) -> Vec<(usize, String)> {
     lines
-        .map(|line| (line, without_comment(&mending.lines[line])))
+        .map(|line| (line, without_comment(&correction.lines[line])))
         .filter(|(_, code)| is_header(code))
         .map(|(line, code)| (line, header(code)))
         .collect()

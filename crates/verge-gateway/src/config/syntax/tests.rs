@@ -2,16 +2,16 @@ use std::fmt::Write as _;
 
 use super::*;
 
-fn mend_text(text: &str) -> Mended {
-    mend(text.to_owned(), &Origins::new("g.toml"))
+fn correct_text(text: &str) -> Corrected {
+    correct(text.to_owned(), &Origins::new("g.toml"))
 }
 
 #[test]
 fn what_is_toml_is_left_as_it_is() {
     let good = include_str!("../../../../../configs/gateway.toml");
     for text in ["", "a = 1", good] {
-        let mended = mend_text(text);
-        assert_eq!((mended.text.as_str(), mended.faults), (text, vec![]));
+        let corrected = correct_text(text);
+        assert_eq!((corrected.text.as_str(), corrected.faults), (text, vec![]));
     }
 }
 
@@ -57,10 +57,10 @@ fn any_text_is_made_toml_with_as_many_lines() {
         for (second, other) in pieces.iter().enumerate() {
             let third = pieces[(first * 7 + second * 3 + 1) % pieces.len()];
             let text = format!("[local]\n{one}\n{other}\n{third}\n");
-            let mended = mend_text(&text);
-            assert!(DeTable::parse(&mended.text).is_ok(), "{text:?} became {:?}", mended.text);
+            let corrected = correct_text(&text);
+            assert!(DeTable::parse(&corrected.text).is_ok(), "{text:?} became {:?}", corrected.text);
             let is_toml = DeTable::parse(&text).is_ok();
-            assert_eq!(is_toml, mended.faults.is_empty(), "{text:?}: {:?}", mended.faults);
+            assert_eq!(is_toml, corrected.faults.is_empty(), "{text:?}: {:?}", corrected.faults);
         }
     }
 }
@@ -71,9 +71,9 @@ fn a_file_full_of_faults_comes_to_an_end() {
     for number in 0..2 * MAX_FAULTS {
         writeln!(text, "k{number} = 7,1").unwrap();
     }
-    let mended = mend_text(&text);
-    assert_eq!(mended.faults.len(), MAX_FAULTS);
-    assert!(DeTable::parse(&mended.text).is_ok());
+    let corrected = correct_text(&text);
+    assert_eq!(corrected.faults.len(), MAX_FAULTS);
+    assert!(DeTable::parse(&corrected.text).is_ok());
 }
 
 #[test]

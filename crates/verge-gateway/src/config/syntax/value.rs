@@ -1,12 +1,12 @@
 //! Values that are no TOML, and what was probably meant.
 
-use super::super::key::Kind;
+use super::super::key::ValueKind;
 use super::super::nearest::nearest_choice;
 use super::number::number;
 
 /// What was meant by a value, and why it is not what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Meant {
+pub(in super::super) struct MeantValue {
     /// The value as TOML; `None` where nothing can be guessed.
     pub(in super::super) value: Option<String>,
     /// What TOML expects, in words that follow a colon.
@@ -15,12 +15,12 @@ pub(in super::super) struct Meant {
     pub(super) advice: &'static str,
 }
 
-pub(super) fn meant(value: impl Into<String>, expected: impl Into<String>) -> Option<Meant> {
-    Some(Meant { value: Some(value.into()), expected: expected.into(), advice: "" })
+pub(super) fn meant(value: impl Into<String>, expected: impl Into<String>) -> Option<MeantValue> {
+    Some(MeantValue { value: Some(value.into()), expected: expected.into(), advice: "" })
 }
 
-fn nothing(expected: impl Into<String>, advice: &'static str) -> Option<Meant> {
-    Some(Meant { value: None, expected: expected.into(), advice })
+fn nothing(expected: impl Into<String>, advice: &'static str) -> Option<MeantValue> {
+    Some(MeantValue { value: None, expected: expected.into(), advice })
 }
 
 /// Whether a text is one TOML value.
@@ -29,7 +29,7 @@ pub(super) fn is_value(text: &str) -> bool {
 }
 
 /// What was meant by a value of a key of this kind; `None` where it is good, or strange.
-pub(super) fn what_was_meant(text: &str, kind: Option<Kind>) -> Option<Meant> {
+pub(super) fn what_was_meant(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let text = text.trim();
     let found = guess(text, kind)?;
     // A guess that is no TOML either is none.
@@ -42,12 +42,12 @@ pub(super) fn what_was_meant(text: &str, kind: Option<Kind>) -> Option<Meant> {
 }
 
 /// Two habits in one value: both are taken off, the first is named.
-fn what_was_meant_once_more(value: &str, kind: Option<Kind>, first: &Meant) -> Option<Meant> {
+fn what_was_meant_once_more(value: &str, kind: Option<ValueKind>, first: &MeantValue) -> Option<MeantValue> {
     let second = guess(value, kind)?.value.filter(|value| is_value(value))?;
-    Some(Meant { value: Some(second), ..first.clone() })
+    Some(MeantValue { value: Some(second), ..first.clone() })
 }
 
-fn guess(text: &str, kind: Option<Kind>) -> Option<Meant> {
+fn guess(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     if text.is_empty() {
         return nothing("the value is missing behind =", "");
     }
@@ -106,14 +106,14 @@ pub(super) fn end_of_quoted(text: &str) -> Option<usize> {
 }
 
 /// A text that begins with a double quote.
-fn quoted(text: &str) -> Option<Meant> {
+fn quoted(text: &str) -> Option<MeantValue> {
     const BACKSLASH: &str = r#"in double quotes a backslash begins an escape such as \n"#;
     const PATHS: &str = "in single quotes, or with / for each backslash";
     let inner = text[1..].trim_end_matches([',', ';', ' ']);
     let inner = inner.strip_suffix('"').unwrap_or(inner);
     if inner.contains('\\') && !inner.contains(['\'', '"']) {
         let value = Some(format!("'{inner}'"));
-        return Some(Meant { value, expected: BACKSLASH.to_owned(), advice: PATHS });
+        return Some(MeantValue { value, expected: BACKSLASH.to_owned(), advice: PATHS });
     }
     let Some(end) = end_of_quoted(text) else {
         if let Some(open) = text.strip_suffix('\'') {
@@ -126,7 +126,7 @@ fn quoted(text: &str) -> Option<Meant> {
         if first_and_last {
             return meant(format!("'{inner}'"), "a quote within a text ends it: put single quotes around it");
         }
-        (text.len() > end).then(|| Meant {
+        (text.len() > end).then(|| MeantValue {
             value: Some(text[..end].to_owned()),
             expected: "the value ends at its closing quote".to_owned(),
             advice: "",
@@ -135,7 +135,7 @@ fn quoted(text: &str) -> Option<Meant> {
 }
 
 /// A text that begins with a single quote.
-fn literal(text: &str) -> Option<Meant> {
+fn literal(text: &str) -> Option<MeantValue> {
     let Some(end) = text[1..].find('\'').map(|at| at + 2) else {
         let inner = text[1..].trim_end_matches([',', ';', '"']);
         let expected = if text.ends_with('"') {
@@ -147,7 +147,7 @@ fn literal(text: &str) -> Option<Meant> {
     };
     let inner = &text[1..text.len() - 1];
     behind(&text[..end], &text[end..]).or_else(|| {
-        (text.len() > end && text.ends_with('\'') && !inner.contains(['"', '\\'])).then(|| Meant {
+        (text.len() > end && text.ends_with('\'') && !inner.contains(['"', '\\'])).then(|| MeantValue {
             value: Some(format!("\"{inner}\"")),
             expected: "a single quote within a text ends it: put double quotes around it".to_owned(),
             advice: "",
@@ -156,7 +156,7 @@ fn literal(text: &str) -> Option<Meant> {
 }
 
 /// What stands behind a whole value.
-fn behind(value: &str, rest: &str) -> Option<Meant> {
+fn behind(value: &str, rest: &str) -> Option<MeantValue> {
     let rest = rest.trim();
     match rest.chars().next()? {
         ',' | ';' if rest.len() == 1 => meant(value, format!("nothing stands behind a value, no \"{rest}\"")),
@@ -165,7 +165,7 @@ fn behind(value: &str, rest: &str) -> Option<Meant> {
         }
         ';' => meant(value, "comments begin with #"),
         _ if rest.contains('=') => {
-            Some(Meant { value: Some(value.to_owned()), expected: ONE_A_LINE.to_owned(), advice: "" })
+            Some(MeantValue { value: Some(value.to_owned()), expected: ONE_A_LINE.to_owned(), advice: "" })
         }
         _ => None,
     }
@@ -205,7 +205,7 @@ fn split(inner: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_owned()).collect()
 }
 
-fn list(text: &str, kind: Option<Kind>) -> Option<Meant> {
+fn list(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let trimmed = text.trim_end_matches([',', ';']);
     if trimmed.len() < text.len() && is_value(trimmed) {
         return meant(trimmed, format!("nothing stands behind a value, no \"{}\"", &text[trimmed.len()..]));
@@ -213,7 +213,7 @@ fn list(text: &str, kind: Option<Kind>) -> Option<Meant> {
     let closed = trimmed.ends_with(']');
     let inner = trimmed[1..].trim_end_matches([']', ')', '}']);
     let kind_of_items = match kind {
-        Some(Kind::Texts(_) | Kind::Choices(_)) | None => Some(Kind::Text("")),
+        Some(ValueKind::Texts(_) | ValueKind::Choices(_)) | None => Some(ValueKind::Text("")),
         other => other,
     };
     let mut why = None;
@@ -224,7 +224,7 @@ fn list(text: &str, kind: Option<Kind>) -> Option<Meant> {
                 return item;
             }
             match guess(&item, kind_of_items) {
-                Some(Meant { value: Some(value), expected, .. }) => {
+                Some(MeantValue { value: Some(value), expected, .. }) => {
                     why.get_or_insert(expected);
                     value
                 }
@@ -240,13 +240,13 @@ fn list(text: &str, kind: Option<Kind>) -> Option<Meant> {
     meant(format!("[{}]", items.join(", ")), expected)
 }
 
-fn inline(text: &str, kind: Option<Kind>) -> Option<Meant> {
+fn inline(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let trimmed = text.trim_end_matches([',', ';']);
     let closed = trimmed.ends_with('}');
     let inner = trimmed[1..].trim_end_matches('}');
     let mut expected = if closed { None } else { Some("the closing } is missing".to_owned()) };
     let keys = match kind {
-        Some(Kind::Table(keys)) => Some(keys),
+        Some(ValueKind::Table(keys)) => Some(keys),
         _ => None,
     };
     let parts: Option<Vec<String>> = split(inner)
@@ -276,7 +276,7 @@ fn inline(text: &str, kind: Option<Kind>) -> Option<Meant> {
 }
 
 /// A value without quotes.
-fn bare(text: &str, kind: Option<Kind>) -> Option<Meant> {
+fn bare(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let cut = text.trim_end_matches([',', ';']).trim_end();
     if cut.len() < text.len() && is_value(cut) {
         return meant(cut, format!("nothing stands behind a value, no \"{}\"", &text[text.len() - 1..]));
@@ -296,20 +296,20 @@ fn bare(text: &str, kind: Option<Kind>) -> Option<Meant> {
     number(cut, kind).or_else(|| word(cut, kind))
 }
 
-pub(super) fn is_for_numbers(kind: Option<Kind>) -> bool {
-    matches!(kind, Some(Kind::Number { .. } | Kind::Whole { .. }))
+pub(super) fn is_for_numbers(kind: Option<ValueKind>) -> bool {
+    matches!(kind, Some(ValueKind::Number { .. } | ValueKind::Whole { .. }))
 }
 
-pub(super) fn is_for_text(kind: Option<Kind>) -> bool {
-    kind.is_some_and(Kind::is_text)
+pub(super) fn is_for_text(kind: Option<ValueKind>) -> bool {
+    kind.is_some_and(ValueKind::is_text)
 }
 
 /// A word without quotes.
-fn word(text: &str, kind: Option<Kind>) -> Option<Meant> {
+fn word(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     const QUOTES: &str = "text stands in quotes";
-    let is_word_of_choice = matches!(kind, Some(Kind::Choice(words)) if words.contains(&text));
+    let is_word_of_choice = matches!(kind, Some(ValueKind::Choice(words)) if words.contains(&text));
     if !is_word_of_choice
-        && matches!(kind, None | Some(Kind::Flag))
+        && matches!(kind, None | Some(ValueKind::Flag))
         && let Some(flag) = flag(text)
     {
         return meant(flag, "a switch is true or false, in small letters and without quotes");
@@ -333,11 +333,11 @@ fn word(text: &str, kind: Option<Kind>) -> Option<Meant> {
     {
         return meant(format!("\"{opened}\""), "the opening quote is missing");
     }
-    if matches!(kind, Some(Kind::Texts(_) | Kind::Choices(_))) {
+    if matches!(kind, Some(ValueKind::Texts(_) | ValueKind::Choices(_))) {
         let items: Vec<String> = split(text).iter().map(|item| format!("\"{item}\"")).collect();
         return meant(format!("[{}]", items.join(", ")), "a list stands in brackets and its texts in quotes");
     }
-    if let Some(Kind::Choice(words)) = kind
+    if let Some(ValueKind::Choice(words)) = kind
         && let Some(word) = nearest_choice(text, words)
     {
         return meant(format!("{word:?}"), QUOTES);

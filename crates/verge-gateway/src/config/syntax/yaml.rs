@@ -2,10 +2,10 @@
 
 use super::super::fault::Fault;
 use super::super::raw::SECTIONS;
-use super::line::{self, Reading, sets_a_key, without_comment};
-use super::{Mending, value};
+use super::line::{self, MeantLine, sets_a_key, without_comment};
+use super::{Correction, value};
 
-impl Mending<'_> {
+impl Correction<'_> {
     /// `inputs:` or `inputs =` with `- pump` on the lines below it.
     pub(super) fn yaml_list(&mut self, at: usize) -> bool {
         let is_item = |line: &String| line.trim_start().starts_with("- ");
@@ -33,7 +33,7 @@ impl Mending<'_> {
         }
         let line = Some(format!("{key} = [{}]", items.join(", ")));
         let expected = "this is how YAML writes a list; here it stands in brackets".to_owned();
-        self.replace(first, &section, Reading { line, key: Some(key), expected, advice: String::new() });
+        self.replace(first, &section, MeantLine { line, key: Some(key), expected, advice: String::new() });
         true
     }
 
@@ -70,7 +70,7 @@ impl Mending<'_> {
         let expected = "this is how YAML writes it; here a section begins with its name in brackets";
         let made = format!("[{}]", path.join("."));
         let fault = self.fault(at, "", None).remedy(format!("write {made}"));
-        self.mended.faults.push(Fault { expected: expected.to_owned(), ..fault });
+        self.corrected.faults.push(Fault { expected: expected.to_owned(), ..fault });
         self.lines[at].clear();
         self.lines[header] = made;
         true

@@ -1,10 +1,10 @@
 //! Sections as they were meant: under another name, in other brackets, with or without a name.
 
 use super::super::fault::Fault;
-use super::super::key::{Key, Kind};
+use super::super::key::{Key, ValueKind};
 use super::super::nearest::nearest_choice;
 use super::super::raw::{self, SECTIONS, SectionKeys};
-use super::super::tree::{Node, Table, Value};
+use super::super::tree::{ConfigNode, Table, Value};
 use super::{MAX_NAME_BYTES, UNNAMED, Walk, either, is_name, join, perhaps};
 
 impl Walk<'_> {
@@ -25,7 +25,7 @@ impl Walk<'_> {
             let Value::Table(into) = &mut slot.value else { continue };
             match (key, value.value) {
                 (Some(key), inner) => {
-                    into.entry(key).or_insert(Node { value: inner, origin: value.origin });
+                    into.entry(key).or_insert(ConfigNode { value: inner, origin: value.origin });
                 }
                 (None, Value::Table(from)) => {
                     for (key, value) in from {
@@ -42,7 +42,7 @@ impl Walk<'_> {
     fn strange_section(
         &mut self,
         name: &str,
-        value: &Node,
+        value: &ConfigNode,
         known: &[&str],
     ) -> Option<(String, Option<String>)> {
         let near = nearest_choice(name, known);
@@ -65,7 +65,7 @@ impl Walk<'_> {
     }
 
     /// A key above the first section, and the section and key that were meant.
-    fn outside(&mut self, name: &str, value: &Node) -> Option<(String, Option<String>)> {
+    fn outside(&mut self, name: &str, value: &ConfigNode) -> Option<(String, Option<String>)> {
         let homes = raw::homes_of(name);
         let fault =
             Fault::new(name, self.shown(name, value), "a section above it: no key stands outside of one");
@@ -81,7 +81,7 @@ impl Walk<'_> {
         Some((home.name.to_owned(), Some(name.to_owned())))
     }
 
-    pub(super) fn section(&mut self, root: &Table, section: &SectionKeys) -> Node {
+    pub(super) fn section(&mut self, root: &Table, section: &SectionKeys) -> ConfigNode {
         let empty = Table::new();
         let made;
         let table = match root.get(section.name).map(|node| (node, node.table(), node.tables())) {
@@ -117,7 +117,7 @@ impl Walk<'_> {
         for (name, value) in table {
             let path = join(section.name, name);
             if !is_name(name) {
-                let fault = Fault::new(&path, "not a name", Kind::Name.expected());
+                let fault = Fault::new(&path, "not a name", ValueKind::Name.expected());
                 self.faults.push(fault.remedy(name_remedy(section, name)));
             }
             if let Some(keys) = self.as_table(&path, value) {
@@ -132,7 +132,7 @@ impl Walk<'_> {
     }
 
     /// The table that a value is, also where it was written in double brackets.
-    pub(super) fn as_table(&mut self, path: &str, node: &Node) -> Option<Table> {
+    pub(super) fn as_table(&mut self, path: &str, node: &ConfigNode) -> Option<Table> {
         let first = node.tables().and_then(|tables| tables.first().map(|first| (*first).clone()));
         if first.is_some() {
             let fault = Fault::new(path, format!("[[{path}]]"), format!("[{path}]"));
@@ -159,7 +159,7 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            let name = match table.get("name").or_else(|| table.get("id")).and_then(Node::text) {
+            let name = match table.get("name").or_else(|| table.get("id")).and_then(ConfigNode::text) {
                 Some(name) if is_name(name) => name.to_owned(),
                 _ => format!("{}-{}", section.name, index + 1),
             };
@@ -213,7 +213,7 @@ impl Walk<'_> {
 }
 
 /// The named section whose keys a table holds, at least two of them and more than of any other.
-fn by_content(value: &Node) -> Option<&'static SectionKeys> {
+fn by_content(value: &ConfigNode) -> Option<&'static SectionKeys> {
     let table = value.table()?;
     let count = |section: &SectionKeys| table.keys().filter(|name| section.keys.find(name).is_some()).count();
     let best = SECTIONS.iter().map(count).max().filter(|best| *best > 1)?;
@@ -230,7 +230,7 @@ fn name_remedy(section: &SectionKeys, name: &str) -> String {
 }
 
 /// Whether a table holds the keys of a section rather than those of a key of this name, as in `[judge.region]`.
-fn has_keys(value: &Node, key: &Key) -> bool {
+fn has_keys(value: &ConfigNode, key: &Key) -> bool {
     match (value.table(), key.kind.inner()) {
         (Some(table), Some(keys)) => !table.keys().all(|name| keys.find(name).is_some()),
         _ => true,

@@ -1,12 +1,12 @@
 //! Single values: whether they fit their kind, from TOML and from text.
 
-use super::super::key::Kind;
-use super::super::tree::{Node, Value};
+use super::super::key::ValueKind;
+use super::super::tree::{ConfigNode, Value};
 use super::super::units::{Size, Span, SpanOrNever};
 use super::is_name;
 
 /// A value as its kind takes it: variables write everything as text, TOML what is text.
-pub(super) fn fit(kind: Kind, node: &Node) -> Option<Value> {
+pub(super) fn fit(kind: ValueKind, node: &ConfigNode) -> Option<Value> {
     match node.text() {
         Some(text) if node.variable().is_some() || kind.is_text() => from_text(kind, text),
         _ => from_toml(kind, &node.value),
@@ -15,54 +15,60 @@ pub(super) fn fit(kind: Kind, node: &Node) -> Option<Value> {
 
 /// A value from its text: what a TOML string holds, or any value as an environment variable or a default
 /// writes it (lists with commas).
-pub(super) fn from_text(kind: Kind, text: &str) -> Option<Value> {
+pub(super) fn from_text(kind: ValueKind, text: &str) -> Option<Value> {
     let keep = |fits: bool| fits.then(|| Value::Text(text.to_owned()));
     match kind {
-        Kind::Name => keep(is_name(text)),
+        ValueKind::Name => keep(is_name(text)),
         // A path of Windows in double quotes, whose \t became a tab.
-        Kind::Text(_) => keep(!text.is_empty() && !text.chars().any(char::is_control)),
-        Kind::Secret => keep(!text.is_empty()),
-        Kind::Choice(words) => keep(words.contains(&text)),
-        Kind::Span { low, high } => {
+        ValueKind::Text(_) => keep(!text.is_empty() && !text.chars().any(char::is_control)),
+        ValueKind::Secret => keep(!text.is_empty()),
+        ValueKind::Choice(words) => keep(words.contains(&text)),
+        ValueKind::Span { low, high } => {
             keep(Span::parse(text).is_some_and(|span| (low..=high).contains(&span.0)))
         }
-        Kind::SpanOrNever { high } => {
+        ValueKind::SpanOrNever { high } => {
             keep(SpanOrNever::parse(text).is_some_and(|span| span.0.is_none_or(|span| span <= high)))
         }
-        Kind::Size { low, high } => {
+        ValueKind::Size { low, high } => {
             keep(Size::parse(text).is_some_and(|size| (low..=high).contains(&size.0)))
         }
-        Kind::Flag => text.parse().ok().map(Value::Flag),
-        Kind::Number { .. } => text.parse().ok().and_then(|number| from_toml(kind, &Value::Number(number))),
-        Kind::Whole { .. } => text.parse().ok().and_then(|number| from_toml(kind, &Value::Whole(number))),
-        Kind::Texts(_) | Kind::Choices(_) => {
+        ValueKind::Flag => text.parse().ok().map(Value::Flag),
+        ValueKind::Number { .. } => {
+            text.parse().ok().and_then(|number| from_toml(kind, &Value::Number(number)))
+        }
+        ValueKind::Whole { .. } => {
+            text.parse().ok().and_then(|number| from_toml(kind, &Value::Whole(number)))
+        }
+        ValueKind::Texts(_) | ValueKind::Choices(_) => {
             let items = text.split(',').map(|item| Value::Text(item.trim().to_owned()).into());
             from_toml(kind, &Value::List(items.collect()))
         }
-        Kind::Numbers | Kind::Table(_) | Kind::Tables(_) => None,
+        ValueKind::Numbers | ValueKind::Table(_) | ValueKind::Tables(_) => None,
     }
 }
 
 /// A value that is not one string.
-fn from_toml(kind: Kind, value: &Value) -> Option<Value> {
+fn from_toml(kind: ValueKind, value: &Value) -> Option<Value> {
     let fits = match (kind, value) {
-        (Kind::Flag, Value::Flag(_)) => true,
-        (Kind::Number { low, high }, _) => number(value).is_some_and(|number| (low..=high).contains(&number)),
-        (Kind::Whole { low, high }, Value::Whole(number)) => {
+        (ValueKind::Flag, Value::Flag(_)) => true,
+        (ValueKind::Number { low, high }, _) => {
+            number(value).is_some_and(|number| (low..=high).contains(&number))
+        }
+        (ValueKind::Whole { low, high }, Value::Whole(number)) => {
             u64::try_from(*number).is_ok_and(|number| (low..=high).contains(&number))
         }
-        (Kind::Texts(_), Value::List(items)) => {
+        (ValueKind::Texts(_), Value::List(items)) => {
             !items.is_empty() && items.iter().all(|item| item.text().is_some_and(|text| !text.is_empty()))
         }
-        (Kind::Choices(words), Value::List(items)) => {
-            let chosen: Vec<&str> = items.iter().filter_map(Node::text).collect();
+        (ValueKind::Choices(words), Value::List(items)) => {
+            let chosen: Vec<&str> = items.iter().filter_map(ConfigNode::text).collect();
             let once = (1..chosen.len()).all(|index| !chosen[..index].contains(&chosen[index]));
             !items.is_empty()
                 && chosen.len() == items.len()
                 && once
                 && chosen.iter().all(|word| words.contains(word))
         }
-        (Kind::Numbers, Value::Table(table)) => table.values().all(|node| number(&node.value).is_some()),
+        (ValueKind::Numbers, Value::Table(table)) => table.values().all(|node| number(&node.value).is_some()),
         _ => false,
     };
     fits.then(|| value.clone())

@@ -1,4 +1,4 @@
-//! Judges over frames: which model looks at which part of which cameras' frames, and what of it is told.
+//! Judges over frames: which model looks at which part of which cameras' frames, and what is reported.
 
 use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::policy::EventPolicy;

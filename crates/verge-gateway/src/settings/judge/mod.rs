@@ -46,12 +46,12 @@ pub enum JudgeRules {
     Frames(FrameRules),
 }
 
-/// What a judge over readings is told.
+/// How a judge over readings is set.
 #[derive(Debug, Clone)]
 pub struct ReadingRules {
     /// What it looks at.
     pub inputs: Vec<InputPattern>,
-    /// Devices that must be heard even if they never were.
+    /// Devices that must send readings even if none came so far.
     pub expect: Vec<DeviceId>,
     /// Readings of all devices are judged as of one with this name.
     pub machine: Option<DeviceId>,

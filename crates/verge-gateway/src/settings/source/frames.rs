@@ -7,7 +7,7 @@ use super::{check_pointer, check_time};
 use crate::config::{RawCodec, RawFrames, RawSource};
 use crate::settings::Check;
 
-/// What a source of frames is told.
+/// How a source of frames is set.
 #[derive(Debug, Clone)]
 pub struct FrameSource {
     /// How to read its messages.

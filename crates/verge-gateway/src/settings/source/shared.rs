@@ -79,7 +79,7 @@ fn stars(pointer: &str) -> usize {
     pointer.split('/').filter(|step| *step == "*").count()
 }
 
-/// Topics that neither device nor signal tells apart.
+/// Topics that neither device nor signal distinguishes.
 fn topics(warn: &mut impl FnMut(&str, String), filter: &str, device: &[NamePart], signals: &[Vec<NamePart>]) {
     let wild: Vec<(usize, &str)> =
         filter.split('/').enumerate().filter(|(_, level)| matches!(*level, "+" | "#")).collect();
@@ -106,18 +106,18 @@ fn topics(warn: &mut impl FnMut(&str, String), filter: &str, device: &[NamePart]
         );
         return;
     }
-    // What the message itself says may tell them apart.
+    // What the message itself says may distinguish them.
     let in_payload =
         |parts: &[NamePart]| parts.iter().any(|part| !of_topic(part) && !matches!(part, NamePart::Star(_)));
     if in_payload(device) {
         return;
     }
     for &(level, name) in &wild {
-        let told = |parts: &Vec<NamePart>| {
+        let named = |parts: &Vec<NamePart>| {
             in_payload(parts) || parts.iter().any(|part| reaches(part, (level, name)))
         };
         let by_device = device.iter().any(|part| reaches(part, (level, name)));
-        if by_device || (!signals.is_empty() && signals.iter().all(told)) {
+        if by_device || (!signals.is_empty() && signals.iter().all(named)) {
             continue;
         }
         let part = if name == "#" { format!("{{topic:{level}..}}") } else { format!("{{topic:{level}}}") };
@@ -131,7 +131,7 @@ fn topics(warn: &mut impl FnMut(&str, String), filter: &str, device: &[NamePart]
     }
 }
 
-/// Readings of one message that their names do not tell apart.
+/// Readings of one message that their names do not distinguish.
 fn readings(warn: &mut impl FnMut(&str, String), json: &JsonSettings, device: &[NamePart]) {
     let name = |reading: &JsonMapping| match &reading.signal {
         Some(signal) => signal.clone(),
@@ -161,14 +161,14 @@ fn readings(warn: &mut impl FnMut(&str, String), json: &JsonSettings, device: &[
         }
         let time: Option<&TimeRule> = reading.time.as_ref().or(json.time.as_ref());
         let parts = reading_parts(reading);
-        let told = |star: usize| {
+        let named = |star: usize| {
             parts.iter().chain(device).any(|part| match part {
                 NamePart::Star(number) => *number == star,
                 NamePart::Pointer(pointer) => stars(pointer) > star,
                 _ => false,
             }) || time.is_some_and(|time| stars(&time.pointer) > star)
         };
-        let shared = (0..stars(&reading.pointer)).find(|star| !told(*star));
+        let shared = (0..stars(&reading.pointer)).find(|star| !named(*star));
         if let (Some(_), Some(own)) =
             (shared, time.and_then(|time| own_time(&time.pointer, &reading.pointer)))
         {
@@ -185,7 +185,7 @@ fn readings(warn: &mut impl FnMut(&str, String), json: &JsonSettings, device: &[
                 &format!("reading[{number}].signal"),
                 format!(
                     "all values at {:?} are one series with one time: neither name nor time has the pointer's \"*\" number {}; \
-                     a signal such as \"{{*{}}}\" or \"{{pointer:…/*/id}}\", or time.pointer with the \"*\", tells them apart",
+                     a signal such as \"{{*{}}}\" or \"{{pointer:…/*/id}}\", or time.pointer with the \"*\", distinguishes them",
                     reading.pointer,
                     star + 1,
                     star + 1
