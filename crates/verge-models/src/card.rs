@@ -4,6 +4,7 @@
 mod check;
 mod error;
 mod frames;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -88,8 +89,8 @@ struct RawCard {
     state: Vec<StateCard>,
 }
 
-/// A value that cannot be: key, what stands there, what would do.
-type Wrong = (&'static str, String, &'static str);
+/// A value that cannot be: its key or keys, what would do.
+type Wrong = (&'static str, &'static str);
 
 impl Card {
     /// Reads and checks a card.
@@ -105,12 +106,14 @@ impl Card {
     /// # Errors
     /// See [`CardError`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, CardError> {
-        let raw: RawCard = toml::from_str(text).map_err(|error| CardError::of_text(text, path, &error))?;
-        raw.checked().map_err(|(key, found, expected)| CardError::Value {
-            path: path.to_owned(),
-            key,
-            found,
-            expected,
+        let path = || path.to_owned();
+        let raw: RawCard = toml::from_str(text).map_err(|error| {
+            let (line, reason) = words::explain(text, &error);
+            CardError::Parse { path: path(), line, reason }
+        })?;
+        raw.checked().map_err(|(key, expected)| {
+            let (line, found) = words::find(text, key);
+            CardError::Value { path: path(), line, key, found, expected }
         })
     }
 }
@@ -119,40 +122,38 @@ impl RawCard {
     fn checked(self) -> Result<Card, Wrong> {
         let name = |key, text: &str| {
             let expected = "1 to 128 bytes without control characters";
-            ModelName::new(text).map_err(|_| (key, text.to_owned(), expected))
+            ModelName::new(text).map_err(|_| (key, expected))
         };
         let (name, version) = (name("name", &self.name)?, name("version", &self.version)?);
         if let Some(digits) = &self.sha256
             && (digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
         {
-            return Err(("sha256", digits.clone(), "64 hexadecimal digits"));
+            return Err(("sha256", "64 hexadecimal digits"));
         }
-        let missing = |key, expected| Err((key, "nothing".to_owned(), expected));
         let meaning = match (self.task, self.input, self.output) {
             (task, Some(input), Some(output)) => {
                 let card = FrameCard { task, labels: self.labels, input, output, state: self.state };
                 check::fault(&card).map_or(Ok(Meaning::Frames(Box::new(card))), Err)?
             }
             (ModelTask::Reconstruct, None, None) if self.labels.is_some() => {
-                let labels = self.labels.unwrap_or_default().display().to_string();
-                return Err(("labels", labels, "nothing with task = \"reconstruct\", which has no classes"));
+                return Err(("labels", "nothing with task = \"reconstruct\", which has no classes"));
             }
             (ModelTask::Reconstruct, None, None) if !self.state.is_empty() => {
-                return Err(("state", "a tensor".to_owned(), "nothing without [input] and [output]"));
+                return Err(("state", "nothing without [input] and [output]"));
             }
             (ModelTask::Reconstruct, None, None) => Meaning::Windows,
             (_, None, _) => {
-                return missing(
+                return Err((
                     "input",
                     "a table [input] that says how a frame goes in; task = \"reconstruct\" over windows of readings \
                      alone has neither [input] nor [output]",
-                );
+                ));
             }
             (_, Some(_), None) => {
-                return missing(
+                return Err((
                     "output",
                     "a table [output] that says what comes out, such as decoder = \"logits\"",
-                );
+                ));
             }
         };
         Ok(Card {

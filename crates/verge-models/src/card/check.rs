@@ -1,7 +1,5 @@
 //! What a card may say.
 
-use std::fmt::Debug;
-
 use super::{FrameCard, ModelTask, OutputDecoder, PixelElement, Quantisation, Resize, Wrong};
 
 /// The first value of a card over frames that cannot be.
@@ -30,85 +28,69 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
     let (score, iou) = (output.score, output.nms.map(|nms| nms.iou));
     let wrong_scores = score.is_some_and(|score| !(0.0..=1.0).contains(&score))
         || iou.is_some_and(|iou| no_share(iou.into()));
-    let scores = format!("{score:?}, {iou:?}");
-    let labels = card.labels.as_ref().map_or("nothing".to_owned(), |labels| labels.display().to_string());
     let is_cut = |resize| input.resize == resize;
-    let row = |wrong: bool, key, found: String, expected| wrong.then_some((key, found, expected));
+    let row = |wrong: bool, key, expected| wrong.then_some((key, expected));
     let crops = input.crop_fraction;
     let rows = [
         row(
             card.labels.is_none() != reconstructs,
             "labels",
-            labels,
             "a file with the name of a class in each line, or nothing to reconstruct",
         ),
         row(
             decoder.task() != card.task,
             "output.decoder",
-            decoder.as_str().to_owned(),
             "one of the task: probabilities or logits to classify, yolox, yolox_decoded or ssd to detect, \
              reconstruction to reconstruct",
         ),
         row(
             reconstructs && has_classes,
             "output.background, output.label_offset, output.score, output.nms",
-            "one or more of them".to_owned(),
             "nothing with task = \"reconstruct\", which has no classes",
         ),
-        row(unfit_size, "input.size", show(input.size), "width and height from 1 to 4096"),
+        row(unfit_size, "input.size", "width and height from 1 to 4096"),
         row(
             is_cut(Resize::CentralCrop) && crops.is_none_or(no_share),
             "input.crop_fraction",
-            show(crops),
             "a number above 0 and at most 1, with resize = \"central-crop\"",
         ),
         row(
             !is_cut(Resize::CentralCrop) && crops.is_some(),
             "input.crop_fraction",
-            show(crops),
             "nothing without resize = \"central-crop\"",
         ),
         row(
             is_cut(Resize::ShorterSideCrop) && !input.shorter_side.is_some_and(fits),
             "input.shorter_side",
-            show(input.shorter_side),
             "a number of pixels from 1 to 4096, with resize = \"shorter-side-crop\"",
         ),
         row(
             !is_cut(Resize::ShorterSideCrop) && input.shorter_side.is_some(),
             "input.shorter_side",
-            show(input.shorter_side),
             "nothing without resize = \"shorter-side-crop\"",
         ),
-        row(unfit(&input.mean), "input.mean", show(&input.mean), "one finite number per channel"),
-        row(unfit(&input.scale), "input.scale", show(&input.scale), "one finite number per channel"),
-        row(no_scale(quantised), "input.quantisation", show(quantised), "a scale above 0"),
+        row(unfit(&input.mean), "input.mean", "one finite number per channel"),
+        row(unfit(&input.scale), "input.scale", "one finite number per channel"),
+        row(no_scale(quantised), "input.quantisation", "a scale above 0"),
         row(
             quantised.is_some() && is_real,
             "input.quantisation",
-            show(quantised),
             "nothing with element = \"f32\" or \"f16\"",
         ),
-        row(no_scale(made), "output.quantisation", show(made), "a scale above 0"),
+        row(no_scale(made), "output.quantisation", "a scale above 0"),
         row(
             wrong_strides || strides.contains(&0),
             "output.strides",
-            show(strides),
             "such as [8, 16, 32] with decoder = \"yolox\" or \"yolox_decoded\", else nothing",
         ),
         row(
             (decoder == OutputDecoder::Ssd) != output.corners.is_some(),
             "output.corners",
-            show(output.corners),
             "\"xyxy\" or \"yxyx\" with decoder = \"ssd\", else nothing",
         ),
-        row(wrong_scores, "output.score, output.nms.iou", scores, "numbers from 0 to 1"),
+        row(wrong_scores, "output.score, output.nms.iou", "numbers from 0 to 1"),
     ];
     rows.into_iter().flatten().next()
-}
-
-fn show(found: impl Debug) -> String {
-    format!("{found:?}")
 }
 
 /// Sides of an input beyond this are a mistake, not a model for an edge machine.

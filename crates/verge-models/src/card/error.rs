@@ -1,6 +1,6 @@
 //! Why a card cannot be used.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::MAX_CARD_BYTES;
 
@@ -40,10 +40,12 @@ pub enum CardError {
         reason: String,
     },
     /// A value that cannot be.
-    #[error("{path}: {key} = {found}: expected {expected}", path = path.display())]
+    #[error("{path}{at}: {key} = {found}: expected {expected}", path = path.display(), at = at(*line))]
     Value {
         /// The card.
         path: PathBuf,
+        /// Where the key or its table stands, from 1 on.
+        line: Option<usize>,
         /// Which key.
         key: &'static str,
         /// What stands there.
@@ -53,11 +55,6 @@ pub enum CardError {
     },
 }
 
-impl CardError {
-    /// What the parser says, in one line.
-    pub(super) fn of_text(text: &str, path: &Path, error: &toml::de::Error) -> Self {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let reason = error.message().replace('\n', ", ");
-        Self::Parse { path: path.to_owned(), line: 1 + before.matches('\n').count(), reason }
-    }
+fn at(line: Option<usize>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
