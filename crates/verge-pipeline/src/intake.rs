@@ -1,7 +1,7 @@
-//! What the judges observe comes in here: a bounded queue and the one thread that empties it (`worker`).
+//! The entrance for what judges observe: a bounded queue and the one thread that empties it (`worker`).
 //!
 //! There are two of them where judges need much time: blocks of samples and windows for a model have a queue and a
-//! thread of their own, so that a rule's alarm never waits behind them. Both hand what they decide to one committer.
+//! thread of their own, so that a rule's alarm never waits for them. Both hand their decisions to one committer.
 //!
 //! When the queue is full the source keeps the message and leaves its connection unread until there is room; when the
 //! committer's queue is full this thread waits, which fills the first queue. Nothing is dropped here.
@@ -39,22 +39,22 @@ pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub(crate) use redeliveries::Redeliveries;
 use worker::Worker;
 
-/// Messages that wait for the judges at most.
+/// Maximum of messages that wait for the judges.
 pub const INTAKE_CAPACITY: usize = 4_096;
-/// When the gateway stops, what is queued is judged for this long at most.
+/// Maximum time for judging what is queued when the gateway stops.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 enum Item {
     Message(Inbound),
     Observation(Observation, Origin),
-    /// Settle this behind what was queued before.
+    /// Settle this after what was queued before.
     Settle(Receipt, Monotonic),
     /// An order waits.
     Wake,
     Stop,
 }
 
-/// The way into the queue; clones share it.
+/// The entrance to the queue; clones share it.
 #[derive(Clone)]
 pub struct ReadingIntake {
     queue: SyncSender<Item>,
@@ -84,7 +84,7 @@ impl Intake for ReadingIntake {
         }
     }
 
-    /// Whether so much waits that the connection is better left unread.
+    /// Whether enough waits that the connection should be left unread.
     fn is_held(&mut self) -> bool {
         self.room.is_crowded()
     }
@@ -98,7 +98,7 @@ fn received(counters: &Counters, source: SourceIndex, bytes: usize, at: UtcMilli
     }
 }
 
-/// The queue before its thread runs: the source needs the one end, the thread needs the source.
+/// The queue before its thread runs: the source needs one end, and the thread needs the source.
 pub struct IntakeQueue {
     class: Class,
     room: Arc<Room>,
@@ -112,13 +112,13 @@ pub struct IntakeQueue {
 }
 
 impl IntakeQueue {
-    /// An empty queue for judges that need little time.
+    /// An empty queue for judges that need little time per message.
     #[must_use]
     pub fn new(counters: Arc<Counters>) -> Self {
         Self::of(Class::Prompt, counters)
     }
 
-    /// An empty queue for judges that need much.
+    /// An empty queue for judges that need much time per message.
     #[must_use]
     pub fn bulk(counters: Arc<Counters>) -> Self {
         Self { newest: Some(Arc::default()), ..Self::of(Class::Bulk, counters) }
@@ -132,21 +132,21 @@ impl IntakeQueue {
         Self { class, room, newest: None, arrivals, sender, receiver, desk, orders, counters }
     }
 
-    /// The way in.
+    /// The entrance.
     #[must_use]
     pub fn intake(&self) -> ReadingIntake {
         let (queue, room) = (self.sender.clone(), Arc::clone(&self.room));
         ReadingIntake { queue, room, counters: Arc::clone(&self.counters) }
     }
 
-    /// The way in for messages of which only the newest of a topic counts, if this queue is for such.
+    /// The entrance for messages of which only the newest of a topic counts, if this queue takes such messages.
     #[must_use]
     pub fn newest_intake(&self) -> Option<NewestIntake> {
         let newest = Arc::clone(self.newest.as_ref()?);
         Some(NewestIntake { newest, wake: self.sender.clone(), counters: Arc::clone(&self.counters) })
     }
 
-    /// Where people's orders to the judges are handed in.
+    /// Where orders to the judges are handed in.
     #[must_use]
     pub fn orders(&self) -> OrderDesk {
         OrderDesk::new(Desk { queue: self.desk.clone(), wake: self.sender.clone() })
@@ -158,7 +158,7 @@ impl IntakeQueue {
         Observations { queue: self.sender.clone(), arrivals: self.arrivals.clone() }
     }
 
-    /// Starts the thread. `restored` is what taking up saved state has decided; `causes` are the messages that the broker
+    /// Starts the thread. `restored`: decisions made while restoring saved state. `causes`: of messages that the broker
     /// may send again although the store holds their verdicts.
     ///
     /// # Panics
@@ -178,7 +178,7 @@ impl IntakeQueue {
         S: Source + 'static,
     {
         let mut set = judges.into();
-        // What was taken up may know its rate already.
+        // A restored judge may know its rate already.
         self.counters.note_alarm_rates(set.alarm_rates(clock.now()));
         self.counters.note_judging(set.account());
         let mut worker = Worker {
@@ -219,16 +219,16 @@ pub struct Judging {
 }
 
 impl Judging {
-    /// Says that it will be stopped: three seconds begins here, for several threads at the same moment.
+    /// Announces the stop: the three seconds begin here, for several threads at the same moment.
     pub fn stopping(&self) {
         self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
     }
 
-    /// Judges what is queued, for three seconds at most, saves the judges' states and ends. Blocks until then. What is
-    /// not judged in time stays unacknowledged.
+    /// Judges what is queued, for three seconds at most, saves the judges' states and ends. Blocks until then. Messages
+    /// that are not judged in time stay unacknowledged.
     pub fn stop(self) {
         self.stopping();
-        // A send to a thread that has already ended fails, which is as good as a stop.
+        // A send to a thread that has already ended fails, which equals a stop.
         drop(self.stop.send(Item::Stop));
         if self.thread.join().is_err() {
             tracing::error!("the judging thread had panicked");

@@ -1,4 +1,4 @@
-//! What the store's thread answers to deliveries.
+//! The answers of the store's thread to deliveries.
 
 use tokio::sync::oneshot;
 use verge_domain::id::Lane;
@@ -9,7 +9,7 @@ use super::worker::{Worker, heads_of};
 use super::{CommitterEnd, StoreLedger, StoreRefusal};
 
 impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
-    /// Does as a delivery asks.
+    /// Carries out the request of a delivery.
     pub(super) fn answer(&mut self, request: StoreRequest) -> Result<(), CommitterEnd> {
         match request {
             StoreRequest::Fetch { lane, after, max_rows, max_bytes, reply } => {
@@ -49,7 +49,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         }
     }
 
-    /// Answers a delivery. One that has gone away in the meantime needs no answer.
+    /// Answers a delivery. One that has ended meanwhile needs no answer.
     fn reply<T>(
         &mut self,
         reply: oneshot::Sender<Answer<T>>,

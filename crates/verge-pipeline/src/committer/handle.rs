@@ -14,18 +14,18 @@ pub enum StoreState {
     /// It does.
     #[default]
     Works,
-    /// It takes nothing until upstream has taken something: no verdicts are made.
+    /// It takes nothing until upstream has acknowledged something: no verdicts are made.
     Full,
     /// It has failed: nothing is acknowledged to devices, and alarms are sent without a number.
     Failed,
 }
 
-/// What there is.
+/// What the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLedger {
     /// Epoch of the store.
     pub epoch: Epoch,
-    /// Oldest number that is stored, by lane; one more than `last` where nothing is.
+    /// Oldest stored number, by lane; one more than `last` where nothing is stored.
     pub oldest: [Seq; 3],
     /// Newest number that was committed, by lane.
     pub last: [Seq; 3],
@@ -66,12 +66,12 @@ pub(super) enum StoreRequest {
     },
 }
 
-/// The store could not do as asked; its own thread has told the operator why.
+/// The store could not carry out the request; its own thread has reported the reason to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store could not do as asked")]
 pub struct StoreRefusal;
 
-/// What a request gave.
+/// The result of a request.
 pub type Answer<T> = Result<T, StoreRefusal>;
 
 /// The deliveries' end; clones share it. Every answer is `None` once the committer has ended.
@@ -96,19 +96,19 @@ impl StoreHandle {
         self.ask(|reply| StoreRequest::Fetch { lane, after, max_rows, max_bytes, reply }).await
     }
 
-    /// Notes what a route has delivered, see [`verge_domain::store::MarkStore::mark`].
+    /// Records what a route has delivered, see [`verge_domain::store::MarkStore::mark`].
     pub async fn mark(&self, route: &RouteId, lane: Lane, upto: Seq) {
         // A mark lost at the end of the process causes duplicates, which identity makes harmless.
         drop(self.queue.send(StoreRequest::Mark { route: route.clone(), lane, upto }).await);
     }
 
-    /// Notes what was sent over a link, see [`verge_domain::store::MarkStore::note_sent`].
+    /// Records what was sent over a link, see [`verge_domain::store::MarkStore::note_sent`].
     pub async fn note_sent(&self, sent: SentBytes) {
-        // As with marks: what is lost at the end of the process is a few messages' bytes of a budget.
+        // As with marks: a loss at the end of the process costs a few messages' bytes of a budget.
         drop(self.queue.send(StoreRequest::NoteSent(sent)).await);
     }
 
-    /// What was noted of each link.
+    /// What was recorded of each link.
     pub async fn sent(&self) -> Option<Answer<Vec<SentBytes>>> {
         self.ask(|reply| StoreRequest::Sent { reply }).await
     }
@@ -124,7 +124,7 @@ impl StoreHandle {
         self.ask(|reply| StoreRequest::Withdraw { lane, from, tombstone, at, reply }).await
     }
 
-    /// What there is.
+    /// What the store holds.
     pub async fn ledger(&self) -> Option<Answer<StoreLedger>> {
         self.ask(|reply| StoreRequest::Ledger { reply }).await
     }

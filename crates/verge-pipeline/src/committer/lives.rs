@@ -1,4 +1,4 @@
-//! Verdicts that could not be delivered within their useful life give way to summaries, one of each interval.
+//! Summaries replace verdicts that could not be delivered within their useful life, one for each interval.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use verge_domain::withdrawn::Withdrawal;
 
 use super::worker::Worker;
 
-/// Rows looked at in one pass at most, and read at once.
+/// Maximum of rows that one pass looks at, and of rows read at once.
 const PASS_ROWS: usize = 4_096;
 const CHUNK_ROWS: usize = 512;
 const CHUNK_BYTES: usize = 1 << 20;
-/// Tombstones written in one pass at most: each is a transaction, and verdicts that wait to be committed must not
-/// feel it.
+/// Maximum of tombstones written in one pass: each is a transaction, and must not delay verdicts that wait to be
+/// committed.
 const PASS_TOMBSTONES: usize = 8;
 
 /// Verdicts of one interval that follow each other.
@@ -28,7 +28,7 @@ impl Interval {
     }
 }
 
-/// Gathers rows in order, and gives those of an interval once it is complete.
+/// Gathers rows in order, and returns those of an interval once it is complete.
 struct Gathering {
     length: Duration,
     interval: Option<Interval>,
@@ -50,7 +50,7 @@ impl Gathering {
 }
 
 impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
-    /// One pass over all lanes. Says whether there is more to do at once.
+    /// One pass over all lanes. Returns whether there is more to do at once.
     pub(super) fn end_lives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;
         for lane in Lane::ALL {
@@ -75,7 +75,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             for row in rows {
                 after = row.through();
                 seen += 1;
-                // The first row that still has its life tells whether the last interval is complete.
+                // The first row that is still useful shows whether the last interval is complete.
                 ended |= row.seq > overdue.through;
                 if let Some(rows) = gathering.take(row) {
                     self.withdraw_expired(lane, &rows)?;
@@ -90,7 +90,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             }
         }
         // An interval at the end of what is stored waits until no verdict can join it any more. One that is larger
-        // than a pass is told in parts.
+        // than a pass is summarized in parts.
         let now = Interval::of(self.clock.now().wall, length);
         let nothing_follows = after <= overdue.through && ended && gathering.interval != Some(now);
         if !gathering.rows.is_empty() && (nothing_follows || !ended) {
@@ -104,7 +104,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let mut summary = Vec::new();
         if let Err(error) = self.encoder.summary(lane, rows, &mut summary) {
-            // The verdicts go all the same: without a summary, but with their exact range.
+            // The verdicts are withdrawn nevertheless: without a summary, but with their exact range.
             self.counters.encode_failures_total.add(1);
             tracing::error!(%lane, from = %first.seq, through = %last.seq, %error, "no summary can be made");
             summary.clear();

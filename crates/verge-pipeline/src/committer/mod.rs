@@ -1,8 +1,8 @@
 //! The one thread that owns the store: verdicts get their identity here, become durable, and only then are
-//! seen by anyone.
+//! visible to others.
 //!
 //! Group commit without a timer: whatever waits is committed together as soon as the store is free. While
-//! the store is full or has failed nothing is dropped: producers wait, deliveries go on (they are what makes
+//! the store is full or has failed nothing is dropped: producers wait, deliveries continue (they make
 //! room). Alarms that wait for a store that has failed are shown upstream meanwhile, without a number.
 //!
 //! Reading order: [`start`] and what producers hold; `handle`, what deliveries hold; `worker`, the thread; `plan`,
@@ -38,7 +38,7 @@ use worker::{GivenUp, Worker};
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
-/// Bytes of judges' states after which a commit takes no more requests: with one step of a pass on top it carries
+/// Bytes of judges' states after which a commit takes no more requests: with one more step of a pass it carries
 /// some 1 MiB of them at most.
 const STATES_PER_COMMIT: usize = STATES_AT_ONCE;
 /// Requests of deliveries that wait at most.
@@ -49,10 +49,10 @@ const PROVISIONAL_QUEUE: usize = 64;
 /// supervisor starts it afresh.
 const FAULT_LIMIT: Duration = Duration::from_secs(60);
 
-/// After what time undelivered verdicts have no use any more: a summary of each interval takes their place.
+/// When undelivered verdicts end their useful life: a summary of each interval replaces them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lives {
-    /// Of the lane `verdict`; `None`: they keep their use.
+    /// Of the lane `verdict`; `None`: they stay useful.
     pub verdict: Option<Duration>,
     /// Of the lane `telemetry`.
     pub telemetry: Option<Duration>,
@@ -61,7 +61,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// That of a lane; alarms always keep their use.
+    /// The useful life in a lane; alarms always stay useful.
     #[must_use]
     pub const fn of(&self, lane: Lane) -> Option<Duration> {
         match lane {
@@ -73,7 +73,7 @@ impl Lives {
 }
 
 impl Default for Lives {
-    /// All verdicts keep their use.
+    /// All verdicts stay useful.
     fn default() -> Self {
         Self { verdict: None, telemetry: None, interval: Duration::from_secs(60) }
     }
@@ -92,7 +92,7 @@ pub struct CommitRequest {
     pub received: Monotonic,
     /// Settled once durable.
     pub receipt: Option<Receipt>,
-    /// Told once durable.
+    /// Called once durable.
     pub durable: Option<Durable>,
 }
 
@@ -101,7 +101,7 @@ impl CommitRequest {
         self.checkpoints.iter().map(state_bytes).sum()
     }
 
-    /// A request without content, of no message.
+    /// A request without content and without a message.
     #[must_use]
     pub const fn of_time(now: Monotonic) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl CommitRequest {
     }
 }
 
-/// What is called on the committer's thread once a request is durable; dropped uncalled where it never is.
+/// Called on the committer's thread once a request is durable; dropped uncalled if it never is.
 pub struct Durable(Box<dyn FnOnce() + Send>);
 
 impl Durable {
@@ -136,7 +136,7 @@ impl std::fmt::Debug for Durable {
     }
 }
 
-/// What is called on the committer's thread with each verdict that has become durable. It must not block.
+/// Called on the committer's thread with each verdict that has become durable. It must not block.
 pub type Committed = Box<dyn FnMut(&Identity, &Verdict) + Send>;
 
 /// The producers' end.
@@ -185,20 +185,20 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// The gateway stops: from now on nobody waits for a store that takes nothing. What it does not take is given up,
+    /// The gateway stops: from now on nothing waits for a store that takes nothing. What it does not take is given up,
     /// and its messages stay unacknowledged.
     pub fn stopping(&self) {
         self.stopping.send_replace(true);
     }
 
-    /// Waits until all producers are gone and what they handed over is committed or given up.
+    /// Waits until all producers are dropped and their requests are committed or given up.
     pub async fn drained(&self) {
-        // A sender that is gone has ended.
+        // A dropped sender means that the thread has ended.
         drop(self.drained.clone().wait_for(|&drained| drained).await);
     }
 
-    /// Waits until all producers are gone and everything is durable. Blocks until then. What a full store does
-    /// not take once all ends are gone is given up, as after [`Committer::stopping`].
+    /// Waits until all producers are dropped and everything is durable. Blocks until then. What a full store does
+    /// not take once all ends are dropped is given up, as after [`Committer::stopping`].
     ///
     /// # Errors
     /// The store failed for too long, or is damaged.

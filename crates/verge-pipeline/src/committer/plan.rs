@@ -35,7 +35,7 @@ impl PlannedRow {
 }
 
 /// Gives every waiting verdict its identity, counting on from `next`, and encodes it into the arena. One that cannot be
-/// encoded keeps its number, under which a tombstone says so: no receiver waits for it.
+/// encoded keeps its number with a tombstone, so that no receiver waits for it.
 pub(super) fn encode<E: Encoder>(
     encoder: &mut E,
     gateway: &GatewayId,
@@ -68,7 +68,7 @@ pub(super) fn encode<E: Encoder>(
     planned
 }
 
-/// Appends one verdict to the arena; says if that worked.
+/// Appends one verdict to the arena; returns whether that worked.
 pub(super) fn encode_one<E: Encoder>(
     encoder: &mut E,
     identity: &Identity,

@@ -1,7 +1,7 @@
-//! Verdicts of messages that the broker may send again: their causes are what the next run recognises those by.
+//! Verdicts of messages that the broker may send again: the next run recognises those messages by their causes.
 //!
-//! Acknowledgements of a session go out in order, so for each session and lane a number says up to where they have
-//! arrived. It is noted in the store whenever something else is written there. Behind it lie the messages of the last
+//! Acknowledgements of a session go out in order, so for each session and lane a number shows how far they have
+//! arrived. It is stored whenever something else is written. After it come the messages of the last
 //! seconds, or as many as the broker keeps in flight.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use verge_domain::stage::Cause;
 #[derive(Debug)]
 struct Held {
     seq: Seq,
-    /// Its message's; `None` where an earlier run received it.
+    /// The receipt of its message; `None` where an earlier run received it.
     receipt: Option<Receipt>,
 }
 
@@ -49,8 +49,8 @@ impl Unacknowledged {
         }
     }
 
-    /// Forgets what these say, and tells of each session whose acknowledgements have come further up to which numbers, by
-    /// lane, they have come. `last`: the newest numbers.
+    /// Forgets what is acknowledged, and notes for each session with progress the numbers, by lane, up to which its
+    /// messages are acknowledged. `last`: the newest numbers.
     pub(super) fn advance(
         &mut self,
         acknowledged: &[Acknowledged],
@@ -59,7 +59,7 @@ impl Unacknowledged {
     ) {
         for session in Session::ALL {
             let lanes = &mut self.held[session.index()];
-            // A session that nobody uses any more holds nothing.
+            // A session that is not used any more holds nothing.
             let is_used = acknowledged.iter().any(|it| it.session == session);
             let is_over = |held: &Held| match held.receipt {
                 None => acknowledged.iter().any(|it| it.session == session && it.earlier_runs),
@@ -103,7 +103,7 @@ mod tests {
         all.committed(session.cause(7), Some(receipt), lane, Seq(seq));
     }
 
-    /// What is noted of each session, in turn.
+    /// The recorded progress of each session, in turn.
     #[track_caller]
     fn check(all: &mut Unacknowledged, now: &[Acknowledged], expected: &[(Session, [u64; 3])]) {
         let mut noted = Vec::new();

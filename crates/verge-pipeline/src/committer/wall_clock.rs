@@ -9,10 +9,10 @@ use crate::clock::Clock;
 /// What is known of the machine's wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WallClock {
-    /// It is set, and was when the gateway started.
+    /// It is set, and was set when the gateway started.
     Set,
     Unset,
-    /// It was not set before, and is since then or a little earlier.
+    /// It was not set at first; it is since this time or a little earlier.
     SetAt(Monotonic),
 }
 
@@ -23,7 +23,7 @@ impl WallClock {
 }
 
 impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
-    /// Says of verdicts that were made before the wall clock was set that their times are estimated.
+    /// Marks verdicts that were made before the wall clock was set: their times are estimated.
     pub(super) fn mark_estimated(&mut self) {
         self.wall_clock = match (self.wall_clock, self.clock.is_set()) {
             (WallClock::Set, true) => return,

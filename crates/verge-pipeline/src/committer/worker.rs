@@ -21,11 +21,11 @@ use crate::counters::{Counters, StoreAccount};
 
 /// Marks that no commit has carried become durable after this long.
 const FLUSH: Duration = Duration::from_millis(100);
-/// How often delivered verdicts past the replay window are evicted, and useful lives are looked at.
+/// How often delivered verdicts past the replay window are evicted, and useful lives are checked.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two passes over verdicts past their useful life, where one was not enough.
 const LIVES_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is looked at whether the store's files are in their place.
+/// How often to check that the store's files are in their place.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Pause between attempts while the store is full or has failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -52,9 +52,9 @@ pub(super) struct Worker<S, E, R> {
     /// Requests of the commit in hand: kept until they are durable.
     pub(super) waiting: Vec<CommitRequest>,
     pub(super) unacknowledged: Unacknowledged,
-    /// What the source says of it; kept for its memory.
+    /// What the source reports as acknowledged; kept for its memory.
     pub(super) acknowledged: Vec<Acknowledged>,
-    /// So many of them had their alarms shown upstream during the fault at hand.
+    /// Number of these requests whose alarms were shown upstream during the present fault.
     pub(super) announced: usize,
     /// Marks and bytes sent that are not durable yet.
     pub(super) unflushed: bool,
@@ -106,7 +106,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         while producing || serving {
             let failed = self.fault_since.is_some();
             let blocked = failed || !self.waiting.is_empty();
-            // While the store has failed alarms are still to be shown: requests are taken, as far as there is room.
+            // While the store has failed, alarms must still be shown: requests are taken, as far as there is room.
             let taking = producing && (!blocked || failed && self.waiting.len() < COMMIT_QUEUE);
             if tokio::time::Instant::now() >= next_look {
                 self.store.in_place().map_err(CommitterEnd::StoreDisplaced)?;
@@ -147,7 +147,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                         drained.send_replace(true);
                     }
                 },
-                // A sender that is gone can no longer say so: that is a stop, too.
+                // A sender that was dropped can no longer report a stop: that is a stop, too.
                 _ = stopping.wait_for(|&stopping| stopping), if blocked && !released => {
                     released = true;
                     self.retry()?;
@@ -170,7 +170,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             if released && (self.fault_since.is_some() || !self.waiting.is_empty()) {
                 self.give_up();
             }
-            // Nobody is left who could make room.
+            // Nothing is left that could make room.
             let stuck = self.fault_since.is_some() || !self.waiting.is_empty();
             if stuck && !serving && commits.is_closed() {
                 break;
@@ -198,7 +198,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         Ok(())
     }
 
-    /// Gives up what waits for a store that takes nothing.
+    /// Gives up the requests that wait for a store that takes nothing.
     fn give_up(&mut self) {
         for request in self.waiting.drain(..) {
             self.given_up.verdicts += request.verdicts.len();
@@ -207,7 +207,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.announced = 0;
     }
 
-    /// Tries again what did not work: brings a store back that has failed, then commits what waits.
+    /// Repeats what failed: opens a failed store again, then commits what waits.
     fn retry(&mut self) -> Result<(), CommitterEnd> {
         if self.fault_since.is_some()
             && let Err(error) = self.store.recover()
@@ -221,7 +221,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.commit()
     }
 
-    /// Commits what waits. A failure keeps it waiting; only one that lasts ends the committer.
+    /// Commits what waits. After a failure it waits on; only a lasting failure ends the committer.
     fn commit(&mut self) -> Result<(), CommitterEnd> {
         match self.try_commit() {
             Ok(()) => {
@@ -267,7 +267,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             let stored = planned.iter().map(|row| row.identity(&self.gateway, self.store.epoch()));
             let verdicts = self.waiting.iter().flat_map(|request| &request.verdicts);
             for (identity, verdict) in stored.zip(verdicts) {
-                // What became a tombstone is none.
+                // A tombstone in the place of a verdict is not shown.
                 identity.iter().for_each(|identity| committed(identity, verdict));
             }
         }
@@ -317,7 +317,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         self.done(swept, "housekeeping of the store failed")
     }
 
-    /// Notes which messages the broker will not send again.
+    /// Records which messages the broker will not send again.
     fn note_acknowledged(&mut self) {
         self.acknowledged.clear();
         self.source.acknowledged(&mut self.acknowledged);
@@ -327,7 +327,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             .advance(&self.acknowledged, last, |session, upto| store.note_acknowledged(session, upto));
     }
 
-    /// What the status tells of the store.
+    /// What the status reports of the store.
     fn note_account(&mut self) -> Result<(), CommitterEnd> {
         let noted = self.store.usage().map(|usage| {
             let StoreLedger { oldest, last, usage, .. } = self.ledger(usage);
@@ -345,7 +345,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
         result.or_else(|error| self.failed(error, what))
     }
 
-    /// Nothing is believed of a store that has failed before it is opened anew; one that is damaged is for the next
+    /// A failed store is not trusted before it is opened again; a damaged one is left for the next
     /// process to salvage.
     pub(super) fn failed(&mut self, error: StoreError, what: &str) -> Result<(), CommitterEnd> {
         self.counters.store_faults_total.add(1);
@@ -388,7 +388,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
                 if plan::encode_one(&mut self.encoder, &identity, verdict, &mut bytes, failures) {
                     let decided = verdict.times.decided;
                     let row = StoredRow { seq: Seq::ZERO, decided, bytes: bytes.into(), withdrawn: None };
-                    // Without a delivery there is nobody to show it to.
+                    // Without a delivery there is no receiver to show it to.
                     drop(self.provisional.send(row));
                 }
             }

@@ -1,5 +1,5 @@
-//! That frames have arrived, on its way to the judges that watch that: of each camera the newest arrival that they have not
-//! seen. So a connection never waits for the judges, and a camera that sends fast never fills their queue.
+//! Arrivals of frames, on their path to the judges that watch them: for each camera the newest arrival that the judges
+//! have not seen. So a connection never waits for the judges, and a camera that sends fast never fills their queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use verge_domain::time::Moment;
 
 use super::{Item, Observations, Worker};
 
-/// By camera: at most as many as the frames' schedule knows, which is bounded.
+/// By camera: at most as many as the schedule of frames knows, which is bounded.
 pub(super) type Waiting = HashMap<Camera, (Captured, Moment)>;
 
 /// Arrivals that wait; clones share them.
@@ -26,14 +26,14 @@ impl Arrivals {
 }
 
 impl Observations {
-    /// Takes note that a frame has arrived; never blocks. What is handed in afterwards is judged afterwards.
+    /// Records that a frame has arrived; never blocks. What is handed in afterwards is judged afterwards.
     pub fn note_arrival(&self, camera: Camera, captured: Captured, received: Moment) {
         let mut waiting = self.arrivals.lock();
         let wakes = waiting.is_empty();
         waiting.insert(camera, (captured, received));
         drop(waiting);
         if wakes {
-            // A queue that is full keeps the judges awake by itself.
+            // A full queue keeps the judges awake by itself.
             drop(self.queue.try_send(Item::Wake));
         }
     }
@@ -56,7 +56,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             }
             self.submit(0, received.mono, None);
         }
-        // The room it takes is kept for the next ones.
+        // Its memory is kept for the next ones.
         self.arrived = arrived;
     }
 }

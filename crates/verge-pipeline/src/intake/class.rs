@@ -1,4 +1,4 @@
-//! What a judging thread is for, and how much may wait for it.
+//! The classes of judging threads, and how much may wait for each.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use super::INTAKE_CAPACITY;
 /// Messages judged between two settlements of receipts: large enough to make acknowledgements cheap, small
 /// enough not to delay them.
 const BURST: usize = 256;
-/// The same where each is a block of thousands of samples, or asks a model.
+/// The same for messages that are blocks of thousands of samples, or that need a model.
 const BULK_BURST: usize = 8;
-/// A burst of those ends after this long: time passes for their judges, too, and orders wait.
+/// A burst of those ends after this long: time must pass for their judges too, and orders wait.
 const BULK_BURST_TIME: Duration = Duration::from_millis(250);
-/// Messages that wait for bulk judges at most; from half of that on their source is left unread.
+/// Maximum of messages that wait for bulk judges; from half of that on, their source is left unread.
 const BULK_CAPACITY: usize = 256;
-/// So many bytes of them crowd the queue as well.
+/// From this number of waiting bytes on, the source is left unread as well.
 const CROWDING_BYTES: usize = 16 << 20;
 
-/// What a judging thread is for.
+/// The class of a judging thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Judges that need microseconds for a reading: what comes is judged at once.
+    /// Judges that need microseconds for a reading: messages are judged at once.
     Prompt,
-    /// Judges over blocks of samples, and those that ask a model.
+    /// Judges over blocks of samples, and those that use a model.
     Bulk,
 }
 
@@ -50,12 +50,12 @@ impl Class {
         }
     }
 
-    /// Whether a burst that has begun then may take more.
+    /// Whether a burst that began at this time may take more.
     pub(super) fn goes_on(self, began: Instant) -> bool {
         self == Self::Prompt || began.elapsed() < BULK_BURST_TIME
     }
 
-    /// By which session its messages come. A source may come to both classes: what one has judged, the other may not have.
+    /// The session its messages come by. A source may feed both classes: what one has judged, the other may not have.
     pub(super) const fn session(self) -> Session {
         match self {
             Self::Prompt => Session::Readings,

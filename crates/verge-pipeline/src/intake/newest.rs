@@ -1,4 +1,4 @@
-//! Messages of which only the newest of a topic counts: they wait in a place for each topic, not in a queue.
+//! Messages of which only the newest of a topic counts: they wait in one place per topic, not in a queue.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::SyncSender;
@@ -10,7 +10,7 @@ use verge_domain::stage::{Intake, IntakeFull};
 use super::{Item, received};
 use crate::counters::Counters;
 
-/// Topics with a message that waits at most, and bytes of all those messages: beyond, the one that waits longest is
+/// Maximum of topics with a waiting message, and of bytes of all those messages: beyond it, the longest waiting one is
 /// superseded.
 const MAX_TOPICS: usize = 1_024;
 const MAX_BYTES: usize = 64 << 20;
@@ -49,7 +49,7 @@ impl Slots {
         Some(message)
     }
 
-    /// Puts a message in its place; hands each that is superseded to `superseded`. Says whether it has a turn of its own.
+    /// Puts a message in its place; passes superseded ones to `superseded`. Returns whether it has a turn of its own.
     fn put(&mut self, message: Inbound, mut superseded: impl FnMut(Inbound)) -> bool {
         self.bytes += message.payload.len();
         let place = self.waiting.get_mut(&message.topic);
@@ -69,7 +69,7 @@ impl Slots {
     }
 }
 
-/// The way in for messages of which only the newest of a topic counts; clones share it.
+/// The entrance for messages of which only the newest of a topic counts; clones share it.
 #[derive(Clone)]
 pub struct NewestIntake {
     pub(super) newest: Arc<Newest>,
@@ -78,7 +78,7 @@ pub struct NewestIntake {
 }
 
 impl Intake for NewestIntake {
-    /// Takes every message. An older one of its topic that still waits is superseded, and counted.
+    /// Takes every message. An older waiting one of its topic is superseded, and counted.
     fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         received(
             &self.counters,
@@ -92,7 +92,7 @@ impl Intake for NewestIntake {
             }
         });
         if is_new {
-            // Where the queue is full its thread is awake, and looks here before it sleeps.
+            // If the queue is full, its thread is awake, and looks here before it sleeps.
             drop(self.wake.try_send(Item::Wake));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The way of people's orders to the judging threads.
+//! The path of orders from people to the judging threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,16 +7,16 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use super::Item;
 use crate::judging::{Order, OrderError, Outcome, joint};
 
-/// Orders that wait for the judges at most.
+/// Maximum of orders that wait for the judges.
 pub const ORDER_QUEUE: usize = 16;
 
-/// Told once what came of an order, when that is durable.
+/// Called once with the result of an order, when that is durable.
 type Reply = Box<dyn FnOnce(Result<Outcome, OrderError>) + Send>;
 
-/// An order that waits, and who is told what came of it.
+/// An order that waits, and where its result goes.
 pub(super) struct Waiting {
     pub(super) order: Order,
-    /// Another thread's judges know who is meant.
+    /// The judges of another thread know the selected subject.
     pub(super) known: bool,
     pub(super) reply: Reply,
 }
@@ -26,7 +26,7 @@ pub(super) struct Waiting {
 #[error("{ORDER_QUEUE} orders wait for the judges already, or they have stopped")]
 pub struct DeskClosed;
 
-/// The way to one thread.
+/// The entrance to one thread.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) queue: SyncSender<Waiting>,
@@ -37,7 +37,7 @@ impl Desk {
     fn hand_in(&self, waiting: Waiting) -> Result<(), DeskClosed> {
         self.queue.try_send(waiting).map_err(|_| DeskClosed)?;
         match self.wake.try_send(Item::Wake) {
-            // A full queue keeps the thread awake anyway, and one that has ended needs no waking.
+            // A full queue keeps the thread awake anyway, and a thread that has ended needs no waking.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
         }
     }
@@ -48,11 +48,11 @@ impl Desk {
 pub struct OrderDesk {
     first: Desk,
     beside: Option<Desk>,
-    /// Orders that are with either thread: as there are never more than one of their queues holds, neither is ever full.
+    /// Orders that either thread holds: their number never exceeds what one queue holds, so neither is ever full.
     under_way: Arc<AtomicUsize>,
 }
 
-/// One of the orders under way.
+/// One of the orders in progress.
 struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
@@ -72,11 +72,11 @@ impl OrderDesk {
         Self { beside: Some(beside.first), ..self }
     }
 
-    /// Hands in an order; never blocks. `reply` is called, on another thread, when what came of it is durable; it
-    /// must not block. It is dropped uncalled where the gateway stops before.
+    /// Hands in an order; never blocks. `reply` is called, on another thread, when its result is durable; it
+    /// must not block. It is dropped uncalled if the gateway stops before.
     ///
     /// # Errors
-    /// [`DeskClosed`]; nothing is done then.
+    /// [`DeskClosed`]; then nothing is done.
     pub fn submit(
         &self,
         order: Order,
@@ -94,7 +94,7 @@ impl OrderDesk {
         let then = move |one: Result<Outcome, OrderError>| {
             let (known, order) = (one.is_ok(), again.clone());
             let at_last = move |other: Result<Outcome, OrderError>| {
-                // What the judges beside know alone may be heard of by the others within the window.
+                // The other judges may first see, within the window, a subject that only these judges know now.
                 if one.is_err() && matches!(other, Ok(Outcome::Opened { .. })) {
                     let reply = Box::new(move |one| {
                         drop(place);
@@ -112,7 +112,7 @@ impl OrderDesk {
     }
 }
 
-/// Neither queue is ever full: the thread has ended, and with it the gateway does.
+/// Neither queue is ever full: the thread has ended, and the gateway ends with it.
 fn stopped(handed_in: Result<(), DeskClosed>) {
     if handed_in.is_err() {
         tracing::debug!("an order was not carried out: the judges have stopped");

@@ -1,21 +1,21 @@
 //! Messages that a broker delivers again after a restart of the gateway.
 //!
-//! Within a run the source knows them by itself. Of the run before only the store remembers something: what the newest
-//! verdicts were made of. A message is taken for one of these where the broker says that it sends it again (DUP), before it
-//! sends anything new, and where identifier and content agree.
+//! Within a run the source recognises them by itself. Of the run before only the store holds something: the causes of
+//! the newest verdicts. A message counts as one of these if the broker marks it as a repetition (DUP), before it
+//! sends anything new, and if identifier and content agree.
 
 use std::collections::HashSet;
 
 use verge_domain::reading::{Inbound, Session};
 use verge_domain::stage::Cause;
 
-/// Messages of a session that an earlier run judged, and perhaps did not acknowledge.
+/// Messages of a session that an earlier run judged and may not have acknowledged.
 #[derive(Debug)]
 pub(crate) struct Redeliveries(HashSet<u64>);
 
 impl Redeliveries {
-    /// Of the causes in the store, oldest first, takes those of a session whose messages can still be unacknowledged: a
-    /// packet identifier that was given again was acknowledged before, and so was everything that came before it, since
+    /// Of the causes in the store, oldest first, takes those of a session whose messages can still be unacknowledged. A
+    /// packet identifier that was used again was acknowledged before, and so was everything that came before it, since
     /// acknowledgements go out in order. Each session has identifiers of its own.
     pub(crate) fn new(session: Session, stored: &[Cause]) -> Self {
         let mut identifiers = HashSet::new();
@@ -30,8 +30,8 @@ impl Redeliveries {
         Self(known)
     }
 
-    /// Whether a message was judged by the earlier run. It is forgotten with that, and all are with the first message that
-    /// the broker has not sent before.
+    /// Whether the earlier run judged a message. This forgets the message; the first message that the broker never sent
+    /// before makes it forget all.
     pub(crate) fn recognise(&mut self, message: &Inbound, cause: u64) -> bool {
         if self.0.is_empty() || cause == 0 {
             return false;
@@ -39,7 +39,7 @@ impl Redeliveries {
         if message.redelivered {
             return self.0.remove(&cause);
         }
-        // Retained messages come because of the subscription, whatever else there is to come.
+        // Retained messages come because of the subscription, whatever messages follow.
         if !message.retained {
             self.0 = HashSet::new();
         }
@@ -74,7 +74,7 @@ mod tests {
         Cause { lane: Lane::Alarm, seq: Seq(1), cause }
     }
 
-    /// What is recognised after a restart, of messages that come again.
+    /// What is recognised after a restart, of messages that are delivered again.
     fn check(stored: &[(u16, &'static str)], again: &[(u16, &'static str)], expected: &[bool]) {
         let stored: Vec<Cause> =
             stored.iter().map(|&(id, payload)| cause(Session::Readings, id, payload)).collect();

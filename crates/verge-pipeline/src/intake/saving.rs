@@ -11,12 +11,12 @@ use super::Worker;
 use crate::committer::{CommitRequest, Durable};
 use crate::judging::SavePass;
 
-/// When the gateway stops, large states are saved for this long at most.
+/// Maximum time for saving large states when the gateway stops.
 const SAVE_LIMIT: Duration = Duration::from_secs(3);
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
-    /// Goes on with the pass over the states, if there is one. Not before what the last step handed over is durable:
-    /// else states would pile up before a store that takes none.
+    /// Continues the pass over the states, if there is one, but only when the states of the last step are durable:
+    /// otherwise states would pile up before a store that takes none.
     pub(super) fn save(&mut self) {
         if self.saving.load(Ordering::Acquire) {
             return;
@@ -33,8 +33,8 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
-    /// Hands over the states that have changed: the last thing before the end. Large ones for [`SAVE_LIMIT`] at most: of
-    /// those that are left, what was saved last is at most as old as it may be after a power cut.
+    /// Hands over the states that have changed: the last step before the end. Large ones for [`SAVE_LIMIT`] at most. Of
+    /// those that are left, the saved state is no older than it may be after a power cut.
     pub(super) fn save_all(&mut self) {
         let deadline = Instant::now() + SAVE_LIMIT;
         self.save_pass(SavePass::of_small(), deadline);
@@ -47,8 +47,8 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
-    /// Hands states over step by step, each when the one before is durable, so that they do not pile up. Says whether
-    /// all were.
+    /// Hands over states step by step, each when the last one is durable, so that they do not pile up. Returns whether
+    /// all were handed over.
     fn save_pass(&mut self, mut pass: SavePass, deadline: Instant) -> bool {
         loop {
             let now = self.clock.now();
@@ -57,13 +57,13 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 return true;
             }
             let (saved, durable) = mpsc::sync_channel::<()>(1);
-            // Nobody waits for the last one, and then nobody hears this.
+            // Nothing waits for the last step; then the receiver is dropped and this send fails.
             let durable_now = Durable::new(move || saved.send(()).unwrap_or_default());
             self.request(CommitRequest { durable: Some(durable_now), ..CommitRequest::of_time(now.mono) });
             if !goes_on {
                 return true;
             }
-            // Also an error where the store gives the states up.
+            // Also an error if the store gives the states up.
             if durable.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
                 return false;
             }

@@ -1,4 +1,4 @@
-//! The judging thread: it judges what is queued in order, lets time pass, and hands over what is decided.
+//! The judging thread: it judges what is queued in order, lets time pass, and hands over the decisions.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,15 +20,15 @@ use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
 use crate::judging::{Decision, SavePass, Shards};
 
-/// Messages that come closer to each other than this are a stream, of which it pays to let a few gather.
+/// Messages that follow each other faster than this are a stream: it pays to let a few gather.
 const STREAM_GAP: Duration = Duration::from_micros(500);
-/// This many in one gathering make it worth another.
+/// If this many gather, another gathering pays.
 const STREAM_BURST: usize = 4;
 /// How long they gather: each wake-up of a thread costs more than judging a reading does.
 const GATHER: Duration = Duration::from_millis(1);
 /// How often time passes for the judges.
 const TICK: Duration = Duration::from_millis(500);
-/// How often devices that have vanished are looked for.
+/// How often to look for devices that have vanished.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
 /// The thread of one class of judges.
@@ -37,7 +37,7 @@ pub(super) struct Worker<D, J, S> {
     pub(super) room: Arc<Room>,
     pub(super) newest: Option<Arc<Newest>>,
     pub(super) arrivals: Arrivals,
-    /// Empty, with room for the arrivals that are taken next.
+    /// Empty, with memory for the arrivals that are taken next.
     pub(super) arrived: Arrived,
     pub(super) set: Shards<D, J>,
     pub(super) source: S,
@@ -49,9 +49,9 @@ pub(super) struct Worker<D, J, S> {
     /// Messages of the burst in hand, where several threads share it.
     pub(super) waiting: Vec<Inbound>,
     pub(super) recent: Redeliveries,
-    /// The pass over the judges' states that is under way.
+    /// The present pass over the judges' states.
     pub(super) pass: Option<SavePass>,
-    /// States were handed over that are not durable yet.
+    /// Some states that were handed over are not durable yet.
     pub(super) saving: Arc<AtomicBool>,
     /// Set when the gateway stops: what is queued by then is judged until this time.
     pub(super) deadline: Arc<OnceLock<Instant>>,
@@ -78,10 +78,10 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 Ok(item) => {
                     let close = last_burst.elapsed() < STREAM_GAP;
                     let (taken, stop) = self.burst(item, queue);
-                    // It begins where messages come close together, and goes on while enough of them gather.
+                    // Gathering begins where messages follow closely, and continues while enough of them gather.
                     gathering = !stop && if gathering { taken >= STREAM_BURST } else { close };
                     if gathering {
-                        // Not on the queue: who waits there is woken by every message.
+                        // Not on the queue: each message would wake a thread that waits there.
                         std::thread::park_timeout(GATHER);
                     }
                     last_burst = Instant::now();
@@ -101,7 +101,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
                     self.counters.note_clock_step(step_ms);
                 }
-                // What has come by now is no silence.
+                // A device whose message has arrived by now is not silent.
                 self.hear_arrivals();
                 self.set.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
@@ -132,7 +132,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
-    /// Judges what waits, up to a burst, then settles what caused nothing. Says how many messages there were,
+    /// Judges what waits, up to a burst, then settles what caused nothing. Returns how many messages there were,
     /// and whether to stop.
     fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> (usize, bool) {
         let mut next = Some(first);
@@ -161,7 +161,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                     self.take(message);
                     taken += 1;
                 }
-                // Ahead of this burst's messages where several threads share it: other judges, another connection.
+                // Before this burst's messages where several threads share it: other judges, another connection.
                 Some(Item::Observation(observation, origin)) => {
                     self.hear_arrivals();
                     self.observe(observation, origin);
@@ -198,7 +198,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
-    /// Does what a person asks for, who is told once it is durable.
+    /// Carries out an order; the reply follows when its result is durable.
     fn carry_out(&mut self, Waiting { order, known, reply }: Waiting) {
         let now = self.clock.now();
         let outcome = self.set.carry_out(&order, known, now, &mut self.decision);
@@ -206,7 +206,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
     }
 
-    /// Judges a burst on all threads, and then goes on with its messages one by one, in order.
+    /// Judges a burst on all threads, and then handles its messages one by one, in order.
     fn judge_waiting(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -246,7 +246,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         self.settle_or_submit(message, cause);
     }
 
-    /// What to recognise a message by, 0 if it cannot come again; `None` where an earlier run has judged it.
+    /// The cause of a message, 0 if it cannot be delivered again; `None` if an earlier run has judged it.
     fn cause(&mut self, message: &Inbound) -> Option<u64> {
         let cause = message.receipt.map_or(0, |_| self.class.session().cause(message.fingerprint()));
         if self.recent.recognise(message, cause) {
@@ -263,7 +263,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             source.reject(Reason::Duplicate);
             source.messages_refused_total.add(1);
         }
-        // Behind what it caused when it first came, which may not be durable yet.
+        // After the consequences of its first delivery, which may not be durable yet.
         self.request(CommitRequest {
             receipt: message.receipt,
             ..CommitRequest::of_time(message.received.mono)
@@ -278,14 +278,14 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
-    /// Hands what was decided to the committer; waits while its queue is full.
+    /// Hands the decisions to the committer; waits while its queue is full.
     pub(super) fn submit(&mut self, cause: u64, received: Monotonic, receipt: Option<Receipt>) {
         if !self.decision.is_empty() {
             self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received) });
         }
     }
 
-    /// Hands over a request with all that was decided.
+    /// Hands over a request with all decisions.
     pub(super) fn request(&mut self, request: CommitRequest) {
         let Decision { verdicts, checkpoints } = std::mem::take(&mut self.decision);
         self.commits.submit(CommitRequest { verdicts, checkpoints, ..request });

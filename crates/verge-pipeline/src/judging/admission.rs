@@ -1,14 +1,14 @@
-//! Who gets judges, and who gives way.
+//! Which names get judges, and which are evicted.
 //!
-//! A device stays known for as long as there is room: a plant may rest for a month, and what was learnt of it is worth
-//! as much as before. Where there is no room for a newcomer, these give way:
+//! A device stays known while there is room: a plant may rest for a month, and what was learnt of it keeps
+//! its value. Where there is no room for a newcomer, these are evicted:
 //!
-//! 1. devices that were heard fewer than eight times, those first that were heard least recently;
-//! 2. devices that have been silent for longer than they were ever heard, those first for which that has been so longest.
+//! 1. devices with fewer than eight observations, the least recent first;
+//! 2. devices that have been silent for longer than they ever sent, first those that have been so for longest.
 //!
-//! Nobody else does: a flood of new names never displaces what is heard regularly, however long that has been silent
-//! within what it was heard for. If judges that are at work grow beyond the room, the devices heard for the shortest time
-//! give way as well.
+//! No other device is: a flood of new names never evicts a device that sends regularly, unless its silence is longer
+//! than the time over which it sent. If judges at work grow beyond the room, the devices that sent for the shortest
+//! time are evicted as well.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,12 +27,12 @@ use super::streams::Yields;
 use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part, saved};
 use crate::counters::is_power_of_ten;
 
-/// Room is made in parts: one in so many, where names give way that were hardly heard.
+/// Denominator of the part of the room that is freed, where names with few observations are evicted.
 const PART_OF_NEW: usize = 32;
-/// The same where something may have been learnt.
+/// The same where judges may have learnt something.
 const PART_OF_KNOWN: usize = 256;
 
-/// For whom room is made.
+/// What room is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum For {
     Newcomer,
@@ -41,7 +41,7 @@ enum For {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Takes a signal that was not known, and finds its judges.
+    /// Admits an unknown signal, and finds its judges.
     pub(super) fn open_stream(
         &mut self,
         source: SourceIndex,
@@ -57,7 +57,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         Ok(())
     }
 
-    /// The same of a camera.
+    /// The same for a camera.
     pub(super) fn open_camera(
         &mut self,
         camera: &Camera,
@@ -143,7 +143,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         instance
             .life
             .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
-        // A device that is expected is watched whether it was heard or not.
+        // An expected device is watched whether it has sent or not.
         instance.users = usize::from(spec.expect.contains(&key.device));
         self.place.room.add_instance(instance.bytes);
         let entry = self.instances.vacant_entry();
@@ -154,14 +154,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
         index
     }
 
-    /// Judges have observed. If they have grown, what has least claim gives way until they fit.
+    /// Judges have observed. If they have grown, the devices first in the order of eviction go until the rest fits.
     pub(super) fn end_turn(&mut self, grown: bool, now: Moment, out: &mut Decision) {
         if grown && self.place.room.is_over() {
             self.make_room(For::Growth, false, None, now, out);
         }
     }
 
-    /// Lets devices give way, `but` one. Says whether there is room now.
+    /// Evicts devices except `but`. Returns whether there is room now.
     fn make_room(
         &mut self,
         whom: For,
@@ -192,7 +192,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.note_evicted(evicted);
         let room = self.place.room.takes(new_device);
         if !room {
-            // Looking through all devices for each newcomer would be worth an attack.
+            // A search through all devices for each newcomer would invite attacks.
             self.full_until = now.mono.after(LOOK_AGAIN);
         }
         room
@@ -220,7 +220,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Drops an instance that looks at nothing, with what was saved of it. What it had raised is cleared.
+    /// Drops an instance that looks at nothing, with its saved state. Its raised events are cleared.
     fn drop_unused(&mut self, index: usize, now: Moment, out: &mut Decision) {
         if self.instances.get(index).is_none_or(|instance| instance.users > 0) {
             return;
@@ -248,7 +248,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         out.checkpoints.extend(instance.forgotten_state(&spec.name));
     }
 
-    /// Keeps an instance that was taken up from the store until its device gives way.
+    /// Keeps an instance that was restored from the store until its device is evicted.
     pub(super) fn keep_restored(&mut self, source: SourceIndex, index: usize, now: Monotonic) {
         let device = self.instances[index].subject.device.clone();
         if self.streams.insert_restored(source, &device, index, now) {
@@ -257,5 +257,5 @@ impl<D, J: Judge> JudgeSet<D, J> {
     }
 }
 
-/// Where nobody could give way, newcomers wait so long before it is tried again.
+/// Where no device could be evicted, newcomers wait this long before the next attempt.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What is observed of cameras: that frames arrive, and what models see in them.
+//! Observations of cameras: that frames arrive, and what models see in them.
 
 use slab::Slab;
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
@@ -24,10 +24,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
     }
 
-    /// Judges that a frame has arrived; what that causes is added to `out`.
+    /// Judges that a frame has arrived; the consequences are added to `out`.
     ///
     /// # Errors
-    /// There are more devices than are watched at once, or a judge has panicked.
+    /// More devices than the limit, or a judge has panicked.
     pub fn arrival(
         &mut self,
         camera: &Camera,
@@ -52,7 +52,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
 
-    /// Judges what was seen in one frame; what it causes is added to `out`. What is reported comes first, in the order of
+    /// Judges what was seen in one frame; the consequences are added to `out`. Reports come first, in the order of
     /// the judges, then the events that errors cause.
     pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
         let Observation { camera, captured, received, mut views } = observation;

@@ -1,4 +1,4 @@
-//! A judge that panics costs what it was at work on, and itself: nothing else.
+//! A judge that panics loses the observation at hand and its own state; nothing else is affected.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +13,8 @@ use super::instance::Instance;
 use super::{Decision, JudgeSpec, saved};
 use crate::counters::{Counters, is_power_of_ten};
 
-/// Lets an instance work. If that panics, its judge starts anew, what was saved of it is removed (it might be the cause)
-/// and this is `None`. Its open events go on.
+/// Runs one instance. If it panics, its judge starts anew, its saved state is removed (it might be the cause)
+/// and this returns `None`. Its open events stay open.
 pub(super) fn contained<J: Judge, T>(
     instance: &mut Instance<J>,
     spec: &JudgeSpec<J>,
@@ -45,7 +45,7 @@ fn start_anew<J: Judge>(
 ) {
     counters.defects_total.add(1);
     let count = counters.defects_total.get();
-    // Never a line per message.
+    // Not one line per message.
     if count <= 10 || is_power_of_ten(count) {
         let subject = &instance.subject;
         let signal = subject.signal.as_ref().map_or("all", SignalId::as_str);
@@ -65,7 +65,7 @@ fn start_anew<J: Judge>(
         .push(Checkpoint { key: saved::key(saved::STATE, &spec.name, &instance.subject), state: None });
 }
 
-/// Decodes a message. A codec that panics costs the message.
+/// Decodes a message. If the codec panics, the message is lost.
 pub(crate) fn decode<D: Decoder>(
     decoder: &mut D,
     message: &Inbound,
@@ -87,7 +87,7 @@ pub(crate) fn decode<D: Decoder>(
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")

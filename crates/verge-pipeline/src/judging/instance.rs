@@ -1,4 +1,4 @@
-//! One judge watching one subject, and the events it has open.
+//! One judge that watches one subject, and its open events.
 
 use std::time::Duration;
 
@@ -24,20 +24,20 @@ pub(super) struct Instance<J> {
     pub(super) last_heard: Monotonic,
     unit: Option<Unit>,
     pub(super) save_time: SaveTime,
-    /// Checksum of the state that was last handed out, or taken up.
+    /// Checksum of the state that was last handed out or restored.
     saved_state: Option<u64>,
-    /// What was last said of each open event.
+    /// The last report of each open event.
     open: Vec<SavedEvent>,
-    /// It has been silent for so long that its silence was ended; nothing more is said of that until it is heard.
+    /// Its silence lasted so long that it was ended; silence is not reported again until the subject sends.
     vanished: bool,
-    /// Signals that it looks at, and one more each: for being expected, for being taken up from the store.
+    /// Signals that it looks at, plus one if it is expected, plus one if it was restored from the store.
     pub(super) users: usize,
-    /// What it takes, as of the last time that was reckoned.
+    /// The memory it takes, as last computed.
     pub(super) bytes: usize,
     observations: u32,
 }
 
-/// Silence of a device that was not heard for this long is ended: it is not there any more. Not of one that is expected.
+/// Silence of a device that sent nothing for this long is ended: the device has vanished. Expected devices are exempt.
 pub(super) const VANISHED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl<J: Judge> Instance<J> {
@@ -67,25 +67,25 @@ impl<J: Judge> Instance<J> {
         size_of::<Self>() + 2 * size_of::<InstanceKey>() + judge.heap_bytes()
     }
 
-    /// Takes note of an observation. What the judge takes is reckoned anew now and then; says so where it has changed.
+    /// Records an observation. Returns whether it is time to compute the judge's memory again.
     pub(super) fn hear(&mut self, received: Monotonic) -> bool {
         self.last_heard = received;
         self.observations = self.observations.wrapping_add(1);
         self.observations.is_power_of_two() || self.observations.is_multiple_of(RECKON_EVERY)
     }
 
-    /// Whether it was heard a few times only, also before a restart.
+    /// Whether it received only a few observations, those before a restart included.
     pub(super) const fn is_new(&self) -> bool {
         self.observations < SETTLED && self.saved_state.is_none()
     }
 
-    /// Reckons what it takes. Gives that and what was reckoned before.
+    /// Computes the memory it takes. Returns the new and the previous value.
     pub(super) fn reckon(&mut self) -> (usize, usize) {
         let before = std::mem::replace(&mut self.bytes, Self::bytes_of(&self.judge));
         (self.bytes, before)
     }
 
-    /// Turns findings into verdicts. `observed` is `None` when time alone decided.
+    /// Turns findings into verdicts. `observed` is `None` when only time has passed.
     #[expect(clippy::too_many_arguments, reason = "each is one of the inputs that a pure decision has")]
     pub(super) fn decide(
         &mut self,
@@ -106,7 +106,7 @@ impl<J: Judge> Instance<J> {
                     let Some(event) = self.life.advance(&spec.policy, condition, when, &mut *fresh_id) else {
                         continue;
                     };
-                    // What is said of a whole device has no unit of one of its signals.
+                    // A report about a whole device has no unit of one of its signals.
                     if let Some(unit) = observed.and_then(Observable::unit)
                         && self.subject.signal.is_some()
                     {
@@ -117,7 +117,7 @@ impl<J: Judge> Instance<J> {
                     let severity = spec.policy.severity;
                     let times = times(captured, received, now);
                     out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
-                    // An update leaves the set of open events as it is saved.
+                    // An update does not change the set of open events as it is saved.
                     if event.state != EventState::Updated {
                         out.checkpoints.push(self.saved_life(spec));
                     }
@@ -125,16 +125,16 @@ impl<J: Judge> Instance<J> {
                 Finding::Counts(counts) => {
                     let (times, body) = (times(captured, received, now), Body::Counts(*counts));
                     out.verdicts.push(self.verdict(spec, times, Severity::Info, None, body));
-                    // What is reported must not be counted again after a restart.
+                    // A reported count must not be counted again after a restart.
                     out.checkpoints.extend(self.changed_state(&spec.name));
                 }
-                // Reported by whoever has the view.
+                // The caller that has the view reports it.
                 Finding::View => {}
             }
         }
     }
 
-    /// Makes a verdict of a view.
+    /// Makes a verdict from a view.
     pub(super) fn report(
         &mut self,
         spec: &JudgeSpec<J>,
@@ -147,12 +147,12 @@ impl<J: Judge> Instance<J> {
         let body = match view {
             View::Classification(view) => Body::Classification(view),
             View::Detections(view) => Body::Detections(view),
-            // An error is part of an event, if of anything.
+            // An error belongs to an event, or to nothing.
             View::Reconstruction(_) => return,
         };
         let times = times(captured, received, now);
         out.verdicts.push(self.verdict(spec, times, spec.policy.severity, None, body));
-        // What is reported must not be reported again after a restart.
+        // What was reported must not be reported again after a restart.
         out.checkpoints.extend(self.changed_state(&spec.name));
     }
 
@@ -175,7 +175,7 @@ impl<J: Judge> Instance<J> {
         }
     }
 
-    /// Takes up the events that were open.
+    /// Restores the events that were open.
     pub(super) fn restore_life(&mut self, life: SavedLife, now: Monotonic) {
         for saved in &life.events {
             self.life.restore(saved.member, saved.event, now);
@@ -183,7 +183,7 @@ impl<J: Judge> Instance<J> {
         (self.open, self.unit, self.vanished) = (life.events, life.unit, life.vanished);
     }
 
-    /// Ends open events without their judge: what it said last is said again, and that it is over. Says whether there
+    /// Ends open events without their judge: the last report is repeated as cleared. Returns whether there
     /// were any.
     pub(super) fn end_events(
         &mut self,
@@ -203,7 +203,7 @@ impl<J: Judge> Instance<J> {
         !ended.is_empty()
     }
 
-    /// Ends its silence if it has lasted for [`VANISHED_AFTER`]. Says whether it has.
+    /// Ends its silence if it has lasted for [`VANISHED_AFTER`]. Returns whether it has.
     pub(super) fn vanish(&mut self, spec: &JudgeSpec<J>, now: Moment, out: &mut Decision) -> bool {
         let silent_for = now.mono.since(self.last_heard);
         if silent_for < VANISHED_AFTER || spec.expect.contains(&self.subject.device) {
@@ -220,12 +220,12 @@ impl<J: Judge> Instance<J> {
         true
     }
 
-    /// Whether nothing more is to be said of its silence.
+    /// Whether its silence is not reported any more.
     pub(super) const fn is_vanished(&self) -> bool {
         self.vanished
     }
 
-    /// It is heard again.
+    /// The subject sends again.
     pub(super) fn return_from_silence(&mut self, spec: &JudgeSpec<J>, out: &mut Decision) {
         self.vanished = false;
         out.checkpoints.push(self.saved_life(spec));
@@ -252,7 +252,7 @@ impl<J: Judge> Instance<J> {
         }
     }
 
-    /// State of the judge, if it has any and it differs from what was last handed out.
+    /// State of the judge, if it has one that differs from the state last handed out.
     pub(super) fn changed_state(&mut self, judge: &JudgeId) -> Option<Checkpoint> {
         let state = self.judge.save()?;
         let checksum = Some(saving::checksum(&state));
@@ -263,7 +263,7 @@ impl<J: Judge> Instance<J> {
         Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: Some(state) })
     }
 
-    /// Takes up the saved state of the judge.
+    /// Restores the saved state of the judge.
     pub(super) fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
         self.judge.restore(state, now)?;
         self.saved_state = Some(saving::checksum(state));
@@ -276,7 +276,7 @@ impl<J: Judge> Instance<J> {
         Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: None })
     }
 
-    /// What was saved of it is removed elsewhere.
+    /// Its saved state is removed elsewhere.
     pub(super) fn forget_saved(&mut self) {
         self.saved_state = None;
     }
@@ -287,7 +287,7 @@ fn times(captured: Captured, received: Moment, now: Moment) -> Times {
     Times { captured: at, clock, received: received.wall, decided: now.wall, estimated: false }
 }
 
-/// Observations after which at most it is reckoned anew what a judge takes.
+/// A judge's memory is computed again after this number of observations at the latest.
 const RECKON_EVERY: u32 = 256;
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
@@ -300,7 +300,7 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             observed,
             expected,
             p_value,
-            // What a member measures in bits or deviations is not in the unit of the signal.
+            // A value that a member measures in bits or deviations is not in the unit of the signal.
             unit: unit.filter(|_| member.own_unit().is_none()).cloned(),
             contributions: contributions.clone(),
             feedback,

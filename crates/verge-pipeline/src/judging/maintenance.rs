@@ -1,7 +1,7 @@
-//! Maintenance windows: for a while nothing is raised about some subjects, and then their judges learn anew.
+//! Maintenance windows: for a limited time no event is raised about some subjects; then their judges learn anew.
 //!
-//! Windows are saved one by one and outlive a restart. Time is measured by the monotonic clock while the gateway
-//! runs; across a restart it is the wall clock's, and no window lasts longer than it may, whatever that says.
+//! Windows are saved one by one and outlive a restart. The monotonic clock measures time while the gateway
+//! runs, the wall clock across a restart. No window exceeds the longest length, whatever the wall clock reads.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::saved::{MAINTENANCE, SEPARATOR};
 use super::{Decision, JudgeSet};
 use crate::counters::MaintenanceWindow;
 
-/// Maintenance windows that are open at once at most.
+/// Maximum number of open maintenance windows.
 pub const MAX_WINDOWS: usize = 64;
 
 /// One open window.
@@ -60,7 +60,7 @@ fn parse_key(key: &str) -> Option<Whom> {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Opens a window, or gives one for the same subjects another end. So many are open in other shards.
+    /// Opens a window, or gives an open one for the same subjects a new end. `elsewhere`: windows open in other shards.
     pub(super) fn open_window(
         &mut self,
         whom: &Whom,
@@ -86,7 +86,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         Ok(until_wall)
     }
 
-    /// Ends every window that lies within what is meant.
+    /// Ends every window that lies within the selected subjects.
     pub(super) fn close_windows(
         &mut self,
         whom: &Whom,
@@ -106,8 +106,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
         Ok(Outcome::Closed { windows, heard, used })
     }
 
-    /// Ends the windows whose time is over: their judges hear that it was maintenance. Says how many heard it, and
-    /// how many it changed.
+    /// Ends the windows whose time is over: their judges receive the remark that it was maintenance. Returns how many
+    /// received it, and how many it changed.
     pub(super) fn end_windows(&mut self, now: Moment, out: &mut Decision) -> (usize, usize) {
         if self.windows.iter().all(|window| window.until > now.mono) {
             return (0, 0);
@@ -117,7 +117,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         for window in &ended {
             out.checkpoints.push(Checkpoint { key: key(&window.whom), state: None });
         }
-        // What another window still holds back hears it at that one's end.
+        // An instance that another window still covers receives the remark when that window ends.
         let told = self.tell(Remark::Maintenance, now, out, |judge, subject| {
             ended.iter().any(|window| window.whom.means(judge, subject))
                 && !open.iter().any(|window| window.whom.means(judge, subject))
@@ -128,7 +128,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         told
     }
 
-    /// Takes up a window that was open when the gateway stopped. Says whether it could be read.
+    /// Restores a window that was open when the gateway stopped. Returns whether it could be read.
     pub(super) fn restore_window(&mut self, key: &str, state: &[u8], now: Moment) -> bool {
         let (Some(whom), Ok(saved)) = (parse_key(key), serde_json::from_slice::<SavedWindow>(state)) else {
             tracing::error!("a saved maintenance window is damaged: it is over");
@@ -145,7 +145,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         true
     }
 
-    /// Holds raises back where a window is open, and tells the status.
+    /// Suppresses raises where a window is open, and updates the status.
     pub(super) fn windows_changed(&mut self) {
         for (_, instance) in &mut self.instances {
             let judge = &self.specs[instance.judge_index].name;

@@ -1,8 +1,8 @@
-//! From what is observed to verdicts: find the judges that look at it, let them judge, apply policy. Readings are decoded
+//! From observations to verdicts: find the judges that look at one, let them judge, apply policy. Readings are decoded
 //! from messages here; what models see in frames comes as observations.
 //!
-//! Pure but for the random identities it is handed: no thread, no clock, no I/O. The intake's thread drives
-//! it with live input and `verge judge` with files, so what is tried offline is what runs.
+//! Pure except for the random identities passed in: no thread, no clock, no I/O. The intake's thread drives
+//! it with live input and `verge judge` with files, so an offline trial runs the same code.
 
 mod admission;
 mod cameras;
@@ -54,7 +54,7 @@ use streams::Streams;
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use turn::Turn;
 
-/// What came of one message or of time passing.
+/// The result of one message, or of time passing.
 #[derive(Debug, Default)]
 pub struct Decision {
     /// Verdicts, in the order they were made.
@@ -78,7 +78,7 @@ struct InstanceKey {
     device: DeviceId,
 }
 
-/// What of a device one instance watches.
+/// The part of a device that one instance watches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     /// The device as a whole, across sources.
@@ -88,7 +88,7 @@ enum Part {
     Signal(SourceIndex, SignalId),
 }
 
-/// All judges at work: the codecs in front of them and the policy behind them.
+/// All judges at work: the codecs before them and the policy after them.
 pub struct JudgeSet<D, J> {
     decoder: D,
     specs: Specs<J>,
@@ -98,7 +98,7 @@ pub struct JudgeSet<D, J> {
     by_key: HashMap<InstanceKey, usize>,
     windows: Vec<Window>,
     new_names: NewNames,
-    /// Until then nobody gives way to a newcomer.
+    /// Until then nothing is evicted for a newcomer.
     full_until: Monotonic,
     place: Place,
     counters: Arc<Counters>,
@@ -162,7 +162,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         set
     }
 
-    /// Judges one message; what it causes is added to `out`.
+    /// Judges one message; its consequences are added to `out`.
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.decode(message, &mut decoded);
@@ -178,10 +178,10 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         self.decoded = decoded;
     }
 
-    /// Judges one reading, of a message or of none; what it causes is added to `out`. Whoever has it counts it.
+    /// Judges one reading, with or without a message; its consequences are added to `out`. The caller counts it.
     ///
     /// # Errors
-    /// There are more devices or signals than are watched at once.
+    /// More devices or signals than the limit.
     pub fn reading(
         &mut self,
         source: SourceIndex,
@@ -210,7 +210,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         decode(&mut self.decoder, message, decoded, &self.counters);
     }
 
-    /// Lets time pass: silence is found, intervals and maintenance windows end here. Call it about twice a second.
+    /// Advances time: detects silence, ends intervals and maintenance windows. Call it about twice a second.
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
         self.end_windows(now, out);
         for (_, instance) in &mut self.instances {
@@ -230,7 +230,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Ends the silence of devices that have vanished: that were not heard for a week, and are not expected. What was
+    /// Ends the silence of devices that have vanished: they sent nothing for a week and are not expected. What was
     /// learnt of them stays.
     pub fn expire(&mut self, now: Moment, out: &mut Decision) {
         for (_, instance) in &mut self.instances {
@@ -245,7 +245,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// What the judges take.
+    /// The memory that the judges take.
     #[must_use]
     pub fn account(&self) -> JudgingAccount {
         let room = &self.place.room;
@@ -257,7 +257,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Devices and signals known now.
+    /// Devices and signals that are known now.
     #[must_use]
     pub fn stream_count(&self) -> usize {
         self.streams.len()

@@ -1,4 +1,4 @@
-//! What people upstream tell the judges: remarks on alarms, and maintenance windows.
+//! Orders from people upstream to the judges: remarks on alarms, and maintenance windows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,15 +15,15 @@ use super::{Decision, JudgeSet};
 
 /// Longest maintenance window: a week.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Names that an error tells at most.
+/// Maximum of names that an error lists.
 const NAMES_TOLD: usize = 8;
 
-/// Which instances of which judges are meant, as their verdicts name them. What is `None` takes all.
+/// Which instances of which judges are selected, as their verdicts name them. `None` takes all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whom {
     /// The device.
     pub device: DeviceId,
-    /// The signal. Judges that watch a device as a whole have none, and are meant only where this is `None`.
+    /// The signal. Judges that watch a device as a whole have none, and are selected only where this is `None`.
     pub signal: Option<SignalId>,
     /// The judge.
     pub judge: Option<JudgeId>,
@@ -39,7 +39,7 @@ impl Whom {
             && self.source.as_ref().is_none_or(|source| *source == subject.source)
     }
 
-    /// Whether all that `other` means is meant here as well, as far as the names tell.
+    /// Whether this selects all that `other` selects, as far as the names show.
     pub(super) fn includes(&self, other: &Self) -> bool {
         fn within<T: PartialEq>(all: Option<&T>, one: Option<&T>) -> bool {
             all.is_none() || all == one
@@ -64,27 +64,27 @@ impl fmt::Display for Whom {
     }
 }
 
-/// What a person wants of the judges.
+/// What a person orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// To hear what is said about their last alarms.
+    /// A remark on the last alarms.
     Label {
-        /// Who is to hear it.
+        /// Which instances receive it.
         whom: Whom,
-        /// What is said.
+        /// The remark.
         remark: Remark,
     },
-    /// To raise nothing for a while; at its end they hear [`Remark::Maintenance`].
+    /// To raise nothing for a limited time; at its end the instances receive [`Remark::Maintenance`].
     Maintenance {
-        /// Who is to be quiet.
+        /// Which instances raise nothing.
         whom: Whom,
-        /// For how long from now, at most [`LONGEST_WINDOW`]; zero ends what was begun.
+        /// For how long from now, at most [`LONGEST_WINDOW`]; zero ends an open window.
         length: Duration,
     },
 }
 
 impl Order {
-    /// The device it is about.
+    /// The device that it concerns.
     #[must_use]
     pub const fn device(&self) -> &DeviceId {
         match self {
@@ -93,36 +93,36 @@ impl Order {
     }
 }
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// A remark was heard.
+    /// A remark was received.
     Heard {
-        /// By so many instances.
+        /// Number of instances that received it.
         heard: usize,
-        /// By so many that it changed; rules do not learn.
+        /// Number of instances that it changed; rules do not learn.
         used: usize,
     },
     /// A maintenance window is open.
     Opened {
-        /// So many instances are quiet.
+        /// Number of instances that raise nothing.
         instances: usize,
-        /// Until then.
+        /// When it ends.
         until: UtcMillis,
     },
     /// Maintenance windows were closed before their time.
     Closed {
-        /// So many.
+        /// Number of windows.
         windows: usize,
-        /// So many instances have heard that it was maintenance.
+        /// Number of instances that received the remark that it was maintenance.
         heard: usize,
-        /// So many of them were changed by it.
+        /// Number of instances that it changed.
         used: usize,
     },
 }
 
 impl Outcome {
-    /// What came of an order that judges of two threads have carried out.
+    /// The result of an order that judges of two threads have carried out.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Heard { heard, used }, Self::Heard { heard: also, used: used_too }) => {
@@ -140,8 +140,8 @@ impl Outcome {
     }
 }
 
-/// What came of an order that was handed to judges of two threads: it is carried out where one of them knows who is
-/// meant.
+/// The result of an order that went to judges of two threads: it is carried out where one of them knows the
+/// selected subject.
 pub(crate) fn joint(
     one: Result<Outcome, OrderError>,
     other: Result<Outcome, OrderError>,
@@ -159,37 +159,37 @@ pub(crate) fn joint(
 /// Why an order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// Nobody is meant.
+    /// The device is not known.
     #[error("no judge watches device {device}; devices that are watched: {known}")]
     UnknownDevice {
-        /// The device asked for.
+        /// The requested device.
         device: DeviceId,
-        /// Those there are.
+        /// The known devices.
         known: Names,
     },
-    /// The device is known, but nobody watches that of it.
+    /// The device is known, but no judge watches the selected part of it.
     #[error("no judge watches {whom}; of that device there are: {known}")]
     NobodyMeant {
-        /// Who was asked for.
+        /// The requested selection.
         whom: Whom,
-        /// Judge, source and signal of those there are.
+        /// Judge, source and signal of the existing instances.
         known: Names,
     },
-    /// As many windows are open as there may be.
+    /// The maximum number of windows is open.
     #[error("{MAX_WINDOWS} maintenance windows are open already")]
     TooManyWindows,
-    /// There is nothing to end.
+    /// There is no window to end.
     #[error("no maintenance window is open for {whom}; open are: {known}")]
     NoWindow {
-        /// Who was asked for.
+        /// The requested selection.
         whom: Whom,
-        /// What windows there are.
+        /// The open windows.
         known: Names,
     },
 }
 
 impl OrderError {
-    /// Why judges of two threads have not carried it out.
+    /// Why judges of two threads did not carry it out.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::UnknownDevice { device, known }, Self::UnknownDevice { known: also, .. }) => {
@@ -198,14 +198,14 @@ impl OrderError {
             (Self::NobodyMeant { whom, known }, Self::NobodyMeant { known: also, .. }) => {
                 Self::NobodyMeant { whom, known: known.and(also) }
             }
-            // Who knows the device has more to say.
+            // The thread that knows the device gives the more precise error.
             (Self::UnknownDevice { .. }, other) => other,
             (one, _) => one,
         }
     }
 }
 
-/// Some names for people: the first few, and how many more there are.
+/// Names in a message for people: the first few, and how many more there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     first: Vec<String>,
@@ -241,10 +241,10 @@ impl fmt::Display for Names {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Does what a person asks for. What must become durable by it is added to `out`.
+    /// Carries out an order. What must become durable with it is added to `out`.
     ///
     /// # Errors
-    /// See [`OrderError`]; nothing has changed then.
+    /// See [`OrderError`]; then nothing has changed.
     pub fn carry_out(
         &mut self,
         order: &Order,
@@ -254,8 +254,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.carry_out_beside(self.windows.len(), false, order, now, out)
     }
 
-    /// The same where so many windows are open in all shards. A subject that is `known` to judges of another thread
-    /// may be unknown here, as yet.
+    /// The same with the number of windows open in all shards. A subject that is `known` to judges of another thread
+    /// may still be unknown here.
     pub(super) fn carry_out_beside(
         &mut self,
         windows: usize,
@@ -284,7 +284,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Lets instances hear a remark, and saves what it changed. Says how many heard it, and how many it changed.
+    /// Passes a remark to instances, and saves what it changed. Returns how many received it, and how many it changed.
     pub(super) fn tell(
         &mut self,
         remark: Remark,
@@ -312,7 +312,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         (heard, used)
     }
 
-    /// How many instances are meant, at least one.
+    /// How many instances are selected, at least one.
     fn meant(&self, whom: &Whom) -> Result<usize, OrderError> {
         let all = || self.instances.iter().map(|(_, instance)| instance);
         let judge = |index: JudgeIndex| &self.specs[index].name;

@@ -1,4 +1,4 @@
-//! Which devices a judge set has, where several share the work.
+//! Which devices belong to a judge set, where several sets share the work.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::room::{DEFAULT_JUDGES_MEMORY, Room};
 
 type Pinned = dyn Fn(&DeviceId) -> bool + Send + Sync;
 
-/// Divides devices among shards: by their name, the same in every run, so that what is saved of a device is taken up
-/// by who judges it. Devices that judges watch together are pinned: they are all in shard 0.
+/// Divides devices among shards by their name, in every run alike, so that the shard that judges a device restores
+/// its saved state. Devices that judges watch together are pinned: they are all in shard 0.
 #[derive(Clone)]
 pub struct Placement {
     shards: usize,
@@ -19,19 +19,19 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Over so many shards, at least one. Clones have the same room.
+    /// For this number of shards, at least one. Clones share the room.
     #[must_use]
     pub fn new(shards: usize) -> Self {
         Self { shards: shards.max(1), pinned: None, room: Arc::new(Room::new(DEFAULT_JUDGES_MEMORY)) }
     }
 
-    /// The same, but what `pinned` says is in shard 0. It must say the same for as long as the gateway runs.
+    /// The same, but devices that `pinned` selects are in shard 0. Its answers must not change while the gateway runs.
     #[must_use]
     pub fn pinning(shards: usize, pinned: impl Fn(&DeviceId) -> bool + Send + Sync + 'static) -> Self {
         Self { pinned: Some(Arc::new(pinned)), ..Self::new(shards) }
     }
 
-    /// The same with room for so many bytes of judges, over all shards.
+    /// The same with room for this number of bytes of judges, over all shards.
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { room: Arc::new(Room::new(bytes)), ..self }
@@ -52,7 +52,7 @@ impl Placement {
         usize::try_from(crc32c::crc32c(device.as_str().as_bytes())).unwrap_or(0) % self.shards
     }
 
-    /// The places of all shards. They share the room, also with those that were given before: of judges of another class.
+    /// The places of all shards. They share the room, also with places given earlier to judges of another class.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
         let place = |index| Place { placement: self.clone(), index, room: Arc::clone(&self.room) };

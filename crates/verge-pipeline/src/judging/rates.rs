@@ -1,4 +1,4 @@
-//! How often judges alarm, against how often they may without cause.
+//! How often judges alarm, compared with their budget of false alarms.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::JudgeSet;
 pub struct JudgeRate {
     /// Its name in the configuration.
     pub judge: JudgeId,
-    /// Instances that know a rate.
+    /// Instances with a known rate.
     pub instances: u64,
     /// Alarms of all of them so far.
     pub alarms: u64,
-    /// Over so many seconds in all: an hour of two instances is two hours.
+    /// Seconds watched in total: an hour of two instances is two hours.
     pub seconds: f64,
-    /// False alarms to expect of all of them together, per second.
+    /// Expected false alarms of all of them together, per second.
     pub expected_per_second: f64,
     /// Instances whose history does not support the budget yet.
     pub unsupported: u64,
-    /// When the last of them will, if it goes on like this.
+    /// When the last of them is expected to, at the present rate.
     pub supported_at: Option<UtcMillis>,
 }
 
-/// What was watched for less says nothing of a week.
+/// A shorter time of observation gives no estimate for a week.
 const LEAST_SECONDS: f64 = 3600.0;
 const WEEK: f64 = 7.0 * 24.0 * 3600.0;
 
@@ -45,7 +45,7 @@ impl JudgeRate {
         }
     }
 
-    /// Adds those of other instances of the same judges.
+    /// Adds the rates of other instances of the same judges.
     pub(crate) fn add(all: &mut Vec<Self>, others: Vec<Self>) {
         for other in others {
             match all.iter_mut().find(|rate| rate.judge == other.judge) {
@@ -62,16 +62,16 @@ impl JudgeRate {
         }
     }
 
-    /// Alarms a week of all instances together; `None` before they have watched for an hour in all.
+    /// Alarms per week of all instances together; `None` until they have watched for an hour in total.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers for people; 53 bits of them are plenty")]
     pub fn per_week(&self) -> Option<f64> {
-        // Pooled: an instance that is minutes old says little by itself.
+        // Pooled: an instance that is minutes old gives no estimate by itself.
         (self.seconds >= LEAST_SECONDS)
             .then(|| self.alarms as f64 / self.seconds * self.instances as f64 * WEEK)
     }
 
-    /// False alarms to expect a week, of all instances together.
+    /// Expected false alarms per week, of all instances together.
     #[must_use]
     pub fn expected_per_week(&self) -> f64 {
         self.expected_per_second * WEEK
@@ -79,13 +79,13 @@ impl JudgeRate {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// How often each judge alarms, in the order of the configuration; without those that know no rate.
+    /// How often each judge alarms, in the order of the configuration; judges without a rate are left out.
     #[must_use]
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
         let mut rates: Vec<JudgeRate> =
             self.specs.iter().map(|(_, spec)| JudgeRate::none_yet(spec.name.clone())).collect();
         for (_, instance) in &self.instances {
-            // One that panics says nothing; it is found at its next reading.
+            // A judge that panics here is left out; its next reading finds the fault.
             let rate = catch_unwind(AssertUnwindSafe(|| instance.judge.alarm_rate())).ok().flatten();
             let Some(rate) = rate else { continue };
             let sum = &mut rates[instance.judge_index.position()];

@@ -1,9 +1,9 @@
-//! How much memory the judges may take, and how fast new names are taken.
+//! How much memory the judges may take, and how fast new names are admitted.
 //!
-//! Names come from peers. Without a bound, a device that sends under a thousand names costs what a thousand devices do.
-//! The bound is in bytes over all instances of all judges. While more than half of the room is free, new names are taken
-//! as they come: a plant that is connected for the first time must not lose a reading. Beyond that they are taken at
-//! [`NEW_NAMES_PER_SECOND`], and names that were heard once or long ago give way (see `admission`).
+//! Names come from peers. Without a bound, a device that sends under a thousand names costs as much as a thousand
+//! devices. The bound is in bytes over all instances of all judges. While more than half of it is free, new names are
+//! admitted at once: a plant that connects for the first time must not lose a reading. Beyond that they are admitted
+//! at [`NEW_NAMES_PER_SECOND`], and names seen only once or long ago are evicted (see `admission`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,14 +11,14 @@ use verge_domain::time::Monotonic;
 
 use super::streams::MAX_DEVICES;
 
-/// Bytes that all instances of all judges take together at most, unless it is set otherwise.
+/// Maximum of bytes that all instances of all judges take together, unless it is set otherwise.
 pub const DEFAULT_JUDGES_MEMORY: usize = 256 << 20;
-/// New names taken in a second once room is scarce; the others come in with a later reading.
+/// New names admitted per second once room is scarce; the others are admitted with a later reading.
 pub const NEW_NAMES_PER_SECOND: u64 = 256;
-/// New names taken at once once room is scarce.
+/// New names admitted at once when room is scarce.
 const NEW_NAMES_AT_ONCE: u64 = 4_096;
 
-/// The room that all shards share. What several of them take at the same moment may pass the bound by one name each.
+/// The room that all shards share. Shards that admit at the same moment may exceed the bound by one name each.
 #[derive(Debug)]
 pub(super) struct Room {
     limit: usize,
@@ -81,7 +81,7 @@ impl Room {
         self.sub_bytes(bytes);
     }
 
-    /// Whether new names are taken one by one only.
+    /// Whether new names are admitted at the limited rate only.
     pub(super) fn is_scarce(&self, new_device: bool) -> bool {
         self.bytes() > self.limit / 2 || new_device && self.devices() > MAX_DEVICES / 2
     }
@@ -95,18 +95,18 @@ impl Room {
         self.bytes() > self.limit
     }
 
-    /// Whether that part of the room is free: one in so many bytes.
+    /// Whether one byte in `part` of the room is free.
     pub(super) fn has_free_bytes(&self, part: usize) -> bool {
         self.bytes() < self.limit - self.limit / part
     }
 
-    /// The same of bytes and of devices.
+    /// The same for bytes and for devices.
     pub(super) fn has_free(&self, part: usize) -> bool {
         self.has_free_bytes(part) && self.devices() < MAX_DEVICES - MAX_DEVICES / part
     }
 }
 
-/// How many more new names are taken now.
+/// How many more new names are admitted now.
 #[derive(Debug)]
 pub(super) struct NewNames {
     left: u64,

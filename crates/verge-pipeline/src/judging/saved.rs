@@ -1,7 +1,7 @@
-//! What outlives a restart: open events and the state of judges.
+//! What outlives a restart: open events and the states of judges.
 //!
-//! An event that is open when the gateway stops is taken up again at the next start. If its judge is no
-//! longer configured, it is cleared: an alarm upstream must never hang because a file was edited.
+//! An event that is open when the gateway stops is restored at the next start. If its judge is no
+//! longer configured, it is cleared: an alarm upstream must not stay open because a file was edited.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,7 +26,7 @@ pub(super) const STATE: &str = LEARNT_KEY;
 /// First part of the key of a maintenance window.
 pub(super) const MAINTENANCE: &str = "maintenance";
 
-/// Names never contain control characters, so this separates them without doubt.
+/// Names never contain control characters, so this separates them unambiguously.
 pub(super) const SEPARATOR: char = KEY_SEPARATOR;
 
 pub(super) fn key(kind: &str, judge: &JudgeId, subject: &Subject) -> String {
@@ -48,7 +48,7 @@ fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject)> {
     parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }))
 }
 
-/// The judge and the source that a checkpoint is of; `None` where it is of no judge.
+/// The judge and the source that a checkpoint belongs to; `None` where it belongs to no judge.
 #[must_use]
 pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
     let (kind, judge, subject) = parse_key(&checkpoint.key)?;
@@ -68,7 +68,7 @@ pub(super) struct SavedLife {
     pub(super) vanished: bool,
 }
 
-/// An open event, and what was last said of it.
+/// An open event, and its last report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SavedEvent {
     pub(super) member: Member,
@@ -99,7 +99,7 @@ impl SavedLife {
         serde_json::to_vec(self).expect("saved events hold finite numbers and text only")
     }
 
-    /// Verdicts that clear these events on behalf of a judge that is gone.
+    /// Verdicts that clear these events on behalf of a judge that is no longer configured.
     pub(super) fn clear(
         &self,
         judge: &JudgeId,
@@ -136,7 +136,7 @@ impl SavedLife {
     }
 }
 
-/// Where what was saved belongs.
+/// Where saved state belongs.
 enum Home {
     /// To this instance.
     Instance(usize),
@@ -147,11 +147,11 @@ enum Home {
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
-    /// Takes up what was saved. Events whose judge is gone are cleared: those verdicts, and the removal of
-    /// checkpoints that are of no more use, are added to `out`.
+    /// Restores saved state. Events whose judge is no longer configured are cleared: those verdicts, and the removal of
+    /// checkpoints without further use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
         let mut without_room = 0_u64;
-        // What was learnt comes in the order in which it was saved: if there is not room for all, the newest are taken up.
+        // Learnt states come in the order in which they were saved: where room is scarce, the newest are restored.
         let (learnt, others): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|one| is_learnt(&one.key));
         for checkpoint in others.into_iter().chain(learnt.into_iter().rev()) {
             let Some(state) = &checkpoint.state else { continue };
@@ -173,7 +173,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                  anew; raise gateway.judges_memory"
             );
         }
-        // Only now are all judges there that must hear that a window has ended meanwhile.
+        // Only now do all judges exist that must receive the end of a window that ended meanwhile.
         self.windows_changed();
         self.end_windows(now, out);
     }
@@ -258,7 +258,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         true
     }
 
-    /// The instance a saved key belongs to, made again if its judge still looks at that subject.
+    /// The instance that a saved key belongs to, made again if its judge still looks at that subject.
     fn home_of(&mut self, judge: &JudgeId, subject: &Subject, now: Moment) -> Home {
         let source = self.sources.iter().position(|source| *source == subject.source);
         let source = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex);

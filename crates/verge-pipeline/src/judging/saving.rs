@@ -1,4 +1,4 @@
-//! When the states of judges are made durable: a little at a time, so that no commit is heavy with them.
+//! When the states of judges are made durable: in small steps, so that no commit becomes large.
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use verge_domain::time::{Moment, Monotonic};
 use super::containment::contained;
 use super::{Decision, JudgeSet};
 
-/// Bytes of states handed out at once; a single state that is larger goes alone.
+/// Bytes of states handed out at once; a single larger state is handed out alone.
 pub const STATES_AT_ONCE: usize = 512 << 10;
 
 /// One pass over all judges, in steps of [`STATES_AT_ONCE`].
@@ -21,10 +21,10 @@ pub struct SavePass {
     shard: usize,
 }
 
-/// Which states a pass takes, of those that have changed.
+/// Which of the changed states a pass takes.
 #[derive(Debug, Clone, Copy)]
 enum Which {
-    /// Those that are due; when the pass began.
+    /// Those that are due at this time, when the pass began.
     Due(Monotonic),
     /// Those that are saved with every pass.
     Small,
@@ -36,7 +36,7 @@ impl SavePass {
         Self { next: 0, which, shard: 0 }
     }
 
-    /// Over the judges whose time it is. Begin one every [`SAVE_EVERY`].
+    /// Over the judges that are due. Begin one every [`SAVE_EVERY`].
     #[must_use]
     pub const fn of_due(now: Monotonic) -> Self {
         Self::of(Which::Due(now))
@@ -61,7 +61,7 @@ impl SavePass {
         self.shard
     }
 
-    /// Goes on to the next shard, if there is one.
+    /// Continues with the next shard, if there is one.
     pub(super) const fn next_shard(&mut self, of: usize) -> bool {
         self.shard += 1;
         self.next = 0;
@@ -74,8 +74,8 @@ impl SavePass {
 pub(super) struct SaveTime(Monotonic);
 
 impl SaveTime {
-    /// The first time. Those that are saved with every pass are due at once; those with a longer time are spread over
-    /// it, by a sequence that fills it evenly however many there are.
+    /// The first time. Instances that are saved with every pass are due at once; those with a longer period are spread
+    /// over it, by a sequence that fills it evenly whatever their number.
     pub(super) fn first(index: usize, every: Duration, now: Monotonic) -> Self {
         if every <= SAVE_EVERY {
             return Self(now);
@@ -87,8 +87,8 @@ impl SaveTime {
     }
 }
 
-/// What tells a state from the last one that was saved, without keeping it: a checksum of 64 bits, of this process alone.
-/// Two states that follow each other and look alike by chance (one pair in 2^64) cost one saving.
+/// Distinguishes a state from the last one saved without a copy of it: a checksum of 64 bits, of this process alone.
+/// Two successive states with the same checksum by chance (one pair in 2^64) cost one saving.
 pub(super) fn checksum(state: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(state);
@@ -96,8 +96,8 @@ pub(super) fn checksum(state: &[u8]) -> u64 {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// States that have changed since they were last handed out, as many as are taken at once. Says whether the pass
-    /// goes on: then call it again when these are durable.
+    /// States that have changed since they were last handed out, up to the limit of one step. Returns whether the pass
+    /// continues: then call it again when these are durable.
     pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
         let mut bytes = 0;
         for index in pass.next..self.instances.capacity() {
@@ -118,7 +118,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             if let Which::Due(now) = pass.which {
                 instance.save_time = SaveTime(now.after(instance.judge.save_every()));
             }
-            // What was heard a few times has learnt nothing yet, and must not displace what others have learnt.
+            // A judge with few observations has learnt nothing yet, and must not displace what others have learnt.
             if !small && instance.is_new() {
                 continue;
             }
@@ -162,7 +162,7 @@ mod tests {
     const STATE: usize = 13 << 10;
     const EVERY: Duration = Duration::from_secs(600);
 
-    /// Its state is large and changes with every reading; or small and saved with every pass.
+    /// Its state is either large and changes with every reading, or small and saved with every pass.
     struct Learner {
         seen: u8,
         bytes: usize,
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(pass(&mut set, SavePass::of_all()), [Vec::new()]);
         send(&mut set, 8, 1);
         assert_eq!(pass(&mut set, SavePass::of_all())[0].len(), 1);
-        // What was taken up is what is saved.
+        // The restored state is the saved one.
         let saved: Vec<Checkpoint> = steps.into_iter().flatten().collect();
         let mut after = super::tests::set(STATE);
         after.restore(&saved, at(2), &mut Decision::default());

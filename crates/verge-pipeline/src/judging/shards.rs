@@ -1,10 +1,10 @@
 //! The judges spread over threads, by device.
 //!
-//! One thread decodes messages and decides what becomes of them, in order of arrival; it owns all judge sets. Of a burst of
-//! messages each of them gets the readings of its devices, and lends itself to a thread of its own until it has judged
-//! them. What it decided comes back with the reading that caused it, so that the verdicts of a message stand in the
-//! order in which one thread would have made them, and a message is settled only when all its readings are judged.
-//! Between bursts nothing runs beside the one thread: time passing, orders and saving need no care.
+//! One thread decodes messages and decides what follows from them, in order of arrival; it owns all judge sets. In a
+//! burst each set gets the readings of its devices, and is lent to a thread of its own until it has judged
+//! them. Its decisions come back with the reading that caused them, so that the verdicts of a message stand in the
+//! order that one thread would give them, and a message is settled only when all its readings are judged.
+//! Between bursts only the one thread runs: time passing, orders and saving need no synchronization.
 
 mod helper;
 
@@ -23,7 +23,7 @@ use helper::{Helper, Posted};
 /// Parts of fewer readings than this are judged at once: waking a thread costs more.
 const WORTH_A_THREAD: usize = 16;
 
-/// Stands where no message is decoded.
+/// In the place of the codecs where no message is decoded.
 pub struct Undecoded;
 
 impl Decoder for Undecoded {
@@ -34,7 +34,7 @@ impl Decoder for Undecoded {
     }
 }
 
-/// What came of one message.
+/// The result of one message.
 #[derive(Debug, Default)]
 struct Judged {
     /// What it caused.
@@ -78,7 +78,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
     /// one [`Placement`], in order.
     ///
     /// # Panics
-    /// If the operating system gives no thread, or the places are others.
+    /// If the operating system gives no thread, or the places are not those of one placement.
     #[must_use]
     pub fn new(front: JudgeSet<D, J>, others: Vec<JudgeSet<Undecoded, J>>) -> Self {
         let mut shards = Self::from(front);
@@ -91,13 +91,13 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
         shards
     }
 
-    /// Whether messages are better judged in bursts, by [`Self::post`] and [`Self::judge`].
+    /// Whether messages should be judged in bursts, by [`Self::post`] and [`Self::judge`].
     #[must_use]
     pub fn is_shared(&self) -> bool {
         !self.helpers.is_empty()
     }
 
-    /// Judges one message on this thread, wherever its devices belong.
+    /// Judges one message on this thread, whichever shards its devices belong to.
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
         if !self.is_shared() {
             return self.front.message(message, now, out);
@@ -112,7 +112,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
     /// See [`JudgeSet::arrival`]: done by the shard of the device, on this thread.
     ///
     /// # Errors
-    /// There are more devices than are watched at once.
+    /// More devices than the limit.
     pub fn arrival(
         &mut self,
         camera: &Camera,
@@ -152,11 +152,11 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
         self.decoded = decoded;
     }
 
-    /// Judges the burst. `messages` are those that were posted, in the same order; each is given back with what it
-    /// caused.
+    /// Judges the burst. `messages` are the posted ones, in the same order; each is returned with its
+    /// consequences.
     ///
     /// # Panics
-    /// If the thread of a shard did: of a judge that panics on it, only the reading and the instance suffer.
+    /// If the thread of a shard did. A judge that panics there loses only the reading and the instance.
     pub fn judge<'a>(
         &mut self,
         messages: impl IntoIterator<Item = &'a Inbound>,
@@ -182,7 +182,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
                 self.burst[of].rejections.push(Rejection::whole(reason));
             }
             decisions.extend(result.decisions);
-            // The room it takes is kept for the next burst.
+            // Its memory is kept for the next burst.
             *part = result.room;
         }
         decisions.sort_unstable_by_key(|&(at, ..)| at);
@@ -245,7 +245,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static> Shards<D, J> {
     /// See [`JudgeSet::carry_out`]: done by the shard of the device.
     ///
     /// # Errors
-    /// See [`OrderError`]; an unknown device is told with the devices of its shard alone. Where the subject is `known` to
+    /// See [`OrderError`]; for an unknown device it lists only devices of its shard. Where the subject is `known` to
     /// judges of another thread, a window opens here as well.
     pub fn carry_out(
         &mut self,

@@ -1,4 +1,4 @@
-//! The judges of a configuration: what each looks at, and how an instance of it is made.
+//! The judges of a configuration: what each looks at, and how its instances are made.
 
 use std::ops::Index;
 
@@ -13,7 +13,7 @@ use wildmatch::WildMatch;
 
 use super::Part;
 
-/// What of a source a judge looks at.
+/// The part of a source that a judge looks at.
 #[derive(Debug, Clone)]
 pub struct InputPattern {
     /// The source.
@@ -22,7 +22,7 @@ pub struct InputPattern {
     pub signals: Option<WildMatch>,
 }
 
-/// What there is to observe for a judge.
+/// What a judge can observe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observes {
     /// Readings.
@@ -40,7 +40,7 @@ pub enum Observes {
 pub struct Inputs {
     /// What it observes there.
     pub observes: Observes,
-    /// Sources, all of them or some of their signals; none for a judge that is at work elsewhere.
+    /// Sources, whole or some of their signals; none for a judge that works elsewhere.
     pub patterns: Vec<InputPattern>,
     /// Patterns of device names with `*`; empty takes all.
     pub devices: Vec<WildMatch>,
@@ -89,20 +89,20 @@ pub struct JudgeSpec<J> {
     pub scope: Scope,
     /// What it looks at.
     pub inputs: Inputs,
-    /// How its conditions become events; severity and lane also of what it reports beside events.
+    /// How its conditions become events; severity and lane also apply to what it reports beside events.
     pub policy: EventPolicy,
-    /// Devices that are watched from the start, heard of or not. Only with [`Scope::Device`].
+    /// Devices that are watched from the start, also before their first reading. Only with [`Scope::Device`].
     pub expect: Vec<DeviceId>,
-    /// Readings of all devices go to one instance, as if of a device with this name. Only with [`Scope::Device`].
+    /// Readings of all devices go to one instance, as if from one device with this name. Only with [`Scope::Device`].
     pub machine: Option<DeviceId>,
-    /// The model that decides, where one does.
+    /// The model that decides, if there is one.
     pub model: Option<Model>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }
 
 impl<J> JudgeSpec<J> {
-    /// What one instance watches of a signal, if it looks at that.
+    /// What one instance watches of a signal, if the judge looks at that signal.
     pub(super) fn part_of_signal(
         &self,
         source: SourceIndex,
@@ -116,7 +116,7 @@ impl<J> JudgeSpec<J> {
         self.inputs.takes(source, device, signal).then(part)
     }
 
-    /// What one instance watches of a camera, if it looks at that.
+    /// What one instance watches of a camera, if the judge looks at that camera.
     pub(super) fn part_of_camera(&self, camera: &Camera) -> Option<Part> {
         let part = || match self.scope {
             Scope::Signal | Scope::Camera => Part::Camera(camera.source),
@@ -125,7 +125,7 @@ impl<J> JudgeSpec<J> {
         self.inputs.takes_camera(camera).then(part)
     }
 
-    /// What verdicts about a camera call what it watches: nothing, or a signal.
+    /// The signal that verdicts about a camera name, if any.
     pub(super) fn signal_of_camera(&self) -> Option<SignalId> {
         (self.inputs.observes == Observes::Errors).then(|| SignalId::from(&self.name))
     }

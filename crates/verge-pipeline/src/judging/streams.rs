@@ -13,19 +13,19 @@ use verge_domain::time::Monotonic;
 
 use super::room::Room;
 
-/// Devices known at once, over all sources.
+/// Maximum number of known devices, over all sources.
 pub const MAX_DEVICES: usize = 16_384;
-/// Signals known of one device through one source.
+/// Maximum number of known signals of one device through one source.
 pub const MAX_SIGNALS_PER_DEVICE: usize = 64;
 
-/// A device is settled once it was heard this often, each at least [`APART`] from the one before.
+/// A device is settled after this number of observations, each at least [`APART`] from the one before.
 pub(super) const SETTLED: u32 = 8;
 const APART: Duration = Duration::from_secs(1);
-/// What a device and a signal take beside their judges, about: names, tables.
+/// Approximate memory of a device and a signal beside their judges: names, tables.
 const DEVICE_BYTES: usize = 320;
 const SIGNAL_BYTES: usize = 224;
 
-/// When and how often a device was heard.
+/// When and how often a device has sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heard {
     first: Monotonic,
@@ -33,14 +33,14 @@ pub(super) struct Heard {
     times: u32,
 }
 
-/// Who gives way first, in this order; within each the smaller number.
+/// Order of eviction, first to last; within each rank the smaller number first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Yields {
-    /// Not settled: by when it was last heard.
+    /// Not settled: by when it last sent.
     New(Monotonic),
-    /// Silent for longer than it was ever heard: by since when that is so.
+    /// Silent for longer than it ever sent: by since when that is so.
     LongAgo(Monotonic),
-    /// Protected from newcomers: by for how long it was heard.
+    /// Protected from newcomers: by for how long it sent.
     Regular(Duration),
 }
 
@@ -49,7 +49,7 @@ impl Heard {
         Self { first: now, last: now, times: 1 }
     }
 
-    /// What was taken up from the store was settled before, for how long nobody knows.
+    /// A restored device was settled before; how long it had sent is not known.
     const fn before(now: Monotonic) -> Self {
         Self { first: now, last: now, times: SETTLED }
     }
@@ -79,9 +79,9 @@ struct Device {
     heard: Heard,
     /// Judge instances that look at each signal.
     signals: HashMap<SignalId, Vec<usize>>,
-    /// Those that look at it as a camera, once it is known as one.
+    /// Those that look at the device as a camera, once it is known as one.
     camera: Option<Vec<usize>>,
-    /// Instances that were taken up from the store before one of their signals was heard.
+    /// Instances that were restored from the store before the first observation of their signals.
     restored: Vec<usize>,
 }
 
@@ -103,7 +103,7 @@ impl Streams {
         Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), room }
     }
 
-    /// Takes note of a reading; says whether its signal is known.
+    /// Records a reading; returns whether its signal is known.
     pub(super) fn hear(
         &mut self,
         source: SourceIndex,
@@ -117,7 +117,7 @@ impl Streams {
         device.signals.contains_key(signal)
     }
 
-    /// The same of a frame; says whether its camera is known.
+    /// The same for a frame; returns whether its camera is known.
     pub(super) fn hear_camera(&mut self, camera: &Camera, now: Monotonic) -> bool {
         let devices = self.by_source.get_mut(usize::from(camera.source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(&camera.device)) else { return false };
@@ -146,7 +146,7 @@ impl Streams {
     /// Whether the device is known.
     ///
     /// # Errors
-    /// It has as many signals as it may have.
+    /// It has the maximum number of signals.
     pub(super) fn knows(&self, source: SourceIndex, device: &DeviceId) -> Result<bool, Reason> {
         let devices = self.by_source.get(usize::from(source.0)).ok_or(Reason::UnknownTopic)?;
         match devices.get(device) {
@@ -176,7 +176,7 @@ impl Streams {
         }
     }
 
-    /// Notes an instance that was taken up from the store. Says whether that is new.
+    /// Records an instance that was restored from the store. Returns whether that is new.
     pub(super) fn insert_restored(
         &mut self,
         source: SourceIndex,
@@ -200,8 +200,8 @@ impl Streams {
         }))
     }
 
-    /// Forgets a device. Gives the instances that looked at it, once for each of its signals, as a camera, and once
-    /// more where they were taken up from the store.
+    /// Forgets a device. Returns the instances that looked at it, once per signal, once as a camera, and once
+    /// more where they were restored from the store.
     pub(super) fn remove(&mut self, source: SourceIndex, device: &DeviceId) -> Vec<usize> {
         let devices = self.by_source.get_mut(usize::from(source.0));
         let Some(device) = devices.and_then(|devices| devices.remove(device)) else { return Vec::new() };
@@ -211,7 +211,7 @@ impl Streams {
         instances
     }
 
-    /// All devices, those that give way first in front.
+    /// All devices, in the order of eviction.
     pub(super) fn by_yield(&self, now: Monotonic) -> Vec<(Yields, SourceIndex, DeviceId)> {
         let mut devices: Vec<_> = (0..)
             .zip(&self.by_source)

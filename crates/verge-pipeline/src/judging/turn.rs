@@ -1,4 +1,4 @@
-//! One observation for each of the instances that look at it.
+//! Passes one observation to each of the instances that look at it.
 
 use verge_domain::finding::Finding;
 use verge_domain::frame::View;
@@ -13,7 +13,7 @@ use super::room::Room;
 use super::{Decision, JudgeSpec};
 use crate::counters::Counters;
 
-/// What instances need to observe, beside themselves.
+/// What instances need to observe, beside their own state.
 pub(super) struct Turn<'a> {
     pub(super) counters: &'a Counters,
     pub(super) room: &'a Room,
@@ -23,12 +23,12 @@ pub(super) struct Turn<'a> {
     pub(super) now: Moment,
     /// No judge has panicked.
     pub(super) sound: bool,
-    /// Some judge takes more than before.
+    /// At least one judge takes more memory than before.
     pub(super) grown: bool,
 }
 
 impl Turn<'_> {
-    /// Lets one instance observe; what that causes is added to `out`.
+    /// Lets one instance observe; the consequences are added to `out`.
     pub(super) fn observe<J: Judge>(
         &mut self,
         instance: &mut Instance<J>,
@@ -60,7 +60,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The same of a view, which becomes a verdict of its own where its judge says so. Says whether no judge has
+    /// The same for a view, which becomes a verdict of its own if its judge reports it. Returns whether no judge has
     /// panicked.
     pub(super) fn view<J: Judge>(
         &mut self,

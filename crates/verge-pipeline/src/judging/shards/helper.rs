@@ -1,4 +1,4 @@
-//! A judge set that judges on a thread of its own while it is lent there.
+//! A judge set that judges on a thread of its own while it is lent to that thread.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
@@ -22,7 +22,7 @@ pub(super) struct Posted {
     pub(super) reading: Reading,
 }
 
-/// What came of a part of a burst.
+/// The result of a part of a burst.
 pub(super) struct Result {
     /// Readings judged, by message.
     pub(super) judged: Vec<(usize, u64)>,
@@ -61,7 +61,7 @@ where
 
 type Lent<J> = Box<JudgeSet<Undecoded, J>>;
 
-/// The thread, and the set while it is at home.
+/// The thread, and the set while it is not lent.
 pub(super) struct Helper<J> {
     set: Option<Lent<J>>,
     work: SyncSender<(Lent<J>, Vec<Posted>)>,
@@ -69,7 +69,7 @@ pub(super) struct Helper<J> {
 }
 
 impl<J: Judge + 'static> Helper<J> {
-    /// Starts the thread; it ends with this.
+    /// Starts the thread; it ends when this is dropped.
     pub(super) fn start(set: JudgeSet<Undecoded, J>) -> Self {
         // One set: neither channel ever holds more than it.
         let (work, works) = mpsc::sync_channel::<(Lent<J>, Vec<Posted>)>(1);
@@ -79,7 +79,7 @@ impl<J: Judge + 'static> Helper<J> {
             .spawn(move || {
                 for (mut set, part) in works {
                     let result = judge(&mut set, part);
-                    // Nobody waits for it any more: the gateway ends.
+                    // Nothing waits for it any more: the gateway ends.
                     if finished.send((set, result)).is_err() {
                         return;
                     }
@@ -89,7 +89,7 @@ impl<J: Judge + 'static> Helper<J> {
         Self { set: Some(Box::new(set)), work, done }
     }
 
-    /// The set, which is at home between bursts.
+    /// The set, which is not lent between bursts.
     pub(super) fn set(&mut self) -> &mut JudgeSet<Undecoded, J> {
         self.set.as_mut().expect("what was lent was taken back before")
     }
@@ -100,7 +100,7 @@ impl<J: Judge + 'static> Helper<J> {
         assert!(self.work.send((set, part)).is_ok(), "a judge had panicked on its thread");
     }
 
-    /// Waits for what the thread judges; or judges a part that was too small to lend for.
+    /// Waits for the result of the thread; or judges a part that was too small to lend for.
     pub(super) fn finish(&mut self, part: Vec<Posted>) -> Result {
         if self.set.is_some() {
             return judge(self.set(), part);
