@@ -1,7 +1,7 @@
 //! Bursts of readings through judges of a known cost, by number of threads.
 //!
-//! A burst is 256 messages of one reading each, of 500 devices; decoding costs next to nothing here, so that what is
-//! measured is judging, dividing and putting together.
+//! A burst is 256 messages of one reading each, of 500 devices; decoding costs nearly nothing here, so that the bench
+//! measures judging, dividing and putting together.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use verge_pipeline::judging::{
 const BURST: usize = 256;
 const DEVICES: usize = 500;
 
-/// The packet identifier says which device.
+/// The packet identifier selects the device.
 struct Known(Vec<DeviceId>, SignalId);
 
 impl Decoder for Known {

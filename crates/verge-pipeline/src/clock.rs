@@ -5,18 +5,18 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use verge_domain::id::EventId;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
-/// 2026-01-01T00:00:00Z. A wall clock that reads less was never set: no program of this kind is older.
+/// 2026-01-01T00:00:00Z. A wall clock that reads an earlier time was never set: no program of this kind is older.
 const EARLIEST: UtcMillis = UtcMillis(1_767_225_600_000);
-/// What is known of the time before is not believed beyond this: it may come from a clock that was wrong.
+/// A known time beyond this is not trusted: it may come from a clock that was wrong.
 const LATEST: UtcMillis = UtcMillis(EARLIEST.0 + 30 * 366 * 86_400_000);
 
-/// A wall clock that moves by this more or less than the monotonic one between two looks has stepped.
+/// A wall clock that moves by this more or less than the monotonic one between two checks has stepped.
 const STEP_MS: u64 = 2_000;
 
 /// The two clocks of this process. Copies agree with each other.
 ///
-/// A wall clock that was never set (a board without a battery starts in 1970) is not believed: the time goes on from the
-/// newest that was known, so that nothing is booked into 1970, until somebody sets it.
+/// A wall clock that was never set (a board without a battery starts in 1970) is not trusted: time continues from the
+/// newest known time, so that nothing is booked into 1970, until the clock is set.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
@@ -33,7 +33,7 @@ impl Clock {
         Self::start_after(None)
     }
 
-    /// The same, where it was `known` at some time before.
+    /// The same, where `known` is a time that has passed.
     #[must_use]
     pub fn start_after(known: Option<UtcMillis>) -> Self {
         let known = known.filter(|known| *known <= LATEST).map_or(EARLIEST, |known| known.max(EARLIEST));
@@ -80,14 +80,14 @@ fn system_wall() -> UtcMillis {
     })
 }
 
-/// Looks for steps of the wall clock. Slews are none.
+/// Checks for steps of the wall clock. Slews are none.
 #[derive(Debug, Default)]
 pub struct StepWatch {
     before: Option<Moment>,
 }
 
 impl StepWatch {
-    /// By how many milliseconds it has stepped since the last look, if it has.
+    /// The milliseconds of its step since the last check, if it has stepped.
     pub fn look(&mut self, now: Moment) -> Option<i64> {
         let before = self.before.replace(now)?;
         let passed_ms = u64::try_from(now.mono.since(before.mono).as_millis()).unwrap_or(u64::MAX);

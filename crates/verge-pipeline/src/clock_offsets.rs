@@ -1,4 +1,4 @@
-//! Devices whose clock has a constant offset: what is logged of them, and what the status says.
+//! Devices whose clock has a constant offset: what is logged of them, and what the status reports.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use verge_domain::reading::ClockOffset;
 
 use crate::counters::{Counter, is_power_of_ten};
 
-/// Devices remembered of a source.
+/// Maximum of devices remembered of a source.
 const REMEMBERED: usize = 1024;
 
 /// Those of one source.
@@ -18,7 +18,7 @@ pub struct ClockOffsets {
     devices: Mutex<BTreeMap<DeviceId, i64>>,
 }
 
-/// An offset of a clock as people say it.
+/// An offset of a clock in words.
 #[must_use]
 pub fn offset_words(offset_ms: i64) -> String {
     let minutes = offset_ms.unsigned_abs() / 60_000;
@@ -27,8 +27,8 @@ pub fn offset_words(offset_ms: i64) -> String {
 }
 
 impl ClockOffsets {
-    /// Notes that a device's clock has shown such an offset, or does not any more, and logs it: the first ones, then
-    /// every tenfold.
+    /// Records that a device's clock has such an offset, or has none any more, and logs it: the first ones, then
+    /// each tenfold number.
     pub fn note(&self, source: &SourceId, change: &ClockOffset) {
         let ClockOffset { device, offset_ms } = change;
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl ClockOffsets {
         }
     }
 
-    /// The devices and their offsets in milliseconds, as far as they are remembered.
+    /// The remembered devices and their offsets in milliseconds.
     #[must_use]
     pub fn devices(&self) -> Vec<(DeviceId, i64)> {
         let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What is counted while the gateway runs. Counters only grow; readers take differences.
+//! The counters of the running gateway. Counters only grow; readers take differences.
 
 mod latency;
 mod source;
@@ -17,7 +17,7 @@ use crate::judging::JudgeRate;
 pub use latency::{Latency, Percentiles};
 pub use source::SourceCounters;
 
-/// One counter. Relaxed: counters order nothing.
+/// One counter. Relaxed: counters impose no order.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -38,7 +38,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct Counters {
     sources: Vec<Arc<SourceCounters>>,
-    /// What bulk judges count, where they have a thread of their own.
+    /// The counters of bulk judges, where they have a thread of their own.
     bulk: Option<Arc<Counters>>,
     /// Verdicts committed, per lane.
     pub committed_total: [Counter; Lane::ALL.len()],
@@ -48,7 +48,7 @@ pub struct Counters {
     pub commit_latency: Latency,
     /// Frames: from receipt until a worker begins.
     pub frame_age: Latency,
-    /// Frames: how long a worker is at it.
+    /// Frames: how long a worker takes for one.
     pub frame_judging: Latency,
     /// Verdicts that broke an invariant and could not be encoded: a defect of this program.
     pub encode_failures_total: Counter,
@@ -58,11 +58,11 @@ pub struct Counters {
     pub store_faults_total: Counter,
     /// Judges, codecs and encoders that panicked: defects of this program.
     pub defects_total: Counter,
-    /// Devices that gave way to others, for want of room.
+    /// Devices evicted for others, for want of room.
     pub evicted_devices_total: Counter,
     /// Steps of the wall clock.
     pub clock_steps_total: Counter,
-    /// By how much the last of them was, in milliseconds.
+    /// The size of the last of them, in milliseconds.
     pub last_clock_step_ms: AtomicI64,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
@@ -74,7 +74,7 @@ pub struct Counters {
     store: Mutex<StoreAccount>,
 }
 
-/// An open maintenance window. What is `None` takes all.
+/// An open maintenance window. `None` takes all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MaintenanceWindow {
     /// The device.
@@ -92,16 +92,16 @@ pub struct MaintenanceWindow {
     pub until: UtcMillis,
 }
 
-/// What the judges over readings take.
+/// The memory of the judges over readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JudgingAccount {
     /// Instances of judges, one for each subject that a judge watches.
     pub instances: u64,
     /// Devices known.
     pub devices: u64,
-    /// Bytes that all of them take, about.
+    /// Approximate bytes that all of them take.
     pub bytes: u64,
-    /// Bytes that they may take.
+    /// Maximum of those bytes.
     pub cap_bytes: u64,
 }
 
@@ -113,10 +113,10 @@ impl MaintenanceWindow {
     }
 }
 
-/// What there is in the store.
+/// What the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreAccount {
-    /// Oldest number that is stored, by lane; one more than `last` where nothing is.
+    /// Oldest stored number, by lane; one more than `last` where nothing is stored.
     pub oldest: [Seq; 3],
     /// Newest number that was committed, by lane.
     pub last: [Seq; 3],
@@ -173,7 +173,7 @@ impl Counters {
     }
 
     /// Counters for judges that work beside these, on a thread of their own. They share the accounts of the sources
-    /// that `counted` says; messages of other sources come to both, and are accounted for here alone.
+    /// that `counted` selects; messages of other sources come to both, and are accounted for here alone.
     pub fn beside(&mut self, counted: impl Fn(SourceIndex) -> bool) -> Arc<Self> {
         let mut beside = Self::new([]);
         let share = |(index, source): (u16, &Arc<SourceCounters>)| {
@@ -201,7 +201,7 @@ impl Counters {
         &self.sources
     }
 
-    /// Notes which maintenance windows are open in one shard of the judges.
+    /// Records which maintenance windows are open in one shard of the judges.
     pub fn note_maintenance(&self, shard: usize, windows: Vec<MaintenanceWindow>) {
         self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, windows);
     }
@@ -222,7 +222,7 @@ impl Counters {
         windows
     }
 
-    /// Notes how often judges alarm.
+    /// Records how often judges alarm.
     pub fn note_alarm_rates(&self, rates: Vec<JudgeRate>) {
         *self.alarm_rates.lock().unwrap_or_else(PoisonError::into_inner) = rates;
     }
@@ -243,41 +243,41 @@ impl Counters {
         counter(self).get() + self.bulk.as_ref().map_or(0, |bulk| bulk.of_all_judges(counter))
     }
 
-    /// Notes what the judges take.
+    /// Records the memory that the judges take.
     pub fn note_judging(&self, account: JudgingAccount) {
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) = account;
     }
 
-    /// What the judges take, as of some seconds ago.
+    /// The memory that the judges take, as of some seconds ago.
     #[must_use]
     pub fn judging(&self) -> JudgingAccount {
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether the store works and has room.
+    /// Records whether the store works and has room.
     pub fn store_state(&self, fault: bool, full: bool) {
         self.store_fault.store(fault, Ordering::Relaxed);
         self.store_full.store(full, Ordering::Relaxed);
     }
 
-    /// Notes what there is in the store.
+    /// Records what the store holds.
     pub fn note_store(&self, account: StoreAccount) {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = account;
     }
 
-    /// Notes between which numbers the store is.
+    /// Records the oldest and newest numbers of the store.
     pub fn note_store_bounds(&self, oldest: [Seq; 3], last: [Seq; 3]) {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         (store.oldest, store.last) = (oldest, last);
     }
 
-    /// What there is in the store.
+    /// What the store holds.
     #[must_use]
     pub fn store_account(&self) -> StoreAccount {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the store has failed and does not work again yet.
+    /// Whether the store has failed and is not in order again yet.
     #[must_use]
     pub fn store_fault(&self) -> bool {
         self.store_fault.load(Ordering::Relaxed)

@@ -1,9 +1,9 @@
 //! The flow between the crates: intake, judging, commit, delivery.
 //!
 //! This crate knows only the traits of `verge_domain::stage`: neither MQTT nor SQLite nor any codec or
-//! detector by name. It reads the clock and draws random numbers, so that nobody below has to.
+//! detector by name. It reads the clock and draws random numbers, so that no lower crate has to.
 //!
-//! Reading order, along the data's way: [`intake`] (a bounded queue and the thread that empties it),
+//! Reading order, along the path of the data: [`intake`] (a bounded queue and the thread that empties it),
 //! [`judging`] (decode, judge, make verdicts: pure), [`frames`] (the same for cameras: newest frame, schedule,
 //! workers), [`committer`] (the thread that owns the store),
 //! [`delivery`] (from the store to one sink, by lanes and windows), `commands` (what may be asked of it all), [`counters`] and [`status`] (what an

@@ -1,8 +1,8 @@
-//! Commands and their answers in JSON, as they stand on `…/cmd` and `…/cmd/reply`. Pure.
+//! Commands and their answers in JSON, as sent on `…/cmd` and `…/cmd/reply`. Pure.
 //!
 //! `{"id":"any text","command":"replay","lane":"verdict","from":1,"to":20,"epoch":"hex, optional"}` and
-//! `{"id":"…","command":"ledger"}`; those to the judges stand in `orders`. Every answer has the command's `id` and `ok`;
-//! where that is false, `error` says why in words.
+//! `{"id":"…","command":"ledger"}`; `orders` has those to the judges. Every answer has the command's `id` and `ok`;
+//! where that is false, `error` gives the reason in words.
 
 mod orders;
 
@@ -15,10 +15,10 @@ use crate::committer::StoreLedger;
 use crate::delivery::LinkCounters;
 use crate::status::withdrawn;
 
-/// Largest command.
+/// Maximum size of a command.
 pub(super) const MAX_COMMAND_BYTES: usize = 4096;
 
-/// A command as it came: who asks, and what.
+/// A command as received: its id, and what it requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CommandRequest {
     /// `None` where there is none: then the answer has `null`.

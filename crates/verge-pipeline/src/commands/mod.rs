@@ -1,7 +1,7 @@
-//! Commands to a running gateway: one closed list, carried out in one place, whichever door they come by.
+//! Commands to a running gateway: one closed list, carried out in one place, whichever entrance they come by.
 //!
-//! A door reads a [`Command`] in the form that its peer writes ([`json`] for `…/cmd`), hands it to the [`Executor`], and
-//! writes the answer in the same form. Each door limits how fast commands come ([`CommandRate`]).
+//! An entrance reads a [`Command`] in its peer's form ([`json`] for `…/cmd`), passes it to the [`Executor`], and
+//! writes the answer in the same form. Each entrance limits the rate of commands ([`CommandRate`]).
 
 pub(crate) mod json;
 
@@ -16,28 +16,28 @@ use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
 use crate::intake::OrderDesk;
 use crate::judging::{Order, OrderError, Outcome};
 
-/// Commands taken by one door in each second; further ones are counted and not answered.
+/// Commands taken by one entrance in each second; further ones are counted and not answered.
 const PER_SECOND: u32 = 10;
 
-/// What may be asked of a running gateway.
+/// What may be requested of a running gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// To send a range of a route's verdicts again.
     Replay { lane: Lane, from: Seq, to: Seq, epoch: Option<String> },
     /// To report what is stored and what was delivered.
     Ledger,
-    /// Something for the judges.
+    /// An order to the judges.
     Order(Order),
 }
 
-/// What a command gave.
+/// The result of a command.
 #[derive(Debug, Clone)]
 pub(crate) enum CommandAnswer {
     /// These numbers are sent again.
     Replayed { from: Seq, to: Seq },
     /// What is stored and what was delivered.
     Ledger { store: Box<StoreLedger>, delivered: [Seq; 3], links: Vec<Arc<LinkCounters>> },
-    /// The judges have carried out an order, and what came of it is durable.
+    /// The judges have carried out an order, and its result is durable.
     Order(Outcome),
 }
 
@@ -105,8 +105,8 @@ impl Executor {
         Self { store, orders }
     }
 
-    /// Carries out one command. `None`: the answer comes by `later` once it is durable, on another thread; it is not waited
-    /// for, because the route that asks may be what makes room in a full store.
+    /// Carries out one command. `None`: the answer comes by `later` once it is durable, on another thread. The caller
+    /// does not wait, because the requesting route may be what makes room in a full store.
     pub(crate) async fn carry_out(
         &self,
         command: Command,
@@ -163,7 +163,7 @@ fn clip(
     Ok((from, to))
 }
 
-/// How fast commands come by one door.
+/// The rate of commands at one entrance.
 #[derive(Debug, Default)]
 pub(crate) struct CommandRate {
     second: Option<Monotonic>,

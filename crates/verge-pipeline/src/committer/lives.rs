@@ -90,7 +90,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             }
         }
         // An interval at the end of what is stored waits until no verdict can join it any more. One that is larger
-        // than a pass is summarized in parts.
+        // than a pass is summarised in parts.
         let now = Interval::of(self.clock.now().wall, length);
         let nothing_follows = after <= overdue.through && ended && gathering.interval != Some(now);
         if !gathering.rows.is_empty() && (nothing_follows || !ended) {

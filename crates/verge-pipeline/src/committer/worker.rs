@@ -267,7 +267,7 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             let stored = planned.iter().map(|row| row.identity(&self.gateway, self.store.epoch()));
             let verdicts = self.waiting.iter().flat_map(|request| &request.verdicts);
             for (identity, verdict) in stored.zip(verdicts) {
-                // A tombstone in the place of a verdict is not shown.
+                // A tombstone in the place of a verdict is not passed on.
                 identity.iter().for_each(|identity| committed(identity, verdict));
             }
         }

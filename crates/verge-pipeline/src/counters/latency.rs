@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 /// Times of one kind in the last five to ten minutes, in histograms of fixed size (two significant digits, 1 µs to 60 s).
-/// Where nothing came for longer, what came last.
+/// If nothing came for longer, the last ones that came.
 #[derive(Debug)]
 pub struct Latency(Mutex<Recent>);
 
@@ -17,7 +17,7 @@ struct Recent {
     since: Instant,
 }
 
-/// A histogram that ran since the start would be blind for a fault of today within weeks.
+/// A histogram since the start would hide a fault of today within weeks.
 const LATENCY_WINDOW: Duration = Duration::from_secs(300);
 
 impl Recent {
@@ -30,12 +30,12 @@ impl Recent {
     }
 }
 
-/// What a [`Latency`] has seen.
+/// The values of a [`Latency`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percentiles {
     /// Half were at most this.
     pub p50: Duration,
-    /// 99 of a hundred were at most this.
+    /// 99 in 100 were at most this.
     pub p99: Duration,
 }
 
@@ -50,7 +50,7 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Takes note of some.
+    /// Records some.
     pub fn note(&self, latencies: impl Iterator<Item = Duration>) {
         self.note_at(Instant::now(), latencies);
     }

@@ -1,4 +1,4 @@
-//! What is counted of one source.
+//! The counters of one source.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,13 +28,13 @@ pub struct SourceCounters {
     pub messages_refused_total: Counter,
     /// Messages whose frame or block of samples a newer one has replaced before it was judged.
     pub messages_superseded_total: Counter,
-    /// Messages judged that the broker had sent to an earlier run of the program, which stored no verdict of them.
+    /// Judged messages that the broker had sent to an earlier run of the program, which stored no verdict of them.
     pub messages_redelivered_total: Counter,
     /// Frames judged.
     pub frames_judged_total: Counter,
     /// Readings judged.
     pub readings_judged_total: Counter,
-    /// Readings whose name another one of the same message and time had, with another value.
+    /// Readings that share name and time with another one of the same message, with another value.
     pub shared_readings_total: Counter,
     shared_names: Mutex<BTreeMap<(DeviceId, SignalId), SharedBy>>,
     /// Devices whose clock has a constant offset.
@@ -43,7 +43,7 @@ pub struct SourceCounters {
     last_received: AtomicI64,
 }
 
-/// Shared names remembered of a source. A peer chooses names, so there is a bound: more are counted as readings alone.
+/// Shared names remembered of a source. A peer chooses names, so there is a bound: beyond it only readings are counted.
 const SHARED_NAMES: usize = 1024;
 
 impl SourceCounters {
@@ -66,14 +66,14 @@ impl SourceCounters {
         }
     }
 
-    /// Counts a refusal and says how many there have been of this reason, this one included.
+    /// Counts a refusal and returns the number of refusals for this reason, this one included.
     pub fn reject(&self, reason: Reason) -> u64 {
         let counter = &self.rejections_total[reason.index()];
         counter.add(1);
         counter.get()
     }
 
-    /// Counts a refusal. The first of a kind is worth a line, then every tenfold: never a line per message. `about` is
+    /// Counts a refusal. The first of a kind is logged, then each tenfold number: never a line per message. `about` is
     /// the topic or the device, `bytes` the size of the message.
     pub fn refuse(&self, about: &str, bytes: Option<usize>, rejection: &Rejection) {
         let count = self.reject(rejection.reason);
@@ -87,7 +87,7 @@ impl SourceCounters {
     }
 
     /// Counts a reading whose name stands for several series, and warns of the name: the first ones once each, then
-    /// every tenfold.
+    /// each tenfold number.
     pub fn share(&self, reading: &Reading, by: SharedBy) {
         self.shared_readings_total.add(1);
         let mut names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +117,7 @@ impl SourceCounters {
         }
     }
 
-    /// Names that stand for several series, as far as they are remembered.
+    /// The remembered names that stand for several series.
     #[must_use]
     pub fn shared_names(&self) -> Vec<((DeviceId, SignalId), SharedBy)> {
         let names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,12 +139,12 @@ impl SourceCounters {
             .filter(|&(_, count)| count > 0)
     }
 
-    /// Notes when a message came.
+    /// Records when a message arrived.
     pub fn received_at(&self, at: UtcMillis) {
         self.last_received.store(at.0, Ordering::Relaxed);
     }
 
-    /// When the newest message came, if any did.
+    /// When the newest message arrived, if any did.
     #[must_use]
     pub fn last_received(&self) -> Option<UtcMillis> {
         Some(self.last_received.load(Ordering::Relaxed)).filter(|&at| at != i64::MIN).map(UtcMillis)

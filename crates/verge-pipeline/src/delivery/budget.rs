@@ -1,7 +1,7 @@
 //! What a link may send on one day. Pure.
 //!
-//! Days are UTC days of the wall clock. That clock may step, and each new day gives a new budget: so one is opened
-//! at most once in twelve hours of a clock that does not step. Bytes are those of payloads; topics, headers and TLS
+//! Days are UTC days of the wall clock. That clock may step, and each new day gives a new budget: so a day is opened
+//! at most once in twelve hours of a clock that does not step. Only bytes of payloads count; topics, headers and TLS
 //! come on top (a few per cent of a full batch).
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use verge_domain::time::{Moment, Monotonic};
 const DAY_MS: i64 = 86_400_000;
 /// A day lasts at least this long, whatever the wall clock says.
 const SHORTEST_DAY: Duration = Duration::from_secs(12 * 3600);
-/// Where a lane waits for the next day, the clock is looked at this often at least: it may step.
+/// Where a lane waits for the next day, the clock is read at least this often: it may step.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The account of one link.
@@ -25,12 +25,12 @@ pub(super) struct Budget {
     /// When a day was last opened after one on which something had been sent.
     opened: Option<Monotonic>,
     started: Monotonic,
-    /// Lanes of which a message did not fit into what was left.
+    /// Lanes with a message that did not fit into what was left.
     exhausted: [bool; 3],
 }
 
 impl Budget {
-    /// An account without end where `limit` is `None`. `sent` is what the store has kept of it.
+    /// An unlimited account where `limit` is `None`. `sent` is what the store has kept of it.
     pub(super) fn new(limit: Option<u64>, sent: Option<&SentBytes>, now: Moment) -> Self {
         let mut budget = Self {
             limit,
@@ -44,10 +44,10 @@ impl Budget {
         budget
     }
 
-    /// Looks whether a new day has come. Says if one was opened.
+    /// Checks whether a new day has begun. Returns whether one was opened.
     pub(super) fn look(&mut self, now: Moment) -> bool {
         let today = day_of(now);
-        // A clock that is behind the day at hand has yet to be set, or was set back.
+        // A clock that is behind the present day has yet to be set, or was set back.
         let since = if today < self.day { self.opened.or(Some(self.started)) } else { self.opened };
         let long_enough = since.is_none_or(|since| since.after(SHORTEST_DAY) <= now.mono);
         if today == self.day || !long_enough {
@@ -77,7 +77,7 @@ impl Budget {
         self.exhausted[lane.index()] = true;
     }
 
-    /// Notes what was sent.
+    /// Records what was sent.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
@@ -94,7 +94,7 @@ impl Budget {
         Some(LOOK_AGAIN.min(Duration::from_millis(left.unsigned_abs())))
     }
 
-    /// The day at hand and what was sent on it.
+    /// The present day and what was sent on it.
     pub(super) fn sent(&self) -> (i64, u64) {
         (self.day, self.bytes)
     }
@@ -183,7 +183,7 @@ mod tests {
         assert!(!budget.allows(Lane::Verdict));
         assert!(!budget.look(at(NOON, 0.1)));
         assert!(!budget.allows(Lane::Verdict));
-        // It stays in 1970: days must go on some time.
+        // It stays in 1970: days must nevertheless advance.
         let mut lost = Budget::new(Some(10), Some(&sent(20_000, 10)), at(0, 0.0));
         assert!(!lost.look(at(11 * HOUR_MS, 11.9)));
         assert!(lost.look(at(12 * HOUR_MS, 12.0)));

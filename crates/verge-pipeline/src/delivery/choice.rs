@@ -8,16 +8,16 @@ use verge_domain::time::Monotonic;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteMode {
     /// One link carries everything: the first that is connected. A link that is preferred to it takes over
-    /// again after it has stood for `return_after`.
+    /// again after it was connected for `return_after`.
     Failover {
-        /// How long a preferred link must stand before it is trusted again.
+        /// How long a preferred link must be connected before it is trusted again.
         return_after: Duration,
     },
     /// Messages go over all connected links; alarms over the most preferred that has room.
     Spread,
 }
 
-/// Which links stand, and which of them carries.
+/// Which links are connected, and which of them carries.
 #[derive(Debug)]
 pub(super) struct Choice {
     mode: RouteMode,
@@ -47,7 +47,7 @@ impl Choice {
         self.stands_since.get(link).is_some_and(Option::is_some)
     }
 
-    /// The link that carries everything, where one does.
+    /// The link that carries everything, if one does.
     pub(super) fn active(&self) -> Option<usize> {
         self.active
     }
@@ -74,7 +74,7 @@ impl Choice {
         preferred.or(current).or_else(|| self.stands_since.iter().position(Option::is_some))
     }
 
-    /// When a preferred link will have stood long enough.
+    /// When a preferred link will have been connected long enough.
     pub(super) fn wake(&self) -> Option<Monotonic> {
         let RouteMode::Failover { return_after } = self.mode else { return None };
         let preferred = &self.stands_since[..self.active?];

@@ -1,4 +1,4 @@
-//! What a route does beside verdicts: commands and their answers, its own status upstream, and who else publishes one.
+//! What a route does beside verdicts: commands and their answers, its own status upstream, and rivals that publish one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::commands::{CommandedRoute, json};
 use crate::status::claim;
 
 impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
-    /// Takes note of what happened on a link beside its verdicts.
+    /// Handles what happened on a link beside its verdicts.
     pub(super) async fn on_control(&mut self, link: usize, event: ControlEvent) {
         match event {
             ControlEvent::Found(status) => self.compare(link, &status).await,
@@ -48,7 +48,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// Sends an answer on the link that asked.
+    /// Sends an answer on the link that the command came by.
     pub(super) fn answer(&mut self, link: usize, answer: Bytes) {
         let link = &mut self.links[link];
         if let Err(error) = link.answer(answer) {
@@ -57,7 +57,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// Holds what upstream knows of this gateway's store against the store, before anything is offered.
+    /// Compares what upstream knows of this gateway's store with the store, before anything is offered.
     async fn compare(&mut self, link: usize, status: &[u8]) {
         let Some(sighting) = claim::sighting(status) else { return };
         let last = self.store.heads().borrow().map(|seq| seq.0);
@@ -80,7 +80,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
              that went on; nothing is sent before it has a new epoch"
         );
         self.is_overtaken = true;
-        // Where that fails, the route is silent all the same: the process ends, and finds it so again.
+        // If that fails, the route is silent nevertheless: the process ends, and finds the same again.
         if !matches!(self.store.give_up_epoch().await, Some(Ok(()))) {
             tracing::error!("the epoch could not be given up");
         }
@@ -94,7 +94,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         )
     }
 
-    /// Publishes the status on every link that stands; one that is not urgent leaves a spent budget alone.
+    /// Publishes the status on every connected link; if it is not urgent, not where the budget is spent.
     pub(super) fn publish_status(&mut self, document: &Bytes, urgent: bool) {
         for (index, link) in self.links.iter_mut().enumerate() {
             let wanted = urgent || link.budget.allows(Lane::Telemetry);

@@ -16,9 +16,9 @@ use crate::counters::Counter;
 
 /// One connection of a route.
 pub struct Link<K, F> {
-    /// What sends.
+    /// The sender.
     pub sink: K,
-    /// How stored verdicts become what it sends.
+    /// How stored verdicts become what the sink sends.
     pub form: F,
     /// Messages in flight at most.
     pub window: usize,
@@ -39,9 +39,9 @@ pub struct LinkCounters {
     pub bytes_offered_total: Counter,
     /// Connections made.
     pub connections_total: Counter,
-    /// Commands carried out or refused in words.
+    /// Commands carried out or refused with a reason.
     pub commands_total: Counter,
-    /// Commands that came faster than they are taken: no answer.
+    /// Commands that came faster than the limit: they get no answer.
     pub commands_ignored_total: Counter,
     /// Answers that could not be sent.
     pub replies_dropped_total: Counter,
@@ -50,7 +50,7 @@ pub struct LinkCounters {
     /// A bit for each lane.
     deferred: AtomicU8,
     last_error: Mutex<Option<String>>,
-    /// What the link says of itself, and when it said so.
+    /// What the link reports of itself, and when it reported it.
     report: Mutex<Option<(LinkReport, Moment)>>,
 }
 
@@ -75,19 +75,19 @@ impl LinkCounters {
         }
     }
 
-    /// What the link last said of itself, and when.
+    /// The last report of the link on itself, and when.
     #[must_use]
     pub fn report(&self) -> Option<(LinkReport, Moment)> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the connection stands.
+    /// Whether it is connected.
     #[must_use]
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all payloads sent on the day at hand, the status and answers included.
+    /// Bytes of all payloads sent on the present day, the status and answers included.
     #[must_use]
     pub fn day_bytes(&self) -> u64 {
         self.day_bytes.load(Ordering::Relaxed)
@@ -145,7 +145,7 @@ impl RouteCounters {
         &self.links
     }
 
-    /// Whether any connection stands.
+    /// Whether any link is connected.
     #[must_use]
     pub fn connected(&self) -> bool {
         self.links.iter().any(|link| link.connected())
@@ -198,7 +198,7 @@ pub(super) struct LinkState<K, F> {
     pub(super) stalled: bool,
     /// A verdict that is too large for another link waits for this one.
     pub(super) awaited: bool,
-    /// Something was sent that is not noted in the store.
+    /// Something was sent that is not recorded in the store.
     pub(super) spent: bool,
     /// Whether another gateway publishes under this one's name.
     pub(super) rival: Rival,
@@ -208,16 +208,16 @@ pub(super) struct LinkState<K, F> {
 /// acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Rival {
-    /// Upstream has acknowledged a status of this run since it was last looked at.
+    /// Upstream has acknowledged a status of this run since the last check.
     pub(super) published: bool,
     seen: u8,
 }
 
-/// Once may be a broker that lost its newest retained messages.
+/// A single replacement may be due to a broker that lost its newest retained messages.
 const RIVAL_SEEN: u8 = 2;
 
 impl Rival {
-    /// A connection begins, and upstream holds this status. Says whether a rival is certain from now on.
+    /// A connection begins, and upstream holds this status. Returns whether a rival is certain from now on.
     pub(super) fn found(&mut self, is_of_another: bool) -> bool {
         let replaced = std::mem::take(&mut self.published) && is_of_another;
         self.seen = if replaced { self.seen.saturating_add(1) } else { 0 };
@@ -284,7 +284,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> LinkState<K, F> {
         self.show_budget();
     }
 
-    /// Looks whether a new day has come. Says if one was opened.
+    /// Checks whether a new day has begun. Returns whether one was opened.
     pub(super) fn look(&mut self, now: Moment) -> bool {
         let opened = self.budget.look(now);
         if opened {
@@ -294,7 +294,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> LinkState<K, F> {
         opened
     }
 
-    /// Takes down what the sink says of itself. Says whether that is news: other services that it goes without, a topic
+    /// Records what the sink reports of itself. Returns whether that is new: other services that it lacks, a topic
     /// that is dead or alive again.
     pub(super) fn note_report(&mut self, now: Moment) -> bool {
         let report = self.sink.report();
@@ -328,7 +328,7 @@ fn dead(report: &LinkReport) -> impl Iterator<Item = &str> {
     dead.map(|topic| topic.topic.as_str())
 }
 
-/// The next event of any link; `None` in it where that sink has ended. `first` is asked first, so that none is
+/// The next event of any link; `None` in it where that sink has ended. `first` is polled first, so that none is
 /// always before the others.
 pub(super) fn poll_links<K: Sink, F>(
     links: &mut [LinkState<K, F>],
@@ -359,7 +359,7 @@ mod tests {
             }
             assert_eq!(rival.is_certain(), expected, "{history:?}");
         };
-        // What it finds first may be of the machine that it replaces.
+        // The first status it finds may be of the machine that it replaces.
         check(&[(false, true)], false);
         check(&[(false, true), (true, true)], false);
         check(&[(false, true), (true, true), (true, true)], true);

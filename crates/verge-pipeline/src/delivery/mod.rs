@@ -39,11 +39,11 @@ use route::Route;
 pub use window::BatchPolicy;
 pub(crate) use window::{MAX_REPLAYS, TooManyReplays};
 
-/// Answers to orders that wait for the route at most: more than orders can wait for the judges.
+/// Maximum of answers to orders that wait for the route: more than the orders that can wait for the judges.
 const ANSWER_QUEUE: usize = 64;
 /// Marks are handed to the store this often at most.
 const MARK_EVERY: Duration = Duration::from_millis(50);
-/// How often the status is published, beside each connection and each change of the store's state.
+/// How often the status is published, in addition to each connection and each change of the store's state.
 pub const STATUS_EVERY: Duration = Duration::from_secs(30);
 
 /// How one route delivers.
@@ -57,7 +57,7 @@ pub struct RouteSettings {
     pub lanes: Vec<Lane>,
     /// Batching.
     pub batch: BatchPolicy,
-    /// What upstream acknowledged over a link up to this long before its connection broke is sent again: a
+    /// What upstream acknowledged over a link up to this long before its connection was lost is sent again: a
     /// broker acknowledges what it has in memory, and loses it when it dies. Zero: never.
     pub rewind: Duration,
     /// How its links share the work.
@@ -121,13 +121,13 @@ pub async fn deliver<K, F>(
             () = stopped(&mut stop) => break,
         }
     }
-    // What was committed before the stop goes with it, as far as the windows take it.
+    // What was committed before the stop is sent too, as far as the windows take it.
     route.fill().await;
     route.close(status(true)).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone can no longer say so: that is a stop, too.
+    // A sender that was dropped can no longer report a stop: that is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
 }
 

@@ -10,12 +10,12 @@ use verge_domain::withdrawn::Withdrawal;
 use super::route::Route;
 use super::window::{Carriers, Next, Offer};
 
-/// Largest part of a lane read at once, in bytes.
+/// Maximum of bytes of a lane that are read at once.
 const MAX_FETCH_BYTES: usize = 256 * 1024;
-/// Pause after the store could not do as asked.
+/// Pause after the store could not carry out a request.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// What became of a message on one link.
+/// The result of a message on one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// It is in flight.
@@ -29,7 +29,7 @@ enum Sent {
 }
 
 impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
-    /// Offers what may be offered now; says after what time to look again.
+    /// Offers what may be offered now; returns after what time to look again.
     pub(super) async fn fill(&mut self) -> Option<Duration> {
         loop {
             self.note_heads();
@@ -103,13 +103,13 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         self.pause = Some(self.clock.now().mono.after(STORE_RETRY));
     }
 
-    /// What was to be offered before this number is not in the store.
+    /// The store does not hold what was to be offered before this number.
     fn pass_over(&mut self, offer: &Offer, stored_from: Seq) {
         let (lane, from, to) = (offer.lane, offer.after.next(), Seq(stored_from.0 - 1));
         if offer.replay {
             return self.window.drop_replay(lane, from, to);
         }
-        // A route that is new to an old store finds the oldest verdicts evicted: it begins behind them.
+        // A route that is new to an old store finds the oldest verdicts evicted: it begins after them.
         if to > self.window.mark(lane) {
             tracing::warn!(
                 route = %self.settings.route, %lane, %from, before = %stored_from,
@@ -120,7 +120,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         self.note_mark(lane, mark);
     }
 
-    /// Offers rows as one message, or as several where one is too large. Says whether to go on.
+    /// Offers rows as one message, or as several where one is too large. Returns whether to continue.
     async fn offer_rows(&mut self, offer: &Offer, rows: &[StoredRow]) -> bool {
         let mut parts = vec![rows];
         while let Some(part) = parts.pop() {
@@ -195,7 +195,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// What goes around the verdicts of a message.
+    /// The envelope of a message's verdicts.
     pub(super) fn envelope(
         &self,
         lane: Lane,
@@ -214,8 +214,8 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// A row that its link can never carry goes over another one, or waits for one that may carry it; where none can,
-    /// a tombstone takes its place. Says whether to go on.
+    /// A row that its link can never carry goes over another link, or waits for one that may carry it; if none can,
+    /// a tombstone replaces it. Returns whether to continue.
     async fn offer_elsewhere(&mut self, offer: &Offer, row: &StoredRow, mut reason: Withdrawal) -> bool {
         let mut awaited = false;
         for link in (0..self.links.len()).filter(|&link| link != offer.link) {
@@ -244,7 +244,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
     async fn withdraw(&mut self, lane: Lane, row: &StoredRow, reason: Withdrawal) -> bool {
         let (from, to) = (row.seq, row.through());
         if row.withdrawn.is_some() && row.bytes.is_empty() {
-            // There is nothing smaller to take its place.
+            // Nothing smaller can replace it.
             tracing::error!(route = %self.settings.route, %lane, %from, through = %to, "a tombstone cannot be sent on any link");
             let mark = self.window.skip(lane, from, to, self.clock.now().mono);
             self.note_mark(lane, mark);

@@ -6,7 +6,7 @@ use verge_domain::stage::{Control, Form, OfferError, Sink, StoredRow};
 use super::route::{PROVISIONAL, Route};
 use crate::committer::StoreState;
 
-/// Alarms without a number that wait for a link at most; past that the oldest are dropped.
+/// Maximum of alarms without a number that wait for a link; past that the oldest are dropped.
 const MAX_PROVISIONAL: usize = 64;
 
 impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
@@ -22,7 +22,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         self.provisional.push_back(alarm);
     }
 
-    /// Shows alarms without a number over the first link that takes them. No acknowledgement is waited for: they come
+    /// Shows alarms without a number over the first link that takes them. It awaits no acknowledgement: they come
     /// again with a number.
     pub(super) fn send_provisional(&mut self) {
         while let Some(alarm) = self.provisional.pop_front() {

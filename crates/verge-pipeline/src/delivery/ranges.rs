@@ -30,7 +30,7 @@ impl Ranges {
         if from > to {
             return;
         }
-        // What touches it on either side becomes one with it.
+        // Intervals that touch it on either side merge with it.
         if let Some((&before, &end)) = self.0.range(..from).next_back()
             && end.saturating_add(1) >= from
         {
@@ -44,7 +44,7 @@ impl Ranges {
         self.0.insert(from, to);
     }
 
-    /// Takes an interval out.
+    /// Removes an interval.
     pub(super) fn remove(&mut self, from: Seq, to: Seq) {
         let (from, to) = (from.0, to.0);
         if from > to {
@@ -66,7 +66,7 @@ impl Ranges {
         }
     }
 
-    /// Takes everything out that `other` holds.
+    /// Removes everything that `other` holds.
     pub(super) fn remove_all(&mut self, other: &Self) {
         for (from, to) in other.iter() {
             self.remove(from, to);
@@ -80,7 +80,7 @@ impl Ranges {
         }
     }
 
-    /// What of this lies in an interval.
+    /// The part of this that lies in an interval.
     pub(super) fn clipped(&self, from: Seq, to: Seq) -> Self {
         let before = self.0.range(..from.0).next_back().filter(|&(_, &end)| end >= from.0);
         let mut clipped = Self::default();
@@ -90,7 +90,7 @@ impl Ranges {
         clipped
     }
 
-    /// Bridges gaps until there are at most `most` intervals: numbers are added, none is taken out.
+    /// Bridges gaps until there are at most `most` intervals: numbers are added, none is removed.
     pub(super) fn bridge(&mut self, most: usize) {
         while self.0.len() > most.max(1) {
             let mut gaps: Vec<(u64, u64, u64)> = Vec::with_capacity(self.0.len());

@@ -23,7 +23,7 @@ use crate::intake::OrderDesk;
 
 /// Time for outstanding acknowledgements when the gateway stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
-/// The token of what is offered once and not kept: never one of verdicts, which count from one.
+/// The token of messages that are offered once and not kept: never one of verdicts, which count from one.
 pub(super) const PROVISIONAL: Token = Token(u64::MAX);
 
 pub(super) struct Route<K, F> {
@@ -33,17 +33,17 @@ pub(super) struct Route<K, F> {
     pub(super) links: Vec<LinkState<K, F>>,
     pub(super) store: StoreHandle,
     pub(super) executor: Executor,
-    /// Answers that come later, with the link that asked, on their way back here.
+    /// Answers that come later, with the link of each command, on their path back here.
     pub(super) answers: mpsc::Sender<(usize, Bytes)>,
     heads: watch::Receiver<[Seq; 3]>,
     pub(super) counters: Arc<RouteCounters>,
     pub(super) clock: Clock,
-    /// The link that is asked for events first.
+    /// The link that is polled for events first.
     pub(super) turn: usize,
     unsent_marks: [Option<Seq>; 3],
     /// Another life of the store gives numbers of its epoch: nothing is sent any more.
     pub(super) is_overtaken: bool,
-    /// The store is left alone until then.
+    /// No request to the store until then.
     pub(super) pause: Option<Monotonic>,
     /// Alarms without a number that could not be offered yet.
     pub(super) provisional: VecDeque<StoredRow>,
@@ -92,7 +92,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// Takes note of what was committed since it last did.
+    /// Registers what was committed since the last call.
     pub(super) fn note_heads(&mut self) {
         if !self.heads.has_changed().unwrap_or(false) {
             return;
@@ -114,7 +114,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         (0..self.links.len()).any(|link| self.choice.is_connected(link))
     }
 
-    /// Takes note of what happened on a link. Says whether the status is to be published at once.
+    /// Handles what happened on a link. Returns whether the status is to be published at once.
     pub(super) async fn on_event(&mut self, link: usize, event: SinkEvent) -> bool {
         self.turn = link + 1;
         self.links[link].stalled = false;
@@ -140,7 +140,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
                 }
                 let stood = self.void(link);
                 self.links[link].lost(reason);
-                // The last will says that the gateway is offline, to a broker that other links may lead to as well.
+                // The last will reports the gateway as offline, to a broker that other links may lead to as well.
                 stood && self.is_connected()
             }
             SinkEvent::Delivered(token) => {
@@ -160,7 +160,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// What was offered over a link is void. Says whether its connection stood.
+    /// What was offered over a link is void. Returns whether it was connected.
     fn void(&mut self, link: usize) -> bool {
         let stood = self.choice.is_connected(link);
         if stood {
@@ -170,7 +170,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         stood
     }
 
-    /// Something has changed on a link that verdicts too large for the others may wait for.
+    /// A link has changed that verdicts too large for the others may wait for.
     fn offer_awaited(&mut self, link: usize) {
         self.links[link].awaited = false;
         self.window.release();
@@ -187,7 +187,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         self.unsent_marks.iter().any(Option::is_some) || self.links.iter().any(|link| link.spent)
     }
 
-    /// Hands the store what was delivered and what was sent.
+    /// Reports to the store what was delivered and what was sent.
     pub(super) async fn send_marks(&mut self) {
         for lane in Lane::ALL {
             if let Some(mark) = self.unsent_marks[lane.index()].take() {
@@ -222,7 +222,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         }
     }
 
-    /// Takes down what the links say of themselves, for the status.
+    /// Records what the links report of themselves, for the status.
     pub(super) fn note_reports(&mut self) {
         let now = self.clock.now();
         for link in &mut self.links {
@@ -245,7 +245,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
         drop(closing);
         for link in 0..self.links.len() {
             while let Some(event) = self.links[link].sink.event().await {
-                // A command that comes now has nobody left to carry it out.
+                // Nothing is left to carry out a command that comes now.
                 if !matches!(event, SinkEvent::Control(ControlEvent::Command(_))) {
                     self.on_event(link, event).await;
                 }

@@ -2,7 +2,7 @@
 //! next. Pure: no clock but the one passed in, no connection.
 //!
 //! Of each lane every number between the mark and the newest that was offered is acknowledged, in flight, held for
-//! a link that could carry it, or to be offered again: none is ever in none of them.
+//! a link that could carry it, or to be offered again: every number is in one of these states.
 
 mod acknowledged;
 mod lane;
@@ -20,7 +20,7 @@ use super::ranges::Ranges;
 use acknowledged::History;
 use lane::LaneState;
 
-/// How verdicts are put together into messages. The alarm lane is never batched.
+/// How verdicts are combined into messages. The alarm lane is never batched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchPolicy {
     /// Verdicts in one message at most.
@@ -41,10 +41,10 @@ impl BatchPolicy {
     }
 }
 
-/// Intervals of numbers that wait to be replayed at most, over all lanes.
+/// Maximum of intervals of numbers that wait to be replayed, over all lanes.
 pub(crate) const MAX_REPLAYS: usize = 64;
 
-/// More intervals wait to be replayed than are kept.
+/// More intervals wait to be replayed than the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyReplays;
 
@@ -68,7 +68,7 @@ struct LinkWindow {
 }
 
 impl LinkWindow {
-    /// Alarms may fill the whole window, everything else leaves a quarter to them.
+    /// Alarms may fill the whole window, everything else leaves a quarter for them.
     fn room(&self, all: bool) -> usize {
         let limit = if all { self.capacity } else { self.capacity - self.capacity / 4 };
         limit.saturating_sub(self.in_flight)
@@ -91,11 +91,11 @@ pub(super) struct Offer {
     pub(super) lane: Lane,
     /// After this number.
     pub(super) after: Seq,
-    /// Up to this one; `None` where everything that is stored may go along.
+    /// Up to this one; `None` where everything that is stored may be included.
     pub(super) upto: Option<Seq>,
-    /// So many rows at most; each alone in the alarm lane.
+    /// Maximum of rows; in the alarm lane each is a message of its own.
     pub(super) max_rows: usize,
-    /// Upstream has asked for them.
+    /// Upstream has requested them.
     pub(super) replay: bool,
 }
 
@@ -122,7 +122,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A route that has delivered up to `delivered`, over links that take so many messages in flight each. `rewind`:
+    /// A route that has delivered up to `delivered`, over links with these capacities in messages in flight. `rewind`:
     /// see [`super::RouteSettings`].
     pub(super) fn new(
         policy: BatchPolicy,
@@ -157,7 +157,7 @@ impl Window {
         }
     }
 
-    /// The lanes that this route does not carry, and their heads: it owes nothing of them, and must not keep
+    /// The lanes that this route does not carry, and their heads: it delivers nothing of them, and must not keep
     /// the store from evicting them.
     pub(super) fn not_carried(&self) -> impl Iterator<Item = (Lane, Seq)> + '_ {
         let lanes = Lane::ALL.into_iter().filter(|lane| !self.carries(*lane));
@@ -168,7 +168,7 @@ impl Window {
         self.lanes[lane.index()].carried
     }
 
-    /// A link is gone: what was in flight over it is void. What upstream acknowledged last over it is to be offered
+    /// A link is lost: what was in flight over it is void. What upstream acknowledged last over it is to be offered
     /// again as well: a broker that died may have lost it.
     pub(super) fn lost(&mut self, link: usize, now: Monotonic) {
         let Some(state) = self.links.get_mut(link) else { return };
@@ -184,13 +184,13 @@ impl Window {
                 continue;
             }
             state.replay.insert(from, to);
-            // A tombstone may reach beyond what upstream asked for.
+            // A tombstone may reach beyond the range that upstream requested.
             let mut owed = Ranges::default();
             owed.insert(from.max(state.mark.next()), to);
             owed.remove_all(&state.acknowledged);
             again[lane.index()].insert_all(&owed);
         }
-        // What is on its way over another link arrives there, or is lost there.
+        // What is in flight over another link arrives there, or is lost there.
         for flight in self.flights.values() {
             again[flight.lane.index()].remove(flight.from, flight.to);
         }
@@ -200,14 +200,14 @@ impl Window {
         }
     }
 
-    /// What to offer next. Alarms come first; of a lane, what was lost before what is new; what upstream asked for
-    /// again when nothing else is due.
+    /// What to offer next. Alarms come first; within a lane, lost numbers before new ones; replays that upstream
+    /// requested when nothing else is due.
     pub(super) fn next(&self, now: Monotonic, carriers: &Carriers) -> Next {
         let mut wake: Option<Monotonic> = None;
         for lane in Lane::ALL {
             let state = &self.lanes[lane.index()];
             let (after, upto, due) = match state.again.first() {
-                // Where nothing stands between, what is new goes along.
+                // If no offered number lies between, new ones are included.
                 Some((from, to)) => (Seq(from.0 - 1), Some(to).filter(|&to| to < state.offered), now),
                 None if state.head > state.offered => {
                     let since = state.waiting_since.unwrap_or(now);
@@ -254,7 +254,7 @@ impl Window {
         if lane == Lane::Alarm { candidates.into_iter().next() } else { candidates.min_by_key(load) }
     }
 
-    /// A name for the next message.
+    /// A token for the next message.
     pub(super) fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
@@ -282,7 +282,7 @@ impl Window {
         lane.advance(from, to, now);
     }
 
-    /// Another link may carry now what was held back.
+    /// Another link may now carry what was held back.
     pub(super) fn release(&mut self) {
         for lane in &mut self.lanes {
             let held = std::mem::take(&mut lane.held);
@@ -290,8 +290,8 @@ impl Window {
         }
     }
 
-    /// Goes past a range without offering it: it is not in the store any more, or can never be sent. The caller says
-    /// so to the operator. Returns the mark if it rose.
+    /// Passes over a range without offering it: it is not in the store any more, or can never be sent. The caller
+    /// reports that to the operator. Returns the mark if it rose.
     pub(super) fn skip(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) -> Option<Seq> {
         let state = &mut self.lanes[lane.index()];
         state.again.remove(from, to);
@@ -306,12 +306,12 @@ impl Window {
         Some(mark)
     }
 
-    /// Drops a range from what upstream asked for again.
+    /// Drops a range from what upstream requested again.
     pub(super) fn drop_replay(&mut self, lane: Lane, from: Seq, to: Seq) {
         self.lanes[lane.index()].replay.remove(from, to);
     }
 
-    /// Upstream asks for a range again. What it has not acknowledged yet comes anyhow.
+    /// Upstream requests a range again. What it has not acknowledged yet is sent anyway.
     ///
     /// # Errors
     /// Too much waits to be replayed.
@@ -348,7 +348,7 @@ impl Window {
         self.delivered_total
     }
 
-    /// The lane's mark: everything up to it has been delivered once at least.
+    /// The lane's mark: everything up to it has been delivered at least once.
     pub(super) fn mark(&self, lane: Lane) -> Seq {
         self.lanes[lane.index()].mark
     }

@@ -1,4 +1,4 @@
-//! The network threads' end: a message waits here for the thread that unwraps its frame.
+//! The end of the network threads: a message waits here for the thread that unwraps its frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use verge_domain::stage::{Intake, IntakeFull};
 
 use super::Shared;
 
-/// From here on connections are left unread until fewer messages wait to be unwrapped.
+/// From this number of messages on, connections are left unread until fewer wait to be unwrapped.
 const CROWDED: usize = 64;
 /// The same in bytes.
 const CROWDED_BYTES: usize = 8 << 20;
 
-/// Messages whose frames are still wrapped, in the order of their arrival. Bounded: a connection that is crowded is left
-/// unread, and of sources that judge every frame they count as frames that wait.
+/// Messages whose frames are still wrapped, in the order of their arrival. Bounded: a crowded connection is left
+/// unread, and messages of sources that judge every frame count as frames that wait.
 #[derive(Debug, Default)]
 pub(super) struct Wrapped {
     waiting: VecDeque<Inbound>,
@@ -36,7 +36,7 @@ impl Wrapped {
         Some(message)
     }
 
-    /// The one in hand is unwrapped.
+    /// The message in hand is unwrapped.
     pub(super) const fn done(&mut self) {
         self.in_hand = false;
     }
@@ -50,7 +50,7 @@ impl Wrapped {
     }
 }
 
-/// The way in for the frames of one connection.
+/// The entrance for the frames of one connection.
 pub struct FrameIntake<M> {
     pub(super) shared: Arc<Shared<M>>,
     /// Its sources judge every frame.
@@ -58,7 +58,7 @@ pub struct FrameIntake<M> {
 }
 
 impl<M: Default + Send> Intake for FrameIntake<M> {
-    /// Takes the message. A source that judges every frame may find no room.
+    /// Takes the message. It may refuse one of a source that judges every frame, for want of room.
     fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
         let Some(source) = self.shared.counters.source(message.source) else { return Ok(()) };
         let mut line = self.shared.lock();
@@ -75,7 +75,7 @@ impl<M: Default + Send> Intake for FrameIntake<M> {
         Ok(())
     }
 
-    /// Where every frame is judged, also because soon [`Intake::offer`] refuses.
+    /// Where every frame is judged, also if [`Intake::offer`] would refuse soon.
     fn is_held(&mut self) -> bool {
         let line = self.shared.lock();
         line.wrapped.is_crowded() || self.every && line.schedule.is_crowded()

@@ -1,8 +1,8 @@
 //! The path of frames: each camera keeps its newest frame, workers take the camera that is most due, and what a worker
-//! sees goes to the judges as an observation, by the same queue as readings. Workers decide nothing.
+//! sees reaches the judges as an observation, through the same queue as readings. Workers decide nothing.
 //!
-//! Frames are unwrapped by a thread of their own. Nothing here blocks a connection for long: a frame that finds no room
-//! takes the place of an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
+//! A thread of its own unwraps frames. Nothing here blocks a connection for long: a frame that finds no room
+//! replaces an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
 //! their connection stops when it is full.
 //!
 //! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`.
@@ -63,12 +63,12 @@ impl CameraJudges {
     }
 }
 
-/// What cameras, sources and workers share.
+/// State that cameras, sources and workers share.
 struct Shared<M> {
     line: Mutex<Line<M>>,
-    /// A message has come, or the end.
+    /// A message has arrived, or the end.
     arrived: Condvar,
-    /// A frame has come, or the end.
+    /// A frame has arrived, or the end.
     changed: Condvar,
     counters: Arc<Counters>,
     judges: CameraJudges,
@@ -105,7 +105,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         Self { shared: Arc::new(Shared { line, arrived, changed, counters, judges }) }
     }
 
-    /// The way in for one connection, whose sources keep the newest frames or judge every one.
+    /// The entrance for one connection, whose sources keep the newest frames or judge every one.
     #[must_use]
     pub fn intake(&self, every: bool) -> FrameIntake<M> {
         FrameIntake { shared: Arc::clone(&self.shared), every }
@@ -117,7 +117,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         Cameras(Arc::clone(&self.shared))
     }
 
-    /// Starts the thread that unwraps frames, and workers, one for each viewer. `make` makes a new viewer where a worker
+    /// Starts the thread that unwraps frames, and one worker for each viewer. `make` makes a new viewer where a worker
     /// has lost its own to a fault.
     ///
     /// # Panics
@@ -165,7 +165,7 @@ impl<M> Shared<M> {
     }
 }
 
-/// The cameras that frames have come from; clones share them.
+/// The cameras that have sent frames; clones share them.
 pub struct Cameras<M>(Arc<Shared<M>>);
 
 impl<M> Cameras<M> {
@@ -184,7 +184,7 @@ pub struct FrameWorkers<M> {
 
 impl<M> FrameWorkers<M> {
     /// Lets each worker finish the frame it has in hand, and ends. Blocks until then. Frames that wait are given up:
-    /// those of QoS 1 are not acknowledged and come again.
+    /// those of QoS 1 are not acknowledged and are delivered again.
     pub fn stop(self) {
         self.shared.lock().stopping = true;
         self.shared.arrived.notify_all();
@@ -210,7 +210,7 @@ impl<M> FrameWorkers<M> {
     }
 }
 
-/// `Source::settle` of several connections: each passes over receipts that are not its own.
+/// `Source::settle` of several connections: each ignores receipts that are not its own.
 #[derive(Debug, Clone)]
 pub struct Sources<S>(pub Vec<S>);
 

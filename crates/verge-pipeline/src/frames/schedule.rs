@@ -1,10 +1,10 @@
 //! Which frame is judged next. Pure: time is an argument, nothing waits here.
 //!
 //! Each camera has a place for its newest frame and is worked on by one worker at a time. Of the cameras with a frame
-//! the one that falls due first is taken (earliest deadline first). Each frame that is judged puts its camera's next
-//! due time off by the urgency of its source, on a clock that advances with what is judged: stride scheduling
-//! (Waldspurger and Weihl 1995). Under overload every camera so gets a share in proportion to its urgency, whatever
-//! the rate at which it sends, and one that sends seldom is not made to wait behind those that send always.
+//! the one that falls due first is taken (earliest deadline first). Each judged frame postpones its camera's next
+//! due time by the urgency of its source, on a clock that advances with the judged frames: stride scheduling
+//! (Waldspurger and Weihl 1995). Under overload every camera thus gets a share in proportion to its urgency, whatever
+//! its rate, and a camera that sends seldom does not wait behind those that send always.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use verge_domain::time::{Moment, Monotonic};
 
 use crate::intake::Origin;
 
-/// Cameras known at once, over all sources.
+/// Maximum number of known cameras, over all sources.
 pub const MAX_CAMERAS: usize = 2_048;
-/// Bytes of frames that wait, in all.
+/// Maximum of bytes of frames that wait, in total.
 pub const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Frames that wait in all of the sources that judge every one.
+/// Maximum of frames that wait, in total, of the sources that judge every one.
 pub const EVERY_CAPACITY: usize = 160;
-/// From here on their connection is left unread, so that none is refused: one that is refused is sent again, with
-/// all that is on its way, which is dear for pictures (measured: three times the frames over the wire).
+/// From this number on their connection is left unread, so that no frame is refused: a refused one is sent again, with
+/// all that follow it, which is expensive for pictures (measured: three times the frames over the wire).
 const EVERY_CROWDED: usize = 48;
-/// The same in bytes. The rest of [`MAX_WAITING_BYTES`] is left to newest frames, however many of the others wait; and
-/// newest frames, which fill what they can get, never count against the others.
+/// The same in bytes. The rest of [`MAX_WAITING_BYTES`] is left to newest frames, whatever the number of the others;
+/// and newest frames, which fill what they can get, never count against the others.
 const EVERY_CAPACITY_BYTES: usize = MAX_WAITING_BYTES / 2;
 const EVERY_CROWDED_BYTES: usize = MAX_WAITING_BYTES / 8;
-/// A camera that has shown nothing for this long makes room for a new one.
+/// A camera that has sent nothing for this long makes room for a new one.
 const IDLE_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// Which frames of a camera are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// The newest that a worker finds; one that is older than the deadline is dropped.
+    /// The newest when a worker is free; one that is older than the deadline is dropped.
     Newest {
-        /// From receipt.
+        /// Counted from receipt.
         deadline: Duration,
     },
     /// Every one, in order.
@@ -56,7 +56,7 @@ pub struct FrameSourceSpec {
     pub urgency: Duration,
 }
 
-/// A frame in a worker's hands, with what its camera's models remember.
+/// A frame that a worker holds, with the memory of its camera's models.
 #[derive(Debug)]
 pub(super) struct Job<M> {
     pub(super) camera: Camera,
@@ -68,7 +68,7 @@ pub(super) struct Job<M> {
     pub(super) memory: M,
 }
 
-/// Frames that were given up, with what their messages wait for.
+/// Frames that were given up, with the receipts of their messages.
 pub(super) type Late = Vec<(SourceIndex, Option<Receipt>, Moment)>;
 
 struct Waiting {
@@ -80,7 +80,7 @@ struct Waiting {
 struct Slot<M> {
     judges: Arc<[JudgeIndex]>,
     waiting: VecDeque<Waiting>,
-    /// `None` while a worker has it.
+    /// `None` while a worker holds it.
     memory: Option<M>,
     /// On the clock of the schedule.
     due: Duration,
@@ -91,12 +91,12 @@ struct Slot<M> {
 pub(super) struct Schedule<M> {
     sources: Vec<Option<FrameSourceSpec>>,
     cameras: HashMap<Camera, Slot<M>>,
-    /// The clock that advances with what is judged: when the camera that was last taken was due.
+    /// The clock that advances with the judged frames: when the camera that was last taken was due.
     clock: Duration,
     bytes: usize,
     every_waiting: usize,
     every_bytes: usize,
-    /// Receipts that nothing but their turn is waited for.
+    /// Receipts that wait only for their turn.
     settled: VecDeque<(Receipt, Moment)>,
 }
 
@@ -117,7 +117,7 @@ impl<M: Default> Schedule<M> {
         self.sources.get(usize::from(source.0)).copied().flatten()
     }
 
-    /// Puts a frame in its camera's place. Gives the sources of frames that had to go for it.
+    /// Puts a frame in its camera's place. Returns the sources of frames that it evicted.
     pub(super) fn offer(
         &mut self,
         of: &Camera,
@@ -184,7 +184,7 @@ impl<M: Default> Schedule<M> {
         Some(of.source)
     }
 
-    /// A message of a source that judges every frame counts as one that waits before its frame is unwrapped.
+    /// A message of a source that judges every frame counts as a waiting frame before its frame is unwrapped.
     pub(super) fn reserve(&mut self, source: SourceIndex, bytes: usize) {
         if self.judges_every(source) {
             self.every_waiting += 1;
@@ -215,7 +215,7 @@ impl<M: Default> Schedule<M> {
         self.every_waiting >= EVERY_CROWDED || self.every_bytes >= EVERY_CROWDED_BYTES
     }
 
-    /// The frame to judge next. What is too old to be judged is given up on the way.
+    /// The frame to judge next. Frames that are too old to be judged are given up here.
     pub(super) fn take(&mut self, now: Monotonic, late: &mut Late) -> Option<Job<M>> {
         loop {
             let (of, camera) = self
@@ -241,7 +241,7 @@ impl<M: Default> Schedule<M> {
                 late.push((source, origin.receipt, received));
                 continue;
             }
-            // One that was idle has no claim on the time it did not use.
+            // A camera that was idle has no claim on the time it did not use.
             let due = camera.due.max(self.clock);
             self.clock = due;
             camera.due = due + spec.urgency;
@@ -252,7 +252,7 @@ impl<M: Default> Schedule<M> {
         }
     }
 
-    /// Takes back what a camera's models remember, once what was seen in the frame is on its way to the judges.
+    /// Takes back the memory of a camera's models, once what was seen in the frame is handed to the judges.
     pub(super) fn give_back(&mut self, job: Job<M>) {
         if let Some(camera) = self.cameras.get_mut(&job.camera) {
             camera.memory = Some(job.memory);
@@ -278,7 +278,7 @@ impl<M> Schedule<M> {
         self.cameras.len()
     }
 
-    /// Each camera, and the time since it was last heard.
+    /// Each camera, and the time since its last frame.
     pub(super) fn ages(&self, now: Monotonic) -> Vec<(Camera, Duration)> {
         self.cameras.iter().map(|(of, camera)| (of.clone(), now.since(camera.last_heard))).collect()
     }

@@ -1,4 +1,4 @@
-//! The thread that unwraps frames: envelopes in base64 or JSON take milliseconds, for which no connection waits.
+//! The thread that unwraps frames: envelopes in base64 or JSON take milliseconds, and no connection waits for them.
 
 use std::sync::{Arc, PoisonError};
 
@@ -68,7 +68,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> Unwrapper<D, M> {
                 let judges = &self.shared.judges;
                 match line.schedule.offer(&camera, frame, received, origin, || judges.of(&camera)) {
                     Ok(superseded) => {
-                        // Before a worker can have the frame: what it causes is judged behind its arrival.
+                        // Before a worker can have the frame: its consequences are judged after its arrival.
                         if judges.watch_arrivals(camera.source) {
                             self.observations.note_arrival(camera, captured, received);
                         }

@@ -1,4 +1,4 @@
-//! A worker takes the frame that is most due, lets its viewer look, and hands in what that sees.
+//! A worker takes the frame that is most due, lets its viewer look, and hands in what the viewer sees.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -17,16 +17,16 @@ use super::schedule::{Job, Late};
 use crate::clock::Clock;
 use crate::intake::Observations;
 
-/// A worker whose viewer cannot be made again after a fault waits this long before it tries once more.
+/// If no viewer can be made after a fault, a worker waits this long before it tries again.
 const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
-/// While the store is full no frame is judged; it is looked at again this often.
+/// While the store is full no frame is judged; the worker checks the store this often.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// A worker without a frame for this long gives the buffers of its viewer back.
+/// A worker without a frame for this long releases the buffers of its viewer.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
-/// A model that is at work on a frame of a source that judges every frame for longer than this hangs.
+/// A model that works longer than this on a frame of a source that judges every frame hangs.
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One thread that looks at frames.
@@ -37,7 +37,7 @@ pub(super) struct Worker<V: Viewer, F> {
     pub(super) observations: Observations,
     pub(super) clock: Clock,
     pub(super) views: Vec<(JudgeIndex, View)>,
-    /// Its viewer has given its buffers back.
+    /// Its viewer has released its buffers.
     pub(super) is_rested: bool,
 }
 
@@ -57,7 +57,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                     self.viewer.iter_mut().for_each(V::rest);
                     self.is_rested = true;
                 }
-                // By the queue that what it caused has gone, which is in order: that is durable first.
+                // Through the queue that took its consequences, which is in order: they are durable first.
                 Task::Settle(receipt, received) => self.observations.settle(receipt, received.mono),
             }
         }
@@ -75,7 +75,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
                 return Some(Task::Settle(receipt, received));
             }
             if shared.counters.store_full() {
-                // What would be seen could not be kept: newer frames take the place of those that wait.
+                // A view could not be stored: newer frames supersede those that wait.
                 let waited = shared.changed.wait_timeout(line, FULL_PAUSE);
                 line = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
@@ -154,7 +154,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
         self.shared.changed.notify_one();
     }
 
-    /// Lets the viewer look. A panic is one frame's: the worker goes on with a new viewer, and the camera with empty
+    /// Lets the viewer look. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
     /// memory.
     fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<(), Reason> {
         if job.judges.is_empty() {

@@ -46,7 +46,7 @@ impl Decoder for Words {
     }
 }
 
-/// Abnormal above ten; silent after a minute; its state is how many readings it has seen.
+/// Abnormal above ten; silent after a minute; its state is the number of readings it has seen.
 struct AboveTen {
     seen: u8,
     heard: Moment,
@@ -263,7 +263,7 @@ fn accounts_balance_and_refusals_have_reasons() {
     trial.send(1, "rubbish");
     trial.send(1, "more rubbish");
     for device in 0..MAX_DEVICES {
-        // No faster than new names are taken.
+        // No faster than new names are admitted.
         trial.send(2 + device as u64 / 128, &format!("d{device} temp 1"));
     }
     let source = &trial.counters.sources()[0];

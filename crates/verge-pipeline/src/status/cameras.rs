@@ -1,4 +1,4 @@
-//! What the status tells of single cameras.
+//! What the status reports of single cameras.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 
-/// Cameras of a source that are listed; of more, those that have been silent for longest.
+/// Maximum of cameras listed per source; of more, those that have been silent for longest.
 const LISTED: usize = 64;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]

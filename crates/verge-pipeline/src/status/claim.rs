@@ -1,4 +1,4 @@
-//! What the status says of the store's life, and how a gateway reads its own retained one back.
+//! What the status reports of the store's life, and how a gateway reads its own retained one back.
 
 use std::fmt;
 
@@ -66,7 +66,7 @@ struct FoundStore {
     last: [u64; 3],
 }
 
-/// What a status claims; `None` where it is none, or says nothing of its store.
+/// What a status claims; `None` where it is no status, or reports nothing of its store.
 pub(crate) fn read(document: &[u8]) -> Option<Claim> {
     if document.len() > MAX_BYTES {
         return None;
@@ -88,17 +88,17 @@ pub(crate) fn read(document: &[u8]) -> Option<Claim> {
 /// A status that upstream holds under the name of this gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// Its gateway runs, by its own word: it has neither stopped nor vanished.
+    /// Its gateway runs, by its own report: it has neither stopped nor vanished.
     pub is_online: bool,
     /// When it was written, by the clock of its gateway (UTC ms).
     pub at: Option<i64>,
     /// Version of the program.
     pub version: Option<String>,
-    /// What it says of its store.
+    /// What it reports of its store.
     pub claim: Claim,
 }
 
-/// Reads a status; `None` where it is none, or says nothing of its store.
+/// Reads a status; `None` where it is no status, or reports nothing of its store.
 #[must_use]
 pub fn sighting(document: &[u8]) -> Option<Sighting> {
     #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! What the status tells of judges that know how often they alarm.
+//! What the status reports of judges that know how often they alarm.
 
 use serde::Serialize;
 

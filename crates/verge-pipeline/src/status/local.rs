@@ -1,4 +1,4 @@
-//! What the status says of the site's own broker and of certificates.
+//! What the status reports of the site's own broker and of certificates.
 
 use std::time::Duration;
 
@@ -8,37 +8,37 @@ use verge_domain::observation::Camera;
 /// State of a connection to the local broker, in words.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct LocalState {
-    /// Whether it stands.
+    /// Whether it is connected.
     pub connected: bool,
     /// Connections made since the start.
     pub connections: u64,
     /// Messages not yet acknowledged to the broker.
     pub outstanding: u64,
-    /// Messages larger than is accepted, since the start: passed over.
+    /// Messages larger than the limit, since the start: passed over.
     pub oversized: u64,
     /// Topic and size of the last of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_oversized: Option<String>,
     /// The judges' queue is full: a connection is left unread.
     pub overloaded: bool,
-    /// Messages that the broker sent again and this run knew, since the start: not judged again.
+    /// Messages that the broker sent again and this run recognised, since the start: not judged again.
     pub redelivered: u64,
-    /// Messages that no source takes, since the start; told beside the sources.
+    /// Messages that no source takes, since the start; reported beside the sources.
     #[serde(skip)]
     pub unknown_topics: u64,
     /// Why it is down, or why it last was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Why the files with its credentials cannot be used; the last good ones are.
+    /// Why the files with its credentials cannot be used; the last good ones stay in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<String>,
-    /// That broker itself, where it runs beside the gateway; told beside the connection.
+    /// That broker itself, where it runs beside the gateway; reported beside the connection.
     #[serde(skip)]
     pub broker: Option<BrokerStatus>,
-    /// Certificates of all connections; told beside this one.
+    /// Certificates of all connections; reported beside this one.
     #[serde(skip)]
     pub certificates: Vec<CertificateStatus>,
-    /// Cameras with the time since the newest frame of each; told with their sources.
+    /// Cameras with the time since the newest frame of each; reported with their sources.
     #[serde(skip)]
     pub cameras: Vec<(Camera, Duration)>,
 }
@@ -50,7 +50,7 @@ pub struct CertificateStatus {
     pub key: String,
     /// `valid`, `ends_soon`, `ended` or `unreadable`.
     pub state: &'static str,
-    /// Whose it is.
+    /// Its subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// When it ends (UTC ms).
@@ -82,18 +82,18 @@ pub struct BrokerStatus {
     pub last_fault_at: Option<i64>,
     /// Connections from outside now.
     pub connections: u64,
-    /// Clients let in.
+    /// Clients admitted.
     pub accepted: u64,
     /// Connections closed at once because there were too many.
     pub refused_connections: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
-    /// Clients not let in because of what they sent.
+    /// Clients refused because of what they sent.
     pub refused_clients: u64,
-    /// The last of those, from where, and why.
+    /// The last of those: its address and the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<String>,
-    /// Why the files of the listener's certificates cannot be used; the last good ones are.
+    /// Why the files of the listener's certificates cannot be used; the last good ones stay in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! The status document: what `<prefix>/<gateway>/status` says, retained, in JSON.
+//! The status document: what `<prefix>/<gateway>/status` holds, retained, in JSON.
 //!
-//! The schema stands in `docs/status.md`. Keys are only ever added.
+//! `docs/status.md` holds the schema. Keys are only ever added.
 
 mod cameras;
 pub(crate) mod claim;
@@ -52,7 +52,7 @@ pub struct StatusSettings {
     pub life: Arc<Life>,
 }
 
-/// Everything the status is made of.
+/// The sources of the status.
 pub struct Status {
     settings: StatusSettings,
     counters: Arc<Counters>,
@@ -110,9 +110,9 @@ impl ClockStatus {
 
 #[derive(Serialize)]
 struct FramesStatus {
-    /// From receipt of a frame until a worker begins, lately.
+    /// From receipt of a frame until a worker begins, in the last minutes.
     age_ms: Span,
-    /// How long a worker is at a frame, lately.
+    /// How long a worker takes for a frame, in the last minutes.
     judging_ms: Span,
 }
 
@@ -120,7 +120,7 @@ struct FramesStatus {
 struct Judging {
     #[serde(flatten)]
     account: JudgingAccount,
-    /// Devices that gave way to others, since the start.
+    /// Devices evicted for others, since the start.
     evicted: u64,
     /// Judges, codecs and encoders that panicked, since the start.
     defects: u64,
@@ -140,7 +140,7 @@ struct Span {
 }
 
 impl Status {
-    /// A status over these counters.
+    /// A status from these counters.
     pub fn new(
         settings: StatusSettings,
         counters: Arc<Counters>,

@@ -1,4 +1,4 @@
-//! What the status tells of the ways upstream.
+//! What the status reports of the routes upstream.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ struct LinkStatus<'a> {
     connections: u64,
     messages_sent: u64,
     bytes_sent: u64,
-    /// Of all payloads, on the day at hand (UTC).
+    /// Of all payloads, on the present day (UTC).
     day_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<u64>,
@@ -49,7 +49,7 @@ struct LinkStatus<'a> {
     replies_dropped: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
-    /// Services that it goes without because the broker does not allow them.
+    /// Services that it lacks because the broker does not allow them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     degraded: Vec<DegradedStatus>,
     /// Whether verdicts arrive, by topic.
@@ -71,7 +71,7 @@ struct DegradedStatus {
 struct ArrivalStatus {
     topic: String,
     state: &'static str,
-    /// When a message of ours last came back (UTC ms).
+    /// When an own message last came back (UTC ms).
     #[serde(skip_serializing_if = "Option::is_none")]
     proven_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ impl<'a> LinkStatus<'a> {
     }
 }
 
-/// What came in against what went out.
+/// Input compared with output.
 #[derive(Serialize)]
 pub(super) struct Ledger<'a> {
     received_bytes: u64,

@@ -1,4 +1,4 @@
-//! What the status says of one source.
+//! What the status reports of one source.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct SourceStatus<'a> {
     age_ms: Option<u64>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     rejections: serde_json::Map<String, serde_json::Value>,
-    /// What is probably not meant, in words.
+    /// Probable mistakes, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
     /// Names that stand for several series, and their readings.
@@ -41,7 +41,7 @@ pub(super) struct SourceStatus<'a> {
     /// Devices whose clock has a constant offset.
     #[serde(skip_serializing_if = "is_zero")]
     clock_offsets: u64,
-    /// Cameras that frames have come from since the start.
+    /// Cameras that have sent frames since the start.
     #[serde(skip_serializing_if = "is_zero")]
     cameras: u64,
     /// Those that have been silent for longest, longest first.
@@ -57,7 +57,7 @@ pub(super) fn source_status<'a>(
     uptime: Duration,
 ) -> SourceStatus<'a> {
     let (cameras, camera_ages) = longest_silent(index, cameras);
-    // Read in this order a message may be missed as in flight, never counted twice.
+    // Read in this order, a message may be missed as in flight, but is never counted twice.
     let judged = source.messages_judged_total.get();
     let refused = source.messages_refused_total.get();
     let superseded = source.messages_superseded_total.get();

@@ -1,4 +1,4 @@
-//! What the status says of the store.
+//! What the status reports of the store.
 
 use serde::Serialize;
 use verge_domain::id::Lane;
@@ -17,12 +17,12 @@ pub(super) struct StoreStatus {
     life: LifeStatus,
     committed: [u64; 3],
     commits: u64,
-    /// From receipt of a message to its verdicts being durable, lately.
+    /// From receipt of a message to its verdicts being durable, in the last minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit_ms: Option<Span>,
     evicted: u64,
     faults: u64,
-    /// Oldest and newest number that is stored; a lane that holds nothing begins behind its end.
+    /// Oldest and newest stored number; for an empty lane the oldest is one more than the newest.
     oldest: [u64; 3],
     last: [u64; 3],
     used_bytes: u64,
@@ -32,7 +32,7 @@ pub(super) struct StoreStatus {
     states: StatesStatus,
 }
 
-/// What is saved for judges.
+/// The saved states of judges.
 #[derive(Serialize)]
 struct StatesStatus {
     bytes: u64,

@@ -8,7 +8,7 @@ use verge_domain::life::Life;
 use super::claim::LifeStatus;
 
 /// The last will: what the broker publishes as status when the gateway vanishes. The next run reads it back, see
-/// [`verge_domain::life`]. `last`: numbers given so far, by lane.
+/// [`verge_domain::life`]. `last`: the newest numbers so far, by lane.
 ///
 /// # Panics
 /// Never: text and numbers only.
@@ -34,7 +34,7 @@ pub fn last_will_of(gateway: &GatewayId, life: &Life, last: [u64; 3]) -> Bytes {
     Bytes::from(serde_json::to_vec(&will).expect("text and numbers only"))
 }
 
-/// The last will of a connection that has no store behind it.
+/// The last will of a connection without a store.
 ///
 /// # Panics
 /// Never: text only.

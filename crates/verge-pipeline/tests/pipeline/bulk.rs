@@ -24,7 +24,7 @@ use verge_pipeline::judging::{
 use crate::orders::Words;
 use crate::support::{Memory, Settled, Text, until};
 
-/// Every reading is abnormal; one that judges slowly waits for leave before each.
+/// Every reading is abnormal; one that judges slowly waits for permission before each.
 struct Slow(Option<Arc<Mutex<Receiver<()>>>>);
 
 impl Judge for Slow {
@@ -64,7 +64,7 @@ struct Site {
     answers: (SyncSender<Answer>, Receiver<Answer>),
 }
 
-/// Source 0 comes to both classes, source 1 to the bulk one alone.
+/// Source 0 feeds both classes, source 1 the bulk class alone.
 fn open() -> Site {
     let (shelf, clock, settled) = (Memory::default(), Clock::start(), Settled::default());
     let sources: Vec<SourceId> = ["rules", "blocks"].map(|name| SourceId::new(name).unwrap()).to_vec();
@@ -198,7 +198,7 @@ async fn the_newest_block_is_judged_and_the_others_are_counted() {
     until("all are accounted for", || count().0 + count().1 == 51).await;
     assert!((1..=2).contains(&count().0), "{:?}", count());
     assert_eq!(source.messages_received_total.get(), 51);
-    // The first may have been superseded, too, before the thread had looked; the last never is.
+    // The first may have been superseded, too, before the thread looked; the last never is.
     until("the newest is durable", || {
         site.shelf.0.lock().unwrap().texts(Lane::Alarm).last().is_some_and(|value| value == "50")
     })
@@ -225,7 +225,7 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
     let unknown = site.order(label("nobody")).unwrap_err().to_string();
     assert!(unknown.contains("pump, tank"), "{unknown}");
 
-    // Only the bulk judge knows the pump; the rule must be quiet as well when it first hears of it.
+    // Only the bulk judge knows the pump; the rule must raise nothing either when the pump's first reading reaches it.
     let maintenance =
         |minutes: u64| Order::Maintenance { whom: whom("pump"), length: Duration::from_secs(60 * minutes) };
     assert!(matches!(site.order(maintenance(10)), Ok(Outcome::Opened { instances: 1, .. })));

@@ -82,7 +82,7 @@ async fn tombstones_are_delivered_in_their_place_also_where_an_offer_begins_with
     until("offered again", || upstream.texts() == ["1,2,[3-6 full ],7,8,9"]).await;
     end.acknowledge(0).await;
     until("its numbers are settled", || shelf.mark_of(&route(), Lane::Verdict) == 9).await;
-    // A route whose mark is within the range gets it whole.
+    // A route whose mark is within the range gets the whole range.
     upstream.stop().await;
     shelf.0.lock().unwrap().marks.insert((route(), Lane::Verdict.index()), 4);
     let again = Upstream::single(&desk);

@@ -94,7 +94,7 @@ impl Desk {
             lives,
             None,
         );
-        // Nobody is behind it: orders are refused.
+        // Nothing reads it: orders are refused.
         let orders = IntakeQueue::new(Arc::clone(&counters)).orders();
         Self { shelf: shelf.clone(), clock, store, counters, settled, committer, orders, commits }
     }
@@ -115,7 +115,7 @@ impl Desk {
         std::thread::spawn(move || commits.submit(request)).join().unwrap();
     }
 
-    /// The same, until they are durable.
+    /// The same; waits until they are durable.
     pub(crate) async fn commit(&self, lane: Lane, values: std::ops::RangeInclusive<i64>) {
         let before = self.settled();
         self.hand_in(lane, values);
@@ -141,7 +141,7 @@ pub(crate) struct Wire {
     connected: bool,
 }
 
-/// Notes what is offered; connects and acknowledges only when the test says so.
+/// Records what is offered; connects and acknowledges only when the test orders it.
 pub(crate) struct Scripted {
     wire: Arc<Mutex<Wire>>,
     events: mpsc::Receiver<SinkEvent>,
@@ -245,7 +245,7 @@ pub(crate) struct Upstream {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// A link that takes so many messages and has this budget.
+/// A link that takes this number of messages and has this budget.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) window: usize,

@@ -38,7 +38,7 @@ async fn alarms_are_shown_without_a_number_while_the_store_has_failed_and_come_a
     desk.hand_in(Lane::Alarm, 1..=1);
     until("shown", || end.texts() == ["volatile 1"]).await;
     until("and told at once", || states(&upstream) == ["ok", "storage_fault"]).await;
-    // What comes during the fault as well, routine verdicts not.
+    // New alarms during the fault too, but not routine verdicts.
     desk.hand_in(Lane::Verdict, 7..=7);
     desk.hand_in(Lane::Alarm, 2..=2);
     until("shown", || end.texts() == ["volatile 1", "volatile 2"]).await;
@@ -67,7 +67,7 @@ async fn an_alarm_that_no_link_could_show_is_shown_once_one_stands() {
     let shelf = Memory::default();
     let desk = Desk::open(&shelf);
     let upstream = Upstream::single(&desk);
-    // A committed alarm over a first connection shows that the delivery listens.
+    // A committed alarm over a first connection shows that the delivery runs.
     upstream.ends[0].connect().await;
     until("it listens", || upstream.ends[0].statuses() == 1).await;
     upstream.ends[0].lose().await;
@@ -95,7 +95,7 @@ async fn deliveries_go_on_while_nothing_can_be_committed() {
     until("what is committed is read", || upstream.texts() == ["1,2,3"]).await;
     upstream.ends[0].acknowledge_all().await;
     until("delivered", || upstream.counters.backlog() == 0).await;
-    // The store forgot the mark when it was opened anew: it is told again.
+    // The store forgot the mark when it was opened again: it is reported again.
     until("noted", || shelf.mark_of(&route(), Lane::Verdict) == 3).await;
     shelf.0.lock().unwrap().marks.clear();
     shelf.0.lock().unwrap().fails = None;
@@ -181,7 +181,7 @@ async fn a_store_of_which_upstream_knows_more_sends_nothing_and_gives_its_epoch_
         let run = format!(r#"{{"count":3,"id":"{run}"}}"#);
         format!(r#"{{"state":"stopped","epoch":"{epoch}","store":{{"run":{run},"last":[{last},0,0]}}}}"#)
     };
-    // Its own run, the numbers it gave: it goes on.
+    // Its own run, the numbers it gave: it continues.
     let own = "000000000000001e";
     for (run, last, overtaken) in [(own, 2, false), (own, 3, true), ("00000000000000ff", 1, true)] {
         let shelf = Memory::default();

@@ -25,7 +25,7 @@ fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
     site.settle();
     assert_eq!(site.accounts(0), [6, 2, 3, 1]);
     assert_eq!(site.source(0).rejections().collect::<Vec<_>>(), [(Reason::BadJpeg, 1)]);
-    // What the camera remembers has travelled with its frames.
+    // The camera's memory travelled with its frames.
     assert_eq!(site.end(), ["a cam 1", "a cam 2"]);
 }
 
@@ -71,7 +71,7 @@ fn every_frame_of_such_a_source_is_judged_and_a_full_queue_stops_its_connection(
     // A camera of the other source is judged meanwhile.
     site.offer(0, "cam", "x").unwrap();
     site.settle();
-    // A frame that is none is settled, too.
+    // A payload without a frame is settled, too.
     site.offer(1, "part", "").unwrap();
     site.settle();
     let expected = EVERY_CAPACITY + 2;
@@ -167,7 +167,7 @@ fn an_error_is_judged_behind_what_else_is_seen_in_its_frame() {
     let at =
         |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));
     assert!(at("d one 1") < at("d one 2") && at("d one 2") < at("d one 3") && told.len() == 5, "{told:?}");
-    // What one frame causes is committed together, and after a crash each frame is recognised.
+    // The consequences of one frame are committed together, and after a crash each frame is recognised.
     assert_eq!(at("c one 2"), at("d one 2") + 1);
     assert_eq!(causes[at("c one 2")], causes[at("d one 2")]);
     assert!(causes.iter().all(|cause| *cause != 0) && at("d two 1") < 5, "{causes:?}");
@@ -177,7 +177,7 @@ fn an_error_is_judged_behind_what_else_is_seen_in_its_frame() {
 fn what_an_arrival_causes_is_committed_before_the_frame_is_acknowledged() {
     let mut site = watched_site(NEWEST, 2, Report::Every, &[SourceIndex(1)]);
     for camera in ["one", "two", "three"] {
-        // A frame that cannot be judged has arrived all the same; one that is none has not.
+        // A frame that cannot be judged has arrived nevertheless; a payload without a frame has not.
         site.offer(1, camera, if camera == "two" { "fail" } else { "x" }).unwrap();
         site.offer(1, "none", "").unwrap();
     }

@@ -31,7 +31,7 @@ async fn the_next_link_takes_over_what_the_lost_one_left_and_the_preferred_one_r
     desk.commit(Lane::Alarm, 4..=4).await;
     until("and what is new", || two.texts() == ["1", "3", "4"]).await;
     one.connect().await;
-    // Once it has stood for a while, it carries again; what is on its way stays where it is.
+    // After it was connected for a while, it carries again; what is in flight stays where it is.
     for value in 5.. {
         desk.commit(Lane::Alarm, value..=value).await;
         until("offered", || one.texts().len() + two.texts().len() == value as usize - 1).await;
@@ -61,7 +61,7 @@ async fn a_spread_route_uses_all_links_and_each_lane_can_be_put_in_order_again()
     desk.commit(Lane::Verdict, 1..=80).await;
     until("all are on their way", || one.texts().len() + two.texts().len() == 10).await;
     assert!(!two.texts().is_empty());
-    // The second is lost with everything on it; the first takes that over as it has room.
+    // The second is lost with everything in flight; the first takes that over as it has room.
     two.acknowledge(1).await;
     until("known", || desk.counters.committed_total[1].get() == 80).await;
     let before: Vec<String> = two.texts();
@@ -124,7 +124,7 @@ fn status_of(upstream: &Upstream) -> Value {
 #[tokio::test]
 async fn a_spent_budget_defers_routine_verdicts_to_the_next_day_and_never_alarms() {
     let shelf = Memory::default();
-    // A few seconds before midnight, and the day's budget all but spent before the restart.
+    // A few seconds before midnight, and the day's budget nearly spent before the restart.
     let eve = UtcMillis(20_001 * DAY_MS - 6_000);
     shelf.0.lock().unwrap().sent =
         vec![SentBytes { link: LinkId::new("one").unwrap(), day: 20_000, bytes: 999_980 }];
@@ -210,7 +210,7 @@ async fn the_status_tells_of_each_link() {
     two.connect().await;
     until("both are told", || two.statuses() == 1 && one.statuses() == 2).await;
     two.lose().await;
-    // A last will of the second may have said that the gateway is offline.
+    // A last will of the second may have reported the gateway as offline.
     until("told again at once", || one.statuses() == 3).await;
     let status = status_of(&upstream);
     let route = &status["routes"][0];

@@ -1,4 +1,4 @@
-//! Verdicts past their useful life give way to summaries.
+//! Summaries replace verdicts past their useful life.
 
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ fn shelve(minutes: &[i64]) -> Memory {
     shelf
 }
 
-/// A committer in minute 100 finds that all up to a number have outlived their use.
+/// A committer in minute 100 finds that all up to a number are past their useful life.
 async fn summarised(shelf: &Memory, through: u64, expected: &[&str]) {
     shelf.0.lock().unwrap().overdue[Lane::Telemetry.index()] = Some((1, through));
     let clock = Clock::start_at(UtcMillis(100 * 60_000));
     let desk = Desk::open_with(shelf, clock, LIVES);
     let texts = || shelf.0.lock().unwrap().texts(Lane::Telemetry);
-    // Housekeeping comes every ten seconds.
+    // Housekeeping runs every ten seconds.
     for _ in 0..1500 {
         if texts() == expected {
             break;
@@ -58,14 +58,14 @@ async fn summarised(shelf: &Memory, through: u64, expected: &[&str]) {
     desk.close().unwrap();
 }
 
-/// Of the last interval one verdict still has its life: the interval waits for it.
+/// Of the last interval one verdict is still useful: the interval waits for it.
 async fn complete_intervals() {
     let shelf = shelve(&[1, 1, 1, 2, 2, 3, 3, 3]);
     let expected = ["[1-3 expired 3 of telemetry]", "[4-5 expired 2 of telemetry]", "6", "7", "8"];
     summarised(&shelf, 7, &expected).await;
 }
 
-/// An interval at the end of what is stored is told once it is over.
+/// An interval at the end of what is stored is summarised once it is over.
 async fn around_a_tombstone() {
     let mut shelf = shelve(&[1, 1, 1, 1, 2, 2]);
     let tombstone = Withdrawn { through: Seq(3), reason: Withdrawal::Full };

@@ -1,4 +1,4 @@
-//! What upstream tells the judges, from the command to the durable answer.
+//! Orders from upstream to the judges, from the command to the durable answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Decoder for Words {
 /// Large states.
 const PADDING: usize = 13 << 10;
 
-/// From 0 up is abnormal, until it hears that something was maintenance: then from 10 up.
+/// From 0 up is abnormal, until it receives the remark that something was maintenance: then from 10 up.
 #[derive(Default)]
 struct Learner {
     limit: u8,
@@ -90,7 +90,7 @@ impl Judge for Learner {
     }
 }
 
-/// A desk with judges behind it, and a route on which orders come.
+/// A desk that leads to judges, and a route on which orders come.
 struct Site {
     desk: Desk,
     intake: ReadingIntake,
@@ -213,7 +213,7 @@ async fn an_order_is_answered_only_once_it_is_durable_and_a_full_store_stalls_no
 async fn a_maintenance_window_outlives_a_restart_and_is_followed_by_learning_anew() {
     let shelf = Memory::default();
     let site = Site::open(&shelf).await;
-    // Who was heard less often has no state worth saving.
+    // A judge with fewer observations has no state worth saving.
     for _ in 0..8 {
         site.send("d -2");
         site.send("e -2");

@@ -261,7 +261,7 @@ async fn a_full_store_and_a_full_queue_do_not_keep_the_gateway_from_stopping() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        // Deliveries still stand: it is they that end last.
+        // Deliveries still run: they end last.
         gateway.committer.stopping();
         let Gateway { judging, commits, store, committer, settled, .. } = gateway;
         let stopped = tokio::task::spawn_blocking(move || judging.stop());

@@ -1,4 +1,4 @@
-//! What the tests share: a store in memory, an encoder that writes text, and a source that notes what is settled.
+//! Shared by the tests: a store in memory, an encoder that writes text, and a source that records what is settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -29,12 +29,12 @@ pub(crate) struct Shelf {
     pub(crate) fails: Option<fn() -> StoreError>,
     /// Why nothing can be read.
     pub(crate) unreadable: Option<fn() -> StoreError>,
-    /// By lane, what has outlived its use.
+    /// By lane, what is past its useful life.
     pub(crate) overdue: [Option<(u64, u64)>; 3],
     pub(crate) recoveries: u32,
     pub(crate) withdrawn: [u64; Withdrawal::ALL.len()],
     pub(crate) checkpoints: BTreeMap<String, Vec<u8>>,
-    /// What became of its files.
+    /// The state of its files.
     pub(crate) displaced: Option<Displaced>,
     /// The next opening is to take a new epoch.
     pub(crate) given_up: bool,
@@ -67,7 +67,7 @@ impl Shelf {
 pub(crate) struct Memory(pub(crate) Arc<Mutex<Shelf>>);
 
 impl Memory {
-    /// What it holds now, as a process that is killed leaves it.
+    /// Its present content, as a killed process leaves it.
     pub(crate) fn copied(&self) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().unwrap().clone())))
     }
@@ -230,7 +230,7 @@ impl Store for Memory {
     }
 }
 
-/// A verdict is its observed value as text; a message is its rows with commas between, after what stands around them.
+/// A verdict is its observed value as text; a message is its rows with commas between, after the envelope.
 pub(crate) struct Text;
 
 fn text_of(row: &StoredRow) -> String {

@@ -1,7 +1,7 @@
-//! Orders to the judges, and what came of them. Pure.
+//! Orders to the judges, and their results. Pure.
 //!
 //! `{"id":"…","command":"label","remark":"real","device":"pump-1"}` with `signal`, `judge` and `source` beside it if
-//! need be, and `{"id":"…","command":"maintenance","device":"pump-1","minutes":60}` with the same.
+//! needed, and `{"id":"…","command":"maintenance","device":"pump-1","minutes":60}` with the same.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What one link acknowledged of late, as far as it may have to be offered again.
+//! What one link acknowledged recently, as far as it may have to be offered again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::super::ranges::Ranges;
 
 /// Steps that the rewound time is divided into.
 const STEPS: u32 = 8;
-/// Intervals kept of one lane in one step; past that, gaps are bridged, which repeats more than was asked for.
+/// Intervals kept of one lane in one step; past that, gaps are bridged, which repeats more than necessary.
 const MAX_INTERVALS: usize = 512;
 
-/// What was acknowledged when, in steps of a fraction of the time that is rewound.
+/// What was acknowledged when, in steps of a fraction of the rewound time.
 #[derive(Debug)]
 pub(super) struct History {
     rewind: Duration,
@@ -53,9 +53,9 @@ impl History {
         }
     }
 
-    /// The link is lost: what it acknowledged shortly before. `in_flight`: whether something still was.
+    /// The link is lost: returns what it acknowledged shortly before. `in_flight`: whether something still was.
     pub(super) fn rewound(&mut self, in_flight: bool, now: Monotonic) -> [Ranges; 3] {
-        // Where something was in flight, upstream had fallen silent some time before that was noticed.
+        // If something was in flight, upstream had fallen silent some time before that was noticed.
         let alive = self.last.filter(|_| in_flight).unwrap_or(now);
         let reach = self.rewind / STEPS + self.rewind;
         let mut rewound = <[Ranges; 3]>::default();

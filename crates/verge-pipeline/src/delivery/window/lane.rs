@@ -1,4 +1,4 @@
-//! Where each number of one lane is.
+//! The state of each number of one lane.
 
 use verge_domain::id::Seq;
 use verge_domain::time::Monotonic;
@@ -12,15 +12,15 @@ pub(super) struct LaneState {
     pub(super) head: Seq,
     /// Newest number that was ever offered.
     pub(super) offered: Seq,
-    /// The mark: everything up to here was acknowledged once at least. It never goes back.
+    /// The mark: everything up to here was acknowledged at least once. It never decreases.
     pub(super) mark: Seq,
     /// Acknowledged beyond the mark.
     pub(super) acknowledged: Ranges,
-    /// To be offered again: lost on the way, or acknowledged too shortly before the loss of a link.
+    /// To be offered again: lost in transit, or acknowledged too shortly before the loss of a link.
     pub(super) again: Ranges,
     /// Too large for the links at hand.
     pub(super) held: Ranges,
-    /// Asked for again by upstream.
+    /// Requested again by upstream.
     pub(super) replay: Ranges,
     /// Since when something waits to be offered for the first time.
     pub(super) waiting_since: Option<Monotonic>,
@@ -41,12 +41,12 @@ impl LaneState {
         }
     }
 
-    /// Counts numbers up to `to` as offered; those before `from` that never were are still to be.
+    /// Counts numbers up to `to` as offered; those before `from` that were never offered still have to be.
     pub(super) fn advance(&mut self, from: Seq, to: Seq, now: Monotonic) {
         if to > self.offered {
             self.again.insert(self.offered.next(), Seq(from.0 - 1));
             self.offered = to;
-            // The store may know of more than this route has been told yet.
+            // The store may hold more than was reported to this route so far.
             self.head = self.head.max(to);
             self.waiting_since = (self.head > to).then_some(now);
         }

@@ -1,4 +1,4 @@
-//! The window against a model: whatever is committed, taken, acknowledged, lost and asked for again, in whatever
+//! The window against a model: whatever is committed, taken, acknowledged, lost and requested again, in whatever
 //! order, everything arrives in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ const CAPACITIES: [usize; 3] = [4, 6, 9];
 #[derive(Debug, Clone)]
 enum Step {
     Commit(usize, u64),
-    /// Offers as long as anything may be offered, messages of so many at most.
+    /// Offers as long as anything may be offered, in messages of at most this number of verdicts.
     Offer(usize),
     /// Acknowledges one of the messages in flight.
     Acknowledge(usize),
@@ -56,7 +56,7 @@ impl Route {
         Carriers { lanes: std::array::from_fn(|_| links.clone()) }
     }
 
-    /// Offers one message, if one may be offered; says if it did.
+    /// Offers one message, if one may be offered; returns whether it did.
     fn offer(&mut self, most: u64) -> Result<bool, TestCaseError> {
         let Next::Offer(offer) = self.window.next(self.now(), &self.carriers()) else { return Ok(false) };
         let lane = offer.lane.index();

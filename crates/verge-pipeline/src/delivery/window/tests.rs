@@ -88,7 +88,7 @@ fn a_queue_of_alarms_is_fetched_a_few_at_a_time() {
     assert_eq!(next(&queue, 1), Next::Wait, "one place, twelve alarms");
     queue.delivered(tokens[1], at(1));
     assert_eq!(next(&queue, 1), fresh(Lane::Alarm, 8, 2));
-    // One that waits alone never waits for others.
+    // A verdict that waits alone never waits for others.
     let mut alone = window(&[8]);
     alone.committed([Seq(8), Seq(0), Seq(0)], at(0));
     alarms(&mut alone, 1..=7);
@@ -154,7 +154,7 @@ fn lanes_a_route_does_not_carry_are_neither_offered_nor_owed() {
     assert_eq!(free, [(Lane::Verdict, Seq(500)), (Lane::Telemetry, Seq(500))]);
 }
 
-/// Offers and has acknowledged one alarm at each of these milliseconds.
+/// Offers one alarm at each of these milliseconds and has it acknowledged.
 fn acknowledge(window: &mut Window, link: usize, seqs: std::ops::RangeInclusive<u64>, millis: u64) {
     window.committed([Seq(*seqs.end()), Seq(0), Seq(0)], at(millis));
     for seq in seqs {
@@ -332,7 +332,7 @@ fn a_tombstone_is_in_flight_with_its_whole_range() {
     window.delivered(first, at(0));
     send(&mut window, Lane::Verdict, 11, 20, 0);
     window.lost(0, at(60_000));
-    // 5 to 25 were withdrawn meanwhile: the offer after 10 begins within.
+    // 5 to 25 were withdrawn meanwhile: the offer after 10 begins within that range.
     let tombstone = send(&mut window, Lane::Verdict, 5, 25, 60_000);
     assert_eq!(window.delivered(tombstone, at(60_000)), Some((Lane::Verdict, Seq(25))));
     window.committed([Seq(0), Seq(60), Seq(0)], at(60_000));

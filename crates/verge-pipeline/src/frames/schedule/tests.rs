@@ -1,4 +1,4 @@
-//! Whose frame is judged next, and what gives way.
+//! Which camera's frame is judged next, and which frames are superseded.
 
 use bytes::Bytes;
 use verge_domain::frame::{ImageFormat, Orientation};
@@ -155,8 +155,8 @@ fn frames_and_cameras_are_bounded() {
     assert_eq!(bench.offer(0, "c", 1, 2), 1, "the oldest goes");
     assert_eq!(bench.take(3).0.unwrap().frame.device.as_str(), "b");
 
-    // Newest frames fill what there is and leave a source that judges every frame its share, and the other way
-    // round.
+    // Newest frames fill what there is and leave a source that judges every frame its share, and
+    // conversely.
     let mut bench = Bench::new(&[NEWEST, EVERY]);
     assert_eq!(bench.offer(0, "a", MAX_WAITING_BYTES, 0), 0);
     assert!(!bench.0.is_full(SourceIndex(1)) && !bench.0.is_crowded());

@@ -224,7 +224,7 @@ fn however_many_threads_judge_they_decide_the_same_in_the_same_order() {
         let rejections: Vec<_> = source.rejections().collect();
         assert_eq!(rejections, of_one.rejections().collect::<Vec<_>>());
         assert_eq!(shared.shards.alarm_rates(at(9)), alone.shards.alarm_rates(at(9)));
-        // Another number of threads at the next start takes up all the same.
+        // With another number of threads the next start restores all nevertheless.
         let mut after = Trial::new(&Placement::new(5 - threads.min(3)));
         after.shards.restore(&states, at(9), &mut Decision::default());
         assert_eq!(after.saved(), [], "what was taken up is what is saved");
@@ -251,9 +251,9 @@ fn what_is_observed_is_judged_where_its_device_belongs() {
             trial.shards.observation(observation(&format!("d{device}"), f64::from(device)), at(1), &mut out);
             told.extend(out.verdicts.iter().map(tell));
         }
-        // Orders and saved states go to where a device belongs.
+        // Orders and saved states go to the shard of a device.
         assert!(trial.order("d7", 1).is_ok(), "{threads} threads");
-        // A message in the midst of a burst that is not judged yet.
+        // A message in the middle of a burst that is not judged yet.
         let amid = message("d3=9");
         trial.shards.post(&amid, at(1));
         let mut out = Decision::default();
@@ -308,7 +308,7 @@ fn pinned_devices_are_in_one_shard() {
     let mut count = [0; 4];
     (0..1000).for_each(|device| count[shard(format!("d{device}"))] += 1);
     assert!(count.iter().all(|&count| count > 200), "{count:?}");
-    // What is saved lies where it did: this number is part of no format, but must not depend on the run.
+    // Saved state stays where it was: this number is part of no format, but must not depend on the run.
     assert_eq!(
         Placement::new(16).shard_of(&DeviceId::new("pump-1").unwrap()),
         crc32c::crc32c(b"pump-1") as usize % 16

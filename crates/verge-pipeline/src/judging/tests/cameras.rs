@@ -1,4 +1,4 @@
-//! What is observed of cameras.
+//! Observations of cameras.
 
 use super::*;
 
@@ -70,14 +70,14 @@ impl Yard {
 
 #[test]
 fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
-    // Two cameras of one name, each of a source of its own.
+    // Two cameras of one name, each of its own source.
     let mut yard = Yard::new();
     assert_eq!(yard.arrival(1, 1, 20), ["alive north - anomaly raised 1"]);
     assert!(yard.arrival(1, 0, 2).is_empty());
     let subject = &yard.out.verdicts[0].subject;
     assert_eq!((subject.source.as_str(), subject.device.as_str(), &subject.signal), ("gate", "north", &None));
 
-    // What is open is taken up, and cleared by the camera that it is of; what gives way is forgotten as a whole.
+    // Open events are restored, and cleared by the camera they belong to; an evicted camera is forgotten as a whole.
     let mut yard = yard.restarted(2);
     assert!(yard.arrival(3, 0, 2).is_empty());
     assert_eq!(yard.arrival(3, 1, 2), ["alive north - anomaly cleared 1"]);
@@ -91,7 +91,7 @@ fn of_a_camera_it_is_said_without_a_signal_and_by_its_own_source() {
 #[test]
 fn views_and_errors_have_the_life_that_readings_have() {
     let mut yard = Yard::new();
-    // What is reported comes before what errors cause, which is a signal of the camera with the judge's name.
+    // Reports come before events that errors cause, about a signal of the camera with the judge's name.
     assert_eq!(yard.frame(1, 20.0), ["seen detections", "odd north odd anomaly raised 1"]);
     let seen = &yard.out.verdicts[0];
     assert_eq!((seen.severity, seen.lane, &seen.subject.signal), (Severity::Critical, Lane::Alarm, &None));
@@ -108,7 +108,7 @@ fn views_and_errors_have_the_life_that_readings_have() {
     assert_eq!(yard.frame(3, 2.0), ["seen detections", "odd north odd anomaly cleared 1"]);
     assert_eq!(states(&yard), [[2]], "it goes on from what was saved");
 
-    // A window of maintenance holds raises back, and no report.
+    // A maintenance window suppresses raises, but no report.
     let order = Order::Maintenance { whom: whom("north", None, None), length: Duration::from_secs(10) };
     let opened = yard.set.carry_out(&order, at(4), &mut yard.out).unwrap();
     assert_eq!(opened, Outcome::Opened { instances: 3, until: UtcMillis(14_000) });

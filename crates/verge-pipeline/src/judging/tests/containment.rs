@@ -1,4 +1,4 @@
-//! A judge that panics costs the reading and itself.
+//! A judge that panics loses the reading and its own state.
 
 use super::*;
 

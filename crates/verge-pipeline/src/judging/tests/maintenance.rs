@@ -29,7 +29,7 @@ fn a_window_holds_back_what_it_means_until_its_end() {
     assert_eq!(trial.send(2, "a temp 11"), ["warm a temp anomaly raised 3"]);
     assert_eq!(trial.send(3, "a tension 1").len(), 2, "what was open is cleared");
     assert!(trial.send(4, "a temp 12").is_empty());
-    // A signal that is first heard while the window is open is meant as well.
+    // A signal whose first reading comes while the window is open is covered as well.
     assert_eq!(trial.send(5, "a teeth 11"), ["warm a teeth anomaly raised 4"]);
     assert_eq!(trial.counters.raises_held_back_total.get(), 2);
     assert_eq!(trial.counters.maintenance().len(), 1);

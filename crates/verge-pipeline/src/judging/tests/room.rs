@@ -1,11 +1,11 @@
-//! Who is known, for how long, and who gives way.
+//! Which names are known, for how long, and which are evicted.
 
 use super::*;
 use crate::judging::streams::MAX_SIGNALS_PER_DEVICE;
 
 const DAY: u64 = 24 * 3600;
 
-/// With room for so many bytes.
+/// With room for this number of bytes.
 fn bounded(bytes: usize, weight: usize) -> Trial<AboveTen> {
     let mut hot = spec("hot", Scope::Signal, &[]);
     hot.make = Box::new(move |now| AboveTen { seen: 0, heard: now, rate: None, weight });
@@ -43,7 +43,7 @@ fn a_flood_of_names_neither_displaces_devices_nor_locks_new_ones_out() {
     for second in 0..20 {
         trial.send(second, "pump temp 1");
     }
-    // More names than are known at once, each seen once, within 15 minutes.
+    // More names than can be known at once, each seen once, within 15 minutes.
     for name in 0..2 * MAX_DEVICES as u64 {
         trial.send(20 + name / 36, &format!("x{name} temp 1"));
     }
@@ -64,14 +64,14 @@ fn what_is_heard_regularly_stays_through_a_flood_and_a_rest() {
     for hour in 0..48 {
         trial.send(hour * 3600, "pump temp 1");
     }
-    // A weekend later: its rest is shorter than the time it was heard.
+    // A weekend later: its rest is shorter than the time over which it sent.
     let start = 48 * 3600 + DAY;
     for name in 0..5_000_u64 {
         trial.send(start + name / 100, &format!("x{name} temp 1"));
         assert!(trial.set.place.room.bytes() <= (1 << 20) + (8 << 10), "{}", trial.set.place.room.bytes());
     }
     assert!(knows(&trial, "pump"));
-    // After a rest of months it gives way, but not before those that were seen once.
+    // After a rest of months it is evicted, but not before those that were seen once.
     for name in 0..1_000_u64 {
         trial.send(200 * DAY + name / 100, &format!("y{name} temp 1"));
     }
@@ -96,7 +96,7 @@ fn new_names_beyond_half_of_the_room_are_taken_at_a_rate() {
 fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
     let mut trial = bounded(256 << 10, 8 << 10);
     trial.send(0, "d0 temp 1");
-    // The last of them takes the last of the room.
+    // The last of them takes the rest of the room.
     let devices = (256_usize << 10).div_ceil(trial.set.place.room.bytes());
     for second in 0..60 {
         for device in 0..devices {

@@ -28,7 +28,7 @@ use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpe
 
 use crate::support::{Memory, Settled};
 
-/// The topic is the camera, the payload an instruction to the viewer; an empty one is no frame.
+/// The topic is the camera, the payload an instruction to the viewer; an empty payload is no frame.
 pub(super) struct Pictures;
 
 impl Decoder for Pictures {
@@ -53,7 +53,7 @@ impl Decoder for Pictures {
     }
 }
 
-/// `wait:N` takes N ms; `panic` and `fail` do so; each other frame is answered with how many of its camera went before.
+/// `wait:N` takes N ms; `panic` and `fail` do so; any other frame gives the number of its camera's frames before it.
 /// The judge of errors sees the error X of `error:X`.
 struct Scripted;
 
@@ -94,11 +94,11 @@ impl Viewer for Scripted {
     }
 }
 
-/// The judge of errors; the one behind it looks at the same frames.
+/// The judge of errors; the next one looks at the same frames.
 const OBSERVER: JudgeIndex = JudgeIndex(3);
 
-/// From 1 up is abnormal, of errors and of arrivals; of what else is seen all is reported, or what differs from the last.
-/// Its state is what was reported.
+/// From 1 up is abnormal, of errors and of arrivals; of other views all are reported, or those unlike the last.
+/// Its state is what it reported.
 struct Seer {
     every: bool,
     reported: Option<usize>,
@@ -193,7 +193,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
 }
 
 /// An earlier run has judged the frame "x" of "part", packet 9. Three sources: frames of the first are kept as `keep`
-/// says, those of the others every one. At the third look a judge of errors and one that detects.
+/// sets, those of the others every one. A judge of errors and one that detects look at the third.
 pub(super) fn site(keep: Keep, workers: usize, report: Report) -> Site {
     watched_site(keep, workers, report, &[])
 }
@@ -274,7 +274,7 @@ impl Site {
         })
     }
 
-    /// A packet that an earlier run may have had.
+    /// A packet that an earlier run may have received.
     pub(super) fn again(&mut self, packet_id: u16) {
         let message = Inbound {
             source: SourceIndex(1),
@@ -324,7 +324,7 @@ impl Site {
         });
     }
 
-    /// Ends, and gives the committed verdicts.
+    /// Ends, and returns the committed verdicts.
     pub(super) fn end(self) -> Vec<String> {
         self.workers.stop();
         self.judging.stop();
