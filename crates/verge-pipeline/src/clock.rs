@@ -40,7 +40,7 @@ impl Clock {
         Self { start: Instant::now(), known, wall: None }
     }
 
-    /// The same with a wall clock that reads `wall` now, whatever the system says: for tests, where a day must end.
+    /// The same with a wall clock that reads `wall` now, whatever the system's reads: for tests, where a day must end.
     #[must_use]
     pub fn start_at(wall: UtcMillis) -> Self {
         Self { wall: Some(wall), ..Self::start() }
@@ -64,7 +64,7 @@ impl Clock {
     }
 }
 
-/// What the system says, unless its clock was never set.
+/// The time of the system, unless its clock was never set.
 fn believed(system: UtcMillis, known: UtcMillis, elapsed_us: u64) -> UtcMillis {
     if system >= EARLIEST { system } else { later(known, elapsed_us) }
 }

@@ -11,7 +11,7 @@ use verge_domain::stage::SentBytes;
 use verge_domain::time::{Moment, Monotonic};
 
 const DAY_MS: i64 = 86_400_000;
-/// A day lasts at least this long, whatever the wall clock says.
+/// A day lasts at least this long, whatever the wall clock reads.
 const SHORTEST_DAY: Duration = Duration::from_secs(12 * 3600);
 /// Where a lane waits for the next day, the clock is read at least this often: it may step.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);

@@ -66,7 +66,7 @@ pub struct RouteSettings {
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
 /// `orders` takes commands to the judges.
-/// `status` gives the status document; its argument says whether the gateway is about to stop.
+/// `status` returns the status document; its argument is true when the gateway is about to stop.
 #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
 pub async fn deliver<K, F>(
     settings: RouteSettings,

@@ -29,7 +29,7 @@ pub struct Observations {
 
 impl Observations {
     /// Hands over what was seen in a frame; waits while the judges' queue is full. Meanwhile newer frames supersede
-    /// of those that wait for the worker.
+    /// those that wait for the worker.
     pub fn hand_in(&self, observation: Observation, origin: Origin) {
         // The judges have ended: the frame is not acknowledged, and is delivered again.
         drop(self.queue.send(Item::Observation(observation, origin)));

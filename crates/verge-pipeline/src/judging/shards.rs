@@ -4,7 +4,7 @@
 //! burst each set gets the readings of its devices, and is lent to a thread of its own until it has judged
 //! them. Its decisions come back with the reading that caused them, so that the verdicts of a message stand in the
 //! order that one thread would give them, and a message is settled only when all its readings are judged.
-//! Between bursts only the one thread runs: time passing, orders and saving need no synchronization.
+//! Between bursts only the one thread runs: time passing, orders and saving need no locks.
 
 mod helper;
 
