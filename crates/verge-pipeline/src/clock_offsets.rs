@@ -28,7 +28,7 @@ pub fn offset_words(offset_ms: i64) -> String {
 
 impl ClockOffsets {
     /// Records that a device's clock has such an offset, or has none any more, and logs it: the first ones, then
-    /// each tenfold number.
+    /// at each power of ten.
     pub fn note(&self, source: &SourceId, change: &ClockOffset) {
         let ClockOffset { device, offset_ms } = change;
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);

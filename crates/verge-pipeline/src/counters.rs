@@ -277,7 +277,7 @@ impl Counters {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the store has failed and is not in order again yet.
+    /// Whether the store has failed and has not recovered yet.
     #[must_use]
     pub fn store_fault(&self) -> bool {
         self.store_fault.load(Ordering::Relaxed)

@@ -73,7 +73,7 @@ impl SourceCounters {
         counter.get()
     }
 
-    /// Counts a refusal. The first of a kind is logged, then each tenfold number: never a line per message. `about` is
+    /// Counts a refusal. Logs the first of a kind, then at each power of ten: never a line per message. `about` is
     /// the topic or the device, `bytes` the size of the message.
     pub fn refuse(&self, about: &str, bytes: Option<usize>, rejection: &Rejection) {
         let count = self.reject(rejection.reason);
@@ -87,7 +87,7 @@ impl SourceCounters {
     }
 
     /// Counts a reading whose name stands for several series, and warns of the name: the first ones once each, then
-    /// each tenfold number.
+    /// at each power of ten.
     pub fn share(&self, reading: &Reading, by: SharedBy) {
         self.shared_readings_total.add(1);
         let mut names = self.shared_names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use verge_domain::time::Monotonic;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteMode {
     /// One link carries everything: the first that is connected. A link that is preferred to it takes over
-    /// again after it was connected for `return_after`.
+    /// again after it has been connected for `return_after`.
     Failover {
         /// How long a preferred link must be connected before it is trusted again.
         return_after: Duration,

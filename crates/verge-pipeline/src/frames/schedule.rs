@@ -117,7 +117,7 @@ impl<M: Default> Schedule<M> {
         self.sources.get(usize::from(source.0)).copied().flatten()
     }
 
-    /// Puts a frame in its camera's place. Returns the sources of frames that it evicted.
+    /// Puts a frame in its camera's place. Returns the sources of the frames that it displaced.
     pub(super) fn offer(
         &mut self,
         of: &Camera,
