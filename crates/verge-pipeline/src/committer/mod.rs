@@ -119,7 +119,7 @@ impl CommitRequest {
 pub struct Durable(Box<dyn FnOnce() + Send>);
 
 impl Durable {
-    /// `told` must not block.
+    /// The closure must not block.
     #[must_use]
     pub fn new(told: impl FnOnce() + Send + 'static) -> Self {
         Self(Box::new(told))

@@ -75,7 +75,7 @@ impl<M: Default + Send> Intake for FrameIntake<M> {
         Ok(())
     }
 
-    /// Where every frame is judged, also if [`Intake::offer`] would refuse soon.
+    /// True while many messages are wrapped; if every frame is judged, also when [`Intake::offer`] may soon refuse.
     fn is_held(&mut self) -> bool {
         let line = self.shared.lock();
         line.wrapped.is_crowded() || self.every && line.schedule.is_crowded()
