@@ -14,7 +14,6 @@ const ROOMS: &[&str] = &[
     "README.md",
     "crates/verge-anomaly/",
     "crates/verge-codec/",
-    "crates/verge-demo/",
     "crates/verge-domain/",
     "crates/verge-gateway/src/wiring/",
     "crates/verge-mqtt/src/",
