@@ -111,7 +111,7 @@ impl Pace {
         self.interval.max(1e-6)
     }
 
-    /// Whether so much time has passed since the last observation that one does not follow on the other.
+    /// Whether this observation comes too late after the last one to continue it.
     pub(crate) fn is_gap(&self, at: UtcMillis) -> bool {
         let seconds = at.0.saturating_sub(self.last_at) as f64 / 1e3;
         self.seen > 1 && self.interval > 0.0 && seconds > LONGEST_PAUSE * self.interval

@@ -65,7 +65,7 @@ pub struct AutoencoderJudge {
     errors: Scores,
 }
 
-/// Windows of readings on their way to the model.
+/// Windows of readings that are gathered for the model.
 struct Windows {
     stride: usize,
     model: Box<dyn Reconstructor>,

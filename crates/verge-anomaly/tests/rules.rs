@@ -102,7 +102,7 @@ mod rate {
         JudgeSettings::Rate(RateSettings::new(rise, fall, window, 0.5).unwrap())
     }
 
-    /// Hears `(seconds, value)`; `None` where nothing could be said.
+    /// Sends `(seconds, value)` to the judge; `None` where it cannot judge.
     fn check(settings: &JudgeSettings, script: &[(f64, f64, Option<&str>)]) {
         for device_time in [true, false] {
             let mut judge = ReadingJudge::new(settings, moment(0.0));

@@ -13,9 +13,9 @@
 //!
 //! A side is normal again once its sum is at or below `limit (1 - hysteresis)`. Sums stop growing at twice the
 //! limit, unlike the book's, so that the end of a shift that lasted for days does not take days to be seen. With
-//! `reset` a sum starts again at zero after each alarm: one alarm per so much evidence.
+//! `reset` a sum starts again at zero after each alarm: one alarm for each time that the limit is reached.
 //!
-//! `observed` is the level that the sum betrays, `target + sigma (slack + sum / n)` after the `n` readings since the sum was
+//! `observed` is the level that the sum shows, `target + sigma (slack + sum / n)` with the `n` readings since it was
 //! last zero (Montgomery, equation 9.5), or the same below the target. `expected` is what counts as no deviation,
 //! `target - sigma slack` to `target + sigma slack`.
 //!

@@ -76,7 +76,7 @@ fn sums_stand_where_arithmetic_puts_them() {
             assert_eq!(text.join(", "), *expected, "{value}");
         }
     };
-    // z = 3, so the sum grows by 2.5 a reading; the shift that it betrays is three sigmas.
+    // z = 3, so the sum grows by 2.5 a reading; the shift that it implies is three sigmas.
     let rising =
         [(16.0, "Normal 16, Normal 9"), (16.0, "Margin 16, Normal 9"), (16.0, "Abnormal 16, Normal 9")];
     check(false, &rising);

@@ -232,7 +232,7 @@ impl LoopJudge {
         serde_json::to_vec(&saved).ok()
     }
 
-    /// Goes on with the counts, but not with what was last received: what happened since is not known, so that
+    /// Restores the counts, but not the last reading: what happened since is not known, so that
     /// the time up to the next reading is not observed.
     pub(crate) fn restore(&mut self, state: &[u8], now: Moment) -> Result<(), RestoreError> {
         let saved: SavedLoop =

@@ -15,7 +15,7 @@
 //! late readings in a row mean that a clock stepped back, and counting starts afresh there.
 //!
 //! **Coverage.** The time between two readings counts as observed if it is at most `max_gap`; nothing before
-//! the first reading after a start does. An interval that was neither observed nor spoken of is not reported.
+//! the first reading after a start does. An interval that was neither observed nor has a reading is not reported.
 //!
 //! **Speed from a single loop**: with `effective_length` L, vehicles n and occupied time T, the mean speed is
 //! estimated as `n L / T` (Athol 1965, *Interdependence of certain operational characteristics within a
@@ -44,7 +44,7 @@ pub const MAX_PULSES: f64 = 10_000.0;
 /// Intervals that may pass between two readings that still observe the time between them.
 const MAX_GAP_INTERVALS: u32 = 60;
 
-/// Which signal plays which role. The others of the device are passed over.
+/// Which signal plays which role. Other signals of the device are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoopRoles {
     /// Vehicles since the reading before.
@@ -137,7 +137,7 @@ pub struct LoopSettings {
 }
 
 impl LoopSettings {
-    /// Checks what is said of a detector. `effective_length_m` is the length of vehicle and detection zone
+    /// Checks the settings of a detector. `effective_length_m` is the length of vehicle and detection zone
     /// together, in metres, and estimates speed where none is measured.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ impl LoopTally {
         self.speed_weight += weight;
     }
 
-    /// Nothing was seen and nothing was said.
+    /// Nothing was observed and there was no reading.
     pub(super) fn is_empty(&self) -> bool {
         self.readings == 0 && self.observed_ms == 0
     }

@@ -102,7 +102,7 @@ impl Trial {
     }
 }
 
-/// Hears `(signal, seconds, value)` and compares what was reported up to then.
+/// Sends `(signal, seconds, value)` to the judge and compares what it reported up to then.
 fn check(names: &[&str], script: &[(&str, f64, f64)], expected: &[&str]) {
     let mut trial = Trial::new(settings(names, None));
     for (name, seconds, value) in script {
@@ -119,7 +119,7 @@ fn steady(name: &str, from: u32, to: u32, value: f64) -> impl Iterator<Item = (&
 #[test]
 fn pulses_become_vehicles_and_flow() {
     let script: Vec<_> = steady("pulses", 100, 120, 3.0).collect();
-    // Nothing is observed before the first reading, but its vehicles were there; of that the flow knows nothing.
+    // Time before the first reading is not observed: its vehicles are counted, but are no part of the flow.
     let first = "100 10000ms r5 n15 q4320";
     check(&["pulses"], &script, &[first, "110 10000ms r5 n15 q5400"]);
     let late: Vec<_> = steady("pulses", 104, 110, 3.0).collect();
@@ -148,7 +148,7 @@ fn presence_becomes_occupied_time_and_vehicles() {
         ("presence", 120.0, 0.0),
     ];
     check(&["presence"], &over, &["100 2000ms r2 partial n1 q1800 o0.5", "110 10000ms r3 n0 q0 o0.2"]);
-    // Occupied when first heard: since when, and whether it was counted, nobody knows.
+    // Occupied at the first reading: since when, and whether it was counted before, is not known.
     check(&["presence"], &[("presence", 101.0, 1.0), ("presence", 111.0, 1.0)], &["100 0ms r1 partial n0"]);
 }
 
@@ -299,7 +299,7 @@ fn settings_are_checked() {
 }
 
 proptest! {
-    /// Whatever comes: shares stay shares, no interval is observed for longer than it lasts, and what comes in
+    /// With any input, shares stay shares, no interval is observed for longer than it lasts, and what comes in
     /// order of time is counted exactly once, over restarts too.
     #[test]
     fn counts_add_up(steps in prop::collection::vec((0_u32..6000, 0_u32..4, 0_u8..4, prop::bool::weighted(0.02)), 1..300)) {

@@ -46,7 +46,7 @@ fn a_frozen_value_is_stuck() {
             ..heard
         });
     }
-    // Whole numbers repeat by nature: it takes longer to tell.
+    // Whole numbers repeat by nature: the fault takes longer to find.
     let trial = check(Member::Stuck, &[], (Shape::Integers, Arrival::Jittered), 60, |_, heard| Heard {
         value: 20.0,
         ..heard
@@ -108,7 +108,7 @@ fn spikes_and_steps_are_not_noise() {
 fn a_clipped_signal_is_saturated() {
     for limit in [20.5, 19.0] {
         check(Member::Saturated, &[], (Shape::White, Arrival::Regular), 480, |_, heard| Heard {
-            // The rail lies beyond all that was seen: gain and offset have gone up as well.
+            // The rail lies beyond all values so far: gain and offset have risen as well.
             value: (20.0 + (heard.value - limit) * 3.0 + 20.0).min(40.0),
             ..heard
         });

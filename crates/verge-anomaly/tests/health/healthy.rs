@@ -3,7 +3,7 @@
 use super::signals::{ARRIVALS, Arrival, Line, SHAPES, Shape};
 use super::{Heard, Trial};
 
-/// Nothing is ever abnormal in so many readings.
+/// Nothing is abnormal in this number of readings.
 fn check(shape: Shape, arrival: Arrival, seed: u64, readings: u64) {
     let mut trial = Trial::new();
     let mut line = Line::new(shape, arrival, seed);

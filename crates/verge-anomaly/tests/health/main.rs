@@ -19,7 +19,7 @@ use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 /// When the trials begin, in milliseconds.
 const START_MS: i64 = 1_700_000_000_000;
 
-/// One reading on its way in.
+/// One reading as it arrives.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     value: f64,

@@ -161,7 +161,7 @@ pub(crate) enum Arrival {
 pub(crate) const ARRIVALS: [Arrival; 5] =
     [Arrival::Regular, Arrival::Jittered, Arrival::Random, Arrival::Batched, Arrival::Ahead];
 
-/// A sensor and its way to us.
+/// A sensor and how its readings arrive.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) sensor: Sensor,
