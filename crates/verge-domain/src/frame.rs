@@ -1,4 +1,4 @@
-//! Camera frames on their way in, and what judges see in them. No pixels: those live in `verge-vision` alone.
+//! Camera frames as they arrive, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -119,7 +119,7 @@ name!(
     JudgeId
 );
 name!(
-    /// A class that a model tells apart, as its labels name it.
+    /// A class that a model distinguishes, as its labels name it.
     Label
 );
 name!(
@@ -135,7 +135,7 @@ name!(
     SignalId
 );
 name!(
-    /// A durable way out with marks of its own: the links of one or several `[uplink.NAME]`.
+    /// A durable route with marks of its own: the links of one or several `[uplink.NAME]`.
     RouteId
 );
 name!(

@@ -1,4 +1,4 @@
-//! What a way upstream says of itself beside "connected": services that its broker forbids, and whether what the
+//! What a link reports of itself beside "connected": services that its broker forbids, and whether what the
 //! broker acknowledged has also arrived.
 
 use std::time::Duration;

@@ -80,7 +80,7 @@ impl Session {
     }
 }
 
-/// A message on its way from a source to its codec. The payload is the received buffer, not a copy.
+/// A message between its source and its codec. The payload is the received buffer, not a copy.
 #[derive(Debug, Clone)]
 pub struct Inbound {
     /// The source whose topic filter took it.

@@ -12,7 +12,7 @@ pub enum Arrival {
     New,
     /// Seen before: drop it.
     Duplicate,
-    /// The bound on remembered gaps is reached, so it cannot be told; counted as new.
+    /// The bound on remembered gaps is reached, so this cannot be decided; counted as new.
     Untold,
 }
 

@@ -50,7 +50,7 @@ impl<F: FnMut(Inbound) -> Result<(), IntakeFull> + Send> Intake for F {
 #[error("the intake is full")]
 pub struct IntakeFull(pub Inbound);
 
-/// Where messages come from. The source pushes [`Inbound`] into an [`Intake`] by itself; this is the way back.
+/// Where messages come from. The source pushes [`Inbound`] into an [`Intake`] by itself; this is the direction back.
 pub trait Source: Send + Sync {
     /// Settles receipts: everything in these messages is judged, and what it caused is durable. The source
     /// acknowledges to the broker strictly in order of arrival. Receipts of an earlier connection are void
@@ -132,7 +132,7 @@ pub trait Judge: Send {
         0
     }
 
-    /// Hears what a person says about its last alarm. Says whether that changed anything; rules do not learn.
+    /// Applies a person's remark on its last alarm. Returns whether that changed anything; rules do not learn.
     fn hear(&mut self, _remark: Remark) -> bool {
         false
     }
@@ -159,7 +159,7 @@ pub enum Remark {
 pub struct AlarmRate {
     /// Alarms raised so far.
     pub alarms: u64,
-    /// Over so many seconds.
+    /// Length of the period in which they were raised, in seconds.
     pub seconds: f64,
     /// False alarms to expect per second, on average over the coming week: a young history promises less than it soon
     /// will.
@@ -231,7 +231,7 @@ pub trait Encoder: Send {
     ) -> Result<(), EncodeError>;
 
     /// Writes what stored verdicts say in short into `out`, which it clears first: what takes their place where
-    /// their useful life is over. At most some 64 subjects are told apart. Verdicts that cannot be read are
+    /// their useful life is over. At most some 64 subjects are distinguished. Verdicts that cannot be read are
     /// passed over.
     ///
     /// # Errors

@@ -224,7 +224,7 @@ pub enum Detector {
     Silence,
     /// Inductive loop or other vehicle detector, to flow and occupancy.
     Loop,
-    /// A model that tells what a frame shows.
+    /// A model that classifies what a frame shows.
     Classify,
     /// A model that finds objects in a frame.
     Detect,

@@ -9,7 +9,7 @@ use crate::time::UtcMillis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Withdrawal {
-    /// The store was full and they were the ones to go.
+    /// The store was full and they were evicted.
     Full,
     /// Their useful life was over before upstream could be reached; a summary takes their place.
     Expired,
@@ -83,7 +83,7 @@ pub struct Tombstone {
 pub struct Summary {
     /// Who decided.
     pub judge: JudgeId,
-    /// About which device; `None` where it stands for several that are not told apart any more.
+    /// About which device; `None` where it stands for several that are no longer distinguished.
     pub device: Option<DeviceId>,
     /// About which signal; `None` where they concerned the device as a whole, or several devices.
     pub signal: Option<SignalId>,

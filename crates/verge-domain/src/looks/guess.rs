@@ -81,7 +81,7 @@ impl Looks {
     }
 }
 
-/// Starts that tell a format apart by themselves.
+/// First bytes that identify a format by themselves.
 const SIGNATURES: [(&[u8], Looks); 44] = [
     (b"\x7fELF", Looks::Program),
     (b"\xcf\xfa\xed\xfe", Looks::Program),
