@@ -138,7 +138,7 @@ pub struct ConnectionSettings {
     pub credentials: Option<Credentials>,
     /// TLS, required where the address says `mqtts`.
     pub tls: Option<Arc<ClientConfig>>,
-    /// A connection whose other end is gone is given up after one and a half times this at most; at least a second.
+    /// A connection whose other end is dead is given up after one and a half times this at most; at least a second.
     pub keep_alive: Duration,
     /// Time for TCP, TLS and CONNACK together, and for a write to get through.
     pub connect_timeout: Duration,
@@ -198,7 +198,7 @@ impl ConnectionSettings {
         Ok(options)
     }
 
-    /// How often is pinged, and what the broker is told about it. rumqttc notices only at the next ping that there was
+    /// The interval of pings that CONNECT announces. rumqttc notices only at the next ping that there was
     /// no answer, so a dead connection lasts up to twice this. In whole seconds, since CONNECT has no others.
     pub(crate) fn announced_keep_alive(&self) -> Duration {
         let seconds = Duration::from_secs(self.keep_alive.saturating_mul(2).as_secs() / 3);

@@ -23,7 +23,7 @@ const LASTED: Duration = Duration::from_secs(30);
 /// Time for DISCONNECT to go out and for the broker to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How often it is looked at whether the other side still does what it owes.
+/// How often the driver checks whether the other side still does what it owes.
 const OVERDUE_LOOK: Duration = Duration::from_secs(1);
 
 /// What to do after an event.
@@ -35,7 +35,7 @@ pub(crate) enum Flow {
     Pause(String, Duration),
 }
 
-/// How a broker ended an attempt or a connection; nothing is said of ends that were not its doing.
+/// How a broker ended an attempt or a connection; other ends are not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// It refused the connection, or closed it in place of an answer to CONNECT.
@@ -63,7 +63,7 @@ pub(crate) trait Role: Send + 'static {
         None
     }
 
-    /// The broker has ended it. Said before [`Role::lost`].
+    /// The broker has ended it. Called before [`Role::lost`].
     fn ending(&mut self, _ending: Ending) {}
 
     /// After [`Role::lost`]: the pause before the next attempt, where that differs from the last one and so need not
@@ -87,7 +87,7 @@ pub(crate) struct Driver {
     task: JoinHandle<()>,
 }
 
-/// The client of the attempt under way, for the stop to wake it.
+/// The client of the present attempt, for the stop to wake it.
 type Current = Arc<Mutex<Option<AsyncClient>>>;
 
 impl Driver {
@@ -256,7 +256,7 @@ impl<P: Role> Attempts for EventLoops<P> {
 
 /// Waits for the stop.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a stop, too.
+    // A dropped sender is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
 }
 

@@ -81,7 +81,7 @@ impl<T> InFlight<T> {
         self.handed_over.len() + self.sent.len()
     }
 
-    /// The connection is gone: all that was in flight.
+    /// The connection is lost: returns all that was in flight.
     pub(crate) fn take_all(&mut self) -> Vec<T> {
         self.orders.clear();
         self.passed_over = None;

@@ -27,7 +27,7 @@ pub enum PublishError {
         /// Why not, in words.
         reason: String,
     },
-    /// The connection is gone; the message may have arrived or not.
+    /// The connection is lost; the message may have arrived or not.
     #[error("the connection to {address} is lost: {reason}")]
     Lost {
         /// Where to.
@@ -72,7 +72,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Publishing {
     client: Option<AsyncClient>,
-    /// Why the connection is gone. It never comes back.
+    /// Why the connection is lost. It is never made again.
     lost: Option<String>,
     pending: InFlight<PendingPublish>,
 }
@@ -114,7 +114,7 @@ impl Publisher {
     /// Publishes one message and waits until the broker has acknowledged it (at QoS 0: until it is sent).
     ///
     /// # Errors
-    /// The connection is gone, or the message can never be sent.
+    /// The connection is lost, or the message can never be sent.
     pub async fn publish(
         &self,
         topic: &str,
@@ -128,11 +128,11 @@ impl Publisher {
         acknowledged.await.map_err(|_| self.lost())
     }
 
-    /// Hands one message over, waiting only for a place in the window. [`Publisher::flush`] tells whether it
+    /// Hands one message over, waiting only for a place in the window. [`Publisher::flush`] reports whether it
     /// was acknowledged.
     ///
     /// # Errors
-    /// The connection is gone, or the message can never be sent.
+    /// The connection is lost, or the message can never be sent.
     pub async fn submit(
         &self,
         topic: &str,
@@ -146,7 +146,7 @@ impl Publisher {
     /// Waits until everything handed over is acknowledged.
     ///
     /// # Errors
-    /// The connection is gone: at least one message may not have arrived.
+    /// The connection is lost: at least one message may not have arrived.
     pub async fn flush(&self) -> Result<(), PublishError> {
         let lost = self
             .until(|state| match state.lost {
@@ -157,7 +157,7 @@ impl Publisher {
         if lost { Err(self.lost()) } else { Ok(()) }
     }
 
-    /// Disconnects after everything handed over is acknowledged, or the connection is gone.
+    /// Disconnects after everything handed over is acknowledged, or the connection is lost.
     pub async fn close(mut self) {
         if let Err(error) = self.flush().await {
             tracing::debug!(%error, "closed with messages in flight");

@@ -27,7 +27,7 @@ struct Book {
     /// Index of the oldest open receipt.
     first: u64,
     open: VecDeque<Entry>,
-    /// An acknowledgement that is on its way through the client: those behind it must wait for it.
+    /// An acknowledgement that the client has not sent yet: those behind it must wait for it.
     waking: Option<u16>,
 }
 
@@ -55,7 +55,7 @@ impl Receipts {
         book.client = Some(client);
     }
 
-    /// The connection is gone: all its receipts are void.
+    /// The connection is lost: all its receipts are void.
     pub(crate) fn lost(&self) {
         self.book().void();
     }
@@ -68,7 +68,7 @@ impl Receipts {
         receipt
     }
 
-    /// Settles; wakes the poll loop if something has become due and nothing is on its way.
+    /// Settles; wakes the poll loop if something has become due and no acknowledgement waits in the client.
     pub(crate) fn settle(&self, receipts: &[Receipt]) {
         let mut book = self.book();
         for receipt in receipts {
@@ -127,7 +127,7 @@ impl Book {
         if let Some(packet_id) = self.pop_settled() {
             let mut message = Publish::new("", QoS::AtLeastOnce, Vec::new());
             message.pkid = packet_id;
-            // It fails only where the event loop is gone, and with it the connection.
+            // It fails only where the event loop has ended, and with it the connection.
             if client.try_ack(&message).is_ok() {
                 self.waking = Some(packet_id);
             }

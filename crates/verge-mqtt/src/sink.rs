@@ -1,7 +1,7 @@
-//! The uplink: verdicts and status, QoS 1, clean session, last will; commands the other way.
+//! The uplink: verdicts and status, QoS 1, clean session, last will; commands in the other direction.
 //!
-//! A connection that stands and acknowledges nothing for a keep-alive is given up: to be connected is not to be
-//! heard. Nothing is queued here: what upstream has not acknowledged is offered again by whoever keeps it.
+//! A connection that stands and acknowledges nothing for a keep-alive is given up: "connected" does not mean
+//! "received". Nothing is queued here: what upstream has not acknowledged is offered again by whoever keeps it.
 //!
 //! Reading order: [`UplinkSink`]; `control`, status and answers; `role`, one connection after another; `shared` and
 //! `state`, what is in flight; `arrival`, whether what was acknowledged has arrived; `services`, what the broker allows.
@@ -97,7 +97,7 @@ pub struct UplinkTopics {
     pub telemetry: String,
     /// Status and last will.
     pub status: String,
-    /// Commands, where they can be told from what is published.
+    /// Commands, where they can be distinguished from what is published.
     pub command: Option<String>,
     /// Answers to commands.
     pub reply: String,

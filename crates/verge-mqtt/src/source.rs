@@ -77,7 +77,7 @@ pub struct MovedFilters {
 /// of them is dropped.
 ///
 /// While more than 2,000 messages a second arrive, its task rests its thread for one to two milliseconds at a time.
-/// Spawn it on a runtime of its own where that would be in others' way.
+/// Spawn it on a runtime of its own where that would delay other tasks.
 #[derive(Clone)]
 pub struct MqttSource {
     session: Option<Session>,

@@ -42,7 +42,7 @@ pub struct Delivery {
 pub enum SubscriberEvent {
     /// Connected, and the broker has granted every filter.
     Subscribed,
-    /// The connection is gone, or could not be made; the subscriber tries again by itself.
+    /// The connection is lost, or could not be made; the subscriber tries again by itself.
     Disconnected {
         /// Why, in words.
         reason: String,
@@ -57,7 +57,7 @@ pub enum NotPublished {
     /// No connection.
     #[error("not connected")]
     NotConnected,
-    /// Too many are on their way.
+    /// Too many are in flight.
     #[error("too many messages are on their way")]
     Busy,
     /// The message exceeds the configured packet size.
@@ -81,7 +81,7 @@ pub struct Subscriber {
     driver: Driver,
 }
 
-/// The way out of what is published.
+/// Where published messages are handed over.
 #[derive(Debug, Default)]
 struct Outlet {
     /// Of the connection that stands, if one does.
@@ -98,7 +98,7 @@ impl SharedOutlet {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection stands, or is gone, and what was on its way with it.
+    /// A connection stands, or is lost with all that was in flight on it.
     fn renew(&self, client: Option<AsyncClient>) {
         *self.lock() = Outlet { client, outstanding: 0 };
     }
@@ -233,7 +233,7 @@ impl SharedQueue {
 }
 
 impl Queue {
-    /// Of connections only the newest end and beginning are told, so that a reader who is away for days
+    /// Of connections only the newest end and beginning are reported, so that a reader who is away for days
     /// finds a bounded queue.
     fn tell_disconnected(&mut self, reason: String) {
         self.events.retain(|(event, _)| matches!(event, SubscriberEvent::Message(_)));

@@ -6,7 +6,7 @@ use crate::words::{CLOSED, RESET};
 
 /// A connection that lasted longer was not closed for another that fights for the name.
 const SHORT: Duration = Duration::from_secs(30);
-/// So many short ones in a row are a pattern.
+/// This number of short connections in a row is a pattern.
 const ROW: u8 = 3;
 
 /// Connections in a row that stood for a short time before the broker closed them.

@@ -8,7 +8,7 @@ use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 /// The broker has closed a connection that stood. It stopped, or it does not allow what this client did last; why is not
 /// known.
 pub(crate) const CLOSED: &str = "the broker closed the connection";
-/// The same, with data on the way.
+/// The same, with data in flight.
 pub(crate) const RESET: &str = "the connection was reset";
 
 /// Why an attempt failed before the broker accepted it.

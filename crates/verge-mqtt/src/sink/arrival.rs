@@ -16,11 +16,11 @@ use verge_domain::stage::Token;
 
 use topic::{Topic, Waiting};
 
-/// A proof holds so long.
+/// A proof holds this long.
 const PROOF_HOLDS: Duration = Duration::from_secs(3600);
-/// A topic on which nothing is published is read back for so long.
+/// A topic on which nothing is published is read back for this long.
 const IDLE: Duration = Duration::from_secs(60);
-/// So many connections in a row that the broker closed at a topic are no chance.
+/// This number of connections in a row that the broker closed at a topic is no chance.
 const CLOSES: u8 = 2;
 /// A broker that closes is not taken to do so for a message's size below this: networks close connections, too.
 const SMALLEST_LIMIT: usize = 4096;
@@ -123,7 +123,7 @@ impl Arrivals {
         self.topics.iter().any(|topic| topic.dead.is_some() && topic.closes >= CLOSES)
     }
 
-    /// The connection is gone. What waited is void.
+    /// The connection is lost. What waited is void.
     pub(super) fn void(&mut self) -> impl Iterator<Item = Token> + '_ {
         self.on = false;
         self.topics.iter_mut().flat_map(|topic| {

@@ -7,7 +7,7 @@ pub(super) const MAX_STATUSES: usize = 2;
 /// Answers to commands outstanding at most, beside the window.
 pub(super) const MAX_ANSWERS: usize = 8;
 
-/// One offered message on its way.
+/// One offered message in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UplinkMessage {
     /// Verdicts, under the name that the caller chose.
@@ -25,7 +25,7 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
-    /// Whether there is room for one more, where so many with verdicts may be outstanding.
+    /// Whether there is room for one more; up to `window` messages with verdicts may be outstanding.
     pub(super) fn has_room(&mut self, message: UplinkMessage, window: usize) -> bool {
         let limit = match message {
             UplinkMessage::Verdicts(_) => window,

@@ -17,15 +17,15 @@ use crate::takeover::Takeovers;
 
 /// Pause before an attempt that differs from the one before.
 const SOON: Duration = Duration::from_secs(1);
-/// Verdicts wait so long for the services of a careful connection.
+/// Verdicts wait this long for the services of a careful connection.
 const CAREFUL: Duration = Duration::from_secs(10);
-/// A careful connection that stands so long after its status was acknowledged is not closed for it: mosquitto 2.0.11
+/// A careful connection that stands this long after its status was acknowledged is not closed for it: mosquitto 2.0.11
 /// acknowledges a message that its ACL forbids and then closes.
 const STATUS_SETTLES: Duration = Duration::from_secs(1);
 
-/// A status that is retained upstream comes at once behind the SUBACK; it is waited for so long.
+/// A status that is retained upstream comes at once behind the SUBACK; the link waits this long for it.
 const CLAIM_WAIT: Duration = Duration::from_secs(1);
-/// After so many connections in a row without one, none is waited for: the broker keeps none.
+/// After this number of connections in a row without one, the link waits for none: the broker keeps none.
 const MAX_UNCLAIMED: u8 = 2;
 
 /// Whether it is known what upstream holds as the status of this gateway.
@@ -135,7 +135,7 @@ impl UplinkRole {
                 Stage::Echo => {
                     self.connection.stage = Stage::Proof;
                     let mut filters = self.shared.watched_topics();
-                    // Where all goes to one topic, what is retained there is not told apart.
+                    // Where all goes to one topic, what is retained there cannot be distinguished.
                     let reads = services.status && services.retain && !filters.contains(&self.status_topic);
                     if services.echo && reads && self.unclaimed < MAX_UNCLAIMED {
                         filters.push(self.status_topic.clone());

@@ -2,7 +2,7 @@
 //!
 //! MQTT 3.1.1 has hardly any refusals: a broker that does not allow something closes the connection. Two closes in a
 //! row at one service, asked for with nothing else unanswered, end that service for a day; a refused connection is tried
-//! without the retained will and without any will, and the other way round again before one of them is blamed.
+//! without the retained will and without any will, and then with it again before one of them is blamed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use verge_domain::link::{Degraded, Service};
 
 /// A service that was given up is tried again at the first connection after this time.
 const AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// So many closes in a row at one service, nothing else unanswered, are no chance.
+/// This number of closes in a row at one service, nothing else unanswered, is no chance.
 const STRIKES: u8 = 2;
 
 /// Services of a link.

@@ -222,7 +222,7 @@ impl SharedUplink {
         Poll::Pending
     }
 
-    /// Nothing is in flight any more, or the connection is gone.
+    /// Nothing is in flight any more, or the connection is lost.
     pub(super) async fn drained(&self) {
         loop {
             {

@@ -24,7 +24,7 @@ pub(super) struct UplinkState {
     pub(super) outstanding: Outstanding,
     /// Which of them have arrived.
     pub(super) arrivals: Arrivals,
-    /// Requests that come of it, on their way to the connection.
+    /// Requests that come of it, for the connection to send.
     pub(super) requests: Vec<Request>,
     /// No verdicts yet: services of the connection are tried one at a time.
     pub(super) held: bool,
@@ -155,7 +155,7 @@ impl UplinkState {
         self.requests = requests;
     }
 
-    /// The connection is gone. What it had delivered stays told; of connections, what is not read yet is
+    /// The connection is lost. What it delivered is still reported; of connections, what is not read yet is
     /// out of date.
     pub(super) fn void(&mut self) {
         self.client = None;

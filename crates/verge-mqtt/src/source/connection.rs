@@ -88,7 +88,7 @@ where
     }
 }
 
-/// Pings that wait for their answer are told apart up to this number.
+/// Pings without an answer are distinguished up to this number.
 const MAX_PINGS: usize = 8;
 
 /// Pings that wait for their answer.
@@ -135,7 +135,7 @@ impl Pulse {
         Some(written)
     }
 
-    /// Whether a ping has no answer for too long, and nothing else was heard.
+    /// Whether a ping has no answer for too long, and nothing else was received.
     fn is_dead(&self, now: Instant) -> bool {
         self.waiting.front().is_some_and(|ping| now - self.heard.max(ping.sent) > self.every)
     }
@@ -176,8 +176,8 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
             let rest = if is_held || self.wire.has_more() { None } else { self.role.rest() };
             if let Some(rest) = rest {
                 self.wire.write_now().await.map_err(broken)?;
-                // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to be
-                // told so.
+                // An asynchronous sleep would be no rest: each segment that arrives would wake the thread to
+                // report it.
                 std::thread::park_timeout(rest);
             }
             let wake = if is_held { next_look.min(now + HELD_LOOK) } else { next_look };

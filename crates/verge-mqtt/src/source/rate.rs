@@ -1,4 +1,4 @@
-//! Tells a stream of messages from single ones, and how long to let it gather.
+//! Distinguishes a stream of messages from single ones, and says how long to let it gather.
 
 use std::time::{Duration, Instant};
 

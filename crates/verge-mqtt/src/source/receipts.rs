@@ -146,7 +146,7 @@ impl Receipts {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is lost.
     pub(super) fn lost(&self) {
         let mut book = self.book();
         if std::mem::take(&mut book.stands) {

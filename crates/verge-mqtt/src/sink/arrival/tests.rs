@@ -82,7 +82,7 @@ fn a_message_that_does_not_come_back_is_repeated_once_and_then_the_topic_is_dead
     assert!(matches!(bench.arrivals.report(None, bench.now)[1].arrival, Arrival::Proven { .. }));
 }
 
-/// An ACL that is mended while messages wait: those from before are sent again, nothing is believed.
+/// An ACL that is corrected while messages wait: earlier messages are sent again, no acknowledgement is believed.
 #[test]
 fn what_was_acknowledged_before_the_topic_came_alive_is_repeated() {
     let mut bench = Bench::new();

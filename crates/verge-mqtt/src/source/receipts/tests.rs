@@ -265,7 +265,7 @@ fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> [usize; MES
     let last = std::iter::repeat_n([0, 2, 3], 3 * MESSAGES).flatten();
     for step in steps.iter().copied().chain(last) {
         match step % 6 {
-            // 1: sent, and lost on the way: the connection breaks below.
+            // 1: sent and lost in flight: the connection breaks below.
             0 | 1 => {
                 let index = broker.next;
                 let Some(arrival) = broker.send(MESSAGES) else { continue };
@@ -297,7 +297,7 @@ fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> [usize; MES
                 }
                 continue;
             }
-            // Acknowledgements are written, and lost on the way.
+            // Acknowledgements are written and lost in flight.
             4 if !is_prompt => drop(due(&receipts)),
             _ => {}
         }
