@@ -25,7 +25,7 @@ use verge_outbox::{MIN_CAP_BYTES, Outbox, OutboxSettings};
 
 const FAULT_LIMIT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(5);
-/// Every so many steps what was committed so far is marked, but for the newest.
+/// After this number of steps what was committed so far is marked, except the newest.
 const MARK_EVERY: u64 = 7;
 const SWEEP_EVERY: u64 = 11;
 const WITHDRAW_EVERY: u64 = 29;
@@ -63,7 +63,7 @@ fn failed(error: impl std::fmt::Display) -> End {
 
 /// Unbuffered: what is said is said, whatever happens next.
 fn say(line: &str) {
-    // A reader that is gone needs to hear nothing.
+    // A reader that has ended needs no report.
     drop(io::stdout().write_all(format!("{line}\n").as_bytes()));
 }
 

@@ -10,9 +10,9 @@ use verge_domain::time::Monotonic;
 use crate::lanes::LaneState;
 use crate::settings::OutboxSettings;
 
-/// Ages are told to within this part of the shortest of interest.
+/// Ages are known to within this part of the shortest age of interest.
 const PRECISION: u32 = 50;
-/// Finer steps would cost more than they tell.
+/// Finer steps would cost more than they are worth.
 const MIN_STEP: Duration = Duration::from_millis(100);
 const MAX_STEP: Duration = Duration::from_secs(1800);
 

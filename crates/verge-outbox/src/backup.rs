@@ -63,7 +63,7 @@ pub(crate) fn write_to(source: &Connection, to: &Path) -> Result<u64, BackupErro
     let part = PathBuf::from(part);
     let made = write(source, &part, &to);
     if made.is_err() {
-        // Only in the way: what failed is reported.
+        // An incomplete copy is of no use: the failure is reported.
         drop(fs::remove_file(&part));
     }
     made

@@ -93,7 +93,7 @@ impl Ballast {
         statvfs(folder).map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize))
     }
 
-    /// Of so much that is free, what the store may grow into. The space of the ballast is left to the log; what others
+    /// The part of `free` that the store may grow into. The space of the ballast is left to the log; what others
     /// have taken of it is not asked for again.
     pub(crate) fn spare(&mut self, free: u64) -> u64 {
         self.reserve = self.reserve.min(free).max(LOG_ROOM);

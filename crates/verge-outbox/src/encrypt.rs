@@ -2,7 +2,7 @@
 //!
 //! The first mark, the value by which the key is known, is set before anything else: from then on everything that is
 //! written is sealed, and the store does not open without the key. The second mark is set last, when no file of the store
-//! holds plain text. Whatever interrupts the way between them, each start does the steps that are left.
+//! holds plain text. If anything interrupts the steps between them, each start does those that are left.
 
 use std::time::Duration;
 
@@ -239,7 +239,7 @@ mod tests {
             .sum()
     }
 
-    /// Opens it as a start does, up to so many steps, as if the power went then.
+    /// Opens it as a start does, up to `steps` steps, as if the power failed then.
     fn interrupted(dir: &Path, settings: &OutboxSettings, steps: usize) {
         let mut outbox = Outbox::open(&OutboxSettings { key: None, ..settings.clone() }).unwrap().outbox;
         outbox.cipher = settings.key.as_ref().map(crate::key::Cipher::new);

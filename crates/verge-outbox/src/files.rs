@@ -43,7 +43,7 @@ pub(crate) enum Found {
     Nothing,
     /// A database; whose, its header says.
     Database(Header),
-    /// No database, but the log of one: commits whose database is gone.
+    /// No database, but the log of one: commits whose database is missing.
     LogAlone,
 }
 
@@ -111,7 +111,7 @@ impl Files {
         if !matches!(header, Header::Ours { version } if version <= schema::SCHEMA_VERSION) {
             return move_away(&salvaged, name).map(|()| false);
         }
-        // The old log must be gone before the new database can be taken for its own.
+        // The old log must be removed before the new database can be taken for its own.
         self.set_aside(name)?;
         fs::rename(salvaged, self.database())?;
         sync_folder(&self.folder)?;

@@ -7,7 +7,7 @@
 //! What it promises: a commit is all or nothing, and durable when it returns; a number is given once in an
 //! epoch, whatever is evicted; nothing goes that an open route has not delivered, unless a tombstone says so; a
 //! damaged row is never handed out; a damaged store is salvaged, row by row, into a new one with a new epoch. What it
-//! cannot tell: damage of the log's end beyond what `guard` had noted when the power went.
+//! cannot detect: damage of the log's end beyond what `guard` had noted when the power failed.
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
 //! `open` (what is found at start; `connect`, the database file), `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the

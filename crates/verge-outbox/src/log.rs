@@ -3,7 +3,7 @@
 //! SQLite reads its log up to the first frame whose checksum is wrong, and silently forgets what is behind. After a crash
 //! that is right: at most the last transaction is torn, and nobody has seen it. Where two or more transactions end behind
 //! that frame, the first of them was synced before the second was written, so the medium has lost what was visible.
-//! (File format: sqlite.org, "The WAL File Format". What this cannot tell is damage within the very last transaction.)
+//! (File format: sqlite.org, "The WAL File Format". This cannot detect damage within the very last transaction.)
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

@@ -34,7 +34,7 @@ use crate::{encrypt, lanes, log, marks, origin, plain, run};
 /// A reader of the command line may hold the file for a moment.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
-/// An open store, and what to tell the operator.
+/// An open store, and what to report to the operator.
 #[derive(Debug)]
 pub struct Opened {
     /// The store.
@@ -144,7 +144,7 @@ fn is_cut_back(outbox: &Outbox, testimony: Option<&Testimony>) -> bool {
     })
 }
 
-/// Why a store that could be read is not to be gone on with.
+/// Why a store that could be read must not be continued.
 fn doubt(outbox: &Outbox, testimony: Option<&Testimony>) -> Result<Option<Damage>, rusqlite::Error> {
     let life = run::read(&outbox.connection, outbox.epoch)?;
     let found = origin::of_content(&outbox.connection, life.as_ref(), testimony)?;

@@ -21,7 +21,7 @@ use crate::log;
 use crate::note::Damage;
 use crate::{salvage, schema};
 
-/// What tells a file from a copy of it.
+/// What distinguishes a file from a copy of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FileId {
     pub(crate) inode: u64,

@@ -1,4 +1,4 @@
-//! Reading rows back, in order, none of them unseen: what is damaged or missing is withdrawn on the way.
+//! Reading rows back, in order, none of them unseen: what is damaged or missing is withdrawn meanwhile.
 
 use std::fs;
 

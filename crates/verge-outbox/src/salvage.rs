@@ -1,6 +1,6 @@
 //! Out of a damaged store into a new one: every row that checks, tombstones for those that do not.
 //!
-//! The new store has a new epoch, since nobody can tell which numbers the old one had given. Numbers that every route had
+//! The new store has a new epoch, since nobody knows which numbers the old one had given. Numbers that every route had
 //! delivered are not brought over (they stay readable where the old store lies); a tombstone says so to receivers.
 
 mod beside;
@@ -171,7 +171,7 @@ fn number_of(old: &Connection, sql: &str, lane: Lane) -> u64 {
     number.unwrap_or(0).max(0).cast_unsigned()
 }
 
-/// One lane on its way.
+/// One lane while it is brought over.
 struct Copy<'a> {
     lane: Lane,
     new: &'a Connection,

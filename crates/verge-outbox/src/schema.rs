@@ -250,7 +250,7 @@ pub(crate) enum Header {
         /// Schema version.
         version: u32,
     },
-    /// Was a store of ours, as far as can be told.
+    /// Was a store of ours, as far as can be seen.
     Broken,
     /// Something else: another program's database, with its application id, or no database at all.
     Foreign {

@@ -51,7 +51,7 @@ pub struct Outbox {
     pub(crate) ballast: Ballast,
     /// Something failed: nothing of the open handle is believed until the store was opened again.
     pub(crate) suspect: bool,
-    /// Behind `lanes` there may be rows of a commit that was told to have failed: the next one replaces them.
+    /// Behind `lanes` there may be rows of a commit that was reported as failed: the next one replaces them.
     pub(crate) leftovers: bool,
     /// Set once the store is open.
     pub(crate) guard: Option<Guard>,

@@ -10,7 +10,7 @@ pub(super) enum StateForm {
     Plain,
     /// Sealed, under its key: as versions up to 2 of the schema did.
     SealedUnderKey,
-    /// Sealed together with its key, under a name that does not tell it.
+    /// Sealed together with its key, under a name that does not reveal it.
     Sealed,
 }
 

@@ -82,7 +82,7 @@ fn a_damaged_store_is_salvaged_and_never_stops_a_start() {
             assert_eq!(store.next_seq(Lane::Alarm), Seq(501), "numbers go on behind those that were given");
         } else {
             for lane in Lane::ALL {
-                // In the new epoch every number from 1 on is told of.
+                // In the new epoch every number from 1 on has a verdict or a tombstone.
                 let rows = fetch(&mut store, lane, 0, usize::MAX, usize::MAX);
                 let mut expected = 1;
                 for row in &rows {

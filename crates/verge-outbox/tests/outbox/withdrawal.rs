@@ -104,7 +104,7 @@ fn recovery_finds_what_was_committed_and_notices_what_is_not_there() {
     store.mark(&route("a"), Lane::Alarm, Seq(2)).unwrap();
     store.recover().unwrap();
     commit(&mut store, Lane::Alarm, 1, 7);
-    // A commit that was told as failed and is there all the same: nobody has seen it.
+    // A commit that was reported as failed and is stored all the same: nobody has seen it.
     site.raw()
         .execute("INSERT INTO alarm SELECT 5, decided, cause, lane_bytes, crc, bytes, NULL, NULL FROM alarm WHERE seq = 4", [])
         .unwrap();
