@@ -1,4 +1,4 @@
-//! What a message costs on its way in, per codec.
+//! What it costs to decode a message, per codec.
 
 use std::hint::black_box;
 

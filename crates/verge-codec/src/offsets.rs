@@ -1,6 +1,6 @@
 //! Devices whose clock is wrong by whole hours, halves or quarters: an error in the time zone.
 //!
-//! Such an offset is constant. The age of a backlog that comes late shrinks, so that it is told apart by patience: an offset
+//! Such an offset is constant. The age of a backlog that comes late shrinks, so that time distinguishes it: an offset
 //! counts only while it stays within a minute of a multiple of a quarter of an hour, 30 minutes at least, over eight
 //! messages that come at least every ten minutes. An offset that is there at once and within 5 s (a clock that is right but
 //! for its zone) must last for 10 s; any other, for 5 minutes within 20 s. A device that sends more rarely is not judged:
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_backlog_is_not_taken_for_it() {
-        // An age that begins anywhere and shrinks to nothing, by so many seconds with each second.
+        // An age that begins anywhere and shrinks to nothing, by `shrinks` seconds with each second.
         for shrinks in [1, 2, 5, 9, 60, 600] {
             for begins in (1_000..30_000).step_by(333) {
                 let backlog = (0..begins / shrinks).map(|at| (at, at * shrinks - begins));

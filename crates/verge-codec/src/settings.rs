@@ -361,7 +361,7 @@ pub struct LineSettings {
 }
 
 impl LineSettings {
-    /// What tells series apart in line protocol: measurement, field and tags. Those that the device's name is made of
+    /// What distinguishes series in line protocol: measurement, field and tags. Those that the device's name is made of
     /// are left out.
     pub const SIGNAL: &str = "{measurement}/{field}{tags}";
 

@@ -1,11 +1,11 @@
-//! Values that neither their name nor their time tells apart: one name stands for several series.
+//! Values that neither their name nor their time distinguishes: one name stands for several series.
 
 use verge_domain::reading::{Reading, SharedBy};
 use verge_domain::time::UtcMillis;
 
 /// Up to this many readings are compared one by one.
 const FEW: usize = 8;
-/// Bits of the filter for each reading: of so many, names rarely share one.
+/// Bits of the filter for each reading: with this number, names rarely share one.
 const WORDS_EACH: usize = 4;
 
 /// Finds them. Keeps its room from message to message.
@@ -15,7 +15,7 @@ pub(crate) struct SharedNames {
     order: Vec<(Key, usize)>,
 }
 
-/// Names seen before are not made again, so that where they stand in memory tells them apart.
+/// Names seen before are not made again, so that their addresses in memory distinguish them.
 type Key = (usize, usize, Option<UtcMillis>);
 
 fn key(reading: &Reading) -> Key {

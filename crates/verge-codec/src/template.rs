@@ -84,7 +84,7 @@ pub enum TemplateError {
         /// What stands between the braces.
         part: String,
     },
-    /// `{a}{b}`: where one ends could not be told.
+    /// `{a}{b}`: where one ends could not be known.
     #[error("text between two parts, such as \"/\": without it two series could get one name")]
     Touching,
     /// Tags end with the name.

@@ -32,7 +32,7 @@ pub(super) struct Header {
     pub(super) end: usize,
 }
 
-/// Reads the headers, and looks for the end: a picture that was cut off on its way is refused, not judged by
+/// Reads the headers, and looks for the end: a picture that was cut off in transit is refused, not judged by
 /// the half of it.
 pub(super) fn header(bytes: &[u8], max_pixels: u64) -> Result<Header, Reason> {
     if !bytes.starts_with(&START) {

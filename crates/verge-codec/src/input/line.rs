@@ -1,5 +1,5 @@
 //! Codec `line`: InfluxDB line protocol, as Telegraf publishes. Each field is a signal, which bears the names of its
-//! measurement and of the tags that tell its series from others.
+//! measurement and of the tags that distinguish its series from others.
 
 use std::sync::Arc;
 

@@ -92,7 +92,7 @@ struct Base {
 #[error("not a SenML record")]
 struct Malformed;
 
-/// The way of one message through the codec.
+/// The state of the codec within one message.
 struct Pack<'a, 'm, 'o> {
     base: &'a mut Base,
     composed: &'a Composed,
