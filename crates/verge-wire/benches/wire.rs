@@ -1,4 +1,4 @@
-//! What a verdict costs on its way out.
+//! What it costs to send a verdict.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -109,7 +109,7 @@ fn message_of_20(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// As many as are summed up at once at most, and more devices than are told apart.
+/// As many as are summed up at once at most, and more devices than are distinguished.
 fn summary_of_4096(criterion: &mut Criterion) {
     let rows: Vec<StoredRow> = (1..=4096)
         .map(|seq| {

@@ -9,7 +9,7 @@ use crate::body::observed;
 use crate::read::read_verdict;
 use crate::tombstone::read_summaries;
 
-/// Subjects told apart at most, in order of their first verdict. What the verdicts of all others say is added
+/// Subjects distinguished at most, in order of their first verdict. What the verdicts of all others say is added
 /// up by judge, without a device: a tombstone stays small, and nothing in it is said of the wrong device.
 const MAX_SUBJECTS: usize = 64;
 

@@ -63,7 +63,7 @@ pub(crate) fn unit_words(member: Member, of_signal: Option<&Unit>) -> String {
     }
 }
 
-/// What was observed, and what was expected: with as many digits as tell the two apart.
+/// What was observed, and what was expected: with as many digits as distinguish the two.
 pub(crate) fn against(observed: f64, expected: &Expected, unit: &str) -> String {
     let ends = [expected.low, expected.high];
     let apart =

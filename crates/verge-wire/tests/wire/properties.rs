@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-/// What was read of anything can be told and written again.
+/// Whatever can be read can also be put into words and written again.
 fn check_usable(message: &Message) {
     assert!(!message.verdicts.is_empty() || !message.tombstones.is_empty());
     for (seq, verdict) in &message.verdicts {

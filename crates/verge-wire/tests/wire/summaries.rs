@@ -99,7 +99,7 @@ fn past_64_subjects_judges_are_told_apart_and_devices_are_not() {
         verdict(judge, &format!("device-{at}"), Some("s"), at, observed(1.0))
     };
     let mut verdicts: Vec<Verdict> = (0..70).map(of).collect();
-    // A subject that is told apart stays so, however late it comes again.
+    // A subject that is distinguished stays so, even if it comes again late.
     verdicts.push(of(0));
     let found = summarised(&rows(&verdicts));
     assert_eq!(found.len(), 66);
