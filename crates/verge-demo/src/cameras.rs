@@ -1,7 +1,7 @@
 //! The demo's two cameras: what each would publish at an instant.
 //!
 //! Both look at one junction: `north` by day, past a tree that hides a part of the road; `south` by night. For a
-//! while `south` is frozen: it goes on sending the same picture, as real cameras do, and nothing in it changes.
+//! while `south` is frozen: it continues to send the same picture, as real cameras do, and nothing in it changes.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ mod tests {
         for mut camera in SimulatedCamera::both() {
             let mut frame = |seconds: u64| camera.frame(Duration::from_secs(seconds), run).unwrap().to_vec();
             let frames = [8, 12, 14, 16].map(&mut frame);
-            // A frozen camera goes on with the last picture it has taken.
+            // A frozen camera continues with the last picture it has taken.
             let repeats: Vec<bool> = frames.windows(2).map(|pair| pair[0] == pair[1]).collect();
             assert_eq!(repeats, if camera.name() == "south" { [true, true, false] } else { [false; 3] });
         }

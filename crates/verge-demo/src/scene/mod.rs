@@ -127,7 +127,7 @@ impl Scene {
     }
 
     /// Draws the picture of a time since the start into `rgb`, three bytes a pixel, row by row. Going forward in
-    /// time is cheap, going back starts anew.
+    /// time is cheap, going back starts again.
     pub fn render(&mut self, at: Duration, rgb: &mut Vec<u8>) {
         self.go_to(at);
         self.picture.data_mut().copy_from_slice(self.backdrop.data());

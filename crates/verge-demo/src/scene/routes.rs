@@ -132,7 +132,7 @@ impl VehiclePath {
         Self { pieces: pieces.collect(), ..self.clone() }
     }
 
-    /// Where one is after this way from its start.
+    /// The position at this distance from its start.
     pub(super) fn at(&self, mut distance: f32) -> Pose {
         let last = self.pieces.len() - 1;
         for piece in &self.pieces[..last] {

@@ -21,7 +21,7 @@ const ACCELERATION: f32 = 1.8;
 const BRAKING: f32 = 2.5;
 const STANDSTILL_GAP: f32 = 2.2;
 const TIME_GAP: f32 = 1.2;
-/// Harder than this nobody brakes.
+/// No driver brakes harder than this.
 const HARDEST_BRAKING: f32 = 7.0;
 /// A vehicle turns to the right no faster than this.
 const TURN_SPEED: f32 = 4.5;
@@ -56,7 +56,7 @@ impl VehicleKind {
     }
 }
 
-/// A vehicle under way.
+/// A moving vehicle.
 #[derive(Debug, Clone)]
 pub(super) struct Vehicle {
     pub(super) kind: VehicleKind,
@@ -143,7 +143,7 @@ impl Traffic {
         self.steps > steps_at(at)
     }
 
-    /// Goes on to the last step before a time.
+    /// Continues to the last step before a time.
     pub(super) fn advance(&mut self, at: Duration) {
         self.run_to(steps_at(at));
     }
@@ -233,7 +233,7 @@ impl Traffic {
         let to_stop = route.stop - front;
         let must_stop = match self.signal(route.road) {
             TrafficLight::Green => false,
-            // Whoever is too close to stop in comfort goes on.
+            // A vehicle too close to stop in comfort continues.
             TrafficLight::Yellow => to_stop > vehicle.speed * vehicle.speed / (2.0 * BRAKING),
             TrafficLight::Red => to_stop > vehicle.speed * vehicle.speed / (2.0 * HARDEST_BRAKING),
         };
@@ -247,7 +247,7 @@ impl Traffic {
             }
             let (at, beside) = route.nearest([pose.x, pose.y]);
             let ahead = at - vehicle.way;
-            // Of two in each other's way, the one that came first goes first.
+            // Of two that block each other, the one that came first goes first.
             if beside < IN_THE_WAY && ahead > 0.0 && (ahead > 3.0 || other_index < index) {
                 let turned = (pose.heading - route.at(at).heading).cos();
                 let half = if turned.abs() > 0.7 { other.length } else { other.width } / 2.0;
