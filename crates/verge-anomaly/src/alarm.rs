@@ -8,7 +8,7 @@ use verge_domain::time::UtcMillis;
 use crate::budget::{AlarmBudget, AlarmLevel};
 use crate::fault::{SettingsError, check_count};
 
-/// An alarm goes on until the probability has risen this many times above the level…
+/// An alarm continues until the probability has risen this many times above the level…
 const HYSTERESIS: f64 = 10.0;
 /// …for this many observations in a row.
 const CALM: u32 = 10;
@@ -142,7 +142,7 @@ pub(crate) struct AlarmOutcome {
     pub(crate) abnormal: bool,
     /// It raises one, or reports one again after the hold-off.
     pub(crate) alarm: bool,
-    /// How its event goes on.
+    /// How its event continues.
     pub(crate) standing: Standing,
 }
 

@@ -1,4 +1,4 @@
-//! How often a detector may cry wolf: from "1/week" to a probability, and back to what can be promised.
+//! How often a detector may raise a false alarm: from "1/week" to a probability, and back to what can be promised.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! A tail learns every score, also those of a fault: without more, the same fault would be usual the next time. So what
 //! was strange far beyond all chance is forgotten at the end of its event. Not for ever, though: what comes again and
-//! again, and of which nobody says that it is real, is how things are.
+//! again, and is not reported as real, is usual.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ const FORGOTTEN_AT_MOST: u8 = 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Lessons<M> {
     last: Option<Box<TaughtEvent<M>>>,
-    /// Events of late that were forgotten.
+    /// Recent events that were forgotten.
     forgotten: u8,
 }
 

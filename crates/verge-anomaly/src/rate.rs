@@ -7,12 +7,12 @@
 //! ```
 //!
 //! where the reference is the newest retained reading that is at least one window old. Until there is one,
-//! it is the oldest reading, once that is at least half a window old; before that, nothing is said. After a
+//! it is the oldest reading, once that is at least half a window old; before that, nothing is judged. After a
 //! long pause a reference older than two windows gives way as soon as another is half a window old. A
 //! signal with fewer readings than one per window is thus judged from reading to reading.
 //!
 //! Time is the signal's own: the device's where it is trusted, else the monotonic clock of receipt. When a
-//! signal changes from one to the other, the window starts afresh. A reading older than the newest is passed
+//! signal changes from one to the other, the window starts again. A reading older than the newest is passed
 //! over, unless [`STEP_AFTER`] come in a row: then the device's clock has stepped back, and the window starts
 //! afresh. Readings with equal times are judged, each against the same reference.
 //!

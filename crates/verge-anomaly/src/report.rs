@@ -29,7 +29,7 @@ pub enum ReportPolicy {
 /// What of a view counts as the same: labels and how many of each, in order of the labels.
 type Gist = Vec<(Label, u32)>;
 
-/// What was seen, and since when. The time goes on over a restart.
+/// What was seen, and since when. The time continues over a restart.
 #[derive(Debug, Clone)]
 struct Since {
     gist: Gist,
@@ -172,7 +172,7 @@ mod tests {
         let mut reported = String::new();
         for (view, second) in views.split(' ').zip(0..) {
             if view == "|" {
-                // A restart: the monotonic clock begins anew.
+                // A restart: the monotonic clock begins again.
                 let saved = judge.save().unwrap();
                 judge = ReportJudge::new(policy);
                 judge.restore(&saved, at(second)).unwrap();

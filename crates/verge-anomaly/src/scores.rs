@@ -93,7 +93,7 @@ impl Scores {
         taught.into_iter().for_each(|mark| self.tail.forget(mark));
     }
 
-    /// What scores are usually is learnt anew.
+    /// The usual scores are learnt again.
     fn start_again(&mut self) {
         self.tail = Tail::new(0);
         self.lessons = Lessons::new();

@@ -23,7 +23,7 @@ impl SilenceSettings {
     /// Silent is what was not received for longer than `after`.
     ///
     /// # Errors
-    /// Shorter than 10 ms (time is looked at a few times a second) or longer than 366 days.
+    /// Shorter than 10 ms (time is checked a few times a second) or longer than 366 days.
     pub fn new(after: Duration) -> Result<Self, SettingsError> {
         check_span("after", after, Duration::from_millis(10), Duration::from_secs(366 * 86_400))?;
         Ok(Self { after })
@@ -49,7 +49,7 @@ impl SilenceJudge {
     }
 
     pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
-        // A silence that fits between two ticks happened all the same: it is raised and cleared at once.
+        // A silence that fits between two ticks still happened: it is raised and cleared at once.
         if !self.reported {
             self.tick(received, findings);
         }

@@ -1,13 +1,13 @@
 //! Saved state: versioned, checksummed, exact.
 //!
 //! `[version u8][detector u8][CRC-32C of the rest, little-endian][postcard]`. Floats are written bit by bit, so that a
-//! detector which takes its state up goes on as if nothing had happened.
+//! detector which restores its state continues as if nothing had happened.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use verge_domain::stage::RestoreError;
 
-/// Raised when the meaning of any saved state changes: a detector then starts afresh and says so.
+/// Raised when the meaning of any saved state changes: a detector then starts again and reports it.
 const VERSION: u8 = 1;
 const HEAD: usize = 6;
 

@@ -33,7 +33,7 @@ const HEADROOM: i32 = 10 * BINS_PER_OCTAVE;
 pub const WARM_UP: u32 = 150;
 /// This many more only teach for each reading that a score shares with its neighbours.
 const WARM_UP_PER_SHARED: u32 = 5;
-/// Scores after which all weights are halved, unless it is said otherwise: a memory of some 20,000.
+/// Scores after which all weights are halved, unless set otherwise: a memory of some 20,000.
 pub const HALF_LIFE: u32 = 14_000;
 /// Longest half-life: single-precision weights count exactly to twice this.
 pub const MAX_HALF_LIFE: u32 = 1 << 23;

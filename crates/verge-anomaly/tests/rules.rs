@@ -155,7 +155,7 @@ mod rate {
             findings(|out| judge.observe((&reading(value, Some(seconds))).into(), moment(5000.0), out)).len()
         };
         assert_eq!((hear(1000.0, 1.0), hear(1001.0, 1.0)), (0, 1));
-        // Fifteen stragglers are passed over; with the sixteenth the window starts afresh.
+        // Fifteen late readings are ignored; with the sixteenth the window starts again.
         let said: usize = (0..16).map(|step| hear(500.0 + f64::from(step), 1.0)).sum();
         assert_eq!(said, 0);
         assert_eq!(hear(516.0, 1.0), 1);

@@ -62,7 +62,7 @@ pub const MEMBERS: [Member; 8] = [
 ];
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
-/// Values are looked at within this range: what lies beyond is as strange as its end.
+/// Values are judged within this range: what lies beyond is as strange as its end.
 const LIMIT: f64 = 1e100;
 /// What is closer to zero is zero.
 const NOTHING: f64 = 1e-100;
@@ -80,7 +80,7 @@ pub struct Assessment {
     pub alarm: bool,
     /// It would have raised one, had another not come shortly before.
     pub held: bool,
-    /// How the event goes on.
+    /// How the event continues.
     pub standing: Standing,
     /// Which member found it strangest.
     pub member: Member,
@@ -95,7 +95,7 @@ pub struct Assessment {
 pub struct AutoDetector {
     #[serde(skip, default)]
     settings: AutoSettings,
-    /// Readings with which the slow means compute their rate; set back where the signal is to be learnt anew.
+    /// Readings with which the slow means compute their rate; set back where the signal is to be learnt again.
     readings: u32,
     pace: Pace,
     alarms: Alarms,

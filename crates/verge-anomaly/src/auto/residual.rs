@@ -168,7 +168,7 @@ impl Volatility {
         self.steps.fits(STEPS) && self.usual.is_finite()
     }
 
-    /// Learns anew what is usual, from the steps at hand.
+    /// Learns again what is usual, from the present steps.
     pub(super) fn start_again(&mut self) {
         self.seen = self.steps.all().len() as u32;
         if self.seen > 0 {

@@ -13,7 +13,7 @@ impl AutoDetector {
         self.feedback
     }
 
-    /// A person says that the signal was changed on purpose: what is usual is learnt anew from here on, and what the
+    /// A person says that the signal was changed on purpose: what is usual is learnt again from here on, and what the
     /// last alarm taught is forgotten. How strange scores were before is kept.
     pub fn was_maintenance(&mut self) {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);

@@ -266,7 +266,7 @@ fn the_resolution_of_the_sensor_hides_what_is_below_it() {
         let settings = AutoSettings::new(AlarmSettings::default(), resolution).unwrap();
         let mut detector = AutoDetector::new(&settings);
         let mut noise = Noise::new(5);
-        // Constant but for a flicker in the last bit.
+        // Constant except for a flicker in the last bit.
         (0..20_000)
             .filter(|&reading| {
                 let flicker = if noise.normal() > 3.5 { 1e-9 } else { 0.0 };

@@ -19,7 +19,7 @@
 //! last zero (Montgomery, equation 9.5), or the same below the target. `expected` is what counts as no deviation,
 //! `target - sigma slack` to `target + sigma slack`.
 //!
-//! A target or sigma that is not given is learnt from the first `learn` readings, about which nothing is said:
+//! A target or sigma that is not given is learnt from the first `learn` readings, which are not judged:
 //! their mean, and 1.4826 times their median absolute deviation from the median (their standard deviation where
 //! half of them are equal), at least a millionth of the target.
 

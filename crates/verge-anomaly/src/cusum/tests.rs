@@ -133,7 +133,7 @@ fn settings_are_checked() {
 }
 
 proptest! {
-    /// Whatever finite values come, everything stays finite, and a restart anywhere changes nothing.
+    /// With any finite values, everything stays finite, and a restart anywhere changes nothing.
     #[test]
     fn everything_is_finite_and_survives_a_restart(
         values in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::ZERO, 1..200),

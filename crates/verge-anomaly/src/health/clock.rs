@@ -6,7 +6,7 @@
 //! sixteen blocks, with a tolerance, is the usual one, and three blocks in a row beyond it are abnormal. The
 //! tolerance is 5 s, or 4 times that range where it is more; backwards at least 60 s, since a jammed link delays readings
 //! too. A step is thus found at once, a drift once it adds up. A clock within 2 s of ours is never skewed by its
-//! distance. Blocks that came in a burst (a device that catches up) are passed over. A new distance that
+//! distance. Blocks that came in a burst (a device that catches up) are ignored. A new distance that
 //! lasts for 256 blocks is taken as the usual one.
 
 use verge_domain::finding::{Condition, Member, Standing};

@@ -1,7 +1,7 @@
 //! Flat: the variation has collapsed to an eighth of the least that was usual, though not to nothing.
 //!
 //! The variation of a block is the distance of its greatest and least value. Blocks that only rise, only fall or
-//! do not change at all are passed over: counters and slow ramps have slopes, not variation, and what does not
+//! do not change at all are ignored: counters and slow ramps have slopes, not variation, and what does not
 //! change at all is for the cause *stuck*. Four blocks in a row must agree.
 
 use verge_domain::finding::{Condition, Member};

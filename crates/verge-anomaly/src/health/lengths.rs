@@ -76,7 +76,7 @@ impl Lengths {
         1.0 / (1.0 + f64::from(self.known.min(EPOCH)))
     }
 
-    /// A length whose beginning nobody saw, or that is known to be beyond the limit.
+    /// A length whose beginning was not observed, or that is known to be beyond the limit.
     pub(super) fn excuse(&mut self, length: u64) {
         self.excused = length;
     }

@@ -4,7 +4,7 @@ use verge_domain::finding::{Condition, Expected, Member, Standing};
 
 use serde::{Deserialize, Serialize};
 
-/// Readings in a block: what is looked at together.
+/// Readings in a block: what is judged together.
 pub(super) const BLOCK: u8 = 40;
 
 /// Readings in a part of a block; a block has five.

@@ -11,7 +11,7 @@ use super::lengths::Lengths;
 use super::sample::condition;
 use serde::{Deserialize, Serialize};
 
-/// Less than a second is never a silence: time is looked at twice a second. In microseconds.
+/// Less than a second is never a silence: time is checked twice a second. In microseconds.
 const LEAST_US: u64 = 1_000_000;
 
 /// Watches for absence.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Fewer readings than this are never stuck.
 const LEAST: u64 = 32;
 
-/// Readings before anything is said: a rounded signal that crosses from one step to the next changes often, and
+/// Readings before anything is reported: a rounded signal that crosses from one step to the next changes often, and
 /// then not for long.
 const HISTORY: u64 = 1280;
 
@@ -57,7 +57,7 @@ impl Stuck {
             let back = self.earlier.to_bits() == value.to_bits();
             self.returns = self.returns - self.returns / 64 + if back { 1023 } else { 0 };
         } else {
-            // Nobody saw it begin.
+            // Its beginning was not observed.
             self.lengths.excuse(self.run);
             self.changed = true;
         }

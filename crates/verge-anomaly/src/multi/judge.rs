@@ -3,7 +3,7 @@
 //! The signals need not be named: those that are received while the machine is got to know, until none was new for
 //! [`SETTLED`] rounds, belong to it; later ones do not. A **round** ends when each signal has sent a reading, or when one sends
 //! a second time: then the others count with their last value. A signal that was silent for [`STALE`] rounds has none,
-//! and nothing is said until it sends again.
+//! and nothing is judged until it sends again.
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
@@ -130,7 +130,7 @@ impl MultiJudge {
         }));
     }
 
-    /// After maintenance the machine is got to know anew, its signals included.
+    /// After maintenance the machine is learnt again, its signals included.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {

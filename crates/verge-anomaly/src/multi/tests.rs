@@ -48,7 +48,7 @@ fn a_broken_relation_is_found_though_each_signal_stays_within_its_range() {
     });
     assert!(found.is_some_and(|delay| delay < 30), "found after {found:?} rows");
     let parts = detector.contributions();
-    // Which of the two has changed, nobody knows; the third has no part in it.
+    // Which of the two has changed is not known; the third has no part in it.
     assert!(parts[2].signal == 2 && parts[2].share < 0.1, "{parts:?}");
     assert!(parts.iter().all(|part| (0.0..=1.0).contains(&part.share)), "{parts:?}");
     let current = parts.iter().find(|part| part.signal == 1).unwrap();

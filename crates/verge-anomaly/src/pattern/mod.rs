@@ -182,7 +182,7 @@ impl PatternDetector {
 
     /// Readings are missing here: no window spans the gap. What was learnt stays.
     pub fn gap(&mut self) {
-        // Shapes that wait are of the past whatever comes.
+        // Shapes that wait are past, whatever the next readings are.
         self.state.until_shape = self.settings.window;
     }
 

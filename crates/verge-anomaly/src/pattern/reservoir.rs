@@ -44,7 +44,7 @@ impl Reservoir {
         made
     }
 
-    /// Makes room for all there will ever be.
+    /// Allocates all the memory that it will ever use.
     pub(crate) fn reserve(&mut self) {
         self.shapes.reserve_exact(self.capacity * self.points - self.shapes.len());
         self.nearest.reserve_exact(self.capacity - self.nearest.len());

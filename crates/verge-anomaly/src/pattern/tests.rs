@@ -122,7 +122,7 @@ fn settings_and_states_are_checked() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever finite values come, distances are finite; a restart anywhere changes nothing, and neither does
+    /// With any finite values, distances are finite; a restart anywhere changes nothing, and neither does
     /// what comes after.
     #[test]
     fn distances_are_finite_and_survive_a_restart(

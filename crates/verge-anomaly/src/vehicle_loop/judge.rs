@@ -125,7 +125,7 @@ impl LoopJudge {
                 break;
             }
             self.report(&open, findings);
-            // Only time that somebody observed makes intervals of its own.
+            // Only observed time makes intervals of its own.
             self.open = since.map(|_| LoopTally::new(self.settings.grid, open.end()));
         }
         if self.open.is_none() {
@@ -213,7 +213,7 @@ impl LoopJudge {
         *self = Self::new(self.settings.clone());
     }
 
-    /// Ends the open interval once nobody can observe its last moment any more. The device's time goes on
+    /// Ends the open interval once its last moment can no longer be observed. The device's time goes on
     /// from its newest reading by the monotonic clock, so that no clock's lag or step matters.
     pub(crate) fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
         let (Some(open), Some(newest)) = (self.open, self.newest) else { return };
@@ -242,7 +242,7 @@ impl LoopJudge {
         }
         let at = UtcMillis(now.wall.0.saturating_sub(saved.lag_ms));
         *self = Self {
-            // The settings may have changed in between; what was counted on another grid cannot go on.
+            // The settings may have changed in between; counts on another grid cannot be continued.
             open: saved.open.filter(|open| self.fits(open)),
             reported_until: saved.reported_until,
             newest: Some(NewestReading {

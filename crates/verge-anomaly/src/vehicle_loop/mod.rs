@@ -12,7 +12,7 @@
 //! **Intervals** are aligned to the wall clock in UTC and follow the readings' own time (the device's where
 //! it is trusted). An interval ends with the first reading at or after its end, or, when none comes, once
 //! `max_gap` has passed after it. What arrives later for it is left out: counts are lower bounds. Sixteen
-//! late readings in a row mean that a clock stepped back, and counting starts afresh there.
+//! late readings in a row mean that a clock stepped back, and counting starts again there.
 //!
 //! **Coverage.** The time between two readings counts as observed if it is at most `max_gap`; nothing before
 //! the first reading after a start does. An interval that was neither observed nor has a reading is not reported.

@@ -18,7 +18,7 @@
 //! more steeply, for all blocks while the running mean of the last few `w` (rate 1/5, hence a third of the
 //! spread) is beyond three of *its* standard deviations: what is only somewhat odd, but stays so, is not learnt
 //! fast either. Slow drift of the machine is followed; a plain fault is not taken for normal however long it
-//! lasts. After a repair that changed the machine the baseline must be learnt anew.
+//! lasts. After a repair that changed the machine the baseline must be learnt again.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ struct Moments {
     variance: f64,
 }
 
-/// Distance of a block, before anything is said of its probability.
+/// Distance of a block, before its probability is computed.
 struct Distance {
     /// `D² / d`.
     square: f64,

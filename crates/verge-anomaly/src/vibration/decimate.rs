@@ -1,4 +1,4 @@
-//! Fewer samples per second, without aliases in the part of the spectrum that is looked at.
+//! Fewer samples per second, without aliases in the part of the spectrum that is analysed.
 //!
 //! A linear-phase low-pass (sinc with Kaiser's window, 24 taps per unit of the factor and one more) passes up
 //! to [`super::USABLE`] of the new Nyquist frequency within 0.1 % and lets from its mirror image on less than
@@ -15,7 +15,7 @@ const HALF_TAPS: usize = 12;
 /// Kaiser's shape for 80 dB: 0.1102 (80 - 8.7).
 const BETA: f64 = 7.857;
 
-/// Beyond this, samples are clipped, so that no sum overflows. No sensor says such numbers in earnest.
+/// Beyond this, samples are clipped, so that no sum overflows. No sensor sends such numbers.
 const MOST: f64 = 1e300;
 
 /// Keeps one sample of every `factor`.

@@ -90,7 +90,7 @@ impl VibrationDetector {
         self.block.clear();
     }
 
-    /// The machine is another one now, after a repair say: learns anew what is normal.
+    /// The machine has changed, for example by a repair: learns again what is normal.
     pub fn relearn(&mut self) {
         let settings = &self.settings;
         self.baseline = BlockBaseline::new(settings.width(), settings.learn_blocks, settings.memory_blocks);

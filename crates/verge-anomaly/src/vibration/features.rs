@@ -11,7 +11,7 @@
 //! | envelope peak | largest line of the squared envelope's spectrum over the median line; periodic impacts make it large | 1 |
 //!
 //! The envelope is that of a band: `x_b² + H(x_b)²` with `H` the Hilbert transform, both halves by inverse FFT
-//! (Randall and Antoni 2011, section 5). Its spectrum is looked at from the second line to the width of the
+//! (Randall and Antoni 2011, section 5). Its spectrum is analysed from the second line to the width of the
 //! band or a quarter of the sample rate, whichever is less.
 //!
 //! The features are computed on samples scaled by the largest of them, so that no finite sample overflows. What

@@ -108,7 +108,7 @@ impl VibrationJudge {
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let (book, detector): (AlarmHistory, Vec<u8>) = state::open(StateKind::Vibration, bytes)?;
         self.detector.restore(&detector)?;
-        // What was sampled before the restart does not go on now.
+        // Samples from before the restart are not continued now.
         self.detector.gap();
         self.book = book;
         Ok(())

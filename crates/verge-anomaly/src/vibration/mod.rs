@@ -7,7 +7,7 @@
 //! | features to distance and p | [`baseline`] | Hotelling 1931; shrinkage to the diagonal as in Schäfer and Strimmer 2005; Wilson and Hilferty 1931 |
 //! | all of it | [`detector`] | |
 //!
-//! Blocks follow each other without overlap. Only frequencies up to the analysis rate / 2.56 are looked at,
+//! Blocks follow each other without overlap. Only frequencies up to the analysis rate / 2.56 are analysed,
 //! as analysers of vibration do: beyond, what the sensor's own anti-alias filter left decides.
 //!
 //! Memory per signal: about 100 bytes per sample of a block, 600 per unit of the decimation factor, and 4 KiB.
@@ -34,7 +34,7 @@ pub const MAX_FACTOR: usize = 64;
 /// Most bands.
 pub const MAX_BANDS: usize = 16;
 
-/// The part of the spectrum that is looked at, as a part of the Nyquist frequency: 2 / 2.56.
+/// The part of the spectrum that is analysed, as a part of the Nyquist frequency: 2 / 2.56.
 pub const USABLE: f64 = 2.0 / 2.56;
 
 /// Lines that an envelope band must hold: fewer make no envelope worth a spectrum.
@@ -120,7 +120,7 @@ impl VibrationSettings {
         Ok(Self { envelope: (low, high), ..self })
     }
 
-    /// The same with other lengths, in blocks: nothing is said before `learn`; what is older than `memory`
+    /// The same with other lengths, in blocks: nothing is judged before `learn`; what is older than `memory`
     /// fades.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ fn check_rate(key: &'static str, rate_hz: f64) -> Result<(), SettingsError> {
     check_range(key, rate_hz, 1.0, 1e7)
 }
 
-/// The line after the last that is looked at.
+/// The line after the last that is analysed.
 fn usable_lines(block: usize) -> usize {
     (USABLE * (block / 2) as f64) as usize
 }

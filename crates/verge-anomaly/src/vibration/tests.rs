@@ -153,7 +153,7 @@ fn saved_state_of_others_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Whatever finite samples come, everything stays finite, and a restart anywhere changes nothing.
+    /// With any finite samples, everything stays finite, and a restart anywhere changes nothing.
     #[test]
     fn everything_is_finite_and_survives_a_restart(
         pieces in prop::collection::vec((prop::num::f64::ANY, 0_u8..4, 1_usize..700), 1..60),

@@ -1,4 +1,4 @@
-//! A judge that was saved and restored goes on as if nothing had happened.
+//! A judge that was saved and restored continues as if nothing had happened.
 
 use proptest::prelude::*;
 use verge_anomaly::HealthSettings;

@@ -43,7 +43,7 @@ pub(crate) enum Shape {
     Integers,
     /// Whole numbers from 0 to 9, evenly.
     Digits,
-    /// The same value but for a jitter once in a thousand readings.
+    /// The same value except for a jitter once in a thousand readings.
     Constant,
     /// Nothing but one value.
     Still,
