@@ -32,7 +32,7 @@ pub enum FilterError {
     /// `+` beside other characters of its level.
     #[error("\"+\" must stand alone in its level")]
     Plus,
-    /// A shared subscription, which would share the session's order and acknowledgements with strangers.
+    /// A shared subscription, which would share the session's order and acknowledgements with other clients.
     #[error("shared subscriptions ($share/…) are not supported")]
     Shared,
     /// A wildcard in the name of a topic to publish on.

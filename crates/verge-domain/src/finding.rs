@@ -233,14 +233,14 @@ pub struct Expected {
 /// What people said about the alarms of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Feedback {
-    /// So often "that was maintenance": what is usual was learnt anew.
+    /// Number of remarks "that was maintenance": what is usual was learnt again.
     pub maintenance: u32,
-    /// So often "that was real": what the alarm taught was forgotten.
+    /// Number of remarks "that was real": what the alarm taught was forgotten.
     pub real: u32,
 }
 
 impl Feedback {
-    /// Nobody said anything.
+    /// There are no remarks.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.maintenance == 0 && self.real == 0

@@ -1,4 +1,4 @@
-//! The life of a store: its epoch, the runs in it, and how another life that goes on from a copy is recognised.
+//! The life of a store: its epoch, the runs in it, and how another life that continues from a copy is recognised.
 //!
 //! Where a copy of a store is put back (a restored snapshot of a disk, say), two lives share an epoch and its numbers up
 //! to the copy. Each opening of a store is a run, counted and with an identifier drawn at random, and upstream holds what

@@ -64,7 +64,7 @@ pub enum Arrival {
         /// How long ago.
         ago: Duration,
     },
-    /// Nobody knows: acknowledgements are believed, or nothing was sent yet.
+    /// Not known: acknowledgements are believed, or nothing was sent yet.
     Unproven {
         /// Why, in words.
         why: String,

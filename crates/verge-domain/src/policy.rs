@@ -24,7 +24,7 @@ pub struct EventPolicy {
     pub raise_after: Duration,
     /// A condition must be normal for this long before it is cleared; zero clears at once.
     pub clear_after: Duration,
-    /// While it goes on, an event is reported again after this long; `None` never, zero at every observation.
+    /// While it continues, an event is reported again after this long; `None` never, zero at every observation.
     pub update_every: Option<Duration>,
 }
 
@@ -87,7 +87,7 @@ impl EventLife {
         *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
-    /// From now on nothing is raised, or is again. What is open goes on and is cleared as ever; what would have been
+    /// From now on nothing is raised, or is again. What is open continues and is cleared as usual; what would have been
     /// raised is counted once, and is raised afterwards if it still holds then.
     pub fn hold(&mut self, holding: bool) {
         self.holding = holding;
@@ -104,7 +104,7 @@ impl EventLife {
         std::mem::take(&mut self.held_back)
     }
 
-    /// Ends what there is of a member, open or not. What was open is cleared by whoever calls this.
+    /// Ends what there is of a member, open or not. The caller clears what was open.
     pub fn end(&mut self, member: Member) {
         self.phases.retain(|&(known, _)| known != member.strand());
     }

@@ -98,7 +98,7 @@ pub struct Inbound {
     pub redelivered: bool,
     /// MQTT packet identifier; 0 where there is none (QoS 0).
     pub packet_id: u16,
-    /// To be settled once judged and durable; `None` where nobody waits for an acknowledgement (QoS 0).
+    /// To be settled once judged and durable; `None` where no acknowledgement is due (QoS 0).
     pub receipt: Option<Receipt>,
 }
 
@@ -188,7 +188,7 @@ pub struct Decoded<T> {
     pub items: Vec<T>,
     /// What could not be used, and why.
     pub rejections: Vec<Rejection>,
-    /// Positions of items whose name stands for several series, and what shows it. They are judged all the same.
+    /// Positions of items whose name stands for several series, and what shows it. They are still judged.
     pub shared: Vec<(usize, SharedBy)>,
     /// Devices of the message of whose clocks more is known than before it.
     pub clock_offsets: Vec<ClockOffset>,

@@ -109,7 +109,7 @@ pub trait Judge: Send {
     /// Lets time pass without an observation: silence and ends of intervals are found here.
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
 
-    /// State that must outlive a restart, if there is any. Exact: a judge that takes it up goes on as if
+    /// State that must outlive a restart, if there is any. Exact: a judge that restores it continues as if
     /// nothing had happened, except for what it did not see.
     fn save(&self) -> Option<Vec<u8>>;
 
@@ -148,7 +148,7 @@ pub trait Judge: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remark {
-    /// It was changed on purpose: what is usual is to be learnt anew.
+    /// It was changed on purpose: what is usual is to be learnt again.
     Maintenance,
     /// It was real: what it taught is to be forgotten, so that the same will be as strange the next time.
     Real,

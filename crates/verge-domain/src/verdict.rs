@@ -65,7 +65,7 @@ pub struct Times {
 pub enum EventState {
     /// It began.
     Raised,
-    /// It goes on.
+    /// It continues.
     Updated,
     /// It ended.
     Cleared,
@@ -158,7 +158,7 @@ pub enum Body {
     Anomaly(Anomaly),
     /// An interval was counted.
     Counts(Counts),
-    /// A sensor or device is unwell.
+    /// A sensor or device is faulty.
     Health(Health),
     /// A frame was classified.
     Classification(Classification),

@@ -16,7 +16,7 @@ pub enum Withdrawal {
     /// They can no longer be read from the medium.
     Damaged,
     /// They belong to an earlier epoch of the store, which was salvaged: these numbers were never given in
-    /// the epoch at hand.
+    /// the present epoch.
     EarlierEpoch,
     /// They cannot be sent: larger than upstream takes.
     TooLarge,

@@ -75,7 +75,7 @@ fn binary_forms_are_guessed_from_their_first_items() {
     check(b"\x08\xb0\xe5\xd2\xba\xac\x33\x12\x04\x0a\x02ab\x18\x07", Some(Looks::SparkplugB));
     check(b"\x0a\x03abc\x15\0\0\x94\x41", Some(Looks::Protobuf));
     check(&[0xc3, 0x28, 0xa0, 0xa1], None);
-    // Cut off within a field: it may go on.
+    // Cut off within a field: it may continue.
     assert_eq!(Looks::of(b"\x0a\x03abc\x12\x80\x01abc\xff\xfe", false), Some(Looks::Protobuf));
     assert_eq!(Looks::of(b"\x0a\x03abc\x12\x80\x01abc\xff\xfe", true), None);
 }
