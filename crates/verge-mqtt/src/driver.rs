@@ -79,7 +79,7 @@ pub(crate) trait Role: Send + 'static {
     fn ended(&mut self);
 }
 
-/// A kept connection. Dropping it closes the connection without farewell.
+/// A kept connection. Dropping it closes the connection without DISCONNECT.
 #[derive(Debug)]
 pub(crate) struct Driver {
     stop: watch::Sender<bool>,
@@ -115,7 +115,7 @@ impl Driver {
         self.task.is_finished()
     }
 
-    /// Says goodbye and ends, within a few seconds whatever the broker does.
+    /// Disconnects and ends, within a few seconds whatever the broker does.
     pub(crate) async fn stop(&mut self) {
         self.stop.send_replace(true);
         wake(&self.current);

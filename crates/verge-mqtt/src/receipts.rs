@@ -37,7 +37,7 @@ struct Entry {
     settled: bool,
 }
 
-/// Shared between the poll loop and whoever settles. Bounded by what the broker keeps in flight (at most
+/// Shared between the poll loop and the callers that settle. Bounded by what the broker keeps in flight (at most
 /// 65,535, by the width of a packet identifier).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Receipts(Arc<Mutex<Book>>);

@@ -15,7 +15,7 @@ use verge_tls::{ClientConfig, Credentials};
 use crate::connection::BrokerAddress;
 use crate::words::io_words;
 
-/// How often files are looked at.
+/// How often files are checked.
 pub const LOOK: Duration = Duration::from_secs(2);
 /// With TLS 1.3 a broker refuses a certificate only after the handshake is done on our side.
 const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ impl Renewal {
     }
 
     /// Returns when certificates other than those `in_use` were accepted beside the connection that stands, so that it can
-    /// be made anew.
+    /// be made again.
     pub(crate) async fn renewed(&self, in_use: u64, address: &BrokerAddress, timeout: Duration) {
         let mut seen = None;
         loop {

@@ -1,7 +1,7 @@
 //! The uplink: verdicts and status, QoS 1, clean session, last will; commands in the other direction.
 //!
 //! A connection that stands and acknowledges nothing for a keep-alive is given up: "connected" does not mean
-//! "received". Nothing is queued here: what upstream has not acknowledged is offered again by whoever keeps it.
+//! "received". Nothing is queued here: what upstream has not acknowledged is offered again by its owner.
 //!
 //! Reading order: [`UplinkSink`]; `control`, status and answers; `role`, one connection after another; `shared` and
 //! `state`, what is in flight; `arrival`, whether what was acknowledged has arrived; `services`, what the broker allows.

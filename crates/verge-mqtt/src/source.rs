@@ -4,7 +4,7 @@
 //!
 //! When the pipeline takes no more, the connection is left unread and pings go on: the broker keeps the connection and
 //! what it has not sent, the network keeps the rest. To disconnect instead would have it all sent again, which costs more
-//! than to wait, and under a broker that keeps everything in flight would go on for ever.
+//! than to wait, and under a broker that keeps everything in flight would never end.
 //!
 //! rumqttc's event loop can neither skip a packet nor leave a connection unread, so only its packets are used here.
 //!
@@ -73,7 +73,7 @@ pub struct MovedFilters {
     pub to: Vec<MqttSource>,
 }
 
-/// Keeps the connection. Clones speak of the same one; it is closed without farewell when the last
+/// Keeps the connection. Clones share the same one; it is closed without DISCONNECT when the last
 /// of them is dropped.
 ///
 /// While more than 2,000 messages a second arrive, its task rests its thread for one to two milliseconds at a time.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use verge_domain::filter::{self, CANARY_TOPIC};
 use verge_domain::reading::SourceIndex;
 
-/// Topics remembered with their source. When a peer invents more, the memory starts anew: then matching costs
+/// Topics remembered with their source. When a peer invents more, the memory starts again: then matching costs
 /// time, never space.
 const MAX_REMEMBERED: usize = 4096;
 

@@ -43,7 +43,7 @@ impl<P: Role> Attempt<'_, P> {
                 leaving = true;
                 disconnect(&self.client);
             }
-            // `poll` must not be cancelled, but for a connection that is thrown away.
+            // `poll` must not be cancelled, except for a connection that is given up.
             let polled = tokio::select! {
                 biased;
                 polled = self.eventloop.poll() => polled,

@@ -4,7 +4,7 @@
 //! A topic is proven by the echo of a message published on it, up to the size of that message, for one connection and
 //! an hour. Until then, and for a larger message, an acknowledgement counts only together with the echo of the very
 //! message. A message whose echo does not come is published once more; where that does not come back either, the
-//! connection is given up, and whoever offered the message still has it.
+//! connection is given up, and the caller still has the message.
 
 mod topic;
 
@@ -133,7 +133,7 @@ impl Arrivals {
         })
     }
 
-    /// Echoes cannot be had on this connection after all: acknowledgements count. What was acknowledged before.
+    /// Echoes are not possible on this connection after all: acknowledgements count. What was acknowledged before.
     pub(super) fn give_up(&mut self) -> Vec<Token> {
         self.on = false;
         self.changed = true;

@@ -62,7 +62,7 @@ pub(super) struct UplinkRole {
     /// Why echoes are not asked for by configuration.
     pub(super) no_echo: Option<String>,
     pub(super) proof: Option<ProofMessage>,
-    /// No other link takes over: verdicts go before a dead topic is proven, as they may arrive all the same.
+    /// No other link takes over: verdicts go before a dead topic is proven, as they may still arrive.
     pub(super) alone: bool,
     /// The name that another client may connect under as well.
     pub(super) client_id: String,
@@ -116,7 +116,7 @@ impl Connection {
 }
 
 impl UplinkRole {
-    /// Goes on as far as nothing is to be waited for.
+    /// Continues until something must be waited for.
     fn step(&mut self) -> Flow {
         loop {
             let services = self.connection.plan.services;
@@ -264,7 +264,7 @@ fn without_echo(reason: &str) -> String {
     format!("{reason}; acknowledgements are believed")
 }
 
-/// Where the connection's task ends by a fault of its own, whoever waits for events must learn of it.
+/// Where the connection's task ends by a fault of its own, the caller that waits for events must learn of it.
 impl Drop for UplinkRole {
     fn drop(&mut self) {
         self.shared.end();

@@ -355,7 +355,7 @@ mod tests {
         check(|_, services| !services.retain, &[Service::Retain]);
         check(|_, services| !services.will, &[Service::Will]);
         check(|_, _| false, &[]);
-        // A broker that comes up meanwhile: it refuses the first attempts, whatever they hold.
+        // A broker that starts meanwhile: it refuses the first attempts, whatever they hold.
         check(|attempt, _| attempt >= 1, &[]);
         check(|attempt, _| attempt >= 2, &[]);
         check(|attempt, _| attempt >= 3, &[]);

@@ -1,4 +1,4 @@
-//! What stands between whoever offers and the connection's task: messages in flight, and events not yet read.
+//! What stands between the caller that offers and the connection's task: messages in flight, and events not yet read.
 //!
 //! The events are bounded without ever being refused: a place in the window is free again only when the event
 //! of its acknowledgement has been read, and of connections only the newest end and beginning are kept.
@@ -96,7 +96,7 @@ impl SharedUplink {
         state.held = held;
     }
 
-    /// Verdicts may go. Whoever found the line held offers again at an event, and there may be no other.
+    /// Verdicts may go. A caller that found verdicts held back offers again at an event, and there may be no other.
     pub(super) fn release(&self) {
         let mut state = self.state();
         state.held = false;
@@ -135,7 +135,7 @@ impl SharedUplink {
         self.state().arrivals.take_learnt()
     }
 
-    /// Echoes cannot be had on this connection: acknowledgements count.
+    /// Echoes are not possible on this connection: acknowledgements count.
     pub(super) fn without_echo(&self, reason: String) {
         let mut state = self.state();
         state.no_echo = Some(reason);

@@ -17,7 +17,7 @@ use crate::in_flight::InFlight;
 #[derive(Debug, Default)]
 pub(super) struct UplinkState {
     pub(super) client: Option<AsyncClient>,
-    /// The beginning of this connection has been read: before that, whoever offers would not know that a
+    /// The beginning of this connection has been read: before that, the caller would not know that a
     /// new connection wants everything again, and would offer twice.
     pub(super) announced: bool,
     pub(super) flights: InFlight<Publication>,
@@ -39,7 +39,7 @@ pub(super) struct UplinkState {
     pub(super) commands: usize,
     /// Since when upstream owes an acknowledgement and has given none.
     pub(super) owed_since: Option<Instant>,
-    /// Whoever asked last for an event that was not there.
+    /// The task that asked last for an event that was not there.
     pub(super) waiting: Option<Waker>,
     pub(super) closing: bool,
     pub(super) ended: bool,
@@ -48,7 +48,7 @@ pub(super) struct UplinkState {
 /// What is published, and what its acknowledgement means.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Publication {
-    /// Our own last status: it takes no place, and nobody waits for an event about it.
+    /// Our own last status: it takes no place, and no event reports it.
     LastStatus,
     /// It is delivered.
     Message(UplinkMessage),

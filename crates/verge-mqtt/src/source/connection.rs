@@ -21,7 +21,7 @@ use crate::driver::{Attempts, End, stopped};
 use crate::takeover::Takeovers;
 use crate::words::{attempt_words, words};
 
-/// How often it is looked at what time brings: pings, refused filters, what the broker owes.
+/// How often the task checks what is due: pings, refused filters, what the broker owes.
 const LOOK: Duration = Duration::from_secs(1);
 /// The same while the pipeline takes no more.
 const HELD_LOOK: Duration = Duration::from_millis(5);
@@ -263,7 +263,7 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
         Ok(())
     }
 
-    /// What time brings.
+    /// Does what is due at this time.
     fn look(&mut self, now: Instant, is_held: bool) -> Result<(), String> {
         if self.wire.stuck_since().is_some_and(|since| now - since > self.patience) {
             return Err(words(&ConnectionError::FlushTimeout));
@@ -299,7 +299,7 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
         self.wire.put(packet).map_err(|error| words(&error.into()))
     }
 
-    /// Acknowledges what is settled and says goodbye. Reads on until the broker closes: to close first, with unread
+    /// Acknowledges what is settled and disconnects. Reads on until the broker closes: to close first, with unread
     /// bytes in the socket, would reset the connection and might take DISCONNECT with it.
     async fn leave(&mut self) {
         let left = async {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Messages that come closer together than this are a stream. To be woken for each of them costs more than to handle it.
 const STREAM_GAP: Duration = Duration::from_micros(500);
-/// Messages after which the rate is looked at, and that are let gather. Fewer than the 20 that a broker usually keeps in
+/// Messages after which the rate is computed, and that are let gather. Fewer than the 20 that a broker usually keeps in
 /// flight, or resting would itself slow down a stream that waits at the broker.
 const SAMPLE: u32 = 8;
 /// The shortest rest: a timer's shortest pause.

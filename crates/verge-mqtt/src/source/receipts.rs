@@ -108,7 +108,7 @@ struct Book {
     totals: ReceiptTotals,
 }
 
-/// Shared between the connection's task and whoever settles. Bounded by the width of a packet identifier.
+/// Shared between the connection's task and the callers that settle. Bounded by the width of a packet identifier.
 #[derive(Debug, Clone)]
 pub(super) struct Receipts(Arc<(Mutex<Book>, Notify)>);
 
@@ -159,7 +159,7 @@ impl Receipts {
         self.book().open(arrival)
     }
 
-    /// A message that nobody waits for, acknowledged in its turn.
+    /// A message that is not handed on, acknowledged in its turn.
     pub(super) fn pass(&self, packet_id: u16, exactly_once: bool) {
         let mut book = self.book();
         book.totals.received += 1;

@@ -149,7 +149,7 @@ impl<C, I> SourceRole<C, I> {
         self.subscriptions.compose(filters, qos)
     }
 
-    /// What time brings. Asks once more for what was refused: rights may have been granted since. The other
+    /// Does what is due by now. Asks once more for what was refused: rights may have been granted since. The other
     /// subscriptions live on meanwhile.
     pub(super) fn look(&mut self, now: Instant) -> Vec<Subscribe> {
         if self.overloaded.is_some_and(|since| now - since >= OVERLOAD_OVER) && self.parked.is_none() {

@@ -49,7 +49,7 @@ pub struct SourceState {
     pub refusals: u64,
 }
 
-/// Written by the connection's task, read by whoever asks.
+/// Written by the connection's task, read by any caller.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) dropped: AtomicU64,

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// First capacity of the read buffer. Payloads are slices of it.
 const READ_BYTES: usize = 16 * 1024;
-/// It is made anew when less than this is left.
+/// A new one is made when less than this is left.
 const MIN_READ_BYTES: usize = 1024;
 /// The same while a packet is skipped.
 const SKIP_READ_BYTES: usize = 64 * 1024;
@@ -94,7 +94,7 @@ struct Head {
     /// Where the topic ends, counted from the fixed header's end.
     topic_end: usize,
     packet_id: u16,
-    /// Where the payload begins, counted likewise.
+    /// Where the payload begins, counted in the same manner.
     bytes: usize,
 }
 

@@ -116,7 +116,7 @@ async fn a_subscriber_sends_commands_and_reads_answers_through_a_real_broker() {
     let filters = vec![format!("{prefix}/verdict"), format!("{prefix}/cmd/reply")];
     let mut reader = Subscriber::spawn(direct(broker, &unique("reader")), filters);
     assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
-    // Its subscription may still be on its way: what nobody reads yet is lost.
+    // Its subscription may not be granted yet: what is sent before is lost.
     let taken = loop {
         assert_eq!(reader.publish(&format!("{prefix}/cmd"), Bytes::from_static(b"{}")), Ok(()));
         if let Ok(taken) = tokio::time::timeout(std::time::Duration::from_secs(1), sink.event()).await {
@@ -151,7 +151,7 @@ async fn what_a_subscriber_publishes_is_bounded() {
     peer.acknowledge(first.pkid).await;
     eventually("there is room again", || publish(&reader).is_ok()).await;
     assert_eq!(publish(&reader), Err(NotPublished::Busy));
-    // There is still room for a goodbye.
+    // There is still room for DISCONNECT.
     let script = async {
         for _ in 0..64 {
             peer.expect_publish().await;

@@ -88,7 +88,7 @@ impl Peer {
         self.read().await.expect("the connection stands")
     }
 
-    /// The next packet, be it a ping.
+    /// The next packet, also a ping.
     pub(crate) async fn next_with_pings(&mut self) -> Packet {
         self.read_with_pings().await.expect("the connection stands")
     }

@@ -254,7 +254,7 @@ async fn of_frames_the_broker_keeps_none() {
     let (source, mut messages) = spawn();
     eventually("the subscription", || source.state().connected && source.state().refused_filters.is_empty())
         .await;
-    // Published until it comes: nobody says when a QoS 0 subscription stands at this broker.
+    // Published until it comes: this broker does not report when a QoS 0 subscription stands.
     let mut first = None;
     for _ in 0..100 {
         publisher.publish(&topic, Bytes::from_static(b"one"), QoS::AtLeastOnce, false).await.unwrap();

@@ -69,7 +69,7 @@ async fn a_broker_that_gives_an_unread_connection_up_has_nothing_judged_twice() 
     let mut taken = Vec::new();
     for _ in 0..3 {
         drop(peer);
-        // Some judging goes on in between, whose acknowledgements find no connection.
+        // Some judging continues in between, whose acknowledgements find no connection.
         let now = take(&mut messages, 1).await;
         source.settle(&receipts(&now));
         taken.extend(now);
@@ -317,7 +317,7 @@ async fn a_source_skips_large_packets_under_tls_too() {
         ..through(&front, certificates.client(), &unique("writer")).await
     };
     let publisher = Publisher::connect(writer).await.unwrap();
-    // Nobody says when the subscription stands.
+    // The broker does not report when the subscription stands.
     while messages.is_empty() {
         publisher.publish(&topic, Bytes::from_static(b"first"), QoS::AtLeastOnce, false).await.unwrap();
     }

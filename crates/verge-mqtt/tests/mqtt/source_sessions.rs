@@ -198,7 +198,7 @@ async fn the_embedded_broker_repeats_without_dup_and_nothing_is_handed_on_twice(
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         publisher.publish(topic, payload, QoS::AtLeastOnce, false).await.unwrap();
     };
-    // Nobody says when a subscription stands at this broker, other than by a message.
+    // Only a message shows when a subscription stands at this broker.
     for _ in 0..100 {
         if source.state().received > 0 {
             break;
