@@ -61,7 +61,7 @@ fn failed(error: impl std::fmt::Display) -> End {
     End::Failed(error.to_string())
 }
 
-/// Unbuffered: what is said is said, whatever happens next.
+/// Unbuffered: each line is written, whatever happens next.
 fn say(line: &str) {
     // A reader that has ended needs no report.
     drop(io::stdout().write_all(format!("{line}\n").as_bytes()));

@@ -12,9 +12,9 @@ use crate::schema;
 const KEY: &str = "acknowledged";
 const CAUSES: [&str; 3] =
     per_lane!("SELECT cause, decided, seq FROM ", " WHERE seq > ?1 AND cause <> 0 ORDER BY seq");
-/// Verdicts of a lane that are looked at where nothing is noted: earlier versions did not.
+/// Verdicts of a lane that are checked where nothing is noted: earlier versions did not.
 const LOOKED_AT: u64 = 4_096;
-/// Verdicts of a lane that are looked at in any case at most. A session has 65,535 messages in flight at most, each of which
+/// Verdicts of a lane that are checked at most. A session has 65,535 messages in flight at most, each of which
 /// causes a few.
 const MOST: u64 = 262_144;
 

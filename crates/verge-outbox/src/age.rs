@@ -1,5 +1,5 @@
-//! How long verdicts have been in the store, in running time: a clock that goes on where the store was last closed and
-//! never steps. At times the newest number of each lane is noted; what was newest an hour ago is an hour old.
+//! How long verdicts have been in the store, in running time: a clock that resumes where the store was last closed and
+//! never steps. From time to time the newest number of each lane is noted; what was newest an hour ago is an hour old.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use crate::store::Outbox;
 const NEAR_PAGES: u64 = 32;
 
 impl Outbox {
-    /// Whether there was no room, be it under the cap, on the disk or in a quota.
+    /// Whether there was no room: under the cap, on the disk or in a quota.
     pub(crate) fn is_full(&self, fault: &Fault) -> bool {
         match fault {
             Fault::Database { source, .. } => is_full(source) || self.files.is_beyond_quota(source),

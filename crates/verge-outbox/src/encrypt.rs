@@ -27,9 +27,9 @@ pub(crate) enum Sealing {
     /// Nothing is left to do, or there is no key.
     #[default]
     Finished,
-    /// The log may hold plain text: somebody reads, so it could not be cut.
+    /// The log may hold plain text: a reader is open, so it could not be cut.
     LogLeft,
-    /// There was no room: the next start goes on.
+    /// There was no room: the next start continues.
     Unfinished,
 }
 
@@ -52,7 +52,7 @@ const STEPS: [Step; 4] = [rows, learnt, rewrite, |outbox| cut_log(outbox, BUSY)]
 
 type Step = fn(&mut Outbox) -> Result<(), rusqlite::Error>;
 
-/// Does what is left. Where there is no room, or somebody reads, the store is used as it is, and reported.
+/// Does what is left. Where there is no room, or a reader is open, the store is used as it is, and reported.
 pub(crate) fn finish(outbox: &mut Outbox) -> Result<(), rusqlite::Error> {
     if outbox.sealing == Sealing::Finished {
         return Ok(());

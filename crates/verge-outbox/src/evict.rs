@@ -1,4 +1,4 @@
-//! What may go: verdicts that every open route has delivered and that the replay window no longer holds.
+//! What may be evicted: verdicts that every open route has delivered and that the replay window no longer holds.
 
 use std::collections::HashMap;
 
@@ -124,7 +124,7 @@ pub(crate) fn bytes_upto(
         .map(|bytes| bytes.map(i64::cast_unsigned))
 }
 
-/// The oldest verdict up to `upto` whose cumulative bytes reach `bytes`: without it and its elders, the rest fits.
+/// The oldest verdict up to `upto` whose cumulative bytes reach `bytes`: without it and older ones, the rest fits.
 fn first_reaching(
     transaction: &Connection,
     lane: Lane,

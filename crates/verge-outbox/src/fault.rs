@@ -95,7 +95,7 @@ impl From<Fault> for StoreError {
     }
 }
 
-/// Whether SQLite says that there is no room, be it under the cap or on the disk: it says the same of both.
+/// Whether SQLite says that there is no room, under the cap or on the disk: it says the same of both.
 pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
     // The index of the write-ahead log is mapped, so it meets a full disk when it grows.
     let index_full = error.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_SHMSIZE);

@@ -10,7 +10,7 @@
 //!
 //! What this guarantees: whatever becomes of the database and its log, a number that was handed out is never given again
 //! in the same epoch, as long as the system kept running; across a loss of power as far as the system had written the
-//! file back (some 30 s). A witness that lags accuses nobody: a plain crash never costs an epoch. One that is missing or
+//! file back (some 30 s). A witness that lags is no fault: a plain crash never costs an epoch. One that is missing or
 //! damaged does, where the store knows that it had one.
 //!
 //! It also knows a store of ours whose header does not say so any more.

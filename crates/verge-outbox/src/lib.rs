@@ -5,12 +5,12 @@
 //! clock. It is the only one that names `rusqlite`.
 //!
 //! What it promises: a commit is all or nothing, and durable when it returns; a number is given once in an
-//! epoch, whatever is evicted; nothing goes that an open route has not delivered, unless a tombstone says so; a
+//! epoch, whatever is evicted; nothing is removed that an open route has not delivered, unless a tombstone says so; a
 //! damaged row is never handed out; a damaged store is salvaged, row by row, into a new one with a new epoch. What it
 //! cannot detect: damage of the log's end beyond what `guard` had noted when the power failed.
 //!
 //! Reading order: `schema` (tables), `row` (one of them), `lanes` (what is known without reading rows), `settings`;
-//! `open` (what is found at start; `connect`, the database file), `note` what is said of it), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
+//! `open` (what is found at start; `connect`, the database file), `note` (the report), `guard`, `origin` and `run` (whether it is the store that ran last), `log` and `salvage` (when it is damaged), `encrypt` and `key`; `store` (the
 //! [`Store`](verge_domain::store::Store) itself), `rows` and `marks` (its parts), `reading`, `withdraw` (tombstones, and what gives way when there is
 //! no room), `recover` (after a fault), `place` (its files were moved), `evict` and `age` (the replay window), `ballast` and `disk` (a full one), `checkpoints` and `pressure` (the share of learnt states); `reader`, `verify`, `plain` and `backup` (for the command
 //! line, beside a live gateway); `files`, `lock`.

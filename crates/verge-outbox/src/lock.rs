@@ -11,7 +11,7 @@ use crate::place::is_displaced;
 /// Name of the lock within the state folder.
 const LOCK_FILE: &str = "gateway.lock";
 
-/// Why the state folder cannot be had.
+/// Why the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another gateway runs on it.

@@ -55,7 +55,7 @@ pub(crate) fn has_lost_commits(path: &Path) -> io::Result<bool> {
 }
 
 /// The two numbers by which a log is known. While a store is open, the first counts up each time SQLite begins its log
-/// again; a log that is begun anew draws both at random.
+/// again; a new log draws both at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Salts(pub(crate) u32, pub(crate) u32);
 

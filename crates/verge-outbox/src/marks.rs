@@ -41,7 +41,7 @@ impl MarkStore for Outbox {
         self.marks = marks;
         self.open = true;
         if routes.is_empty() {
-            // What earlier routes have delivered stays noted: one that returns goes on where it stopped.
+            // What earlier routes have delivered stays noted: one that returns continues where it stopped.
             return Ok(Vec::new());
         }
         match self.replace_marks() {

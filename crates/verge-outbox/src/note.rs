@@ -76,7 +76,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether another start may help without anybody doing anything; else the message says what is to be done.
+    /// Whether another start may help without any action; else the message says what is to be done.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
@@ -102,7 +102,7 @@ pub enum Damage {
     Log,
     /// Only its log was left.
     LogAlone,
-    /// Somebody asked for it, see [`crate::Outbox::repair`].
+    /// The operator asked for it, see [`crate::Outbox::repair`].
     Asked,
     /// Nothing: it is a copy of the store that ran last.
     Copied,

@@ -1,5 +1,5 @@
 //! What is found at start, and what is made of it. A damaged store never keeps a gateway from starting; a
-//! store of somebody else, or of a newer program, is never touched.
+//! store of another program, or of a newer version, is never touched.
 
 use std::collections::HashMap;
 use std::io;
@@ -78,7 +78,7 @@ impl Outbox {
             Found::Database(Header::Ours { version }) if version > SCHEMA_VERSION => {
                 return Err(OpenError::Newer { path: files.database(), found: version });
             }
-            // Looked at before SQLite, which forgets what it does not understand.
+            // Checked before SQLite opens it, which forgets what it does not understand.
             Found::Database(Header::Ours { .. }) => {
                 match origin::of_files(&files, testimony.as_ref()).map_err(io)? {
                     None => log::has_lost_commits(&files.log()).map_err(io)?.then_some(Damage::Log),
@@ -178,7 +178,7 @@ fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
         begun => begun.map(Some).map_err(io),
     };
     outbox.guard = begin(life.run())?;
-    // The witness first: killed in between, it is a run ahead, which accuses nobody.
+    // The witness first: killed in between, it is a run ahead, which counts as no fault.
     lift_page_limit(connection).map_err(refused(&files))?;
     let noted = note_run(connection, &life);
     limit_pages(connection, &outbox.settings).map_err(refused(&files))?;

@@ -1,6 +1,6 @@
 //! Whether the files here are those of the last run, or copies of them.
 //!
-//! What is looked at: inode and time of birth of the database and of the witness, against what the witness says of both;
+//! What is compared: inode and time of birth of the database and of the witness, against what the witness says of both;
 //! the salts of the log beside the database; the run, which the witness and the database must agree on. A copy, a restored
 //! backup, a database without its witness: all look like a store, and would give numbers again that the other life has
 //! given. Where there is any doubt the store takes a new epoch, which loses nothing.
@@ -59,7 +59,7 @@ impl FileId {
 
 /// What is wrong with the files, before SQLite opens them: it would believe any log, and fold it in.
 pub(crate) fn of_files(files: &Files, testimony: Option<&Testimony>) -> io::Result<Option<Damage>> {
-    // What cannot be read as a backup is looked at closer later.
+    // What cannot be read as a backup is checked later.
     let backup = salvage::open_alone(&files.database())
         .is_some_and(|database| schema::meta(&database, schema::BACKUP).is_ok_and(|mark| mark.is_some()));
     if backup {

@@ -55,7 +55,7 @@ impl Outbox {
         match FileId::at(&self.files.database()) {
             Ok(Some(found)) if found.is(&guard.database()) => {}
             Ok(found) => return Some(Missing::Database { replaced: found.is_some() }),
-            // A folder that cannot be looked at just now.
+            // A folder that cannot be read just now.
             Err(error) => {
                 tracing::debug!(%error, "cannot look whether the store is in its place");
                 return None;

@@ -102,7 +102,7 @@ impl Texts {
 }
 
 /// Other stores in the folder of an encrypted one that hold plain text, as far as can be seen: those set aside, and
-/// copies that somebody left there.
+/// copies that were left there.
 pub(crate) fn copies(files: &Files) -> io::Result<Vec<PathBuf>> {
     let own = files.database();
     let mut copies = Vec::new();

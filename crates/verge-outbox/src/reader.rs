@@ -1,4 +1,4 @@
-//! A look into a store for the command line, beside a live gateway: read-only, in short snapshots.
+//! Reads a store for the command line, beside a live gateway: read-only, in short snapshots.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::schema::{self, Header, SCHEMA_VERSION};
 /// Rows read in one snapshot: a long read would keep the gateway's log from being folded in.
 pub(crate) const SNAPSHOT_ROWS: i64 = 256;
 
-/// Why a store cannot be looked into.
+/// Why a store cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is none.
@@ -63,7 +63,7 @@ pub enum ReadError {
     Fault(#[from] Fault),
 }
 
-/// One lane at a glance.
+/// Summary of one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneSummary {
     /// The lane.
@@ -82,7 +82,7 @@ pub struct LaneSummary {
     pub withdrawn: u64,
 }
 
-/// One route at a glance.
+/// Summary of one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSummary {
     /// Its name.
@@ -91,7 +91,7 @@ pub struct RouteSummary {
     pub delivered: [Seq; 3],
 }
 
-/// One saved state at a glance.
+/// Summary of one saved state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointSummary {
     /// Whose it is.
@@ -100,7 +100,7 @@ pub struct CheckpointSummary {
     pub bytes: u64,
 }
 
-/// A store at a glance.
+/// Summary of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Its epoch.
@@ -154,7 +154,7 @@ impl OutboxReader {
         Ok(Self { connection, files, epoch, binding, version, encrypted: check.is_some(), cipher })
     }
 
-    /// The database, whatever it says in it.
+    /// The database, whatever its content.
     pub(crate) fn connect(dir: &Path) -> Result<Connection, ReadError> {
         let files = Files::in_folder(dir);
         let path = files.database();
@@ -188,7 +188,7 @@ impl OutboxReader {
         Ok(crate::run::read(&self.connection, self.epoch).map_err(&fault)?)
     }
 
-    /// The store at a glance, as of one moment.
+    /// Summary of the store, as of one moment.
     ///
     /// # Errors
     /// The database cannot be read.

@@ -115,7 +115,7 @@ impl Outbox {
         self.judge(done)
     }
 
-    /// For whoever wants to look into it; where it cannot be kept, that is no reason to stop.
+    /// Kept for analysis; where it cannot be kept, that is no reason to stop.
     fn keep_remains(&self, lane: Lane, seq: u64) {
         let raw: Result<Vec<u8>, _> =
             self.connection.query_row(RAW[lane.index()], [seq.cast_signed()], |row| row.get(0));

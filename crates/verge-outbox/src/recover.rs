@@ -40,7 +40,7 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
         return Err(fault(rusqlite::Error::SqliteFailure(busy, None)));
     }
     for (known, found) in outbox.lanes.iter_mut().zip(found.unwrap_or_default()) {
-        // A commit that was reported as failed and is there all the same was never seen by anyone. It stays, together with
+        // A commit that was reported as failed and is stored nevertheless was never seen. It stays, together with
         // the states that were saved with it, until the next commit puts others in its place: of the two, states
         // without their verdicts would lose these.
         outbox.leftovers |= found.last > known.last;

@@ -37,7 +37,7 @@ pub(crate) const INSERT: [&str; 3] = per_lane!("INSERT INTO ", " VALUES (?1, ?2,
 
 /// What the first byte under a row's checksum says beside the lane: that the bytes are sealed.
 const SEALED: u8 = 0x80;
-/// Likewise: that the row is a tombstone.
+/// The same for: the row is a tombstone.
 const TOMBSTONE: u8 = 0x40;
 
 /// What all checksums of a store begin with: its epoch. Content of another store, or of another life of this one,
@@ -67,7 +67,7 @@ impl Binding {
         self.unbound.is_some()
     }
 
-    /// The checksum of some content goes on from here.
+    /// The checksum of some content continues from here.
     pub(crate) fn seed(&self) -> u32 {
         self.seed
     }

@@ -1,4 +1,4 @@
-//! Runs of a store: each opening is one, counted and with an identifier drawn at random. Two lives that go on from
+//! Runs of a store: each opening is one, counted and with an identifier drawn at random. Two lives that continue from
 //! copies of one store share their runs up to the copy, and none behind it.
 
 use rusqlite::Connection;
@@ -70,7 +70,7 @@ pub(crate) fn begun(life: Option<Life>, epoch: Epoch, id: u64, last: [u64; 3]) -
     life
 }
 
-/// The life that a store goes on with under a new epoch, after it gave numbers up to `last`.
+/// The life that a store continues with under a new epoch, after it gave numbers up to `last`.
 pub(crate) fn renewed(old: Life, last: [u64; 3], epoch: Epoch) -> Life {
     let mut earlier = old.earlier.clone();
     earlier.insert(0, EarlierEpoch { epoch: old.epoch, run: old.run(), last });

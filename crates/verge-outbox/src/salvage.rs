@@ -342,7 +342,7 @@ enum Read {
     Damaged,
 }
 
-/// The first number behind a damaged place at which reading goes on, found at growing distances and then by halves;
+/// The first number behind a damaged place at which reading continues, found at growing distances and then by halves;
 /// `None` if nothing is there.
 fn next_readable(old: &Connection, lane: Lane, after: u64, probes: &mut usize) -> Option<u64> {
     let sql = format!("SELECT seq FROM {} WHERE seq >= ?1 ORDER BY seq LIMIT 1", TABLES[lane.index()]);

@@ -16,7 +16,7 @@ pub(crate) const BACKUP: &str = "backup";
 pub(crate) const RENEW: &str = "renew";
 /// Such a reason: commits are missing.
 pub(crate) const CUT_BACK: &[u8] = b"cut back";
-/// Another: another life of this store goes on.
+/// Another: another life of this store continues.
 pub(crate) const OVERTAKEN: &[u8] = b"overtaken";
 /// Noted once the store has a witness.
 pub(crate) const WITNESSED: &str = "witnessed";

@@ -23,7 +23,7 @@ pub struct OutboxSettings {
     pub states_bytes: u64,
     /// Size of the file that is given up when the disk is full, so that the store can work at all; zero for none.
     pub ballast_bytes: u64,
-    /// On a full store, undelivered verdicts of the lane `verdict` go rather than that producers wait.
+    /// On a full store, undelivered verdicts of the lane `verdict` are withdrawn, so that producers need not wait.
     pub drop_oldest: bool,
     /// The useful lives that [`overdue`](verge_domain::store::RowStore::overdue) will be asked about, by lane: ages
     /// are noted often enough for the shortest.

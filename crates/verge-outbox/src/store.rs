@@ -98,7 +98,7 @@ impl Outbox {
         for reason in rows.iter().filter_map(|row| row.withdrawn) {
             self.note_withdrawn(reason, 1);
         }
-        // Before anybody else learns of it.
+        // Before it is reported to anyone else.
         if let Some(guard) = &mut self.guard {
             guard.note(lanes.map(|lane| lane.last));
         }
@@ -220,7 +220,7 @@ impl Store for Outbox {
             Err(fault) if self.is_full(&fault) => {}
             done => return self.judge(done),
         }
-        // Nothing gives way to what was learnt, and no verdict waits for it.
+        // Nothing is evicted for learnt states, and no verdict waits for them.
         let wanted = rows.iter().map(|row| row.bytes.len() as u64).sum();
         self.when_full(wanted, |outbox| outbox.try_commit(rows, saved, false))
     }

@@ -1,4 +1,4 @@
-//! Whether a store is what it should be: looked at, never touched, beside a running gateway or on a copy.
+//! Whether a store is what it should be: read, never changed, beside a running gateway or on a copy.
 
 use std::path::PathBuf;
 
@@ -161,7 +161,7 @@ impl OutboxReader {
     }
 }
 
-/// How many rows are stored in plain text; looked at in short snapshots.
+/// How many rows are stored in plain text; counted in short snapshots.
 fn plain_rows(connection: &Connection, binding: &Binding) -> Result<u64, rusqlite::Error> {
     let mut plain = 0;
     for lane in Lane::ALL {

@@ -1,4 +1,4 @@
-//! Tombstones, and what gives way when there is no room.
+//! Tombstones, and what is evicted when there is no room.
 
 use rusqlite::params;
 use verge_domain::id::{Lane, Seq};
@@ -27,7 +27,7 @@ const PIECE_BYTES: u64 = 64 * 1024;
 /// What a row costs beside its bytes, about.
 const ROW_BYTES: u64 = 64;
 
-/// What gives way when there is no room, in this order.
+/// What is evicted when there is no room, in this order.
 #[derive(Debug, Clone, Copy)]
 enum Give {
     DeliveredTelemetry,
@@ -135,7 +135,7 @@ impl Outbox {
         }
     }
 
-    /// Says how many numbers went.
+    /// Returns the number of withdrawn numbers.
     fn give(&mut self, what: Give, wanted: u64) -> Result<u64, Fault> {
         match what {
             Give::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),
@@ -167,7 +167,7 @@ impl Outbox {
         Ok(self.take_over(after))
     }
 
-    /// Withdraws the oldest verdicts that some route waits for; joins the tombstone of such that went before.
+    /// Withdraws the oldest verdicts that some route waits for; joins the tombstone of those withdrawn before.
     fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
         let fault = Fault::while_doing("make room");
         let state = self.lanes[lane.index()];

@@ -36,7 +36,7 @@ pub(crate) fn each(
     Ok(())
 }
 
-/// All that can be read; damaged ones are passed over and reported.
+/// All that can be read; damaged ones are skipped and reported.
 pub(crate) fn read(
     connection: &Connection,
     cipher: Option<&Cipher>,

@@ -8,7 +8,7 @@ use verge_domain::id::Lane;
 use crate::lanes;
 use crate::row::Binding;
 
-/// Routes go on where they were; those that were behind all others begin anew, so that receivers learn which numbers
+/// Routes resume where they were; those that were behind all others begin again, so that receivers learn which numbers
 /// belong to the earlier epoch.
 pub(super) fn bring_marks(
     new: &Connection,

@@ -75,7 +75,7 @@ fn a_copy_of_the_folder_takes_another_epoch() {
 
 #[test]
 fn a_copy_put_back_takes_another_epoch() {
-    // How it is put back: files made anew, or written over those that are there, all of them or the database alone.
+    // How it is put back: new files, or written over those that are there, all of them or the database alone.
     let anew = |from: &Path, to: &Path| {
         fs::remove_dir_all(to).unwrap();
         copy_files(from, to);

@@ -83,7 +83,7 @@ fn a_sealed_row_is_bound_to_its_place() {
     site.settings.key = key(1);
     let mut store = site.open();
     commit(&mut store, Lane::Alarm, 2, 7);
-    // Somebody who can write the file, and knows checksums, swaps two sealed verdicts.
+    // An attacker who can write the file, and knows checksums, swaps two sealed verdicts.
     site.raw()
         .execute("UPDATE alarm SET bytes = (SELECT bytes FROM alarm WHERE seq = 1) WHERE seq = 2", [])
         .unwrap();
@@ -122,7 +122,7 @@ fn copies_in_plain_text_beside_an_encrypted_store_are_reported() {
     let mut store = site.open();
     commit_canary(&mut store);
     drop(store);
-    // One set aside, and one that somebody made by hand.
+    // One set aside, and one that was made by hand.
     let set_aside = Outbox::repair(&site.settings).unwrap().note.unwrap().set_aside.join("outbox.db");
     let copy = site.settings.dir.join("before.db");
     fs::copy(site.database(), &copy).unwrap();

@@ -36,7 +36,7 @@ fn call() -> impl Strategy<Value = Call> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Numbers stay dense, nothing undelivered goes, what went had been delivered on every route.
+    /// Numbers stay dense, nothing undelivered is evicted, what was evicted had been delivered on every route.
     #[test]
     fn nothing_is_lost(calls in prop::collection::vec(call(), 1..60)) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What gives way when there is no room, and a disk that is full.
+//! What is evicted when there is no room, and a disk that is full.
 
 use std::fs;
 use std::path::Path;
@@ -240,7 +240,7 @@ fn the_room_that_there_is_is_used_before_the_ballast_has_any() {
     hog(&hog_file);
     fill_with(&mut store, Lane::Alarm, &LARGE);
     assert!(!ballast.exists(), "it was given up");
-    // What it gave up is taken by somebody else, and the store says so.
+    // Another program takes the space that it gave up, and the store reports it.
     hog(&hog_file);
     assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0);
     store.sweep(Monotonic(1)).expect("housekeeping waits for room");

@@ -57,7 +57,7 @@ fn ages_are_running_times_and_go_on_over_restarts() {
     site.settings.lives = [None, None, Some(HOUR)];
     let mut store = site.open();
     store.open_routes(&[route("a")]).unwrap();
-    // Whatever the wall clock says of when they were made.
+    // Whatever time the wall clock gave when they were made.
     commit(&mut store, Lane::Telemetry, 5, -62_000_000_000_000);
     commit(&mut store, Lane::Alarm, 3, 62_000_000_000_000);
     store.mark(&route("a"), Lane::Alarm, Seq(3)).unwrap();
