@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`settings`] (how a source's messages are to be read), `envelope` (what every message
 //! passes), [`template`] (names out of several places), [`decoders`] (one per source), `input` (one file or folder per codec of readings), [`frames`] (pictures,
-//! unwrapped and their headers read), `shared` (names that stand for several series), `figures`, `number` and `time` (numbers in text, exactness and range, said once).
+//! unwrapped and their headers read), `shared` (names that stand for several series), `figures`, `number` and `time` (numbers in text, exactness and range).
 //!
 //! [`Rejection`]: verge_domain::rejection::Rejection
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]

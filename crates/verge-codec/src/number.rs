@@ -22,7 +22,7 @@ pub(crate) fn from_i64(integer: i64) -> Result<f64, Reason> {
     Ok(if integer < 0 { -magnitude } else { magnitude })
 }
 
-/// A double that can be reckoned with.
+/// A double that can be used in computations.
 pub(crate) fn finite(value: f64) -> Result<f64, Reason> {
     if value.is_finite() { Ok(value) } else { Err(Reason::NotFinite) }
 }
@@ -32,7 +32,7 @@ pub(crate) fn finite(value: f64) -> Result<f64, Reason> {
 pub(crate) fn from_text(text: &str) -> Result<f64, Reason> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All digits, so the only way to fail is to be too large.
+        // All digits, so it fails only where it is too large.
         return text.parse::<i64>().map_err(|_| Reason::NotExact).and_then(from_i64);
     }
     text.parse::<f64>().map_err(|_| Reason::NotANumber).and_then(finite)

@@ -18,9 +18,9 @@ const QUARTER_MS: i64 = 15 * 60_000;
 /// The least and the greatest offset looked for.
 const LEAST_MS: i64 = 2 * QUARTER_MS;
 const GREATEST_MS: i64 = 24 * 3_600_000;
-/// So near to a multiple.
+/// This near to a multiple.
 const NEAR_MS: i64 = 60_000;
-/// So near to it is a clock that is right but for its zone.
+/// This near to it, a clock is right except for its zone.
 const EXACT_MS: i64 = 5_000;
 /// An offset that has moved further than this from one message to the next has not drifted there.
 const JUMP_MS: i64 = 5 * 60_000;
@@ -28,9 +28,9 @@ const JUMP_MS: i64 = 5 * 60_000;
 const MESSAGES: u8 = 8;
 /// They come within this time of each other.
 const LIVE: Duration = Duration::from_secs(600);
-/// So long an exact offset must last.
+/// An exact offset must last this long.
 const LASTS: Duration = Duration::from_secs(10);
-/// So long any other must last, and within these limits.
+/// Any other must last this long, within these limits.
 const LASTS_STEADY: Duration = Duration::from_secs(300);
 const STEADY_MS: i64 = 20_000;
 /// Devices watched at most: peers choose names.

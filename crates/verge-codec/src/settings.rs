@@ -22,7 +22,7 @@ pub struct SourceSettings {
     pub device: DeviceRule,
     /// Largest payload accepted, in bytes: as received, and as unpacked where it is compressed. From 1.
     pub max_payload_bytes: usize,
-    /// Most values looked at in one message, good and bad ones together. From 1.
+    /// Most values read in one message, good and bad ones together. From 1.
     pub max_readings: usize,
     /// Whether messages that the broker kept from before the subscription are read.
     pub accept_retained: bool,

@@ -64,7 +64,7 @@ struct Unwrapped {
     bytes: Bytes,
     device: Option<DeviceId>,
     captured_at: Option<UtcMillis>,
-    /// What is wrong beside the picture: it is judged all the same.
+    /// What is wrong beside the picture, which is judged nevertheless.
     beside: Option<Rejection>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-/// The start of what is looked at. All that JavaScript's `Buffer.toJSON` makes begins so.
+/// The start of what is read as such. All that JavaScript's `Buffer.toJSON` makes begins so.
 const START: &[u8] = b"{\"type\":\"Buffer\",\"data\":[";
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ pub(crate) fn bytes(json: &str) -> Option<Vec<u8>> {
     Some(data.0)
 }
 
-/// The same of a whole message, which is looked at only where it begins as JavaScript writes it.
+/// The same of a whole message, which is read only where it begins as JavaScript writes it.
 pub(crate) fn of_message(payload: &[u8]) -> Option<Vec<u8>> {
     payload.starts_with(START).then(|| bytes(std::str::from_utf8(payload).ok()?)).flatten()
 }

@@ -19,7 +19,7 @@ enum Place {
     Quoted,
 }
 
-/// Writes lines anew in which such values of fields stand in quotation marks. `false` where there are none.
+/// Rewrites lines so that such values of fields stand in quotation marks. `false` where there are none.
 #[cold]
 pub(super) fn repair(text: &str, out: &mut String) -> bool {
     out.clear();

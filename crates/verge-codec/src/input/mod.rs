@@ -116,7 +116,7 @@ impl<'a> Output<'a> {
     }
 
     /// Makes room for one value, good or bad. `false`: there is none, which is counted once, and the rest
-    /// of the message is not to be looked at.
+    /// of the message is not to be read.
     fn take_room(&mut self) -> bool {
         if let Some(room) = self.room.checked_sub(1) {
             self.room = room;

@@ -36,7 +36,7 @@ pub(crate) struct JsonCodec {
     /// `None` where the message's topic or the settings name the device.
     device: Option<Composed>,
     found: Found,
-    /// Of the message in hand, by mapping: whether something stands there.
+    /// Of the present message, by mapping: whether something stands there.
     seen: Vec<bool>,
     times: Times,
     /// Room for a message of which a value is not JSON.
@@ -247,7 +247,7 @@ impl JsonCodec {
             };
             *seen = true;
             if !output.take_room() {
-                // What follows was not looked at, so nothing can be said to be missing.
+                // What follows was not read, so nothing can be reported as missing.
                 return Ok(());
             }
             let device = match (&device, &*composed) {

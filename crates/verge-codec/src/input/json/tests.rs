@@ -80,7 +80,7 @@ fn wildcards_stand_for_one_step() {
     check(&["/sensors/*"], r#"{"sensors":{"a":1,"b":2}}"#, &["d a 1", "d b 2"], &[]);
     check(&["/*/* -> *.*"], r#"{"x":[5,6],"y":{"z":7},"w":8}"#, &["d x.0 5", "d x.1 6", "d y.z 7"], &[]);
     check(&["/*/*"], r#"{"x":[5]}"#, &["d x/0 5"], &[]);
-    // A name and `*` at the same place: both count, and each goes on in its own way.
+    // A name and `*` at the same place: both count, and each continues by itself.
     check(
         &["/s/*/v -> any-*", "/s/fan/v -> fan", "?/s/fan/w"],
         r#"{"s":{"drive":{"v":1},"fan":{"v":2,"w":3}}}"#,

@@ -46,7 +46,7 @@ impl Clock {
     }
 }
 
-/// A number whose unit its size betrays: times from 1973 on look like one unit only.
+/// A number whose size shows its unit: times from 1973 on look like one unit only.
 fn by_magnitude(text: &str) -> Option<UtcMillis> {
     let magnitude = text.parse::<f64>().ok()?.abs();
     let format = match magnitude {

@@ -53,7 +53,7 @@ impl<'de> DeserializeSeed<'de> for Way<'_> {
     }
 }
 
-/// What stands below a place: only objects and arrays lead further, all else is passed over.
+/// What stands below a place: only objects and arrays lead further, all else is ignored.
 struct Below<'a> {
     node: &'a Node,
     found: &'a mut Found,
@@ -174,7 +174,7 @@ impl<N: StarName> Next<'_, N> {
                 found.leave_star();
                 read
             }
-            // A value can be read only once, and here two pointers go on in different ways.
+            // A value can be read only once, and here two pointers lead to different places below it.
             (Some(named), Some(any)) => match pending.read(std::marker::PhantomData::<&RawValue>)? {
                 None => false,
                 Some(raw) => {

@@ -114,7 +114,7 @@ fn figure(cbor: &mut Decoder<'_>) -> Result<f64, Fault> {
     number(cbor)?.map_err(|_| Fault::Senml)
 }
 
-/// A number; what stands there instead is passed over.
+/// A number; what stands there instead is ignored.
 fn number(cbor: &mut Decoder<'_>) -> Result<Result<f64, Reason>, Error> {
     match cbor.datatype()? {
         Type::F16 | Type::F32 | Type::F64 => cbor.f64().map(number::finite),

@@ -115,7 +115,7 @@ fn figure(raw: &str) -> Result<f64, Malformed> {
     number(raw).map_err(|_| Malformed)
 }
 
-/// RFC 8428 section 5 asks for base64url without padding; devices pad all the same.
+/// RFC 8428 section 5 asks for base64url without padding; some devices still pad.
 fn base64url(data: &str) -> Result<(), Reason> {
     let engine = if data.ends_with('=') { &URL_SAFE } else { &URL_SAFE_NO_PAD };
     engine.decode(data).map(drop).map_err(|_| Reason::BadBase64)
