@@ -1,7 +1,7 @@
 //! From bytes to messages, verdicts and tombstones, for receivers. Everything here may come from anyone: a length
 //! that is stated is held against the bytes that are there, and memory grows only with what was read.
 //!
-//! Keys and names that a reader does not know are passed over, so that later versions may add some.
+//! Keys and names that a reader does not know are ignored, so that later versions may add some.
 
 use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::StoredRow;

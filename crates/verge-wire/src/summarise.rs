@@ -10,10 +10,10 @@ use crate::read::read_verdict;
 use crate::tombstone::read_summaries;
 
 /// Subjects distinguished at most, in order of their first verdict. What the verdicts of all others say is added
-/// up by judge, without a device: a tombstone stays small, and nothing in it is said of the wrong device.
+/// up by judge, without a device: a tombstone stays small, and nothing in it is attributed to the wrong device.
 const MAX_SUBJECTS: usize = 64;
 
-/// Sums up stored verdicts. A tombstone among them hands its summaries on; what cannot be read is passed over.
+/// Sums up stored verdicts. A tombstone among them hands its summaries on; what cannot be read is ignored.
 pub(crate) fn summarise(lane: Lane, rows: &[StoredRow]) -> Vec<Summary> {
     let mut groups = Groups::default();
     for row in rows {

@@ -1,4 +1,4 @@
-//! A sensor or device is unwell.
+//! A sensor or device is faulty.
 
 use verge_domain::finding::Member;
 use verge_domain::verdict::{Event, Health};
