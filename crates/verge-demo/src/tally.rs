@@ -68,7 +68,7 @@ impl Arrived {
         }
     }
 
-    /// Counts one message; returns the lines worth telling.
+    /// Counts one message; returns the lines to show.
     pub(super) fn note(&mut self, message: &Message, at: Instant) -> Vec<String> {
         self.newest = Some(at);
         let mut lines = Vec::new();

@@ -22,7 +22,7 @@ pub(super) fn scaled(colour: Colour, factor: f32) -> Colour {
     colour.map(|channel| channel * factor)
 }
 
-/// Glows by the number of their size and their colour: gradients cost too much to be reckoned for each picture.
+/// Glows by the number of their size and their colour: gradients cost too much to be computed for each picture.
 #[derive(Debug, Default)]
 pub(super) struct Glows(BTreeMap<(u8, [u8; 3]), Pixmap>);
 
@@ -103,7 +103,7 @@ impl SceneCanvas<'_> {
     /// Light around a point that fades to nothing within this radius in pixels.
     pub(super) fn glow(&mut self, [x, y]: Pixel, radius: f32, colour: Colour, alpha: f32) {
         let step = radius.max(1.0).ln() / GLOW_STEP.ln();
-        // Clamped to what a byte can say, and to what is never seen larger.
+        // Clamped to what a byte can hold, and to the largest size ever seen.
         let step = step.clamp(0.0, LARGEST_GLOW).round() as u8;
         let key = (step, colour.map(|channel| (channel * 255.0) as u8));
         let glow = self.glows.0.entry(key).or_insert_with(|| draw_glow(GLOW_STEP.powi(step.into()), colour));

@@ -1,4 +1,4 @@
-//! What the camera's sensor makes of the light: slow changes of exposure, and noise.
+//! How the camera's sensor records the light: slow changes of exposure, and noise.
 
 use std::f32::consts::TAU;
 use std::time::Duration;

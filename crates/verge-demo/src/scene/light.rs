@@ -67,7 +67,7 @@ impl Light {
         self.through_haze(lit, distance)
     }
 
-    /// What a colour becomes on its way to the camera.
+    /// How a colour reaches the camera.
     pub(super) fn through_haze(&self, colour: Colour, distance: f32) -> Colour {
         mix(colour, self.haze, 1.0 - (-distance / self.haze_reach).exp())
     }

@@ -155,7 +155,7 @@ impl Scene {
     /// What a good detector finds in the picture of a time.
     pub fn truths(&mut self, at: Duration) -> Vec<SceneTruth> {
         self.go_to(at);
-        // The red channel of a pixel says whose it is: 0 is nobody's.
+        // The red channel of a pixel says which vehicle it belongs to: 0 is none.
         self.picture.fill(Color::BLACK);
         let mut outlines = Vec::new();
         for upright in uprights(&self.traffic, &self.fixtures, &self.camera, at) {

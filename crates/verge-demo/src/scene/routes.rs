@@ -6,7 +6,7 @@ use std::f32::consts::{FRAC_PI_2, PI};
 pub(super) const INNER_LANE: f32 = 1.75;
 pub(super) const OUTER_LANE: f32 = 5.25;
 pub(super) const BICYCLE_LANE: f32 = 7.9;
-/// The same for the only lane, each way, of the side road (north-south).
+/// The same for the only lane in each direction of the side road (north-south).
 pub(super) const SIDE_LANE: f32 = 1.9;
 /// From a road's axis to its kerb.
 pub(super) const MAIN_HALF_WIDTH: f32 = 8.8;
@@ -67,7 +67,7 @@ impl PathPiece {
             let radius = 1.0 / self.curvature;
             let (centre_x, centre_y) = (x - heading.sin() * radius, y + heading.cos() * radius);
             let from_start = (py - centre_y).atan2(px - centre_x) - (y - centre_y).atan2(x - centre_x);
-            // The shorter way round.
+            // The shorter turn.
             let from_start = (from_start + PI).rem_euclid(2.0 * PI) - PI;
             from_start * radius
         };

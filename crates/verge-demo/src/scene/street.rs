@@ -17,9 +17,9 @@ const HOUSING: Colour = [0.10, 0.10, 0.11];
 
 /// Something upright.
 pub(super) enum Fixture {
-    /// A signal at a stop line, and the way that those who stop there are headed.
+    /// A signal at a stop line, and the direction of the vehicles that stop there.
     TrafficLight { foot: [f32; 2], road: Road, heading: [f32; 2] },
-    /// A street lamp, and the way to the middle of its road.
+    /// A street lamp, and the direction to the middle of its road.
     Lamp { foot: [f32; 2], reach: [f32; 2] },
     /// A tree as this camera sees it: hundreds of shapes, drawn once.
     Tree { tree: Tree, corner: [i32; 2], picture: Box<Pixmap>, mask: Box<Pixmap> },
@@ -29,7 +29,7 @@ pub(super) enum Fixture {
 pub(super) fn fixtures(camera: &Projection, light: &Light) -> Vec<Fixture> {
     let mut fixtures = Vec::new();
     for sign in [1.0, -1.0] {
-        // On the right of who comes.
+        // On the right of oncoming vehicles.
         let main = [-sign * (MAIN_STOP + 0.2), -sign * (MAIN_HALF_WIDTH + 0.7)];
         let side = [sign * (SIDE_HALF_WIDTH + 0.7), -sign * (SIDE_STOP + 0.2)];
         fixtures.push(Fixture::TrafficLight { foot: main, road: Road::Main, heading: [sign, 0.0] });

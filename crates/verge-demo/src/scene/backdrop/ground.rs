@@ -98,10 +98,10 @@ fn mark(canvas: &mut SceneCanvas<'_>) {
         let from = SIDE_STOP + 17.0 + f32::from(dash) * 6.0;
         both_arms(canvas, false, [from, from + 3.0], line(0.0, 0.07), WHITE);
     }
-    // Stop lines: of the lanes that come in, on the right of who comes.
+    // Stop lines: of the incoming lanes, on the right of oncoming vehicles.
     both_arms(canvas, true, line(MAIN_STOP + 0.2, 0.22), [0.3, kerb], WHITE);
     both_arms(canvas, false, line(SIDE_STOP + 0.2, 0.22), [0.2, SIDE_HALF_WIDTH - 0.2], WHITE);
-    // Crossings for those on foot.
+    // Crossings for pedestrians.
     for stripe in -8_i8..=8 {
         let at = f32::from(stripe);
         if at.abs() < kerb - 0.4 {
@@ -116,7 +116,7 @@ fn mark(canvas: &mut SceneCanvas<'_>) {
     }
 }
 
-/// Which way a lane goes, painted on it.
+/// The direction of a lane, painted on it.
 fn arrow(canvas: &mut SceneCanvas<'_>, from: f32, lane: f32, turns_right: bool) {
     let shaft = [[0.8, -0.09], [0.8, 0.09], [3.6, 0.09], [3.6, -0.09]];
     let head = [[0.0, 0.0], [1.1, 0.36], [1.1, -0.36], [1.1, -0.36]];

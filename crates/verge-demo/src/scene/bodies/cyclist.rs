@@ -1,4 +1,4 @@
-//! A bicycle and who rides it.
+//! A bicycle and its rider.
 
 use super::{Axes, TYRE, circle, pick};
 use crate::scene::canvas::{Colour, SceneCanvas};

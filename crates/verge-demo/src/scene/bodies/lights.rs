@@ -14,7 +14,7 @@ const GLARE: f32 = 270.0;
 /// Of light that make up a beam: enough to have no visible edges.
 const LAYERS: u8 = 15;
 
-/// One lamp: where it is, which way it shines, how far it reaches to each side.
+/// One lamp: where it is, in which direction it shines, how far it reaches to each side.
 struct Lamp {
     at: Vec3,
     shines: f32,
