@@ -12,7 +12,7 @@ use crate::fault::{SettingsError, check_count};
 const HYSTERESIS: f64 = 10.0;
 /// …for this many observations in a row.
 const CALM: u32 = 10;
-/// What lasts for this many observations is how things are now: the alarm is over.
+/// What lasts for this many observations is usual from now on: the alarm is over.
 const LONGEST: u32 = 2_000;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
@@ -158,7 +158,7 @@ impl Alarms {
         // What was held back and still lasts once the hold-off is over is raised then.
         let lasts = still_off && !self.open;
         let alarm = (abnormal || lasts) && self.since_last > hold_off;
-        // One that is raised late is no news, and holds back nothing.
+        // One that is raised late is not new, and holds back nothing.
         self.since_last = if alarm && abnormal { 1 } else { self.since_last.saturating_add(1) };
         self.raised += u64::from(alarm && !self.open);
         self.open_for = if self.open { self.open_for.saturating_add(1) } else { 0 };

@@ -119,7 +119,7 @@ pub enum SettingsError {
         /// Most accepted.
         high: u64,
     },
-    /// A length that no fast Fourier transform of ours takes.
+    /// A length that our fast Fourier transform does not take.
     #[error("{key} must be a power of two, not {actual}")]
     NotPowerOfTwo {
         /// The key.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tail::HALF_LIFE;
 
-/// Observations after an alarm in which people can say something about it; what lasts longer is how things are now.
+/// Observations after an alarm in which people can say something about it; what lasts longer is usual from now on.
 const LONGEST: u16 = 1_000;
 /// Observations in which nothing alike was seen before an event counts as no part of what is usual.
 const MATURE: f64 = 3_000.0;

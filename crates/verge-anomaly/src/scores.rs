@@ -73,8 +73,8 @@ impl Scores {
         }
     }
 
-    /// What a person says of errors of a model, which stays as it is: after maintenance it is learnt anew what they are
-    /// usually. Returns whether it changed anything.
+    /// Applies a person's remark on errors of a model, which stays as it is: after maintenance their usual values are
+    /// learnt again. Returns whether this changed anything.
     pub(crate) fn hear(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {

@@ -59,7 +59,7 @@ impl SilenceJudge {
         findings.push(self.condition(Standing::Normal, Duration::ZERO));
     }
 
-    /// Says nothing while all is well: an event that was open before a restart must only be cleared by a
+    /// Reports nothing while all is well: an event that was open before a restart must only be cleared by a
     /// reading.
     pub(crate) fn tick(&mut self, now: Monotonic, findings: &mut Vec<Finding>) {
         let silent_for = now.since(self.last_heard);

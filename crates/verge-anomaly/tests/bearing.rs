@@ -10,7 +10,7 @@ use verge_anomaly::{VibrationDetector, VibrationSettings};
 /// Of the fault records, and what the normal one is brought down to.
 const RATE_HZ: f64 = 12_000.0;
 
-/// Of the normal record, whatever its index says: only so do the lines of its spectrum lie where the fault
+/// Of the normal record, whatever its index says: only then do the lines of its spectrum lie where the fault
 /// records have theirs (147.9, 161, 360, 449.7, 479 and 599 Hz).
 const NORMAL_RATE_HZ: f64 = 48_000.0;
 
@@ -80,7 +80,7 @@ fn every_fault_is_found_within_half_a_second_and_the_normal_record_is_quiet() {
     for block in [256, 512] {
         check(&folder, block, NORMAL_RATE_HZ);
     }
-    // And if one believes the index.
+    // And with the rate that the index gives.
     for block in [512, 1024, 2048] {
         check(&folder, block, RATE_HZ);
     }

@@ -3,7 +3,7 @@
 //! Values are cut into eight symbols over their running range. For contexts of growing length a symbol's
 //! probability is blended from counts (prediction by partial matching, Cleary & Witten 1984, with the
 //! estimator of Krichevsky & Trofimov's kind: two pseudo-counts spread by the shorter context). Counts stand in
-//! tables of fixed size that are reached by hashing; collisions blur, they do not break.
+//! tables of fixed size that are reached by hashing; collisions only make it less precise.
 
 use serde::{Deserialize, Serialize};
 

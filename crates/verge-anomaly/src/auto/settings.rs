@@ -13,7 +13,7 @@ pub struct AutoSettings {
 
 impl AutoSettings {
     /// Without a budget the level is fixed: about one alarm in a thousand readings. `resolution` is the step of the
-    /// sensor, in the unit of the signal: smaller differences are none.
+    /// sensor, in the unit of the signal: smaller differences count as none.
     ///
     /// # Errors
     /// A resolution that is not finite and positive.

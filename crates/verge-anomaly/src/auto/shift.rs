@@ -12,7 +12,7 @@ const START: usize = 64;
 pub(super) const WINDOW: usize = 100;
 /// Slowest rate of the long-run shares.
 const SHARE_RATE: f64 = 1.0 / 5_000.0;
-/// Keeps a class that is hardly ever met from dominating.
+/// Keeps a rare class from dominating.
 const SHARE_FLOOR: f64 = 0.01;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

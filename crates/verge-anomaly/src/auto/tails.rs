@@ -63,7 +63,7 @@ impl Tails {
         marks
     }
 
-    /// What was taught is as if it had not been.
+    /// Undoes what was learnt.
     pub(super) fn forget(&mut self, marks: &[Marks]) {
         for marks in marks {
             for (tail, &mark) in self.0.iter_mut().zip(marks) {

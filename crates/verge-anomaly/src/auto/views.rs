@@ -4,7 +4,7 @@ use super::MEMBERS;
 
 /// What each member saw in one reading.
 pub(super) struct Views {
-    /// Absent where a member has nothing to go by.
+    /// Absent where a member has no basis yet.
     pub(super) scores: [Option<f64>; MEMBERS.len()],
     /// What it observed, and around what it expected that.
     pub(super) observed: [(f64, Centre); MEMBERS.len()],

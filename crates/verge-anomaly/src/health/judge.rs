@@ -48,7 +48,7 @@ impl HealthJudge {
         Self { settings, last_heard: now, state: HealthState::default() }
     }
 
-    /// Frames that arrive have no value: then it is the same each time, and only their silence is watched.
+    /// Frames have no value: then it is the same each time, and only their silence is watched.
     pub(crate) fn observe(
         &mut self,
         value: f64,

@@ -1,7 +1,7 @@
 //! The health of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled. Blind is not empty.
 //!
 //! Each cause compares the sensor with its own past and says nothing before it knows enough of it; nothing needs
-//! to be tuned. Health is apart from the process: a value that is high, or moves fast, is nobody's fault here.
+//! to be tuned. Health is apart from the process: a value that is high, or moves fast, is no fault here.
 //!
 //! | cause | is abnormal | judges after | finds it after |
 //! |---|---|---|---|

@@ -23,11 +23,11 @@ pub(super) struct Silent {
 }
 
 impl Silent {
-    /// Takes in an arrival after `gap_us`. Says a silence that fitted between two ticks, then that it is over.
+    /// Takes in an arrival after `gap_us`. Reports a silence that fitted between two ticks, then its end.
     #[inline]
     pub(super) fn enter(&mut self, gap_us: u64, patience: f64, mut say: impl FnMut(Condition)) {
         if gap_us > 0 {
-            // The first test spares most signals the others.
+            // The first test suffices for most signals.
             let beyond = gap_us > LEAST_US && self.gaps.ready(0) && gap_us > self.limit_us(patience);
             if beyond && !self.reported {
                 say(self.reported(Standing::Abnormal, gap_us, self.limit_us(patience)));
@@ -40,7 +40,7 @@ impl Silent {
         }
     }
 
-    /// Says nothing while all is well: only a reading ends a silence.
+    /// Reports nothing while all is well: only a reading ends a silence.
     pub(super) fn tick(&mut self, silent_for: Duration, patience: f64) -> Option<Condition> {
         let silent_us = u64::try_from(silent_for.as_micros()).unwrap_or(u64::MAX);
         let limit_us = self.limit_us(patience);

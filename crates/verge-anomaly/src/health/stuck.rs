@@ -50,7 +50,7 @@ impl Stuck {
     }
 
     fn change(&mut self, before: f64, value: f64, patience: f64) {
-        // The first test spares most signals the others.
+        // The first test suffices for most signals.
         let beyond = self.run > LEAST && self.lengths.ready(HISTORY) && self.run > self.limit(patience);
         if self.changed {
             self.lengths.enter(self.run, beyond);

@@ -7,7 +7,7 @@
 //!    [`MAX_POINTS`] points (Keogh et al. 2001), in steps of 1/1024 of a standard deviation. The standard deviation
 //!    is at least a tenth of what it usually is, in the mean of all windows so far: noise about a flat stretch is no shape. For
 //!    that mean a window counts at most three times what it is, unless the one before it was as wild: one spike
-//!    blinds nobody.
+//!    does not blind the detector.
 //! 2. Its **distance** is the least root mean square difference, in standard deviations, from the shapes of the
 //!    [`reservoir`]. Those that overlap it are not there yet: a shape waits for `window` readings first.
 //! 3. The shape whose wait is over is offered to the reservoir, which keeps those that are most unlike each other.

@@ -10,7 +10,7 @@
 //!
 //! The law of `w` is measured, not assumed: its mean and variance over blocks that had not been learnt yet, from
 //! the second half of the learning phase on. Its `k` blocks make the p-value Student's, one-sided, with `k - 1`
-//! degrees of freedom (Wallace's approximation 1959), so that a young baseline is a modest one; at most
+//! degrees of freedom (Wallace's approximation 1959), so that a young baseline claims little; at most
 //! [`MOST_FREEDOM`], since features are not quite normal.
 //!
 //! What is farther out than three standard deviations of `w` is learnt less, and what is far out hardly at all:

@@ -1,4 +1,4 @@
-//! What is healthy is left alone.
+//! Healthy signals raise no alarm.
 
 use super::signals::{ARRIVALS, Arrival, Line, SHAPES, Shape};
 use super::{Heard, Trial};
@@ -86,7 +86,7 @@ fn a_device_that_catches_up_is_neither_skewed_nor_doubled() {
     }
     let stored: Vec<Heard> = (0..600).map(|_| line.next()).collect();
     let mut stored = stored.into_iter();
-    // Silence is true, and not asked about here.
+    // Silence is a correct finding, and not checked here.
     trial.first.clear();
     while stored.len() > 0 {
         let live = line.next();

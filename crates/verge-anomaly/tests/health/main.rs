@@ -1,4 +1,4 @@
-//! The health judge through the seam that the pipeline uses: faults are found, healthy signals are left alone.
+//! The health judge through the seam that the pipeline uses: faults are found, healthy signals raise no alarm.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod faults;
@@ -25,7 +25,7 @@ struct Heard {
     value: f64,
     /// Receipt after the start, in milliseconds.
     at_ms: i64,
-    /// The device's time, likewise.
+    /// The device's time, in the same unit.
     captured_ms: Option<i64>,
 }
 

@@ -1,4 +1,4 @@
-//! What sensors say, and when. Made from a seed alone.
+//! What sensors send, and when. Made from a seed alone.
 
 use super::Heard;
 
@@ -154,7 +154,7 @@ pub(crate) enum Arrival {
     Random,
     /// Ten readings in a message, newest first.
     Batched,
-    /// The clock is four seconds ahead and keeps so.
+    /// The clock is four seconds ahead and stays so.
     Ahead,
 }
 
