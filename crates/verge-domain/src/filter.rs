@@ -14,7 +14,7 @@ pub const CANARY_TOPIC: &str = "@verge-canary";
 /// Why a text is no topic filter, or no topic name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// Nothing there.
+    /// It is empty.
     #[error("it must not be empty")]
     Empty,
     /// Longer than [`MAX_TOPIC_BYTES`].

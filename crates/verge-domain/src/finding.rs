@@ -17,7 +17,7 @@ pub enum Finding {
     View,
 }
 
-/// Which rule or detector of a judge speaks. Events of different members live side by side.
+/// Which rule or detector of a judge reports. Events of different members live side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Member {
@@ -45,7 +45,7 @@ pub enum Member {
     /// The device's clock is not believed, or has left its usual distance from ours. Health; seconds by which
     /// it is ahead of the receipt of its readings (negative: behind).
     ClockSkewed,
-    /// Two publishers speak under one name. Health; share of readings, `0..=1`, that jump between the two.
+    /// Two publishers send under one name. Health; share of readings, `0..=1`, that jump between the two.
     Duplicate,
     /// `auto`: distance of the value from its slow mean. `observed` is the value.
     Level,
@@ -152,7 +152,7 @@ impl Member {
         }
     }
 
-    /// Whether it speaks of the sensor itself (a health verdict) rather than of what the sensor measures.
+    /// Whether it concerns the sensor itself (a health verdict) rather than of what the sensor measures.
     #[must_use]
     pub const fn is_health(self) -> bool {
         match self {
@@ -263,7 +263,7 @@ pub struct Contribution {
 /// How one watched condition stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    /// Who speaks.
+    /// Which member reports.
     pub member: Member,
     /// Where the observation stands.
     pub standing: Standing,
@@ -280,7 +280,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that an explicit rule speaks of.
+    /// A condition that an explicit rule reports.
     #[must_use]
     pub fn of_rule(member: Member, standing: Standing, observed: f64, expected: Expected) -> Self {
         let (contributions, feedback) = (Vec::new(), Feedback::default());

@@ -85,7 +85,7 @@ pub struct TopicReport {
     pub arrival: Arrival,
 }
 
-/// What a link says of itself.
+/// What a link reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkReport {
     /// Services it goes without.

@@ -87,7 +87,7 @@ impl EventLife {
         *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
-    /// From now on nothing is raised, or is again. What is open continues and is cleared as usual; what would have been
+    /// Holds raises back, or allows them again. What is open continues and is cleared as usual; what would have been
     /// raised is counted once, and is raised afterwards if it still holds then.
     pub fn hold(&mut self, holding: bool) {
         self.holding = holding;
@@ -104,7 +104,7 @@ impl EventLife {
         std::mem::take(&mut self.held_back)
     }
 
-    /// Ends what there is of a member, open or not. The caller clears what was open.
+    /// Ends the phase of a member, open or not. The caller clears what was open.
     pub fn end(&mut self, member: Member) {
         self.phases.retain(|&(known, _)| known != member.strand());
     }

@@ -223,7 +223,7 @@ impl Rejection {
         if self.came.is_empty() { Self { came: Excerpt::of(bytes), ..self } } else { self }
     }
 
-    /// What it looks like that came, where that helps: that bad JSON begins as JSON does, everybody sees.
+    /// What it looks like that came, where that helps: that bad JSON begins as JSON does is obvious.
     #[must_use]
     pub fn looks(&self) -> Option<Looks> {
         use Looks as L;
