@@ -18,7 +18,7 @@ use crate::connection::ConnectionSettings;
 use crate::renewal::Renewal;
 use attempt::Attempt;
 
-/// A connection that held for this long was good: the next failure counts as the first.
+/// After a connection that held this long, the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(30);
 /// Time for DISCONNECT to go out and for the broker to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);

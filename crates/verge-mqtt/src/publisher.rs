@@ -221,7 +221,7 @@ impl Shared {
 
     fn done(&self, flight: Option<PendingPublish>) {
         if let Some(PendingPublish { done: Some(done), .. }) = flight {
-            // Nobody waits any more where the caller has given up.
+            // The receiver is dropped where the caller has given up.
             done.send(()).unwrap_or_default();
         }
         self.changed.notify_waiters();

@@ -39,7 +39,7 @@ use role::SourceRole;
 use state::Observed;
 pub use state::SourceState;
 
-/// What the broker is asked to do with messages that are not taken at once.
+/// What the broker is to do with messages that are not taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
     /// Keep them until they are acknowledged, also while the gateway is away (QoS 1), in this persistent session.

@@ -114,7 +114,7 @@ impl Subscriber {
         Self::start(connection, filters, false)
     }
 
-    /// The same in a session that the broker keeps under the client identifier: what arrives while nobody reads comes
+    /// The same in a session that the broker keeps under the client identifier: what arrives without a connection comes
     /// with the next connection.
     ///
     /// # Panics

@@ -55,7 +55,7 @@ impl TopicUse {
 /// Why a text is no template of topics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// Nothing there.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
     /// Longer than any topic.
@@ -78,7 +78,7 @@ pub enum TemplateError {
         "{{{0}}} is no placeholder; there are {{prefix}}, {{gateway}}, {{client_id}}, {{channel}} and {{lane}}"
     )]
     Unknown(String),
-    /// `{` without `}`, or the other way round.
+    /// `{` without `}`, or `}` without `{`.
     #[error("a brace without its counterpart")]
     Brace,
 }

@@ -290,6 +290,6 @@ async fn leave(client: &AsyncClient, mut eventloop: EventLoop) {
             }
         }
     };
-    // The connection ends either way when it is dropped.
+    // The connection ends when it is dropped, with or without this.
     drop(tokio::time::timeout(FAREWELL, leaving).await);
 }

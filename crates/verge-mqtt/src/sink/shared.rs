@@ -188,7 +188,7 @@ impl SharedUplink {
         self.changed();
     }
 
-    /// What the link says of itself.
+    /// What the link reports of itself.
     pub(super) fn report(&self) -> LinkReport {
         let state = self.state();
         LinkReport {

@@ -1,4 +1,4 @@
-//! What a source does with what comes.
+//! What a source does with received messages.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -58,7 +58,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The next packet but pings, which are answered; `None` when the client has closed the connection.
+    /// The next packet except pings, which are answered; `None` when the client has closed the connection.
     pub(crate) async fn read(&mut self) -> Option<Packet> {
         loop {
             match self.read_with_pings().await? {
@@ -74,7 +74,7 @@ impl Peer {
                 Ok(packet) => return Some(packet),
                 Err(Error::InsufficientBytes(_)) => {
                     let read = within("a packet", self.stream.read_buf(&mut self.input)).await;
-                    // A reset is one way to close.
+                    // A reset closes, too.
                     if read.unwrap_or(0) == 0 {
                         return None;
                     }
@@ -100,7 +100,7 @@ impl Peer {
         drop(self.stream.write_all(&output).await);
     }
 
-    /// Bytes as they are, be they a packet or not.
+    /// Bytes as they are, a packet or not.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         drop(self.stream.write_all(bytes).await);
     }

@@ -59,7 +59,7 @@ async fn an_upstream_that_owes_acknowledgements_is_given_up() {
             peer.acknowledge(second.pkid).await;
             assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(2)));
         }
-        // Pings are answered all the while.
+        // Pings are answered meanwhile.
         let (left, reason) = tokio::join!(peer.until_closed(), expect_lost(&mut sink));
         assert_eq!(left, [], "nothing more is sent");
         assert!(reason.contains("acknowledges nothing for 2 s"), "{reason}");
@@ -78,7 +78,7 @@ async fn an_upstream_that_answers_no_ping_or_reads_nothing_is_given_up() {
     drop(peer);
     expect_working(&broker, &mut sink, "after the silent one").await;
 
-    // More than all socket buffers on the way hold. The keep-alive would take too long.
+    // More than all socket buffers in between hold. The keep-alive would take too long.
     const MUCH: usize = 64 * 1024 * 1024;
     let broker = ScriptedBroker::start().await;
     let connection = ConnectionSettings { max_packet_bytes: 2 * MUCH, ..quick(&broker, 1000) };
@@ -187,7 +187,7 @@ async fn after_nonsense(what: &str, bytes: &[u8], lost: Option<&str>) {
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(1)), "{what}");
         return;
     };
-    // Pings are answered until the connection is closed; what else the sink says to such a broker is no matter.
+    // Pings are answered until the connection is closed; what else the sink sends to such a broker does not matter.
     let (_, reason) = tokio::join!(peer.until_closed(), expect_lost(&mut sink));
     assert!(reason.contains(words), "{what}: {reason}");
     expect_working(&broker, &mut sink, what).await;
