@@ -33,7 +33,7 @@ pub(crate) enum Sealing {
     Unfinished,
 }
 
-/// Sets the first mark. A store that is encrypted already costs one look.
+/// Sets the first mark. A store that is encrypted already costs one read.
 pub(crate) fn begin(outbox: &mut Outbox) -> Result<(), rusqlite::Error> {
     let Some(cipher) = &outbox.cipher else { return Ok(()) };
     // What is deleted from here on is overwritten.

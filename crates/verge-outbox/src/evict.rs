@@ -21,7 +21,7 @@ const DELETE_UPTO: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq <= ?1");
 /// Open routes and up to where each has delivered every lane; `None` before it is known which are open.
 pub(crate) type Routes<'a> = Option<&'a HashMap<RouteId, [u64; 3]>>;
 
-/// Up to where every open route has delivered a lane. Without a route nobody waits for it: all of it counts as delivered,
+/// Up to where every open route has delivered a lane. Without a route all of it counts as delivered,
 /// and is kept as long as the replay window holds it. Before it is known which routes are open, nothing is delivered.
 pub(crate) fn delivered(routes: Routes<'_>, lane: Lane, state: &LaneState) -> u64 {
     let Some(marks) = routes else { return 0 };

@@ -1,6 +1,6 @@
 //! A second witness of the store: how far the numbers have come, and which files they are in.
 //!
-//! SQLite drops what follows the first damaged page of its log without a word, believes any log that lies beside a
+//! SQLite silently drops what follows the first damaged page of its log, uses any log that lies beside a
 //! database, and does not recognise an older copy of one. A number that was handed out would be given again, with
 //! other content. So a small file of its own notes, at the opening and after each commit before it is reported: the
 //! newest numbers, the run, the log's salts, and which files the database and this one are (see `origin`). It is not

@@ -116,7 +116,7 @@ fn of_routes(marks: &HashMap<RouteId, [u64; 3]>) -> impl Iterator<Item = (&str, 
     marks.iter().map(|(route, lanes)| (route.as_str(), *lanes))
 }
 
-/// What is written when something else is written anyway.
+/// What is written together with something else.
 pub(crate) fn save_lazily(
     transaction: &Connection,
     marks: &HashMap<RouteId, [u64; 3]>,

@@ -1,5 +1,5 @@
-//! Whether the files of an open store are still where they were. SQLite goes on in files that were deleted or moved without
-//! a word, and what is committed there is seen by nobody again.
+//! Whether the files of an open store are still in place. SQLite continues in files that were deleted or moved without
+//! an error, and what is committed there is lost.
 
 use std::fs;
 use std::path::PathBuf;

@@ -115,7 +115,7 @@ pub(crate) fn copies(files: &Files) -> io::Result<Vec<PathBuf>> {
     Ok(copies)
 }
 
-/// Looks without writing anything beside it.
+/// Reads without writing anything beside it.
 fn is_sealed(path: &Path) -> bool {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags =

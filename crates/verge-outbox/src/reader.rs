@@ -179,7 +179,7 @@ impl OutboxReader {
         self.epoch
     }
 
-    /// Its life; `None` of a store that no program has opened which notes it.
+    /// Its life; `None` where no program that notes it has opened the store.
     ///
     /// # Errors
     /// The database cannot be read.

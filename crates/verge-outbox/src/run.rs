@@ -19,7 +19,7 @@ const EARLIER: &str = "earlier_epochs";
 /// Bytes of an earlier epoch: itself, its run, its numbers.
 const EPOCH_BYTES: usize = 16 + 16 + 24;
 
-/// What is noted of the life of a store; `None` of one that no program has opened which notes it.
+/// What is noted of the life of a store; `None` where no program that notes it has opened the store.
 pub(crate) fn read(connection: &Connection, epoch: Epoch) -> Result<Option<Life>, rusqlite::Error> {
     let Some(runs) = schema::meta(connection, RUNS)? else { return Ok(None) };
     let Some((count, runs)) =

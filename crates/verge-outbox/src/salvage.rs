@@ -35,7 +35,7 @@ pub struct Salvaged {
     pub checkpoints: u64,
 }
 
-/// Which log is believed.
+/// Which log is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
     /// The one that lies beside the database: what it says is newer.

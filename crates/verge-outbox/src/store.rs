@@ -49,7 +49,7 @@ pub struct Outbox {
     pub(crate) unsaved: bool,
     pub(crate) ages: Ages,
     pub(crate) ballast: Ballast,
-    /// Something failed: nothing of the open handle is believed until the store was opened again.
+    /// Something failed: the open handle is not trusted until the store is opened again.
     pub(crate) suspect: bool,
     /// Behind `lanes` there may be rows of a commit that was reported as failed: the next one replaces them.
     pub(crate) leftovers: bool,
@@ -143,7 +143,7 @@ impl Outbox {
         self.open.then_some(&self.marks)
     }
 
-    /// The lanes are as an eviction left them. Returns how many numbers went.
+    /// The lanes are as an eviction left them. Returns how many numbers were evicted.
     pub(crate) fn take_over(&mut self, after: [LaneState; 3]) -> u64 {
         let gone = after.iter().zip(&self.lanes).map(|(after, before)| after.evicted - before.evicted).sum();
         self.lanes = after;
@@ -170,7 +170,7 @@ impl Outbox {
             .map(|value| value.max(0).cast_unsigned())
     }
 
-    /// A result of writing: after a failure that is no lack of room, the handle is not believed any more.
+    /// A result of writing: after a failure other than lack of room, the handle is no longer trusted.
     pub(crate) fn judge<T>(&mut self, done: Result<T, Fault>) -> Result<T, StoreError> {
         done.map_err(|fault| {
             if self.is_full(&fault) {

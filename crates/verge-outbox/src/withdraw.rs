@@ -135,7 +135,7 @@ impl Outbox {
         }
     }
 
-    /// Returns the number of withdrawn numbers.
+    /// Returns how many numbers were evicted or withdrawn.
     fn give(&mut self, what: Give, wanted: u64) -> Result<u64, Fault> {
         match what {
             Give::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),

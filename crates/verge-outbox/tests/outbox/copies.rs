@@ -272,7 +272,7 @@ fn a_backup_beside_an_open_store_takes_another_epoch_when_it_is_opened() {
         }
         drop(store);
         assert_eq!(fs::read_dir(site.folder.path()).unwrap().count(), 2, "nothing is left behind");
-        // Restored into an empty folder; over the store that went on, beside the witness and a log of that.
+        // Restored into an empty folder; over the store that continued, beside the witness and a log of that.
         let mut elsewhere = Site::new();
         elsewhere.settings.key.clone_from(&key);
         fs::create_dir_all(&elsewhere.settings.dir).unwrap();

@@ -109,7 +109,7 @@ fn a_damaged_store_is_salvaged_and_never_stops_a_start() {
     check(&|path| fs::write(path, "").unwrap(), true);
     // The first page says where all others are.
     check(&|path| overwrite(path, 0, 2048), true);
-    // A page in the midst of the rows.
+    // A page in the middle of the rows.
     let middle = |path: &Path| usize::try_from(fs::metadata(path).unwrap().len() / 2).unwrap() & !4095;
     check(&|path| overwrite(path, middle(path), 4096), false);
     check(&|path| overwrite(path, middle(path) + 12, 300), false);

@@ -244,7 +244,7 @@ fn the_room_that_there_is_is_used_before_the_ballast_has_any() {
     hog(&hog_file);
     assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0);
     store.sweep(Monotonic(1)).expect("housekeeping waits for room");
-    // Little comes free, then more, and goes again: each time the store takes what there is, at once.
+    // Little space comes free, then more, and is taken again: each time the store takes what there is, at once.
     let mut rows = fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64;
     for (round, mib) in [4_u64, 24, 5].into_iter().enumerate() {
         give_back(&hog_file, mib << 20);

@@ -65,7 +65,7 @@ fn states_never_take_the_room_of_verdicts() {
     let mut store = site.open();
     store.open_routes(&[route("a")]).unwrap();
     save(&mut store, &(0..20).map(event).collect::<Vec<_>>());
-    // Telemetry that waits, and a replay window: none of it goes for states.
+    // Telemetry that waits, and a replay window: none of it is evicted for states.
     for lane in [Lane::Telemetry, Lane::Alarm] {
         let rows: Vec<NewRow<'_>> = (1..=100).map(|seq| row(lane, seq, 7, &[7; 600])).collect();
         store.commit(&rows, &[]).unwrap();
