@@ -204,7 +204,7 @@ impl NameTemplate {
         })
     }
 
-    /// The text that it always is, where it has no parts.
+    /// The constant text, where it has no parts.
     #[must_use]
     pub fn fixed(&self) -> Option<&str> {
         match &*self.pieces {
@@ -214,7 +214,7 @@ impl NameTemplate {
         }
     }
 
-    /// The part that it is alone, as it stands.
+    /// Its only part, where it has one part and no text.
     #[must_use]
     pub fn only(&self) -> Option<&NamePart> {
         match &*self.pieces {
@@ -314,7 +314,7 @@ pub(crate) fn write_pair(key: &str, value: &str, out: &mut String) {
 
 /// Writes `letter` and `%` otherwise from `start` on.
 fn escape(out: &mut String, start: usize, letter: char, escaped: &str) {
-    // Hardly ever is there anything to do, and this says so at the cost of a glance.
+    // There is rarely anything to do, and this check costs little.
     let first = letter.encode_utf8(&mut [0; 4]).as_bytes().first().copied().unwrap_or_default();
     let written = out.as_bytes().get(start..).unwrap_or_default();
     if !written.iter().any(|byte| *byte == first || *byte == b'%') {

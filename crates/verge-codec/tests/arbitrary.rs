@@ -114,7 +114,7 @@ fn survive(topic: &str, payload: &[u8]) {
     }
 }
 
-/// Text that is nearly right: pieces of all the languages the codecs speak, in any order.
+/// Text that is nearly right: pieces of all formats that the codecs read, in any order.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b"{",

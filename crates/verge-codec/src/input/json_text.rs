@@ -16,7 +16,7 @@ pub(crate) fn refuse(text: &str, error: &serde_json::Error) -> Rejection {
 }
 
 /// Rewrites text so that values that JSON does not know (`nan`, `-Infinity`, `ON`, `007.5`) stand in quotation marks,
-/// and only they are lost: in a string each says what it says. `false` where there are none.
+/// and only they are lost: in a string each is read by itself. `false` where there are none.
 #[cold]
 pub(crate) fn repair(text: &str, out: &mut String) -> bool {
     let bare = |letter: char| letter.is_ascii_alphanumeric() || "+-.#()_".contains(letter);

@@ -264,7 +264,7 @@ impl JsonCodec {
             let captured_at = times.of(mapping, found, value, output);
             let quality = match &mapping.quality {
                 None => Quality::Good,
-                // What is good may go without saying.
+                // A good quality may be omitted.
                 Some((part, place)) => match found.quality(value, *place).unwrap_or(Ok(Quality::Good)) {
                     Ok(quality) => quality,
                     Err(quality::Bad) => {

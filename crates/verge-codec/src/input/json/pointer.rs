@@ -1,5 +1,5 @@
 //! JSON pointers (RFC 6901), compiled once into one tree, so that a message is read once whatever the number
-//! of pointers. Codecs `json` and `json_image` find everything in this way.
+//! of pointers. Codecs `json` and `json_image` find everything by this tree.
 
 use crate::settings::CodecSettingsError;
 

@@ -282,7 +282,7 @@ fn what_stands_beside_a_value_names_it() {
         &["d A.1 42 @1", "d A.2 7 @2"],
         &[],
     );
-    // Its place in the array is not its name.
+    // Its position in the array is not its name.
     check(r#"{"values":[{"id":"A.2","v":8,"t":1700000000003}]}"#, &["d A.2 8 @3"], &[]);
     check(
         r#"{"values":[{"id":"A.1","v":1,"q":false,"t":1},{"id":"A.2","v":2,"t":1700000000000}]}"#,

@@ -144,7 +144,7 @@ fn decimal_fraction(cbor: &mut Decoder<'_>) -> Result<Result<f64, Reason>, Error
         return cbor.skip().map(|()| Err(Reason::NotANumber));
     }
     let (exponent, mantissa) = (cbor.i64()?, cbor.i64()?);
-    // Decimal text is the one way from a decimal fraction to the nearest double.
+    // Only decimal text converts a decimal fraction to the nearest double.
     Ok(number::from_text(&format!("{mantissa}e{exponent}")))
 }
 
