@@ -1,4 +1,4 @@
-//! What can be wrong with bytes that come or verdicts that go.
+//! What can be wrong with received bytes or with verdicts to be sent.
 
 use serde_json::error::Category;
 use verge_domain::id::{NameError, Seq};
@@ -10,7 +10,7 @@ use crate::VERSION;
 /// Why bytes are not a message, verdict or tombstone, or why one cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// Nothing there.
+    /// It is empty.
     #[error("the message is empty")]
     Empty,
     /// Neither of the known forms.
@@ -51,13 +51,13 @@ pub enum WireError {
         /// Which one.
         field: &'static str,
     },
-    /// A field is not there.
+    /// A field is missing.
     #[error("{field} is missing")]
     Missing {
         /// Which one.
         field: &'static str,
     },
-    /// A field is there twice.
+    /// A field occurs twice.
     #[error("{field} stands there twice")]
     Repeated {
         /// Which one.
@@ -178,7 +178,7 @@ fn json_words(error: &serde_json::Error) -> String {
         {
             "a value is of another type than the schema says".to_owned()
         }
-        // Our own words.
+        // The messages of this crate.
         (Category::Data, None, None) => text.split(" at line ").next().unwrap_or_default().to_owned(),
     };
     format!("{what} (line {}, column {})", error.line(), error.column())

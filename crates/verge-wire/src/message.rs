@@ -31,8 +31,8 @@ pub struct Message {
     pub sent: UtcMillis,
     /// How long before that its oldest verdict was made, in whole milliseconds.
     pub age: Duration,
-    /// The store had failed: these are alarms without a number (theirs is zero), to be shown and not entered
-    /// into the books. They come again with one.
+    /// The store had failed: these are alarms without a number (theirs is zero), to be shown and not stored
+    /// under a number. They come again with one.
     pub volatile: bool,
     /// The verdicts with their numbers.
     pub verdicts: Vec<(Seq, Verdict)>,
@@ -151,7 +151,7 @@ fn check_numbers(
     let mut empty = tombstones == 0;
     for seq in numbers {
         empty = false;
-        // A number zero in the books of a receiver would hide every later alarm that has none.
+        // A number zero stored by a receiver would hide every later alarm that has none.
         match (volatile, seq) {
             (true, Seq::ZERO) => {}
             (false, Seq::ZERO) => return Err(WireError::NoNumber),

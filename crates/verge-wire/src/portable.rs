@@ -121,7 +121,7 @@ impl<T: Portable> RecordMember for T {
 
 /// A member that may be left out.
 pub(crate) trait Omissible: Default {
-    /// Whether it says nothing.
+    /// Whether it is empty.
     fn is_absent(&self) -> bool;
 }
 
@@ -153,7 +153,7 @@ impl<'a> CborWriter<'a> {
     }
 }
 
-/// What is written to. minicbor's own way to write to a `Vec` is a call for every byte or two, which only optimisation
+/// What is written to. To write to a `Vec`, minicbor makes a call for every byte or two, which only optimisation
 /// across crates would take away.
 pub(crate) struct Memory<'a>(&'a mut Vec<u8>);
 

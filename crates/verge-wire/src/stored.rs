@@ -1,4 +1,4 @@
-//! What lies in the store as CBOR goes into a message as it is; JSON is made of it on the way out.
+//! What lies in the store as CBOR goes into a message as it is; JSON is made of it when it is sent.
 
 use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Deserializer, Serializer};

@@ -44,7 +44,7 @@ pub fn tombstone_words(tombstone: &Tombstone) -> String {
     line
 }
 
-/// What is so, and for how long it is.
+/// The condition, and for how long it holds.
 pub(crate) fn event_words(what: &str, event: Option<&Event>) -> String {
     match event.filter(|event| event.state != EventState::Raised) {
         Some(Event { state: EventState::Cleared, lasted_ms, .. }) => {
@@ -85,7 +85,7 @@ pub(crate) fn probability(p: f64) -> String {
     if p >= 0.01 { format!("{p:.2}") } else { format!("{p:.0e}") }
 }
 
-/// Four significant digits at most: enough to read, never a wall of decimals.
+/// Four significant digits at most: enough to read, without long decimals.
 pub(crate) fn number(value: f64) -> String {
     digits(value, 0)
 }

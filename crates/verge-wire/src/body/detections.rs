@@ -16,7 +16,7 @@ tuple! {
 }
 
 impl Decided for Detections {
-    /// How many of each label, in order of the surest.
+    /// How many of each label, the label with the highest score first.
     fn words(&self, _: Option<&Event>) -> String {
         let mut counts: Vec<(&Label, usize)> = Vec::new();
         for object in &self.objects {

@@ -24,7 +24,7 @@ trait Decided: Portable {
     fn observed(&self) -> Option<f64>;
 }
 
-/// The body of a verdict on its way: one of several keys in CBOR; in JSON `"kind": "anomaly", "anomaly": {…}`.
+/// The body of a verdict as it travels: one of several keys in CBOR; in JSON `"kind": "anomaly", "anomaly": {…}`.
 #[derive(Default)]
 pub(crate) struct WireBody<'a> {
     body: Option<Cow<'a, Body>>,
@@ -37,7 +37,7 @@ pub(crate) struct WireBody<'a> {
 /// The JSON member that names the body.
 const KIND: &str = "kind";
 
-/// The bodies there are. Their keys follow one another, from that of the verdict's member `body` on.
+/// All bodies. Their keys follow one another, from that of the verdict's member `body` on.
 macro_rules! bodies {
     ($($at:literal $name:literal $kind:ident),+ $(,)?) => {
         const KINDS: &[&str] = &[$($name),+];

@@ -1,5 +1,5 @@
 //! The wire, to the byte: `golden.txt` holds what the encoder of version 0.1 wrote of the verdicts, summaries and messages
-//! below. Receivers and stores hold such bytes, so they are written so, and read, for ever.
+//! below. Receivers and stores hold such bytes, so they are written so, and read, in every version.
 
 use std::fmt::Write as _;
 use std::time::Duration;
