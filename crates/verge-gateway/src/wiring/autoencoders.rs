@@ -114,7 +114,7 @@ fn windows(
     load().exit_with(Exit::BadConfig).map(Some)
 }
 
-/// Lets a model reconstruct one window of no meaning, and tells how long that took.
+/// Lets a model reconstruct one window without meaning, and returns how long that took.
 ///
 /// # Errors
 /// It cannot be run, or gives what is no number.
@@ -144,7 +144,7 @@ impl Reconstructor for Shared {
 }
 
 impl Shared {
-    /// Once until it works again: never a line for each window.
+    /// Logs once until it works again, not a line for each window.
     fn tell(&self, error: &RunError) {
         if !self.told.swap(true, Ordering::Relaxed) {
             tracing::error!(judge = %self.judge, %error, "the model fails; windows are passed over until it works again");

@@ -22,7 +22,7 @@ const COMMAND: &str = "broker";
 /// Variables that the child inherits: the level of its log, none of the gateway's own settings.
 const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
-/// How to come by the connection to the site's broker: files are read, nothing is started.
+/// How to get the connection to the site's broker: files are read, nothing is started.
 pub(super) enum LocalPlan<'a> {
     /// The broker is there already.
     Connect(ConnectionSettings),
@@ -100,7 +100,7 @@ impl SiteBroker {
                 login: Some(broker.credentials().clone()),
                 limits: FrontLimits::default(),
             };
-            // Whoever holds the address may let it go.
+            // The program that holds the address may release it.
             let front = Front::start(front).await.context("local.listen").exit_with(Exit::Temporary)?;
             anyhow::Ok((broker, front))
         });
@@ -124,7 +124,7 @@ impl SiteBroker {
         self.front.address()
     }
 
-    /// A view of how it stands, for the status document.
+    /// A view of its state, for the status document.
     pub(super) fn status(&self) -> impl Fn() -> BrokerStatus + Send + Sync + 'static {
         let (broker, front) = (self.broker.watch(), self.front.view().clone());
         let fault = Arc::clone(&self.certificates_fault);
@@ -179,7 +179,7 @@ async fn renew(settings: EmbeddedBroker, front: FrontView, fault: Arc<Mutex<Opti
     loop {
         tokio::time::sleep(verge_mqtt::LOOK).await;
         let print = files.print();
-        // Files of one set are written one after another: they are read when they have come to rest.
+        // Files of one set are written one after another: they are read once they no longer change.
         if print == used || seen.replace(print) != Some(print) {
             continue;
         }

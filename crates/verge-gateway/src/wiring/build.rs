@@ -93,7 +93,7 @@ fn newest_time_in(folder: &Path) -> Option<UtcMillis> {
     i64::try_from(newest.as_millis()).ok().map(UtcMillis)
 }
 
-/// A medium that fails may work at the next start; what an operator must see to does not get better by starting again.
+/// A medium that fails may work at the next start; what an operator must correct does not improve by starting again.
 fn open_store(settings: &OutboxSettings) -> anyhow::Result<Opened> {
     Outbox::open(settings).map_err(|error| {
         let exit = if error.may_pass() { Exit::Temporary } else { Exit::BadConfig };

@@ -101,8 +101,8 @@ impl<'a> Classes<'a> {
             .collect()
     }
 
-    /// What was saved of the judges of a class. Maintenance windows are those of both; what nobody knows any more is the
-    /// prompt ones' to clear.
+    /// What was saved of the judges of a class. Maintenance windows are those of both; what belongs to no judge
+    /// any more is cleared by the prompt class.
     pub(super) fn saved(&self, class: JudgeClass, checkpoints: &[Checkpoint]) -> Vec<Checkpoint> {
         let owned = |checkpoint: &&Checkpoint| {
             let Some((judge, source)) = subject_of(checkpoint) else { return true };

@@ -30,7 +30,7 @@ struct WatchedCertificate {
 
 /// What the certificates are for.
 enum CertificateRole {
-    /// Others are believed by them. Some may end before the last of them.
+    /// They verify others. Some may end before the last of them.
     Roots,
     /// Shown to others, with this key.
     Own { end: TlsEnd, key: PathBuf },
@@ -43,7 +43,7 @@ enum TlsEnd {
     Accepts,
 }
 
-/// What an operator should mend before it matters: the key of the configuration, and what is wrong.
+/// What an operator should correct before it matters: the key of the configuration, and what is wrong.
 pub struct CertificateRemark {
     /// Key of the configuration.
     pub key: String,
@@ -53,7 +53,7 @@ pub struct CertificateRemark {
     pub is_error: bool,
 }
 
-/// What is to be said of the certificates and keys of these settings.
+/// Warnings about the certificates and keys of these settings.
 pub fn certificate_remarks(settings: &Settings, now: UtcMillis) -> Vec<CertificateRemark> {
     let watched = WatchedCertificate::all(settings);
     watched.iter().flat_map(|watched| watched.remarks(&watched.look(now))).collect()
@@ -83,7 +83,7 @@ impl Expiry {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// Looks for as long as the gateway runs.
+    /// Reads them for as long as the gateway runs.
     pub(super) async fn watch(self: Arc<Self>, clock: Clock) {
         let mut warned: Option<Monotonic> = None;
         loop {
@@ -152,7 +152,7 @@ impl WatchedCertificate {
         verge_tls::summary(&pem, &what).map_err(|error| error.to_string())
     }
 
-    /// What is to be said of it. Files that cannot be read are reported by what uses them.
+    /// Warnings about it. Files that cannot be read are reported by what uses them.
     fn remarks(&self, found: &CertificateStatus) -> Vec<CertificateRemark> {
         let mut remarks = Vec::new();
         let mut remark = |key: &str, is_error: bool, text: String| {

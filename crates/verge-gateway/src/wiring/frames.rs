@@ -65,7 +65,7 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
     let search = user_runtime_search();
     match Runtime::load(&search) {
         Ok(runtime) => Ok(runtime),
-        // Where somebody has named a library, that one is meant.
+        // A library that is named explicitly is used.
         Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
             let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
             tell("installing ONNX Runtime, which runs the models, for this user; once");
@@ -183,7 +183,7 @@ fn check_model(rules: &FrameRules, model: &FrameModel) -> anyhow::Result<verdict
 /// The codecs of the sources of frames.
 ///
 /// # Errors
-/// They refuse their settings, which the check of the configuration would have told.
+/// They refuse their settings, which the check of the configuration would have reported.
 pub fn frame_decoders(settings: &Settings) -> anyhow::Result<FrameDecoders> {
     let sources = settings.sources.iter().map(|source| match &source.carries {
         Carries::Readings(_) => None,
@@ -192,8 +192,8 @@ pub fn frame_decoders(settings: &Settings) -> anyhow::Result<FrameDecoders> {
     FrameDecoders::new(sources).exit_with(Exit::BadConfig)
 }
 
-/// Memory that decoding one picture may take where sources accept so many pixels: four bytes for each, of which the
-/// picture itself has three, and never less than suffices for 4K as a progressive picture too.
+/// Memory that decoding one picture may take where sources accept `max_pixels`: four bytes for each, of which the
+/// picture itself has three, and never less than a progressive 4K picture needs.
 pub fn picture_bytes(max_pixels: u64) -> usize {
     usize::try_from(max_pixels.saturating_mul(4)).unwrap_or(usize::MAX).max(verge_vision::picture::MAX_BYTES)
 }

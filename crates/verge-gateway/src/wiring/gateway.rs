@@ -30,7 +30,7 @@ use crate::settings::Settings;
 
 /// How often the gateway looks whether its own threads still live.
 const SUPERVISION: Duration = Duration::from_millis(500);
-/// At the end deliveries wait so long for what is still to be committed.
+/// At the end deliveries wait this long for what is still to be committed.
 const LAST_COMMITS: Duration = Duration::from_secs(1);
 
 /// A running gateway.
@@ -190,7 +190,7 @@ impl Gateway {
         if let Some(broker) = &broker {
             broker.close();
         }
-        // Who hands something to a store that takes nothing would wait for ever.
+        // A thread that hands something to a store that takes nothing would wait for ever.
         committer.stopping();
         for source in &sources.0 {
             source.stop().await;
@@ -202,7 +202,7 @@ impl Gateway {
         tokio::task::spawn_blocking(move || judging.into_iter().for_each(Judging::stop))
             .await
             .context("the judging threads")?;
-        // What they handed over last is to go upstream with the rest.
+        // What they handed over last goes upstream with the rest.
         if tokio::time::timeout(LAST_COMMITS, committer.drained()).await.is_err() {
             tracing::debug!("the store has not taken everything yet");
         }

@@ -1,4 +1,4 @@
-//! The ways in for readings: by a connection and a judging thread for each class of judges.
+//! How readings come in: by a connection and a judging thread for each class of judges.
 
 use std::sync::Arc;
 
@@ -181,7 +181,7 @@ fn connect_bulk(
     sources
 }
 
-/// The way in for the connection of rules.
+/// The input of the connection of rules.
 struct Readings {
     prompt: ReadingIntake,
     bulk: Option<ReadingIntake>,

@@ -73,7 +73,7 @@ pub(super) fn route_counters(settings: &Settings, route: &Route) -> Arc<RouteCou
 }
 
 fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
-    // The check has seen to it that they agree in these.
+    // The check has ensured that they agree in these.
     let uplink = &settings.uplinks[route.uplinks[0]];
     RouteSettings {
         route: route.name.clone(),

@@ -69,7 +69,7 @@ impl Run {
         Self { store, set }
     }
 
-    /// Judges a frame with this error and so many cars; what it causes is durable. Each verdict in short.
+    /// Judges a frame with this error and this number of cars; what it causes is durable. Each verdict in short.
     fn frame(&mut self, second: i64, error: f64, cars: usize) -> Vec<String> {
         let car = || Detection {
             label: Label::new("car").unwrap(),
@@ -178,7 +178,7 @@ fn what_an_earlier_version_knew_of_a_camera_is_taken_up() {
     let mut run = Run::open(folder.path(), THEN + 10);
     assert_eq!(run.alarms(), [("strange".to_owned(), 1)]);
     assert_eq!(run.set.account().instances, 2, "of the two judges that had saved something");
-    // The event that is open goes on, and is cleared under its identity.
+    // The open event goes on, and is cleared under its identity.
     let first = run.frame(THEN + 11, 0.15, 1);
     assert_eq!(first, ["seen detections"], "nothing was saved of what was reported");
     let told: Vec<String> =
