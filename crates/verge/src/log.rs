@@ -31,7 +31,7 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
-/// The way to the thread that writes; clones share it.
+/// The sender to the thread that writes; clones share it.
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: SyncSender<Item>,
@@ -81,7 +81,7 @@ impl Log {
         }
     }
 
-    /// Waits until the lines that wait are written, but not for long.
+    /// Waits until queued lines are written, but not for long.
     fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         let (done, flushed) = mpsc::sync_channel(1);
@@ -130,7 +130,7 @@ fn write_lines(lines: &Receiver<Item>, mut output: impl Write, lost: &AtomicU64)
                     lost.fetch_add(before + 1, Ordering::Relaxed);
                 }
             }
-            // Who asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Item::Flush(done) => drop(done.try_send(())),
         }
     }

@@ -117,10 +117,10 @@ fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
         .mode(0o700)
         .create(&args.dir)
         .with_context(|| format!("cannot make the folder {}", args.dir.display()))?;
-    // Two authorities of one name and different keys cannot be told apart by people, nor by most messages.
+    // Neither people nor most error messages can distinguish two authorities of one name and different keys.
     let name = format!("{} {:08x}", args.name, fastrand::u32(..));
     let authority = Authority::create(&name, args.days).exit_with(Exit::Usage)?;
-    // Whoever replaced an authority would lock out everything that it has signed.
+    // Replacing an authority would lock out everything that it has signed.
     let files = write_identity(&args.dir, AUTHORITY_STEM, &authority.to_issued(), false)?;
     let dir = args.dir.display();
     let next = format!(

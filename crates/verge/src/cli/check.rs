@@ -56,7 +56,7 @@ enum Name {
     Own,
     /// Another: a gateway runs.
     Other,
-    /// Another, as the broker keeps a session with messages under the own; a broker may not allow it.
+    /// Another, as the broker keeps a session with messages under the gateway's own; a broker may not allow it.
     OtherIfAllowed,
 }
 
@@ -221,7 +221,7 @@ fn is_held(settings: &Settings) -> bool {
     folder.exists() && matches!(StateLock::take(folder), Err(LockError::Held { .. }))
 }
 
-/// What will matter: certificates that end soon, keys that all can read.
+/// Warnings: certificates that end soon, keys that all users can read.
 fn look_at_certificates(settings: &Settings, report: &mut Report) {
     let now = UtcMillis(Timestamp::now().as_millisecond());
     for remark in wiring::certificate_remarks(settings, now) {
@@ -231,7 +231,7 @@ fn look_at_certificates(settings: &Settings, report: &mut Report) {
 
 /// How long a certificate that is shown to others still holds.
 fn look_at_certificate(section: &str, cert: &Path, report: &mut Report) {
-    // Unreadable files are told with their key by what uses them.
+    // Unreadable files are reported with their key by what uses them.
     let Some(summary) = certs::read(cert).ok().and_then(|chain| chain.into_iter().next()) else { return };
     let now = Timestamp::now().as_second();
     let holds = (summary.not_before..=summary.not_after).contains(&now);

@@ -14,7 +14,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Room for the largest batch of any gateway, and for pictures.
 const MAX_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
-/// Where to connect, and as whom.
+/// Where to connect, and under which identity.
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
     /// The broker: mqtts://HOST:PORT, or mqtt://HOST:PORT without TLS
@@ -70,8 +70,8 @@ impl ConnectArgs {
         Ok(Some(connection.build().exit_with(Exit::Usage)?))
     }
 
-    /// A connection of a configuration, under another client identifier: one's own would throw the gateway
-    /// off its broker.
+    /// A connection of a configuration, under another client identifier: with the gateway's own, the broker would end
+    /// the gateway's connection.
     pub(super) fn of(&self, connection: &Connection, purpose: &str) -> anyhow::Result<ConnectionSettings> {
         let mut connection = connection.clone();
         connection.client_id = self.client_id(purpose);
@@ -102,7 +102,7 @@ impl ConnectArgs {
         connection.build().exit_with(Exit::BadConfig)
     }
 
-    /// Whether a client identifier is written.
+    /// Whether a client identifier is given.
     pub(super) fn has_client_id(&self) -> bool {
         self.client_id.is_some()
     }

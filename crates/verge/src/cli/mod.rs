@@ -1,4 +1,4 @@
-//! The command line: what there is to say, and who does it.
+//! The command line: the commands, and what runs each.
 
 #[cfg(not(all(feature = "demo", feature = "eval")))]
 mod absent;
@@ -217,11 +217,11 @@ fn tip(error: &clap::Error) -> Option<&'static str> {
     }
 }
 
-/// A gateway tells its life on standard error; the other commands only what is wrong.
+/// A gateway logs its work on standard error; the other commands only what is wrong.
 fn start_log(command: &Command) {
     let level = match command {
         Command::Run(_) => "info",
-        // It cuts its way upstream itself, and says so.
+        // It cuts its uplink itself, and reports so.
         Command::Demo(_) => "warn,verge_pipeline::delivery=error",
         // It reports what is refused itself, with the line.
         Command::Judge(_) => "warn,verge_pipeline::counters=error",

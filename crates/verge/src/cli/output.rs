@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
-/// Standard output. Whoever writes here passes errors up with `?`; [`reader_is_gone`] tells them apart.
+/// Standard output. Whoever writes here passes errors up with `?`; [`reader_is_gone`] distinguishes them.
 pub(crate) struct Output {
     inner: StdoutLock<'static>,
 }

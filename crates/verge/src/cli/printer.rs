@@ -78,7 +78,7 @@ impl Printer {
         let left_out = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&left_out);
         let print = move || {
-            // Where the reader of standard output is gone, nothing is printed any more; the gateway goes on.
+            // Once the reader of standard output has ended, nothing is printed any more; the gateway goes on.
             if let Err(error) = print(form, &items, &counted, output) {
                 tracing::debug!(%error, "standard output takes no more verdicts");
             }
@@ -111,7 +111,7 @@ impl Printer {
         })
     }
 
-    /// Waits until what waits is printed, but not for long. What [`Printer::committed`] gave must be dropped before.
+    /// Waits until queued verdicts are printed, not for long. What [`Printer::committed`] gave must be dropped before.
     pub(super) fn finish(self) {
         drop(self.queue);
         // A standard output that takes nothing does not hold up the end.
@@ -119,7 +119,7 @@ impl Printer {
     }
 }
 
-/// The lines of the second at hand.
+/// The lines of the current second.
 #[derive(Default)]
 struct Rate {
     since: Option<Instant>,

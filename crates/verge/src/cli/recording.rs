@@ -165,7 +165,7 @@ impl Iterator for Recording {
             if text.trim().is_empty() {
                 continue;
             }
-            // Who records is stopped at some time.
+            // The recorder was stopped within this line.
             if index > 0 && self.lines.peek().is_none() && is_cut(text) {
                 say(&format!("{}: the last line ends within a message, which is left out", place()));
                 continue;

@@ -108,7 +108,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hangup.recv() => {
                     let left = terminals();
-                    // A terminal that closes sends it more than once; that is one wish to stop.
+                    // A terminal that closes sends it more than once; that counts as one request to stop.
                     if std::mem::replace(&mut self.terminals, left) > left {
                         return "SIGHUP: the terminal was closed";
                     }

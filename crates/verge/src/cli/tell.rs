@@ -1,4 +1,4 @@
-//! `verge label` and `verge maintenance`: what a person tells the judges of a gateway, from upstream.
+//! `verge label` and `verge maintenance`: what a person reports to the judges of a gateway, from upstream.
 
 use std::io::Write;
 use std::time::Duration;
@@ -44,7 +44,7 @@ enum RemarkArg {
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct MaintenanceArgs {
-    /// For so many minutes from now; 0 ends it
+    /// For this many minutes from now; 0 ends it
     #[arg(value_parser = clap::value_parser!(u64).range(..=10_080))]
     minutes: u64,
     #[command(flatten)]
@@ -166,7 +166,7 @@ impl AskingArgs {
     }
 }
 
-/// Tells what was answered.
+/// Prints the answer.
 fn told(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     if json {
         json_line(out, answer)?;

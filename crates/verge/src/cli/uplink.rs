@@ -1,4 +1,4 @@
-//! Where the commands that stand upstream connect to, and as whom.
+//! Where the commands that run upstream connect to, and under which identity.
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -78,12 +78,12 @@ impl Topics {
 }
 
 impl UplinkArgs {
-    /// Whether a client identifier is written.
+    /// Whether a client identifier is given.
     pub(super) fn has_client_id(&self) -> bool {
         self.connect.has_client_id()
     }
 
-    /// The connection. `purpose` is part of a client identifier that is made up.
+    /// The connection. `purpose` is part of a generated client identifier.
     pub(super) fn upstream(&self, purpose: &str) -> anyhow::Result<Upstream> {
         let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());
         let written = self.topic.as_deref().map(template).transpose()?;

@@ -1,4 +1,4 @@
-//! Whether a gateway of this id runs elsewhere: what upstream holds as its status is held against the store here.
+//! Whether a gateway of this id runs elsewhere: the status that upstream holds is compared with the store here.
 
 use jiff::Timestamp;
 use verge_outbox::{OutboxReader, ReadError};
@@ -21,7 +21,7 @@ pub(super) fn look(settings: &Settings, report: &mut Report) -> anyhow::Result<b
     let mut found = false;
     for uplink in settings.uplinks.iter().filter(|uplink| uplink.services.status && uplink.services.retain) {
         let Some(seen) = seen(uplink)? else { continue };
-        // After the status: a gateway that runs here has written its numbers before it told them.
+        // After the status: a gateway that runs here has stored its numbers before it published them.
         if seen.is_online && is_of_another(settings, &seen) {
             found |= note(settings, uplink, &seen, report);
         }
@@ -36,7 +36,7 @@ fn seen(uplink: &Uplink) -> anyhow::Result<Option<Sighting>> {
     Ok(retained.and_then(|status| sighting(&status)))
 }
 
-/// Of a store that cannot be read nothing is known.
+/// Nothing is known of a store that cannot be read.
 fn is_of_another(settings: &Settings, seen: &Sighting) -> bool {
     let Ok(store) = settings.store.build() else { return false };
     let mut reader = match OutboxReader::open(&store.dir, store.key.as_ref()) {

@@ -26,7 +26,7 @@ const CLIENT_ID_SUFFIX: &str = "-listen";
 
 /// Messages that wait to be read at most; what comes beyond is left out.
 const WAITING: usize = 256;
-/// How often it is looked at whether the connection stands.
+/// How often the connection is checked.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What one source received.

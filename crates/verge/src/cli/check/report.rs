@@ -76,7 +76,7 @@ pub(super) fn in_json(report: &Report, origins: &Origins) -> anyhow::Result<serd
     Ok(json)
 }
 
-/// Where the key stands that a reason begins with, if it begins with one.
+/// The place of the key that a reason begins with, if it begins with one.
 fn place_of(reason: &str, origins: &Origins) -> String {
     let key = reason.split([' ', ':']).next().unwrap_or_default();
     let place = Some(key).filter(|key| key.contains('.')).and_then(|key| origins.describe(key));

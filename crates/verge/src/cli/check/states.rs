@@ -52,7 +52,7 @@ const fn learns(detector: Detector) -> bool {
     )
 }
 
-/// Holds what the judges may need, and what is in the store, against the room for it.
+/// Compares what the judges may need, and what is in the store, with the room for it.
 pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mut Report) {
     let share = settings.store.states_bytes();
     let stored: u64 = saved.iter().filter(|saved| is_learnt(&saved.key)).map(|saved| saved.bytes).sum();

@@ -45,7 +45,7 @@ pub(super) struct Frames<'a> {
     clock: Clock,
 }
 
-/// One input, which is a story of its own.
+/// One input, which is judged by itself.
 struct Story<'a, W> {
     trial: Trial<'a, W, Undecoded>,
     /// What the model remembers of each camera.

@@ -120,7 +120,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             let models = Autoencoders::load(&settings, None)?;
             let by = (&teller, &models);
             for path in &args.inputs {
-                // Each file is a story of its own: nothing of the last one is remembered.
+                // Each file is judged by itself: nothing of the last one is remembered.
                 let told = if let Some(element) = samples_in(path) {
                     samples::samples(args, &settings, by, rules, element, path, out)?
                 } else if is_table(path) {
@@ -171,7 +171,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// From one message to the next, where nobody says how long.
+/// From one message to the next, where no interval is given.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time of a message by its number, where files do not say it.
@@ -312,12 +312,12 @@ fn clock_offsets(counters: &Counters) -> Vec<String> {
     offsets.map(|(device, offset_ms)| format!("{device} ({})", offset_words(offset_ms))).collect()
 }
 
-/// How verdicts are told.
+/// How verdicts are printed.
 #[derive(Debug, Clone)]
 struct Teller {
     gateway: GatewayId,
     words: bool,
-    /// What is said beside the verdicts is JSON, too.
+    /// Reports beside the verdicts are JSON, too.
     json: bool,
 }
 

@@ -36,11 +36,11 @@ pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
     teller: &'a Teller,
     models: &'a Autoencoders,
-    /// Made at the first time there is, which is the start of its world.
+    /// Made at the first time in the file, which is when its clock starts.
     set: Option<JudgeSet<Noting<D>, verge_anomaly::ReadingJudge>>,
     input: Option<Noting<D>>,
     pub(super) notes: Notes,
-    /// Set where there are no topics to tell sources by.
+    /// Set where there are no topics that identify sources.
     pub(super) source: Option<SourceIndex>,
     counters: Arc<Counters>,
     decision: Decision,
@@ -171,7 +171,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         }
     }
 
-    /// Forgets all that was seen: what comes next is another story.
+    /// Forgets all that was seen: what comes next is unrelated.
     pub(super) fn start_anew(&mut self, input: D) {
         self.set = None;
         self.input = Some(self.notes.of(input));

@@ -142,7 +142,7 @@ impl Table {
             .collect()
     }
 
-    /// Columns but for these that hold words: one of them may tell series apart, or say how good a value is.
+    /// Columns but for these that hold words: one of them may distinguish series, or say how good a value is.
     pub(super) fn words(&self, but: &[usize]) -> Vec<usize> {
         let words = |column: &usize| self.holds[*column] == Holds::Words && !but.contains(column);
         (0..self.names.len()).filter(words).collect()
@@ -186,7 +186,7 @@ impl Table {
         format!("{}, line {}", self.path.display(), self.line(row))
     }
 
-    /// Columns but for these and labels that hold few texts, each in several rows: one of them may tell series apart.
+    /// Columns but for these and labels that hold few texts, each in several rows: one of them may distinguish series.
     pub(super) fn groups(&self, but: &[usize]) -> Vec<(usize, usize)> {
         let group = |column: usize| {
             let mut texts: Vec<&str> = self.texts(column).collect();

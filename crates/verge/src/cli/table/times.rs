@@ -68,7 +68,7 @@ impl TimeForm {
         cells: impl Iterator<Item = &'a str> + Clone,
         options: &TableArgs,
     ) -> Result<Self, Unclear> {
-        // Texts are looked at in some rows, as each takes microseconds.
+        // Texts are read in some rows only, as each takes microseconds.
         let step = cells.clone().count().div_ceil(SAMPLE).max(1);
         let some = || cells.clone().step_by(step);
         let numbers = || cells.clone().filter_map(number);
@@ -129,7 +129,7 @@ impl TimeForm {
     }
 
     /// The instants of a column, from its first row to the last. An hour that occurs twice, when clocks are set back, is
-    /// told apart by the order of the rows.
+    /// distinguished by the order of the rows.
     pub(super) fn instants<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Vec<Option<UtcMillis>> {
         let cells: Vec<Option<Written>> = cells.map(|text| self.read(text)).collect();
         let local = |cell: &Option<Written>| match cell {

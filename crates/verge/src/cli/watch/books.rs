@@ -12,7 +12,7 @@ use verge_wire::{Message, counted, tombstone_json, tombstone_words, verdict_json
 use super::heal::{Extent, Gap, LaneKey};
 use crate::describe::{line, stamp};
 
-/// Lanes of which a gateway may tell, at most: with those of which something arrived, fewer than a hostile one may name.
+/// With this many lanes in the books, lanes that are only reported are not added: a hostile gateway may name more.
 const MAX_LANES: usize = 4096;
 
 /// What arrived, by gateway, epoch and lane.
@@ -59,7 +59,7 @@ impl Books {
     /// Enters a message; returns the lines to print. Duplicates are counted, not printed.
     pub(super) fn note(&mut self, message: &Message, json: bool) -> Vec<String> {
         if message.verdicts.is_empty() && message.tombstones.is_empty() {
-            // It was sent to see whether it arrives.
+            // It was sent to test whether messages arrive.
             return Vec::new();
         }
         if message.volatile {
@@ -82,7 +82,7 @@ impl Books {
         lines
     }
 
-    /// What the gateway says of a lane. What it stored before our time is missing as well.
+    /// What the gateway reports about a lane. What it stored before this receiver came is missing as well.
     pub(super) fn expect(&mut self, key: &LaneKey, extent: Extent) {
         if !self.lanes.contains_key(key) && self.lanes.len() >= MAX_LANES {
             return;
@@ -92,12 +92,12 @@ impl Books {
         account.begins.get_or_insert(extent.oldest);
     }
 
-    /// What is missing, by lane; a lane that lacks nothing is told as well.
+    /// What is missing, by lane; a lane that lacks nothing is listed as well.
     pub(super) fn missing(&self) -> Vec<(LaneKey, Vec<Gap>)> {
         self.lanes.iter().map(|(key, account)| (key.clone(), account.gaps())).collect()
     }
 
-    /// Different verdicts that arrived.
+    /// Distinct verdicts that arrived.
     pub(super) fn verdicts(&self) -> u64 {
         self.lanes.values().map(|account| account.tracker.seen()).sum()
     }

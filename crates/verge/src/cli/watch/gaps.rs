@@ -1,4 +1,4 @@
-//! When a receiver that does not heal is to hear of numbers that are missing. Pure: no clock, no connection.
+//! When missing numbers are reported to a receiver that does not heal. Pure: no clock, no connection.
 
 use std::time::{Duration, Instant};
 

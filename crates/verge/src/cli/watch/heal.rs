@@ -11,11 +11,11 @@ use verge_domain::id::{Epoch, GatewayId, Lane};
 
 /// A gap is asked for when it is this old.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// And again after this time.
+/// It is asked for again after this time.
 const AGAIN: Duration = Duration::from_secs(15);
 /// Ranges asked for at once, per lane.
 const RANGES: usize = 16;
-/// The ledger of each gateway is asked for this often: it tells what must have arrived.
+/// The ledger of each gateway is asked for this often: it says what must have arrived.
 const LEDGER_EVERY: Duration = Duration::from_secs(15);
 
 /// A range of missing numbers, both ends included.
@@ -48,10 +48,10 @@ pub(super) struct Healer {
 
 #[derive(Default)]
 struct LaneState {
-    /// Since when something is missing.
+    /// Since when numbers are missing.
     since: Option<Instant>,
     asked: Option<Instant>,
-    /// Numbers that were missing when it was last looked.
+    /// Numbers that were missing at the last look.
     left: u64,
     /// What the gateway has said it cannot send: disjoint ranges, the oldest refusal first.
     refused: VecDeque<Gap>,
@@ -67,7 +67,7 @@ impl LaneState {
         self.refused.push_back(gap);
     }
 
-    /// What of a gap was not refused.
+    /// The parts of a gap that were not refused.
     fn wanted(&self, gap: Gap) -> Vec<Gap> {
         let mut wanted = vec![gap];
         for refused in &self.refused {
@@ -103,7 +103,7 @@ pub(super) enum Answer {
 }
 
 impl Healer {
-    /// A gateway was heard of.
+    /// A message of a gateway arrived.
     pub(super) fn meet(&mut self, gateway: &GatewayId) {
         if self.ledgers.len() < MAX_GATEWAYS {
             self.ledgers.entry(gateway.clone()).or_default();
@@ -132,7 +132,7 @@ impl Healer {
             }
             let state = self.lanes.entry(key.clone()).or_default();
             let wanted: Vec<Gap> = gaps.iter().flat_map(|gap| state.wanted(*gap)).collect();
-            // What was asked for is on its way.
+            // The replay that was asked for is in flight.
             if left < state.left && state.asked.is_some() {
                 state.asked = Some(now);
             }

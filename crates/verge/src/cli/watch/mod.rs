@@ -108,7 +108,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
     })
 }
 
-/// How often it is looked at what to ask for again.
+/// How often missing numbers are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
 struct Watcher<'a> {
@@ -201,7 +201,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Where all goes to one topic, a status is told by what it holds.
+    /// Where everything goes to one topic, a status is recognised by its content.
     fn is_status(&self, delivery: &Delivery) -> bool {
         if self.topics.tells_apart() {
             return self.topics.is(TopicUse::Status, &delivery.topic);
@@ -235,7 +235,7 @@ impl Watcher<'_> {
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         if delivery.payload.is_empty() {
-            // What was retained was taken away.
+            // The retained message was removed.
             return Ok(());
         }
         let Ok(status) = serde_json::from_slice::<Value>(&delivery.payload) else {

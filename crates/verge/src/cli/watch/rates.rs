@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::describe::utc;
 
-/// Gateways and judges told of at most; past that, those of others are told each time.
+/// Gateways and judges remembered at most; past that, the rates of others are reported each time.
 const MAX_TOLD: usize = 1024;
 
-/// What was told last of each judge of each gateway: a status comes every 30 seconds, and says mostly the same.
+/// What was last reported of each judge of each gateway: a status comes every 30 seconds and mostly repeats the last.
 #[derive(Default)]
 pub(super) struct Rates {
     told: BTreeMap<(String, String), String>,
 }
 
 impl Rates {
-    /// What a status says of its judges that was not told yet.
+    /// What a status says of its judges that was not reported yet.
     pub(super) fn news(&mut self, status: &Value) -> Vec<String> {
         let gateway = status["gateway"].as_str().unwrap_or("?");
         let mut news = Vec::new();

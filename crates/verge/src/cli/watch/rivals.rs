@@ -22,7 +22,7 @@ struct Stores {
 }
 
 impl Rivals {
-    /// Takes a status; says once of each gateway that there are two.
+    /// Takes a status; reports once for each gateway that there are two.
     pub(super) fn note(&mut self, gateway: &str, status: &[u8]) -> Option<String> {
         let epoch = sighting(status).filter(|seen| seen.is_online)?.claim.epoch.0;
         if self.gateways.len() >= MAX_GATEWAYS && !self.gateways.contains_key(gateway) {

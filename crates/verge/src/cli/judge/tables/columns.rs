@@ -176,7 +176,7 @@ fn signal_column(args: &JudgeArgs, table: &Table, others: &[usize]) -> anyhow::R
     Ok(called(table, &table.groups(others), &SIGNALS))
 }
 
-/// Rows of several series would be judged as one: nothing is guessed. `keys` are the columns that tell rows apart.
+/// Rows of several series would be judged as one: nothing is guessed. `keys` are the columns that distinguish rows.
 fn refuse_rows_at_one_time(
     args: &JudgeArgs,
     table: &Table,

@@ -18,7 +18,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// How this column is read; `None` if its cells do not tell for certain.
+    /// How this column is read; `None` if its cells do not decide it.
     pub(super) fn of(table: &Table, column: usize) -> Option<Self> {
         let cells = || table.texts(column).filter(|text| !text.is_empty());
         let codes = || cells().filter_map(|text| text.parse::<u32>().ok());

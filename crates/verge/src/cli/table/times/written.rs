@@ -30,7 +30,7 @@ pub(super) fn written(text: &str, order: Option<Order>) -> Option<Written> {
     if let Some(known) = iso(text) {
         return Some(known.map_or_else(Written::Local, Written::Instant));
     }
-    // Most cells of a table are numbers and words, which are told apart quickly.
+    // Most cells of a table are numbers and words, which are recognised quickly.
     if text.len() < 6 || !text.contains(|letter: char| letter.is_ascii_digit()) {
         return None;
     }
