@@ -32,7 +32,7 @@ enum Behind {
     Frames(verdict::Model),
 }
 
-/// One model, asked by all instances of a judge: judges are few threads, and a window takes microseconds.
+/// One model, shared by all instances of a judge: few threads judge, and a window takes microseconds.
 #[derive(Clone)]
 struct Shared {
     judge: JudgeId,
@@ -117,7 +117,7 @@ fn windows(
 /// Lets a model reconstruct one window without meaning, and returns how long that took.
 ///
 /// # Errors
-/// It cannot be run, or gives what is no number.
+/// It cannot be run, or its output is not a number.
 pub fn try_autoencoder(model: &mut WindowModel) -> anyhow::Result<Duration> {
     Ok(model.try_out(Some(Instant::now() + TRIAL))?)
 }

@@ -228,7 +228,7 @@ pub(super) struct Eyes {
 }
 
 impl Eyes {
-    /// Opens everything that frames need; `None` where nobody looks at them.
+    /// Opens everything that frames need; `None` where no judge looks at them.
     pub(super) fn open(
         settings: &Settings,
         counters: &Arc<Counters>,

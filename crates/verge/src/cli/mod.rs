@@ -227,7 +227,7 @@ fn start_log(command: &Command) {
         Command::Judge(_) => "warn,verge_pipeline::counters=error",
         _ => "warn",
     };
-    // Brokers of ours call every client that leaves an error; ort calls every library but one unsuitable.
+    // rumqttd logs every client that leaves as an error; ort calls every library but one unsuitable.
     let wanted = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = wanted.unwrap_or_else(|| {
         format!("{level},rumqttd=off,ort=warn").parse().expect("levels and targets, separated by commas")
@@ -246,7 +246,7 @@ fn start_log(command: &Command) {
 
 /// One line for people on standard error.
 fn say(text: &str) {
-    // Behind the log lines that came before it.
+    // After the log lines that came before it.
     log::flush();
     // Where standard error is closed nobody reads it.
     drop(writeln!(std::io::stderr(), "{text}"));

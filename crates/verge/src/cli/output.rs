@@ -8,7 +8,7 @@ pub(crate) struct Output {
     inner: StdoutLock<'static>,
 }
 
-/// What a write error becomes when nobody reads any more.
+/// What a write error becomes when the reader has ended.
 #[derive(Debug)]
 struct ReaderGone;
 

@@ -92,7 +92,7 @@ fn class_of(label: &str, labels: &[Label]) -> Option<usize> {
     labels.iter().position(|known| known.as_str() == label)
 }
 
-/// Rows whose picture is not there are passed over: a table may be of a larger set.
+/// Rows whose picture is missing are skipped: a table may be of a larger set.
 fn read_table(folder: &Path, table: &Path, labels: &[Label]) -> anyhow::Result<Vec<ClassifiedPicture>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(table)?;
     let header = reader.headers()?.clone();

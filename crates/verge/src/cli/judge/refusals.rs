@@ -1,4 +1,4 @@
-//! What is refused of a recording or a table: of each kind how much, and the first with its line.
+//! What is refused of a recording or a table: for each kind the number, and the first with its line.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

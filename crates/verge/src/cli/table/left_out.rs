@@ -1,4 +1,4 @@
-//! What of a file is not used: how much of each kind, and the first of it.
+//! Parts of a file that are not used: for each kind the number, and the first.
 
 use verge_domain::excerpt::Excerpt;
 

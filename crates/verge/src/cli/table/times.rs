@@ -63,7 +63,7 @@ pub(super) enum Unclear {
 }
 
 impl TimeForm {
-    /// Finds out how these cells are written; those that are no times are passed over.
+    /// Finds out how these cells are written; those that are no times are skipped.
     pub(super) fn of<'a>(
         cells: impl Iterator<Item = &'a str> + Clone,
         options: &TableArgs,
@@ -249,7 +249,7 @@ fn order_of<'a>(cells: impl Iterator<Item = &'a str>, options: &TableArgs) -> Re
 }
 
 /// The two numbers that a date begins with, where day and month may be meant. Between points the day stands first, as
-/// nobody writes it otherwise.
+/// in every known form.
 fn leading_pair(text: &str) -> Option<(u8, u8)> {
     let mark = text.find(['/', '-']).filter(|at| (1..=2).contains(at))?;
     let rest = &text[mark + 1..];

@@ -1,4 +1,4 @@
-//! CsvSeries series out of any folder of CSV files.
+//! Labelled series from any folder of CSV files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
