@@ -130,7 +130,7 @@ pub trait Store: RowStore + MarkStore + StateStore {
     /// may be committed any more.
     fn in_place(&mut self) -> Result<(), Displaced>;
 
-    /// Makes verdicts and checkpoints durable in one transaction. Learnt states (see [`is_learnt`]) have a share of the
+    /// Makes verdicts and checkpoints durable in one transaction. Learnt states (see [`is_learnt`](crate::stored::is_learnt)) have a share of the
     /// store: over it, those saved least recently are evicted; where there is no room for them, the rest is committed
     /// without them. Both are counted, and neither is an error.
     ///

@@ -27,7 +27,7 @@ impl Control for UplinkSink {
     }
 }
 
-/// See [`UplinkSettings::last_will`].
+/// See [`UplinkSettings::last_will`](super::UplinkSettings::last_will).
 #[derive(Clone)]
 pub struct WillMessage(Arc<dyn Fn() -> Bytes + Send + Sync>);
 
