@@ -84,7 +84,7 @@ fn what_reconstructs_nothing_is_refused() {
     let classify = refused("task = \"classify\"");
     assert!(classify.contains("input = nothing: expected a table [input]"), "{classify}");
     let key = refused("task = \"reconstruct\"\nlabels = \"l.txt\"");
-    assert!(key.contains("labels = l.txt: expected nothing"), "{key}");
+    assert!(key.contains("line 5: labels = \"l.txt\": expected nothing"), "{key}");
     let frames = "layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"";
     let frames = format!("task = \"reconstruct\"\n[input]\n{frames}\n[output]\ndecoder = \"reconstruction\"");
     let frames = refused(&frames);
