@@ -352,13 +352,6 @@ fn check_warns_where_store_or_memory_has_room_for_the_judges_of_few_signals() {
 }
 
 #[test]
-fn outbox_without_a_store_says_so() {
-    let folder = folder(&[]);
-    let ended = verge(folder.path(), &["outbox", "ls", "-c", "gateway.toml"]).expect(65);
-    assert!(ended.stderr.contains("there is no store in"), "{}", ended.stderr);
-}
-
-#[test]
 fn wrong_usage_ends_with_64_and_help_with_0() {
     let folder = folder(&[]);
     for arguments in

@@ -4,6 +4,7 @@
 mod architecture;
 mod autoencoder;
 mod cameras;
+mod columns;
 mod commands;
 mod config;
 mod config_mistakes;

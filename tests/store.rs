@@ -185,3 +185,11 @@ fn a_new_key_is_private_and_opens_nothing_else() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(verge(site.path(), &ls).expect(78).stderr.contains("can be read by others"));
 }
+
+#[test]
+fn outbox_without_a_store_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gateway.toml"), CONFIGURATION).unwrap();
+    let ended = verge(folder.path(), &["outbox", "ls", "-c", "gateway.toml"]).expect(65);
+    assert!(ended.stderr.contains("there is no store in"), "{}", ended.stderr);
+}

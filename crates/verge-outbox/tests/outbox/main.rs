@@ -4,6 +4,7 @@
 mod copies;
 mod damage;
 mod encryption;
+mod eviction;
 mod model;
 mod place;
 mod room;
