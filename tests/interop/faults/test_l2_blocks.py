@@ -24,8 +24,8 @@ SAMPLES = 4096
 # Judges of vibration beside each other, so that the bytes of an overload fit into a broker's memory.
 JUDGES = 4
 MACHINES = 4
-# Blocks to begin with.
-TRIED = 50 * MACHINES
+# Blocks to begin with: enough that what they take is longer than what it takes to see that they are done.
+TRIED = (500 if is_full() else 50) * MACHINES
 NEWEST_A_SECOND = 1_500
 ALARMS_A_SECOND = 10
 # Mosquitto's own default.
