@@ -64,6 +64,15 @@ class Device:
         """The same at any QoS."""
         self._last = self._client.publish(topic, payload, qos=qos, retain=retain)
 
+    def subscribe(self, topic: str, receive: Callable[[bytes], object]) -> None:
+        """Subscribes at QoS 1 and waits until the broker has granted it; what arrives goes to `receive`."""
+        granted = threading.Event()
+        self._client.on_subscribe = lambda *_: granted.set()
+        self._client.on_message = lambda _client, _data, message: receive(message.payload)
+        self._client.subscribe(topic, qos=1)
+        if not granted.wait(10):
+            raise TimeoutError(f"the broker has not granted {topic}")
+
     def flush(self, seconds: float = 60.0) -> None:
         """Waits until the broker has acknowledged everything."""
         if self._last is not None:
