@@ -6,9 +6,9 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::DeviceClock;
 
-use crate::envelope::Envelope;
-use crate::input::{Codec, Message, Output, buffer};
-use crate::names::Names;
+use crate::envelope::SourceEnvelope;
+use crate::input::{Codec, DecoderOutput, InputMessage, buffer};
+use crate::names::NameCache;
 use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettings, CodecSettingsError, SourceSettings};
 use crate::shared::SharedNames;
@@ -29,7 +29,7 @@ pub type Decoders = SourceDecoders<ReadingSource>;
 /// What the decoders of one table share.
 #[derive(Debug)]
 pub struct Tools {
-    pub(crate) names: Names,
+    pub(crate) names: NameCache,
     pub(crate) unpacker: Unpacker,
 }
 
@@ -66,7 +66,7 @@ impl<S: SourceDecoder> SourceDecoders<S> {
     pub fn new(sources: impl IntoIterator<Item = Option<S::Settings>>) -> Result<Self, CodecSettingsError> {
         let sources =
             sources.into_iter().map(|source| source.map(S::new).transpose()).collect::<Result<_, _>>()?;
-        Ok(Self { sources, tools: Tools { names: Names::new(), unpacker: Unpacker::default() } })
+        Ok(Self { sources, tools: Tools { names: NameCache::new(), unpacker: Unpacker::default() } })
     }
 }
 
@@ -89,7 +89,7 @@ impl<S: SourceDecoder> Decoder for SourceDecoders<S> {
 /// The decoder of one source of readings.
 #[derive(Debug)]
 pub struct ReadingSource {
-    envelope: Envelope,
+    envelope: SourceEnvelope,
     codec: Codec,
     max_readings: usize,
     shared: SharedNames,
@@ -114,7 +114,7 @@ impl SourceDecoder for ReadingSource {
             CodecSettings::Samples(samples) => CodecPlaces { name: samples.element.codec(), places: &[] },
         })?;
         let codec = Codec::new(codec, &device)?;
-        let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
+        let envelope = SourceEnvelope::new(device, compression, max_payload_bytes, accept_retained)?;
         Ok(Self {
             envelope,
             codec,
@@ -139,8 +139,9 @@ impl SourceDecoder for ReadingSource {
         let payload = payload.as_slice();
         let unwrapped = if self.codec.reads_buffers() { None } else { buffer::of_message(payload) };
         let payload = unwrapped.as_deref().unwrap_or(payload);
-        let message = Message { topic: &message.topic, payload, device, received };
-        let read = self.codec.decode(&message, names, &mut Output::new(out, self.max_readings, received));
+        let message = InputMessage { topic: &message.topic, payload, device, received };
+        let read =
+            self.codec.decode(&message, names, &mut DecoderOutput::new(out, self.max_readings, received));
         read.map_err(|refused| refused.showing(message.payload))?;
         show(&mut out.rejections, message.payload);
         // The samples of a block have one name and no time of their own, as they should.
@@ -148,7 +149,7 @@ impl SourceDecoder for ReadingSource {
             self.shared.find(&out.items, &mut out.shared);
         }
         for reading in &out.items {
-            self.offsets.hear(&reading.device, reading.captured_at, moment, &mut out.clock_offsets);
+            self.offsets.observe(&reading.device, reading.captured_at, moment, &mut out.clock_offsets);
         }
         if self.offsets.any() {
             let dated = out.items.iter_mut().filter(|reading| reading.captured_at.is_some());

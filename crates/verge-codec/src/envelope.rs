@@ -7,14 +7,14 @@ use verge_domain::id::DeviceId;
 use verge_domain::reading::Inbound;
 use verge_domain::rejection::{Reason, Rejection};
 
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::settings::{CodecSettingsError, Compression, DeviceRule};
 use crate::template::{NameTemplate, write_topic};
 use verge_lz4::Unpacker;
 
 /// What stands around the payloads of one source.
 #[derive(Debug)]
-pub(crate) struct Envelope {
+pub(crate) struct SourceEnvelope {
     device: MessageDevice,
     compression: Compression,
     max_payload_bytes: usize,
@@ -56,7 +56,7 @@ impl Payload<'_> {
     }
 }
 
-impl Envelope {
+impl SourceEnvelope {
     pub(crate) fn new(
         device: DeviceRule,
         compression: Compression,
@@ -73,7 +73,7 @@ impl Envelope {
     pub(crate) fn open<'m>(
         &self,
         message: &'m Inbound,
-        names: &mut Names,
+        names: &mut NameCache,
         unpacker: &'m mut Unpacker,
     ) -> Result<(Payload<'m>, Option<DeviceId>), Rejection> {
         if message.retained && !self.accept_retained {
@@ -113,7 +113,7 @@ impl MessageDevice {
     }
 
     /// The message's device; `None` where its payload names it.
-    fn of(&self, topic: &str, names: &mut Names) -> Result<Option<DeviceId>, Rejection> {
+    fn of(&self, topic: &str, names: &mut NameCache) -> Result<Option<DeviceId>, Rejection> {
         match self {
             Self::Fixed(device) => Ok(Some(device.clone())),
             Self::TopicLevel { level, part } => {

@@ -37,4 +37,4 @@ pub use settings::{
     QualityRule, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings,
     TimeFormat, TimeRule,
 };
-pub use template::{NamePart, NameTemplate, TemplateError};
+pub use template::{NamePart, NameTemplate, NameTemplateError};

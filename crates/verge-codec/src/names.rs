@@ -22,13 +22,13 @@ const IN_ORDER: usize = 256;
 struct LastSignals {
     names: Vec<SignalId>,
     next: usize,
-    /// See [`Table::started`].
+    /// See [`NameTable::started`].
     of_table: u64,
 }
 
 impl LastSignals {
     /// A message begins.
-    fn begin(&mut self, table: &Table<SignalId>) {
+    fn begin(&mut self, table: &NameTable<SignalId>) {
         self.next = 0;
         if self.of_table != table.started {
             self.of_table = table.started;
@@ -37,7 +37,7 @@ impl LastSignals {
     }
 
     #[inline]
-    fn name(&mut self, text: &str, table: &mut Table<SignalId>) -> Result<SignalId, NameError> {
+    fn name(&mut self, text: &str, table: &mut NameTable<SignalId>) -> Result<SignalId, NameError> {
         let at = self.next;
         self.next = at.saturating_add(1);
         if let Some(name) = self.names.get(at).filter(|name| name.as_str() == text) {
@@ -57,19 +57,19 @@ impl LastSignals {
 
 /// Names of one kind.
 #[derive(Debug)]
-struct Table<N> {
+struct NameTable<N> {
     names: HashSet<N>,
     /// How often it has started again from nothing: names from before are others than those of now.
     started: u64,
 }
 
-impl<N> Default for Table<N> {
+impl<N> Default for NameTable<N> {
     fn default() -> Self {
         Self { names: HashSet::new(), started: 0 }
     }
 }
 
-impl<N: Clone + Eq + Hash + Borrow<str>> Table<N> {
+impl<N: Clone + Eq + Hash + Borrow<str>> NameTable<N> {
     #[inline]
     fn name(&mut self, text: &str, make: fn(&str) -> Result<N, NameError>) -> Result<N, NameError> {
         if let Some(name) = self.names.get(text) {
@@ -87,25 +87,25 @@ impl<N: Clone + Eq + Hash + Borrow<str>> Table<N> {
 
 /// The names of all sources of one owner.
 #[derive(Debug)]
-pub(crate) struct Names {
-    devices: Table<DeviceId>,
-    signals: Table<SignalId>,
+pub(crate) struct NameCache {
+    devices: NameTable<DeviceId>,
+    signals: NameTable<SignalId>,
     /// By the number of their source.
     last_signals: Vec<LastSignals>,
     source: usize,
-    units: Table<Unit>,
+    units: NameTable<Unit>,
     /// Room in which names are put together.
     composed: String,
 }
 
-impl Names {
+impl NameCache {
     pub(crate) fn new() -> Self {
         Self {
-            devices: Table::default(),
-            signals: Table::default(),
+            devices: NameTable::default(),
+            signals: NameTable::default(),
             last_signals: vec![LastSignals::default()],
             source: 0,
-            units: Table::default(),
+            units: NameTable::default(),
             composed: String::new(),
         }
     }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_name_is_made_once_and_the_table_is_bounded() {
-        let mut names = Names::new();
+        let mut names = NameCache::new();
         let first = names.device("pump-1").unwrap();
         assert!(std::ptr::eq(first.as_str(), names.device("pump-1").unwrap().as_str()));
         assert_eq!(names.device(""), Err(NameError::Empty));
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_signals_of_each_source_are_expected_in_their_order() {
-        let mut names = Names::new();
+        let mut names = NameCache::new();
         let mut message = |source: usize, signals: &[&str]| {
             names.begin(source);
             for signal in signals {

@@ -47,8 +47,8 @@ pub(crate) struct Offsets {
 struct Watch {
     /// Of the freshest reading of the newest message, and when that came.
     newest_ms: i64,
-    heard: Monotonic,
-    run: Option<Run>,
+    last_message: Monotonic,
+    run: Option<OffsetRun>,
     /// The offset that has shown.
     skewed: Option<i64>,
     /// Messages in a row that had another one.
@@ -57,7 +57,7 @@ struct Watch {
 
 /// Messages near one multiple.
 #[derive(Debug)]
-struct Run {
+struct OffsetRun {
     multiple_ms: i64,
     exact: bool,
     since: Monotonic,
@@ -66,7 +66,7 @@ struct Run {
     messages: u8,
 }
 
-impl Run {
+impl OffsetRun {
     fn begin(multiple_ms: i64, offset_ms: i64, exact: bool, since: Monotonic) -> Self {
         Self { multiple_ms, exact, since, least_ms: offset_ms, greatest_ms: offset_ms, messages: 1 }
     }
@@ -94,9 +94,9 @@ impl Watch {
     /// Takes the offset of a message, and says whether the device's has changed.
     fn enter(&mut self, offset_ms: i64, now: Monotonic) -> bool {
         let jumped = offset_ms.abs_diff(self.newest_ms) > JUMP_MS.unsigned_abs();
-        let live = now.since(self.heard) <= LIVE;
+        let live = now.since(self.last_message) <= LIVE;
         self.newest_ms = offset_ms;
-        self.heard = now;
+        self.last_message = now;
         self.go_on(offset_ms, jumped, live, now);
         if let Some(run) = &self.run
             && run.has_shown(now)
@@ -135,13 +135,13 @@ impl Watch {
             }
         }
         let exact = jumped && offset_ms.abs_diff(multiple_ms) <= EXACT_MS.unsigned_abs();
-        self.run = Some(Run::begin(multiple_ms, offset_ms, exact, now));
+        self.run = Some(OffsetRun::begin(multiple_ms, offset_ms, exact, now));
     }
 }
 
 impl Offsets {
     /// Takes a reading's time. Of the readings of one message the freshest counts.
-    pub(crate) fn hear(
+    pub(crate) fn observe(
         &mut self,
         device: &DeviceId,
         captured: Option<UtcMillis>,
@@ -165,7 +165,7 @@ impl Offsets {
             self.watch(device, offset_ms, received.mono);
             return;
         };
-        if watch.heard == received.mono && offset_ms <= watch.newest_ms {
+        if watch.last_message == received.mono && offset_ms <= watch.newest_ms {
             return;
         }
         let was = watch.skewed.is_some();
@@ -186,9 +186,9 @@ impl Offsets {
         if self.watched.len() < WATCHED {
             let run = multiple_of(offset_ms).map(|multiple_ms| {
                 let exact = offset_ms.abs_diff(multiple_ms) <= EXACT_MS.unsigned_abs();
-                Run::begin(multiple_ms, offset_ms, exact, now)
+                OffsetRun::begin(multiple_ms, offset_ms, exact, now)
             });
-            let watch = Watch { newest_ms: offset_ms, heard: now, run, skewed: None, astray: 0 };
+            let watch = Watch { newest_ms: offset_ms, last_message: now, run, skewed: None, astray: 0 };
             self.watched.insert(device.clone(), watch);
         }
     }
@@ -213,17 +213,17 @@ mod tests {
     /// What is reported of one device, from pairs of receipt (s since the start) and offset (s).
     fn run(messages: impl IntoIterator<Item = (i64, i64)>) -> Vec<(i64, Option<i64>)> {
         let device = DeviceId::new("d").unwrap();
-        let (mut offsets, mut told) = (Offsets::default(), Vec::new());
+        let (mut offsets, mut reported) = (Offsets::default(), Vec::new());
         for (at, offset) in messages {
             let after =
                 |start: i64, seconds: i64| UtcMillis(start.saturating_add(seconds.saturating_mul(1000)));
             let received = Moment::from_wall(after(START, at));
             let mut changes = Vec::new();
-            offsets.hear(&device, Some(after(received.wall.0, offset)), received, &mut changes);
-            told.extend(changes.into_iter().map(|change| (at, change.offset_ms.map(|ms| ms / 60_000))));
+            offsets.observe(&device, Some(after(received.wall.0, offset)), received, &mut changes);
+            reported.extend(changes.into_iter().map(|change| (at, change.offset_ms.map(|ms| ms / 60_000))));
             assert_eq!(offsets.any(), offsets.has(&device));
         }
-        told
+        reported
     }
 
     #[test]
@@ -247,8 +247,11 @@ mod tests {
         for shrinks in [1, 2, 5, 9, 60, 600] {
             for begins in (1_000..30_000).step_by(333) {
                 let backlog = (0..begins / shrinks).map(|at| (at, at * shrinks - begins));
-                let told = run(backlog);
-                assert!(told.is_empty() || begins % 900 <= 5 || begins % 900 >= 895, "{begins} {told:?}");
+                let reported = run(backlog);
+                assert!(
+                    reported.is_empty() || begins % 900 <= 5 || begins % 900 >= 895,
+                    "{begins} {reported:?}"
+                );
             }
         }
         // All at once.
@@ -277,11 +280,11 @@ mod tests {
         let mut changes = Vec::new();
         let good = DeviceId::new("zone").unwrap();
         for at in 0..20 {
-            offsets.hear(&good, Some(UtcMillis(START + (at - 3600) * 1000)), received(at), &mut changes);
+            offsets.observe(&good, Some(UtcMillis(START + (at - 3600) * 1000)), received(at), &mut changes);
         }
         for number in 0..3000 {
             let device = DeviceId::new(&format!("d{number}")).unwrap();
-            offsets.hear(&device, Some(UtcMillis(0)), received(20), &mut changes);
+            offsets.observe(&device, Some(UtcMillis(0)), received(20), &mut changes);
             assert!(offsets.watched.len() <= WATCHED);
         }
         assert!(offsets.has(&good));

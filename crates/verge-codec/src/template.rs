@@ -60,19 +60,19 @@ pub struct NameTemplate {
 enum Piece {
     Text(Box<str>),
     /// A part, and the character that ends it.
-    Part(NamePart, Option<End>),
+    Part(NamePart, Option<PartEnd>),
 }
 
 /// The character that ends a part, and what stands for it within.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct End {
+struct PartEnd {
     letter: char,
     escaped: Box<str>,
 }
 
 /// Why a text is no name to be put together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
+pub enum NameTemplateError {
     /// A brace alone.
     #[error("a {{ and its }} around each part ({{{{ and }}}} stand for the characters themselves)")]
     Brace,
@@ -96,8 +96,8 @@ impl NameTemplate {
     /// Takes a text apart. With `stars`, a `*` outside of braces is the pointer's next `*`.
     ///
     /// # Errors
-    /// See [`TemplateError`].
-    pub fn parse(text: &str, stars: bool) -> Result<Self, TemplateError> {
+    /// See [`NameTemplateError`].
+    pub fn parse(text: &str, stars: bool) -> Result<Self, NameTemplateError> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut star = 0usize;
@@ -111,14 +111,14 @@ impl NameTemplate {
                 '{' => {
                     let mut inside = String::new();
                     loop {
-                        match letters.next().ok_or(TemplateError::Brace)? {
+                        match letters.next().ok_or(NameTemplateError::Brace)? {
                             '}' => break,
                             letter => inside.push(letter),
                         }
                     }
-                    part(&inside).ok_or(TemplateError::Part { part: inside })?
+                    part(&inside).ok_or(NameTemplateError::Part { part: inside })?
                 }
-                '}' => return Err(TemplateError::Brace),
+                '}' => return Err(NameTemplateError::Brace),
                 '*' if stars => {
                     star = star.saturating_add(1);
                     NamePart::Star(star.saturating_sub(1))
@@ -168,10 +168,10 @@ impl NameTemplate {
         Self::of("", pieces).ok()
     }
 
-    fn of(text: &str, mut pieces: Vec<Piece>) -> Result<Self, TemplateError> {
+    fn of(text: &str, mut pieces: Vec<Piece>) -> Result<Self, NameTemplateError> {
         let is_tags = |piece: &Piece| matches!(piece, Piece::Part(NamePart::OtherTags, _));
         if pieces.iter().rev().skip(1).any(is_tags) {
-            return Err(TemplateError::Tags);
+            return Err(NameTemplateError::Tags);
         }
         let mut end = None;
         let mut followed = false;
@@ -181,7 +181,7 @@ impl NameTemplate {
                 Piece::Part(NamePart::OtherTags, _) => (end, followed) = (Some(','), true),
                 Piece::Part(_, ends) => {
                     if followed {
-                        *ends = Some(End::new(end.ok_or(TemplateError::Touching)?));
+                        *ends = Some(PartEnd::new(end.ok_or(NameTemplateError::Touching)?));
                     }
                     (end, followed) = (None, true);
                 }
@@ -241,7 +241,7 @@ impl NameTemplate {
                     } else if out.len() == start {
                         return Err(Reason::BadName);
                     }
-                    if let Some(End { letter, escaped }) = end {
+                    if let Some(PartEnd { letter, escaped }) = end {
                         escape(out, start, *letter, escaped);
                     }
                 }
@@ -251,7 +251,7 @@ impl NameTemplate {
     }
 }
 
-impl End {
+impl PartEnd {
     fn new(letter: char) -> Self {
         let escaped = letter.encode_utf8(&mut [0; 4]).bytes().fold(String::new(), |mut text, byte| {
             // Writing to a string does not fail.

@@ -22,7 +22,7 @@ const MAX_SIDE: usize = 65_535;
 
 /// What the headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct JpegHeader {
     /// As stored.
     pub(super) width: u32,
     /// As stored.
@@ -34,7 +34,7 @@ pub(super) struct Header {
 
 /// Reads the headers, and looks for the end: a picture that was cut off in transit is refused, not judged by
 /// the half of it.
-pub(super) fn header(bytes: &[u8], max_pixels: u64) -> Result<Header, Reason> {
+pub(super) fn header(bytes: &[u8], max_pixels: u64) -> Result<JpegHeader, Reason> {
     if !bytes.starts_with(&START) {
         return Err(Reason::BadJpeg);
     }
@@ -49,7 +49,7 @@ pub(super) fn header(bytes: &[u8], max_pixels: u64) -> Result<Header, Reason> {
     }
     let end = end.ok_or(Reason::BadJpeg)?;
     let orientation = decoder.exif().map_or(Orientation::Upright, |exif| orientation(exif));
-    Ok(Header { width, height, orientation, end })
+    Ok(JpegHeader { width, height, orientation, end })
 }
 
 fn side(pixels: usize) -> Result<u32, Reason> {

@@ -6,23 +6,23 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
 use super::Unwrapped;
-use crate::input::json::found::{Beside, Found, Place, Refused};
+use crate::input::json::found::{Beside, BesidePlace, MessageMatches, Refused};
 use crate::input::json::pointer::{self, Node};
-use crate::input::json::time::Clock;
+use crate::input::json::time::TimeNotation;
 use crate::input::json::{Composed, Pointers, walk};
 use crate::input::{bare_text, json_text};
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::settings::{CodecSettingsError, DeviceRule, JsonImageSettings};
 use crate::template::{NamePart, NameTemplate};
 
 #[derive(Debug)]
 pub(super) struct JsonImage {
     tree: Node,
-    image: (Arc<str>, Place),
+    image: (Arc<str>, BesidePlace),
     /// `None` where the payload does not name the device.
     device: Option<Composed>,
-    time: Option<(Arc<str>, Place)>,
-    found: Found,
+    time: Option<(Arc<str>, BesidePlace)>,
+    found: MessageMatches,
 }
 
 impl JsonImage {
@@ -47,7 +47,7 @@ impl JsonImage {
             Ok((Arc::from(pointer), pointers.beside(pointer, what, &[])?))
         };
         let image = beside(&settings.image, Beside::Picture)?;
-        let time = settings.time.map(|rule| beside(&rule.pointer, Beside::Time(Clock::new(&rule))));
+        let time = settings.time.map(|rule| beside(&rule.pointer, Beside::Time(TimeNotation::new(&rule))));
         let time = time.transpose()?;
         let device = device.map(|template| pointers.composed(template, &[])).transpose()?;
         let (tree, found) = pointers.ready(Vec::new());
@@ -59,7 +59,7 @@ impl JsonImage {
         topic: &str,
         payload: &[u8],
         received: UtcMillis,
-        names: &mut Names,
+        names: &mut NameCache,
     ) -> Result<Unwrapped, Rejection> {
         let json = std::str::from_utf8(bare_text(payload)).map_err(|_| Rejection::whole(Reason::NotUtf8))?;
         let Self { tree, image: (part, place), device, time, found } = self;

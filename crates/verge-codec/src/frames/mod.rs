@@ -12,38 +12,38 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::{DeviceClock, UtcMillis};
 
 use crate::decoders::{SourceDecoder, SourceDecoders, Tools, show};
-use crate::envelope::{Envelope, Payload};
+use crate::envelope::{Payload, SourceEnvelope};
 use crate::input::{base64, buffer};
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::offsets::Offsets;
 use crate::settings::{CodecPlaces, CodecSettingsError, FrameCodec, FrameSourceSettings};
 
 /// The decoders of all sources of frames.
-pub type FrameDecoders = SourceDecoders<FrameSource>;
+pub type FrameDecoders = SourceDecoders<FrameDecoder>;
 
 /// The decoder of one source of frames.
 #[derive(Debug)]
-pub struct FrameSource {
-    envelope: Envelope,
-    codec: Codec,
+pub struct FrameDecoder {
+    envelope: SourceEnvelope,
+    codec: PictureWrapping,
     max_pixels: u64,
     offsets: Offsets,
 }
 
 /// What pictures are wrapped in.
 #[derive(Debug)]
-enum Codec {
+enum PictureWrapping {
     Jpeg,
     Base64,
     Json(Box<json::JsonImage>),
 }
 
-impl Codec {
+impl PictureWrapping {
     fn unwrap(
         &mut self,
         message: &Inbound,
         payload: &Payload<'_>,
-        names: &mut Names,
+        names: &mut NameCache,
     ) -> Result<Unwrapped, Rejection> {
         let bytes = payload.as_slice();
         if !matches!(self, Self::Json(_))
@@ -74,7 +74,7 @@ impl Unwrapped {
     }
 }
 
-impl SourceDecoder for FrameSource {
+impl SourceDecoder for FrameDecoder {
     type Settings = FrameSourceSettings;
     type Item = EncodedFrame;
 
@@ -96,11 +96,13 @@ impl SourceDecoder for FrameSource {
             FrameCodec::Json(_) => CodecPlaces { name: "json_image", places: &["pointer"] },
         })?;
         let codec = match codec {
-            FrameCodec::Jpeg => Codec::Jpeg,
-            FrameCodec::Base64 => Codec::Base64,
-            FrameCodec::Json(settings) => Codec::Json(Box::new(json::JsonImage::new(settings, &device)?)),
+            FrameCodec::Jpeg => PictureWrapping::Jpeg,
+            FrameCodec::Base64 => PictureWrapping::Base64,
+            FrameCodec::Json(settings) => {
+                PictureWrapping::Json(Box::new(json::JsonImage::new(settings, &device)?))
+            }
         };
-        let envelope = Envelope::new(device, compression, max_payload_bytes, accept_retained)?;
+        let envelope = SourceEnvelope::new(device, compression, max_payload_bytes, accept_retained)?;
         Ok(Self { envelope, codec, max_pixels, offsets: Offsets::default() })
     }
 
@@ -123,7 +125,7 @@ impl SourceDecoder for FrameSource {
             .map_err(|reason| Rejection::whole(reason).showing(&bytes).showing(payload.as_slice()))?;
         out.rejections.extend(beside);
         show(&mut out.rejections, payload.as_slice());
-        self.offsets.hear(&device, captured_at, message.received, &mut out.clock_offsets);
+        self.offsets.observe(&device, captured_at, message.received, &mut out.clock_offsets);
         let clock = match DeviceClock::of(captured_at, message.received.wall) {
             DeviceClock::Trusted if self.offsets.has(&device) => DeviceClock::Skewed,
             clock => clock,

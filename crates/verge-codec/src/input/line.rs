@@ -8,8 +8,8 @@ use verge_domain::id::DeviceId;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
-use super::{Message, Output, line_repair};
-use crate::names::Names;
+use super::{DecoderOutput, InputMessage, line_repair};
+use crate::names::NameCache;
 use crate::number;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, LineSettings, Precision};
 use crate::template::{NamePart, NameTemplate, write_pair, write_topic};
@@ -70,9 +70,9 @@ impl LineCodec {
 
     pub(super) fn decode(
         &mut self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         let text = message.text()?;
         if self.lines(text, message, names, output)? {
@@ -90,9 +90,9 @@ impl LineCodec {
     fn lines(
         &mut self,
         text: &str,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<bool, Rejection> {
         let (mut empty, mut sound) = (true, true);
         for line in parse_lines(text) {
@@ -120,9 +120,9 @@ impl LineCodec {
     fn take(
         &mut self,
         line: &ParsedLine<'_>,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> bool {
         let device = match self.device(line, message, names) {
             Ok(device) => device,
@@ -178,8 +178,8 @@ impl LineCodec {
     fn device(
         &self,
         line: &ParsedLine<'_>,
-        message: &Message<'_>,
-        names: &mut Names,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
     ) -> Result<DeviceId, Reason> {
         match (&message.device, &self.device) {
             (Some(device), _) => Ok(device.clone()),

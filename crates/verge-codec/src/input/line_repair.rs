@@ -11,7 +11,7 @@ pub(super) fn says_not_finite(text: &str) -> bool {
 
 /// Where in a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LinePlace {
     /// Measurement and tags, up to a blank.
     Series,
     Fields,
@@ -23,7 +23,7 @@ enum Place {
 #[cold]
 pub(super) fn repair(text: &str, out: &mut String) -> bool {
     out.clear();
-    let mut place = Place::Series;
+    let mut place = LinePlace::Series;
     let mut repaired = false;
     let mut escaped = false;
     let mut rest = text;
@@ -36,11 +36,11 @@ pub(super) fn repair(text: &str, out: &mut String) -> bool {
         }
         match (place, letter) {
             (_, '\\') => escaped = true,
-            (Place::Series, ' ') => place = Place::Fields,
-            (Place::Series | Place::Fields, '\n') => place = Place::Series,
-            (Place::Fields, '"') => place = Place::Quoted,
-            (Place::Quoted, '"') => place = Place::Fields,
-            (Place::Fields, '=') => {
+            (LinePlace::Series, ' ') => place = LinePlace::Fields,
+            (LinePlace::Series | LinePlace::Fields, '\n') => place = LinePlace::Series,
+            (LinePlace::Fields, '"') => place = LinePlace::Quoted,
+            (LinePlace::Quoted, '"') => place = LinePlace::Fields,
+            (LinePlace::Fields, '=') => {
                 let end = rest.find([',', ' ', '\r', '\n']).unwrap_or(rest.len());
                 let Some((value, behind)) = rest.split_at_checked(end) else { return false };
                 if says_not_finite(value) {

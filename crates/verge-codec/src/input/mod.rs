@@ -19,13 +19,13 @@ use verge_domain::reading::{Decoded, Quality, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::{DeviceClock, UtcMillis};
 
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::number::finite;
 use crate::settings::{CodecSettings, CodecSettingsError, DeviceRule};
 
 /// What a codec is given: a message that has passed the checks common to all.
 #[derive(Debug)]
-pub(crate) struct Message<'a> {
+pub(crate) struct InputMessage<'a> {
     pub(crate) topic: &'a str,
     /// Unpacked, not empty, not larger than the source accepts.
     pub(crate) payload: &'a [u8],
@@ -34,7 +34,7 @@ pub(crate) struct Message<'a> {
     pub(crate) received: UtcMillis,
 }
 
-impl<'a> Message<'a> {
+impl<'a> InputMessage<'a> {
     fn text(&self) -> Result<&'a str, Rejection> {
         std::str::from_utf8(bare_text(self.payload)).map_err(|_| Rejection::whole(Reason::NotUtf8))
     }
@@ -79,9 +79,9 @@ impl Codec {
     /// Decodes one message. An error refuses it as a whole.
     pub(crate) fn decode(
         &mut self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         match self {
             Self::Number(codec) => codec.decode(message, names, output),
@@ -95,7 +95,7 @@ impl Codec {
 
 /// Where a codec puts what it finds. Bounded: beyond the source's limit one rejection says so.
 #[derive(Debug)]
-pub(crate) struct Output<'a> {
+pub(crate) struct DecoderOutput<'a> {
     decoded: &'a mut Decoded<Reading>,
     max_readings: usize,
     room: usize,
@@ -103,7 +103,7 @@ pub(crate) struct Output<'a> {
     received: UtcMillis,
 }
 
-impl<'a> Output<'a> {
+impl<'a> DecoderOutput<'a> {
     pub(crate) fn new(decoded: &'a mut Decoded<Reading>, max_readings: usize, received: UtcMillis) -> Self {
         Self { decoded, max_readings, room: max_readings, full: false, received }
     }

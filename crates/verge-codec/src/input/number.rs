@@ -5,15 +5,15 @@ use std::sync::Arc;
 use verge_domain::id::{SignalId, Unit};
 use verge_domain::rejection::{Reason, Rejection};
 
-use super::{Linear, Message, Output};
+use super::{DecoderOutput, InputMessage, Linear};
 use crate::figures::Figures;
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::settings::{CodecPlaces, CodecSettingsError, NumberSettings, SignalRule};
 use crate::template::{NameTemplate, write_topic};
 
 #[derive(Debug)]
 pub(crate) struct NumberCodec {
-    signal: Signal,
+    signal: SignalPlace,
     unit: Option<Unit>,
     linear: Linear,
     figures: Figures,
@@ -21,7 +21,7 @@ pub(crate) struct NumberCodec {
 
 /// Where the signal's name stands.
 #[derive(Debug)]
-pub(super) enum Signal {
+pub(super) enum SignalPlace {
     Fixed(SignalId),
     TopicLevel { level: usize, part: Arc<str> },
     Composed { template: NameTemplate, part: Arc<str> },
@@ -29,7 +29,7 @@ pub(super) enum Signal {
 
 impl NumberCodec {
     pub(super) fn new(settings: NumberSettings) -> Result<Self, CodecSettingsError> {
-        let signal = Signal::new(settings.signal)?;
+        let signal = SignalPlace::new(settings.signal)?;
         let linear = Linear::new(settings.scale, settings.offset)?;
         let unit = settings.unit.clone().filter(|_| linear.is_identity());
         let figures = Figures::new(settings.decimal, settings.words, unit)?;
@@ -38,9 +38,9 @@ impl NumberCodec {
 
     pub(super) fn decode(
         &self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         let text = message.text()?.trim();
         if text.is_empty() {
@@ -57,7 +57,7 @@ impl NumberCodec {
     }
 }
 
-impl Signal {
+impl SignalPlace {
     pub(super) fn new(rule: SignalRule) -> Result<Self, CodecSettingsError> {
         Ok(match rule {
             SignalRule::Fixed(signal) => Self::Fixed(signal),
@@ -71,7 +71,7 @@ impl Signal {
         })
     }
 
-    pub(super) fn of(&self, topic: &str, names: &mut Names) -> Result<SignalId, Rejection> {
+    pub(super) fn of(&self, topic: &str, names: &mut NameCache) -> Result<SignalId, Rejection> {
         match self {
             Self::Fixed(signal) => Ok(signal.clone()),
             Self::TopicLevel { level, part } => {

@@ -4,15 +4,15 @@
 use verge_domain::id::Unit;
 use verge_domain::rejection::{Reason, Rejection};
 
-use super::number::Signal;
-use super::{Linear, Message, Output};
-use crate::names::Names;
+use super::number::SignalPlace;
+use super::{DecoderOutput, InputMessage, Linear};
+use crate::names::NameCache;
 use crate::settings::{CodecSettingsError, SampleElement, SamplesSettings};
 
 #[derive(Debug)]
 pub(crate) struct SamplesCodec {
     element: SampleElement,
-    signal: Signal,
+    signal: SignalPlace,
     unit: Option<Unit>,
     linear: Linear,
 }
@@ -20,14 +20,14 @@ pub(crate) struct SamplesCodec {
 impl SamplesCodec {
     pub(super) fn new(settings: SamplesSettings) -> Result<Self, CodecSettingsError> {
         let SamplesSettings { element, signal, unit, scale, offset } = settings;
-        Ok(Self { element, signal: Signal::new(signal)?, unit, linear: Linear::new(scale, offset)? })
+        Ok(Self { element, signal: SignalPlace::new(signal)?, unit, linear: Linear::new(scale, offset)? })
     }
 
     pub(super) fn decode(
         &self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         match self.element {
             SampleElement::F32 => {
@@ -47,9 +47,9 @@ impl SamplesCodec {
         &self,
         values: impl ExactSizeIterator<Item = f64>,
         rest: &[u8],
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         if !rest.is_empty() {
             return Err(Rejection::whole(Reason::BadSamples));

@@ -2,7 +2,7 @@
 
 use verge_domain::id::NameError;
 
-use crate::template::TemplateError;
+use crate::template::NameTemplateError;
 
 /// Why settings cannot be followed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum CodecSettingsError {
         /// The text.
         text: String,
         /// What is wrong with it.
-        source: TemplateError,
+        source: NameTemplateError,
     },
     /// What stands beside a value must be found from the value.
     #[error(

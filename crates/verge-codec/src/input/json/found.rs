@@ -14,7 +14,7 @@ use verge_domain::time::UtcMillis;
 use super::pairs;
 use super::pointer::Target;
 use super::quality::{self, Bad};
-use super::time::Clock;
+use super::time::TimeNotation;
 use crate::figures::Figures;
 use crate::input::json_text::text;
 use crate::input::{base64, buffer};
@@ -27,7 +27,7 @@ pub(crate) struct Match {
     pub(super) mapping: usize,
     /// The number, before scale and offset.
     pub(super) value: Result<f64, Refused>,
-    /// Where in `Found::stars` stands what the pointer's `*` stood for.
+    /// Where in `MessageMatches::stars` stands what the pointer's `*` stood for.
     pub(super) stars: Range<usize>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Match {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) reason: Reason,
-    /// Where it is shown, see [`Found::came`].
+    /// Where it is shown, see [`MessageMatches::came`].
     shown: usize,
 }
 
@@ -47,7 +47,7 @@ const SHOWN: usize = 8;
 pub(crate) enum Beside {
     /// A text, a whole number or a flat object, for a name.
     Name,
-    Time(Clock),
+    Time(TimeNotation),
     Quality(QualityFormat),
     /// A JPEG in base64, or as Node-RED writes bytes.
     Picture,
@@ -65,7 +65,7 @@ struct Note {
 
 #[derive(Debug)]
 enum Said {
-    /// A range of [`Found::texts`].
+    /// A range of [`MessageMatches::texts`].
     Name(Range<usize>),
     Time(Result<UtcMillis, Refused>),
     Quality(Result<Quality, Bad>),
@@ -74,8 +74,8 @@ enum Said {
 
 /// Where to look beside a value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    /// Which of [`Found::beside`].
+pub(crate) struct BesidePlace {
+    /// Which of [`MessageMatches::beside`].
     pub(super) number: usize,
     /// How many `*` it shares with the value's pointer: all that it has.
     pub(super) stars: usize,
@@ -88,7 +88,7 @@ pub(crate) struct Place {
 struct Star {
     /// Counted from 1 in the message: this very element.
     element: usize,
-    /// From where to where in [`Found::texts`].
+    /// From where to where in [`MessageMatches::texts`].
     start: usize,
     end: usize,
     /// The position in an array, if it is one.
@@ -97,7 +97,7 @@ struct Star {
 
 /// What one message holds. Reused from message to message.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct MessageMatches {
     pub(super) matches: Vec<Match>,
     /// How numbers are written, by mapping.
     figures: Vec<Figures>,
@@ -116,7 +116,7 @@ pub(crate) struct Found {
     refused: Vec<Excerpt>,
 }
 
-impl Found {
+impl MessageMatches {
     pub(crate) fn new(figures: Vec<Figures>, beside: Vec<Beside>) -> Self {
         Self {
             figures,
@@ -161,7 +161,7 @@ impl Found {
     }
 
     /// What was said beside a value, or of the message where there is none.
-    fn said(&self, of: Option<&Match>, place: Place) -> Option<&Said> {
+    fn said(&self, of: Option<&Match>, place: BesidePlace) -> Option<&Said> {
         let element = match (of, place.stars.checked_sub(1)) {
             (_, None) => 0,
             (of, Some(last)) => self.stars.get(of?.stars.clone())?.get(last)?.element,
@@ -178,28 +178,28 @@ impl Found {
         (note.element == element).then_some(&note.said)
     }
 
-    pub(super) fn name(&self, of: Option<&Match>, place: Place) -> Option<&str> {
+    pub(super) fn name(&self, of: Option<&Match>, place: BesidePlace) -> Option<&str> {
         match self.said(of, place)? {
             Said::Name(range) => self.texts.get(range.clone()),
             _ => None,
         }
     }
 
-    pub(crate) fn time(&self, of: Option<&Match>, place: Place) -> Option<Result<UtcMillis, Refused>> {
+    pub(crate) fn time(&self, of: Option<&Match>, place: BesidePlace) -> Option<Result<UtcMillis, Refused>> {
         match self.said(of, place)? {
             Said::Time(time) => Some(*time),
             _ => None,
         }
     }
 
-    pub(super) fn quality(&self, of: &Match, place: Place) -> Option<Result<Quality, Bad>> {
+    pub(super) fn quality(&self, of: &Match, place: BesidePlace) -> Option<Result<Quality, Bad>> {
         match self.said(Some(of), place)? {
             Said::Quality(quality) => Some(*quality),
             _ => None,
         }
     }
 
-    pub(crate) fn picture(&self, place: Place) -> Option<Result<Bytes, Refused>> {
+    pub(crate) fn picture(&self, place: BesidePlace) -> Option<Result<Bytes, Refused>> {
         match self.said(None, place)? {
             Said::Picture(picture) => Some(picture.clone()),
             _ => None,

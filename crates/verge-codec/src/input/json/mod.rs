@@ -18,16 +18,16 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
 pub(crate) use self::names::Composed;
-use self::names::Signal;
+use self::names::SignalName;
 use self::position::Positions;
-use super::{Linear, Message, Output, Says, json_text};
+use super::{DecoderOutput, InputMessage, Linear, Says, json_text};
 use crate::figures::Figures;
-use crate::names::Names;
+use crate::names::NameCache;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, JsonSettings, QualityRule, TimeRule};
 use crate::template::{NamePart, NameTemplate};
-use found::{Beside, Found, Match, Place, Refused};
-use pointer::{Node, Step, Target};
-use time::Clock;
+use found::{Beside, BesidePlace, Match, MessageMatches, Refused};
+use pointer::{Node, PointerStep, Target};
+use time::TimeNotation;
 
 #[derive(Debug)]
 pub(crate) struct JsonCodec {
@@ -35,10 +35,10 @@ pub(crate) struct JsonCodec {
     mappings: Vec<Mapping>,
     /// `None` where the message's topic or the settings name the device.
     device: Option<Composed>,
-    found: Found,
+    found: MessageMatches,
     /// Of the present message, by mapping: whether something stands there.
     seen: Vec<bool>,
-    times: Times,
+    times: MessageTimes,
     /// Room for a message of which a value is not JSON.
     repaired: String,
 }
@@ -46,9 +46,9 @@ pub(crate) struct JsonCodec {
 #[derive(Debug)]
 struct Mapping {
     part: Arc<str>,
-    signal: Signal,
-    time: Option<(Arc<str>, Place)>,
-    quality: Option<(Arc<str>, Place)>,
+    signal: SignalName,
+    time: Option<(Arc<str>, BesidePlace)>,
+    quality: Option<(Arc<str>, BesidePlace)>,
     /// Where values may be named by their position in an array.
     positions: Option<Positions>,
     unit: Option<Unit>,
@@ -65,8 +65,8 @@ pub(crate) struct Pointers {
 
 impl Pointers {
     /// What messages are read with.
-    pub(crate) fn ready(self, figures: Vec<Figures>) -> (Node, Found) {
-        (self.tree, Found::new(figures, self.beside.into_iter().map(|(_, what)| what).collect()))
+    pub(crate) fn ready(self, figures: Vec<Figures>) -> (Node, MessageMatches) {
+        (self.tree, MessageMatches::new(figures, self.beside.into_iter().map(|(_, what)| what).collect()))
     }
 
     /// Takes what stands beside the values of these readings.
@@ -74,17 +74,17 @@ impl Pointers {
         &mut self,
         pointer: &str,
         what: Beside,
-        readings: &[(&str, &[Step])],
-    ) -> Result<Place, CodecSettingsError> {
+        readings: &[(&str, &[PointerStep])],
+    ) -> Result<BesidePlace, CodecSettingsError> {
         let steps = pointer::parse(pointer)?;
         let shared =
-            steps.iter().rposition(|step| *step == Step::Any).map_or(0, |last| last.saturating_add(1));
-        let stars = steps.iter().filter(|step| **step == Step::Any).count();
+            steps.iter().rposition(|step| *step == PointerStep::Any).map_or(0, |last| last.saturating_add(1));
+        let stars = steps.iter().filter(|step| **step == PointerStep::Any).count();
         let head = steps.get(..shared).unwrap_or_default();
         // Arrays of bare values side by side: what has the same position belongs together.
-        let is_column = |steps: &[Step]| {
+        let is_column = |steps: &[PointerStep]| {
             let last = steps.len().saturating_sub(1);
-            steps.iter().position(|step| *step == Step::Any) == Some(last)
+            steps.iter().position(|step| *step == PointerStep::Any) == Some(last)
         };
         let foreign = readings.iter().find(|(_, steps)| !steps.starts_with(head));
         let by_position =
@@ -99,13 +99,13 @@ impl Pointers {
             self.beside.push((pointer.to_owned(), what));
             self.beside.len().saturating_sub(1)
         });
-        Ok(Place { number, stars, by_position })
+        Ok(BesidePlace { number, stars, by_position })
     }
 
     pub(crate) fn composed(
         &mut self,
         template: NameTemplate,
-        readings: &[(&str, &[Step])],
+        readings: &[(&str, &[PointerStep])],
     ) -> Result<Composed, CodecSettingsError> {
         CodecPlaces::JSON.check_signal(&template)?;
         let mut places = Vec::new();
@@ -117,9 +117,9 @@ impl Pointers {
             };
             each |= matches!(part, NamePart::Star(_)) || place.is_some_and(|place| place.stars > 0);
             if let NamePart::Star(number) = part
-                && let Some((reading, _)) = readings
-                    .iter()
-                    .find(|(_, steps)| steps.iter().filter(|step| **step == Step::Any).count() <= *number)
+                && let Some((reading, _)) = readings.iter().find(|(_, steps)| {
+                    steps.iter().filter(|step| **step == PointerStep::Any).count() <= *number
+                })
             {
                 return Err(CodecSettingsError::SignalWildcards {
                     signal: template.as_str().to_owned(),
@@ -135,17 +135,17 @@ impl Pointers {
     fn time(
         &mut self,
         rule: &TimeRule,
-        readings: &[(&str, &[Step])],
-    ) -> Result<(Arc<str>, Place), CodecSettingsError> {
-        let place = self.beside(&rule.pointer, Beside::Time(Clock::new(rule)), readings)?;
+        readings: &[(&str, &[PointerStep])],
+    ) -> Result<(Arc<str>, BesidePlace), CodecSettingsError> {
+        let place = self.beside(&rule.pointer, Beside::Time(TimeNotation::new(rule)), readings)?;
         Ok((Arc::from(&*rule.pointer), place))
     }
 
     fn quality(
         &mut self,
         rule: &QualityRule,
-        readings: &[(&str, &[Step])],
-    ) -> Result<(Arc<str>, Place), CodecSettingsError> {
+        readings: &[(&str, &[PointerStep])],
+    ) -> Result<(Arc<str>, BesidePlace), CodecSettingsError> {
         let place = self.beside(&rule.pointer, Beside::Quality(rule.format), readings)?;
         Ok((Arc::from(&*rule.pointer), place))
     }
@@ -164,7 +164,7 @@ impl JsonCodec {
             pointers.tree.insert(&parsed, Target::Reading(number));
             steps.push(parsed);
         }
-        let all: Vec<(&str, &[Step])> =
+        let all: Vec<(&str, &[PointerStep])> =
             readings.iter().zip(&steps).map(|(mapping, steps)| (&*mapping.pointer, &**steps)).collect();
         let device = match device {
             DeviceRule::Pointer(pointer) => {
@@ -179,7 +179,7 @@ impl JsonCodec {
         let (mut mappings, mut figures) = (Vec::new(), Vec::new());
         for (mapping, own) in readings.iter().zip(&all) {
             let own = std::slice::from_ref(own);
-            let signal = Signal::new(mapping, own, &mut pointers)?;
+            let signal = SignalName::new(mapping, own, &mut pointers)?;
             let time = mapping.time.as_ref().or(time.as_ref());
             let quality = mapping.quality.as_ref().or(quality.as_ref());
             let steps = own.first().map(|(_, steps)| *steps).unwrap_or_default();
@@ -189,8 +189,8 @@ impl JsonCodec {
             mappings.push(Mapping {
                 part: Arc::from(&*mapping.pointer),
                 positions: match &signal {
-                    Signal::Composed(rule) => Positions::of(&rule.template, steps),
-                    Signal::Fixed(_) => None,
+                    SignalName::Composed(rule) => Positions::of(&rule.template, steps),
+                    SignalName::Fixed(_) => None,
                 },
                 signal,
                 time: time.map(|rule| pointers.time(rule, own)).transpose()?,
@@ -201,7 +201,7 @@ impl JsonCodec {
             });
         }
         let seen = vec![false; mappings.len()];
-        let times = Times(vec![None; pointers.beside.len()]);
+        let times = MessageTimes(vec![None; pointers.beside.len()]);
         let (tree, found) = pointers.ready(figures);
         Ok(Self { tree, mappings, device, found, seen, times, repaired: String::new() })
     }
@@ -213,9 +213,9 @@ impl JsonCodec {
 
     pub(super) fn decode(
         &mut self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         let Self { tree, mappings, device: composed, found, seen, times, repaired } = self;
         let text = message.text()?;
@@ -277,8 +277,8 @@ impl JsonCodec {
                 Ok(number) => number,
                 Err(refused) => {
                     let signal = match &mapping.signal {
-                        Signal::Composed(_) => mapping.signal.of(message.topic, found, value, names).ok(),
-                        Signal::Fixed(_) => None,
+                        SignalName::Composed(_) => mapping.signal.of(message.topic, found, value, names).ok(),
+                        SignalName::Fixed(_) => None,
                     };
                     output.reject_showing(refused.reason, &mapping.part, found.came(refused), signal);
                     continue;
@@ -319,17 +319,17 @@ impl JsonCodec {
 
 /// Times that stand once in a message, by their place beside the values: each is read, and its fault counted, once.
 #[derive(Debug)]
-struct Times(Vec<Option<Option<UtcMillis>>>);
+struct MessageTimes(Vec<Option<Option<UtcMillis>>>);
 
-impl Times {
+impl MessageTimes {
     /// The device's own time of a value. Without it the reading is still good: it counts from its receipt, and the
     /// fault is counted beside it.
     fn of(
         &mut self,
         mapping: &Mapping,
-        found: &Found,
+        found: &MessageMatches,
         value: &Match,
-        output: &mut Output<'_>,
+        output: &mut DecoderOutput<'_>,
     ) -> Option<UtcMillis> {
         let (part, place) = mapping.time.as_ref()?;
         if place.stars == 0 {
@@ -338,7 +338,12 @@ impl Times {
         usable(found.time(Some(value), *place), part, found, output)
     }
 
-    fn of_message(&mut self, mapping: &Mapping, found: &Found, output: &mut Output<'_>) -> Option<UtcMillis> {
+    fn of_message(
+        &mut self,
+        mapping: &Mapping,
+        found: &MessageMatches,
+        output: &mut DecoderOutput<'_>,
+    ) -> Option<UtcMillis> {
         let (part, place) = mapping.time.as_ref().filter(|(_, place)| place.stars == 0)?;
         let known = self.0.get_mut(place.number)?;
         *known.get_or_insert_with(|| usable(found.time(None, *place), part, found, output))
@@ -348,8 +353,8 @@ impl Times {
 fn usable(
     time: Option<Result<UtcMillis, Refused>>,
     part: &Arc<str>,
-    found: &Found,
-    output: &mut Output<'_>,
+    found: &MessageMatches,
+    output: &mut DecoderOutput<'_>,
 ) -> Option<UtcMillis> {
     match time {
         Some(Ok(at)) => return Some(at),

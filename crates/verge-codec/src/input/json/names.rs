@@ -6,15 +6,15 @@ use verge_domain::id::{DeviceId, NameError, SignalId};
 use verge_domain::rejection::{Reason, Rejection};
 
 use super::Pointers;
-use super::found::{Found, Match, Place};
-use super::pointer::Step;
-use crate::names::Names;
+use super::found::{BesidePlace, Match, MessageMatches};
+use super::pointer::PointerStep;
+use crate::names::NameCache;
 use crate::settings::{CodecSettingsError, JsonMapping};
 use crate::template::{NamePart, NameTemplate, write_topic};
 
 /// A signal's name, or how to put it together.
 #[derive(Debug)]
-pub(super) enum Signal {
+pub(super) enum SignalName {
     Fixed(SignalId),
     Composed(Composed),
 }
@@ -25,7 +25,7 @@ pub(crate) struct Composed {
     pub(super) template: NameTemplate,
     pub(super) part: Arc<str>,
     /// Where its pointers lead, by the number of the part.
-    pub(super) places: Vec<Option<Place>>,
+    pub(super) places: Vec<Option<BesidePlace>>,
     /// Whether it is one for each value, not one for the message.
     pub(super) each: bool,
     /// Whether it is one part of the message alone.
@@ -40,7 +40,7 @@ impl Composed {
     fn write(
         &self,
         topic: &str,
-        found: &Found,
+        found: &MessageMatches,
         of: Option<&Match>,
         number: usize,
         part: &NamePart,
@@ -56,7 +56,7 @@ impl Composed {
     /// What a part stands for that is not of the topic.
     fn text<'f>(
         &self,
-        found: &'f Found,
+        found: &'f MessageMatches,
         of: Option<&Match>,
         number: usize,
         part: &NamePart,
@@ -70,9 +70,9 @@ impl Composed {
     pub(crate) fn device(
         &self,
         topic: &str,
-        found: &Found,
+        found: &MessageMatches,
         of: Option<&Match>,
-        names: &mut Names,
+        names: &mut NameCache,
     ) -> Result<DeviceId, Reason> {
         names.composed_device(&self.template, |number, part, out| {
             self.write(topic, found, of, number, part, out)
@@ -80,10 +80,10 @@ impl Composed {
     }
 }
 
-impl Signal {
+impl SignalName {
     pub(super) fn new(
         mapping: &JsonMapping,
-        reading: &[(&str, &[Step])],
+        reading: &[(&str, &[PointerStep])],
         pointers: &mut Pointers,
     ) -> Result<Self, CodecSettingsError> {
         let template = match &mapping.signal {
@@ -106,9 +106,9 @@ impl Signal {
     pub(super) fn of(
         &self,
         topic: &str,
-        found: &Found,
+        found: &MessageMatches,
         value: &Match,
-        names: &mut Names,
+        names: &mut NameCache,
     ) -> Result<SignalId, Reason> {
         match self {
             Self::Fixed(signal) => Ok(signal.clone()),
@@ -127,14 +127,14 @@ impl Signal {
 
 /// The last step; with `*`, all steps from the first one on, since the last alone would give one name to
 /// many values.
-fn default_name(steps: &[Step]) -> Option<NameTemplate> {
-    let first_star = steps.iter().position(|step| *step == Step::Any);
+fn default_name(steps: &[PointerStep]) -> Option<NameTemplate> {
+    let first_star = steps.iter().position(|step| *step == PointerStep::Any);
     steps.last()?;
     let start = first_star.unwrap_or(steps.len().saturating_sub(1));
     let mut stars = 0usize..;
     let steps = steps.iter().skip(start).map(|step| match step {
-        Step::Name(name) => Err(name.clone()),
-        Step::Any => Ok(NamePart::Star(stars.next().unwrap_or_default())),
+        PointerStep::Name(name) => Err(name.clone()),
+        PointerStep::Any => Ok(NamePart::Star(stars.next().unwrap_or_default())),
     });
     NameTemplate::joined(steps, "/")
 }

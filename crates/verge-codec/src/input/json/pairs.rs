@@ -6,13 +6,14 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::input::json_text::{Name, text};
+use crate::input::json_text::{MemberName, text};
 use crate::template::write_pair;
 
 /// Adds the pairs of an object; `None` where it is empty or not flat. Values that are `null` do not count.
 pub(super) fn write(raw: &str, out: &mut String) -> Option<()> {
     // From bytes: code of its own, so that what reads messages stays in line (4 % of their time).
-    let mut pairs = Pairs.deserialize(&mut serde_json::Deserializer::from_slice(raw.as_bytes())).ok()?;
+    let mut pairs =
+        ObjectPairs.deserialize(&mut serde_json::Deserializer::from_slice(raw.as_bytes())).ok()?;
     pairs.sort_unstable();
     let start = out.len();
     for (key, value) in &pairs {
@@ -23,9 +24,9 @@ pub(super) fn write(raw: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-struct Pairs;
+struct ObjectPairs;
 
-impl<'de> DeserializeSeed<'de> for Pairs {
+impl<'de> DeserializeSeed<'de> for ObjectPairs {
     type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -33,7 +34,7 @@ impl<'de> DeserializeSeed<'de> for Pairs {
     }
 }
 
-impl<'de> Visitor<'de> for Pairs {
+impl<'de> Visitor<'de> for ObjectPairs {
     type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +43,7 @@ impl<'de> Visitor<'de> for Pairs {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut pairs = Vec::new();
-        while let Some(key) = members.next_key_seed(Name)? {
+        while let Some(key) = members.next_key_seed(MemberName)? {
             let raw = members.next_value::<&RawValue>()?.get();
             match raw {
                 "null" => {}

@@ -8,7 +8,7 @@ const MAX_STEPS: usize = 64;
 
 /// One step of a pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PointerStep {
     /// This member, or the element with this number.
     Name(Box<str>),
     /// Every member or element.
@@ -16,7 +16,7 @@ pub(crate) enum Step {
 }
 
 /// Takes a pointer apart.
-pub(super) fn parse(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
+pub(super) fn parse(pointer: &str) -> Result<Vec<PointerStep>, CodecSettingsError> {
     let malformed = || CodecSettingsError::Pointer { pointer: pointer.to_owned() };
     if pointer.is_empty() {
         return Ok(Vec::new());
@@ -32,15 +32,15 @@ pub(super) fn parse(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
     }
     steps
         .split('/')
-        .map(|step| if step == "*" { Some(Step::Any) } else { unescape(step).map(Step::Name) })
+        .map(|step| if step == "*" { Some(PointerStep::Any) } else { unescape(step).map(PointerStep::Name) })
         .collect::<Option<_>>()
         .ok_or_else(malformed)
 }
 
 /// Like [`parse`], for a pointer that must point to one place.
-pub(crate) fn parse_single(pointer: &str) -> Result<Vec<Step>, CodecSettingsError> {
+pub(crate) fn parse_single(pointer: &str) -> Result<Vec<PointerStep>, CodecSettingsError> {
     let steps = parse(pointer)?;
-    if steps.contains(&Step::Any) {
+    if steps.contains(&PointerStep::Any) {
         return Err(CodecSettingsError::WildcardPointer { pointer: pointer.to_owned() });
     }
     Ok(steps)
@@ -91,14 +91,14 @@ struct Child {
 
 impl Node {
     /// Adds a pointer.
-    pub(super) fn insert(&mut self, steps: &[Step], target: Target) {
+    pub(super) fn insert(&mut self, steps: &[PointerStep], target: Target) {
         let Some((step, rest)) = steps.split_first() else {
             self.targets.push(target);
             return;
         };
         let next = match step {
-            Step::Any => self.any.get_or_insert_default(),
-            Step::Name(name) => self.child(name),
+            PointerStep::Any => self.any.get_or_insert_default(),
+            PointerStep::Name(name) => self.child(name),
         };
         next.insert(rest, target);
     }
@@ -145,15 +145,15 @@ mod tests {
 
     #[test]
     fn pointers_are_taken_apart() {
-        let name = |text: &str| Step::Name(Box::from(text));
-        let check = |pointer: &str, expected: Option<Vec<Step>>| {
+        let name = |text: &str| PointerStep::Name(Box::from(text));
+        let check = |pointer: &str, expected: Option<Vec<PointerStep>>| {
             assert_eq!(parse(pointer).ok(), expected, "{pointer:?}");
         };
         check("", Some(vec![]));
         check("/", Some(vec![name("")]));
         check("/a/b", Some(vec![name("a"), name("b")]));
         check("/a~1b/m~0n", Some(vec![name("a/b"), name("m~n")]));
-        check("/*/x", Some(vec![Step::Any, name("x")]));
+        check("/*/x", Some(vec![PointerStep::Any, name("x")]));
         check("/a*", Some(vec![name("a*")]));
         check("a", None);
         check("/a~2", None);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use verge_domain::id::DeviceId;
 use verge_domain::reading::SharedBy;
 
-use super::found::{Found, Match};
-use super::pointer::Step;
+use super::found::{Match, MessageMatches};
+use super::pointer::PointerStep;
 use crate::template::{NamePart, NameTemplate};
 
 /// Devices whose arrays are remembered. A peer chooses names, so there is a bound: at it the table starts again from
@@ -26,12 +26,12 @@ pub(super) struct Positions {
 
 impl Positions {
     /// `None` where no name is a position. The elements of an array of bare numbers have nothing else to be named by.
-    pub(super) fn of(template: &NameTemplate, steps: &[Step]) -> Option<Self> {
+    pub(super) fn of(template: &NameTemplate, steps: &[PointerStep]) -> Option<Self> {
         let beside = |part: &NamePart| matches!(part, NamePart::Pointer(pointer) if pointer.contains("/*/"));
         if template.parts().any(beside) {
             return None;
         }
-        let stars = steps.iter().enumerate().filter(|(_, step)| **step == Step::Any).map(|(at, _)| at);
+        let stars = steps.iter().enumerate().filter(|(_, step)| **step == PointerStep::Any).map(|(at, _)| at);
         let inner =
             |star: usize| stars.clone().nth(star).is_some_and(|at| at.saturating_add(1) < steps.len());
         let star = template.parts().find_map(|part| match part {
@@ -47,7 +47,7 @@ impl Positions {
     }
 
     /// A value of this mapping becomes the item at this place.
-    pub(super) fn note(&mut self, found: &Found, value: &Match, item: usize) {
+    pub(super) fn note(&mut self, found: &MessageMatches, value: &Match, item: usize) {
         if found.is_position(value, self.star) {
             if self.count == 0 {
                 self.first = item;

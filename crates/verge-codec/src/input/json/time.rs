@@ -11,13 +11,13 @@ use crate::time::{from_local, from_rfc3339};
 
 /// How a device writes its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Clock {
+pub(crate) struct TimeNotation {
     format: TimeFormat,
     /// Of text that names none.
     zone: Option<TimeZone>,
 }
 
-impl Clock {
+impl TimeNotation {
     pub(crate) fn new(rule: &TimeRule) -> Self {
         Self { format: rule.format, zone: rule.zone.clone() }
     }
@@ -86,7 +86,7 @@ mod tests {
         use TimeFormat::{Auto, Rfc3339, UnixMs, UnixNs, UnixS, UnixUs};
         let check = |raw: &str, format: TimeFormat, expected: Option<i64>| {
             let expected = Some(expected.map(UtcMillis).ok_or(Reason::BadTime));
-            let clock = Clock { format, zone: None };
+            let clock = TimeNotation { format, zone: None };
             assert_eq!(clock.read(raw, UtcMillis(0)), expected, "{raw} as {format:?}");
         };
         let at = Some(1_700_000_000_123);
@@ -120,12 +120,12 @@ mod tests {
         check("9223372036854775807", UnixS, None);
         check("1e300", UnixS, None);
         check("1e999", Auto, None);
-        assert_eq!(Clock { format: UnixS, zone: None }.read("null", UtcMillis(0)), None);
+        assert_eq!(TimeNotation { format: UnixS, zone: None }.read("null", UtcMillis(0)), None);
     }
 
     #[test]
     fn local_time_has_the_zone_that_is_named() {
-        let clock = |format, zone: &str| Clock { format, zone: TimeZone::get(zone).ok() };
+        let clock = |format, zone: &str| TimeNotation { format, zone: TimeZone::get(zone).ok() };
         let check = |zone: &str, raw: &str, received: &str, expected: Option<&str>| {
             let at = |text: &str| from_rfc3339(text).unwrap();
             for format in [TimeFormat::Rfc3339, TimeFormat::Auto] {

@@ -1,5 +1,5 @@
-//! One pass over a message along the tree of pointers; what is found goes to [`Found`]. What is skipped is not nested on
-//! the stack.
+//! One pass over a message along the tree of pointers; what is found goes to [`MessageMatches`]. What is skipped is not
+//! nested on the stack.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::found::{Found, StarName};
+use super::found::{MessageMatches, StarName};
 use super::pointer::Node;
-use crate::input::json_text::Name;
+use crate::input::json_text::MemberName;
 
 /// Reads a message.
-pub(crate) fn read(text: &str, tree: &Node, found: &mut Found) -> Result<(), serde_json::Error> {
+pub(crate) fn read(text: &str, tree: &Node, found: &mut MessageMatches) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     Way { node: tree, found }.deserialize(&mut json)?;
     json.end()
@@ -21,7 +21,7 @@ pub(crate) fn read(text: &str, tree: &Node, found: &mut Found) -> Result<(), ser
 /// A place that some pointer leads to, about to be read.
 struct Way<'a> {
     node: &'a Node,
-    found: &'a mut Found,
+    found: &'a mut MessageMatches,
 }
 
 impl Way<'_> {
@@ -56,7 +56,7 @@ impl<'de> DeserializeSeed<'de> for Way<'_> {
 /// What stands below a place: only objects and arrays lead further, all else is ignored.
 struct Below<'a> {
     node: &'a Node,
-    found: &'a mut Found,
+    found: &'a mut MessageMatches,
 }
 
 impl<'de> Visitor<'de> for Below<'_> {
@@ -67,10 +67,10 @@ impl<'de> Visitor<'de> for Below<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while let Some(name) = members.next_key_seed(Name)? {
+        while let Some(name) = members.next_key_seed(MemberName)? {
             let (named, any) = self.node.member(&name);
-            let next = Next { named, any, star: &*name, found: self.found };
-            next.read(&mut Member(&mut members))?;
+            let next = NextValue { named, any, star: &*name, found: self.found };
+            next.read(&mut MemberValue(&mut members))?;
         }
         Ok(())
     }
@@ -78,8 +78,8 @@ impl<'de> Visitor<'de> for Below<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         for number in 0usize.. {
             let (named, any) = self.node.element(number);
-            let next = Next { named, any, star: number, found: self.found };
-            if !next.read(&mut Element(&mut elements))? {
+            let next = NextValue { named, any, star: number, found: self.found };
+            if !next.read(&mut ElementValue(&mut elements))? {
                 break;
             }
         }
@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for Below<'_> {
 
 /// Reads JSON that stands in a string. From bytes: code of its own, as in `pairs`.
 #[cold]
-fn within(text: &str, node: &Node, found: &mut Found) {
+fn within(text: &str, node: &Node, found: &mut MessageMatches) {
     let mut json = serde_json::Deserializer::from_slice(text.as_bytes());
     let mark = found.mark();
     let read = json.deserialize_any(Below { node, found: &mut *found }).and_then(|()| json.end());
@@ -133,9 +133,9 @@ trait Pending<'de> {
     fn read<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error>;
 }
 
-struct Member<'a, A>(&'a mut A);
+struct MemberValue<'a, A>(&'a mut A);
 
-impl<'de, A: MapAccess<'de>> Pending<'de> for Member<'_, A> {
+impl<'de, A: MapAccess<'de>> Pending<'de> for MemberValue<'_, A> {
     type Error = A::Error;
 
     fn read<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
@@ -143,9 +143,9 @@ impl<'de, A: MapAccess<'de>> Pending<'de> for Member<'_, A> {
     }
 }
 
-struct Element<'a, A>(&'a mut A);
+struct ElementValue<'a, A>(&'a mut A);
 
-impl<'de, A: SeqAccess<'de>> Pending<'de> for Element<'_, A> {
+impl<'de, A: SeqAccess<'de>> Pending<'de> for ElementValue<'_, A> {
     type Error = A::Error;
 
     fn read<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
@@ -154,14 +154,14 @@ impl<'de, A: SeqAccess<'de>> Pending<'de> for Element<'_, A> {
 }
 
 /// One member or element, and where it leads.
-struct Next<'a, N> {
+struct NextValue<'a, N> {
     named: Option<&'a Node>,
     any: Option<&'a Node>,
     star: N,
-    found: &'a mut Found,
+    found: &'a mut MessageMatches,
 }
 
-impl<N: StarName> Next<'_, N> {
+impl<N: StarName> NextValue<'_, N> {
     /// `false` if there is no such element.
     fn read<'de, P: Pending<'de>>(self, pending: &mut P) -> Result<bool, P::Error> {
         let Self { named, any, star, found } = self;

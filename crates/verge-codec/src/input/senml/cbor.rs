@@ -14,18 +14,18 @@ use crate::number;
 const DECIMAL_FRACTION: u64 = 4;
 
 /// Why a pack cannot be read.
-enum Fault {
+enum PackFault {
     Cbor(Error),
     Senml,
 }
 
-impl From<Error> for Fault {
+impl From<Error> for PackFault {
     fn from(error: Error) -> Self {
         Self::Cbor(error)
     }
 }
 
-impl From<Malformed> for Fault {
+impl From<Malformed> for PackFault {
     fn from(_: Malformed) -> Self {
         Self::Senml
     }
@@ -35,13 +35,13 @@ impl From<Malformed> for Fault {
 pub(super) fn read(payload: &[u8], pack: &mut Pack<'_, '_, '_>) -> Result<(), Reason> {
     read_records(&mut Decoder::new(payload), pack).map_err(|fault| match fault {
         // CBOR, as far as it was read, of another shape.
-        Fault::Cbor(error) if error.is_type_mismatch() => Reason::BadSenml,
-        Fault::Cbor(_) => Reason::BadCbor,
-        Fault::Senml => Reason::BadSenml,
+        PackFault::Cbor(error) if error.is_type_mismatch() => Reason::BadSenml,
+        PackFault::Cbor(_) => Reason::BadCbor,
+        PackFault::Senml => Reason::BadSenml,
     })
 }
 
-fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_, '_>) -> Result<(), Fault> {
+fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_, '_>) -> Result<(), PackFault> {
     let mut records = Items(cbor.array()?);
     while records.next(cbor)? {
         let mut record = Record::default();
@@ -52,7 +52,7 @@ fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_, '_>) -> Result<(
         pack.record(&record)?;
     }
     if cbor.position() < cbor.input().len() {
-        return Err(Fault::Cbor(Error::message("bytes behind the pack")));
+        return Err(PackFault::Cbor(Error::message("bytes behind the pack")));
     }
     Ok(())
 }
@@ -79,11 +79,11 @@ impl Items {
     }
 }
 
-fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(), Fault> {
+fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(), PackFault> {
     if cbor.datatype()? == Type::String {
         // Labels of extensions; who does not know one that ends so must not use the pack.
         if cbor.str()?.ends_with('_') {
-            return Err(Fault::Senml);
+            return Err(PackFault::Senml);
         }
         return Ok(cbor.skip()?);
     }
@@ -110,8 +110,8 @@ fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(),
     Ok(())
 }
 
-fn figure(cbor: &mut Decoder<'_>) -> Result<f64, Fault> {
-    number(cbor)?.map_err(|_| Fault::Senml)
+fn figure(cbor: &mut Decoder<'_>) -> Result<f64, PackFault> {
+    number(cbor)?.map_err(|_| PackFault::Senml)
 }
 
 /// A number; what stands there instead is ignored.

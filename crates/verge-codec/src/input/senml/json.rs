@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use verge_domain::rejection::Reason;
 
 use super::{Malformed, Pack, Record};
-use crate::input::json_text::{Name, text};
+use crate::input::json_text::{MemberName, text};
 use crate::number;
 
 /// Reads a pack, record by record.
@@ -56,7 +56,7 @@ impl<'de> Visitor<'de> for OneRecord {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Record<'de>, A::Error> {
         let mut record = Record::default();
-        while let Some(label) = fields.next_key_seed(Name)? {
+        while let Some(label) = fields.next_key_seed(MemberName)? {
             let raw: &'de RawValue = fields.next_value()?;
             set(&mut record, &label, raw.get()).map_err(A::Error::custom)?;
         }

@@ -15,8 +15,8 @@ use verge_domain::id::DeviceId;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
 
-use super::{Message, Output, bare_text, json_text};
-use crate::names::Names;
+use super::{DecoderOutput, InputMessage, bare_text, json_text};
+use crate::names::NameCache;
 use crate::number::finite;
 use crate::settings::{CodecPlaces, CodecSettingsError, DeviceRule, SenmlFormat, SenmlSettings};
 use crate::template::{NamePart, NameTemplate, write_topic};
@@ -32,14 +32,14 @@ const UNNAMED: &str = "value";
 #[derive(Debug)]
 pub(crate) struct SenmlCodec {
     format: SenmlFormat,
-    composed: Composed,
+    composed: ComposedNames,
     base: Base,
     parts: Parts,
 }
 
 /// Names that are put together from more than the SenML name.
 #[derive(Debug)]
-struct Composed {
+struct ComposedNames {
     device: Option<NameTemplate>,
     signal: Option<NameTemplate>,
 }
@@ -95,11 +95,11 @@ struct Malformed;
 /// The state of the codec within one message.
 struct Pack<'a, 'm, 'o> {
     base: &'a mut Base,
-    composed: &'a Composed,
+    composed: &'a ComposedNames,
     parts: &'a Parts,
-    message: &'a Message<'m>,
-    names: &'a mut Names,
-    output: &'a mut Output<'o>,
+    message: &'a InputMessage<'m>,
+    names: &'a mut NameCache,
+    output: &'a mut DecoderOutput<'o>,
     records: usize,
 }
 
@@ -123,15 +123,15 @@ impl SenmlCodec {
             data: part("vd"),
             time: part("t"),
         };
-        let composed = Composed { device, signal: settings.signal };
+        let composed = ComposedNames { device, signal: settings.signal };
         Ok(Self { format: settings.format, composed, base: Base::default(), parts })
     }
 
     pub(super) fn decode(
         &mut self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<(), Rejection> {
         let is_json = || bare_text(message.payload).trim_ascii_start().starts_with(b"[");
         let records = match self.format {
@@ -153,9 +153,9 @@ impl SenmlCodec {
 impl SenmlCodec {
     fn read_json(
         &mut self,
-        message: &Message<'_>,
-        names: &mut Names,
-        output: &mut Output<'_>,
+        message: &InputMessage<'_>,
+        names: &mut NameCache,
+        output: &mut DecoderOutput<'_>,
     ) -> Result<usize, Rejection> {
         let text = message.text()?;
         let mut pack = self.pack(message, names, output);
@@ -180,9 +180,9 @@ impl SenmlCodec {
 
     fn pack<'a, 'm, 'o>(
         &'a mut self,
-        message: &'a Message<'m>,
-        names: &'a mut Names,
-        output: &'a mut Output<'o>,
+        message: &'a InputMessage<'m>,
+        names: &'a mut NameCache,
+        output: &'a mut DecoderOutput<'o>,
     ) -> Pack<'a, 'm, 'o> {
         self.base.reset();
         Pack {

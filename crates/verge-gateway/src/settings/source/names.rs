@@ -1,6 +1,6 @@
 //! Where the names of devices and signals stand: `topic:1`, `fixed:pump-1`, `{topic:2}/{pointer:/id}`.
 
-use verge_codec::{DeviceRule, NamePart, NameTemplate, SignalRule, TemplateError};
+use verge_codec::{DeviceRule, NamePart, NameTemplate, NameTemplateError, SignalRule};
 use verge_domain::id::{DeviceId, SignalId};
 
 use crate::config::{Fault, RawCodec, nearest};
@@ -52,7 +52,7 @@ fn check_template(
     let stars = !of_device && matches!(codec, RawCodec::Json(_));
     let template = match NameTemplate::parse(text, stars) {
         Ok(template) => template,
-        Err(TemplateError::Part { part }) => {
+        Err(NameTemplateError::Part { part }) => {
             let expected = format!("a name out of the parts {}", parts(codec, of_device));
             let (head, rest) = part
                 .split_once(':')
