@@ -162,7 +162,7 @@ async fn keep(
     while !*stop.borrow() {
         let began = Instant::now();
         let end = one(&settings, &mut attempts, &mut stop, &current).await;
-        let End::Lost(reason, pause) = end else { break };
+        let AttemptEnd::Lost(reason, pause) = end else { break };
         if !attempts.lost(reason) {
             break;
         }
@@ -184,7 +184,7 @@ async fn one(
     attempts: &mut impl Attempts,
     stop: &mut watch::Receiver<bool>,
     current: &Current,
-) -> End {
+) -> AttemptEnd {
     let in_use = settings.renewal.as_ref().map(Renewal::print);
     let (end, mut ended) = watch::channel(false);
     let attempt = attempts.attempt(&mut ended);
@@ -197,10 +197,10 @@ async fn one(
             end.send_replace(true);
             wake(current);
             return match tokio::time::timeout(FAREWELL, attempt).await {
-                Ok(lost @ End::Lost(..)) => lost,
-                Ok(End::Stopped) | Err(_) => {
+                Ok(lost @ AttemptEnd::Lost(..)) => lost,
+                Ok(AttemptEnd::Stopped) | Err(_) => {
                     let reason = "certificates have changed: connecting again with the new ones";
-                    End::Lost(reason.to_owned(), Some(Duration::ZERO))
+                    AttemptEnd::Lost(reason.to_owned(), Some(Duration::ZERO))
                 }
             };
         }
@@ -228,11 +228,11 @@ struct EventLoops<P> {
 }
 
 impl<P: Role> Attempts for EventLoops<P> {
-    async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
+    async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> AttemptEnd {
         let Self { settings, requests, role, current } = self;
         let mut options = match settings.options() {
             Ok(options) => options,
-            Err(reason) => return End::Lost(reason, None),
+            Err(reason) => return AttemptEnd::Lost(reason, None),
         };
         role.customise(&mut options);
         let (client, mut eventloop) = AsyncClient::new(options, *requests + 1);
@@ -272,7 +272,7 @@ async fn overdue(role: &mut impl Role, next_look: &mut Instant) -> String {
 }
 
 /// How an attempt ended.
-pub(crate) enum End {
+pub(crate) enum AttemptEnd {
     /// By the stop.
     Stopped,
     /// For this reason; the next is due after this pause, or after that of the backoff.
@@ -282,7 +282,7 @@ pub(crate) enum End {
 /// One attempt after another.
 pub(crate) trait Attempts: Send + 'static {
     /// From TCP to the end of the connection.
-    fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> impl Future<Output = End> + Send;
+    fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> impl Future<Output = AttemptEnd> + Send;
 
     /// The attempt failed or the connection broke, for this reason. Says whether to try again.
     fn lost(&mut self, reason: String) -> bool;

@@ -33,6 +33,6 @@ pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
 pub use rumqttc::QoS;
 pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics, WillMessage};
-pub use source::{Guarantee, MovedFilters, MqttSource, Repetition, SourceSettings, SourceState};
+pub use source::{Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition, SourceState};
 pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};
-pub use template::{TemplateError, TopicNames, TopicTemplate, TopicUse};
+pub use template::{TopicNames, TopicTemplate, TopicTemplateError, TopicUse};

@@ -56,13 +56,13 @@ pub enum PublishError {
 /// Publishes over one connection, with up to 64 messages in flight.
 #[derive(Debug)]
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
     max_packet_bytes: usize,
     driver: Driver,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PublisherShared {
     address: String,
     permits: Arc<Semaphore>,
     state: Mutex<Publishing>,
@@ -90,7 +90,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Connect`].
     pub async fn connect(connection: ConnectionSettings) -> Result<Self, PublishError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PublisherShared {
             address: connection.address.to_string(),
             permits: Arc::new(Semaphore::new(WINDOW)),
             state: Mutex::default(),
@@ -214,7 +214,7 @@ impl Publisher {
     }
 }
 
-impl Shared {
+impl PublisherShared {
     fn state(&self) -> MutexGuard<'_, Publishing> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +229,7 @@ impl Shared {
 }
 
 struct PublisherRole {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
 }
 
 impl PublisherRole {

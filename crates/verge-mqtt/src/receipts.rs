@@ -19,20 +19,20 @@ pub(crate) fn next_connection() -> u64 {
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct OpenReceipts {
     /// Which connection, counted from 1.
     connection: u64,
     /// `None` between connections: then every receipt is void.
     client: Option<AsyncClient>,
     /// Index of the oldest open receipt.
     first: u64,
-    open: VecDeque<Entry>,
+    open: VecDeque<OpenReceipt>,
     /// An acknowledgement that the client has not sent yet: those behind it must wait for it.
     waking: Option<u16>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OpenReceipt {
     packet_id: u16,
     settled: bool,
 }
@@ -40,10 +40,10 @@ struct Entry {
 /// Shared between the poll loop and the callers that settle. Bounded by what the broker keeps in flight (at most
 /// 65,535, by the width of a packet identifier).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Receipts(Arc<Mutex<Book>>);
+pub(crate) struct SubscriberReceipts(Arc<Mutex<OpenReceipts>>);
 
-impl Receipts {
-    fn book(&self) -> MutexGuard<'_, Book> {
+impl SubscriberReceipts {
+    fn book(&self) -> MutexGuard<'_, OpenReceipts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,7 +64,7 @@ impl Receipts {
     pub(crate) fn open(&self, packet_id: u16) -> Receipt {
         let mut book = self.book();
         let receipt = Receipt { connection: book.connection, index: book.first + book.open.len() as u64 };
-        book.open.push_back(Entry { packet_id, settled: false });
+        book.open.push_back(OpenReceipt { packet_id, settled: false });
         receipt
     }
 
@@ -102,7 +102,7 @@ impl Receipts {
     }
 }
 
-impl Book {
+impl OpenReceipts {
     fn void(&mut self) {
         self.client = None;
         self.first = 0;
@@ -141,13 +141,13 @@ mod tests {
 
     use super::*;
 
-    fn connect(receipts: &Receipts) -> EventLoop {
+    fn connect(receipts: &SubscriberReceipts) -> EventLoop {
         let (client, eventloop) = AsyncClient::new(MqttOptions::new("t", "localhost", 1), 4);
         receipts.connected(client);
         eventloop
     }
 
-    fn due(receipts: &Receipts) -> Vec<u16> {
+    fn due(receipts: &SubscriberReceipts) -> Vec<u16> {
         let mut due = Vec::new();
         receipts.due(&mut due);
         due
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_keep_the_order_of_arrival() {
-        let receipts = Receipts::default();
+        let receipts = SubscriberReceipts::default();
         let _eventloop = connect(&receipts);
         let open: Vec<_> = (1..=5).map(|packet_id| receipts.open(packet_id)).collect();
         receipts.settle(&[open[2], open[1]]);
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn receipts_of_an_earlier_connection_are_void() {
-        let receipts = Receipts::default();
+        let receipts = SubscriberReceipts::default();
         let _first = connect(&receipts);
         let old = receipts.open(7);
         receipts.lost();

@@ -58,9 +58,9 @@ type Read = dyn Fn() -> Result<Access, String> + Send + Sync;
 
 /// Reads credentials again. Its clones share what they know.
 #[derive(Clone)]
-pub struct Renewal(Arc<Shared>);
+pub struct Renewal(Arc<RenewalShared>);
 
-struct Shared {
+struct RenewalShared {
     read: Box<Read>,
     certificates: WatchedFiles,
     state: Mutex<State>,
@@ -91,7 +91,7 @@ impl Renewal {
         read: impl Fn() -> Result<Access, String> + Send + Sync + 'static,
     ) -> Self {
         let state = State { newest: first, before: None, turn: false, refused: None, fault: None };
-        Self(Arc::new(Shared { read: Box::new(read), certificates, state: Mutex::new(state) }))
+        Self(Arc::new(RenewalShared { read: Box::new(read), certificates, state: Mutex::new(state) }))
     }
 
     /// Why the files cannot be used, in words: the last good ones are.

@@ -34,7 +34,7 @@ use crate::renewal::Renewal;
 use crate::takeover::Takeovers;
 pub use control::WillMessage;
 use outstanding::{MAX_ANSWERS, MAX_STATUSES, UplinkMessage};
-use role::{Connection, UplinkRole};
+use role::{UplinkConnection, UplinkRole};
 use services::Care;
 pub use services::Services;
 pub(crate) use services::consequence;
@@ -156,7 +156,7 @@ impl UplinkSink {
             command_topic: topics.command.clone(),
             status_topic: topics.status.clone(),
             unclaimed: 0,
-            connection: Connection::none(&mut care),
+            connection: UplinkConnection::none(&mut care),
             care,
             no_echo: (!services.echo).then(|| "echo = false: acknowledgements are believed".to_owned()),
             proof,

@@ -36,7 +36,7 @@ use moved::Moved;
 use receipts::Receipts;
 pub use receipts::Repetition;
 use role::SourceRole;
-use state::Observed;
+use state::SharedSourceState;
 pub use state::SourceState;
 
 /// What the broker is to do with messages that are not taken at once.
@@ -50,7 +50,7 @@ pub enum Guarantee {
 
 /// Messages from one broker.
 #[derive(Debug, Clone)]
-pub struct SourceSettings {
+pub struct MqttSourceSettings {
     /// The broker. A persistent session lives under its `client_id`, which must not be empty. Messages larger than
     /// `max_packet_bytes` are passed over and counted.
     pub connection: ConnectionSettings,
@@ -82,7 +82,7 @@ pub struct MovedFilters {
 pub struct MqttSource {
     session: Option<Session>,
     receipts: Receipts,
-    observed: Arc<Observed>,
+    observed: Arc<SharedSourceState>,
     driver: Arc<Mutex<Driver>>,
 }
 
@@ -92,7 +92,7 @@ impl MqttSource {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn spawn(
-        settings: SourceSettings,
+        settings: MqttSourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake + 'static,
     ) -> Self {
@@ -105,7 +105,7 @@ impl MqttSource {
     /// Outside of a Tokio runtime.
     pub fn spawn_without(
         moved: MovedFilters,
-        settings: SourceSettings,
+        settings: MqttSourceSettings,
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake + 'static,
     ) -> Self {
@@ -114,13 +114,13 @@ impl MqttSource {
     }
 
     fn spawn_with(
-        settings: SourceSettings,
+        settings: MqttSourceSettings,
         moved: Moved,
         clock: impl Fn() -> Moment + Send + 'static,
         intake: impl Intake + 'static,
     ) -> Self {
-        let observed = Arc::new(Observed::default());
-        let SourceSettings { connection, guarantee, repetition, filters } = settings;
+        let observed = Arc::new(SharedSourceState::default());
+        let MqttSourceSettings { connection, guarantee, repetition, filters } = settings;
         let receipts = Receipts::new(repetition);
         let session = match guarantee {
             Guarantee::AtLeastOnce(session) => Some(session),

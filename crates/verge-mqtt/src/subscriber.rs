@@ -12,7 +12,7 @@ use verge_domain::reading::Receipt;
 use crate::connection::ConnectionSettings;
 use crate::driver::{Driver, Ending, Flow, Role};
 use crate::packet;
-use crate::receipts::Receipts;
+use crate::receipts::SubscriberReceipts;
 use crate::subscriptions::{Subscriptions, refused};
 use crate::takeover::Takeovers;
 
@@ -75,7 +75,7 @@ pub enum NotPublished {
 #[derive(Debug)]
 pub struct Subscriber {
     queue: SharedQueue,
-    receipts: Receipts,
+    receipts: SubscriberReceipts,
     outlet: SharedOutlet,
     max_packet_bytes: usize,
     driver: Driver,
@@ -126,7 +126,7 @@ impl Subscriber {
 
     fn start(connection: ConnectionSettings, filters: Vec<String>, keeps_session: bool) -> Self {
         let queue = SharedQueue::default();
-        let receipts = Receipts::default();
+        let receipts = SubscriberReceipts::default();
         let outlet = SharedOutlet::default();
         let max_packet_bytes = connection.max_packet_bytes;
         let requests = Subscriptions::requests(filters.len()) + MAX_PUBLISHED;
@@ -245,7 +245,7 @@ struct SubscriberRole {
     filters: Vec<String>,
     keeps_session: bool,
     subscriptions: Subscriptions,
-    receipts: Receipts,
+    receipts: SubscriberReceipts,
     queue: SharedQueue,
     outlet: SharedOutlet,
     client_id: String,

@@ -9,7 +9,7 @@ const FILTERS_PER_PACKET: usize = 8;
 
 /// The broker's answer to one filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct FilterAnswer {
     pub(crate) filter: String,
     /// The QoS granted; `None` if the broker refuses the filter.
     pub(crate) granted: Option<QoS>,
@@ -69,7 +69,7 @@ impl Subscriptions {
     }
 
     /// Takes the broker's answer. Filters it says nothing about count as refused.
-    pub(crate) fn answered(&mut self, answer: &SubAck) -> Vec<Answer> {
+    pub(crate) fn answered(&mut self, answer: &SubAck) -> Vec<FilterAnswer> {
         let filters = self.sent.remove(&answer.pkid).unwrap_or_default();
         let granted = |position: usize| match answer.return_codes.get(position) {
             Some(SubscribeReasonCode::Success(qos)) => Some(*qos),
@@ -78,7 +78,7 @@ impl Subscriptions {
         filters
             .into_iter()
             .enumerate()
-            .map(|(position, filter)| Answer { filter, granted: granted(position) })
+            .map(|(position, filter)| FilterAnswer { filter, granted: granted(position) })
             .collect()
     }
 
@@ -115,8 +115,8 @@ mod tests {
         assert_eq!(
             second,
             [
-                Answer { filter: "f/8".to_owned(), granted: Some(QoS::AtLeastOnce) },
-                Answer { filter: "f/9".to_owned(), granted: None },
+                FilterAnswer { filter: "f/8".to_owned(), granted: Some(QoS::AtLeastOnce) },
+                FilterAnswer { filter: "f/9".to_owned(), granted: None },
             ]
         );
         assert!(!subscriptions.is_settled());

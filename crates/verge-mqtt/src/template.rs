@@ -54,7 +54,7 @@ impl TopicUse {
 
 /// Why a text is no template of topics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
+pub enum TopicTemplateError {
     /// It is empty.
     #[error("it is empty")]
     Empty,
@@ -84,7 +84,7 @@ pub enum TemplateError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TopicPart {
     Text(String),
     Prefix,
     Gateway,
@@ -95,7 +95,7 @@ enum Part {
 
 /// A template of topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicTemplate(Vec<Part>);
+pub struct TopicTemplate(Vec<TopicPart>);
 
 /// What stands for the placeholders of a template. `None` where it is not known: then a filter has `+` there.
 #[derive(Debug, Clone, Copy)]
@@ -116,55 +116,57 @@ impl TopicTemplate {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, Vec<TemplateError>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<TopicTemplateError>> {
         let mut errors = Vec::new();
         let mut parts = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
             let Some(brace) = rest.find(['{', '}']) else {
-                parts.push(Part::Text(rest.to_owned()));
+                parts.push(TopicPart::Text(rest.to_owned()));
                 break;
             };
             let (before, from) = rest.split_at(brace);
             if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+                parts.push(TopicPart::Text(before.to_owned()));
             }
             let named = from.strip_prefix('{').and_then(|from| from.split_once('}'));
             let Some((name, behind)) = named.filter(|(name, _)| !name.contains('{')) else {
-                errors.push(TemplateError::Brace);
+                errors.push(TopicTemplateError::Brace);
                 break;
             };
             match name {
-                "prefix" => parts.push(Part::Prefix),
-                "gateway" => parts.push(Part::Gateway),
-                "client_id" => parts.push(Part::ClientId),
-                "channel" => parts.push(Part::Channel),
-                "lane" => parts.push(Part::Lane),
-                other => errors.push(TemplateError::Unknown(other.to_owned())),
+                "prefix" => parts.push(TopicPart::Prefix),
+                "gateway" => parts.push(TopicPart::Gateway),
+                "client_id" => parts.push(TopicPart::ClientId),
+                "channel" => parts.push(TopicPart::Channel),
+                "lane" => parts.push(TopicPart::Lane),
+                other => errors.push(TopicTemplateError::Unknown(other.to_owned())),
             }
             rest = behind;
         }
         if text.is_empty() {
-            errors.push(TemplateError::Empty);
+            errors.push(TopicTemplateError::Empty);
         }
         if text.len() > MAX_TOPIC_BYTES {
-            errors.push(TemplateError::TooLong { actual: text.len() });
+            errors.push(TopicTemplateError::TooLong { actual: text.len() });
         }
-        errors
-            .extend(['+', '#'].into_iter().filter(|&wild| text.contains(wild)).map(TemplateError::Wildcard));
+        errors.extend(
+            ['+', '#'].into_iter().filter(|&wild| text.contains(wild)).map(TopicTemplateError::Wildcard),
+        );
         if text.contains(char::is_control) {
-            errors.push(TemplateError::Control);
+            errors.push(TopicTemplateError::Control);
         }
         let reserved = ["$SYS/", "$share/", "$queue/"];
-        errors
-            .extend(reserved.into_iter().find(|start| text.starts_with(start)).map(TemplateError::Reserved));
+        errors.extend(
+            reserved.into_iter().find(|start| text.starts_with(start)).map(TopicTemplateError::Reserved),
+        );
         if errors.is_empty() { Ok(Self(parts)) } else { Err(errors) }
     }
 
     /// Whether kinds of messages have topics of their own.
     #[must_use]
     pub fn tells_apart(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Channel | Part::Lane))
+        self.0.iter().any(|part| matches!(part, TopicPart::Channel | TopicPart::Lane))
     }
 
     /// The topic for a use; all names must be known.
@@ -209,14 +211,14 @@ impl TopicTemplate {
         let mut filled = String::new();
         for part in &self.0 {
             let known = match part {
-                Part::Text(text) => Some(text.as_str()),
-                Part::Prefix => Some(names.prefix),
-                Part::Gateway => names.gateway,
-                Part::ClientId => names.client_id,
-                Part::Channel => Some(topic.channel()),
-                Part::Lane => Some(topic.lane()),
+                TopicPart::Text(text) => Some(text.as_str()),
+                TopicPart::Prefix => Some(names.prefix),
+                TopicPart::Gateway => names.gateway,
+                TopicPart::ClientId => names.client_id,
+                TopicPart::Channel => Some(topic.channel()),
+                TopicPart::Lane => Some(topic.lane()),
             };
-            let unknown = if *part == Part::Gateway { unknown_gateway } else { UNKNOWN };
+            let unknown = if *part == TopicPart::Gateway { unknown_gateway } else { UNKNOWN };
             let written = match known {
                 Some(text) => write!(filled, "{text}"),
                 None => write!(filled, "{unknown}"),
@@ -275,19 +277,24 @@ mod tests {
 
     #[test]
     fn everything_wrong_with_a_template_is_reported_at_once() {
-        let check = |template: &str, expected: &[TemplateError]| {
+        let check = |template: &str, expected: &[TopicTemplateError]| {
             assert_eq!(TopicTemplate::parse(template), Err(expected.to_vec()), "{template:?}");
         };
-        let unknown = |name: &str| TemplateError::Unknown(name.to_owned());
-        check("", &[TemplateError::Empty]);
+        let unknown = |name: &str| TopicTemplateError::Unknown(name.to_owned());
+        check("", &[TopicTemplateError::Empty]);
         check(
             "{site}/+/{x}/#",
-            &[unknown("site"), unknown("x"), TemplateError::Wildcard('+'), TemplateError::Wildcard('#')],
+            &[
+                unknown("site"),
+                unknown("x"),
+                TopicTemplateError::Wildcard('+'),
+                TopicTemplateError::Wildcard('#'),
+            ],
         );
-        check("a/{gateway", &[TemplateError::Brace]);
-        check("a/gateway}", &[TemplateError::Brace]);
-        check("a/{{gateway}}", &[TemplateError::Brace]);
-        check("a\u{7}", &[TemplateError::Control]);
-        check("$SYS/a", &[TemplateError::Reserved("$SYS/")]);
+        check("a/{gateway", &[TopicTemplateError::Brace]);
+        check("a/gateway}", &[TopicTemplateError::Brace]);
+        check("a/{{gateway}}", &[TopicTemplateError::Brace]);
+        check("a\u{7}", &[TopicTemplateError::Control]);
+        check("$SYS/a", &[TopicTemplateError::Reserved("$SYS/")]);
     }
 }

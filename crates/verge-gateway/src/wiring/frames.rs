@@ -13,10 +13,10 @@ use verge_domain::id::JudgeIndex;
 use verge_domain::reading::{Session, SourceIndex};
 use verge_domain::stage::Cause;
 use verge_domain::verdict;
-use verge_engine::runtime::{FoundBy, Origin, Search, install};
+use verge_engine::runtime::{FoundBy, LibraryOrigin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
 use verge_models::{Catalogue, FrameModel};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep};
@@ -69,7 +69,7 @@ pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
         Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
             let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
             tell("installing ONNX Runtime, which runs the models, for this user; once");
-            install(&folder, &Origin::Index, tell).exit_with(Exit::Unavailable)?;
+            install(&folder, &LibraryOrigin::Index, tell).exit_with(Exit::Unavailable)?;
             Runtime::load(&search).exit_with(Exit::Unavailable)
         }
         Err(error) => Err(error).exit_with(Exit::Unavailable),
@@ -291,7 +291,7 @@ impl Eyes {
                     ..local.clone()
                 };
                 let intake = self.queue.intake(guarantee != Guarantee::AtMostOnce);
-                let settings = SourceSettings {
+                let settings = MqttSourceSettings {
                     connection,
                     guarantee,
                     repetition: repetition(&settings.local),

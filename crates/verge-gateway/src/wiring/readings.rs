@@ -7,7 +7,7 @@ use verge_codec::Decoders;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Checkpoint, Intake, IntakeFull};
 use verge_domain::time::Moment;
-use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, Repetition, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
@@ -106,7 +106,7 @@ impl ReadingJudges {
             threads.push(thread);
         }
         let thread = IoThread::start("verge-local")?;
-        let settings = SourceSettings {
+        let settings = MqttSourceSettings {
             connection: local.clone(),
             guarantee: Guarantee::AtLeastOnce(Session::Readings),
             repetition: repetition(&settings.local),
@@ -159,7 +159,7 @@ fn connect_bulk(
     let (waiting, newest) = (filters_of(Overload::Wait), filters_of(Overload::Newest));
     let mut sources = Vec::new();
     if let Some(intake) = queue.newest_intake().filter(|_| !newest.is_empty()) {
-        let settings = SourceSettings {
+        let settings = MqttSourceSettings {
             connection: named("newest"),
             guarantee: Guarantee::AtMostOnce,
             repetition,
@@ -168,7 +168,7 @@ fn connect_bulk(
         sources.push(MqttSource::spawn(settings, move || clock.now(), intake));
     }
     if !waiting.is_empty() {
-        let settings = SourceSettings {
+        let settings = MqttSourceSettings {
             connection: named("bulk"),
             guarantee: Guarantee::AtLeastOnce(Session::Blocks),
             repetition,

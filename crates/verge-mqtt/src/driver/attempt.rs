@@ -5,7 +5,7 @@ use std::time::Instant;
 use rumqttc::{AsyncClient, Event, EventLoop, Outgoing, Packet, PubAck, Request, StateError};
 use tokio::sync::watch;
 
-use super::{End, Ending, Flow, OVERDUE_LOOK, Role, disconnect, overdue, stopped};
+use super::{AttemptEnd, Ending, Flow, OVERDUE_LOOK, Role, disconnect, overdue, stopped};
 use crate::connection::ConnectionSettings;
 use crate::words::{attempt_words, is_closed, is_refusal, words};
 
@@ -19,18 +19,18 @@ pub(super) struct Attempt<'a, P> {
 }
 
 impl<P: Role> Attempt<'_, P> {
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(mut self) -> AttemptEnd {
         // Until CONNACK nothing is in hand that cancelling `poll` could lose.
         let accepted = tokio::select! {
             biased;
-            () = stopped(self.stop) => return End::Stopped,
+            () = stopped(self.stop) => return AttemptEnd::Stopped,
             accepted = self.eventloop.poll() => accepted,
         };
         if let Err(error) = accepted {
             if is_refusal(&error) {
                 self.role.ending(Ending::Refused);
             }
-            return End::Lost(attempt_words(&error), None);
+            return AttemptEnd::Lost(attempt_words(&error), None);
         }
         if let Some(end) = end_of(self.role.connected(&self.client)) {
             return end;
@@ -48,7 +48,7 @@ impl<P: Role> Attempt<'_, P> {
                 biased;
                 polled = self.eventloop.poll() => polled,
                 reason = overdue(self.role, &mut next_look) => {
-                    return if leaving { End::Stopped } else { End::Lost(reason, None) };
+                    return if leaving { AttemptEnd::Stopped } else { AttemptEnd::Lost(reason, None) };
                 }
             };
             let mut next = match polled {
@@ -98,28 +98,28 @@ impl<P: Role> Attempt<'_, P> {
     }
 
     /// An acknowledgement could not be written.
-    fn unwritten(&mut self, leaving: bool, reason: Option<String>) -> End {
+    fn unwritten(&mut self, leaving: bool, reason: Option<String>) -> AttemptEnd {
         match reason {
             Some(reason) => self.broken(leaving, reason),
-            None => End::Lost("the connection takes nothing any more".to_owned(), None),
+            None => AttemptEnd::Lost("the connection takes nothing any more".to_owned(), None),
         }
     }
 
     /// The connection broke. What arrived before still counts, except new messages: they come again.
-    fn broken(&mut self, leaving: bool, reason: String) -> End {
+    fn broken(&mut self, leaving: bool, reason: String) -> AttemptEnd {
         self.settle_rest();
-        if leaving { End::Stopped } else { End::Lost(reason, None) }
+        if leaving { AttemptEnd::Stopped } else { AttemptEnd::Lost(reason, None) }
     }
 
     /// DISCONNECT is out. Reads on until the broker closes: to close first, with unread bytes in the socket,
     /// would reset the connection and might take DISCONNECT with it, and the last will would be published.
-    async fn leave(mut self) -> End {
+    async fn leave(mut self) -> AttemptEnd {
         self.settle_rest();
         while let Ok(event) = self.eventloop.poll().await {
             self.settle(event);
         }
         self.settle_rest();
-        End::Stopped
+        AttemptEnd::Stopped
     }
 
     fn settle_rest(&mut self) {
@@ -136,11 +136,11 @@ impl<P: Role> Attempt<'_, P> {
     }
 }
 
-fn end_of(flow: Flow) -> Option<End> {
+fn end_of(flow: Flow) -> Option<AttemptEnd> {
     match flow {
         Flow::Continue => None,
-        Flow::Drop(reason) => Some(End::Lost(reason, None)),
-        Flow::Pause(reason, pause) => Some(End::Lost(reason, Some(pause))),
+        Flow::Drop(reason) => Some(AttemptEnd::Lost(reason, None)),
+        Flow::Pause(reason, pause) => Some(AttemptEnd::Lost(reason, Some(pause))),
     }
 }
 

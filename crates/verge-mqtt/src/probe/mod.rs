@@ -82,10 +82,10 @@ pub async fn probe(connection: &ConnectionSettings, filters: &[String], running:
         return report;
     }
     if running {
-        mqtt(&as_check(connection), filters, Session::Clean, &mut report).await;
+        mqtt(&as_check(connection), filters, ProbeSession::Clean, &mut report).await;
         return report;
     }
-    let Some(kept) = mqtt(connection, filters, Session::Kept, &mut report).await else { return report };
+    let Some(kept) = mqtt(connection, filters, ProbeSession::Kept, &mut report).await else { return report };
     report.keeps_session = kept;
     if !kept && let Err(reason) = forget(connection).await {
         report.remark("client_id", format!("the session of this check may still be at the broker: {reason}"));
@@ -95,7 +95,7 @@ pub async fn probe(connection: &ConnectionSettings, filters: &[String], running:
 
 /// The session of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Session {
+enum ProbeSession {
     /// None from before, and it ends with the connection.
     Clean,
     /// The gateway's.
@@ -171,7 +171,7 @@ async fn tcp(connection: &ConnectionSettings, report: &mut ProbeReport) -> bool 
 async fn note_connection(
     connection: &ConnectionSettings,
     requests: usize,
-    session: Session,
+    session: ProbeSession,
     report: &mut ProbeReport,
 ) -> Option<(AsyncClient, EventLoop, bool)> {
     let is_tls = connection.address.is_tls();
@@ -182,8 +182,8 @@ async fn note_connection(
             return None;
         }
     };
-    options.set_clean_session(session == Session::Clean);
-    if session == Session::Kept {
+    options.set_clean_session(session == ProbeSession::Clean);
+    if session == ProbeSession::Kept {
         // What comes is the gateway's: it stays unacknowledged.
         options.set_manual_acks(true);
         options.set_max_packet_size(MAX_PACKET_BYTES, connection.max_packet_bytes);
@@ -210,7 +210,7 @@ async fn note_connection(
 async fn mqtt(
     connection: &ConnectionSettings,
     filters: &[String],
-    session: Session,
+    session: ProbeSession,
     report: &mut ProbeReport,
 ) -> Option<bool> {
     let requests = Subscriptions::requests(filters.len()) + 1;

@@ -10,7 +10,7 @@ use verge_domain::id::Lane;
 use verge_domain::link::{Arrival, TopicReport};
 use verge_domain::stage::{Control, ControlEvent, Sink, SinkEvent, Token};
 
-use super::{ProbeReport, RETAINED_WITHIN, Session, as_check, leave, note_connection, tcp};
+use super::{ProbeReport, ProbeSession, RETAINED_WITHIN, as_check, leave, note_connection, tcp};
 use crate::connection::ConnectionSettings;
 use crate::sink::{Services, UplinkSettings, UplinkSink, consequence};
 
@@ -44,7 +44,7 @@ pub async fn probe_uplink(settings: UplinkSettings, running: bool) -> ProbeRepor
 }
 
 /// What is known of the retained status.
-enum Retained {
+enum RetainedStatus {
     Bytes(Bytes),
     Unknown,
 }
@@ -55,9 +55,9 @@ async fn connect(
     connection: &ConnectionSettings,
     status: &str,
     report: &mut ProbeReport,
-) -> Option<Retained> {
-    let (client, mut eventloop, _) = note_connection(connection, 2, Session::Clean, report).await?;
-    let mut known = Retained::Unknown;
+) -> Option<RetainedStatus> {
+    let (client, mut eventloop, _) = note_connection(connection, 2, ProbeSession::Clean, report).await?;
+    let mut known = RetainedStatus::Unknown;
     if client.try_subscribe(status, QoS::AtMostOnce).is_ok() {
         let mut deadline = Instant::now() + connection.connect_timeout;
         while let Ok(Ok(event)) = timeout_at(deadline, eventloop.poll()).await {
@@ -67,11 +67,11 @@ async fn connect(
                     if refused {
                         break;
                     }
-                    known = Retained::Bytes(Bytes::new());
+                    known = RetainedStatus::Bytes(Bytes::new());
                     deadline = Instant::now() + RETAINED_WITHIN;
                 }
                 Event::Incoming(Packet::Publish(message)) if message.retain => {
-                    known = Retained::Bytes(message.payload);
+                    known = RetainedStatus::Bytes(message.payload);
                     break;
                 }
                 Event::Outgoing(Outgoing::Disconnect) => break,
@@ -83,7 +83,7 @@ async fn connect(
     Some(known)
 }
 
-async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeReport) {
+async fn try_out(settings: UplinkSettings, known: RetainedStatus, report: &mut ProbeReport) {
     let (topics, services, proof) = (settings.topics.clone(), settings.services, settings.proof.clone());
     let mut sink = UplinkSink::spawn(settings);
     let mut reason = "it does not accept the connection in time".to_owned();
@@ -102,7 +102,7 @@ async fn try_out(settings: UplinkSettings, known: Retained, report: &mut ProbeRe
         return report.note("as the gateway connects", Err(reason));
     }
     let mut awaited = Awaited::default();
-    if let (true, Retained::Bytes(status)) = (services.status, known) {
+    if let (true, RetainedStatus::Bytes(status)) = (services.status, known) {
         awaited.status = Some(status);
     }
     if let Some(proof) = proof {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use verge_domain::link::TopicReport;
 use verge_domain::stage::Token;
 
-use topic::{Topic, Waiting};
+use topic::{AwaitedEcho, WatchedTopic};
 
 /// A proof holds this long.
 const PROOF_HOLDS: Duration = Duration::from_secs(3600);
@@ -38,8 +38,8 @@ pub(super) enum Request {
 
 /// The topics of one link.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals {
-    topics: Vec<Topic>,
+pub(super) struct TopicArrivals {
+    topics: Vec<WatchedTopic>,
     /// Echoes are asked for on this connection.
     on: bool,
     tickets: u64,
@@ -55,13 +55,13 @@ pub(super) struct Ticket {
     number: u64,
 }
 
-impl Arrivals {
+impl TopicArrivals {
     pub(super) fn new(topics: &[String]) -> Self {
         let now = Instant::now();
-        let mut distinct: Vec<Topic> = Vec::new();
+        let mut distinct: Vec<WatchedTopic> = Vec::new();
         for name in topics {
             if !distinct.iter().any(|topic| topic.name == *name) {
-                distinct.push(Topic::new(name.clone(), now));
+                distinct.push(WatchedTopic::new(name.clone(), now));
             }
         }
         Self { topics: distinct, ..Self::default() }
@@ -179,7 +179,7 @@ impl Arrivals {
             requests.push(Request::Watch(name.to_owned()));
         }
         self.tickets += 1;
-        topic.waiting.push_back(Waiting {
+        topic.waiting.push_back(AwaitedEcho {
             ticket: self.tickets,
             payload: payload.clone(),
             token,
@@ -290,8 +290,10 @@ impl Arrivals {
 
     /// What is known of each topic. `off`: why echoes are not asked for at all.
     pub(super) fn report(&self, off: Option<&str>, now: Instant) -> Vec<TopicReport> {
-        let report =
-            |topic: &Topic| TopicReport { topic: topic.name.clone(), arrival: topic.arrival(off, now) };
+        let report = |topic: &WatchedTopic| TopicReport {
+            topic: topic.name.clone(),
+            arrival: topic.arrival(off, now),
+        };
         self.topics.iter().map(report).collect()
     }
 

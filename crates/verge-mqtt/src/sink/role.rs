@@ -30,7 +30,7 @@ const MAX_UNCLAIMED: u8 = 2;
 
 /// Whether it is known what upstream holds as the status of this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retained {
+enum ClaimState {
     /// It is, or is not asked for.
     Known,
     Asked,
@@ -69,17 +69,17 @@ pub(super) struct UplinkRole {
     pub(super) takeovers: Takeovers,
     /// How long upstream may owe an acknowledgement.
     pub(super) patience: Duration,
-    pub(super) connection: Connection,
+    pub(super) connection: UplinkConnection,
 }
 
 /// What is true of one connection.
-pub(super) struct Connection {
+pub(super) struct UplinkConnection {
     plan: Plan,
     stage: Stage,
     client: Option<AsyncClient>,
     /// A handle that stays, to end the subscription to the status.
     requests: Option<AsyncClient>,
-    retained: Retained,
+    retained: ClaimState,
     /// When the broker accepted it.
     accepted: Option<Instant>,
     subscriptions: Subscriptions,
@@ -95,14 +95,14 @@ pub(super) struct Connection {
     dropped: u64,
 }
 
-impl Connection {
+impl UplinkConnection {
     pub(super) fn none(care: &mut Care) -> Self {
         Self {
             plan: care.plan(Instant::now()),
             stage: Stage::Commands,
             client: None,
             requests: None,
-            retained: Retained::Known,
+            retained: ClaimState::Known,
             accepted: None,
             subscriptions: Subscriptions::default(),
             unanswered: Vec::new(),
@@ -139,7 +139,7 @@ impl UplinkRole {
                     let reads = services.status && services.retain && !filters.contains(&self.status_topic);
                     if services.echo && reads && self.unclaimed < MAX_UNCLAIMED {
                         filters.push(self.status_topic.clone());
-                        self.connection.retained = Retained::Asked;
+                        self.connection.retained = ClaimState::Asked;
                     }
                     if services.echo && !self.ask(Service::Echo, &filters) {
                         return Flow::Drop("cannot subscribe to the gateway's own topics".to_owned());
@@ -174,14 +174,14 @@ impl UplinkRole {
 
     fn waits_for_retained(&mut self) -> bool {
         match self.connection.retained {
-            Retained::Known => false,
+            ClaimState::Known => false,
             // The answer to the others is the answer to this one.
-            Retained::Asked => {
-                self.connection.retained = Retained::Known;
+            ClaimState::Asked => {
+                self.connection.retained = ClaimState::Known;
                 false
             }
-            Retained::Awaited(since) if since.elapsed() < CLAIM_WAIT => true,
-            Retained::Awaited(_) => {
+            ClaimState::Awaited(since) if since.elapsed() < CLAIM_WAIT => true,
+            ClaimState::Awaited(_) => {
                 self.unclaimed = self.unclaimed.saturating_add(1);
                 self.retained_is_known();
                 false
@@ -191,7 +191,7 @@ impl UplinkRole {
 
     /// What comes there from now on is the gateway's own.
     fn retained_is_known(&mut self) {
-        self.connection.retained = Retained::Known;
+        self.connection.retained = ClaimState::Known;
         if let Some(requests) = self.connection.requests.take()
             && requests.try_unsubscribe(&self.status_topic).is_err()
         {
@@ -273,7 +273,7 @@ impl Drop for UplinkRole {
 
 impl Role for UplinkRole {
     fn customise(&mut self, options: &mut MqttOptions) {
-        self.connection = Connection::none(&mut self.care);
+        self.connection = UplinkConnection::none(&mut self.care);
         self.publish_news();
         let services = self.connection.plan.services;
         options.set_clean_session(true);
@@ -339,7 +339,7 @@ impl Role for UplinkRole {
                 return Some(reason);
             }
         }
-        if matches!(self.connection.retained, Retained::Awaited(_))
+        if matches!(self.connection.retained, ClaimState::Awaited(_))
             && let Flow::Drop(reason) | Flow::Pause(reason, _) = self.step()
         {
             return Some(reason);
@@ -371,7 +371,7 @@ impl Role for UplinkRole {
         if self.shared.take_newly_dead() {
             tracing::error!(%reason, then = CAUSES, "verdicts do not arrive upstream although they are acknowledged");
         }
-        if self.connection.retained == Retained::Asked && self.connection.ending == Close::Closed {
+        if self.connection.retained == ClaimState::Asked && self.connection.ending == Close::Closed {
             // It may be this that the broker does not allow: the next connection goes without.
             self.unclaimed = MAX_UNCLAIMED;
         }
@@ -381,7 +381,7 @@ impl Role for UplinkRole {
         if let Some(pattern) = self.takeovers.lost(stood, &self.client_id) {
             reason = format!("{reason} {pattern}");
         }
-        let Connection { ending, plan, .. } = self.connection;
+        let UplinkConnection { ending, plan, .. } = self.connection;
         let another = self.care.ended(ending, &unanswered, others, plan, Instant::now());
         self.connection.soon = another || self.shared.take_learnt();
         self.connection.ending = Close::Other;

@@ -62,7 +62,7 @@ pub(super) enum Close {
 
 /// What is left out of CONNECT to see whether the broker takes it then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
+enum ServiceTrial {
     /// Nothing.
     Full,
     Without(Service),
@@ -76,7 +76,7 @@ pub(super) struct Care {
     wanted: Services,
     off: [Option<Off>; Service::ALL.len()],
     strikes: [u8; Service::ALL.len()],
-    trial: Trial,
+    trial: ServiceTrial,
     careful: bool,
     news: bool,
 }
@@ -101,7 +101,7 @@ impl Care {
             wanted,
             off: Default::default(),
             strikes: Default::default(),
-            trial: Trial::Full,
+            trial: ServiceTrial::Full,
             careful: false,
             news: false,
         }
@@ -116,7 +116,7 @@ impl Care {
             }
         }
         let on = |service: Service| {
-            let left_out = self.trial == Trial::Without(service);
+            let left_out = self.trial == ServiceTrial::Without(service);
             self.wanted.has(service) && self.off[service.index()].is_none() && !left_out
         };
         let services = Services {
@@ -133,15 +133,15 @@ impl Care {
     /// earlier refusal is not certain yet.
     pub(super) fn accepted(&mut self) -> Option<String> {
         match self.trial {
-            Trial::Without(service) => {
-                self.trial = Trial::Confirm(service);
+            ServiceTrial::Without(service) => {
+                self.trial = ServiceTrial::Confirm(service);
                 Some(format!(
                     "upstream accepts the connection {}; trying once more with it",
                     without(service)
                 ))
             }
-            Trial::Full | Trial::Confirm(_) => {
-                self.trial = Trial::Full;
+            ServiceTrial::Full | ServiceTrial::Confirm(_) => {
+                self.trial = ServiceTrial::Full;
                 None
             }
         }
@@ -190,8 +190,8 @@ impl Care {
             }
             (Close::Other, _) => {
                 // The broker itself was away: what it refused before may have been its end.
-                if matches!(self.trial, Trial::Without(_)) {
-                    self.trial = Trial::Full;
+                if matches!(self.trial, ServiceTrial::Without(_)) {
+                    self.trial = ServiceTrial::Full;
                 }
                 false
             }
@@ -202,22 +202,24 @@ impl Care {
     fn connect_refused(&mut self, plan: Plan, now: Instant) -> bool {
         let will = plan.services.will;
         let next = match self.trial {
-            Trial::Full if will && plan.services.retain => Trial::Without(Service::Retain),
-            Trial::Full | Trial::Without(Service::Retain) if will => Trial::Without(Service::Will),
-            Trial::Confirm(service) => {
+            ServiceTrial::Full if will && plan.services.retain => ServiceTrial::Without(Service::Retain),
+            ServiceTrial::Full | ServiceTrial::Without(Service::Retain) if will => {
+                ServiceTrial::Without(Service::Will)
+            }
+            ServiceTrial::Confirm(service) => {
                 let reason = format!(
                     "upstream refused the connection twice with {}, and accepted it {}",
                     name(service),
                     without(service)
                 );
                 self.give_up(service, reason, now);
-                self.trial = Trial::Full;
+                self.trial = ServiceTrial::Full;
                 return true;
             }
             // It is something else: credentials, for one.
-            Trial::Full | Trial::Without(_) => Trial::Full,
+            ServiceTrial::Full | ServiceTrial::Without(_) => ServiceTrial::Full,
         };
-        let another = next != Trial::Full;
+        let another = next != ServiceTrial::Full;
         self.trial = next;
         another
     }
@@ -277,7 +279,7 @@ pub(crate) const fn consequence(service: Service) -> &'static str {
              next status; allow retained messages in the broker's policy, or set retain = false"
         }
         Service::Will => {
-            "nobody is told when this gateway vanishes; allow the last will on the status topic in the broker's \
+            "no receiver learns when this gateway vanishes; allow the last will on the status topic in the broker's \
              policy, or set will = false"
         }
         Service::Status => {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use verge_domain::link::{Degraded, LinkReport};
 use verge_domain::stage::{OfferError, SinkEvent};
 
-use super::arrival::Arrivals;
+use super::arrival::TopicArrivals;
 use super::outstanding::UplinkMessage;
 use super::services::Services;
 use super::state::{Publication, Unread, UplinkState};
@@ -28,7 +28,7 @@ pub(super) struct SharedUplink(Arc<(Mutex<UplinkState>, Notify)>);
 impl SharedUplink {
     /// An uplink whose verdicts go to these topics.
     pub(super) fn new(topics: &[String]) -> Self {
-        let state = UplinkState { arrivals: Arrivals::new(topics), ..UplinkState::default() };
+        let state = UplinkState { arrivals: TopicArrivals::new(topics), ..UplinkState::default() };
         Self(Arc::new((Mutex::new(state), Notify::new())))
     }
 

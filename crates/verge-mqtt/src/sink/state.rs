@@ -9,7 +9,7 @@ use rumqttc::{AsyncClient, QoS};
 use verge_domain::link::Degraded;
 use verge_domain::stage::{ControlEvent, OfferError, SinkEvent, Token};
 
-use super::arrival::{Arrivals, Request, Ticket};
+use super::arrival::{Request, Ticket, TopicArrivals};
 use super::outstanding::{Outstanding, UplinkMessage};
 use super::services::Services;
 use crate::in_flight::InFlight;
@@ -23,7 +23,7 @@ pub(super) struct UplinkState {
     pub(super) flights: InFlight<Publication>,
     pub(super) outstanding: Outstanding,
     /// Which of them have arrived.
-    pub(super) arrivals: Arrivals,
+    pub(super) arrivals: TopicArrivals,
     /// Requests that come of it, for the connection to send.
     pub(super) requests: Vec<Request>,
     /// No verdicts yet: services of the connection are tried one at a time.

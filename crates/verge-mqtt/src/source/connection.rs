@@ -17,7 +17,7 @@ use super::receipts::Acknowledgement;
 use super::role::SourceRole;
 use super::wire::{Incoming, Wire};
 use crate::connection::ConnectionSettings;
-use crate::driver::{Attempts, End, stopped};
+use crate::driver::{AttemptEnd, Attempts, stopped};
 use crate::takeover::Takeovers;
 use crate::words::{attempt_words, words};
 
@@ -40,40 +40,40 @@ where
     C: Fn() -> Moment + Send + 'static,
     I: Intake + 'static,
 {
-    async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> End {
+    async fn attempt(&mut self, stop: &mut watch::Receiver<bool>) -> AttemptEnd {
         let Self { settings, role, takeovers } = self;
         let mut options = match settings.options() {
             Ok(options) => options,
-            Err(reason) => return End::Lost(reason, None),
+            Err(reason) => return AttemptEnd::Lost(reason, None),
         };
         options.set_clean_session(role.wants_clean_session());
         let patience = settings.whole_connect_timeout();
         let dialled = tokio::select! {
             biased;
-            () = stopped(stop) => return End::Stopped,
+            () = stopped(stop) => return AttemptEnd::Stopped,
             dialled = tokio::time::timeout(patience, dial(&options, settings.max_packet_bytes)) => dialled,
         };
         let (wire, session_present) = match dialled {
             Ok(Ok(dialled)) => dialled,
             Ok(Err(error)) => {
-                return End::Lost(
+                return AttemptEnd::Lost(
                     takeovers.explained(attempt_words(&error), None, &settings.client_id),
                     None,
                 );
             }
-            Err(_) => return End::Lost(words(&ConnectionError::NetworkTimeout), None),
+            Err(_) => return AttemptEnd::Lost(words(&ConnectionError::NetworkTimeout), None),
         };
         let began = Instant::now();
         let pulse = Pulse::new(options.keep_alive());
-        let mut standing = Standing { wire, role, pulse, patience, due: Vec::new() };
+        let mut standing = RunningConnection { wire, role, pulse, patience, due: Vec::new() };
         match standing.run(session_present, stop).await {
             Ok(()) => {
                 standing.leave().await;
-                End::Stopped
+                AttemptEnd::Stopped
             }
             Err(reason) => {
                 let stood = Some(began.elapsed());
-                End::Lost(takeovers.explained(reason, stood, &settings.client_id), None)
+                AttemptEnd::Lost(takeovers.explained(reason, stood, &settings.client_id), None)
             }
         }
     }
@@ -105,13 +105,19 @@ struct Pulse {
     next: Instant,
     waiting: VecDeque<Ping>,
     next_confirmation: Instant,
-    heard: Instant,
+    last_received: Instant,
 }
 
 impl Pulse {
     fn new(every: Duration) -> Self {
         let now = Instant::now();
-        Self { every, next: now + every, waiting: VecDeque::new(), next_confirmation: now, heard: now }
+        Self {
+            every,
+            next: now + every,
+            waiting: VecDeque::new(),
+            next_confirmation: now,
+            last_received: now,
+        }
     }
 
     fn sent(&mut self, now: Instant, written: u64) {
@@ -137,12 +143,12 @@ impl Pulse {
 
     /// Whether a ping has no answer for too long, and nothing else was received.
     fn is_dead(&self, now: Instant) -> bool {
-        self.waiting.front().is_some_and(|ping| now - self.heard.max(ping.sent) > self.every)
+        self.waiting.front().is_some_and(|ping| now - self.last_received.max(ping.sent) > self.every)
     }
 }
 
 /// A connection that stands.
-struct Standing<'a, C, I> {
+struct RunningConnection<'a, C, I> {
     wire: Wire,
     role: &'a mut SourceRole<C, I>,
     pulse: Pulse,
@@ -150,7 +156,7 @@ struct Standing<'a, C, I> {
     due: Vec<Acknowledgement>,
 }
 
-impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
+impl<C: Fn() -> Moment + Send, I: Intake + 'static> RunningConnection<'_, C, I> {
     /// Until the stop, or until the connection breaks for the reason that is given.
     async fn run(&mut self, session_present: bool, stop: &mut watch::Receiver<bool>) -> Result<(), String> {
         for packet in self.role.connected(session_present) {
@@ -166,7 +172,7 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
             let now = Instant::now();
             if was_held && !is_held {
                 // Its answer to a ping may have lain unread: that was not the broker's fault.
-                self.pulse.heard = now;
+                self.pulse.last_received = now;
             }
             was_held = is_held;
             if now >= next_look {
@@ -185,7 +191,7 @@ impl<C: Fn() -> Moment + Send, I: Intake + 'static> Standing<'_, C, I> {
                 biased;
                 exchanged = self.wire.exchange(!is_held) => {
                     exchanged.map_err(broken)?;
-                    self.pulse.heard = Instant::now();
+                    self.pulse.last_received = Instant::now();
                 }
                 () = receipts.woken() => {}
                 () = stopped(stop) => {}

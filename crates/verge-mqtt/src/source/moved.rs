@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rumqttc::Unsubscribe;
 use verge_domain::reading::SourceIndex;
 
-use super::state::Observed;
+use super::state::SharedSourceState;
 
 /// Filters in one UNSUBSCRIBE packet, as in one SUBSCRIBE.
 const FILTERS_PER_PACKET: usize = 8;
@@ -15,14 +15,14 @@ const FILTERS_PER_PACKET: usize = 8;
 pub(super) struct Moved {
     pub(super) filters: Vec<(SourceIndex, String)>,
     /// The connections that take over.
-    to: Vec<Arc<Observed>>,
+    to: Vec<Arc<SharedSourceState>>,
     /// Answers that are still to come on this connection, once it was asked.
     unanswered: Option<usize>,
     done: bool,
 }
 
 impl Moved {
-    pub(super) fn new(filters: Vec<(SourceIndex, String)>, to: Vec<Arc<Observed>>) -> Self {
+    pub(super) fn new(filters: Vec<(SourceIndex, String)>, to: Vec<Arc<SharedSourceState>>) -> Self {
         Self { filters, to, ..Self::default() }
     }
 

@@ -14,13 +14,13 @@ const MAX_REST: Duration = Duration::from_millis(2);
 
 /// How fast messages come.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct MessageRate {
     taken: u32,
     since: Instant,
     rest: Option<Duration>,
 }
 
-impl Rate {
+impl MessageRate {
     pub(super) fn new() -> Self {
         Self { taken: 0, since: Instant::now(), rest: None }
     }
@@ -48,9 +48,9 @@ mod tests {
     use super::*;
 
     /// Messages that come this far apart, one after the other.
-    fn after(messages: u32, gap: Duration) -> Rate {
+    fn after(messages: u32, gap: Duration) -> MessageRate {
         let since = Instant::now().checked_sub(gap * messages).expect("the clock is older than a test");
-        Rate { taken: messages, since, rest: None }
+        MessageRate { taken: messages, since, rest: None }
     }
 
     #[test]

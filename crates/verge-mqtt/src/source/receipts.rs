@@ -27,7 +27,7 @@ const MAX_UNCONFIRMED: usize = 65_536;
 
 /// A message as it was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrival {
+pub(super) struct ReceivedMessage {
     pub(super) packet_id: u16,
     /// At QoS 2.
     pub(super) exactly_once: bool,
@@ -42,7 +42,7 @@ pub(super) struct Arrival {
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opened {
+pub(super) enum OpenedReceipt {
     /// New to this process. `redelivered` where an earlier one may have had it.
     New { receipt: Receipt, redelivered: bool },
     /// Received before; what it caused is acknowledged with it.
@@ -70,7 +70,7 @@ pub(super) struct ReceiptTotals {
 
 /// A message of the connection that stands, not acknowledged.
 #[derive(Debug)]
-struct Entry {
+struct OpenMessage {
     acknowledgement: Acknowledgement,
     settled: bool,
     known: Known,
@@ -78,7 +78,7 @@ struct Entry {
 
 /// Where the acknowledgement of a message of an earlier connection waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AcknowledgementPlace {
     /// It has not come again yet; under this key.
     Earlier(u64),
     /// It has, under this index.
@@ -86,12 +86,12 @@ enum Place {
 }
 
 #[derive(Debug)]
-struct Book {
+struct SourceReceipts {
     connection: u64,
     stands: bool,
     /// Index of the oldest message in `open`.
     first: u64,
-    open: VecDeque<Entry>,
+    open: VecDeque<OpenMessage>,
     /// Messages whose acknowledgement is written and not confirmed, with packet identifiers.
     unconfirmed: VecDeque<(u16, Known)>,
     /// How many stood before them.
@@ -102,7 +102,7 @@ struct Book {
     /// Before this index it repeated what earlier runs of the program received; `None` while it may do so.
     first_new: Option<u64>,
     /// Those of them that are not settled, by the index under which they were first handed on.
-    unsettled: HashMap<u64, Place>,
+    unsettled: HashMap<u64, AcknowledgementPlace>,
     /// The connection's task was woken and has not looked yet.
     woken: bool,
     totals: ReceiptTotals,
@@ -110,11 +110,11 @@ struct Book {
 
 /// Shared between the connection's task and the callers that settle. Bounded by the width of a packet identifier.
 #[derive(Debug, Clone)]
-pub(super) struct Receipts(Arc<(Mutex<Book>, Notify)>);
+pub(super) struct Receipts(Arc<(Mutex<SourceReceipts>, Notify)>);
 
 impl Receipts {
     pub(super) fn new(repetition: Repetition) -> Self {
-        let book = Book {
+        let book = SourceReceipts {
             connection: next_connection(),
             stands: false,
             first: 0,
@@ -131,7 +131,7 @@ impl Receipts {
         Self(Arc::new((Mutex::new(book), Notify::new())))
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, SourceReceipts> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,7 +155,7 @@ impl Receipts {
     }
 
     /// A message that waits to be acknowledged.
-    pub(super) fn open(&self, arrival: &Arrival) -> Opened {
+    pub(super) fn open(&self, arrival: &ReceivedMessage) -> OpenedReceipt {
         self.book().open(arrival)
     }
 
@@ -242,13 +242,13 @@ impl Receipts {
     }
 }
 
-impl Book {
+impl SourceReceipts {
     /// The session is over, or the broker repeats no more.
     fn forget(&mut self) {
         self.repeats = false;
         self.first_new.get_or_insert(self.first + self.open.len() as u64);
         self.earlier.clear();
-        self.unsettled.retain(|_, place| matches!(place, Place::Open(_)));
+        self.unsettled.retain(|_, place| matches!(place, AcknowledgementPlace::Open(_)));
     }
 
     /// Index of the oldest message that the broker may send again.
@@ -260,18 +260,18 @@ impl Book {
     }
 
     fn push(&mut self, acknowledgement: Acknowledgement, settled: bool, known: Known) {
-        self.open.push_back(Entry { acknowledgement, settled, known });
+        self.open.push_back(OpenMessage { acknowledgement, settled, known });
     }
 
-    fn open(&mut self, arrival: &Arrival) -> Opened {
+    fn open(&mut self, arrival: &ReceivedMessage) -> OpenedReceipt {
         self.totals.received += 1;
-        let &Arrival { packet_id, exactly_once, dup, retained, fingerprint, topic } = arrival;
+        let &ReceivedMessage { packet_id, exactly_once, dup, retained, fingerprint, topic } = arrival;
         let acknowledgement = Acknowledgement { packet_id, exactly_once };
         let index = self.first + self.open.len() as u64;
         let may_repeat = dup || self.repeats && self.earlier.is_unmarked() && !retained;
         if may_repeat && self.is_known(arrival, acknowledgement, index) {
             self.totals.redelivered += 1;
-            return Opened::Again;
+            return OpenedReceipt::Again;
         }
         let repeats_no_more =
             if self.earlier.is_unmarked() { self.earlier.is_empty() } else { !dup && !retained };
@@ -280,20 +280,20 @@ impl Book {
         }
         self.push(acknowledgement, false, Known { fingerprint, topic, first_index: index });
         let receipt = Receipt { connection: self.connection, index };
-        Opened::New { receipt, redelivered: dup && self.repeats }
+        OpenedReceipt::New { receipt, redelivered: dup && self.repeats }
     }
 
     /// Whether a message came before, with this identifier and content; then it gets its place among the open ones.
-    fn is_known(&mut self, arrival: &Arrival, acknowledgement: Acknowledgement, index: u64) -> bool {
-        let &Arrival { packet_id, dup, fingerprint, topic, .. } = arrival;
+    fn is_known(&mut self, arrival: &ReceivedMessage, acknowledgement: Acknowledgement, index: u64) -> bool {
+        let &ReceivedMessage { packet_id, dup, fingerprint, topic, .. } = arrival;
         if let Some(Earlier { known: Known { first_index, .. }, settled }) = self.earlier.take(arrival) {
             if !settled {
-                self.unsettled.insert(first_index, Place::Open(index));
+                self.unsettled.insert(first_index, AcknowledgementPlace::Open(index));
             }
             self.push(acknowledgement, settled, Known { fingerprint, topic, first_index });
             return true;
         }
-        let is_same = |entry: &Entry| {
+        let is_same = |entry: &OpenMessage| {
             entry.acknowledgement.packet_id == packet_id && entry.known.fingerprint == fingerprint
         };
         if dup && self.open.iter().rev().any(is_same) {
@@ -310,12 +310,12 @@ impl Book {
             entry.settled = true;
         } else if !self.unsettled.is_empty() {
             match self.unsettled.remove(&index) {
-                Some(Place::Earlier(key)) => {
+                Some(AcknowledgementPlace::Earlier(key)) => {
                     if let Some(earlier) = self.earlier.get_mut(key, index) {
                         earlier.settled = true;
                     }
                 }
-                Some(Place::Open(again)) => self.settle(again),
+                Some(AcknowledgementPlace::Open(again)) => self.settle(again),
                 None => {}
             }
         }
@@ -327,11 +327,11 @@ impl Book {
         self.confirmed += self.unconfirmed.len() as u64;
         self.first += self.open.len() as u64;
         let open = self.open.iter().filter(|entry| entry.known != UNKNOWN);
-        for Entry { acknowledgement, known, .. } in open.clone().filter(|entry| !entry.settled) {
+        for OpenMessage { acknowledgement, known, .. } in open.clone().filter(|entry| !entry.settled) {
             let key = self.earlier.key(acknowledgement.packet_id, known);
-            self.unsettled.insert(known.first_index, Place::Earlier(key));
+            self.unsettled.insert(known.first_index, AcknowledgementPlace::Earlier(key));
         }
-        let open = open.map(|&Entry { acknowledgement, settled, known }| {
+        let open = open.map(|&OpenMessage { acknowledgement, settled, known }| {
             (acknowledgement.packet_id, Earlier { known, settled })
         });
         self.earlier.carry_over(self.unconfirmed.drain(..), open);

@@ -11,9 +11,9 @@ use verge_domain::time::Moment;
 
 use super::Guarantee;
 use super::moved::Moved;
-use super::rate::Rate;
-use super::receipts::{Arrival, Opened, Receipts, Repetition};
-use super::state::{Observed, count};
+use super::rate::MessageRate;
+use super::receipts::{OpenedReceipt, Receipts, ReceivedMessage, Repetition};
+use super::state::{SharedSourceState, count};
 use super::wire::{Passed, Why};
 use crate::connection::ConnectionSettings;
 use crate::driver::random;
@@ -37,7 +37,7 @@ pub(super) struct SourceRole<C, I> {
     moved: Moved,
     subscriptions: Subscriptions,
     receipts: Receipts,
-    observed: Arc<Observed>,
+    observed: Arc<SharedSourceState>,
     clock: C,
     intake: I,
     /// The message that the pipeline did not take: nothing is read before it does. It outlives a connection.
@@ -47,7 +47,7 @@ pub(super) struct SourceRole<C, I> {
     /// Refusals in a row, and when to ask again.
     refusals: u32,
     ask_again: Option<Instant>,
-    rate: Rate,
+    rate: MessageRate,
     next_log: Instant,
 }
 
@@ -57,7 +57,7 @@ impl<C, I> SourceRole<C, I> {
         (guarantee, repetition): (Guarantee, Repetition),
         filters: Vec<(SourceIndex, String)>,
         receipts: Receipts,
-        observed: Arc<Observed>,
+        observed: Arc<SharedSourceState>,
         clock: C,
         intake: I,
     ) -> Self {
@@ -81,7 +81,7 @@ impl<C, I> SourceRole<C, I> {
             overloaded: None,
             refusals: 0,
             ask_again: None,
-            rate: Rate::new(),
+            rate: MessageRate::new(),
             next_log: Instant::now(),
         }
     }
@@ -276,7 +276,7 @@ where
         let (receipt, redelivered) = match message.qos {
             QoS::AtMostOnce => (None, false),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                let arrival = Arrival {
+                let arrival = ReceivedMessage {
                     packet_id: message.pkid,
                     // Not asked for: the session holds a subscription of another program.
                     exactly_once: message.qos == QoS::ExactlyOnce,
@@ -286,8 +286,8 @@ where
                     topic: self.topic_key(&message.topic),
                 };
                 match self.receipts.open(&arrival) {
-                    Opened::New { receipt, redelivered } => (Some(receipt), redelivered),
-                    Opened::Again => return,
+                    OpenedReceipt::New { receipt, redelivered } => (Some(receipt), redelivered),
+                    OpenedReceipt::Again => return,
                 }
             }
         };

@@ -51,17 +51,17 @@ pub struct SourceState {
 
 /// Written by the connection's task, read by any caller.
 #[derive(Debug, Default)]
-pub(crate) struct Observed {
+pub(crate) struct SharedSourceState {
     pub(crate) dropped: AtomicU64,
     pub(crate) unknown_topic: AtomicU64,
     pub(crate) oversized: AtomicU64,
     pub(crate) overloads: AtomicU64,
     pub(crate) refusals: AtomicU64,
-    standing: Mutex<Standing>,
+    standing: Mutex<SourceStanding>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct SourceStanding {
     pub(crate) connected_since: Option<Moment>,
     pub(crate) last_error: Option<String>,
     pub(crate) refused: Vec<String>,
@@ -71,8 +71,8 @@ pub(crate) struct Standing {
     pub(crate) subscribed: bool,
 }
 
-impl Observed {
-    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
+impl SharedSourceState {
+    pub(crate) fn standing(&self) -> MutexGuard<'_, SourceStanding> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -62,14 +62,14 @@ pub(super) struct Passed {
 }
 
 /// A packet's first bytes.
-struct Header {
+struct FixedHeader {
     first: u8,
     /// How many they are.
     bytes: usize,
     remaining: usize,
 }
 
-impl Header {
+impl FixedHeader {
     /// `None` where more bytes are needed.
     fn read(buffer: &[u8]) -> Result<Option<Self>, PacketError> {
         let Some((&first, lengths)) = buffer.split_first() else { return Ok(None) };
@@ -89,7 +89,7 @@ impl Header {
 }
 
 /// What stands before a PUBLISH packet's payload.
-struct Head {
+struct PublishHead {
     qos: QoS,
     /// Where the topic ends, counted from the fixed header's end.
     topic_end: usize,
@@ -98,9 +98,9 @@ struct Head {
     bytes: usize,
 }
 
-impl Head {
+impl PublishHead {
     /// Reads what follows the fixed header; `None` where more bytes are needed.
-    fn read(header: &Header, body: &[u8]) -> Result<Option<Self>, PacketError> {
+    fn read(header: &FixedHeader, body: &[u8]) -> Result<Option<Self>, PacketError> {
         let qos = qos(header.first >> 1 & 0b11)?;
         let Some(&[high, low]) = body.first_chunk() else {
             return if header.remaining < 2 { Err(PacketError::MalformedPacket) } else { Ok(None) };
@@ -135,7 +135,7 @@ struct Skipping {
 }
 
 /// Takes packets out of a stream of bytes.
-pub(super) struct Reader {
+pub(super) struct PacketReader {
     max_packet_bytes: usize,
     buffer: BytesMut,
     /// Bytes that the packet at the front of the buffer still lacks.
@@ -143,7 +143,7 @@ pub(super) struct Reader {
     skipping: Option<Skipping>,
 }
 
-impl Reader {
+impl PacketReader {
     fn new(max_packet_bytes: usize) -> Self {
         let buffer = BytesMut::with_capacity(READ_BYTES);
         Self { max_packet_bytes, buffer, missing: 0, skipping: None }
@@ -153,7 +153,7 @@ impl Reader {
     fn next(&mut self) -> Result<Option<Incoming>, StateError> {
         self.missing = 0;
         if self.skipping.is_none() {
-            let Some(header) = Header::read(&self.buffer)? else { return Ok(None) };
+            let Some(header) = FixedHeader::read(&self.buffer)? else { return Ok(None) };
             if header.first >> 4 != PUBLISH {
                 return self.control();
             }
@@ -161,7 +161,7 @@ impl Reader {
                 return Ok(self.message(&header)?);
             }
             let body = self.buffer.get(header.bytes..).unwrap_or_default();
-            let Some(head) = Head::read(&header, body)? else { return Ok(None) };
+            let Some(head) = PublishHead::read(&header, body)? else { return Ok(None) };
             let passed = Passed {
                 why: Why::Oversized,
                 topic: String::from_utf8_lossy(head.topic(body)).into_owned(),
@@ -190,7 +190,7 @@ impl Reader {
     }
 
     /// A message within the limit, whose payload is a slice of what was read.
-    fn message(&mut self, header: &Header) -> Result<Option<Incoming>, PacketError> {
+    fn message(&mut self, header: &FixedHeader) -> Result<Option<Incoming>, PacketError> {
         let whole = header.whole();
         if self.buffer.len() < whole {
             self.missing = whole - self.buffer.len();
@@ -198,13 +198,15 @@ impl Reader {
         }
         let mut packet: Bytes = self.buffer.split_to(whole).freeze();
         packet.advance(header.bytes);
-        let Some(head) = Head::read(header, &packet)? else { return Err(PacketError::MalformedPacket) };
+        let Some(head) = PublishHead::read(header, &packet)? else {
+            return Err(PacketError::MalformedPacket);
+        };
         let topic = head.topic(&packet).to_vec();
         let topic = match String::from_utf8(topic) {
             Ok(topic) => topic,
             Err(error) => {
                 let topic = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let Head { qos, packet_id, .. } = head;
+                let PublishHead { qos, packet_id, .. } = head;
                 let passed = Passed { why: Why::Unreadable, topic, qos, packet_id, bytes: whole };
                 return Ok(Some(Incoming::Passed(passed)));
             }
@@ -232,7 +234,7 @@ impl Reader {
 /// One connection's bytes in both directions.
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
-    reader: Reader,
+    reader: PacketReader,
     out: BytesMut,
     /// Something was written since the last flush.
     unflushed: bool,
@@ -244,7 +246,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Box<dyn Stream>, max_packet_bytes: usize) -> Self {
-        let reader = Reader::new(max_packet_bytes);
+        let reader = PacketReader::new(max_packet_bytes);
         Self { stream, reader, out: BytesMut::new(), unflushed: false, stuck_since: None, has_more: false }
     }
 

@@ -3,7 +3,7 @@
 use rumqttc::{Packet, UnsubAck};
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{IntakeFull, Source};
-use verge_mqtt::{Guarantee, MovedFilters, MqttSource, Repetition, SourceSettings};
+use verge_mqtt::{Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition};
 
 use crate::scripted::ScriptedBroker;
 use crate::source::{receipts, start, take};
@@ -23,7 +23,7 @@ async fn what_waits_in_the_old_session_is_taken_and_it_is_given_up_once_the_new_
     let connection = settings(old.address(), "g");
     let source = MqttSource::spawn_without(
         moved,
-        SourceSettings {
+        MqttSourceSettings {
             connection,
             guarantee: Guarantee::AtLeastOnce(Session::Readings),
             repetition: Repetition::Marked,

@@ -7,7 +7,7 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use tokio::sync::mpsc;
 use verge_domain::reading::{Inbound, Receipt, Session, SourceIndex};
 use verge_domain::stage::{IntakeFull, Source};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Publisher, QoS, Repetition, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings, Publisher, QoS, Repetition};
 
 use crate::scripted::ScriptedBroker;
 use crate::support::{clock, direct, embedded, eventually, settings, unique, within};
@@ -32,7 +32,7 @@ pub(crate) fn start_with(
     let filters =
         (0..).zip(filters).map(|(index, filter)| (SourceIndex(index), (*filter).to_owned())).collect();
     let source = MqttSource::spawn(
-        SourceSettings {
+        MqttSourceSettings {
             connection,
             guarantee: Guarantee::AtLeastOnce(Session::Readings),
             repetition,
@@ -239,7 +239,7 @@ async fn of_frames_the_broker_keeps_none() {
         let (sender, messages) = mpsc::channel(10);
         let connection = direct(broker, "frames");
         let guarantee = Guarantee::AtMostOnce;
-        let settings = SourceSettings {
+        let settings = MqttSourceSettings {
             connection,
             guarantee,
             repetition: Repetition::Marked,

@@ -8,7 +8,7 @@ use rumqttc::{Packet, PubComp, PubRec, PubRel};
 use verge_broker::FrontLimits;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Intake, IntakeFull, Source};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Publisher, QoS, Repetition, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings, Publisher, QoS, Repetition};
 
 use crate::certificates::{Certificates, through};
 use crate::scripted::{Peer, ScriptedBroker};
@@ -115,7 +115,7 @@ async fn a_crowded_intake_leaves_the_connection_unread_and_nothing_is_sent_again
     let guarantee = Guarantee::AtLeastOnce(Session::Readings);
     let intake = Crowded { held: Arc::clone(&held), most: 5 };
     let source = MqttSource::spawn(
-        SourceSettings { connection, guarantee, repetition: Repetition::Marked, filters },
+        MqttSourceSettings { connection, guarantee, repetition: Repetition::Marked, filters },
         clock,
         intake,
     );

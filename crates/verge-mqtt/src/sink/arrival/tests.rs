@@ -4,15 +4,15 @@ use verge_domain::link::Arrival;
 
 use super::*;
 
-struct Bench {
-    arrivals: Arrivals,
+struct TestLink {
+    arrivals: TopicArrivals,
     now: Instant,
     requests: Vec<Request>,
 }
 
-impl Bench {
+impl TestLink {
     fn new() -> Self {
-        let mut arrivals = Arrivals::new(&["a".to_owned(), "v".to_owned(), "v".to_owned()]);
+        let mut arrivals = TopicArrivals::new(&["a".to_owned(), "v".to_owned(), "v".to_owned()]);
         let now = Instant::now();
         arrivals.begin(true, now);
         Self { arrivals, now, requests: Vec::new() }
@@ -41,7 +41,7 @@ impl Bench {
 
 #[test]
 fn the_first_message_and_each_that_is_larger_count_with_their_echo() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     let first = bench.publish(1, b"1");
     assert_eq!(bench.acknowledge(first), None);
     assert_eq!(bench.echo(b"not ours"), None);
@@ -63,7 +63,7 @@ fn the_first_message_and_each_that_is_larger_count_with_their_echo() {
 
 #[test]
 fn a_message_that_does_not_come_back_is_repeated_once_and_then_the_topic_is_dead() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2")];
     assert_eq!(bench.look(1000), Ok(()), "not acknowledged yet");
     bench.requests.clear();
@@ -85,7 +85,7 @@ fn a_message_that_does_not_come_back_is_repeated_once_and_then_the_topic_is_dead
 /// An ACL that is corrected while messages wait: earlier messages are sent again, no acknowledgement is believed.
 #[test]
 fn what_was_acknowledged_before_the_topic_came_alive_is_repeated() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2"), bench.publish(3, b"3")];
     assert_eq!(tickets.map(|ticket| bench.acknowledge(ticket)), [None; 3]);
     assert_eq!(bench.echo(b"3"), Some(3));
@@ -98,7 +98,7 @@ fn what_was_acknowledged_before_the_topic_came_alive_is_repeated() {
 
 #[test]
 fn a_limit_on_size_is_learnt_when_larger_messages_do_not_come_back_twice() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     for round in 0..2 {
         let small = bench.publish(1, b"1");
         assert_eq!((bench.acknowledge(small), bench.echo(b"1")), (None, Some(1)));
@@ -115,7 +115,7 @@ fn a_limit_on_size_is_learnt_when_larger_messages_do_not_come_back_twice() {
 
 #[test]
 fn where_no_echo_can_be_had_acknowledgements_count() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     let tickets = [bench.publish(1, b"1"), bench.publish(2, b"2")];
     assert_eq!(bench.acknowledge(tickets[0]), None);
     let delivered: Vec<u64> = bench.arrivals.give_up().iter().map(|token| token.0).collect();
@@ -127,7 +127,7 @@ fn where_no_echo_can_be_had_acknowledgements_count() {
 /// A broker that closes the connection at a publish it does not allow, acknowledged (mosquitto 2.0.11) or not.
 #[test]
 fn a_topic_at_which_the_broker_closes_twice_is_dead_and_is_proven_first_until_a_verdict_arrives() {
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     for dead in [false, true] {
         let ticket = bench.publish(1, b"1");
         if dead {
@@ -139,7 +139,7 @@ fn a_topic_at_which_the_broker_closes_twice_is_dead_and_is_proven_first_until_a_
         assert_eq!(bench.arrivals.is_closed(), dead);
         bench.arrivals.begin(true, bench.now);
     }
-    let probe = |bench: &mut Bench| {
+    let probe = |bench: &mut TestLink| {
         let payload = Bytes::from_static(b"0");
         let ticket = bench.arrivals.publish("v", &payload, None, bench.now, &mut bench.requests);
         assert_eq!((bench.acknowledge(ticket), bench.echo(b"0")), (None, None));
@@ -160,7 +160,7 @@ fn a_topic_at_which_the_broker_closes_twice_is_dead_and_is_proven_first_until_a_
 #[test]
 fn a_broker_that_closes_at_large_messages_is_sent_smaller_ones_but_never_tiny_ones() {
     let large: &'static [u8] = &[0; 10_000];
-    let mut bench = Bench::new();
+    let mut bench = TestLink::new();
     for expected in [None, Some(5000), Some(5000)] {
         let small = bench.publish(1, b"1");
         assert_eq!((bench.acknowledge(small), bench.echo(b"1")), (None, Some(1)));

@@ -16,7 +16,7 @@ const SLOWEST: u64 = 2000;
 
 /// A message that waits for its echo.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct AwaitedEcho {
     pub(super) ticket: u64,
     pub(super) payload: Bytes,
     /// `None`: a message without verdicts, for the sake of its echo.
@@ -29,7 +29,7 @@ pub(super) struct Waiting {
 }
 
 #[derive(Debug)]
-pub(super) struct Topic {
+pub(super) struct WatchedTopic {
     pub(super) name: String,
     pub(super) watched: bool,
     /// Since when nothing waits.
@@ -38,7 +38,7 @@ pub(super) struct Topic {
     pub(super) proven: Option<Instant>,
     /// Largest payload that came back on this connection; `None` before the first.
     pub(super) largest: Option<usize>,
-    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<AwaitedEcho>,
     pub(super) dead: Option<String>,
     /// Connections in a row that the broker closed before a message here came back.
     pub(super) closes: u8,
@@ -48,7 +48,7 @@ pub(super) struct Topic {
     pub(super) limit: Option<usize>,
 }
 
-impl Topic {
+impl WatchedTopic {
     pub(super) fn new(name: String, now: Instant) -> Self {
         Self {
             name,
@@ -91,7 +91,7 @@ impl Topic {
     pub(super) fn look(&mut self, now: Instant, requests: &mut Vec<Request>) -> Result<(), String> {
         // Echoes come one after another: each that comes gives those behind it their time again.
         let last_echo = self.proven.filter(|_| self.largest.is_some());
-        let overdue = |waiting: &Waiting| {
+        let overdue = |waiting: &AwaitedEcho| {
             let size = u64::try_from(waiting.payload.len()).unwrap_or(u64::MAX);
             let wait = ECHO_WAIT + Duration::from_millis(size.saturating_mul(1000) / SLOWEST);
             let since = last_echo.map_or(waiting.since, |echo| echo.max(waiting.since));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rumqttc::{Publish, SubAck};
 use verge_domain::link::Service;
 
-use super::{Retained, UplinkRole, without_echo};
+use super::{ClaimState, UplinkRole, without_echo};
 use crate::driver::Flow;
 use crate::sink::MAX_COMMAND_BYTES;
 use crate::subscriptions::refused;
@@ -13,7 +13,7 @@ use crate::subscriptions::refused;
 impl UplinkRole {
     pub(super) fn take(&mut self, message: Publish) {
         if message.topic == self.status_topic {
-            if message.retain && self.connection.retained != Retained::Known {
+            if message.retain && self.connection.retained != ClaimState::Known {
                 self.unclaimed = 0;
                 self.shared.found(message.payload);
                 self.retained_is_known();
@@ -46,14 +46,14 @@ impl UplinkRole {
 
     pub(super) fn answered(&mut self, answer: &SubAck) -> Flow {
         for answer in self.connection.subscriptions.answered(answer) {
-            if answer.filter == self.status_topic && self.connection.retained == Retained::Asked {
+            if answer.filter == self.status_topic && self.connection.retained == ClaimState::Asked {
                 match answer.granted {
-                    Some(_) => self.connection.retained = Retained::Awaited(Instant::now()),
+                    Some(_) => self.connection.retained = ClaimState::Awaited(Instant::now()),
                     None => {
                         tracing::info!(
                             "upstream does not let the gateway read its own status: a snapshot that was put back is not recognised by it"
                         );
-                        self.connection.retained = Retained::Known;
+                        self.connection.retained = ClaimState::Known;
                     }
                 }
                 continue;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::Arrival;
+use super::ReceivedMessage;
 
 /// How a broker repeats what is not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +45,12 @@ pub(super) enum EarlierMessages {
     /// By packet identifier.
     Marked(HashMap<u16, Earlier>),
     /// By topic.
-    Unmarked(HashMap<u64, Topic>),
+    Unmarked(HashMap<u64, TopicMessages>),
 }
 
 /// Messages of one topic, in order.
 #[derive(Debug, Default)]
-pub(super) struct Topic {
+pub(super) struct TopicMessages {
     /// Those that are certain to come: they are not acknowledged.
     waiting: VecDeque<Earlier>,
     /// Those before them, whose acknowledgement the broker has perhaps not received. They are not recognised: they may as
@@ -106,7 +106,7 @@ impl EarlierMessages {
                 messages.extend(all.map(|(packet_id, _, earlier)| (packet_id, earlier)));
             }
             Self::Unmarked(topics) => {
-                let mut carried: HashMap<u64, Topic> = HashMap::new();
+                let mut carried: HashMap<u64, TopicMessages> = HashMap::new();
                 for (_, unsure, earlier) in all {
                     let topic = carried.entry(earlier.known.topic).or_default();
                     if unsure {
@@ -127,8 +127,8 @@ impl EarlierMessages {
     }
 
     /// What a message is, if the broker repeats it. It comes no second time, and its identifier stands for what comes now.
-    pub(super) fn take(&mut self, arrival: &Arrival) -> Option<Earlier> {
-        let Arrival { packet_id, fingerprint, topic: key, .. } = *arrival;
+    pub(super) fn take(&mut self, arrival: &ReceivedMessage) -> Option<Earlier> {
+        let ReceivedMessage { packet_id, fingerprint, topic: key, .. } = *arrival;
         match self {
             Self::Marked(messages) => {
                 messages.remove(&packet_id).filter(|earlier| earlier.known.fingerprint == fingerprint)
@@ -165,7 +165,7 @@ impl EarlierMessages {
     }
 }
 
-impl Topic {
+impl TopicMessages {
     /// The message, if it is certain that it comes again; and whether nothing of this topic is repeated any more.
     fn take(&mut self, fingerprint: u64) -> (Option<Earlier>, bool) {
         if self.waiting.front().is_some_and(|first| first.known.says_the_same(fingerprint)) {
@@ -200,7 +200,7 @@ mod tests {
         let found: Vec<_> = again
             .iter()
             .map(|&content| {
-                let arrival = Arrival {
+                let arrival = ReceivedMessage {
                     packet_id: 1,
                     exactly_once: false,
                     dup: false,

@@ -1,14 +1,20 @@
 use super::*;
 
-const NEW: Arrival =
-    Arrival { packet_id: 1, exactly_once: false, dup: false, retained: false, fingerprint: 11, topic: 7 };
+const NEW: ReceivedMessage = ReceivedMessage {
+    packet_id: 1,
+    exactly_once: false,
+    dup: false,
+    retained: false,
+    fingerprint: 11,
+    topic: 7,
+};
 
-fn message(packet_id: u16, fingerprint: u64) -> Arrival {
-    Arrival { packet_id, fingerprint, ..NEW }
+fn message(packet_id: u16, fingerprint: u64) -> ReceivedMessage {
+    ReceivedMessage { packet_id, fingerprint, ..NEW }
 }
 
-fn again(packet_id: u16, fingerprint: u64) -> Arrival {
-    Arrival { dup: true, ..message(packet_id, fingerprint) }
+fn again(packet_id: u16, fingerprint: u64) -> ReceivedMessage {
+    ReceivedMessage { dup: true, ..message(packet_id, fingerprint) }
 }
 
 fn connected() -> Receipts {
@@ -23,15 +29,15 @@ fn reconnect(receipts: &Receipts, session_present: bool) {
 }
 
 /// A message that is handed on.
-fn new(receipts: &Receipts, arrival: &Arrival) -> Receipt {
+fn new(receipts: &Receipts, arrival: &ReceivedMessage) -> Receipt {
     match receipts.open(arrival) {
-        Opened::New { receipt, .. } => receipt,
-        Opened::Again => panic!("{arrival:?} is new"),
+        OpenedReceipt::New { receipt, .. } => receipt,
+        OpenedReceipt::Again => panic!("{arrival:?} is new"),
     }
 }
 
-fn is_again(receipts: &Receipts, arrival: &Arrival) -> bool {
-    receipts.open(arrival) == Opened::Again
+fn is_again(receipts: &Receipts, arrival: &ReceivedMessage) -> bool {
+    receipts.open(arrival) == OpenedReceipt::Again
 }
 
 fn due(receipts: &Receipts) -> Vec<u16> {
@@ -83,7 +89,7 @@ fn without_a_session_everything_is_new_and_old_receipts_are_void() {
     let old = new(&receipts, &message(1, 1));
     reconnect(&receipts, false);
     let opened = receipts.open(&again(1, 1));
-    assert!(matches!(opened, Opened::New { redelivered: false, .. }), "{opened:?}");
+    assert!(matches!(opened, OpenedReceipt::New { redelivered: false, .. }), "{opened:?}");
     receipts.settle(&[old]);
     assert!(due(&receipts).is_empty());
 }
@@ -107,7 +113,7 @@ fn an_acknowledgement_that_was_lost_is_recognised_and_one_that_arrived_is_forgot
     assert!(receipts.is_unconfirmed());
     reconnect(&receipts, true);
     let opened = receipts.open(&again(1, 11));
-    assert!(matches!(opened, Opened::New { redelivered: true, .. }), "{opened:?}");
+    assert!(matches!(opened, OpenedReceipt::New { redelivered: true, .. }), "{opened:?}");
     assert!(is_again(&receipts, &again(2, 22)));
 }
 
@@ -182,7 +188,7 @@ fn what_comes_without_dup_is_new_and_ends_the_repetition() {
     let open: Vec<_> = (1..=2).map(|id| new(&receipts, &message(id, 1))).collect();
     reconnect(&receipts, true);
     // Retained messages come because of the subscription, before or after.
-    new(&receipts, &Arrival { retained: true, ..message(9, 1) });
+    new(&receipts, &ReceivedMessage { retained: true, ..message(9, 1) });
     assert!(is_again(&receipts, &again(1, 1)));
     new(&receipts, &message(2, 1));
     assert!(!is_again(&receipts, &again(3, 1)));
@@ -190,7 +196,7 @@ fn what_comes_without_dup_is_new_and_ends_the_repetition() {
     assert!(due(&receipts).is_empty(), "the retained one is open, and 2 stands for another message");
     reconnect(&receipts, true);
     let opened = receipts.open(&again(5, 1));
-    assert!(matches!(opened, Opened::New { redelivered: true, .. }));
+    assert!(matches!(opened, OpenedReceipt::New { redelivered: true, .. }));
 }
 
 #[test]
@@ -227,7 +233,7 @@ struct Broker {
 
 impl Broker {
     /// Begins to send the next message; `None` while as many are in flight as it allows.
-    fn send(&mut self, messages: usize) -> Option<Arrival> {
+    fn send(&mut self, messages: usize) -> Option<ReceivedMessage> {
         if self.next >= messages || self.in_flight.len() >= 5 {
             return None;
         }
@@ -243,7 +249,7 @@ impl Broker {
         self.in_flight.retain(|&(id, _)| id != packet_id);
     }
 
-    fn again(&self) -> Vec<(usize, Arrival)> {
+    fn again(&self) -> Vec<(usize, ReceivedMessage)> {
         let again = self.in_flight.iter().map(|&(packet_id, index)| {
             (index, again(packet_id, u64::from(packet_id) << 32 | (self.content)(index)))
         });
@@ -303,7 +309,7 @@ fn play(steps: &[u8], content: fn(usize) -> u64, is_prompt: bool) -> [usize; MES
         }
         reconnect(&receipts, true);
         for (index, arrival) in broker.again() {
-            if let Opened::New { receipt, .. } = receipts.open(&arrival) {
+            if let OpenedReceipt::New { receipt, .. } = receipts.open(&arrival) {
                 handed[index] += 1;
                 judging.push((index, receipt));
             }

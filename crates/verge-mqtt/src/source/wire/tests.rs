@@ -21,7 +21,7 @@ fn written(packet: &Packet) -> Vec<u8> {
 
 /// All packets of a stream that comes in pieces of this size, in words.
 fn read(bytes: &[u8], piece: usize) -> Result<Vec<String>, String> {
-    let mut reader = Reader::new(LIMIT);
+    let mut reader = PacketReader::new(LIMIT);
     let mut found = Vec::new();
     for piece in bytes.chunks(piece) {
         reader.make_room();
@@ -76,7 +76,7 @@ fn packets_are_found_in_pieces_of_any_size_and_those_above_the_limit_are_skipped
 #[test]
 fn the_longest_packet_is_skipped_without_memory() {
     const REMAINING: usize = 268_435_455;
-    let mut reader = Reader::new(LIMIT);
+    let mut reader = PacketReader::new(LIMIT);
     reader.buffer.extend_from_slice(&[0x32, 0xff, 0xff, 0xff, 0x7f, 0, 1, b'a', 0, 9]);
     let piece = vec![0; SKIP_READ_BYTES];
     let mut left = REMAINING - 5;

@@ -11,10 +11,10 @@ use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Decoder, IntakeFull};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, Repetition, SourceSettings};
+use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings, Repetition};
 use verge_pipeline::clock::Clock;
 
-use super::{Name, Report};
+use super::{CheckReport, ListenName};
 use crate::cli::async_runtime;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
@@ -68,9 +68,9 @@ struct Listener<'a> {
 pub(super) fn listen(
     settings: &Settings,
     connection: &ConnectionSettings,
-    name: Name,
+    name: ListenName,
     limit: Duration,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> anyhow::Result<()> {
     let mut listener = Listener {
         settings,
@@ -82,8 +82,10 @@ pub(super) fn listen(
     };
     let connection = ConnectionSettings {
         client_id: match name {
-            Name::Own => connection.client_id.clone(),
-            Name::Other | Name::OtherIfAllowed => format!("{}{CLIENT_ID_SUFFIX}", connection.client_id),
+            ListenName::Own => connection.client_id.clone(),
+            ListenName::Other | ListenName::OtherIfAllowed => {
+                format!("{}{CLIENT_ID_SUFFIX}", connection.client_id)
+            }
         },
         max_packet_bytes: connection.max_packet_bytes.max(settings.max_frame_bytes),
         ..connection.clone()
@@ -91,7 +93,7 @@ pub(super) fn listen(
     let began = Instant::now();
     match async_runtime()?.block_on(listener.run(connection, limit)) {
         Ok(()) => {}
-        Err(reason) if name == Name::OtherIfAllowed => {
+        Err(reason) if name == ListenName::OtherIfAllowed => {
             let remark = format!(
                 "not listened: the broker keeps messages for the gateway under its client_id, and under another one it \
                  refuses the connection: {reason}"
@@ -124,7 +126,7 @@ impl Listener<'_> {
         let (sender, mut messages) = mpsc::channel(WAITING);
         let clock = self.clock;
         // As the gateway reads, but QoS 0 in a session that ends with it: what is too large is skipped.
-        let settings = SourceSettings {
+        let settings = MqttSourceSettings {
             connection,
             guarantee: Guarantee::AtMostOnce,
             repetition: Repetition::Marked,
@@ -221,7 +223,7 @@ impl Received {
     }
 }
 
-fn note(source: &Source, received: &Received, spent: Duration, report: &mut Report) {
+fn note(source: &Source, received: &Received, spent: Duration, report: &mut CheckReport) {
     let section = format!("source.{}", source.name);
     let mut warn = |remark: String| report.warnings.push(Warning { key: format!("{section}.topic"), remark });
     let Received { messages, items, refused, .. } = received;
