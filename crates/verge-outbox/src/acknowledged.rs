@@ -20,12 +20,12 @@ const MOST: u64 = 262_144;
 
 /// The numbers, which are written when something else is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Acknowledged {
+pub(crate) struct AcknowledgedNumbers {
     upto: [[u64; Lane::ALL.len()]; Session::ALL.len()],
     unsaved: bool,
 }
 
-impl Acknowledged {
+impl AcknowledgedNumbers {
     /// As noted; what is damaged or of another epoch counts as not noted.
     pub(crate) fn read(
         connection: &Connection,

@@ -23,12 +23,12 @@ const KEPT_PART: u64 = 4;
 
 /// The two tables. Learnt states lie in the order in which they were saved: the one longest unused comes first.
 #[derive(Debug, Clone, Copy)]
-enum Table {
+enum StateTable {
     Kept,
     Learnt,
 }
 
-impl Table {
+impl StateTable {
     fn of(key: &str) -> Self {
         if is_learnt(key) { Self::Learnt } else { Self::Kept }
     }
@@ -117,9 +117,9 @@ impl States {
         cipher: Option<&Cipher>,
     ) -> Result<(), rusqlite::Error> {
         for Checkpoint { key, state } in checkpoints {
-            let table = Table::of(key);
+            let table = StateTable::of(key);
             match (table, state) {
-                (Table::Learnt, Some(_)) if !learnt => self.refused += 1,
+                (StateTable::Learnt, Some(_)) if !learnt => self.refused += 1,
                 (_, None) => self.remove(transaction, table, key, cipher)?,
                 (_, Some(state)) => self.put(transaction, table, key, state, cipher)?,
             }
@@ -130,18 +130,18 @@ impl States {
     fn put(
         &mut self,
         transaction: &Connection,
-        table: Table,
+        table: StateTable,
         key: &str,
         state: &[u8],
         cipher: Option<&Cipher>,
     ) -> Result<(), rusqlite::Error> {
         let row = StateRow::of(key, state, cipher, &self.binding);
         let bytes = size(&row.name, &row.state);
-        if matches!(table, Table::Learnt) && bytes > self.share {
+        if matches!(table, StateTable::Learnt) && bytes > self.share {
             self.refused += 1;
             return Ok(());
         }
-        if matches!(table, Table::Kept) {
+        if matches!(table, StateTable::Kept) {
             let before: Option<i64> = transaction
                 .prepare_cached(table.size_of())?
                 .query_row([&row.name], |row| row.get(0))
@@ -153,7 +153,7 @@ impl States {
             }
         }
         self.remove(transaction, table, key, cipher)?;
-        if matches!(table, Table::Learnt) {
+        if matches!(table, StateTable::Learnt) {
             self.make_room(transaction, bytes)?;
         }
         self.insert(transaction, table, &row)
@@ -162,7 +162,7 @@ impl States {
     fn insert(
         &mut self,
         transaction: &Connection,
-        table: Table,
+        table: StateTable,
         row: &StateRow,
     ) -> Result<(), rusqlite::Error> {
         transaction.prepare_cached(table.put())?.execute(params![row.name, row.crc, row.state])?;
@@ -170,10 +170,10 @@ impl States {
         Ok(())
     }
 
-    fn bytes_of(&mut self, table: Table) -> &mut u64 {
+    fn bytes_of(&mut self, table: StateTable) -> &mut u64 {
         match table {
-            Table::Kept => &mut self.kept_bytes,
-            Table::Learnt => &mut self.bytes,
+            StateTable::Kept => &mut self.kept_bytes,
+            StateTable::Learnt => &mut self.bytes,
         }
     }
 
@@ -181,7 +181,7 @@ impl States {
     fn remove(
         &mut self,
         transaction: &Connection,
-        table: Table,
+        table: StateTable,
         key: &str,
         cipher: Option<&Cipher>,
     ) -> Result<(), rusqlite::Error> {
@@ -256,19 +256,19 @@ impl States {
         }
         let more = !piece.is_empty();
         for (found, name) in piece {
-            self.remove(transaction, Table::Kept, &name, None)?;
+            self.remove(transaction, StateTable::Kept, &name, None)?;
             match found {
                 // Open events are kept, however many an earlier version had saved.
                 Some((key, state)) if !is_learnt(&key) => {
                     self.insert(
                         transaction,
-                        Table::Kept,
+                        StateTable::Kept,
                         &StateRow::of(&key, &state, cipher, &self.binding),
                     )?;
                 }
                 // None was used later than another, as far as is known.
                 Some((key, state)) if self.bytes + size(&key, &state) > self.share => self.evicted += 1,
-                Some((key, state)) => self.put(transaction, Table::Learnt, &key, &state, cipher)?,
+                Some((key, state)) => self.put(transaction, StateTable::Learnt, &key, &state, cipher)?,
                 None => {
                     tracing::error!(key = %name.escape_debug(), "a saved state is damaged and was dropped");
                 }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use crate::connect;
-use crate::fault::{Fault, is_full};
+use crate::fault::{StoreFault, is_full};
 use crate::schema;
 use crate::store::Outbox;
 
@@ -16,9 +16,9 @@ const NEAR_PAGES: u64 = 32;
 
 impl Outbox {
     /// Whether there was no room: under the cap, on the disk or in a quota.
-    pub(crate) fn is_full(&self, fault: &Fault) -> bool {
+    pub(crate) fn is_full(&self, fault: &StoreFault) -> bool {
         match fault {
-            Fault::Database { source, .. } => is_full(source) || self.files.is_beyond_quota(source),
+            StoreFault::Database { source, .. } => is_full(source) || self.files.is_beyond_quota(source),
             _ => false,
         }
     }

@@ -12,7 +12,7 @@ use verge_domain::id::Lane;
 use crate::connect;
 use crate::fault::is_full;
 use crate::open::BUSY;
-use crate::row::{Columns, Form, INSERT, SELECT};
+use crate::row::{INSERT, RowColumns, RowForm, SELECT};
 use crate::schema;
 use crate::store::Outbox;
 
@@ -100,7 +100,7 @@ fn some_rows(outbox: &mut Outbox, lane: Lane, after: i64) -> Result<Option<i64>,
             && let Some(row) = rows.next()?
         {
             last = Some(row.get(0)?);
-            if let Some((columns, Form::Plain)) = Columns::read(lane, row, &outbox.binding)? {
+            if let Some((columns, RowForm::Plain)) = RowColumns::read(lane, row, &outbox.binding)? {
                 let text = columns.seal(cipher);
                 bytes += text.len();
                 sealed.push((columns.with_bytes(&[]), text));
@@ -114,7 +114,7 @@ fn some_rows(outbox: &mut Outbox, lane: Lane, after: i64) -> Result<Option<i64>,
             let mut replace = transaction.prepare_cached(&replace)?;
             for (columns, text) in &sealed {
                 let columns = columns.with_bytes(text);
-                columns.insert_as_is(Form::Sealed, &outbox.binding, &mut replace)?;
+                columns.insert_as_is(RowForm::Sealed, &outbox.binding, &mut replace)?;
             }
         }
         transaction.commit()?;

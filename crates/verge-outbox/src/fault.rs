@@ -7,7 +7,7 @@ use verge_domain::stage::StoreError;
 
 /// Why the store did not do as asked; the source of [`StoreError::Fault`].
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum StoreFault {
     /// A verdict was offered under another number than the next one.
     #[error("the next verdict of lane {lane} has number {expected}, not {actual}")]
     WrongSeq {
@@ -73,7 +73,7 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl StoreFault {
     /// For `map_err`: a failure of SQLite while `doing` something.
     pub(crate) fn while_doing(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| Self::Database { doing, source }
@@ -89,8 +89,8 @@ impl Fault {
     }
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
+impl From<StoreFault> for StoreError {
+    fn from(fault: StoreFault) -> Self {
         if fault.is_damage() { Self::Damaged(Box::new(fault)) } else { Self::Fault(Box::new(fault)) }
     }
 }

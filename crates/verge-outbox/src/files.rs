@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 
-use crate::schema::{self, HEADER_BYTES, Header};
+use crate::schema::{self, FileHeader, HEADER_BYTES};
 
 /// Name of the database in the store's folder.
 const DATABASE: &str = "outbox.db";
@@ -38,11 +38,11 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
 
 /// What lies in the store's folder.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum FolderContents {
     /// No store.
     Nothing,
     /// A database; whose, its header says.
-    Database(Header),
+    Database(FileHeader),
     /// No database, but the log of one: commits whose database is missing.
     LogAlone,
 }
@@ -63,10 +63,12 @@ impl Files {
     }
 
     /// Looks, without changing anything.
-    pub(crate) fn find(&self) -> io::Result<Found> {
+    pub(crate) fn find(&self) -> io::Result<FolderContents> {
         match header_of(&self.database())? {
-            Some(header) => Ok(Found::Database(header)),
-            None => Ok(if self.log().try_exists()? { Found::LogAlone } else { Found::Nothing }),
+            Some(header) => Ok(FolderContents::Database(header)),
+            None => {
+                Ok(if self.log().try_exists()? { FolderContents::LogAlone } else { FolderContents::Nothing })
+            }
         }
     }
 
@@ -108,7 +110,7 @@ impl Files {
     pub(crate) fn resume(&self, name: &str) -> io::Result<bool> {
         let salvaged = self.folder.join(SALVAGED);
         let Some(header) = header_of(&salvaged)? else { return Ok(false) };
-        if !matches!(header, Header::Ours { version } if version <= schema::SCHEMA_VERSION) {
+        if !matches!(header, FileHeader::Ours { version } if version <= schema::SCHEMA_VERSION) {
             return move_away(&salvaged, name).map(|()| false);
         }
         // The old log must be removed before the new database can be taken for its own.
@@ -236,7 +238,7 @@ impl Files {
                 if path.is_file() && fs::metadata(&path)?.len() > 0 {
                     File::open(&path)?.take(HEADER_BYTES as u64).read_to_end(&mut head)?;
                     // A damaged one that was set aside is recognised by its name.
-                    let ours = matches!(Header::of(&head), Header::Ours { .. });
+                    let ours = matches!(FileHeader::of(&head), FileHeader::Ours { .. });
                     if ours || folder.starts_with(&quarantine) && path.ends_with(DATABASE) {
                         stores.push(path);
                     }
@@ -264,13 +266,13 @@ impl Files {
 }
 
 /// What a file's first bytes say it is; `None` if there is none.
-fn header_of(path: &Path) -> io::Result<Option<Header>> {
+fn header_of(path: &Path) -> io::Result<Option<FileHeader>> {
     let mut head = Vec::with_capacity(HEADER_BYTES);
     match File::open(path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut head)) {
-        Ok(_) => Ok(Some(Header::of(&head))),
+        Ok(_) => Ok(Some(FileHeader::of(&head))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            Ok(Some(Header::Foreign { application: None }))
+            Ok(Some(FileHeader::Foreign { application: None }))
         }
         Err(error) => Err(error),
     }

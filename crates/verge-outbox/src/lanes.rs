@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use verge_domain::id::Lane;
 
-use crate::row::{Binding, Columns, SELECT_NEWEST, per_lane};
+use crate::row::{Binding, RowColumns, SELECT_NEWEST, per_lane};
 
 /// Names of the lanes' tables, in the order of [`Lane::ALL`].
 pub(crate) const TABLES: [&str; 3] = per_lane!("", "");
@@ -98,7 +98,7 @@ fn newest(
 ) -> Result<Option<(u64, u64)>, rusqlite::Error> {
     connection
         .query_row(SELECT_NEWEST[lane.index()], [i64::MAX], |row| {
-            let believed = Columns::read(lane, row, binding)?;
+            let believed = RowColumns::read(lane, row, binding)?;
             let seq = row.get::<_, i64>(0)?.cast_unsigned();
             Ok(believed.map_or((seq, 0), |(columns, _)| (columns.through(), columns.lane_bytes)))
         })

@@ -52,14 +52,16 @@ mod verify;
 mod withdraw;
 
 pub use backup::{BackupError, backup};
-pub use fault::Fault;
+pub use fault::StoreFault;
 pub use key::{StoreKey, StoreKeyError};
 pub use lock::{LockError, LockLost, StateLock};
 pub use note::{Damage, OpenError, StartNote};
-pub use open::Opened;
-pub use reader::{CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, Rows, Summary};
+pub use open::OpenedStore;
+pub use reader::{
+    CheckpointSummary, LaneSummary, OutboxReader, ReadError, RouteSummary, StoreSummary, StoredRows,
+};
 pub use salvage::Salvaged;
 pub use schema::SCHEMA_VERSION;
 pub use settings::{MIN_CAP_BYTES, OutboxSettings};
 pub use store::Outbox;
-pub use verify::Report;
+pub use verify::VerifyReport;

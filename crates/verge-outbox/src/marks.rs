@@ -8,7 +8,7 @@ use verge_domain::reading::Session;
 use verge_domain::stage::{Cause, Checkpoint, MarkStore, SentBytes, StateStore, StoreError};
 
 use crate::checkpoints;
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::lanes::{self, save_marks};
 use crate::row::Binding;
 use crate::store::Outbox;
@@ -17,7 +17,7 @@ impl MarkStore for Outbox {
     fn open_routes(&mut self, routes: &[RouteId]) -> Result<Vec<[Seq; 3]>, StoreError> {
         self.ready()?;
         let stored = lanes::read_marks(&self.connection, &self.binding)
-            .map_err(Fault::while_doing("read the marks"))?;
+            .map_err(StoreFault::while_doing("read the marks"))?;
         let last = self.lanes.map(|lane| lane.last);
         let mut marks: HashMap<RouteId, [u64; 3]> = HashMap::new();
         for route in routes {
@@ -58,10 +58,10 @@ impl MarkStore for Outbox {
     fn mark(&mut self, route: &RouteId, lane: Lane, upto: Seq) -> Result<(), StoreError> {
         let last = Seq(self.lanes[lane.index()].last);
         if upto > last {
-            return Err(Fault::MarkBeyondEnd { route: route.clone(), lane, upto, last }.into());
+            return Err(StoreFault::MarkBeyondEnd { route: route.clone(), lane, upto, last }.into());
         }
         let Some(lanes) = self.marks.get_mut(route) else {
-            return Err(Fault::UnknownRoute { route: route.clone() }.into());
+            return Err(StoreFault::UnknownRoute { route: route.clone() }.into());
         };
         let mark = &mut lanes[lane.index()];
         if upto.0 > *mark {
@@ -89,7 +89,7 @@ impl MarkStore for Outbox {
         self.ready()?;
         self.acknowledged
             .behind(&self.connection, &self.lanes)
-            .map_err(|source| Fault::while_doing("read what may come again")(source).into())
+            .map_err(|source| StoreFault::while_doing("read what may come again")(source).into())
     }
 }
 
@@ -97,13 +97,13 @@ impl StateStore for Outbox {
     fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, StoreError> {
         self.ready()?;
         checkpoints::read(&self.connection, self.cipher.as_ref(), &self.binding)
-            .map_err(|source| Fault::while_doing("read saved states")(source).into())
+            .map_err(|source| StoreFault::while_doing("read saved states")(source).into())
     }
 }
 
 impl Outbox {
-    fn replace_marks(&mut self) -> Result<(), Fault> {
-        let fault = Fault::while_doing("open the routes");
+    fn replace_marks(&mut self) -> Result<(), StoreFault> {
+        let fault = StoreFault::while_doing("open the routes");
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         transaction.execute("DELETE FROM mark", []).map_err(&fault)?;

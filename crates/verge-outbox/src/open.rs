@@ -12,21 +12,21 @@ use verge_domain::id::Epoch;
 use verge_domain::life::Life;
 use verge_domain::withdrawn::Withdrawal;
 
-use crate::acknowledged::Acknowledged;
+use crate::acknowledged::AcknowledgedNumbers;
 use crate::age::Ages;
 use crate::ballast::Ballast;
 use crate::checkpoints::States;
 use crate::connect::{connect, lift_page_limit, limit_pages};
 use crate::encrypt::Sealing;
 use crate::fault::{is_damage_at_opening, is_full};
-use crate::files::{Files, Found, lacks_room};
+use crate::files::{Files, FolderContents, lacks_room};
 use crate::guard::{Guard, Opening, Testimony};
 use crate::key::Cipher;
 use crate::note::{Damage, OpenError, StartNote};
 use crate::pressure::Pressure;
 use crate::row::Binding;
-use crate::salvage::{self, Log, Old, Salvaged};
-use crate::schema::{self, Header, SCHEMA_VERSION};
+use crate::salvage::{self, LogUse, Old, Salvaged};
+use crate::schema::{self, FileHeader, SCHEMA_VERSION};
 use crate::settings::{MIN_CAP_BYTES, OutboxSettings};
 use crate::store::Outbox;
 use crate::{encrypt, lanes, log, marks, origin, plain, run};
@@ -36,7 +36,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// An open store, and what to report to the operator.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedStore {
     /// The store.
     pub outbox: Outbox,
     /// Set if this start was not an ordinary one.
@@ -48,8 +48,8 @@ impl Outbox {
     /// [`crate::StateLock`].
     ///
     /// # Errors
-    /// See [`OpenError`]; damage is no error, see [`Opened::note`].
-    pub fn open(settings: &OutboxSettings) -> Result<Opened, OpenError> {
+    /// See [`OpenError`]; damage is no error, see [`OpenedStore::note`].
+    pub fn open(settings: &OutboxSettings) -> Result<OpenedStore, OpenError> {
         if settings.cap_bytes < MIN_CAP_BYTES {
             return Err(OpenError::CapTooSmall { cap_bytes: settings.cap_bytes });
         }
@@ -66,20 +66,20 @@ impl Outbox {
             found = files.find().map_err(io)?;
         }
         let damage = match found {
-            Found::Nothing => {
+            FolderContents::Nothing => {
                 make(&files, epoch()?, settings)?;
                 None
             }
-            Found::LogAlone => Some(Damage::LogAlone),
-            Found::Database(Header::Broken) => Some(Damage::Header),
-            Found::Database(Header::Foreign { .. }) => {
+            FolderContents::LogAlone => Some(Damage::LogAlone),
+            FolderContents::Database(FileHeader::Broken) => Some(Damage::Header),
+            FolderContents::Database(FileHeader::Foreign { .. }) => {
                 return Err(OpenError::Foreign { path: files.database() });
             }
-            Found::Database(Header::Ours { version }) if version > SCHEMA_VERSION => {
+            FolderContents::Database(FileHeader::Ours { version }) if version > SCHEMA_VERSION => {
                 return Err(OpenError::Newer { path: files.database(), found: version });
             }
             // Checked before SQLite opens it, which forgets what it does not understand.
-            Found::Database(Header::Ours { .. }) => {
+            FolderContents::Database(FileHeader::Ours { .. }) => {
                 match origin::of_files(&files, testimony.as_ref()).map_err(io)? {
                     None => log::has_lost_commits(&files.log()).map_err(io)?.then_some(Damage::Log),
                     copied => copied,
@@ -92,7 +92,7 @@ impl Outbox {
                 Ok(outbox) => match doubt(&outbox, testimony.as_ref()).map_err(refused(&files))? {
                     // A new store has none yet.
                     Some(damage) if damage != Damage::NoWitness || !resumed => damage,
-                    _ => return accept(outbox).map(|outbox| Opened { outbox, note: None }),
+                    _ => return accept(outbox).map(|outbox| OpenedStore { outbox, note: None }),
                 },
                 Err(Loading::Damaged) => Damage::Content,
                 Err(Loading::Refused(error)) => return Err(error),
@@ -110,7 +110,7 @@ impl Outbox {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn repair(settings: &OutboxSettings) -> Result<Opened, OpenError> {
+    pub fn repair(settings: &OutboxSettings) -> Result<OpenedStore, OpenError> {
         let opened = Self::open(settings)?;
         if opened.note.is_some() {
             return Ok(opened);
@@ -124,13 +124,14 @@ impl Outbox {
 }
 
 /// Whether a header does not say, or says otherwise, what the witness knows: that this is a store of ours.
-fn is_unrecognised(found: &Found, testimony: &Testimony) -> bool {
+fn is_unrecognised(found: &FolderContents, testimony: &Testimony) -> bool {
     match found {
-        Found::Nothing => false,
-        Found::LogAlone | Found::Database(Header::Broken | Header::Foreign { .. }) => {
+        FolderContents::Nothing => false,
+        FolderContents::LogAlone
+        | FolderContents::Database(FileHeader::Broken | FileHeader::Foreign { .. }) => {
             testimony.version <= SCHEMA_VERSION
         }
-        Found::Database(Header::Ours { version }) => {
+        FolderContents::Database(FileHeader::Ours { version }) => {
             testimony.version == SCHEMA_VERSION && *version != SCHEMA_VERSION
         }
     }
@@ -158,7 +159,8 @@ fn accept(mut outbox: Outbox) -> Result<Outbox, OpenError> {
     let io = |source| OpenError::Io { path: files.folder().to_owned(), source };
     let connection = &outbox.connection;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(refused(&files))?;
-    if matches!(files.find(), Ok(Found::Database(Header::Ours { version })) if version < SCHEMA_VERSION) {
+    if matches!(files.find(), Ok(FolderContents::Database(FileHeader::Ours { version })) if version < SCHEMA_VERSION)
+    {
         // Readers, and the next opening, look at the file's header, not at what the log says of it.
         if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::debug!(%error, "the log cannot be folded in yet");
@@ -220,7 +222,7 @@ fn renew(
     settings: &OutboxSettings,
     damage: Damage,
     testimony: Option<&Testimony>,
-) -> Result<Opened, OpenError> {
+) -> Result<OpenedStore, OpenError> {
     let io = |source| OpenError::Io { path: settings.dir.clone(), source };
     let epoch = epoch()?;
     let database = files.database();
@@ -229,9 +231,9 @@ fn renew(
     let old = Old {
         database: &database,
         log: match damage {
-            Damage::Backup => Log::Ignored,
-            _ if is_foreign => Log::Foreign,
-            _ => Log::Own,
+            Damage::Backup => LogUse::Ignored,
+            _ if is_foreign => LogUse::Foreign,
+            _ => LogUse::Own,
         },
         given: testimony.map_or([0; 3], |testimony| testimony.last),
         epoch: testimony.filter(|_| damage == Damage::LogAlone).map(|testimony| testimony.epoch),
@@ -252,7 +254,7 @@ fn renew(
         Loading::Damaged => io(io::Error::from(io::ErrorKind::InvalidData)),
     })?;
     let outbox = accept(outbox)?;
-    Ok(Opened { outbox, note: Some(StartNote { damage, set_aside, salvaged }) })
+    Ok(OpenedStore { outbox, note: Some(StartNote { damage, set_aside, salvaged }) })
 }
 
 /// Opens it; where the disk is too full for that, without the ballast.
@@ -302,7 +304,7 @@ fn load(files: &Files, settings: &OutboxSettings) -> Result<Outbox, Loading> {
     let cipher = open_cipher(key_check, settings, &path).map_err(Loading::Refused)?;
     let ages = Ages::open(&connection, settings).map_err(refuse)?;
     let sent = marks::read_sent(&connection).map_err(refuse)?;
-    let acknowledged = Acknowledged::read(&connection, &lanes, &binding).map_err(refuse)?;
+    let acknowledged = AcknowledgedNumbers::read(&connection, &lanes, &binding).map_err(refuse)?;
     let states =
         States::of(&connection, settings.states_bytes, settings.cap_bytes, binding).map_err(refuse)?;
     Ok(Outbox {

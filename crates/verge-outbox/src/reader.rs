@@ -8,12 +8,12 @@ use verge_domain::life::Life;
 use verge_domain::stage::StoredRow;
 
 use crate::checkpoints;
-use crate::fault::Fault;
-use crate::files::{Files, Found};
+use crate::fault::StoreFault;
+use crate::files::{Files, FolderContents};
 use crate::key::{Cipher, StoreKey};
 use crate::lanes::{TABLES, lane_number};
-use crate::row::{Binding, Columns, SELECT};
-use crate::schema::{self, Header, SCHEMA_VERSION};
+use crate::row::{Binding, RowColumns, SELECT};
+use crate::schema::{self, FileHeader, SCHEMA_VERSION};
 
 /// Rows read in one snapshot: a long read would keep the gateway's log from being folded in.
 pub(crate) const SNAPSHOT_ROWS: i64 = 256;
@@ -60,7 +60,7 @@ pub enum ReadError {
     },
     /// The database cannot be read, or a row in it is damaged.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    StoreFault(#[from] StoreFault),
 }
 
 /// Summary of one lane.
@@ -102,7 +102,7 @@ pub struct CheckpointSummary {
 
 /// Summary of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub struct StoreSummary {
     /// Its epoch.
     pub epoch: Epoch,
     /// Its schema version.
@@ -140,7 +140,7 @@ impl OutboxReader {
         let files = Files::in_folder(dir);
         let path = files.database();
         let connection = Self::connect(dir)?;
-        let fault = Fault::while_doing("open the store for reading");
+        let fault = StoreFault::while_doing("open the store for reading");
         let version = schema::version(&connection).map_err(&fault)?;
         let check = schema::key_check(&connection).map_err(&fault)?;
         let cipher = key.map(Cipher::new);
@@ -159,14 +159,16 @@ impl OutboxReader {
         let files = Files::in_folder(dir);
         let path = files.database();
         match files.find().map_err(|source| ReadError::Io { path: dir.to_owned(), source })? {
-            Found::Database(Header::Ours { version }) if version < SCHEMA_VERSION => {
+            FolderContents::Database(FileHeader::Ours { version }) if version < SCHEMA_VERSION => {
                 return Err(ReadError::Older { path, found: version });
             }
-            Found::Database(Header::Ours { version }) if version == SCHEMA_VERSION => {}
-            Found::Database(_) => return Err(ReadError::Unreadable { path }),
-            Found::Nothing | Found::LogAlone => return Err(ReadError::Missing { dir: dir.to_owned() }),
+            FolderContents::Database(FileHeader::Ours { version }) if version == SCHEMA_VERSION => {}
+            FolderContents::Database(_) => return Err(ReadError::Unreadable { path }),
+            FolderContents::Nothing | FolderContents::LogAlone => {
+                return Err(ReadError::Missing { dir: dir.to_owned() });
+            }
         }
-        let fault = Fault::while_doing("open the store for reading");
+        let fault = StoreFault::while_doing("open the store for reading");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(&fault)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&fault)?;
@@ -184,7 +186,7 @@ impl OutboxReader {
     /// # Errors
     /// The database cannot be read.
     pub fn life(&self) -> Result<Option<Life>, ReadError> {
-        let fault = Fault::while_doing("read the life of the store");
+        let fault = StoreFault::while_doing("read the life of the store");
         Ok(crate::run::read(&self.connection, self.epoch).map_err(&fault)?)
     }
 
@@ -192,15 +194,15 @@ impl OutboxReader {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn summary(&mut self) -> Result<Summary, ReadError> {
-        let fault = Fault::while_doing("read the store");
+    pub fn summary(&mut self) -> Result<StoreSummary, ReadError> {
+        let fault = StoreFault::while_doing("read the store");
         let snapshot = self.connection.transaction().map_err(&fault)?;
         let lanes = summarise_lanes(&snapshot).map_err(&fault)?;
         let encryption_unfinished = self.encrypted && !schema::is_sealed(&snapshot).map_err(&fault)?;
         let routes = summarise_routes(&snapshot).map_err(&fault)?;
         let checkpoints =
             summarise_checkpoints(&snapshot, self.cipher.as_ref(), &self.binding).map_err(&fault)?;
-        Ok(Summary {
+        Ok(StoreSummary {
             epoch: self.epoch,
             schema_version: self.version,
             encrypted: self.encrypted,
@@ -226,9 +228,9 @@ impl OutboxReader {
 
     /// The verdicts of a lane from `from` to `to`, both included, as far as they are stored.
     #[must_use]
-    pub fn rows(&self, lane: Lane, from: Seq, to: Seq) -> Rows<'_> {
+    pub fn rows(&self, lane: Lane, from: Seq, to: Seq) -> StoredRows<'_> {
         let after = Seq(from.0.saturating_sub(1));
-        Rows { reader: self, lane, after, to, read: Vec::new().into_iter(), done: false }
+        StoredRows { reader: self, lane, after, to, read: Vec::new().into_iter(), done: false }
     }
 }
 
@@ -316,17 +318,17 @@ fn summarise_checkpoints(
 /// Stored verdicts, a snapshot of a few hundred at a time. A damaged row is an error in its place; those
 /// behind it still come.
 #[derive(Debug)]
-pub struct Rows<'a> {
+pub struct StoredRows<'a> {
     reader: &'a OutboxReader,
     lane: Lane,
     after: Seq,
     to: Seq,
-    read: std::vec::IntoIter<Result<StoredRow, Fault>>,
+    read: std::vec::IntoIter<Result<StoredRow, StoreFault>>,
     done: bool,
 }
 
-impl Rows<'_> {
-    fn snapshot(&mut self) -> Result<Vec<Result<StoredRow, Fault>>, rusqlite::Error> {
+impl StoredRows<'_> {
+    fn snapshot(&mut self) -> Result<Vec<Result<StoredRow, StoreFault>>, rusqlite::Error> {
         let mut statement = self.reader.connection.prepare_cached(SELECT[self.lane.index()])?;
         let to = self.to.0.min(i64::MAX.cast_unsigned()).cast_signed();
         let after = self.after.0.min(i64::MAX.cast_unsigned()).cast_signed();
@@ -335,17 +337,17 @@ impl Rows<'_> {
         while let Some(row) = rows.next()? {
             let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
             self.after = seq;
-            let believed = Columns::read(self.lane, row, &self.reader.binding)?;
+            let believed = RowColumns::read(self.lane, row, &self.reader.binding)?;
             let cipher = self.reader.cipher.as_ref();
             let stored = believed.and_then(|(columns, form)| columns.to_stored(form, cipher));
-            read.push(stored.ok_or(Fault::RowDamaged { lane: self.lane, seq }));
+            read.push(stored.ok_or(StoreFault::RowDamaged { lane: self.lane, seq }));
         }
         Ok(read)
     }
 }
 
-impl Iterator for Rows<'_> {
-    type Item = Result<StoredRow, Fault>;
+impl Iterator for StoredRows<'_> {
+    type Item = Result<StoredRow, StoreFault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(row) = self.read.next() {
@@ -362,7 +364,7 @@ impl Iterator for Rows<'_> {
             }
             Err(source) => {
                 self.done = true;
-                Some(Err(Fault::Database { doing: "read verdicts", source }))
+                Some(Err(StoreFault::Database { doing: "read verdicts", source }))
             }
         }
     }

@@ -8,8 +8,8 @@ use verge_domain::stage::{Overdue, StoreError, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
-use crate::fault::Fault;
-use crate::row::{Columns, SELECT, SELECT_NEWEST, per_lane};
+use crate::fault::StoreFault;
+use crate::row::{RowColumns, SELECT, SELECT_NEWEST, per_lane};
 use crate::store::Outbox;
 
 const RAW: [&str; 3] = per_lane!("SELECT bytes FROM ", " WHERE seq = ?1");
@@ -57,8 +57,8 @@ impl Outbox {
         max_rows: usize,
         max_bytes: usize,
         out: &mut Vec<StoredRow>,
-    ) -> Result<Option<Hole>, Fault> {
-        let fault = Fault::while_doing("read verdicts");
+    ) -> Result<Option<Hole>, StoreFault> {
+        let fault = StoreFault::while_doing("read verdicts");
         let state = self.lanes[lane.index()];
         // A tombstone's range may begin before.
         let mut after = after.max(state.evicted);
@@ -66,7 +66,7 @@ impl Outbox {
             let mut newest = self.connection.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
             let mut rows = newest.query([after.cast_signed()]).map_err(&fault)?;
             if let Some(row) = rows.next().map_err(&fault)? {
-                let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
+                let believed = RowColumns::read(lane, row, &self.binding).map_err(&fault)?;
                 if let Some((columns, _)) = believed.filter(|(columns, _)| columns.through() > after) {
                     after = columns.seq.0 - 1;
                 }
@@ -83,7 +83,7 @@ impl Outbox {
             if seq != expected {
                 return Ok(Some(Hole { from: expected, through: seq - 1, is_missing: true }));
             }
-            let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
+            let believed = RowColumns::read(lane, row, &self.binding).map_err(&fault)?;
             let stored = believed.and_then(|(columns, form)| columns.to_stored(form, self.cipher.as_ref()));
             let Some(stored) = stored.filter(|stored| (seq..=state.last).contains(&stored.through().0))
             else {
@@ -130,8 +130,13 @@ impl Outbox {
     }
 
     /// The first run of verdicts, without tombstones, after `from` up to `upto`.
-    pub(crate) fn first_verdicts(&self, lane: Lane, from: u64, upto: u64) -> Result<Option<Overdue>, Fault> {
-        let fault = Fault::while_doing("look for overdue verdicts");
+    pub(crate) fn first_verdicts(
+        &self,
+        lane: Lane,
+        from: u64,
+        upto: u64,
+    ) -> Result<Option<Overdue>, StoreFault> {
+        let fault = StoreFault::while_doing("look for overdue verdicts");
         let find = |sql: &str, after: u64| {
             self.connection
                 .prepare_cached(sql)

@@ -4,14 +4,14 @@ use rusqlite::Connection;
 use verge_domain::id::{Epoch, Lane};
 
 use crate::checkpoints::States;
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::lanes::{self, LaneState};
 use crate::store::Outbox;
 use crate::{connect, log, open, schema};
 
 /// Opens a store that is in use again after something failed, and holds it against what was committed.
-pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
-    let fault = Fault::while_doing("open the store again");
+pub(crate) fn again(outbox: &mut Outbox) -> Result<(), StoreFault> {
+    let fault = StoreFault::while_doing("open the store again");
     let path = outbox.files.database();
     // The old handle first: two of them would wait for each other's locks.
     let nothing = Connection::open_in_memory().map_err(&fault)?;
@@ -29,7 +29,7 @@ pub(crate) fn again(outbox: &mut Outbox) -> Result<(), Fault> {
     if let Some(what) = cut_back {
         // The next opening takes another epoch, also where the witness is lost by then.
         schema::set_meta(&connection, schema::RENEW, schema::CUT_BACK).map_err(&fault)?;
-        return Err(Fault::CutBack { what });
+        return Err(StoreFault::CutBack { what });
     }
     // After a sync that failed, the system may take pages of the log for written that are not: they are written once more,
     // into the database, before anything is appended behind them.

@@ -22,7 +22,7 @@ macro_rules! per_lane {
 }
 pub(crate) use per_lane;
 
-/// Reads the columns that [`Columns::read`] takes: after ?1 up to ?2, at most ?3 rows.
+/// Reads the columns that [`RowColumns::read`] takes: after ?1 up to ?2, at most ?3 rows.
 pub(crate) const SELECT: [&str; 3] = per_lane!(
     "SELECT seq, decided, cause, lane_bytes, crc, bytes, through, reason FROM ",
     " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
@@ -32,7 +32,7 @@ pub(crate) const SELECT_NEWEST: [&str; 3] = per_lane!(
     "SELECT seq, decided, cause, lane_bytes, crc, bytes, through, reason FROM ",
     " WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1"
 );
-/// Takes the columns in the order of the table, see [`Columns::insert`].
+/// Takes the columns in the order of the table, see [`RowColumns::insert`].
 pub(crate) const INSERT: [&str; 3] = per_lane!("INSERT INTO ", " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
 
 /// What the first byte under a row's checksum says beside the lane: that the bytes are sealed.
@@ -81,7 +81,7 @@ impl Binding {
 
 /// One row as it stands in the database, not yet believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Columns<'a> {
+pub(crate) struct RowColumns<'a> {
     pub(crate) lane: Lane,
     pub(crate) seq: Seq,
     pub(crate) decided: UtcMillis,
@@ -96,18 +96,18 @@ pub(crate) struct Columns<'a> {
 
 /// What a row's bytes are, as its checksum says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum RowForm {
     Plain,
     Sealed,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> RowColumns<'a> {
     /// Takes a row of [`SELECT`] whose checksum is right; `None` if it is not.
     pub(crate) fn read(
         lane: Lane,
         row: &'a Row<'_>,
         binding: &Binding,
-    ) -> Result<Option<(Self, Form)>, rusqlite::Error> {
+    ) -> Result<Option<(Self, RowForm)>, rusqlite::Error> {
         let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
         let number = |column| row.get_ref(column)?.as_i64().map_err(rusqlite::Error::from);
         let columns = (|| {
@@ -139,8 +139,8 @@ impl<'a> Columns<'a> {
     }
 
     /// The same with other bytes, which may live shorter.
-    pub(crate) fn with_bytes(self, bytes: &[u8]) -> Columns<'_> {
-        Columns { bytes, ..self }
+    pub(crate) fn with_bytes(self, bytes: &[u8]) -> RowColumns<'_> {
+        RowColumns { bytes, ..self }
     }
 
     /// The last number that the row stands for.
@@ -149,18 +149,19 @@ impl<'a> Columns<'a> {
     }
 
     /// What the bytes are, if this is the row's checksum.
-    pub(crate) fn form(&self, crc: i64, binding: &Binding) -> Option<Form> {
-        let mut forms =
-            binding.seeds(self.lane, self.seq).flat_map(|seed| [(seed, Form::Plain), (seed, Form::Sealed)]);
+    pub(crate) fn form(&self, crc: i64, binding: &Binding) -> Option<RowForm> {
+        let mut forms = binding
+            .seeds(self.lane, self.seq)
+            .flat_map(|seed| [(seed, RowForm::Plain), (seed, RowForm::Sealed)]);
         forms.find(|&(seed, form)| i64::from(self.crc(form, seed)) == crc).map(|(_, form)| form)
     }
 
     /// Everything but the bytes, in order, numbers little-endian: what the checksum begins with, and what sealed
     /// bytes are bound to.
-    fn head(&self, form: Form) -> ([u8; 42], usize) {
+    fn head(&self, form: RowForm) -> ([u8; 42], usize) {
         let mut head = [0; 42];
         let lane = u8::try_from(self.lane.index()).expect("there are three lanes");
-        head[0] = lane | if form == Form::Sealed { SEALED } else { 0 };
+        head[0] = lane | if form == RowForm::Sealed { SEALED } else { 0 };
         head[1..9].copy_from_slice(&self.seq.0.to_le_bytes());
         head[9..17].copy_from_slice(&self.decided.0.to_le_bytes());
         head[17..25].copy_from_slice(&self.cause.to_le_bytes());
@@ -174,22 +175,22 @@ impl<'a> Columns<'a> {
 
     /// CRC-32C (RFC 3720, appendix B.4) over the epoch and every column. Signed, because SQLite stores that in four
     /// bytes.
-    fn crc(&self, form: Form, seed: u32) -> i32 {
+    fn crc(&self, form: RowForm, seed: u32) -> i32 {
         let (head, length) = self.head(form);
         crc32c::crc32c_append(crc32c::crc32c_append(seed, &head[..length]), self.bytes).cast_signed()
     }
 
     /// The bytes as they are stored where there is a key.
     pub(crate) fn seal(&self, cipher: &Cipher) -> Vec<u8> {
-        let (head, length) = self.head(Form::Sealed);
+        let (head, length) = self.head(RowForm::Sealed);
         cipher.seal(&head[..length], self.bytes)
     }
 
     /// Copies the row out; `None` if it is sealed and does not open.
-    pub(crate) fn to_stored(self, form: Form, cipher: Option<&Cipher>) -> Option<StoredRow> {
+    pub(crate) fn to_stored(self, form: RowForm, cipher: Option<&Cipher>) -> Option<StoredRow> {
         let bytes = match form {
-            Form::Plain => Bytes::copy_from_slice(self.bytes),
-            Form::Sealed => {
+            RowForm::Plain => Bytes::copy_from_slice(self.bytes),
+            RowForm::Sealed => {
                 let (head, length) = self.head(form);
                 Bytes::from(cipher?.open(&head[..length], self.bytes)?)
             }
@@ -205,10 +206,10 @@ impl<'a> Columns<'a> {
         statement: &mut Statement<'_>,
     ) -> Result<(), rusqlite::Error> {
         match cipher {
-            None => self.insert_as_is(Form::Plain, binding, statement),
+            None => self.insert_as_is(RowForm::Plain, binding, statement),
             Some(cipher) => {
                 let sealed = self.seal(cipher);
-                self.with_bytes(&sealed).insert_as_is(Form::Sealed, binding, statement)
+                self.with_bytes(&sealed).insert_as_is(RowForm::Sealed, binding, statement)
             }
         }
     }
@@ -216,7 +217,7 @@ impl<'a> Columns<'a> {
     /// Inserts the row, whose bytes are of this form, with its checksum.
     pub(crate) fn insert_as_is(
         &self,
-        form: Form,
+        form: RowForm,
         binding: &Binding,
         statement: &mut Statement<'_>,
     ) -> Result<(), rusqlite::Error> {
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_checksum_covers_every_column() {
-        let row = Columns {
+        let row = RowColumns {
             lane: Lane::Verdict,
             seq: Seq(7),
             decided: UtcMillis(1_700_000_000_000),
@@ -253,32 +254,32 @@ mod tests {
             withdrawn: None,
         };
         let through = |through, reason| Some(Withdrawn { through: Seq(through), reason });
-        let tombstone = Columns { withdrawn: through(9, Withdrawal::Full), ..row };
-        let check = |row: &Columns<'_>, other: Columns<'_>| {
-            assert_ne!(row.crc(Form::Plain, 0), other.crc(Form::Plain, 0), "{other:?}");
+        let tombstone = RowColumns { withdrawn: through(9, Withdrawal::Full), ..row };
+        let check = |row: &RowColumns<'_>, other: RowColumns<'_>| {
+            assert_ne!(row.crc(RowForm::Plain, 0), other.crc(RowForm::Plain, 0), "{other:?}");
         };
         for row in [row, tombstone] {
-            check(&row, Columns { lane: Lane::Alarm, ..row });
-            check(&row, Columns { seq: Seq(8), ..row });
-            check(&row, Columns { decided: UtcMillis(0), ..row });
-            check(&row, Columns { cause: 0, ..row });
-            check(&row, Columns { lane_bytes: 561, ..row });
-            check(&row, Columns { bytes: b"contenT", ..row });
-            check(&row, Columns { withdrawn: through(10, Withdrawal::Full), ..row });
-            check(&row, Columns { withdrawn: through(9, Withdrawal::Expired), ..row });
-            assert_ne!(row.crc(Form::Plain, 0), row.crc(Form::Sealed, 0));
+            check(&row, RowColumns { lane: Lane::Alarm, ..row });
+            check(&row, RowColumns { seq: Seq(8), ..row });
+            check(&row, RowColumns { decided: UtcMillis(0), ..row });
+            check(&row, RowColumns { cause: 0, ..row });
+            check(&row, RowColumns { lane_bytes: 561, ..row });
+            check(&row, RowColumns { bytes: b"contenT", ..row });
+            check(&row, RowColumns { withdrawn: through(10, Withdrawal::Full), ..row });
+            check(&row, RowColumns { withdrawn: through(9, Withdrawal::Expired), ..row });
+            assert_ne!(row.crc(RowForm::Plain, 0), row.crc(RowForm::Sealed, 0));
             let binding = Binding::new(Epoch([3; 16]));
             let old = Binding { unbound: Some([0, 7, 0]), ..binding };
-            let sealed = |seed| i64::from(row.crc(Form::Sealed, seed));
-            assert_eq!(row.form(sealed(binding.seed), &binding), Some(Form::Sealed));
+            let sealed = |seed| i64::from(row.crc(RowForm::Sealed, seed));
+            assert_eq!(row.form(sealed(binding.seed), &binding), Some(RowForm::Sealed));
             assert_eq!(row.form(sealed(0), &binding), None, "the epoch is part of it");
             assert_eq!(row.form(sealed(Binding::new(Epoch([4; 16])).seed), &binding), None);
-            assert_eq!(row.form(sealed(0), &old), Some(Form::Sealed), "as an older program wrote it");
-            let newer = Columns { seq: Seq(8), ..row };
-            assert_eq!(newer.form(newer.crc(Form::Sealed, 0).into(), &old), None, "only up to there");
+            assert_eq!(row.form(sealed(0), &old), Some(RowForm::Sealed), "as an older program wrote it");
+            let newer = RowColumns { seq: Seq(8), ..row };
+            assert_eq!(newer.form(newer.crc(RowForm::Sealed, 0).into(), &old), None, "only up to there");
         }
         check(&row, tombstone);
         // As stores of schema version 1 have it.
-        assert_eq!(row.crc(Form::Plain, 0), 1_104_599_756);
+        assert_eq!(row.crc(RowForm::Plain, 0), 1_104_599_756);
     }
 }

@@ -8,10 +8,10 @@ use verge_domain::stage::{NewRow, Overdue, RowStore, StoreError, StoredRow, With
 use verge_domain::time::{Monotonic, UtcMillis};
 
 use crate::evict;
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::key::Cipher;
 use crate::lanes::LaneState;
-use crate::row::{Binding, Columns, INSERT, per_lane};
+use crate::row::{Binding, INSERT, RowColumns, per_lane};
 use crate::store::Outbox;
 
 const DELETE_BEHIND: [&str; 3] = per_lane!("DELETE FROM ", " WHERE seq > ?1");
@@ -39,7 +39,7 @@ impl RowStore for Outbox {
 
     fn overdue(&mut self, lane: Lane, life: Duration, now: Monotonic) -> Result<Option<Overdue>, StoreError> {
         self.ready()?;
-        let fault = Fault::while_doing("look for overdue verdicts");
+        let fault = StoreFault::while_doing("look for overdue verdicts");
         let old = self.ages.older_than(&self.connection, lane, life, now).map_err(&fault)?;
         let state = self.lanes[lane.index()];
         let from = evict::delivered(self.routes(), lane, &state).max(state.evicted);
@@ -83,8 +83,8 @@ pub(crate) fn insert(
     lanes: &mut [LaneState; 3],
     cipher: Option<&Cipher>,
     binding: &Binding,
-) -> Result<(), Fault> {
-    let fault = Fault::while_doing("commit verdicts");
+) -> Result<(), StoreFault> {
+    let fault = StoreFault::while_doing("commit verdicts");
     for lane in Lane::ALL {
         let mut of_lane = rows.iter().filter(|row| row.lane == lane).peekable();
         if of_lane.peek().is_none() {
@@ -95,11 +95,11 @@ pub(crate) fn insert(
         for row in of_lane {
             let expected = Seq(state.last + 1);
             if row.seq != expected {
-                return Err(Fault::WrongSeq { lane, expected, actual: row.seq });
+                return Err(StoreFault::WrongSeq { lane, expected, actual: row.seq });
             }
             state.last += 1;
             state.bytes += row.bytes.len() as u64;
-            let columns = Columns {
+            let columns = RowColumns {
                 lane,
                 seq: row.seq,
                 decided: row.decided,

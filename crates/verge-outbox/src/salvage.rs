@@ -15,7 +15,7 @@ use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::lanes::{self, LaneState, TABLES, lane_number};
-use crate::row::{Binding, Columns, Form, INSERT, SELECT, SELECT_NEWEST};
+use crate::row::{Binding, INSERT, RowColumns, RowForm, SELECT, SELECT_NEWEST};
 use crate::{checkpoints, run, schema};
 use beside::{bring_marks, bring_table};
 
@@ -37,7 +37,7 @@ pub struct Salvaged {
 
 /// Which log is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Log {
+pub(crate) enum LogUse {
     /// The one that lies beside the database: what it says is newer.
     Own,
     /// It is another store's, or an older one: the database comes first, and of the log what the database lacks.
@@ -50,7 +50,7 @@ pub(crate) enum Log {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Old<'a> {
     pub(crate) database: &'a Path,
-    pub(crate) log: Log,
+    pub(crate) log: LogUse,
     /// Numbers that are known to have been given, by lane.
     pub(crate) given: [u64; 3],
     /// Its epoch, where it is known from elsewhere and only content of it is to be believed.
@@ -68,10 +68,10 @@ pub(crate) fn bring_over(
     let nothing = || Connection::open_in_memory();
     let alone = open_alone(old.database).map_or_else(nothing, Ok)?;
     let whole = match old.log {
-        Log::Own | Log::Foreign => open_old(old.database).map_or_else(nothing, Ok)?,
-        Log::Ignored => nothing()?,
+        LogUse::Own | LogUse::Foreign => open_old(old.database).map_or_else(nothing, Ok)?,
+        LogUse::Ignored => nothing()?,
     };
-    let (first, second) = if old.log == Log::Own { (&whole, &alone) } else { (&alone, &whole) };
+    let (first, second) = if old.log == LogUse::Own { (&whole, &alone) } else { (&alone, &whole) };
     // Of a log that is another store's nothing checks under the epoch of the database.
     let binding = [&alone, &whole].into_iter().find_map(|view| Binding::read(view).ok().flatten());
     let known = old.epoch.map(Binding::new);
@@ -122,7 +122,7 @@ pub(crate) fn bring_over(
 /// The greatest number up to `upto` at which a row ends: a tombstone is brought over whole.
 fn whole_rows(old: &Connection, lane: Lane, upto: u64, binding: &Binding) -> u64 {
     let newest = old.query_row(SELECT_NEWEST[lane.index()], [upto.cast_signed()], |row| {
-        Ok(Columns::read(lane, row, binding)?.map(|(columns, _)| (columns.seq.0, columns.through())))
+        Ok(RowColumns::read(lane, row, binding)?.map(|(columns, _)| (columns.seq.0, columns.through())))
     });
     match newest {
         Ok(Some((seq, through))) if through > upto => seq - 1,
@@ -225,7 +225,8 @@ impl Copy<'_> {
                 Ok(None) => return Ok(upto.map_or(Read::Nothing, Read::Upto)),
                 Err(_) => return Ok(upto.map_or(Read::Damaged, Read::Upto)),
             };
-            let (Ok(seq), Ok(believed)) = (row.get::<_, i64>(0), Columns::read(self.lane, row, self.of_old))
+            let (Ok(seq), Ok(believed)) =
+                (row.get::<_, i64>(0), RowColumns::read(self.lane, row, self.of_old))
             else {
                 return Ok(upto.map_or(Read::Damaged, Read::Upto));
             };
@@ -238,7 +239,7 @@ impl Copy<'_> {
         }
     }
 
-    fn take(&mut self, columns: &Columns<'_>, form: Form) -> Result<(), rusqlite::Error> {
+    fn take(&mut self, columns: &RowColumns<'_>, form: RowForm) -> Result<(), rusqlite::Error> {
         let next = *self.next.get_or_insert(columns.seq.0);
         // Rows out of order, or numbers twice: pages of another time.
         if columns.seq.0 < next {
@@ -253,7 +254,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn insert(&mut self, columns: &Columns<'_>, form: Form) -> Result<(), rusqlite::Error> {
+    fn insert(&mut self, columns: &RowColumns<'_>, form: RowForm) -> Result<(), rusqlite::Error> {
         let mut insert = self.new.prepare_cached(INSERT[self.lane.index()])?;
         columns.insert_as_is(form, self.of_new, &mut insert)?;
         self.salvaged.verdicts += 1;
@@ -267,7 +268,9 @@ impl Copy<'_> {
             && let Ok(mut rows) = statement.query([(from - 1).cast_signed(), through.cast_signed(), -1])
         {
             while let Ok(Some(row)) = rows.next() {
-                let Ok(Some((columns, form))) = Columns::read(self.lane, row, self.of_old) else { continue };
+                let Ok(Some((columns, form))) = RowColumns::read(self.lane, row, self.of_old) else {
+                    continue;
+                };
                 if columns.seq.0 < due || columns.through() > through {
                     continue;
                 }
@@ -282,7 +285,7 @@ impl Copy<'_> {
     }
 
     fn withdraw(&self, from: u64, through: u64, reason: Withdrawal) -> Result<(), rusqlite::Error> {
-        let columns = Columns {
+        let columns = RowColumns {
             lane: self.lane,
             seq: Seq(from),
             decided: UtcMillis(0),
@@ -318,7 +321,7 @@ impl Copy<'_> {
     /// The end of the other view, where its last row checks.
     fn newest_of_second(&self) -> u64 {
         let newest = self.second.query_row(SELECT_NEWEST[self.lane.index()], [i64::MAX], |row| {
-            Ok(Columns::read(self.lane, row, self.of_old)?.map(|(columns, _)| columns.through()))
+            Ok(RowColumns::read(self.lane, row, self.of_old)?.map(|(columns, _)| columns.through()))
         });
         newest.ok().flatten().unwrap_or(0)
     }

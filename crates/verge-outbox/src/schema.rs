@@ -244,7 +244,7 @@ pub(crate) fn epoch(connection: &Connection) -> Result<Option<Epoch>, rusqlite::
 
 /// What a file's first bytes say it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Header {
+pub(crate) enum FileHeader {
     /// A store of ours, of this schema version.
     Ours {
         /// Schema version.
@@ -264,7 +264,7 @@ pub(crate) const HEADER_BYTES: usize = 100;
 /// First bytes of every SQLite database (its file format, section 1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-impl Header {
+impl FileHeader {
     /// Judges the first [`HEADER_BYTES`] bytes of a file, or fewer if it has fewer. Looking is all this
     /// does: what is not ours must not even be opened by SQLite, which may write.
     pub(crate) fn of(head: &[u8]) -> Self {
@@ -320,16 +320,16 @@ mod tests {
             head[68..72].copy_from_slice(&application.to_be_bytes());
             head
         };
-        let check = |head: &[u8], expected| assert_eq!(Header::of(head), expected, "{head:?}");
-        check(&header(MAGIC, APPLICATION_ID, 1), Header::Ours { version: 1 });
-        check(&header(MAGIC, APPLICATION_ID, 99), Header::Ours { version: 99 });
-        check(&header(MAGIC, 0, 1), Header::Foreign { application: Some(0) });
-        check(&header(b"SQLitE format 3\0", APPLICATION_ID, 1), Header::Broken);
-        check(&header(b"SQLitE format 3\0", 5, 1), Header::Foreign { application: None });
-        check(&header(MAGIC, APPLICATION_ID, 1)[..99], Header::Broken);
-        check(&[0; HEADER_BYTES], Header::Broken);
-        check(&[], Header::Broken);
-        check(b"a shopping list", Header::Foreign { application: None });
+        let check = |head: &[u8], expected| assert_eq!(FileHeader::of(head), expected, "{head:?}");
+        check(&header(MAGIC, APPLICATION_ID, 1), FileHeader::Ours { version: 1 });
+        check(&header(MAGIC, APPLICATION_ID, 99), FileHeader::Ours { version: 99 });
+        check(&header(MAGIC, 0, 1), FileHeader::Foreign { application: Some(0) });
+        check(&header(b"SQLitE format 3\0", APPLICATION_ID, 1), FileHeader::Broken);
+        check(&header(b"SQLitE format 3\0", 5, 1), FileHeader::Foreign { application: None });
+        check(&header(MAGIC, APPLICATION_ID, 1)[..99], FileHeader::Broken);
+        check(&[0; HEADER_BYTES], FileHeader::Broken);
+        check(&[], FileHeader::Broken);
+        check(b"a shopping list", FileHeader::Foreign { application: None });
     }
 
     #[test]

@@ -9,13 +9,13 @@ use verge_domain::stage::{Checkpoint, Displaced, NewRow, SentBytes, Store, Store
 use verge_domain::time::Monotonic;
 use verge_domain::withdrawn::Withdrawal;
 
-use crate::acknowledged::Acknowledged;
+use crate::acknowledged::AcknowledgedNumbers;
 use crate::age::Ages;
 use crate::ballast::Ballast;
 use crate::checkpoints::States;
 use crate::encrypt::Sealing;
 use crate::evict::{self, ReplayWindow};
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::files::Files;
 use crate::guard::Guard;
 use crate::key::Cipher;
@@ -44,7 +44,7 @@ pub struct Outbox {
     /// It is known which routes are open, if any.
     pub(crate) open: bool,
     pub(crate) sent: HashMap<String, SentBytes>,
-    pub(crate) acknowledged: Acknowledged,
+    pub(crate) acknowledged: AcknowledgedNumbers,
     /// Marks or bytes sent that are not in the database yet.
     pub(crate) unsaved: bool,
     pub(crate) ages: Ages,
@@ -74,8 +74,13 @@ impl Drop for Outbox {
 
 impl Outbox {
     /// `learnt`: learnt states, too.
-    fn try_commit(&mut self, rows: &[NewRow<'_>], saved: &[Checkpoint], learnt: bool) -> Result<(), Fault> {
-        let fault = Fault::while_doing("commit verdicts");
+    fn try_commit(
+        &mut self,
+        rows: &[NewRow<'_>],
+        saved: &[Checkpoint],
+        learnt: bool,
+    ) -> Result<(), StoreFault> {
+        let fault = StoreFault::while_doing("commit verdicts");
         let (mut lanes, mut states) = (self.lanes, self.states);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
@@ -105,8 +110,8 @@ impl Outbox {
         Ok(())
     }
 
-    fn try_sweep(&mut self, now: Monotonic) -> Result<u64, Fault> {
-        let fault = Fault::while_doing("evict delivered verdicts");
+    fn try_sweep(&mut self, now: Monotonic) -> Result<u64, StoreFault> {
+        let fault = StoreFault::while_doing("evict delivered verdicts");
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
         if self.unsaved {
@@ -156,8 +161,8 @@ impl Outbox {
         if self.cap_is_far() { StoreError::DiskFull { used, cap } } else { StoreError::Full { used, cap } }
     }
 
-    fn used_bytes(&self) -> Result<u64, Fault> {
-        let fault = Fault::while_doing("measure the store");
+    fn used_bytes(&self) -> Result<u64, StoreFault> {
+        let fault = StoreFault::while_doing("measure the store");
         let pages = self.pragma("page_count").map_err(&fault)?;
         let free = self.pragma("freelist_count").map_err(&fault)?;
         let page = schema::page_bytes(&self.connection).map_err(&fault)?;
@@ -171,12 +176,12 @@ impl Outbox {
     }
 
     /// A result of writing: after a failure other than lack of room, the handle is no longer trusted.
-    pub(crate) fn judge<T>(&mut self, done: Result<T, Fault>) -> Result<T, StoreError> {
+    pub(crate) fn judge<T>(&mut self, done: Result<T, StoreFault>) -> Result<T, StoreError> {
         done.map_err(|fault| {
             if self.is_full(&fault) {
                 return self.full();
             }
-            self.suspect |= matches!(fault, Fault::Database { .. });
+            self.suspect |= matches!(fault, StoreFault::Database { .. });
             fault.into()
         })
     }
@@ -203,7 +208,7 @@ impl Store for Outbox {
     fn give_up_epoch(&mut self) -> Result<(), StoreError> {
         self.ready()?;
         let noted = schema::set_meta(&self.connection, schema::RENEW, schema::OVERTAKEN)
-            .map_err(Fault::while_doing("give the epoch up"));
+            .map_err(StoreFault::while_doing("give the epoch up"));
         self.judge(noted)
     }
 

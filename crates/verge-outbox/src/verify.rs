@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::key::Cipher;
 use crate::plain::Texts;
 use crate::reader::{OutboxReader, ReadError, SNAPSHOT_ROWS};
-use crate::row::{Binding, Columns, Form, SELECT};
+use crate::row::{Binding, RowColumns, RowForm, SELECT};
 use crate::{checkpoints, lanes, plain, schema};
 
 /// Faults of a kind that are listed; more are only counted.
@@ -17,7 +17,7 @@ const LISTED: usize = 100;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct VerifyReport {
     /// Verdicts and tombstones that check.
     pub sound: u64,
     /// Ranges whose rows are damaged or missing, both ends included; the first hundred.
@@ -34,7 +34,7 @@ pub struct Report {
     pub plain_copies: Vec<PathBuf>,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -62,9 +62,9 @@ impl OutboxReader {
     ///
     /// # Errors
     /// The store cannot be read at all; what is wrong with it stands in the report.
-    pub fn verify(&mut self) -> Result<Report, ReadError> {
-        let fault = Fault::while_doing("check the store");
-        let mut report = Report::default();
+    pub fn verify(&mut self) -> Result<VerifyReport, ReadError> {
+        let fault = StoreFault::while_doing("check the store");
+        let mut report = VerifyReport::default();
         let connection = self.connection();
         let mut check = connection.prepare("PRAGMA integrity_check(100)").map_err(&fault)?;
         let lines = check.query_map([], |row| row.get::<_, String>(0)).map_err(&fault)?;
@@ -99,7 +99,7 @@ impl OutboxReader {
                         report.sound += 1;
                         texts.add(&row.bytes);
                     }
-                    Err(Fault::RowDamaged { seq, .. }) => {
+                    Err(StoreFault::RowDamaged { seq, .. }) => {
                         if seq.0 > expected {
                             report.note_faulty(lane, expected, seq.0 - 1);
                         }
@@ -135,9 +135,9 @@ impl OutboxReader {
         &self,
         cipher: &Cipher,
         mut texts: Texts,
-        report: &mut Report,
+        report: &mut VerifyReport,
     ) -> Result<(), ReadError> {
-        let fault = Fault::while_doing("look for plain text");
+        let fault = StoreFault::while_doing("look for plain text");
         let connection = self.connection();
         if !schema::is_sealed(connection).map_err(&fault)? {
             report.plain.push("its encryption was interrupted and is unfinished".to_owned());
@@ -171,8 +171,8 @@ fn plain_rows(connection: &Connection, binding: &Binding) -> Result<u64, rusqlit
             let mut rows = statement.query([from, i64::MAX, SNAPSHOT_ROWS])?;
             while let Some(row) = rows.next()? {
                 after = Some(row.get(0)?);
-                let form = Columns::read(lane, row, binding)?.map(|(_, form)| form);
-                plain += u64::from(form == Some(Form::Plain));
+                let form = RowColumns::read(lane, row, binding)?.map(|(_, form)| form);
+                plain += u64::from(form == Some(RowForm::Plain));
             }
         }
     }

@@ -7,9 +7,9 @@ use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::evict;
-use crate::fault::Fault;
+use crate::fault::StoreFault;
 use crate::marks::save_lazily;
-use crate::row::{Columns, INSERT, SELECT_NEWEST, per_lane};
+use crate::row::{INSERT, RowColumns, SELECT_NEWEST, per_lane};
 use crate::store::Outbox;
 
 const RANGE: [&str; 3] = per_lane!(
@@ -44,11 +44,11 @@ impl Outbox {
         withdrawn: Withdrawn,
         at: UtcMillis,
         summary: &[u8],
-    ) -> Result<(), Fault> {
-        let fault = Fault::while_doing("withdraw verdicts");
+    ) -> Result<(), StoreFault> {
+        let fault = StoreFault::while_doing("withdraw verdicts");
         let state = self.lanes[lane.index()];
         let through = withdrawn.through;
-        let refused = |why| Err(Fault::NotWithdrawable { lane, from, through, why });
+        let refused = |why| Err(StoreFault::NotWithdrawable { lane, from, through, why });
         if from.0 <= state.evicted || through.0 > state.last || from > through {
             return refused("that range is not stored");
         }
@@ -61,7 +61,7 @@ impl Outbox {
             let mut newest = transaction.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
             let mut rows = newest.query([(from.0 - 1).cast_signed()]).map_err(&fault)?;
             if let Some(row) = rows.next().map_err(&fault)? {
-                let believed = Columns::read(lane, row, binding).map_err(&fault)?;
+                let believed = RowColumns::read(lane, row, binding).map_err(&fault)?;
                 if believed.is_some_and(|(columns, _)| columns.through() >= from.0) {
                     return refused("a tombstone begins before it");
                 }
@@ -80,7 +80,7 @@ impl Outbox {
             .prepare_cached(DELETE[lane.index()])
             .and_then(|mut delete| delete.execute(range))
             .map_err(&fault)?;
-        let columns = Columns {
+        let columns = RowColumns {
             lane,
             seq: from,
             decided: if at.0 == 0 { UtcMillis(decided.unwrap_or(0)) } else { at },
@@ -102,7 +102,7 @@ impl Outbox {
     pub(crate) fn when_full(
         &mut self,
         wanted: u64,
-        mut again: impl FnMut(&mut Self) -> Result<(), Fault>,
+        mut again: impl FnMut(&mut Self) -> Result<(), StoreFault>,
     ) -> Result<(), StoreError> {
         if self.find_room() {
             match again(self) {
@@ -136,7 +136,7 @@ impl Outbox {
     }
 
     /// Returns how many numbers were evicted or withdrawn.
-    fn give(&mut self, what: Give, wanted: u64) -> Result<u64, Fault> {
+    fn give(&mut self, what: Give, wanted: u64) -> Result<u64, StoreFault> {
         match what {
             Give::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),
             Give::ReplayWindow => match self.evict_delivered(Lane::Verdict, wanted)? {
@@ -148,8 +148,8 @@ impl Outbox {
         }
     }
 
-    fn evict_delivered(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
-        let fault = Fault::while_doing("make room");
+    fn evict_delivered(&mut self, lane: Lane, wanted: u64) -> Result<u64, StoreFault> {
+        let fault = StoreFault::while_doing("make room");
         let mut after = self.lanes;
         let transaction = self
             .connection
@@ -168,8 +168,8 @@ impl Outbox {
     }
 
     /// Withdraws the oldest verdicts that some route waits for; joins the tombstone of those withdrawn before.
-    fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, Fault> {
-        let fault = Fault::while_doing("make room");
+    fn withdraw_oldest(&mut self, lane: Lane, wanted: u64) -> Result<u64, StoreFault> {
+        let fault = StoreFault::while_doing("make room");
         let state = self.lanes[lane.index()];
         let delivered = evict::delivered(self.routes(), lane, &state).max(state.evicted);
         let Some(waiting) = self.first_verdicts(lane, delivered, state.last)? else { return Ok(0) };
@@ -201,12 +201,12 @@ impl Outbox {
     }
 
     /// Where a tombstone of the same reason ends right before, its beginning.
-    fn joined(&self, lane: Lane, from: u64) -> Result<u64, Fault> {
-        let fault = Fault::while_doing("make room");
+    fn joined(&self, lane: Lane, from: u64) -> Result<u64, StoreFault> {
+        let fault = StoreFault::while_doing("make room");
         let mut newest = self.connection.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
         let mut rows = newest.query([(from - 1).cast_signed()]).map_err(&fault)?;
         let Some(row) = rows.next().map_err(&fault)? else { return Ok(from) };
-        let believed = Columns::read(lane, row, &self.binding).map_err(&fault)?;
+        let believed = RowColumns::read(lane, row, &self.binding).map_err(&fault)?;
         let before = believed.filter(|(columns, _)| {
             columns
                 .withdrawn

@@ -9,7 +9,7 @@ use verge_domain::id::{RouteId, Seq};
 use verge_domain::stage::{Cause, MarkStore, StateStore};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::ConnectionSettings;
-use verge_outbox::{Opened, Outbox, OutboxSettings, StateLock};
+use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 
@@ -94,7 +94,7 @@ fn newest_time_in(folder: &Path) -> Option<UtcMillis> {
 }
 
 /// A medium that fails may work at the next start; what an operator must correct does not improve by starting again.
-fn open_store(settings: &OutboxSettings) -> anyhow::Result<Opened> {
+fn open_store(settings: &OutboxSettings) -> anyhow::Result<OpenedStore> {
     Outbox::open(settings).map_err(|error| {
         let exit = if error.may_pass() { Exit::Temporary } else { Exit::BadConfig };
         anyhow::Error::new(error).context(exit)

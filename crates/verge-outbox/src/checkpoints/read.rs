@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use verge_domain::stage::Checkpoint;
 
-use super::Table;
+use super::StateTable;
 use super::form::{StateForm, open};
 use crate::key::Cipher;
 use crate::row::Binding;
@@ -61,7 +61,7 @@ pub(crate) fn bring_over(
     of_new: &Binding,
 ) -> Result<u64, rusqlite::Error> {
     let mut brought = 0;
-    for (select, table) in ALL.into_iter().zip([Table::Kept, Table::Learnt]) {
+    for (select, table) in ALL.into_iter().zip([StateTable::Kept, StateTable::Learnt]) {
         let mut put = new.prepare(table.put())?;
         let Ok(mut statement) = old.prepare(select) else { continue };
         let Ok(mut rows) = statement.query([]) else { continue };

@@ -3,11 +3,11 @@
 use verge_domain::id::Lane;
 use verge_gateway::config::Warning;
 use verge_gateway::settings::Settings;
-use verge_outbox::Summary;
+use verge_outbox::StoreSummary;
 use verge_wire::counted;
 
 /// A warning for each route that has not delivered everything and that no uplink has any more.
-pub(super) fn left_behind(settings: &Settings, summary: &Summary) -> Vec<Warning> {
+pub(super) fn left_behind(settings: &Settings, summary: &StoreSummary) -> Vec<Warning> {
     let is_configured = |name: &str| settings.routes.iter().any(|route| route.name.as_str() == name);
     let left = summary.routes.iter().filter(|route| !is_configured(&route.route));
     let warnings = left.filter_map(|route| {

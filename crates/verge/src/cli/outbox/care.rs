@@ -4,15 +4,15 @@ use std::io::Write;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use verge_outbox::{BackupError, Outbox, OutboxReader, ReadError, Report, StateLock, backup};
+use verge_outbox::{BackupError, Outbox, OutboxReader, ReadError, StateLock, VerifyReport, backup};
 
-use super::{BackupArgs, NewKeyArgs, Opened, StoreArgs};
+use super::{BackupArgs, NewKeyArgs, StoreArgs, StoreFolder};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
 use verge_gateway::exit::{Exit, ExitWith};
 
 pub(super) fn verify(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut opened = Opened::open(args)?;
+    let mut opened = StoreFolder::open(args)?;
     let report = opened.reader.verify().exit_with(Exit::BadInput)?;
     if json {
         json_line(out, &report_json(&report))?;
@@ -22,7 +22,7 @@ pub(super) fn verify(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyh
     Ok(if report.is_sound() { Exit::Fine } else { Exit::BadInput })
 }
 
-fn print_report(opened: &Opened, report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
+fn print_report(opened: &StoreFolder, report: &VerifyReport, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "store {}: {} rows check", opened.folder.display(), report.sound)?;
     for (lane, from, through) in &report.faulty {
         writeln!(out, "FAULT  {lane} {from} to {through} cannot be read")?;
@@ -55,7 +55,7 @@ fn print_report(opened: &Opened, report: &Report, out: &mut impl Write) -> anyho
     Ok(())
 }
 
-fn report_json(report: &Report) -> Value {
+fn report_json(report: &VerifyReport) -> Value {
     let faulty: Vec<Value> = report
         .faulty
         .iter()

@@ -1,7 +1,7 @@
 //! Whether a store has lost something, in one line.
 
 use verge_domain::id::Lane;
-use verge_outbox::Summary;
+use verge_outbox::StoreSummary;
 
 use verge_gateway::settings::Settings;
 use verge_wire::counted;
@@ -23,7 +23,7 @@ pub(super) fn routes(settings: &Settings) -> Vec<Carried> {
 }
 
 /// Numbers that were given, and those of them that a route has delivered.
-fn delivered(summary: &Summary, route: &Carried) -> (u64, u64) {
+fn delivered(summary: &StoreSummary, route: &Carried) -> (u64, u64) {
     let marks = summary.routes.iter().find(|marks| marks.route == route.name).map(|marks| marks.delivered);
     let lanes = summary.lanes.iter().filter(|lane| route.lanes.contains(&lane.lane));
     lanes.fold((0, 0), |(made, done), lane| {
@@ -33,7 +33,7 @@ fn delivered(summary: &Summary, route: &Carried) -> (u64, u64) {
 }
 
 /// The line.
-pub(super) fn words(summary: &Summary, routes: &[Carried]) -> String {
+pub(super) fn words(summary: &StoreSummary, routes: &[Carried]) -> String {
     let withdrawn: u64 = summary.lanes.iter().map(|lane| lane.withdrawn).sum();
     let lost = match withdrawn {
         0 => "nothing lost".to_owned(),
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     /// Lanes of 100, 40 and 2 verdicts.
-    fn summary(marks: &[(&str, [u64; 3])], withdrawn: u64) -> Summary {
+    fn summary(marks: &[(&str, [u64; 3])], withdrawn: u64) -> StoreSummary {
         let lasts = [100, 40, 2];
         let lane = |lane: Lane| LaneSummary {
             lane,
@@ -82,7 +82,7 @@ mod tests {
             route: (*name).to_owned(),
             delivered: marks.map(Seq),
         };
-        Summary {
+        StoreSummary {
             epoch: Epoch([7; 16]),
             schema_version: 4,
             encrypted: false,

@@ -14,7 +14,7 @@ use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
 use verge_domain::stage::is_learnt;
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
-use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, Summary};
+use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, StoreSummary};
 use verge_wire::{
     read_tombstone, read_verdict, tombstone_json, tombstone_words, verdict_json, verdict_words,
 };
@@ -46,15 +46,15 @@ The store is only read, in short snapshots; a running gateway is not disturbed. 
 run: it sets the store aside as it is, and makes a new one of what can be read, under a new epoch.")]
 pub(super) struct OutboxArgs {
     #[command(subcommand)]
-    action: Action,
+    action: OutboxAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum OutboxAction {
     /// The store at a glance
     Ls(StoreArgs),
     /// Print verdicts of one lane
-    Show(ShowArgs),
+    Show(OutboxShowArgs),
     /// Write stored verdicts as JSON lines
     Export(ExportArgs),
     /// Look at the structure of the file and at the checksum of every row
@@ -93,7 +93,7 @@ struct NewKeyArgs {
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct OutboxShowArgs {
     #[command(flatten)]
     store: StoreArgs,
     /// Which lane
@@ -147,14 +147,14 @@ impl From<LaneArg> for Lane {
 }
 
 /// The store of a configuration.
-struct Opened {
+struct StoreFolder {
     gateway: GatewayId,
     routes: Vec<loss::Carried>,
     folder: PathBuf,
     reader: OutboxReader,
 }
 
-impl Opened {
+impl StoreFolder {
     fn open(args: &StoreArgs) -> anyhow::Result<Self> {
         let settings = args.file.settings()?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
@@ -173,26 +173,26 @@ impl Opened {
         lane: Lane,
         from: Seq,
         to: Seq,
-        mut each: impl FnMut(&Entry<'_>) -> anyhow::Result<()>,
+        mut each: impl FnMut(&StoredEntry<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for row in self.reader.rows(lane, from, to) {
             let row = row.exit_with(Exit::BadInput)?;
             let unreadable = || format!("verdict {lane} {} cannot be read", row.seq);
             if let Some(tombstone) = read_tombstone(&row).with_context(unreadable)? {
-                each(&Entry::Withdrawn(&tombstone))?;
+                each(&StoredEntry::Withdrawn(&tombstone))?;
                 continue;
             }
             let (seq, verdict) = read_verdict(&row.bytes, lane).with_context(unreadable)?;
             let identity = Identity { gateway: self.gateway.clone(), epoch: self.reader.epoch(), lane, seq };
-            each(&Entry::Verdict(&identity, &verdict))?;
+            each(&StoredEntry::Verdict(&identity, &verdict))?;
         }
         Ok(())
     }
 
-    fn json_of(&self, lane: Lane, entry: &Entry<'_>) -> Value {
+    fn json_of(&self, lane: Lane, entry: &StoredEntry<'_>) -> Value {
         match entry {
-            Entry::Verdict(identity, verdict) => verdict_json(identity, verdict),
-            Entry::Withdrawn(tombstone) => {
+            StoredEntry::Verdict(identity, verdict) => verdict_json(identity, verdict),
+            StoredEntry::Withdrawn(tombstone) => {
                 tombstone_json(&self.gateway, self.reader.epoch(), lane, tombstone)
             }
         }
@@ -200,25 +200,25 @@ impl Opened {
 }
 
 /// One thing that is stored.
-enum Entry<'a> {
+enum StoredEntry<'a> {
     Verdict(&'a Identity, &'a Verdict),
     Withdrawn(&'a Tombstone),
 }
 
 pub(super) fn outbox(args: &OutboxArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     match &args.action {
-        Action::Ls(file) => ls(file, json, out),
-        Action::Show(args) => show(args, json, out),
-        Action::Export(args) => export(args, out),
-        Action::Verify(args) => care::verify(args, json, out),
-        Action::Backup(args) => care::back_up(args, json, out),
-        Action::Repair(file) => care::repair(file, json, out),
-        Action::NewKey(args) => care::new_key(args),
+        OutboxAction::Ls(file) => ls(file, json, out),
+        OutboxAction::Show(args) => show(args, json, out),
+        OutboxAction::Export(args) => export(args, out),
+        OutboxAction::Verify(args) => care::verify(args, json, out),
+        OutboxAction::Backup(args) => care::back_up(args, json, out),
+        OutboxAction::Repair(file) => care::repair(file, json, out),
+        OutboxAction::NewKey(args) => care::new_key(args),
     }
 }
 
 fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut opened = Opened::open(args)?;
+    let mut opened = StoreFolder::open(args)?;
     let summary = opened.reader.summary().exit_with(Exit::BadInput)?;
     if json {
         json_line(out, &summary_json(&opened.gateway, &summary))?;
@@ -264,11 +264,11 @@ fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
     Ok(Exit::Fine)
 }
 
-fn waiting(summary: &Summary, delivered: &[Seq; 3]) -> u64 {
+fn waiting(summary: &StoreSummary, delivered: &[Seq; 3]) -> u64 {
     summary.lanes.iter().map(|lane| lane.last.0.saturating_sub(delivered[lane.lane.index()].0)).sum()
 }
 
-fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
+fn summary_json(gateway: &GatewayId, summary: &StoreSummary) -> Value {
     let lanes: Vec<Value> = summary
         .lanes
         .iter()
@@ -300,9 +300,9 @@ fn summary_json(gateway: &GatewayId, summary: &Summary) -> Value {
     })
 }
 
-fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn show(args: &OutboxShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     const NEWEST: u64 = 20;
-    let mut opened = Opened::open(&args.store)?;
+    let mut opened = StoreFolder::open(&args.store)?;
     let lane = Lane::from(args.lane);
     let last = opened.reader.summary().exit_with(Exit::BadInput)?.lanes[lane.index()].last.0;
     let to = args.range.to.unwrap_or(last);
@@ -313,7 +313,7 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
             return Ok(json_line(out, &opened.json_of(lane, entry))?);
         }
         match entry {
-            Entry::Verdict(identity, verdict) => {
+            StoredEntry::Verdict(identity, verdict) => {
                 let at = date_and_time(verdict.times.decided);
                 let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
                 writeln!(
@@ -323,7 +323,7 @@ fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
                     verdict_words(verdict)
                 )?;
             }
-            Entry::Withdrawn(tombstone) => {
+            StoredEntry::Withdrawn(tombstone) => {
                 let at = date_and_time(tombstone.at);
                 writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, tombstone_words(tombstone))?;
             }
@@ -341,7 +341,7 @@ fn check_range(from: u64, to: u64) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let opened = Opened::open(&args.store)?;
+    let opened = StoreFolder::open(&args.store)?;
     let (from, to) = (args.range.from.unwrap_or(1), args.range.to.unwrap_or(u64::MAX - 1));
     check_range(from, to)?;
     let lanes: Vec<Lane> = args.lane.map_or_else(|| Lane::ALL.to_vec(), |lane| vec![lane.into()]);
@@ -360,7 +360,7 @@ fn export(args: &ExportArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
 }
 
 fn write_lines(
-    opened: &Opened,
+    opened: &StoreFolder,
     lanes: &[Lane],
     (from, to): (Seq, Seq),
     out: &mut impl Write,
