@@ -74,7 +74,7 @@ impl Arrived {
         let mut lines = Vec::new();
         for (seq, verdict) in &message.verdicts {
             let tracker = self.sequences.entry((message.epoch, message.lane)).or_default();
-            if tracker.note(*seq) == verge_domain::sequence::Arrival::Duplicate {
+            if tracker.note(*seq) == verge_domain::sequence::SequenceArrival::Duplicate {
                 continue;
             }
             let line = self.note_verdict(verdict);

@@ -7,13 +7,13 @@ use crate::id::Seq;
 
 /// What one arrival was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub enum SequenceArrival {
     /// Not seen before.
     New,
     /// Seen before: drop it.
     Duplicate,
     /// The bound on remembered gaps is reached, so this cannot be decided; counted as new.
-    Untold,
+    Undecided,
 }
 
 /// Seen sequence numbers of one lane of one epoch, as disjoint runs. Memory grows with the number of gaps,
@@ -33,12 +33,12 @@ const MAX_RUNS: usize = 65_536;
 
 impl SequenceTracker {
     /// Takes note of an arrival.
-    pub fn note(&mut self, seq: Seq) -> Arrival {
+    pub fn note(&mut self, seq: Seq) -> SequenceArrival {
         let seq = seq.0;
         let before = self.runs.range(..=seq).next_back().map(|(&start, &end)| (start, end));
         if before.is_some_and(|(_, end)| seq <= end) {
             self.duplicates += 1;
-            return Arrival::Duplicate;
+            return SequenceArrival::Duplicate;
         }
         self.seen += 1;
         let joins_before = before.filter(|&(_, end)| seq - end == 1);
@@ -47,9 +47,9 @@ impl SequenceTracker {
         self.runs.insert(start, after_end.unwrap_or(seq));
         if self.runs.len() > MAX_RUNS {
             self.merge_oldest();
-            return Arrival::Untold;
+            return SequenceArrival::Undecided;
         }
-        Arrival::New
+        SequenceArrival::New
     }
 
     /// Takes note that the numbers from `from` to `through`, both included, will not come: what a tombstone
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(tracker.seen(), arrivals.len() as u64);
             assert_eq!(tracker.settle(Seq(from), Seq(through)), 0, "once is enough");
             let late = tracker.note(Seq(through));
-            assert_eq!(late, Arrival::Duplicate, "what is settled is not waited for");
+            assert_eq!(late, SequenceArrival::Duplicate, "what is settled is not waited for");
         };
         check(&[], 1, 10, 10, &[]);
         check(&[1, 2, 9], 3, 8, 6, &[]);

@@ -8,7 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use verge_engine::runtime::{self, Origin, Search, VARIABLE};
+use verge_engine::runtime::{self, LibraryOrigin, Search, VARIABLE};
 use verge_engine::{Runtime, RuntimeError};
 
 /// Names the folder that [`child`] is to install into.
@@ -60,7 +60,7 @@ fn what_pip_says_is_passed_on() {
 #[test]
 fn child() {
     if let Some(folder) = std::env::var_os(INSTALL_INTO) {
-        let error = runtime::install(Path::new(&folder), &Origin::Index, &mut |_| ()).unwrap_err();
+        let error = runtime::install(Path::new(&folder), &LibraryOrigin::Index, &mut |_| ()).unwrap_err();
         println!("{error}");
     }
 }

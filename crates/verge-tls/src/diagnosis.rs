@@ -31,14 +31,14 @@ impl Peer {
 
 /// What the other side has shown.
 #[derive(Clone, Copy)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct PresentedChain<'a> {
     pub(crate) end_entity: &'a CertificateDer<'a>,
     pub(crate) intermediates: &'a [CertificateDer<'a>],
     /// The name connected to.
     pub(crate) name: Option<&'a ServerName<'a>>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PresentedChain<'a> {
     /// A certificate whose chain is not at hand.
     pub(crate) const fn alone(end_entity: &'a CertificateDer<'a>) -> Self {
         Self { end_entity, intermediates: &[], name: None }

@@ -16,7 +16,7 @@ use rustls::{
 
 use crate::TrustedRoots;
 use crate::config::provider;
-use crate::diagnosis::{Peer, Shown};
+use crate::diagnosis::{Peer, PresentedChain};
 use crate::identity::Authorities;
 
 tokio::task_local! {
@@ -50,7 +50,7 @@ impl ServerVerifier {
         Arc::new(Self { inner, known: Arc::clone(&roots.known) })
     }
 
-    fn refuse(&self, shown: Shown<'_>, error: Error) -> Error {
+    fn refuse(&self, shown: PresentedChain<'_>, error: Error) -> Error {
         let Error::InvalidCertificate(fault) = error else { return error };
         let words = shown.refusal(Peer::Server, &self.known, &fault);
         Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(ServerRefusal(words)))))
@@ -66,7 +66,7 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shown = Shown { end_entity, intermediates, name: Some(server_name) };
+        let shown = PresentedChain { end_entity, intermediates, name: Some(server_name) };
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| self.refuse(shown, error))
@@ -79,7 +79,7 @@ impl ServerCertVerifier for ServerVerifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let verified = self.inner.verify_tls12_signature(message, cert, dss);
-        verified.map_err(|error| self.refuse(Shown::alone(cert), error))
+        verified.map_err(|error| self.refuse(PresentedChain::alone(cert), error))
     }
 
     fn verify_tls13_signature(
@@ -89,7 +89,7 @@ impl ServerCertVerifier for ServerVerifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let verified = self.inner.verify_tls13_signature(message, cert, dss);
-        verified.map_err(|error| self.refuse(Shown::alone(cert), error))
+        verified.map_err(|error| self.refuse(PresentedChain::alone(cert), error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -111,7 +111,7 @@ impl ClientVerifier {
         Arc::new(Self { inner, known: Arc::clone(&roots.known) })
     }
 
-    fn note(&self, shown: &Shown<'_>, error: Error) -> Error {
+    fn note(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
         if let Error::InvalidCertificate(fault) = &error {
             let words = shown.refusal(Peer::Client, &self.known, fault);
             // Outside of an acceptor nobody asks for the words.
@@ -132,7 +132,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let shown = Shown { end_entity, intermediates, name: None };
+        let shown = PresentedChain { end_entity, intermediates, name: None };
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now);
         verified.map_err(|error| self.note(&shown, error))
     }
@@ -144,7 +144,7 @@ impl ClientCertVerifier for ClientVerifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let verified = self.inner.verify_tls12_signature(message, cert, dss);
-        verified.map_err(|error| self.note(&Shown::alone(cert), error))
+        verified.map_err(|error| self.note(&PresentedChain::alone(cert), error))
     }
 
     fn verify_tls13_signature(
@@ -154,7 +154,7 @@ impl ClientCertVerifier for ClientVerifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let verified = self.inner.verify_tls13_signature(message, cert, dss);
-        verified.map_err(|error| self.note(&Shown::alone(cert), error))
+        verified.map_err(|error| self.note(&PresentedChain::alone(cert), error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -204,7 +204,7 @@ mod tests {
         let roots = TrustedRoots::from_pem(include_bytes!("../tests/fixtures/ca.pem")).unwrap();
         let der = CertificateDer::from_pem_slice(include_bytes!("../tests/fixtures/rsa1024.pem")).unwrap();
         let refused = ServerVerifier::new(&roots)
-            .refuse(Shown::alone(&der), Error::InvalidCertificate(CertificateError::BadSignature));
+            .refuse(PresentedChain::alone(&der), Error::InvalidCertificate(CertificateError::BadSignature));
         assert!(explain(&refused).contains("has an RSA key of 1024 bits"), "{}", explain(&refused));
     }
 }

@@ -17,4 +17,4 @@ pub mod trial;
 pub mod viewer;
 
 pub use picture::{Picture, PictureError};
-pub use viewer::{FrameViewer, Memory, SettingsError, ViewerSettings, VisionJudge};
+pub use viewer::{FrameViewer, Memory, ViewerError, ViewerSettings, VisionJudge};

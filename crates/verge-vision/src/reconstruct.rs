@@ -4,7 +4,7 @@ use verge_engine::Outputs;
 use verge_models::card::Quantisation;
 
 use crate::elements::{BadOutput, reals};
-use crate::viewer::LookError;
+use crate::viewer::InferenceError;
 
 /// Compares what goes in with what comes out.
 pub(crate) struct Comparison {
@@ -21,7 +21,7 @@ impl Comparison {
 
     /// Mean of the squared differences over all elements, in the numbers that the model works with; finite and at
     /// least zero. What pads a frame counts like the rest of it.
-    pub(crate) fn mean_square_error(&mut self, outputs: &Outputs<'_, '_>) -> Result<f64, LookError> {
+    pub(crate) fn mean_square_error(&mut self, outputs: &Outputs<'_, '_>) -> Result<f64, InferenceError> {
         let (_, made) = outputs.get(0)?;
         let shown = reals(outputs.input(), self.input, &mut self.shown);
         let made = reals(made, self.output, &mut self.made);

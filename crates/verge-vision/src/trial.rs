@@ -7,7 +7,7 @@ use verge_engine::{RecurrentState, RunError};
 use crate::detect::Contradiction;
 use crate::picture::{Picture, SAMPLES};
 use crate::preprocess::Region;
-use crate::viewer::{Lens, LookError, Reader};
+use crate::viewer::{InferenceError, ModelRun, OutputReader};
 
 /// What came of a trial.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ fn grey() -> Picture {
     Picture::from_rgb(WIDTH, HEIGHT, pixels.flat_map(|value| [value; SAMPLES]).collect())
 }
 
-impl Lens {
-    pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<ModelTrial, LookError> {
+impl ModelRun {
+    pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
         let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.runner.input());
         let reader = &mut self.reader;
         let began = Instant::now();
@@ -57,16 +57,16 @@ impl Lens {
             };
             let described = (0..outputs.count()).map(output).collect::<Result<_, RunError>>()?;
             let contradiction = match reader {
-                Reader::Classifier(classifier) => {
+                OutputReader::Classifier(classifier) => {
                     classifier.top(outputs.get(0)?.1, 1)?;
                     None
                 }
-                Reader::Detector(detector) => {
+                OutputReader::Detector(detector) => {
                     let contradiction = detector.contradicts(outputs.get(0)?.1);
                     detector.find(outputs, placement, 0.0)?;
                     contradiction
                 }
-                Reader::Comparison(comparison) => {
+                OutputReader::Comparison(comparison) => {
                     comparison.mean_square_error(outputs)?;
                     None
                 }

@@ -47,7 +47,7 @@ pub struct ViewerSettings {
 
 /// Why there is no viewer.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ViewerError {
     /// No runner of a model.
     #[error(transparent)]
     Model(#[from] GraphError),
@@ -77,13 +77,13 @@ impl Memory {
 
 /// The judges over frames of one worker.
 pub struct FrameViewer {
-    judges: Vec<Option<Eye>>,
-    models: Vec<Lens>,
+    judges: Vec<Option<JudgeRun>>,
+    models: Vec<ModelRun>,
     picture: Picture,
 }
 
 /// One judge, ready to look.
-struct Eye {
+struct JudgeRun {
     model: usize,
     region: Region,
     top: usize,
@@ -92,13 +92,13 @@ struct Eye {
 }
 
 /// One model, ready to be looked through.
-pub(crate) struct Lens {
+pub(crate) struct ModelRun {
     pub(crate) runner: Runner,
     pub(crate) preprocess: Preprocess,
-    pub(crate) reader: Reader,
+    pub(crate) reader: OutputReader,
 }
 
-pub(crate) enum Reader {
+pub(crate) enum OutputReader {
     Classifier(Classifier),
     Detector(ObjectDetector),
     Comparison(Comparison),
@@ -106,7 +106,7 @@ pub(crate) enum Reader {
 
 /// What one judge saw, before it is rounded for a verdict. For measuring.
 #[derive(Debug)]
-pub enum Sight {
+pub enum Inference {
     /// Classes, best first.
     Classes(Vec<ScoredClass>),
     /// Objects, surest first.
@@ -117,7 +117,7 @@ pub enum Sight {
 
 /// Why one judge saw nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum InferenceError {
     /// The model did not run.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -126,7 +126,7 @@ pub enum LookError {
     Bad(#[from] BadOutput),
 }
 
-impl LookError {
+impl InferenceError {
     /// The reason it is counted under.
     #[must_use]
     pub const fn reason(&self) -> Reason {
@@ -138,7 +138,7 @@ impl LookError {
     }
 }
 
-impl From<DetectError> for LookError {
+impl From<DetectError> for InferenceError {
     fn from(error: DetectError) -> Self {
         match error {
             DetectError::Output(error) => Self::Run(error),
@@ -151,13 +151,13 @@ impl FrameViewer {
     /// Opens a runner of each model and prepares the judges.
     ///
     /// # Errors
-    /// See [`SettingsError`].
-    pub fn new(settings: &ViewerSettings) -> Result<Self, SettingsError> {
-        let models = settings.models.iter().map(Lens::new).collect::<Result<Vec<_>, _>>()?;
+    /// See [`ViewerError`].
+    pub fn new(settings: &ViewerSettings) -> Result<Self, ViewerError> {
+        let models = settings.models.iter().map(ModelRun::new).collect::<Result<Vec<_>, _>>()?;
         let judges = settings
             .judges
             .iter()
-            .map(|judge| judge.as_ref().map(|judge| Eye::new(judge, &settings.models)).transpose())
+            .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
         Ok(Self { judges, models, picture: Picture::within(settings.max_picture_bytes) })
     }
@@ -171,32 +171,32 @@ impl FrameViewer {
     /// Lets one judge look at the frame that was last decoded, down to this score, and gives what it saw as numbers.
     ///
     /// # Errors
-    /// See [`LookError`].
+    /// See [`InferenceError`].
     ///
     /// # Panics
     /// If this judge looks at no frames.
-    pub fn look(
+    pub fn infer(
         &mut self,
         judge: JudgeIndex,
         least: f32,
         state: &mut RecurrentState,
         until: Option<Instant>,
-    ) -> Result<Sight, LookError> {
-        let eye = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
-        let lens = &mut self.models[eye.model];
-        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
-        let top = eye.top;
-        let reader = &mut lens.reader;
-        lens.runner.run(state, until, |outputs| match reader {
-            Reader::Classifier(classifier) => {
+    ) -> Result<Inference, InferenceError> {
+        let run = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
+        let model = &mut self.models[run.model];
+        let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
+        let top = run.top;
+        let reader = &mut model.reader;
+        model.runner.run(state, until, |outputs| match reader {
+            OutputReader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
-                Ok(Sight::Classes(classifier.top(elements, top)?))
+                Ok(Inference::Classes(classifier.top(elements, top)?))
             }
-            Reader::Detector(detector) => {
-                Ok(Sight::Objects(detector.find(outputs, placement, least)?.to_vec()))
+            OutputReader::Detector(detector) => {
+                Ok(Inference::Objects(detector.find(outputs, placement, least)?.to_vec()))
             }
-            Reader::Comparison(comparison) => {
-                Ok(Sight::Reconstruction(comparison.mean_square_error(outputs)?))
+            OutputReader::Comparison(comparison) => {
+                Ok(Inference::Reconstruction(comparison.mean_square_error(outputs)?))
             }
         })
     }
@@ -204,15 +204,15 @@ impl FrameViewer {
     /// Lets a model look at a grey picture of no meaning; see [`ModelTrial`].
     ///
     /// # Errors
-    /// See [`LookError`].
+    /// See [`InferenceError`].
     ///
     /// # Panics
     /// If there is no model at this position.
-    pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<ModelTrial, LookError> {
+    pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
         self.models[model].try_out(until)
     }
 
-    /// Decodes a frame for [`FrameViewer::look`].
+    /// Decodes a frame for [`FrameViewer::infer`].
     ///
     /// # Errors
     /// The frame cannot be decoded.
@@ -225,30 +225,30 @@ impl FrameViewer {
         judge: JudgeIndex,
         until: Option<Instant>,
         memory: &mut Memory,
-    ) -> Result<Option<View>, LookError> {
-        let Some(Some(eye)) = self.judges.get(judge.position()) else { return Ok(None) };
-        let lens = &mut self.models[eye.model];
+    ) -> Result<Option<View>, InferenceError> {
+        let Some(Some(run)) = self.judges.get(judge.position()) else { return Ok(None) };
+        let model = &mut self.models[run.model];
         let size = (self.picture.width(), self.picture.height());
-        let placement = lens.preprocess.fill(&self.picture, eye.region, lens.runner.input());
-        let reader = &mut lens.reader;
-        let mut view = lens.runner.run(memory.state(judge), until, |outputs| match reader {
-            Reader::Classifier(classifier) => {
+        let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
+        let reader = &mut model.reader;
+        let mut view = model.runner.run(memory.state(judge), until, |outputs| match reader {
+            OutputReader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
-                let view = classifier.classify(elements, eye.top, eye.score)?;
-                Ok::<_, LookError>(View::Classification(view))
+                let view = classifier.classify(elements, run.top, run.score)?;
+                Ok::<_, InferenceError>(View::Classification(view))
             }
-            Reader::Detector(detector) => {
-                let view = detector.detect(outputs, placement, eye.score, size)?;
+            OutputReader::Detector(detector) => {
+                let view = detector.detect(outputs, placement, run.score, size)?;
                 Ok(View::Detections(view))
             }
-            Reader::Comparison(comparison) => {
+            OutputReader::Comparison(comparison) => {
                 Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
             }
         })?;
-        if !eye.labels.is_empty() {
+        if !run.labels.is_empty() {
             match &mut view {
-                View::Classification(view) => view.labels.retain(|one| eye.labels.contains(&one.label)),
-                View::Detections(view) => view.objects.retain(|one| eye.labels.contains(&one.label)),
+                View::Classification(view) => view.labels.retain(|one| run.labels.contains(&one.label)),
+                View::Detections(view) => view.objects.retain(|one| run.labels.contains(&one.label)),
                 View::Reconstruction(_) => {}
             }
         }
@@ -289,16 +289,16 @@ impl Viewer for FrameViewer {
     }
 }
 
-impl Lens {
-    fn new(model: &Arc<FrameModel>) -> Result<Self, SettingsError> {
+impl ModelRun {
+    fn new(model: &Arc<FrameModel>) -> Result<Self, ViewerError> {
         let (card, width, height) = (model.frames(), model.width(), model.height());
         let labels = model.labels().to_vec();
         let output = card.output.clone();
         let reader = match card.task {
-            ModelTask::Classify => Reader::Classifier(Classifier::new(output, labels)),
-            ModelTask::Detect => Reader::Detector(ObjectDetector::new(output, labels, width, height)),
+            ModelTask::Classify => OutputReader::Classifier(Classifier::new(output, labels)),
+            ModelTask::Detect => OutputReader::Detector(ObjectDetector::new(output, labels, width, height)),
             ModelTask::Reconstruct => {
-                Reader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
+                OutputReader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
             }
         };
         let preprocess = Preprocess::new(&card.input, width, height);
@@ -306,12 +306,12 @@ impl Lens {
     }
 }
 
-impl Eye {
-    fn new(judge: &VisionJudge, models: &[Arc<FrameModel>]) -> Result<Self, SettingsError> {
+impl JudgeRun {
+    fn new(judge: &VisionJudge, models: &[Arc<FrameModel>]) -> Result<Self, ViewerError> {
         let model = &models[judge.model];
         let label = |label: &String| {
             let known = model.labels().iter().find(|known| known.as_str() == label);
-            known.cloned().ok_or_else(|| SettingsError::UnknownLabel { label: label.clone() })
+            known.cloned().ok_or_else(|| ViewerError::UnknownLabel { label: label.clone() })
         };
         Ok(Self {
             model: judge.model,

@@ -7,7 +7,7 @@ use verge_domain::verdict::Verdict;
 use verge_lz4::Packer;
 
 use crate::message::WireMessage;
-use crate::portable::{CborWriter, Portable as _, Shown};
+use crate::portable::{AsJson, CborWriter, Portable as _};
 use crate::summarise::summarise;
 use crate::tombstone::write_summaries;
 use crate::verdict::WireVerdict;
@@ -57,7 +57,7 @@ impl WireEncoder {
     ) -> Result<(), WireError> {
         let message = WireMessage::of(envelope, rows)?;
         if self.format == WireFormat::Json {
-            return serde_json::to_writer(out, &Shown(&message)).map_err(WireError::Unreadable);
+            return serde_json::to_writer(out, &AsJson(&message)).map_err(WireError::Unreadable);
         }
         out.push(PLAIN);
         message.write(&mut CborWriter::new(out), "message")?;

@@ -5,7 +5,7 @@ use verge_domain::id::{Epoch, GatewayId, Identity, Lane};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 
-use crate::portable::{Portable, Shown};
+use crate::portable::{AsJson, Portable};
 use crate::tombstone::WireTombstone;
 use crate::verdict::WireVerdict;
 
@@ -34,7 +34,7 @@ fn alone(gateway: &GatewayId, epoch: Epoch, lane: Lane, twin: &impl Portable) ->
     object.insert("gateway".to_owned(), gateway.as_str().into());
     object.insert("epoch".to_owned(), epoch.to_string().into());
     object.insert("lane".to_owned(), lane.as_str().into());
-    let members = serde_json::to_value(Shown(twin)).expect("every part of a verdict has a JSON form");
+    let members = serde_json::to_value(AsJson(twin)).expect("every part of a verdict has a JSON form");
     if let Value::Object(members) = members {
         object.extend(members);
     }

@@ -13,7 +13,7 @@ use verge_domain::withdrawn::Tombstone;
 use crate::portable::{CborReader, CborWriter, Field, Omissible as _, Portable, Written};
 use crate::record::record;
 use crate::scalar::{Absolute, json_within};
-use crate::stored::Rows;
+use crate::stored::RowList;
 use crate::tombstone::{WireTombstone, check_range};
 use crate::verdict::WireVerdict;
 use crate::{VERSION, WireError};
@@ -71,10 +71,10 @@ pub(crate) struct WireMessage<'a> {
     epoch: Epoch,
     lane: Lane,
     sent: UtcMillis,
-    verdicts: Option<Rows<'a, WireVerdict<'a>>>,
+    verdicts: Option<RowList<'a, WireVerdict<'a>>>,
     age_ms: u64,
     volatile: bool,
-    tombstones: Rows<'a, WireTombstone<'a>>,
+    tombstones: RowList<'a, WireTombstone<'a>>,
 }
 
 record! {
@@ -127,10 +127,10 @@ impl<'a> WireMessage<'a> {
             epoch: *epoch,
             lane: *lane,
             sent: *sent,
-            verdicts: listed.then_some(Rows::Stored(rows)),
+            verdicts: listed.then_some(RowList::Stored(rows)),
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             volatile: *volatile,
-            tombstones: Rows::Stored(rows),
+            tombstones: RowList::Stored(rows),
         })
     }
 }

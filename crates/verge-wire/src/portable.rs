@@ -103,7 +103,7 @@ impl<T: Portable> RecordMember for T {
     }
 
     fn show_member<S: SerializeMap>(&self, own: &'static str, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_entry(own, &Shown(self))
+        object.serialize_entry(own, &AsJson(self))
     }
 
     fn parse_member<'de, A: MapAccess<'de>>(
@@ -137,14 +137,14 @@ pub(crate) fn owns<T: RecordMember>(_: &Option<T>, name: &str, own: &'static str
 
 /// Where CBOR is written to.
 pub(crate) struct CborWriter<'a> {
-    pub(crate) items: minicbor::Encoder<Memory<'a>>,
-    /// What the times of a verdict are counted from, see [`Received`](crate::scalar::Received).
+    pub(crate) items: minicbor::Encoder<CborBuffer<'a>>,
+    /// What the times of a verdict are counted from, see [`ReceivedTime`](crate::scalar::Received).
     pub(crate) received: Option<UtcMillis>,
 }
 
 impl<'a> CborWriter<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { items: minicbor::Encoder::new(Memory(out)), received: None }
+        Self { items: minicbor::Encoder::new(CborBuffer(out)), received: None }
     }
 
     /// Something that is CBOR already.
@@ -155,9 +155,9 @@ impl<'a> CborWriter<'a> {
 
 /// What is written to. To write to a `Vec`, minicbor makes a call for every byte or two, which only optimisation
 /// across crates would take away.
-pub(crate) struct Memory<'a>(&'a mut Vec<u8>);
+pub(crate) struct CborBuffer<'a>(&'a mut Vec<u8>);
 
-impl minicbor::encode::Write for Memory<'_> {
+impl minicbor::encode::Write for CborBuffer<'_> {
     type Error = Infallible;
 
     #[inline]
@@ -203,9 +203,9 @@ impl<'b> CborReader<'b> {
 }
 
 /// Something that is to be written as JSON.
-pub(crate) struct Shown<'a, T>(pub(crate) &'a T);
+pub(crate) struct AsJson<'a, T>(pub(crate) &'a T);
 
-impl<T: Portable> Serialize for Shown<'_, T> {
+impl<T: Portable> Serialize for AsJson<'_, T> {
     fn serialize<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
         self.0.show(json)
     }

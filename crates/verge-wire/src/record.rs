@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A member that is `optional` is left out where there is nothing to say; one that is `late` was added after the first
-//! version: it is always written, and what an older gateway wrote is read without it. `0 lasted_s (Span)` says that the
-//! member travels as a [`Span`](crate::scalar::Span). Where the members of the type stand otherwise than in the table, the
+//! version: it is always written, and what an older gateway wrote is read without it. `0 lasted_s (SpanMs)` says that the
+//! member travels as a [`SpanMs`](crate::scalar::Span). Where the members of the type stand otherwise than in the table, the
 //! type's pattern is given in front: `[Event { id, state, since, lasted_ms: lasted_s }]`.
 
 /// A member of a record as it is written: `None` where it is left out.

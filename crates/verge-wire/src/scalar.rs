@@ -13,7 +13,7 @@ use verge_domain::time::UtcMillis;
 
 use crate::WireError;
 use crate::number::{millis, seconds, to_single, write_float};
-use crate::portable::{CborReader, CborWriter, Field, Omissible, Parsed, Portable, Shown, Text, Written};
+use crate::portable::{AsJson, CborReader, CborWriter, Field, Omissible, Parsed, Portable, Text, Written};
 use crate::time::{from_rfc3339, to_rfc3339};
 
 /// `show` and `parse` as serde has them.
@@ -117,9 +117,9 @@ impl Portable for f64 {
 }
 
 /// A span of time in milliseconds; JSON has seconds.
-pub(crate) struct Span(pub(crate) u64);
+pub(crate) struct SpanMs(pub(crate) u64);
 
-impl Portable for Span {
+impl Portable for SpanMs {
     cbor_within!();
 
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
@@ -226,9 +226,9 @@ impl Portable for Absolute {
 }
 
 /// The time from which those of the same verdict are counted.
-pub(crate) struct Received(pub(crate) UtcMillis);
+pub(crate) struct ReceivedTime(pub(crate) UtcMillis);
 
-impl Portable for Received {
+impl Portable for ReceivedTime {
     fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
         let received = UtcMillis::in_range(self.0.0).ok_or(WireError::NotATime { field })?;
         cbor.received = Some(received);
@@ -265,7 +265,7 @@ impl<T: Portable> Portable for Option<T> {
     }
 
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().map(Shown).serialize(json)
+        self.as_ref().map(AsJson).serialize(json)
     }
 
     fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
@@ -301,7 +301,7 @@ impl<T: Portable> Portable for Vec<T> {
     }
 
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        json.collect_seq(self.iter().map(Shown))
+        json.collect_seq(self.iter().map(AsJson))
     }
 
     fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {

@@ -5,7 +5,7 @@ use serde::{Deserializer, Serializer};
 use verge_domain::stage::StoredRow;
 
 use crate::WireError;
-use crate::portable::{CborReader, CborWriter, Field, Omissible, Portable, Shown, Written};
+use crate::portable::{AsJson, CborReader, CborWriter, Field, Omissible, Portable, Written};
 use crate::tombstone::WireTombstone;
 use crate::verdict::WireVerdict;
 
@@ -87,12 +87,12 @@ impl<'a> OfRow<'a> for WireTombstone<'a> {
 }
 
 /// The list of those among stored rows that are of one kind, or the list that was read.
-pub(crate) enum Rows<'a, T> {
+pub(crate) enum RowList<'a, T> {
     Stored(&'a [StoredRow]),
     Read(Vec<T>),
 }
 
-impl<'a, T: OfRow<'a>> Rows<'a, T> {
+impl<'a, T: OfRow<'a>> RowList<'a, T> {
     fn of(rows: &'a [StoredRow]) -> impl Iterator<Item = Stored<'a, T>> + Clone {
         rows.iter().filter_map(T::of_row)
     }
@@ -109,13 +109,13 @@ impl<'a, T: OfRow<'a>> Rows<'a, T> {
     }
 }
 
-impl<T> Default for Rows<'_, T> {
+impl<T> Default for RowList<'_, T> {
     fn default() -> Self {
         Self::Read(Vec::new())
     }
 }
 
-impl<'a, T: OfRow<'a>> Omissible for Rows<'a, T> {
+impl<'a, T: OfRow<'a>> Omissible for RowList<'a, T> {
     fn is_absent(&self) -> bool {
         match self {
             Self::Stored(rows) => Self::of(rows).next().is_none(),
@@ -124,7 +124,7 @@ impl<'a, T: OfRow<'a>> Omissible for Rows<'a, T> {
     }
 }
 
-impl<'a, T: OfRow<'a>> Portable for Rows<'a, T> {
+impl<'a, T: OfRow<'a>> Portable for RowList<'a, T> {
     fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
         match self {
             Self::Stored(rows) => {
@@ -150,7 +150,7 @@ impl<'a, T: OfRow<'a>> Portable for Rows<'a, T> {
             Self::Stored(rows) => {
                 let mut list = json.serialize_seq(None)?;
                 for row in Self::of(rows) {
-                    list.serialize_element(&Shown(&row))?;
+                    list.serialize_element(&AsJson(&row))?;
                 }
                 list.end()
             }

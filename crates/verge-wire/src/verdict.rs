@@ -13,7 +13,7 @@ use crate::body::WireBody;
 use crate::codes::ClockJudgement;
 use crate::portable::Portable;
 use crate::record::{cbor_map, parse_object, record, show_members, tuple};
-use crate::scalar::{Received, Span};
+use crate::scalar::{ReceivedTime, SpanMs};
 
 /// One verdict with its number.
 pub(crate) struct WireVerdict<'a> {
@@ -124,7 +124,7 @@ impl Portable for WireVerdict<'_> {
             2 source,
             3 device,
             4 signal optional,
-            5 received (Received),
+            5 received (ReceivedTime),
             6 decided,
             7 captured optional,
             8 clock optional,
@@ -177,7 +177,7 @@ impl Portable for WireVerdict<'_> {
 
 record! {
     [Event { id, state, since, lasted_ms: lasted_s }]
-    Event as Event: "event" { 0 id, 1 state, 2 since, 3 lasted_s (Span) }
+    Event as Event: "event" { 0 id, 1 state, 2 since, 3 lasted_s (SpanMs) }
 }
 
 tuple!(Model: "model" { name, version });

@@ -24,7 +24,7 @@ const MAX_LIBRARY_BYTES: u64 = 256 << 20;
 
 /// Where the library is to come from.
 #[derive(Debug, Clone)]
-pub enum Origin {
+pub enum LibraryOrigin {
     /// `pip`, or `uv` where that is what stands there.
     Index,
     /// A wheel or a library that somebody brought.
@@ -110,29 +110,29 @@ pub enum InstallError {
 /// See [`InstallError`].
 pub fn install(
     folder: &Path,
-    origin: &Origin,
+    origin: &LibraryOrigin,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
     let build = pinned::build()
         .ok_or(InstallError::NoBuild { os: std::env::consts::OS, arch: std::env::consts::ARCH })?;
     let library = managed_library(folder);
-    if matches!(origin, Origin::Index) && is_whole(&library, &build)? {
+    if matches!(origin, LibraryOrigin::Index) && is_whole(&library, &build)? {
         return Ok(Installed { library, already: true, licence: None });
     }
     let target = library.parent().unwrap_or(folder);
     fs::create_dir_all(target).map_err(at(target))?;
     match origin {
-        Origin::Index => {
+        LibraryOrigin::Index => {
             let scratch = tempfile::tempdir_in(target).map_err(at(target))?;
             let wheel = fetch(scratch.path(), &build, tell)?;
             tell("checking the wheel");
             check(&wheel, build.wheel_sha256, &build)?;
             unpack(&wheel, &library, &build, tell)
         }
-        Origin::File(path) if path.extension().is_some_and(|extension| extension == "whl") => {
+        LibraryOrigin::File(path) if path.extension().is_some_and(|extension| extension == "whl") => {
             unpack(path, &library, &build, tell)
         }
-        Origin::File(path) => {
+        LibraryOrigin::File(path) => {
             tell("checking the library");
             check(path, build.library_sha256, &build)?;
             let bytes = fs::read(path).map_err(at(path))?;
@@ -301,7 +301,8 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let check = |path: &Path, expected: &str| {
-            let error = install(folder.path(), &Origin::File(path.to_owned()), &mut |_| ()).unwrap_err();
+            let error =
+                install(folder.path(), &LibraryOrigin::File(path.to_owned()), &mut |_| ()).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
             assert!(!managed_library(folder.path()).exists());
         };

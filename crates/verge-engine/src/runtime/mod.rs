@@ -15,7 +15,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 
 use crate::quote::quoted;
-pub use install::{InstallError, Installed, Origin, install};
+pub use install::{InstallError, Installed, LibraryOrigin, install};
 pub use pinned::VERSION;
 
 /// Names the library without a version, for the system's linker and the folder of the executable.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use verge_engine::Runtime;
-use verge_engine::runtime::{self, FoundBy, Origin, Search};
+use verge_engine::runtime::{self, FoundBy, LibraryOrigin, Search};
 
 /// The library, installed where it is missing. Test programs may do so at the same time: each writes beside and
 /// renames.
@@ -20,7 +20,7 @@ pub fn runtime() -> Runtime {
     let folder = cache();
     let search = Search { configured: None, managed: vec![folder.clone()] };
     if !matches!(search.find().1, FoundBy::Environment | FoundBy::Managed) {
-        runtime::install(&folder, &Origin::Index, &mut |step| eprintln!("{step}")).unwrap();
+        runtime::install(&folder, &LibraryOrigin::Index, &mut |step| eprintln!("{step}")).unwrap();
     }
     Runtime::load(&search).unwrap()
 }

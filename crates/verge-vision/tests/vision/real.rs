@@ -9,7 +9,7 @@ use verge_engine::RecurrentState;
 use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_models::card::Nms;
 use verge_vision::detect::select;
-use verge_vision::viewer::Sight;
+use verge_vision::viewer::Inference;
 
 use crate::frames::{frame, judge, viewer};
 use crate::support::{data, load_real};
@@ -21,11 +21,11 @@ fn spread(folder: &Path, count: usize) -> Vec<PathBuf> {
     (0..count).map(|number| all[number * all.len() / count].clone()).collect()
 }
 
-fn look(viewer: &mut verge_vision::FrameViewer, path: &Path, least: f32) -> Sight {
+fn infer(viewer: &mut verge_vision::FrameViewer, path: &Path, least: f32) -> Inference {
     let bytes = fs::read(path).unwrap();
     let (width, height) = size(&bytes);
     viewer.decode(&frame(bytes, width, height)).unwrap();
-    viewer.look(JudgeIndex(0), least, &mut RecurrentState::default(), None).unwrap()
+    viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None).unwrap()
 }
 
 /// Width and height as the first frame header states them.
@@ -50,7 +50,7 @@ fn mobilenet_sees_what_the_reference_sees() {
     for (name, least) in [("mobilenet_v2_1.0_224_quant", 9), ("tf2_mobilenet_v2_1.0_224_ptq", 8)] {
         let mut viewer = viewer(load_real(&data, name), judge());
         let agrees = |path: &&PathBuf| {
-            let Sight::Classes(classes) = look(&mut viewer, path, 0.0) else { panic!("a classifier") };
+            let Inference::Classes(classes) = infer(&mut viewer, path, 0.0) else { panic!("a classifier") };
             let top5 = &reference[name][path.file_name().unwrap().to_str().unwrap()];
             // Line 0 of the labels is the background, which the reference counts as -1.
             let expected = top5.iter().find(|class| **class >= 0).unwrap() + 1;
@@ -74,7 +74,7 @@ fn yolox_finds_traffic() {
     let mut measure = AveragePrecision::new();
     let folder = data.join("traffic_topview/valid");
     for path in spread(&folder.join("images"), 5) {
-        let Sight::Objects(mut objects) = look(&mut viewer, &path, 0.01) else { panic!("a detector") };
+        let Inference::Objects(mut objects) = infer(&mut viewer, &path, 0.01) else { panic!("a detector") };
         objects.retain(|object| vehicles.contains(&object.label));
         select(&mut objects, Some(Nms { iou: 0.6, per_class: false }));
         let found: Vec<FoundObject> = objects
@@ -114,10 +114,10 @@ fn every_card_of_the_data_fits_its_model() {
         }
         let name = path.file_stem().unwrap().to_str().unwrap();
         let mut viewer = viewer(load_real(&data, name), judge());
-        match look(&mut viewer, &picture, 0.5) {
-            Sight::Classes(classes) => assert!(!classes.is_empty(), "{name}"),
-            Sight::Objects(objects) => assert!(objects.iter().all(|one| one.score >= 0.5), "{name}"),
-            Sight::Reconstruction(_) => panic!("{name}: none of them reconstructs"),
+        match infer(&mut viewer, &picture, 0.5) {
+            Inference::Classes(classes) => assert!(!classes.is_empty(), "{name}"),
+            Inference::Objects(objects) => assert!(objects.iter().all(|one| one.score >= 0.5), "{name}"),
+            Inference::Reconstruction(_) => panic!("{name}: none of them reconstructs"),
         }
     }
 }

@@ -5,7 +5,7 @@ use verge_domain::verdict::{Counts, Event};
 use super::Decided;
 use crate::number::exact;
 use crate::record::record;
-use crate::scalar::Span;
+use crate::scalar::SpanMs;
 use crate::words::{counted, span};
 
 record! {
@@ -22,8 +22,8 @@ record! {
     }]
     Counts as Counts: "counts" {
         0 from,
-        1 length_s (Span),
-        2 observed_s (Span),
+        1 length_s (SpanMs),
+        2 observed_s (SpanMs),
         3 partial,
         4 readings,
         5 vehicles optional,

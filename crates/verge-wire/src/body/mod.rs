@@ -13,7 +13,7 @@ use serde::ser::SerializeMap;
 use verge_domain::verdict::{Body, Event};
 
 use crate::WireError;
-use crate::portable::{CborReader, CborWriter, Field, Parsed, Portable, RecordMember, Shown, Text, Written};
+use crate::portable::{AsJson, CborReader, CborWriter, Field, Parsed, Portable, RecordMember, Text, Written};
 
 /// What each body says beside its members.
 trait Decided: Portable {
@@ -74,7 +74,7 @@ macro_rules! bodies {
         fn show_body<S: SerializeMap>(body: &Body, object: &mut S) -> Result<(), S::Error> {
             object.serialize_entry(KIND, body.kind())?;
             match body {
-                $(Body::$kind(body) => object.serialize_entry($name, &Shown(body))),+
+                $(Body::$kind(body) => object.serialize_entry($name, &AsJson(body))),+
             }
         }
 

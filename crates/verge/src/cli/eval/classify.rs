@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use verge_domain::id::Label;
 use verge_models::card::ModelTask;
-use verge_vision::viewer::Sight;
+use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
@@ -52,7 +52,7 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     let (mut top1, mut top5) = (0_usize, 0_usize);
     let mut lines = String::new();
     for (one, seen) in labelled.iter().zip(&seen) {
-        let Sight::Classes(classes) = &seen.sight else { bail!("a classifier gives classes") };
+        let Inference::Classes(classes) = &seen.inference else { bail!("a classifier gives classes") };
         let best: Vec<usize> = classes.iter().map(|class| class.label).collect();
         top1 += usize::from(best.first() == Some(&one.class));
         top5 += usize::from(best.contains(&one.class));

@@ -11,7 +11,7 @@ use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, Labe
 use verge_models::FrameModel;
 use verge_models::card::{ModelTask, Nms};
 use verge_vision::detect::{Candidate, select};
-use verge_vision::viewer::Sight;
+use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, SeenPicture, look_at, of_another_task, write_file};
 use crate::cli::output::json_line;
@@ -69,7 +69,7 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let mut precision = AveragePrecision::new();
     let mut results = Vec::new();
     for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {
-        let SeenPicture { sight: Sight::Objects(mut objects), width, height } = seen else {
+        let SeenPicture { inference: Inference::Objects(mut objects), width, height } = seen else {
             bail!("a detector gives objects")
         };
         if let Some(groups) = &groups {

@@ -24,7 +24,7 @@ use verge_gateway::wiring;
 use verge_models::card::ModelTask;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::preprocess::Region;
-use verge_vision::viewer::Sight;
+use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
 use super::output::Progress;
@@ -116,7 +116,7 @@ impl ModelArgs {
 
 /// What was seen on one picture.
 struct SeenPicture {
-    sight: Sight,
+    inference: Inference,
     /// Size of the picture as it is seen, in pixels.
     width: u32,
     height: u32,
@@ -191,14 +191,14 @@ fn look(
     };
     viewer.decode(&frame)?;
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
-    let sight = viewer.look(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
+    let inference = viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
     if let Some(folder) = annotate {
         let mut findings = Vec::new();
         let viewed = viewer.view(&[JudgeIndex(0)], &frame, None, &mut Memory::default(), &mut findings);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
         pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
     }
-    Ok(SeenPicture { sight, width, height })
+    Ok(SeenPicture { inference, width, height })
 }
 
 /// A file that a scorer of another make is to read.
