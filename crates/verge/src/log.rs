@@ -26,7 +26,7 @@ const FLUSH_POLL: Duration = Duration::from_millis(10);
 /// The log of this process.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-enum Item {
+enum LogItem {
     Line(Box<[u8]>),
     Flush(SyncSender<()>),
 }
@@ -34,7 +34,7 @@ enum Item {
 /// The sender to the thread that writes; clones share it.
 #[derive(Clone)]
 pub(crate) struct Log {
-    queue: SyncSender<Item>,
+    queue: SyncSender<LogItem>,
     lost: Arc<AtomicU64>,
 }
 
@@ -73,7 +73,7 @@ impl Log {
             cut.push(b'\n');
             line = &cut;
         }
-        match self.queue.try_send(Item::Line(line.into())) {
+        match self.queue.try_send(LogItem::Line(line.into())) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.lost.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Log {
     fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         let (done, flushed) = mpsc::sync_channel(1);
-        let mut item = Item::Flush(done);
+        let mut item = LogItem::Flush(done);
         while let Err(TrySendError::Full(refused)) = self.queue.try_send(item) {
             if Instant::now() >= end {
                 return;
@@ -115,10 +115,10 @@ pub(crate) fn close(last: Option<&str>) {
     log.flush(FLUSH);
 }
 
-fn write_lines(lines: &Receiver<Item>, mut output: impl Write, lost: &AtomicU64) {
+fn write_lines(lines: &Receiver<LogItem>, mut output: impl Write, lost: &AtomicU64) {
     while let Ok(item) = lines.recv() {
         match item {
-            Item::Line(line) => {
+            LogItem::Line(line) => {
                 let before = lost.swap(0, Ordering::Relaxed);
                 let report = if before > 0 {
                     format!("{before} log lines were lost: standard error took nothing\n")
@@ -131,7 +131,7 @@ fn write_lines(lines: &Receiver<Item>, mut output: impl Write, lost: &AtomicU64)
                 }
             }
             // The caller may have stopped waiting.
-            Item::Flush(done) => drop(done.try_send(())),
+            LogItem::Flush(done) => drop(done.try_send(())),
         }
     }
 }

@@ -29,17 +29,17 @@ The authority's key (ca.key) signs certificates: keep it off the gateway. Gatewa
 their own NAME.pem and NAME.key.")]
 pub(super) struct CertsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: CertsAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum CertsAction {
     /// Make an authority: ca.pem, which everybody gets, and ca.key, which nobody gets
     Init(InitArgs),
     /// Issue a certificate and its key, signed by the authority: NAME.pem and NAME.key
     Issue(IssueArgs),
     /// Say what the certificates in PEM files are
-    Show(ShowArgs),
+    Show(CertsShowArgs),
 }
 
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ impl From<UsageArg> for Usage {
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct CertsShowArgs {
     /// PEM files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -105,9 +105,9 @@ struct ShowArgs {
 
 pub(super) fn certs(args: &CertsArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     match &args.action {
-        Action::Init(args) => init(args, json, out),
-        Action::Issue(args) => issue(args, json, out),
-        Action::Show(args) => show(args, json, out),
+        CertsAction::Init(args) => init(args, json, out),
+        CertsAction::Issue(args) => issue(args, json, out),
+        CertsAction::Show(args) => show(args, json, out),
     }
 }
 
@@ -196,7 +196,7 @@ fn report(
     Ok(Exit::Fine)
 }
 
-fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn show(args: &CertsShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let now = Timestamp::now().as_second();
     for file in &args.files {
         for summary in read(file).exit_with(Exit::BadInput)? {
@@ -290,7 +290,7 @@ pub(super) fn validity(summary: &CertificateSummary, now: i64) -> String {
 mod tests {
     use super::*;
 
-    fn run(action: Action, json: bool) -> anyhow::Result<String> {
+    fn run(action: CertsAction, json: bool) -> anyhow::Result<String> {
         verge_tls::install_provider();
         let mut out = Vec::new();
         certs(&CertsArgs { action }, json, &mut out).map(|_| String::from_utf8(out).unwrap())
@@ -306,7 +306,7 @@ mod tests {
             days: 2,
             force,
         };
-        run(Action::Issue(args), true)
+        run(CertsAction::Issue(args), true)
     }
 
     #[test]
@@ -319,14 +319,17 @@ mod tests {
                 .to_string()
                 .contains("verge certs init")
         );
-        let made = run(Action::Init(init()), false).unwrap();
+        let made = run(CertsAction::Init(init()), false).unwrap();
         assert!(made.contains("CN=Test ") && made.contains("next: `verge certs issue HOST --dir "), "{made}");
         let again = tempfile::tempdir().unwrap();
-        let other = run(Action::Init(InitArgs { dir: again.path().to_owned(), ..init() }), false).unwrap();
+        let other =
+            run(CertsAction::Init(InitArgs { dir: again.path().to_owned(), ..init() }), false).unwrap();
         let name =
             |made: &str| made.split("CN=").nth(1).map(|name| name.chars().take(13).collect::<String>());
         assert_ne!(name(&made), name(&other), "two authorities of one name");
-        assert!(format!("{:#}", run(Action::Init(init()), false).unwrap_err()).contains("exists already"));
+        assert!(
+            format!("{:#}", run(CertsAction::Init(init()), false).unwrap_err()).contains("exists already")
+        );
 
         let told: Value =
             serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
@@ -338,7 +341,7 @@ mod tests {
         issue_in(dir.path(), "centre.example", true).unwrap();
 
         let files = vec![dir.path().join("ca.pem"), dir.path().join("centre.example.pem")];
-        let shown = run(Action::Show(ShowArgs { files }), false).unwrap();
+        let shown = run(CertsAction::Show(CertsShowArgs { files }), false).unwrap();
         assert!(
             shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"),
             "{shown}"

@@ -23,7 +23,7 @@ use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 use super::certs::{self, validity};
 use super::output::json_line;
 use super::{FileArgs, async_runtime, words};
-use report::{Report, in_json, print};
+use report::{CheckReport, in_json, print};
 use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
@@ -51,7 +51,7 @@ pub(super) struct CheckArgs {
 
 /// The client identifier to listen under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
+enum ListenName {
     /// The gateway's own: no gateway runs, and the broker keeps nothing for it.
     Own,
     /// Another: a gateway runs.
@@ -61,7 +61,7 @@ enum Name {
 }
 
 pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     let mut origins = Origins::default();
     let file = &args.file.config;
     match Settings::load(file, std::env::vars_os()) {
@@ -81,7 +81,7 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
     Ok(report.exit())
 }
 
-fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::Result<()> {
+fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyhow::Result<()> {
     let offline = args.offline;
     report.warnings.clone_from(&settings.warnings);
     report.warnings.extend(settings.without_uplink());
@@ -108,7 +108,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut Report) -> anyhow::R
 }
 
 /// Judges that watch whether cameras are alive.
-fn look_at_arrivals(settings: &Settings, report: &mut Report) {
+fn look_at_arrivals(settings: &Settings, report: &mut CheckReport) {
     for judge in settings.judges.iter().filter(|judge| judge.watches_arrivals()) {
         let inputs = judge.readings().into_iter().flat_map(|rules| &rules.inputs);
         let names: Vec<&str> =
@@ -125,7 +125,7 @@ fn look_at_uplink(
     uplink: &Uplink,
     running: bool,
     offline: bool,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> anyhow::Result<()> {
     let Some(connection) = built(&uplink.broker, report).filter(|_| !offline) else { return Ok(()) };
     let probe = async_runtime()?.block_on(async {
@@ -145,22 +145,22 @@ fn look_at_connection(
     filters: &[String],
     running: bool,
     offline: bool,
-    report: &mut Report,
-) -> anyhow::Result<Option<(ConnectionSettings, Name)>> {
+    report: &mut CheckReport,
+) -> anyhow::Result<Option<(ConnectionSettings, ListenName)>> {
     let Some(built) = built(connection, report).filter(|_| !offline) else { return Ok(None) };
     let probe = async_runtime()?.block_on(verge_mqtt::probe(&built, filters, running));
     let works = probe.is_ok();
     let name = match (running, probe.keeps_session) {
-        (true, _) => Name::Other,
-        (false, true) => Name::OtherIfAllowed,
-        (false, false) => Name::Own,
+        (true, _) => ListenName::Other,
+        (false, true) => ListenName::OtherIfAllowed,
+        (false, false) => ListenName::Own,
     };
     report.note_probe(&connection.key, probe);
     Ok(works.then_some((built, name)))
 }
 
 /// The connection with its files read.
-fn built(connection: &Connection, report: &mut Report) -> Option<ConnectionSettings> {
+fn built(connection: &Connection, report: &mut CheckReport) -> Option<ConnectionSettings> {
     if let Some((cert, _)) = connection.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
         look_at_certificate(&connection.key, cert, report);
     }
@@ -174,7 +174,7 @@ fn look_at_broker(
     broker: &EmbeddedBroker,
     filters: &[String],
     offline: bool,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> anyhow::Result<()> {
     const SECTION: &str = "local";
     if let Some(files) = &broker.tls {
@@ -222,7 +222,7 @@ fn is_held(settings: &Settings) -> bool {
 }
 
 /// Warnings: certificates that end soon, keys that all users can read.
-fn look_at_certificates(settings: &Settings, report: &mut Report) {
+fn look_at_certificates(settings: &Settings, report: &mut CheckReport) {
     let now = UtcMillis(Timestamp::now().as_millisecond());
     for remark in wiring::certificate_remarks(settings, now) {
         report.warnings.push(Warning { key: remark.key, remark: remark.text });
@@ -230,7 +230,7 @@ fn look_at_certificates(settings: &Settings, report: &mut Report) {
 }
 
 /// How long a certificate that is shown to others still holds.
-fn look_at_certificate(section: &str, cert: &Path, report: &mut Report) {
+fn look_at_certificate(section: &str, cert: &Path, report: &mut CheckReport) {
     // Unreadable files are reported with their key by what uses them.
     let Some(summary) = certs::read(cert).ok().and_then(|chain| chain.into_iter().next()) else { return };
     let now = Timestamp::now().as_second();
@@ -241,7 +241,7 @@ fn look_at_certificate(section: &str, cert: &Path, report: &mut Report) {
 }
 
 /// Looks without making anything: a check leaves no folder behind.
-fn look_at_state(settings: &Settings, report: &mut Report) {
+fn look_at_state(settings: &Settings, report: &mut CheckReport) {
     const SECTION: &str = "gateway";
     let folder = &settings.gateway.state_dir;
     let what = format!("state folder {}", folder.display());
@@ -267,7 +267,7 @@ fn look_at_state(settings: &Settings, report: &mut Report) {
     look_at_store(settings, report);
 }
 
-fn look_at_store(settings: &Settings, report: &mut Report) {
+fn look_at_store(settings: &Settings, report: &mut CheckReport) {
     const SECTION: &str = "gateway";
     let what = format!("store {}", settings.store.dir().display());
     let outbox = match settings.store.build() {

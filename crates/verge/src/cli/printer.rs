@@ -25,14 +25,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How verdicts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum PrintForm {
     /// In the words of `verge watch`, at most 50 lines a second.
     Words,
     /// As JSON lines, all that standard output takes.
     Json,
 }
 
-impl Form {
+impl PrintForm {
     fn line(self, identity: &Identity, verdict: &Verdict) -> String {
         match self {
             Self::Words => describe::line(&identity.gateway, identity.lane, verdict),
@@ -55,7 +55,7 @@ type Item = (Identity, Verdict);
 
 /// The thread that prints.
 pub(super) struct Printer {
-    form: Form,
+    form: PrintForm,
     queue: SyncSender<Item>,
     left_out: Arc<AtomicU64>,
     ended: Receiver<()>,
@@ -66,13 +66,13 @@ impl Printer {
     ///
     /// # Errors
     /// The operating system gives no thread or no descriptor.
-    pub(super) fn on_standard_output(form: Form) -> anyhow::Result<Self> {
+    pub(super) fn on_standard_output(form: PrintForm) -> anyhow::Result<Self> {
         // A descriptor of its own: a thread that waits for a reader must not hold the lock that the program ends with.
         let output = io::stdout().as_fd().try_clone_to_owned().context("standard output")?;
         Self::start(form, File::from(output))
     }
 
-    fn start(form: Form, output: impl Write + Send + 'static) -> anyhow::Result<Self> {
+    fn start(form: PrintForm, output: impl Write + Send + 'static) -> anyhow::Result<Self> {
         let (queue, items) = mpsc::sync_channel(QUEUE);
         let (end, ended) = mpsc::sync_channel(1);
         let left_out = Arc::new(AtomicU64::new(0));
@@ -94,7 +94,7 @@ impl Printer {
     /// Hands over each committed verdict, or counts it as left out; never blocks.
     pub(super) fn committed(&self) -> Committed {
         let (queue, left_out) = (self.queue.clone(), Arc::clone(&self.left_out));
-        let mut rate = (self.form == Form::Words).then(Rate::default);
+        let mut rate = (self.form == PrintForm::Words).then(LineRate::default);
         let mut closed = false;
         Box::new(move |identity, verdict| {
             if closed {
@@ -121,12 +121,12 @@ impl Printer {
 
 /// The lines of the current second.
 #[derive(Default)]
-struct Rate {
+struct LineRate {
     since: Option<Instant>,
     lines: u32,
 }
 
-impl Rate {
+impl LineRate {
     fn takes(&mut self, now: Instant) -> bool {
         if self.since.is_none_or(|since| now.duration_since(since) >= SECOND) {
             (self.since, self.lines) = (Some(now), 0);
@@ -136,7 +136,12 @@ impl Rate {
     }
 }
 
-fn print(form: Form, items: &Receiver<Item>, left_out: &AtomicU64, mut output: impl Write) -> io::Result<()> {
+fn print(
+    form: PrintForm,
+    items: &Receiver<Item>,
+    left_out: &AtomicU64,
+    mut output: impl Write,
+) -> io::Result<()> {
     let mut reported = Instant::now();
     loop {
         let item = items.recv_timeout(SECOND);
@@ -186,7 +191,7 @@ mod tests {
         }
     }
 
-    fn printed(form: Form, verdicts: u64) -> Vec<String> {
+    fn printed(form: PrintForm, verdicts: u64) -> Vec<String> {
         let (opener, open) = mpsc::channel();
         let medium = Medium { written: Arc::default(), open: Arc::new(Mutex::new(open)) };
         let printer = Printer::start(form, medium.clone()).unwrap();
@@ -206,14 +211,14 @@ mod tests {
     #[test]
     fn verdicts_are_printed_in_the_words_of_watch() {
         let line = "alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)";
-        assert_eq!(printed(Form::Words, 2), [line, line]);
-        assert!(printed(Form::Json, 1)[0].contains(r#""seq":1"#));
+        assert_eq!(printed(PrintForm::Words, 2), [line, line]);
+        assert!(printed(PrintForm::Json, 1)[0].contains(r#""seq":1"#));
     }
 
     #[test]
     fn an_output_that_takes_nothing_holds_up_nobody_and_what_is_left_out_is_counted() {
         let most = QUEUE as u64 + 1;
-        let lines = printed(Form::Json, 3 * most);
+        let lines = printed(PrintForm::Json, 3 * most);
         let left_out: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
         let printed = lines.len() as u64 - 1;
         assert!(printed == most || printed == most - 1, "{printed} printed");
@@ -222,11 +227,11 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_so_many_lines_a_second() {
-        let (mut rate, start) = (Rate::default(), Instant::now());
+        let (mut rate, start) = (LineRate::default(), Instant::now());
         let mut taken = |at: Duration| (0..200).filter(|_| rate.takes(start + at)).count();
         assert_eq!((taken(Duration::ZERO), taken(SECOND / 2), taken(SECOND)), (50, 0, 50));
         assert_eq!(
-            Form::Words.left_out(1),
+            PrintForm::Words.left_out(1),
             "1 verdict not printed; `verge outbox show` prints stored verdicts"
         );
     }

@@ -32,7 +32,7 @@ pub(super) struct Recorded {
 
 /// A line as it is written. Other keys (`qos`, `mid`, `payloadlen`) are of no interest here.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct RecordedLine<'a> {
     /// Text or a number.
     #[serde(borrow, default, alias = "time", alias = "timestamp", alias = "ts")]
     tst: Option<&'a RawValue>,
@@ -59,7 +59,7 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Recorded> {
     if !line.starts_with('{') {
         return plain(line).with_context(|| not_a_message(line));
     }
-    let parsed: Line<'_> = serde_json::from_str(line).map_err(|_| not_a_message(line))?;
+    let parsed: RecordedLine<'_> = serde_json::from_str(line).map_err(|_| not_a_message(line))?;
     let missing =
         |key: &str| anyhow!("{}: the object has no \"{key}\"; {EXPECTED}", Excerpt::of(line.as_bytes()));
     let topic = parsed.topic.ok_or_else(|| missing("topic"))?.into_owned();

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::printer::{Form, Printer};
+use super::printer::{PrintForm, Printer};
 use super::{FileArgs, async_runtime};
 use crate::log;
 use verge_gateway::exit::Exit;
@@ -43,11 +43,11 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// How verdicts are printed, if they are.
-    fn form(&self, json: bool) -> Option<Form> {
+    fn form(&self, json: bool) -> Option<PrintForm> {
         match (json, self.print || std::io::stdout().is_terminal()) {
             _ if self.quiet => None,
-            (true, _) => Some(Form::Json),
-            (false, print) => print.then_some(Form::Words),
+            (true, _) => Some(PrintForm::Json),
+            (false, print) => print.then_some(PrintForm::Words),
         }
     }
 }

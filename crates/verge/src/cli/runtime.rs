@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use verge_engine::Runtime;
-use verge_engine::runtime::{self, Origin, VERSION};
+use verge_engine::runtime::{self, LibraryOrigin, VERSION};
 
 use super::output::json_line;
 use super::{FileArgs, say};
@@ -28,15 +28,15 @@ apply; what comes is held against hashes compiled into this program. A library t
 engine.library in the configuration or ORT_DYLIB_PATH; 1.20 or later will do.")]
 pub(super) struct RuntimeArgs {
     #[command(subcommand)]
-    action: Action,
+    action: RuntimeAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum RuntimeAction {
     /// Install the version that this program was tested with
     Install(InstallArgs),
     /// Say which library would be used, and load it
-    Show(ShowArgs),
+    Show(RuntimeShowArgs),
 }
 
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ struct InstallArgs {
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct RuntimeShowArgs {
     /// Look where this configuration's gateway would
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -58,8 +58,8 @@ struct ShowArgs {
 
 pub(super) fn runtime(args: &RuntimeArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     match &args.action {
-        Action::Install(args) => install(args, json, out),
-        Action::Show(args) => show(args, json, out),
+        RuntimeAction::Install(args) => install(args, json, out),
+        RuntimeAction::Show(args) => show(args, json, out),
     }
 }
 
@@ -70,7 +70,7 @@ fn install(args: &InstallArgs, json: bool, out: &mut impl Write) -> anyhow::Resu
             .ok_or_else(|| anyhow!("this user has no home; -c FILE installs into a gateway's state folder"))
             .exit_with(Exit::Usage)?,
     };
-    let origin = args.from.clone().map_or(Origin::Index, Origin::File);
+    let origin = args.from.clone().map_or(LibraryOrigin::Index, LibraryOrigin::File);
     let installed = runtime::install(&folder, &origin, &mut say).exit_with(Exit::Unavailable)?;
     if json {
         let line = json!({ "version": VERSION, "library": installed.library, "already": installed.already });
@@ -86,7 +86,7 @@ fn install(args: &InstallArgs, json: bool, out: &mut impl Write) -> anyhow::Resu
     Ok(Exit::Fine)
 }
 
-fn show(args: &ShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn show(args: &RuntimeShowArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let search = match &args.config {
         Some(config) => wiring::runtime_search(&FileArgs { config: config.clone() }.settings()?),
         None => wiring::user_runtime_search(),

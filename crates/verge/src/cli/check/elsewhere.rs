@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use verge_outbox::{OutboxReader, ReadError};
 use verge_pipeline::status::{Sighting, sighting};
 
-use super::Report;
+use super::CheckReport;
 use crate::cli::async_runtime;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
@@ -17,7 +17,7 @@ const FRESH_MS: i64 = 180_000;
 ///
 /// # Errors
 /// No runtime.
-pub(super) fn look(settings: &Settings, report: &mut Report) -> anyhow::Result<bool> {
+pub(super) fn look(settings: &Settings, report: &mut CheckReport) -> anyhow::Result<bool> {
     let mut found = false;
     for uplink in settings.uplinks.iter().filter(|uplink| uplink.services.status && uplink.services.retain) {
         let Some(seen) = seen(uplink)? else { continue };
@@ -49,7 +49,7 @@ fn is_of_another(settings: &Settings, seen: &Sighting) -> bool {
 }
 
 /// Says whether it is certain.
-fn note(settings: &Settings, uplink: &Uplink, seen: &Sighting, report: &mut Report) -> bool {
+fn note(settings: &Settings, uplink: &Uplink, seen: &Sighting, report: &mut CheckReport) -> bool {
     let (id, section) = (settings.gateway.id.as_str(), &uplink.broker.key);
     let version = seen.version.as_deref().unwrap_or("unknown");
     let age_ms = seen.at.map(|at| Timestamp::now().as_millisecond().saturating_sub(at));

@@ -9,14 +9,14 @@ use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::trial::{ModelTrial, TrialOutput};
 
 use super::super::words;
-use super::Report;
+use super::CheckReport;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
 
 /// Tries everything that models need.
-pub(super) fn look(settings: &Settings, report: &mut Report) {
+pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     if settings.models.is_empty() && settings.autoencoders.is_empty() {
         return;
     }
@@ -52,7 +52,11 @@ pub(super) fn look(settings: &Settings, report: &mut Report) {
 /// It is in the report.
 struct Failed;
 
-fn look_at_windows(catalogue: &Catalogue, model: &ModelFiles, report: &mut Report) -> Result<(), Failed> {
+fn look_at_windows(
+    catalogue: &Catalogue,
+    model: &ModelFiles,
+    report: &mut CheckReport,
+) -> Result<(), Failed> {
     let section = format!("model.{}", model.name);
     let mut loaded = catalogue.windows(model).map_err(|error| note_files(report, &section, &error))?;
     let identity = &loaded.card().identity;
@@ -69,7 +73,7 @@ fn look_at_windows(catalogue: &Catalogue, model: &ModelFiles, report: &mut Repor
 fn look_at_frames(
     catalogue: &mut Catalogue,
     model: &ModelFiles,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> Result<Arc<FrameModel>, Failed> {
     let section = format!("model.{}", model.name);
     let loaded = catalogue.frames(model).map_err(|error| note_files(report, &section, &error))?;
@@ -90,7 +94,7 @@ fn look_at_frames(
     }
 }
 
-fn note_files(report: &mut Report, section: &str, error: &ModelError) -> Failed {
+fn note_files(report: &mut CheckReport, section: &str, error: &ModelError) -> Failed {
     report.note(section, "files", Err(words(error)), Exit::BadConfig);
     Failed
 }

@@ -11,7 +11,7 @@ use verge_mqtt::ProbeReport;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-pub(super) struct Step {
+pub(super) struct CheckStep {
     /// Section of the configuration.
     section: String,
     what: String,
@@ -22,13 +22,13 @@ pub(super) struct Step {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(super) struct CheckReport {
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<CheckStep>,
 }
 
-impl Report {
+impl CheckReport {
     /// The gravest: what is wrong with the configuration comes before what it leads to.
     pub(super) fn exit(&self) -> Exit {
         if !self.faults.is_empty() {
@@ -50,7 +50,7 @@ impl Report {
     ) {
         let ok = outcome.is_ok();
         let result = outcome.unwrap_or_else(|reason| reason);
-        self.steps.push(Step { section: section.to_owned(), what: what.into(), ok, result, exit });
+        self.steps.push(CheckStep { section: section.to_owned(), what: what.into(), ok, result, exit });
     }
 
     pub(super) fn note_probe(&mut self, section: &str, probe: ProbeReport) {
@@ -64,7 +64,7 @@ impl Report {
 }
 
 /// The report, with the place of each warning as faults have theirs.
-pub(super) fn in_json(report: &Report, origins: &Origins) -> anyhow::Result<serde_json::Value> {
+pub(super) fn in_json(report: &CheckReport, origins: &Origins) -> anyhow::Result<serde_json::Value> {
     let mut json = serde_json::to_value(report)?;
     let warnings = json.get_mut("warnings").and_then(serde_json::Value::as_array_mut);
     for (json, warning) in warnings.into_iter().flatten().zip(&report.warnings) {
@@ -85,7 +85,7 @@ fn place_of(reason: &str, origins: &Origins) -> String {
 
 pub(super) fn print(
     file: &Path,
-    report: &Report,
+    report: &CheckReport,
     origins: &Origins,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {

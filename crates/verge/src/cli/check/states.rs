@@ -4,7 +4,7 @@ use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
 use verge_domain::verdict::Detector;
 use verge_outbox::CheckpointSummary;
 
-use super::Report;
+use super::CheckReport;
 use verge_gateway::config::{Size, Warning};
 use verge_gateway::settings::Settings;
 
@@ -53,7 +53,7 @@ const fn learns(detector: Detector) -> bool {
 }
 
 /// Compares what the judges may need, and what is in the store, with the room for it.
-pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mut Report) {
+pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mut CheckReport) {
     let share = settings.store.states_bytes();
     let stored: u64 = saved.iter().filter(|saved| is_learnt(&saved.key)).map(|saved| saved.bytes).sum();
     let memory = settings.gateway.judges_memory as u64;

@@ -6,7 +6,7 @@ use verge_codec::Decimal;
 
 /// Why the numbers of a column cannot be read: rows, counted from 0.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unclear {
+pub(super) enum UnclearNumbers {
     /// Every comma may be a decimal comma or stand between thousands.
     Comma { row: usize },
     /// Some cells have a decimal comma, some a decimal point.
@@ -107,7 +107,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// What the numbers of a column have before their fraction.
-pub(super) fn decimal_of<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Decimal, Unclear> {
+pub(super) fn decimal_of<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Decimal, UnclearNumbers> {
     let (mut comma, mut point, mut open) = (None, None, None);
     let mut unit: Option<(usize, &str)> = None;
     for (row, text) in cells.enumerate() {
@@ -115,7 +115,7 @@ pub(super) fn decimal_of<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Dec
         if !behind.is_empty() && is_number(text) {
             let (first, known) = *unit.get_or_insert((row, behind));
             if known != behind {
-                return Err(Unclear::Units { first, other: row });
+                return Err(UnclearNumbers::Units { first, other: row });
             }
         }
         if !number.contains([',', '.']) {
@@ -130,9 +130,9 @@ pub(super) fn decimal_of<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Dec
         }
     }
     match (comma, point, open) {
-        (Some(comma), Some(point), _) => Err(Unclear::Mixed { comma, point }),
+        (Some(comma), Some(point), _) => Err(UnclearNumbers::Mixed { comma, point }),
         (Some(_), None, _) => Ok(Decimal::Comma),
-        (None, None, Some(row)) => Err(Unclear::Comma { row }),
+        (None, None, Some(row)) => Err(UnclearNumbers::Comma { row }),
         (None, _, _) => Ok(Decimal::Point),
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_stands_before_the_fraction_is_found_out_or_asked_for() {
-        let check = |cells: &[&str], expected: Result<Decimal, Unclear>| {
+        let check = |cells: &[&str], expected: Result<Decimal, UnclearNumbers>| {
             assert_eq!(decimal_of(cells.iter().copied()), expected, "{cells:?}");
         };
         check(&["20", "20.5"], Ok(Decimal::Point));
@@ -190,10 +190,10 @@ mod tests {
         check(&["1,234", "20,5"], Ok(Decimal::Comma));
         check(&["1,234,567"], Ok(Decimal::Point));
         check(&["0,123", "1,234"], Ok(Decimal::Comma));
-        check(&["5", "1,234", "2,345"], Err(Unclear::Comma { row: 1 }));
-        check(&["20,5", "#N/A", "20.5"], Err(Unclear::Mixed { comma: 0, point: 2 }));
+        check(&["5", "1,234", "2,345"], Err(UnclearNumbers::Comma { row: 1 }));
+        check(&["20,5", "#N/A", "20.5"], Err(UnclearNumbers::Mixed { comma: 0, point: 2 }));
         check(&["#N/A", ""], Ok(Decimal::Point));
         check(&["1.5 bar", "0", "#N/A"], Ok(Decimal::Point));
-        check(&["1.5 bar", "0", "900 mbar"], Err(Unclear::Units { first: 0, other: 2 }));
+        check(&["1.5 bar", "0", "900 mbar"], Err(UnclearNumbers::Units { first: 0, other: 2 }));
     }
 }

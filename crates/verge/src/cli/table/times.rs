@@ -10,7 +10,7 @@ use verge_domain::time::UtcMillis;
 
 use super::options::TableArgs;
 use crate::cli::instant::{from_millis, since_epoch};
-use written::{Written, clock, tidy, written};
+use written::{WrittenTime, clock, tidy, written};
 
 /// Numbers that are days since 1899-12-30, as spreadsheets count them: from 1970 to 2100. As seconds they would all lie
 /// within the first day of 1970.
@@ -23,7 +23,7 @@ const SAMPLE: usize = 1000;
 
 /// Which stands first where both may be meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum DateOrder {
     DayFirst,
     MonthFirst,
 }
@@ -32,7 +32,7 @@ pub(super) enum Order {
 #[derive(Debug, Clone)]
 pub(super) struct TimeForm {
     kind: Kind,
-    order: Option<Order>,
+    order: Option<DateOrder>,
     zone: Option<TimeZone>,
 }
 
@@ -49,7 +49,7 @@ pub(super) enum Kind {
 
 /// Why the times of a column cannot be read: rows, counted from 0.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unclear {
+pub(super) enum UnclearTimes {
     /// Day or month may stand first.
     Order { row: usize },
     /// In one row the day stands first, in the other the month.
@@ -67,7 +67,7 @@ impl TimeForm {
     pub(super) fn of<'a>(
         cells: impl Iterator<Item = &'a str> + Clone,
         options: &TableArgs,
-    ) -> Result<Self, Unclear> {
+    ) -> Result<Self, UnclearTimes> {
         // Texts are read in some rows only, as each takes microseconds.
         let step = cells.clone().count().div_ceil(SAMPLE).max(1);
         let some = || cells.clone().step_by(step);
@@ -86,7 +86,7 @@ impl TimeForm {
             && let Some(row) =
                 cells.clone().position(|text| text.contains(['e', 'E']) && number(text).is_some())
         {
-            return Err(Unclear::Rounded { row });
+            return Err(UnclearTimes::Rounded { row });
         }
         let zone = options.zone();
         let order = if kind == Kind::Text { order_of(cells.clone(), options)? } else { None };
@@ -94,14 +94,14 @@ impl TimeForm {
         if kind == Kind::Text {
             let mut read = some().map(|text| form.read(text));
             if form.zone.is_none()
-                && let Some(row) = read.position(|cell| matches!(cell, Some(Written::Abbreviated(..))))
+                && let Some(row) = read.position(|cell| matches!(cell, Some(WrittenTime::Abbreviated(..))))
             {
-                return Err(Unclear::Abbreviation { row: row * step });
+                return Err(UnclearTimes::Abbreviation { row: row * step });
             }
             if others == 0
                 && let Some(row) = cells.clone().position(|text| time_of_day(text).is_some())
             {
-                return Err(Unclear::NoDate { row });
+                return Err(UnclearTimes::NoDate { row });
             }
         }
         Ok(form)
@@ -112,18 +112,18 @@ impl TimeForm {
     }
 
     /// One cell.
-    fn read(&self, text: &str) -> Option<Written> {
+    fn read(&self, text: &str) -> Option<WrittenTime> {
         match self.kind {
-            Kind::SinceEpoch => since_epoch(number(text)?).map(Written::Instant),
+            Kind::SinceEpoch => since_epoch(number(text)?).map(WrittenTime::Instant),
             Kind::Serial => {
                 let days = number(text).filter(|days| SERIAL_DAYS.contains(days))?;
                 from_millis((days - UNIX_EPOCH_DAYS) * DAY_MS).map(|at| {
-                    self.zone.as_ref().map_or(Written::Instant(at), |_| {
-                        Written::Local(at.to_zoned(TimeZone::UTC).datetime())
+                    self.zone.as_ref().map_or(WrittenTime::Instant(at), |_| {
+                        WrittenTime::Local(at.to_zoned(TimeZone::UTC).datetime())
                     })
                 })
             }
-            Kind::Compact => compact(text).map(Written::Local),
+            Kind::Compact => compact(text).map(WrittenTime::Local),
             Kind::Text => written(text, self.order),
         }
     }
@@ -131,9 +131,9 @@ impl TimeForm {
     /// The instants of a column, from its first row to the last. An hour that occurs twice, when clocks are set back, is
     /// distinguished by the order of the rows.
     pub(super) fn instants<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Vec<Option<UtcMillis>> {
-        let cells: Vec<Option<Written>> = cells.map(|text| self.read(text)).collect();
-        let local = |cell: &Option<Written>| match cell {
-            Some(Written::Local(at) | Written::Abbreviated(at, _)) => Some(*at),
+        let cells: Vec<Option<WrittenTime>> = cells.map(|text| self.read(text)).collect();
+        let local = |cell: &Option<WrittenTime>| match cell {
+            Some(WrittenTime::Local(at) | WrittenTime::Abbreviated(at, _)) => Some(*at),
             _ => None,
         };
         let times: Vec<DateTime> = cells.iter().filter_map(local).collect();
@@ -153,11 +153,11 @@ impl TimeForm {
         instants.into_iter().map(|at| at.map(|at| UtcMillis(at.as_millisecond()))).collect()
     }
 
-    fn instant(&self, cell: &Written, last: Option<Timestamp>) -> Option<Timestamp> {
+    fn instant(&self, cell: &WrittenTime, last: Option<Timestamp>) -> Option<Timestamp> {
         let (at, abbreviation) = match cell {
-            Written::Instant(at) => return Some(*at),
-            Written::Local(at) => (*at, None),
-            Written::Abbreviated(at, abbreviation) => (*at, Some(abbreviation)),
+            WrittenTime::Instant(at) => return Some(*at),
+            WrittenTime::Local(at) => (*at, None),
+            WrittenTime::Abbreviated(at, abbreviation) => (*at, Some(abbreviation)),
         };
         let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
         let with = |offset: Offset| offset.to_timestamp(at).ok();
@@ -190,8 +190,8 @@ pub(super) fn is_bare_date(text: &str) -> bool {
     !text.contains(':') && is_date(text)
 }
 
-fn any_order(text: &str) -> Option<Written> {
-    written(text, Some(Order::DayFirst)).or_else(|| written(text, Some(Order::MonthFirst)))
+fn any_order(text: &str) -> Option<WrittenTime> {
+    written(text, Some(DateOrder::DayFirst)).or_else(|| written(text, Some(DateOrder::MonthFirst)))
 }
 
 /// A time of day alone.
@@ -223,10 +223,13 @@ fn compact(text: &str) -> Option<DateTime> {
 }
 
 /// Day or month first: by the dates that can be only one of both, or by what the options say.
-fn order_of<'a>(cells: impl Iterator<Item = &'a str>, options: &TableArgs) -> Result<Option<Order>, Unclear> {
+fn order_of<'a>(
+    cells: impl Iterator<Item = &'a str>,
+    options: &TableArgs,
+) -> Result<Option<DateOrder>, UnclearTimes> {
     match (options.day_first, options.month_first) {
-        (true, _) => return Ok(Some(Order::DayFirst)),
-        (_, true) => return Ok(Some(Order::MonthFirst)),
+        (true, _) => return Ok(Some(DateOrder::DayFirst)),
+        (_, true) => return Ok(Some(DateOrder::MonthFirst)),
         _ => {}
     }
     let (mut day, mut month, mut open) = (None, None, None);
@@ -239,12 +242,12 @@ fn order_of<'a>(cells: impl Iterator<Item = &'a str>, options: &TableArgs) -> Re
         }
     }
     match (day, month, open) {
-        (Some(day), Some(month), _) => Err(Unclear::Mixed { day, month }),
-        (Some(_), None, _) => Ok(Some(Order::DayFirst)),
-        (None, Some(_), _) => Ok(Some(Order::MonthFirst)),
-        (None, None, Some(row)) => Err(Unclear::Order { row }),
+        (Some(day), Some(month), _) => Err(UnclearTimes::Mixed { day, month }),
+        (Some(_), None, _) => Ok(Some(DateOrder::DayFirst)),
+        (None, Some(_), _) => Ok(Some(DateOrder::MonthFirst)),
+        (None, None, Some(row)) => Err(UnclearTimes::Order { row }),
         // Only days such as 3/3/2026.
-        (None, None, None) => Ok(Some(Order::DayFirst)),
+        (None, None, None) => Ok(Some(DateOrder::DayFirst)),
     }
 }
 

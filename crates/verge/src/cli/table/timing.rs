@@ -7,7 +7,7 @@ use verge_domain::time::UtcMillis;
 use super::layout::{self, Holds};
 use super::left_out::Kind;
 use super::numbers::plain;
-use super::times::{self, TimeForm, Unclear};
+use super::times::{self, TimeForm, UnclearTimes};
 use super::{TIMES, Table};
 use crate::cli::instant::iso;
 use crate::describe;
@@ -134,32 +134,32 @@ impl Table {
         format!("{}, column `{}`: {excerpt} is not a time", self.place(row), self.name(column))
     }
 
-    fn unclear_time(&self, cells: &[String], column: usize, unclear: &Unclear) -> anyhow::Error {
+    fn unclear_time(&self, cells: &[String], column: usize, unclear: &UnclearTimes) -> anyhow::Error {
         let at =
             |row: usize| format!("{}, column `{}`: `{}`", self.place(row), self.name(column), cells[row]);
         anyhow!(match *unclear {
-            Unclear::Order { row } => format!(
+            UnclearTimes::Order { row } => format!(
                 "{}: the day or the month may stand first, and no date of the column decides it; say --day-first or \
                  --month-first",
                 at(row)
             ),
-            Unclear::Mixed { day, month } => format!(
+            UnclearTimes::Mixed { day, month } => format!(
                 "{} begins with the day, but `{}` in line {} with the month; say --day-first or --month-first, and rows \
                  of the other kind are left out",
                 at(day),
                 cells[month],
                 self.line(month)
             ),
-            Unclear::Rounded { row } => format!(
+            UnclearTimes::Rounded { row } => format!(
                 "{}: a spreadsheet has rounded the times; let it show the column as a date, or as a number without an exponent",
                 at(row)
             ),
-            Unclear::NoDate { row } => format!(
+            UnclearTimes::NoDate { row } => format!(
                 "{} is a time of day without a date; if the date has a column, name both: --time-column DATE \
                  --time-column TIME",
                 at(row)
             ),
-            Unclear::Abbreviation { row } => format!(
+            UnclearTimes::Abbreviation { row } => format!(
                 "{}: the abbreviation of a zone has no one meaning; say --time-zone, such as --time-zone Europe/Berlin",
                 at(row)
             ),

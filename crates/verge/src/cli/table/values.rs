@@ -19,20 +19,20 @@ impl Table {
         };
         match numbers::decimal_of(self.texts(column)) {
             Ok(decimal) => Ok(decimal),
-            Err(numbers::Unclear::Mixed { comma, point }) => bail!(
+            Err(numbers::UnclearNumbers::Mixed { comma, point }) => bail!(
                 "{} has a decimal comma, but `{}` in line {} a decimal point; say --decimal , or --decimal . and cells of \
                  the other kind are left out",
                 at(comma),
                 self.text(point, column),
                 self.line(point)
             ),
-            Err(numbers::Unclear::Units { first, other }) => bail!(
+            Err(numbers::UnclearNumbers::Units { first, other }) => bail!(
                 "{} has another unit than `{}` in line {}; one column holds one unit",
                 at(first),
                 self.text(other, column),
                 self.line(other)
             ),
-            Err(numbers::Unclear::Comma { row }) => {
+            Err(numbers::UnclearNumbers::Comma { row }) => {
                 let elsewhere = (0..self.names.len())
                     .filter(|other| self.holds[*other] == Holds::Numbers)
                     .find_map(|other| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use verge_domain::id::{Identity, Seq};
-use verge_domain::sequence::{Arrival, SequenceTracker};
+use verge_domain::sequence::{SequenceArrival, SequenceTracker};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 use verge_wire::{Message, counted, tombstone_json, tombstone_words, verdict_json};
@@ -71,7 +71,8 @@ impl Books {
                 .collect();
         }
         let tracker = &mut self.lanes.entry(key_of(message)).or_default().tracker;
-        let fresh = message.verdicts.iter().filter(|(seq, _)| tracker.note(*seq) != Arrival::Duplicate);
+        let fresh =
+            message.verdicts.iter().filter(|(seq, _)| tracker.note(*seq) != SequenceArrival::Duplicate);
         let mut lines: Vec<String> =
             fresh.map(|(seq, verdict)| verdict_line(message, *seq, verdict, json)).collect();
         for tombstone in &message.tombstones {

@@ -40,14 +40,14 @@ const MAX_GATEWAYS: usize = 1024;
 /// Keeps track of what was asked for.
 #[derive(Default)]
 pub(super) struct Healer {
-    lanes: BTreeMap<LaneKey, LaneState>,
+    lanes: BTreeMap<LaneKey, LaneGaps>,
     ledgers: BTreeMap<GatewayId, Option<Instant>>,
     open: BTreeMap<String, (LaneKey, Gap)>,
     asked: u64,
 }
 
 #[derive(Default)]
-struct LaneState {
+struct LaneGaps {
     /// Since when numbers are missing.
     since: Option<Instant>,
     asked: Option<Instant>,
@@ -57,7 +57,7 @@ struct LaneState {
     refused: VecDeque<Gap>,
 }
 
-impl LaneState {
+impl LaneGaps {
     fn refuse(&mut self, gap: Gap) {
         // Those it covers, too: a range that grew is asked for, and refused, as a whole.
         self.refused.retain(|known| known.0 < gap.0 || known.1 > gap.1);
@@ -86,14 +86,14 @@ fn without((from, to): Gap, (start, end): Gap) -> impl Iterator<Item = Gap> {
 }
 
 /// A command for a gateway.
-pub(super) struct Command {
+pub(super) struct HealCommand {
     pub(super) gateway: GatewayId,
     pub(super) payload: Value,
 }
 
 /// What an answer means to the books.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum HealAnswer {
     /// Where the lanes begin and end.
     Lanes(Vec<(LaneKey, Extent)>),
     /// The gateway will not send a range again, in its words.
@@ -116,13 +116,13 @@ impl Healer {
     }
 
     /// What to send now, given what is missing.
-    pub(super) fn commands(&mut self, missing: &[(LaneKey, Vec<Gap>)], now: Instant) -> Vec<Command> {
+    pub(super) fn commands(&mut self, missing: &[(LaneKey, Vec<Gap>)], now: Instant) -> Vec<HealCommand> {
         let mut commands = Vec::new();
         for (gateway, asked) in &mut self.ledgers {
             if asked.is_none_or(|asked| now.duration_since(asked) >= LEDGER_EVERY) {
                 *asked = Some(now);
                 let payload = json!({ "id": "ledger", "command": "ledger" });
-                commands.push(Command { gateway: gateway.clone(), payload });
+                commands.push(HealCommand { gateway: gateway.clone(), payload });
             }
         }
         for (key, gaps) in missing {
@@ -163,32 +163,32 @@ impl Healer {
                     self.open.pop_first();
                 }
                 self.open.insert(id, (key.clone(), gap));
-                commands.push(Command { gateway: gateway.clone(), payload });
+                commands.push(HealCommand { gateway: gateway.clone(), payload });
             }
         }
         commands
     }
 
     /// Takes note of what a gateway answered.
-    pub(super) fn answer(&mut self, gateway: &GatewayId, answer: &Value) -> Answer {
+    pub(super) fn answer(&mut self, gateway: &GatewayId, answer: &Value) -> HealAnswer {
         if let Some((key, gap)) = answer["id"].as_str().and_then(|id| self.open.remove(id)) {
             if answer["ok"].as_bool() == Some(false) {
                 self.lanes.entry(key).or_default().refuse(gap);
                 let words = answer["error"].as_str().unwrap_or("no reason given");
-                return Answer::Refused(format!(
+                return HealAnswer::Refused(format!(
                     "{gateway} cannot send {} to {} again: {words}",
                     gap.0, gap.1
                 ));
             }
-            return Answer::Nothing;
+            return HealAnswer::Nothing;
         }
-        let Some(epoch) = answer["epoch"].as_str().and_then(parse_epoch) else { return Answer::Nothing };
+        let Some(epoch) = answer["epoch"].as_str().and_then(parse_epoch) else { return HealAnswer::Nothing };
         let lanes = Lane::ALL.into_iter().filter_map(|lane| {
             let number = |what: &str| answer["lanes"][lane.as_str()][what].as_u64();
             let extent = Extent { oldest: number("oldest")?, delivered: number("delivered")? };
             Some(((gateway.clone(), epoch, lane), extent))
         });
-        Answer::Lanes(lanes.collect())
+        HealAnswer::Lanes(lanes.collect())
     }
 }
 
@@ -221,8 +221,8 @@ mod tests {
         (GatewayId::new("g").unwrap(), Epoch([7; 16]), Lane::Verdict)
     }
 
-    fn ranges(commands: &[Command]) -> Vec<Gap> {
-        let number = |command: &Command, name: &str| command.payload[name].as_u64().unwrap();
+    fn ranges(commands: &[HealCommand]) -> Vec<Gap> {
+        let number = |command: &HealCommand, name: &str| command.payload[name].as_u64().unwrap();
         commands.iter().map(|command| (number(command, "from"), number(command, "to"))).collect()
     }
 
@@ -238,7 +238,7 @@ mod tests {
         assert!(healer.commands(&missing, start + PATIENCE * 2).is_empty(), "the answer is on its way");
         let refused = json!({ "id": asked[0].payload["id"], "ok": false, "error": "gone" });
         let words = healer.answer(&key().0, &refused);
-        assert_eq!(words, Answer::Refused("g cannot send 3 to 5 again: gone".to_owned()));
+        assert_eq!(words, HealAnswer::Refused("g cannot send 3 to 5 again: gone".to_owned()));
         let again = healer.commands(&missing, start + PATIENCE + AGAIN);
         assert_eq!(ranges(&again), [(9, 9)], "what is refused is not asked for again");
         assert!(healer.commands(&[(key(), vec![])], start + PATIENCE + AGAIN * 3).is_empty());
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn refusals_are_bounded_and_hold_for_parts_of_a_range() {
-        let mut state = LaneState::default();
+        let mut state = LaneGaps::default();
         state.refuse((3, 5));
         state.refuse((9, 9));
         assert_eq!(state.wanted((1, 12)), [(1, 2), (6, 8), (10, 12)]);
@@ -305,7 +305,7 @@ mod tests {
         let alarm = (gateway.clone(), epoch, Lane::Alarm);
         let told =
             vec![(alarm, Extent { oldest: 2, delivered: 4 }), (key(), Extent { oldest: 1, delivered: 17 })];
-        assert_eq!(healer.answer(&gateway, &answer), Answer::Lanes(told));
-        assert_eq!(healer.answer(&gateway, &json!({ "epoch": "é".repeat(16) })), Answer::Nothing);
+        assert_eq!(healer.answer(&gateway, &answer), HealAnswer::Lanes(told));
+        assert_eq!(healer.answer(&gateway, &json!({ "epoch": "é".repeat(16) })), HealAnswer::Nothing);
     }
 }

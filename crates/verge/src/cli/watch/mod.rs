@@ -20,7 +20,7 @@ use super::uplink::{Topics, UplinkArgs, Upstream};
 use super::{async_runtime, say};
 use books::Books;
 use gaps::GapReports;
-use heal::{Answer, Healer};
+use heal::{HealAnswer, Healer};
 use rates::Rates;
 use rivals::Rivals;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -222,9 +222,9 @@ impl Watcher<'_> {
             return;
         };
         match self.healer.answer(&gateway, &answer) {
-            Answer::Lanes(lanes) => lanes.iter().for_each(|(key, extent)| books.expect(key, *extent)),
-            Answer::Refused(words) => say(&words),
-            Answer::Nothing => {}
+            HealAnswer::Lanes(lanes) => lanes.iter().for_each(|(key, extent)| books.expect(key, *extent)),
+            HealAnswer::Refused(words) => say(&words),
+            HealAnswer::Nothing => {}
         }
     }
 

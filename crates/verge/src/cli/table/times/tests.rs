@@ -1,6 +1,6 @@
 use super::*;
 
-fn form(cells: &[&str], options: &TableArgs) -> Result<TimeForm, Unclear> {
+fn form(cells: &[&str], options: &TableArgs) -> Result<TimeForm, UnclearTimes> {
     TimeForm::of(cells.iter().copied(), options)
 }
 
@@ -122,7 +122,7 @@ fn what_is_no_time_is_none() {
 
 #[test]
 fn day_or_month_first_is_certain_or_asked_for() {
-    let check = |cells: &[&str], expected: Result<&str, Unclear>| {
+    let check = |cells: &[&str], expected: Result<&str, UnclearTimes>| {
         let found =
             form(cells, &TableArgs::default()).map(|_| instants(cells, &TableArgs::default())[0].clone());
         assert_eq!(
@@ -134,10 +134,10 @@ fn day_or_month_first_is_certain_or_asked_for() {
     check(&["03/04/2025", "13/04/2025"], Ok("2025-04-03T00:00:00Z"));
     check(&["03/04/2025", "03/14/2025"], Ok("2025-03-04T00:00:00Z"));
     check(&["03.04.2025"], Ok("2025-04-03T00:00:00Z"));
-    check(&["", "03/04/2025 10:00"], Err(Unclear::Order { row: 1 }));
-    check(&["03-04-2025", "04-04-2025"], Err(Unclear::Order { row: 0 }));
+    check(&["", "03/04/2025 10:00"], Err(UnclearTimes::Order { row: 1 }));
+    check(&["03-04-2025", "04-04-2025"], Err(UnclearTimes::Order { row: 0 }));
     check(&["04/04/2025"], Ok("2025-04-04T00:00:00Z"));
-    check(&["13/04/2025", "03/04/2025", "04/13/2025"], Err(Unclear::Mixed { day: 0, month: 2 }));
+    check(&["13/04/2025", "03/04/2025", "04/13/2025"], Err(UnclearTimes::Mixed { day: 0, month: 2 }));
     let day = TableArgs { day_first: true, ..TableArgs::default() };
     assert_eq!(instants(&["03/04/2025", "04/13/2025"], &day), ["2025-04-03T00:00:00Z", "-"]);
     let month = TableArgs { month_first: true, ..TableArgs::default() };
@@ -149,12 +149,12 @@ fn day_or_month_first_is_certain_or_asked_for() {
 
 #[test]
 fn other_times_are_refused_with_a_reason() {
-    let check = |cells: &[&str], expected: Unclear| {
+    let check = |cells: &[&str], expected: UnclearTimes| {
         assert_eq!(form(cells, &TableArgs::default()).unwrap_err(), expected, "{cells:?}");
     };
-    check(&["1.76209E+12", "1.76209E+12"], Unclear::Rounded { row: 0 });
-    check(&["13:04:05", "13:04:06"], Unclear::NoDate { row: 0 });
-    check(&["02.11.2025 13:04 CET"], Unclear::Abbreviation { row: 0 });
+    check(&["1.76209E+12", "1.76209E+12"], UnclearTimes::Rounded { row: 0 });
+    check(&["13:04:05", "13:04:06"], UnclearTimes::NoDate { row: 0 });
+    check(&["02.11.2025 13:04 CET"], UnclearTimes::Abbreviation { row: 0 });
 }
 
 #[test]

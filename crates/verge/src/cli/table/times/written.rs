@@ -5,12 +5,12 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 
-use super::Order;
+use super::DateOrder;
 use crate::cli::instant::iso;
 
 /// A cell that is a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum WrittenTime {
     Instant(Timestamp),
     /// Without an offset.
     Local(DateTime),
@@ -26,9 +26,9 @@ const CLOCKS: &[&str] =
     &["%I:%M:%S%.f %p", "%I:%M %p", "%H:%M:%S:%f", "%H:%M:%S%.f", "%H:%M", "%H.%M.%S", "%I %p"];
 
 /// A text that is a time, where day and month stand in this order.
-pub(super) fn written(text: &str, order: Option<Order>) -> Option<Written> {
+pub(super) fn written(text: &str, order: Option<DateOrder>) -> Option<WrittenTime> {
     if let Some(known) = iso(text) {
-        return Some(known.map_or_else(Written::Local, Written::Instant));
+        return Some(known.map_or_else(WrittenTime::Local, WrittenTime::Instant));
     }
     // Most cells of a table are numbers and words, which are recognised quickly.
     if text.len() < 6 || !text.contains(|letter: char| letter.is_ascii_digit()) {
@@ -42,12 +42,12 @@ pub(super) fn written(text: &str, order: Option<Order>) -> Option<Written> {
     let (date, rest) = match &named {
         Some(text) => date(NAMED, text)?,
         None => date(YEAR_FIRST, &text).or_else(|| {
-            date(if order == Some(Order::MonthFirst) { MONTH_FIRST } else { DAY_FIRST }, &text)
+            date(if order == Some(DateOrder::MonthFirst) { MONTH_FIRST } else { DAY_FIRST }, &text)
         })?,
     };
     let rest = rest.trim_start_matches(['T', 't', ',', '_', ':', '-', ' ']);
     if rest.is_empty() {
-        return Some(Written::Local(date.to_datetime(Time::midnight())));
+        return Some(WrittenTime::Local(date.to_datetime(Time::midnight())));
     }
     // The end of a day, as some write it.
     if let Some(rest) = rest.strip_prefix("24:00:00").or_else(|| rest.strip_prefix("24:00")) {
@@ -82,14 +82,14 @@ pub(super) fn clock(text: &str) -> Option<(Time, &str)> {
 }
 
 /// What stands behind the time of day: nothing, an offset, or an abbreviation.
-fn zoned(at: DateTime, rest: &str) -> Option<Written> {
+fn zoned(at: DateTime, rest: &str) -> Option<WrittenTime> {
     let rest = rest.split(['(', '[']).next().unwrap_or_default().trim();
     if rest.is_empty() {
-        return Some(Written::Local(at));
+        return Some(WrittenTime::Local(at));
     }
     let upper = rest.to_ascii_uppercase();
     let offset = ["UTC", "GMT", "Z"].iter().find_map(|name| upper.strip_prefix(name)).unwrap_or(&upper);
-    let instant = |offset: Offset| offset.to_timestamp(at).ok().map(Written::Instant);
+    let instant = |offset: Offset| offset.to_timestamp(at).ok().map(WrittenTime::Instant);
     if offset.is_empty() {
         return instant(Offset::UTC);
     }
@@ -98,7 +98,7 @@ fn zoned(at: DateTime, rest: &str) -> Option<Written> {
     match parsed.and_then(|parsed| parsed.offset()) {
         Some(offset) => instant(offset),
         None if (2..=5).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
-            Some(Written::Abbreviated(at, upper))
+            Some(WrittenTime::Abbreviated(at, upper))
         }
         None => None,
     }
