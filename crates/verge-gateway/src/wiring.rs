@@ -3,7 +3,7 @@
 //! Settings are the plan: pure, with names. `build` opens all that they ask for and starts nothing, `gateway` runs what
 //! was built.
 //!
-//! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `shards`, `frames`,
+//! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
 //! `autoencoders`, `broker`, `uplink`, `routes`, `expiry`.
 
 mod autoencoders;
@@ -13,9 +13,9 @@ mod classes;
 mod expiry;
 mod frames;
 mod gateway;
+mod judges;
 mod readings;
 mod routes;
-mod shards;
 mod uplink;
 
 use verge_codec::Decoders;
@@ -31,7 +31,7 @@ pub use frames::{
     try_model, user_runtime_search, workers,
 };
 pub use gateway::{Gateway, begins_anew};
-pub use shards::judge_set;
+pub use judges::judge_set;
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

@@ -3,7 +3,6 @@
 mod latency;
 mod source;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,7 +65,7 @@ pub struct Counters {
     pub last_clock_step_ms: AtomicI64,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
-    maintenance: Mutex<BTreeMap<usize, Vec<MaintenanceWindow>>>,
+    maintenance: Mutex<Vec<MaintenanceWindow>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
     judging: Mutex<JudgingAccount>,
     store_fault: AtomicBool,
@@ -201,17 +200,15 @@ impl Counters {
         &self.sources
     }
 
-    /// Records which maintenance windows are open in one shard of the judges.
-    pub fn note_maintenance(&self, shard: usize, windows: Vec<MaintenanceWindow>) {
-        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, windows);
+    /// Records which maintenance windows are open.
+    pub fn note_maintenance(&self, windows: Vec<MaintenanceWindow>) {
+        *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = windows;
     }
 
     /// The maintenance windows that are open.
     #[must_use]
     pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
-        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut windows: Vec<MaintenanceWindow> = maintenance.values().flatten().cloned().collect();
-        drop(maintenance);
+        let mut windows = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // A window for both is one window, though each closes it by its own clock's millisecond.
         for window in self.bulk.iter().flat_map(|bulk| bulk.maintenance()) {
             match windows.iter_mut().find(|known| known.is_for_the_same(&window)) {

@@ -28,7 +28,7 @@ use verge_domain::time::{Monotonic, UtcMillis};
 use crate::clock::Clock;
 use crate::committer::CommitHandle;
 use crate::counters::Counters;
-use crate::judging::{Decision, Shards};
+use crate::judging::{Decision, JudgeSet};
 use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, Room};
 use newest::Newest;
@@ -165,7 +165,7 @@ impl IntakeQueue {
     /// If the operating system gives no thread.
     pub fn start<D, J, S>(
         self,
-        judges: impl Into<Shards<D, J>>,
+        set: JudgeSet<D, J>,
         source: S,
         commits: CommitHandle,
         clock: Clock,
@@ -177,7 +177,6 @@ impl IntakeQueue {
         J: Judge + 'static,
         S: Source + 'static,
     {
-        let mut set = judges.into();
         // A restored judge may know its rate already.
         self.counters.note_alarm_rates(set.alarm_rates(clock.now()));
         self.counters.note_judging(set.account());
@@ -194,7 +193,6 @@ impl IntakeQueue {
             arrivals: self.arrivals,
             arrived: Arrived::new(),
             settled: Vec::with_capacity(self.class.burst()),
-            waiting: Vec::new(),
             recent: Redeliveries::new(self.class.session(), causes),
             pass: None,
             saving: Arc::default(),

@@ -72,8 +72,6 @@ pub struct Gateway {
     pub site: Option<String>,
     /// Folder for everything that must outlive a restart.
     pub state_dir: PathBuf,
-    /// Threads that judge readings, 1..=16.
-    pub judging_threads: usize,
     /// Bytes that all instances of judges over readings take together at most.
     pub judges_memory: usize,
 }
@@ -223,7 +221,13 @@ impl Check<'_> {
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
         let (site, state_dir) = (raw.site.clone(), self.path(&raw.state_dir));
         let judges_memory = raw.judges_memory.to_usize();
-        Some(Gateway { id, site, state_dir, judging_threads: raw.judging_threads, judges_memory })
+        if raw.judging_threads > 1 {
+            let remark = "it has no effect any more: one thread judges all readings, which measured no slower than several; take \
+                          the line out";
+            self.warnings
+                .push(Warning { key: "gateway.judging_threads".to_owned(), remark: remark.to_owned() });
+        }
+        Some(Gateway { id, site, state_dir, judges_memory })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -187,6 +187,10 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
     assert!(warnings[0].to_string().contains("telemetry"), "{}", warnings[0]);
     let password = SMALL.replace("localhost:1883\"", "broker.example:1883\"\nusername = \"verge\"");
     assert!(settings(&password).unwrap().warnings[0].to_string().starts_with("local.url: the password"));
+    let threads = |number: u8| SMALL.replace("[local]", &format!("judging_threads = {number}\n[local]"));
+    assert_eq!(settings(&threads(1)).unwrap().warnings, []);
+    let warned = settings(&threads(3)).unwrap().warnings[0].to_string();
+    assert!(warned.starts_with("gateway.judging_threads: it has no effect any more"), "{warned}");
 }
 
 /// The small file with this source in place of its own, and what is warned of.

@@ -25,7 +25,7 @@ use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::broker::repetition;
-use super::shards::inputs_of;
+use super::judges::inputs_of;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Carries, FrameRules, Judge, Settings};
 

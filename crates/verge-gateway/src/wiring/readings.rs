@@ -13,18 +13,18 @@ use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
-use verge_pipeline::judging::{Decision, Shards};
+use verge_pipeline::judging::{Decision, JudgeSet};
 
 use super::broker::repetition;
 use super::classes::{Classes, JudgeClass};
-use super::{Autoencoders, shards, source_ids};
+use super::{Autoencoders, judges, source_ids};
 use crate::io_thread::IoThread;
 use crate::settings::{Overload, Settings};
 
 /// The judges of one class, before anything runs.
 struct Side {
     queue: IntakeQueue,
-    judges: Shards<Decoders, ReadingJudge>,
+    judges: JudgeSet<Decoders, ReadingJudge>,
     restored: Decision,
 }
 
@@ -55,9 +55,9 @@ impl ReadingJudges {
         now: Moment,
     ) -> anyhow::Result<Self> {
         let classes = Classes::of(settings);
-        let placement = shards::placement(settings);
+        let memory = judges::memory(settings);
         let side = |class, counters: &Arc<Counters>, queue| {
-            let mut judges = shards::shards(settings, models, (class, &placement), counters, now)?;
+            let mut judges = judges::judges_of(settings, models, (class, &memory), counters, now)?;
             let mut restored = Decision::default();
             judges.restore(&classes.saved(class, checkpoints), now, &mut restored);
             anyhow::Ok(Side { queue, judges, restored })

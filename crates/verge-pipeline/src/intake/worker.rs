@@ -18,7 +18,7 @@ use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::judging::{Decision, SavePass, Shards};
+use crate::judging::{Decision, JudgeSet, SavePass};
 
 /// Messages that follow each other faster than this are a stream: it pays to let a few gather.
 const STREAM_GAP: Duration = Duration::from_micros(500);
@@ -39,15 +39,13 @@ pub(super) struct Worker<D, J, S> {
     pub(super) arrivals: Arrivals,
     /// Empty, with memory for the arrivals that are taken next.
     pub(super) arrived: Arrived,
-    pub(super) set: Shards<D, J>,
+    pub(super) set: JudgeSet<D, J>,
     pub(super) source: S,
     pub(super) commits: CommitHandle,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) decision: Decision,
     pub(super) settled: Vec<Receipt>,
-    /// Messages of the burst in hand, where several threads share it.
-    pub(super) waiting: Vec<Inbound>,
     pub(super) recent: Redeliveries,
     /// The present pass over the judges' states.
     pub(super) pass: Option<SavePass>,
@@ -148,7 +146,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 break;
             }
             if let Some(message) = newest {
-                self.take(message);
+                self.message(&message, self.clock.now());
                 taken += 1;
             }
             match item {
@@ -158,10 +156,9 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 }
                 Some(Item::Message(message)) => {
                     self.room.left(message.topic.len() + message.payload.len());
-                    self.take(message);
+                    self.message(&message, self.clock.now());
                     taken += 1;
                 }
-                // Before this burst's messages where several threads share it: other judges, another connection.
                 Some(Item::Observation(observation, origin)) => {
                     self.hear_arrivals();
                     self.observe(observation, origin);
@@ -177,7 +174,6 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 }
             }
         }
-        self.judge_waiting();
         if !self.settled.is_empty() {
             self.source.settle(&self.settled);
             self.settled.clear();
@@ -189,53 +185,12 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 
-    /// Judges a message, at once or with the rest of its burst.
-    fn take(&mut self, message: Inbound) {
-        if self.set.is_shared() {
-            self.waiting.push(message);
-        } else {
-            self.message(&message, self.clock.now());
-        }
-    }
-
     /// Carries out an order; the reply follows when its result is durable.
     fn carry_out(&mut self, Waiting { order, known, reply }: Waiting) {
         let now = self.clock.now();
         let outcome = self.set.carry_out(&order, known, now, &mut self.decision);
         let durable = Durable::new(move || reply(outcome));
         self.request(CommitRequest { durable: Some(durable), ..CommitRequest::of_time(now.mono) });
-    }
-
-    /// Judges a burst on all threads, and then handles its messages one by one, in order.
-    fn judge_waiting(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        let now = self.clock.now();
-        let mut causes = Vec::with_capacity(waiting.len());
-        for message in &waiting {
-            let cause = self.cause(message);
-            if cause.is_some() {
-                self.set.post(message, now);
-            }
-            causes.push(cause);
-        }
-        let posted =
-            waiting.iter().zip(&causes).filter(|(_, cause)| cause.is_some()).map(|(message, _)| message);
-        let mut judged = self.set.judge(posted).into_iter();
-        for (message, cause) in waiting.iter().zip(causes) {
-            match cause {
-                None => self.duplicate(message),
-                Some(cause) => {
-                    self.decision = judged.next().map(|(_, decision)| decision).unwrap_or_default();
-                    self.settle_or_submit(message, cause);
-                }
-            }
-        }
-        drop(judged);
-        self.waiting = waiting;
-        self.waiting.clear();
     }
 
     fn message(&mut self, message: &Inbound, now: Moment) {

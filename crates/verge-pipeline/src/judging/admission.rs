@@ -80,10 +80,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<Vec<usize>, Reason> {
-        if self.place.room.is_scarce(new_device) && !self.new_names.take(now.mono) {
+        if self.room.is_scarce(new_device) && !self.new_names.take(now.mono) {
             return Err(Reason::TooManyNewNames);
         }
-        if !self.place.room.takes(new_device)
+        if !self.room.takes(new_device)
             && !self.make_room(For::Newcomer, new_device, Some((source, device)), now, out)
         {
             return Err(Reason::TooManyStreams);
@@ -145,7 +145,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
         // An expected device is watched whether it has sent or not.
         instance.users = usize::from(spec.expect.contains(&key.device));
-        self.place.room.add_instance(instance.bytes);
+        self.room.add_instance(instance.bytes);
         let entry = self.instances.vacant_entry();
         instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
         let index = entry.key();
@@ -156,7 +156,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
     /// Judges have observed. If they have grown, the devices first in the order of eviction go until the rest fits.
     pub(super) fn end_turn(&mut self, grown: bool, now: Moment, out: &mut Decision) {
-        if grown && self.place.room.is_over() {
+        if grown && self.room.is_over() {
             self.make_room(For::Growth, false, None, now, out);
         }
     }
@@ -175,7 +175,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
         let mut evicted = 0_u64;
         for (yields, source, device) in self.streams.by_yield(now.mono) {
-            let room = &self.place.room;
+            let room = &self.room;
             let enough = match yields {
                 Yields::New(_) => room.has_free(PART_OF_NEW),
                 Yields::LongAgo(_) => room.has_free(PART_OF_KNOWN),
@@ -190,7 +190,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             }
         }
         self.note_evicted(evicted);
-        let room = self.place.room.takes(new_device);
+        let room = self.room.takes(new_device);
         if !room {
             // A search through all devices for each newcomer would invite attacks.
             self.full_until = now.mono.after(LOOK_AGAIN);
@@ -205,7 +205,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if evicted > 0 && (before == 0 || after.ilog10() > before.ilog10()) {
             tracing::warn!(
                 devices = after,
-                judges_memory = self.place.room.limit(),
+                judges_memory = self.room.limit(),
                 "judges have no room for more: devices that were hardly heard, or long ago, give way to new ones, and what \
                  was learnt of them is forgotten; if these are devices of the plant, raise gateway.judges_memory"
             );
@@ -226,7 +226,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             return;
         }
         let mut instance = self.instances.remove(index);
-        self.place.room.sub_instance(instance.bytes);
+        self.room.sub_instance(instance.bytes);
         let spec = &self.specs[instance.judge_index];
         let source = self.sources.iter().position(|source| *source == instance.subject.source);
         let source = SourceIndex(source.and_then(|source| u16::try_from(source).ok()).unwrap_or_default());

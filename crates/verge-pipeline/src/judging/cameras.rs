@@ -19,7 +19,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
     ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, Turn<'_>) {
         let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
-        let (counters, room) = (&*self.counters, &*self.place.room);
+        let (counters, room) = (&*self.counters, &*self.room);
         let turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
     }

@@ -10,12 +10,10 @@ mod containment;
 mod instance;
 mod maintenance;
 mod orders;
-mod placement;
 mod rates;
 mod room;
 mod saved;
 mod saving;
-mod shards;
 mod spec;
 mod streams;
 mod turn;
@@ -40,14 +38,12 @@ pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub(crate) use orders::joint;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
-pub use placement::{Place, Placement};
 pub use rates::JudgeRate;
-use room::NewNames;
-pub use room::{DEFAULT_JUDGES_MEMORY, NEW_NAMES_PER_SECOND};
+pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
+use room::{NewNames, Room};
 pub use saved::subject_of;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
-pub use shards::{Shards, Undecoded};
 use spec::Specs;
 pub use spec::{InputPattern, Inputs, JudgeSpec, Observes};
 use streams::Streams;
@@ -78,6 +74,17 @@ struct InstanceKey {
     device: DeviceId,
 }
 
+/// In the place of the codecs where no message is decoded.
+pub struct Undecoded;
+
+impl Decoder for Undecoded {
+    type Item = Reading;
+
+    fn decode(&mut self, _message: &Inbound, out: &mut Decoded<Reading>) {
+        out.clear();
+    }
+}
+
 /// The part of a device that one instance watches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
@@ -98,9 +105,9 @@ pub struct JudgeSet<D, J> {
     by_key: HashMap<InstanceKey, usize>,
     windows: Vec<Window>,
     new_names: NewNames,
+    room: Arc<Room>,
     /// Until then nothing is evicted for a newcomer.
     full_until: Monotonic,
-    place: Place,
     counters: Arc<Counters>,
     fresh_id: Box<dyn FnMut() -> EventId + Send>,
     decoded: Decoded<Reading>,
@@ -118,12 +125,12 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         fresh_id: impl FnMut() -> EventId + Send + 'static,
         now: Moment,
     ) -> Self {
-        Self::at(Place::everywhere(), decoder, specs, sources, counters, fresh_id, now)
+        Self::within(&JudgesMemory::default(), decoder, specs, sources, counters, fresh_id, now)
     }
 
-    /// The same for the devices of one shard.
-    pub fn at(
-        place: Place,
+    /// The same with memory that other judges may share.
+    pub fn within(
+        memory: &JudgesMemory,
         decoder: D,
         specs: Vec<JudgeSpec<J>>,
         sources: Vec<SourceId>,
@@ -134,8 +141,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let mut set = Self {
             decoder,
             specs: Specs(specs),
-            streams: Streams::new(sources.len(), Arc::clone(&place.room)),
-            place,
+            streams: Streams::new(sources.len(), Arc::clone(&memory.0)),
+            room: Arc::clone(&memory.0),
             sources,
             instances: Slab::new(),
             by_key: HashMap::new(),
@@ -155,9 +162,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             })
         });
         for key in expected.collect::<Vec<_>>() {
-            if set.place.owns(&key.device) {
-                set.instance(key, now);
-            }
+            set.instance(key, now);
         }
         set
     }
@@ -195,7 +200,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
         let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
-        let (counters, room) = (&*self.counters, &*self.place.room);
+        let (counters, room) = (&*self.counters, &*self.room);
         let mut turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
@@ -248,7 +253,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// The memory that the judges take.
     #[must_use]
     pub fn account(&self) -> JudgingAccount {
-        let room = &self.place.room;
+        let room = &self.room;
         JudgingAccount {
             instances: room.instances() as u64,
             devices: room.devices() as u64,

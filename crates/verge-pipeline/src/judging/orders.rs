@@ -83,16 +83,6 @@ pub enum Order {
     },
 }
 
-impl Order {
-    /// The device that it concerns.
-    #[must_use]
-    pub const fn device(&self) -> &DeviceId {
-        match self {
-            Self::Label { whom, .. } | Self::Maintenance { whom, .. } => &whom.device,
-        }
-    }
-}
-
 /// The result of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -241,26 +231,15 @@ impl fmt::Display for Names {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Carries out an order. What must become durable with it is added to `out`.
+    /// Carries out an order. What must become durable with it is added to `out`. Where the subject is `known` to judges
+    /// of another thread, a window opens here as well.
     ///
     /// # Errors
     /// See [`OrderError`]; then nothing has changed.
     pub fn carry_out(
         &mut self,
         order: &Order,
-        now: Moment,
-        out: &mut Decision,
-    ) -> Result<Outcome, OrderError> {
-        self.carry_out_beside(self.windows.len(), false, order, now, out)
-    }
-
-    /// The same with the number of windows open in all shards. A subject that is `known` to judges of another thread
-    /// may still be unknown here.
-    pub(super) fn carry_out_beside(
-        &mut self,
-        windows: usize,
         known: bool,
-        order: &Order,
         now: Moment,
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
@@ -277,8 +256,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                     Err(_) if known => 0,
                     meant => meant?,
                 };
-                let elsewhere = windows.saturating_sub(self.windows.len());
-                let until = self.open_window(whom, *length, elsewhere, now, out)?;
+                let until = self.open_window(whom, *length, now, out)?;
                 Ok(Outcome::Opened { instances, until })
             }
         }

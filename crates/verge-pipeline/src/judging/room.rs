@@ -5,6 +5,7 @@
 //! admitted at once: a plant that connects for the first time must not lose a reading. Beyond that they are admitted
 //! at [`NEW_NAMES_PER_SECOND`], and names seen only once or long ago are evicted (see `admission`).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use verge_domain::time::Monotonic;
@@ -18,7 +19,25 @@ pub const NEW_NAMES_PER_SECOND: u64 = 256;
 /// New names admitted at once when room is scarce.
 const NEW_NAMES_AT_ONCE: u64 = 4_096;
 
-/// The room that all shards share. Shards that admit at the same moment may exceed the bound by one name each.
+/// The memory that the judges of both classes share; clones share it.
+#[derive(Debug, Clone)]
+pub struct JudgesMemory(pub(super) Arc<Room>);
+
+impl JudgesMemory {
+    /// With room for this number of bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Room::new(bytes)))
+    }
+}
+
+impl Default for JudgesMemory {
+    fn default() -> Self {
+        Self::new(DEFAULT_JUDGES_MEMORY)
+    }
+}
+
+/// What that memory holds. Classes that admit at the same moment may exceed the bound by one name each.
 #[derive(Debug)]
 pub(super) struct Room {
     limit: usize,

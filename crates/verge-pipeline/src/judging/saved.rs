@@ -168,7 +168,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         if without_room > 0 {
             tracing::warn!(
                 states = without_room,
-                judges_memory = self.place.room.limit(),
+                judges_memory = self.room.limit(),
                 "judges have no room for all states that were saved: these are not taken up, and their judges start \
                  anew; raise gateway.judges_memory"
             );
@@ -191,9 +191,6 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             tracing::warn!("saved state under an unknown key was dropped");
             return false;
         };
-        if !self.place.owns(&subject.device) {
-            return true;
-        }
         let home = self.home_of(&judge, &subject, now);
         match (kind, home) {
             (EVENTS, home) => match serde_json::from_slice::<SavedLife>(state) {
@@ -220,8 +217,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             instance.restore(state, now)
         });
         let (bytes, before) = instance.reckon();
-        self.place.room.add_bytes(bytes);
-        self.place.room.sub_bytes(before);
+        self.room.add_bytes(bytes);
+        self.room.sub_bytes(before);
         match restored {
             Some(Ok(())) => true,
             Some(Err(error)) => {
@@ -277,7 +274,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let key = InstanceKey { judge, part, device };
         let known = self.by_key.contains_key(&key);
         let new_device = !known && !self.streams.knows(source, &subject.device).unwrap_or(true);
-        if !known && !self.place.room.takes(new_device) {
+        if !known && !self.room.takes(new_device) {
             return Home::NoRoom;
         }
         let Ok(index) = catch_unwind(AssertUnwindSafe(|| self.instance(key, now))) else {

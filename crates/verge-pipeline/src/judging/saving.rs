@@ -18,7 +18,6 @@ pub struct SavePass {
     /// The instance that comes next.
     next: usize,
     which: Which,
-    shard: usize,
 }
 
 /// Which of the changed states a pass takes.
@@ -33,7 +32,7 @@ enum Which {
 
 impl SavePass {
     const fn of(which: Which) -> Self {
-        Self { next: 0, which, shard: 0 }
+        Self { next: 0, which }
     }
 
     /// Over the judges that are due. Begin one every [`SAVE_EVERY`].
@@ -52,20 +51,6 @@ impl SavePass {
     #[must_use]
     pub const fn of_all() -> Self {
         Self::of(Which::All)
-    }
-}
-
-impl SavePass {
-    /// The shard that is being saved.
-    pub(super) const fn shard(&self) -> usize {
-        self.shard
-    }
-
-    /// Continues with the next shard, if there is one.
-    pub(super) const fn next_shard(&mut self, of: usize) -> bool {
-        self.shard += 1;
-        self.next = 0;
-        self.shard < of
     }
 }
 

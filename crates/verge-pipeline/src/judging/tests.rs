@@ -140,10 +140,10 @@ impl Trial<AboveTen> {
 
 impl<J: Judge> Trial<J> {
     fn with(specs: Vec<JudgeSpec<J>>) -> Self {
-        Self::at(Place::everywhere(), specs)
+        Self::within(&JudgesMemory::default(), specs)
     }
 
-    fn at(place: Place, specs: Vec<JudgeSpec<J>>) -> Self {
+    fn within(memory: &JudgesMemory, specs: Vec<JudgeSpec<J>>) -> Self {
         let sources = vec![SourceId::new("plant").unwrap()];
         let counters = Arc::new(Counters::new(sources.clone()));
         let mut ids = 0_u8;
@@ -151,7 +151,7 @@ impl<J: Judge> Trial<J> {
             ids = ids.wrapping_add(1);
             EventId([ids; 16])
         };
-        let set = JudgeSet::at(place, Words, specs, sources, Arc::clone(&counters), fresh, at(0));
+        let set = JudgeSet::within(memory, Words, specs, sources, Arc::clone(&counters), fresh, at(0));
         Self { set, counters, out: Decision::default() }
     }
 

@@ -18,9 +18,7 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{
-    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Placement, Shards, Undecoded,
-};
+use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
@@ -84,10 +82,6 @@ struct Gateway {
 }
 
 fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
-    gateway_with(shelf, lane, 1)
-}
-
-fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
     let clock = Clock::start();
     let sources = vec![SourceId::new("s").unwrap()];
     let counters = Arc::new(Counters::new(sources.clone()));
@@ -105,7 +99,7 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
         Lives::default(),
         None,
     );
-    let spec = || JudgeSpec {
+    let spec = JudgeSpec {
         name: JudgeId::new("j").unwrap(),
         detector: Detector::Threshold,
         scope: Scope::Signal,
@@ -122,22 +116,14 @@ fn gateway_with(shelf: &Memory, lane: Lane, threads: usize) -> Gateway {
         model: None,
         make: Box::new(|_| FromZero),
     };
-    let mut places = Placement::new(threads).places().into_iter();
-    let (first, now) = (places.next().unwrap(), clock.now());
-    let front = JudgeSet::at(
-        first,
+    let set = JudgeSet::new(
         Number,
-        vec![spec()],
+        vec![spec],
         sources.clone(),
         Arc::clone(&counters),
         random_event_id,
-        now,
+        clock.now(),
     );
-    let others = places.map(|place| {
-        let (specs, sources) = (vec![spec()], sources.clone());
-        JudgeSet::at(place, Undecoded, specs, sources, Arc::clone(&counters), random_event_id, now)
-    });
-    let set = Shards::new(front, others.collect());
     let judging = queue.start(set, settled.clone(), commits.clone(), clock, Decision::default(), &causes);
     Gateway { intake, judging, committer, commits, store, counters, settled }
 }
@@ -170,22 +156,20 @@ impl Gateway {
 
 #[tokio::test]
 async fn a_message_on_which_a_judge_panics_is_settled_and_judging_goes_on() {
-    for threads in [1, 4] {
-        let shelf = Memory::default();
-        let gateway = gateway_with(&shelf, Lane::Alarm, threads);
-        let mut sent = 0;
-        for value in (0..400).flat_map(|value| [value, PANICS]) {
-            assert!(gateway.send(sent, value, false));
-            sent += 1;
-        }
-        until("all messages are settled", || gateway.settled() as u64 == sent).await;
-        let source = &gateway.counters.sources()[0];
-        assert_eq!(source.rejections().collect::<Vec<_>>(), [(Reason::Defect, 400)]);
-        assert_eq!((source.messages_judged_total.get(), source.messages_refused_total.get()), (400, 400));
-        assert!(!gateway.judging.is_finished());
-        gateway.stop();
-        assert_eq!(shelf.0.lock().unwrap().rows.len(), 400, "{threads} threads");
+    let shelf = Memory::default();
+    let gateway = gateway(&shelf, Lane::Alarm);
+    let mut sent = 0;
+    for value in (0..400).flat_map(|value| [value, PANICS]) {
+        assert!(gateway.send(sent, value, false));
+        sent += 1;
     }
+    until("all messages are settled", || gateway.settled() as u64 == sent).await;
+    let source = &gateway.counters.sources()[0];
+    assert_eq!(source.rejections().collect::<Vec<_>>(), [(Reason::Defect, 400)]);
+    assert_eq!((source.messages_judged_total.get(), source.messages_refused_total.get()), (400, 400));
+    assert!(!gateway.judging.is_finished());
+    gateway.stop();
+    assert_eq!(shelf.0.lock().unwrap().rows.len(), 400);
 }
 
 #[tokio::test]
@@ -292,9 +276,9 @@ async fn a_message_delivered_again_after_a_crash_is_recognised() {
 }
 
 #[tokio::test]
-async fn several_threads_lose_nothing_and_settle_in_order_of_arrival() {
+async fn a_full_store_loses_nothing_and_receipts_settle_in_order_of_arrival() {
     let shelf = Memory::default();
-    let gateway = gateway_with(&shelf, Lane::Verdict, 3);
+    let gateway = gateway(&shelf, Lane::Verdict);
     for value in 0..10_000 {
         if value == 3000 {
             shelf.0.lock().unwrap().fails = Some(|| StoreError::Full { used: 1, cap: 1 });

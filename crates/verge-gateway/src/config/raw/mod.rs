@@ -133,6 +133,7 @@ declare! {
         states_cap: Option<Size> = size(0, TIB),
         when_full: RawWhenFull = word::<RawWhenFull>().or("wait"),
         ballast: Size = size(0, GIB).or("16 MiB"),
+        /// Without effect, for files of earlier versions.
         judging_threads: usize = whole(1, 16).or("1"),
         judges_memory: Size = size(MIB, TIB).or("256 MiB"),
         verdict_life: SpanOrNever = span_or_never(YEAR).or("never"),

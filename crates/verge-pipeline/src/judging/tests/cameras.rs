@@ -110,7 +110,7 @@ fn views_and_errors_have_the_life_that_readings_have() {
 
     // A maintenance window suppresses raises, but no report.
     let order = Order::Maintenance { whom: whom("north", None, None), length: Duration::from_secs(10) };
-    let opened = yard.set.carry_out(&order, at(4), &mut yard.out).unwrap();
+    let opened = yard.set.carry_out(&order, false, at(4), &mut yard.out).unwrap();
     assert_eq!(opened, Outcome::Opened { instances: 3, until: UtcMillis(14_000) });
     assert_eq!(yard.frame(5, 20.0), ["seen detections"]);
     yard.set.tick(at(14), &mut yard.out);

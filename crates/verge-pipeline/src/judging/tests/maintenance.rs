@@ -14,7 +14,7 @@ pub(super) fn whom(device: &str, signal: Option<&str>, judge: Option<&str>) -> W
 impl Trial<AboveTen> {
     fn maintain(&mut self, second: u64, whom: Whom, minutes: u64) -> Result<Outcome, OrderError> {
         let order = Order::Maintenance { whom, length: Duration::from_secs(minutes * 60) };
-        self.set.carry_out(&order, at(second), &mut self.out)
+        self.set.carry_out(&order, false, at(second), &mut self.out)
     }
 }
 

@@ -9,7 +9,7 @@ const DAY: u64 = 24 * 3600;
 fn bounded(bytes: usize, weight: usize) -> Trial<AboveTen> {
     let mut hot = spec("hot", Scope::Signal, &[]);
     hot.make = Box::new(move |now| AboveTen { seen: 0, heard: now, rate: None, weight });
-    Trial::at(Placement::new(1).with_memory(bytes).places().remove(0), vec![hot])
+    Trial::within(&JudgesMemory::new(bytes), vec![hot])
 }
 
 fn knows(trial: &Trial<AboveTen>, device: &str) -> bool {
@@ -68,7 +68,7 @@ fn what_is_heard_regularly_stays_through_a_flood_and_a_rest() {
     let start = 48 * 3600 + DAY;
     for name in 0..5_000_u64 {
         trial.send(start + name / 100, &format!("x{name} temp 1"));
-        assert!(trial.set.place.room.bytes() <= (1 << 20) + (8 << 10), "{}", trial.set.place.room.bytes());
+        assert!(trial.set.room.bytes() <= (1 << 20) + (8 << 10), "{}", trial.set.room.bytes());
     }
     assert!(knows(&trial, "pump"));
     // After a rest of months it is evicted, but not before those that were seen once.
@@ -97,7 +97,7 @@ fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
     let mut trial = bounded(256 << 10, 8 << 10);
     trial.send(0, "d0 temp 1");
     // The last of them takes the rest of the room.
-    let devices = (256_usize << 10).div_ceil(trial.set.place.room.bytes());
+    let devices = (256_usize << 10).div_ceil(trial.set.room.bytes());
     for second in 0..60 {
         for device in 0..devices {
             trial.send(second, &format!("d{device} temp 1"));
@@ -108,7 +108,7 @@ fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
     }
     assert!((0..devices).all(|device| knows(&trial, &format!("d{device}"))));
     assert!(refused(&trial, Reason::TooManyStreams) >= 90);
-    assert!(trial.set.place.room.bytes() <= (256 << 10) + (9 << 10));
+    assert!(trial.set.room.bytes() <= (256 << 10) + (9 << 10));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn what_grows_beyond_the_room_lets_the_youngest_go() {
         for device in 0..devices {
             trial.send(second, &format!("d{device} temp 1"));
         }
-        assert!(trial.set.place.room.bytes() <= (64 << 10) + (8 << 10));
+        assert!(trial.set.room.bytes() <= (64 << 10) + (8 << 10));
     }
     assert!((0..3).all(|device| knows(&trial, &format!("d{device}"))), "those heard for longest stay");
 }

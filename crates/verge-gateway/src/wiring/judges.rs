@@ -1,60 +1,41 @@
-//! The judges, spread over as many threads as the configuration says.
+//! From settings to judges.
 
 use std::sync::Arc;
 
 use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_anomaly::{JudgeSettings, ReadingJudge};
 use verge_codec::Decoders;
-use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_domain::id::JudgeIndex;
 use verge_domain::reading::Reading;
 use verge_domain::stage::Decoder;
 use verge_domain::time::Moment;
 use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, Observes, Place, Placement, Shards, Undecoded};
-
-use wildmatch::WildMatch;
+use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, Observes};
 
 use super::classes::{Classes, JudgeClass, scope_of};
 use super::{Autoencoders, decoders, source_ids};
 use crate::settings::{Judge, JudgeRules, Rule, Settings};
 
-/// All judges of one class, each thread with a set of its own.
+/// All judges of one class.
 ///
 /// # Errors
 /// See [`decoders`].
-pub(super) fn shards(
+pub(super) fn judges_of(
     settings: &Settings,
     models: &Autoencoders,
-    (class, placement): (JudgeClass, &Placement),
+    (class, memory): (JudgeClass, &JudgesMemory),
     counters: &Arc<Counters>,
     now: Moment,
-) -> anyhow::Result<Shards<Decoders, ReadingJudge>> {
-    let mut places = placement.places().into_iter();
-    let first = places.next().expect("there is one shard at least");
-    let class = Some(class);
-    let front = set_at(first, settings, models, class, decoders(settings)?, Arc::clone(counters), now);
-    let others =
-        places.map(|place| set_at(place, settings, models, class, Undecoded, Arc::clone(counters), now));
-    Ok(Shards::new(front, others.collect()))
+) -> anyhow::Result<JudgeSet<Decoders, ReadingJudge>> {
+    let (decoders, counters) = (decoders(settings)?, Arc::clone(counters));
+    Ok(set_of(memory, settings, models, Some(class), decoders, counters, now))
 }
 
-/// Devices that are judged as one machine go to one thread. Judges of both classes share its room.
-pub(super) fn placement(settings: &Settings) -> Placement {
-    let machines: Vec<(Vec<WildMatch>, DeviceId)> = settings
-        .judges
-        .iter()
-        .filter_map(|judge| Some((judge.devices.clone(), judge.readings()?.machine.clone()?)))
-        .collect();
-    Placement::pinning(settings.gateway.judging_threads, move |device| {
-        machines.iter().any(|(devices, machine)| {
-            device == machine
-                || devices.is_empty()
-                || devices.iter().any(|pattern| pattern.matches(device.as_str()))
-        })
-    })
-    .with_memory(settings.gateway.judges_memory)
+/// What judges of both classes share.
+pub(super) fn memory(settings: &Settings) -> JudgesMemory {
+    JudgesMemory::new(settings.gateway.judges_memory)
 }
 
 /// All judges of the configuration at work, of both classes, as `verge judge` tries them.
@@ -65,12 +46,11 @@ pub fn judge_set<D: Decoder<Item = Reading>>(
     counters: Arc<Counters>,
     now: Moment,
 ) -> JudgeSet<D, ReadingJudge> {
-    let place = Placement::new(1).with_memory(settings.gateway.judges_memory).places().swap_remove(0);
-    set_at(place, settings, models, None, decoder, counters, now)
+    set_of(&memory(settings), settings, models, None, decoder, counters, now)
 }
 
-fn set_at<D: Decoder<Item = Reading>>(
-    place: Place,
+fn set_of<D: Decoder<Item = Reading>>(
+    memory: &JudgesMemory,
     settings: &Settings,
     models: &Autoencoders,
     class: Option<JudgeClass>,
@@ -80,7 +60,7 @@ fn set_at<D: Decoder<Item = Reading>>(
 ) -> JudgeSet<D, ReadingJudge> {
     let judges = (0..).map(JudgeIndex).zip(&settings.judges);
     let specs = judges.map(|(index, judge)| judge_spec(settings, (index, judge), models, class)).collect();
-    JudgeSet::at(place, decoder, specs, source_ids(settings), counters, random_event_id, now)
+    JudgeSet::within(memory, decoder, specs, source_ids(settings), counters, random_event_id, now)
 }
 
 /// What a judge looks at, as far as judges of that class do.

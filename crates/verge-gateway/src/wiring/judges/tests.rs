@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use verge_domain::frame::{Detection, Detections, PixelBox, Score, View};
-use verge_domain::id::Label;
+use verge_domain::id::{DeviceId, Label};
 use verge_domain::observation::{Camera, Captured, Observation};
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Checkpoint, StateStore, Store};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_outbox::{Outbox, OutboxSettings};
-use verge_pipeline::judging::{Decision, SavePass};
+use verge_pipeline::judging::{Decision, SavePass, Undecoded};
 
 use super::*;
 use crate::config;
