@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 const STREAM_GAP: Duration = Duration::from_micros(500);
 /// Messages after which the rate is computed, and that are let gather. Fewer than the 20 that a broker usually keeps in
 /// flight, or resting would itself slow down a stream that waits at the broker.
-const SAMPLE: u32 = 8;
+const SAMPLE: u32 = 16;
 /// The shortest rest: a timer's shortest pause.
 const MIN_REST: Duration = Duration::from_millis(1);
 /// The longest rest: what it adds to the age of a message.
-const MAX_REST: Duration = Duration::from_millis(2);
+const MAX_REST: Duration = Duration::from_millis(3);
 
 /// How fast messages come.
 #[derive(Debug)]
