@@ -208,7 +208,7 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        Event { id: self.id, state, since: self.since, lasted_ms }
+        Event { id: self.id, state, since: self.since, lasted_ms, number: None }
     }
 }
 

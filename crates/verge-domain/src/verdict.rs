@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Contribution, Expected, Feedback, Member};
 use crate::frame::{Classification, Detections};
-use crate::id::{DeviceId, EventId, JudgeId, Lane, ModelName, SignalId, SourceId, Unit};
+use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId, Unit};
 use crate::time::{DeviceClock, UtcMillis};
 
 /// How much a verdict matters to the person who receives it.
@@ -94,6 +94,8 @@ pub struct Event {
     pub since: UtcMillis,
     /// For how long, in milliseconds, up to the observation that decided.
     pub lasted_ms: u64,
+    /// Its number for people; `None` of events of gateways that gave none.
+    pub number: Option<EventNumber>,
 }
 
 /// A condition of the process out of its expected range.

@@ -44,7 +44,13 @@ fn verdict(seq: u64) -> Verdict {
         model: None,
         severity: Severity::Critical,
         lane: Lane::Verdict,
-        event: Some(Event { id: EventId(id), state: EventState::Raised, since: received, lasted_ms: 0 }),
+        event: Some(Event {
+            id: EventId(id),
+            state: EventState::Raised,
+            since: received,
+            lasted_ms: 0,
+            number: None,
+        }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 7.93 + f64::from(scattered[0]) / 100.0,

@@ -7,7 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use verge_domain::frame::Score;
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, GatewayId, JudgeId, Label, ModelName, Seq, SignalId, SourceId, Unit,
+    DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Label, ModelName, Seq, SignalId, SourceId,
+    Unit,
 };
 use verge_domain::time::UtcMillis;
 
@@ -98,6 +99,11 @@ macro_rules! names {
 names!(DeviceId, GatewayId, JudgeId, Label, ModelName, SignalId, SourceId, Unit);
 
 impl Portable for Seq {
+    cbor_within!();
+    json_within!();
+}
+
+impl Portable for EventNumber {
     cbor_within!();
     json_within!();
 }

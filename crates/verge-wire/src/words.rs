@@ -172,7 +172,8 @@ mod tests {
 
     fn check(body: Body, state: Option<EventState>, expected: &str) {
         let since = UtcMillis(0);
-        let event = state.map(|state| Event { id: EventId([0; 16]), state, since, lasted_ms: 7_512 });
+        let event =
+            state.map(|state| Event { id: EventId([0; 16]), state, since, lasted_ms: 7_512, number: None });
         assert_eq!(verdict_words(&Verdict { event, body, ..sample() }), expected);
     }
 

@@ -48,7 +48,13 @@ fn a_stored_verdict_costs_nothing() {
         model: None,
         severity: Severity::Warning,
         lane: Lane::Alarm,
-        event: Some(Event { id: EventId([7; 16]), state: EventState::Raised, since: at, lasted_ms: 0 }),
+        event: Some(Event {
+            id: EventId([7; 16]),
+            state: EventState::Raised,
+            since: at,
+            lasted_ms: 0,
+            number: None,
+        }),
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,
             observed: 7.1,

@@ -6,12 +6,14 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_wire::verdict_words;
 
-/// The verdict in one line, with its lane, time and gateway: `watch` and `run` print this.
+/// The verdict in one line, with its lane, time, gateway and the number of its event: `watch` and `run` print this.
 #[must_use]
 pub(crate) fn line(gateway: &GatewayId, lane: Lane, verdict: &Verdict) -> String {
     let at = stamp(verdict.times.decided);
     let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
-    format!("{:<9} {at} {gateway} {severity:<8} {judge}: {}", lane.as_str(), verdict_words(verdict))
+    let number = verdict.event.and_then(|event| event.number);
+    let number = number.map_or_else(String::new, |number| format!("#{number} "));
+    format!("{:<9} {at} {gateway} {severity:<8} {number}{judge}: {}", lane.as_str(), verdict_words(verdict))
 }
 
 /// Date and time of day to the millisecond, marked as UTC.
@@ -42,9 +44,9 @@ pub(crate) fn utc(millis: i64) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use verge_domain::finding::{Expected, Feedback, Member};
-    use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId, Unit};
+    use verge_domain::id::{DeviceId, EventId, EventNumber, JudgeId, SignalId, SourceId, Unit};
     use verge_domain::time::DeviceClock;
-    use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times};
+    use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times};
 
     use super::*;
 
@@ -90,5 +92,9 @@ pub(crate) mod tests {
             line(&gateway, Lane::Alarm, &sample()),
             "alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)"
         );
+        let (id, since, number) = (EventId([7; 16]), UtcMillis(0), Some(EventNumber(142)));
+        let event = Some(Event { id, state: EventState::Raised, since, lasted_ms: 0, number });
+        let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() });
+        assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");
     }
 }

@@ -13,7 +13,7 @@ use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
-use verge_pipeline::judging::{Decision, JudgeSet};
+use verge_pipeline::judging::{Decision, EventRegister, JudgeSet};
 
 use super::broker::repetition;
 use super::classes::{Classes, JudgeClass};
@@ -56,8 +56,10 @@ impl ReadingJudges {
     ) -> anyhow::Result<Self> {
         let classes = Classes::of(settings);
         let memory = judges::memory(settings);
+        let register = Arc::new(EventRegister::restored(checkpoints));
         let side = |class, counters: &Arc<Counters>, queue| {
             let mut judges = judges::judges_of(settings, models, (class, &memory), counters, now)?;
+            judges.number_events_by(&register);
             let mut restored = Decision::default();
             judges.restore(&classes.saved(class, checkpoints), now, &mut restored);
             anyhow::Ok(Side { queue, judges, restored })

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
-use verge_domain::id::{GatewayId, Identity, Lane};
+use verge_domain::id::{EventNumber, GatewayId, Identity, Lane};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Cause, Checkpoint, Displaced, Encoder, Source, Store, StoreError};
 use verge_domain::time::Monotonic;
@@ -265,6 +265,7 @@ where
         waiting: Vec::new(),
         unacknowledged: Unacknowledged::of_earlier_runs(causes),
         acknowledged: Vec::new(),
+        highest_number: EventNumber(0),
         announced: 0,
         unflushed: false,
         fault_since: None,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
+use verge_domain::id::{Epoch, EventNumber, GatewayId, Identity, Lane, Seq};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Checkpoint, Encoder, NewRow};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::Verdict;
+use verge_domain::verdict::{EventState, Verdict};
 use verge_domain::withdrawn::Withdrawal;
 
 use super::CommitRequest;
@@ -103,6 +103,12 @@ pub(super) fn rows<'a>(planned: &[PlannedRow], arena: &'a [u8]) -> Vec<NewRow<'a
         NewRow { lane, seq, decided, cause, bytes, withdrawn }
     };
     planned.iter().map(row).collect()
+}
+
+/// The highest number of an event that begins with this commit.
+pub(super) fn highest_number(requests: &[CommitRequest]) -> Option<EventNumber> {
+    let events = requests.iter().flat_map(|request| &request.verdicts).filter_map(|verdict| verdict.event);
+    events.filter(|event| event.state == EventState::Raised).filter_map(|event| event.number).max()
 }
 
 /// Several checkpoints of one key in a commit: only the last counts.

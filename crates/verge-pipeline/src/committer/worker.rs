@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
-use verge_domain::id::{GatewayId, Identity, Lane, Seq};
+use verge_domain::id::{EventNumber, GatewayId, Identity, Lane, Seq};
 use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Encoder, Source, Store, StoreError, StoredRow};
 
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
+use crate::judging::saved_number;
 
 /// Marks that no commit has carried become durable after this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -54,6 +55,8 @@ pub(super) struct Worker<S, E, R> {
     pub(super) unacknowledged: Unacknowledged,
     /// What the source reports as acknowledged; kept for its memory.
     pub(super) acknowledged: Vec<Acknowledged>,
+    /// The highest number of an event committed by this run.
+    pub(super) highest_number: EventNumber,
     /// Number of these requests whose alarms were shown upstream during the present fault.
     pub(super) announced: usize,
     /// Marks and bytes sent that are not durable yet.
@@ -255,8 +258,12 @@ impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
             &self.counters.encode_failures_total,
         );
         let rows = plan::rows(&planned, &self.arena);
-        let checkpoints = plan::last_of_each(&self.waiting);
+        let mut checkpoints = plan::last_of_each(&self.waiting);
+        // With the event that has it: no number is given twice.
+        let highest = plan::highest_number(&self.waiting).filter(|number| *number > self.highest_number);
+        checkpoints.extend(highest.map(saved_number));
         self.store.commit(&rows, &checkpoints)?;
+        self.highest_number = highest.unwrap_or(self.highest_number);
         for row in &planned {
             self.unacknowledged.committed(row.cause, row.receipt, row.lane, row.seq);
         }

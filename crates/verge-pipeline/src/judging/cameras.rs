@@ -18,9 +18,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
         received: Moment,
         now: Moment,
     ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, Turn<'_>) {
-        let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
+        let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
-        let turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
+        let turn = Turn { counters, room, findings, naming, received, now, sound: true, grown: false };
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
     }
 

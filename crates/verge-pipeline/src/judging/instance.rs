@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use verge_domain::finding::{Condition, Finding, Member};
 use verge_domain::frame::View;
-use verge_domain::id::{EventId, JudgeId, JudgeIndex, Unit};
+use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed, OpenEvent};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
+use super::register::EventNaming;
 use super::saved::{self, SavedEvent, SavedLife};
 use super::saving::{self, SaveTime};
 use super::streams::SETTLED;
@@ -94,7 +95,7 @@ impl<J: Judge> Instance<J> {
         received: Moment,
         now: Moment,
         findings: &[Finding],
-        fresh_id: &mut dyn FnMut() -> EventId,
+        naming: &mut EventNaming,
         out: &mut Decision,
     ) {
         let captured = observed.map_or(Captured::UNKNOWN, Observable::captured);
@@ -103,9 +104,10 @@ impl<J: Judge> Instance<J> {
             match finding {
                 Finding::Condition(condition) => {
                     let when = Observed { at, received };
-                    let Some(event) = self.life.advance(&spec.policy, condition, when, &mut *fresh_id) else {
+                    let Some(event) = self.life.advance(&spec.policy, condition, when, || naming.id()) else {
                         continue;
                     };
+                    let event = Event { number: self.number_of(condition, event, naming), ..event };
                     // A report about a whole device has no unit of one of its signals.
                     if let Some(unit) = observed.and_then(Observable::unit)
                         && self.subject.signal.is_some()
@@ -156,13 +158,22 @@ impl<J: Judge> Instance<J> {
         out.checkpoints.extend(self.changed_state(&spec.name));
     }
 
+    /// A new event gets a number; one that is open keeps its own.
+    fn number_of(&self, condition: &Condition, event: Event, naming: &EventNaming) -> Option<EventNumber> {
+        if event.state == EventState::Raised {
+            return Some(naming.number());
+        }
+        let member = condition.member.strand();
+        self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
+    }
+
     fn note_open(&mut self, condition: &Condition, event: Event) {
         let member = condition.member.strand();
         self.open.retain(|open| open.member != member);
         if event.state != EventState::Cleared {
-            let (observed, expected) = (condition.observed, condition.expected);
+            let (observed, expected, number) = (condition.observed, condition.expected, event.number);
             let event = OpenEvent { id: event.id, since: event.since };
-            self.open.push(SavedEvent { member, event, observed, expected });
+            self.open.push(SavedEvent { member, event, observed, expected, number });
         }
     }
 

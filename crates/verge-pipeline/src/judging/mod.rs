@@ -11,6 +11,7 @@ mod instance;
 mod maintenance;
 mod orders;
 mod rates;
+mod register;
 mod room;
 mod saved;
 mod saving;
@@ -39,6 +40,9 @@ use maintenance::Window;
 pub(crate) use orders::joint;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
 pub use rates::JudgeRate;
+use register::EventNaming;
+pub use register::EventRegister;
+pub(crate) use register::saved_number;
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};
 pub use saved::subject_of;
@@ -109,7 +113,7 @@ pub struct JudgeSet<D, J> {
     /// Until then nothing is evicted for a newcomer.
     full_until: Monotonic,
     counters: Arc<Counters>,
-    fresh_id: Box<dyn FnMut() -> EventId + Send>,
+    naming: EventNaming,
     decoded: Decoded<Reading>,
     findings: Vec<Finding>,
 }
@@ -150,7 +154,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             new_names: NewNames::new(now.mono),
             full_until: Monotonic(0),
             counters,
-            fresh_id: Box::new(fresh_id),
+            naming: EventNaming::new(fresh_id),
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
@@ -165,6 +169,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             set.instance(key, now);
         }
         set
+    }
+
+    /// From now on events get their numbers from this register, which other judges may share.
+    pub fn number_events_by(&mut self, register: &Arc<EventRegister>) {
+        self.naming.register = Arc::clone(register);
     }
 
     /// Judges one message; its consequences are added to `out`.
@@ -199,9 +208,9 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             self.open_stream(source, reading, now, out)?;
         }
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
-        let (findings, fresh_id) = (&mut self.findings, &mut *self.fresh_id);
+        let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
-        let mut turn = Turn { counters, room, findings, fresh_id, received, now, sound: true, grown: false };
+        let mut turn = Turn { counters, room, findings, naming, received, now, sound: true, grown: false };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
             turn.observe(instance, &self.specs[instance.judge_index], reading.into(), out);
@@ -223,12 +232,12 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 continue;
             }
             let spec = &self.specs[instance.judge_index];
-            let (findings, fresh_id) = (&mut self.findings, &mut self.fresh_id);
+            let (findings, naming) = (&mut self.findings, &mut self.naming);
             findings.clear();
             contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
                 instance.judge.tick(now, findings);
                 if !findings.is_empty() {
-                    instance.decide(spec, None, now, now, findings, fresh_id, out);
+                    instance.decide(spec, None, now, now, findings, naming, out);
                     self.counters.raises_held_back_total.add(instance.life.take_held_back());
                 }
             });

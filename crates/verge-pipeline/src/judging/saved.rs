@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId, Unit};
+use verge_domain::id::{DeviceId, EventNumber, JudgeId, Lane, SignalId, SourceId, Unit};
 use verge_domain::observation::Camera;
 use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
@@ -17,6 +17,7 @@ use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Time
 
 use super::containment::contained;
 use super::instance::body_of;
+use super::register::NUMBERS;
 use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part};
 
 /// First part of the key of open events.
@@ -75,6 +76,9 @@ pub(super) struct SavedEvent {
     pub(super) event: OpenEvent,
     pub(super) observed: f64,
     pub(super) expected: Expected,
+    /// Its number; earlier versions gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) number: Option<EventNumber>,
 }
 
 impl SavedLife {
@@ -129,6 +133,7 @@ impl SavedLife {
                     since: saved.event.since,
                     lasted_ms: u64::try_from(now.wall.since(saved.event.since).as_millis())
                         .unwrap_or(u64::MAX),
+                    number: saved.number,
                 }),
                 body: body_of(&condition, self.unit.as_ref()),
             }
@@ -156,7 +161,10 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         for checkpoint in others.into_iter().chain(learnt.into_iter().rev()) {
             let Some(state) = &checkpoint.state else { continue };
             let key = &checkpoint.key;
-            let kept = if key.starts_with(MAINTENANCE) {
+            let kept = if key == NUMBERS {
+                // The register has taken it up.
+                true
+            } else if key.starts_with(MAINTENANCE) {
                 self.restore_window(key, state, now)
             } else {
                 self.restore_one(key, state, now, &mut without_room, out)

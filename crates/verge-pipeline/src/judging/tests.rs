@@ -17,6 +17,7 @@ use super::*;
 mod cameras;
 mod containment;
 mod maintenance;
+mod numbers;
 mod room;
 
 use maintenance::whom;

@@ -2,13 +2,13 @@
 
 use verge_domain::finding::Finding;
 use verge_domain::frame::View;
-use verge_domain::id::EventId;
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::stage::Judge;
 use verge_domain::time::Moment;
 
 use super::containment::contained;
 use super::instance::Instance;
+use super::register::EventNaming;
 use super::room::Room;
 use super::{Decision, JudgeSpec};
 use crate::counters::Counters;
@@ -18,7 +18,7 @@ pub(super) struct Turn<'a> {
     pub(super) counters: &'a Counters,
     pub(super) room: &'a Room,
     pub(super) findings: &'a mut Vec<Finding>,
-    pub(super) fresh_id: &'a mut (dyn FnMut() -> EventId + Send),
+    pub(super) naming: &'a mut EventNaming,
     pub(super) received: Moment,
     pub(super) now: Moment,
     /// No judge has panicked.
@@ -41,13 +41,13 @@ impl Turn<'_> {
         if instance.is_vanished() {
             instance.return_from_silence(spec, out);
         }
-        let (findings, fresh_id) = (&mut *self.findings, &mut *self.fresh_id);
+        let (findings, naming) = (&mut *self.findings, &mut *self.naming);
         findings.clear();
         let doing = "judging what it observes";
         let judged = contained(instance, spec, self.counters, doing, now, out, |instance, out| {
             instance.judge.observe(observed, received, findings);
             if !findings.is_empty() {
-                instance.decide(spec, Some(observed), received, now, findings, fresh_id, out);
+                instance.decide(spec, Some(observed), received, now, findings, naming, out);
                 self.counters.raises_held_back_total.add(instance.life.take_held_back());
             }
         });

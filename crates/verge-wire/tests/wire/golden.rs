@@ -1,12 +1,14 @@
 //! The wire, to the byte: `golden.txt` holds what the encoder of version 0.1 wrote of the verdicts, summaries and messages
-//! below. Receivers and stores hold such bytes, so they are written so, and read, in every version.
+//! below, and at its end what later versions added. Receivers and stores hold such bytes, so they are written so, and read, in every version.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
-use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit};
+use verge_domain::id::{
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit,
+};
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
@@ -226,6 +228,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     state: EventState::Raised,
                     since: LAST_TIME,
                     lasted_ms: u64::MAX,
+                    number: None,
                 }),
                 ..sample()
             },
@@ -266,6 +269,13 @@ fn verdicts() -> Vec<(String, Verdict)> {
         all.push((format!("event {}", state.as_str()), Verdict { event: Some(event), ..sample() }));
     }
     all
+}
+
+/// With what versions after 0.1 added.
+fn later_verdicts() -> Vec<(String, Verdict)> {
+    let event = sample().event.expect("the sample is of an event");
+    let numbered = Event { number: Some(EventNumber(142)), ..event };
+    vec![("event with a number".to_owned(), Verdict { event: Some(numbered), ..sample() })]
 }
 
 fn messages() -> Vec<(String, Envelope, Vec<StoredRow>)> {
@@ -319,12 +329,12 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What is written of all of them: name, then hexadecimal digits or JSON.
 fn lines() -> Vec<String> {
-    let mut lines = Vec::new();
-    for (name, verdict) in verdicts() {
-        lines.push(format!("verdict {name}: {}", hex(&stored(7, &verdict).bytes)));
+    let of_verdict = |(name, verdict): (String, Verdict)| {
         let json = verdict_json(&identity(u64::MAX, verdict.lane), &verdict);
-        lines.push(format!("verdict {name}, JSON: {json}"));
-    }
+        let cbor = hex(&stored(7, &verdict).bytes);
+        [format!("verdict {name}: {cbor}"), format!("verdict {name}, JSON: {json}")]
+    };
+    let mut lines: Vec<String> = verdicts().into_iter().flat_map(of_verdict).collect();
     for (name, envelope, rows) in messages() {
         for row in rows.iter().filter(|row| row.withdrawn.is_some()) {
             lines.push(format!("stored summary of {name}: {}", hex(&row.bytes)));
@@ -333,6 +343,7 @@ fn lines() -> Vec<String> {
         let json = String::from_utf8(written(WireFormat::Json, &envelope, &rows)).expect("JSON is text");
         lines.push(format!("message {name}, JSON: {json}"));
     }
+    lines.extend(later_verdicts().into_iter().flat_map(of_verdict));
     lines
 }
 
@@ -348,7 +359,7 @@ fn the_wire_is_what_it_was() {
 
 #[test]
 fn what_was_written_is_read() {
-    for (name, verdict) in verdicts() {
+    for (name, verdict) in verdicts().into_iter().chain(later_verdicts()) {
         let row = stored(7, &verdict);
         assert_eq!(read_verdict(&row.bytes, verdict.lane).expect(&name), (row.seq, verdict), "{name}");
     }

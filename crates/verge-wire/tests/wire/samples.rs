@@ -51,6 +51,7 @@ pub(crate) fn sample() -> Verdict {
             state: EventState::Raised,
             since: UtcMillis(received.0 - 5000),
             lasted_ms: 5000,
+            number: None,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
-use verge_domain::id::{DeviceId, EventId, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit};
+use verge_domain::id::{
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit,
+};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
@@ -129,8 +131,10 @@ fn object() -> impl Strategy<Value = Detection> {
 
 fn event() -> impl Strategy<Value = Event> {
     let states = vec![EventState::Raised, EventState::Updated, EventState::Cleared];
-    (any::<[u8; 16]>(), prop::sample::select(states), time(), span())
-        .prop_map(|(id, state, since, lasted_ms)| Event { id: EventId(id), state, since, lasted_ms })
+    let number = prop::option::of(any::<u64>().prop_map(EventNumber));
+    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number).prop_map(
+        |(id, state, since, lasted_ms, number)| Event { id: EventId(id), state, since, lasted_ms, number },
+    )
 }
 
 fn times() -> impl Strategy<Value = Times> {

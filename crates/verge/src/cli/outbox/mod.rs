@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
-use verge_domain::stage::is_learnt;
+use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, StoreSummary};
@@ -258,6 +258,8 @@ fn ls(args: &StoreArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
     }
     let (learnt, kept): (Vec<_>, Vec<_>) =
         summary.checkpoints.iter().partition(|checkpoint| is_learnt(&checkpoint.key));
+    // Beside them lies the highest number of an event.
+    let kept: Vec<_> = kept.into_iter().filter(|saved| saved.key.contains(KEY_SEPARATOR)).collect();
     let bytes = |of: &[&CheckpointSummary]| of.iter().map(|checkpoint| checkpoint.bytes).sum::<u64>();
     writeln!(out, "\n{} saved states of judges, {} bytes", learnt.len(), bytes(&learnt))?;
     writeln!(out, "{} open events and windows, {} bytes", kept.len(), bytes(&kept))?;
