@@ -160,6 +160,11 @@ pub enum SettingsError {
          occupancy): these are needed, and speed must not name a signal"
     )]
     NothingToEstimate,
+    /// Shares of time and speeds come at a fixed rate.
+    #[error(
+        "reports = \"change\" is for detectors that report vehicles: name pulses or presence, or leave it out"
+    )]
+    NothingThatChanges,
     /// One signal cannot mean two things.
     #[error("the signal \"{signal}\" stands for both {first} and {second}")]
     SharedSignal {

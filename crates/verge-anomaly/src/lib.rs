@@ -43,5 +43,5 @@ pub use rate::RateSettings;
 pub use report::ReportPolicy;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
-pub use vehicle_loop::{LoopRoles, LoopSettings, OccupancyScale};
+pub use vehicle_loop::{LoopReports, LoopRoles, LoopSettings, OccupancyScale};
 pub use vibration::{BlockAssessment, VibrationDetector, VibrationSettings};

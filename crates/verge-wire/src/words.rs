@@ -244,6 +244,17 @@ mod tests {
             None,
             "pump-1 vibration: 1 vehicle, 960 veh/h, occupied 25 % in 1 min",
         );
+        check(
+            Body::Counts(Counts {
+                observed_ms: 300,
+                vehicles: Some(1),
+                flow_per_hour: None,
+                occupancy: None,
+                ..counts
+            }),
+            None,
+            "pump-1 vibration: not counted: saw 300 ms of 1 min, 1 vehicle then",
+        );
     }
 
     #[test]

@@ -6,11 +6,15 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
+use super::reports::LoopManner;
 use super::tally::LoopTally;
-use super::{LoopRole, LoopSettings, MAX_PULSES};
+use super::{LoopReports, LoopRole, LoopSettings, MAX_PULSES};
 
 /// This many late readings in a row mean that a clock stepped back.
 const STEP_AFTER: u8 = 16;
+
+/// After the end of an interval, reports on change are waited for this long.
+const GRACE_MS: u64 = 2000;
 
 /// Version of the saved state.
 const VERSION: u8 = 1;
@@ -23,6 +27,7 @@ pub struct LoopJudge {
     /// Everything before this is reported.
     reported_until: UtcMillis,
     late_in_a_row: u8,
+    manner: LoopManner,
     /// Newest reading of any role.
     newest: Option<NewestReading>,
     presence: Option<Presence>,
@@ -60,6 +65,9 @@ struct SavedLoop {
     reported_until: UtcMillis,
     open: Option<LoopTally>,
     lag_ms: i64,
+    /// It was found that it reports on change.
+    #[serde(default)]
+    on_change: bool,
 }
 
 impl LoopJudge {
@@ -69,6 +77,7 @@ impl LoopJudge {
             open: None,
             reported_until: UtcMillis(i64::MIN),
             late_in_a_row: 0,
+            manner: LoopManner::default(),
             newest: None,
             presence: None,
             occupancy_at: None,
@@ -81,7 +90,15 @@ impl LoopJudge {
         let Some(role) = self.settings.roles.of(&reading.signal) else { return };
         let Some(value) = self.plausible(role, reading.value) else { return };
         let at = reading.time(received.wall);
-        if at < self.open.map_or(self.reported_until, |open| open.from) {
+        let until = self.open.map_or(self.reported_until, |open| open.from);
+        if at < until {
+            // Empty intervals were reported up to now: what waited for a connection comes too late for them.
+            if self.is_on_change() && self.close_together(at, until) {
+                if role == LoopRole::Presence {
+                    self.note_late_presence(value >= 0.5, at);
+                }
+                return;
+            }
             self.late_in_a_row += 1;
             if self.late_in_a_row < STEP_AFTER {
                 return;
@@ -109,8 +126,21 @@ impl LoopJudge {
         (role == LoopRole::Presence || (0.0..=highest).contains(&value)).then_some(value)
     }
 
+    fn is_on_change(&self) -> bool {
+        self.settings.reports.map_or(self.manner.is_on_change(), |reports| reports == LoopReports::Change)
+    }
+
+    /// What a late report says about the road still holds.
+    fn note_late_presence(&mut self, occupied: bool, at: UtcMillis) {
+        if let Some(presence) = self.presence.as_mut().filter(|presence| presence.reported <= at) {
+            (presence.occupied, presence.reported) = (occupied, at);
+        }
+    }
+
     fn close_together(&self, from: UtcMillis, to: UtcMillis) -> bool {
-        from <= to && to.0.saturating_sub(from.0).unsigned_abs() <= self.settings.max_gap_ms
+        let longest_ms =
+            if self.is_on_change() { self.settings.max_silence_ms } else { self.settings.max_gap_ms };
+        from <= to && to.0.saturating_sub(from.0).unsigned_abs() <= longest_ms
     }
 
     /// Carries what is known up to `at`, through as many intervals as lie between, and opens the one of `at`.
@@ -152,6 +182,14 @@ impl LoopJudge {
     fn enter(&mut self, role: LoopRole, value: f64, at: UtcMillis, observed: bool) {
         let close = self.occupancy_at.filter(|before| self.close_together(*before, at));
         let counts_edges = self.settings.roles.pulses.is_none();
+        match role {
+            LoopRole::Pulses => self.manner.note(at, value > 0.0),
+            LoopRole::Presence if counts_edges => {
+                let before = self.presence.map(|presence| presence.occupied);
+                self.manner.note(at, before != Some(value >= 0.5));
+            }
+            _ => {}
+        }
         let Some(open) = &mut self.open else { return };
         open.reading();
         match role {
@@ -200,7 +238,7 @@ impl LoopJudge {
     }
 
     fn report(&mut self, open: &LoopTally, findings: &mut Vec<Finding>) {
-        if !open.is_empty() {
+        if open.is_worth_reporting() {
             findings.push(Finding::Counts(open.counts(&self.settings)));
         }
         self.reported_until = open.end();
@@ -210,25 +248,46 @@ impl LoopJudge {
         if let Some(open) = self.open.take() {
             self.report(&open, findings);
         }
-        *self = Self::new(self.settings.clone());
+        *self = Self { manner: self.manner, ..Self::new(self.settings.clone()) };
     }
 
-    /// Ends the open interval once its last moment can no longer be observed. The device's time goes on
+    /// Ends intervals whose last moment can no longer be observed. The device's time goes on
     /// from its newest reading by the monotonic clock, so that no clock's lag or step matters.
     pub(crate) fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
-        let (Some(open), Some(newest)) = (self.open, self.newest) else { return };
+        let Some(newest) = self.newest else { return };
         let passed = i64::try_from(now.mono.since(newest.received).as_millis()).unwrap_or(i64::MAX);
         let device_now = newest.at.0.saturating_add(passed);
-        if device_now > open.end().0.saturating_add_unsigned(self.settings.max_gap_ms) {
+        let on_change = self.is_on_change();
+        let wait_ms = if on_change { GRACE_MS } else { self.settings.max_gap_ms };
+        while let Some(end) = self.open.map(|open| open.end()) {
+            if device_now <= end.0.saturating_add_unsigned(wait_ms) {
+                return;
+            }
             self.settle_lone_speed(UtcMillis(i64::MAX));
-            let Some(open) = self.open.take() else { return };
+            let Some(mut open) = self.open.take() else { return };
+            // The silence of a detector that reports on change has observed the rest.
+            let since = Some(newest.at).filter(|_| on_change && newest.heard);
+            let since = since.filter(|since| self.close_together(*since, end));
+            if since.is_some() {
+                self.carry(&mut open, since, end);
+                self.open = Some(LoopTally::new(self.settings.grid, end));
+                if let Some(presence) = &mut self.presence {
+                    presence.summed = presence.summed.max(end);
+                }
+            }
             self.report(&open, findings);
         }
     }
 
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
         let lag_ms = self.newest?.lag_ms;
-        let saved = SavedLoop { v: VERSION, reported_until: self.reported_until, open: self.open, lag_ms };
+        let saved = SavedLoop {
+            v: VERSION,
+            reported_until: self.reported_until,
+            open: self.open,
+            lag_ms,
+            on_change: self.manner.is_on_change(),
+        };
         serde_json::to_vec(&saved).ok()
     }
 
@@ -245,6 +304,7 @@ impl LoopJudge {
             // The settings may have changed in between; counts on another grid cannot be continued.
             open: saved.open.filter(|open| self.fits(open)),
             reported_until: saved.reported_until,
+            manner: LoopManner::restored(saved.on_change),
             newest: Some(NewestReading {
                 at,
                 received: now.mono,

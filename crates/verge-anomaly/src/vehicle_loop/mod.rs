@@ -11,11 +11,14 @@
 //!
 //! **Intervals** are aligned to the wall clock in UTC and follow the readings' own time (the device's where
 //! it is trusted). An interval ends with the first reading at or after its end, or, when none comes, once
-//! `max_gap` has passed after it. What arrives later for it is left out: counts are lower bounds. Sixteen
-//! late readings in a row mean that a clock stepped back, and counting starts again there.
+//! `max_gap` has passed after it; two seconds after it where the detector reports on change. What arrives later for it
+//! is left out: counts are lower bounds. Sixteen late readings in a row mean that a clock stepped back, and counting
+//! starts again there.
 //!
 //! **Coverage.** The time between two readings counts as observed if it is at most `max_gap`; nothing before
-//! the first reading after a start does. An interval that was neither observed nor has a reading is not reported.
+//! the first reading after a start does. A detector that reports on change ([`LoopReports`]) is silent while the road
+//! is empty: there, time counts as observed up to `max_silence` after a reading. An interval that was observed for less
+//! than a second has no rates, and is reported only if a vehicle passed in it.
 //!
 //! **Speed from a single loop**: with `effective_length` L, vehicles n and occupied time T, the mean speed is
 //! estimated as `n L / T` (Athol 1965, *Interdependence of certain operational characteristics within a
@@ -25,6 +28,7 @@
 //! speed) are left out.
 
 mod judge;
+mod reports;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -35,6 +39,7 @@ use verge_domain::id::SignalId;
 use verge_domain::interval::IntervalGrid;
 
 pub use judge::LoopJudge;
+pub use reports::LoopReports;
 
 use crate::fault::{SettingsError, check_finite, check_span};
 
@@ -43,6 +48,10 @@ pub const MAX_PULSES: f64 = 10_000.0;
 
 /// Intervals that may pass between two readings that still observe the time between them.
 const MAX_GAP_INTERVALS: u32 = 60;
+/// The same for a detector that reports on change.
+const MAX_SILENCE_INTERVALS: u32 = 3600;
+/// How long a detector that reports on change is believed without a reading, unless it is set.
+const MAX_SILENCE: Duration = Duration::from_secs(3600);
 
 /// Which signal plays which role. Other signals of the device are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,6 +143,9 @@ pub struct LoopSettings {
     pub(crate) occupancy_scale: OccupancyScale,
     pub(crate) effective_length_m: Option<f64>,
     pub(crate) max_gap_ms: u64,
+    /// `None`: found by its readings.
+    pub(crate) reports: Option<LoopReports>,
+    pub(crate) max_silence_ms: u64,
 }
 
 impl LoopSettings {
@@ -166,6 +178,38 @@ impl LoopSettings {
         }
         // At most 60 days, checked above.
         let max_gap_ms = u64::try_from(max_gap.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self { grid, roles, occupancy_scale, effective_length_m, max_gap_ms })
+        let max_silence_ms = u64::try_from(MAX_SILENCE.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self {
+            grid,
+            roles,
+            occupancy_scale,
+            effective_length_m,
+            max_gap_ms,
+            reports: None,
+            max_silence_ms,
+        })
+    }
+
+    /// The same for a detector of which it is known when it sends; `None` finds that by its readings. One that reports
+    /// on change is believed for `max_silence` without a reading.
+    ///
+    /// # Errors
+    /// `max_silence` not from 100 ms to 3600 intervals; reports on change of a detector that neither counts nor says
+    /// when it is occupied.
+    pub fn with_reports(
+        self,
+        reports: Option<LoopReports>,
+        max_silence: Duration,
+    ) -> Result<Self, SettingsError> {
+        let longest = Duration::from_millis(self.grid.length_ms()) * MAX_SILENCE_INTERVALS;
+        check_span("max_silence", max_silence, Duration::from_millis(100), longest)?;
+        if reports == Some(LoopReports::Change)
+            && self.roles.pulses.is_none()
+            && self.roles.presence.is_none()
+        {
+            return Err(SettingsError::NothingThatChanges);
+        }
+        let max_silence_ms = u64::try_from(max_silence.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self { reports, max_silence_ms, ..self })
     }
 }

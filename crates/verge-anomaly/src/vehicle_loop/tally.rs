@@ -8,6 +8,8 @@ use verge_domain::verdict::Counts;
 use super::LoopSettings;
 
 const MS_PER_HOUR: f64 = 3_600_000.0;
+/// What is observed for less has no flow, occupancy or speed.
+const LEAST_OBSERVED_MS: u64 = 1000;
 
 /// The open interval. All sums stay finite: each addend is bounded by what the judge lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,18 +82,24 @@ impl LoopTally {
         self.speed_weight += weight;
     }
 
-    /// Nothing was observed and there was no reading.
-    pub(super) fn is_empty(&self) -> bool {
-        self.readings == 0 && self.observed_ms == 0
+    /// Whether there is anything to report: time that was observed, or a vehicle.
+    pub(super) fn is_worth_reporting(&self) -> bool {
+        self.has_rates() || self.vehicles > 0
+    }
+
+    /// Rates over a fraction of a second mean nothing.
+    fn has_rates(&self) -> bool {
+        self.observed_ms >= self.length_ms.min(LEAST_OBSERVED_MS)
     }
 
     pub(super) fn counts(&self, settings: &LoopSettings) -> Counts {
         let roles = &settings.roles;
         let counts = roles.pulses.is_some() || roles.presence.is_some();
-        let flow = counts && self.observed_ms > 0;
+        let rates = self.has_rates();
         let occupancy =
-            (self.known_ms > 0).then(|| (self.occupied_ms / self.known_ms as f64).clamp(0.0, 1.0));
+            (rates && self.known_ms > 0).then(|| (self.occupied_ms / self.known_ms as f64).clamp(0.0, 1.0));
         let measured = (self.speed_weight > 0.0).then(|| self.speed_sum / self.speed_weight);
+        let speed = measured.or_else(|| self.estimated_speed(settings.effective_length_m?));
         Counts {
             from: self.from,
             length_ms: self.length_ms,
@@ -99,10 +107,10 @@ impl LoopTally {
             partial: self.observed_ms < self.length_ms,
             readings: self.readings,
             vehicles: counts.then_some(self.vehicles),
-            flow_per_hour: flow
+            flow_per_hour: (counts && rates)
                 .then(|| self.vehicles_observed as f64 * MS_PER_HOUR / self.observed_ms as f64),
             occupancy,
-            mean_speed: measured.or_else(|| self.estimated_speed(settings.effective_length_m?)),
+            mean_speed: speed.filter(|_| rates),
         }
     }
 

@@ -33,8 +33,20 @@ record! {
     }
 }
 
+/// What was observed for less is no count.
+const LEAST_OBSERVED_MS: u64 = 1000;
+
 impl Decided for Counts {
     fn words(&self, _: Option<&Event>) -> String {
+        if self.partial && self.observed_ms < LEAST_OBSERVED_MS {
+            let passed = self.vehicles.filter(|vehicles| *vehicles > 0);
+            let passed = passed.map_or_else(String::new, |n| format!(", {} then", counted(n, "vehicle")));
+            return format!(
+                "not counted: saw {} of {}{passed}",
+                span(self.observed_ms),
+                span(self.length_ms)
+            );
+        }
         let mut parts = Vec::new();
         if let Some(vehicles) = self.vehicles {
             parts.push(counted(vehicles, "vehicle"));

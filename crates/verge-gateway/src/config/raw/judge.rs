@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_anomaly::OccupancyScale;
+use verge_anomaly::{LoopReports, OccupancyScale};
 use verge_domain::finding::Member;
 use verge_domain::id::Lane;
 use verge_domain::verdict::Severity;
@@ -180,7 +180,11 @@ declare! {
         speed: Option<String> = text(A_SIGNAL),
         effective_length: Option<f64> = numbers_from(0.1, 100.0),
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("30s"),
+        reports: Option<LoopReports> = word::<LoopReports>(),
+        max_silence: Span = span(Duration::from_millis(100), DAY).or("1h"),
     }
+
+    words for LoopReports { "change" => Change, "always" => Always }
 
     words for OccupancyScale { "percent" => Percent, "fraction" => Fraction }
 

@@ -79,6 +79,11 @@ fn fault(section: &str, error: &SettingsError) -> Fault {
             &"it",
             "take the line out, or name pulses or presence, and presence or occupancy".to_owned(),
         ),
+        SettingsError::NothingThatChanges => at(
+            "reports",
+            &"\"change\"",
+            "take the line out, or name the signal of pulses or presence".to_owned(),
+        ),
         SettingsError::SharedSignal { signal, second, .. } => at(
             second,
             &format!("\"{signal}\""),

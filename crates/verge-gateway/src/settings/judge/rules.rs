@@ -103,8 +103,9 @@ pub(super) fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawLoop) ->
         speed: speed.ok()?,
     };
     let (unit, length) = (raw.occupancy_unit, raw.effective_length);
-    fitting(check, section, LoopSettings::new(grid?, roles, unit, length, raw.max_gap.0))
-        .map(JudgeSettings::Loop)
+    let made = LoopSettings::new(grid?, roles, unit, length, raw.max_gap.0);
+    let made = made.and_then(|made| made.with_reports(raw.reports, raw.max_silence.0));
+    fitting(check, section, made).map(JudgeSettings::Loop)
 }
 
 pub(super) fn check_auto(check: &mut Check<'_>, section: &str, raw: &RawAuto) -> Option<JudgeSettings> {
