@@ -30,7 +30,7 @@ use crate::committer::CommitHandle;
 use crate::counters::Counters;
 use crate::judging::{Decision, JudgeSet};
 use arrivals::{Arrivals, Waiting as Arrived};
-use class::{Class, Room};
+use class::{Class, QueueRoom};
 use newest::Newest;
 pub use newest::NewestIntake;
 pub use observations::{Observations, Origin};
@@ -58,7 +58,7 @@ enum Item {
 #[derive(Clone)]
 pub struct ReadingIntake {
     queue: SyncSender<Item>,
-    room: Arc<Room>,
+    room: Arc<QueueRoom>,
     counters: Arc<Counters>,
 }
 
@@ -101,7 +101,7 @@ fn received(counters: &Counters, source: SourceIndex, bytes: usize, at: UtcMilli
 /// The queue before its thread runs: the source needs one end, and the thread needs the source.
 pub struct IntakeQueue {
     class: Class,
-    room: Arc<Room>,
+    room: Arc<QueueRoom>,
     newest: Option<Arc<Newest>>,
     arrivals: Arrivals,
     sender: SyncSender<Item>,
@@ -127,7 +127,7 @@ impl IntakeQueue {
     fn of(class: Class, counters: Arc<Counters>) -> Self {
         let (sender, receiver) = mpsc::sync_channel(class.capacity());
         let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
-        let room = Arc::new(Room::new(class));
+        let room = Arc::new(QueueRoom::new(class));
         let arrivals = Arrivals::default();
         Self { class, room, newest: None, arrivals, sender, receiver, desk, orders, counters }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use verge_domain::id::{Lane, Seq};
 
-use super::{Command, CommandAnswer, CommandError};
+use super::{CommandAnswer, CommandError, RemoteCommand};
 use crate::committer::StoreLedger;
 use crate::delivery::LinkCounters;
 use crate::status::withdrawn;
@@ -23,7 +23,7 @@ pub(super) const MAX_COMMAND_BYTES: usize = 4096;
 pub(crate) struct CommandRequest {
     /// `None` where there is none: then the answer has `null`.
     pub(crate) id: Option<String>,
-    pub(crate) command: Result<Command, CommandError>,
+    pub(crate) command: Result<RemoteCommand, CommandError>,
 }
 
 /// Reads a command.
@@ -41,16 +41,18 @@ pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
     let command = match (&id, text(&keys, "command")) {
         (None, _) => Err(CommandError::Bad { key: "id", expected: "a text" }),
         (_, Some("replay")) => replay(&keys),
-        (_, Some("ledger")) => only(&keys, &["id", "command"], "id and command").map(|()| Command::Ledger),
-        (_, Some("label")) => orders::label(&keys).map(Command::Order),
-        (_, Some("maintenance")) => orders::maintenance(&keys).map(Command::Order),
+        (_, Some("ledger")) => {
+            only(&keys, &["id", "command"], "id and command").map(|()| RemoteCommand::Ledger)
+        }
+        (_, Some("label")) => orders::label(&keys).map(RemoteCommand::Order),
+        (_, Some("maintenance")) => orders::maintenance(&keys).map(RemoteCommand::Order),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
     CommandRequest { id, command }
 }
 
-fn replay(keys: &Map<String, Value>) -> Result<Command, CommandError> {
+fn replay(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandError> {
     const KNOWN: &[&str] = &["id", "command", "lane", "from", "to", "epoch"];
     only(keys, KNOWN, "id, command, lane, from, to and epoch")?;
     let lane = text(keys, "lane").and_then(|name| Lane::ALL.into_iter().find(|lane| lane.as_str() == name));
@@ -69,7 +71,7 @@ fn replay(keys: &Map<String, Value>) -> Result<Command, CommandError> {
         Some(Value::String(epoch)) => Some(epoch.to_ascii_lowercase()),
         Some(_) => return Err(CommandError::Bad { key: "epoch", expected: "a text" }),
     };
-    Ok(Command::Replay { lane, from, to, epoch })
+    Ok(RemoteCommand::Replay { lane, from, to, epoch })
 }
 
 fn text<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
@@ -148,14 +150,14 @@ mod tests {
 
     #[test]
     fn commands_are_a_closed_list_and_refused_in_words() {
-        let check = |text: &str, expected: Result<Command, &str>| {
+        let check = |text: &str, expected: Result<RemoteCommand, &str>| {
             let command = parse(text.as_bytes()).command.map_err(|error| error.to_string());
             assert_eq!(command, expected.map_err(ToOwned::to_owned), "{text}");
         };
         let (lane, epoch) = (Lane::Verdict, None);
-        let replay = Command::Replay { lane, from: Seq(1), to: Seq(20), epoch };
+        let replay = RemoteCommand::Replay { lane, from: Seq(1), to: Seq(20), epoch };
         check(r#"{"id":"a","command":"replay","lane":"verdict","from":1,"to":20}"#, Ok(replay));
-        check(r#"{"id":"a","command":"ledger"}"#, Ok(Command::Ledger));
+        check(r#"{"id":"a","command":"ledger"}"#, Ok(RemoteCommand::Ledger));
         check(
             r#"{"id":"a","command":"reboot"}"#,
             Err("unknown command; there are replay, ledger, label and maintenance"),

@@ -1,6 +1,6 @@
 //! Commands to a running gateway: one closed list, carried out in one place, whichever entrance they come by.
 //!
-//! An entrance reads a [`Command`] in its peer's form ([`json`] for `…/cmd`), passes it to the [`Executor`], and
+//! An entrance reads a [`RemoteCommand`] in its peer's form ([`json`] for `…/cmd`), passes it to the [`Executor`], and
 //! writes the answer in the same form. Each entrance limits the rate of commands ([`CommandRate`]).
 
 pub(crate) mod json;
@@ -21,7 +21,7 @@ const PER_SECOND: u32 = 10;
 
 /// What may be requested of a running gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum RemoteCommand {
     /// To send a range of a route's verdicts again.
     Replay { lane: Lane, from: Seq, to: Seq, epoch: Option<String> },
     /// To report what is stored and what was delivered.
@@ -109,12 +109,12 @@ impl Executor {
     /// does not wait, because the requesting route may be what makes room in a full store.
     pub(crate) async fn carry_out(
         &self,
-        command: Command,
+        command: RemoteCommand,
         route: &mut impl CommandedRoute,
         later: impl FnOnce(Result<CommandAnswer, CommandError>) + Send + 'static,
     ) -> Result<Option<CommandAnswer>, CommandError> {
         match command {
-            Command::Replay { lane, from, to, epoch } => {
+            RemoteCommand::Replay { lane, from, to, epoch } => {
                 if !route.carries(lane) {
                     return Err(CommandError::NotCarried { lane });
                 }
@@ -122,12 +122,12 @@ impl Executor {
                 route.replay(lane, from, to)?;
                 Ok(Some(CommandAnswer::Replayed { from, to }))
             }
-            Command::Ledger => Ok(Some(CommandAnswer::Ledger {
+            RemoteCommand::Ledger => Ok(Some(CommandAnswer::Ledger {
                 store: Box::new(self.ledger().await?),
                 delivered: route.delivered(),
                 links: route.links(),
             })),
-            Command::Order(order) => {
+            RemoteCommand::Order(order) => {
                 let reply = |outcome: Result<Outcome, OrderError>| {
                     later(outcome.map(CommandAnswer::Order).map_err(CommandError::Order));
                 };

@@ -5,10 +5,10 @@ use verge_domain::id::Lane;
 use verge_domain::stage::{Encoder, Source, Store, StoreError, StoreUsage};
 
 use super::handle::{Answer, StoreRequest};
-use super::worker::{Worker, heads_of};
+use super::worker::{CommitWorker, heads_of};
 use super::{CommitterEnd, StoreLedger, StoreRefusal};
 
-impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     /// Carries out the request of a delivery.
     pub(super) fn answer(&mut self, request: StoreRequest) -> Result<(), CommitterEnd> {
         match request {

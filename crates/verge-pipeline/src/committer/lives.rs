@@ -7,7 +7,7 @@ use verge_domain::stage::{Encoder, Overdue, Source, Store, StoreError, StoredRow
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 
-use super::worker::Worker;
+use super::worker::CommitWorker;
 
 /// Maximum of rows that one pass looks at, and of rows read at once.
 const PASS_ROWS: usize = 4_096;
@@ -49,7 +49,7 @@ impl Gathering {
     }
 }
 
-impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     /// One pass over all lanes. Returns whether there is more to do at once.
     pub(super) fn end_lives(&mut self) -> Result<bool, StoreError> {
         let mut more = false;

@@ -34,7 +34,7 @@ use crate::judging::{STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
 use unacknowledged::Unacknowledged;
 use wall_clock::WallClock;
-use worker::{GivenUp, Worker};
+use worker::{CommitWorker, GivenUp};
 
 /// Requests that wait for the store at most; past that, producers wait.
 pub const COMMIT_QUEUE: usize = 4_096;
@@ -248,7 +248,7 @@ where
         provisional: provisional.clone(),
         life: Arc::new(store.life()),
     };
-    let worker = Worker {
+    let worker = CommitWorker {
         store,
         encoder,
         gateway,

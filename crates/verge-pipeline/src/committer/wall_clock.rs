@@ -3,7 +3,7 @@
 use verge_domain::stage::{Encoder, Source, Store};
 use verge_domain::time::Monotonic;
 
-use super::worker::Worker;
+use super::worker::CommitWorker;
 use crate::clock::Clock;
 
 /// What is known of the machine's wall clock.
@@ -22,7 +22,7 @@ impl WallClock {
     }
 }
 
-impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     /// Marks verdicts that were made before the wall clock was set: their times are estimated.
     pub(super) fn mark_estimated(&mut self) {
         self.wall_clock = match (self.wall_clock, self.clock.is_set()) {

@@ -35,7 +35,7 @@ pub(super) fn heads_of(store: &impl Store) -> [Seq; 3] {
     Lane::ALL.map(|lane| Seq(store.next_seq(lane).0.saturating_sub(1)))
 }
 
-pub(super) struct Worker<S, E, R> {
+pub(super) struct CommitWorker<S, E, R> {
     pub(super) store: S,
     pub(super) encoder: E,
     pub(super) gateway: GatewayId,
@@ -73,7 +73,7 @@ pub(super) struct GivenUp {
     unacknowledged: usize,
 }
 
-impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     pub(super) fn run(
         mut self,
         commits: mpsc::Receiver<CommitRequest>,

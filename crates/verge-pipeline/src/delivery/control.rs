@@ -7,12 +7,12 @@ use verge_domain::id::{Lane, Seq};
 use verge_domain::stage::{Control, ControlEvent, Form, Sink};
 
 use super::link::LinkCounters;
-use super::route::Route;
+use super::route::DeliveryRoute;
 use super::window::TooManyReplays;
 use crate::commands::{CommandedRoute, json};
 use crate::status::claim;
 
-impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
     /// Handles what happened on a link beside its verdicts.
     pub(super) async fn on_control(&mut self, link: usize, event: ControlEvent) {
         match event {
@@ -109,7 +109,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
     }
 }
 
-impl<K: Sink + Control, F: Form<Item = K::Item>> CommandedRoute for Route<K, F> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> CommandedRoute for DeliveryRoute<K, F> {
     fn carries(&self, lane: Lane) -> bool {
         self.window.carries(lane)
     }

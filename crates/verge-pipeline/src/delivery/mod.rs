@@ -35,7 +35,7 @@ use crate::intake::OrderDesk;
 pub use choice::RouteMode;
 use link::poll_links;
 pub use link::{Link, LinkCounters, RouteCounters};
-use route::Route;
+use route::DeliveryRoute;
 pub use window::BatchPolicy;
 pub(crate) use window::{MAX_REPLAYS, TooManyReplays};
 
@@ -85,7 +85,8 @@ pub async fn deliver<K, F>(
     let (mut state, mut provisional) = (store.state(), store.provisional());
     let mut heads = store.heads();
     let (answers, mut answered) = mpsc::channel(ANSWER_QUEUE);
-    let mut route = Route::open(settings, delivered, store, orders, answers, links, counters, clock).await;
+    let mut route =
+        DeliveryRoute::open(settings, delivered, store, orders, answers, links, counters, clock).await;
     let mut next_status = tokio::time::interval(STATUS_EVERY);
     next_status.reset();
     let mut next_marks = tokio::time::interval(MARK_EVERY);

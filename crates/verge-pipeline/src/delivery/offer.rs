@@ -7,7 +7,7 @@ use verge_domain::stage::{Control, Envelope, Form, OfferError, Sink, StoredRow, 
 use verge_domain::time::Moment;
 use verge_domain::withdrawn::Withdrawal;
 
-use super::route::Route;
+use super::route::DeliveryRoute;
 use super::window::{Carriers, Next, Offer};
 
 /// Maximum of bytes of a lane that are read at once.
@@ -28,7 +28,7 @@ enum Sent {
     Impossible(Withdrawal),
 }
 
-impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
     /// Offers what may be offered now; returns after what time to look again.
     pub(super) async fn fill(&mut self) -> Option<Duration> {
         loop {

@@ -3,13 +3,13 @@
 use verge_domain::id::Lane;
 use verge_domain::stage::{Control, Form, OfferError, Sink, StoredRow};
 
-use super::route::{PROVISIONAL, Route};
+use super::route::{DeliveryRoute, PROVISIONAL};
 use crate::committer::StoreState;
 
 /// Maximum of alarms without a number that wait for a link; past that the oldest are dropped.
 const MAX_PROVISIONAL: usize = 64;
 
-impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
     /// An alarm waits for a store that has failed.
     pub(super) fn note_provisional(&mut self, alarm: StoredRow) {
         let failed = *self.store.state().borrow() == StoreState::Failed;

@@ -15,7 +15,7 @@ use verge_domain::time::Monotonic;
 use super::RouteSettings;
 use super::choice::Choice;
 use super::link::{Link, LinkState, RouteCounters};
-use super::window::Window;
+use super::window::RouteWindow;
 use crate::clock::Clock;
 use crate::commands::Executor;
 use crate::committer::{StoreHandle, StoreState};
@@ -26,9 +26,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// The token of messages that are offered once and not kept: never one of verdicts, which count from one.
 pub(super) const PROVISIONAL: Token = Token(u64::MAX);
 
-pub(super) struct Route<K, F> {
+pub(super) struct DeliveryRoute<K, F> {
     pub(super) settings: RouteSettings,
-    pub(super) window: Window,
+    pub(super) window: RouteWindow,
     pub(super) choice: Choice,
     pub(super) links: Vec<LinkState<K, F>>,
     pub(super) store: StoreHandle,
@@ -49,7 +49,7 @@ pub(super) struct Route<K, F> {
     pub(super) provisional: VecDeque<StoredRow>,
 }
 
-impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
+impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
     #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
     pub(super) async fn open(
         settings: RouteSettings,
@@ -69,7 +69,8 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> Route<K, F> {
             }
         };
         let capacities: Vec<usize> = links.iter().map(|link| link.window).collect();
-        let window = Window::new(settings.batch, &settings.lanes, &capacities, settings.rewind, delivered);
+        let window =
+            RouteWindow::new(settings.batch, &settings.lanes, &capacities, settings.rewind, delivered);
         let mut heads = store.heads();
         heads.mark_changed();
         let now = clock.now();

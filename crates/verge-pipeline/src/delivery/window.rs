@@ -18,7 +18,7 @@ use verge_domain::time::Monotonic;
 
 use super::ranges::Ranges;
 use acknowledged::History;
-use lane::LaneState;
+use lane::LaneWindow;
 
 /// How verdicts are combined into messages. The alarm lane is never batched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,16 +112,16 @@ pub(super) enum Next {
 
 /// The window of one route.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct RouteWindow {
     policy: BatchPolicy,
-    lanes: [LaneState; 3],
+    lanes: [LaneWindow; 3],
     links: Vec<LinkWindow>,
     flights: BTreeMap<Token, Flight>,
     next_token: u64,
     delivered_total: u64,
 }
 
-impl Window {
+impl RouteWindow {
     /// A route that has delivered up to `delivered`, over links with these capacities in messages in flight. `rewind`:
     /// see [`super::RouteSettings`].
     pub(super) fn new(
@@ -139,7 +139,7 @@ impl Window {
         };
         Self {
             policy,
-            lanes: Lane::ALL.map(|lane| LaneState::new(delivered[lane.index()], lanes.contains(&lane))),
+            lanes: Lane::ALL.map(|lane| LaneWindow::new(delivered[lane.index()], lanes.contains(&lane))),
             links: capacities.iter().map(link).collect(),
             flights: BTreeMap::new(),
             next_token: 0,
@@ -274,7 +274,7 @@ impl Window {
         lane.advance(from, to, now);
     }
 
-    /// Holds back a range that no link at hand can carry, until [`Window::release`].
+    /// Holds back a range that no link at hand can carry, until [`RouteWindow::release`].
     pub(super) fn hold(&mut self, lane: Lane, from: Seq, to: Seq, now: Monotonic) {
         let lane = &mut self.lanes[lane.index()];
         lane.again.remove(from, to);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use verge_domain::reading::Inbound;
 use verge_domain::stage::{Intake, IntakeFull};
 
-use super::Shared;
+use super::SharedFrames;
 
 /// From this number of messages on, connections are left unread until fewer wait to be unwrapped.
 const CROWDED: usize = 64;
@@ -52,7 +52,7 @@ impl Wrapped {
 
 /// The entrance for the frames of one connection.
 pub struct FrameIntake<M> {
-    pub(super) shared: Arc<Shared<M>>,
+    pub(super) shared: Arc<SharedFrames<M>>,
     /// Its sources judge every frame.
     pub(super) every: bool,
 }

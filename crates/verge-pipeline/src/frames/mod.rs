@@ -32,7 +32,7 @@ use intake::Wrapped;
 use schedule::Schedule;
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
 use unwrap::Unwrapper;
-use worker::Worker;
+use worker::FrameWorker;
 
 /// Which judges look at which cameras.
 #[derive(Debug, Clone, Default)]
@@ -64,8 +64,8 @@ impl CameraJudges {
 }
 
 /// State that cameras, sources and workers share.
-struct Shared<M> {
-    line: Mutex<Line<M>>,
+struct SharedFrames<M> {
+    line: Mutex<QueuedFrames<M>>,
     /// A message has arrived, or the end.
     arrived: Condvar,
     /// A frame has arrived, or the end.
@@ -74,7 +74,7 @@ struct Shared<M> {
     judges: CameraJudges,
 }
 
-struct Line<M> {
+struct QueuedFrames<M> {
     wrapped: Wrapped,
     schedule: Schedule<M>,
     recent: Redeliveries,
@@ -83,7 +83,7 @@ struct Line<M> {
 
 /// The frames' queue before its workers run.
 pub struct FrameQueue<M> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<SharedFrames<M>>,
 }
 
 impl<M: Default + Send + 'static> FrameQueue<M> {
@@ -95,14 +95,14 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         counters: Arc<Counters>,
         causes: &[Cause],
     ) -> Self {
-        let line = Line {
+        let line = QueuedFrames {
             wrapped: Wrapped::default(),
             schedule: Schedule::new(sources),
             recent: Redeliveries::new(Session::Frames, causes),
             stopping: false,
         };
         let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());
-        Self { shared: Arc::new(Shared { line, arrived, changed, counters, judges }) }
+        Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters, judges }) }
     }
 
     /// The entrance for one connection, whose sources keep the newest frames or judge every one.
@@ -143,7 +143,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         let mut threads = vec![spawn("verge-unwrap".to_owned(), Box::new(move || unwrapper.run()))];
         let make = Arc::new(make);
         let workers = viewers.into_iter().enumerate().map(|(number, viewer)| {
-            let mut worker = Worker {
+            let mut worker = FrameWorker {
                 shared: Arc::clone(&self.shared),
                 viewer: Some(viewer),
                 make: Arc::clone(&make),
@@ -159,14 +159,14 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
     }
 }
 
-impl<M> Shared<M> {
-    fn lock(&self) -> MutexGuard<'_, Line<M>> {
+impl<M> SharedFrames<M> {
+    fn lock(&self) -> MutexGuard<'_, QueuedFrames<M>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The cameras that have sent frames; clones share them.
-pub struct Cameras<M>(Arc<Shared<M>>);
+pub struct Cameras<M>(Arc<SharedFrames<M>>);
 
 impl<M> Cameras<M> {
     /// Each camera that is known, and the time since its newest frame.
@@ -178,7 +178,7 @@ impl<M> Cameras<M> {
 
 /// The running workers.
 pub struct FrameWorkers<M> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<SharedFrames<M>>,
     threads: Vec<JoinHandle<()>>,
 }
 

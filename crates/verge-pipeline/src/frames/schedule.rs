@@ -71,7 +71,7 @@ pub(super) struct Job<M> {
 /// Frames that were given up, with the receipts of their messages.
 pub(super) type Late = Vec<(SourceIndex, Option<Receipt>, Moment)>;
 
-struct Waiting {
+struct WaitingFrame {
     frame: EncodedFrame,
     received: Moment,
     origin: Origin,
@@ -79,7 +79,7 @@ struct Waiting {
 
 struct Slot<M> {
     judges: Arc<[JudgeIndex]>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingFrame>,
     /// `None` while a worker holds it.
     memory: Option<M>,
     /// On the clock of the schedule.
@@ -159,7 +159,7 @@ impl<M: Default> Schedule<M> {
             }
         }
         self.bytes += frame.bytes.len();
-        camera.waiting.push_back(Waiting { frame, received, origin });
+        camera.waiting.push_back(WaitingFrame { frame, received, origin });
         while self.bytes > MAX_WAITING_BYTES {
             let Some(source) = self.drop_oldest() else { break };
             gone.push(source);
@@ -227,7 +227,7 @@ impl<M: Default> Schedule<M> {
                 })?;
             let source = of.source;
             let spec = self.sources.get(usize::from(source.0)).copied().flatten()?;
-            let Waiting { frame, received, origin } = camera.waiting.pop_front()?;
+            let WaitingFrame { frame, received, origin } = camera.waiting.pop_front()?;
             self.bytes -= frame.bytes.len();
             let deadline = match spec.keep {
                 Keep::Newest { deadline } => Some(deadline),

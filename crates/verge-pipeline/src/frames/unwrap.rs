@@ -8,13 +8,13 @@ use verge_domain::reading::{Decoded, Inbound, Session};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 
-use super::Shared;
+use super::SharedFrames;
 use crate::intake::{Observations, Origin};
 use crate::judging::decode;
 
 /// Unwraps the frames of all connections, each in its order of arrival, and puts them in their cameras' places.
 pub(super) struct Unwrapper<D, M> {
-    pub(super) shared: Arc<Shared<M>>,
+    pub(super) shared: Arc<SharedFrames<M>>,
     pub(super) decoder: D,
     pub(super) decoded: Decoded<EncodedFrame>,
     pub(super) observations: Observations,

@@ -12,7 +12,7 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Viewer;
 use verge_domain::time::Moment;
 
-use super::Shared;
+use super::SharedFrames;
 use super::schedule::{Job, Late};
 use crate::clock::Clock;
 use crate::intake::Observations;
@@ -30,8 +30,8 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One thread that looks at frames.
-pub(super) struct Worker<V: Viewer, F> {
-    pub(super) shared: Arc<Shared<V::Memory>>,
+pub(super) struct FrameWorker<V: Viewer, F> {
+    pub(super) shared: Arc<SharedFrames<V::Memory>>,
     pub(super) viewer: Option<V>,
     pub(super) make: Arc<F>,
     pub(super) observations: Observations,
@@ -48,7 +48,7 @@ enum Task<M> {
     Rest,
 }
 
-impl<V: Viewer, F: Fn() -> Option<V>> Worker<V, F> {
+impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
     pub(super) fn run(&mut self) {
         while let Some(task) = self.next() {
             match task {

@@ -66,13 +66,13 @@ impl Class {
 
 /// What waits in a queue.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct QueueRoom {
     messages: AtomicUsize,
     bytes: AtomicUsize,
     crowding: usize,
 }
 
-impl Room {
+impl QueueRoom {
     pub(super) fn new(class: Class) -> Self {
         Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), crowding: class.capacity() / 2 }
     }

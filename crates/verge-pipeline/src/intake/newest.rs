@@ -17,10 +17,10 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// The messages that wait.
 #[derive(Debug, Default)]
-pub(super) struct Newest(Mutex<Slots>);
+pub(super) struct Newest(Mutex<NewestSlots>);
 
 #[derive(Debug, Default)]
-struct Slots {
+struct NewestSlots {
     waiting: HashMap<String, Inbound>,
     /// Topics in the order in which they are judged: a newer message keeps the turn of the one it supersedes.
     turns: VecDeque<String>,
@@ -28,7 +28,7 @@ struct Slots {
 }
 
 impl Newest {
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    fn slots(&self) -> MutexGuard<'_, NewestSlots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -42,7 +42,7 @@ impl Newest {
     }
 }
 
-impl Slots {
+impl NewestSlots {
     fn pop(&mut self) -> Option<Inbound> {
         let message = self.waiting.remove(&self.turns.pop_front()?)?;
         self.bytes -= message.payload.len();
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_newest_of_a_topic_takes_the_turn_of_the_one_before() {
-        let mut slots = Slots::default();
+        let mut slots = NewestSlots::default();
         let mut superseded = Vec::new();
         for (topic, bytes) in [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("a", 5)] {
             slots.put(message(topic, bytes), |older| superseded.push(older.payload.len()));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn topics_that_a_peer_invents_and_large_messages_take_no_more_room() {
-        let mut slots = Slots::default();
+        let mut slots = NewestSlots::default();
         let mut superseded = 0;
         for invented in 0..2 * MAX_TOPICS {
             slots.put(message(&invented.to_string(), 1), |_| superseded += 1);

@@ -11,7 +11,7 @@ use verge_domain::stage::{Decoder, Judge, SAVE_EVERY, Source};
 use verge_domain::time::{Moment, Monotonic};
 
 use super::arrivals::{Arrivals, Waiting as Arrived};
-use super::class::{Class, Room};
+use super::class::{Class, QueueRoom};
 use super::newest::Newest;
 use super::orders::Waiting;
 use super::{Item, Redeliveries};
@@ -34,7 +34,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// The thread of one class of judges.
 pub(super) struct Worker<D, J, S> {
     pub(super) class: Class,
-    pub(super) room: Arc<Room>,
+    pub(super) room: Arc<QueueRoom>,
     pub(super) newest: Option<Arc<Newest>>,
     pub(super) arrivals: Arrivals,
     /// Empty, with memory for the arrivals that are taken next.

@@ -86,7 +86,7 @@ struct Document<'a> {
     frames: Option<FramesStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     judges: Vec<JudgeStatus>,
-    judging: Judging,
+    judging: JudgingStatus,
     maintenance: Maintenance,
     store: StoreStatus,
     routes: Vec<RouteStatus<'a>>,
@@ -111,13 +111,13 @@ impl ClockStatus {
 #[derive(Serialize)]
 struct FramesStatus {
     /// From receipt of a frame until a worker begins, in the last minutes.
-    age_ms: Span,
+    age_ms: Percentiles,
     /// How long a worker takes for a frame, in the last minutes.
-    judging_ms: Span,
+    judging_ms: Percentiles,
 }
 
 #[derive(Serialize)]
-struct Judging {
+struct JudgingStatus {
     #[serde(flatten)]
     account: JudgingAccount,
     /// Devices evicted for others, since the start.
@@ -134,7 +134,7 @@ struct Maintenance {
 }
 
 #[derive(Serialize)]
-struct Span {
+struct Percentiles {
     p50: f64,
     p99: f64,
 }
@@ -184,11 +184,11 @@ impl Status {
             broker: local.broker.take(),
             certificates: std::mem::take(&mut local.certificates),
             local,
-            frames: Span::of(&self.counters.frame_age)
-                .zip(Span::of(&self.counters.frame_judging))
+            frames: Percentiles::of(&self.counters.frame_age)
+                .zip(Percentiles::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
-            judging: Judging {
+            judging: JudgingStatus {
                 account: self.counters.judging(),
                 evicted: self.counters.of_all_judges(|counters| &counters.evicted_devices_total),
                 defects: self.counters.of_all_judges(|counters| &counters.defects_total),
@@ -205,7 +205,7 @@ impl Status {
     }
 }
 
-impl Span {
+impl Percentiles {
     fn of(latency: &Latency) -> Option<Self> {
         let millis = |span: std::time::Duration| span.as_secs_f64() * 1000.0;
         latency.percentiles().map(|latency| Self { p50: millis(latency.p50), p99: millis(latency.p99) })

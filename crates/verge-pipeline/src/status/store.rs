@@ -6,7 +6,7 @@ use verge_domain::life::Life;
 use verge_domain::stage::StatesUsage;
 use verge_domain::withdrawn::Withdrawal;
 
-use super::Span;
+use super::Percentiles;
 use super::claim::LifeStatus;
 use crate::counters::{Counters, StoreAccount};
 
@@ -19,7 +19,7 @@ pub(super) struct StoreStatus {
     commits: u64,
     /// From receipt of a message to its verdicts being durable, in the last minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit_ms: Option<Span>,
+    commit_ms: Option<Percentiles>,
     evicted: u64,
     faults: u64,
     /// Oldest and newest stored number; for an empty lane the oldest is one more than the newest.
@@ -75,7 +75,7 @@ impl StoreStatus {
             state,
             committed: Lane::ALL.map(|lane| counters.committed_total[lane.index()].get()),
             commits: counters.commits_total.get(),
-            commit_ms: Span::of(&counters.commit_latency),
+            commit_ms: Percentiles::of(&counters.commit_latency),
             evicted: counters.evicted_total.get(),
             faults: counters.store_faults_total.get(),
         }

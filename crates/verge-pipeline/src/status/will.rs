@@ -20,15 +20,15 @@ pub fn last_will_of(gateway: &GatewayId, life: &Life, last: [u64; 3]) -> Bytes {
         state: &'static str,
         gateway: &'a str,
         epoch: String,
-        store: Store,
+        store: WillStore,
     }
     #[derive(Serialize)]
-    struct Store {
+    struct WillStore {
         #[serde(flatten)]
         life: LifeStatus,
         last: [u64; 3],
     }
-    let store = Store { life: LifeStatus::of(life), last };
+    let store = WillStore { life: LifeStatus::of(life), last };
     let will =
         Will { v: 1, state: "offline", gateway: gateway.as_str(), epoch: life.epoch.to_string(), store };
     Bytes::from(serde_json::to_vec(&will).expect("text and numbers only"))

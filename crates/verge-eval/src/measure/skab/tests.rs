@@ -1,14 +1,14 @@
 use super::*;
 
 /// A run of a row per second: 400 rows of warm-up, then these.
-struct Columns {
+struct RunColumns {
     at_ms: Vec<i64>,
     predicted: Vec<bool>,
     abnormal: Vec<bool>,
     change: Vec<bool>,
 }
 
-impl Columns {
+impl RunColumns {
     fn new(rows: usize) -> Self {
         let length = WARM_UP + rows;
         let none = vec![false; length];
@@ -32,7 +32,7 @@ impl Columns {
 
 /// Change points and rows that are called abnormal, counted from the first scored row.
 fn change_points(changes: &[usize], abnormal: &[usize]) -> ChangePoints {
-    let mut columns = Columns::new(400);
+    let mut columns = RunColumns::new(400);
     changes.iter().for_each(|row| columns.change[WARM_UP + row] = true);
     abnormal.iter().for_each(|row| columns.predicted[WARM_UP + row] = true);
     columns.run().change_points().unwrap()
@@ -53,7 +53,7 @@ fn check(found: ChangePoints, profile: ScoreProfile, expected: f64) {
 
 #[test]
 fn rows_are_counted_behind_the_warm_up_and_pooled() {
-    let mut one = Columns::new(10);
+    let mut one = RunColumns::new(10);
     // In the warm-up nothing counts.
     one.predicted[..WARM_UP].fill(true);
     one.abnormal[..100].fill(true);
@@ -63,7 +63,7 @@ fn rows_are_counted_behind_the_warm_up_and_pooled() {
     let expected = RowCounts { true_positives: 3, false_positives: 2, true_negatives: 4, false_negatives: 1 };
     assert_eq!(rows, expected);
     assert_eq!((rows.f1(), rows.far(), rows.mar()), (3.0 / 4.5, 2.0 / 6.0, 1.0 / 4.0));
-    let pooled: RowCounts = [rows, rows, Columns::new(1).run().rows().unwrap()].into_iter().sum();
+    let pooled: RowCounts = [rows, rows, RunColumns::new(1).run().rows().unwrap()].into_iter().sum();
     assert_eq!((pooled.f1(), pooled.far(), pooled.mar()), (3.0 / 4.5, 4.0 / 13.0, 1.0 / 4.0));
     assert_eq!(
         (RowCounts::default().f1(), RowCounts::default().far(), RowCounts::default().mar()),
@@ -106,7 +106,7 @@ fn every_change_is_an_alarm() {
     check(found, ScoreProfile::STANDARD, 100.0);
     // The first scored row changes if it is abnormal, whatever came before it.
     assert_eq!(change_points(&[100], &(0..400).collect::<Vec<_>>()).false_alarms, 1);
-    let mut columns = Columns::new(100);
+    let mut columns = RunColumns::new(100);
     columns.predicted[..=WARM_UP].fill(true);
     assert_eq!(columns.run().change_points().unwrap().false_alarms, 2);
 }
@@ -123,7 +123,7 @@ fn windows_do_not_overlap() {
     assert_eq!((found.windows, found.found, found.false_alarms), (2, 2, 0));
     check(found, ScoreProfile::STANDARD, 100.0 * (-0.11 + 1.0 + 2.0) / 4.0);
     // A change point that the warm-up holds opens no window.
-    let mut columns = Columns::new(100);
+    let mut columns = RunColumns::new(100);
     columns.change[WARM_UP - 1] = true;
     assert_eq!(columns.run().change_points().unwrap(), ChangePoints::default());
 }
@@ -139,7 +139,7 @@ fn runs_add_up() {
 
 #[test]
 fn columns_of_different_lengths_are_refused() {
-    let mut columns = Columns::new(3);
+    let mut columns = RunColumns::new(3);
     columns.change.pop();
     let text = columns.run().rows().unwrap_err();
     assert_eq!(text, MeasureError::Length { expected: 403, actual: 402 });

@@ -81,12 +81,12 @@ mod tests {
     use verge_domain::time::UtcMillis;
 
     use super::*;
-    use crate::commands::Command;
+    use crate::commands::RemoteCommand;
     use crate::commands::json::parse;
 
     fn order(text: &str) -> Result<Order, String> {
         match parse(text.as_bytes()).command {
-            Ok(Command::Order(order)) => Ok(order),
+            Ok(RemoteCommand::Order(order)) => Ok(order),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.to_string()),
         }

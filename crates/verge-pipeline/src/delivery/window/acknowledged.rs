@@ -17,12 +17,12 @@ const MAX_INTERVALS: usize = 512;
 #[derive(Debug)]
 pub(super) struct History {
     rewind: Duration,
-    steps: VecDeque<Step>,
+    steps: VecDeque<HistoryStep>,
     last: Option<Monotonic>,
 }
 
 #[derive(Debug)]
-struct Step {
+struct HistoryStep {
     began: Monotonic,
     acknowledged: [Ranges; 3],
 }
@@ -39,7 +39,7 @@ impl History {
         }
         let step = self.rewind / STEPS;
         if self.steps.back().is_none_or(|last| now.since(last.began) > step) {
-            self.steps.push_back(Step { began: now, acknowledged: <[Ranges; 3]>::default() });
+            self.steps.push_back(HistoryStep { began: now, acknowledged: <[Ranges; 3]>::default() });
         }
         if let Some(last) = self.steps.back_mut() {
             let acknowledged = &mut last.acknowledged[lane.index()];

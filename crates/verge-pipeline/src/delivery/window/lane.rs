@@ -6,7 +6,7 @@ use verge_domain::time::Monotonic;
 use super::super::ranges::Ranges;
 
 #[derive(Debug, Clone)]
-pub(super) struct LaneState {
+pub(super) struct LaneWindow {
     pub(super) carried: bool,
     /// Newest committed number.
     pub(super) head: Seq,
@@ -26,7 +26,7 @@ pub(super) struct LaneState {
     pub(super) waiting_since: Option<Monotonic>,
 }
 
-impl LaneState {
+impl LaneWindow {
     pub(super) fn new(mark: Seq, carried: bool) -> Self {
         Self {
             carried,

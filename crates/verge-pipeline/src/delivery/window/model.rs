@@ -10,7 +10,7 @@ use super::*;
 const CAPACITIES: [usize; 3] = [4, 6, 9];
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ModelStep {
     Commit(usize, u64),
     /// Offers as long as anything may be offered, in messages of at most this number of verdicts.
     Offer(usize),
@@ -22,21 +22,21 @@ enum Step {
     Pass(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ModelStep> {
     prop_oneof![
-        (0_usize..3, 1_u64..30).prop_map(|(lane, count)| Step::Commit(lane, count)),
-        (1_usize..6).prop_map(Step::Offer),
-        (0_usize..40).prop_map(Step::Acknowledge),
-        (0_usize..40).prop_map(Step::Acknowledge),
-        (0_usize..3).prop_map(Step::Lose),
-        (0_usize..3).prop_map(Step::Connect),
-        (0_usize..3, 1_u64..60, 0_u64..20).prop_map(|(lane, from, more)| Step::Replay(lane, from, more)),
-        (1_u64..2000).prop_map(Step::Pass),
+        (0_usize..3, 1_u64..30).prop_map(|(lane, count)| ModelStep::Commit(lane, count)),
+        (1_usize..6).prop_map(ModelStep::Offer),
+        (0_usize..40).prop_map(ModelStep::Acknowledge),
+        (0_usize..40).prop_map(ModelStep::Acknowledge),
+        (0_usize..3).prop_map(ModelStep::Lose),
+        (0_usize..3).prop_map(ModelStep::Connect),
+        (0_usize..3, 1_u64..60, 0_u64..20).prop_map(|(lane, from, more)| ModelStep::Replay(lane, from, more)),
+        (1_u64..2000).prop_map(ModelStep::Pass),
     ]
 }
 
-struct Route {
-    window: Window,
+struct ModelRoute {
+    window: RouteWindow,
     heads: [Seq; 3],
     connected: [bool; 3],
     flights: BTreeMap<Token, Flight>,
@@ -46,7 +46,7 @@ struct Route {
     millis: u64,
 }
 
-impl Route {
+impl ModelRoute {
     fn now(&self) -> Monotonic {
         Monotonic(self.millis * 1000)
     }
@@ -98,32 +98,32 @@ impl Route {
         self.window.lost(link, self.now());
     }
 
-    fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+    fn take(&mut self, step: &ModelStep) -> Result<(), TestCaseError> {
         match *step {
-            Step::Commit(lane, count) => {
+            ModelStep::Commit(lane, count) => {
                 self.heads[lane].0 += count;
                 self.window.committed(self.heads, self.now());
             }
-            Step::Offer(most) => {
+            ModelStep::Offer(most) => {
                 for _ in 0..most {
                     self.offer(most as u64)?;
                 }
             }
-            Step::Acknowledge(index) => {
+            ModelStep::Acknowledge(index) => {
                 if let Some(&token) = self.flights.keys().nth(index % self.flights.len().max(1)) {
                     self.acknowledge(token);
                 }
             }
-            Step::Lose(link) => self.lose(link),
-            Step::Connect(link) => self.connected[link] = true,
-            Step::Replay(lane, from, more) => {
+            ModelStep::Lose(link) => self.lose(link),
+            ModelStep::Connect(link) => self.connected[link] = true,
+            ModelStep::Replay(lane, from, more) => {
                 let head = self.heads[lane];
                 let (from, to) = (Seq(from), Seq((from + more).min(head.0)));
                 if from <= to {
                     self.window.replay(Lane::ALL[lane], from, to).ok();
                 }
             }
-            Step::Pass(millis) => self.millis += millis,
+            ModelStep::Pass(millis) => self.millis += millis,
         }
         for lane in Lane::ALL {
             let arrived = &self.arrived[lane.index()];
@@ -144,8 +144,8 @@ proptest! {
             telemetry_wait: Duration::from_secs(1),
         };
         let rewind = Duration::from_millis(rewind * 700);
-        let mut route = Route {
-            window: Window::new(policy, &Lane::ALL, &CAPACITIES, rewind, [Seq::ZERO; 3]),
+        let mut route = ModelRoute {
+            window: RouteWindow::new(policy, &Lane::ALL, &CAPACITIES, rewind, [Seq::ZERO; 3]),
             heads: [Seq::ZERO; 3],
             connected: [false; 3],
             flights: BTreeMap::new(),

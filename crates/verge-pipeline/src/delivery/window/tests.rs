@@ -9,13 +9,13 @@ const POLICY: BatchPolicy = BatchPolicy {
 const REWIND: Duration = Duration::from_millis(800);
 const NOTHING: [Seq; 3] = [Seq::ZERO; 3];
 
-fn window(capacities: &[usize]) -> Window {
-    Window::new(POLICY, &Lane::ALL, capacities, REWIND, NOTHING)
+fn window(capacities: &[usize]) -> RouteWindow {
+    RouteWindow::new(POLICY, &Lane::ALL, capacities, REWIND, NOTHING)
 }
 
 /// One that never repeats what was acknowledged.
-fn trusting(capacities: &[usize]) -> Window {
-    Window::new(POLICY, &Lane::ALL, capacities, Duration::ZERO, NOTHING)
+fn trusting(capacities: &[usize]) -> RouteWindow {
+    RouteWindow::new(POLICY, &Lane::ALL, capacities, Duration::ZERO, NOTHING)
 }
 
 const fn at(millis: u64) -> Monotonic {
@@ -23,11 +23,11 @@ const fn at(millis: u64) -> Monotonic {
 }
 
 /// What is offered over the links of `links`, whatever the lane.
-fn next_over(window: &Window, links: &[usize], millis: u64) -> Next {
+fn next_over(window: &RouteWindow, links: &[usize], millis: u64) -> Next {
     window.next(at(millis), &Carriers { lanes: std::array::from_fn(|_| links.to_vec()) })
 }
 
-fn next(window: &Window, millis: u64) -> Next {
+fn next(window: &RouteWindow, millis: u64) -> Next {
     next_over(window, &[0], millis)
 }
 
@@ -36,18 +36,18 @@ fn fresh(lane: Lane, after: u64, max_rows: usize) -> Next {
     Next::Offer(Offer { link: 0, lane, after: Seq(after), upto: None, max_rows, replay: false })
 }
 
-fn send_over(window: &mut Window, link: usize, lane: Lane, from: u64, to: u64, millis: u64) -> Token {
+fn send_over(window: &mut RouteWindow, link: usize, lane: Lane, from: u64, to: u64, millis: u64) -> Token {
     let token = window.token();
     let offer = Offer { link, lane, after: Seq(from - 1), upto: None, max_rows: 1, replay: false };
     window.offered(token, &offer, Seq(from), Seq(to), at(millis));
     token
 }
 
-fn send(window: &mut Window, lane: Lane, from: u64, to: u64, millis: u64) -> Token {
+fn send(window: &mut RouteWindow, lane: Lane, from: u64, to: u64, millis: u64) -> Token {
     send_over(window, 0, lane, from, to, millis)
 }
 
-fn alarms(window: &mut Window, seqs: std::ops::RangeInclusive<u64>) -> Vec<Token> {
+fn alarms(window: &mut RouteWindow, seqs: std::ops::RangeInclusive<u64>) -> Vec<Token> {
     seqs.map(|seq| send(window, Lane::Alarm, seq, seq, 0)).collect()
 }
 
@@ -146,7 +146,7 @@ fn what_was_not_taken_while_others_were_is_offered_again() {
 
 #[test]
 fn lanes_a_route_does_not_carry_are_neither_offered_nor_owed() {
-    let mut window = Window::new(POLICY, &[Lane::Alarm], &[8], REWIND, NOTHING);
+    let mut window = RouteWindow::new(POLICY, &[Lane::Alarm], &[8], REWIND, NOTHING);
     window.committed([Seq(0), Seq(500), Seq(500)], at(0));
     assert_eq!(next(&window, 60_000), Next::Wait);
     assert_eq!(window.backlog(), 0);
@@ -155,7 +155,7 @@ fn lanes_a_route_does_not_carry_are_neither_offered_nor_owed() {
 }
 
 /// Offers one alarm at each of these milliseconds and has it acknowledged.
-fn acknowledge(window: &mut Window, link: usize, seqs: std::ops::RangeInclusive<u64>, millis: u64) {
+fn acknowledge(window: &mut RouteWindow, link: usize, seqs: std::ops::RangeInclusive<u64>, millis: u64) {
     window.committed([Seq(*seqs.end()), Seq(0), Seq(0)], at(millis));
     for seq in seqs {
         let token = send_over(window, link, Lane::Alarm, seq, seq, millis);

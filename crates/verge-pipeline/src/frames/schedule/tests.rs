@@ -41,9 +41,9 @@ fn offer(
 }
 
 /// A schedule and its clock in milliseconds.
-struct Bench(Schedule<u32>);
+struct TimedSchedule(Schedule<u32>);
 
-impl Bench {
+impl TimedSchedule {
     fn new(sources: &[FrameSourceSpec]) -> Self {
         Self(Schedule::new(sources.iter().copied().map(Some).collect()))
     }
@@ -60,7 +60,7 @@ impl Bench {
 
 #[test]
 fn the_newest_frame_of_a_camera_waits() {
-    let mut bench = Bench::new(&[NEWEST]);
+    let mut bench = TimedSchedule::new(&[NEWEST]);
     assert_eq!(bench.offer(0, "a", 1, 0), 0);
     assert_eq!(bench.offer(0, "a", 2, 10), 1);
     assert_eq!(bench.offer(0, "b", 1, 20), 0);
@@ -78,7 +78,7 @@ fn the_newest_frame_of_a_camera_waits() {
 
 #[test]
 fn what_is_too_old_is_not_judged() {
-    let mut bench = Bench::new(&[NEWEST]);
+    let mut bench = TimedSchedule::new(&[NEWEST]);
     bench.offer(0, "a", 1, 0);
     bench.offer(0, "b", 1, 1500);
     let (job, late) = bench.take(2001);
@@ -87,7 +87,7 @@ fn what_is_too_old_is_not_judged() {
 
 #[test]
 fn every_frame_of_such_a_source_is_judged_in_order() {
-    let mut bench = Bench::new(&[EVERY, NEWEST]);
+    let mut bench = TimedSchedule::new(&[EVERY, NEWEST]);
     for number in 0..EVERY_CAPACITY {
         assert!(!bench.0.is_full(SourceIndex(0)));
         assert_eq!(bench.offer(0, "a", number + 1, 0), 0);
@@ -103,7 +103,7 @@ fn every_frame_of_such_a_source_is_judged_in_order() {
 }
 
 /// Cameras that send every `period` ms against one worker that needs `work` ms: frames judged, by camera.
-fn shares(bench: &mut Bench, cameras: &[(u16, i64)], work: i64, until: i64) -> Vec<u32> {
+fn shares(bench: &mut TimedSchedule, cameras: &[(u16, i64)], work: i64, until: i64) -> Vec<u32> {
     let mut judged = vec![0; cameras.len()];
     let mut in_hand: Option<(Job<u32>, i64)> = None;
     for now in 0..until {
@@ -128,12 +128,12 @@ fn shares(bench: &mut Bench, cameras: &[(u16, i64)], work: i64, until: i64) -> V
 #[test]
 fn cameras_get_equal_shares_whatever_they_send() {
     // 30 cameras at 10 frames/s against a model that manages 5: one frame each in 6 s.
-    let judged = shares(&mut Bench::new(&[NEWEST]), &[(0, 100); 30], 200, 60_000);
+    let judged = shares(&mut TimedSchedule::new(&[NEWEST]), &[(0, 100); 30], 200, 60_000);
     assert!(judged.iter().all(|count| (9..=11).contains(count)), "{judged:?}");
     // One that sends fifty times as often gets no more.
     let mut cameras = vec![(0, 100); 10];
     cameras[3] = (0, 2);
-    let judged = shares(&mut Bench::new(&[NEWEST]), &cameras, 200, 60_000);
+    let judged = shares(&mut TimedSchedule::new(&[NEWEST]), &cameras, 200, 60_000);
     assert!(judged.iter().all(|count| (29..=31).contains(count)), "{judged:?}");
 }
 
@@ -141,14 +141,14 @@ fn cameras_get_equal_shares_whatever_they_send() {
 fn urgent_cameras_get_more_and_rare_ones_are_not_starved() {
     let urgent = FrameSourceSpec { urgency: SECOND / 4, ..NEWEST };
     let cameras = [(0, 50), (0, 50), (1, 50), (1, 50), (0, 5000)];
-    let judged = shares(&mut Bench::new(&[NEWEST, urgent]), &cameras, 200, 60_000);
+    let judged = shares(&mut TimedSchedule::new(&[NEWEST, urgent]), &cameras, 200, 60_000);
     assert!(judged[2] > 2 * judged[0] && judged[3] > 2 * judged[1], "{judged:?}");
     assert!(judged[0] > 20 && judged[4] >= 11, "{judged:?}");
 }
 
 #[test]
 fn frames_and_cameras_are_bounded() {
-    let mut bench = Bench::new(&[NEWEST]);
+    let mut bench = TimedSchedule::new(&[NEWEST]);
     let half = MAX_WAITING_BYTES / 2;
     assert_eq!(bench.offer(0, "a", half, 0), 0);
     assert_eq!(bench.offer(0, "b", half, 1), 0);
@@ -157,7 +157,7 @@ fn frames_and_cameras_are_bounded() {
 
     // Newest frames fill what there is and leave a source that judges every frame its share, and
     // conversely.
-    let mut bench = Bench::new(&[NEWEST, EVERY]);
+    let mut bench = TimedSchedule::new(&[NEWEST, EVERY]);
     assert_eq!(bench.offer(0, "a", MAX_WAITING_BYTES, 0), 0);
     assert!(!bench.0.is_full(SourceIndex(1)) && !bench.0.is_crowded());
     assert_eq!(bench.offer(1, "part", EVERY_CROWDED_BYTES, 1), 1, "the newest goes");
@@ -174,11 +174,11 @@ fn frames_and_cameras_are_bounded() {
     assert!(!bench.0.is_crowded());
     assert_eq!((bench.0.bytes, bench.0.every_bytes, bench.0.every_waiting), (0, 0, 0));
 
-    let mut bench = Bench::new(&[NEWEST]);
+    let mut bench = TimedSchedule::new(&[NEWEST]);
     for number in 0..MAX_CAMERAS {
         bench.offer(0, &number.to_string(), 1, 0);
     }
-    let new = |bench: &mut Bench, millis| offer(&mut bench.0, 0, frame("new", 1), millis);
+    let new = |bench: &mut TimedSchedule, millis| offer(&mut bench.0, 0, frame("new", 1), millis);
     assert_eq!(new(&mut bench, 1), Err(Reason::TooManyCameras));
     // Not even after a day, while their frames wait.
     let day = 24 * 3_600_000;
