@@ -96,11 +96,11 @@ fn a_person_upstream_tells_the_judges_something() {
     verge(site.path(), &send).expect(0);
     assert_eq!(states(&lines(&receiver.output())), [("raised", 1, 8.5)]);
     let labelled = tell(&["label", "--device", "pump-1", "real"]).expect(0);
-    assert_eq!(labelled.stdout, "judges that heard it: 1, of use to: 0\n");
+    assert_eq!(labelled.stdout, "matched 1 judge, changed 0\n");
     let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
     assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
     let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);
-    assert!(begun.stdout.starts_with("judges that raise nothing until 2"), "{}", begun.stdout);
+    assert!(begun.stdout.starts_with("no alarms until 2"), "{}", begun.stdout);
     let ended = tell(&["maintenance", "--device", "pump-1", "0", "--json"]).expect(0);
     assert_eq!(ended.json()[0]["ended"], 1);
     assert_eq!(gateway.stop(), 0);

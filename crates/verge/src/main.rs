@@ -12,9 +12,10 @@ const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 fn main() -> ExitCode {
     if env::var_os(NO_TELEMETRY).is_none() {
         let error = start_again();
-        let told = writeln!(io::stderr(), "verge: cannot set {NO_TELEMETRY}=1 for itself ({error}): set it");
+        let written =
+            writeln!(io::stderr(), "verge: cannot set {NO_TELEMETRY}=1 for itself ({error}): set it");
         // Where standard error is closed nobody reads it.
-        drop(told);
+        drop(written);
         return ExitCode::FAILURE;
     }
     verge::cli::main(env::args_os())

@@ -72,7 +72,7 @@ fn a_damaged_store_is_salvaged_and_never_stops_a_start() {
         drop(store);
         damage(&site.database());
         let opened = Outbox::open(&site.settings).unwrap();
-        let note = opened.note.expect("the operator is told");
+        let note = opened.note.expect("the start has a note for the operator");
         assert_eq!(note.damage, Damage::Content, "{note}");
         assert!(note.set_aside.exists(), "{note}");
         let mut store = opened.outbox;

@@ -143,7 +143,7 @@ fn a_failed_commit_that_arrived_stays_whole_until_it_is_repeated() {
         ))
         .unwrap();
     store.recover().unwrap();
-    assert_eq!(seqs(&mut store, Lane::Alarm), range(1, 8), "nobody was told of it");
+    assert_eq!(seqs(&mut store, Lane::Alarm), range(1, 8), "nothing reports it");
     let killed = crashed(&site);
     let mut restarted = killed.open();
     assert_eq!(seqs(&mut restarted, Lane::Alarm), range(1, 9));

@@ -76,7 +76,7 @@ impl Decided for Anomaly {
         }
         if !self.feedback.is_empty() {
             let Feedback { maintenance, real } = self.feedback;
-            words += &format!(" [heard {maintenance} x maintenance, {real} x real]");
+            words += &format!(" [labelled {maintenance} x maintenance, {real} x real]");
         }
         words
     }

@@ -331,10 +331,10 @@ mod tests {
             format!("{:#}", run(CertsAction::Init(init()), false).unwrap_err()).contains("exists already")
         );
 
-        let told: Value =
+        let issued: Value =
             serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
-        assert_eq!(told["certificate"]["names"], json!(["centre.example", "127.0.0.1"]));
-        assert_eq!(told["certificate"]["usage"], "server");
+        assert_eq!(issued["certificate"]["names"], json!(["centre.example", "127.0.0.1"]));
+        assert_eq!(issued["certificate"]["usage"], "server");
         assert!(
             format!("{:#}", issue_in(dir.path(), "centre.example", false).unwrap_err()).contains("--force")
         );

@@ -255,14 +255,14 @@ fn say(text: &str) {
 /// An error with its causes, in one line.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut told: Vec<String> = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     for text in causes.map(ToString::to_string) {
         // Some errors repeat their cause in their own words.
-        if !told.iter().any(|earlier| earlier.contains(&text)) {
-            told.push(text);
+        if !parts.iter().any(|earlier| earlier.contains(&text)) {
+            parts.push(text);
         }
     }
-    told.join(": ")
+    parts.join(": ")
 }
 
 /// A runtime for commands that talk to brokers.

@@ -173,12 +173,12 @@ mod tests {
 
     /// Where lines go; a write waits until the gate is open.
     #[derive(Clone)]
-    struct Medium {
+    struct SlowMedium {
         written: Arc<Mutex<Vec<u8>>>,
         open: Arc<Mutex<Receiver<()>>>,
     }
 
-    impl Write for Medium {
+    impl Write for SlowMedium {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Open once its other end is dropped.
             self.open.lock().unwrap().recv().ok();
@@ -193,7 +193,7 @@ mod tests {
 
     fn printed(form: PrintForm, verdicts: u64) -> Vec<String> {
         let (opener, open) = mpsc::channel();
-        let medium = Medium { written: Arc::default(), open: Arc::new(Mutex::new(open)) };
+        let medium = SlowMedium { written: Arc::default(), open: Arc::new(Mutex::new(open)) };
         let printer = Printer::start(form, medium.clone()).unwrap();
         let mut committed = printer.committed();
         for seq in 1..=verdicts {

@@ -24,7 +24,7 @@ pub(super) struct LabelArgs {
     /// What is known about their last alarm
     remark: RemarkArg,
     #[command(flatten)]
-    whom: WhomArgs,
+    selector: SelectorArgs,
     #[command(flatten)]
     asking: AskingArgs,
 }
@@ -48,14 +48,14 @@ pub(super) struct MaintenanceArgs {
     #[arg(value_parser = clap::value_parser!(u64).range(..=10_080))]
     minutes: u64,
     #[command(flatten)]
-    whom: WhomArgs,
+    selector: SelectorArgs,
     #[command(flatten)]
     asking: AskingArgs,
 }
 
 /// Whose judges are meant, as verdicts name them.
 #[derive(Debug, Args)]
-struct WhomArgs {
+struct SelectorArgs {
     /// The device
     #[arg(long, value_name = "NAME")]
     device: String,
@@ -88,16 +88,17 @@ pub(super) fn label(args: &LabelArgs, json: bool, out: &mut impl Write) -> anyho
         RemarkArg::Maintenance => "maintenance",
         RemarkArg::Real => "real",
     };
-    let answer = args.asking.ask(args.whom.command("label", "remark", Value::from(remark)))?;
-    told(&answer, json, out)
+    let answer = args.asking.ask(args.selector.command("label", "remark", Value::from(remark)))?;
+    print_answer(&answer, json, out)
 }
 
 pub(super) fn maintenance(args: &MaintenanceArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let answer = args.asking.ask(args.whom.command("maintenance", "minutes", Value::from(args.minutes)))?;
-    told(&answer, json, out)
+    let answer =
+        args.asking.ask(args.selector.command("maintenance", "minutes", Value::from(args.minutes)))?;
+    print_answer(&answer, json, out)
 }
 
-impl WhomArgs {
+impl SelectorArgs {
     fn command(&self, command: &str, key: &str, value: Value) -> Map<String, Value> {
         let mut keys = Map::new();
         keys.insert("command".to_owned(), Value::from(command));
@@ -167,7 +168,7 @@ impl AskingArgs {
 }
 
 /// Prints the answer.
-fn told(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn print_answer(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     if json {
         json_line(out, answer)?;
     }
@@ -189,15 +190,16 @@ fn told(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<Exit
 /// An answer in words.
 fn words(answer: &Value) -> String {
     let number = |key: &str| answer[key].as_i64().unwrap_or(0);
-    let heard = || format!("judges that heard it: {}, of use to: {}", number("heard"), number("used"));
+    let counted = |key: &str, noun: &str| verge_wire::counted(answer[key].as_u64().unwrap_or(0), noun);
+    let matched = || format!("matched {}, changed {}", counted("heard", "judge"), number("used"));
     if answer["until"].is_i64() {
         let until = crate::describe::utc(number("until"));
-        return format!("judges that raise nothing until {until}: {}", number("quiet"));
+        return format!("no alarms until {until} from {}", counted("quiet", "judge"));
     }
     if answer["ended"].is_u64() {
-        return format!("windows that were ended: {}; {}", number("ended"), heard());
+        return format!("ended {}; {}", counted("ended", "window"), matched());
     }
-    heard()
+    matched()
 }
 
 #[cfg(test)]
@@ -206,31 +208,31 @@ mod tests {
 
     #[test]
     fn a_command_has_the_names_that_were_given() {
-        let whom = WhomArgs {
+        let selector = SelectorArgs {
             device: "p".to_owned(),
             signal: Some("s".to_owned()),
             judge: None,
             source: Some("o".to_owned()),
         };
-        let command = Value::Object(whom.command("maintenance", "minutes", json!(5)));
+        let command = Value::Object(selector.command("maintenance", "minutes", json!(5)));
         let expected =
             json!({ "command": "maintenance", "minutes": 5, "device": "p", "signal": "s", "source": "o" });
         assert_eq!(command, expected);
     }
 
     #[test]
-    fn answers_are_told_in_words_and_by_the_exit_code() {
+    fn answers_are_printed_in_words_and_give_the_exit_code() {
         let check = |answer: Value, text: &str, exit: Exit| {
             let mut out = Vec::new();
-            assert_eq!(told(&answer, false, &mut out).unwrap(), exit);
+            assert_eq!(print_answer(&answer, false, &mut out).unwrap(), exit);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         };
-        let heard = json!({ "id": "a", "ok": true, "heard": 3, "used": 2 });
-        check(heard, "judges that heard it: 3, of use to: 2\n", Exit::Fine);
+        let matched = json!({ "id": "a", "ok": true, "heard": 3, "used": 2 });
+        check(matched, "matched 3 judges, changed 2\n", Exit::Fine);
         let until = json!({ "id": "a", "ok": true, "quiet": 4, "until": 1_795_694_400_000_i64 });
-        check(until, "judges that raise nothing until 2026-11-26 12:00 UTC: 4\n", Exit::Fine);
+        check(until, "no alarms until 2026-11-26 12:00 UTC from 4 judges\n", Exit::Fine);
         let ended = json!({ "id": "a", "ok": true, "ended": 1, "heard": 3, "used": 2 });
-        check(ended, "windows that were ended: 1; judges that heard it: 3, of use to: 2\n", Exit::Fine);
+        check(ended, "ended 1 window; matched 3 judges, changed 2\n", Exit::Fine);
         check(json!({ "id": "a", "ok": false, "error": "no" }), "", Exit::BadInput);
     }
 }

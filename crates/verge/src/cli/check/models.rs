@@ -109,9 +109,9 @@ fn causes(error: &anyhow::Error) -> String {
 fn describe(model: &FrameModel) -> String {
     let card = model.frames();
     let dims = |dims: &[Option<usize>]| {
-        let told: Vec<String> =
+        let dims: Vec<String> =
             dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
-        format!("[{}]", told.join(", "))
+        format!("[{}]", dims.join(", "))
     };
     let outputs: Vec<String> =
         model.outputs().iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(books.missing(), [(key.clone(), vec![(2, 4)])]);
         let lines = books.note(&message(&[], vec![gone.clone()]), false);
         assert_eq!(lines, ["telemetry 1970-01-01 00:00:00.000Z g withdrawn 2 to 4: the store was full"]);
-        assert!(books.note(&message(&[], vec![gone]), false).is_empty(), "told once");
+        assert!(books.note(&message(&[], vec![gone]), false).is_empty(), "reported once");
         assert_eq!(books.missing(), [(key.clone(), vec![])]);
         books.expect(&key, Extent { oldest: 1, delivered: 8 });
         assert_eq!(books.missing(), [(key.clone(), vec![(6, 8)])]);

@@ -303,9 +303,9 @@ mod tests {
             "lanes": { "alarm": { "oldest": 2, "delivered": 4 }, "verdict": { "oldest": 1, "delivered": 17 } },
         });
         let alarm = (gateway.clone(), epoch, Lane::Alarm);
-        let told =
+        let lanes =
             vec![(alarm, Extent { oldest: 2, delivered: 4 }), (key(), Extent { oldest: 1, delivered: 17 })];
-        assert_eq!(healer.answer(&gateway, &answer), HealAnswer::Lanes(told));
+        assert_eq!(healer.answer(&gateway, &answer), HealAnswer::Lanes(lanes));
         assert_eq!(healer.answer(&gateway, &json!({ "epoch": "é".repeat(16) })), HealAnswer::Nothing);
     }
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::describe::utc;
 
 /// Gateways and judges remembered at most; past that, the rates of others are reported each time.
-const MAX_TOLD: usize = 1024;
+const MAX_REPORTED: usize = 1024;
 
 /// What was last reported of each judge of each gateway: a status comes every 30 seconds and mostly repeats the last.
 #[derive(Default)]
 pub(super) struct Rates {
-    told: BTreeMap<(String, String), String>,
+    reported: BTreeMap<(String, String), String>,
 }
 
 impl Rates {
@@ -23,10 +23,10 @@ impl Rates {
         for judge in status["judges"].as_array().into_iter().flatten() {
             let words = words(judge);
             let key = (gateway.to_owned(), judge["name"].as_str().unwrap_or("?").to_owned());
-            if self.told.get(&key) != Some(&words) {
+            if self.reported.get(&key) != Some(&words) {
                 news.push(words.clone());
-                if self.told.len() < MAX_TOLD || self.told.contains_key(&key) {
-                    self.told.insert(key, words);
+                if self.reported.len() < MAX_REPORTED || self.reported.contains_key(&key) {
+                    self.reported.insert(key, words);
                 }
             }
         }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_told_in_words_when_they_change() {
+    fn rates_are_reported_when_they_change() {
         let status = |alarms: u64, at: i64| {
             json!({ "gateway": "g", "judges": [{
                 "name": "usual", "instances": 12, "alarms": alarms, "alarms_per_week": 0.52,
