@@ -66,6 +66,10 @@ eval-nab *ARGS:
 eval-skab *ARGS:
     cargo run --quiet --release -p verge -- eval skab --data "$VERGE_DATA"/skab {{ ARGS }}
 
+# False alarms and faults found in a simulated plant, with `auto`, `health` and `silence`: `just eval-plant --run minutes --list`
+eval-plant *ARGS:
+    cargo run --quiet --release -p verge -- eval plant {{ ARGS }}
+
 # Micro-benchmarks
 bench *ARGS:
     cargo bench --workspace {{ ARGS }}

@@ -2,11 +2,13 @@
 //!
 //! Reading order: [`detectors`] (as they ship, over a whole series), [`measure`] (the scores of the public boards),
 //! [`events`] (alarms against labelled rows), [`nested`] and [`candidates`] (what settings score that were chosen on
-//! other series), [`plot`] (a series as a picture).
+//! other series), [`plant`] (a simulated plant with known faults, and alarms against them), [`plot`] (a series as a
+//! picture).
 
 pub mod candidates;
 pub mod detectors;
 pub mod events;
 pub mod measure;
 pub mod nested;
+pub mod plant;
 pub mod plot;

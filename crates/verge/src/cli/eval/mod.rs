@@ -4,6 +4,7 @@
 mod classify;
 mod detect;
 mod nab;
+mod plant;
 mod series;
 mod skab;
 
@@ -39,6 +40,7 @@ use super::say;
   verge eval csv --data recordings --label fault --plot plots
   verge eval nab --data NAB
   verge eval skab --data SKAB
+  verge eval plant
 
 Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
 models. Series go through the detectors `auto` (one signal) and `multi` (several) with their settings as shipped.")]
@@ -57,6 +59,8 @@ enum What {
     Csv(series::CsvArgs),
     /// Score of the detector `auto` on the Numenta Anomaly Benchmark
     Nab(nab::NabArgs),
+    /// False alarms and faults found of `auto`, `health` and `silence` in a simulated plant
+    Plant(plant::PlantArgs),
     /// Scores of the detector `multi` on the Skoltech Anomaly Benchmark
     Skab(skab::SkabArgs),
 }
@@ -92,6 +96,7 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
         What::Detect(args) => detect::detect(args, json, out),
         What::Csv(args) => series::csv(args, json, out),
         What::Nab(args) => nab::nab(args, json, out),
+        What::Plant(args) => plant::plant(args, json, out),
         What::Skab(args) => skab::skab(args, json, out),
     }
 }
