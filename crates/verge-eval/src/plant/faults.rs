@@ -121,7 +121,7 @@ pub(super) fn nine(rng: &mut Rng, begin_s: i64, run: PlantRun) -> Vec<PlantFault
         let interval_s = run.interval_s();
         let from_s = begin_s + first_s + number * slot_s + rng.i64(0..slot_s / 2) / interval_s * interval_s;
         let swings = nearest + (farthest - nearest) * rng.f64();
-        let off = TAGS[tag].swing * if rng.bool() { swings } else { -swings };
+        let off = TAGS[tag].swing * if rng.bool() { swings } else { 0.0 - swings };
         PlantFault { tag, kind, from_s, to_s: from_s + interval_s * rng.i64(least..=most), off }
     };
     (0..).zip(kinds.into_iter().zip(tags)).map(one).collect()

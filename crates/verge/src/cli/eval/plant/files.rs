@@ -36,8 +36,8 @@ fn faults(plant: &Plant) -> String {
     for fault in plant.faults() {
         let tag = &TAGS[fault.tag];
         let [from, to] = [fault.from_s, fault.to_s].map(|at_s| iso(at_s * 1000));
-        let (kind, off) = (fault.kind.as_str(), tag.quantise(fault.off));
-        writeln!(text, "{},{},{kind},{from},{to},{off}", tag.device, tag.signal).expect("text takes text");
+        let (kind, off) = (fault.kind.as_str(), fault.off + 0.0);
+        writeln!(text, "{},{},{kind},{from},{to},{off:.2}", tag.device, tag.signal).expect("text takes text");
     }
     text
 }
@@ -72,6 +72,7 @@ fn write_readings(folder: &Path, plant: &mut Plant, run: PlantRun) -> anyhow::Re
                 run.days() * 86_400 / run.interval_s()
             ))?;
         }
+        let mut messages = Vec::new();
         for (name, table) in &mut tables {
             let of_device: Vec<&PlantReading> =
                 step.iter().filter(|reading| TAGS[reading.tag].device == *name).collect();
@@ -89,8 +90,10 @@ fn write_readings(folder: &Path, plant: &mut Plant, run: PlantRun) -> anyhow::Re
             let line = serde_json::json!({
                 "tst": iso(last.at_ms), "topic": format!("plant/{name}"), "payload": payload,
             });
-            writeln!(recording, "{line}")?;
+            messages.push((last.at_ms, line));
         }
+        messages.sort_by_key(|(at_ms, _)| *at_ms);
+        messages.iter().try_for_each(|(_, line)| writeln!(recording, "{line}"))?;
     }
     recording.flush()?;
     tables.values_mut().try_for_each(Write::flush)?;
