@@ -3,6 +3,7 @@
 
 mod architecture;
 mod autoencoder;
+mod board;
 mod cameras;
 mod columns;
 mod commands;

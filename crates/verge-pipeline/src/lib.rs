@@ -6,9 +6,11 @@
 //! Reading order, along the path of the data: [`intake`] (a bounded queue and the thread that empties it),
 //! [`judging`] (decode, judge, make verdicts: pure), [`frames`] (the same for cameras: newest frame, schedule,
 //! workers), [`committer`] (the thread that owns the store),
+//! [`board`] (the last word about each subject, for readers),
 //! [`delivery`] (from the store to one sink, by lanes and windows), `commands` (what to request), [`counters`] and
 //! [`status`] (what an operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from.
 
+pub mod board;
 pub mod clock;
 pub mod clock_offsets;
 mod commands;

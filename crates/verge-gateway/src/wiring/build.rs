@@ -10,8 +10,10 @@ use verge_domain::stage::{Cause, MarkStore, StateStore};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::ConnectionSettings;
 use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
+use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
+use verge_pipeline::judging::open_events;
 
 use super::Autoencoders;
 use super::broker::LocalPlan;
@@ -32,6 +34,8 @@ pub(super) struct Built<'a> {
     pub(super) marks: Vec<[Seq; 3]>,
     /// Messages that the broker may send again although the store holds their verdicts.
     pub(super) causes: Vec<Cause>,
+    /// Holds the events that were open when the gateway stopped.
+    pub(super) board: Arc<LastWords>,
     pub(super) clock: Clock,
     pub(super) started: Moment,
     pub(super) counters: Arc<Counters>,
@@ -76,12 +80,27 @@ impl<'a> Built<'a> {
         let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
 
+        let board = Arc::new(LastWords::restored(open_events(&checkpoints)));
+
         let (counters, bulk_counters) = readings::counters(settings);
         let eyes = Eyes::open(settings, &counters, &causes)?;
         let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
         let judges =
             ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
-        Ok(Self { local, connections, lock, store, marks, causes, clock, started, counters, eyes, judges })
+        Ok(Self {
+            local,
+            connections,
+            lock,
+            store,
+            marks,
+            causes,
+            board,
+            clock,
+            started,
+            counters,
+            eyes,
+            judges,
+        })
     }
 }
 

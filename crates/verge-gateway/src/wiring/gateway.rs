@@ -7,15 +7,18 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use verge_domain::board::Board;
 use verge_domain::id::RouteId;
 use verge_mqtt::{MqttSource, Renewal};
 use verge_outbox::StateLock;
+use verge_pipeline::board::LastWords;
+use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::Judging;
-use verge_pipeline::status::{self, LocalState, Status, StatusSettings};
+use verge_pipeline::status::{self, LocalState, Snapshot, Status, StatusSettings};
 use verge_vision::Memory;
 use verge_wire::WireEncoder;
 
@@ -47,6 +50,9 @@ pub struct Gateway {
     _expiry: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     counters: Arc<Counters>,
+    board: Arc<LastWords>,
+    status: Arc<Status>,
+    clock: Clock,
     stop_deliveries: watch::Sender<bool>,
     /// Ends last of all: until then it holds what devices have sent.
     broker: Option<SiteBroker>,
@@ -62,8 +68,20 @@ impl Gateway {
     /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
     /// does not start.
     pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
-        let Built { local, connections, lock, store, marks, causes, clock, started, counters, eyes, judges } =
-            Built::open(settings)?;
+        let Built {
+            local,
+            connections,
+            lock,
+            store,
+            marks,
+            causes,
+            board,
+            clock,
+            started,
+            counters,
+            eyes,
+            judges,
+        } = Built::open(settings)?;
         let (local, broker) = local.carry_out(clock).await?;
         let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
         if let Some(eyes) = &eyes {
@@ -82,7 +100,7 @@ impl Gateway {
             Arc::clone(&counters),
             clock,
             settings.store.lives,
-            committed,
+            (Arc::clone(&board), committed),
         );
         let cameras = eyes.as_ref().map(Eyes::cameras);
         let workers = eyes.map(|eyes| eyes.start(&judges.observations(), clock));
@@ -107,7 +125,7 @@ impl Gateway {
         let certificates = Arc::clone(&expiry);
         let status = Arc::new(Status::new(
             status_settings,
-            Arc::clone(&counters),
+            (Arc::clone(&counters), Arc::<LastWords>::clone(&board)),
             routes.clone(),
             move || LocalState {
                 credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
@@ -119,8 +137,15 @@ impl Gateway {
             started,
         ));
         let (stop_deliveries, stopped) = watch::channel(false);
-        let outgoing =
-            Outgoing { settings, connections: &connections, store, orders, status, clock, stopped };
+        let outgoing = Outgoing {
+            settings,
+            connections: &connections,
+            store,
+            orders,
+            status: Arc::clone(&status),
+            clock,
+            stopped,
+        };
         let deliveries = settings
             .routes
             .iter()
@@ -139,6 +164,9 @@ impl Gateway {
             _expiry: AbortOnDrop(tokio::spawn(expiry.watch(clock))),
             routes,
             counters,
+            board,
+            status,
+            clock,
             stop_deliveries,
             broker,
             lock,
@@ -149,6 +177,18 @@ impl Gateway {
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// The last word of each judge about each of its subjects. It outlives the gateway.
+    #[must_use]
+    pub fn board(&self) -> Arc<dyn Board> {
+        Arc::<LastWords>::clone(&self.board)
+    }
+
+    /// The status as of now, whether an uplink takes it or not.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.status.snapshot(self.clock.now(), false)
     }
 
     /// The routes and what each has done.

@@ -6,13 +6,14 @@
 //! room). Alarms that wait for a store that has failed are shown upstream meanwhile, without a number.
 //!
 //! Reading order: [`start`] and what producers hold; `handle`, what deliveries hold; `worker`, the thread; `plan`,
-//! from verdicts to rows; `lives`, summaries in the place of verdicts that came too late; `unacknowledged`, what the
+//! from verdicts to rows; `shown`, what others see of them; `lives`, summaries in the place of verdicts that came too late; `unacknowledged`, what the
 //! broker may send again.
 
 mod answers;
 mod handle;
 mod lives;
 mod plan;
+mod shown;
 mod unacknowledged;
 mod wall_clock;
 mod worker;
@@ -28,6 +29,7 @@ use verge_domain::stage::{Cause, Checkpoint, Displaced, Encoder, Source, Store, 
 use verge_domain::time::Monotonic;
 use verge_domain::verdict::Verdict;
 
+use crate::board::LastWords;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::judging::{STATES_AT_ONCE, state_bytes};
@@ -214,7 +216,7 @@ impl Committer {
 }
 
 /// Starts the committer's thread. It ends when every [`CommitHandle`] and [`StoreHandle`] is dropped. `causes`: of
-/// messages that the source's brokers may send again. `committed` sees each verdict once it is durable.
+/// messages that the source's brokers may send again. `board` and `committed` see each verdict once it is durable.
 ///
 /// # Panics
 /// If the operating system gives no thread.
@@ -227,7 +229,7 @@ pub fn start<S, E, R>(
     counters: Arc<Counters>,
     clock: Clock,
     lives: Lives,
-    committed: Option<Committed>,
+    (board, committed): (Arc<LastWords>, Option<Committed>),
 ) -> (Committer, CommitHandle, StoreHandle)
 where
     S: Store + 'static,
@@ -257,6 +259,7 @@ where
         clock,
         wall_clock: WallClock::of(clock),
         lives,
+        board,
         committed,
         heads,
         state,

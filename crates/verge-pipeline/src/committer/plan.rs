@@ -30,7 +30,12 @@ impl PlannedRow {
     /// Of the verdict, unless a tombstone stands in its place.
     pub(super) fn identity(&self, gateway: &GatewayId, epoch: Epoch) -> Option<Identity> {
         let identity = || Identity { gateway: gateway.clone(), epoch, lane: self.lane, seq: self.seq };
-        self.withdrawn.is_none().then(identity)
+        self.is_verdict().then(identity)
+    }
+
+    /// Whether no tombstone stands in its place.
+    pub(super) const fn is_verdict(&self) -> bool {
+        self.withdrawn.is_none()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
-use verge_domain::id::{EventNumber, GatewayId, Identity, Lane, Seq};
+use verge_domain::id::{EventNumber, GatewayId, Lane, Seq};
 use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Encoder, Source, Store, StoreError, StoredRow};
 
@@ -16,6 +16,7 @@ use super::{
     COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT,
     StoreLedger, StoreState,
 };
+use crate::board::LastWords;
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
 use crate::judging::saved_number;
@@ -44,6 +45,7 @@ pub(super) struct CommitWorker<S, E, R> {
     pub(super) clock: Clock,
     pub(super) wall_clock: WallClock,
     pub(super) lives: Lives,
+    pub(super) board: Arc<LastWords>,
     pub(super) committed: Option<Committed>,
     pub(super) heads: watch::Sender<[Seq; 3]>,
     pub(super) state: watch::Sender<StoreState>,
@@ -270,21 +272,11 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         if !rows.is_empty() || !checkpoints.is_empty() {
             self.unflushed = false;
         }
-        if let Some(committed) = &mut self.committed {
-            let stored = planned.iter().map(|row| row.identity(&self.gateway, self.store.epoch()));
-            let verdicts = self.waiting.iter().flat_map(|request| &request.verdicts);
-            for (identity, verdict) in stored.zip(verdicts) {
-                // A tombstone in the place of a verdict is not passed on.
-                identity.iter().for_each(|identity| committed(identity, verdict));
-            }
-        }
         if !rows.is_empty() {
             self.counters.commits_total.add(1);
             for row in &rows {
                 self.counters.committed_total[row.lane.index()].add(1);
             }
-            self.heads.send_replace(heads_of(&self.store));
-            self.note_bounds();
             let now = self.clock.now().mono;
             self.counters.commit_latency.note(
                 self.waiting
@@ -292,6 +284,9 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
                     .filter(|request| !request.verdicts.is_empty())
                     .map(|request| now.since(request.received)),
             );
+            self.show(&planned);
+            self.heads.send_replace(heads_of(&self.store));
+            self.note_bounds();
         }
         self.announced = 0;
         let (mut receipts, mut durable): (Vec<Receipt>, _) = (Vec::new(), Vec::new());
@@ -378,28 +373,5 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         }
         self.counters.store_state(state == StoreState::Failed, state == StoreState::Full);
         self.state.send_if_modified(|before| std::mem::replace(before, state) != state);
-    }
-
-    /// Shows upstream the alarms that wait for a store that has failed, each once.
-    fn announce(&mut self) {
-        let identity = Identity {
-            gateway: self.gateway.clone(),
-            epoch: self.store.epoch(),
-            lane: Lane::Alarm,
-            seq: Seq::ZERO,
-        };
-        for request in self.waiting.iter().skip(self.announced) {
-            for verdict in request.verdicts.iter().filter(|verdict| verdict.lane == Lane::Alarm) {
-                let mut bytes = Vec::new();
-                let failures = &self.counters.encode_failures_total;
-                if plan::encode_one(&mut self.encoder, &identity, verdict, &mut bytes, failures) {
-                    let decided = verdict.times.decided;
-                    let row = StoredRow { seq: Seq::ZERO, decided, bytes: bytes.into(), withdrawn: None };
-                    // Without a delivery there is no receiver to show it to.
-                    drop(self.provisional.send(row));
-                }
-            }
-        }
-        self.announced = self.waiting.len();
     }
 }

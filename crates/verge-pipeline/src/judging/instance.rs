@@ -8,7 +8,7 @@ use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed, OpenEvent};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
-use verge_domain::time::{Moment, Monotonic};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
 use super::register::EventNaming;
@@ -114,7 +114,7 @@ impl<J: Judge> Instance<J> {
                     {
                         self.unit = Some(unit.clone());
                     }
-                    self.note_open(condition, event);
+                    self.note_open(condition, event, received.wall);
                     let body = body_of(condition, self.unit.as_ref());
                     let severity = spec.policy.severity;
                     let times = times(captured, received, now);
@@ -167,13 +167,14 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
     }
 
-    fn note_open(&mut self, condition: &Condition, event: Event) {
+    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis) {
         let member = condition.member.strand();
         self.open.retain(|open| open.member != member);
         if event.state != EventState::Cleared {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
             let event = OpenEvent { id: event.id, since: event.since };
-            self.open.push(SavedEvent { member, event, observed, expected, number });
+            let reported = Some(received);
+            self.open.push(SavedEvent { member, event, observed, expected, number, reported });
         }
     }
 

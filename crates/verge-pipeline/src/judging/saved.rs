@@ -12,7 +12,7 @@ use verge_domain::observation::Camera;
 use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope, is_learnt};
-use verge_domain::time::{DeviceClock, Moment};
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
 use super::containment::contained;
@@ -79,6 +79,9 @@ pub(super) struct SavedEvent {
     /// Its number; earlier versions gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) number: Option<EventNumber>,
+    /// When that report was made; earlier versions did not save it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reported: Option<UtcMillis>,
 }
 
 impl SavedLife {
@@ -110,35 +113,58 @@ impl SavedLife {
         subject: &Subject,
         now: Moment,
     ) -> impl Iterator<Item = Verdict> {
-        self.events.iter().map(move |saved| {
-            let condition =
-                Condition::of_rule(saved.member, Standing::Normal, saved.observed, saved.expected);
-            Verdict {
-                judge: judge.clone(),
-                subject: subject.clone(),
-                times: Times {
-                    captured: None,
-                    clock: DeviceClock::Absent,
-                    received: now.wall,
-                    decided: now.wall,
-                    estimated: false,
-                },
-                detector: self.detector,
-                model: None,
-                severity: self.severity,
-                lane: self.lane,
-                event: Some(Event {
-                    id: saved.event.id,
-                    state: EventState::Cleared,
-                    since: saved.event.since,
-                    lasted_ms: u64::try_from(now.wall.since(saved.event.since).as_millis())
-                        .unwrap_or(u64::MAX),
-                    number: saved.number,
-                }),
-                body: body_of(&condition, self.unit.as_ref()),
-            }
-        })
+        self.events
+            .iter()
+            .map(move |saved| self.repeated(saved, judge, subject, EventState::Cleared, now.wall))
     }
+
+    /// The last report of an event once more, in this state and as of this time.
+    fn repeated(
+        &self,
+        saved: &SavedEvent,
+        judge: &JudgeId,
+        subject: &Subject,
+        state: EventState,
+        at: UtcMillis,
+    ) -> Verdict {
+        let SavedEvent { member, event: OpenEvent { id, since }, observed, expected, number, .. } = *saved;
+        let condition = Condition::of_rule(member, Standing::Normal, observed, expected);
+        let lasted_ms = u64::try_from(at.since(since).as_millis()).unwrap_or(u64::MAX);
+        Verdict {
+            judge: judge.clone(),
+            subject: subject.clone(),
+            times: Times {
+                captured: None,
+                clock: DeviceClock::Absent,
+                received: at,
+                decided: at,
+                estimated: false,
+            },
+            detector: self.detector,
+            model: None,
+            severity: self.severity,
+            lane: self.lane,
+            event: Some(Event { id, state, since, lasted_ms, number }),
+            body: body_of(&condition, self.unit.as_ref()),
+        }
+    }
+}
+
+/// The events that were open when these checkpoints were saved, each as its last saved report, in the state `updated`.
+/// Checkpoints that cannot be read are skipped: [`JudgeSet::restore`] reports them.
+pub fn open_events(checkpoints: &[Checkpoint]) -> impl Iterator<Item = Verdict> {
+    let saved = checkpoints.iter().filter_map(|checkpoint| {
+        let (kind, judge, subject) = parse_key(&checkpoint.key)?;
+        let state = checkpoint.state.as_ref().filter(|_| kind == EVENTS)?;
+        Some((judge, subject, serde_json::from_slice::<SavedLife>(state).ok()?))
+    });
+    saved.flat_map(|(judge, subject, life)| {
+        let repeated = |event: &SavedEvent| {
+            let at = event.reported.unwrap_or(event.event.since);
+            life.repeated(event, &judge, &subject, EventState::Updated, at)
+        };
+        life.events.iter().map(repeated).collect::<Vec<_>>()
+    })
 }
 
 /// Where saved state belongs.
@@ -292,5 +318,49 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         };
         self.keep_restored(source, index, now.mono);
         Home::Instance(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::verdict::Body;
+
+    use super::*;
+
+    fn checkpoint(key: &str, state: Option<&str>) -> Checkpoint {
+        let state = state.map(|state| state.as_bytes().to_vec());
+        Checkpoint { key: key.replace('/', &SEPARATOR.to_string()), state }
+    }
+
+    #[test]
+    fn open_events_are_read_back_with_value_and_time_as_version_0_1_saved_them_too() {
+        let event = |member: &str, more: &str| {
+            format!(
+                r#"{{"member":"{member}","event":{{"id":"{}","since":5000}},"observed":8.5,"expected":{{"low":null,"high":7.1}}{more}}}"#,
+                "0a".repeat(16)
+            )
+        };
+        let life = format!(
+            r#"{{"detector":"health","severity":"critical","lane":"alarm","unit":"mm/s","events":[{},{}]}}"#,
+            event("high", ""),
+            event("stuck", r#","reported":9000"#)
+        );
+        let checkpoints = [
+            checkpoint("events/j/s/d/x", Some(&life)),
+            checkpoint("events/j/s/other/x", None),
+            checkpoint("events/j/s/damaged/x", Some("{")),
+            checkpoint("state/j/s/d/x", Some(&life)),
+            checkpoint("a key of another kind", Some(&life)),
+        ];
+        let open: Vec<Verdict> = open_events(&checkpoints).collect();
+        assert_eq!(open.len(), 2);
+        for (verdict, at, lasted_ms) in [(&open[0], 5_000, 0), (&open[1], 9_000, 4_000)] {
+            let event = verdict.event.unwrap();
+            assert_eq!((verdict.times.received.0, event.since.0, event.lasted_ms), (at, 5_000, lasted_ms));
+            assert_eq!((verdict.subject.device.as_str(), event.state), ("d", EventState::Updated));
+        }
+        let Body::Anomaly(anomaly) = &open[0].body else { panic!("{:?}", open[0]) };
+        assert_eq!((anomaly.observed, anomaly.expected.high), (8.5, Some(7.1)));
+        assert!(matches!(&open[1].body, Body::Health(health) if health.cause == Member::Stuck));
     }
 }

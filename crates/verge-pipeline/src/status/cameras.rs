@@ -1,19 +1,22 @@
 //! What the status reports of single cameras.
 
+#![expect(missing_docs, reason = "docs/status.md says what each key means")]
+
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Serialize;
+use verge_domain::id::DeviceId;
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 
 /// Maximum of cameras listed per source; of more, those that have been silent for longest.
 const LISTED: usize = 64;
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct CameraStatus {
-    device: String,
-    age_ms: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CameraStatus {
+    pub device: DeviceId,
+    pub age_ms: u64,
 }
 
 /// How many cameras a source has, and the ages of those that have been silent for longest.
@@ -24,7 +27,7 @@ pub(super) fn longest_silent(
     let mut own: Vec<_> = cameras.iter().filter(|(camera, _)| camera.source == source).collect();
     own.sort_unstable_by_key(|(camera, age)| (Reverse(*age), &camera.device));
     let listed = own.iter().take(LISTED).map(|(camera, age)| CameraStatus {
-        device: camera.device.to_string(),
+        device: camera.device.clone(),
         age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
     });
     (own.len() as u64, listed.collect())
@@ -32,8 +35,6 @@ pub(super) fn longest_silent(
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::id::DeviceId;
-
     use super::*;
 
     #[test]

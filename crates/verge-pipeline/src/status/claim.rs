@@ -9,22 +9,22 @@ use verge_domain::life::{Claim, EarlierEpoch, Life, RunId};
 /// Longer documents are no status of a gateway.
 const MAX_BYTES: usize = 1 << 20;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunStatus {
     count: u64,
     id: Hex,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EarlierStatus {
     epoch: Hex128,
     run: RunStatus,
     last: [u64; 3],
 }
 
-/// The life of a store.
-#[derive(Serialize)]
-pub(super) struct LifeStatus {
+/// The life of a store, as the status reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LifeStatus {
     run: RunStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     earlier_epochs: Vec<EarlierStatus>,
@@ -125,12 +125,12 @@ impl Sighting {
 }
 
 /// 16 hexadecimal digits.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct Hex(u64);
 
 /// 32 hexadecimal digits.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct Hex128(u128);
 

@@ -1,28 +1,31 @@
 //! What the status reports of judges that know how often they alarm.
 
+#![expect(missing_docs, reason = "docs/status.md says what each key means")]
+
 use serde::Serialize;
+use verge_domain::id::JudgeId;
 
 use crate::judging::JudgeRate;
 
-#[derive(Serialize)]
-pub(super) struct JudgeStatus {
-    name: String,
-    instances: u64,
-    alarms: u64,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JudgeStatus {
+    pub name: JudgeId,
+    pub instances: u64,
+    pub alarms: u64,
     /// Observed, of all instances together.
     #[serde(skip_serializing_if = "Option::is_none")]
-    alarms_per_week: Option<f64>,
-    expected_per_week: f64,
-    unsupported: u64,
+    pub alarms_per_week: Option<f64>,
+    pub expected_per_week: f64,
+    pub unsupported: u64,
     /// UTC ms.
     #[serde(skip_serializing_if = "Option::is_none")]
-    supported_at: Option<i64>,
+    pub supported_at: Option<i64>,
 }
 
 impl JudgeStatus {
     pub(super) fn of(rate: &JudgeRate) -> Self {
         Self {
-            name: rate.judge.to_string(),
+            name: rate.judge.clone(),
             instances: rate.instances,
             alarms: rate.alarms,
             alarms_per_week: rate.per_week().map(rounded),

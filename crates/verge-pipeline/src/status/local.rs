@@ -6,7 +6,7 @@ use serde::Serialize;
 use verge_domain::observation::Camera;
 
 /// State of a connection to the local broker, in words.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LocalState {
     /// Whether it is connected.
     pub connected: bool,
@@ -65,7 +65,7 @@ pub struct CertificateStatus {
 }
 
 /// A broker that runs beside the gateway. Numbers are since the start.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BrokerStatus {
     /// Whether it serves.
     pub serving: bool,

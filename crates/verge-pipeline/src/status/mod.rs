@@ -17,20 +17,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use verge_domain::board::{Board, OpenEvents};
 use verge_domain::id::{GatewayId, RouteId};
 use verge_domain::life::Life;
 use verge_domain::reading::SourceIndex;
 use verge_domain::time::Moment;
+use verge_domain::verdict::Severity;
 
 use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow};
 use crate::delivery::RouteCounters;
-pub use claim::{Sighting, sighting};
-use judges::JudgeStatus;
+pub use cameras::CameraStatus;
+pub use claim::{LifeStatus, Sighting, sighting};
+pub use judges::JudgeStatus;
 pub use local::{BrokerStatus, CertificateStatus, LocalState};
-use routes::{Ledger, RouteStatus};
-use sources::{SourceStatus, source_status};
-use store::StoreStatus;
+pub use routes::{ArrivalStatus, DegradedStatus, Ledger, LinkLedger, LinkStatus, RouteStatus};
+pub use sources::SourceStatus;
+use sources::source_status;
 pub(crate) use store::withdrawn;
+pub use store::{StatesStatus, StoreStatus};
 pub use will::{last_will, last_will_of};
 
 /// A source that has received nothing for this long after the start is reported.
@@ -56,48 +60,53 @@ pub struct StatusSettings {
 pub struct Status {
     settings: StatusSettings,
     counters: Arc<Counters>,
+    board: Arc<dyn Board>,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     local: Box<dyn Fn() -> LocalState + Send + Sync>,
     started: Moment,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    v: u8,
-    state: &'static str,
-    gateway: &'a str,
+/// The status at one moment. Its JSON is the document.
+#[expect(missing_docs, reason = "docs/status.md says what each key means")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    pub v: u8,
+    pub state: &'static str,
+    pub gateway: GatewayId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    site: Option<&'a str>,
-    version: &'a str,
-    epoch: String,
+    pub site: Option<String>,
+    pub version: &'static str,
+    pub epoch: String,
     /// UTC ms.
-    at: i64,
-    uptime_s: u64,
+    pub at: i64,
+    pub uptime_s: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    clock: Option<ClockStatus>,
-    local: LocalState,
+    pub clock: Option<ClockStatus>,
+    pub local: LocalState,
     #[serde(skip_serializing_if = "Option::is_none")]
-    broker: Option<BrokerStatus>,
+    pub broker: Option<BrokerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    certificates: Vec<CertificateStatus>,
-    sources: Vec<SourceStatus<'a>>,
-    unknown_topics: u64,
+    pub certificates: Vec<CertificateStatus>,
+    pub sources: Vec<SourceStatus>,
+    pub unknown_topics: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<FramesStatus>,
+    pub frames: Option<FramesStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    judges: Vec<JudgeStatus>,
-    judging: JudgingStatus,
-    maintenance: Maintenance,
-    store: StoreStatus,
-    routes: Vec<RouteStatus<'a>>,
-    ledger: Ledger<'a>,
+    pub judges: Vec<JudgeStatus>,
+    pub judging: JudgingStatus,
+    pub maintenance: MaintenanceStatus,
+    pub store: StoreStatus,
+    pub routes: Vec<RouteStatus>,
+    pub ledger: Ledger,
+    pub events: EventsStatus,
 }
 
 /// Steps of the wall clock.
-#[derive(Serialize)]
-struct ClockStatus {
-    steps: u64,
-    last_step_ms: i64,
+#[expect(missing_docs, reason = "docs/status.md says what each key means")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ClockStatus {
+    pub steps: u64,
+    pub last_step_ms: i64,
 }
 
 impl ClockStatus {
@@ -108,47 +117,85 @@ impl ClockStatus {
     }
 }
 
-#[derive(Serialize)]
-struct FramesStatus {
+/// How long frames wait and take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FramesStatus {
     /// From receipt of a frame until a worker begins, in the last minutes.
-    age_ms: Percentiles,
+    pub age_ms: LatencyStatus,
     /// How long a worker takes for a frame, in the last minutes.
-    judging_ms: Percentiles,
+    pub judging_ms: LatencyStatus,
 }
 
-#[derive(Serialize)]
-struct JudgingStatus {
+/// The judges' memory and faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct JudgingStatus {
+    /// Instances and memory.
     #[serde(flatten)]
-    account: JudgingAccount,
+    pub account: JudgingAccount,
     /// Devices evicted for others, since the start.
-    evicted: u64,
+    pub evicted: u64,
     /// Judges, codecs and encoders that panicked, since the start.
-    defects: u64,
+    pub defects: u64,
 }
 
-#[derive(Serialize)]
-struct Maintenance {
+/// What maintenance holds back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MaintenanceStatus {
     /// Events not raised because of it, since the start.
-    held_back: u64,
-    windows: Vec<MaintenanceWindow>,
+    pub held_back: u64,
+    /// The windows that are open.
+    pub windows: Vec<MaintenanceWindow>,
 }
 
-#[derive(Serialize)]
-struct Percentiles {
-    p50: f64,
-    p99: f64,
+/// Open events, as the board counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EventsStatus {
+    /// How many are open, of all severities.
+    pub open: u64,
+    /// Of those.
+    pub critical: u64,
+    /// Of those.
+    pub warning: u64,
+    /// Of those.
+    pub info: u64,
+    /// Of those: open before the start, and their judge has reported nothing about them since.
+    pub restored: u64,
+    /// Verdicts since the start that found no room on the board.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+impl EventsStatus {
+    fn of(events: OpenEvents) -> Self {
+        Self {
+            open: events.total(),
+            critical: events.of(Severity::Critical),
+            warning: events.of(Severity::Warning),
+            info: events.of(Severity::Info),
+            restored: events.restored,
+            left_out: events.left_out,
+        }
+    }
+}
+
+/// Median and 99th percentile of a time, in milliseconds.
+#[expect(missing_docs, reason = "the names of percentiles")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LatencyStatus {
+    pub p50: f64,
+    pub p99: f64,
 }
 
 impl Status {
-    /// A status from these counters.
+    /// A status from these counters and this board.
     pub fn new(
         settings: StatusSettings,
-        counters: Arc<Counters>,
+        (counters, board): (Arc<Counters>, Arc<dyn Board>),
         routes: Vec<(RouteId, Arc<RouteCounters>)>,
         local: impl Fn() -> LocalState + Send + Sync + 'static,
         started: Moment,
     ) -> Self {
-        Self { settings, counters, routes, local: Box::new(local), started }
+        Self { settings, counters, board, routes, local: Box::new(local), started }
     }
 
     /// The document as of now; `stopping` marks the last one of this run.
@@ -157,17 +204,22 @@ impl Status {
     /// Never: the document holds numbers, text and lists only.
     #[must_use]
     pub fn document(&self, now: Moment, stopping: bool) -> Bytes {
-        let routes: Vec<RouteStatus<'_>> =
-            self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect();
+        let snapshot = self.snapshot(now, stopping);
+        Bytes::from(serde_json::to_vec(&snapshot).expect("a status holds numbers, text and lists only"))
+    }
+
+    /// The same, typed.
+    #[must_use]
+    pub fn snapshot(&self, now: Moment, stopping: bool) -> Snapshot {
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
         let mut local = (self.local)();
         let uptime = now.mono.since(self.started.mono);
-        let document = Document {
+        Snapshot {
             v: 1,
             state: if stopping { "stopped" } else { "online" },
-            gateway: self.settings.gateway.as_str(),
-            site: self.settings.site.as_deref(),
+            gateway: self.settings.gateway.clone(),
+            site: self.settings.site.clone(),
             version: self.settings.version,
             epoch: self.settings.life.epoch.to_string(),
             at: now.wall.0,
@@ -184,8 +236,8 @@ impl Status {
             broker: local.broker.take(),
             certificates: std::mem::take(&mut local.certificates),
             local,
-            frames: Percentiles::of(&self.counters.frame_age)
-                .zip(Percentiles::of(&self.counters.frame_judging))
+            frames: LatencyStatus::of(&self.counters.frame_age)
+                .zip(LatencyStatus::of(&self.counters.frame_judging))
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
             judging: JudgingStatus {
@@ -193,19 +245,19 @@ impl Status {
                 evicted: self.counters.of_all_judges(|counters| &counters.evicted_devices_total),
                 defects: self.counters.of_all_judges(|counters| &counters.defects_total),
             },
-            maintenance: Maintenance {
+            maintenance: MaintenanceStatus {
                 held_back: self.counters.of_all_judges(|counters| &counters.raises_held_back_total),
                 windows: self.counters.maintenance(),
             },
             store: StoreStatus::of(&self.settings.life, &self.counters),
+            routes: self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect(),
             ledger: Ledger::of(received_bytes, &self.routes),
-            routes,
-        };
-        Bytes::from(serde_json::to_vec(&document).expect("a status holds numbers, text and lists only"))
+            events: EventsStatus::of(self.board.open_events()),
+        }
     }
 }
 
-impl Percentiles {
+impl LatencyStatus {
     fn of(latency: &Latency) -> Option<Self> {
         let millis = |span: std::time::Duration| span.as_secs_f64() * 1000.0;
         latency.percentiles().map(|latency| Self { p50: millis(latency.p50), p99: millis(latency.p99) })
@@ -216,3 +268,6 @@ impl Percentiles {
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
+
+#[cfg(test)]
+mod tests;

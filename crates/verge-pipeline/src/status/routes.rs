@@ -1,81 +1,83 @@
 //! What the status reports of the routes upstream.
 
+#![expect(missing_docs, reason = "docs/status.md says what each key means")]
+
 use std::sync::Arc;
 
 use serde::Serialize;
-use verge_domain::id::RouteId;
+use verge_domain::id::{LinkId, RouteId};
 use verge_domain::link::{Arrival, Degraded, LinkReport, TopicReport};
 use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
 use crate::delivery::{LinkCounters, RouteCounters};
 
-#[derive(Serialize)]
-pub(super) struct RouteStatus<'a> {
-    name: &'a str,
-    connected: bool,
-    connections: u64,
-    delivered: u64,
-    backlog: u64,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RouteStatus {
+    pub name: RouteId,
+    pub connected: bool,
+    pub connections: u64,
+    pub delivered: u64,
+    pub backlog: u64,
     /// Up to which number each lane that the route carries is delivered.
-    delivered_upto: serde_json::Map<String, serde_json::Value>,
-    messages_sent: u64,
-    bytes_sent: u64,
-    undeliverable: u64,
+    pub delivered_upto: serde_json::Map<String, serde_json::Value>,
+    pub messages_sent: u64,
+    pub bytes_sent: u64,
+    pub undeliverable: u64,
     #[serde(skip_serializing_if = "is_zero")]
-    volatile: u64,
-    links: Vec<LinkStatus<'a>>,
+    pub volatile: u64,
+    pub links: Vec<LinkStatus>,
 }
 
-#[derive(Serialize)]
-struct LinkStatus<'a> {
-    name: &'a str,
-    connected: bool,
-    connections: u64,
-    messages_sent: u64,
-    bytes_sent: u64,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinkStatus {
+    pub name: LinkId,
+    pub connected: bool,
+    pub connections: u64,
+    pub messages_sent: u64,
+    pub bytes_sent: u64,
     /// Of all payloads, on the present day (UTC).
-    day_bytes: u64,
+    pub day_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    budget: Option<u64>,
+    pub budget: Option<u64>,
     /// Lanes that wait for the next day.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    deferred: Vec<&'static str>,
+    pub deferred: Vec<&'static str>,
     #[serde(skip_serializing_if = "is_zero")]
-    commands: u64,
+    pub commands: u64,
     #[serde(skip_serializing_if = "is_zero")]
-    commands_ignored: u64,
+    pub commands_ignored: u64,
     #[serde(skip_serializing_if = "is_zero")]
-    replies_dropped: u64,
+    pub replies_dropped: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
+    pub last_error: Option<String>,
     /// Services that it lacks because the broker does not allow them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    degraded: Vec<DegradedStatus>,
+    pub degraded: Vec<DegradedStatus>,
     /// Whether verdicts arrive, by topic.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    arrival: Vec<ArrivalStatus>,
+    pub arrival: Vec<ArrivalStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    largest_message: Option<usize>,
+    pub largest_message: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    credentials_error: Option<String>,
+    pub credentials_error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct DegradedStatus {
-    service: &'static str,
-    reason: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DegradedStatus {
+    pub service: &'static str,
+    pub reason: String,
 }
 
-#[derive(Serialize)]
-struct ArrivalStatus {
-    topic: String,
-    state: &'static str,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArrivalStatus {
+    pub topic: String,
+    pub state: &'static str,
     /// When an own message last came back (UTC ms).
     #[serde(skip_serializing_if = "Option::is_none")]
-    proven_at: Option<i64>,
+    pub proven_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl ArrivalStatus {
@@ -92,10 +94,10 @@ impl ArrivalStatus {
     }
 }
 
-impl<'a> RouteStatus<'a> {
-    pub(super) fn of(name: &'a RouteId, counters: &'a RouteCounters) -> Self {
+impl RouteStatus {
+    pub(super) fn of(name: &RouteId, counters: &RouteCounters) -> Self {
         Self {
-            name: name.as_str(),
+            name: name.clone(),
             connected: counters.connected(),
             connections: counters.connections(),
             delivered: counters.delivered(),
@@ -113,13 +115,13 @@ impl<'a> RouteStatus<'a> {
     }
 }
 
-impl<'a> LinkStatus<'a> {
-    fn of(link: &'a LinkCounters) -> Self {
+impl LinkStatus {
+    fn of(link: &LinkCounters) -> Self {
         let report = link.report();
         let (LinkReport { degraded, topics, largest_message, credentials_fault }, at) =
             report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
         Self {
-            name: link.id.as_str(),
+            name: link.id.clone(),
             connected: link.connected(),
             connections: link.connections_total.get(),
             messages_sent: link.messages_offered_total.get(),
@@ -143,34 +145,34 @@ impl<'a> LinkStatus<'a> {
 }
 
 /// Input compared with output.
-#[derive(Serialize)]
-pub(super) struct Ledger<'a> {
-    received_bytes: u64,
-    sent_bytes: u64,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ledger {
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
     /// Bytes received per byte sent upstream; absent while nothing was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ratio: Option<f64>,
-    links: Vec<LinkLedger<'a>>,
+    pub ratio: Option<f64>,
+    pub links: Vec<LinkLedger>,
 }
 
-#[derive(Serialize)]
-struct LinkLedger<'a> {
-    route: &'a str,
-    name: &'a str,
-    sent_bytes: u64,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinkLedger {
+    pub route: RouteId,
+    pub name: LinkId,
+    pub sent_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ratio: Option<f64>,
+    pub ratio: Option<f64>,
 }
 
-impl<'a> Ledger<'a> {
-    pub(super) fn of(received_bytes: u64, routes: &'a [(RouteId, Arc<RouteCounters>)]) -> Self {
+impl Ledger {
+    pub(super) fn of(received_bytes: u64, routes: &[(RouteId, Arc<RouteCounters>)]) -> Self {
         let links = routes
             .iter()
             .flat_map(|(route, counters)| counters.links().iter().map(move |link| (route, link)));
-        let link = |(route, link): (&'a RouteId, &'a Arc<LinkCounters>)| {
+        let link = |(route, link): (&RouteId, &Arc<LinkCounters>)| {
             let sent_bytes = link.bytes_offered_total.get();
             let ratio = ratio(received_bytes, sent_bytes);
-            LinkLedger { route: route.as_str(), name: link.id.as_str(), sent_bytes, ratio }
+            LinkLedger { route: route.clone(), name: link.id.clone(), sent_bytes, ratio }
         };
         let sent_bytes = routes.iter().map(|(_, counters)| counters.bytes_offered_total.get()).sum();
         Self {

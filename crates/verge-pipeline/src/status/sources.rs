@@ -1,8 +1,11 @@
 //! What the status reports of one source.
 
+#![expect(missing_docs, reason = "docs/status.md says what each key means")]
+
 use std::time::Duration;
 
 use serde::Serialize;
+use verge_domain::id::SourceId;
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::time::UtcMillis;
@@ -11,51 +14,51 @@ use super::cameras::{CameraStatus, longest_silent};
 use super::{HEARS_NOTHING, HEARS_NOTHING_AFTER, is_zero};
 use crate::counters::SourceCounters;
 
-#[derive(Serialize)]
-pub(super) struct SourceStatus<'a> {
-    name: &'a str,
-    received: u64,
-    judged: u64,
-    superseded: u64,
-    refused: u64,
-    in_flight: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceStatus {
+    pub name: SourceId,
+    pub received: u64,
+    pub judged: u64,
+    pub superseded: u64,
+    pub refused: u64,
+    pub in_flight: u64,
     /// Of those judged or refused: the broker had sent them before a restart, and the store holds no verdict of them.
     #[serde(skip_serializing_if = "is_zero")]
-    redelivered: u64,
-    readings: u64,
+    pub redelivered: u64,
+    pub readings: u64,
     #[serde(skip_serializing_if = "is_zero")]
-    frames: u64,
-    bytes: u64,
+    pub frames: u64,
+    pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    age_ms: Option<u64>,
+    pub age_ms: Option<u64>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    rejections: serde_json::Map<String, serde_json::Value>,
+    pub rejections: serde_json::Map<String, serde_json::Value>,
     /// Probable mistakes, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
+    pub warning: Option<&'static str>,
     /// Names that stand for several series, and their readings.
     #[serde(skip_serializing_if = "is_zero")]
-    shared_names: u64,
+    pub shared_names: u64,
     #[serde(skip_serializing_if = "is_zero")]
-    shared_readings: u64,
+    pub shared_readings: u64,
     /// Devices whose clock has a constant offset.
     #[serde(skip_serializing_if = "is_zero")]
-    clock_offsets: u64,
+    pub clock_offsets: u64,
     /// Cameras that have sent frames since the start.
     #[serde(skip_serializing_if = "is_zero")]
-    cameras: u64,
+    pub cameras: u64,
     /// Those that have been silent for longest, longest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    camera_ages: Vec<CameraStatus>,
+    pub camera_ages: Vec<CameraStatus>,
 }
 
-pub(super) fn source_status<'a>(
-    source: &'a SourceCounters,
+pub(super) fn source_status(
+    source: &SourceCounters,
     index: SourceIndex,
     cameras: &[(Camera, Duration)],
     now: UtcMillis,
     uptime: Duration,
-) -> SourceStatus<'a> {
+) -> SourceStatus {
     let (cameras, camera_ages) = longest_silent(index, cameras);
     // Read in this order, a message may be missed as in flight, but is never counted twice.
     let judged = source.messages_judged_total.get();
@@ -63,7 +66,7 @@ pub(super) fn source_status<'a>(
     let superseded = source.messages_superseded_total.get();
     let received = source.messages_received_total.get();
     SourceStatus {
-        name: source.name.as_str(),
+        name: source.name.clone(),
         received,
         judged,
         superseded,

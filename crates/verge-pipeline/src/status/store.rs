@@ -1,46 +1,48 @@
 //! What the status reports of the store.
 
+#![expect(missing_docs, reason = "docs/status.md says what each key means")]
+
 use serde::Serialize;
 use verge_domain::id::Lane;
 use verge_domain::life::Life;
 use verge_domain::stage::StatesUsage;
 use verge_domain::withdrawn::Withdrawal;
 
-use super::Percentiles;
+use super::LatencyStatus;
 use super::claim::LifeStatus;
 use crate::counters::{Counters, StoreAccount};
 
-#[derive(Serialize)]
-pub(super) struct StoreStatus {
-    state: &'static str,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoreStatus {
+    pub state: &'static str,
     #[serde(flatten)]
-    life: LifeStatus,
-    committed: [u64; 3],
-    commits: u64,
+    pub life: LifeStatus,
+    pub committed: [u64; 3],
+    pub commits: u64,
     /// From receipt of a message to its verdicts being durable, in the last minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit_ms: Option<Percentiles>,
-    evicted: u64,
-    faults: u64,
+    pub commit_ms: Option<LatencyStatus>,
+    pub evicted: u64,
+    pub faults: u64,
     /// Oldest and newest stored number; for an empty lane the oldest is one more than the newest.
-    oldest: [u64; 3],
-    last: [u64; 3],
-    used_bytes: u64,
-    cap_bytes: u64,
+    pub oldest: [u64; 3],
+    pub last: [u64; 3],
+    pub used_bytes: u64,
+    pub cap_bytes: u64,
     /// By reason, since the start; reasons that never occurred are absent.
-    withdrawn: serde_json::Map<String, serde_json::Value>,
-    states: StatesStatus,
+    pub withdrawn: serde_json::Map<String, serde_json::Value>,
+    pub states: StatesStatus,
 }
 
 /// The saved states of judges.
-#[derive(Serialize)]
-struct StatesStatus {
-    bytes: u64,
-    cap_bytes: u64,
-    evicted: u64,
-    not_saved: u64,
-    events_bytes: u64,
-    events_not_saved: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatesStatus {
+    pub bytes: u64,
+    pub cap_bytes: u64,
+    pub evicted: u64,
+    pub not_saved: u64,
+    pub events_bytes: u64,
+    pub events_not_saved: u64,
 }
 
 impl StatesStatus {
@@ -75,7 +77,7 @@ impl StoreStatus {
             state,
             committed: Lane::ALL.map(|lane| counters.committed_total[lane.index()].get()),
             commits: counters.commits_total.get(),
-            commit_ms: Percentiles::of(&counters.commit_latency),
+            commit_ms: LatencyStatus::of(&counters.commit_latency),
             evicted: counters.evicted_total.get(),
             faults: counters.store_faults_total.get(),
         }

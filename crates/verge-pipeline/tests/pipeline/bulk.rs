@@ -79,7 +79,7 @@ fn open() -> Site {
         Arc::clone(&counters),
         clock,
         Lives::default(),
-        None,
+        (Arc::default(), None),
     );
     let (leave, leaves) = sync_channel(1000);
     let leaves = Arc::new(Mutex::new(leaves));

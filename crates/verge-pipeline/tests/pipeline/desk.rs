@@ -12,6 +12,7 @@ use verge_domain::reading::Receipt;
 use verge_domain::stage::{Control, MarkStore, OfferError, Sink, SinkEvent, Token};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
+use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{
     self, CommitHandle, CommitRequest, Committer, CommitterEnd, Lives, StoreHandle,
@@ -92,7 +93,7 @@ impl Desk {
             Arc::clone(&counters),
             clock,
             lives,
-            None,
+            (Arc::default(), None),
         );
         // Nothing reads it: orders are refused.
         let orders = IntakeQueue::new(Arc::clone(&counters)).orders();
@@ -301,7 +302,7 @@ impl Upstream {
                 version: "0",
                 life: Arc::clone(desk.store.life()),
             },
-            Arc::clone(&desk.counters),
+            (Arc::clone(&desk.counters), Arc::new(LastWords::default())),
             vec![(route(), Arc::clone(&counters))],
             LocalState::default,
             desk.clock.now(),

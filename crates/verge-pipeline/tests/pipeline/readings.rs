@@ -97,7 +97,7 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         Arc::clone(&counters),
         clock,
         Lives::default(),
-        None,
+        (Arc::default(), None),
     );
     let spec = JudgeSpec {
         name: JudgeId::new("j").unwrap(),

@@ -246,7 +246,7 @@ pub(super) fn open(
         Arc::clone(&counters),
         clock,
         Lives::default(),
-        None,
+        (Arc::default(), None),
     );
     let viewers = (0..workers).map(|_| Scripted).collect();
     let workers = queue.start(Pictures, viewers, || Some(Scripted), &readings.observations(), clock);

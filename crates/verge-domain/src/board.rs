@@ -1,0 +1,93 @@
+//! The board: what each judge said last about each of its subjects, for readers that ask what is true now (pages, points of
+//! a SCADA system, a status).
+//!
+//! A point of the board is one strand of events, the counts or the views of one judge about one subject. Names are its key:
+//! a restart and a changed configuration keep them.
+
+use std::sync::Arc;
+
+use crate::finding::Member;
+use crate::id::{JudgeId, Seq};
+use crate::verdict::{Body, Event, EventState, Severity, Subject, Verdict};
+
+/// What a point holds of its judge and subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PointKind {
+    /// The events of this strand, see [`Member::strand`].
+    Events(Member),
+    /// The newest interval that was counted.
+    Counts,
+    /// The newest view of a camera that was worth a verdict.
+    View,
+}
+
+impl PointKind {
+    /// The point that a verdict belongs to.
+    #[must_use]
+    pub const fn of(body: &Body) -> Self {
+        match body {
+            Body::Anomaly(anomaly) => Self::Events(anomaly.member.strand()),
+            Body::Health(health) => Self::Events(health.cause.strand()),
+            Body::Counts(_) => Self::Counts,
+            Body::Classification(_) | Body::Detections(_) => Self::View,
+        }
+    }
+}
+
+/// The last word about a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastWord {
+    /// The verdict. Of one that was restored: the event as it was saved, with its last saved value.
+    pub verdict: Verdict,
+    /// Its number in its lane and in the present epoch. `None`: it was open when the gateway stopped and was restored; its
+    /// judge has reported nothing about it since.
+    pub seq: Option<Seq>,
+}
+
+impl LastWord {
+    /// Judge, subject and kind: no two points of a board share them.
+    #[must_use]
+    pub const fn point(&self) -> (&JudgeId, &Subject, PointKind) {
+        (&self.verdict.judge, &self.verdict.subject, PointKind::of(&self.verdict.body))
+    }
+
+    /// Its event, if that is open.
+    #[must_use]
+    pub fn open_event(&self) -> Option<&Event> {
+        self.verdict.event.as_ref().filter(|event| event.state != EventState::Cleared)
+    }
+}
+
+/// How many events are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenEvents {
+    /// By severity: info, warning, critical.
+    pub by_severity: [u64; 3],
+    /// Of those: open when the gateway stopped, and without a report since.
+    pub restored: u64,
+    /// Verdicts since the start that found no room on the board: what they said is not on it.
+    pub left_out: u64,
+}
+
+impl OpenEvents {
+    /// Of one severity.
+    #[must_use]
+    pub const fn of(&self, severity: Severity) -> u64 {
+        self.by_severity[severity as usize]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_severity.iter().sum()
+    }
+}
+
+/// What readers see of the board. Every call is quick, and none makes the data path wait.
+pub trait Board: Send + Sync {
+    /// The last words that `selected` picks, in no order. What they say is committed, and stays as it is.
+    fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>>;
+
+    /// How many events are open.
+    fn open_events(&self) -> OpenEvents;
+}

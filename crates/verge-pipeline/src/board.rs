@@ -1,0 +1,174 @@
+//! The board of a running gateway, see [`verge_domain::board`]: written by the committer after each commit, read by anyone.
+//!
+//! The committer never waits for a reader. Words go to the points at once where no reader holds them; else to the inbox, which
+//! is locked for moments only, and whoever locks the points next takes them from there. In a steady state nothing is
+//! allocated: the memory of the word that is replaced takes the next one.
+
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use verge_domain::board::{Board, LastWord, OpenEvents};
+use verge_domain::verdict::Verdict;
+
+/// Points at most. Past that, those that wait for nothing go, oldest first; a verdict that finds no room is counted.
+pub const MAX_POINTS: usize = 65_536;
+/// Words in the inbox at most; past that the committer waits for the reader after all. A reader holds the points for
+/// milliseconds.
+const INBOX: usize = 4_096;
+
+/// The board. Its writer is the committer alone.
+#[derive(Debug)]
+pub struct LastWords {
+    inbox: Mutex<Vec<LastWord>>,
+    points: Mutex<Points>,
+}
+
+impl LastWords {
+    /// A board that begins with the events that were open when the gateway stopped, see
+    /// [`open_events`](crate::judging::open_events).
+    #[must_use]
+    pub fn restored(open: impl IntoIterator<Item = Verdict>) -> Self {
+        Self::with_room(MAX_POINTS, open)
+    }
+
+    fn with_room(max: usize, open: impl IntoIterator<Item = Verdict>) -> Self {
+        let mut points = Points::with_room(max);
+        open.into_iter().for_each(|verdict| points.put(LastWord { verdict, seq: None }));
+        Self { inbox: Mutex::default(), points: Mutex::new(points) }
+    }
+
+    /// Takes what was committed, in its order. For the committer.
+    pub fn post(&self, words: impl Iterator<Item = LastWord>) {
+        let points = match self.points.try_lock() {
+            Ok(points) => Some(points),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut points) = points {
+            self.empty_inbox(&mut points);
+            words.for_each(|word| points.put(word));
+            return;
+        }
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.extend(words);
+        let full = inbox.len() > INBOX;
+        drop(inbox);
+        if full {
+            drop(self.points());
+        }
+    }
+
+    /// The points, with all that was committed.
+    fn points(&self) -> MutexGuard<'_, Points> {
+        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        self.empty_inbox(&mut points);
+        points
+    }
+
+    fn empty_inbox(&self, points: &mut Points) {
+        let words = std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        words.into_iter().for_each(|word| points.put(word));
+    }
+}
+
+impl Default for LastWords {
+    fn default() -> Self {
+        Self::restored([])
+    }
+}
+
+impl Board for LastWords {
+    fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
+        self.points().words.iter().filter(|word| selected(&word.0)).map(|word| Arc::clone(&word.0)).collect()
+    }
+
+    fn open_events(&self) -> OpenEvents {
+        self.points().open
+    }
+}
+
+/// A word under the key of its point.
+#[derive(Debug)]
+struct Keyed(Arc<LastWord>);
+
+impl PartialEq for Keyed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.point() == other.0.point()
+    }
+}
+
+impl Eq for Keyed {}
+
+impl Hash for Keyed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.point().hash(state);
+    }
+}
+
+#[derive(Debug)]
+struct Points {
+    words: HashSet<Keyed>,
+    max: usize,
+    open: OpenEvents,
+    /// Memory of a word that was replaced, for the next.
+    spare: Option<Arc<LastWord>>,
+}
+
+impl Points {
+    fn with_room(max: usize) -> Self {
+        Self { words: HashSet::new(), max, open: OpenEvents::default(), spare: None }
+    }
+
+    fn put(&mut self, word: LastWord) {
+        let word = Keyed(self.stored(word));
+        if self.words.len() >= self.max && !self.words.contains(&word) && !self.make_room() {
+            self.open.left_out += 1;
+            return;
+        }
+        self.count(&word.0, |count| count + 1);
+        if let Some(Keyed(before)) = self.words.replace(word) {
+            self.count(&before, |count| count.saturating_sub(1));
+            // A word that a reader holds stays as it is.
+            self.spare = (Arc::strong_count(&before) == 1).then_some(before);
+        }
+    }
+
+    fn stored(&mut self, word: LastWord) -> Arc<LastWord> {
+        if let Some(mut spare) = self.spare.take()
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            *place = word;
+            return spare;
+        }
+        Arc::new(word)
+    }
+
+    fn count(&mut self, word: &LastWord, change: impl Fn(u64) -> u64) {
+        if word.open_event().is_some() {
+            let count = &mut self.open.by_severity[word.verdict.severity as usize];
+            *count = change(*count);
+            if word.seq.is_none() {
+                self.open.restored = change(self.open.restored);
+            }
+        }
+    }
+
+    /// Removes the oldest points without an open event, a sixteenth of all at once, so that the search for them pays.
+    fn make_room(&mut self) -> bool {
+        let decided = |word: &Keyed| word.0.verdict.times.decided;
+        let batch = (self.max / 16).max(1);
+        let open = usize::try_from(self.open.total()).unwrap_or(usize::MAX);
+        if self.words.len().saturating_sub(open) < batch {
+            return false;
+        }
+        let mut times: Vec<_> =
+            self.words.iter().filter(|word| word.0.open_event().is_none()).map(decided).collect();
+        let (_, &mut last, _) = times.select_nth_unstable(batch - 1);
+        self.words.retain(|word| word.0.open_event().is_some() || decided(word) > last);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use verge_domain::board::PointKind;
+use verge_domain::finding::{Expected, Member};
+use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, Seq, SourceId};
+use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::verdict::{
+    Body, Counts, Detector, Event, EventState, Health, Severity, Subject, Times, Verdict,
+};
+
+use super::*;
+
+fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>, body: Body) -> Verdict {
+    let at = UtcMillis(at);
+    Verdict {
+        judge: JudgeId::new("j").unwrap(),
+        subject: Subject {
+            source: SourceId::new("s").unwrap(),
+            device: DeviceId::new(&format!("d{device}")).unwrap(),
+            signal: None,
+        },
+        times: Times {
+            captured: None,
+            clock: DeviceClock::Absent,
+            received: at,
+            decided: at,
+            estimated: false,
+        },
+        detector: Detector::Health,
+        model: None,
+        severity,
+        lane: Lane::Alarm,
+        event: state.map(|state| Event {
+            id: EventId([1; 16]),
+            state,
+            since: at,
+            lasted_ms: 0,
+            number: None,
+        }),
+        body,
+    }
+}
+
+fn health(cause: Member) -> Body {
+    Body::Health(Health { cause, observed: 1.0, expected: Expected::default() })
+}
+
+/// A stuck sensor of a device.
+fn stuck(device: usize, at: i64, state: EventState) -> Verdict {
+    verdict(device, at, Severity::Warning, Some(state), health(Member::Stuck))
+}
+
+fn post(board: &LastWords, seq: u64, verdict: Verdict) {
+    board.post(std::iter::once(LastWord { verdict, seq: Some(Seq(seq)) }));
+}
+
+/// The numbers on the board, in order, with what is open.
+fn numbers(board: &LastWords) -> Vec<(Option<u64>, bool)> {
+    let words = board.words(&|_| true);
+    let mut numbers: Vec<_> =
+        words.iter().map(|word| (word.seq.map(|seq| seq.0), word.open_event().is_some())).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn each_point_has_its_last_word_and_open_events_are_counted() {
+    let board = LastWords::default();
+    let counts = Counts {
+        from: UtcMillis(0),
+        length_ms: 60_000,
+        observed_ms: 60_000,
+        partial: false,
+        readings: 1,
+        vehicles: Some(3),
+        flow_per_hour: None,
+        occupancy: None,
+        mean_speed: None,
+    };
+    post(&board, 1, stuck(1, 1, EventState::Raised));
+    post(&board, 2, stuck(2, 2, EventState::Raised));
+    let critical = |state| verdict(1, 3, Severity::Critical, Some(state), health(Member::Noisy));
+    post(&board, 3, critical(EventState::Raised));
+    post(&board, 4, verdict(1, 4, Severity::Info, None, Body::Counts(counts)));
+    post(&board, 5, stuck(1, 5, EventState::Updated));
+    assert_eq!(board.open_events(), OpenEvents { by_severity: [0, 2, 1], ..OpenEvents::default() });
+    post(&board, 6, stuck(2, 6, EventState::Cleared));
+    post(&board, 7, verdict(1, 7, Severity::Info, None, Body::Counts(counts)));
+    assert_eq!(numbers(&board), [(Some(3), true), (Some(5), true), (Some(6), false), (Some(7), false)]);
+    assert_eq!(board.open_events(), OpenEvents { by_severity: [0, 1, 1], ..OpenEvents::default() });
+    let counted = board.words(&|word| word.point().2 == PointKind::Counts);
+    assert_eq!((counted.len(), &counted[0].verdict.body), (1, &Body::Counts(counts)));
+}
+
+#[test]
+fn what_was_open_before_the_start_is_marked_until_its_judge_reports() {
+    let board = LastWords::restored([stuck(1, 1, EventState::Updated), stuck(2, 1, EventState::Updated)]);
+    let open = |open, restored| OpenEvents { by_severity: [0, open, 0], restored, left_out: 0 };
+    assert_eq!((numbers(&board), board.open_events()), (vec![(None, true), (None, true)], open(2, 2)));
+    post(&board, 9, stuck(1, 2, EventState::Updated));
+    assert_eq!(board.open_events(), open(2, 1));
+    post(&board, 10, stuck(2, 3, EventState::Cleared));
+    assert_eq!(board.open_events(), open(1, 0));
+}
+
+#[test]
+fn where_there_is_no_room_the_oldest_that_are_closed_go_and_open_ones_stay() {
+    let board = LastWords::with_room(64, []);
+    for device in 0..32 {
+        post(&board, device, stuck(device as usize, 0, EventState::Raised));
+    }
+    for device in 32..100 {
+        post(&board, device, stuck(device as usize, device as i64, EventState::Cleared));
+    }
+    let expected: Vec<_> =
+        (0..32).map(|seq| (Some(seq), true)).chain((68..100).map(|seq| (Some(seq), false))).collect();
+    assert_eq!(numbers(&board), expected, "in batches of four");
+    assert_eq!(board.open_events().left_out, 0);
+    for device in 100..200 {
+        post(&board, device, stuck(device as usize, 0, EventState::Raised));
+    }
+    let OpenEvents { by_severity, left_out, .. } = board.open_events();
+    assert!(board.words(&|_| true).len() <= 64);
+    assert_eq!(by_severity[1] + left_out, 132, "none vanishes uncounted");
+    assert!(by_severity[1] > 60, "{by_severity:?}");
+    // What is on it is found whether there is room or not.
+    post(&board, 300, stuck(0, 1, EventState::Cleared));
+    assert_eq!(board.open_events().by_severity[1], by_severity[1] - 1);
+}
+
+#[test]
+fn the_committer_does_not_wait_for_a_reader() {
+    let board = LastWords::default();
+    post(&board, 1, stuck(1, 1, EventState::Raised));
+    let reader = board.points.lock().unwrap();
+    // On the thread that holds the points: to wait would be for ever.
+    post(&board, 2, stuck(1, 2, EventState::Updated));
+    post(&board, 3, stuck(1, 3, EventState::Cleared));
+    post(&board, 4, stuck(2, 4, EventState::Raised));
+    drop(reader);
+    assert_eq!(board.open_events().by_severity, [0, 1, 0]);
+    assert_eq!(numbers(&board), [(Some(3), false), (Some(4), true)]);
+    // And what came in the meantime stands before what comes next.
+    let reader = board.points.lock().unwrap();
+    post(&board, 5, stuck(1, 5, EventState::Raised));
+    drop(reader);
+    post(&board, 6, stuck(1, 6, EventState::Cleared));
+    assert_eq!(numbers(&board), [(Some(4), true), (Some(6), false)]);
+}
+
+#[test]
+fn what_a_reader_holds_stays_as_it_is() {
+    let board = LastWords::default();
+    post(&board, 1, stuck(1, 1, EventState::Raised));
+    let held = board.words(&|_| true);
+    for seq in 2..6 {
+        post(&board, seq, stuck(1, 2, EventState::Updated));
+    }
+    assert_eq!((held.len(), held[0].seq), (1, Some(Seq(1))));
+    assert_eq!(numbers(&board), [(Some(5), true)]);
+}
