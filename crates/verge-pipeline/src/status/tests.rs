@@ -48,16 +48,13 @@ fn counters() -> Counters {
         supported_at: Some(UtcMillis(AT + 1)),
     }]);
     counters.note_judging(JudgingAccount { instances: 3, devices: 2, bytes: 4_000, cap_bytes: 9_000 });
-    counters.note_maintenance(
-        0,
-        vec![MaintenanceWindow {
-            device: DeviceId::new("pump-1").unwrap(),
-            signal: None,
-            judge: JudgeId::new("auto").ok(),
-            source: None,
-            until: UtcMillis(AT + 60_000),
-        }],
-    );
+    counters.note_maintenance(vec![MaintenanceWindow {
+        device: DeviceId::new("pump-1").unwrap(),
+        signal: None,
+        judge: JudgeId::new("auto").ok(),
+        source: None,
+        until: UtcMillis(AT + 60_000),
+    }]);
     let mut usage = StoreUsage { used_bytes: 5_000, cap_bytes: 90_000, ..StoreUsage::default() };
     usage.withdrawn[1] = 2;
     usage.states.bytes = 700;
