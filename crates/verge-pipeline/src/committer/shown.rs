@@ -5,9 +5,9 @@ use verge_domain::id::{Identity, Lane, Seq};
 use verge_domain::stage::{Encoder, Source, Store, StoredRow};
 
 use super::plan::{self, PlannedRow};
-use super::worker::Worker;
+use super::worker::CommitWorker;
 
-impl<S: Store, E: Encoder, R: Source> Worker<S, E, R> {
+impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     /// Shows what has just been committed, and puts it on the board. A tombstone in the place of a verdict is not shown.
     pub(super) fn show(&mut self, planned: &[PlannedRow]) {
         if let Some(committed) = &mut self.committed {

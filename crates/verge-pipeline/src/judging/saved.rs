@@ -336,8 +336,8 @@ mod tests {
     fn open_events_are_read_back_with_value_and_time_as_version_0_1_saved_them_too() {
         let event = |member: &str, more: &str| {
             format!(
-                r#"{{"member":"{member}","event":{{"id":"{}","since":5000}},"observed":8.5,"expected":{{"low":null,"high":7.1}}{more}}}"#,
-                "0a".repeat(16)
+                r#"{{"member":"{member}","event":{{"id":{:?},"since":5000}},"observed":8.5,"expected":{{"low":null,"high":7.1}}{more}}}"#,
+                [10; 16]
             )
         };
         let life = format!(
