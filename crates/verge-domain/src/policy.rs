@@ -229,7 +229,7 @@ mod tests {
     fn life(policy: &EventPolicy, standings: &str) -> (String, EventLife) {
         let mut life = EventLife::default();
         let mut ids = 0;
-        let told = standings
+        let reported = standings
             .chars()
             .enumerate()
             .map(|(second, letter)| {
@@ -253,7 +253,7 @@ mod tests {
                 }
             })
             .collect();
-        (told, life)
+        (reported, life)
     }
 
     fn check(policy: &EventPolicy, standings: &str, expected: &str) {
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() {
         let mut life = EventLife::default();
-        let mut told = String::new();
+        let mut reported = String::new();
         let mut held_back = Vec::new();
         // `(` begins to hold raises back, `)` ends it.
         for (second, letter) in "a(anaaamanaa)aan".chars().enumerate() {
@@ -313,7 +313,7 @@ mod tests {
             let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
             let observed = Observed { at, received: Moment::from_wall(at) };
             let event = life.advance(&POLICY, &condition, observed, || EventId([7; 16]));
-            told.push(match event.map(|event| event.state) {
+            reported.push(match event.map(|event| event.state) {
                 Some(EventState::Raised) => 'R',
                 Some(EventState::Updated) => 'U',
                 Some(EventState::Cleared) => 'C',
@@ -321,14 +321,14 @@ mod tests {
             });
             held_back.push(life.take_held_back());
         }
-        assert_eq!(told, "R.C........R.C");
+        assert_eq!(reported, "R.C........R.C");
         assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
     }
 
     #[test]
     fn a_step_of_the_wall_clock_is_no_duration() {
         let mut life = EventLife::default();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let steps =
             [(0, Standing::Abnormal), (1_700_000_005_000, Standing::Abnormal), (-7, Standing::Normal)];
         for (seconds, (wall, standing)) in (0..).zip(steps) {
@@ -337,9 +337,9 @@ mod tests {
                 Observed { at, received: Moment { wall: at, mono: Monotonic(seconds * 5_000_000) } };
             let condition = Condition::of_rule(Member::Level, standing, 0.0, Expected::default());
             let policy = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
-            told.extend(life.advance(&policy, &condition, observed, || EventId([7; 16])));
+            reported.extend(life.advance(&policy, &condition, observed, || EventId([7; 16])));
         }
-        let lasted: Vec<_> = told.iter().map(|event| event.lasted_ms).collect();
+        let lasted: Vec<_> = reported.iter().map(|event| event.lasted_ms).collect();
         assert_eq!(lasted, [0, 5_000, 10_000]);
     }
 

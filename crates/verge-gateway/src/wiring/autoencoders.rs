@@ -39,7 +39,7 @@ struct Shared {
     model: Arc<Mutex<WindowModel>>,
     width: usize,
     identity: verdict::Model,
-    told: Arc<AtomicBool>,
+    logged: Arc<AtomicBool>,
 }
 
 impl Autoencoders {
@@ -108,7 +108,7 @@ fn windows(
             width,
             identity,
             model: Arc::new(Mutex::new(loaded)),
-            told: Arc::default(),
+            logged: Arc::default(),
         })
     };
     load().exit_with(Exit::BadConfig).map(Some)
@@ -132,7 +132,7 @@ impl Reconstructor for Shared {
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         match model.mean_square_error(window, Some(Instant::now() + DEADLINE)) {
             Ok(error) => {
-                self.told.store(false, Ordering::Relaxed);
+                self.logged.store(false, Ordering::Relaxed);
                 Some(error)
             }
             Err(error) => {
@@ -146,7 +146,7 @@ impl Reconstructor for Shared {
 impl Shared {
     /// Logs once until it works again, not a line for each window.
     fn tell(&self, error: &RunError) {
-        if !self.told.swap(true, Ordering::Relaxed) {
+        if !self.logged.swap(true, Ordering::Relaxed) {
             tracing::error!(judge = %self.judge, %error, "the model fails; windows are passed over until it works again");
         }
     }

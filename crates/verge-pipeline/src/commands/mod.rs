@@ -62,7 +62,7 @@ pub(crate) enum CommandError {
     NotStored { lane: Lane, oldest: Seq },
     #[error("the last number of lane {lane} that was committed is {last}")]
     NotCommitted { lane: Lane, last: Seq },
-    #[error("this way upstream does not carry lane {lane}")]
+    #[error("this route does not carry lane {lane}")]
     NotCarried { lane: Lane },
     #[error("{MAX_REPLAYS} ranges wait to be replayed already; ask again later")]
     TooManyReplays,

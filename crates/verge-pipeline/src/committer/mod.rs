@@ -123,11 +123,11 @@ pub struct Durable(Box<dyn FnOnce() + Send>);
 impl Durable {
     /// The closure must not block.
     #[must_use]
-    pub fn new(told: impl FnOnce() + Send + 'static) -> Self {
-        Self(Box::new(told))
+    pub fn new(then: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(then))
     }
 
-    fn tell(self) {
+    fn call(self) {
         (self.0)();
     }
 }

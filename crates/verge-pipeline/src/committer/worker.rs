@@ -297,7 +297,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         if !receipts.is_empty() {
             self.source.settle(&receipts);
         }
-        durable.into_iter().for_each(Durable::tell);
+        durable.into_iter().for_each(Durable::call);
         Ok(())
     }
 

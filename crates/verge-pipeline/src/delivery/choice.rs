@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn all_connected_links_share_where_they_are_told_to() {
+    fn all_connected_links_share_where_this_is_set() {
         let mut choice = Choice::new(RouteMode::Spread, 3);
         choice.connected(2, at(0));
         choice.connected(0, at(0));

@@ -84,7 +84,7 @@ struct Slot<M> {
     memory: Option<M>,
     /// On the clock of the schedule.
     due: Duration,
-    last_heard: Monotonic,
+    last_received: Monotonic,
 }
 
 /// All cameras.
@@ -131,7 +131,7 @@ impl<M: Default> Schedule<M> {
             self.cameras.retain(|_, camera| {
                 camera.memory.is_none()
                     || !camera.waiting.is_empty()
-                    || received.mono.since(camera.last_heard) < IDLE_EXPIRY
+                    || received.mono.since(camera.last_received) < IDLE_EXPIRY
             });
             if self.cameras.len() >= MAX_CAMERAS {
                 return Err(Reason::TooManyCameras);
@@ -143,9 +143,9 @@ impl<M: Default> Schedule<M> {
             waiting: VecDeque::new(),
             memory: Some(M::default()),
             due: Duration::ZERO,
-            last_heard: received.mono,
+            last_received: received.mono,
         });
-        camera.last_heard = received.mono;
+        camera.last_received = received.mono;
         match spec.keep {
             Keep::Newest { .. } => {
                 if let Some(older) = camera.waiting.pop_front() {
@@ -280,7 +280,7 @@ impl<M> Schedule<M> {
 
     /// Each camera, and the time since its last frame.
     pub(super) fn ages(&self, now: Monotonic) -> Vec<(Camera, Duration)> {
-        self.cameras.iter().map(|(of, camera)| (of.clone(), now.since(camera.last_heard))).collect()
+        self.cameras.iter().map(|(of, camera)| (of.clone(), now.since(camera.last_received))).collect()
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -142,7 +142,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let mut instance = Instance::new(key.judge, subject, judge, now.mono);
         instance
             .life
-            .hold(self.windows.iter().any(|window| window.whom.means(&spec.name, &instance.subject)));
+            .hold(self.windows.iter().any(|window| window.selector.means(&spec.name, &instance.subject)));
         // An expected device is watched whether it has sent or not.
         instance.users = usize::from(spec.expect.contains(&key.device));
         self.room.add_instance(instance.bytes);
@@ -164,13 +164,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// Evicts devices except `but`. Returns whether there is room now.
     fn make_room(
         &mut self,
-        whom: For,
+        claimant: For,
         new_device: bool,
         but: Option<(SourceIndex, &DeviceId)>,
         now: Moment,
         out: &mut Decision,
     ) -> bool {
-        if whom == For::Newcomer && now.mono < self.full_until {
+        if claimant == For::Newcomer && now.mono < self.full_until {
             return false;
         }
         let mut evicted = 0_u64;
@@ -179,7 +179,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let enough = match yields {
                 Yields::New(_) => room.has_free(PART_OF_NEW),
                 Yields::LongAgo(_) => room.has_free(PART_OF_KNOWN),
-                Yields::Regular(_) => whom == For::Newcomer || room.has_free_bytes(PART_OF_KNOWN),
+                Yields::Regular(_) => claimant == For::Newcomer || room.has_free_bytes(PART_OF_KNOWN),
             };
             if enough {
                 break;
@@ -206,8 +206,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
             tracing::warn!(
                 devices = after,
                 judges_memory = self.room.limit(),
-                "judges have no room for more: devices that were hardly heard, or long ago, give way to new ones, and what \
-                 was learnt of them is forgotten; if these are devices of the plant, raise gateway.judges_memory"
+                "judges have no room for more: devices that sent little, or long ago, are evicted for new ones with \
+                 what was learnt of them; if these are devices of the plant, raise gateway.judges_memory"
             );
         }
     }

@@ -36,7 +36,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        if !self.streams.hear_camera(camera, received.mono) {
+        if !self.streams.record_camera(camera, received.mono) {
             self.open_camera(camera, now, out)?;
         }
         let (indices, instances, specs, mut turn) = self.turn(camera, received, now);
@@ -65,7 +65,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 source.refuse(camera.device.as_str(), None, &Rejection::whole(reason));
             }
         };
-        if !self.streams.hear_camera(&camera, received.mono)
+        if !self.streams.record_camera(&camera, received.mono)
             && let Err(reason) = self.open_camera(&camera, now, out)
         {
             return refuse(reason);

@@ -22,7 +22,7 @@ pub(super) struct Instance<J> {
     pub(super) subject: Subject,
     pub(super) judge: J,
     pub(super) life: EventLife,
-    pub(super) last_heard: Monotonic,
+    pub(super) last_received: Monotonic,
     unit: Option<Unit>,
     pub(super) save_time: SaveTime,
     /// Checksum of the state that was last handed out or restored.
@@ -51,7 +51,7 @@ impl<J: Judge> Instance<J> {
             subject,
             judge,
             life,
-            last_heard: now,
+            last_received: now,
             unit: None,
             save_time,
             saved_state: None,
@@ -69,8 +69,8 @@ impl<J: Judge> Instance<J> {
     }
 
     /// Records an observation. Returns whether it is time to compute the judge's memory again.
-    pub(super) fn hear(&mut self, received: Monotonic) -> bool {
-        self.last_heard = received;
+    pub(super) fn note(&mut self, received: Monotonic) -> bool {
+        self.last_received = received;
         self.observations = self.observations.wrapping_add(1);
         self.observations.is_power_of_two() || self.observations.is_multiple_of(RECKON_EVERY)
     }
@@ -217,7 +217,7 @@ impl<J: Judge> Instance<J> {
 
     /// Ends its silence if it has lasted for [`VANISHED_AFTER`]. Returns whether it has.
     pub(super) fn vanish(&mut self, spec: &JudgeSpec<J>, now: Moment, out: &mut Decision) -> bool {
-        let silent_for = now.mono.since(self.last_heard);
+        let silent_for = now.mono.since(self.last_received);
         if silent_for < VANISHED_AFTER || spec.expect.contains(&self.subject.device) {
             return false;
         }

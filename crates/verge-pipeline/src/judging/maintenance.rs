@@ -10,7 +10,7 @@ use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
 use verge_domain::stage::{Checkpoint, Judge, Remark};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
-use super::orders::{LONGEST_WINDOW, Names, OrderError, Outcome, Whom};
+use super::orders::{LONGEST_WINDOW, Names, OrderError, Outcome, Selector};
 use super::rates::later;
 use super::saved::{MAINTENANCE, SEPARATOR};
 use super::{Decision, JudgeSet};
@@ -22,7 +22,7 @@ pub const MAX_WINDOWS: usize = 64;
 /// One open window.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
-    pub(super) whom: Whom,
+    pub(super) selector: Selector,
     until: Monotonic,
     until_wall: UtcMillis,
 }
@@ -35,19 +35,19 @@ struct SavedWindow {
 impl Window {
     fn checkpoint(&self) -> Checkpoint {
         let state = serde_json::to_vec(&SavedWindow { until: self.until_wall });
-        Checkpoint { key: key(&self.whom), state: Some(state.expect("a number")) }
+        Checkpoint { key: key(&self.selector), state: Some(state.expect("a number")) }
     }
 }
 
-fn key(whom: &Whom) -> String {
-    let judge = whom.judge.as_ref().map_or("", JudgeId::as_str);
-    let source = whom.source.as_ref().map_or("", SourceId::as_str);
-    let signal = whom.signal.as_ref().map_or("", SignalId::as_str);
-    let device = &whom.device;
+fn key(selector: &Selector) -> String {
+    let judge = selector.judge.as_ref().map_or("", JudgeId::as_str);
+    let source = selector.source.as_ref().map_or("", SourceId::as_str);
+    let signal = selector.signal.as_ref().map_or("", SignalId::as_str);
+    let device = &selector.device;
     format!("{MAINTENANCE}{SEPARATOR}{judge}{SEPARATOR}{source}{SEPARATOR}{device}{SEPARATOR}{signal}")
 }
 
-fn parse_key(key: &str) -> Option<Whom> {
+fn parse_key(key: &str) -> Option<Selector> {
     let mut parts = key.split(SEPARATOR);
     let mut next = || parts.next();
     next().filter(|kind| *kind == MAINTENANCE)?;
@@ -56,31 +56,31 @@ fn parse_key(key: &str) -> Option<Whom> {
     let source = some(next()?).map(SourceId::try_from).transpose().ok()?;
     let device = DeviceId::new(next()?).ok()?;
     let signal = some(next()?).map(SignalId::try_from).transpose().ok()?;
-    next().is_none().then_some(Whom { device, signal, judge, source })
+    next().is_none().then_some(Selector { device, signal, judge, source })
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
     /// Opens a window, or gives an open one for the same subjects a new end.
     pub(super) fn open_window(
         &mut self,
-        whom: &Whom,
+        selector: &Selector,
         length: Duration,
         now: Moment,
         out: &mut Decision,
     ) -> Result<UtcMillis, OrderError> {
         let length = length.min(LONGEST_WINDOW);
-        let known = self.windows.iter().position(|window| window.whom == *whom);
+        let known = self.windows.iter().position(|window| window.selector == *selector);
         if known.is_none() && self.windows.len() >= MAX_WINDOWS {
             return Err(OrderError::TooManyWindows);
         }
         let until_wall = later(now.wall, length);
-        let window = Window { whom: whom.clone(), until: now.mono.after(length), until_wall };
+        let window = Window { selector: selector.clone(), until: now.mono.after(length), until_wall };
         out.checkpoints.push(window.checkpoint());
         match known {
             Some(index) => self.windows[index] = window,
             None => self.windows.push(window),
         }
-        tracing::info!(%whom, minutes = length.as_secs() / 60, "maintenance begins: nothing is raised");
+        tracing::info!(%selector, minutes = length.as_secs() / 60, "maintenance begins: nothing is raised");
         self.windows_changed();
         Ok(until_wall)
     }
@@ -88,21 +88,21 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// Ends every window that lies within the selected subjects.
     pub(super) fn close_windows(
         &mut self,
-        whom: &Whom,
+        selector: &Selector,
         now: Moment,
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
         let mut windows = 0;
-        for window in self.windows.iter_mut().filter(|window| whom.includes(&window.whom)) {
+        for window in self.windows.iter_mut().filter(|window| selector.includes(&window.selector)) {
             window.until = now.mono;
             windows += 1;
         }
         if windows == 0 {
-            let known = Names::of(self.windows.iter().map(|window| window.whom.to_string()));
-            return Err(OrderError::NoWindow { whom: whom.clone(), known });
+            let known = Names::of(self.windows.iter().map(|window| window.selector.to_string()));
+            return Err(OrderError::NoWindow { selector: selector.clone(), known });
         }
-        let (heard, used) = self.end_windows(now, out);
-        Ok(Outcome::Closed { windows, heard, used })
+        let (matched, changed) = self.end_windows(now, out);
+        Ok(Outcome::Closed { windows, matched, changed })
     }
 
     /// Ends the windows whose time is over: their judges receive the remark that it was maintenance. Returns how many
@@ -114,22 +114,28 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let (ended, open): (Vec<Window>, Vec<Window>) =
             std::mem::take(&mut self.windows).into_iter().partition(|window| window.until <= now.mono);
         for window in &ended {
-            out.checkpoints.push(Checkpoint { key: key(&window.whom), state: None });
+            out.checkpoints.push(Checkpoint { key: key(&window.selector), state: None });
         }
         // An instance that another window still covers receives the remark when that window ends.
-        let told = self.tell(Remark::Maintenance, now, out, |judge, subject| {
-            ended.iter().any(|window| window.whom.means(judge, subject))
-                && !open.iter().any(|window| window.whom.means(judge, subject))
+        let outcome = self.apply(Remark::Maintenance, now, out, |judge, subject| {
+            ended.iter().any(|window| window.selector.means(judge, subject))
+                && !open.iter().any(|window| window.selector.means(judge, subject))
         });
-        tracing::info!(windows = ended.len(), heard = told.0, used = told.1, "maintenance has ended");
+        tracing::info!(
+            windows = ended.len(),
+            matched = outcome.0,
+            changed = outcome.1,
+            "maintenance has ended"
+        );
         self.windows = open;
         self.windows_changed();
-        told
+        outcome
     }
 
     /// Restores a window that was open when the gateway stopped. Returns whether it could be read.
     pub(super) fn restore_window(&mut self, key: &str, state: &[u8], now: Moment) -> bool {
-        let (Some(whom), Ok(saved)) = (parse_key(key), serde_json::from_slice::<SavedWindow>(state)) else {
+        let (Some(selector), Ok(saved)) = (parse_key(key), serde_json::from_slice::<SavedWindow>(state))
+        else {
             tracing::error!("a saved maintenance window is damaged: it is over");
             return false;
         };
@@ -137,7 +143,11 @@ impl<D, J: Judge> JudgeSet<D, J> {
             return false;
         }
         let left = saved.until.since(now.wall).min(LONGEST_WINDOW);
-        self.windows.push(Window { whom, until: now.mono.after(left), until_wall: later(now.wall, left) });
+        self.windows.push(Window {
+            selector,
+            until: now.mono.after(left),
+            until_wall: later(now.wall, left),
+        });
         true
     }
 
@@ -145,14 +155,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
     pub(super) fn windows_changed(&mut self) {
         for (_, instance) in &mut self.instances {
             let judge = &self.specs[instance.judge_index].name;
-            let held = self.windows.iter().any(|window| window.whom.means(judge, &instance.subject));
+            let held = self.windows.iter().any(|window| window.selector.means(judge, &instance.subject));
             instance.life.hold(held);
         }
         let account = |window: &Window| MaintenanceWindow {
-            device: window.whom.device.clone(),
-            signal: window.whom.signal.clone(),
-            judge: window.whom.judge.clone(),
-            source: window.whom.source.clone(),
+            device: window.selector.device.clone(),
+            signal: window.selector.signal.clone(),
+            judge: window.selector.judge.clone(),
+            source: window.selector.source.clone(),
             until: window.until_wall,
         };
         self.counters.note_maintenance(self.windows.iter().map(account).collect());

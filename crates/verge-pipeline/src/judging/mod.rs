@@ -38,7 +38,7 @@ use instance::{Instance, VANISHED_AFTER};
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub(crate) use orders::joint;
-pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Whom};
+pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Selector};
 pub use rates::JudgeRate;
 use register::EventNaming;
 pub use register::EventRegister;
@@ -204,7 +204,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        if !self.streams.hear(source, &reading.device, &reading.signal, received.mono) {
+        if !self.streams.record(source, &reading.device, &reading.signal, received.mono) {
             self.open_stream(source, reading, now, out)?;
         }
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
@@ -253,7 +253,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 tracing::warn!(
                     judge = %spec.name, source = %instance.subject.source, device = %instance.subject.device,
                     days = VANISHED_AFTER.as_secs() / 86_400,
-                    "a device has not been heard for so long that its silence is no event any more: cleared"
+                    "no reading of a device for so long that its silence is no event any more: cleared"
                 );
             }
         }

@@ -16,11 +16,11 @@ use super::{Decision, JudgeSet};
 /// Longest maintenance window: a week.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Maximum of names that an error lists.
-const NAMES_TOLD: usize = 8;
+const MAX_NAMES: usize = 8;
 
 /// Which instances of which judges are selected, as their verdicts name them. `None` takes all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whom {
+pub struct Selector {
     /// The device.
     pub device: DeviceId,
     /// The signal. Judges that watch a device as a whole have none, and are selected only where this is `None`.
@@ -31,7 +31,7 @@ pub struct Whom {
     pub source: Option<SourceId>,
 }
 
-impl Whom {
+impl Selector {
     pub(super) fn means(&self, judge: &JudgeId, subject: &Subject) -> bool {
         self.device == subject.device
             && self.signal.as_ref().is_none_or(|signal| subject.signal.as_ref() == Some(signal))
@@ -51,7 +51,7 @@ impl Whom {
     }
 }
 
-impl fmt::Display for Whom {
+impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "device {}", self.device)?;
         if let Some(signal) = &self.signal {
@@ -70,14 +70,14 @@ pub enum Order {
     /// A remark on the last alarms.
     Label {
         /// Which instances receive it.
-        whom: Whom,
+        selector: Selector,
         /// The remark.
         remark: Remark,
     },
     /// To raise nothing for a limited time; at its end the instances receive [`Remark::Maintenance`].
     Maintenance {
         /// Which instances raise nothing.
-        whom: Whom,
+        selector: Selector,
         /// For how long from now, at most [`LONGEST_WINDOW`]; zero ends an open window.
         length: Duration,
     },
@@ -87,11 +87,11 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A remark was received.
-    Heard {
+    Applied {
         /// Number of instances that received it.
-        heard: usize,
+        matched: usize,
         /// Number of instances that it changed; rules do not learn.
-        used: usize,
+        changed: usize,
     },
     /// A maintenance window is open.
     Opened {
@@ -105,9 +105,9 @@ pub enum Outcome {
         /// Number of windows.
         windows: usize,
         /// Number of instances that received the remark that it was maintenance.
-        heard: usize,
+        matched: usize,
         /// Number of instances that it changed.
-        used: usize,
+        changed: usize,
     },
 }
 
@@ -115,16 +115,20 @@ impl Outcome {
     /// The result of an order that judges of two threads have carried out.
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Heard { heard, used }, Self::Heard { heard: also, used: used_too }) => {
-                Self::Heard { heard: heard + also, used: used + used_too }
+            (Self::Applied { matched, changed }, Self::Applied { matched: also, changed: used_too }) => {
+                Self::Applied { matched: matched + also, changed: changed + used_too }
             }
             (Self::Opened { instances, until }, Self::Opened { instances: also, until: other }) => {
                 Self::Opened { instances: instances + also, until: until.max(other) }
             }
             (
-                Self::Closed { windows, heard, used },
-                Self::Closed { windows: same, heard: also, used: used_too },
-            ) => Self::Closed { windows: windows.max(same), heard: heard + also, used: used + used_too },
+                Self::Closed { windows, matched, changed },
+                Self::Closed { windows: same, matched: also, changed: used_too },
+            ) => Self::Closed {
+                windows: windows.max(same),
+                matched: matched + also,
+                changed: changed + used_too,
+            },
             (one, _) => one,
         }
     }
@@ -158,10 +162,10 @@ pub enum OrderError {
         known: Names,
     },
     /// The device is known, but no judge watches the selected part of it.
-    #[error("no judge watches {whom}; of that device there are: {known}")]
-    NobodyMeant {
+    #[error("no judge watches {selector}; of that device there are: {known}")]
+    NothingSelected {
         /// The requested selection.
-        whom: Whom,
+        selector: Selector,
         /// Judge, source and signal of the existing instances.
         known: Names,
     },
@@ -169,10 +173,10 @@ pub enum OrderError {
     #[error("{MAX_WINDOWS} maintenance windows are open already")]
     TooManyWindows,
     /// There is no window to end.
-    #[error("no maintenance window is open for {whom}; open are: {known}")]
+    #[error("no maintenance window is open for {selector}; open are: {known}")]
     NoWindow {
         /// The requested selection.
-        whom: Whom,
+        selector: Selector,
         /// The open windows.
         known: Names,
     },
@@ -185,8 +189,8 @@ impl OrderError {
             (Self::UnknownDevice { device, known }, Self::UnknownDevice { known: also, .. }) => {
                 Self::UnknownDevice { device, known: known.and(also) }
             }
-            (Self::NobodyMeant { whom, known }, Self::NobodyMeant { known: also, .. }) => {
-                Self::NobodyMeant { whom, known: known.and(also) }
+            (Self::NothingSelected { selector, known }, Self::NothingSelected { known: also, .. }) => {
+                Self::NothingSelected { selector, known: known.and(also) }
             }
             // The thread that knows the device gives the more precise error.
             (Self::UnknownDevice { .. }, other) => other,
@@ -206,8 +210,8 @@ impl Names {
     /// Each name once, in order.
     pub(super) fn of(names: impl Iterator<Item = String>) -> Self {
         let names: BTreeSet<String> = names.collect();
-        let more = names.len().saturating_sub(NAMES_TOLD);
-        Self { first: names.into_iter().take(NAMES_TOLD).collect(), more }
+        let more = names.len().saturating_sub(MAX_NAMES);
+        Self { first: names.into_iter().take(MAX_NAMES).collect(), more }
     }
 
     fn and(self, other: Self) -> Self {
@@ -244,69 +248,72 @@ impl<D, J: Judge> JudgeSet<D, J> {
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
         match order {
-            Order::Label { whom, remark } => {
-                self.meant(whom)?;
-                let (heard, used) = self.tell(*remark, now, out, |judge, subject| whom.means(judge, subject));
-                tracing::info!(%whom, ?remark, heard, used, "a remark from upstream");
-                Ok(Outcome::Heard { heard, used })
+            Order::Label { selector, remark } => {
+                self.meant(selector)?;
+                let (matched, changed) =
+                    self.apply(*remark, now, out, |judge, subject| selector.means(judge, subject));
+                tracing::info!(%selector, ?remark, matched, changed, "a remark from upstream");
+                Ok(Outcome::Applied { matched, changed })
             }
-            Order::Maintenance { whom, length } if length.is_zero() => self.close_windows(whom, now, out),
-            Order::Maintenance { whom, length } => {
-                let instances = match self.meant(whom) {
+            Order::Maintenance { selector, length } if length.is_zero() => {
+                self.close_windows(selector, now, out)
+            }
+            Order::Maintenance { selector, length } => {
+                let instances = match self.meant(selector) {
                     Err(_) if known => 0,
                     meant => meant?,
                 };
-                let until = self.open_window(whom, *length, now, out)?;
+                let until = self.open_window(selector, *length, now, out)?;
                 Ok(Outcome::Opened { instances, until })
             }
         }
     }
 
     /// Passes a remark to instances, and saves what it changed. Returns how many received it, and how many it changed.
-    pub(super) fn tell(
+    pub(super) fn apply(
         &mut self,
         remark: Remark,
         now: Moment,
         out: &mut Decision,
-        whom: impl Fn(&JudgeId, &Subject) -> bool,
+        selector: impl Fn(&JudgeId, &Subject) -> bool,
     ) -> (usize, usize) {
-        let (mut heard, mut used) = (0, 0);
+        let (mut matched, mut changed) = (0, 0);
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
-            if !whom(&spec.name, &instance.subject) {
+            if !selector(&spec.name, &instance.subject) {
                 continue;
             }
-            heard += 1;
+            matched += 1;
             let doing = "taking a remark";
-            let changed = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
-                let changed = instance.judge.hear(remark);
-                if changed {
+            let learnt = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
+                let learnt = instance.judge.hear(remark);
+                if learnt {
                     out.checkpoints.extend(instance.changed_state(&spec.name));
                 }
-                changed
+                learnt
             });
-            used += usize::from(changed == Some(true));
+            changed += usize::from(learnt == Some(true));
         }
-        (heard, used)
+        (matched, changed)
     }
 
     /// How many instances are selected, at least one.
-    fn meant(&self, whom: &Whom) -> Result<usize, OrderError> {
+    fn meant(&self, selector: &Selector) -> Result<usize, OrderError> {
         let all = || self.instances.iter().map(|(_, instance)| instance);
         let judge = |index: JudgeIndex| &self.specs[index].name;
-        let count = all().filter(|one| whom.means(judge(one.judge_index), &one.subject)).count();
+        let count = all().filter(|one| selector.means(judge(one.judge_index), &one.subject)).count();
         if count > 0 {
             return Ok(count);
         }
-        let mut of_device = all().filter(|one| one.subject.device == whom.device).peekable();
+        let mut of_device = all().filter(|one| one.subject.device == selector.device).peekable();
         if of_device.peek().is_none() {
             let known = Names::of(all().map(|one| one.subject.device.to_string()));
-            return Err(OrderError::UnknownDevice { device: whom.device.clone(), known });
+            return Err(OrderError::UnknownDevice { device: selector.device.clone(), known });
         }
         let known = Names::of(of_device.map(|one| {
             let signal = one.subject.signal.as_ref().map_or("all signals", SignalId::as_str);
             format!("{} ({}, {signal})", judge(one.judge_index), one.subject.source)
         }));
-        Err(OrderError::NobodyMeant { whom: whom.clone(), known })
+        Err(OrderError::NothingSelected { selector: selector.clone(), known })
     }
 }

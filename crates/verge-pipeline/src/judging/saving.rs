@@ -252,7 +252,7 @@ mod tests {
         for second in 0..7 {
             send(&mut set, second, 100);
         }
-        assert_eq!(pass(&mut set, SavePass::of_all()), [Vec::new()], "hardly heard");
+        assert_eq!(pass(&mut set, SavePass::of_all()), [Vec::new()], "too few readings");
         send(&mut set, 7, 100);
         assert_eq!(pass(&mut set, SavePass::of_small()), [Vec::new()], "they are large");
         let steps = pass(&mut set, SavePass::of_all());

@@ -27,7 +27,7 @@ const SIGNAL_BYTES: usize = 224;
 
 /// When and how often a device has sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heard {
+pub(super) struct Activity {
     first: Monotonic,
     last: Monotonic,
     times: u32,
@@ -44,7 +44,7 @@ pub(super) enum Yields {
     Regular(Duration),
 }
 
-impl Heard {
+impl Activity {
     const fn at(now: Monotonic) -> Self {
         Self { first: now, last: now, times: 1 }
     }
@@ -62,21 +62,21 @@ impl Heard {
     }
 
     fn yields(&self, now: Monotonic) -> Yields {
-        let heard_for = self.last.since(self.first);
-        let protected_until = self.last.after(heard_for);
+        let active_for = self.last.since(self.first);
+        let protected_until = self.last.after(active_for);
         if self.times < SETTLED {
             Yields::New(self.last)
         } else if protected_until <= now {
             Yields::LongAgo(protected_until)
         } else {
-            Yields::Regular(heard_for)
+            Yields::Regular(active_for)
         }
     }
 }
 
 #[derive(Debug)]
 struct Device {
-    heard: Heard,
+    activity: Activity,
     /// Judge instances that look at each signal.
     signals: HashMap<SignalId, Vec<usize>>,
     /// Those that look at the device as a camera, once it is known as one.
@@ -104,7 +104,7 @@ impl Streams {
     }
 
     /// Records a reading; returns whether its signal is known.
-    pub(super) fn hear(
+    pub(super) fn record(
         &mut self,
         source: SourceIndex,
         device: &DeviceId,
@@ -113,15 +113,15 @@ impl Streams {
     ) -> bool {
         let devices = self.by_source.get_mut(usize::from(source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(device)) else { return false };
-        device.heard.again(now);
+        device.activity.again(now);
         device.signals.contains_key(signal)
     }
 
     /// The same for a frame; returns whether its camera is known.
-    pub(super) fn hear_camera(&mut self, camera: &Camera, now: Monotonic) -> bool {
+    pub(super) fn record_camera(&mut self, camera: &Camera, now: Monotonic) -> bool {
         let devices = self.by_source.get_mut(usize::from(camera.source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(&camera.device)) else { return false };
-        device.heard.again(now);
+        device.activity.again(now);
         device.camera.is_some()
     }
 
@@ -163,14 +163,14 @@ impl Streams {
         instances: Vec<usize>,
         now: Monotonic,
     ) {
-        if let Some(device) = self.device(source, device, Heard::at(now)) {
+        if let Some(device) = self.device(source, device, Activity::at(now)) {
             device.signals.insert(signal.clone(), instances);
             self.room.add_bytes(SIGNAL_BYTES);
         }
     }
 
     pub(super) fn insert_camera(&mut self, camera: &Camera, instances: Vec<usize>, now: Monotonic) {
-        if let Some(device) = self.device(camera.source, &camera.device, Heard::at(now)) {
+        if let Some(device) = self.device(camera.source, &camera.device, Activity::at(now)) {
             device.camera = Some(instances);
             self.room.add_bytes(SIGNAL_BYTES);
         }
@@ -184,7 +184,7 @@ impl Streams {
         instance: usize,
         now: Monotonic,
     ) -> bool {
-        let Some(device) = self.device(source, device, Heard::before(now)) else { return false };
+        let Some(device) = self.device(source, device, Activity::before(now)) else { return false };
         let is_new = !device.restored.contains(&instance);
         if is_new {
             device.restored.push(instance);
@@ -192,11 +192,11 @@ impl Streams {
         is_new
     }
 
-    fn device(&mut self, source: SourceIndex, device: &DeviceId, heard: Heard) -> Option<&mut Device> {
+    fn device(&mut self, source: SourceIndex, device: &DeviceId, activity: Activity) -> Option<&mut Device> {
         let devices = self.by_source.get_mut(usize::from(source.0))?;
         Some(devices.entry(device.clone()).or_insert_with(|| {
             self.room.add_device(DEVICE_BYTES);
-            Device { heard, signals: HashMap::new(), camera: None, restored: Vec::new() }
+            Device { activity, signals: HashMap::new(), camera: None, restored: Vec::new() }
         }))
     }
 
@@ -216,9 +216,9 @@ impl Streams {
         let mut devices: Vec<_> = (0..)
             .zip(&self.by_source)
             .flat_map(|(source, devices)| {
-                devices
-                    .iter()
-                    .map(move |(name, device)| (device.heard.yields(now), SourceIndex(source), name.clone()))
+                devices.iter().map(move |(name, device)| {
+                    (device.activity.yields(now), SourceIndex(source), name.clone())
+                })
             })
             .collect();
         devices.sort_unstable_by(|one, other| (one.0, &one.2).cmp(&(other.0, &other.2)));

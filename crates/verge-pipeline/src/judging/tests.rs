@@ -20,7 +20,7 @@ mod maintenance;
 mod numbers;
 mod room;
 
-use maintenance::whom;
+use maintenance::selector;
 
 /// Payload `device signal value` becomes a reading; anything else is refused.
 pub(super) struct Words;
@@ -50,7 +50,7 @@ impl Decoder for Words {
 /// Abnormal above ten; silent after a minute; its state is the number of readings it has seen.
 struct AboveTen {
     seen: u8,
-    heard: Moment,
+    received: Moment,
     rate: Option<AlarmRate>,
     weight: usize,
 }
@@ -58,7 +58,7 @@ struct AboveTen {
 impl Judge for AboveTen {
     fn observe(&mut self, observed: Observable<'_>, received: Moment, findings: &mut Vec<Finding>) {
         self.seen = self.seen.saturating_add(1);
-        self.heard = received;
+        self.received = received;
         let value = match observed {
             Observable::Reading(reading) => reading.value,
             Observable::Arrival(captured) => captured.at.unwrap().0 as f64,
@@ -71,7 +71,7 @@ impl Judge for AboveTen {
     }
 
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
-        let quiet = now.mono.since(self.heard.mono);
+        let quiet = now.mono.since(self.received.mono);
         if quiet > Duration::from_secs(60) {
             findings.push(condition(Member::Silent, Standing::Abnormal, quiet.as_secs_f64()));
         }
@@ -123,7 +123,7 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
         machine: None,
         model: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
-        make: Box::new(|now| AboveTen { seen: 0, heard: now, rate: None, weight: 0 }),
+        make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
     }
 }
 
@@ -169,13 +169,13 @@ impl<J: Judge> Trial<J> {
         };
         let before = self.out.verdicts.len();
         self.set.message(&message, at(second), &mut self.out);
-        self.told(before)
+        self.reported(before)
     }
 
     fn tick(&mut self, second: u64) -> Vec<String> {
         let before = self.out.verdicts.len();
         self.set.tick(at(second), &mut self.out);
-        self.told(before)
+        self.reported(before)
     }
 
     /// States of all judges, as they are saved before a stop.
@@ -184,12 +184,12 @@ impl<J: Judge> Trial<J> {
         while self.set.save(&mut pass, at(0), &mut self.out) {}
     }
 
-    fn told(&self, from: usize) -> Vec<String> {
-        self.out.verdicts[from..].iter().map(tell).collect()
+    fn reported(&self, from: usize) -> Vec<String> {
+        self.out.verdicts[from..].iter().map(described).collect()
     }
 }
 
-fn tell(verdict: &Verdict) -> String {
+fn described(verdict: &Verdict) -> String {
     let event = verdict.event.unwrap();
     let signal = verdict.subject.signal.as_ref().map_or("-", SignalId::as_str);
     format!(
@@ -244,13 +244,13 @@ fn an_event_whose_judge_is_gone_is_cleared_not_left_hanging() {
     let saved = before.out.checkpoints.clone();
     let mut after = Trial::new(vec![spec("other", Scope::Signal, &[])]);
     after.set.restore(&saved, at(10), &mut after.out);
-    assert_eq!(after.told(0), ["hot a temp anomaly cleared 1"]);
+    assert_eq!(after.reported(0), ["hot a temp anomaly cleared 1"]);
     assert_eq!(after.out.verdicts[0].event.unwrap().lasted_ms, 9000);
     assert_eq!(after.out.checkpoints, [Checkpoint { key: saved[0].key.clone(), state: None }]);
 }
 
 #[test]
-fn an_expected_device_is_missed_even_if_it_was_never_heard() {
+fn an_expected_device_is_missed_even_if_it_never_sent() {
     let mut trial = Trial::new(vec![spec("quiet", Scope::Device, &["a"])]);
     assert!(trial.tick(60).is_empty());
     assert_eq!(trial.tick(61), ["quiet a - health raised 1"]);
@@ -330,7 +330,7 @@ fn every_state_of_an_event_carries_the_lane_of_its_judge() {
 }
 
 #[test]
-fn the_rates_of_all_instances_of_a_judge_are_told_together() {
+fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
     let mut trial = Trial::new(vec![spec("rule", Scope::Signal, &[]), spec("usual", Scope::Signal, &[])]);
     trial.send(0, "a temp 5");
     trial.send(0, "b temp 5");
@@ -346,9 +346,9 @@ fn the_rates_of_all_instances_of_a_judge_are_told_together() {
             supported_in: left.map(Duration::from_secs),
         });
     }
-    let told = trial.set.alarm_rates(at(10));
-    assert_eq!(told.len(), 1, "rules know no rate");
-    let rate = &told[0];
+    let reported = trial.set.alarm_rates(at(10));
+    assert_eq!(reported.len(), 1, "rules know no rate");
+    let rate = &reported[0];
     assert_eq!((rate.judge.as_str(), rate.instances, rate.alarms, rate.unsupported), ("usual", 3, 3, 2));
     assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
     assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");

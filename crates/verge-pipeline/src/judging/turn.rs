@@ -37,7 +37,7 @@ impl Turn<'_> {
         out: &mut Decision,
     ) {
         let (received, now) = (self.received, self.now);
-        let reckon = instance.hear(received.mono);
+        let reckon = instance.note(received.mono);
         if instance.is_vanished() {
             instance.return_from_silence(spec, out);
         }

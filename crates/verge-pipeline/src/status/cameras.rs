@@ -46,8 +46,9 @@ mod tests {
         let cameras =
             [camera(0, "north", 2), camera(1, "yard", 9), camera(0, "south", 70), camera(0, "east", 2)];
         let (count, listed) = longest_silent(SourceIndex(0), &cameras);
-        let told: Vec<(&str, u64)> = listed.iter().map(|one| (one.device.as_str(), one.age_ms)).collect();
-        assert_eq!((count, told), (3, vec![("south", 70_000), ("east", 2_000), ("north", 2_000)]));
+        let listed_ages: Vec<(&str, u64)> =
+            listed.iter().map(|one| (one.device.as_str(), one.age_ms)).collect();
+        assert_eq!((count, listed_ages), (3, vec![("south", 70_000), ("east", 2_000), ("north", 2_000)]));
         let many: Vec<_> = (0..100).map(|number| camera(1, &format!("c{number}"), number)).collect();
         let (count, listed) = longest_silent(SourceIndex(1), &many);
         assert_eq!((count, listed.len(), listed[0].age_ms, listed[63].age_ms), (100, 64, 99_000, 36_000));

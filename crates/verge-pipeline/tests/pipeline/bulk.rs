@@ -18,7 +18,7 @@ use verge_pipeline::committer::{self, Lives};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
-    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Whom,
+    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Selector,
 };
 
 use crate::orders::Words;
@@ -157,8 +157,8 @@ impl Site {
     }
 }
 
-fn whom(device: &str) -> Whom {
-    Whom { device: DeviceId::new(device).unwrap(), signal: None, judge: None, source: None }
+fn selector(device: &str) -> Selector {
+    Selector { device: DeviceId::new(device).unwrap(), signal: None, judge: None, source: None }
 }
 
 #[tokio::test]
@@ -219,15 +219,17 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
         site.counters.sources().iter().map(|source| source.readings_judged_total.get()).collect();
     assert_eq!(judged, [1, 1]);
 
-    let label = |device| Order::Label { whom: whom(device), remark: Remark::Real };
-    assert_eq!(site.order(label("tank")), Ok(Outcome::Heard { heard: 2, used: 2 }));
-    assert_eq!(site.order(label("pump")), Ok(Outcome::Heard { heard: 1, used: 1 }));
+    let label = |device| Order::Label { selector: selector(device), remark: Remark::Real };
+    assert_eq!(site.order(label("tank")), Ok(Outcome::Applied { matched: 2, changed: 2 }));
+    assert_eq!(site.order(label("pump")), Ok(Outcome::Applied { matched: 1, changed: 1 }));
     let unknown = site.order(label("nobody")).unwrap_err().to_string();
     assert!(unknown.contains("pump, tank"), "{unknown}");
 
     // Only the bulk judge knows the pump; the rule must raise nothing either when the pump's first reading reaches it.
-    let maintenance =
-        |minutes: u64| Order::Maintenance { whom: whom("pump"), length: Duration::from_secs(60 * minutes) };
+    let maintenance = |minutes: u64| Order::Maintenance {
+        selector: selector("pump"),
+        length: Duration::from_secs(60 * minutes),
+    };
     assert!(matches!(site.order(maintenance(10)), Ok(Outcome::Opened { instances: 1, .. })));
     assert_eq!(site.counters.maintenance().len(), 1, "one window, whoever holds it");
     let before = site.shelf.0.lock().unwrap().texts(Lane::Alarm).len();
@@ -237,7 +239,7 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
     })
     .await;
     assert_eq!(site.shelf.0.lock().unwrap().texts(Lane::Alarm).len(), before);
-    assert_eq!(site.order(maintenance(0)), Ok(Outcome::Closed { windows: 1, heard: 2, used: 2 }));
+    assert_eq!(site.order(maintenance(0)), Ok(Outcome::Closed { windows: 1, matched: 2, changed: 2 }));
     let OrderError::NoWindow { known, .. } = site.order(maintenance(0)).unwrap_err() else { panic!() };
     assert_eq!(Names::to_string(&known), "none");
     site.stop();

@@ -37,7 +37,7 @@ async fn alarms_are_shown_without_a_number_while_the_store_has_failed_and_come_a
     shelf.0.lock().unwrap().fails = Some(fault);
     desk.hand_in(Lane::Alarm, 1..=1);
     until("shown", || end.texts() == ["volatile 1"]).await;
-    until("and told at once", || states(&upstream) == ["ok", "storage_fault"]).await;
+    until("and reported at once", || states(&upstream) == ["ok", "storage_fault"]).await;
     // New alarms during the fault too, but not routine verdicts.
     desk.hand_in(Lane::Verdict, 7..=7);
     desk.hand_in(Lane::Alarm, 2..=2);
@@ -50,7 +50,7 @@ async fn alarms_are_shown_without_a_number_while_the_store_has_failed_and_come_a
     shelf.0.lock().unwrap().fails = None;
     until("they come again", || end.texts()[2..] == ["1", "2", "7"]).await;
     until("receipts settle", || desk.settled() == 3).await;
-    until("told at once", || states(&upstream) == ["ok", "storage_fault", "ok"]).await;
+    until("reported at once", || states(&upstream) == ["ok", "storage_fault", "ok"]).await;
     assert_eq!(shelf.mark_of(&route(), Lane::Alarm), 0, "what was shown is not delivered");
     // A second fault is a new one.
     shelf.0.lock().unwrap().fails = Some(fault);
@@ -149,7 +149,7 @@ async fn a_full_store_is_told_at_once_and_does_not_keep_the_gateway_from_stoppin
     until("the first status", || states(&upstream) == ["ok"]).await;
     shelf.0.lock().unwrap().fails = Some(full);
     desk.hand_in(Lane::Alarm, 1..=1);
-    until("told", || states(&upstream) == ["ok", "full"]).await;
+    until("reported", || states(&upstream) == ["ok", "full"]).await;
     assert!(
         upstream.texts().is_empty(),
         "a full store has not failed: nothing is shown before it is durable"

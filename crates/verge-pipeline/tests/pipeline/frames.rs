@@ -115,8 +115,8 @@ fn what_was_reported_is_not_reported_again_after_the_process_was_killed() {
         after.offer(source, camera, payload).unwrap();
         after.settle();
     }
-    let told = after.end();
-    assert_eq!(told[3..], ["a three 1", "c two 0"], "{told:?}");
+    let all = after.end();
+    assert_eq!(all[3..], ["a three 1", "c two 0"], "{all:?}");
     before.end();
 }
 
@@ -163,10 +163,9 @@ fn an_error_is_judged_behind_what_else_is_seen_in_its_frame() {
     assert_eq!(site.accounts(2), [4, 4, 0, 0]);
     assert_eq!(site.source(2).readings_judged_total.get(), 4);
     let causes = site.shelf.0.lock().unwrap().causes.iter().map(|cause| cause.cause).collect::<Vec<_>>();
-    let told = site.end();
-    let at =
-        |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));
-    assert!(at("d one 1") < at("d one 2") && at("d one 2") < at("d one 3") && told.len() == 5, "{told:?}");
+    let all = site.end();
+    let at = |verdict: &str| all.iter().position(|one| one == verdict).unwrap_or_else(|| panic!("{all:?}"));
+    assert!(at("d one 1") < at("d one 2") && at("d one 2") < at("d one 3") && all.len() == 5, "{all:?}");
     // The consequences of one frame are committed together, and after a crash each frame is recognised.
     assert_eq!(at("c one 2"), at("d one 2") + 1);
     assert_eq!(causes[at("c one 2")], causes[at("d one 2")]);
@@ -184,11 +183,10 @@ fn what_an_arrival_causes_is_committed_before_the_frame_is_acknowledged() {
     site.wait("all receipts settle", |site| site.settled.0.lock().unwrap().len() == 6);
     assert_eq!(site.accounts(1), [6, 2, 0, 4]);
     assert_eq!(site.source(1).readings_judged_total.get(), 0, "an arrival is no reading of a message");
-    let told = site.end();
-    let at =
-        |verdict: &str| told.iter().position(|told| told == verdict).unwrap_or_else(|| panic!("{told:?}"));
-    assert!(at("alive one 1") < at("b one 1") && at("alive three 1") < at("b three 1"), "{told:?}");
-    assert!(at("alive two 1") < 5 && told.len() == 5, "{told:?}");
+    let all = site.end();
+    let at = |verdict: &str| all.iter().position(|one| one == verdict).unwrap_or_else(|| panic!("{all:?}"));
+    assert!(at("alive one 1") < at("b one 1") && at("alive three 1") < at("b three 1"), "{all:?}");
+    assert!(at("alive two 1") < 5 && all.len() == 5, "{all:?}");
 }
 
 #[test]
@@ -203,6 +201,6 @@ fn of_a_camera_that_sends_fast_the_newest_arrival_is_judged() {
         ages.iter().map(|(camera, _)| (camera.source.0, camera.device.as_str())).collect::<Vec<_>>(),
         [(0, "cam")]
     );
-    let told = site.end();
-    assert_eq!(told.iter().filter(|told| *told == "alive cam 1").count(), 1, "{told:?}");
+    let all = site.end();
+    assert_eq!(all.iter().filter(|one| *one == "alive cam 1").count(), 1, "{all:?}");
 }

@@ -208,10 +208,10 @@ async fn the_status_tells_of_each_link() {
     one.connect().await;
     until("offered", || one.texts().len() == 2).await;
     two.connect().await;
-    until("both are told", || two.statuses() == 1 && one.statuses() == 2).await;
+    until("both are notified", || two.statuses() == 1 && one.statuses() == 2).await;
     two.lose().await;
     // A last will of the second may have reported the gateway as offline.
-    until("told again at once", || one.statuses() == 3).await;
+    until("notified again at once", || one.statuses() == 3).await;
     let status = status_of(&upstream);
     let route = &status["routes"][0];
     assert_eq!((&route["connected"], &route["connections"]), (&Value::from(true), &Value::from(2)));

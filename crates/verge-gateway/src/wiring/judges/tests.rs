@@ -154,8 +154,8 @@ fn a_camera_is_known_after_the_process_was_killed() {
     let mut after = Run::open(folder.path(), 310);
     assert_eq!(after.alarms(), [("strange".to_owned(), 1)]);
     assert_eq!(after.frame(311, 0.15, 3), [""; 0], "neither is reported again");
-    let told: Vec<String> = (312..400).flat_map(|second| after.frame(second, usual(second), 3)).collect();
-    assert_eq!(told, [format!("strange strange cleared {id}")], "and nothing is to be learnt anew");
+    let verdicts: Vec<String> = (312..400).flat_map(|second| after.frame(second, usual(second), 3)).collect();
+    assert_eq!(verdicts, [format!("strange strange cleared {id}")], "and nothing is to be learnt anew");
     assert_eq!(after.frame(400, usual(400), 1), ["seen detections"]);
 }
 
@@ -181,9 +181,9 @@ fn what_an_earlier_version_knew_of_a_camera_is_taken_up() {
     // The open event goes on, and is cleared under its identity.
     let first = run.frame(THEN + 11, 0.15, 1);
     assert_eq!(first, ["seen detections"], "nothing was saved of what was reported");
-    let told: Vec<String> =
+    let verdicts: Vec<String> =
         (0..90).flat_map(|number| run.frame(THEN + 12 + number, usual(number), 1)).collect();
-    let [cleared] = &told[..] else { panic!("{told:?}") };
+    let [cleared] = &verdicts[..] else { panic!("{verdicts:?}") };
     assert!(cleared.starts_with("strange strange cleared "), "{cleared}");
     let events = checkpoints[0].state.as_ref().unwrap();
     let id = cleared.rsplit(' ').next().unwrap();

@@ -11,7 +11,7 @@ use verge_domain::stage::Remark;
 
 use super::{only, text};
 use crate::commands::CommandError;
-use crate::judging::{LONGEST_WINDOW, Order, Outcome, Whom};
+use crate::judging::{LONGEST_WINDOW, Order, Outcome, Selector};
 
 /// Reads a remark on alarms.
 pub(super) fn label(keys: &Map<String, Value>) -> Result<Order, CommandError> {
@@ -22,27 +22,27 @@ pub(super) fn label(keys: &Map<String, Value>) -> Result<Order, CommandError> {
         Some("real") => Remark::Real,
         _ => return Err(CommandError::Bad { key: "remark", expected: r#""maintenance" or "real""# }),
     };
-    Ok(Order::Label { whom: whom(keys)?, remark })
+    Ok(Order::Label { selector: selector(keys)?, remark })
 }
 
 /// Reads the begin or the end of a maintenance window.
 pub(super) fn maintenance(keys: &Map<String, Value>) -> Result<Order, CommandError> {
     const KNOWN: &[&str] = &["id", "command", "minutes", "device", "signal", "judge", "source"];
     only(keys, KNOWN, "id, command, minutes, device, signal, judge and source")?;
-    let whom = whom(keys)?;
+    let selector = selector(keys)?;
     let length = keys.get("minutes").and_then(Value::as_u64);
     let length = length.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
     let length = length.filter(|&length| length <= LONGEST_WINDOW).ok_or(CommandError::Bad {
         key: "minutes",
         expected: "a whole number from 1 to 10080, or 0 for the end",
     })?;
-    Ok(Order::Maintenance { whom, length })
+    Ok(Order::Maintenance { selector, length })
 }
 
-fn whom(keys: &Map<String, Value>) -> Result<Whom, CommandError> {
+fn selector(keys: &Map<String, Value>) -> Result<Selector, CommandError> {
     let bad = |key| CommandError::Bad { key, expected: "a name" };
     let device = text(keys, "device").and_then(|name| DeviceId::new(name).ok());
-    Ok(Whom {
+    Ok(Selector {
         device: device.ok_or(bad("device"))?,
         signal: name(keys, "signal").map_err(bad)?,
         judge: name(keys, "judge").map_err(bad)?,
@@ -65,12 +65,14 @@ fn name<T: TryFrom<String, Error = NameError>>(
 /// The answer to an order that was carried out.
 pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Heard { heard, used } => json!({ "id": id, "ok": true, "heard": heard, "used": used }),
+        Outcome::Applied { matched, changed } => {
+            json!({ "id": id, "ok": true, "heard": matched, "used": changed })
+        }
         Outcome::Opened { instances, until } => {
             json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
         }
-        Outcome::Closed { windows, heard, used } => {
-            json!({ "id": id, "ok": true, "ended": windows, "heard": heard, "used": used })
+        Outcome::Closed { windows, matched, changed } => {
+            json!({ "id": id, "ok": true, "ended": windows, "heard": matched, "used": changed })
         }
     }
 }
@@ -93,24 +95,24 @@ mod tests {
     }
 
     #[test]
-    fn orders_name_whom_they_mean() {
+    fn orders_name_what_they_select() {
         let device = DeviceId::new("p").unwrap();
-        let whom = Whom { device: device.clone(), signal: None, judge: None, source: None };
+        let selector = Selector { device: device.clone(), signal: None, judge: None, source: None };
         let all = r#"{"id":"a","command":"label","remark":"real","device":"p"}"#;
-        assert_eq!(order(all), Ok(Order::Label { whom: whom.clone(), remark: Remark::Real }));
+        assert_eq!(order(all), Ok(Order::Label { selector: selector.clone(), remark: Remark::Real }));
         let one = r#"{"id":"a","command":"label","remark":"maintenance","device":"p","signal":"s","judge":"j","source":"o"}"#;
-        let exact = Whom {
+        let exact = Selector {
             device,
             signal: Some(SignalId::new("s").unwrap()),
             judge: Some(JudgeId::new("j").unwrap()),
             source: Some(SourceId::new("o").unwrap()),
         };
-        assert_eq!(order(one), Ok(Order::Label { whom: exact, remark: Remark::Maintenance }));
+        assert_eq!(order(one), Ok(Order::Label { selector: exact, remark: Remark::Maintenance }));
         let week = r#"{"id":"a","command":"maintenance","device":"p","minutes":10080}"#;
         let length = Duration::from_secs(604_800);
-        assert_eq!(order(week), Ok(Order::Maintenance { whom: whom.clone(), length }));
+        assert_eq!(order(week), Ok(Order::Maintenance { selector: selector.clone(), length }));
         let end = r#"{"id":"a","command":"maintenance","device":"p","minutes":0}"#;
-        assert_eq!(order(end), Ok(Order::Maintenance { whom, length: Duration::ZERO }));
+        assert_eq!(order(end), Ok(Order::Maintenance { selector, length: Duration::ZERO }));
     }
 
     #[test]
@@ -134,15 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn answers_tell_what_came_of_an_order() {
+    fn answers_give_the_result_of_an_order() {
         let check = |outcome, expected: Value| {
             assert_eq!(done(Some("a"), &outcome), expected);
         };
-        check(Outcome::Heard { heard: 3, used: 2 }, json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }));
+        check(
+            Outcome::Applied { matched: 3, changed: 2 },
+            json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }),
+        );
         let until = UtcMillis(9);
         let opened = json!({ "id": "a", "ok": true, "quiet": 4, "until": 9 });
         check(Outcome::Opened { instances: 4, until }, opened);
         let closed = json!({ "id": "a", "ok": true, "ended": 1, "heard": 3, "used": 2 });
-        check(Outcome::Closed { windows: 1, heard: 3, used: 2 }, closed);
+        check(Outcome::Closed { windows: 1, matched: 3, changed: 2 }, closed);
     }
 }

@@ -39,7 +39,7 @@ impl Yard {
         let captured = Captured { at: Some(UtcMillis(value)), clock: DeviceClock::Skewed };
         let now = at(second);
         self.set.arrival(&Self::camera(source), captured, now, now, &mut self.out).unwrap();
-        self.out.verdicts[before..].iter().map(tell).collect()
+        self.out.verdicts[before..].iter().map(described).collect()
     }
 
     /// What each frame shows: the error of the judge `odd`, and objects that the judge `seen` reports.
@@ -51,7 +51,7 @@ impl Yard {
         let observation = Observation { camera: Self::camera(1), captured, received, views };
         self.set.observation(observation, received, &mut self.out);
         let words = |verdict: &Verdict| match verdict.event {
-            Some(_) => tell(verdict),
+            Some(_) => described(verdict),
             None => format!("{} {}", verdict.judge, verdict.body.kind()),
         };
         self.out.verdicts[before..].iter().map(words).collect()
@@ -109,7 +109,8 @@ fn views_and_errors_have_the_life_that_readings_have() {
     assert_eq!(states(&yard), [[2]], "it goes on from what was saved");
 
     // A maintenance window suppresses raises, but no report.
-    let order = Order::Maintenance { whom: whom("north", None, None), length: Duration::from_secs(10) };
+    let order =
+        Order::Maintenance { selector: selector("north", None, None), length: Duration::from_secs(10) };
     let opened = yard.set.carry_out(&order, false, at(4), &mut yard.out).unwrap();
     assert_eq!(opened, Outcome::Opened { instances: 3, until: UtcMillis(14_000) });
     assert_eq!(yard.frame(5, 20.0), ["seen detections"]);

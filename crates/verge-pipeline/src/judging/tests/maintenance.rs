@@ -2,8 +2,8 @@
 
 use super::*;
 
-pub(super) fn whom(device: &str, signal: Option<&str>, judge: Option<&str>) -> Whom {
-    Whom {
+pub(super) fn selector(device: &str, signal: Option<&str>, judge: Option<&str>) -> Selector {
+    Selector {
         device: DeviceId::new(device).unwrap(),
         signal: signal.map(|signal| SignalId::new(signal).unwrap()),
         judge: judge.map(|judge| JudgeId::new(judge).unwrap()),
@@ -12,8 +12,8 @@ pub(super) fn whom(device: &str, signal: Option<&str>, judge: Option<&str>) -> W
 }
 
 impl Trial<AboveTen> {
-    fn maintain(&mut self, second: u64, whom: Whom, minutes: u64) -> Result<Outcome, OrderError> {
-        let order = Order::Maintenance { whom, length: Duration::from_secs(minutes * 60) };
+    fn maintain(&mut self, second: u64, selector: Selector, minutes: u64) -> Result<Outcome, OrderError> {
+        let order = Order::Maintenance { selector, length: Duration::from_secs(minutes * 60) };
         self.set.carry_out(&order, false, at(second), &mut self.out)
     }
 }
@@ -24,7 +24,7 @@ fn a_window_holds_back_what_it_means_until_its_end() {
     trial.send(0, "a temp 1");
     trial.send(0, "a tension 11");
     let until = UtcMillis(61_000);
-    let opened = trial.maintain(1, whom("a", None, Some("hot")), 1);
+    let opened = trial.maintain(1, selector("a", None, Some("hot")), 1);
     assert_eq!(opened, Ok(Outcome::Opened { instances: 2, until }));
     assert_eq!(trial.send(2, "a temp 11"), ["warm a temp anomaly raised 3"]);
     assert_eq!(trial.send(3, "a tension 1").len(), 2, "what was open is cleared");
@@ -49,27 +49,27 @@ fn windows_are_bounded_and_narrower_ones_end_with_wider_words() {
         trial.send(0, &format!("d{device} temp 1"));
     }
     for device in 0..MAX_WINDOWS {
-        assert!(trial.maintain(1, whom(&format!("d{device}"), None, None), 1).is_ok());
+        assert!(trial.maintain(1, selector(&format!("d{device}"), None, None), 1).is_ok());
     }
-    let one_more = whom(&format!("d{MAX_WINDOWS}"), None, None);
+    let one_more = selector(&format!("d{MAX_WINDOWS}"), None, None);
     assert_eq!(trial.maintain(1, one_more.clone(), 1), Err(OrderError::TooManyWindows));
-    let again = trial.maintain(2, whom("d0", None, None), 2);
+    let again = trial.maintain(2, selector("d0", None, None), 2);
     assert_eq!(again, Ok(Outcome::Opened { instances: 1, until: UtcMillis(122_000) }), "another end");
     assert!(trial.maintain(3, one_more, 0).is_err());
-    let narrower = trial.maintain(3, whom("d0", Some("temp"), None), 0).unwrap_err().to_string();
+    let narrower = trial.maintain(3, selector("d0", Some("temp"), None), 0).unwrap_err().to_string();
     assert!(narrower.ends_with("and 56 more"), "{narrower}");
-    let closed = trial.maintain(3, whom("d0", None, None), 0);
-    assert_eq!(closed, Ok(Outcome::Closed { windows: 1, heard: 1, used: 0 }));
-    assert!(trial.maintain(3, whom("d1", Some("temp"), Some("hot")), 1).is_ok());
-    let both = trial.maintain(4, whom("d1", None, None), 0);
-    assert_eq!(both, Ok(Outcome::Closed { windows: 2, heard: 1, used: 0 }));
+    let closed = trial.maintain(3, selector("d0", None, None), 0);
+    assert_eq!(closed, Ok(Outcome::Closed { windows: 1, matched: 1, changed: 0 }));
+    assert!(trial.maintain(3, selector("d1", Some("temp"), Some("hot")), 1).is_ok());
+    let both = trial.maintain(4, selector("d1", None, None), 0);
+    assert_eq!(both, Ok(Outcome::Closed { windows: 2, matched: 1, changed: 0 }));
 }
 
 #[test]
 fn a_saved_window_never_lasts_longer_than_it_may_and_one_that_is_over_is_ended() {
     let mut before = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     before.send(0, "a temp 1");
-    before.maintain(0, whom("a", None, None), 60).unwrap();
+    before.maintain(0, selector("a", None, None), 60).unwrap();
     let saved: Vec<_> = before.out.checkpoints.clone();
     let restored = |second: u64| {
         let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);

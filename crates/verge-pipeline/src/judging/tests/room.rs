@@ -8,7 +8,7 @@ const DAY: u64 = 24 * 3600;
 /// With room for this number of bytes.
 fn bounded(bytes: usize, weight: usize) -> Trial<AboveTen> {
     let mut hot = spec("hot", Scope::Signal, &[]);
-    hot.make = Box::new(move |now| AboveTen { seen: 0, heard: now, rate: None, weight });
+    hot.make = Box::new(move |now| AboveTen { seen: 0, received: now, rate: None, weight });
     Trial::within(&JudgesMemory::new(bytes), vec![hot])
 }
 
@@ -55,11 +55,11 @@ fn a_flood_of_names_neither_displaces_devices_nor_locks_new_ones_out() {
         trial.send(second + more, "fan temp 1");
     }
     let seen = trial.set.instances.iter().find(|(_, one)| one.subject.device.as_str() == "fan");
-    assert!(seen.unwrap().1.judge.seen >= 19, "a new device is heard at once");
+    assert!(seen.unwrap().1.judge.seen >= 19, "a new device is observed at once");
 }
 
 #[test]
-fn what_is_heard_regularly_stays_through_a_flood_and_a_rest() {
+fn what_sends_regularly_stays_through_a_flood_and_a_rest() {
     let mut trial = bounded(1 << 20, 4 << 10);
     for hour in 0..48 {
         trial.send(hour * 3600, "pump temp 1");
@@ -135,7 +135,7 @@ fn what_grows_beyond_the_room_lets_the_youngest_go() {
         }
         assert!(trial.set.room.bytes() <= (64 << 10) + (8 << 10));
     }
-    assert!((0..3).all(|device| knows(&trial, &format!("d{device}"))), "those heard for longest stay");
+    assert!((0..3).all(|device| knows(&trial, &format!("d{device}"))), "those that sent for longest stay");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn accounts_of_room_balance_when_all_have_given_way() {
     trial.set.forget(source, &device, at(2), &mut trial.out);
     let account = trial.set.account();
     assert_eq!((account.instances, account.devices, account.bytes), (0, 0, 0));
-    assert_eq!(trial.told(before).len(), MAX_SIGNALS_PER_DEVICE, "what was open is cleared");
+    assert_eq!(trial.reported(before).len(), MAX_SIGNALS_PER_DEVICE, "what was open is cleared");
     assert_eq!(trial.out.checkpoints.len(), 2 * MAX_SIGNALS_PER_DEVICE, "events and states are removed");
 }
 
@@ -168,7 +168,7 @@ fn the_silence_of_a_device_that_has_vanished_ends_after_a_week_and_is_not_raised
     trial.set.expire(at(7 * DAY), &mut trial.out);
     let before = trial.out.verdicts.len();
     trial.set.expire(at(7 * DAY + 2), &mut trial.out);
-    let mut ended = trial.told(before);
+    let mut ended = trial.reported(before);
     ended.sort();
     assert_eq!(ended.len(), 2, "b is expected: {ended:?}");
     assert!(ended.iter().all(|one| one.contains(" a ") && one.contains("health cleared")), "{ended:?}");
@@ -190,7 +190,7 @@ fn the_silence_of_a_device_that_has_vanished_ends_after_a_week_and_is_not_raised
     );
     after.send(9 * DAY + 3601, "a temp 1");
     let again = after.tick(9 * DAY + 7200);
-    assert_eq!(again.iter().filter(|one| one.contains(" a ")).count(), 2, "heard again, it is missed again");
+    assert_eq!(again.iter().filter(|one| one.contains(" a ")).count(), 2, "back again, it is missed again");
 }
 
 #[test]

@@ -142,12 +142,12 @@ struct Text;
 
 impl Encoder for Text {
     fn verdict(&mut self, _id: &Identity, verdict: &Verdict, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let told = match &verdict.body {
+        let said = match &verdict.body {
             Body::Detections(view) => view.width.to_string(),
             Body::Anomaly(anomaly) => anomaly.observed.to_string(),
             _ => panic!("nothing else is made here"),
         };
-        let text = format!("{} {} {told}", verdict.judge, verdict.subject.device);
+        let text = format!("{} {} {said}", verdict.judge, verdict.subject.device);
         out.extend_from_slice(text.as_bytes());
         Ok(())
     }
