@@ -74,6 +74,8 @@ fn readings_become_verdicts_upstream_over_restarts() {
     let exported = verge(site.path(), &["outbox", "export", "-c", "gateway.toml"]).expect(0).json();
     assert_eq!(exported.len(), 4);
     assert_eq!(exported[2]["event"]["id"], exported[3]["event"]["id"]);
+    let numbers: Vec<_> = exported.iter().map(|verdict| verdict["event"]["number"].as_u64()).collect();
+    assert_eq!(numbers, [Some(1), Some(1), Some(2), Some(2)], "short numbers count on over a restart");
     assert_eq!(
         exported[0],
         reported.iter().find(|line| line["seq"] == 1).cloned().unwrap(),

@@ -13,6 +13,7 @@ mod embedded;
 mod frames;
 mod gateway;
 mod glossary;
+mod learning;
 mod logging;
 mod pictures;
 mod program;

@@ -89,6 +89,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Put files through one configured judge and print its verdicts; nothing is sent or stored
     Judge(judge::JudgeArgs),
+    /// Teach a judge with history, so that it need not begin from nothing; the gateway must not run
+    Learn(judge::LearnArgs),
     /// Receive verdicts, print them, count duplicates and gaps
     Watch(watch::WatchArgs),
     /// Tell the judges of a gateway what is known about their last alarm
@@ -170,6 +172,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args, json),
         Command::Check(args) => check::check(args, json, out),
         Command::Judge(args) => judge::judge(args, json, out),
+        Command::Learn(args) => judge::learn(args, json, out),
         Command::Watch(args) => watch::watch(args, json, out),
         Command::Label(args) => tell::label(args, json, out),
         Command::Maintenance(args) => tell::maintenance(args, json, out),
@@ -224,7 +227,7 @@ fn start_log(command: &Command) {
         // It cuts its uplink itself, and reports so.
         Command::Demo(_) => "warn,verge_pipeline::delivery=error",
         // It reports what is refused itself, with the line.
-        Command::Judge(_) => "warn,verge_pipeline::counters=error",
+        Command::Judge(_) | Command::Learn(_) => "warn,verge_pipeline::counters=error",
         _ => "warn",
     };
     // rumqttd logs every client that leaves as an error; ort calls every library but one unsuitable.

@@ -61,7 +61,7 @@ impl<'a> Frames<'a> {
         };
         let source = inputs.first().context("a judge has an input")?.source;
         let vision = Vision::load(settings)?.context("the one judge looks at frames")?;
-        let device = args.device.as_deref().map(DeviceId::new).transpose();
+        let device = args.input.device.as_deref().map(DeviceId::new).transpose();
         if let Some(folder) = &args.annotate {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -70,7 +70,7 @@ impl<'a> Frames<'a> {
             settings,
             source,
             device: device.context("--device").exit_with(Exit::Usage)?,
-            interval: args.interval.unwrap_or(INTERVAL),
+            interval: args.input.interval.unwrap_or(INTERVAL),
             annotate: args.annotate.clone(),
             viewer: vision.viewer()?,
             vision,

@@ -1,8 +1,11 @@
 //! `verge judge`: files through one judge of a configuration, exactly as the gateway would judge them.
 
 mod frames;
+mod history;
+mod learn;
 mod refusals;
 mod samples;
+mod shelf;
 mod tables;
 mod trial;
 
@@ -29,6 +32,7 @@ use super::table::TableArgs;
 use super::{FileArgs, file_guess, pictures, say};
 use crate::describe;
 use frames::Frames;
+pub(super) use learn::{LearnArgs, learn};
 use refusals::Refusals;
 use tables::TableReport;
 use trial::Trial;
@@ -60,6 +64,19 @@ pub(super) struct JudgeArgs {
     /// Recorded messages, tables, pictures or folders of pictures
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Tell verdicts in words, as verge watch does
+    #[arg(long)]
+    words: bool,
+    /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
+}
+
+/// How tables, samples and pictures are read.
+#[derive(Debug, Args)]
+struct InputArgs {
     /// Tables, samples and pictures: their device; by default the name of the file. Pictures of one device are one
     /// camera's series, in the order of their names
     #[arg(long, value_name = "NAME")]
@@ -83,12 +100,6 @@ pub(super) struct JudgeArgs {
     /// Tables: column with the value; by default those with the names of the judge's signals, else the only one of numbers
     #[arg(long, value_name = "NAME")]
     value_column: Option<String>,
-    /// Tell verdicts in words, as verge watch does
-    #[arg(long)]
-    words: bool,
-    /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
-    #[arg(long, value_name = "DIR")]
-    annotate: Option<PathBuf>,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -111,7 +122,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             Ok(())
         }
     };
-    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words, json };
+    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words, json, silent: false };
     match &judge.rules {
         JudgeRules::Readings(rules) if !rules.arrivals => {
             if args.annotate.is_some() {
@@ -122,9 +133,9 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             for path in &args.inputs {
                 // Each file is judged by itself: nothing of the last one is remembered.
                 let told = if let Some(element) = samples_in(path) {
-                    samples::samples(args, &settings, by, rules, element, path, out)?
+                    samples::samples(&args.input, &settings, by, rules, element, path, out)?
                 } else if is_table(path) {
-                    tables::table(args, &settings, by, &judge, path, out)?
+                    tables::table(&args.input, &settings, by, &judge, path, out)?
                 } else {
                     let decoders = wiring::decoders(&settings)?;
                     Trial::new(&settings, &teller, &models, decoders, out).recording(path)?
@@ -137,7 +148,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             let models = Autoencoders::load(&settings, Some(frames.vision()))?;
             // Pictures of one device are one series, also where a shell has listed the files of their folder.
             let is_series = |one: &PathBuf, next: &PathBuf| {
-                args.device.is_some() && pictures::is_picture(one) && pictures::is_picture(next)
+                args.input.device.is_some() && pictures::is_picture(one) && pictures::is_picture(next)
             };
             for paths in args.inputs.chunk_by(is_series) {
                 let told = frames.input(paths, (&teller, &models), out)?;
@@ -319,11 +330,21 @@ struct Teller {
     words: bool,
     /// Reports beside the verdicts are JSON, too.
     json: bool,
+    /// Verdicts are counted, not printed.
+    silent: bool,
 }
 
 impl Teller {
+    /// Prints no verdict.
+    fn silent(gateway: GatewayId) -> Self {
+        Self { gateway, words: false, json: false, silent: true }
+    }
+
     /// One line. JSON has no parts of the identity that only the store gives, and the file that a frame comes from.
     fn tell(&self, verdict: &Verdict, file: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.silent {
+            return Ok(());
+        }
         if self.words {
             let at = describe::date_and_time(verdict.times.received);
             return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict))?);

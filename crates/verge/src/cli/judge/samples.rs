@@ -16,16 +16,17 @@ use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::SourceIndex;
 use verge_pipeline::judging::InputPattern;
 
+use super::history::InputFile;
 use super::trial::Trial;
-use super::{INTERVAL, JudgeArgs, Teller, Told, time_of};
+use super::{INTERVAL, InputArgs, Teller, Told, time_of};
 use crate::cli::recording::Recorded;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Carries, ReadingRules, Rule, Settings};
 use verge_gateway::wiring::Autoencoders;
 
-/// A file of samples, as messages of one device that are no longer than the judge's source accepts.
+/// A file of samples, judged.
 pub(super) fn samples(
-    args: &JudgeArgs,
+    args: &InputArgs,
     settings: &Settings,
     (teller, models): (&Teller, &Autoencoders),
     rules: &ReadingRules,
@@ -33,6 +34,24 @@ pub(super) fn samples(
     path: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<Told> {
+    let InputFile { source, decoders, messages, .. } = open(args, settings, rules, element, path)?;
+    let mut trial = Trial::new(settings, teller, models, decoders, out);
+    trial.source = source;
+    for message in messages {
+        let (line, recorded) = message?;
+        trial.message(recorded, line)?;
+    }
+    trial.end()
+}
+
+/// A file of samples, as messages of one device that are no longer than the judge's source accepts.
+pub(super) fn open(
+    args: &InputArgs,
+    settings: &Settings,
+    rules: &ReadingRules,
+    element: SampleElement,
+    path: &Path,
+) -> anyhow::Result<InputFile> {
     let (source, codec) =
         source_of_samples(args, settings, &rules.inputs, element, path).exit_with(Exit::Usage)?;
     let most = (codec.max_payload_bytes / element.bytes()).min(codec.max_readings).max(1);
@@ -52,23 +71,28 @@ pub(super) fn samples(
     let mut only: Vec<Option<SourceSettings>> = vec![None; settings.sources.len()];
     only[usize::from(source.0)] = Some(codec);
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
-    let mut trial = Trial::new(settings, teller, models, decoders, out);
-    trial.source = Some(source);
-    for (number, start) in (0..).zip((0..content.len()).step_by(block)) {
+    let topic = path.display().to_string();
+    let messages = (0..).zip((0..content.len()).step_by(block)).map(move |(number, start)| {
         let recorded = Recorded {
-            topic: path.display().to_string(),
+            topic: topic.clone(),
             payload: content.slice(start..content.len().min(start + block)),
             time: time_of(number, interval),
             retained: false,
         };
-        trial.message(recorded, 1)?;
-    }
-    trial.end()
+        Ok((1, recorded))
+    });
+    Ok(InputFile {
+        path: path.to_owned(),
+        source: Some(source),
+        decoders,
+        messages: Box::new(messages),
+        table: None,
+    })
 }
 
 /// The judge's first source of such samples, with the names that a file does not have.
 fn source_of_samples(
-    args: &JudgeArgs,
+    args: &InputArgs,
     settings: &Settings,
     inputs: &[InputPattern],
     element: SampleElement,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use verge_domain::observation::{Camera, Captured, Observation};
 use verge_domain::reading::{Inbound, Reading, SourceIndex};
 use verge_domain::rejection::Rejection;
-use verge_domain::stage::Decoder;
+use verge_domain::stage::{Checkpoint, Decoder};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet};
+use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet, SavePass};
 
 use super::refusals::{Notes, Noting};
 use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
@@ -220,6 +220,15 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         }
         self.decision.checkpoints.clear();
         Ok(())
+    }
+
+    /// What the judges have learnt, and how many signals they know.
+    pub(super) fn learnt(&mut self) -> (Vec<Checkpoint>, usize) {
+        let (Some(set), Some(now)) = (&mut self.set, self.now) else { return (Vec::new(), 0) };
+        let mut pass = SavePass::of_all();
+        while set.save(&mut pass, now, &mut self.decision) {}
+        let instances = usize::try_from(set.account().instances).unwrap_or(usize::MAX);
+        (std::mem::take(&mut self.decision.checkpoints), instances)
     }
 
     pub(super) fn end(mut self) -> anyhow::Result<Told> {

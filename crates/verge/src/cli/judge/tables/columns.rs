@@ -8,7 +8,7 @@ use verge_domain::id::{DeviceId, SignalId};
 use verge_pipeline::judging::InputPattern;
 
 use super::quality;
-use crate::cli::judge::JudgeArgs;
+use crate::cli::judge::InputArgs;
 use crate::cli::table::Table;
 
 /// Names of columns that name the signal of each row.
@@ -101,7 +101,7 @@ impl Values {
 
 /// The columns that are judged, and how each is read.
 pub(super) fn choose(
-    args: &JudgeArgs,
+    args: &InputArgs,
     table: &Table,
     inputs: &[InputPattern],
     number: &NumberSettings,
@@ -137,7 +137,7 @@ pub(super) fn choose(
 }
 
 /// The column that names the device of each row: the one that is named, or called so.
-fn device_column(args: &JudgeArgs, table: &Table, others: &[usize]) -> anyhow::Result<Option<usize>> {
+fn device_column(args: &InputArgs, table: &Table, others: &[usize]) -> anyhow::Result<Option<usize>> {
     let names_signals = args.signal_column.as_ref().map(|name| table.column(name)).transpose()?;
     let others: Vec<usize> = others.iter().copied().chain(names_signals).collect();
     let column = match &args.device_column {
@@ -163,7 +163,7 @@ fn called(table: &Table, groups: &[(usize, usize)], names: &[&str]) -> Option<us
 }
 
 /// The column that names the signal of each row: the one that is named, or called so.
-fn signal_column(args: &JudgeArgs, table: &Table, others: &[usize]) -> anyhow::Result<Option<usize>> {
+fn signal_column(args: &InputArgs, table: &Table, others: &[usize]) -> anyhow::Result<Option<usize>> {
     if let Some(name) = &args.signal_column {
         return table.column(name).map(Some);
     }
@@ -178,7 +178,7 @@ fn signal_column(args: &JudgeArgs, table: &Table, others: &[usize]) -> anyhow::R
 
 /// Rows of several series would be judged as one: nothing is guessed. `keys` are the columns that distinguish rows.
 fn refuse_rows_at_one_time(
-    args: &JudgeArgs,
+    args: &InputArgs,
     table: &Table,
     keys: &[usize],
     others: &[usize],
@@ -208,7 +208,7 @@ fn has_rows_at_one_time(table: &Table, keys: &[usize], column: usize) -> bool {
 }
 
 /// One column of values, and the signal that each row names.
-fn long(args: &JudgeArgs, table: &Table, others: &[usize], named_by: usize) -> anyhow::Result<(usize, Of)> {
+fn long(args: &InputArgs, table: &Table, others: &[usize], named_by: usize) -> anyhow::Result<(usize, Of)> {
     let others: Vec<usize> = others.iter().copied().chain([named_by]).collect();
     let column = match (&args.value_column, &table.values(&others)[..]) {
         (Some(name), _) => table.column(name)?,
@@ -234,7 +234,7 @@ fn long(args: &JudgeArgs, table: &Table, others: &[usize], named_by: usize) -> a
 
 /// A column for each signal.
 fn wide(
-    args: &JudgeArgs,
+    args: &InputArgs,
     table: &Table,
     others: &[usize],
     inputs: &[InputPattern],

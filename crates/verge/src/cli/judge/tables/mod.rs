@@ -21,8 +21,9 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Detector;
 use verge_pipeline::judging::InputPattern;
 
+use super::history::InputFile;
 use super::trial::Trial;
-use super::{JudgeArgs, Teller, Told};
+use super::{InputArgs, Teller, Told};
 use crate::cli::recording::Recorded;
 use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
 use columns::{Columns, Values};
@@ -33,13 +34,40 @@ use verge_gateway::wiring::Autoencoders;
 
 /// A table as readings, with the scale and unit of the judge's source.
 pub(super) fn table(
-    args: &JudgeArgs,
+    args: &InputArgs,
     settings: &Settings,
     (teller, models): (&Teller, &Autoencoders),
     judge: &Judge,
     path: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<Told> {
+    let InputFile { source, decoders, messages, table, .. } = open(args, settings, judge, path, teller.json)?;
+    let mut trial = Trial::new(settings, teller, models, decoders, out);
+    trial.source = source;
+    for message in messages {
+        let (line, recorded) = message?;
+        trial.message(recorded, line)?;
+    }
+    let mut told = trial.end()?;
+    if told.observations == 0 {
+        return Err(anyhow!("no reading is judged: {}", told.words(path, "readings")))
+            .exit_with(Exit::BadInput);
+    }
+    told.table = table;
+    if let Some(report) = &mut told.table {
+        report.count_alarms(std::mem::take(&mut told.alarms));
+    }
+    Ok(told)
+}
+
+/// Opens a table, and reports how it is read unless that is JSON.
+pub(super) fn open(
+    args: &InputArgs,
+    settings: &Settings,
+    judge: &Judge,
+    path: &Path,
+    json: bool,
+) -> anyhow::Result<InputFile> {
     let inputs = &judge.readings().context("the judge looks at readings")?.inputs;
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     let device = args.device.as_deref().unwrap_or(stem);
@@ -56,8 +84,8 @@ pub(super) fn table(
     let (judged, not_judged) = signals(judge, inputs, &values, path)?;
     let mut left = LeftOut::default();
     let entries = entries(&mut table, &values, &judged, &mut left).exit_with(Exit::BadInput)?;
-    let mut report = TableReport::new(&mut table, &values, named_by, &not_judged, &entries, &left);
-    if !teller.json {
+    let report = TableReport::new(&mut table, &values, named_by, &not_judged, &entries, &left);
+    if !json {
         report.say(path);
     }
 
@@ -73,31 +101,33 @@ pub(super) fn table(
     only[usize::from(input.source.0)] =
         Some(SourceSettings { codec, device, compression: Compression::None, ..source });
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
-    let mut trial = Trial::new(settings, teller, models, decoders, out);
-    trial.source = Some(input.source);
-    for entry in entries {
-        let values = &values[entry.values];
-        let (Some(signal), text) = (values.signal(entry.row), table.text(entry.row, values.column)) else {
-            continue;
-        };
-        // What is no number may be a word of the source.
-        let text = plain(text, values.decimal).unwrap_or(text.into());
-        let payload = Bytes::copy_from_slice(text.as_bytes());
-        let topic = match named_by {
-            Some(column) => format!("{}/{signal}", table.text(entry.row, column).replace('/', "%2F")),
-            None => signal.to_string(),
-        };
-        let recorded = Recorded { topic, payload, time: entry.at, retained: false };
-        trial.message(recorded, table.line(entry.row))?;
-    }
-    let mut told = trial.end()?;
-    if told.observations == 0 {
-        return Err(anyhow!("no reading is judged: {}", told.words(path, "readings")))
-            .exit_with(Exit::BadInput);
-    }
-    report.count_alarms(std::mem::take(&mut told.alarms));
-    told.table = Some(report);
-    Ok(told)
+    let cells = entries.into_iter().filter_map(move |entry| cell(&table, &values, named_by, entry));
+    Ok(InputFile {
+        path: path.to_owned(),
+        source: Some(input.source),
+        decoders,
+        messages: Box::new(cells.map(Ok)),
+        table: Some(report),
+    })
+}
+
+/// A cell as a message, and its line.
+fn cell(
+    table: &Table,
+    values: &[Values],
+    named_by: Option<usize>,
+    entry: Entry,
+) -> Option<(usize, Recorded)> {
+    let values = &values[entry.values];
+    let (signal, text) = (values.signal(entry.row)?, table.text(entry.row, values.column));
+    // What is no number may be a word of the source.
+    let text = plain(text, values.decimal).unwrap_or(text.into());
+    let payload = Bytes::copy_from_slice(text.as_bytes());
+    let topic = match named_by {
+        Some(column) => format!("{}/{signal}", table.text(entry.row, column).replace('/', "%2F")),
+        None => signal.to_string(),
+    };
+    Some((table.line(entry.row), Recorded { topic, payload, time: entry.at, retained: false }))
 }
 
 /// A cell with a value, and its time.
