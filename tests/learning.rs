@@ -16,7 +16,7 @@ const PLANT: &str = r#"
 topic = "plant/+"
 codec = "json"
 device = "topic:1"
-time = "/t"
+time = { pointer = "/t", format = "auto" }
 [[source.plant.reading]]
 pointer = "/temp"
 unit = "°C"

@@ -45,7 +45,7 @@ pub use register::EventRegister;
 pub(crate) use register::saved_number;
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};
-pub use saved::{open_events, subject_of};
+pub use saved::{judge_taught, open_events, subject_of};
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
 use spec::Specs;

@@ -26,6 +26,8 @@ pub(super) const EVENTS: &str = "events";
 pub(super) const STATE: &str = LEARNT_KEY;
 /// First part of the key of a maintenance window.
 pub(super) const MAINTENANCE: &str = "maintenance";
+/// First part of the key of what all subjects of a judge have taught it together.
+pub(super) const POOL: &str = "pool";
 
 /// Names never contain control characters, so this separates them unambiguously.
 pub(super) const SEPARATOR: char = KEY_SEPARATOR;
@@ -54,6 +56,14 @@ fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject)> {
 pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
     let (kind, judge, subject) = parse_key(&checkpoint.key)?;
     (kind != MAINTENANCE).then_some((judge, subject.source))
+}
+
+/// The judge whose learning is saved under a key: of one subject, or of all its subjects together.
+#[must_use]
+pub fn judge_taught(key: &str) -> Option<&str> {
+    let mut parts = key.split(SEPARATOR);
+    let (kind, judge) = (parts.next()?, parts.next()?);
+    (kind == STATE || kind == POOL).then_some(judge)
 }
 
 /// The open events of one instance, with enough about them to clear them without their judge.

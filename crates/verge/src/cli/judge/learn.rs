@@ -10,6 +10,7 @@ use verge_domain::stage::{Checkpoint, Scope, is_learnt};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Detector;
 use verge_pipeline::clock::Clock;
+use verge_pipeline::judging::judge_taught;
 use verge_wire::counted;
 
 use super::history::{History, PassedOver};
@@ -42,11 +43,11 @@ pub(in crate::cli) struct LearnArgs {
     /// Recorded messages, tables or samples
     #[arg(required = true, value_name = "HISTORY")]
     history: Vec<PathBuf>,
-    #[command(flatten)]
-    input: InputArgs,
     /// Replace what signals of the history have learnt already
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    input: InputArgs,
 }
 
 /// What was learnt, and of what.
@@ -201,8 +202,8 @@ fn teach(
         trial.message(recorded, line)?;
     }
     let (states, streams) = trial.learnt();
-    let states: Vec<Checkpoint> = states.into_iter().filter(|one| is_learnt(&one.key)).collect();
-    let too_few = streams.saturating_sub(states.len());
+    let states: Vec<Checkpoint> = states.into_iter().filter(|one| judge_taught(&one.key).is_some()).collect();
+    let too_few = streams.saturating_sub(states.iter().filter(|one| is_learnt(&one.key)).count());
     let told = trial.end()?;
     let (from, to) = (history.first, history.last());
     Ok(Lesson { told, states, too_few, from, to, passed_over: history.passed_over })

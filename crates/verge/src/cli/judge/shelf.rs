@@ -10,6 +10,7 @@ use verge_gateway::config::Size;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::Settings;
 use verge_outbox::{LockError, Outbox, StateLock};
+use verge_pipeline::judging::judge_taught;
 use verge_wire::counted;
 
 /// Bytes of states in one commit.
@@ -58,7 +59,7 @@ impl StateShelf {
         }
         let mut store = opened.outbox;
         let saved = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
-        let learnt = saved.into_iter().filter(|one| is_learnt(&one.key));
+        let learnt = saved.into_iter().filter(|one| judge_taught(&one.key).is_some());
         let before = learnt.map(|one| (one.key.clone(), size_of_row(&one))).collect();
         Ok(Self { store, before, _lock: lock })
     }
@@ -70,13 +71,15 @@ impl StateShelf {
     pub(super) fn put(&mut self, states: Vec<Checkpoint>, replace: bool) -> anyhow::Result<Shelved> {
         let (new, kept): (Vec<_>, Vec<_>) =
             states.into_iter().partition(|one| replace || !self.before.contains_key(&one.key));
-        let mut shelved =
-            Shelved { kept: kept.iter().map(|one| name_of(&one.key)).collect(), ..Shelved::default() };
+        let mut shelved = Shelved {
+            kept: kept.iter().filter(|one| is_learnt(&one.key)).map(|one| name_of(&one.key)).collect(),
+            ..Shelved::default()
+        };
         self.refuse_too_much(&new).exit_with(Exit::BadConfig)?;
         let (mut piece, mut bytes) = (Vec::new(), 0);
         for state in new {
             let size = state.state.as_ref().map_or(0, Vec::len);
-            shelved.written += 1;
+            shelved.written += usize::from(is_learnt(&state.key));
             shelved.bytes += size as u64;
             bytes += size;
             piece.push(state);
