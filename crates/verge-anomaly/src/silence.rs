@@ -31,21 +31,21 @@ impl SilenceSettings {
 }
 
 /// The whole state worth saving.
-const HEARD: &[u8] = b"heard";
+const HAS_SENT: &[u8] = b"heard";
 
 /// Watches for the absence of readings.
 #[derive(Debug)]
 pub struct SilenceJudge {
     after: Duration,
     last_heard: Monotonic,
-    heard: bool,
+    has_sent: bool,
     /// The silence that lasts now has been reported.
     reported: bool,
 }
 
 impl SilenceJudge {
     pub(crate) fn new(settings: SilenceSettings, now: Monotonic) -> Self {
-        Self { after: settings.after, last_heard: now, heard: false, reported: false }
+        Self { after: settings.after, last_heard: now, has_sent: false, reported: false }
     }
 
     pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
@@ -54,7 +54,7 @@ impl SilenceJudge {
             self.tick(received, findings);
         }
         self.last_heard = self.last_heard.max(received);
-        self.heard = true;
+        self.has_sent = true;
         self.reported = false;
         findings.push(self.condition(Standing::Normal, Duration::ZERO));
     }
@@ -70,15 +70,15 @@ impl SilenceJudge {
     }
 
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
-        self.heard.then(|| HEARD.to_vec())
+        self.has_sent.then(|| HAS_SENT.to_vec())
     }
 
     /// Time counts from now: how long it was silent before is not known.
     pub(crate) fn restore(&mut self, state: &[u8], now: Monotonic) -> Result<(), RestoreError> {
-        if state != HEARD {
+        if state != HAS_SENT {
             return Err(RestoreError::Foreign);
         }
-        self.heard = true;
+        self.has_sent = true;
         self.last_heard = now;
         Ok(())
     }

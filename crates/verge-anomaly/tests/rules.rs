@@ -151,14 +151,14 @@ mod rate {
     #[test]
     fn a_device_clock_that_steps_back_is_followed() {
         let mut judge = ReadingJudge::new(&settings(Some(2.0), None, 1.0), moment(0.0));
-        let mut hear = |seconds: f64, value: f64| {
+        let mut send = |seconds: f64, value: f64| {
             findings(|out| judge.observe((&reading(value, Some(seconds))).into(), moment(5000.0), out)).len()
         };
-        assert_eq!((hear(1000.0, 1.0), hear(1001.0, 1.0)), (0, 1));
+        assert_eq!((send(1000.0, 1.0), send(1001.0, 1.0)), (0, 1));
         // Fifteen late readings are ignored; with the sixteenth the window starts again.
-        let said: usize = (0..16).map(|step| hear(500.0 + f64::from(step), 1.0)).sum();
+        let said: usize = (0..16).map(|step| send(500.0 + f64::from(step), 1.0)).sum();
         assert_eq!(said, 0);
-        assert_eq!(hear(516.0, 1.0), 1);
+        assert_eq!(send(516.0, 1.0), 1);
     }
 
     #[test]
@@ -198,26 +198,26 @@ mod silence {
     use super::*;
 
     #[test]
-    fn what_is_not_heard_for_longer_than_the_limit_is_silent() {
+    fn what_does_not_send_for_longer_than_the_limit_is_silent() {
         let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(5)).unwrap());
         let mut judge = ReadingJudge::new(&settings, moment(100.0));
         let tick = |judge: &mut ReadingJudge, seconds: f64| findings(|out| judge.tick(moment(seconds), out));
         assert!(tick(&mut judge, 105.0).is_empty());
-        assert_eq!(tick(&mut judge, 105.5), ["silent! 5.5 in ..5"], "never heard is silent too");
-        let hear = |judge: &mut ReadingJudge, seconds: f64| {
+        assert_eq!(tick(&mut judge, 105.5), ["silent! 5.5 in ..5"], "a device that never sent is silent too");
+        let send = |judge: &mut ReadingJudge, seconds: f64| {
             // What the device claims about time does not matter.
             findings(|out| judge.observe((&reading(1.0, Some(3.0))).into(), moment(seconds), out))
         };
-        assert_eq!(hear(&mut judge, 106.0), ["silent 0 in ..5"]);
+        assert_eq!(send(&mut judge, 106.0), ["silent 0 in ..5"]);
         assert!(tick(&mut judge, 111.0).is_empty());
-        assert_eq!(hear(&mut judge, 112.0), ["silent! 6 in ..5", "silent 0 in ..5"], "between two ticks");
+        assert_eq!(send(&mut judge, 112.0), ["silent! 6 in ..5", "silent 0 in ..5"], "between two ticks");
     }
 
     #[test]
-    fn what_was_heard_before_a_restart_is_missed_after_it() {
+    fn what_sent_before_a_restart_is_missed_after_it() {
         let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(5)).unwrap());
         let mut before = ReadingJudge::new(&settings, moment(100.0));
-        assert_eq!(before.save(), None, "nothing was heard");
+        assert_eq!(before.save(), None, "nothing was received");
         before.observe((&reading(1.0, None)).into(), moment(101.0), &mut Vec::new());
         let state = before.save().unwrap();
         let mut after = ReadingJudge::new(&settings, moment(0.0));

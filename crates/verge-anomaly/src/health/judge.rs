@@ -29,7 +29,7 @@ pub struct HealthJudge {
 /// What is saved.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct HealthState {
-    heard: bool,
+    has_sent: bool,
     place: u8,
     past: [Option<f64>; 2],
     captured_ms: Option<i64>,
@@ -63,7 +63,7 @@ impl HealthJudge {
         state.grain.enter(&sample);
         let closes = state.place + 1 >= BLOCK;
         let blocks = settings.blocks();
-        if settings.watches(Member::Silent) && state.heard {
+        if settings.watches(Member::Silent) && state.has_sent {
             state.silent.enter(sample.gap_us, settings.patience, &mut say);
         }
         if settings.watches(Member::Stuck) {
@@ -105,7 +105,7 @@ impl HealthJudge {
             }
             state.duplicate.condition().map(&mut say);
         }
-        state.heard = true;
+        state.has_sent = true;
         state.place = if closes { 0 } else { state.place + 1 };
         state.past = [Some(sample.value), state.past[0]];
         state.captured_ms = sample.captured_ms;
@@ -146,7 +146,7 @@ impl HealthJudge {
 
     /// Some 900 bytes at most.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
-        self.state.heard.then(|| state::seal(StateKind::Health, &self.state))
+        self.state.has_sent.then(|| state::seal(StateKind::Health, &self.state))
     }
 
     /// Time counts from now: how long it was silent before is not known.

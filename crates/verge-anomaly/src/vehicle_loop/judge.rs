@@ -45,7 +45,7 @@ struct NewestReading {
     /// Receipt after `at`, in milliseconds; negative for a device whose clock is ahead.
     lag_ms: i64,
     /// A reading, not merely a restart.
-    heard: bool,
+    live: bool,
     /// The time up to it from the reading before counts as observed.
     observed: bool,
 }
@@ -108,9 +108,9 @@ impl LoopJudge {
         self.late_in_a_row = 0;
         self.settle_lone_speed(at);
         let observed = self.advance(at, findings);
-        if self.newest.is_none_or(|newest| newest.at <= at || !newest.heard) {
+        if self.newest.is_none_or(|newest| newest.at <= at || !newest.live) {
             let lag_ms = received.wall.0.saturating_sub(at.0);
-            self.newest = Some(NewestReading { at, received: received.mono, lag_ms, heard: true, observed });
+            self.newest = Some(NewestReading { at, received: received.mono, lag_ms, live: true, observed });
         }
         self.enter(role, value, at, observed);
     }
@@ -146,7 +146,7 @@ impl LoopJudge {
     /// Carries what is known up to `at`, through as many intervals as lie between, and opens the one of `at`.
     /// Says whether the time since the reading before counts as observed.
     fn advance(&mut self, at: UtcMillis, findings: &mut Vec<Finding>) -> bool {
-        let newest = self.newest.filter(|newest| newest.heard);
+        let newest = self.newest.filter(|newest| newest.live);
         let since = newest.map(|newest| newest.at).filter(|since| self.close_together(*since, at));
         while let Some(mut open) = self.open {
             self.carry(&mut open, since, at);
@@ -266,7 +266,7 @@ impl LoopJudge {
             self.settle_lone_speed(UtcMillis(i64::MAX));
             let Some(mut open) = self.open.take() else { return };
             // The silence of a detector that reports on change has observed the rest.
-            let since = Some(newest.at).filter(|_| on_change && newest.heard);
+            let since = Some(newest.at).filter(|_| on_change && newest.live);
             let since = since.filter(|since| self.close_together(*since, end));
             if since.is_some() {
                 self.carry(&mut open, since, end);
@@ -309,7 +309,7 @@ impl LoopJudge {
                 at,
                 received: now.mono,
                 lag_ms: saved.lag_ms,
-                heard: false,
+                live: false,
                 observed: false,
             }),
             ..Self::new(self.settings.clone())

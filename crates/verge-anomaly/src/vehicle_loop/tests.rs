@@ -85,7 +85,7 @@ impl Trial {
         Self { judge: ReadingJudge::new(&settings, moment(0.0, 0.0)), settings, findings: Vec::new() }
     }
 
-    fn hear(&mut self, name: &str, seconds: f64, value: f64, lag: f64) {
+    fn send(&mut self, name: &str, seconds: f64, value: f64, lag: f64) {
         self.judge.observe((&reading(name, seconds, value)).into(), moment(seconds, lag), &mut self.findings);
     }
 
@@ -108,7 +108,7 @@ impl Trial {
 fn check(names: &[&str], script: &[(&str, f64, f64)], expected: &[&str]) {
     let mut trial = Trial::new(settings(names, None));
     for (name, seconds, value) in script {
-        trial.hear(name, *seconds, *value, 0.0);
+        trial.send(name, *seconds, *value, 0.0);
     }
     assert_eq!(trial.reported(), expected, "{script:?}");
 }
@@ -192,7 +192,7 @@ fn single_loops_estimate_speed() {
         ("occupancy", 104.0, 20.0),
         ("pulses", 110.0, 0.0),
     ] {
-        trial.hear(name, seconds, value, 0.0);
+        trial.send(name, seconds, value, 0.0);
     }
     // Two vehicles of six metres in 0.8 s: 15 m/s.
     assert_eq!(trial.reported(), ["100 4000ms r4 partial n2 q1800 o0.2 v54"]);
@@ -215,13 +215,13 @@ fn gaps_are_not_observed() {
 fn an_interval_ends_without_another_reading() {
     for lag in [0.0, 600.0, -90.0] {
         let mut trial = Trial::new(settings(&["pulses"], None));
-        trial.hear("pulses", 107.0, 1.0, lag);
-        trial.hear("pulses", 109.0, 1.0, lag);
+        trial.send("pulses", 107.0, 1.0, lag);
+        trial.send("pulses", 109.0, 1.0, lag);
         trial.tick(114.0 + lag);
         assert!(trial.reported().is_empty(), "a reading at 113 would still observe the rest; lag {lag}");
         trial.tick(114.1 + lag);
         assert_eq!(trial.reported(), ["100 2000ms r2 partial n2 q1800"], "lag {lag}");
-        trial.hear("pulses", 109.5, 1.0, lag);
+        trial.send("pulses", 109.5, 1.0, lag);
         trial.tick(200.0 + lag);
         assert!(trial.reported().is_empty(), "reported is reported; lag {lag}");
     }
@@ -230,11 +230,11 @@ fn an_interval_ends_without_another_reading() {
 #[test]
 fn a_clock_that_steps_back_is_followed() {
     let mut trial = Trial::new(settings(&["pulses"], None));
-    trial.hear("pulses", 1000.0, 1.0, 0.0);
+    trial.send("pulses", 1000.0, 1.0, 0.0);
     for step in 0..20 {
-        trial.hear("pulses", 500.0 + f64::from(step) / 10.0, 1.0, 0.0);
+        trial.send("pulses", 500.0 + f64::from(step) / 10.0, 1.0, 0.0);
     }
-    trial.hear("pulses", 510.0, 0.0, 0.0);
+    trial.send("pulses", 510.0, 0.0, 0.0);
     assert_eq!(trial.reported(), ["1000 0ms r1 partial n1", "500 400ms r5 partial n5"]);
 }
 
@@ -257,15 +257,15 @@ fn what_cannot_be_is_left_out() {
 fn a_restart_keeps_the_counts_and_admits_the_gap() {
     let mut trial = Trial::new(settings(&["presence"], None));
     for (seconds, value) in [(100.0, 0.0), (102.0, 1.0), (103.0, 0.0)] {
-        trial.hear("presence", seconds, value, 0.0);
+        trial.send("presence", seconds, value, 0.0);
     }
     trial.restart(104.0);
     for (seconds, value) in [(105.0, 1.0), (107.0, 0.0), (110.0, 0.0)] {
-        trial.hear("presence", seconds, value, 0.0);
+        trial.send("presence", seconds, value, 0.0);
     }
     assert_eq!(trial.reported(), ["100 8000ms r5 partial n1 q450 o0.375"]);
     trial.restart(111.0);
-    trial.hear("presence", 109.0, 1.0, 2.0);
+    trial.send("presence", 109.0, 1.0, 2.0);
     trial.tick(300.0);
     // What was already reported is not reported again, and the restart alone observes nothing.
     assert!(trial.reported().is_empty());
@@ -318,7 +318,7 @@ proptest! {
         for (pause_ms, value, role, restart) in steps {
             at += f64::from(pause_ms) / 1000.0;
             trial.tick(at);
-            trial.hear(names[usize::from(role)], at, f64::from(value), 0.0);
+            trial.send(names[usize::from(role)], at, f64::from(value), 0.0);
             if role == 0 {
                 pulses += u64::from(value);
             }

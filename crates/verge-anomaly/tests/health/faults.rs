@@ -5,7 +5,7 @@ use verge_domain::finding::{Member, Standing};
 use verge_domain::time::DeviceClock;
 
 use super::signals::{Arrival, Line, Random, Shape};
-use super::{Heard, Trial};
+use super::{SentReading, Trial};
 
 /// A fault after 5,000 good readings: `fault` says what becomes of the `n`-th reading of it. It must be found
 /// within `soon` readings, by `member` and no cause but those `also` named, and be over within 400 good readings.
@@ -14,16 +14,16 @@ fn check(
     also: &[Member],
     (shape, arrival): (Shape, Arrival),
     soon: u64,
-    mut fault: impl FnMut(u64, Heard) -> Heard,
+    mut fault: impl FnMut(u64, SentReading) -> SentReading,
 ) -> Trial {
     let mut trial = Trial::new();
     let mut line = Line::new(shape, arrival, 11);
     for _ in 0..5000 {
-        trial.hear(line.next());
+        trial.observe(line.next());
     }
     assert!(trial.first.is_empty(), "{member:?}, before: {:?}", trial.first);
     for n in 0..600 {
-        trial.hear(fault(n, line.next()));
+        trial.observe(fault(n, line.next()));
     }
     let found = trial.first.remove(&member).unwrap_or_else(|| panic!("{member:?} was not found"));
     assert!(found - 5000 <= soon, "{member:?} after {} readings", found - 5000);
@@ -31,7 +31,7 @@ fn check(
     trial.first.retain(|other, _| !also.contains(other));
     assert!(trial.first.is_empty(), "{member:?}: {:?} as well", trial.first);
     for _ in 0..400 {
-        trial.hear(line.next());
+        trial.observe(line.next());
     }
     assert_eq!(trial.standing(member), Some(Standing::Normal), "{member:?} is over");
     trial
@@ -41,15 +41,15 @@ fn check(
 fn a_frozen_value_is_stuck() {
     for shape in [Shape::White, Shape::Wander(0.99), Shape::DailySine, Shape::HeavyTails] {
         let mut frozen = None;
-        check(Member::Stuck, &[], (shape, Arrival::Regular), 34, |_, heard| Heard {
-            value: *frozen.get_or_insert(heard.value),
-            ..heard
+        check(Member::Stuck, &[], (shape, Arrival::Regular), 34, |_, sent| SentReading {
+            value: *frozen.get_or_insert(sent.value),
+            ..sent
         });
     }
     // Whole numbers repeat by nature: the fault takes longer to find.
-    let trial = check(Member::Stuck, &[], (Shape::Integers, Arrival::Jittered), 60, |_, heard| Heard {
+    let trial = check(Member::Stuck, &[], (Shape::Integers, Arrival::Jittered), 60, |_, sent| SentReading {
         value: 20.0,
-        ..heard
+        ..sent
     });
     assert_eq!(trial.standing(Member::Flat), Some(Standing::Normal));
 }
@@ -58,12 +58,12 @@ fn a_frozen_value_is_stuck() {
 fn what_is_stuck_is_told_in_readings_with_an_honest_probability() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 1);
-    (0..2000).for_each(|_| drop(trial.hear(line.next())));
-    (0..33).for_each(|_| drop(trial.hear(Heard { value: 20.0, ..line.next() })));
-    let told = &trial.last[&Member::Stuck];
-    assert_eq!((told.observed, told.expected.low, told.expected.high), (33.0, None, Some(32.0)));
+    (0..2000).for_each(|_| drop(trial.observe(line.next())));
+    (0..33).for_each(|_| drop(trial.observe(SentReading { value: 20.0, ..line.next() })));
+    let reported = &trial.last[&Member::Stuck];
+    assert_eq!((reported.observed, reported.expected.low, reported.expected.high), (33.0, None, Some(32.0)));
     // 1,999 runs were known: the first one's beginning was not seen.
-    assert_eq!(told.p_value, Some(1.0 / 2000.0));
+    assert_eq!(reported.p_value, Some(1.0 / 2000.0));
 }
 
 /// The transmitter died; what is left is the noise of the converter around its last value.
@@ -71,9 +71,9 @@ fn what_is_stuck_is_told_in_readings_with_an_honest_probability() {
 fn a_collapsed_variation_is_flat() {
     for shape in [Shape::White, Shape::Wander(0.9), Shape::HeavyTails] {
         let mut random = Random(5);
-        check(Member::Flat, &[], (shape, Arrival::Regular), 240, |_, heard| Heard {
+        check(Member::Flat, &[], (shape, Arrival::Regular), 240, |_, sent| SentReading {
             value: 20.0 + 0.02 * random.normal(),
-            ..heard
+            ..sent
         });
     }
 }
@@ -83,9 +83,9 @@ fn a_collapsed_variation_is_flat() {
 fn a_grown_noise_that_stays_is_noisy() {
     for shape in [Shape::White, Shape::DailySine, Shape::Integers, Shape::DailySineRounded] {
         let mut random = Random(6);
-        check(Member::Noisy, &[], (shape, Arrival::Jittered), 240, |_, heard| Heard {
-            value: heard.value + (150.0 * random.normal()).round() / 10.0,
-            ..heard
+        check(Member::Noisy, &[], (shape, Arrival::Jittered), 240, |_, sent| SentReading {
+            value: sent.value + (150.0 * random.normal()).round() / 10.0,
+            ..sent
         });
     }
 }
@@ -95,10 +95,10 @@ fn spikes_and_steps_are_not_noise() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 3);
     for n in 0..20_000 {
-        let heard = line.next();
+        let sent = line.next();
         let spike = if n > 5000 && n % 20 == 0 { 500.0 } else { 0.0 };
         let step = if n > 10_000 { 100.0 } else { 0.0 };
-        trial.hear(Heard { value: heard.value + spike + step, ..heard });
+        trial.observe(SentReading { value: sent.value + spike + step, ..sent });
     }
     assert!(trial.first.is_empty(), "{:?}", trial.first);
 }
@@ -107,17 +107,17 @@ fn spikes_and_steps_are_not_noise() {
 #[test]
 fn a_clipped_signal_is_saturated() {
     for limit in [20.5, 19.0] {
-        check(Member::Saturated, &[], (Shape::White, Arrival::Regular), 480, |_, heard| Heard {
+        check(Member::Saturated, &[], (Shape::White, Arrival::Regular), 480, |_, sent| SentReading {
             // The rail lies beyond all values so far: gain and offset have risen as well.
-            value: (20.0 + (heard.value - limit) * 3.0 + 20.0).min(40.0),
-            ..heard
+            value: (20.0 + (sent.value - limit) * 3.0 + 20.0).min(40.0),
+            ..sent
         });
     }
     // A broken wire: 4 to 20 mA reads as the lower end, and stays.
     let both = [Member::Stuck];
-    check(Member::Saturated, &both, (Shape::DailySine, Arrival::Regular), 480, |_, heard| Heard {
+    check(Member::Saturated, &both, (Shape::DailySine, Arrival::Regular), 480, |_, sent| SentReading {
         value: -5.0,
-        ..heard
+        ..sent
     });
 }
 
@@ -128,20 +128,20 @@ fn what_falls_silent_is_found_by_time_alone() {
         let mut line = Line::new(Shape::White, arrival, 4);
         let mut last_ms = 0;
         for _ in 0..2000 {
-            let heard = line.next();
-            last_ms = heard.at_ms;
-            trial.hear(heard);
+            let sent = line.next();
+            last_ms = sent.at_ms;
+            trial.observe(sent);
         }
         let found = (0..10_000).find(|half| {
             trial.tick(last_ms + half * 500);
             trial.standing(Member::Silent) == Some(Standing::Abnormal)
         });
-        let told = &trial.last[&Member::Silent];
-        assert!(told.observed <= at_most_s, "{arrival:?}: {told:?}");
-        assert!(told.observed > told.expected.high.unwrap() && found.is_some());
-        assert!(told.p_value.unwrap() <= 1.0 / 200.0);
-        let back = Heard { value: 1.0, at_ms: last_ms + 10_000_000, captured_ms: None };
-        trial.hear(back);
+        let reported = &trial.last[&Member::Silent];
+        assert!(reported.observed <= at_most_s, "{arrival:?}: {reported:?}");
+        assert!(reported.observed > reported.expected.high.unwrap() && found.is_some());
+        assert!(reported.p_value.unwrap() <= 1.0 / 200.0);
+        let back = SentReading { value: 1.0, at_ms: last_ms + 10_000_000, captured_ms: None };
+        trial.observe(back);
         assert_eq!(trial.standing(Member::Silent), Some(Standing::Normal));
     };
     check(Arrival::Regular, 4.5);
@@ -154,8 +154,8 @@ fn what_falls_silent_is_found_by_time_alone() {
 fn a_silence_between_two_ticks_is_told_all_the_same() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 4);
-    let last = (0..100).map(|_| line.next()).inspect(|heard| drop(trial.hear(*heard))).last().unwrap();
-    trial.hear(Heard { at_ms: last.at_ms + 60_000, ..line.next() });
+    let last = (0..100).map(|_| line.next()).inspect(|sent| drop(trial.observe(*sent))).last().unwrap();
+    trial.observe(SentReading { at_ms: last.at_ms + 60_000, ..line.next() });
     assert_eq!(trial.first.get(&Member::Silent), Some(&101));
     assert_eq!(trial.standing(Member::Silent), Some(Standing::Normal));
 }
@@ -164,7 +164,7 @@ fn a_silence_between_two_ticks_is_told_all_the_same() {
 fn a_clock_that_steps_or_is_not_believed_is_skewed() {
     let on_time = (Shape::White, Arrival::Jittered);
     let stepped = |by_ms: i64| {
-        move |_, heard: Heard| Heard { captured_ms: heard.captured_ms.map(|ms| ms + by_ms), ..heard }
+        move |_, sent: SentReading| SentReading { captured_ms: sent.captured_ms.map(|ms| ms + by_ms), ..sent }
     };
     // An hour back: the wrong zone; ten seconds and a minute ahead.
     for by_ms in [-3_600_000, 10_000, 60_000] {
@@ -181,13 +181,13 @@ fn a_clock_of_another_zone_is_skewed_by_its_offset() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 4);
     for _ in 0..8 {
-        let heard = line.next();
-        let captured_ms = Some(heard.at_ms - 18_000_000);
-        trial.hear_as(Heard { captured_ms, ..heard }, DeviceClock::Skewed);
+        let sent = line.next();
+        let captured_ms = Some(sent.at_ms - 18_000_000);
+        trial.observe_as(SentReading { captured_ms, ..sent }, DeviceClock::Skewed);
     }
-    let told = trial.last[&Member::ClockSkewed].clone();
-    assert_eq!((told.standing, told.observed), (Standing::Abnormal, -18_000.0));
-    assert_eq!((told.expected.low, told.expected.high), (Some(-1_800.0), Some(300.0)));
+    let reported = trial.last[&Member::ClockSkewed].clone();
+    assert_eq!((reported.standing, reported.observed), (Standing::Abnormal, -18_000.0));
+    assert_eq!((reported.expected.low, reported.expected.high), (Some(-1_800.0), Some(300.0)));
 }
 
 #[test]
@@ -196,16 +196,16 @@ fn a_clock_that_drifts_is_skewed() {
     let mut line = Line::new(Shape::White, Arrival::Jittered, 4);
     let mut found = None;
     for n in 0..60_000i64 {
-        let heard = line.next();
+        let sent = line.next();
         // 200 ppm.
-        trial.hear(Heard { captured_ms: heard.captured_ms.map(|ms| ms + n / 5), ..heard });
+        trial.observe(SentReading { captured_ms: sent.captured_ms.map(|ms| ms + n / 5), ..sent });
         if found.is_none() && !trial.first.is_empty() {
             found = Some(trial.last[&Member::ClockSkewed].clone());
         }
     }
-    let told = found.unwrap();
-    assert_eq!(told.member, Member::ClockSkewed);
-    assert!((5.0..7.0).contains(&told.observed), "{told:?}");
+    let reported = found.unwrap();
+    assert_eq!(reported.member, Member::ClockSkewed);
+    assert!((5.0..7.0).contains(&reported.observed), "{reported:?}");
 }
 
 /// A second device was given the name of the first; its clock is three seconds behind.
@@ -215,23 +215,23 @@ fn two_clocks_under_one_name_are_a_duplicate() {
     let mut first = Line::new(Shape::White, Arrival::Jittered, 4);
     let mut second = Line::new(Shape::White, Arrival::Jittered, 5);
     for _ in 0..1000 {
-        trial.hear(first.next());
+        trial.observe(first.next());
         second.next();
     }
     assert!(trial.first.is_empty());
     for _ in 0..300 {
-        trial.hear(first.next());
+        trial.observe(first.next());
         let other = second.next();
         let captured_ms = other.captured_ms.map(|ms| ms - 3000);
-        trial.hear(Heard { at_ms: other.at_ms + 500, captured_ms, ..other });
+        trial.observe(SentReading { at_ms: other.at_ms + 500, captured_ms, ..other });
     }
     assert_eq!(trial.standing(Member::Duplicate), Some(Standing::Abnormal));
     assert!(trial.first[&Member::Duplicate] <= 1200, "{:?}", trial.first);
     assert_eq!(trial.first.len(), 1, "{:?}", trial.first);
-    let told = &trial.last[&Member::Duplicate];
-    assert!((0.45..=0.5).contains(&told.observed), "{told:?}");
+    let reported = &trial.last[&Member::Duplicate];
+    assert!((0.45..=0.5).contains(&reported.observed), "{reported:?}");
     for _ in 0..400 {
-        trial.hear(first.next());
+        trial.observe(first.next());
     }
     assert_eq!(trial.standing(Member::Duplicate), Some(Standing::Normal));
 }
@@ -243,9 +243,9 @@ fn two_levels_under_one_name_are_a_duplicate() {
         let mut trial = Trial::new();
         let mut line = Line::new(Shape::White, Arrival::Regular, 4);
         for n in 0..1000 {
-            let heard = line.next();
-            let value = 0.3 * heard.value + if n % 2 == 0 { 0.0 } else { 8.0 };
-            trial.hear(Heard { value: (value / resolution).round() * resolution, ..heard });
+            let sent = line.next();
+            let value = 0.3 * sent.value + if n % 2 == 0 { 0.0 } else { 8.0 };
+            trial.observe(SentReading { value: (value / resolution).round() * resolution, ..sent });
         }
         assert_eq!(trial.standing(Member::Duplicate), Some(Standing::Abnormal), "{resolution}");
         assert_eq!(trial.first.len(), 1, "{:?}", trial.first);
@@ -255,22 +255,22 @@ fn two_levels_under_one_name_are_a_duplicate() {
 /// What comes and goes is the sensor's nature from the third time on.
 #[test]
 fn a_spell_that_came_twice_is_learnt() {
-    let check = |member: Member, spell: fn(Heard, &mut Random) -> Heard| {
+    let check = |member: Member, spell: fn(SentReading, &mut Random) -> SentReading| {
         let mut trial = Trial::new();
         let mut line = Line::new(Shape::White, Arrival::Regular, 9);
         let mut random = Random(3);
-        let mut told = [false; 4];
-        for told in &mut told {
-            (0..4000).for_each(|_| drop(trial.hear(line.next())));
+        let mut reported = [false; 4];
+        for reported in &mut reported {
+            (0..4000).for_each(|_| drop(trial.observe(line.next())));
             trial.first.clear();
-            (0..1000).for_each(|_| drop(trial.hear(spell(line.next(), &mut random))));
-            *told = trial.first.contains_key(&member);
+            (0..1000).for_each(|_| drop(trial.observe(spell(line.next(), &mut random))));
+            *reported = trial.first.contains_key(&member);
         }
-        assert_eq!(told, [true, true, false, false], "{member:?}");
+        assert_eq!(reported, [true, true, false, false], "{member:?}");
     };
-    check(Member::Stuck, |heard, _| Heard { value: 0.0, ..heard });
-    check(Member::Flat, |heard, random| Heard { value: 0.01 * random.normal(), ..heard });
-    check(Member::Noisy, |heard, random| Heard { value: 30.0 * random.normal(), ..heard });
+    check(Member::Stuck, |sent, _| SentReading { value: 0.0, ..sent });
+    check(Member::Flat, |sent, random| SentReading { value: 0.01 * random.normal(), ..sent });
+    check(Member::Noisy, |sent, random| SentReading { value: 30.0 * random.normal(), ..sent });
 }
 
 #[test]
@@ -278,12 +278,12 @@ fn patience_waits_that_much_longer_and_what_is_not_watched_is_not_told() {
     let settings = HealthSettings::new(&[Member::Stuck, Member::Noisy], 10.0).unwrap();
     let mut trial = Trial::with(settings);
     let mut line = Line::new(Shape::White, Arrival::Regular, 9);
-    (0..4000).for_each(|_| drop(trial.hear(line.next())));
-    (0..500).for_each(|_| drop(trial.hear(Heard { value: 20.0, ..line.next() })));
+    (0..4000).for_each(|_| drop(trial.observe(line.next())));
+    (0..500).for_each(|_| drop(trial.observe(SentReading { value: 20.0, ..line.next() })));
     assert_eq!(trial.first.get(&Member::Stuck), Some(&4321));
-    (0..400).for_each(|_| drop(trial.hear(line.next())));
+    (0..400).for_each(|_| drop(trial.observe(line.next())));
     let mut random = Random(3);
-    (0..3000).for_each(|_| drop(trial.hear(Heard { value: 50.0 * random.normal(), ..line.next() })));
+    (0..3000).for_each(|_| drop(trial.observe(SentReading { value: 50.0 * random.normal(), ..line.next() })));
     let noisy = trial.first[&Member::Noisy] - 4900;
     assert!((1500..1700).contains(&noisy), "{noisy}");
     assert_eq!(trial.last.len(), 2, "{:?}", trial.last);

@@ -1,7 +1,7 @@
 //! Healthy signals raise no alarm.
 
 use super::signals::{ARRIVALS, Arrival, Line, SHAPES, Shape};
-use super::{Heard, Trial};
+use super::{SentReading, Trial};
 
 /// Nothing is abnormal in this number of readings.
 fn check(shape: Shape, arrival: Arrival, seed: u64, readings: u64) {
@@ -9,12 +9,12 @@ fn check(shape: Shape, arrival: Arrival, seed: u64, readings: u64) {
     let mut line = Line::new(shape, arrival, seed);
     let mut next_tick_ms = 0;
     for _ in 0..readings {
-        let heard = line.next();
-        while next_tick_ms < heard.at_ms {
+        let sent = line.next();
+        while next_tick_ms < sent.at_ms {
             trial.tick(next_tick_ms);
             next_tick_ms += 500;
         }
-        trial.hear(heard);
+        trial.observe(sent);
     }
     assert!(trial.first.is_empty(), "{shape:?}, {arrival:?}, seed {seed}: {:?}", trial.first);
 }
@@ -54,7 +54,7 @@ fn nothing_is_said_of_the_first_hundred_readings_but_that_a_clock_is_right() {
         let mut trial = Trial::new();
         let mut line = Line::new(shape, Arrival::Jittered, seed);
         for _ in 0..100 {
-            trial.hear(line.next());
+            trial.observe(line.next());
         }
         assert!(trial.first.is_empty(), "{shape:?}: {:?}", trial.first);
     }
@@ -69,7 +69,7 @@ fn a_flood_does_not_make_the_usual_gap_a_silence() {
     for n in 0..30_000 {
         at_ms += if (5_000..25_000).contains(&n) { i64::from(n % 20 == 0) } else { 1000 };
         trial.tick(at_ms);
-        trial.hear(Heard { at_ms, ..line.next() });
+        trial.observe(SentReading { at_ms, ..line.next() });
     }
     assert!(trial.first.is_empty(), "{:?}", trial.first);
     trial.tick(at_ms + 4_500);
@@ -82,21 +82,21 @@ fn a_device_that_catches_up_is_neither_skewed_nor_doubled() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Jittered, 7);
     for _ in 0..3000 {
-        trial.hear(line.next());
+        trial.observe(line.next());
     }
-    let stored: Vec<Heard> = (0..600).map(|_| line.next()).collect();
+    let stored: Vec<SentReading> = (0..600).map(|_| line.next()).collect();
     let mut stored = stored.into_iter();
     // Silence is a correct finding, and not checked here.
     trial.first.clear();
     while stored.len() > 0 {
         let live = line.next();
-        trial.hear(live);
+        trial.observe(live);
         for (late_ms, old) in (1..).zip(stored.by_ref().take(10)) {
-            trial.hear(Heard { at_ms: live.at_ms + late_ms * 5, ..old });
+            trial.observe(SentReading { at_ms: live.at_ms + late_ms * 5, ..old });
         }
     }
     for _ in 0..1000 {
-        trial.hear(line.next());
+        trial.observe(line.next());
     }
     trial.first.remove(&verge_domain::finding::Member::Silent);
     assert!(trial.first.is_empty(), "{:?}", trial.first);

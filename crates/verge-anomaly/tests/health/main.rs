@@ -21,7 +21,7 @@ const START_MS: i64 = 1_700_000_000_000;
 
 /// One reading as it arrives.
 #[derive(Debug, Clone, Copy)]
-struct Heard {
+struct SentReading {
     value: f64,
     /// Receipt after the start, in milliseconds.
     at_ms: i64,
@@ -63,15 +63,15 @@ impl Trial {
         }
     }
 
-    fn hear(&mut self, heard: Heard) -> Vec<Finding> {
-        let captured = heard.captured_ms.map(|ms| UtcMillis(START_MS + ms));
-        self.hear_as(heard, DeviceClock::of(captured, moment(heard.at_ms).wall))
+    fn observe(&mut self, sent: SentReading) -> Vec<Finding> {
+        let captured = sent.captured_ms.map(|ms| UtcMillis(START_MS + ms));
+        self.observe_as(sent, DeviceClock::of(captured, moment(sent.at_ms).wall))
     }
 
-    fn hear_as(&mut self, heard: Heard, clock: DeviceClock) -> Vec<Finding> {
-        let received = moment(heard.at_ms);
-        self.reading.value = heard.value;
-        self.reading.captured_at = heard.captured_ms.map(|ms| UtcMillis(START_MS + ms));
+    fn observe_as(&mut self, sent: SentReading, clock: DeviceClock) -> Vec<Finding> {
+        let received = moment(sent.at_ms);
+        self.reading.value = sent.value;
+        self.reading.captured_at = sent.captured_ms.map(|ms| UtcMillis(START_MS + ms));
         self.reading.clock = clock;
         self.readings += 1;
         let mut found = Vec::new();

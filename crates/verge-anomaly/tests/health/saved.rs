@@ -5,7 +5,7 @@ use verge_anomaly::HealthSettings;
 use verge_domain::stage::{Judge as _, RestoreError};
 
 use super::signals::{ARRIVALS, Line, SHAPES};
-use super::{Heard, Trial, moment};
+use super::{SentReading, Trial, moment};
 
 #[test]
 fn a_judge_that_heard_nothing_saves_nothing() {
@@ -16,7 +16,7 @@ fn a_judge_that_heard_nothing_saves_nothing() {
 fn foreign_and_damaged_states_are_refused_and_change_nothing() {
     let mut trial = Trial::new();
     let mut line = Line::new(SHAPES[0], ARRIVALS[1], 1);
-    (0..500).for_each(|_| drop(trial.hear(line.next())));
+    (0..500).for_each(|_| drop(trial.observe(line.next())));
     let good = trial.judge.save().unwrap();
     assert!(good.len() <= 1024, "{} bytes", good.len());
     let mut restore = |state: &[u8]| trial.judge.restore(state, moment(500_000));
@@ -69,16 +69,16 @@ proptest! {
         let mut trial = Trial::new();
         let mut last_ms = 0;
         for _ in 0..before {
-            let heard = line.next();
-            last_ms = last_ms.max(heard.at_ms);
-            trial.hear(heard);
+            let sent = line.next();
+            last_ms = last_ms.max(sent.at_ms);
+            trial.observe(sent);
         }
         let mut restored = Trial::new();
         restored.judge.restore(&trial.judge.save().unwrap(), moment(last_ms)).unwrap();
         for _ in 0..after {
-            let heard = line.next();
-            prop_assert_eq!(trial.tick(heard.at_ms), restored.tick(heard.at_ms));
-            prop_assert_eq!(trial.hear(heard), restored.hear(heard));
+            let sent = line.next();
+            prop_assert_eq!(trial.tick(sent.at_ms), restored.tick(sent.at_ms));
+            prop_assert_eq!(trial.observe(sent), restored.observe(sent));
         }
         prop_assert_eq!(trial.judge.save(), restored.judge.save());
     }
@@ -97,7 +97,7 @@ proptest! {
         for (value, gap_ms, captured) in script.iter().copied().cycle().take(script.len() * rounds) {
             at_ms += i64::from(gap_ms);
             let captured_ms = captured.map(|offset| at_ms.saturating_add(offset));
-            trial.hear(Heard { value, at_ms, captured_ms });
+            trial.observe(SentReading { value, at_ms, captured_ms });
         }
         let state = trial.judge.save().unwrap();
         let mut restored = Trial::with(settings);

@@ -1,6 +1,6 @@
 //! What sensors send, and when. Made from a seed alone.
 
-use super::Heard;
+use super::SentReading;
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
@@ -175,31 +175,31 @@ impl Line {
         Self { sensor: Sensor::new(shape, seed), arrival, count: 0, at_ms: 0 }
     }
 
-    pub(crate) fn next(&mut self) -> Heard {
+    pub(crate) fn next(&mut self) -> SentReading {
         let value = self.sensor.next();
         let random = &mut self.sensor.random;
         self.count += 1;
         let captured_ms = self.count * 1000;
         let late_ms = 20 + (random.unit() * 500.0) as i64;
         match self.arrival {
-            Arrival::Regular => Heard { value, at_ms: captured_ms, captured_ms: None },
+            Arrival::Regular => SentReading { value, at_ms: captured_ms, captured_ms: None },
             Arrival::Jittered => {
                 let late_ms = if random.chance(0.001) { late_ms * 6 } else { late_ms };
                 self.at_ms = self.at_ms.max(captured_ms + late_ms);
-                Heard { value, at_ms: self.at_ms, captured_ms: Some(captured_ms) }
+                SentReading { value, at_ms: self.at_ms, captured_ms: Some(captured_ms) }
             }
             Arrival::Random => {
                 self.at_ms += 1 + (-1000.0 * random.unit().ln()) as i64;
-                Heard { value, at_ms: self.at_ms, captured_ms: Some(self.at_ms - late_ms) }
+                SentReading { value, at_ms: self.at_ms, captured_ms: Some(self.at_ms - late_ms) }
             }
             Arrival::Batched => {
                 let (batch, place) = ((self.count - 1) / 10, (self.count - 1) % 10);
                 let at_ms = (batch + 1) * 10_000;
-                Heard { value, at_ms, captured_ms: Some(at_ms - 200 - place * 1000) }
+                SentReading { value, at_ms, captured_ms: Some(at_ms - 200 - place * 1000) }
             }
             Arrival::Ahead => {
                 self.at_ms = self.at_ms.max(captured_ms + late_ms);
-                Heard { value, at_ms: self.at_ms, captured_ms: Some(captured_ms + 4000) }
+                SentReading { value, at_ms: self.at_ms, captured_ms: Some(captured_ms + 4000) }
             }
         }
     }

@@ -71,10 +71,10 @@ fn a_fault_that_comes_back_is_found_again_and_nobody_hears_of_it_for_ever() {
     assert!(unheard[20..].iter().filter(|&&raised| raised).count() < 5, "it is how things are: {unheard:?}");
     // Once it is over, and while it lasts.
     for (mut detector, heard_at) in [(confirmed, 400), (amid, 303)] {
-        let heard = found(&mut detector, 30, heard_at, |detector| assert!(detector.was_real()));
+        let raised_after = found(&mut detector, 30, heard_at, |detector| assert!(detector.was_real()));
         assert!(
-            heard.iter().all(|&raised| raised),
-            "what is said to be real at {heard_at} stays so: {heard:?}"
+            raised_after.iter().all(|&raised| raised),
+            "what is said to be real at {heard_at} stays so: {raised_after:?}"
         );
     }
 }

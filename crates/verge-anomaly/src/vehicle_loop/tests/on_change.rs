@@ -20,7 +20,7 @@ fn quiet_road(trial: &mut Trial, from: u32, to: u32) -> Vec<String> {
     for step in from * 2..to * 2 {
         let seconds = f64::from(step) / 2.0;
         if arrivals.contains(&(step / 2)) {
-            trial.hear("presence", seconds, f64::from(1 - step % 2), 0.0);
+            trial.send("presence", seconds, f64::from(1 - step % 2), 0.0);
         }
         trial.tick(seconds);
         reported.extend(trial.reported().into_iter().map(|text| format!("{seconds}: {text}")));
@@ -82,7 +82,7 @@ fn that_a_loop_reports_on_change_is_found_by_its_readings_and_outlives_a_restart
     // One that sends over and over is not taken for such a one, and its silence is a gap.
     let mut trial = Trial::new(settings(&["presence"], None));
     for second in 0..100 {
-        trial.hear("presence", f64::from(second), f64::from(u8::from(second % 9 == 0)), 0.0);
+        trial.send("presence", f64::from(second), f64::from(u8::from(second % 9 == 0)), 0.0);
     }
     trial.reported();
     trial.tick(300.0);
@@ -95,14 +95,14 @@ fn what_comes_too_late_for_a_reported_interval_is_left_out_but_says_whether_a_ve
         .with_reports(Some(LoopReports::Change), Duration::from_secs(600))
         .unwrap();
     let mut trial = Trial::new(known);
-    trial.hear("presence", 101.0, 0.0, 0.0);
-    trial.hear("presence", 109.0, 1.0, 0.0);
+    trial.send("presence", 101.0, 0.0, 0.0);
+    trial.send("presence", 109.0, 1.0, 0.0);
     trial.tick(112.5);
     assert_eq!(trial.reported(), ["100 9000ms r2 partial n1 q400 o0.111"]);
     // The vehicle left at 109.5; twenty more messages waited for a connection as well.
-    trial.hear("presence", 109.5, 0.0, 4.0);
+    trial.send("presence", 109.5, 0.0, 4.0);
     for step in 0..20 {
-        trial.hear("presence", 105.0 + f64::from(step) / 100.0, f64::from(step % 2), 9.0);
+        trial.send("presence", 105.0 + f64::from(step) / 100.0, f64::from(step % 2), 9.0);
     }
     trial.tick(122.5);
     assert_eq!(trial.reported(), ["110 10000ms r0 n0 q0 o0"]);
