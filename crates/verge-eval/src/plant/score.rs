@@ -109,7 +109,7 @@ pub const MOST_IN_THIRD_WEEK: u32 = 2;
 /// Faults of nine that must be found.
 pub const LEAST_FOUND: usize = 8;
 
-/// A fault may be found for so many readings after its end.
+/// A fault may be found up to this number of readings after its end.
 const GRACE_READINGS: i64 = 30;
 
 /// What an alarm is, in this plant.

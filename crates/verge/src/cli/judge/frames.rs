@@ -19,7 +19,7 @@ use verge_pipeline::judging::Undecoded;
 use verge_vision::{FrameViewer, Memory};
 
 use super::trial::Trial;
-use super::{INTERVAL, JudgeArgs, Teller, Told, is_table, samples_in, time_of};
+use super::{INTERVAL, JudgeArgs, JudgeSummary, VerdictPrinter, is_table, samples_in, time_of};
 use crate::cli::file_name::file_name;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{self, PictureFiles};
@@ -46,7 +46,7 @@ pub(super) struct Frames<'a> {
 }
 
 /// One input, which is judged by itself.
-struct Story<'a, W> {
+struct FrameReplay<'a, W> {
     trial: Trial<'a, W, Undecoded>,
     /// What the model remembers of each camera.
     memories: Vec<(Camera, Memory)>,
@@ -90,10 +90,10 @@ impl<'a> Frames<'a> {
     pub(super) fn input(
         &mut self,
         paths: &[PathBuf],
-        (teller, models): (&Teller, &Autoencoders),
+        (printer, models): (&VerdictPrinter, &Autoencoders),
         out: &mut impl Write,
-    ) -> anyhow::Result<Told> {
-        let Some(path) = paths.first() else { return Ok(Told::default()) };
+    ) -> anyhow::Result<JudgeSummary> {
+        let Some(path) = paths.first() else { return Ok(JudgeSummary::default()) };
         let is_of_pictures = path.is_dir() || pictures::is_picture(path);
         let has_times = !is_of_pictures && !is_table(path) && samples_in(path).is_none();
         let usable = || {
@@ -106,60 +106,60 @@ impl<'a> Frames<'a> {
             Ok(())
         };
         usable().exit_with(Exit::Usage)?;
-        let trial = Trial::new(self.settings, teller, models, Undecoded, out);
-        let mut story = Story { trial, memories: Vec::new(), frames: 0 };
+        let trial = Trial::new(self.settings, printer, models, Undecoded, out);
+        let mut replay = FrameReplay { trial, memories: Vec::new(), frames: 0 };
         if is_of_pictures {
             let mut progress = Progress::new();
             let files = paths.iter().map(|path| pictures::find(path)).collect::<anyhow::Result<Vec<_>>>();
             let files = files.exit_with(Exit::BadInput)?.concat();
             for (number, file) in files.iter().enumerate() {
                 progress.show(&format!("{number} of {} pictures", files.len()))?;
-                self.picture(file, &mut story)?;
+                self.picture(file, &mut replay)?;
             }
             progress.clear()?;
         } else {
-            self.recording(path, &mut story)?;
+            self.recording(path, &mut replay)?;
         }
-        Ok(Told { observations: story.frames, ..story.trial.end()? })
+        Ok(JudgeSummary { observations: replay.frames, ..replay.trial.end()? })
     }
 
     /// A picture is a camera's only frame, unless all are said to be of one device: then they are its series.
-    fn picture<W: Write>(&mut self, file: &Path, story: &mut Story<'_, W>) -> anyhow::Result<()> {
+    fn picture<W: Write>(&mut self, file: &Path, replay: &mut FrameReplay<'_, W>) -> anyhow::Result<()> {
         let (device, at) = match &self.device {
-            Some(device) => (device.clone(), time_of(story.trial.messages, self.interval)),
+            Some(device) => (device.clone(), time_of(replay.trial.messages, self.interval)),
             None => {
-                story.trial.start_anew(Undecoded);
-                story.memories.clear();
+                replay.trial.start_anew(Undecoded);
+                replay.memories.clear();
                 (pictures::device_of(file).exit_with(Exit::Usage)?, self.clock.now().wall)
             }
         };
-        story.trial.messages += 1;
-        let received = story.trial.let_time_pass(at)?;
+        replay.trial.messages += 1;
+        let received = replay.trial.let_time_pass(at)?;
         let frame = match self.files.read(file, device).exit_with(Exit::BadInput)? {
             Ok(frame) => frame,
             Err(rejection) => {
-                story.trial.refuse(self.source, &file.display().to_string(), None, &rejection);
+                replay.trial.refuse(self.source, &file.display().to_string(), None, &rejection);
                 return Ok(());
             }
         };
         let name = file.file_name().map(PathBuf::from).unwrap_or_default();
-        self.frame(self.source, &frame, received, (&name, Some(file)), story)
+        self.frame(self.source, &frame, received, (&name, Some(file)), replay)
     }
 
-    fn recording<W: Write>(&mut self, path: &Path, story: &mut Story<'_, W>) -> anyhow::Result<()> {
+    fn recording<W: Write>(&mut self, path: &Path, replay: &mut FrameReplay<'_, W>) -> anyhow::Result<()> {
         let mut decoded = Decoded::default();
         for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
             let (line, recorded) = recorded.exit_with(Exit::BadInput)?;
-            story.trial.show()?;
-            let Some(message) = story.trial.received(recorded, line)? else { continue };
+            replay.trial.show()?;
+            let Some(message) = replay.trial.received(recorded, line)? else { continue };
             self.decoders.decode(&message, &mut decoded);
             for rejection in &decoded.rejections {
-                story.trial.refuse(message.source, &message.topic, Some(message.payload.len()), rejection);
+                replay.trial.refuse(message.source, &message.topic, Some(message.payload.len()), rejection);
             }
             let Some(frame) = decoded.items.pop() else { continue };
             let device = file_name(frame.device.as_str());
-            let name = PathBuf::from(format!("{device}-{:06}.jpg", story.trial.messages));
-            self.frame(message.source, &frame, message.received, (&name, None), story)?;
+            let name = PathBuf::from(format!("{device}-{:06}.jpg", replay.trial.messages));
+            self.frame(message.source, &frame, message.received, (&name, None), replay)?;
         }
         Ok(())
     }
@@ -170,12 +170,12 @@ impl<'a> Frames<'a> {
         frame: &EncodedFrame,
         received: Moment,
         (name, file): (&Path, Option<&Path>),
-        story: &mut Story<'_, W>,
+        replay: &mut FrameReplay<'_, W>,
     ) -> anyhow::Result<()> {
         let camera = Camera { source, device: frame.device.clone() };
         let captured = frame.captured();
         if self.arrivals {
-            story.frames += u64::from(story.trial.arrival(&camera, captured, received)?);
+            replay.frames += u64::from(replay.trial.arrival(&camera, captured, received)?);
             return Ok(());
         }
         // A judge that does not look at this camera says nothing of it, as in the gateway.
@@ -183,18 +183,18 @@ impl<'a> Frames<'a> {
         if judges.is_empty() {
             return Ok(());
         }
-        let memory = memory_of(&mut story.memories, &camera);
+        let memory = memory_of(&mut replay.memories, &camera);
         let mut views = Vec::new();
         if let Err(reason) = self.viewer.view(&judges, frame, None, memory, &mut views) {
             let rejection = Rejection::of_picture(reason, &frame.bytes);
-            story.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
+            replay.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
         }
         if let Some(folder) = &self.annotate {
             pictures::annotate(self.viewer.picture(), &views, &folder.join(name))?;
         }
-        story.frames += 1;
-        story.trial.observation(Observation { camera, captured, received, views }, file)
+        replay.frames += 1;
+        replay.trial.observation(Observation { camera, captured, received, views }, file)
     }
 }
 

@@ -16,7 +16,7 @@ use verge_wire::counted;
 use super::history::{History, PassedOver};
 use super::shelf::{Shelved, StateShelf, some_of};
 use super::trial::Trial;
-use super::{InputArgs, Teller, Told, chosen};
+use super::{InputArgs, JudgeSummary, VerdictPrinter, chosen};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
 use crate::describe::utc;
@@ -52,7 +52,7 @@ pub(in crate::cli) struct LearnArgs {
 
 /// What was learnt, and of what.
 struct Lesson {
-    told: Told,
+    summary: JudgeSummary,
     states: Vec<Checkpoint>,
     /// Signals or devices with too few readings to learn anything of.
     too_few: usize,
@@ -70,17 +70,19 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     let mut shelf = StateShelf::open(&settings)?;
     let lesson = teach(args, &settings, (&judge, &rules), json)?;
     let path = args.history.first().map(PathBuf::as_path).unwrap_or(std::path::Path::new(""));
-    if lesson.told.observations == 0 {
+    if lesson.summary.observations == 0 {
         let passed_over = lesson.passed_over.words().map_or_else(String::new, |words| format!("; {words}"));
-        let told = lesson.told.words(path, "readings");
-        return Err(anyhow!("nothing is learnt: no reading of the history is judged ({told}{passed_over})"))
-            .exit_with(Exit::BadInput);
+        let summary = lesson.summary.words(path, "readings");
+        return Err(anyhow!(
+            "nothing is learnt: no reading of the history is judged ({summary}{passed_over})"
+        ))
+        .exit_with(Exit::BadInput);
     }
-    let Lesson { told, states, too_few, from, to, passed_over } = lesson;
+    let Lesson { summary, states, too_few, from, to, passed_over } = lesson;
     if states.is_empty() {
         return Err(anyhow!(
             "nothing is learnt: no signal of the history has eight readings ({} in all)",
-            told.observations
+            summary.observations
         ))
         .exit_with(Exit::BadInput);
     }
@@ -89,8 +91,8 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     let range = from.zip(to).map(|(from, to)| (from.0, to.0));
     let store = settings.store.dir();
     if json {
-        let mut document = told.json(path, "readings");
-        let alarms: u64 = told.alarms.values().sum();
+        let mut document = summary.json(path, "readings");
+        let alarms: u64 = summary.alarms.values().sum();
         document["judge"] = judge.name.as_str().into();
         document["learnt"] =
             json!({ "states": shelved.written, "bytes": shelved.bytes, "kept": shelved.kept });
@@ -106,14 +108,14 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     if let Some(words) = passed_over.words() {
         say(&words);
     }
-    say(&told.words(path, "readings"));
+    say(&summary.words(path, "readings"));
     if too_few > 0 {
         say(&format!("{} had fewer than 8 readings and learnt nothing", counted(too_few as u64, "signal")));
     }
-    if let Some(young) = &told.young {
+    if let Some(young) = &summary.young {
         say(young);
     }
-    writeln!(out, "{}", words(&judge, &told, &shelved, range))?;
+    writeln!(out, "{}", words(&judge, &summary, &shelved, range))?;
     if !shelved.kept.is_empty() {
         writeln!(out, "{}", kept_words(&shelved.kept))?;
     }
@@ -123,9 +125,9 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     Ok(Exit::Fine)
 }
 
-fn words(judge: &Judge, told: &Told, shelved: &Shelved, range: Option<(i64, i64)>) -> String {
+fn words(judge: &Judge, summary: &JudgeSummary, shelved: &Shelved, range: Option<(i64, i64)>) -> String {
     let range = range.map_or_else(String::new, |(from, to)| format!(", {} to {}", utc(from), utc(to)));
-    let alarms: u64 = told.alarms.values().sum();
+    let alarms: u64 = summary.alarms.values().sum();
     let alarms = match alarms {
         0 => "no alarm".to_owned(),
         alarms => counted(alarms, "alarm"),
@@ -135,7 +137,7 @@ fn words(judge: &Judge, told: &Told, shelved: &Shelved, range: Option<(i64, i64)
         "{}: {} learnt from {}{range}; {alarms} in that time",
         judge.name,
         counted(shelved.written as u64, what),
-        counted(told.observations, "reading")
+        counted(summary.observations, "reading")
     )
 }
 
@@ -194,9 +196,9 @@ fn teach(
     let now: Moment = Clock::start().now();
     let (mut history, decoders) =
         History::open((&args.input, &args.history), settings, judge, json, now.wall)?;
-    let teller = Teller::silent(settings.gateway.id.clone());
+    let printer = VerdictPrinter::silent(settings.gateway.id.clone());
     let mut nothing = std::io::sink();
-    let mut trial = Trial::new(settings, &teller, &models, decoders, &mut nothing);
+    let mut trial = Trial::new(settings, &printer, &models, decoders, &mut nothing);
     while let Some((line, recorded, source)) = history.next()? {
         trial.source = source;
         trial.message(recorded, line)?;
@@ -204,7 +206,7 @@ fn teach(
     let (states, streams) = trial.learnt();
     let states: Vec<Checkpoint> = states.into_iter().filter(|one| judge_taught(&one.key).is_some()).collect();
     let too_few = streams.saturating_sub(states.iter().filter(|one| is_learnt(&one.key)).count());
-    let told = trial.end()?;
+    let summary = trial.end()?;
     let (from, to) = (history.first, history.last());
-    Ok(Lesson { told, states, too_few, from, to, passed_over: history.passed_over })
+    Ok(Lesson { summary, states, too_few, from, to, passed_over: history.passed_over })
 }

@@ -108,39 +108,40 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
     let mut settings = args.file.settings()?;
     let judge = chosen(&settings, &args.judge).exit_with(Exit::Usage)?;
     settings.judges = vec![judge.clone()];
-    let summarise = |told: &Told, path: &Path, what: &str| {
+    let summarise = |summary: &JudgeSummary, path: &Path, what: &str| {
         if json {
-            json_line(&mut std::io::stderr().lock(), &told.json(path, what))
+            json_line(&mut std::io::stderr().lock(), &summary.json(path, what))
         } else {
-            if let Some(table) = &told.table {
+            if let Some(table) = &summary.table {
                 say(&format!("{}: alarms: {}", path.display(), table.alarms()));
             }
-            if let Some(young) = &told.young {
+            if let Some(young) = &summary.young {
                 say(&format!("{}: {young}", path.display()));
             }
-            say(&told.words(path, what));
+            say(&summary.words(path, what));
             Ok(())
         }
     };
-    let teller = Teller { gateway: settings.gateway.id.clone(), words: args.words, json, silent: false };
+    let printer =
+        VerdictPrinter { gateway: settings.gateway.id.clone(), words: args.words, json, silent: false };
     match &judge.rules {
         JudgeRules::Readings(rules) if !rules.arrivals => {
             if args.annotate.is_some() {
                 return Err(anyhow!("--annotate is for judges over frames")).exit_with(Exit::Usage);
             }
             let models = Autoencoders::load(&settings, None)?;
-            let by = (&teller, &models);
+            let by = (&printer, &models);
             for path in &args.inputs {
                 // Each file is judged by itself: nothing of the last one is remembered.
-                let told = if let Some(element) = samples_in(path) {
+                let summary = if let Some(element) = samples_in(path) {
                     samples::samples(&args.input, &settings, by, rules, element, path, out)?
                 } else if is_table(path) {
                     tables::table(&args.input, &settings, by, &judge, path, out)?
                 } else {
                     let decoders = wiring::decoders(&settings)?;
-                    Trial::new(&settings, &teller, &models, decoders, out).recording(path)?
+                    Trial::new(&settings, &printer, &models, decoders, out).recording(path)?
                 };
-                summarise(&told, path, "readings")?;
+                summarise(&summary, path, "readings")?;
             }
         }
         JudgeRules::Frames(_) | JudgeRules::Readings(_) => {
@@ -151,12 +152,12 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
                 args.input.device.is_some() && pictures::is_picture(one) && pictures::is_picture(next)
             };
             for paths in args.inputs.chunk_by(is_series) {
-                let told = frames.input(paths, (&teller, &models), out)?;
+                let summary = frames.input(paths, (&printer, &models), out)?;
                 match paths {
-                    [path] => summarise(&told, path, "frames")?,
+                    [path] => summarise(&summary, path, "frames")?,
                     [first, .., last] => {
                         let range = format!("{} to {}", first.display(), last.display());
-                        summarise(&told, Path::new(&range), "frames")?;
+                        summarise(&summary, Path::new(&range), "frames")?;
                     }
                     [] => {}
                 }
@@ -220,7 +221,7 @@ fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
 
 /// What one file led to.
 #[derive(Default)]
-struct Told {
+struct JudgeSummary {
     messages: u64,
     unknown_topics: u64,
     verdicts: u64,
@@ -242,7 +243,7 @@ struct Told {
 /// Shared names that are listed.
 const SHARED_SHOWN: usize = 5;
 
-impl Told {
+impl JudgeSummary {
     fn words(&self, path: &Path, what: &str) -> String {
         let mut text = format!(
             "{}: {} messages, {} {what}, {} verdicts",
@@ -325,7 +326,7 @@ fn clock_offsets(counters: &Counters) -> Vec<String> {
 
 /// How verdicts are printed.
 #[derive(Debug, Clone)]
-struct Teller {
+struct VerdictPrinter {
     gateway: GatewayId,
     words: bool,
     /// Reports beside the verdicts are JSON, too.
@@ -334,14 +335,14 @@ struct Teller {
     silent: bool,
 }
 
-impl Teller {
+impl VerdictPrinter {
     /// Prints no verdict.
     fn silent(gateway: GatewayId) -> Self {
         Self { gateway, words: false, json: false, silent: true }
     }
 
     /// One line. JSON has no parts of the identity that only the store gives, and the file that a frame comes from.
-    fn tell(&self, verdict: &Verdict, file: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
+    fn print(&self, verdict: &Verdict, file: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
         if self.silent {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use verge_pipeline::judging::InputPattern;
 
 use super::history::InputFile;
 use super::trial::Trial;
-use super::{INTERVAL, InputArgs, Teller, Told, time_of};
+use super::{INTERVAL, InputArgs, JudgeSummary, VerdictPrinter, time_of};
 use crate::cli::recording::Recorded;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Carries, ReadingRules, Rule, Settings};
@@ -28,14 +28,14 @@ use verge_gateway::wiring::Autoencoders;
 pub(super) fn samples(
     args: &InputArgs,
     settings: &Settings,
-    (teller, models): (&Teller, &Autoencoders),
+    (printer, models): (&VerdictPrinter, &Autoencoders),
     rules: &ReadingRules,
     element: SampleElement,
     path: &Path,
     out: &mut impl Write,
-) -> anyhow::Result<Told> {
+) -> anyhow::Result<JudgeSummary> {
     let InputFile { source, decoders, messages, .. } = open(args, settings, rules, element, path)?;
-    let mut trial = Trial::new(settings, teller, models, decoders, out);
+    let mut trial = Trial::new(settings, printer, models, decoders, out);
     trial.source = source;
     for message in messages {
         let (line, recorded) = message?;

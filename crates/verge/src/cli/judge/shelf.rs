@@ -136,7 +136,7 @@ fn refuse_other_user(state_dir: &Path) -> anyhow::Result<()> {
     }
     let (path, owner) = (state_dir.display(), folder.uid());
     Err(anyhow!(
-        "{path} belongs to the user with the number {owner}, as whom the gateway runs; this is user {own}: run this \
+        "{path} belongs to the user with the number {owner}, which the gateway runs as; this is user {own}: run this \
          command as that user (sudo -u '#{owner}' verge …), or the gateway could not open its store any more"
     ))
 }

@@ -16,7 +16,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet, SavePass};
 
 use super::refusals::{Notes, Noting};
-use super::{Teller, Told, clock_offsets, rejections, shared_names, source_of};
+use super::{JudgeSummary, VerdictPrinter, clock_offsets, rejections, shared_names, source_of};
 use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
 use verge_gateway::exit::{Exit, ExitWith};
@@ -34,7 +34,7 @@ const PROGRESS_EVERY: u64 = 10_000;
 /// The judges at work on recorded time.
 pub(super) struct Trial<'a, W, D> {
     settings: &'a Settings,
-    teller: &'a Teller,
+    printer: &'a VerdictPrinter,
     models: &'a Autoencoders,
     /// Made at the first time in the file, which is when its clock starts.
     set: Option<JudgeSet<Noting<D>, verge_anomaly::ReadingJudge>>,
@@ -57,7 +57,7 @@ pub(super) struct Trial<'a, W, D> {
 impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     pub(super) fn new(
         settings: &'a Settings,
-        teller: &'a Teller,
+        printer: &'a VerdictPrinter,
         models: &'a Autoencoders,
         input: D,
         out: &'a mut W,
@@ -65,7 +65,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         let notes = Notes::default();
         Self {
             settings,
-            teller,
+            printer,
             models,
             set: None,
             input: Some(notes.of(input)),
@@ -84,7 +84,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
     }
 
     /// Judges all messages of a file.
-    pub(super) fn recording(mut self, path: &Path) -> anyhow::Result<Told> {
+    pub(super) fn recording(mut self, path: &Path) -> anyhow::Result<JudgeSummary> {
         for recorded in Recording::open(path).exit_with(Exit::BadInput)? {
             let (line, recorded) = recorded.exit_with(Exit::BadInput)?;
             self.message(recorded, line)?;
@@ -98,7 +98,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         if let Some(set) = &mut self.set {
             set.message(&message, message.received, &mut self.decision);
         }
-        self.tell(None)
+        self.print(None)
     }
 
     /// A message that stands in this line, as the gateway would receive it at its time; `None` where no source takes it.
@@ -140,7 +140,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         if let Err(reason) = judged {
             self.refuse(camera.source, camera.device.as_str(), None, &Rejection::whole(reason));
         }
-        self.tell(None)?;
+        self.print(None)?;
         Ok(judged.is_ok())
     }
 
@@ -154,7 +154,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         if let Some(set) = &mut self.set {
             set.observation(observation, received, &mut self.decision);
         }
-        self.tell(file)
+        self.print(file)
     }
 
     /// Counts and notes what cannot be judged. `about` is the topic or the file.
@@ -205,10 +205,10 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         if let Some(set) = &mut self.set {
             set.tick(now, &mut self.decision);
         }
-        self.tell(None)
+        self.print(None)
     }
 
-    fn tell(&mut self, file: Option<&Path>) -> anyhow::Result<()> {
+    fn print(&mut self, file: Option<&Path>) -> anyhow::Result<()> {
         for verdict in self.decision.verdicts.drain(..) {
             self.verdicts += 1;
             if verdict.event.is_some_and(|event| event.state == EventState::Raised) {
@@ -216,7 +216,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
                 let signal = subject.signal.as_ref().map_or("all signals together", |signal| signal.as_str());
                 *self.alarms.entry((subject.device.to_string(), signal.to_owned())).or_default() += 1;
             }
-            self.teller.tell(&verdict, file, self.out)?;
+            self.printer.print(&verdict, file, self.out)?;
         }
         self.decision.checkpoints.clear();
         Ok(())
@@ -231,11 +231,11 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
         (std::mem::take(&mut self.decision.checkpoints), instances)
     }
 
-    pub(super) fn end(mut self) -> anyhow::Result<Told> {
+    pub(super) fn end(mut self) -> anyhow::Result<JudgeSummary> {
         self.progress.clear()?;
         let sources = self.counters.sources();
         let rates = self.set.as_ref().zip(self.now).map(|(set, now)| set.alarm_rates(now));
-        Ok(Told {
+        Ok(JudgeSummary {
             messages: self.messages,
             unknown_topics: self.unknown_topics,
             verdicts: self.verdicts,

@@ -23,7 +23,7 @@ use verge_pipeline::judging::InputPattern;
 
 use super::history::InputFile;
 use super::trial::Trial;
-use super::{InputArgs, Teller, Told};
+use super::{InputArgs, JudgeSummary, VerdictPrinter};
 use crate::cli::recording::Recorded;
 use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
 use columns::{Columns, Values};
@@ -36,28 +36,29 @@ use verge_gateway::wiring::Autoencoders;
 pub(super) fn table(
     args: &InputArgs,
     settings: &Settings,
-    (teller, models): (&Teller, &Autoencoders),
+    (printer, models): (&VerdictPrinter, &Autoencoders),
     judge: &Judge,
     path: &Path,
     out: &mut impl Write,
-) -> anyhow::Result<Told> {
-    let InputFile { source, decoders, messages, table, .. } = open(args, settings, judge, path, teller.json)?;
-    let mut trial = Trial::new(settings, teller, models, decoders, out);
+) -> anyhow::Result<JudgeSummary> {
+    let InputFile { source, decoders, messages, table, .. } =
+        open(args, settings, judge, path, printer.json)?;
+    let mut trial = Trial::new(settings, printer, models, decoders, out);
     trial.source = source;
     for message in messages {
         let (line, recorded) = message?;
         trial.message(recorded, line)?;
     }
-    let mut told = trial.end()?;
-    if told.observations == 0 {
-        return Err(anyhow!("no reading is judged: {}", told.words(path, "readings")))
+    let mut summary = trial.end()?;
+    if summary.observations == 0 {
+        return Err(anyhow!("no reading is judged: {}", summary.words(path, "readings")))
             .exit_with(Exit::BadInput);
     }
-    told.table = table;
-    if let Some(report) = &mut told.table {
-        report.count_alarms(std::mem::take(&mut told.alarms));
+    summary.table = table;
+    if let Some(report) = &mut summary.table {
+        report.count_alarms(std::mem::take(&mut summary.alarms));
     }
-    Ok(told)
+    Ok(summary)
 }
 
 /// Opens a table, and reports how it is read unless that is JSON.
