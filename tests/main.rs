@@ -3,7 +3,6 @@
 
 mod architecture;
 mod autoencoder;
-mod board;
 mod cameras;
 mod columns;
 mod commands;
@@ -14,6 +13,7 @@ mod frames;
 mod gateway;
 mod glossary;
 mod learning;
+mod library;
 mod logging;
 mod pictures;
 mod program;

@@ -182,10 +182,9 @@ impl ChildBroker {
         self.state.clone()
     }
 
-    /// Whether its supervision has ended, which only a fault can cause.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.supervising.is_finished()
+    /// Waits until its supervision has ended, which only a fault can cause.
+    pub async fn ended(&self) {
+        self.stop.closed().await;
     }
 
     /// Closes its standard input, waits for it to end, and kills it where it does not.

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, ServerConfig};
@@ -112,6 +113,7 @@ pub struct Front {
     address: SocketAddr,
     view: FrontView,
     accepting: JoinHandle<()>,
+    running: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -142,8 +144,13 @@ impl Front {
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = Mutex::new(settings.tls.clone().map(Acceptor::new));
         let shared = Arc::new(FrontShared { acceptor, ..FrontShared::default() });
-        let accepting = tokio::spawn(accept(listener, settings, Arc::clone(&shared)));
-        Ok(Self { address, view: FrontView { shared }, accepting })
+        let (running, held) = watch::channel(());
+        let accept = accept(listener, settings, Arc::clone(&shared));
+        let accepting = tokio::spawn(async move {
+            accept.await;
+            drop(held);
+        });
+        Ok(Self { address, view: FrontView { shared }, accepting, running })
     }
 
     /// Where it listens, with the port that was taken.
@@ -158,10 +165,9 @@ impl Front {
         &self.view
     }
 
-    /// Whether it has ended, which only a fault or [`Front::close`] can cause.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.accepting.is_finished()
+    /// Waits until it has ended, which only a fault or [`Front::close`] can cause.
+    pub async fn ended(&self) {
+        self.running.closed().await;
     }
 
     /// Ends it with all its connections.

@@ -119,7 +119,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
                     break;
                 }
             }
-            () = gateway.failed() => anyhow::bail!("a thread of the gateway has ended"),
+            what = gateway.failed() => anyhow::bail!("{what} has ended by a fault"),
             _ = tokio::signal::ctrl_c() => break,
         }
     }

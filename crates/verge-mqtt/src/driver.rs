@@ -82,7 +82,7 @@ pub(crate) trait Role: Send + 'static {
 /// A kept connection. Dropping it closes the connection without DISCONNECT.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    stop: watch::Sender<bool>,
+    stop: Arc<watch::Sender<bool>>,
     current: Current,
     task: JoinHandle<()>,
 }
@@ -107,12 +107,12 @@ impl Driver {
     fn keep(settings: ConnectionSettings, attempts: impl Attempts, current: Current) -> Self {
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(keep(settings, attempts, stopped, Arc::clone(&current)));
-        Self { stop, current, task }
+        Self { stop: Arc::new(stop), current, task }
     }
 
-    /// Whether its task has ended.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.task.is_finished()
+    /// Is closed once the task has ended.
+    pub(crate) fn running(&self) -> Arc<watch::Sender<bool>> {
+        Arc::clone(&self.stop)
     }
 
     /// Disconnects and ends, within a few seconds whatever the broker does.

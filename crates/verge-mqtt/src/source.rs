@@ -23,7 +23,7 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use verge_domain::reading::{Acknowledged, Receipt, Session, SourceIndex};
 use verge_domain::stage::{Intake, Source};
 use verge_domain::time::Moment;
@@ -84,6 +84,7 @@ pub struct MqttSource {
     receipts: Receipts,
     observed: Arc<SharedSourceState>,
     driver: Arc<Mutex<Driver>>,
+    running: Arc<watch::Sender<bool>>,
 }
 
 impl MqttSource {
@@ -140,8 +141,8 @@ impl MqttSource {
             connection.clone(),
             Connections { settings: connection, role, takeovers: Takeovers::default() },
         );
-        let driver = Arc::new(Mutex::new(driver));
-        Self { session, receipts, observed, driver }
+        let (running, driver) = (driver.running(), Arc::new(Mutex::new(driver)));
+        Self { session, receipts, observed, driver, running }
     }
 
     /// How it stands.
@@ -150,11 +151,9 @@ impl MqttSource {
         self.observed.state(self.receipts.totals())
     }
 
-    /// Whether the connection's task has ended, by a stop or a fault of its own.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        // Somebody who holds it is about to stop it.
-        self.driver.try_lock().is_ok_and(|driver| driver.is_finished())
+    /// Waits until the connection's task has ended, by a stop or a fault of its own.
+    pub async fn ended(&self) {
+        self.running.closed().await;
     }
 
     /// Acknowledges what is settled, disconnects, and does not come back. The session stays at the broker.

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use verge_domain::observation::Observation;
 use verge_domain::reading::{Inbound, Reading, Receipt, SourceIndex};
 use verge_domain::stage::{Cause, Decoder, Intake, IntakeFull, Judge, Source};
@@ -201,11 +202,15 @@ impl IntakeQueue {
         };
         let deadline = Arc::clone(&worker.deadline);
         let (receiver, orders) = (self.receiver, self.orders);
+        let (running, held) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name(self.class.thread_name().to_owned())
-            .spawn(move || worker.run(&receiver, &orders))
+            .spawn(move || {
+                worker.run(&receiver, &orders);
+                drop(held);
+            })
             .expect("the operating system gives a gateway its few threads");
-        Judging { stop: self.sender, deadline, thread }
+        Judging { stop: self.sender, deadline, thread, running }
     }
 }
 
@@ -214,6 +219,7 @@ pub struct Judging {
     stop: SyncSender<Item>,
     deadline: Arc<OnceLock<Instant>>,
     thread: JoinHandle<()>,
+    running: watch::Sender<()>,
 }
 
 impl Judging {
@@ -233,9 +239,8 @@ impl Judging {
         }
     }
 
-    /// Whether the thread has ended by itself: then its queue takes nothing more.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+    /// Waits until the thread has ended by itself: then its queue takes nothing more.
+    pub async fn ended(&self) {
+        self.running.closed().await;
     }
 }

@@ -147,9 +147,12 @@ impl SiteBroker {
         }
     }
 
-    /// Whether it or its listener has ended for good, which only a fault can cause.
-    pub(super) fn is_finished(&self) -> bool {
-        self.broker.is_finished() || self.front.is_finished()
+    /// Waits until it or its listener has ended for good, which only a fault can cause.
+    pub(super) async fn ended(&self) {
+        tokio::select! {
+            () = self.broker.ended() => {}
+            () = self.front.ended() => {}
+        }
     }
 
     /// Takes no more devices.

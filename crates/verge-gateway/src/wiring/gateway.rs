@@ -1,11 +1,13 @@
 //! A running gateway: connects what was built, sets it to work, and stops it in order.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
@@ -26,13 +28,13 @@ use super::broker::SiteBroker;
 use super::build::Built;
 use super::expiry::Expiry;
 use super::frames::Eyes;
-use super::routes::{Outgoing, route_counters};
+use super::routes::{Delivery, Outgoing, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::Settings;
 
-/// How often the gateway looks whether its own threads still live.
-const SUPERVISION: Duration = Duration::from_millis(500);
+/// How often the gateway checks that it still holds its lock: another one on the same state would be a disaster.
+const LOCK_LOOK: Duration = Duration::from_millis(500);
 /// At the end deliveries wait this long for what is still to be committed.
 const LAST_COMMITS: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub struct Gateway {
     judging: Vec<Judging>,
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
-    deliveries: Vec<JoinHandle<()>>,
+    deliveries: Vec<Delivery>,
     /// Reports sources that receive nothing; ends with the gateway.
     _hearing: AbortOnDrop,
     _expiry: AbortOnDrop,
@@ -53,7 +55,6 @@ pub struct Gateway {
     board: Arc<LastWords>,
     status: Arc<Status>,
     clock: Clock,
-    stop_deliveries: watch::Sender<bool>,
     /// Ends last of all: until then it holds what devices have sent.
     broker: Option<SiteBroker>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
@@ -136,7 +137,6 @@ impl Gateway {
             },
             started,
         ));
-        let (stop_deliveries, stopped) = watch::channel(false);
         let outgoing = Outgoing {
             settings,
             connections: &connections,
@@ -144,7 +144,6 @@ impl Gateway {
             orders,
             status: Arc::clone(&status),
             clock,
-            stopped,
         };
         let deliveries = settings
             .routes
@@ -167,7 +166,6 @@ impl Gateway {
             board,
             status,
             clock,
-            stop_deliveries,
             broker,
             lock,
         })
@@ -203,19 +201,33 @@ impl Gateway {
         self.broker.as_ref().map(SiteBroker::listener)
     }
 
-    /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause.
-    pub async fn failed(&self) {
-        let ended = || {
-            self.judging.iter().any(Judging::is_finished)
-                || self.committer.is_finished()
-                || self.workers.as_ref().is_some_and(FrameWorkers::is_finished)
-                || self.sources.0.iter().any(MqttSource::is_finished)
-                || self.deliveries.iter().any(JoinHandle::is_finished)
-                || self.broker.as_ref().is_some_and(SiteBroker::is_finished)
-                || self.lock.holds().is_err()
-        };
-        while !ended() {
-            tokio::time::sleep(SUPERVISION).await;
+    /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause. Returns which.
+    pub async fn failed(&self) -> &'static str {
+        type End<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+        let mut ends: Vec<(&'static str, End<'_>)> = vec![
+            ("the store's thread", Box::pin(self.committer.ended())),
+            ("the lock of the state folder", Box::pin(self.lock_lost())),
+        ];
+        ends.extend(self.judging.iter().map(|one| ("a judging thread", Box::pin(one.ended()) as End<'_>)));
+        ends.extend(
+            self.sources.0.iter().map(|one| ("a connection's task", Box::pin(one.ended()) as End<'_>)),
+        );
+        ends.extend(self.deliveries.iter().map(|one| ("a delivery", Box::pin(one.ended()) as End<'_>)));
+        ends.extend(self.broker.iter().map(|one| ("the embedded broker", Box::pin(one.ended()) as End<'_>)));
+        let workers = self.workers.iter().flat_map(FrameWorkers::ended);
+        ends.extend(workers.map(|one| ("a frame worker", Box::pin(one) as End<'_>)));
+        poll_fn(|context| {
+            let ended = ends
+                .iter_mut()
+                .find_map(|(what, end)| end.as_mut().poll(context).is_ready().then_some(*what));
+            ended.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    async fn lock_lost(&self) {
+        while self.lock.holds().is_ok() {
+            tokio::time::sleep(LOCK_LOOK).await;
         }
     }
 
@@ -225,8 +237,7 @@ impl Gateway {
     /// # Errors
     /// The store has failed for good, or the state folder is not locked any more.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { sources, judging, workers, committer, deliveries, stop_deliveries, broker, lock, .. } =
-            self;
+        let Self { sources, judging, workers, committer, deliveries, broker, lock, .. } = self;
         if let Some(broker) = &broker {
             broker.close();
         }
@@ -246,9 +257,9 @@ impl Gateway {
         if tokio::time::timeout(LAST_COMMITS, committer.drained()).await.is_err() {
             tracing::debug!("the store has not taken everything yet");
         }
-        stop_deliveries.send_replace(true);
+        deliveries.iter().for_each(Delivery::stopping);
         for delivery in deliveries {
-            delivery.await.context("a delivery had panicked")?;
+            delivery.stop().await?;
         }
         let ended =
             tokio::task::spawn_blocking(move || committer.join()).await.context("the store's thread")?;

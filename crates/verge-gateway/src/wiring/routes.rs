@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use verge_domain::id::Seq;
@@ -24,7 +25,29 @@ pub(super) struct Outgoing<'a> {
     pub(super) orders: OrderDesk,
     pub(super) status: Arc<Status>,
     pub(super) clock: Clock,
-    pub(super) stopped: watch::Receiver<bool>,
+}
+
+/// A running delivery. It stops when this is dropped.
+pub(super) struct Delivery {
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Delivery {
+    /// Lets upstream acknowledge for a few seconds, and ends.
+    pub(super) fn stopping(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for the end that [`Delivery::stopping`] began.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.task.await.context("a delivery had panicked")
+    }
+
+    /// Waits until it has ended, by itself or by a stop.
+    pub(super) async fn ended(&self) {
+        self.stop.closed().await;
+    }
 }
 
 impl Outgoing<'_> {
@@ -34,7 +57,7 @@ impl Outgoing<'_> {
         route: &Route,
         counters: &Arc<RouteCounters>,
         delivered: [Seq; 3],
-    ) -> JoinHandle<()> {
+    ) -> Delivery {
         let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
             let uplink = &self.settings.uplinks[*index];
             let connection = self.connections[*index].clone();
@@ -52,7 +75,8 @@ impl Outgoing<'_> {
             Link { sink, form: WireEncoder::new(uplink.format), window, counters }
         });
         let (status, clock) = (Arc::clone(&self.status), self.clock);
-        tokio::spawn(delivery::deliver(
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(delivery::deliver(
             route_settings(self.settings, route),
             delivered,
             self.store.clone(),
@@ -61,8 +85,9 @@ impl Outgoing<'_> {
             Arc::clone(counters),
             clock,
             move |stopping| status.document(clock.now(), stopping),
-            self.stopped.clone(),
-        ))
+            stopped,
+        ));
+        Delivery { task, stop }
     }
 }
 

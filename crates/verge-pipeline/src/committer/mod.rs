@@ -208,10 +208,9 @@ impl Committer {
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Whether the thread has ended by itself.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+    /// Waits until the thread has ended by itself.
+    pub async fn ended(&self) {
+        self.stopping.closed().await;
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Camera;
@@ -135,8 +136,12 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         V: Viewer<Memory = M> + 'static,
     {
         let spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name).spawn(run);
-            thread.expect("the operating system gives a gateway its few threads")
+            let (running, held) = watch::channel(());
+            let thread = std::thread::Builder::new().name(name).spawn(move || {
+                run();
+                drop(held);
+            });
+            (thread.expect("the operating system gives a gateway its few threads"), running)
         };
         let (shared, decoded) = (Arc::clone(&self.shared), Decoded::default());
         let mut unwrapper = Unwrapper { shared, decoder, decoded, observations: observations.clone() };
@@ -179,7 +184,7 @@ impl<M> Cameras<M> {
 /// The running workers.
 pub struct FrameWorkers<M> {
     shared: Arc<SharedFrames<M>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<(JoinHandle<()>, watch::Sender<()>)>,
 }
 
 impl<M> FrameWorkers<M> {
@@ -189,17 +194,16 @@ impl<M> FrameWorkers<M> {
         self.shared.lock().stopping = true;
         self.shared.arrived.notify_all();
         self.shared.changed.notify_all();
-        for thread in self.threads {
+        for (thread, _) in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a worker had panicked");
             }
         }
     }
 
-    /// Whether a worker has ended by itself.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
+    /// Of each thread: waits until it has ended by itself.
+    pub fn ended(&self) -> impl Iterator<Item = impl Future<Output = ()> + '_> {
+        self.threads.iter().map(|(_, running)| running.closed())
     }
 
     /// Cameras known now, and frames that wait.

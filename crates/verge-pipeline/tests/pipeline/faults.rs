@@ -1,5 +1,7 @@
 //! A store that fails, comes back, is full, or is damaged.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use verge_domain::id::Lane;
 use verge_domain::stage::{ControlEvent, Displaced, SinkEvent, StoreError};
@@ -7,6 +9,8 @@ use verge_pipeline::committer::{CommitterEnd, StoreState};
 
 use crate::desk::{Desk, Upstream, route};
 use crate::support::{Memory, until};
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn fault() -> StoreError {
     StoreError::Fault("as the test asked".into())
@@ -134,7 +138,7 @@ async fn a_damaged_store_ends_the_committer_and_the_deliveries_whoever_finds_it(
             shelf.0.lock().unwrap().fails = Some(damaged);
         }
         desk.hand_in(Lane::Alarm, 1..=1);
-        until("it has ended", || desk.committer.is_finished()).await;
+        tokio::time::timeout(LIMIT, desk.committer.ended()).await.expect("it has ended");
         upstream.ended().await;
         assert!(matches!(desk.close(), Err(CommitterEnd::StoreDamaged(_))));
     }
@@ -167,7 +171,7 @@ async fn a_store_that_is_not_in_its_place_takes_nothing_and_ends_the_committer()
     until("committed", || desk.settled() == 1).await;
     let displaced = Displaced { what: "the store was moved".to_owned(), then: "it was kept".to_owned() };
     shelf.0.lock().unwrap().displaced = Some(displaced.clone());
-    until("noticed", || desk.committer.is_finished()).await;
+    tokio::time::timeout(LIMIT, desk.committer.ended()).await.expect("noticed");
     desk.hand_in(Lane::Alarm, 2..=2);
     assert_eq!(desk.settled(), 1, "nothing is acknowledged any more");
     let ended = desk.close();
@@ -192,7 +196,7 @@ async fn a_store_of_which_upstream_knows_more_sends_nothing_and_gives_its_epoch_
         end.events.send(SinkEvent::Control(ControlEvent::Found(status(run, last).into()))).await.unwrap();
         end.connect().await;
         if overtaken {
-            until("noticed", || desk.committer.is_finished()).await;
+            tokio::time::timeout(LIMIT, desk.committer.ended()).await.expect("noticed");
             upstream.ended().await;
             assert!(shelf.0.lock().unwrap().given_up);
             assert!(matches!(desk.close(), Err(CommitterEnd::Overtaken)));

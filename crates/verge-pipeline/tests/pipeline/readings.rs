@@ -167,7 +167,8 @@ async fn a_message_on_which_a_judge_panics_is_settled_and_judging_goes_on() {
     let source = &gateway.counters.sources()[0];
     assert_eq!(source.rejections().collect::<Vec<_>>(), [(Reason::Defect, 400)]);
     assert_eq!((source.messages_judged_total.get(), source.messages_refused_total.get()), (400, 400));
-    assert!(!gateway.judging.is_finished());
+    let ended = tokio::time::timeout(Duration::ZERO, gateway.judging.ended()).await;
+    assert!(ended.is_err(), "judging goes on");
     gateway.stop();
     assert_eq!(shelf.0.lock().unwrap().rows.len(), 400);
 }

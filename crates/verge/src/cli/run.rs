@@ -144,8 +144,8 @@ async fn serve(
             tracing::info!(signal, "gateway stops");
             false
         }
-        () = gateway.failed() => {
-            tracing::error!("a thread of the gateway has ended: gateway stops");
+        what = gateway.failed() => {
+            tracing::error!("{what} has ended by a fault: gateway stops");
             true
         }
     };

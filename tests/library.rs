@@ -1,4 +1,4 @@
-//! The board of the gateway as a library: what is true now, also after a kill.
+//! The gateway as a library: its board, what is true now, also after a kill; and how it reports an end of its own.
 
 use std::time::{Duration, Instant};
 
@@ -83,5 +83,23 @@ fn after_a_kill_the_board_shows_what_was_true_before() {
         assert_eq!(state("pump-3").map(|(seq, state, _)| (seq, state)), Some((Some(5), EventState::Raised)));
         gateway.stop().await.unwrap();
         assert_eq!(board.open_events().total(), 1, "it outlives the gateway");
+    });
+}
+
+#[test]
+fn the_end_of_one_of_its_threads_is_reported_with_its_name() {
+    let site = Site::start(PUMP);
+    let settings = Settings::load(&site.path().join("gateway.toml"), []).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let gateway = Gateway::start(&settings, None).await.unwrap();
+        let store = site.path().join("state/store");
+        tokio::select! {
+            what = gateway.failed() => panic!("{what} has ended"),
+            () = until("the store is there", || store.join("outbox.db").exists()) => {}
+        }
+        std::fs::rename(&store, site.path().join("elsewhere")).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), gateway.failed()).await;
+        assert_eq!(ended, Ok("the store's thread"));
+        gateway.stop().await.unwrap_err();
     });
 }
