@@ -97,6 +97,15 @@ fn a_person_upstream_tells_the_judges_something() {
     let send = ["send", "-c", "gateway.toml", "-t", "plant/pump-1/vibration", "--message", "8.5"];
     verge(site.path(), &send).expect(0);
     assert_eq!(states(&lines(&receiver.output())), [("raised", 1, 8.5)]);
+    // The store is read beside the running gateway.
+    let shown = tell(&["alarms"]).expect(0).stdout;
+    assert!(shown.starts_with("trial: 1 alarm in ") && shown.contains("; 1 open\n"), "{shown}");
+    assert!(shown.contains("#1  ") && shown.contains("high: pump-1 vibration"), "{shown}");
+    let document = tell(&["alarms", "--json"]).expect(0).json();
+    assert_eq!(
+        (&document[0]["open"][0]["number"], &document[0]["tags"][0]["alarms"]),
+        (&1.into(), &1.into())
+    );
     let labelled = tell(&["label", "--device", "pump-1", "real"]).expect(0);
     assert_eq!(labelled.stdout, "matched 1 judge, changed 0\n");
     let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);

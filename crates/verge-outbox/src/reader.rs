@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 use verge_domain::id::{Epoch, Lane, Seq};
 use verge_domain::life::Life;
-use verge_domain::stage::StoredRow;
+use verge_domain::stage::{Checkpoint, StoredRow};
 
 use crate::checkpoints;
 use crate::fault::StoreFault;
@@ -211,6 +211,24 @@ impl OutboxReader {
             routes,
             checkpoints,
         })
+    }
+
+    /// What is saved for judges under the keys that are wanted, as of one moment.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn saved(&mut self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Checkpoint>, ReadError> {
+        let fault = StoreFault::while_doing("read the store");
+        let snapshot = self.connection.transaction().map_err(&fault)?;
+        let mut found = Vec::new();
+        let take = |key: String, state: Vec<u8>| {
+            if wanted(&key) {
+                found.push(Checkpoint { key, state: Some(state) });
+            }
+        };
+        let faulty = |name: &str| tracing::warn!(key = %name.escape_debug(), "a saved state is damaged and is skipped");
+        checkpoints::each(&snapshot, self.cipher.as_ref(), &self.binding, take, faulty).map_err(&fault)?;
+        Ok(found)
     }
 
     pub(crate) fn connection(&self) -> &Connection {

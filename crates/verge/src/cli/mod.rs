@@ -2,6 +2,7 @@
 
 #[cfg(not(all(feature = "demo", feature = "eval")))]
 mod absent;
+mod alarms;
 mod broker;
 mod certs;
 mod check;
@@ -99,6 +100,8 @@ enum Command {
     Maintenance(tell::MaintenanceArgs),
     /// Publish files or lines as a device would
     Send(send::SendArgs),
+    /// Show open and recent alarms, which signals alarm most, and what to do about it; works beside a running gateway
+    Alarms(alarms::AlarmsArgs),
     /// Look into the store of verdicts; works beside a running gateway
     Outbox(outbox::OutboxArgs),
     /// Make and show certificates
@@ -177,6 +180,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Label(args) => tell::label(args, json, out),
         Command::Maintenance(args) => tell::maintenance(args, json, out),
         Command::Send(args) => send::send(args, json, out),
+        Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Runtime(args) => runtime::runtime(args, json, out),

@@ -69,7 +69,7 @@ enum OutboxAction {
 
 /// Which store.
 #[derive(Debug, Args)]
-struct StoreArgs {
+pub(super) struct StoreArgs {
     #[command(flatten)]
     file: FileArgs,
     /// Folder of another store than the configuration's: a copy, or one in quarantine
@@ -147,15 +147,15 @@ impl From<LaneArg> for Lane {
 }
 
 /// The store of a configuration.
-struct StoreFolder {
-    gateway: GatewayId,
+pub(super) struct StoreFolder {
+    pub(super) gateway: GatewayId,
     routes: Vec<loss::Carried>,
     folder: PathBuf,
-    reader: OutboxReader,
+    pub(super) reader: OutboxReader,
 }
 
 impl StoreFolder {
-    fn open(args: &StoreArgs) -> anyhow::Result<Self> {
+    pub(super) fn open(args: &StoreArgs) -> anyhow::Result<Self> {
         let settings = args.file.settings()?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
         let folder = args.store.clone().unwrap_or(outbox.dir);
