@@ -10,7 +10,7 @@ use verge_domain::verdict::Detector;
 use super::record::{EventRecord, Tag};
 
 pub(super) const WEEK_MS: f64 = 7.0 * 86_400_000.0;
-/// What a person can bear is told by ten minutes (EEMUA 191).
+/// What a person can bear is stated for ten minutes (EEMUA 191).
 const TEN_MINUTES: i64 = 600_000;
 
 /// The alarms of one tag.
