@@ -12,8 +12,11 @@ use crate::fault::{SettingsError, check_count};
 const HYSTERESIS: f64 = 10.0;
 /// …for this many observations in a row.
 const CALM: u32 = 10;
-/// What lasts for this many observations is usual from now on: the alarm is over.
+/// What lasts for this many observations is usual from now on: the alarm is over…
 const LONGEST: u32 = 2_000;
+/// …and so is what was ten times more probable than the level for this many in a row, though it never went back. It is
+/// learnt by then, see `lessons`.
+const ADAPTED: u32 = 1_000;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
 /// A pause counts as this many usual intervals at most.
@@ -133,6 +136,10 @@ pub(crate) struct Alarms {
     calm: u32,
     /// Observations since it was opened.
     open_for: u32,
+    /// Observations in a row that were ten times more probable than the level, while one is open. Not saved: a restart begins
+    /// to count anew.
+    #[serde(skip, default)]
+    quiet: u32,
 }
 
 /// What becomes of one observation.
@@ -148,25 +155,32 @@ pub(crate) struct AlarmOutcome {
 
 impl Alarms {
     pub(crate) fn new() -> Self {
-        Self { since_last: u32::MAX, raised: 0, open: false, calm: 0, open_for: 0 }
+        Self { since_last: u32::MAX, raised: 0, open: false, calm: 0, open_for: 0, quiet: 0 }
     }
 
     /// `still_off`: what raised the open alarm still lies beyond what was expected then, though the detector may have
     /// learnt it meanwhile.
     pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32, still_off: bool) -> AlarmOutcome {
         let abnormal = p <= level;
+        // An open alarm that nothing strange has kept open for as long as the hold-off must not hide what begins now.
+        let renewed = self.open && abnormal && self.quiet > hold_off.max(CALM);
         // What was held back and still lasts once the hold-off is over is raised then.
         let lasts = still_off && !self.open;
         let alarm = (abnormal || lasts) && self.since_last > hold_off;
         // One that is raised late is not new, and holds back nothing.
         self.since_last = if alarm && abnormal { 1 } else { self.since_last.saturating_add(1) };
         self.raised += u64::from(alarm && !self.open);
-        self.open_for = if self.open { self.open_for.saturating_add(1) } else { 0 };
+        self.open_for = if self.open && !renewed { self.open_for.saturating_add(1) } else { 0 };
         self.open |= alarm;
-        let still_off = still_off && self.open_for < LONGEST;
-        self.calm = if self.open && p > HYSTERESIS * level && !still_off { self.calm + 1 } else { 0 };
+        let is_calm = self.open && p > HYSTERESIS * level;
+        self.quiet = if is_calm { self.quiet.saturating_add(1) } else { 0 };
+        let adapted = still_off && self.open && (self.open_for >= LONGEST || self.quiet >= ADAPTED);
+        let still_off = still_off && !adapted;
+        self.calm = if is_calm && !still_off { self.calm + 1 } else { 0 };
         // Also where its score was learnt meanwhile: what must last for a time before it is reported does so.
-        let standing = if alarm || (self.open && (abnormal || still_off)) {
+        let standing = if renewed {
+            Standing::Renewed
+        } else if alarm || (self.open && (abnormal || still_off)) {
             Standing::Abnormal
         } else if self.open && self.calm < CALM {
             Standing::Margin
@@ -174,8 +188,8 @@ impl Alarms {
             // Held back: nothing begins, and nothing ends.
             Standing::Margin
         } else {
-            self.open = false;
-            Standing::Normal
+            let ends = std::mem::take(&mut self.open);
+            if ends && adapted { Standing::Adapted } else { Standing::Normal }
         };
         AlarmOutcome { abnormal, alarm, standing }
     }
@@ -206,9 +220,9 @@ mod tests {
             .map(|&power| {
                 let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off, false);
                 let letter = match outcome.standing {
-                    Standing::Abnormal => 'a',
+                    Standing::Abnormal | Standing::Renewed => 'a',
                     Standing::Margin => 'm',
-                    Standing::Normal => 'n',
+                    Standing::Normal | Standing::Adapted => 'n',
                 };
                 if outcome.alarm { letter.to_ascii_uppercase() } else { letter }
             })
@@ -234,8 +248,42 @@ mod tests {
         let calm = (0..).find(|_| alarms.judge(1.0, 1e-3, 100, false).standing == Standing::Normal);
         assert_eq!(calm, Some(CALM as usize - 1));
         assert!(alarms.judge(1e-6, 1e-3, 0, false).alarm);
-        let given_up = (0..10_000).find(|_| alarms.judge(1.0, 1e-3, 0, true).standing == Standing::Normal);
-        assert_eq!(given_up, Some((LONGEST + CALM) as usize - 2));
+        let given_up = (0..10_000).any(|_| alarms.judge(1.0, 1e-3, 0, true).standing == Standing::Adapted);
+        assert!(given_up);
+    }
+
+    /// An alarm whose cause lasts, with probabilities by reading: the readings at which something else than an abnormal
+    /// standing comes, and what.
+    fn lasting(p_of: impl Fn(u32) -> f64) -> Vec<(u32, Standing)> {
+        let mut alarms = Alarms::new();
+        assert!(alarms.judge(1e-6, 1e-3, 100, false).alarm);
+        let standings =
+            (1..3_000).map(|reading| (reading, alarms.judge(p_of(reading), 1e-3, 100, true).standing));
+        let mut others: Vec<_> = standings.filter(|(_, standing)| *standing != Standing::Abnormal).collect();
+        others.dedup_by_key(|(_, standing)| *standing);
+        others
+    }
+
+    #[test]
+    fn what_has_become_usual_ends_as_that_after_a_thousand_quiet_readings_or_two_thousand_of_any_kind() {
+        let margin = (1_000, Standing::Margin);
+        assert_eq!(lasting(|_| 1.0)[..2], [margin, (1_009, Standing::Adapted)]);
+        // Each 500th reading is a little strange.
+        let restless = lasting(|reading| if reading % 500 == 0 { 5e-3 } else { 1.0 });
+        assert_eq!(restless[..2], [(2_000, Standing::Margin), (2_010, Standing::Adapted)]);
+    }
+
+    #[test]
+    fn what_begins_after_a_hold_off_without_anything_strange_renews_the_alarm() {
+        let renewed_at = |again: u32| {
+            let found = lasting(|reading| if reading == again { 1e-6 } else { 1.0 });
+            found.into_iter().find(|(_, standing)| *standing == Standing::Renewed).map(|(reading, _)| reading)
+        };
+        assert_eq!(renewed_at(102), Some(102));
+        assert_eq!(renewed_at(100), None);
+        // What goes on does not begin anew.
+        let found = lasting(|reading| if (300..700).contains(&reading) { 1e-6 } else { 1.0 });
+        assert_eq!(found.iter().filter(|(_, standing)| *standing == Standing::Renewed).count(), 1);
     }
 
     #[test]

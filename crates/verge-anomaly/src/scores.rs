@@ -2,7 +2,7 @@
 //! a detector with one score has in common with the next.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Expected, Feedback, Member};
+use verge_domain::finding::{Condition, Expected, Feedback, Member, Standing};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::UtcMillis;
 
@@ -53,7 +53,8 @@ impl Scores {
         let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
         let outcome = self.alarms.judge(p_value, level, settings.hold_off, still_off);
         let is_open = self.alarms.is_open();
-        if outcome.abnormal && !was_open && !still_off {
+        let begins = outcome.standing == Standing::Renewed || (!was_open && !still_off);
+        if outcome.abnormal && begins {
             self.cause = expected.unwrap_or(f64::INFINITY);
         } else if !is_open && (was_open || !still_off) {
             self.cause = f64::INFINITY;

@@ -35,6 +35,7 @@ fn text(finding: &Finding) -> String {
         Standing::Abnormal => "!",
         Standing::Margin => "~",
         Standing::Normal => "",
+        Standing::Renewed | Standing::Adapted => "of no rule",
     };
     let bound = |bound: Option<f64>| bound.map(|bound| format!("{bound}")).unwrap_or_default();
     format!("{}{standing} {observed} in {}..{}", member.as_str(), bound(expected.low), bound(expected.high))

@@ -219,6 +219,25 @@ pub enum Standing {
     Margin,
     /// Within the clearing limit.
     Normal,
+    /// Beyond the limit again after a time in which nothing was, though the event is open still: something else has
+    /// begun.
+    Renewed,
+    /// As strange as when the event began, and usual by now: this is how things are.
+    Adapted,
+}
+
+impl Standing {
+    /// Whether it is beyond the limit.
+    #[must_use]
+    pub const fn is_abnormal(self) -> bool {
+        matches!(self, Self::Abnormal | Self::Renewed)
+    }
+
+    /// Whether it can end an event.
+    #[must_use]
+    pub const fn is_normal(self) -> bool {
+        matches!(self, Self::Normal | Self::Adapted)
+    }
 }
 
 /// Closed range of what was expected; an open side is `None`.

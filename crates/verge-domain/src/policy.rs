@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Condition, Member, Standing};
+use crate::finding::{Condition, Member};
 use crate::id::{EventId, Lane};
 use crate::time::{Moment, Monotonic, UtcMillis};
-use crate::verdict::{Event, EventState, Severity};
+use crate::verdict::{Event, EventChange, EventState, Severity};
+
+mod course;
+
+use course::EventCourse;
+pub use course::GROWS_BY;
 
 /// How conditions of one judge become events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +62,13 @@ enum Phase {
     /// It would have been raised, had raises not been held back.
     HeldBack { first_at: UtcMillis, since: Monotonic },
     /// Raised; `begun` is its begin where it was seen by this process, `calm` since when it has been normal again, if it has.
-    Open { event: OpenEvent, begun: Option<Monotonic>, reported: Monotonic, calm: Option<Monotonic> },
+    Open {
+        event: OpenEvent,
+        begun: Option<Monotonic>,
+        reported: Monotonic,
+        calm: Option<Monotonic>,
+        course: EventCourse,
+    },
 }
 
 /// The life of the events of one judge about one subject: one phase per member, since a value can be too
@@ -84,7 +95,8 @@ pub struct Observed {
 impl EventLife {
     /// Takes up an event that was open when its state was saved.
     pub fn restore(&mut self, member: Member, event: OpenEvent, now: Monotonic) {
-        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
+        let course = EventCourse::default();
+        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None, course };
     }
 
     /// Holds raises back, or allows them again. What is open continues and is cleared as usual; what would have been
@@ -129,8 +141,7 @@ impl EventLife {
         let now = observed.received.mono;
         let standing = condition.standing;
         // Most readings are normal and find nothing open: they must cost nothing.
-        if standing == Standing::Normal
-            && !self.phases.iter().any(|&(member, _)| member == condition.member.strand())
+        if standing.is_normal() && !self.phases.iter().any(|&(member, _)| member == condition.member.strand())
         {
             return None;
         }
@@ -138,25 +149,30 @@ impl EventLife {
         let phase = self.phase(condition.member.strand());
         let before = *phase;
         let (next, report) = match before {
-            Phase::Quiet if standing == Standing::Abnormal => {
-                rise(policy, observed.at, now, observed, holding, fresh_id)
+            Phase::Quiet if standing.is_abnormal() => {
+                rise(policy, condition, (observed.at, now), observed, holding, fresh_id)
             }
             Phase::Rising { first_at, since } | Phase::HeldBack { first_at, since }
-                if standing == Standing::Abnormal =>
+                if standing.is_abnormal() =>
             {
-                rise(policy, first_at, since, observed, holding, fresh_id)
+                rise(policy, condition, (first_at, since), observed, holding, fresh_id)
             }
-            Phase::HeldBack { .. } if holding && standing != Standing::Normal => (before, None),
+            Phase::HeldBack { .. } if holding && !standing.is_normal() => (before, None),
             Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => (Phase::Quiet, None),
-            Phase::Open { event, begun, reported, calm } => {
-                let calm = (standing == Standing::Normal).then(|| calm.unwrap_or(now));
+            Phase::Open { event, begun, reported, calm, mut course } => {
+                let calm = standing.is_normal().then(|| calm.unwrap_or(now));
+                let change = course.note(condition);
+                let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
+                let report = |state| Event { change, ..event.report(state, observed, begun) };
+                let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
-                    (Phase::Quiet, Some(event.report(EventState::Cleared, observed, begun)))
-                } else if policy.update_every.is_some_and(|every| now.since(reported) >= every) {
-                    let report = event.report(EventState::Updated, observed, begun);
-                    (Phase::Open { event, begun, reported: now, calm }, Some(report))
+                    (Phase::Quiet, Some(report(EventState::Cleared)))
+                } else if escalated || is_due() {
+                    let change = change.filter(|_| escalated);
+                    let report = Event { change, ..report(EventState::Updated) };
+                    (Phase::Open { event, begun, reported: now, calm, course }, Some(report))
                 } else {
-                    (Phase::Open { event, begun, reported, calm }, None)
+                    (Phase::Open { event, begun, reported, calm, course }, None)
                 }
             }
         };
@@ -181,8 +197,8 @@ impl EventLife {
 
 fn rise(
     policy: &EventPolicy,
-    first_at: UtcMillis,
-    since: Monotonic,
+    condition: &Condition,
+    (first_at, since): (UtcMillis, Monotonic),
     observed: Observed,
     holding: bool,
     fresh_id: impl FnOnce() -> EventId,
@@ -196,7 +212,8 @@ fn rise(
     }
     let event = OpenEvent { id: fresh_id(), since: first_at };
     let report = event.report(EventState::Raised, observed, Some(since));
-    (Phase::Open { event, begun: Some(since), reported: now, calm: None }, Some(report))
+    let course = EventCourse::of(condition);
+    (Phase::Open { event, begun: Some(since), reported: now, calm: None, course }, Some(report))
 }
 
 impl OpenEvent {
@@ -208,14 +225,14 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        Event { id: self.id, state, since: self.since, lasted_ms, number: None }
+        Event { id: self.id, state, since: self.since, lasted_ms, number: None, change: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Expected;
+    use crate::finding::{Expected, Standing};
 
     const POLICY: EventPolicy = EventPolicy {
         severity: Severity::Warning,

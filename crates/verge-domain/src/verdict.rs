@@ -96,6 +96,44 @@ pub struct Event {
     pub lasted_ms: u64,
     /// Its number for people; `None` of events of gateways that gave none.
     pub number: Option<EventNumber>,
+    /// What is new in it, beside time having passed.
+    pub change: Option<EventChange>,
+}
+
+/// What is new in an open event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventChange {
+    /// Something is strange again after a time in which nothing was: perhaps another fault.
+    Renewed,
+    /// What lay above its range lies below it now, or the other way round.
+    Turned,
+    /// It lies [`GROWS_BY`](crate::policy::GROWS_BY) times as far from its range as when it was last raised or escalated.
+    Grown,
+    /// It ends because it has become usual, not because it went back.
+    Adapted,
+}
+
+impl EventChange {
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Turned => "turned",
+            Self::Grown => "grown",
+            Self::Adapted => "adapted",
+        }
+    }
+
+    /// Whether somebody should look again.
+    #[must_use]
+    pub const fn is_escalation(self) -> bool {
+        match self {
+            Self::Renewed | Self::Turned | Self::Grown => true,
+            Self::Adapted => false,
+        }
+    }
 }
 
 /// A condition of the process out of its expected range.

@@ -37,7 +37,14 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
         model: None,
         severity: Severity::Warning,
         lane: Lane::Alarm,
-        event: Some(Event { id: EventId([7; 16]), state, since: at, lasted_ms: 0, number: None }),
+        event: Some(Event {
+            id: EventId([7; 16]),
+            state,
+            since: at,
+            lasted_ms: 0,
+            number: None,
+            change: None,
+        }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 9.5,

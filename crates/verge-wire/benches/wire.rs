@@ -50,6 +50,7 @@ fn verdict(seq: u64) -> Verdict {
             since: received,
             lasted_ms: 0,
             number: None,
+            change: None,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -176,8 +176,10 @@ impl Portable for WireVerdict<'_> {
 }
 
 record! {
-    [Event { id, state, since, lasted_ms: lasted_s, number }]
-    Event as Event: "event" { 0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional }
+    [Event { id, state, since, lasted_ms: lasted_s, number, change }]
+    Event as Event: "event" {
+        0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 7 change optional,
+    }
 }
 
 tuple!(Model: "model" { name, version });

@@ -3,7 +3,7 @@
 
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, Unit};
-use verge_domain::verdict::{Event, EventState, Verdict};
+use verge_domain::verdict::{Event, EventChange, EventState, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 use crate::body;
@@ -47,6 +47,15 @@ pub fn tombstone_words(tombstone: &Tombstone) -> String {
 /// The condition, and for how long it holds.
 pub(crate) fn event_words(what: &str, event: Option<&Event>) -> String {
     match event.filter(|event| event.state != EventState::Raised) {
+        Some(Event { change: Some(change), lasted_ms, .. }) => {
+            let after = span(*lasted_ms);
+            match change {
+                EventChange::Renewed => format!("{what} again, after {after}"),
+                EventChange::Turned => format!("{what} on the other side, after {after}"),
+                EventChange::Grown => format!("{what}, several times farther off after {after}"),
+                EventChange::Adapted => format!("{what} has become usual after {after}"),
+            }
+        }
         Some(Event { state: EventState::Cleared, lasted_ms, .. }) => {
             format!("{what} over after {}", span(*lasted_ms))
         }
@@ -172,8 +181,14 @@ mod tests {
 
     fn check(body: Body, state: Option<EventState>, expected: &str) {
         let since = UtcMillis(0);
-        let event =
-            state.map(|state| Event { id: EventId([0; 16]), state, since, lasted_ms: 7_512, number: None });
+        let event = state.map(|state| Event {
+            id: EventId([0; 16]),
+            state,
+            since,
+            lasted_ms: 7_512,
+            number: None,
+            change: None,
+        });
         assert_eq!(verdict_words(&Verdict { event, body, ..sample() }), expected);
     }
 

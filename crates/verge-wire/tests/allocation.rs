@@ -54,6 +54,7 @@ fn a_stored_verdict_costs_nothing() {
             since: at,
             lasted_ms: 0,
             number: None,
+            change: None,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,

@@ -176,8 +176,9 @@ impl AutoDetector {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
-        // an end is no cause any more.
-        if outcome.abnormal && !still_off && !was_open {
+        // an end is no cause any more. What begins after a time without anything strange is another cause.
+        let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
+        if outcome.abnormal && begins {
             self.cause = EventCause::new(strangest, expected, p_value);
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
             self.cause = EventCause::NONE;

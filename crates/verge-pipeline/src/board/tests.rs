@@ -34,6 +34,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
             since: at,
             lasted_ms: 0,
             number: None,
+            change: None,
         }),
         body,
     }

@@ -154,7 +154,7 @@ impl SavedLife {
             model: None,
             severity: self.severity,
             lane: self.lane,
-            event: Some(Event { id, state, since, lasted_ms, number }),
+            event: Some(Event { id, state, since, lasted_ms, number, change: None }),
             body: body_of(&condition, self.unit.as_ref()),
         }
     }

@@ -12,7 +12,8 @@ use verge_domain::id::{
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
+    Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
+    Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{WireFormat, WireLimits, read_message, read_tombstone, read_verdict, verdict_json};
@@ -229,6 +230,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     since: LAST_TIME,
                     lasted_ms: u64::MAX,
                     number: None,
+                    change: None,
                 }),
                 ..sample()
             },
@@ -275,7 +277,16 @@ fn verdicts() -> Vec<(String, Verdict)> {
 fn later_verdicts() -> Vec<(String, Verdict)> {
     let event = sample().event.expect("the sample is of an event");
     let numbered = Event { number: Some(EventNumber(142)), ..event };
-    vec![("event with a number".to_owned(), Verdict { event: Some(numbered), ..sample() })]
+    let mut all = vec![("event with a number".to_owned(), Verdict { event: Some(numbered), ..sample() })];
+    for change in [EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted] {
+        let state = if change.is_escalation() { EventState::Updated } else { EventState::Cleared };
+        let changed = Event { state, change: Some(change), ..event };
+        all.push((
+            format!("event that is {}", change.as_str()),
+            Verdict { event: Some(changed), ..sample() },
+        ));
+    }
+    all
 }
 
 fn messages() -> Vec<(String, Envelope, Vec<StoredRow>)> {

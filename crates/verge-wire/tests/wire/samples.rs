@@ -52,6 +52,7 @@ pub(crate) fn sample() -> Verdict {
             since: UtcMillis(received.0 - 5000),
             lasted_ms: 5000,
             number: None,
+            change: None,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -8,7 +8,8 @@ use verge_domain::id::{
 };
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventState, Health, Model, Severity, Subject, Times, Verdict,
+    Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
+    Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -132,8 +133,17 @@ fn object() -> impl Strategy<Value = Detection> {
 fn event() -> impl Strategy<Value = Event> {
     let states = vec![EventState::Raised, EventState::Updated, EventState::Cleared];
     let number = prop::option::of(any::<u64>().prop_map(EventNumber));
-    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number).prop_map(
-        |(id, state, since, lasted_ms, number)| Event { id: EventId(id), state, since, lasted_ms, number },
+    let changes = vec![EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted];
+    let change = prop::option::of(prop::sample::select(changes));
+    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number, change).prop_map(
+        |(id, state, since, lasted_ms, number, change)| Event {
+            id: EventId(id),
+            state,
+            since,
+            lasted_ms,
+            number,
+            change,
+        },
     )
 }
 

@@ -84,3 +84,39 @@ fn an_event_ends_when_the_signal_is_calm_again() {
     let end = standings[5_005..].iter().position(|&standing| standing == Standing::Normal).unwrap();
     assert!((10..150).contains(&end), "after {end} readings");
 }
+
+#[test]
+fn a_fault_behind_an_open_event_is_reported_and_what_stays_is_adapted_to() {
+    let (mut detector, mut next) = (detector(), process("white"));
+    let mut standings = Vec::new();
+    for reading in 0..9_000_usize {
+        // A pump stops for good, and after a while its value jumps the other way for a moment.
+        let stopped = if reading >= 5_000 { -8.0 } else { 0.0 };
+        let fault = if (5_600..5_603).contains(&reading) { 60.0 } else { 0.0 };
+        standings.push(detector.observe(at(reading), next(reading) + stopped + fault).standing);
+    }
+    let first = |wanted: Standing| (5_000..9_000).find(|&reading| standings[reading] == wanted);
+    assert!(
+        first(Standing::Abnormal).is_some_and(|raised| raised < 5_110),
+        "{:?}",
+        first(Standing::Abnormal)
+    );
+    assert_eq!(first(Standing::Renewed), Some(5_600));
+    assert!(
+        standings[5_000..5_600].iter().all(|standing| !standing.is_normal() || *standing == Standing::Normal)
+    );
+}
+
+#[test]
+fn what_has_become_how_things_are_ends_as_adapted() {
+    let (mut detector, mut next) = (detector(), process("white"));
+    let standings: Vec<Standing> = (0..9_000_usize)
+        .map(|reading| {
+            let stopped = if reading >= 5_000 { -8.0 } else { 0.0 };
+            detector.observe(at(reading), next(reading) + stopped).standing
+        })
+        .collect();
+    let adapted = standings.iter().position(|standing| *standing == Standing::Adapted);
+    assert!(adapted.is_some_and(|at| (6_000..7_100).contains(&at)), "adapted at {adapted:?}");
+    assert!(standings[5_110..adapted.unwrap()].iter().all(|standing| !standing.is_normal()));
+}

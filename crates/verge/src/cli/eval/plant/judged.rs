@@ -7,7 +7,7 @@ use anyhow::Context;
 use verge_domain::id::{DeviceId, EventId, Lane, SignalId, Unit};
 use verge_domain::reading::{Quality, Reading, SourceIndex};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
-use verge_domain::verdict::{Body, EventState, Severity, Verdict};
+use verge_domain::verdict::{Body, EventChange, EventState, Severity, Verdict};
 use verge_eval::plant::score::{PlantAlarm, PlantScore, RaisedBy};
 use verge_eval::plant::tags::TAGS;
 use verge_eval::plant::{Plant, PlantRun};
@@ -86,11 +86,12 @@ impl Alarms {
         Self { tags: tags.collect(), counted: HashSet::new(), all: Vec::new() }
     }
 
-    /// An event counts once, when it first asks for a person.
+    /// An event counts when it first asks for a person, and again with each escalation.
     fn take(&mut self, verdict: &Verdict) {
         let Some(event) = &verdict.event else { return };
         let asks = verdict.lane == Lane::Alarm || verdict.severity > Severity::Info;
-        if !asks || event.state == EventState::Cleared || !self.counted.insert(event.id) {
+        let escalates = event.change.is_some_and(EventChange::is_escalation);
+        if !asks || event.state == EventState::Cleared || !(self.counted.insert(event.id) || escalates) {
             return;
         }
         let (member, contributions) = match &verdict.body {
