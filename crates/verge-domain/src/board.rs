@@ -5,9 +5,10 @@
 //! a restart and a changed configuration keep them.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::finding::Member;
-use crate::id::{JudgeId, Seq};
+use crate::id::{JudgeId, Lane, Seq};
 use crate::verdict::{Body, Event, EventState, Severity, Subject, Verdict};
 
 /// What a point holds of its judge and subject.
@@ -83,6 +84,15 @@ impl OpenEvents {
     }
 }
 
+/// What was committed behind a place in the order of commits, see [`Board::poll_behind`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CommittedWords {
+    /// Verdicts that stood there and are not kept any more: the follower was too slow.
+    pub missed: u64,
+    /// What stands behind them.
+    pub words: Vec<Arc<LastWord>>,
+}
+
 /// What readers see of the board. Every call is quick, and none makes the data path wait.
 pub trait Board: Send + Sync {
     /// The last words that `selected` picks, in no order. What they say is committed, and stays as it is.
@@ -90,4 +100,15 @@ pub trait Board: Send + Sync {
 
     /// How many events are open.
     fn open_events(&self) -> OpenEvents;
+
+    /// The present end of the order of commits. From the first call on, the newest verdicts are kept for followers, up to a
+    /// bound; before it none is.
+    fn follow(&self) -> u64;
+
+    /// The place right behind a verdict of the present epoch, if it is still kept: where a follower that comes back goes on.
+    fn place_behind(&self, lane: Lane, seq: Seq) -> Option<u64>;
+
+    /// What was committed behind `place`, which advances. While that is nothing the task of `context` is woken by the next
+    /// commit.
+    fn poll_behind(&self, place: &mut u64, context: &mut Context<'_>) -> Poll<CommittedWords>;
 }

@@ -4,12 +4,18 @@
 //! is locked for moments only, and whoever locks the points next takes them from there. In a steady state nothing is
 //! allocated: the memory of the word that is replaced takes the next one.
 
+mod recent;
+
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Poll, Waker};
 
-use verge_domain::board::{Board, LastWord, OpenEvents};
+use verge_domain::board::{Board, CommittedWords, LastWord, OpenEvents};
+use verge_domain::id::{Lane, Seq};
 use verge_domain::verdict::Verdict;
+
+use recent::RecentWords;
 
 /// Points at most. Past that, those that wait for nothing go, oldest first; a verdict that finds no room is counted.
 pub const MAX_POINTS: usize = 65_536;
@@ -20,8 +26,16 @@ const INBOX: usize = 4_096;
 /// The board. Its writer is the committer alone.
 #[derive(Debug)]
 pub struct LastWords {
-    inbox: Mutex<Vec<LastWord>>,
+    /// Locked for moments only; after `points` where both are.
+    inbox: Mutex<Inbox>,
     points: Mutex<Points>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    words: Vec<LastWord>,
+    /// Of followers that wait for the next commit.
+    wakers: Vec<Waker>,
 }
 
 impl LastWords {
@@ -48,15 +62,20 @@ impl LastWords {
         if let Some(mut points) = points {
             self.empty_inbox(&mut points);
             words.for_each(|word| points.put(word));
-            return;
+        } else {
+            self.inbox().words.extend(words);
         }
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.extend(words);
-        let full = inbox.len() > INBOX;
+        let mut inbox = self.inbox();
+        let (wakers, full) = (std::mem::take(&mut inbox.wakers), inbox.words.len() > INBOX);
         drop(inbox);
+        wakers.into_iter().for_each(Waker::wake);
         if full {
             drop(self.points());
         }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The points, with all that was committed.
@@ -67,7 +86,7 @@ impl LastWords {
     }
 
     fn empty_inbox(&self, points: &mut Points) {
-        let words = std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        let words = std::mem::take(&mut self.inbox().words);
         words.into_iter().for_each(|word| points.put(word));
     }
 }
@@ -85,6 +104,31 @@ impl Board for LastWords {
 
     fn open_events(&self) -> OpenEvents {
         self.points().open
+    }
+
+    fn follow(&self) -> u64 {
+        self.points().recent.follow()
+    }
+
+    fn place_behind(&self, lane: Lane, seq: Seq) -> Option<u64> {
+        self.points().recent.place_behind(lane, seq)
+    }
+
+    fn poll_behind(&self, place: &mut u64, context: &mut Context<'_>) -> Poll<CommittedWords> {
+        loop {
+            let points = self.points();
+            if let Some(words) = points.recent.behind(place) {
+                return Poll::Ready(words);
+            }
+            // While the points are held, what is committed comes to the inbox.
+            let mut inbox = self.inbox();
+            if inbox.words.is_empty() {
+                if !inbox.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    inbox.wakers.push(context.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
     }
 }
 
@@ -111,17 +155,27 @@ struct Points {
     words: HashSet<Keyed>,
     max: usize,
     open: OpenEvents,
+    recent: RecentWords,
     /// Memory of a word that was replaced, for the next.
     spare: Option<Arc<LastWord>>,
 }
 
 impl Points {
     fn with_room(max: usize) -> Self {
-        Self { words: HashSet::new(), max, open: OpenEvents::default(), spare: None }
+        Self {
+            words: HashSet::new(),
+            max,
+            open: OpenEvents::default(),
+            recent: RecentWords::default(),
+            spare: None,
+        }
     }
 
     fn put(&mut self, word: LastWord) {
         let word = Keyed(self.stored(word));
+        if word.0.seq.is_some() {
+            self.recent.push(&word.0);
+        }
         if self.words.len() >= self.max && !self.words.contains(&word) && !self.make_room() {
             self.open.left_out += 1;
             return;

@@ -1,3 +1,6 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Wake;
+
 use verge_domain::board::PointKind;
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, Seq, SourceId};
@@ -157,4 +160,70 @@ fn what_a_reader_holds_stays_as_it_is() {
     }
     assert_eq!((held.len(), held[0].seq), (1, Some(Seq(1))));
     assert_eq!(numbers(&board), [(Some(5), true)]);
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicU64);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The numbers behind a place, and how many were missed; `None` while there are none.
+fn behind(board: &LastWords, place: &mut u64, woken: &Arc<Woken>) -> Option<(u64, Vec<u64>)> {
+    match board.poll_behind(place, &mut Context::from_waker(&Waker::from(Arc::clone(woken)))) {
+        Poll::Ready(CommittedWords { missed, words }) => {
+            Some((missed, words.iter().map(|word| word.seq.unwrap().0).collect()))
+        }
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_follower_sees_each_verdict_once_in_the_order_of_commits_and_is_woken_by_the_next() {
+    let board = LastWords::restored([stuck(9, 1, EventState::Updated)]);
+    post(&board, 1, stuck(1, 1, EventState::Raised));
+    let (woken, mut place) = (Arc::new(Woken::default()), board.follow());
+    assert_eq!(behind(&board, &mut place, &woken), None);
+    assert_eq!(behind(&board, &mut place, &woken), None, "it waits once");
+    post(&board, 2, stuck(1, 2, EventState::Updated));
+    post(&board, 3, stuck(1, 3, EventState::Updated));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert_eq!(behind(&board, &mut place, &woken), Some((0, vec![2, 3])));
+    assert_eq!(behind(&board, &mut place, &woken), None);
+    // Also while a reader holds the points.
+    let reader = board.points.lock().unwrap();
+    post(&board, 4, stuck(2, 4, EventState::Raised));
+    drop(reader);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    assert_eq!(behind(&board, &mut place, &woken), Some((0, vec![4])));
+    // Another one goes on behind what it saw last, and not behind what was never kept.
+    assert_eq!(
+        behind(&board, &mut board.place_behind(Lane::Alarm, Seq(2)).unwrap(), &woken),
+        Some((0, vec![3, 4]))
+    );
+    assert_eq!(board.place_behind(Lane::Alarm, Seq(1)), None);
+    assert_eq!(board.place_behind(Lane::Verdict, Seq(3)), None);
+}
+
+#[test]
+fn a_follower_that_is_too_slow_learns_how_much_it_missed() {
+    let board = LastWords::default();
+    let (woken, mut place) = (Arc::new(Woken::default()), board.follow());
+    let kept = recent::RECENT as u64;
+    for seq in 1..=kept + 10 {
+        post(&board, seq, stuck(1, 1, EventState::Updated));
+    }
+    let mut expected = 11;
+    while let Some((missed, numbers)) = behind(&board, &mut place, &woken) {
+        assert_eq!(missed, if expected == 11 { 10 } else { 0 });
+        for number in numbers {
+            assert_eq!(number, expected);
+            expected += 1;
+        }
+    }
+    assert_eq!(expected, kept + 11);
 }
