@@ -13,6 +13,7 @@ mod observations;
 mod orders;
 mod redeliveries;
 mod saving;
+mod swapping;
 mod worker;
 
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
@@ -38,6 +39,8 @@ pub use observations::{Observations, Origin};
 use orders::{Desk, Waiting};
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub(crate) use redeliveries::Redeliveries;
+use swapping::Swap;
+pub use swapping::SwapRefused;
 use worker::Worker;
 
 /// Maximum of messages that wait for the judges.
@@ -172,7 +175,7 @@ impl IntakeQueue {
         clock: Clock,
         restored: Decision,
         causes: &[Cause],
-    ) -> Judging
+    ) -> Judging<J>
     where
         D: Decoder<Item = Reading> + 'static,
         J: Judge + 'static,
@@ -181,8 +184,12 @@ impl IntakeQueue {
         // A restored judge may know its rate already.
         self.counters.note_alarm_rates(set.alarm_rates(clock.now()));
         self.counters.note_judging(set.account());
+        // One at a time: a reload waits for its end.
+        let (swaps, planned) = mpsc::sync_channel(1);
         let mut worker = Worker {
             set,
+            swaps: planned,
+            swapping: None,
             source,
             commits,
             clock,
@@ -210,19 +217,20 @@ impl IntakeQueue {
                 drop(held);
             })
             .expect("the operating system gives a gateway its few threads");
-        Judging { stop: self.sender, deadline, thread, running }
+        Judging { queue: self.sender, swaps, deadline, thread, running }
     }
 }
 
 /// The running judges' thread.
-pub struct Judging {
-    stop: SyncSender<Item>,
+pub struct Judging<J> {
+    queue: SyncSender<Item>,
+    swaps: SyncSender<Swap<J>>,
     deadline: Arc<OnceLock<Instant>>,
     thread: JoinHandle<()>,
     running: watch::Sender<()>,
 }
 
-impl Judging {
+impl<J> Judging<J> {
     /// Announces the stop: the three seconds begin here, for several threads at the same moment.
     pub fn stopping(&self) {
         self.deadline.get_or_init(|| Instant::now() + STOP_LIMIT);
@@ -233,7 +241,7 @@ impl Judging {
     pub fn stop(self) {
         self.stopping();
         // A send to a thread that has already ended fails, which equals a stop.
-        drop(self.stop.send(Item::Stop));
+        drop(self.queue.send(Item::Stop));
         if self.thread.join().is_err() {
             tracing::error!("the judging thread had panicked");
         }

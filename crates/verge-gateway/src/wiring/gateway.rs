@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
+use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
 use verge_mqtt::{MqttSource, Renewal};
@@ -43,7 +44,7 @@ pub struct Gateway {
     sources: Sources<MqttSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
-    judging: Vec<Judging>,
+    judging: Vec<Judging<ReadingJudge>>,
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
     deliveries: Vec<Delivery>,

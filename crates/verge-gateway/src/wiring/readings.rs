@@ -135,7 +135,7 @@ impl ReadingJudges {
         commits: &CommitHandle,
         clock: Clock,
         causes: &[Cause],
-    ) -> Vec<Judging> {
+    ) -> Vec<Judging<ReadingJudge>> {
         let start = |Side { queue, judges, restored }: Side| {
             queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)
         };

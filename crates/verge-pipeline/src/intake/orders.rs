@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 
 use super::Item;
+use super::swapping::wake;
 use crate::judging::{Order, OrderError, Outcome, joint};
 
 /// Maximum of orders that wait for the judges.
@@ -36,10 +37,8 @@ pub(super) struct Desk {
 impl Desk {
     fn hand_in(&self, waiting: Waiting) -> Result<(), DeskClosed> {
         self.queue.try_send(waiting).map_err(|_| DeskClosed)?;
-        match self.wake.try_send(Item::Wake) {
-            // A full queue keeps the thread awake anyway, and a thread that has ended needs no waking.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
-        }
+        wake(&self.wake);
+        Ok(())
     }
 }
 

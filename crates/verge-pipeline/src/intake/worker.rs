@@ -14,6 +14,7 @@ use super::arrivals::{Arrivals, Waiting as Arrived};
 use super::class::{Class, QueueRoom};
 use super::newest::Newest;
 use super::orders::Waiting;
+use super::swapping::{Swap, SwapReply};
 use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
@@ -40,6 +41,10 @@ pub(super) struct Worker<D, J, S> {
     /// Empty, with memory for the arrivals that are taken next.
     pub(super) arrived: Arrived,
     pub(super) set: JudgeSet<D, J>,
+    /// Judges that wait to be at work.
+    pub(super) swaps: Receiver<Swap<J>>,
+    /// Where the report of the present swap goes, and how long judging paused.
+    pub(super) swapping: Option<(SwapReply, Duration)>,
     pub(super) source: S,
     pub(super) commits: CommitHandle,
     pub(super) clock: Clock,
@@ -67,11 +72,10 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         let mut gathering = false;
         let mut steps = StepWatch::default();
         loop {
-            let wait = if self.newest.as_ref().is_some_and(|newest| newest.is_waiting()) {
-                Duration::ZERO
-            } else {
-                next_tick.saturating_duration_since(Instant::now())
-            };
+            let is_busy =
+                self.swapping.is_some() || self.newest.as_ref().is_some_and(|newest| newest.is_waiting());
+            let wait =
+                if is_busy { Duration::ZERO } else { next_tick.saturating_duration_since(Instant::now()) };
             let stop = match queue.recv_timeout(wait) {
                 Ok(item) => {
                     let close = last_burst.elapsed() < STREAM_GAP;
@@ -92,6 +96,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             while let Ok(waiting) = orders.try_recv() {
                 self.carry_out(waiting);
             }
+            self.exchange();
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;

@@ -41,20 +41,28 @@ enum For {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Admits an unknown signal, and finds its judges.
+    /// Admits an unknown signal, and finds its judges. Returns whether it was admitted before, to other judges: then those
+    /// may exceed the room until the observation is judged.
     pub(super) fn open_stream(
         &mut self,
         source: SourceIndex,
         reading: &Reading,
         now: Moment,
         out: &mut Decision,
-    ) -> Result<(), Reason> {
+    ) -> Result<bool, Reason> {
         let (device, signal) = (&reading.device, &reading.signal);
-        let new_device = !self.streams.knows(source, device)?;
         let part = |spec: &JudgeSpec<J>| spec.part_of_signal(source, device, signal);
-        let instances = self.admit((source, device), new_device, part, now, out)?;
+        let before = self.streams.take_signal(source, device, signal);
+        let found_again = before.is_some();
+        let instances = match before {
+            Some(before) => self.find_again(before, device, part, now, out)?,
+            None => {
+                let new_device = !self.streams.knows(source, device)?;
+                self.admit((source, device), new_device, part, now, out)?
+            }
+        };
         self.streams.insert(source, device, signal, instances, now.mono);
-        Ok(())
+        Ok(found_again)
     }
 
     /// The same for a camera.
@@ -63,12 +71,19 @@ impl<D, J: Judge> JudgeSet<D, J> {
         camera: &Camera,
         now: Moment,
         out: &mut Decision,
-    ) -> Result<(), Reason> {
-        let new_device = !self.streams.knows(camera.source, &camera.device)?;
+    ) -> Result<bool, Reason> {
         let part = |spec: &JudgeSpec<J>| spec.part_of_camera(camera);
-        let instances = self.admit((camera.source, &camera.device), new_device, part, now, out)?;
+        let before = self.streams.take_camera(camera);
+        let found_again = before.is_some();
+        let instances = match before {
+            Some(before) => self.find_again(before, &camera.device, part, now, out)?,
+            None => {
+                let new_device = !self.streams.knows(camera.source, &camera.device)?;
+                self.admit((camera.source, &camera.device), new_device, part, now, out)?
+            }
+        };
         self.streams.insert_camera(camera, instances, now.mono);
-        Ok(())
+        Ok(found_again)
     }
 
     /// Makes the instances that look at something new, as far as there is room.
@@ -88,6 +103,35 @@ impl<D, J: Judge> JudgeSet<D, J> {
         {
             return Err(Reason::TooManyStreams);
         }
+        self.find(device, part, now, out)
+    }
+
+    /// Finds the judges of a signal or camera that was admitted before the judges changed. It is not refused for want of
+    /// room: what the new judges take beyond it is evicted behind the observation.
+    fn find_again(
+        &mut self,
+        before: Vec<usize>,
+        device: &DeviceId,
+        part: impl Fn(&JudgeSpec<J>) -> Option<Part>,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Vec<usize>, Reason> {
+        let found = self.find(device, part, now, out);
+        for index in before {
+            self.instances[index].users -= 1;
+            self.drop_unused(index, now, out);
+        }
+        found
+    }
+
+    /// The instances that look at something, made where there are none yet.
+    fn find(
+        &mut self,
+        device: &DeviceId,
+        part: impl Fn(&JudgeSpec<J>) -> Option<Part>,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Vec<usize>, Reason> {
         let key = |(judge, spec): (JudgeIndex, &JudgeSpec<J>)| {
             let device = spec.machine.as_ref().unwrap_or(device).clone();
             Some(InstanceKey { judge, part: part(spec)?, device })
@@ -222,10 +266,21 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
     /// Drops an instance that looks at nothing, with its saved state. Its raised events are cleared.
     fn drop_unused(&mut self, index: usize, now: Moment, out: &mut Decision) {
-        if self.instances.get(index).is_none_or(|instance| instance.users > 0) {
-            return;
+        if self.instances.get(index).is_some_and(|instance| instance.users == 0) {
+            let (judge, device) = {
+                let instance = &self.instances[index];
+                (self.specs[instance.judge_index].name.clone(), instance.subject.device.clone())
+            };
+            if self.remove_instance(index, now, out) {
+                tracing::info!(%judge, %device, "a device gave way to others; its open events are cleared");
+            }
         }
+    }
+
+    /// Removes an instance with its saved state. Its raised events are cleared; returns whether there were any.
+    pub(super) fn remove_instance(&mut self, index: usize, now: Moment, out: &mut Decision) -> bool {
         let mut instance = self.instances.remove(index);
+        self.renewals.forget(&instance);
         self.room.sub_instance(instance.bytes);
         let spec = &self.specs[instance.judge_index];
         let source = self.sources.iter().position(|source| *source == instance.subject.source);
@@ -237,15 +292,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
         };
         let (judge, device) = (instance.judge_index, instance.subject.device.clone());
         self.by_key.remove(&InstanceKey { judge, part, device });
-        if instance.end_events(spec, |_| true, now, out) {
-            tracing::info!(
-                judge = %spec.name, device = %instance.subject.device,
-                "a device gave way to others; its open events are cleared"
-            );
+        let cleared = instance.end_events(spec, |_| true, now, out);
+        if cleared {
             let key = saved::key(saved::EVENTS, &spec.name, &instance.subject);
             out.checkpoints.push(Checkpoint { key, state: None });
         }
         out.checkpoints.extend(instance.forgotten_state(&spec.name));
+        cleared
     }
 
     /// Keeps an instance that was restored from the store until its device is evicted.

@@ -24,6 +24,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
     }
 
+    /// Before the instances that look at a camera observe: what they have learnt is carried over, if that is still to be done.
+    fn renew_camera(&mut self, camera: &Camera, now: Moment, out: &mut Decision) {
+        if self.renewals.are_due() {
+            self.renew_all(self.streams.of_camera(camera).to_vec(), now, out);
+        }
+    }
+
     /// Judges that a frame has arrived; the consequences are added to `out`.
     ///
     /// # Errors
@@ -36,9 +43,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        if !self.streams.record_camera(camera, received.mono) {
-            self.open_camera(camera, now, out)?;
-        }
+        let is_known = self.streams.record_camera(camera, received.mono);
+        let found_again = !is_known && self.open_camera(camera, now, out)?;
+        self.renew_camera(camera, now, out);
         let (indices, instances, specs, mut turn) = self.turn(camera, received, now);
         for &index in indices {
             let instance = &mut instances[index];
@@ -47,7 +54,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 turn.observe(instance, spec, Observable::Arrival(captured), out);
             }
         }
-        let (sound, grown) = (turn.sound, turn.grown);
+        let (sound, grown) = (turn.sound, turn.grown || found_again);
         self.end_turn(grown, now, out);
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
@@ -65,12 +72,17 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 source.refuse(camera.device.as_str(), None, &Rejection::whole(reason));
             }
         };
-        if !self.streams.record_camera(&camera, received.mono)
-            && let Err(reason) = self.open_camera(&camera, now, out)
-        {
-            return refuse(reason);
-        }
+        let is_known = self.streams.record_camera(&camera, received.mono);
+        let opened = if is_known { Ok(false) } else { self.open_camera(&camera, now, out) };
+        let found_again = match opened {
+            Ok(found_again) => found_again,
+            Err(reason) => return refuse(reason),
+        };
+        self.renew_camera(&camera, now, out);
         let (indices, instances, specs, mut turn) = self.turn(&camera, received, now);
+        // A judge may have been removed since the frame was taken.
+        let sees = |judge| specs.get(judge).is_some_and(|spec| spec.inputs.sees());
+        views.retain(|&(judge, _)| sees(judge));
         views.sort_by_key(|&(judge, _)| specs[judge].inputs.observes == Observes::Errors);
         for (judge, view) in views {
             let Some(&index) = indices.iter().find(|&&index| instances[index].judge_index == judge) else {
@@ -85,7 +97,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 source.readings_judged_total.add(1);
             }
         }
-        let grown = turn.grown;
+        let grown = turn.grown || found_again;
         self.end_turn(grown, now, out);
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Instance<J> {
     open: Vec<SavedEvent>,
     /// Its silence lasted so long that it was ended; silence is not reported again until the subject sends.
     vanished: bool,
+    /// Its detector was set anew, and its judge is still the former one.
+    pub(super) outdated: bool,
     /// Signals that it looks at, plus one if it is expected, plus one if it was restored from the store.
     pub(super) users: usize,
     /// The memory it takes, as last computed.
@@ -57,6 +59,7 @@ impl<J: Judge> Instance<J> {
             saved_state: None,
             open: Vec::new(),
             vanished: false,
+            outdated: false,
             users: 0,
             bytes,
             observations: 0,
@@ -280,6 +283,17 @@ impl<J: Judge> Instance<J> {
         self.judge.restore(state, now)?;
         self.saved_state = Some(saving::checksum(state));
         Ok(())
+    }
+
+    /// Puts a judge with the present settings in the place of the former one, with what that has learnt.
+    ///
+    /// # Errors
+    /// What was learnt does not fit the settings; then the judge starts anew.
+    pub(super) fn set_anew(&mut self, spec: &JudgeSpec<J>, now: Moment) -> Result<(), RestoreError> {
+        let mut judge = (spec.make)(now);
+        let taken = self.judge.save().map_or(Ok(()), |learnt| judge.restore(&learnt, now));
+        self.judge = judge;
+        taken
     }
 
     /// The removal of its saved state, if there is any.

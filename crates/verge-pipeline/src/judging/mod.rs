@@ -17,6 +17,7 @@ mod saved;
 mod saving;
 mod spec;
 mod streams;
+mod swap;
 mod turn;
 
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ use spec::Specs;
 pub use spec::{InputPattern, Inputs, JudgeSpec, Observes};
 use streams::Streams;
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
+use swap::Renewals;
+pub use swap::{KeptJudge, PlannedJudge, StartedAnew, SwapReport};
 use turn::Turn;
 
 /// The result of one message, or of time passing.
@@ -112,6 +115,8 @@ pub struct JudgeSet<D, J> {
     room: Arc<Room>,
     /// Until then nothing is evicted for a newcomer.
     full_until: Monotonic,
+    /// Judges whose detector was set anew, and whose state is still to be carried over.
+    renewals: Renewals,
     counters: Arc<Counters>,
     naming: EventNaming,
     decoded: Decoded<Reading>,
@@ -144,7 +149,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     ) -> Self {
         let mut set = Self {
             decoder,
-            specs: Specs(specs),
+            specs: Specs(specs.into_iter().map(Some).collect()),
             streams: Streams::new(sources.len(), Arc::clone(&memory.0)),
             room: Arc::clone(&memory.0),
             sources,
@@ -153,21 +158,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             windows: Vec::new(),
             new_names: NewNames::new(now.mono),
             full_until: Monotonic(0),
+            renewals: Renewals::default(),
             counters,
             naming: EventNaming::new(fresh_id),
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
-        let expected = set.specs.iter().flat_map(|(judge, spec)| {
-            spec.expect.iter().map(move |device| InstanceKey {
-                judge,
-                part: Part::Whole,
-                device: device.clone(),
-            })
-        });
-        for key in expected.collect::<Vec<_>>() {
-            set.instance(key, now);
-        }
+        set.expect_devices(now);
         set
     }
 
@@ -204,13 +201,16 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        if !self.streams.record(source, &reading.device, &reading.signal, received.mono) {
-            self.open_stream(source, reading, now, out)?;
+        let is_known = self.streams.record(source, &reading.device, &reading.signal, received.mono);
+        let grown = !is_known && self.open_stream(source, reading, now, out)?;
+        if self.renewals.are_due() {
+            let looking = self.streams.instances(source, &reading.device, &reading.signal);
+            self.renew_all(looking.unwrap_or_default().to_vec(), now, out);
         }
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
-        let mut turn = Turn { counters, room, findings, naming, received, now, sound: true, grown: false };
+        let mut turn = Turn { counters, room, findings, naming, received, now, sound: true, grown };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
             turn.observe(instance, &self.specs[instance.judge_index], reading.into(), out);
@@ -228,7 +228,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
         self.end_windows(now, out);
         for (_, instance) in &mut self.instances {
-            if instance.is_vanished() {
+            if instance.is_vanished() || instance.outdated {
                 continue;
             }
             let spec = &self.specs[instance.judge_index];

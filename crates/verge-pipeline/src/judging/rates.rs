@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use verge_domain::id::JudgeId;
+use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::stage::Judge;
 use verge_domain::time::{Moment, UtcMillis};
 
@@ -82,13 +82,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// How often each judge alarms, in the order of the configuration; judges without a rate are left out.
     #[must_use]
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
-        let mut rates: Vec<JudgeRate> =
-            self.specs.iter().map(|(_, spec)| JudgeRate::none_yet(spec.name.clone())).collect();
+        let mut rates: Vec<(JudgeIndex, JudgeRate)> =
+            self.specs.iter().map(|(judge, spec)| (judge, JudgeRate::none_yet(spec.name.clone()))).collect();
         for (_, instance) in &self.instances {
             // A judge that panics here is left out; its next reading finds the fault.
             let rate = catch_unwind(AssertUnwindSafe(|| instance.judge.alarm_rate())).ok().flatten();
             let Some(rate) = rate else { continue };
-            let sum = &mut rates[instance.judge_index.position()];
+            let found = rates.binary_search_by_key(&instance.judge_index, |(judge, _)| *judge);
+            let Ok(sum) = found.map(|place| &mut rates[place].1) else { continue };
             sum.instances += 1;
             sum.alarms += rate.alarms;
             sum.seconds += rate.seconds;
@@ -98,8 +99,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 sum.supported_at = sum.supported_at.max(Some(later(now.wall, left)));
             }
         }
-        rates.retain(|rate| rate.instances > 0);
-        rates
+        rates.into_iter().map(|(_, rate)| rate).filter(|rate| rate.instances > 0).collect()
     }
 }
 

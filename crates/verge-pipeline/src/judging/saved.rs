@@ -295,6 +295,14 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             out.verdicts.extend(life.clear(judge, subject, now));
             return false;
         };
+        if life.detector != self.specs[self.instances[index].judge_index].detector {
+            tracing::info!(
+                %judge, device = %subject.device, before = life.detector.as_str(),
+                "the judge has another detector; its open events are cleared"
+            );
+            out.verdicts.extend(life.clear(judge, subject, now));
+            return false;
+        }
         self.instances[index].restore_life(life, now.mono);
         true
     }

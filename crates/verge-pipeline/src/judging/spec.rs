@@ -53,7 +53,7 @@ impl Inputs {
         Self { observes: Observes::Readings, patterns, devices: Vec::new() }
     }
 
-    fn takes_device(&self, device: &DeviceId) -> bool {
+    pub(super) fn takes_device(&self, device: &DeviceId) -> bool {
         self.devices.is_empty() || self.devices.iter().any(|pattern| pattern.matches(device.as_str()))
     }
 
@@ -70,6 +70,11 @@ impl Inputs {
     #[must_use]
     pub fn takes_camera(&self, camera: &Camera) -> bool {
         self.observes != Observes::Readings && self.takes_device(&camera.device) && self.has(camera.source)
+    }
+
+    /// Whether it judges what models see in frames.
+    pub(super) const fn sees(&self) -> bool {
+        matches!(self.observes, Observes::Views | Observes::Errors)
     }
 
     /// Whether anything of a source is looked at.
@@ -131,12 +136,21 @@ impl<J> JudgeSpec<J> {
     }
 }
 
-/// All judges, by their index.
-pub(super) struct Specs<J>(pub(super) Vec<JudgeSpec<J>>);
+/// All judges, by their index. The place of a judge that was removed stays empty: an index means one judge for as long as
+/// the process runs.
+pub(super) struct Specs<J>(pub(super) Vec<Option<JudgeSpec<J>>>);
 
 impl<J> Specs<J> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (JudgeIndex, &JudgeSpec<J>)> {
-        (0..).map(JudgeIndex).zip(&self.0)
+        (0..).map(JudgeIndex).zip(&self.0).filter_map(|(index, spec)| Some((index, spec.as_ref()?)))
+    }
+
+    pub(super) fn get(&self, judge: JudgeIndex) -> Option<&JudgeSpec<J>> {
+        self.0.get(judge.position())?.as_ref()
+    }
+
+    pub(super) fn position_of(&self, name: &JudgeId) -> Option<usize> {
+        self.0.iter().position(|spec| spec.as_ref().is_some_and(|spec| spec.name == *name))
     }
 }
 
@@ -144,6 +158,6 @@ impl<J> Index<JudgeIndex> for Specs<J> {
     type Output = JudgeSpec<J>;
 
     fn index(&self, judge: JudgeIndex) -> &JudgeSpec<J> {
-        &self.0[judge.position()]
+        self.0[judge.position()].as_ref().expect("a judge that was removed has no instances")
     }
 }

@@ -78,11 +78,19 @@ impl Activity {
 struct Device {
     activity: Activity,
     /// Judge instances that look at each signal.
-    signals: HashMap<SignalId, Vec<usize>>,
+    signals: HashMap<SignalId, Looking>,
     /// Those that look at the device as a camera, once it is known as one.
-    camera: Option<Vec<usize>>,
+    camera: Option<Looking>,
     /// Instances that were restored from the store before the first observation of their signals.
     restored: Vec<usize>,
+}
+
+/// The instances that look at a signal or camera.
+#[derive(Debug)]
+struct Looking {
+    instances: Vec<usize>,
+    /// Among which judges they were found, see [`Streams::judges_changed`].
+    judges: u32,
 }
 
 impl Device {
@@ -95,15 +103,17 @@ impl Device {
 #[derive(Debug)]
 pub(super) struct Streams {
     by_source: Vec<HashMap<DeviceId, Device>>,
+    /// How often the judges have changed.
+    judges: u32,
     room: Arc<Room>,
 }
 
 impl Streams {
     pub(super) fn new(sources: usize, room: Arc<Room>) -> Self {
-        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), room }
+        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), judges: 0, room }
     }
 
-    /// Records a reading; returns whether its signal is known.
+    /// Records a reading; returns whether its signal is known to the present judges.
     pub(super) fn record(
         &mut self,
         source: SourceIndex,
@@ -114,7 +124,7 @@ impl Streams {
         let devices = self.by_source.get_mut(usize::from(source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(device)) else { return false };
         device.activity.again(now);
-        device.signals.contains_key(signal)
+        device.signals.get(signal).is_some_and(|looking| looking.judges == self.judges)
     }
 
     /// The same for a frame; returns whether its camera is known.
@@ -122,14 +132,43 @@ impl Streams {
         let devices = self.by_source.get_mut(usize::from(camera.source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(&camera.device)) else { return false };
         device.activity.again(now);
-        device.camera.is_some()
+        device.camera.as_ref().is_some_and(|looking| looking.judges == self.judges)
+    }
+
+    /// The instances that looked at a signal before the judges changed, which are taken out.
+    pub(super) fn take_signal(
+        &mut self,
+        source: SourceIndex,
+        device: &DeviceId,
+        signal: &SignalId,
+    ) -> Option<Vec<usize>> {
+        let device = self.by_source.get_mut(usize::from(source.0))?.get_mut(device)?;
+        device.signals.get_mut(signal).map(|looking| std::mem::take(&mut looking.instances))
+    }
+
+    /// The same for a camera.
+    pub(super) fn take_camera(&mut self, camera: &Camera) -> Option<Vec<usize>> {
+        let device = self.by_source.get_mut(usize::from(camera.source.0))?.get_mut(&camera.device)?;
+        device.camera.as_mut().map(|looking| std::mem::take(&mut looking.instances))
+    }
+
+    /// Other judges are at work: who looks at a signal is found again with its next reading. Instances that `ended` are
+    /// struck off at once, as others may take their places.
+    pub(super) fn judges_changed(&mut self, ended: impl Fn(usize) -> bool) {
+        self.judges = self.judges.wrapping_add(1);
+        for device in self.by_source.iter_mut().flat_map(HashMap::values_mut) {
+            let looking = device.signals.values_mut().chain(&mut device.camera);
+            looking.for_each(|looking| looking.instances.retain(|&instance| !ended(instance)));
+            device.restored.retain(|&instance| !ended(instance));
+        }
     }
 
     /// The instances that look at a camera.
     pub(super) fn of_camera(&self, camera: &Camera) -> &[usize] {
         let devices = self.by_source.get(usize::from(camera.source.0));
         let device = devices.and_then(|devices| devices.get(&camera.device));
-        device.and_then(|device| device.camera.as_deref()).unwrap_or_default()
+        let looking = device.and_then(|device| device.camera.as_ref());
+        looking.map_or(&[], |looking| &looking.instances)
     }
 
     /// The instances that look at a signal.
@@ -140,7 +179,7 @@ impl Streams {
         signal: &SignalId,
     ) -> Option<&[usize]> {
         let device = self.by_source.get(usize::from(source.0))?.get(device)?;
-        device.signals.get(signal).map(Vec::as_slice)
+        device.signals.get(signal).map(|looking| looking.instances.as_slice())
     }
 
     /// Whether the device is known.
@@ -163,15 +202,19 @@ impl Streams {
         instances: Vec<usize>,
         now: Monotonic,
     ) {
-        if let Some(device) = self.device(source, device, Activity::at(now)) {
-            device.signals.insert(signal.clone(), instances);
+        let judges = self.judges;
+        if let Some(device) = self.device(source, device, Activity::at(now))
+            && device.signals.insert(signal.clone(), Looking { instances, judges }).is_none()
+        {
             self.room.add_bytes(SIGNAL_BYTES);
         }
     }
 
     pub(super) fn insert_camera(&mut self, camera: &Camera, instances: Vec<usize>, now: Monotonic) {
-        if let Some(device) = self.device(camera.source, &camera.device, Activity::at(now)) {
-            device.camera = Some(instances);
+        let judges = self.judges;
+        if let Some(device) = self.device(camera.source, &camera.device, Activity::at(now))
+            && device.camera.replace(Looking { instances, judges }).is_none()
+        {
             self.room.add_bytes(SIGNAL_BYTES);
         }
     }
@@ -207,7 +250,8 @@ impl Streams {
         let Some(device) = devices.and_then(|devices| devices.remove(device)) else { return Vec::new() };
         self.room.sub_device(device.bytes());
         let mut instances = device.restored;
-        instances.extend(device.signals.into_values().chain(device.camera).flatten());
+        let looking = device.signals.into_values().chain(device.camera);
+        instances.extend(looking.flat_map(|looking| looking.instances));
         instances
     }
 

@@ -19,6 +19,7 @@ mod containment;
 mod maintenance;
 mod numbers;
 mod room;
+mod swap;
 
 use maintenance::selector;
 
@@ -46,6 +47,9 @@ impl Decoder for Words {
         }
     }
 }
+
+/// A judge that was made so takes up no state.
+const REFUSES: u8 = 200;
 
 /// Abnormal above ten; silent after a minute; its state is the number of readings it has seen.
 struct AboveTen {
@@ -82,6 +86,9 @@ impl Judge for AboveTen {
     }
 
     fn restore(&mut self, state: &[u8], _now: Moment) -> Result<(), RestoreError> {
+        if self.seen == REFUSES {
+            return Err(RestoreError::Foreign);
+        }
         self.seen = *state.first().ok_or(RestoreError::Foreign)?;
         Ok(())
     }

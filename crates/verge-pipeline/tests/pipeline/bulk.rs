@@ -56,7 +56,7 @@ struct Site {
     prompt: ReadingIntake,
     bulk: ReadingIntake,
     newest: NewestIntake,
-    judging: Vec<Judging>,
+    judging: Vec<Judging<Slow>>,
     orders: OrderDesk,
     settled: Settled,
     counters: Arc<Counters>,

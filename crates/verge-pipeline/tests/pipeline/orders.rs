@@ -94,7 +94,7 @@ impl Judge for Learner {
 struct Site {
     desk: Desk,
     intake: ReadingIntake,
-    judging: Judging,
+    judging: Judging<Learner>,
     upstream: Upstream,
 }
 

@@ -18,7 +18,7 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec};
+use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, KeptJudge, PlannedJudge};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
@@ -73,12 +73,32 @@ impl Judge for FromZero {
 
 struct Gateway {
     intake: ReadingIntake,
-    judging: Judging,
+    judging: Judging<FromZero>,
     committer: Committer,
     commits: CommitHandle,
     store: StoreHandle,
     counters: Arc<Counters>,
     settled: Settled,
+}
+
+fn spec(lane: Lane) -> JudgeSpec<FromZero> {
+    JudgeSpec {
+        name: JudgeId::new("j").unwrap(),
+        detector: Detector::Threshold,
+        scope: Scope::Signal,
+        policy: EventPolicy {
+            severity: Severity::Warning,
+            lane,
+            raise_after: Duration::ZERO,
+            clear_after: Duration::ZERO,
+            update_every: Some(Duration::ZERO),
+        },
+        inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
+        expect: Vec::new(),
+        machine: None,
+        model: None,
+        make: Box::new(|_| FromZero),
+    }
 }
 
 fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
@@ -99,26 +119,9 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         Lives::default(),
         (Arc::default(), None),
     );
-    let spec = JudgeSpec {
-        name: JudgeId::new("j").unwrap(),
-        detector: Detector::Threshold,
-        scope: Scope::Signal,
-        policy: EventPolicy {
-            severity: Severity::Warning,
-            lane,
-            raise_after: Duration::ZERO,
-            clear_after: Duration::ZERO,
-            update_every: Some(Duration::ZERO),
-        },
-        inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
-        expect: Vec::new(),
-        machine: None,
-        model: None,
-        make: Box::new(|_| FromZero),
-    };
     let set = JudgeSet::new(
         Number,
-        vec![spec],
+        vec![spec(lane)],
         sources.clone(),
         Arc::clone(&counters),
         random_event_id,
@@ -274,6 +277,45 @@ async fn a_message_delivered_again_after_a_crash_is_recognised() {
     assert_eq!(rejections, [(Reason::Duplicate, 1)], "the other packet was never judged");
     second.stop();
     assert_eq!(shelf.0.lock().unwrap().rows.len(), 2);
+}
+
+#[tokio::test]
+async fn judges_are_exchanged_under_load_and_no_reading_is_lost_or_judged_twice() {
+    let shelf = Memory::default();
+    let gateway = gateway(&shelf, Lane::Verdict);
+    let (reports, reported) = std::sync::mpsc::channel();
+    let mut swaps = 0_usize;
+    for value in 0..10_000_u64 {
+        while !gateway.send(value, i64::try_from(value).unwrap(), false) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if value % 400 == 200 {
+            let JudgeSpec { name, inputs, policy, expect, machine, .. } = spec(Lane::Verdict);
+            let planned = match swaps % 2 {
+                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine }),
+                _ => PlannedJudge::Made(spec(Lane::Verdict)),
+            };
+            let reports = reports.clone();
+            // One that is under way is not overtaken.
+            swaps += usize::from(
+                gateway.judging.swap(vec![planned], move |report| reports.send(report).unwrap()).is_ok(),
+            );
+        }
+    }
+    until("all settled", || gateway.settled() == 10_000).await;
+    let settled: Vec<u64> = gateway.settled.0.lock().unwrap().iter().map(|receipt| receipt.index).collect();
+    assert!(settled.is_sorted(), "each receipt settles behind those before it");
+    let reports: Vec<_> =
+        (0..swaps).map(|_| reported.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
+    assert!(swaps > 1 && reports.iter().all(|report| report.anew.is_empty() && report.ended == 0));
+    let kept: usize = reports.iter().map(|report| report.kept + report.carried).sum();
+    assert!(kept > 0, "{reports:?}");
+    gateway.stop();
+    let values = shelf.0.lock().unwrap().texts(Lane::Verdict);
+    let values: Vec<u64> = values.iter().map(|value| value.parse().unwrap()).collect();
+    assert_eq!(values, (0..10_000).collect::<Vec<_>>());
+    let ids = shelf.0.lock().unwrap();
+    assert_eq!(ids.next[Lane::Verdict.index()], 10_000, "numbers are dense");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ fn the_other_judges_of_a_reading_judge_it() {
     trial.send(1, "a temp 1");
     let first = trial.set.by_key.values().copied().min().unwrap();
     // Only the first of the two falls into this trap.
-    trial.set.specs.0[1].make = Box::new(|_| Fragile::default());
+    trial.set.specs.0[1].as_mut().unwrap().make = Box::new(|_| Fragile::default());
     trial.set.instances[first].judge.trap = TICK;
     trial.tick(2);
     assert_eq!(trial.counters.defects_total.get(), 1);

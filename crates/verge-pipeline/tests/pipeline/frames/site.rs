@@ -99,7 +99,7 @@ const OBSERVER: JudgeIndex = JudgeIndex(3);
 
 /// From 1 up is abnormal, of errors and of arrivals; of other views all are reported, or those unlike the last.
 /// Its state is what it reported.
-struct Seer {
+pub(super) struct Seer {
     every: bool,
     reported: Option<usize>,
 }
@@ -160,7 +160,7 @@ pub(super) struct Site {
     pub(super) intake: FrameIntake<u32>,
     pub(super) cameras: Cameras<u32>,
     pub(super) workers: FrameWorkers<u32>,
-    pub(super) judging: Judging,
+    pub(super) judging: Judging<Seer>,
     pub(super) committer: Committer,
     pub(super) counters: Arc<Counters>,
     pub(super) shelf: Memory,

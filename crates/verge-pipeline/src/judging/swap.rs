@@ -1,0 +1,304 @@
+//! Other judges take the place of those at work, between two messages. Instances whose judge stays go on with what they
+//! have learnt and with their open events; those of a judge whose detector is set anew carry over what they have learnt a
+//! few at a time, each before its next observation, so that judging pauses for milliseconds however many there are.
+
+use std::time::Duration;
+
+use verge_domain::id::{DeviceId, JudgeId};
+use verge_domain::observation::Camera;
+use verge_domain::policy::EventPolicy;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::{Judge, Scope};
+use verge_domain::time::Moment;
+use verge_domain::verdict::Subject;
+
+use super::containment::contained;
+use super::instance::Instance;
+use super::{Decision, Inputs, InstanceKey, JudgeSet, JudgeSpec, Part};
+
+/// A judge that is to be at work.
+pub enum PlannedJudge<J> {
+    /// One that is at work, and whose detector stays as it is.
+    Kept(KeptJudge),
+    /// A new one, or one whose detector is set anew: it takes up what the judge of its name has learnt, if it accepts that.
+    Made(JudgeSpec<J>),
+}
+
+/// What can change of a judge without its detector.
+pub struct KeptJudge {
+    /// Its name.
+    pub name: JudgeId,
+    /// What it looks at.
+    pub inputs: Inputs,
+    /// How its conditions become events.
+    pub policy: EventPolicy,
+    /// See [`JudgeSpec::expect`].
+    pub expect: Vec<DeviceId>,
+    /// See [`JudgeSpec::machine`].
+    pub machine: Option<DeviceId>,
+}
+
+impl<J> PlannedJudge<J> {
+    fn name(&self) -> &JudgeId {
+        match self {
+            Self::Kept(kept) => &kept.name,
+            Self::Made(spec) => &spec.name,
+        }
+    }
+
+    /// Whether the instances of the judge of its name can be its own.
+    fn continues(&self, before: &JudgeSpec<J>) -> bool {
+        match self {
+            Self::Kept(kept) => {
+                kept.machine == before.machine && kept.inputs.observes == before.inputs.observes
+            }
+            Self::Made(spec) => {
+                (spec.detector, spec.scope, &spec.machine, spec.inputs.observes)
+                    == (before.detector, before.scope, &before.machine, before.inputs.observes)
+            }
+        }
+    }
+
+    fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
+        match self {
+            Self::Made(spec) => spec,
+            Self::Kept(KeptJudge { inputs, policy, expect, machine, .. }) => {
+                let before = before.expect("a judge is kept that is at work");
+                JudgeSpec { inputs, policy, expect, machine, ..before }
+            }
+        }
+    }
+}
+
+/// What became of the instances of judges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SwapReport {
+    /// They go on as they were.
+    pub kept: usize,
+    /// Their detector was set anew, and they go on with what they had learnt.
+    pub carried: usize,
+    /// They ended: their judge was removed, or does not look at their subject any more.
+    pub ended: usize,
+    /// Their detector was set anew, and what they had learnt does not fit it.
+    pub anew: Vec<StartedAnew>,
+    /// How long judging paused.
+    pub pause: Duration,
+}
+
+/// Instances of one judge that start anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedAnew {
+    /// The judge.
+    pub judge: JudgeId,
+    /// The number of them.
+    pub instances: usize,
+    /// Why the first of them does.
+    pub why: String,
+}
+
+impl SwapReport {
+    /// Adds what became of the instances of another thread.
+    pub fn add(&mut self, other: Self) {
+        let Self { kept, carried, ended, anew, pause } = other;
+        self.kept += kept;
+        self.carried += carried;
+        self.ended += ended;
+        anew.into_iter().for_each(|started| self.note_anew(started));
+        self.pause = self.pause.max(pause);
+    }
+
+    fn note_anew(&mut self, started: StartedAnew) {
+        match self.anew.iter_mut().find(|known| known.judge == started.judge) {
+            Some(known) => known.instances += started.instances,
+            None => self.anew.push(started),
+        }
+    }
+}
+
+/// Instances whose judge is to be replaced by one with other settings.
+#[derive(Debug, Default)]
+pub(super) struct Renewals {
+    left: usize,
+    /// The instance that comes next.
+    next: usize,
+    report: SwapReport,
+}
+
+impl Renewals {
+    pub(super) const fn are_due(&self) -> bool {
+        self.left > 0
+    }
+
+    /// An instance has ended.
+    pub(super) fn forget<J>(&mut self, instance: &Instance<J>) {
+        self.left -= usize::from(instance.outdated);
+    }
+}
+
+impl<D, J: Judge> JudgeSet<D, J> {
+    /// Puts these judges in the place of those at work. What their instances end is added to `out`. Call
+    /// [`JudgeSet::renew`] until it gives the report.
+    pub fn swap(&mut self, planned: Vec<PlannedJudge<J>>, now: Moment, out: &mut Decision) {
+        // What ends is cleared as the former judges reported it.
+        let places: Vec<Option<usize>> = planned
+            .iter()
+            .map(|planned| {
+                let place = self.specs.position_of(planned.name())?;
+                self.specs.0[place].as_ref().is_some_and(|before| planned.continues(before)).then_some(place)
+            })
+            .collect();
+        let stays = |place: usize| places.contains(&Some(place));
+        let mut ended = self.ended_where(|_, instance| !stays(instance.judge_index.position()));
+        self.end(&ended, now, out);
+        let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
+        let remade = self.place(planned, &places);
+        for (_, instance) in &mut self.instances {
+            let place = instance.judge_index.position();
+            let device = &instance.subject.device;
+            let was = expected[place].contains(device);
+            let is = self.specs[instance.judge_index].expect.contains(device);
+            instance.users = instance.users + usize::from(is) - usize::from(was);
+            if remade.contains(&place) && !instance.outdated {
+                instance.outdated = true;
+                self.renewals.left += 1;
+            }
+        }
+        let passed_over = self.ended_where(|set, instance| !set.watches(instance) || instance.users == 0);
+        self.end(&passed_over, now, out);
+        ended.iter_mut().zip(&passed_over).for_each(|(ended, also)| *ended |= also);
+        self.streams.judges_changed(|index| ended.get(index) == Some(&true));
+        let ended = ended.iter().filter(|ended| **ended).count();
+        let kept = self.instances.len() - self.renewals.left;
+        self.expect_devices(now);
+        self.renewals.next = 0;
+        self.renewals.report = SwapReport { kept, ended, ..SwapReport::default() };
+    }
+
+    fn ended_where(&self, ends: impl Fn(&Self, &Instance<J>) -> bool) -> Vec<bool> {
+        let place = |index| self.instances.get(index).is_some_and(|instance| ends(self, instance));
+        (0..self.instances.capacity()).map(place).collect()
+    }
+
+    fn end(&mut self, ended: &[bool], now: Moment, out: &mut Decision) {
+        for index in (0..ended.len()).filter(|&index| ended[index]) {
+            self.remove_instance(index, now, out);
+        }
+    }
+
+    /// Sets up the judges. Those in `places` stay at theirs; gives the places of those whose detector was set anew.
+    fn place(&mut self, planned: Vec<PlannedJudge<J>>, places: &[Option<usize>]) -> Vec<usize> {
+        let mut before = std::mem::take(&mut self.specs.0);
+        let mut specs: Vec<Option<JudgeSpec<J>>> = before.iter().map(|_| None).collect();
+        let (mut remade, mut others) = (Vec::new(), Vec::new());
+        for (planned, place) in planned.into_iter().zip(places) {
+            let is_made = matches!(planned, PlannedJudge::Made(_));
+            let known =
+                before.iter_mut().find(|one| one.as_ref().is_some_and(|one| one.name == *planned.name()));
+            let spec = planned.into_spec(known.and_then(Option::take));
+            match *place {
+                Some(place) => {
+                    specs[place] = Some(spec);
+                    remade.extend(is_made.then_some(place));
+                }
+                None => others.push(spec),
+            }
+        }
+        for spec in others {
+            // Workers may still hand in views under the index of a judge that was removed.
+            match specs.iter_mut().find(|place| place.is_none() && !spec.inputs.sees()) {
+                Some(place) => *place = Some(spec),
+                None => specs.push(Some(spec)),
+            }
+        }
+        self.specs.0 = specs;
+        remade
+    }
+
+    /// Whether the judge of an instance still looks at its subject.
+    fn watches(&self, instance: &Instance<J>) -> bool {
+        let Subject { source, device, signal } = &instance.subject;
+        let spec = &self.specs[instance.judge_index];
+        let source = self.sources.iter().position(|known| known == source);
+        let Some(source) = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex) else {
+            return false;
+        };
+        match (spec.scope, signal) {
+            (Scope::Signal, Some(signal)) => spec.part_of_signal(source, device, signal).is_some(),
+            (Scope::Signal | Scope::Camera, _) => {
+                spec.part_of_camera(&Camera { source, device: device.clone() }).is_some()
+            }
+            (Scope::Device, _) => {
+                spec.inputs.has(source)
+                    && (spec.machine.is_some()
+                        || spec.inputs.takes_device(device)
+                        || spec.expect.contains(device))
+            }
+        }
+    }
+
+    /// Makes the instances of devices that are expected and not there yet.
+    pub(super) fn expect_devices(&mut self, now: Moment) {
+        let key = |judge, device: &DeviceId| InstanceKey { judge, part: Part::Whole, device: device.clone() };
+        let expected = self
+            .specs
+            .iter()
+            .flat_map(|(judge, spec)| spec.expect.iter().map(move |device| key(judge, device)));
+        for key in expected.collect::<Vec<_>>() {
+            self.instance(key, now);
+        }
+    }
+
+    /// Carries over what up to `most` instances have learnt. Gives the report when none is left, once.
+    pub fn renew(&mut self, most: usize, now: Moment, out: &mut Decision) -> Option<SwapReport> {
+        let mut done = 0;
+        while self.renewals.are_due() && done < most && self.renewals.next < self.instances.capacity() {
+            let index = self.renewals.next;
+            self.renewals.next += 1;
+            done += usize::from(self.renew_one(index, now, out));
+        }
+        let is_over = !self.renewals.are_due();
+        is_over.then(|| std::mem::take(&mut self.renewals.report))
+    }
+
+    /// The same for instances that are about to observe.
+    #[cold]
+    pub(super) fn renew_all(&mut self, instances: Vec<usize>, now: Moment, out: &mut Decision) {
+        for index in instances {
+            self.renew_one(index, now, out);
+        }
+    }
+
+    fn renew_one(&mut self, index: usize, now: Moment, out: &mut Decision) -> bool {
+        let Some(instance) = self.instances.get_mut(index).filter(|instance| instance.outdated) else {
+            return false;
+        };
+        instance.outdated = false;
+        self.renewals.left -= 1;
+        let spec = &self.specs[instance.judge_index];
+        let doing = "carrying over what it has learnt";
+        let carried = contained(instance, spec, &self.counters, doing, now, out, |instance, _| {
+            instance.set_anew(spec, now)
+        });
+        let (bytes, before) = instance.reckon();
+        self.room.add_bytes(bytes);
+        self.room.sub_bytes(before);
+        let why = match carried {
+            Some(Ok(())) => {
+                self.renewals.report.carried += 1;
+                return true;
+            }
+            Some(Err(error)) => {
+                out.checkpoints.extend(instance.forgotten_state(&spec.name));
+                instance.forget_saved();
+                error.to_string()
+            }
+            None => "the judge failed, which is a defect of this program".to_owned(),
+        };
+        self.renewals.report.note_anew(StartedAnew { judge: spec.name.clone(), instances: 1, why });
+        true
+    }
+}
+
+fn expected_of<J>(spec: &Option<JudgeSpec<J>>) -> Vec<DeviceId> {
+    spec.as_ref().map_or_else(Vec::new, |spec| spec.expect.clone())
+}
