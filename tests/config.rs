@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use verge_gateway::settings::{Settings, SettingsError};
+use verge_gateway::settings::{ConfigurationError, Settings};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -24,8 +24,8 @@ fn files_in(folder: &str) -> Vec<PathBuf> {
 fn faults_of(path: &Path) -> Vec<String> {
     match Settings::load(path, []) {
         Ok(_) => Vec::new(),
-        Err(SettingsError::Faults { faults, .. }) => faults.iter().map(ToString::to_string).collect(),
-        Err(SettingsError::Load(error)) => vec![error.to_fault().to_string()],
+        Err(ConfigurationError::Faults { faults, .. }) => faults.iter().map(ToString::to_string).collect(),
+        Err(ConfigurationError::Load(error)) => vec![error.to_fault().to_string()],
     }
 }
 

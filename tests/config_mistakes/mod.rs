@@ -7,7 +7,7 @@ mod values;
 use std::ffi::OsString;
 use std::fs;
 
-use verge_gateway::settings::{Settings, SettingsError};
+use verge_gateway::settings::{ConfigurationError, Settings};
 
 const GOOD: &str = r##"[gateway]
 id = "g1"
@@ -60,10 +60,10 @@ fn faults_of(bytes: impl AsRef<[u8]>, variables: &[(&str, &str)]) -> Vec<String>
     let folder = format!("{}/", folder.path().display());
     match Settings::load(&path, variables) {
         Ok(_) => Vec::new(),
-        Err(SettingsError::Faults { faults, .. }) => {
+        Err(ConfigurationError::Faults { faults, .. }) => {
             faults.iter().map(|fault| fault.to_string().replace(&folder, "")).collect()
         }
-        Err(SettingsError::Load(error)) => vec![error.to_fault().to_string().replace(&folder, "")],
+        Err(ConfigurationError::Load(error)) => vec![error.to_fault().to_string().replace(&folder, "")],
     }
 }
 

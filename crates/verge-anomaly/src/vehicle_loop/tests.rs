@@ -73,13 +73,13 @@ fn text(finding: &Finding) -> String {
     text
 }
 
-struct Trial {
+struct LoopTrial {
     judge: ReadingJudge,
     settings: JudgeSettings,
     findings: Vec<Finding>,
 }
 
-impl Trial {
+impl LoopTrial {
     fn new(settings: LoopSettings) -> Self {
         let settings = JudgeSettings::Loop(settings);
         Self { judge: ReadingJudge::new(&settings, moment(0.0, 0.0)), settings, findings: Vec::new() }
@@ -106,7 +106,7 @@ impl Trial {
 
 /// Sends `(signal, seconds, value)` to the judge and compares what it reported up to then.
 fn check(names: &[&str], script: &[(&str, f64, f64)], expected: &[&str]) {
-    let mut trial = Trial::new(settings(names, None));
+    let mut trial = LoopTrial::new(settings(names, None));
     for (name, seconds, value) in script {
         trial.send(name, *seconds, *value, 0.0);
     }
@@ -184,7 +184,7 @@ fn speeds_are_weighted_by_the_vehicles_they_come_with() {
 
 #[test]
 fn single_loops_estimate_speed() {
-    let mut trial = Trial::new(settings(&["pulses", "occupancy"], Some(6.0)));
+    let mut trial = LoopTrial::new(settings(&["pulses", "occupancy"], Some(6.0)));
     for (name, seconds, value) in [
         ("pulses", 100.0, 0.0),
         ("occupancy", 100.0, 0.0),
@@ -214,7 +214,7 @@ fn gaps_are_not_observed() {
 #[test]
 fn an_interval_ends_without_another_reading() {
     for lag in [0.0, 600.0, -90.0] {
-        let mut trial = Trial::new(settings(&["pulses"], None));
+        let mut trial = LoopTrial::new(settings(&["pulses"], None));
         trial.send("pulses", 107.0, 1.0, lag);
         trial.send("pulses", 109.0, 1.0, lag);
         trial.tick(114.0 + lag);
@@ -229,7 +229,7 @@ fn an_interval_ends_without_another_reading() {
 
 #[test]
 fn a_clock_that_steps_back_is_followed() {
-    let mut trial = Trial::new(settings(&["pulses"], None));
+    let mut trial = LoopTrial::new(settings(&["pulses"], None));
     trial.send("pulses", 1000.0, 1.0, 0.0);
     for step in 0..20 {
         trial.send("pulses", 500.0 + f64::from(step) / 10.0, 1.0, 0.0);
@@ -255,7 +255,7 @@ fn what_cannot_be_is_left_out() {
 
 #[test]
 fn a_restart_keeps_the_counts_and_admits_the_gap() {
-    let mut trial = Trial::new(settings(&["presence"], None));
+    let mut trial = LoopTrial::new(settings(&["presence"], None));
     for (seconds, value) in [(100.0, 0.0), (102.0, 1.0), (103.0, 0.0)] {
         trial.send("presence", seconds, value, 0.0);
     }
@@ -274,7 +274,7 @@ fn a_restart_keeps_the_counts_and_admits_the_gap() {
 #[test]
 fn saved_state_of_others_is_refused() {
     let check = |state: &[u8], expected: &str| {
-        let mut judge = Trial::new(settings(&["pulses"], None)).judge;
+        let mut judge = LoopTrial::new(settings(&["pulses"], None)).judge;
         let error = judge.restore(state, moment(0.0, 0.0)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
@@ -313,7 +313,7 @@ proptest! {
     #[test]
     fn counts_add_up(steps in prop::collection::vec((0_u32..6000, 0_u32..4, 0_u8..4, prop::bool::weighted(0.02)), 1..300)) {
         let names = ["pulses", "presence", "occupancy", "speed"];
-        let mut trial = Trial::new(settings(&names, None));
+        let mut trial = LoopTrial::new(settings(&names, None));
         let (mut at, mut pulses) = (100.0, 0);
         for (pause_ms, value, role, restart) in steps {
             at += f64::from(pause_ms) / 1000.0;

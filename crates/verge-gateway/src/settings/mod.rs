@@ -24,21 +24,21 @@ use verge_models::ModelFiles;
 use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 use judge::Known;
-pub use judge::{FrameRules, Judge, JudgeRules, ReadingRules, Rule};
+pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
 pub use route::Route;
-pub use source::{Carries, FrameSource, Overload, Source};
-pub use store::{KeyError, Store};
+pub use source::{Carries, FrameSource, Overload, SourceSection};
+pub use store::{KeyError, StoreSection};
 pub use uplink::Uplink;
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `[gateway]`
-    pub gateway: Gateway,
+    pub gateway: GatewaySection,
     /// Where and how verdicts are kept.
-    pub store: Store,
+    pub store: StoreSection,
     /// The broker that devices publish to.
     pub local: Local,
     /// Largest MQTT packet with a frame that is taken from it, in bytes.
@@ -50,9 +50,9 @@ pub struct Settings {
     /// Models that judges over readings ask.
     pub autoencoders: Vec<ModelFiles>,
     /// Sources in the order of the file; a message names its source by its position here.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceSection>,
     /// Judges in the order of the file.
-    pub judges: Vec<Judge>,
+    pub judges: Vec<JudgeSection>,
     /// Connections upstream in the order of the file, which is the order of preference within a route.
     pub uplinks: Vec<Uplink>,
     /// Routes, in the order in which uplinks first name them.
@@ -65,7 +65,7 @@ pub struct Settings {
 
 /// Who this gateway is.
 #[derive(Debug, Clone)]
-pub struct Gateway {
+pub struct GatewaySection {
     /// Its name upstream.
     pub id: GatewayId,
     /// The site, for people.
@@ -78,7 +78,7 @@ pub struct Gateway {
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ConfigurationError {
     /// The file cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -109,9 +109,9 @@ impl Settings {
     pub fn load(
         path: &Path,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, ConfigurationError> {
         Self::of(config::load(path, variables)?)
-            .map_err(|faults| SettingsError::Faults { path: path.to_owned(), faults })
+            .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
     }
 
     fn of(loaded: Loaded) -> Result<Self, Vec<Fault>> {
@@ -216,7 +216,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn gateway(&mut self, raw: &config::RawGateway) -> Option<Gateway> {
+    fn gateway(&mut self, raw: &config::RawGateway) -> Option<GatewaySection> {
         let id = raw.id.as_ref()?;
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
         let (site, state_dir) = (raw.site.clone(), self.path(&raw.state_dir));
@@ -227,7 +227,7 @@ impl Check<'_> {
             self.warnings
                 .push(Warning { key: "gateway.judging_threads".to_owned(), remark: remark.to_owned() });
         }
-        Some(Gateway { id, site, state_dir, judges_memory })
+        Some(GatewaySection { id, site, state_dir, judges_memory })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use verge_domain::id::Lane;
 use verge_outbox::{OutboxSettings, StoreKey, StoreKeyError};
-use verge_pipeline::committer::Lives;
+use verge_pipeline::committer::Retention;
 use verge_tls::Secret;
 
 use super::Check;
@@ -18,12 +18,12 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where and how verdicts are kept. Files are named, not yet read.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct StoreSection {
     /// Everything but the key.
     settings: OutboxSettings,
     key: KeySource,
     /// After what time undelivered verdicts become summaries.
-    pub lives: Lives,
+    pub lives: Retention,
 }
 
 /// Where the key of an encrypted store comes from.
@@ -78,7 +78,7 @@ pub enum KeyError {
     },
 }
 
-impl Store {
+impl StoreSection {
     /// The store's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -138,14 +138,14 @@ fn read_private(key: &'static str, path: &Path) -> Result<Vec<u8>, KeyError> {
     std::fs::read(path).map_err(fault)
 }
 
-pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
+pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> StoreSection {
     if raw.replay_bytes >= raw.store_cap {
         let expected = format!("less than gateway.store_cap ({})", raw.store_cap);
         let remedy = "write a smaller replay_bytes or a larger store_cap below [gateway]";
         let value = raw.replay_bytes.to_string();
         check.faults.push(Fault::at_text("gateway.replay_bytes", &value, expected).remedy(remedy));
     }
-    let lives = Lives {
+    let lives = Retention {
         verdict: raw.verdict_life.0,
         telemetry: raw.telemetry_life.0,
         interval: raw.summary_interval.0,
@@ -171,7 +171,7 @@ pub(super) fn check_store(check: &mut Check<'_>, raw: &RawGateway) -> Store {
         lives: Lane::ALL.map(|lane| lives.of(lane)),
         key: None,
     };
-    Store { settings, key: check_key(check, raw), lives }
+    StoreSection { settings, key: check_key(check, raw), lives }
 }
 
 /// Of the store, learnt states may take this part by default, up to [`MAX_DEFAULT_STATES`].

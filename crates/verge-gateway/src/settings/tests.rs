@@ -37,11 +37,11 @@ fn settings(text: &str) -> Result<Settings, Vec<String>> {
     Settings::of(loaded).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
-fn readings_of(judge: &Judge) -> &ReadingRules {
+fn readings_of(judge: &JudgeSection) -> &ReadingRules {
     judge.readings().unwrap_or_else(|| panic!("{} judges no readings", judge.name))
 }
 
-fn frames_of(judge: &Judge) -> &FrameRules {
+fn frames_of(judge: &JudgeSection) -> &FrameRules {
     judge.frames().unwrap_or_else(|| panic!("{} looks at no frames", judge.name))
 }
 

@@ -11,7 +11,7 @@ use verge_wire::WireFormat;
 use super::Check;
 use super::connection::{self, BuildError, Connection, is_loopback};
 use super::local::Local;
-use super::source::Source;
+use super::source::SourceSection;
 use crate::config::{Fault, Map, RawBatch, RawMqtt, RawUplink, RawUplinkKind, Warning};
 
 /// One connection upstream.
@@ -194,7 +194,12 @@ pub(super) fn check_client_ids(check: &mut Check<'_>, local: &Local, uplinks: &[
 }
 
 /// A source that takes our own verdicts from a broker that is site and upstream at once would feed itself.
-pub(super) fn check_loops(check: &mut Check<'_>, local: &Local, uplinks: &[Uplink], sources: &[Source]) {
+pub(super) fn check_loops(
+    check: &mut Check<'_>,
+    local: &Local,
+    uplinks: &[Uplink],
+    sources: &[SourceSection],
+) {
     let local = local.address();
     for uplink in uplinks.iter().filter(|uplink| uplink.broker.address == local) {
         let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = &uplink.topics;

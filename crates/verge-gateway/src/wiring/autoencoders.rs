@@ -13,7 +13,7 @@ use verge_models::{Catalogue, WindowModel};
 
 use super::frames::{TRIAL, Vision, runtime_search};
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Judge, Rule, Settings};
+use crate::settings::{JudgeSection, Rule, Settings};
 
 /// A window that takes longer than this holds up all other readings.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ impl Autoencoders {
     /// There is no library, or a model cannot be used.
     pub fn load(settings: &Settings, vision: Option<&Vision>) -> anyhow::Result<Self> {
         let mut catalogue = None;
-        let mut behind = |(index, judge): (JudgeIndex, &Judge)| match vision
+        let mut behind = |(index, judge): (JudgeIndex, &JudgeSection)| match vision
             .and_then(|vision| vision.identity_of(index))
         {
             Some(model) => Ok(Some(Behind::Frames(model.clone()))),
@@ -78,7 +78,7 @@ impl Autoencoders {
 
 fn windows(
     settings: &Settings,
-    judge: &Judge,
+    judge: &JudgeSection,
     catalogue: &mut Option<Catalogue>,
 ) -> anyhow::Result<Option<Shared>> {
     let Some(Rule::Autoencoder { model, settings: how }) = judge.readings().map(|rules| &rules.rule) else {

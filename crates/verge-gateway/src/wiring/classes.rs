@@ -6,7 +6,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Checkpoint, Scope};
 use verge_pipeline::judging::{InputPattern, subject_of};
 
-use crate::settings::{Carries, Judge, Overload, ReadingRules, Rule, Settings};
+use crate::settings::{Carries, JudgeSection, Overload, ReadingRules, Rule, Settings};
 
 /// How much time a judge needs for what it looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl<'a> Classes<'a> {
 
     /// Whether readings of a source come to this class.
     pub(super) fn receives(&self, class: JudgeClass, source: SourceIndex) -> bool {
-        let judges = self.settings.judges.iter().filter_map(Judge::readings);
+        let judges = self.settings.judges.iter().filter_map(JudgeSection::readings);
         let mut looking = judges
             .flat_map(|rules| rules.inputs.iter().map(move |input| (rules, input.source)))
             .filter(|(_, looked_at)| *looked_at == source)
@@ -85,7 +85,7 @@ impl<'a> Classes<'a> {
         self.readings().any(|(source, _)| self.receives(JudgeClass::Bulk, source))
     }
 
-    fn readings(&self) -> impl Iterator<Item = (SourceIndex, &'a crate::settings::Source)> + use<'a> {
+    fn readings(&self) -> impl Iterator<Item = (SourceIndex, &'a crate::settings::SourceSection)> + use<'a> {
         let sources = (0..).map(SourceIndex).zip(&self.settings.sources);
         sources.filter(|(_, source)| matches!(source.carries, Carries::Readings(_)))
     }
@@ -108,7 +108,7 @@ impl<'a> Classes<'a> {
             let Some((judge, source)) = subject_of(checkpoint) else { return true };
             let judge = self.settings.judges.iter().find(|known| known.name == judge);
             let source = (0..).zip(&self.settings.sources).find(|(_, known)| known.name == source);
-            let rules = judge.and_then(Judge::readings).zip(source);
+            let rules = judge.and_then(JudgeSection::readings).zip(source);
             let owner = rules
                 .map_or(JudgeClass::Prompt, |(rules, (index, _))| self.class_of(rules, SourceIndex(index)));
             owner == class

@@ -27,7 +27,7 @@ use verge_vision::{FrameViewer, Memory, ViewerSettings};
 use super::broker::repetition;
 use super::judges::inputs_of;
 use crate::exit::{Exit, ExitWith};
-use crate::settings::{Carries, FrameRules, Judge, Settings};
+use crate::settings::{Carries, FrameRules, JudgeSection, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
 pub(super) const TRIAL: Duration = Duration::from_secs(60);
@@ -102,7 +102,7 @@ impl Vision {
     /// There is no library, a model cannot be used, or a judge asks of its model what it cannot do.
     pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
-            let watched = settings.judges.iter().any(Judge::watches_arrivals);
+            let watched = settings.judges.iter().any(JudgeSection::watches_arrivals);
             return watched.then(|| Self::of(settings, Vec::new())).transpose();
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;

@@ -16,7 +16,7 @@ use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, Observe
 
 use super::classes::{Classes, JudgeClass, scope_of};
 use super::{Autoencoders, decoders, source_ids};
-use crate::settings::{Judge, JudgeRules, Rule, Settings};
+use crate::settings::{JudgeRules, JudgeSection, Rule, Settings};
 
 /// All judges of one class.
 ///
@@ -64,7 +64,7 @@ fn set_of<D: Decoder<Item = Reading>>(
 }
 
 /// What a judge looks at, as far as judges of that class do.
-pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<JudgeClass>) -> Inputs {
+pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option<JudgeClass>) -> Inputs {
     let (observes, patterns) = match &judge.rules {
         JudgeRules::Readings(rules) => {
             let observes = if rules.arrivals { Observes::Arrivals } else { Observes::Readings };
@@ -82,7 +82,7 @@ pub(super) fn inputs_of(settings: &Settings, judge: &Judge, class: Option<JudgeC
 
 fn judge_spec(
     settings: &Settings,
-    (index, judge): (JudgeIndex, &Judge),
+    (index, judge): (JudgeIndex, &JudgeSection),
     models: &Autoencoders,
     class: Option<JudgeClass>,
 ) -> JudgeSpec<ReadingJudge> {

@@ -53,7 +53,7 @@ const FAULT_LIMIT: Duration = Duration::from_secs(60);
 
 /// When undelivered verdicts end their useful life: a summary of each interval replaces them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lives {
+pub struct Retention {
     /// Of the lane `verdict`; `None`: they stay useful.
     pub verdict: Option<Duration>,
     /// Of the lane `telemetry`.
@@ -62,7 +62,7 @@ pub struct Lives {
     pub interval: Duration,
 }
 
-impl Lives {
+impl Retention {
     /// The useful life in a lane; alarms always stay useful.
     #[must_use]
     pub const fn of(&self, lane: Lane) -> Option<Duration> {
@@ -74,7 +74,7 @@ impl Lives {
     }
 }
 
-impl Default for Lives {
+impl Default for Retention {
     /// All verdicts stay useful.
     fn default() -> Self {
         Self { verdict: None, telemetry: None, interval: Duration::from_secs(60) }
@@ -227,7 +227,7 @@ pub fn start<S, E, R>(
     (source, causes): (R, &[Cause]),
     counters: Arc<Counters>,
     clock: Clock,
-    lives: Lives,
+    lives: Retention,
     (board, committed): (Arc<LastWords>, Option<Committed>),
 ) -> (Committer, CommitHandle, StoreHandle)
 where

@@ -13,7 +13,7 @@ use super::plan;
 use super::unacknowledged::Unacknowledged;
 use super::wall_clock::WallClock;
 use super::{
-    COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Lives, STATES_PER_COMMIT,
+    COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Retention, STATES_PER_COMMIT,
     StoreLedger, StoreState,
 };
 use crate::board::LastWords;
@@ -44,7 +44,7 @@ pub(super) struct CommitWorker<S, E, R> {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Clock,
     pub(super) wall_clock: WallClock,
-    pub(super) lives: Lives,
+    pub(super) lives: Retention,
     pub(super) board: Arc<LastWords>,
     pub(super) committed: Option<Committed>,
     pub(super) heads: watch::Sender<[Seq; 3]>,

@@ -17,7 +17,7 @@ use verge_domain::stage::Token;
 use verge_domain::time::Monotonic;
 
 use super::ranges::Ranges;
-use acknowledged::History;
+use acknowledged::AcknowledgedHistory;
 use lane::LaneWindow;
 
 /// How verdicts are combined into messages. The alarm lane is never batched.
@@ -62,7 +62,7 @@ struct Flight {
 struct LinkWindow {
     capacity: usize,
     in_flight: usize,
-    history: History,
+    history: AcknowledgedHistory,
     /// When it was last offered something, counted in tokens.
     last_offer: u64,
 }
@@ -134,7 +134,7 @@ impl RouteWindow {
         let link = |&capacity: &usize| LinkWindow {
             capacity: capacity.max(4),
             in_flight: 0,
-            history: History::new(rewind),
+            history: AcknowledgedHistory::new(rewind),
             last_offer: 0,
         };
         Self {

@@ -14,7 +14,7 @@ use verge_domain::stage::{Intake, Judge, Remark, RestoreError, Scope};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::{Clock, random_event_id};
-use verge_pipeline::committer::{self, Lives};
+use verge_pipeline::committer::{self, Retention};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
@@ -78,7 +78,7 @@ fn open() -> Site {
         (settled.clone(), &[]),
         Arc::clone(&counters),
         clock,
-        Lives::default(),
+        Retention::default(),
         (Arc::default(), None),
     );
     let (leave, leaves) = sync_channel(1000);

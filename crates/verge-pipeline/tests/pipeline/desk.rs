@@ -15,7 +15,7 @@ use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, V
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{
-    self, CommitHandle, CommitRequest, Committer, CommitterEnd, Lives, StoreHandle,
+    self, CommitHandle, CommitRequest, Committer, CommitterEnd, Retention, StoreHandle,
 };
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{
@@ -79,10 +79,10 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn open(shelf: &Memory) -> Self {
-        Self::open_with(shelf, Clock::start(), Lives::default())
+        Self::open_with(shelf, Clock::start(), Retention::default())
     }
 
-    pub(crate) fn open_with(shelf: &Memory, clock: Clock, lives: Lives) -> Self {
+    pub(crate) fn open_with(shelf: &Memory, clock: Clock, lives: Retention) -> Self {
         let (counters, settled) =
             (Arc::new(Counters::new([SourceId::new("s").unwrap()])), Settled::default());
         let (committer, commits, store) = committer::start(

@@ -7,7 +7,7 @@ use verge_domain::id::{Lane, LinkId};
 use verge_domain::stage::SentBytes;
 use verge_domain::time::UtcMillis;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::committer::Lives;
+use verge_pipeline::committer::Retention;
 use verge_pipeline::delivery::RouteMode;
 
 use crate::desk::{Desk, FAILOVER, PLAIN, Plan, Upstream, route};
@@ -128,7 +128,7 @@ async fn a_spent_budget_defers_routine_verdicts_to_the_next_day_and_never_alarms
     let eve = UtcMillis(20_001 * DAY_MS - 6_000);
     shelf.0.lock().unwrap().sent =
         vec![SentBytes { link: LinkId::new("one").unwrap(), day: 20_000, bytes: 999_980 }];
-    let desk = Desk::open_with(&shelf, Clock::start_at(eve), Lives::default());
+    let desk = Desk::open_with(&shelf, Clock::start_at(eve), Retention::default());
     let upstream = Upstream::open(&desk, &[Plan { budget: Some(1_000_000), ..PLAIN }], FAILOVER);
     let end = &upstream.ends[0];
     end.connect().await;
@@ -158,7 +158,7 @@ async fn what_waits_for_a_link_with_room_for_it_goes_once_that_has_a_new_budget(
     shelf.0.lock().unwrap().sent =
         vec![SentBytes { link: LinkId::new("two").unwrap(), day: 20_000, bytes: 1_000_000 }];
     let eve = UtcMillis(20_001 * DAY_MS - 6_000);
-    let desk = Desk::open_with(&shelf, Clock::start_at(eve), Lives::default());
+    let desk = Desk::open_with(&shelf, Clock::start_at(eve), Retention::default());
     let plans = [Plan { limit: 5, ..PLAIN }, Plan { budget: Some(1_000_000), ..PLAIN }];
     let upstream = Upstream::open(&desk, &plans, FAILOVER);
     let [one, two] = &upstream.ends[..] else { panic!("two links") };
@@ -177,7 +177,7 @@ async fn what_waits_for_a_link_with_room_for_it_goes_once_that_has_a_new_budget(
 async fn a_batch_that_does_not_fit_into_the_budget_is_sent_as_far_as_it_does() {
     let shelf = Memory::default();
     let noon = UtcMillis(20_000 * DAY_MS + DAY_MS / 2);
-    let desk = Desk::open_with(&shelf, Clock::start_at(noon), Lives::default());
+    let desk = Desk::open_with(&shelf, Clock::start_at(noon), Retention::default());
     let probe = Upstream::open(&desk, &[Plan { budget: Some(1 << 40), ..PLAIN }], FAILOVER);
     probe.ends[0].connect().await;
     until("a status was sent", || probe.ends[0].statuses() == 1).await;

@@ -7,13 +7,13 @@ use verge_domain::stage::{RowStore, Store, Withdrawn};
 use verge_domain::time::UtcMillis;
 use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::committer::Lives;
+use verge_pipeline::committer::Retention;
 
 use crate::desk::{Desk, Upstream, route};
 use crate::support::{Memory, until};
 
-const LIVES: Lives =
-    Lives { verdict: None, telemetry: Some(Duration::from_secs(60)), interval: Duration::from_secs(60) };
+const LIVES: Retention =
+    Retention { verdict: None, telemetry: Some(Duration::from_secs(60)), interval: Duration::from_secs(60) };
 
 /// Verdicts made in these minutes, each with its number as value.
 fn shelve(minutes: &[i64]) -> Memory {

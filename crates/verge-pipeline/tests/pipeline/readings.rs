@@ -15,7 +15,7 @@ use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Detector, Severity};
 use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::{Clock, random_event_id};
-use verge_pipeline::committer::{self, CommitHandle, Committer, Lives, StoreHandle};
+use verge_pipeline::committer::{self, CommitHandle, Committer, Retention, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
 use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, KeptJudge, PlannedJudge};
@@ -116,7 +116,7 @@ fn gateway(shelf: &Memory, lane: Lane) -> Gateway {
         (settled.clone(), &causes),
         Arc::clone(&counters),
         clock,
-        Lives::default(),
+        Retention::default(),
         (Arc::default(), None),
     );
     let set = JudgeSet::new(

@@ -26,7 +26,7 @@ use super::{FileArgs, async_runtime, words};
 use report::{CheckReport, in_json, print};
 use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{Connection, EmbeddedBroker, Local, Settings, SettingsError, Uplink};
+use verge_gateway::settings::{ConfigurationError, Connection, EmbeddedBroker, Local, Settings, Uplink};
 use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
@@ -70,8 +70,8 @@ pub(super) fn check(args: &CheckArgs, json: bool, out: &mut impl Write) -> anyho
             origins = settings.origins;
             origins.sort_warnings(&mut report.warnings);
         }
-        Err(SettingsError::Faults { faults, .. }) => report.faults = faults,
-        Err(SettingsError::Load(error)) => report.faults.push(error.to_fault()),
+        Err(ConfigurationError::Faults { faults, .. }) => report.faults = faults,
+        Err(ConfigurationError::Load(error)) => report.faults.push(error.to_fault()),
     }
     if json {
         json_line(out, &in_json(&report, &origins)?)?;

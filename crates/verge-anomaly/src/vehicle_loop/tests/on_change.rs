@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::super::LoopReports;
-use super::{Trial, check, settings};
+use super::{LoopTrial, check, settings};
 
 /// A vehicle each 7, 11 or 9 seconds stands on the loop for half a second; nothing else is sent. What is reported,
 /// when, from `from` to `to` seconds.
-fn quiet_road(trial: &mut Trial, from: u32, to: u32) -> Vec<String> {
+fn quiet_road(trial: &mut LoopTrial, from: u32, to: u32) -> Vec<String> {
     let headways = [7, 11, 9].into_iter().cycle();
     let arrivals: Vec<u32> = headways
         .scan(0, |at, headway| {
@@ -33,7 +33,7 @@ fn the_silence_of_a_loop_that_reports_on_change_is_an_empty_road() {
     let known = settings(&["presence"], None)
         .with_reports(Some(LoopReports::Change), Duration::from_secs(60))
         .unwrap();
-    let mut trial = Trial::new(known);
+    let mut trial = LoopTrial::new(known);
     // One vehicle in 9 s on average: some 400 an hour, also where it was silent for longer than max_gap. An interval is
     // reported two seconds after its end, whether a vehicle comes or not.
     let expected = [
@@ -66,7 +66,7 @@ fn the_silence_of_a_loop_that_reports_on_change_is_an_empty_road() {
 
 #[test]
 fn that_a_loop_reports_on_change_is_found_by_its_readings_and_outlives_a_restart() {
-    let mut trial = Trial::new(settings(&["presence"], None));
+    let mut trial = LoopTrial::new(settings(&["presence"], None));
     let reported = quiet_road(&mut trial, 0, 200);
     assert!(reported[0].contains("partial"), "not known yet: {reported:?}");
     let flows = |reported: &[String]| {
@@ -80,7 +80,7 @@ fn that_a_loop_reports_on_change_is_found_by_its_readings_and_outlives_a_restart
     let reported = quiet_road(&mut trial, 201, 300);
     assert!(reported.len() >= 9 && flows(&reported[2..]) == reported.len() - 2, "{reported:?}");
     // One that sends over and over is not taken for such a one, and its silence is a gap.
-    let mut trial = Trial::new(settings(&["presence"], None));
+    let mut trial = LoopTrial::new(settings(&["presence"], None));
     for second in 0..100 {
         trial.send("presence", f64::from(second), f64::from(u8::from(second % 9 == 0)), 0.0);
     }
@@ -94,7 +94,7 @@ fn what_comes_too_late_for_a_reported_interval_is_left_out_but_says_whether_a_ve
     let known = settings(&["presence"], None)
         .with_reports(Some(LoopReports::Change), Duration::from_secs(600))
         .unwrap();
-    let mut trial = Trial::new(known);
+    let mut trial = LoopTrial::new(known);
     trial.send("presence", 101.0, 0.0, 0.0);
     trial.send("presence", 109.0, 1.0, 0.0);
     trial.tick(112.5);

@@ -35,7 +35,9 @@ impl<'a> Known<'a> {
         let sources = sections.source.iter().map(|(name, source)| Self::source(name, source)).collect();
         let mut known = Self { sources, models: Vec::new(), autoencoders: Vec::new() };
         let asked = |judge: &'a RawJudge| match &judge.detector {
-            Some(RawDetector::Autoencoder(raw)) if Sees::of(judge, &known) == Sees::ReadingsAsTheFirst => {
+            Some(RawDetector::Autoencoder(raw))
+                if InputKind::of(judge, &known) == InputKind::ReadingsAsTheFirst =>
+            {
                 raw.asking.model.as_deref()
             }
             _ => None,
@@ -64,7 +66,7 @@ impl<'a> Known<'a> {
 
 /// What a judge looks at, and what says so: its detector, or else its first input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sees {
+pub(super) enum InputKind {
     Frames,
     Readings,
     FramesAsTheFirst,
@@ -73,7 +75,7 @@ pub(super) enum Sees {
     Unknown,
 }
 
-impl Sees {
+impl InputKind {
     pub(super) fn of(raw: &RawJudge, known: &Known<'_>) -> Self {
         let first_carries_frames = || {
             let name = raw.inputs.as_deref()?.first()?.split(':').next()?;
@@ -99,12 +101,12 @@ pub(super) fn check_inputs(
     check: &mut Check<'_>,
     section: &str,
     raw: &RawJudge,
-    sees: Sees,
+    input_kind: InputKind,
     known: &Known<'_>,
 ) -> Option<Vec<InputPattern>> {
     let key = format!("{section}.inputs");
     let texts = raw.inputs.as_deref().unwrap_or_default();
-    let inputs: Vec<_> = texts.iter().map(|text| check_input(check, &key, text, sees, known)).collect();
+    let inputs: Vec<_> = texts.iter().map(|text| check_input(check, &key, text, input_kind, known)).collect();
     let inputs = inputs.into_iter().collect::<Option<Vec<_>>>()?.concat();
     if matches!(&raw.detector, Some(RawDetector::Multi(multi)) if multi.machine.is_none())
         && is_of_one_signal(&inputs, known)
@@ -130,7 +132,7 @@ fn check_input(
     check: &mut Check<'_>,
     key: &str,
     text: &str,
-    sees: Sees,
+    input_kind: InputKind,
     known: &Known<'_>,
 ) -> Option<Vec<InputPattern>> {
     let (source, signals) = match text.split_once(':') {
@@ -174,18 +176,20 @@ fn check_input(
         check.faults.push(Fault::at_text(key, text, expected).remedy(remedy));
         return None;
     };
-    let expected = match (sees, known.sources[position].frames) {
-        (Sees::Frames, Some(false)) => {
+    let expected = match (input_kind, known.sources[position].frames) {
+        (InputKind::Frames, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
-        (Sees::Readings, Some(true)) => Some(
+        (InputKind::Readings, Some(true)) => Some(
             "a source of readings for this detector; over sources of frames there are classify, detect, autoencoder, \
                  silence and health",
         ),
-        (Sees::FramesAsTheFirst, Some(false)) => {
+        (InputKind::FramesAsTheFirst, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image), as the judge's first input is")
         }
-        (Sees::ReadingsAsTheFirst, Some(true)) => Some("a source of readings, as the judge's first input is"),
+        (InputKind::ReadingsAsTheFirst, Some(true)) => {
+            Some("a source of readings, as the judge's first input is")
+        }
         _ => None,
     };
     if let Some(expected) = expected {

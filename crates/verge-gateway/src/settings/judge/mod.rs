@@ -23,12 +23,12 @@ use crate::config::{
     RawMulti, RawPattern, RawRate, RawSilence, RawThreshold, RawVibration,
 };
 pub use frames::FrameRules;
+use inputs::InputKind;
 pub(super) use inputs::Known;
-use inputs::Sees;
 
 /// One judge.
 #[derive(Debug, Clone)]
-pub struct Judge {
+pub struct JudgeSection {
     /// Its name.
     pub name: JudgeId,
     /// Patterns of device names with `*`; empty takes all.
@@ -97,7 +97,7 @@ impl Rule {
     }
 }
 
-impl Judge {
+impl JudgeSection {
     /// Its detector.
     #[must_use]
     pub const fn detector(&self) -> Detector {
@@ -132,18 +132,18 @@ impl Judge {
     }
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawJudge>, known: &Known<'_>) -> Vec<Judge> {
+pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawJudge>, known: &Known<'_>) -> Vec<JudgeSection> {
     raw.iter().filter_map(|(name, judge)| check_one(check, name, judge, known)).collect()
 }
 
-fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_>) -> Option<Judge> {
+fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_>) -> Option<JudgeSection> {
     let section = format!("judge.{name}");
-    let sees = Sees::of(raw, known);
-    let inputs = inputs::check_inputs(check, &section, raw, sees, known);
+    let input_kind = InputKind::of(raw, known);
+    let inputs = inputs::check_inputs(check, &section, raw, input_kind, known);
     let id = check.keep(&section, name, JudgeId::new(name));
     let detector = raw.detector.as_ref()?;
     let policy = policy(raw.lane, detector);
-    let over_frames = sees == Sees::FramesAsTheFirst;
+    let over_frames = input_kind == InputKind::FramesAsTheFirst;
     let plain = |inputs, rule: Option<JudgeSettings>| reading_rules(inputs, rule.map(Rule::Plain), policy);
     let rules = match detector {
         RawDetector::Classify(raw) => {
@@ -162,7 +162,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             frames::check_rules(check, &section, of, &raw.asking, inputs, known).map(JudgeRules::Frames)
         }
         RawDetector::Autoencoder(raw) => {
-            let rule = rules::check_autoencoder(check, &section, raw, sees, known);
+            let rule = rules::check_autoencoder(check, &section, raw, input_kind, known);
             reading_rules(inputs, rule, policy).map(JudgeRules::Readings)
         }
         RawDetector::Silence(raw) => {
@@ -210,7 +210,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
-    Some(Judge { name: id?, devices, rules: rules? })
+    Some(JudgeSection { name: id?, devices, rules: rules? })
 }
 
 fn reading_rules(

@@ -17,7 +17,7 @@ use verge_vision::preprocess::Region;
 
 use super::Rule;
 use super::frames::{check_model, check_region};
-use super::inputs::{Known, Sees};
+use super::inputs::{InputKind, Known};
 use super::limits::fitting;
 use crate::config::{
     ALARM_BUDGET, Fault, Frequency, RawAlarms, RawAuto, RawAutoencoder, RawCusum, RawHealth, RawLoop,
@@ -156,11 +156,11 @@ pub(super) fn check_autoencoder(
     check: &mut Check<'_>,
     section: &str,
     raw: &RawAutoencoder,
-    sees: Sees,
+    input_kind: InputKind,
     known: &Known<'_>,
 ) -> Option<Rule> {
     let alarms = check_alarms(check, section, &raw.alarms);
-    if sees == Sees::Unknown {
+    if input_kind == InputKind::Unknown {
         return None;
     }
     let region = check_region(check, section, &raw.asking.region);

@@ -20,7 +20,7 @@ const SHARED: &str = "$share";
 
 /// One source.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceSection {
     /// Its name.
     pub name: SourceId,
     /// Its topic filter. Filters of different sources never take the same topic.
@@ -57,7 +57,11 @@ pub(super) struct PacketLimits {
     pub(super) frames: Size,
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawSource>, limits: PacketLimits) -> Vec<Source> {
+pub(super) fn check_all(
+    check: &mut Check<'_>,
+    raw: &Map<RawSource>,
+    limits: PacketLimits,
+) -> Vec<SourceSection> {
     if raw.len() > usize::from(u16::MAX) {
         check.faults.push(
             Fault::new("source", format!("{} sections", raw.len()), format!("at most {}", u16::MAX))
@@ -89,7 +93,12 @@ fn check_overlaps(check: &mut Check<'_>, raw: &Map<RawSource>) {
     }
 }
 
-fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketLimits) -> Option<Source> {
+fn check_one(
+    check: &mut Check<'_>,
+    name: &str,
+    raw: &RawSource,
+    limits: PacketLimits,
+) -> Option<SourceSection> {
     let section = format!("source.{name}");
     let at = |key: &str| format!("{section}.{key}");
     let codec = raw.codec.as_ref();
@@ -135,7 +144,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawSource, limits: PacketL
         },
         _ => Overload::Wait,
     };
-    let source = Source { name: id?, filter: filter?.to_owned(), carries: carries?, overload };
+    let source = SourceSection { name: id?, filter: filter?.to_owned(), carries: carries?, overload };
     shared::warn(check, &section, &source);
     Some(source)
 }

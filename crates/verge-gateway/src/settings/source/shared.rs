@@ -4,11 +4,11 @@ use verge_codec::{
     CodecSettings, DeviceRule, JsonMapping, JsonSettings, NamePart, NameTemplate, SignalRule, TimeRule,
 };
 
-use super::{Carries, Source};
+use super::{Carries, SourceSection};
 use crate::config::Warning;
 use crate::settings::Check;
 
-pub(super) fn warn(check: &mut Check<'_>, section: &str, source: &Source) {
+pub(super) fn warn(check: &mut Check<'_>, section: &str, source: &SourceSection) {
     let mut warn = |key: &str, remark: String| {
         check.warnings.push(Warning { key: format!("{section}.{key}"), remark });
     };

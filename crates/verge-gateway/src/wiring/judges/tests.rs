@@ -50,12 +50,12 @@ const CONFIG: &str = r#"
 const THEN: i64 = 1_795_949_703;
 
 /// Judges with the store of a gateway.
-struct Run {
+struct RestoredRun {
     store: Outbox,
     set: JudgeSet<Undecoded, ReadingJudge>,
 }
 
-impl Run {
+impl RestoredRun {
     fn open(folder: &Path, second: i64) -> Self {
         let mut store = open(folder);
         let loaded = config::parse(CONFIG, Path::new("/gateway.toml"), []);
@@ -140,7 +140,7 @@ fn usual(number: i64) -> f64 {
 #[test]
 fn a_camera_is_known_after_the_process_was_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut before = Run::open(folder.path(), 0);
+    let mut before = RestoredRun::open(folder.path(), 0);
     assert_eq!(before.frame(1, usual(1), 2), ["seen detections"]);
     for second in 2..300 {
         assert_eq!(before.frame(second, usual(second), 2), [""; 0]);
@@ -151,7 +151,7 @@ fn a_camera_is_known_after_the_process_was_killed() {
     assert_eq!(before.alarms(), [("strange".to_owned(), 1)]);
     before.killed(301);
 
-    let mut after = Run::open(folder.path(), 310);
+    let mut after = RestoredRun::open(folder.path(), 310);
     assert_eq!(after.alarms(), [("strange".to_owned(), 1)]);
     assert_eq!(after.frame(311, 0.15, 3), [""; 0], "neither is reported again");
     let verdicts: Vec<String> = (312..400).flat_map(|second| after.frame(second, usual(second), 3)).collect();
@@ -175,7 +175,7 @@ fn what_an_earlier_version_knew_of_a_camera_is_taken_up() {
     assert_eq!(checkpoints.len(), 3);
     open(folder.path()).commit(&[], &checkpoints).unwrap();
 
-    let mut run = Run::open(folder.path(), THEN + 10);
+    let mut run = RestoredRun::open(folder.path(), THEN + 10);
     assert_eq!(run.alarms(), [("strange".to_owned(), 1)]);
     assert_eq!(run.set.account().instances, 2, "of the two judges that had saved something");
     // The open event goes on, and is cleared under its identity.

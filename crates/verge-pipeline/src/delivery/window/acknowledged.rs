@@ -15,7 +15,7 @@ const MAX_INTERVALS: usize = 512;
 
 /// What was acknowledged when, in steps of a fraction of the rewound time.
 #[derive(Debug)]
-pub(super) struct History {
+pub(super) struct AcknowledgedHistory {
     rewind: Duration,
     steps: VecDeque<HistoryStep>,
     last: Option<Monotonic>,
@@ -27,7 +27,7 @@ struct HistoryStep {
     acknowledged: [Ranges; 3],
 }
 
-impl History {
+impl AcknowledgedHistory {
     pub(super) fn new(rewind: Duration) -> Self {
         Self { rewind, steps: VecDeque::new(), last: None }
     }

@@ -18,7 +18,7 @@ use verge_domain::stage::{
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
 use verge_pipeline::clock::{Clock, random_event_id};
-use verge_pipeline::committer::{self, Committer, Lives};
+use verge_pipeline::committer::{self, Committer, Retention};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
     CameraJudges, Cameras, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
@@ -245,7 +245,7 @@ pub(super) fn open(
         (settled.clone(), &[]),
         Arc::clone(&counters),
         clock,
-        Lives::default(),
+        Retention::default(),
         (Arc::default(), None),
     );
     let viewers = (0..workers).map(|_| Scripted).collect();

@@ -18,7 +18,7 @@ use super::{CheckReport, ListenName};
 use crate::cli::async_runtime;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{Carries, Settings, Source};
+use verge_gateway::settings::{Carries, Settings, SourceSection};
 use verge_gateway::wiring;
 
 /// Behind the client identifier where it cannot be the gateway's own.
@@ -223,7 +223,7 @@ impl Received {
     }
 }
 
-fn note(source: &Source, received: &Received, spent: Duration, report: &mut CheckReport) {
+fn note(source: &SourceSection, received: &Received, spent: Duration, report: &mut CheckReport) {
     let section = format!("source.{}", source.name);
     let mut warn = |remark: String| report.warnings.push(Warning { key: format!("{section}.topic"), remark });
     let Received { messages, items, refused, .. } = received;

@@ -18,14 +18,14 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::Undecoded;
 use verge_vision::{FrameViewer, Memory};
 
-use super::trial::Trial;
+use super::trial::JudgeTrial;
 use super::{INTERVAL, JudgeArgs, JudgeSummary, VerdictPrinter, is_table, samples_in, time_of};
 use crate::cli::file_name::file_name;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{self, PictureFiles};
 use crate::cli::recording::Recording;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Judge, JudgeRules, Settings};
+use verge_gateway::settings::{JudgeRules, JudgeSection, Settings};
 use verge_gateway::wiring::{self, Autoencoders, Vision};
 
 /// What looks at the frames of files.
@@ -47,14 +47,18 @@ pub(super) struct Frames<'a> {
 
 /// One input, which is judged by itself.
 struct FrameReplay<'a, W> {
-    trial: Trial<'a, W, Undecoded>,
+    trial: JudgeTrial<'a, W, Undecoded>,
     /// What the model remembers of each camera.
     memories: Vec<(Camera, Memory)>,
     frames: u64,
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(args: &JudgeArgs, settings: &'a Settings, judge: &Judge) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        args: &JudgeArgs,
+        settings: &'a Settings,
+        judge: &JudgeSection,
+    ) -> anyhow::Result<Self> {
         let (inputs, arrivals) = match &judge.rules {
             JudgeRules::Frames(rules) => (&rules.inputs, false),
             JudgeRules::Readings(rules) => (&rules.inputs, true),
@@ -106,7 +110,7 @@ impl<'a> Frames<'a> {
             Ok(())
         };
         usable().exit_with(Exit::Usage)?;
-        let trial = Trial::new(self.settings, printer, models, Undecoded, out);
+        let trial = JudgeTrial::new(self.settings, printer, models, Undecoded, out);
         let mut replay = FrameReplay { trial, memories: Vec::new(), frames: 0 };
         if is_of_pictures {
             let mut progress = Progress::new();

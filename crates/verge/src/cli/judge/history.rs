@@ -12,7 +12,7 @@ use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::stage::Decoder;
 use verge_domain::time::UtcMillis;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Judge, ReadingRules, Settings};
+use verge_gateway::settings::{JudgeSection, ReadingRules, Settings};
 use verge_gateway::wiring;
 
 use super::tables::{self, TableReport};
@@ -105,7 +105,7 @@ impl History {
     pub(super) fn open(
         inputs: (&InputArgs, &[PathBuf]),
         settings: &Settings,
-        (judge, rules): (&Judge, &ReadingRules),
+        (judge, rules): (&JudgeSection, &ReadingRules),
         json: bool,
         now: UtcMillis,
     ) -> anyhow::Result<(Self, SwitchedDecoders)> {
@@ -177,7 +177,7 @@ impl History {
 fn open(
     args: &InputArgs,
     settings: &Settings,
-    (judge, rules): (&Judge, &ReadingRules),
+    (judge, rules): (&JudgeSection, &ReadingRules),
     json: bool,
     path: &Path,
 ) -> anyhow::Result<InputFile> {

@@ -15,13 +15,13 @@ use verge_wire::counted;
 
 use super::history::{History, PassedOver};
 use super::shelf::{Shelved, StateShelf, some_of};
-use super::trial::Trial;
+use super::trial::JudgeTrial;
 use super::{InputArgs, JudgeSummary, VerdictPrinter, chosen};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
 use crate::describe::utc;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Judge, JudgeRules, ReadingRules, Settings};
+use verge_gateway::settings::{JudgeRules, JudgeSection, ReadingRules, Settings};
 use verge_gateway::wiring::Autoencoders;
 
 #[derive(Debug, Args)]
@@ -125,7 +125,12 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     Ok(Exit::Fine)
 }
 
-fn words(judge: &Judge, summary: &JudgeSummary, shelved: &Shelved, range: Option<(i64, i64)>) -> String {
+fn words(
+    judge: &JudgeSection,
+    summary: &JudgeSummary,
+    shelved: &Shelved,
+    range: Option<(i64, i64)>,
+) -> String {
     let range = range.map_or_else(String::new, |(from, to)| format!(", {} to {}", utc(from), utc(to)));
     let alarms: u64 = summary.alarms.values().sum();
     let alarms = match alarms {
@@ -155,7 +160,7 @@ pub(super) fn kept_words(kept: &[String]) -> String {
 }
 
 /// The rules of a judge that learns from readings.
-fn learning(judge: &Judge) -> anyhow::Result<&ReadingRules> {
+fn learning(judge: &JudgeSection) -> anyhow::Result<&ReadingRules> {
     let detector = judge.detector();
     let name = &judge.name;
     let JudgeRules::Readings(rules) = &judge.rules else {
@@ -189,7 +194,7 @@ fn learning(judge: &Judge) -> anyhow::Result<&ReadingRules> {
 fn teach(
     args: &LearnArgs,
     settings: &Settings,
-    judge: (&Judge, &ReadingRules),
+    judge: (&JudgeSection, &ReadingRules),
     json: bool,
 ) -> anyhow::Result<Lesson> {
     let models = Autoencoders::load(settings, None)?;
@@ -198,7 +203,7 @@ fn teach(
         History::open((&args.input, &args.history), settings, judge, json, now.wall)?;
     let printer = VerdictPrinter::silent(settings.gateway.id.clone());
     let mut nothing = std::io::sink();
-    let mut trial = Trial::new(settings, &printer, &models, decoders, &mut nothing);
+    let mut trial = JudgeTrial::new(settings, &printer, &models, decoders, &mut nothing);
     while let Some((line, recorded, source)) = history.next()? {
         trial.source = source;
         trial.message(recorded, line)?;

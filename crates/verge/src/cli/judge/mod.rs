@@ -35,9 +35,9 @@ use frames::Frames;
 pub(super) use learn::{LearnArgs, learn};
 use refusals::Refusals;
 use tables::TableReport;
-use trial::Trial;
+use trial::JudgeTrial;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Judge, JudgeRules, Settings};
+use verge_gateway::settings::{JudgeRules, JudgeSection, Settings};
 use verge_gateway::wiring::{self, Autoencoders};
 
 #[derive(Debug, Args)]
@@ -139,7 +139,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
                     tables::table(&args.input, &settings, by, &judge, path, out)?
                 } else {
                     let decoders = wiring::decoders(&settings)?;
-                    Trial::new(&settings, &printer, &models, decoders, out).recording(path)?
+                    JudgeTrial::new(&settings, &printer, &models, decoders, out).recording(path)?
                 };
                 summarise(&summary, path, "readings")?;
             }
@@ -167,7 +167,7 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
     Ok(Exit::Fine)
 }
 
-fn chosen(settings: &Settings, name: &str) -> anyhow::Result<Judge> {
+fn chosen(settings: &Settings, name: &str) -> anyhow::Result<JudgeSection> {
     let found = settings.judges.iter().find(|judge| judge.name.as_str() == name);
     found.cloned().ok_or_else(|| {
         let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
@@ -213,8 +213,9 @@ const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "dat", "asc", "xlsx", "xl
 
 /// The source whose filter takes a topic.
 fn source_of(settings: &Settings, topic: &str) -> Option<SourceIndex> {
-    let takes =
-        |source: &verge_gateway::settings::Source| verge_domain::filter::matches(&source.filter, topic);
+    let takes = |source: &verge_gateway::settings::SourceSection| {
+        verge_domain::filter::matches(&source.filter, topic)
+    };
     let index = settings.sources.iter().position(takes)?;
     u16::try_from(index).ok().map(SourceIndex)
 }

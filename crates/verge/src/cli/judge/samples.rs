@@ -17,7 +17,7 @@ use verge_domain::reading::SourceIndex;
 use verge_pipeline::judging::InputPattern;
 
 use super::history::InputFile;
-use super::trial::Trial;
+use super::trial::JudgeTrial;
 use super::{INTERVAL, InputArgs, JudgeSummary, VerdictPrinter, time_of};
 use crate::cli::recording::Recorded;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -35,7 +35,7 @@ pub(super) fn samples(
     out: &mut impl Write,
 ) -> anyhow::Result<JudgeSummary> {
     let InputFile { source, decoders, messages, .. } = open(args, settings, rules, element, path)?;
-    let mut trial = Trial::new(settings, printer, models, decoders, out);
+    let mut trial = JudgeTrial::new(settings, printer, models, decoders, out);
     trial.source = source;
     for message in messages {
         let (line, recorded) = message?;

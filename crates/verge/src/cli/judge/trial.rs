@@ -32,7 +32,7 @@ const MAX_STEPS: u64 = 64;
 const PROGRESS_EVERY: u64 = 10_000;
 
 /// The judges at work on recorded time.
-pub(super) struct Trial<'a, W, D> {
+pub(super) struct JudgeTrial<'a, W, D> {
     settings: &'a Settings,
     printer: &'a VerdictPrinter,
     models: &'a Autoencoders,
@@ -54,7 +54,7 @@ pub(super) struct Trial<'a, W, D> {
     alarms: BTreeMap<(String, String), u64>,
 }
 
-impl<'a, W: Write, D: Decoder<Item = Reading>> Trial<'a, W, D> {
+impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
     pub(super) fn new(
         settings: &'a Settings,
         printer: &'a VerdictPrinter,

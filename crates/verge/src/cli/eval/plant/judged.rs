@@ -33,7 +33,7 @@ pub(super) fn judge(settings: &Settings, run: PlantRun, seed: u64) -> anyhow::Re
     let counters = Arc::new(Counters::new(wiring::source_ids(settings)));
     let models = Autoencoders::load(settings, None)?;
     let mut set = wiring::judge_set(settings, &models, Undecoded, counters, begin);
-    let mut alarms = Alarms::new();
+    let mut alarms = PlantAlarms::new();
     let mut decision = Decision::default();
     let mut step = Vec::new();
     while let Some(at_s) = plant.read(&mut step) {
@@ -72,7 +72,7 @@ fn readings() -> anyhow::Result<Vec<Reading>> {
 }
 
 /// What a control room gets.
-struct Alarms {
+struct PlantAlarms {
     /// Positions of tags by device and signal.
     tags: HashMap<(&'static str, &'static str), usize>,
     /// Events that were counted.
@@ -80,7 +80,7 @@ struct Alarms {
     all: Vec<PlantAlarm>,
 }
 
-impl Alarms {
+impl PlantAlarms {
     fn new() -> Self {
         let tags = TAGS.iter().enumerate().map(|(index, tag)| ((tag.device, tag.signal), index));
         Self { tags: tags.collect(), counted: HashSet::new(), all: Vec::new() }

@@ -71,7 +71,7 @@ pub(super) struct Values {
     pub(super) decimal: Decimal,
     /// Columns of its times.
     pub(super) time: Vec<usize>,
-    pub(super) quality: Option<(usize, quality::Form)>,
+    pub(super) quality: Option<(usize, quality::QualityCells)>,
 }
 
 /// What values are of.
@@ -128,7 +128,8 @@ pub(super) fn choose(
         .map(|(column, of)| {
             let pen = pens.iter().flatten().find(|(_, values)| values.contains(&column));
             let quality = quality::column_of(&qualities, column);
-            let quality = quality.and_then(|column| Some((column, quality::Form::of(table, column)?)));
+            let quality =
+                quality.and_then(|column| Some((column, quality::QualityCells::of(table, column)?)));
             let time = pen.map_or_else(|| time.clone(), |(time, _)| vec![*time]);
             Ok(Values { column, of, decimal: table.decimal(column)?, time, quality })
         })

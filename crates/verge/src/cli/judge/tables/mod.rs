@@ -22,14 +22,14 @@ use verge_domain::verdict::Detector;
 use verge_pipeline::judging::InputPattern;
 
 use super::history::InputFile;
-use super::trial::Trial;
+use super::trial::JudgeTrial;
 use super::{InputArgs, JudgeSummary, VerdictPrinter};
 use crate::cli::recording::Recorded;
 use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
 use columns::{Columns, Values};
 pub(super) use report::TableReport;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Carries, Judge, Settings};
+use verge_gateway::settings::{Carries, JudgeSection, Settings};
 use verge_gateway::wiring::Autoencoders;
 
 /// A table as readings, with the scale and unit of the judge's source.
@@ -37,13 +37,13 @@ pub(super) fn table(
     args: &InputArgs,
     settings: &Settings,
     (printer, models): (&VerdictPrinter, &Autoencoders),
-    judge: &Judge,
+    judge: &JudgeSection,
     path: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<JudgeSummary> {
     let InputFile { source, decoders, messages, table, .. } =
         open(args, settings, judge, path, printer.json)?;
-    let mut trial = Trial::new(settings, printer, models, decoders, out);
+    let mut trial = JudgeTrial::new(settings, printer, models, decoders, out);
     trial.source = source;
     for message in messages {
         let (line, recorded) = message?;
@@ -65,7 +65,7 @@ pub(super) fn table(
 pub(super) fn open(
     args: &InputArgs,
     settings: &Settings,
-    judge: &Judge,
+    judge: &JudgeSection,
     path: &Path,
     json: bool,
 ) -> anyhow::Result<InputFile> {
@@ -178,7 +178,7 @@ fn entries(
 
 /// The signals of a table that the judge looks at, and the others.
 fn signals(
-    judge: &Judge,
+    judge: &JudgeSection,
     inputs: &[InputPattern],
     values: &[Values],
     path: &Path,

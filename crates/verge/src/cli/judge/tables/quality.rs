@@ -10,14 +10,14 @@ const SHORT_NAMES: [&str; 2] = ["q", "good"];
 
 /// How the cells of such a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum QualityCells {
     /// `Good`, `Bad`, `Uncertain`, and codes of OPC.
     Opc(QualityFormat),
     /// 1 is good, as WinCC writes it.
     Flag,
 }
 
-impl Form {
+impl QualityCells {
     /// How this column is read; `None` if its cells do not decide it.
     pub(super) fn of(table: &Table, column: usize) -> Option<Self> {
         let cells = || table.texts(column).filter(|text| !text.is_empty());
