@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use serde::Serialize;
+
 use crate::finding::Member;
 use crate::id::{JudgeId, Lane, Seq};
-use crate::verdict::{Body, Event, EventState, Severity, Subject, Verdict};
+use crate::verdict::{Body, Event, EventState, Subject, Verdict};
 
 /// What a point holds of its judge and subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,28 +62,26 @@ impl LastWord {
 }
 
 /// How many events are open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct OpenEvents {
-    /// By severity: info, warning, critical.
-    pub by_severity: [u64; 3],
-    /// Of those: open when the gateway stopped, and without a report since.
+    /// All of them.
+    pub open: u64,
+    /// Of those, by severity.
+    pub critical: u64,
+    /// See `critical`.
+    pub warning: u64,
+    /// See `critical`.
+    pub info: u64,
+    /// Of those: open before the start, and without a report of their judge since.
     pub restored: u64,
     /// Verdicts since the start that found no room on the board: what they said is not on it.
+    #[serde(skip_serializing_if = "is_zero")]
     pub left_out: u64,
 }
 
-impl OpenEvents {
-    /// Of one severity.
-    #[must_use]
-    pub const fn of(&self, severity: Severity) -> u64 {
-        self.by_severity[severity as usize]
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.by_severity.iter().sum()
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was committed behind a place in the order of commits, see [`Board::poll_behind`].

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::id::{Lane, LinkId, Seq};
 use crate::time::UtcMillis;
@@ -151,12 +152,13 @@ pub struct StoreUsage {
     pub states: StatesUsage,
 }
 
-/// What is saved for judges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What is saved for judges, as the status reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct StatesUsage {
     /// Bytes of learnt states.
     pub bytes: u64,
     /// Bytes of learnt states allowed: their share of the store.
+    #[serde(rename = "cap_bytes")]
     pub share_bytes: u64,
     /// Learnt states evicted since the store was opened, those saved least recently first, because the share was full.
     pub evicted: u64,

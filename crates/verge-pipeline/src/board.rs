@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use verge_domain::board::{Board, CommittedWords, LastWord, OpenEvents};
 use verge_domain::id::{Lane, Seq};
-use verge_domain::verdict::Verdict;
+use verge_domain::verdict::{Severity, Verdict};
 
 use recent::RecentWords;
 
@@ -199,12 +199,18 @@ impl Points {
     }
 
     fn count(&mut self, word: &LastWord, change: impl Fn(u64) -> u64) {
-        if word.open_event().is_some() {
-            let count = &mut self.open.by_severity[word.verdict.severity as usize];
-            *count = change(*count);
-            if word.seq.is_none() {
-                self.open.restored = change(self.open.restored);
-            }
+        if word.open_event().is_none() {
+            return;
+        }
+        let of_severity = match word.verdict.severity {
+            Severity::Info => &mut self.open.info,
+            Severity::Warning => &mut self.open.warning,
+            Severity::Critical => &mut self.open.critical,
+        };
+        *of_severity = change(*of_severity);
+        self.open.open = change(self.open.open);
+        if word.seq.is_none() {
+            self.open.restored = change(self.open.restored);
         }
     }
 
@@ -212,7 +218,7 @@ impl Points {
     fn make_room(&mut self) -> bool {
         let decided = |word: &Keyed| word.0.verdict.times.decided;
         let batch = (self.max / 16).max(1);
-        let open = usize::try_from(self.open.total()).unwrap_or(usize::MAX);
+        let open = usize::try_from(self.open.open).unwrap_or(usize::MAX);
         if self.words.len().saturating_sub(open) < batch {
             return false;
         }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use serde::{Serialize, Serializer};
 
 /// Times of one kind in the last five to ten minutes, in histograms of fixed size (two significant digits, 1 µs to 60 s).
 /// If nothing came for longer, the last ones that came.
@@ -30,13 +31,19 @@ impl Recent {
     }
 }
 
-/// The values of a [`Latency`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The values of a [`Latency`]; in JSON in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// Half were at most this.
+    #[serde(serialize_with = "milliseconds")]
     pub p50: Duration,
     /// 99 in 100 were at most this.
+    #[serde(serialize_with = "milliseconds")]
     pub p99: Duration,
+}
+
+fn milliseconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_secs_f64() * 1000.0)
 }
 
 const LONGEST_LATENCY: Duration = Duration::from_secs(60);

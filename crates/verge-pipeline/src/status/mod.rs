@@ -22,9 +22,8 @@ use verge_domain::id::{GatewayId, RouteId};
 use verge_domain::life::Life;
 use verge_domain::reading::SourceIndex;
 use verge_domain::time::Moment;
-use verge_domain::verdict::Severity;
 
-use crate::counters::{Counters, JudgingAccount, Latency, MaintenanceWindow};
+use crate::counters::{Counters, JudgingAccount, MaintenanceWindow, Percentiles};
 use crate::delivery::RouteCounters;
 pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
@@ -33,8 +32,8 @@ pub use local::{BrokerStatus, CertificateStatus, LocalState};
 pub use routes::{ArrivalStatus, DegradedStatus, Ledger, LinkLedger, LinkStatus, RouteStatus};
 pub use sources::SourceStatus;
 use sources::source_status;
+pub use store::StoreStatus;
 pub(crate) use store::withdrawn;
-pub use store::{StatesStatus, StoreStatus};
 pub use will::{last_will, last_will_of};
 
 /// A source that has received nothing for this long after the start is reported.
@@ -98,7 +97,7 @@ pub struct Snapshot {
     pub store: StoreStatus,
     pub routes: Vec<RouteStatus>,
     pub ledger: Ledger,
-    pub events: EventsStatus,
+    pub events: OpenEvents,
 }
 
 /// Steps of the wall clock.
@@ -121,9 +120,9 @@ impl ClockStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FramesStatus {
     /// From receipt of a frame until a worker begins, in the last minutes.
-    pub age_ms: LatencyStatus,
+    pub age_ms: Percentiles,
     /// How long a worker takes for a frame, in the last minutes.
-    pub judging_ms: LatencyStatus,
+    pub judging_ms: Percentiles,
 }
 
 /// The judges' memory and faults.
@@ -145,45 +144,6 @@ pub struct MaintenanceStatus {
     pub held_back: u64,
     /// The windows that are open.
     pub windows: Vec<MaintenanceWindow>,
-}
-
-/// Open events, as the board counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct EventsStatus {
-    /// How many are open, of all severities.
-    pub open: u64,
-    /// Of those.
-    pub critical: u64,
-    /// Of those.
-    pub warning: u64,
-    /// Of those.
-    pub info: u64,
-    /// Of those: open before the start, and their judge has reported nothing about them since.
-    pub restored: u64,
-    /// Verdicts since the start that found no room on the board.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub left_out: u64,
-}
-
-impl EventsStatus {
-    fn of(events: OpenEvents) -> Self {
-        Self {
-            open: events.total(),
-            critical: events.of(Severity::Critical),
-            warning: events.of(Severity::Warning),
-            info: events.of(Severity::Info),
-            restored: events.restored,
-            left_out: events.left_out,
-        }
-    }
-}
-
-/// Median and 99th percentile of a time, in milliseconds.
-#[expect(missing_docs, reason = "the names of percentiles")]
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct LatencyStatus {
-    pub p50: f64,
-    pub p99: f64,
 }
 
 impl Status {
@@ -236,8 +196,8 @@ impl Status {
             broker: local.broker.take(),
             certificates: std::mem::take(&mut local.certificates),
             local,
-            frames: LatencyStatus::of(&self.counters.frame_age)
-                .zip(LatencyStatus::of(&self.counters.frame_judging))
+            frames: (self.counters.frame_age.percentiles())
+                .zip(self.counters.frame_judging.percentiles())
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
             judging: JudgingStatus {
@@ -252,15 +212,8 @@ impl Status {
             store: StoreStatus::of(&self.settings.life, &self.counters),
             routes: self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect(),
             ledger: Ledger::of(received_bytes, &self.routes),
-            events: EventsStatus::of(self.board.open_events()),
+            events: self.board.open_events(),
         }
-    }
-}
-
-impl LatencyStatus {
-    fn of(latency: &Latency) -> Option<Self> {
-        let millis = |span: std::time::Duration| span.as_secs_f64() * 1000.0;
-        latency.percentiles().map(|latency| Self { p50: millis(latency.p50), p99: millis(latency.p99) })
     }
 }
 

@@ -8,9 +8,8 @@ use verge_domain::life::Life;
 use verge_domain::stage::StatesUsage;
 use verge_domain::withdrawn::Withdrawal;
 
-use super::LatencyStatus;
 use super::claim::LifeStatus;
-use crate::counters::{Counters, StoreAccount};
+use crate::counters::{Counters, Percentiles, StoreAccount};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoreStatus {
@@ -21,7 +20,7 @@ pub struct StoreStatus {
     pub commits: u64,
     /// From receipt of a message to its verdicts being durable, in the last minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit_ms: Option<LatencyStatus>,
+    pub commit_ms: Option<Percentiles>,
     pub evicted: u64,
     pub faults: u64,
     /// Oldest and newest stored number; for an empty lane the oldest is one more than the newest.
@@ -31,31 +30,8 @@ pub struct StoreStatus {
     pub cap_bytes: u64,
     /// By reason, since the start; reasons that never occurred are absent.
     pub withdrawn: serde_json::Map<String, serde_json::Value>,
-    pub states: StatesStatus,
-}
-
-/// The saved states of judges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StatesStatus {
-    pub bytes: u64,
-    pub cap_bytes: u64,
-    pub evicted: u64,
-    pub not_saved: u64,
-    pub events_bytes: u64,
-    pub events_not_saved: u64,
-}
-
-impl StatesStatus {
-    fn of(usage: &StatesUsage) -> Self {
-        Self {
-            bytes: usage.bytes,
-            cap_bytes: usage.share_bytes,
-            evicted: usage.evicted,
-            not_saved: usage.not_saved,
-            events_bytes: usage.events_bytes,
-            events_not_saved: usage.events_not_saved,
-        }
-    }
+    /// The saved states of judges.
+    pub states: StatesUsage,
 }
 
 impl StoreStatus {
@@ -73,11 +49,11 @@ impl StoreStatus {
             used_bytes: usage.used_bytes,
             cap_bytes: usage.cap_bytes,
             withdrawn: withdrawn(&usage.withdrawn),
-            states: StatesStatus::of(&usage.states),
+            states: usage.states,
             state,
             committed: Lane::ALL.map(|lane| counters.committed_total[lane.index()].get()),
             commits: counters.commits_total.get(),
-            commit_ms: LatencyStatus::of(&counters.commit_latency),
+            commit_ms: counters.commit_latency.percentiles(),
             evicted: counters.evicted_total.get(),
             faults: counters.store_faults_total.get(),
         }
