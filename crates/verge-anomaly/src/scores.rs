@@ -2,7 +2,7 @@
 //! a detector with one score has in common with the next.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Expected, Feedback, Member, Standing};
+use verge_domain::finding::{Condition, Expected, FARTHEST, Feedback, Member, Standing};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::UtcMillis;
 
@@ -64,14 +64,20 @@ impl Scores {
         let forgotten = self.lessons.note(LessonStep { seen, remembered, was_open, is_open, far }, mark);
         forgotten.into_iter().for_each(|mark| self.tail.forget(mark));
         Condition {
-            member,
-            standing: outcome.standing,
-            observed: score,
-            expected: Expected { low: None, high: expected },
             p_value: Some(p_value.max(least_p(remembered, 1.0))),
-            contributions: Vec::new(),
             feedback: self.feedback,
+            distance: self.distance(member, score, expected),
+            ..Condition::of_rule(member, outcome.standing, score, Expected { low: None, high: expected })
         }
+    }
+
+    /// The score in usual ones: those that 98 % of all stay below, else those that were expected at most. Of a square
+    /// the root.
+    fn distance(&self, member: Member, score: f64, expected: Option<f64>) -> Option<f64> {
+        let usual = self.tail.usual().or(expected.filter(|most| *most > 0.0))?;
+        let ratio = score / usual;
+        let ratio = if member == Member::Reconstruction { ratio.sqrt() } else { ratio };
+        Some(ratio.clamp(0.0, FARTHEST)).filter(|ratio| !ratio.is_nan())
     }
 
     /// Applies a person's remark on errors of a model, which stays as it is: after maintenance their usual values are

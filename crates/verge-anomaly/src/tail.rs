@@ -205,6 +205,12 @@ impl Tail {
         parametric.is_finite().then_some(parametric)
     }
 
+    /// The score that 98 % of those remembered stay below; `None` before the first fit, or where that is zero.
+    #[must_use]
+    pub fn usual(&self) -> Option<f64> {
+        Some(self.fit.threshold).filter(|usual| usual.is_finite() && *usual > 0.0)
+    }
+
     fn probability(&self, score: f64, bin: usize) -> f64 {
         let ParetoFit { threshold, share, scale, shape } = self.fit;
         let excess = (score - threshold) / scale;

@@ -249,6 +249,35 @@ pub struct Expected {
     pub high: Option<f64>,
 }
 
+/// No distance is greater: what lies further out is as far as that.
+pub const FARTHEST: f64 = 1_000.0;
+
+impl Expected {
+    /// How far out a value lies, in usual widths: 1 at an end of this range, 10 at ten times as far from its middle.
+    /// Where one end is open the width is the size of the other end: 1.1 is a tenth beyond it. `None` where the range
+    /// has no width.
+    #[must_use]
+    pub fn distance(&self, value: f64) -> Option<f64> {
+        let (off, width) = match (self.low, self.high) {
+            // Halves first, so that the largest numbers do not overflow.
+            (Some(low), Some(high)) => {
+                ((value / 2.0 - low / 4.0 - high / 4.0).abs() * 2.0, high / 2.0 - low / 2.0)
+            }
+            (None, Some(high)) => (value - high + high.abs(), high.abs()),
+            (Some(low), None) => (low - value + low.abs(), low.abs()),
+            (None, None) => return None,
+        };
+        let distance = off / width;
+        (width > 0.0 && !distance.is_nan()).then(|| distance.clamp(0.0, FARTHEST))
+    }
+
+    /// Whether a value lies within it.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        self.low.is_none_or(|low| value >= low) && self.high.is_none_or(|high| value <= high)
+    }
+}
+
 /// What people said about the alarms of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Feedback {
@@ -296,14 +325,45 @@ pub struct Condition {
     pub contributions: Vec<Contribution>,
     /// What people said about alarms of this signal so far.
     pub feedback: Feedback,
+    /// How far out it lies, in usual widths, where the judge knows that better than `observed` and `expected` do: see
+    /// [`Condition::distance`].
+    pub distance: Option<f64>,
+    /// What the signal shows, in its own unit, and what is usual of it now; where the member observes a value in that
+    /// unit, `None` and an open range mean that `observed` and `expected` say so.
+    pub shown: Option<ShownValue>,
+}
+
+/// A value of a signal in its unit beside what is usual of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShownValue {
+    /// The value.
+    pub value: f64,
+    /// Where such values lie while all is well.
+    pub usual: Expected,
 }
 
 impl Condition {
     /// A condition that an explicit rule reports.
     #[must_use]
     pub fn of_rule(member: Member, standing: Standing, observed: f64, expected: Expected) -> Self {
-        let (contributions, feedback) = (Vec::new(), Feedback::default());
-        Self { member, standing, observed, expected, p_value: None, contributions, feedback }
+        Self {
+            member,
+            standing,
+            observed,
+            expected,
+            p_value: None,
+            contributions: Vec::new(),
+            feedback: Feedback::default(),
+            distance: None,
+            shown: None,
+        }
+    }
+
+    /// How far out it lies, in usual widths of its signal: 1 is the edge of what is usual, 10 ten times as far from the
+    /// middle of it. Comparable among signals.
+    #[must_use]
+    pub fn distance(&self) -> Option<f64> {
+        self.distance.or_else(|| self.expected.distance(self.observed))
     }
 }
 
@@ -317,5 +377,25 @@ mod tests {
             assert!(!member.is_health() || member.own_unit().is_some(), "{member:?}");
             assert!(Member::ALL[..index].iter().all(|other| other.as_str() != member.as_str()));
         }
+    }
+
+    #[test]
+    fn a_distance_counts_usual_widths() {
+        let check = |low: Option<f64>, high: Option<f64>, value: f64, distance: Option<f64>| {
+            assert_eq!(Expected { low, high }.distance(value), distance, "{value} in {low:?} to {high:?}");
+        };
+        check(Some(91.0), Some(96.0), 93.5, Some(0.0));
+        check(Some(91.0), Some(96.0), 96.0, Some(1.0));
+        check(Some(91.0), Some(96.0), 86.0, Some(3.0));
+        check(None, Some(8.0), 12.0, Some(1.5));
+        check(None, Some(-8.0), -4.0, Some(1.5));
+        check(Some(8.0), None, 4.0, Some(1.5));
+        check(None, Some(8.0), -100.0, Some(0.0));
+        // Without a width there is no distance.
+        check(None, Some(0.0), 1.0, None);
+        check(Some(2.0), Some(2.0), 3.0, None);
+        check(None, None, 3.0, None);
+        check(Some(f64::MIN), Some(f64::MAX), f64::MAX, Some(1.0));
+        check(Some(0.0), Some(1e-300), f64::MAX, Some(FARTHEST));
     }
 }

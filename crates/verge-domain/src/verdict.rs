@@ -154,6 +154,14 @@ pub struct Anomaly {
     pub contributions: Vec<Contribution>,
     /// What people said about alarms of this signal so far.
     pub feedback: Feedback,
+    /// How far out it lies, in usual widths of its signal: 1 is the edge of what is usual.
+    pub distance: Option<f64>,
+    /// What the signal shows, where the member observes something else than its value.
+    pub value: Option<f64>,
+    /// Where `value` lies while all is well.
+    pub usual: Expected,
+    /// Unit of `value`, if known.
+    pub value_unit: Option<Unit>,
 }
 
 /// The health of a sensor or device.
@@ -165,6 +173,8 @@ pub struct Health {
     pub observed: f64,
     /// What was expected, in the same unit.
     pub expected: Expected,
+    /// How far out that is: 1 is the most that is usual of this sensor.
+    pub distance: Option<f64>,
 }
 
 /// Traffic measures over one interval that is aligned to the wall clock in UTC.

@@ -1,6 +1,6 @@
 //! `auto` as a judge of one signal.
 
-use verge_domain::finding::{Condition, Expected, Feedback, Finding, Standing};
+use verge_domain::finding::{Condition, Expected, Finding, Standing};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{Moment, UtcMillis};
@@ -46,19 +46,18 @@ impl AutoJudge {
         }
         let detector = self.detector();
         let assessment = detector.observe(at, reading.value);
+        let (member, standing) = (assessment.member, assessment.standing);
         findings.push(Finding::Condition(Condition {
-            member: assessment.member,
-            standing: assessment.standing,
-            observed: assessment.observed,
-            expected: assessment.expected,
             // What was held back is reported with the probability that it had.
             p_value: Some({
                 let p_value = assessment.p_value;
                 let reported = if assessment.alarm { p_value.min(detector.cause_p()) } else { p_value };
                 reported.max(detector.least_p())
             }),
-            contributions: Vec::new(),
             feedback: detector.feedback(),
+            distance: assessment.shown.map(|(distance, _)| distance),
+            shown: assessment.shown.map(|(_, shown)| shown),
+            ..Condition::of_rule(member, standing, assessment.observed, assessment.expected)
         }));
     }
 
@@ -84,6 +83,14 @@ impl AutoJudge {
                 true
             }
             Remark::Real => self.detector().was_real(),
+        }
+    }
+
+    /// See [`AutoDetector::usual`].
+    pub(crate) fn expectation(&self) -> Option<Expected> {
+        match &self.stage {
+            AutoStage::First(_) => None,
+            AutoStage::Learning(detector) => detector.usual(),
         }
     }
 
@@ -127,13 +134,7 @@ impl AutoJudge {
 
 /// What a detector says of one of its first readings.
 fn nothing_yet(settings: &AutoSettings, value: f64, remembered: f64) -> Condition {
-    Condition {
-        member: MEMBERS[0],
-        standing: Standing::Normal,
-        observed: admit(settings, value),
-        expected: Expected::default(),
-        p_value: Some(combined(1.0).max(least_p(remembered, EFFECTIVE_MEMBERS))),
-        contributions: Vec::new(),
-        feedback: Feedback::default(),
-    }
+    let p_value = Some(combined(1.0).max(least_p(remembered, EFFECTIVE_MEMBERS)));
+    let (observed, expected) = (admit(settings, value), Expected::default());
+    Condition { p_value, ..Condition::of_rule(MEMBERS[0], Standing::Normal, observed, expected) }
 }

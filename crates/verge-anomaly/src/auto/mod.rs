@@ -29,10 +29,11 @@ mod shift;
 mod tails;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod views;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Expected, Feedback, Member, Standing};
+use verge_domain::finding::{Expected, Feedback, Member, ShownValue, Standing};
 use verge_domain::stage::AlarmRate;
 use verge_domain::time::UtcMillis;
 
@@ -88,6 +89,8 @@ pub struct Assessment {
     pub observed: f64,
     /// What that member expected.
     pub expected: Expected,
+    /// While it is strange, or an event is open: how far out the value lies, and where such values lie at this hour.
+    pub shown: Option<(f64, ShownValue)>,
 }
 
 /// The detector over one signal: some 14 KiB, and as much again while feedback on its last alarm may still come.
@@ -175,6 +178,8 @@ impl AutoDetector {
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
+        let off_normal = outcome.abnormal || was_open || outcome.standing != Standing::Normal;
+        let shown = off_normal.then(|| (self.distance(&views), self.shown(member)));
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
         // an end is no cause any more. What begins after a time without anything strange is another cause.
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
@@ -200,6 +205,7 @@ impl AutoDetector {
             member,
             observed,
             expected,
+            shown,
         };
         (assessment, members)
     }

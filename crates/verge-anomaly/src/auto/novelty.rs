@@ -5,10 +5,15 @@
 //! estimator of Krichevsky & Trofimov's kind: two pseudo-counts spread by the shorter context). Counts stand in
 //! tables of fixed size that are reached by hashing; collisions only make it less precise.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
+use verge_domain::finding::Expected;
 
 pub(super) const SYMBOLS: f64 = 8.0;
 const TABLE: usize = 256;
+/// An hour that was met more rarely says nothing about what is usual then.
+const LEAST_MET: u16 = 20;
 /// Readings after which all counts are halved.
 const HALVE_EVERY: u32 = 3_500;
 /// The range shrinks by this part of itself with each reading that does not widen it.
@@ -24,6 +29,17 @@ pub(super) struct Quantiser {
 impl Quantiser {
     pub(super) fn new(first: f64) -> Self {
         Self { low: first, high: first }
+    }
+
+    /// The values that these symbols stand for.
+    pub(super) fn values(&self, symbols: &RangeInclusive<u8>) -> Expected {
+        let end = |symbol: u8| self.low + (self.high - self.low) * (f64::from(symbol) / SYMBOLS);
+        Expected { low: Some(end(*symbols.start())), high: Some(end(*symbols.end() + 1)) }
+    }
+
+    /// All values that were met lately.
+    pub(super) fn range(&self) -> Expected {
+        Expected { low: Some(self.low), high: Some(self.high) }
     }
 
     /// Symbol of a value by the range before it, `0..8`; then takes it into the range.
@@ -62,6 +78,19 @@ impl Predictor {
 
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.counts)
+    }
+
+    /// The symbols that make up most of what was met beside this context, whatever came before: each at least one in
+    /// twenty. `None` while it was met too rarely.
+    pub(super) fn usual(&self, beside: u32) -> Option<RangeInclusive<u8>> {
+        let (contexts, symbols) = self.counts.get(..2 * TABLE)?.split_at(TABLE);
+        let context = hash(beside, 0, 0);
+        let seen = contexts[slot(context)];
+        let met = |symbol: u8| symbols[slot(hash(context, u32::from(symbol) + 1, 0))].min(seen);
+        let is_usual = |symbol: &u8| u32::from(met(*symbol)) * 20 >= u32::from(seen);
+        let mut usual = (0..SYMBOLS as u8).filter(is_usual);
+        let first = usual.next().filter(|_| seen >= LEAST_MET)?;
+        Some(first..=usual.next_back().unwrap_or(first))
     }
 
     /// Bits that the symbol costs beside what was seen so far, at least zero; then learns it.

@@ -116,6 +116,11 @@ impl DayProfile {
         self.errors.heap_bytes()
     }
 
+    /// The hour of the newest reading, in UTC.
+    pub(super) fn hour(&self) -> u32 {
+        u32::from(self.slot)
+    }
+
     pub(super) fn fits(&self) -> bool {
         usize::from(self.slot) < SLOTS
             && self.errors.fits(PROFILE_WINDOW)
@@ -194,6 +199,11 @@ impl Volatility {
 
     /// The mean step at which the score is reached.
     pub(super) fn step_at(&self, score: f64) -> f64 {
-        (score.exp() - QUIET) * self.usual
+        Self::ratio_at(score) * self.usual
+    }
+
+    /// How many times the usual mean step that is.
+    pub(super) fn ratio_at(score: f64) -> f64 {
+        score.exp() - QUIET
     }
 }

@@ -4,6 +4,7 @@
 //! score is the chi-square distance between the shares of the last hundred readings and the long-run shares.
 
 use serde::{Deserialize, Serialize};
+use verge_domain::finding::Expected;
 
 const QUANTILES: usize = 15;
 const CLASSES: usize = QUANTILES + 1;
@@ -12,6 +13,8 @@ const START: usize = 64;
 pub(super) const WINDOW: usize = 100;
 /// Slowest rate of the long-run shares.
 const SHARE_RATE: f64 = 1.0 / 5_000.0;
+/// From the outermost quantiles to what 98 % lie within: of a normal distribution 2.326 deviations, these are at 1.534.
+const BEYOND: f64 = 1.52;
 /// Keeps a rare class from dominating.
 const SHARE_FLOOR: f64 = 0.01;
 
@@ -57,6 +60,15 @@ impl Shift {
             && self.start.len() < START
             && self.start.iter().chain(&self.quantiles).all(|value| value.is_finite())
             && self.shares.iter().all(|share| share.is_finite())
+    }
+
+    /// Where 98 % of the values of the long run lie, by its quantiles, which a few readings hardly move; `None` before
+    /// there are any.
+    pub(super) fn usual(&self) -> Option<Expected> {
+        let [lowest, .., highest] = self.quantiles;
+        let middle = self.quantiles[QUANTILES / 2];
+        let end = |quantile: f64| Some(middle + BEYOND * (quantile - middle));
+        (self.seen > 0).then(|| Expected { low: end(lowest), high: end(highest) })
     }
 
     /// `readings` counts them with this one; `deviation` is the slow mean of absolute deviations.

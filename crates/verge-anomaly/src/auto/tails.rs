@@ -83,6 +83,11 @@ impl Tails {
         self.0[member].quantile(p)
     }
 
+    /// The score of a member that 98 % stay below, see [`Tail::usual`].
+    pub(super) fn usual(&self, member: usize) -> Option<f64> {
+        self.0[member].usual()
+    }
+
     /// Readings that are remembered.
     pub(super) fn weight(&self) -> f64 {
         self.0[0].weight()

@@ -27,7 +27,7 @@
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Expected, Finding, Member};
+use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 
@@ -37,6 +37,9 @@ use crate::threshold::standing;
 
 /// Sums grow to this many limits at most.
 const MOST_LIMITS: f64 = 2.0;
+
+/// 98 % of independent normal readings lie within this many standard deviations of their mean.
+const USUAL_SIGMAS: f64 = 2.326;
 
 /// Median absolute deviation to standard deviation, for normal numbers.
 const MAD_TO_SIGMA: f64 = 1.4826;
@@ -142,11 +145,20 @@ impl CusumJudge {
             let slack = sigma * settings.slack;
             let expected = Expected { low: Some(finite(target - slack)), high: Some(finite(target + slack)) };
             let standing = standing(sum.sum, settings.limit, settings.clear);
-            findings.push(Finding::Condition(Condition::of_rule(member, standing, observed, expected)));
+            let condition = Condition::of_rule(member, standing, observed, expected);
+            // What counts as no deviation may have no width.
+            let usual = || usual(target, sigma).distance(observed);
+            let distance = (standing != Standing::Normal).then(usual).flatten();
+            findings.push(Finding::Condition(Condition { distance, ..condition }));
             if settings.reset && sum.sum > settings.limit {
                 *sum = Sum::default();
             }
         }
+    }
+
+    /// Where 98 % of independent normal readings lie; `None` while it learns.
+    pub(crate) fn expectation(&self) -> Option<Expected> {
+        self.state.normal.map(|(target, sigma)| usual(target, sigma))
     }
 
     /// The state, exactly.
@@ -210,6 +222,11 @@ impl Sum {
         self.sum = (self.sum + excess).clamp(0.0, most);
         self.readings = if self.sum > 0.0 { self.readings.saturating_add(1) } else { 0 };
     }
+}
+
+fn usual(target: f64, sigma: f64) -> Expected {
+    let end = |sigmas: f64| Some((target + sigmas * sigma).clamp(f64::MIN, f64::MAX));
+    Expected { low: end(-USUAL_SIGMAS), high: end(USUAL_SIGMAS) }
 }
 
 /// Robust standard deviation; finite.

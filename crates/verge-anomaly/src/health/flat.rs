@@ -4,7 +4,7 @@
 //! do not change at all are ignored: counters and slow ramps have slopes, not variation, and what does not
 //! change at all is for the cause *stuck*. Four blocks in a row must agree.
 
-use verge_domain::finding::{Condition, Member};
+use verge_domain::finding::{Condition, FARTHEST, Member};
 
 use super::record::HealthRecord;
 use super::sample::{HealthSample, condition};
@@ -52,6 +52,9 @@ impl Flat {
     pub(super) fn condition(&self) -> Option<Condition> {
         let (standing, octaves) = self.record.reported()?;
         let expected = (Some((-OCTAVES).exp2()), None);
-        Some(condition(Member::Flat, standing, (-octaves).exp2(), expected, None))
+        let condition = condition(Member::Flat, standing, (-octaves).exp2(), expected, None);
+        // As many times less as others are more.
+        let distance = (octaves - OCTAVES).clamp(-64.0, 64.0).exp2().min(FARTHEST);
+        Some(Condition { distance: Some(distance), ..condition })
     }
 }

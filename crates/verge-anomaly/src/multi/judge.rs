@@ -6,7 +6,7 @@
 //! and nothing is judged until it sends again.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
+use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
@@ -22,6 +22,8 @@ use crate::state::{self, StateKind};
 const SETTLED: u32 = 10;
 /// Rounds after which a signal that is silent has no value.
 const STALE: u32 = 3;
+/// What is not among the usual 98 %.
+const UNUSUAL: f64 = 0.02;
 /// Signals named in a verdict.
 const NAMED: usize = 3;
 
@@ -119,14 +121,17 @@ impl MultiJudge {
         }
         let outcome = state.alarms.judge(score.p_value, rate.p, settings.alarms.hold_off, false);
         let contributions = if outcome.abnormal { explained(&state.signals, detector) } else { Vec::new() };
+        let expected = Expected { low: None, high: detector.distance_at(rate.p) };
+        // In usual distances: those that 98 % of all rows stay below.
+        let usual = || Expected { low: None, high: detector.distance_at(UNUSUAL) };
         findings.push(Finding::Condition(Condition {
-            member: Member::Machine,
-            standing: outcome.standing,
-            observed: score.distance,
-            expected: Expected { low: None, high: detector.distance_at(rate.p) },
             p_value: Some(score.p_value.max(least_p(detector.rows(), ROWS_PER_INDEPENDENT))),
             contributions,
             feedback: state.feedback,
+            distance: (outcome.standing != Standing::Normal)
+                .then(|| usual().distance(score.distance))
+                .flatten(),
+            ..Condition::of_rule(Member::Machine, outcome.standing, score.distance, expected)
         }));
     }
 

@@ -1,7 +1,7 @@
 //! `vibration` as a judge of one signal of raw samples.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member};
+use verge_domain::finding::{Condition, Contribution, Expected, FARTHEST, Feedback, Finding, Member};
 use verge_domain::id::SignalId;
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
@@ -69,14 +69,14 @@ impl VibrationJudge {
         book.p_before = judgement.p_value;
         let outcome = book.alarms.judge(p_value, level, self.settings.hold_off, false);
         let contributions = if outcome.abnormal { explained(&judgement) } else { Vec::new() };
+        let (observed, expected) = (judgement.distance, Expected::default());
         findings.push(Finding::Condition(Condition {
-            member: Member::Vibration,
-            standing: outcome.standing,
-            observed: judgement.distance,
-            expected: Expected::default(),
             p_value: Some(p_value.max(least_p(book.pace.seen() as f64, 1.0))),
             contributions,
             feedback: book.feedback,
+            // It is about 1 for a usual block.
+            distance: Some(observed.min(FARTHEST)),
+            ..Condition::of_rule(Member::Vibration, outcome.standing, observed, expected)
         }));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_domain::finding::{Condition, Finding, Member};
+use verge_domain::finding::{Condition, Expected, Finding, Member};
 use verge_domain::frame::View;
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
@@ -317,9 +317,11 @@ fn times(captured: Captured, received: Moment, now: Moment) -> Times {
 const RECKON_EVERY: u32 = 256;
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
-    let Condition { member, observed, expected, p_value, ref contributions, feedback, .. } = *condition;
+    let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
+        *condition;
+    let distance = condition.distance().map(to_hundredths);
     if member.is_health() {
-        Body::Health(Health { cause: member, observed, expected })
+        Body::Health(Health { cause: member, observed, expected, distance })
     } else {
         Body::Anomaly(Anomaly {
             member,
@@ -330,6 +332,15 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             unit: unit.filter(|_| member.own_unit().is_none()).cloned(),
             contributions: contributions.clone(),
             feedback,
+            distance,
+            value: shown.map(|shown| shown.value),
+            usual: shown.map_or(Expected::default(), |shown| shown.usual),
+            value_unit: unit.filter(|_| shown.is_some()).cloned(),
         })
     }
+}
+
+/// More digits say nothing.
+fn to_hundredths(distance: f64) -> f64 {
+    (100.0 * distance).round() / 100.0
 }
