@@ -6,7 +6,7 @@ use std::time::Instant;
 use verge_domain::id::{Epoch, EventId, Lane};
 use verge_domain::sequence::SequenceTracker;
 use verge_domain::verdict::{Body, EventState, Severity, Verdict};
-use verge_wire::{Message, verdict_words};
+use verge_wire::{Message, SiteZone, verdict_words};
 
 /// What must arrive: the verdicts of a judge about a device; events must be raised and cleared.
 struct Expectation {
@@ -37,6 +37,7 @@ pub(super) struct Arrived {
     pub(super) raised: u64,
     pub(super) cleared: u64,
     pub(super) lines: VecDeque<String>,
+    zone: SiteZone,
     newest: Option<Instant>,
     sequences: HashMap<(Epoch, Lane), SequenceTracker>,
     /// Per judge and device: events raised and still open, events cleared, verdicts without event.
@@ -62,6 +63,7 @@ impl Arrived {
             raised: 0,
             cleared: 0,
             lines: VecDeque::new(),
+            zone: SiteZone::of_machine(),
             newest: None,
             sequences: HashMap::new(),
             seen: HashMap::new(),
@@ -123,7 +125,7 @@ impl Arrived {
             }
         };
         let severity = if verdict.severity == Severity::Info { "" } else { verdict.severity.as_str() };
-        format!("{mark:<8} {severity:<8} {}", verdict_words(verdict))
+        format!("{mark:<8} {severity:<8} {}", verdict_words(verdict, &self.zone))
     }
 
     /// "north 3, south 1": vehicles by camera; nothing before a camera is received.

@@ -60,6 +60,10 @@ fn verdict(seq: u64) -> Verdict {
             unit: Unit::new("mm/s").ok(),
             contributions: Vec::new(),
             feedback: Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         }),
     }
 }

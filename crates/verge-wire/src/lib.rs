@@ -23,6 +23,7 @@ mod record;
 mod scalar;
 #[cfg(test)]
 mod schema;
+mod site;
 mod stored;
 mod summarise;
 mod time;
@@ -35,6 +36,7 @@ pub use error::WireError;
 pub use json::{tombstone_json, verdict_json};
 pub use message::Message;
 pub use read::{read_message, read_tombstone, read_verdict};
+pub use site::{SiteZone, UnknownZone};
 pub use words::{counted, tombstone_words, verdict_words};
 
 /// Version of the message schema.

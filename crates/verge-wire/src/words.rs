@@ -3,18 +3,20 @@
 
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, Unit};
+use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Event, EventChange, EventState, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
+use crate::SiteZone;
 use crate::body;
 
 /// Decimals that are added at most where what was observed lies close to what was expected.
 const MOST_DIGITS: usize = 4;
 
-/// The verdict in words, without its identity and times.
+/// The verdict in words, without its identity and times. Hours of the day are those of the site.
 #[must_use]
-pub fn verdict_words(verdict: &Verdict) -> String {
-    let words = body::words(&verdict.body, verdict.event.as_ref());
+pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
+    let words = body::words(&verdict.body, &Occasion::of(verdict, zone));
     match &verdict.subject.signal {
         Some(signal) => format!("{} {signal}: {words}", verdict.subject.device),
         None => format!("{}: {words}", verdict.subject.device),
@@ -44,23 +46,112 @@ pub fn tombstone_words(tombstone: &Tombstone) -> String {
     line
 }
 
-/// The condition, and for how long it holds.
-pub(crate) fn event_words(what: &str, event: Option<&Event>) -> String {
-    match event.filter(|event| event.state != EventState::Raised) {
-        Some(Event { change: Some(change), lasted_ms, .. }) => {
-            let after = span(*lasted_ms);
-            match change {
-                EventChange::Renewed => format!("{what} again, after {after}"),
-                EventChange::Turned => format!("{what} on the other side, after {after}"),
-                EventChange::Grown => format!("{what}, several times farther off after {after}"),
-                EventChange::Adapted => format!("{what} has become usual after {after}"),
-            }
+/// What the words of a body need beside it: what all events have in common is said here.
+pub(crate) struct Occasion<'a> {
+    event: Option<&'a Event>,
+    /// When the observation that decided was made.
+    at: UtcMillis,
+    zone: &'a SiteZone,
+}
+
+impl<'a> Occasion<'a> {
+    fn of(verdict: &'a Verdict, zone: &'a SiteZone) -> Self {
+        let times = &verdict.times;
+        let trusted = times.captured.filter(|_| times.clock == DeviceClock::Trusted);
+        Self { event: verdict.event.as_ref(), at: trusted.unwrap_or(times.received), zone }
+    }
+
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.event.is_some_and(|event| event.state == EventState::Cleared)
+    }
+
+    /// The hour of the day at the site.
+    pub(crate) fn hour(&self) -> String {
+        self.zone.hour(self.at)
+    }
+
+    /// What is so, and for how long where it was reported before; what is new in it.
+    pub(crate) fn lasting(&self, what: String) -> String {
+        let Some(event) = self.event.filter(|event| event.state == EventState::Updated) else { return what };
+        let after = span(event.lasted_ms);
+        match event.change {
+            Some(EventChange::Renewed) => format!("again after {after}: {what}"),
+            Some(EventChange::Turned) => format!("on the other side after {after}: {what}"),
+            Some(EventChange::Grown) => format!("several times farther off after {after}: {what}"),
+            Some(EventChange::Adapted) | None => format!("{what}, for {after}"),
         }
-        Some(Event { state: EventState::Cleared, lasted_ms, .. }) => {
-            format!("{what} over after {}", span(*lasted_ms))
+    }
+
+    /// That it is over, and what is so now.
+    pub(crate) fn cleared(&self, now: &str) -> String {
+        let after = span(self.event.map_or(0, |event| event.lasted_ms));
+        match self.event.and_then(|event| event.change) {
+            Some(EventChange::Adapted) => format!("has become usual after {after}: {now}"),
+            _ => format!("cleared after {after}: {now}"),
         }
-        Some(event) => format!("{what} for {}", span(event.lasted_ms)),
-        None => what.to_owned(),
+    }
+}
+
+/// A value beside a range in the same unit.
+pub(crate) struct Quantity {
+    pub(crate) value: f64,
+    pub(crate) range: Expected,
+    /// With a space in front; empty where there is none.
+    pub(crate) unit: String,
+}
+
+impl Quantity {
+    /// "8.41 mm/s", with as many digits as distinguish it from the ends of the range.
+    pub(crate) fn value(&self) -> String {
+        let unit = if self.value == 1.0 { singular(&self.unit) } else { &self.unit };
+        format!("{}{unit}", self.number(self.value))
+    }
+
+    /// " (normally 4.1 to 5.9)".
+    pub(crate) fn normally(&self) -> String {
+        self.within("normally")
+    }
+
+    /// " (normal 4.1 to 5.9)".
+    pub(crate) fn normal(&self) -> String {
+        self.within("normal")
+    }
+
+    /// The range in brackets, after a word; nothing where it is open.
+    pub(crate) fn within(&self, how: &str) -> String {
+        let number = |value| self.number(value);
+        match (self.range.low, self.range.high) {
+            (Some(low), Some(high)) if low == high => format!(" ({how} {})", number(low)),
+            (Some(low), Some(high)) => format!(" ({how} {} to {})", number(low), number(high)),
+            (Some(low), None) => format!(" ({how} at least {})", number(low)),
+            (None, Some(high)) => format!(" ({how} at most {})", number(high)),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// "8.41 mm/s (expected at most 7.1 mm/s)": against a limit that somebody has set.
+    pub(crate) fn expected(&self) -> String {
+        let range = self.within("expected");
+        let range = range.strip_suffix(')').map_or(String::new(), |range| format!("{range}{})", self.unit));
+        format!("{}{range}", self.value())
+    }
+
+    pub(crate) fn is_usual(&self) -> bool {
+        self.range.contains(self.value)
+    }
+
+    pub(crate) fn times(&self, factor: f64) -> Self {
+        let times = |value: f64| value * factor;
+        let range = Expected { low: self.range.low.map(times), high: self.range.high.map(times) };
+        Self { value: times(self.value), range, unit: self.unit.clone() }
+    }
+
+    fn number(&self, value: f64) -> String {
+        let apart = |more: &usize| {
+            let ends = [self.range.low, self.range.high];
+            ends.into_iter().flatten().all(|end| digits(end, *more) != digits(self.value, *more))
+        };
+        digits(value, (0..=MOST_DIGITS).find(apart).unwrap_or(0))
     }
 }
 
@@ -70,28 +161,6 @@ pub(crate) fn unit_words(member: Member, of_signal: Option<&Unit>) -> String {
         None | Some("") => String::new(),
         Some(unit) => format!(" {unit}"),
     }
-}
-
-/// What was observed, and what was expected: with as many digits as distinguish the two.
-pub(crate) fn against(observed: f64, expected: &Expected, unit: &str) -> String {
-    let ends = [expected.low, expected.high];
-    let apart =
-        |more: &usize| ends.iter().flatten().all(|&end| digits(end, *more) != digits(observed, *more));
-    let more = (0..=MOST_DIGITS).find(apart).unwrap_or(0);
-    let number = |value| digits(value, more);
-    let range = match (expected.low, expected.high) {
-        (Some(low), Some(high)) => format!(" (expected {} to {}{unit})", number(low), number(high)),
-        (Some(low), None) => format!(" (expected at least {}{unit})", number(low)),
-        (None, Some(high)) => format!(" (expected at most {}{unit})", number(high)),
-        (None, None) => String::new(),
-    };
-    let own = if observed == 1.0 { singular(unit) } else { unit };
-    format!(", {}{own}{range}", number(observed))
-}
-
-/// A probability to one digit.
-pub(crate) fn probability(p: f64) -> String {
-    if p >= 0.01 { format!("{p:.2}") } else { format!("{p:.0e}") }
 }
 
 /// Four significant digits at most: enough to read, without long decimals.
@@ -127,12 +196,19 @@ fn singular(unit: &str) -> &str {
     if unit == " readings" { " reading" } else { unit }
 }
 
-/// A span, in the unit that reads best.
+/// A span, in the units that read best.
 pub(crate) fn span(millis: u64) -> String {
-    match millis {
-        0..1000 => format!("{millis} ms"),
-        1000..60_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
-        _ => format!("{} min", millis / 60_000),
+    let minutes = millis / 60_000;
+    let two = |whole: u64, unit: &str, rest: u64, of: &str| match rest {
+        0 => format!("{whole} {unit}"),
+        rest => format!("{whole} {unit} {rest} {of}"),
+    };
+    match minutes {
+        0 if millis < 1000 => format!("{millis} ms"),
+        0 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        1..120 => format!("{minutes} min"),
+        120..2_880 => two(minutes / 60, "h", minutes % 60, "min"),
+        _ => two(minutes / 1_440, "d", minutes % 1_440 / 60, "h"),
     }
 }
 
@@ -154,6 +230,10 @@ mod tests {
             unit: Unit::new("mm/s").ok(),
             contributions: Vec::new(),
             feedback: verge_domain::finding::Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         };
         let at = UtcMillis(0);
         Verdict {
@@ -179,65 +259,212 @@ mod tests {
         }
     }
 
-    fn check(body: Body, state: Option<EventState>, expected: &str) {
+    /// An event that was observed at five to two in Berlin.
+    fn words(body: Body, state: Option<EventState>) -> String {
         let since = UtcMillis(0);
         let event = state.map(|state| Event {
             id: EventId([0; 16]),
             state,
             since,
-            lasted_ms: 7_512,
+            lasted_ms: 612_000,
             number: None,
             change: None,
         });
-        assert_eq!(verdict_words(&Verdict { event, body, ..sample() }), expected);
+        let verdict = Verdict { event, body, ..sample() };
+        let received = UtcMillis(1_795_481_700_000);
+        let verdict = Verdict { times: Times { received, ..verdict.times }, ..verdict };
+        verdict_words(&verdict, &SiteZone::named("Europe/Berlin").expect("a zone of the database"))
+    }
+
+    fn check(body: Body, state: Option<EventState>, expected: &str) {
+        assert_eq!(words(body, state), format!("pump-1 vibration: {expected}"));
+    }
+
+    fn range(low: Option<f64>, high: Option<f64>) -> Expected {
+        Expected { low, high }
     }
 
     #[test]
-    fn each_kind_reads_as_a_sentence() {
+    fn a_limit_that_was_set_is_named() {
         let Body::Anomaly(high) = sample().body else { panic!("the sample is an anomaly") };
+        let body = || Body::Anomaly(high.clone());
+        check(body(), Some(EventState::Raised), "high, 8.41 mm/s (expected at most 7.1 mm/s)");
+        check(body(), Some(EventState::Updated), "high, 8.41 mm/s (expected at most 7.1 mm/s), for 10 min");
+        let cleared = Anomaly { observed: 6.5, ..high.clone() };
         check(
-            Body::Anomaly(high.clone()),
-            Some(EventState::Raised),
-            "pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)",
-        );
-        check(
-            Body::Anomaly(high),
+            Body::Anomaly(cleared),
             Some(EventState::Cleared),
-            "pump-1 vibration: high over after 7.5 s, 8.41 mm/s (expected at most 7.1 mm/s)",
+            "cleared after 10 min: 6.5 mm/s (normal at most 7.1)",
         );
-        let silent = Health {
-            cause: Member::Silent,
-            observed: 31.0,
-            expected: Expected { low: None, high: Some(30.0) },
+        let rise = Anomaly { member: Member::Rise, observed: 2.0, ..high };
+        check(Body::Anomaly(rise), None, "rises fast, 2 mm/s/s (expected at most 7.1 mm/s/s)");
+    }
+
+    /// An anomaly that `auto` found.
+    fn unusual(member: Member, observed: f64, expected: Expected) -> Anomaly {
+        let Body::Anomaly(high) = sample().body else { panic!("the sample is an anomaly") };
+        let unit = high.unit.filter(|_| member.own_unit().is_none());
+        Anomaly { member, observed, expected, p_value: Some(1.0), unit, distance: Some(16.4), ..high }
+    }
+
+    #[test]
+    fn what_is_unusual_is_said_in_the_unit_of_the_signal() {
+        let shown = |member, value, usual| {
+            let own = unusual(member, 7.99, range(None, Some(6.34)));
+            Body::Anomaly(Anomaly { value: Some(value), usual, value_unit: Unit::new("°C").ok(), ..own })
         };
-        check(
-            Body::Health(silent),
-            Some(EventState::Updated),
-            "pump-1 vibration: silent for 7.5 s, 31 s (expected at most 30 s)",
-        );
-        let check_health = |cause: Member, low: Option<f64>, high: Option<f64>, expected: &str| {
-            let expected_range = Expected { low, high };
-            check(Body::Health(Health { cause, observed: 40.0, expected: expected_range }), None, expected);
+        let seen = |member, observed, expected| Body::Anomaly(unusual(member, observed, expected));
+        let at_most = |high| range(None, Some(high));
+        let within = |low, high| range(Some(low), Some(high));
+        let all = [
+            (
+                seen(Member::Level, 3.9, within(2.75, 3.47)),
+                "3.9 mm/s is unusual (normally 2.75 to 3.47)",
+                "3.9 mm/s (normal 2.75 to 3.47)",
+            ),
+            (
+                seen(Member::Mean, 3.9, within(2.75, 3.47)),
+                "3.9 mm/s is unusual as the mean of 20 readings (normally 2.75 to 3.47)",
+                "3.9 mm/s (normal 2.75 to 3.47)",
+            ),
+            (
+                seen(Member::Profile, 0.389, at_most(0.296)),
+                "0.389 mm/s off its usual course for 01:00 (normally at most 0.296)",
+                "0.389 mm/s off its usual course for 01:00 (normal at most 0.296)",
+            ),
+            (
+                seen(Member::Volatility, 0.0331, at_most(0.0324)),
+                "fluctuates more than usual: steps of 0.033 mm/s (normally at most 0.032)",
+                "steps of 0.033 mm/s (normal at most 0.032)",
+            ),
+            (
+                shown(Member::TimeOfDay, 89.1, within(86.0, 88.0)),
+                "89.1 °C is rare at 01:00 (normally 86 to 88)",
+                "89.1 °C (normal 86 to 88)",
+            ),
+            (
+                shown(Member::TimeOfDay, 87.0, within(86.0, 88.0)),
+                "87 °C at 01:00 after an unusual sequence of values",
+                "87 °C (normal 86 to 88)",
+            ),
+            (
+                shown(Member::Context, 87.0, within(86.0, 88.0)),
+                "87 °C after an unusual sequence of values (normally 86 to 88)",
+                "87 °C (normal 86 to 88)",
+            ),
+            (
+                shown(Member::Shift, 89.1, within(86.0, 88.0)),
+                "the last 100 readings lie otherwise than usual, lately around 89.1 °C (normally 86 to 88)",
+                "89.1 °C (normal 86 to 88)",
+            ),
+            (
+                seen(Member::Pattern, 9.0, at_most(4.0)),
+                "a shape that it has not shown before",
+                "its shapes are known again",
+            ),
+        ];
+        for (body, raised, cleared) in all {
+            check(body.clone(), Some(EventState::Raised), &format!("{raised}, distance 16.4"));
+            check(body.clone(), Some(EventState::Updated), &format!("{raised}, for 10 min, distance 16.4"));
+            // No probability and no distance of what is over.
+            check(body, Some(EventState::Cleared), &format!("cleared after 10 min: {cleared}"));
+        }
+    }
+
+    #[test]
+    fn no_words_hold_bits_or_a_statistic() {
+        for member in Member::ALL.into_iter().filter(|member| !member.is_health()) {
+            for state in [EventState::Raised, EventState::Updated, EventState::Cleared] {
+                let said = words(Body::Anomaly(unusual(member, 7.99, range(None, Some(6.34)))), Some(state));
+                let ruled_out = ["bits", "deviations", "p 1", "p 0", "chi"];
+                assert!(ruled_out.iter().all(|word| !said.contains(word)), "{said}");
+                let own = member.own_unit().is_some();
+                assert!(!own || !said.contains("7.99"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn signals_that_do_not_fit_are_named_with_what_would() {
+        let contribution = |signal: &str, observed, expected| verge_domain::finding::Contribution {
+            signal: SignalId::new(signal).unwrap(),
+            share: 0.5,
+            observed,
+            expected,
         };
-        let one = Expected { low: None, high: Some(32.0) };
+        let contributions = vec![
+            contribution("flow", 12.1, range(Some(14.0), Some(16.0))),
+            contribution("current", 40.0, range(None, None)),
+        ];
+        let machine = Anomaly { contributions, ..unusual(Member::Machine, 3.2, range(None, Some(1.1))) };
         check(
-            Body::Health(Health { cause: Member::Stuck, observed: 1.0, expected: one }),
+            Body::Anomaly(machine.clone()),
             None,
-            "pump-1 vibration: stuck, 1 reading (expected at most 32 readings)",
+            "its signals do not fit together: flow 12.1 (fits 14 to 16), current 40, distance 16.4",
         );
-        check_health(
-            Member::Stuck,
-            None,
-            Some(32.0),
-            "pump-1 vibration: stuck, 40 readings (expected at most 32 readings)",
+        check(
+            Body::Anomaly(machine.clone()),
+            Some(EventState::Cleared),
+            "cleared after 10 min: its signals fit together again",
         );
-        check_health(Member::Noisy, None, Some(4.0), "pump-1 vibration: noisy, 40 (expected at most 4)");
-        check_health(
-            Member::ClockSkewed,
-            Some(-60.0),
-            Some(5.0),
-            "pump-1 vibration: clock skewed, 40 s (expected -60 to 5 s)",
-        );
+        let vibration = Anomaly { member: Member::Vibration, ..machine };
+        check(Body::Anomaly(vibration), None, "vibrates otherwise than usual: flow, current, distance 16.4");
+    }
+
+    #[test]
+    fn a_sensor_that_is_unwell_says_how() {
+        let health =
+            |cause, observed, expected| Body::Health(Health { cause, observed, expected, distance: None });
+        let at_most = |high| range(None, Some(high));
+        let all = [
+            (
+                health(Member::Stuck, 33.0, at_most(32.0)),
+                "stuck: the same value 33 times (normally at most 32)",
+                "its value changes again",
+            ),
+            (
+                health(Member::Stuck, 1.0, at_most(32.0)),
+                "stuck: the same value once (normally at most 32)",
+                "its value changes again",
+            ),
+            (
+                health(Member::Flat, 0.02, range(Some(0.125), None)),
+                "flat: varies by 0.02 of the least that is usual (normally at least 0.125)",
+                "its value varies again",
+            ),
+            (
+                health(Member::Noisy, 40.0, at_most(4.0)),
+                "noisy: fluctuates 40 times as much as is usual at most (normally at most 4)",
+                "its noise is as usual again",
+            ),
+            (
+                health(Member::Saturated, 0.4, at_most(0.125)),
+                "saturated: 40 % of readings are its greatest or its least value (normally at most 12.5)",
+                "its values are within its range again",
+            ),
+            (
+                health(Member::ClockSkewed, -40.0, range(Some(-1.0), Some(5.0))),
+                "clock skewed: its clock is 40 s behind (normally -1 to 5)",
+                "its clock is right again",
+            ),
+            (
+                health(Member::Duplicate, 0.3, at_most(0.1)),
+                "duplicate: 30 % of readings jump between two publishers of one name (normally at most 10)",
+                "one publisher sends under the name again",
+            ),
+        ];
+        for (body, raised, again) in all {
+            let name = raised.split(':').next().unwrap();
+            check(body.clone(), Some(EventState::Raised), raised);
+            check(body.clone(), Some(EventState::Updated), &format!("{raised}, for 10 min"));
+            check(body, Some(EventState::Cleared), &format!("{name}: cleared after 10 min: {again}"));
+        }
+        let silent = health(Member::Silent, 612.0, at_most(30.0));
+        check(silent, Some(EventState::Updated), "silent: nothing received for 612 s (normally at most 30)");
+    }
+
+    #[test]
+    fn counts_read_as_a_sentence() {
         let counts = Counts {
             from: UtcMillis(0),
             length_ms: 60_000,
@@ -252,12 +479,7 @@ mod tests {
         check(
             Body::Counts(counts),
             None,
-            "pump-1 vibration: 12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
-        );
-        check(
-            Body::Counts(Counts { vehicles: Some(1), partial: false, ..counts }),
-            None,
-            "pump-1 vibration: 1 vehicle, 960 veh/h, occupied 25 % in 1 min",
+            "12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
         );
         check(
             Body::Counts(Counts {
@@ -268,8 +490,10 @@ mod tests {
                 ..counts
             }),
             None,
-            "pump-1 vibration: not counted: saw 300 ms of 1 min, 1 vehicle then",
+            "not counted: saw 300 ms of 1 min, 1 vehicle then",
         );
+        let one = Counts { vehicles: Some(1), partial: false, ..counts };
+        check(Body::Counts(one), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
     }
 
     #[test]
@@ -279,17 +503,23 @@ mod tests {
         check(1_250, "1.2 s");
         check(59_999, "59.9 s");
         check(90_000, "1 min");
+        check(7_199_000, "119 min");
+        check(7_200_000, "2 h");
+        check(7_380_000, "2 h 3 min");
+        check(180_000_000, "2 d 2 h");
+        check(u64::MAX, "213503982334 d 14 h");
     }
 
     #[test]
     fn what_was_observed_can_be_told_from_what_was_expected() {
-        let check = |observed: f64, low: Option<f64>, high: Option<f64>, text: &str| {
-            assert_eq!(against(observed, &Expected { low, high }, " m"), text);
+        let check = |value: f64, low: Option<f64>, high: Option<f64>, text: &str| {
+            let seen = Quantity { value, range: Expected { low, high }, unit: " m".to_owned() };
+            assert_eq!(seen.expected(), text);
         };
-        check(4.1234, Some(3.8), Some(4.1229), ", 4.1234 m (expected 3.8 to 4.1229 m)");
-        check(12_345.6, None, Some(12_345.5), ", 12345.6 m (expected at most 12345.5 m)");
-        check(7.1, Some(7.1), None, ", 7.1 m (expected at least 7.1 m)");
-        check(3.0, None, None, ", 3 m");
+        check(4.1234, Some(3.8), Some(4.1229), "4.1234 m (expected 3.8 to 4.1229 m)");
+        check(12_345.6, None, Some(12_345.5), "12345.6 m (expected at most 12345.5 m)");
+        check(7.1, Some(7.1), None, "7.1 m (expected at least 7.1 m)");
+        check(3.0, None, None, "3 m");
     }
 
     #[test]

@@ -69,6 +69,10 @@ fn a_stored_verdict_costs_nothing() {
                 expected: Expected::default(),
             }],
             feedback: Feedback { maintenance: 1, real: 0 },
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         }),
     };
     let gateway = GatewayId::new("g").expect(name);

@@ -4,22 +4,34 @@ use jiff::Timestamp;
 use verge_domain::id::{GatewayId, Lane};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
-use verge_wire::verdict_words;
+use verge_wire::{SiteZone, verdict_words};
 
-/// The verdict in one line, with its lane, time, gateway and the number of its event: `watch` and `run` print this.
+/// The verdict in one line, with its lane, time, gateway and the number of its event: `watch` and `run` print this. Times are those of
+/// the site.
 #[must_use]
-pub(crate) fn line(gateway: &GatewayId, lane: Lane, verdict: &Verdict) -> String {
-    let at = stamp(verdict.times.decided);
+pub(crate) fn line(gateway: &GatewayId, lane: Lane, verdict: &Verdict, zone: &SiteZone) -> String {
+    let at = zone.to_millisecond(verdict.times.decided);
     let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
     let number = verdict.event.and_then(|event| event.number);
     let number = number.map_or_else(String::new, |number| format!("#{number} "));
-    format!("{:<9} {at} {gateway} {severity:<8} {number}{judge}: {}", lane.as_str(), verdict_words(verdict))
+    format!(
+        "{:<9} {at} {gateway} {severity:<8} {number}{judge}: {}",
+        lane.as_str(),
+        verdict_words(verdict, zone)
+    )
 }
 
 /// Date and time of day to the millisecond, marked as UTC.
 #[must_use]
 pub(crate) fn stamp(at: UtcMillis) -> String {
     format!("{}Z", date_and_time(at))
+}
+
+/// Date and time of day in UTC.
+#[must_use]
+pub(crate) fn utc(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| millis.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// Date and time of day in UTC, to the millisecond.
@@ -32,13 +44,6 @@ pub(crate) fn date_and_time(at: UtcMillis) -> String {
 pub(crate) fn short_utc(at: UtcMillis) -> String {
     let text = date_and_time(at);
     text.strip_suffix(".000").map_or(text.clone(), str::to_owned)
-}
-
-/// Date and time of day in UTC.
-#[must_use]
-pub(crate) fn utc(millis: i64) -> String {
-    Timestamp::from_millisecond(millis)
-        .map_or_else(|_| millis.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 #[cfg(test)]
@@ -60,6 +65,10 @@ pub(crate) mod tests {
             unit: Unit::new("mm/s").ok(),
             contributions: Vec::new(),
             feedback: Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         };
         let at = UtcMillis(0);
         Verdict {
@@ -89,12 +98,12 @@ pub(crate) mod tests {
     fn a_line_says_when_who_and_what() {
         let gateway = GatewayId::new("g").unwrap();
         assert_eq!(
-            line(&gateway, Lane::Alarm, &sample()),
+            line(&gateway, Lane::Alarm, &sample(), &SiteZone::utc()),
             "alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)"
         );
         let (id, since, number) = (EventId([7; 16]), UtcMillis(0), Some(EventNumber(142)));
         let event = Some(Event { id, state: EventState::Raised, since, lasted_ms: 0, number, change: None });
-        let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() });
+        let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() }, &SiteZone::utc());
         assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");
     }
 }

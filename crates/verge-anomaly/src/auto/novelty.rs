@@ -31,6 +31,16 @@ impl Quantiser {
         Self { low: first, high: first }
     }
 
+    /// Symbol of a value by the range as it is.
+    pub(super) fn place(&self, value: f64) -> u8 {
+        let range = self.high - self.low;
+        if range > 0.0 {
+            (SYMBOLS * (value - self.low) / range).floor().clamp(0.0, SYMBOLS - 1.0) as u8
+        } else {
+            0
+        }
+    }
+
     /// The values that these symbols stand for.
     pub(super) fn values(&self, symbols: &RangeInclusive<u8>) -> Expected {
         let end = |symbol: u8| self.low + (self.high - self.low) * (f64::from(symbol) / SYMBOLS);
@@ -45,11 +55,7 @@ impl Quantiser {
     /// Symbol of a value by the range before it, `0..8`; then takes it into the range.
     pub(super) fn symbol(&mut self, value: f64) -> u8 {
         let range = self.high - self.low;
-        let symbol = if range > 0.0 {
-            (SYMBOLS * (value - self.low) / range).floor().clamp(0.0, SYMBOLS - 1.0) as u8
-        } else {
-            0
-        };
+        let symbol = self.place(value);
         self.low = (self.low + RANGE_DECAY * range).min(value);
         self.high = (self.high - RANGE_DECAY * range).max(value);
         symbol
@@ -80,17 +86,19 @@ impl Predictor {
         size_of_val(&*self.counts)
     }
 
-    /// The symbols that make up most of what was met beside this context, whatever came before: each at least one in
-    /// twenty. `None` while it was met too rarely.
-    pub(super) fn usual(&self, beside: u32) -> Option<RangeInclusive<u8>> {
+    /// The symbols around one that make up nearly all that was met beside this context, whatever came before: each at
+    /// least one in twenty, together nine in ten. `None` where there are others, or it was met too rarely.
+    pub(super) fn usual(&self, beside: u32, around: u8) -> Option<RangeInclusive<u8>> {
         let (contexts, symbols) = self.counts.get(..2 * TABLE)?.split_at(TABLE);
         let context = hash(beside, 0, 0);
         let seen = contexts[slot(context)];
+        // Others that share a place add to it: what lies apart is not to be trusted.
         let met = |symbol: u8| symbols[slot(hash(context, u32::from(symbol) + 1, 0))].min(seen);
         let is_usual = |symbol: &u8| u32::from(met(*symbol)) * 20 >= u32::from(seen);
-        let mut usual = (0..SYMBOLS as u8).filter(is_usual);
-        let first = usual.next().filter(|_| seen >= LEAST_MET)?;
-        Some(first..=usual.next_back().unwrap_or(first))
+        let low = (0..=around).rev().take_while(is_usual).last()?;
+        let high = (around..SYMBOLS as u8).take_while(is_usual).last()?;
+        let together: u32 = (low..=high).map(|symbol| u32::from(met(symbol))).sum();
+        (seen >= LEAST_MET && together * 10 >= u32::from(seen) * 9).then_some(low..=high)
     }
 
     /// Bits that the symbol costs beside what was seen so far, at least zero; then learns it.

@@ -116,9 +116,9 @@ impl DayProfile {
         self.errors.heap_bytes()
     }
 
-    /// The hour of the newest reading, in UTC.
-    pub(super) fn hour(&self) -> u32 {
-        u32::from(self.slot)
+    /// The hour of the newest reading, in UTC, and what was usual then so far.
+    pub(super) fn now(&self) -> (u32, f64) {
+        (u32::from(self.slot), self.usual[usize::from(self.slot)])
     }
 
     pub(super) fn fits(&self) -> bool {

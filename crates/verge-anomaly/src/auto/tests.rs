@@ -1,5 +1,6 @@
 mod events;
 mod lessons;
+mod usual;
 
 use std::f64::consts::TAU;
 use std::time::Duration;

@@ -13,6 +13,7 @@ mod route;
 mod source;
 mod store;
 mod uplink;
+mod zone;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use verge_domain::id::GatewayId;
 use verge_models::ModelFiles;
+use verge_wire::SiteZone;
 
 use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
@@ -70,6 +72,8 @@ pub struct GatewaySection {
     pub id: GatewayId,
     /// The site, for people.
     pub site: Option<String>,
+    /// The time zone in which people there read times.
+    pub zone: SiteZone,
     /// Folder for everything that must outlive a restart.
     pub state_dir: PathBuf,
     /// Bytes that all instances of judges over readings take together at most.
@@ -227,7 +231,11 @@ impl Check<'_> {
             self.warnings
                 .push(Warning { key: "gateway.judging_threads".to_owned(), remark: remark.to_owned() });
         }
-        Some(GatewaySection { id, site, state_dir, judges_memory })
+        let zone = match &raw.timezone {
+            None => SiteZone::of_machine(),
+            Some(name) => zone::check_zone(self, "gateway.timezone", name)?,
+        };
+        Some(GatewaySection { id, site, zone, state_dir, judges_memory })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -42,7 +42,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
 }
 
 fn health(cause: Member) -> Body {
-    Body::Health(Health { cause, observed: 1.0, expected: Expected::default() })
+    Body::Health(Health { cause, observed: 1.0, expected: Expected::default(), distance: None })
 }
 
 /// A stuck sensor of a device.

@@ -62,6 +62,10 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
             unit: None,
             contributions: Vec::new(),
             feedback: Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         }),
     }
 }

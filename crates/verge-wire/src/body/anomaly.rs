@@ -1,12 +1,12 @@
 //! The process is out of its expected range.
 
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
-use verge_domain::verdict::{Anomaly, Event};
+use verge_domain::verdict::Anomaly;
 
 use super::Decided;
 use crate::portable::Portable;
 use crate::record::{cbor_array, parse_object, record, show_object};
-use crate::words::{against, event_words, number, probability, unit_words};
+use crate::words::{Occasion, Quantity, number, unit_words};
 
 record! {
     Anomaly: "anomaly" {
@@ -17,6 +17,10 @@ record! {
         5 unit optional,
         6 contributions optional,
         7 feedback optional,
+        8 distance optional,
+        9 value optional,
+        10 usual optional,
+        12 value_unit optional,
     }
 }
 
@@ -35,44 +39,12 @@ impl Portable for Contribution {
 }
 
 impl Decided for Anomaly {
-    fn words(&self, event: Option<&Event>) -> String {
-        let what = match self.member {
-            Member::High => "high",
-            Member::Low => "low",
-            Member::Rise => "rises fast",
-            Member::Fall => "falls fast",
-            Member::Silent
-            | Member::Stuck
-            | Member::Flat
-            | Member::Noisy
-            | Member::Saturated
-            | Member::ClockSkewed
-            | Member::Duplicate => self.member.as_str(),
-            Member::Level => "unusual level",
-            Member::Mean => "unusual mean",
-            Member::Profile => "far from the usual of the hour, by",
-            Member::Median => "unusual median",
-            Member::Volatility => "unusually restless",
-            Member::Context => "unusual sequence",
-            Member::TimeOfDay => "unusual value for the hour",
-            Member::Shift => "unusual spread",
-            Member::Machine => "signals unusual together",
-            Member::Pattern => "unknown shape",
-            Member::Vibration => "unusual vibration",
-            Member::Reconstruction => "not as the model knows it, error",
-        };
-        let per = if matches!(self.member, Member::Rise | Member::Fall) { "/s" } else { "" };
-        let unit = format!("{}{per}", unit_words(self.member, self.unit.as_ref()));
-        let mut words = event_words(what, event) + &against(self.observed, &self.expected, &unit);
-        if let Some(p) = self.p_value {
-            words += &format!(", p {}", probability(p));
-        }
-        if !self.contributions.is_empty() {
-            let named = self
-                .contributions
-                .iter()
-                .map(|one| format!("{} {} ({:.0} %)", one.signal, number(one.observed), 100.0 * one.share));
-            words += &format!(": {}", named.collect::<Vec<_>>().join(", "));
+    fn words(&self, occasion: &Occasion<'_>) -> String {
+        let words = AnomalyWords(self);
+        let mut words = if occasion.is_cleared() { words.cleared(occasion) } else { words.lasting(occasion) };
+        // A limit that an engineer has set says by itself how far is far.
+        if let Some(distance) = self.distance.filter(|_| self.p_value.is_some() && !occasion.is_cleared()) {
+            words += &format!(", distance {}", number(distance));
         }
         if !self.feedback.is_empty() {
             let Feedback { maintenance, real } = self.feedback;
@@ -84,4 +56,109 @@ impl Decided for Anomaly {
     fn observed(&self) -> Option<f64> {
         Some(self.observed)
     }
+}
+
+/// Says what an anomaly is.
+struct AnomalyWords<'a>(&'a Anomaly);
+
+impl AnomalyWords<'_> {
+    /// What it is, and for how long.
+    fn lasting(&self, occasion: &Occasion<'_>) -> String {
+        let (seen, shown, hour) = (self.seen(), self.shown(), occasion.hour());
+        let what = match self.0.member {
+            Member::High => format!("high, {}", seen.expected()),
+            Member::Low => format!("low, {}", seen.expected()),
+            Member::Rise => format!("rises fast, {}", seen.expected()),
+            Member::Fall => format!("falls fast, {}", seen.expected()),
+            Member::Level => format!("{} is unusual{}", seen.value(), seen.normally()),
+            Member::Mean => {
+                format!("{} is unusual as the mean of 20 readings{}", seen.value(), seen.normally())
+            }
+            Member::Median => {
+                format!("{} is unusual as the median of 5 readings{}", seen.value(), seen.normally())
+            }
+            Member::Profile => format!("{} off its usual course for {hour}{}", seen.value(), seen.normally()),
+            Member::Volatility => {
+                format!("fluctuates more than usual: steps of {}{}", seen.value(), seen.normally())
+            }
+            Member::Context => shown.map_or_else(
+                || "an unusual sequence of values".to_owned(),
+                |shown| format!("{} after an unusual sequence of values{}", shown.value(), shown.normally()),
+            ),
+            Member::TimeOfDay => match shown {
+                Some(shown) if shown.is_usual() => {
+                    format!("{} at {hour} after an unusual sequence of values", shown.value())
+                }
+                Some(shown) => format!("{} is rare at {hour}{}", shown.value(), shown.normally()),
+                None => format!("a value that is rare at {hour}"),
+            },
+            Member::Shift => shown.map_or_else(
+                || "the last 100 readings lie otherwise than usual".to_owned(),
+                |shown| {
+                    let (value, normally) = (shown.value(), shown.normally());
+                    format!("the last 100 readings lie otherwise than usual, lately around {value}{normally}")
+                },
+            ),
+            Member::Machine => {
+                format!("its signals do not fit together{}", self.named(|one| fitting(one, "fits")))
+            }
+            Member::Pattern => "a shape that it has not shown before".to_owned(),
+            Member::Vibration => {
+                format!("vibrates otherwise than usual{}", self.named(|one| format!("{}", one.signal)))
+            }
+            Member::Reconstruction => "not as its model knows it".to_owned(),
+            Member::Silent
+            | Member::Stuck
+            | Member::Flat
+            | Member::Noisy
+            | Member::Saturated
+            | Member::ClockSkewed
+            | Member::Duplicate => self.0.member.as_str().to_owned(),
+        };
+        occasion.lasting(what)
+    }
+
+    /// What is so again.
+    fn cleared(&self, occasion: &Occasion<'_>) -> String {
+        let (seen, hour) = (self.seen(), occasion.hour());
+        let now = match self.0.member {
+            Member::Profile => format!("{} off its usual course for {hour}{}", seen.value(), seen.normal()),
+            Member::Volatility => format!("steps of {}{}", seen.value(), seen.normal()),
+            Member::Context | Member::TimeOfDay | Member::Shift => self.shown().map_or_else(
+                || "as usual again".to_owned(),
+                |shown| format!("{}{}", shown.value(), shown.normal()),
+            ),
+            Member::Machine => "its signals fit together again".to_owned(),
+            Member::Pattern => "its shapes are known again".to_owned(),
+            Member::Vibration => "vibrates as usual again".to_owned(),
+            Member::Reconstruction => "as its model knows it again".to_owned(),
+            _ => format!("{}{}", seen.value(), seen.normal()),
+        };
+        occasion.cleared(&now)
+    }
+
+    /// What the member observed, in its unit.
+    fn seen(&self) -> Quantity {
+        let per = if matches!(self.0.member, Member::Rise | Member::Fall) { "/s" } else { "" };
+        let unit = format!("{}{per}", unit_words(self.0.member, self.0.unit.as_ref()));
+        Quantity { value: self.0.observed, range: self.0.expected, unit }
+    }
+
+    /// What the signal shows, in its unit.
+    fn shown(&self) -> Option<Quantity> {
+        let unit = self.0.value_unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+        Some(Quantity { value: self.0.value?, range: self.0.usual, unit })
+    }
+
+    /// Each signal that makes it so, after a colon.
+    fn named(&self, words: impl Fn(&Contribution) -> String) -> String {
+        let named: Vec<String> = self.0.contributions.iter().map(words).collect();
+        if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) }
+    }
+}
+
+/// One of several signals: its value, and what the others make likely.
+fn fitting(one: &Contribution, how: &str) -> String {
+    let seen = Quantity { value: one.observed, range: one.expected, unit: String::new() };
+    format!("{} {}{}", one.signal, seen.value(), seen.within(how))
 }

@@ -1,17 +1,17 @@
 //! What a frame shows as a whole.
 
 use verge_domain::frame::{Classification, Scored};
-use verge_domain::verdict::Event;
 
 use super::Decided;
 use crate::record::{record, tuple};
+use crate::words::Occasion;
 
 record!(Classification: "classification" { 0 labels });
 
 tuple!(Scored: "label" { label, score });
 
 impl Decided for Classification {
-    fn words(&self, _: Option<&Event>) -> String {
+    fn words(&self, _: &Occasion<'_>) -> String {
         let labels: Vec<String> = self
             .labels
             .iter()

@@ -1,12 +1,12 @@
 //! An interval was counted.
 
-use verge_domain::verdict::{Counts, Event};
+use verge_domain::verdict::Counts;
 
 use super::Decided;
 use crate::number::exact;
 use crate::record::record;
 use crate::scalar::SpanMs;
-use crate::words::{counted, span};
+use crate::words::{Occasion, counted, span};
 
 record! {
     [Counts {
@@ -37,7 +37,7 @@ record! {
 const LEAST_OBSERVED_MS: u64 = 1000;
 
 impl Decided for Counts {
-    fn words(&self, _: Option<&Event>) -> String {
+    fn words(&self, _: &Occasion<'_>) -> String {
         if self.partial && self.observed_ms < LEAST_OBSERVED_MS {
             let passed = self.vehicles.filter(|vehicles| *vehicles > 0);
             let passed = passed.map_or_else(String::new, |n| format!(", {} then", counted(n, "vehicle")));

@@ -2,11 +2,11 @@
 
 use verge_domain::frame::{Detection, Detections, PixelBox};
 use verge_domain::id::Label;
-use verge_domain::verdict::Event;
 
 use super::Decided;
 use crate::number::exact;
 use crate::record::{record, tuple};
+use crate::words::Occasion;
 
 record!(Detections: "detections" { 0 width, 1 height, 2 objects });
 
@@ -17,7 +17,7 @@ tuple! {
 
 impl Decided for Detections {
     /// How many of each label, the label with the highest score first.
-    fn words(&self, _: Option<&Event>) -> String {
+    fn words(&self, _: &Occasion<'_>) -> String {
         let mut counts: Vec<(&Label, usize)> = Vec::new();
         for object in &self.objects {
             match counts.iter_mut().find(|(label, _)| **label == object.label) {

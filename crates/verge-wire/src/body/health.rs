@@ -1,21 +1,73 @@
 //! A sensor or device is faulty.
 
 use verge_domain::finding::Member;
-use verge_domain::verdict::{Event, Health};
+use verge_domain::verdict::Health;
 
 use super::Decided;
 use crate::record::record;
-use crate::words::{against, event_words, unit_words};
+use crate::words::{Occasion, Quantity, unit_words};
 
-record!(Health: "health" { 0 cause, 1 observed, 2 expected optional });
+record!(Health: "health" { 0 cause, 1 observed, 2 expected optional, 4 distance optional });
 
 impl Decided for Health {
-    fn words(&self, event: Option<&Event>) -> String {
+    fn words(&self, occasion: &Occasion<'_>) -> String {
         let cause = if self.cause == Member::ClockSkewed { "clock skewed" } else { self.cause.as_str() };
-        event_words(cause, event) + &against(self.observed, &self.expected, &unit_words(self.cause, None))
+        if occasion.is_cleared() {
+            return format!("{cause}: {}", occasion.cleared(again(self.cause)));
+        }
+        let words = format!("{cause}: {}", lasting(self));
+        // A silence says by itself how long it lasts.
+        if self.cause == Member::Silent { words } else { occasion.lasting(words) }
     }
 
     fn observed(&self) -> Option<f64> {
         Some(self.observed)
+    }
+}
+
+fn lasting(health: &Health) -> String {
+    let seen = |value: f64| Quantity { value, range: health.expected, unit: unit_words(health.cause, None) };
+    let now = seen(health.observed);
+    let normally = now.normally();
+    let percent = || Quantity { unit: " %".to_owned(), ..now.times(100.0) };
+    match health.cause {
+        Member::Silent => format!("nothing received for {}{normally}", now.value()),
+        Member::Stuck => {
+            let times = health.observed.max(0.0);
+            let times = if times == 1.0 { "once".to_owned() } else { format!("{times:.0} times") };
+            format!("the same value {times}{normally}")
+        }
+        Member::Flat => format!("varies by {} of the least that is usual{normally}", now.value()),
+        Member::Noisy => {
+            format!("fluctuates {} times as much as is usual at most{normally}", now.value())
+        }
+        Member::Saturated => {
+            let share = percent();
+            format!("{} of readings are its greatest or its least value{}", share.value(), share.normally())
+        }
+        Member::ClockSkewed => {
+            let ahead = if health.observed < 0.0 { "behind" } else { "ahead" };
+            format!("its clock is {} {ahead}{normally}", seen(health.observed.abs()).value())
+        }
+        Member::Duplicate => {
+            let share = percent();
+            let (value, normally) = (share.value(), share.normally());
+            format!("{value} of readings jump between two publishers of one name{normally}")
+        }
+        _ => format!("{}{normally}", now.value()),
+    }
+}
+
+/// What is so again.
+fn again(cause: Member) -> &'static str {
+    match cause {
+        Member::Silent => "it sends again",
+        Member::Stuck => "its value changes again",
+        Member::Flat => "its value varies again",
+        Member::Noisy => "its noise is as usual again",
+        Member::Saturated => "its values are within its range again",
+        Member::ClockSkewed => "its clock is right again",
+        Member::Duplicate => "one publisher sends under the name again",
+        _ => "as usual again",
     }
 }

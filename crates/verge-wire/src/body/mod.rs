@@ -10,15 +10,16 @@ use std::borrow::Cow;
 
 use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap;
-use verge_domain::verdict::{Body, Event};
+use verge_domain::verdict::Body;
 
 use crate::WireError;
 use crate::portable::{AsJson, CborReader, CborWriter, Field, Parsed, Portable, RecordMember, Text, Written};
+use crate::words::Occasion;
 
 /// What each body says beside its members.
 trait Decided: Portable {
     /// In words, for people.
-    fn words(&self, event: Option<&Event>) -> String;
+    fn words(&self, occasion: &Occasion<'_>) -> String;
 
     /// What was observed, where that is a number.
     fn observed(&self) -> Option<f64>;
@@ -45,9 +46,9 @@ macro_rules! bodies {
         const BODIES: u64 = 0 $(+ { let _: u64 = $at; 1 })+;
 
         /// What was decided, in words.
-        pub(crate) fn words(body: &Body, event: Option<&Event>) -> String {
+        pub(crate) fn words(body: &Body, occasion: &Occasion<'_>) -> String {
             match body {
-                $(Body::$kind(body) => body.words(event)),+
+                $(Body::$kind(body) => body.words(occasion)),+
             }
         }
 

@@ -46,7 +46,19 @@ fn score(thousandths: u16) -> Score {
 
 fn plain_anomaly(member: Member, observed: f64) -> Anomaly {
     let (contributions, feedback) = (Vec::new(), Feedback::default());
-    Anomaly { member, observed, expected: open(), p_value: None, unit: None, contributions, feedback }
+    Anomaly {
+        member,
+        observed,
+        expected: open(),
+        p_value: None,
+        unit: None,
+        contributions,
+        feedback,
+        distance: None,
+        value: None,
+        usual: open(),
+        value_unit: None,
+    }
 }
 
 fn full_anomaly() -> Anomaly {
@@ -69,6 +81,7 @@ fn full_anomaly() -> Anomaly {
             contribution("level", 0.0625, 65_505.0, Expected { low: None, high: Some(2.0) }),
         ],
         feedback: Feedback { maintenance: 3, real: u32::MAX },
+        ..plain_anomaly(Member::Machine, 12.7)
     }
 }
 
@@ -158,11 +171,17 @@ fn verdicts() -> Vec<(String, Verdict)> {
                 cause: Member::Silent,
                 observed: 31.5,
                 expected: between(-60.0, 30.0),
+                distance: None,
             })),
         ),
         (
             "health, open".to_owned(),
-            with(Body::Health(Health { cause: Member::Stuck, observed: 40.0, expected: open() })),
+            with(Body::Health(Health {
+                cause: Member::Stuck,
+                observed: 40.0,
+                expected: open(),
+                distance: None,
+            })),
         ),
         (
             "classification".to_owned(),
@@ -286,6 +305,35 @@ fn later_verdicts() -> Vec<(String, Verdict)> {
             Verdict { event: Some(changed), ..sample() },
         ));
     }
+    let celsius = || Some(Unit::new("°C").expect(NAME));
+    let shown = Anomaly {
+        distance: Some(16.4),
+        value: Some(89.1),
+        usual: between(86.0, 88.0),
+        value_unit: celsius(),
+        ..plain_anomaly(Member::TimeOfDay, 7.99)
+    };
+    let half = Expected { low: None, high: Some(3.47) };
+    all.extend([
+        (
+            "anomaly, distance".to_owned(),
+            with(Body::Anomaly(Anomaly { distance: Some(1.16), ..full_anomaly() })),
+        ),
+        ("anomaly, what is shown".to_owned(), with(Body::Anomaly(shown.clone()))),
+        (
+            "anomaly, half of what is usual".to_owned(),
+            bare(Body::Anomaly(Anomaly { distance: None, usual: half, value_unit: None, ..shown })),
+        ),
+        (
+            "health, distance".to_owned(),
+            bare(Body::Health(Health {
+                cause: Member::Silent,
+                observed: 31.5,
+                expected: half,
+                distance: Some(1.05),
+            })),
+        ),
+    ]);
     all
 }
 

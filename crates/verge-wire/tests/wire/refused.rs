@@ -25,7 +25,8 @@ fn verdicts_that_break_an_invariant_are_not_written() {
     check(
         |verdict| {
             let expected = Expected::default();
-            verdict.body = Body::Health(Health { cause: Member::Silent, observed: f64::NAN, expected });
+            verdict.body =
+                Body::Health(Health { cause: Member::Silent, observed: f64::NAN, expected, distance: None });
         },
         "observed is not finite",
     );

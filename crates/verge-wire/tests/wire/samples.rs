@@ -62,6 +62,10 @@ pub(crate) fn sample() -> Verdict {
             unit: Some(Unit::new("mm/s").expect(NAME)),
             contributions: Vec::new(),
             feedback: Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         }),
     }
 }

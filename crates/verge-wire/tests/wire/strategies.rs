@@ -66,17 +66,39 @@ fn span() -> impl Strategy<Value = u64> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    let anomaly =
-        (member(), float(), expected(), prop::option::of(float()), prop::option::of(name()), explained());
+    let shown = (prop::option::of(float()), prop::option::of(float()), expected(), prop::option::of(name()));
+    let anomaly = (
+        member(),
+        float(),
+        expected(),
+        prop::option::of(float()),
+        prop::option::of(name()),
+        explained(),
+        shown,
+    );
     let counts = (
         (time(), span(), span(), any::<bool>(), any::<u64>()),
         (prop::option::of(any::<u64>()), prop::option::of(float())),
         (prop::option::of(float()), prop::option::of(float())),
     );
     prop_oneof![
-        anomaly.prop_map(|(member, observed, expected, p_value, unit, (contributions, feedback))| {
-            let unit = unit.map(|unit| Unit::new(&unit).expect(NAME));
-            Body::Anomaly(Anomaly { member, observed, expected, p_value, unit, contributions, feedback })
+        anomaly.prop_map(|(member, observed, expected, p_value, unit, (contributions, feedback), shown)| {
+            let unit_of = |unit: Option<String>| unit.map(|unit| Unit::new(&unit).expect(NAME));
+            let (unit, (distance, value, usual, value_unit)) = (unit_of(unit), shown);
+            let value_unit = unit_of(value_unit);
+            Body::Anomaly(Anomaly {
+                member,
+                observed,
+                expected,
+                p_value,
+                unit,
+                contributions,
+                feedback,
+                distance,
+                value,
+                usual,
+                value_unit,
+            })
         }),
         counts.prop_map(
             |(
@@ -97,11 +119,11 @@ fn body() -> impl Strategy<Value = Body> {
                 })
             }
         ),
-        (member(), float(), expected()).prop_map(|(cause, observed, expected)| Body::Health(Health {
-            cause,
-            observed,
-            expected
-        })),
+        (member(), float(), expected(), prop::option::of(float())).prop_map(
+            |(cause, observed, expected, distance)| {
+                Body::Health(Health { cause, observed, expected, distance })
+            }
+        ),
         prop::collection::vec((name(), 0u16..=1000), 0..4).prop_map(|labels| {
             let scored = |(label, score)| Scored { label: label_of(label), score: score_of(score) };
             Body::Classification(Classification { labels: labels.into_iter().map(scored).collect() })

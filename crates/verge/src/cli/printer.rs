@@ -13,7 +13,7 @@ use serde_json::json;
 use verge_domain::id::Identity;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::committer::Committed;
-use verge_wire::verdict_json;
+use verge_wire::{SiteZone, verdict_json};
 
 use crate::describe;
 
@@ -24,25 +24,25 @@ const LINES_A_SECOND: u32 = 50;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How verdicts are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum PrintForm {
-    /// In the words of `verge watch`, at most 50 lines a second.
-    Words,
+    /// In the words of `verge watch`, at most 50 lines a second, with the times of the site.
+    Words(SiteZone),
     /// As JSON lines, all that standard output takes.
     Json,
 }
 
 impl PrintForm {
-    fn line(self, identity: &Identity, verdict: &Verdict) -> String {
+    fn line(&self, identity: &Identity, verdict: &Verdict) -> String {
         match self {
-            Self::Words => describe::line(&identity.gateway, identity.lane, verdict),
+            Self::Words(zone) => describe::line(&identity.gateway, identity.lane, verdict, zone),
             Self::Json => verdict_json(identity, verdict).to_string(),
         }
     }
 
-    fn left_out(self, verdicts: u64) -> String {
+    fn left_out(&self, verdicts: u64) -> String {
         match self {
-            Self::Words => {
+            Self::Words(_) => {
                 let verdicts = verge_wire::counted(verdicts, "verdict");
                 format!("{verdicts} not printed; `verge outbox show` prints stored verdicts")
             }
@@ -77,9 +77,10 @@ impl Printer {
         let (end, ended) = mpsc::sync_channel(1);
         let left_out = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&left_out);
+        let written = form.clone();
         let print = move || {
             // Once the reader of standard output has ended, nothing is printed any more; the gateway goes on.
-            if let Err(error) = print(form, &items, &counted, output) {
+            if let Err(error) = print(written, &items, &counted, output) {
                 tracing::debug!(%error, "standard output takes no more verdicts");
             }
             end.send(()).ok();
@@ -94,7 +95,7 @@ impl Printer {
     /// Hands over each committed verdict, or counts it as left out; never blocks.
     pub(super) fn committed(&self) -> Committed {
         let (queue, left_out) = (self.queue.clone(), Arc::clone(&self.left_out));
-        let mut rate = (self.form == PrintForm::Words).then(LineRate::default);
+        let mut rate = matches!(self.form, PrintForm::Words(_)).then(LineRate::default);
         let mut closed = false;
         Box::new(move |identity, verdict| {
             if closed {
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn verdicts_are_printed_in_the_words_of_watch() {
         let line = "alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)";
-        assert_eq!(printed(PrintForm::Words, 2), [line, line]);
+        assert_eq!(printed(PrintForm::Words(SiteZone::utc()), 2), [line, line]);
         assert!(printed(PrintForm::Json, 1)[0].contains(r#""seq":1"#));
     }
 
@@ -231,7 +232,7 @@ mod tests {
         let mut taken = |at: Duration| (0..200).filter(|_| rate.takes(start + at)).count();
         assert_eq!((taken(Duration::ZERO), taken(SECOND / 2), taken(SECOND)), (50, 0, 50));
         assert_eq!(
-            PrintForm::Words.left_out(1),
+            PrintForm::Words(SiteZone::utc()).left_out(1),
             "1 verdict not printed; `verge outbox show` prints stored verdicts"
         );
     }

@@ -13,6 +13,7 @@ use crate::log;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring::{Gateway, begins_anew};
+use verge_wire::SiteZone;
 
 /// An orderly stop takes some seconds at most. One that hangs all the same is cut off: nothing that was
 /// acknowledged is lost by it, as by any kill.
@@ -43,11 +44,11 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// How verdicts are printed, if they are.
-    fn form(&self, json: bool) -> Option<PrintForm> {
+    fn form(&self, json: bool, zone: &SiteZone) -> Option<PrintForm> {
         match (json, self.print || std::io::stdout().is_terminal()) {
             _ if self.quiet => None,
             (true, _) => Some(PrintForm::Json),
-            (false, print) => print.then_some(PrintForm::Words),
+            (false, print) => print.then(|| PrintForm::Words(zone.clone())),
         }
     }
 }
@@ -64,7 +65,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     if let Some(warning) = settings.without_uplink() {
         tracing::warn!("{}", warning.remark);
     }
-    let printer = args.form(json).map(Printer::on_standard_output).transpose()?;
+    let printer = args.form(json, &settings.gateway.zone).map(Printer::on_standard_output).transpose()?;
     let ended = runtime.block_on(async {
         loop {
             match serve(&settings, printer.as_ref(), &mut signals).await {

@@ -117,7 +117,7 @@ impl SelectorArgs {
 impl AskingArgs {
     /// Sends a command, and waits for its answer.
     fn ask(&self, mut command: Map<String, Value>) -> anyhow::Result<Value> {
-        let Upstream { connection, topics, gateway } = self.uplink.upstream("tell")?;
+        let Upstream { connection, topics, gateway, zone: _ } = self.uplink.upstream("tell")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
         if !topics.tells_apart() {

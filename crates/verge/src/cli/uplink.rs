@@ -5,6 +5,7 @@ use clap::Args;
 use verge_domain::filter;
 use verge_domain::id::GatewayId;
 use verge_mqtt::{ConnectionSettings, TopicNames, TopicTemplate, TopicUse};
+use verge_wire::SiteZone;
 
 use super::FileArgs;
 use super::connect::ConnectArgs;
@@ -37,6 +38,8 @@ pub(super) struct Upstream {
     pub(super) topics: Topics,
     /// The gateway of the configuration, where there is one.
     pub(super) gateway: Option<String>,
+    /// The time zone of the configuration's site; without a configuration that of this machine.
+    pub(super) zone: SiteZone,
 }
 
 /// The topics of gateways upstream.
@@ -90,7 +93,7 @@ impl UplinkArgs {
         if let Some(connection) = self.connect.written(purpose)? {
             let template = written.map_or_else(|| template(TopicTemplate::DEFAULT), Ok)?;
             let topics = Topics { template, prefix: prefix("verge"), client_id: None };
-            return Ok(Upstream { connection, topics, gateway: None });
+            return Ok(Upstream { connection, topics, gateway: None, zone: SiteZone::of_machine() });
         }
         let config = self.config.clone().context("--url or --config is needed").exit_with(Exit::Usage)?;
         let file = config.display().to_string();
@@ -103,7 +106,7 @@ impl UplinkArgs {
             prefix: prefix(&uplink.prefix),
             client_id: Some(uplink.broker.client_id.clone()),
         };
-        Ok(Upstream { connection, topics, gateway })
+        Ok(Upstream { connection, topics, gateway, zone: settings.gateway.zone })
     }
 }
 

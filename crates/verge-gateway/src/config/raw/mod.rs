@@ -126,6 +126,7 @@ declare! {
     struct RawGateway {
         id: Option<String> = name().required(),
         site: Option<String> = name(),
+        timezone: Option<String> = text(r#"the name of a time zone, such as "Europe/Berlin""#),
         state_dir: String = text("the path of a folder").or("/var/lib/verge"),
         store_cap: Size = size(16 * MIB, TIB).or("2 GiB"),
         replay_age: Span = span(Duration::ZERO, YEAR).or("24h"),

@@ -10,10 +10,9 @@ use verge_codec::{
 use verge_domain::id::Unit;
 
 use super::names::{check_signal, check_signals};
-use crate::config::{
-    Fault, Map, RawCodec, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime, nearest,
-};
+use crate::config::{Fault, Map, RawCodec, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime};
 use crate::settings::Check;
+use crate::settings::zone::unknown;
 
 /// The codec, and how many readings a message may hold; `None` for one of frames, or at fault.
 pub(super) fn check_codec(
@@ -153,10 +152,7 @@ fn check_zone(check: &mut Check<'_>, section: &str, raw: &RawTime) -> Option<Opt
     }
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
-        let expected = r#"the name of an IANA time zone, such as "Europe/Berlin" or "UTC""#;
-        let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
-        let near = nearest(name, known.iter().map(String::as_str)).unwrap_or("UTC");
-        check.faults.push(Fault::at_text(key, name, expected).remedy(format!("write zone = {near:?}")));
+        check.faults.push(unknown(&key, name));
     }
     zone.map(Some)
 }

@@ -25,7 +25,7 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 use verge_pipeline::clock_offsets::offset_words;
 use verge_pipeline::counters::Counters;
-use verge_wire::verdict_json;
+use verge_wire::{SiteZone, verdict_json};
 
 use super::output::json_line;
 use super::table::TableArgs;
@@ -349,7 +349,7 @@ impl VerdictPrinter {
         }
         if self.words {
             let at = describe::date_and_time(verdict.times.received);
-            return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict))?);
+            return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict, &SiteZone::utc()))?);
         }
         let identity = Identity {
             gateway: self.gateway.clone(),

@@ -16,12 +16,11 @@ use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
 use verge_outbox::{CheckpointSummary, OutboxReader, ReadError, StoreSummary};
 use verge_wire::{
-    read_tombstone, read_verdict, tombstone_json, tombstone_words, verdict_json, verdict_words,
+    SiteZone, read_tombstone, read_verdict, tombstone_json, tombstone_words, verdict_json, verdict_words,
 };
 
 use super::FileArgs;
 use super::output::{Progress, json_line};
-use crate::describe::date_and_time;
 use verge_gateway::exit::{Exit, ExitWith};
 
 /// Verdicts between two lines of progress.
@@ -152,6 +151,8 @@ pub(super) struct StoreFolder {
     routes: Vec<loss::Carried>,
     folder: PathBuf,
     pub(super) reader: OutboxReader,
+    /// In which times are printed.
+    zone: SiteZone,
 }
 
 impl StoreFolder {
@@ -164,7 +165,8 @@ impl StoreFolder {
                 if matches!(error, ReadError::Missing { .. }) { Exit::BadInput } else { Exit::Failure };
             anyhow::Error::new(error).context(exit)
         })?;
-        Ok(Self { routes: loss::routes(&settings), gateway: settings.gateway.id, folder, reader })
+        let (gateway, zone) = (settings.gateway.id.clone(), settings.gateway.zone.clone());
+        Ok(Self { routes: loss::routes(&settings), gateway, folder, reader, zone })
     }
 
     /// Calls `each` with every verdict and tombstone of a lane in a range.
@@ -316,17 +318,17 @@ fn show(args: &OutboxShowArgs, json: bool, out: &mut impl Write) -> anyhow::Resu
         }
         match entry {
             StoredEntry::Verdict(identity, verdict) => {
-                let at = date_and_time(verdict.times.decided);
+                let at = opened.zone.to_millisecond(verdict.times.decided);
                 let (severity, judge) = (verdict.severity.as_str(), &verdict.judge);
                 writeln!(
                     out,
                     "{:>8}  {at}  {severity:<8}  {judge}: {}",
                     identity.seq.0,
-                    verdict_words(verdict)
+                    verdict_words(verdict, &opened.zone)
                 )?;
             }
             StoredEntry::Withdrawn(tombstone) => {
-                let at = date_and_time(tombstone.at);
+                let at = opened.zone.to_millisecond(tombstone.at);
                 writeln!(out, "{:>8}  {at}  withdrawn {}", tombstone.from.0, tombstone_words(tombstone))?;
             }
         }

@@ -7,10 +7,10 @@ use verge_domain::id::{Identity, Seq};
 use verge_domain::sequence::{SequenceArrival, SequenceTracker};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
-use verge_wire::{Message, counted, tombstone_json, tombstone_words, verdict_json};
+use verge_wire::{Message, SiteZone, counted, tombstone_json, tombstone_words, verdict_json};
 
 use super::heal::{Extent, Gap, LaneKey};
-use crate::describe::{line, stamp};
+use crate::describe::line;
 
 /// With this many lanes in the books, lanes that are only reported are not added: a hostile gateway may name more.
 const MAX_LANES: usize = 4096;
@@ -18,6 +18,8 @@ const MAX_LANES: usize = 4096;
 /// What arrived, by gateway, epoch and lane.
 #[derive(Default)]
 pub(super) struct Books {
+    /// In which times are printed.
+    zone: SiteZone,
     lanes: BTreeMap<LaneKey, Account>,
     /// Alarms of a gateway whose store had failed: they have no number, and come again with one.
     volatile: u64,
@@ -56,6 +58,11 @@ impl Account {
 }
 
 impl Books {
+    /// With the times of a site.
+    pub(super) fn of(zone: SiteZone) -> Self {
+        Self { zone, ..Self::default() }
+    }
+
     /// Enters a message; returns the lines to print. Duplicates are counted, not printed.
     pub(super) fn note(&mut self, message: &Message, json: bool) -> Vec<String> {
         if message.verdicts.is_empty() && message.tombstones.is_empty() {
@@ -67,17 +74,17 @@ impl Books {
             return message
                 .verdicts
                 .iter()
-                .map(|(_, verdict)| volatile_line(message, verdict, json))
+                .map(|(_, verdict)| volatile_line(message, verdict, json, &self.zone))
                 .collect();
         }
         let tracker = &mut self.lanes.entry(key_of(message)).or_default().tracker;
         let fresh =
             message.verdicts.iter().filter(|(seq, _)| tracker.note(*seq) != SequenceArrival::Duplicate);
         let mut lines: Vec<String> =
-            fresh.map(|(seq, verdict)| verdict_line(message, *seq, verdict, json)).collect();
+            fresh.map(|(seq, verdict)| verdict_line(message, *seq, verdict, json, &self.zone)).collect();
         for tombstone in &message.tombstones {
             if tracker.settle(tombstone.from, tombstone.through) > 0 {
-                lines.push(tombstone_line(message, tombstone, json));
+                lines.push(tombstone_line(message, tombstone, json, &self.zone));
             }
         }
         lines
@@ -187,16 +194,16 @@ fn key_of(message: &Message) -> LaneKey {
     (message.gateway.clone(), message.epoch, message.lane)
 }
 
-fn verdict_line(message: &Message, seq: Seq, verdict: &Verdict, json: bool) -> String {
+fn verdict_line(message: &Message, seq: Seq, verdict: &Verdict, json: bool, zone: &SiteZone) -> String {
     if json {
         let (gateway, epoch, lane) = key_of(message);
         return verdict_json(&Identity { gateway, epoch, lane, seq }, verdict).to_string();
     }
-    line(&message.gateway, message.lane, verdict)
+    line(&message.gateway, message.lane, verdict, zone)
 }
 
-fn volatile_line(message: &Message, verdict: &Verdict, json: bool) -> String {
-    let line = verdict_line(message, Seq::ZERO, verdict, json);
+fn volatile_line(message: &Message, verdict: &Verdict, json: bool, zone: &SiteZone) -> String {
+    let line = verdict_line(message, Seq::ZERO, verdict, json, zone);
     if json {
         json!({ "volatile": true, "line": line }).to_string()
     } else {
@@ -204,7 +211,7 @@ fn volatile_line(message: &Message, verdict: &Verdict, json: bool) -> String {
     }
 }
 
-fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool) -> String {
+fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool, zone: &SiteZone) -> String {
     if json {
         let (gateway, epoch, lane) = key_of(message);
         return tombstone_json(&gateway, epoch, lane, tombstone).to_string();
@@ -212,7 +219,7 @@ fn tombstone_line(message: &Message, tombstone: &Tombstone, json: bool) -> Strin
     format!(
         "{:<9} {} {} withdrawn {}",
         message.lane.as_str(),
-        stamp(tombstone.at),
+        zone.to_millisecond(tombstone.at),
         message.gateway,
         tombstone_words(tombstone)
     )

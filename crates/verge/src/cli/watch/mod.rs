@@ -35,7 +35,7 @@ use verge_gateway::exit::{Exit, ExitWith};
   verge watch -c gateway.toml --client-id desk-1 --heal
 
 With --client-id the broker keeps a session under that name: the next run receives what arrives between two runs, as long as \
-the broker keeps it. Times are in UTC.
+the broker keeps Times are those of the site: of the configuration's gateway.timezone, else of this machine.
 
 Ctrl-C ends it. Then it prints whether something is lost, and for each lane the verdicts, the duplicates (dropped), the numbers \
 that the gateway withdrew, and those that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
@@ -58,7 +58,7 @@ pub(super) struct WatchArgs {
 }
 
 pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let Upstream { connection, topics, .. } = args.uplink.upstream("watch")?;
+    let Upstream { connection, topics, zone, .. } = args.uplink.upstream("watch")?;
     let mut uses = vec![TopicUse::Alarm, TopicUse::Verdict, TopicUse::Telemetry, TopicUse::Status];
     if args.heal && topics.tells_apart() {
         uses.push(TopicUse::Reply);
@@ -78,7 +78,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         } else {
             Subscriber::spawn(connection, filters)
         };
-        let mut books = Books::default();
+        let mut books = Books::of(zone);
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
         let mut watcher = Watcher {
             args,
