@@ -3,7 +3,7 @@
 use verge_domain::finding::{Expected, FARTHEST, Member, ShownValue};
 
 use super::residual::{Volatility, mean};
-use super::views::Views;
+use super::views::{Centre, Views};
 use super::{AutoDetector, MEMBERS};
 
 /// A value of which no width is known yet, as a part of itself.
@@ -54,8 +54,9 @@ impl AutoDetector {
     /// The same of a signal that was hardly ever off its level: against its resolution, or a hundredth of the level; one
     /// where there is neither.
     fn distance_of_constant(&self, views: &Views) -> f64 {
-        let width = self.settings.resolution.unwrap_or_default().max(UNKNOWN_WIDTH * self.level.abs());
-        let off = views.scores[0].unwrap_or_default();
+        let (value, Centre::Around(level)) = views.observed[0] else { return 1.0 };
+        let width = self.settings.resolution.unwrap_or_default().max(UNKNOWN_WIDTH * level.abs());
+        let off = (value - level).abs();
         if width > 0.0 { off / width } else { 1.0 }
     }
 }
