@@ -53,6 +53,10 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             unit: None,
             contributions: Vec::new(),
             feedback: Feedback::default(),
+            distance: None,
+            value: None,
+            usual: Expected::default(),
+            value_unit: None,
         }),
     }
 }
