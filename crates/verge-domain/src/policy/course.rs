@@ -42,7 +42,8 @@ impl EventCourse {
         let known = self.above || self.below;
         let turned = known && ((above && !self.above) || (below && !self.below));
         (self.above, self.below) = (self.above || above, self.below || below);
-        let now = distance(condition);
+        // At its edge and beyond: what is nearer is abnormal for another reason.
+        let now = condition.distance().map(|distance| distance.max(1.0));
         let grown = self.reached.zip(now).is_some_and(|(reached, now)| now >= GROWS_BY * reached);
         let change = if condition.standing == Standing::Renewed {
             Some(EventChange::Renewed)
@@ -64,18 +65,6 @@ fn sides(condition: &Condition) -> (bool, bool) {
         (Some(low), Some(high)) => (condition.observed > high, condition.observed < low),
         _ => (false, false),
     }
-}
-
-/// How far a value lies from the middle of its range, in half widths of it. One end alone is its own width.
-fn distance(condition: &Condition) -> Option<f64> {
-    let (off, width) = match (condition.expected.low, condition.expected.high) {
-        (Some(low), Some(high)) => ((condition.observed - (low + high) / 2.0).abs(), (high - low) / 2.0),
-        (None, Some(high)) => (condition.observed, high),
-        _ => return None,
-    };
-    let distance = off / width;
-    // At its edge and beyond: what is nearer is abnormal for another reason.
-    (width > 0.0 && distance.is_finite()).then(|| distance.max(1.0))
 }
 
 #[cfg(test)]

@@ -12,13 +12,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::Severity;
+use verge_domain::verdict::{Body, Severity, Verdict};
 use verge_pipeline::clock::Clock;
-use verge_wire::{counted, verdict_words};
+use verge_wire::{SiteZone, counted, verdict_words};
 
 use super::outbox::{StoreArgs, StoreFolder};
 use super::output::json_line;
-use crate::describe::{short_utc, utc};
 use advice::{AlarmAdvice, advice};
 use rates::{TagAlarms, WEEK_MS, by_tag, worst_ten_minutes};
 use record::{EventRecord, Record};
@@ -71,6 +70,8 @@ struct Overview<'a> {
     /// Events that are no alarms.
     info: usize,
     unreadable: u64,
+    /// In which times are printed.
+    zone: SiteZone,
 }
 
 pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -79,7 +80,7 @@ pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> any
     let from = i64::try_from(args.last.as_millis()).unwrap_or(i64::MAX);
     let from = UtcMillis(now.0.saturating_sub(from));
     let record = record::read(&mut store.reader, from).exit_with(Exit::BadInput)?;
-    let overview = overview(args, &record, from, now);
+    let overview = Overview { zone: store.zone.clone(), ..overview(args, &record, from, now) };
     let gateway = store.gateway.as_str();
     if json {
         json_line(out, &document(gateway, &overview))?;
@@ -109,6 +110,7 @@ fn overview<'a>(args: &AlarmsArgs, record: &'a Record, from: UtcMillis, to: UtcM
         worst: worst_ten_minutes(&raised),
         info: wanted.len() - alarms.len(),
         unreadable: record.unreadable,
+        zone: SiteZone::utc(),
         tags,
         raised,
     }
@@ -138,14 +140,14 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
         "{gateway}: {} in {} (since {}){rate}; {} open",
         counted(raised.len() as u64, "alarm"),
         span(period),
-        utc(overview.from.0),
+        overview.zone.to_minute(overview.from),
         open.len()
     )?;
     if let Some((count, at)) = worst.filter(|(count, _)| *count > BEARABLE) {
         writeln!(
             out,
             "most within ten minutes: {count}, from {}; a person can bear about one",
-            short_utc(UtcMillis(at.0 / 1000 * 1000))
+            overview.zone.to_minute(at)
         )?;
     }
     if *info > 0 {
@@ -156,7 +158,7 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
     }
     if !open.is_empty() {
         writeln!(out, "\nopen")?;
-        open.iter().try_for_each(|event| line(event, overview.to, out))?;
+        open.iter().try_for_each(|event| line(event, overview, out))?;
     }
     let over: Vec<&&EventRecord> = raised.iter().filter(|event| !event.is_open).collect();
     if !over.is_empty() {
@@ -167,7 +169,7 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
             String::new()
         };
         writeln!(out, "\nover{more}")?;
-        shown.iter().rev().try_for_each(|event| line(event, overview.to, out))?;
+        shown.iter().rev().try_for_each(|event| line(event, overview, out))?;
     }
     print_tags(overview, tags, out)?;
     if !advice.is_empty() {
@@ -178,15 +180,16 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
 }
 
 /// One event: number, begin, severity, how long, and what its judge said.
-fn line(event: &EventRecord, now: UtcMillis, out: &mut impl Write) -> anyhow::Result<()> {
+fn line(event: &EventRecord, overview: &Overview<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+    let (now, zone) = (overview.to, &overview.zone);
     let number = event.number.map_or_else(|| "-".to_owned(), |number| format!("#{number}"));
-    let at = short_utc(UtcMillis(event.raised.0 / 1000 * 1000));
+    let at = zone.to_minute(event.raised);
     let lasted = match event.lasted_ms {
         Some(lasted) => span(lasted),
         None => span(u64::try_from(now.0 - event.raised.0).unwrap_or(0)),
     };
     let said = if event.is_open { &event.last } else { &event.first };
-    let words = verdict_words(said);
+    let words = verdict_words(said, zone);
     Ok(writeln!(
         out,
         "  {number:>7}  {at}  {:<8}  {lasted:>9}  {}: {words}",
@@ -210,10 +213,7 @@ fn print_tags(overview: &Overview<'_>, tags: &[TagAlarms<'_>], out: &mut impl Wr
     for tag in shown {
         let rate = overview.per_week(tag.count()).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
         let median = tag.median_ms().map_or_else(|| "-".to_owned(), span);
-        let last = tag
-            .events
-            .last()
-            .map_or_else(String::new, |event| short_utc(UtcMillis(event.raised.0 / 1000 * 1000)));
+        let last = tag.events.last().map_or_else(String::new, |event| overview.zone.to_minute(event.raised));
         writeln!(
             out,
             "{:<width$} {:>7} {rate:>7} {:>5.0}% {:>5} {median:>9}  {last}",
@@ -245,7 +245,7 @@ fn document(gateway: &str, overview: &Overview<'_>) -> Value {
             "number": event.number.map(|number| number.0), "id": event.id.to_string(), "tag": tag_of(&event.tag),
             "detector": event.detector.as_str(), "severity": event.severity.as_str(), "raised": event.raised.0,
             "open": event.is_open, "lasted_ms": event.lasted_ms, "member": event.member.map(|member| member.as_str()),
-            "words": verdict_words(&event.last),
+            "distance": distance(&event.last), "words": verdict_words(&event.last, &overview.zone),
         })
     };
     let tag = |tag: &TagAlarms<'_>| {
@@ -271,6 +271,15 @@ fn document(gateway: &str, overview: &Overview<'_>) -> Value {
         "advice": overview.advice.iter().map(advised).collect::<Vec<_>>(),
         "unreadable": overview.unreadable,
     })
+}
+
+/// How far out it is, in usual widths.
+fn distance(verdict: &Verdict) -> Option<f64> {
+    match &verdict.body {
+        Body::Anomaly(anomaly) => anomaly.distance,
+        Body::Health(health) => health.distance,
+        Body::Counts(_) | Body::Classification(_) | Body::Detections(_) => None,
+    }
 }
 
 /// How long something lasted, in the unit that reads best.

@@ -31,6 +31,10 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         unit: None,
         contributions: Vec::new(),
         feedback: Feedback::default(),
+        distance: None,
+        value: None,
+        usual: Expected::default(),
+        value_unit: None,
     });
     let verdict = Verdict {
         judge: judge.clone(),

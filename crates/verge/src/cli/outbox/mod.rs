@@ -152,7 +152,7 @@ pub(super) struct StoreFolder {
     folder: PathBuf,
     pub(super) reader: OutboxReader,
     /// In which times are printed.
-    zone: SiteZone,
+    pub(super) zone: SiteZone,
 }
 
 impl StoreFolder {
