@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, Label};
+pub use crate::body::{Classification, Detection, Detections, Scored};
+use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 
@@ -144,46 +145,6 @@ pub struct PixelBox {
     pub width: u32,
     /// Height.
     pub height: u32,
-}
-
-/// One class and how sure the model is of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scored {
-    /// The class.
-    pub label: Label,
-    /// How sure the model is.
-    pub score: Score,
-}
-
-/// What a frame, or a part of it, shows as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Classification {
-    /// The most probable classes, best first; empty where none reaches the judge's threshold.
-    pub labels: Vec<Scored>,
-}
-
-/// One object in a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detection {
-    /// What it is.
-    pub label: Label,
-    /// How sure the model is.
-    pub score: Score,
-    /// Where it is.
-    pub area: PixelBox,
-    /// The same object over many frames, where it is tracked.
-    pub track: Option<u64>,
-}
-
-/// The objects in a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detections {
-    /// Width of the frame as it is seen, in pixels.
-    pub width: u32,
-    /// Height of the frame as it is seen, in pixels.
-    pub height: u32,
-    /// The objects, surest first; empty where there is none.
-    pub objects: Vec<Detection>,
 }
 
 #[cfg(test)]

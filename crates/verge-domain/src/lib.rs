@@ -6,13 +6,14 @@
 //!
 //! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`observation`] (what judges look at), [`rejection`]
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
-//! life), [`verdict`] (what goes out), [`withdrawn`] (what will not come),
+//! life), [`verdict`] (what goes out) with its [`body`], [`withdrawn`] (what will not come),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
 //! [`backoff`], [`link`] (what a link reports of itself), [`board`] (what is true now), [`stage`] (the traits that join the crates; those of
 //! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
 
 pub mod backoff;
 pub mod board;
+pub mod body;
 pub mod excerpt;
 pub mod filter;
 pub mod finding;

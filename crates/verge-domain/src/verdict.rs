@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Contribution, Expected, Feedback, Member};
-use crate::frame::{Classification, Detections};
-use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId, Unit};
+pub use crate::body::{Anomaly, Body, Counts, Health};
+use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
 use crate::time::{DeviceClock, UtcMillis};
 
 /// How much a verdict matters to the person who receives it.
@@ -132,100 +131,6 @@ impl EventChange {
         match self {
             Self::Renewed | Self::Turned | Self::Grown => true,
             Self::Adapted => false,
-        }
-    }
-}
-
-/// A condition of the process out of its expected range.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Anomaly {
-    /// Which rule or detector fired.
-    pub member: Member,
-    /// What was observed, in `unit` (rates: `unit` per second).
-    pub observed: f64,
-    /// What was expected.
-    pub expected: Expected,
-    /// Probability of an observation at least this extreme while all is well, in (0, 1]; `None` for
-    /// explicit rules, which have none.
-    pub p_value: Option<f64>,
-    /// Unit of the signal, if known.
-    pub unit: Option<Unit>,
-    /// The signals that make it so, the strangest first; empty where there is but one.
-    pub contributions: Vec<Contribution>,
-    /// What people said about alarms of this signal so far.
-    pub feedback: Feedback,
-    /// How far out it lies, in usual widths of its signal: 1 is the edge of what is usual.
-    pub distance: Option<f64>,
-    /// What the signal shows, where the member observes something else than its value.
-    pub value: Option<f64>,
-    /// Where `value` lies while all is well.
-    pub usual: Expected,
-    /// Unit of `value`, if known.
-    pub value_unit: Option<Unit>,
-}
-
-/// The health of a sensor or device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// What is wrong with it.
-    pub cause: Member,
-    /// What was observed, in the unit of the cause: see [`Member::own_unit`].
-    pub observed: f64,
-    /// What was expected, in the same unit.
-    pub expected: Expected,
-    /// How far out that is: 1 is the most that is usual of this sensor.
-    pub distance: Option<f64>,
-}
-
-/// Traffic measures over one interval that is aligned to the wall clock in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Start of the interval, a multiple of its length since 1970 in UTC.
-    pub from: UtcMillis,
-    /// Length of the interval in milliseconds.
-    pub length_ms: u64,
-    /// How much of it was observed, in milliseconds: `0..=length_ms`.
-    pub observed_ms: u64,
-    /// Less than the whole interval was observed, after a start, a restart or a gap: the count is a lower
-    /// bound.
-    pub partial: bool,
-    /// Readings that entered.
-    pub readings: u64,
-    /// Vehicles counted, where the detector counts.
-    pub vehicles: Option<u64>,
-    /// Flow in vehicles per hour of observed time.
-    pub flow_per_hour: Option<f64>,
-    /// Share of observed time during which the loop was occupied: `0..=1`.
-    pub occupancy: Option<f64>,
-    /// Mean speed, in the unit of the speed signal.
-    pub mean_speed: Option<f64>,
-}
-
-/// What was decided.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Body {
-    /// The process is out of its expected range.
-    Anomaly(Anomaly),
-    /// An interval was counted.
-    Counts(Counts),
-    /// A sensor or device is faulty.
-    Health(Health),
-    /// A frame was classified.
-    Classification(Classification),
-    /// A frame was searched for objects.
-    Detections(Detections),
-}
-
-impl Body {
-    /// The stable text of the kind.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Anomaly(_) => "anomaly",
-            Self::Counts(_) => "counts",
-            Self::Health(_) => "health",
-            Self::Classification(_) => "classification",
-            Self::Detections(_) => "detections",
         }
     }
 }
