@@ -23,6 +23,7 @@ CLOCKS = {1: "trusted", 2: "skewed"}
 DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect", "health", "auto", "multi", "pattern", "vibration", "cusum", "autoencoder")
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
+CHANGES = ("renewed", "turned", "grown", "adapted")
 MEMBERS = (
     *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate"),
     *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
@@ -175,8 +176,13 @@ def _verdict(raw: bytes) -> Verdict:
 def _event(received: int, given: Fields | None) -> Fields | None:
     if given is None:
         return None
-    _expect(sorted(given) == [0, 1, 2, 3], "the four keys of an event")
-    return {"id": given[0].hex(), "state": STATES[given[1]], "since": received + given[2], "lasted_ms": given[3]}
+    _expect(list(given) == sorted(given), "keys in ascending order")
+    event = {"id": given.pop(0).hex(), "state": STATES[given.pop(1)], "since": received + given.pop(2)}
+    event |= {"lasted_ms": given.pop(3), "number": given.pop(4, None)}
+    change = given.pop(7, None)
+    event["change"] = None if change is None else CHANGES[change]
+    _expect(not given, f"no other keys in an event, found {sorted(given)}")
+    return event
 
 
 def _model(given: list[str] | None) -> Fields | None:
@@ -193,6 +199,8 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         body |= {"p_value": given.pop(4, None), "unit": given.pop(5, None)}
         body["contributions"] = [_contribution(*item) for item in given.pop(6, [])]
         body["feedback"] = given.pop(7, [0, 0])
+        body |= {"distance": given.pop(8, None), "value": given.pop(9, None)}
+        body |= {"usual": {"low": given.pop(10, None), "high": given.pop(11, None)}, "value_unit": given.pop(12, None)}
         name = "anomaly"
     elif kind == 21:
         body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
@@ -202,6 +210,7 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         name = "counts"
     elif kind == 22:
         body = {"cause": MEMBERS[given.pop(0)], "observed": given.pop(1), "expected": _range(given)}
+        body["distance"] = given.pop(4, None)
         name = "health"
     elif kind == 23:
         body = {"labels": [{"label": label, "score": score} for label, score in given.pop(0)]}
@@ -276,6 +285,7 @@ def _twin(given: Fields) -> Verdict:
     if event is not None:
         event["since"] = _millis(event["since"])
         event["lasted_ms"] = round(event.pop("lasted_s") * 1000)
+        event = {"number": None, "change": None} | event
     fields["event"] = event
     kind = fields["kind"]
     fields[kind] = _twin_body(kind, given.pop(kind))
@@ -301,6 +311,7 @@ def _twin_body(kind: str, given: Fields) -> Fields:
     else:
         expected = given.pop("expected", {})
         body = {"expected": {side: expected.get(side) for side in ("low", "high")}, "observed": given.pop("observed")}
+        body["distance"] = given.pop("distance", None)
         if kind == "anomaly":
             body |= {"member": given.pop("member"), "p_value": given.pop("p_value", None), "unit": given.pop("unit", None)}
             ends = ("low", "high")
@@ -310,6 +321,9 @@ def _twin_body(kind: str, given: Fields) -> Fields:
             ]
             feedback = given.pop("feedback", {"maintenance": 0, "real": 0})
             body["feedback"] = [feedback["maintenance"], feedback["real"]]
+            usual = given.pop("usual", {})
+            body |= {"usual": {side: usual.get(side) for side in ends}}
+            body |= {key: given.pop(key, None) for key in ("value", "value_unit")}
         else:
             body["cause"] = given.pop("cause")
     _expect(not given, f"no other keys in {kind}, found {sorted(given)}")
