@@ -214,49 +214,17 @@ pub(crate) fn span(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::id::{EventId, JudgeId, Lane, SignalId, SourceId};
-    use verge_domain::time::{DeviceClock, UtcMillis};
-    use verge_domain::verdict::{Anomaly, Body, Counts, Detector, Health, Severity, Subject, Times};
+    use verge_domain::id::{EventId, SignalId};
+    use verge_domain::time::UtcMillis;
+    use verge_domain::verdict::{Anomaly, Body, Counts, Health, Times};
 
     use super::*;
 
-    /// A verdict with everything in it.
+    /// The verdict of a sample message.
     fn sample() -> Verdict {
-        let high = Anomaly {
-            member: Member::High,
-            observed: 8.4131,
-            expected: Expected { low: None, high: Some(7.1) },
-            p_value: None,
-            unit: Unit::new("mm/s").ok(),
-            contributions: Vec::new(),
-            feedback: verge_domain::finding::Feedback::default(),
-            distance: None,
-            value: None,
-            usual: Expected::default(),
-            value_unit: None,
-        };
-        let at = UtcMillis(0);
-        Verdict {
-            judge: JudgeId::new("j").unwrap(),
-            subject: Subject {
-                source: SourceId::new("s").unwrap(),
-                device: DeviceId::new("pump-1").unwrap(),
-                signal: SignalId::new("vibration").ok(),
-            },
-            times: Times {
-                captured: None,
-                clock: DeviceClock::Absent,
-                received: at,
-                decided: at,
-                estimated: false,
-            },
-            detector: Detector::Threshold,
-            model: None,
-            severity: Severity::Critical,
-            lane: Lane::Alarm,
-            event: None,
-            body: Body::Anomaly(high),
-        }
+        let message = include_bytes!("../tests/wire/alarm.json");
+        let message = crate::read_message(message, crate::WireLimits::default()).unwrap();
+        message.verdicts.into_iter().next().unwrap().1
     }
 
     /// An event that was observed at five to two in Berlin.

@@ -48,50 +48,16 @@ pub(crate) fn short_utc(at: UtcMillis) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use verge_domain::finding::{Expected, Feedback, Member};
-    use verge_domain::id::{DeviceId, EventId, EventNumber, JudgeId, SignalId, SourceId, Unit};
-    use verge_domain::time::DeviceClock;
-    use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times};
+    use verge_domain::id::{EventId, EventNumber};
+    use verge_domain::verdict::{Event, EventState};
 
     use super::*;
 
-    /// A verdict with everything in it.
+    /// The verdict of a sample message, which the tests of its words read as well.
     pub(crate) fn sample() -> Verdict {
-        let high = Anomaly {
-            member: Member::High,
-            observed: 8.4131,
-            expected: Expected { low: None, high: Some(7.1) },
-            p_value: None,
-            unit: Unit::new("mm/s").ok(),
-            contributions: Vec::new(),
-            feedback: Feedback::default(),
-            distance: None,
-            value: None,
-            usual: Expected::default(),
-            value_unit: None,
-        };
-        let at = UtcMillis(0);
-        Verdict {
-            judge: JudgeId::new("j").unwrap(),
-            subject: Subject {
-                source: SourceId::new("s").unwrap(),
-                device: DeviceId::new("pump-1").unwrap(),
-                signal: SignalId::new("vibration").ok(),
-            },
-            times: Times {
-                captured: None,
-                clock: DeviceClock::Absent,
-                received: at,
-                decided: at,
-                estimated: false,
-            },
-            detector: Detector::Threshold,
-            model: None,
-            severity: Severity::Critical,
-            lane: Lane::Alarm,
-            event: None,
-            body: Body::Anomaly(high),
-        }
+        let message = include_bytes!("../../verge-wire/tests/wire/alarm.json");
+        let message = verge_wire::read_message(message, verge_wire::WireLimits::default()).unwrap();
+        message.verdicts.into_iter().next().unwrap().1
     }
 
     #[test]
