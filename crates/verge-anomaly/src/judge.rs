@@ -272,13 +272,13 @@ impl Judge for ReadingJudge {
         }
     }
 
-    fn hear(&mut self, remark: Remark) -> bool {
+    fn apply(&mut self, remark: Remark) -> bool {
         match self {
-            Self::Auto(judge) => judge.hear(remark),
-            Self::Multi(judge) => judge.hear(remark),
-            Self::Pattern(judge) => judge.hear(remark),
-            Self::Vibration(judge) => judge.hear(remark),
-            Self::Autoencoder(judge) => judge.hear(remark),
+            Self::Auto(judge) => judge.apply(remark),
+            Self::Multi(judge) => judge.apply(remark),
+            Self::Pattern(judge) => judge.apply(remark),
+            Self::Vibration(judge) => judge.apply(remark),
+            Self::Autoencoder(judge) => judge.apply(remark),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)

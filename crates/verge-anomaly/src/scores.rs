@@ -82,7 +82,7 @@ impl Scores {
 
     /// Applies a person's remark on errors of a model, which stays as it is: after maintenance their usual values are
     /// learnt again. Returns whether this changed anything.
-    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
                 self.was_maintenance();

@@ -133,7 +133,7 @@ pub trait Judge: Send {
     }
 
     /// Applies a person's remark on its last alarm. Returns whether that changed anything; rules do not learn.
-    fn hear(&mut self, _remark: Remark) -> bool {
+    fn apply(&mut self, _remark: Remark) -> bool {
         false
     }
 

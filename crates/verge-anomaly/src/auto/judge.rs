@@ -76,7 +76,7 @@ impl AutoJudge {
         }
     }
 
-    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
                 self.detector().was_maintenance();

@@ -136,7 +136,7 @@ impl MultiJudge {
     }
 
     /// After maintenance the machine is learnt again, its signals included.
-    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
                 let mut feedback = self.state.feedback;

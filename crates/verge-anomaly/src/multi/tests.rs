@@ -239,7 +239,7 @@ fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
         let readings = second(&mut machine, 0.0);
         assert_eq!(conditions(&mut restored, now, &readings), conditions(&mut judge, now, &readings));
     }
-    assert!(judge.hear(Remark::Maintenance) && !judge.hear(Remark::Real));
+    assert!(judge.apply(Remark::Maintenance) && !judge.apply(Remark::Real));
     let judged: usize =
         (800..1_100).map(|now| conditions(&mut judge, now, &second(&mut machine, 4.0)).len()).sum();
     assert_eq!(judged, 0, "commissioning again");

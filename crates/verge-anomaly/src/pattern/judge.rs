@@ -43,7 +43,7 @@ impl PatternJudge {
     }
 
     /// New shapes become known by themselves; a reservoir has no use for "real".
-    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
                 self.distances.was_maintenance();

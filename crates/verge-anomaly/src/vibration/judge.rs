@@ -80,7 +80,7 @@ impl VibrationJudge {
         }));
     }
 
-    pub(crate) fn hear(&mut self, remark: Remark) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {
             Remark::Maintenance => {
                 self.book.feedback.maintenance = self.book.feedback.maintenance.saturating_add(1);

@@ -286,7 +286,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             matched += 1;
             let doing = "taking a remark";
             let learnt = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
-                let learnt = instance.judge.hear(remark);
+                let learnt = instance.judge.apply(remark);
                 if learnt {
                     out.checkpoints.extend(instance.changed_state(&spec.name));
                 }

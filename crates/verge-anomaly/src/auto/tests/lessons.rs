@@ -37,7 +37,7 @@ fn found(
     detector: &mut AutoDetector,
     faults: usize,
     heard_at: usize,
-    mut hear: impl FnMut(&mut AutoDetector),
+    mut apply: impl FnMut(&mut AutoDetector),
 ) -> Vec<bool> {
     const EVERY: usize = 700;
     let mut next = process("white");
@@ -49,7 +49,7 @@ fn found(
             let assessment = detector.observe(at(10_000 + fault * EVERY + reading), next(reading) + off);
             raised |= assessment.alarm && (300..320).contains(&reading);
             if reading == heard_at {
-                hear(detector);
+                apply(detector);
             }
         }
         judged.push(raised);

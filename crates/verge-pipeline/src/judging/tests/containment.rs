@@ -12,7 +12,7 @@ struct Fragile {
 const OBSERVE: f64 = 666.0;
 const TICK: f64 = -1.0;
 const SAVE: f64 = -2.0;
-const HEAR: f64 = -3.0;
+const APPLY: f64 = -3.0;
 const RATE: f64 = -4.0;
 
 impl Fragile {
@@ -46,8 +46,8 @@ impl Judge for Fragile {
         Ok(())
     }
 
-    fn hear(&mut self, _remark: Remark) -> bool {
-        self.spring(HEAR);
+    fn apply(&mut self, _remark: Remark) -> bool {
+        self.spring(APPLY);
         true
     }
 
@@ -109,7 +109,7 @@ fn the_other_judges_of_a_reading_judge_it() {
 
 #[test]
 fn time_saving_remarks_and_rates_are_contained_as_well() {
-    for trap in [TICK, SAVE, HEAR, RATE] {
+    for trap in [TICK, SAVE, APPLY, RATE] {
         let mut trial = Trial::with(vec![fragile("f")]);
         trial.send(1, &format!("a temp {trap}"));
         trial.send(1, "b temp 1");
@@ -117,7 +117,7 @@ fn time_saving_remarks_and_rates_are_contained_as_well() {
         trial.save();
         let order = Order::Label { selector: selector("a", None, None), remark: Remark::Real };
         let matched = trial.set.carry_out(&order, false, at(3), &mut trial.out);
-        assert_eq!(matched, Ok(Outcome::Applied { matched: 1, changed: usize::from(trap != HEAR) }));
+        assert_eq!(matched, Ok(Outcome::Applied { matched: 1, changed: usize::from(trap != APPLY) }));
         assert_eq!(trial.set.alarm_rates(at(4))[0].instances, if trap == RATE { 1 } else { 2 });
         assert_eq!(trial.counters.defects_total.get(), u64::from(trap != RATE), "trap {trap}");
         assert!(reasons(&trial).is_empty());
