@@ -128,7 +128,7 @@ def test_a_file_a_check_and_a_verdict_that_one_sees(site: Mosquitto, tmp_path: P
         # The line that the README shows, at another time.
         terminal.wait_for(re.sub(r"2026\S* \S*Z", r"\\S+ \\S+Z", re.escape(FIRST[4].strip()).replace("\\ ", " ")))
         terminal.program.send_signal(signal.SIGHUP)
-        terminal.wait_for("SIGHUP: a changed configuration takes effect at the next start")
+        terminal.wait_for("reloaded: the configuration is the one that runs")
         assert terminal.interrupt() == 0, terminal.shown
     finally:
         terminal.end()
@@ -197,7 +197,7 @@ def test_a_program_gets_json_lines_and_a_file_no_verdicts(site: Mosquitto, tmp_p
             if expected:
                 wait_for(lambda out=out, expected=expected: expected in out.read_text(), "the verdict as JSON")
             gateway.send_signal(signal.SIGHUP)
-            wait_for(lambda log=log: "SIGHUP" in log.read_text(), "SIGHUP is logged")
+            wait_for(lambda log=log: "reloaded: " in log.read_text(), "SIGHUP is logged")
         finally:
             gateway.terminate()
             assert gateway.wait(20) == 0

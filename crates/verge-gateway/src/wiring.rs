@@ -9,11 +9,12 @@
 mod autoencoders;
 mod broker;
 mod build;
-mod classes;
+pub(crate) mod classes;
 mod expiry;
 mod frames;
 mod gateway;
 mod judges;
+mod models;
 mod readings;
 mod routes;
 mod uplink;
@@ -32,6 +33,7 @@ pub use frames::{
 };
 pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
+pub(crate) use judges::{kept_judge, made_judge};
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

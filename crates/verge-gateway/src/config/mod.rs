@@ -16,6 +16,7 @@ mod remedy;
 mod syntax;
 mod tree;
 mod units;
+mod values;
 mod walk;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub(crate) use remedy::frequency;
 use toml::de::DeTable;
 pub(crate) use tree::Map;
 pub use units::{Frequency, Size, Span};
+pub use values::{ConfigValues, SectionValues};
 pub(crate) use walk::UNNAMED;
 
 /// A file that is not there, or not to be read by this user.
@@ -77,6 +79,8 @@ pub struct Loaded {
     pub faults: Vec<Fault>,
     /// Where each key of it stands.
     pub origins: Origins,
+    /// What each key says.
+    pub values: ConfigValues,
     /// Sections that stand twice: the name that the second one has here, and its own.
     pub(crate) twice: Vec<(String, String)>,
     /// Keys and sections whose lines are no TOML.
@@ -115,9 +119,10 @@ pub fn parse(
     if saved.fault.is_some() && corrected.text.trim().is_empty() {
         lost.push(String::new());
     }
-    let sections = Sections::take(&walk::walk(&tree, &lost, &mut origins, &mut faults));
+    let fitting = walk::walk(&tree, &lost, &mut origins, &mut faults);
+    let (sections, values) = (Sections::take(&fitting), values::values_of(&fitting));
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    Loaded { raw: Raw { folder, sections }, faults, origins, twice: corrected.twice, lost }
+    Loaded { raw: Raw { folder, sections }, faults, origins, values, twice: corrected.twice, lost }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use verge_domain::id::GatewayId;
 use verge_models::ModelFiles;
 use verge_wire::SiteZone;
 
-use crate::config::{self, Fault, LoadError, Loaded, Origins, Raw, Warning};
+use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 use judge::Known;
 pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule};
@@ -63,6 +63,8 @@ pub struct Settings {
     pub warnings: Vec<Warning>,
     /// Where each key stands, for messages.
     pub origins: Origins,
+    /// What each key says, to compare two configurations.
+    pub values: ConfigValues,
 }
 
 /// Who this gateway is.
@@ -105,6 +107,18 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+/// The state folder that a file names, whatever else is wrong with it.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn state_dir_in(
+    path: &Path,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, LoadError> {
+    let Raw { folder, sections } = config::load(path, variables)?.raw;
+    Ok(folder.join(sections.gateway.state_dir))
+}
+
 impl Settings {
     /// Reads a file and the environment, and checks both.
     ///
@@ -119,9 +133,9 @@ impl Settings {
     }
 
     fn of(loaded: Loaded) -> Result<Self, Vec<Fault>> {
-        let Loaded { raw, faults, origins, twice, lost } = loaded;
+        let Loaded { raw, faults, origins, values, twice, lost } = loaded;
         match Self::check(&raw) {
-            Ok(settings) if faults.is_empty() => Ok(Self { origins, ..settings }),
+            Ok(settings) if faults.is_empty() => Ok(Self { origins, values, ..settings }),
             checked => {
                 // A key that is at fault is not there for the checks; once is enough.
                 let follows = |fault: &Fault| {
@@ -205,6 +219,7 @@ impl Settings {
                     routes,
                     warnings,
                     origins: Origins::default(),
+                    values: ConfigValues::new(),
                 })
             }
             _ => Err(check.faults),

@@ -10,7 +10,7 @@ use crate::settings::{Carries, JudgeSection, Overload, ReadingRules, Rule, Setti
 
 /// How much time a judge needs for what it looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JudgeClass {
+pub(crate) enum JudgeClass {
     /// Microseconds for a reading.
     Prompt,
     /// It judges blocks of samples, or asks a model.
@@ -19,18 +19,18 @@ pub(super) enum JudgeClass {
 
 /// How the judges and sources of a configuration are divided. A source that both classes look at comes to each by a
 /// connection of its own.
-pub(super) struct Classes<'a> {
+pub(crate) struct Classes<'a> {
     settings: &'a Settings,
 }
 
 impl<'a> Classes<'a> {
-    pub(super) const fn of(settings: &'a Settings) -> Self {
+    pub(crate) const fn of(settings: &'a Settings) -> Self {
         Self { settings }
     }
 
     /// The class in which a judge looks at a source. A judge that watches a whole device belongs to one class with all
     /// that it looks at.
-    fn class_of(&self, rules: &ReadingRules, source: SourceIndex) -> JudgeClass {
+    pub(crate) fn class_of(&self, rules: &ReadingRules, source: SourceIndex) -> JudgeClass {
         let is_dear = match &rules.rule {
             Rule::Autoencoder { .. } | Rule::Plain(JudgeSettings::Vibration(..)) => true,
             Rule::Plain(_) if scope_of(rules) == Scope::Device => {
@@ -56,7 +56,7 @@ impl<'a> Classes<'a> {
     }
 
     /// Whether readings of a source come to this class.
-    pub(super) fn receives(&self, class: JudgeClass, source: SourceIndex) -> bool {
+    pub(crate) fn receives(&self, class: JudgeClass, source: SourceIndex) -> bool {
         let judges = self.settings.judges.iter().filter_map(JudgeSection::readings);
         let mut looking = judges
             .flat_map(|rules| rules.inputs.iter().map(move |input| (rules, input.source)))
@@ -119,7 +119,7 @@ impl<'a> Classes<'a> {
 
 /// What one instance of a judge watches. Expected devices are watched as a whole: they have no signal before they are
 /// first received.
-pub(super) fn scope_of(rules: &ReadingRules) -> Scope {
+pub(crate) fn scope_of(rules: &ReadingRules) -> Scope {
     match rules {
         rules if !rules.expect.is_empty() => Scope::Device,
         rules if rules.arrivals => Scope::Camera,

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
@@ -21,17 +22,21 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::Judging;
+use verge_pipeline::judging::SwapReport;
 use verge_pipeline::status::{self, LocalState, Snapshot, Status, StatusSettings};
 use verge_vision::Memory;
 use verge_wire::WireEncoder;
 
 use super::broker::SiteBroker;
 use super::build::Built;
+use super::classes::JudgeClass;
 use super::expiry::Expiry;
 use super::frames::Eyes;
+use super::models::ModelMarks;
 use super::routes::{Delivery, Outgoing, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
+use crate::reload::{ReloadAnswer, ReloadPlan, ReloadReport};
 use crate::settings::Settings;
 
 /// How often the gateway checks that it still holds its lock: another one on the same state would be a disaster.
@@ -41,6 +46,10 @@ const LAST_COMMITS: Duration = Duration::from_secs(1);
 
 /// A running gateway.
 pub struct Gateway {
+    /// What it runs with.
+    settings: Settings,
+    /// Model files as they were read.
+    models: ModelMarks,
     sources: Sources<MqttSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
@@ -70,6 +79,7 @@ impl Gateway {
     /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
     /// does not start.
     pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
+        let models = ModelMarks::of(settings);
         let Built {
             local,
             connections,
@@ -154,6 +164,8 @@ impl Gateway {
             .map(|((route, (_, counters)), delivered)| outgoing.start(route, counters, delivered))
             .collect();
         Ok(Self {
+            settings: settings.clone(),
+            models,
             sources,
             _threads: threads,
             judging,
@@ -170,6 +182,50 @@ impl Gateway {
             broker,
             lock,
         })
+    }
+
+    /// What it runs with: the settings it was started with, or those of the last reload.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes up other settings, all or nothing: judges are exchanged between two messages, connections stay. With `dry_run`
+    /// it only says what would change.
+    pub async fn reload(&mut self, next: Settings, dry_run: bool) -> ReloadAnswer {
+        let began = Instant::now();
+        let mut plan = match ReloadPlan::between(&self.settings, &next) {
+            Ok(plan) => plan,
+            Err(keys) => return ReloadAnswer::NeedsRestart { keys },
+        };
+        let written = self.models.written_since();
+        if !written.is_empty() {
+            return ReloadAnswer::NeedsRestart { keys: written };
+        }
+        let report = std::mem::take(&mut plan.report);
+        if dry_run {
+            return ReloadAnswer::WouldReload(report);
+        }
+        // All that could fail has been done.
+        let mut swaps = Vec::new();
+        for (judging, class) in self.judging.iter().zip([JudgeClass::Prompt, JudgeClass::Bulk]) {
+            let (done, swapped) = oneshot::channel();
+            let reply = move |report| drop(done.send(report));
+            if let Err(error) = judging.swap(plan.judges(&next, class), reply) {
+                return ReloadAnswer::Failed { error: error.to_string() };
+            }
+            swaps.push(swapped);
+        }
+        self.settings = next;
+        let mut all = SwapReport::default();
+        for swapped in swaps {
+            match swapped.await {
+                Ok(report) => all.add(report),
+                Err(_) => return ReloadAnswer::Failed { error: "a judging thread has ended".to_owned() },
+            }
+        }
+        let report = report.with(all);
+        ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }
 
     /// What has been counted since the start.

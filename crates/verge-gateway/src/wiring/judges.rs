@@ -5,14 +5,14 @@ use std::sync::Arc;
 use verge_anomaly::autoencoder::AutoencoderJudge;
 use verge_anomaly::{JudgeSettings, ReadingJudge};
 use verge_codec::Decoders;
-use verge_domain::id::JudgeIndex;
+use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::reading::Reading;
 use verge_domain::stage::Decoder;
 use verge_domain::time::Moment;
 use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, Observes};
+use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes};
 
 use super::classes::{Classes, JudgeClass, scope_of};
 use super::{Autoencoders, decoders, source_ids};
@@ -80,6 +80,32 @@ pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option
     Inputs { observes, patterns, devices: judge.devices.clone() }
 }
 
+/// A judge of one class that asks no model, as it is to be at work.
+pub(crate) fn made_judge(
+    settings: &Settings,
+    judge: &JudgeSection,
+    class: JudgeClass,
+) -> JudgeSpec<ReadingJudge> {
+    judge_spec(settings, (JudgeIndex(0), judge), &Autoencoders::default(), Some(class))
+}
+
+/// What can change of a judge at work without its detector.
+pub(crate) fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> KeptJudge {
+    let inputs = inputs_of(settings, judge, Some(class));
+    let (policy, expect, machine) = match &judge.rules {
+        JudgeRules::Frames(rules) => (rules.policy, Vec::new(), None),
+        JudgeRules::Readings(rules) => {
+            (rules.policy, expected(&inputs, &rules.expect), rules.machine.clone())
+        }
+    };
+    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine }
+}
+
+/// Devices are expected where they are looked at.
+fn expected(inputs: &Inputs, devices: &[DeviceId]) -> Vec<DeviceId> {
+    if inputs.patterns.is_empty() { Vec::new() } else { devices.to_vec() }
+}
+
 fn judge_spec(
     settings: &Settings,
     (index, judge): (JudgeIndex, &JudgeSection),
@@ -118,8 +144,7 @@ fn judge_spec(
                 }
             };
             let spec = spec(scope_of(rules), rules.policy, make);
-            // Expected where they are looked at.
-            let expect = if spec.inputs.patterns.is_empty() { Vec::new() } else { rules.expect.clone() };
+            let expect = expected(&spec.inputs, &rules.expect);
             JudgeSpec { expect, machine: rules.machine.clone(), ..spec }
         }
     }

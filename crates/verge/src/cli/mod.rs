@@ -22,6 +22,7 @@ mod output;
 mod pictures;
 mod printer;
 mod recording;
+mod reload;
 mod run;
 mod runtime;
 mod send;
@@ -102,6 +103,8 @@ enum Command {
     Send(send::SendArgs),
     /// Show open and recent alarms, which signals alarm most, and what to do about it; works beside a running gateway
     Alarms(alarms::AlarmsArgs),
+    /// Let a running gateway take up its changed configuration: judges now, the rest is refused
+    Reload(reload::ReloadArgs),
     /// Look into the store of verdicts; works beside a running gateway
     Outbox(outbox::OutboxArgs),
     /// Make and show certificates
@@ -181,6 +184,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Maintenance(args) => tell::maintenance(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
+        Command::Reload(args) => reload::reload(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Runtime(args) => runtime::runtime(args, json, out),

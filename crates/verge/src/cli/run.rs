@@ -1,6 +1,9 @@
 //! `verge run`: be a gateway until a signal ends it.
 
+mod reloading;
+
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,8 +29,8 @@ Examples:
   VERGE__GATEWAY__ID=pump-room-2 verge run -c gateway.toml
 
 On a terminal each verdict is printed in one line once it is stored, at most 50 lines a second. SIGINT (Ctrl-C) and \
-SIGTERM stop the gateway in good order, a second one at once. SIGHUP is logged; it stops the gateway only when its \
-terminal was closed.";
+SIGTERM stop the gateway in good order, a second one at once. SIGHUP lets it take up its changed file, as `verge reload` \
+does; it stops the gateway when its terminal was closed.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -61,14 +64,14 @@ pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     let runtime = async_runtime()?;
     // From here on no signal ends the process without a drain.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
-    let settings = args.file.settings()?;
+    let mut settings = args.file.settings()?;
     if let Some(warning) = settings.without_uplink() {
         tracing::warn!("{}", warning.remark);
     }
     let printer = args.form(json, &settings.gateway.zone).map(Printer::on_standard_output).transpose()?;
     let ended = runtime.block_on(async {
         loop {
-            match serve(&settings, printer.as_ref(), &mut signals).await {
+            match serve(&mut settings, &args.file.config, printer.as_ref(), &mut signals).await {
                 Err(error) if begins_anew(&error) => {
                     tracing::warn!("gateway starts again, under a new epoch")
                 }
@@ -91,6 +94,12 @@ struct Signals {
     terminals: usize,
 }
 
+/// What a signal asks for.
+enum Heeded {
+    Stop(&'static str),
+    Reload,
+}
+
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         Ok(Self {
@@ -101,23 +110,28 @@ impl Signals {
         })
     }
 
-    /// The name of the next one that stops the gateway.
-    async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => {
-                    let left = terminals();
-                    // A terminal that closes sends it more than once; that counts as one request to stop.
-                    if std::mem::replace(&mut self.terminals, left) > left {
-                        return "SIGHUP: the terminal was closed";
-                    }
-                    tracing::info!(
-                        "SIGHUP: a changed configuration takes effect at the next start; changed certificates and passwords are \
-                         read without it"
-                    );
+    /// The next one.
+    async fn next(&mut self) -> Heeded {
+        tokio::select! {
+            _ = self.terminate.recv() => Heeded::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Heeded::Stop("SIGINT"),
+            _ = self.hangup.recv() => {
+                let left = terminals();
+                // A terminal that closes sends it more than once; that counts as one request to stop.
+                if std::mem::replace(&mut self.terminals, left) > left {
+                    Heeded::Stop("SIGHUP: the terminal was closed")
+                } else {
+                    Heeded::Reload
                 }
+            }
+        }
+    }
+
+    /// The name of the next one that stops the gateway.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Heeded::Stop(signal) = self.next().await {
+                return signal;
             }
         }
     }
@@ -131,31 +145,53 @@ fn terminals() -> usize {
 }
 
 async fn serve(
-    settings: &Settings,
+    settings: &mut Settings,
+    file: &Path,
     printer: Option<&Printer>,
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {
-    let gateway = Gateway::start(settings, printer.map(Printer::committed)).await?;
+    let mut gateway = Gateway::start(settings, printer.map(Printer::committed)).await?;
     tracing::info!(
         gateway = %settings.gateway.id, sources = settings.sources.len(), judges = settings.judges.len(),
         uplinks = settings.uplinks.len(), "gateway runs"
     );
-    let failed = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!(signal, "gateway stops");
-            false
-        }
-        what = gateway.failed() => {
-            tracing::error!("{what} has ended by a fault: gateway stops");
-            true
+    let door = reloading::open_door(settings);
+    let failed = loop {
+        let request = tokio::select! {
+            heeded = signals.next() => match heeded {
+                Heeded::Reload => None,
+                Heeded::Stop(signal) => {
+                    tracing::info!(signal, "gateway stops");
+                    break false;
+                }
+            },
+            what = gateway.failed() => {
+                tracing::error!("{what} has ended by a fault: gateway stops");
+                break true;
+            }
+            request = reloading::next_request(door.as_ref()) => Some(request),
+        };
+        let answer = tokio::select! {
+            answer = reloading::reload(&mut gateway, file, request.as_ref()) => answer,
+            signal = signals.stop() => {
+                tracing::info!(signal, "gateway stops");
+                break false;
+            }
+        };
+        // Should the gateway have to start again, it does so with these.
+        settings.clone_from(gateway.settings());
+        reloading::log(&answer);
+        if let Some(request) = request {
+            request.answer(&answer).await;
         }
     };
+    drop(door);
     let cut = tokio::select! {
         stopped = gateway.stop() => {
             stopped?;
             return Ok(if failed { Exit::Failure } else { Exit::Fine });
         }
-        signal = signals.next() => format!("{signal} again"),
+        signal = signals.stop() => format!("{signal} again"),
         () = tokio::time::sleep(STOP_LIMIT) => format!("the stop took longer than {} s", STOP_LIMIT.as_secs()),
     };
     log::close(Some(&format!(

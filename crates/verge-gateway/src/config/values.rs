@@ -1,0 +1,85 @@
+//! What every key of a configuration says, defaults included: two configurations are compared by these.
+
+use std::collections::BTreeMap;
+
+use super::key::{Keys, ValueKind};
+use super::raw::SECTIONS;
+use super::tree::{ConfigNode, Table, Value};
+use super::units::{Size, Span};
+use super::walk::join;
+
+/// One section, or one named section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectionValues {
+    /// The kind of section, such as `judge`.
+    pub section: &'static str,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// How it is called, such as `judge.high`.
+    pub path: String,
+    /// Values by their key within it, as TOML. Passwords and keys are left out: they come from the environment, which does
+    /// not change while a process runs.
+    pub values: BTreeMap<String, String>,
+}
+
+/// All sections, in the order in which people write them.
+pub type ConfigValues = Vec<SectionValues>;
+
+/// The values of a tree that the walk has made fit.
+pub(super) fn values_of(root: &Table) -> ConfigValues {
+    let mut all = Vec::new();
+    for section in SECTIONS {
+        let Some(table) = root.get(section.name).and_then(ConfigNode::table) else { continue };
+        let mut add = |name: Option<&String>, path: String, table: &Table| {
+            let mut values = BTreeMap::new();
+            collect("", table, section.keys, &mut values);
+            all.push(SectionValues { section: section.name, name: name.cloned(), path, values });
+        };
+        if section.named {
+            for (name, node) in table {
+                if let Some(table) = node.table() {
+                    add(Some(name), join(section.name, name), table);
+                }
+            }
+        } else {
+            add(None, section.name.to_owned(), table);
+        }
+    }
+    all
+}
+
+fn collect(path: &str, table: &Table, keys: &Keys, values: &mut BTreeMap<String, String>) {
+    for (name, node) in table {
+        let path = join(path, name);
+        match (keys.find(name).map(|key| key.kind), &node.value) {
+            (Some(ValueKind::Secret), _) => {}
+            (Some(ValueKind::Table(inner)), Value::Table(table)) => collect(&path, table, inner, values),
+            (Some(ValueKind::Tables(inner)), Value::List(items)) => {
+                for (index, table) in items.iter().filter_map(ConfigNode::table).enumerate() {
+                    collect(&format!("{path}[{index}]"), table, inner, values);
+                }
+            }
+            (_, Value::Table(table)) => {
+                for (word, node) in table {
+                    values.insert(join(&path, word), node.to_string());
+                }
+            }
+            (kind, _) => {
+                values.insert(path, shown(kind, node));
+            }
+        }
+    }
+}
+
+/// "60s" and "1m" are the same.
+fn shown(kind: Option<ValueKind>, node: &ConfigNode) -> String {
+    let text = node.text();
+    let span = || Some(format!("\"{}\"", Span::parse(text?)?));
+    let size = || Some(format!("\"{}\"", Size::parse(text?)?));
+    let canonical = match kind {
+        Some(ValueKind::Span { .. } | ValueKind::SpanOrNever { .. }) => span(),
+        Some(ValueKind::Size { .. }) => size(),
+        _ => None,
+    };
+    canonical.unwrap_or_else(|| node.to_string())
+}

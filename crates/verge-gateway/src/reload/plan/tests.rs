@@ -1,0 +1,178 @@
+use std::path::Path;
+
+use super::*;
+use crate::config;
+use crate::reload::ReloadAnswer;
+
+const RUNNING: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[uplink.centre]
+url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+[model.flat]
+file = "flat.onnx"
+[source.pump]
+topic = "plant/+/vibration"
+codec = "number"
+device = "topic:1"
+signal = "vibration"
+[source.blocks]
+topic = "blocks/+"
+codec = "samples_f32"
+device = "topic:1"
+signal = "s"
+[source.belt]
+topic = "line/+/frame"
+codec = "jpeg"
+device = "topic:1"
+[judge.high]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.1
+raise_after = "60s"
+[judge.usual]
+inputs = ["pump"]
+[judge.alive]
+inputs = ["belt"]
+detector = "silence"
+after = "1h"
+[judge.seen]
+inputs = ["belt"]
+detector = "detect"
+model = "flat"
+"#;
+
+fn settings(text: &str) -> Settings {
+    let loaded = config::parse(text, Path::new("/gateway.toml"), []);
+    assert!(loaded.faults.is_empty(), "{:?}", loaded.faults);
+    let settings = Settings::check(&loaded.raw).unwrap();
+    Settings { values: loaded.values, ..settings }
+}
+
+/// What comes of replacing one text in the file by another.
+fn between(changes: &[(&str, &str)]) -> Result<(Vec<String>, BTreeSet<String>), Vec<String>> {
+    let text = changes.iter().fold(RUNNING.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    match ReloadPlan::between(&settings(RUNNING), &settings(&text)) {
+        Ok(plan) => Ok((ReloadAnswer::WouldReload(plan.report).words().split_off(1), plan.kept)),
+        Err(keys) => Err(ReloadAnswer::NeedsRestart { keys }.words().split_off(1)),
+    }
+}
+
+#[track_caller]
+fn taken_up(changes: &[(&str, &str)], lines: &[&str], not_kept: &[&str]) {
+    let (found, kept) = between(changes).unwrap();
+    assert_eq!(found, lines);
+    let others = ["alive", "high", "seen", "usual"].into_iter().filter(|name| !not_kept.contains(name));
+    assert_eq!(kept, others.map(str::to_owned).collect());
+}
+
+#[track_caller]
+fn refused(changes: &[(&str, &str)], lines: &[&str]) {
+    assert_eq!(between(changes).unwrap_err(), lines);
+}
+
+#[test]
+fn judges_are_taken_up_with_their_keys() {
+    taken_up(&[], &[], &[]);
+    taken_up(&[("\"60s\"", "\"1m\"")], &[], &[]);
+    taken_up(&[("above = 7.1", "above = 6.5")], &["changed: judge.high.above: 6.5, was 7.1"], &["high"]);
+    taken_up(
+        &[("above = 7.1", "above = 7.1\nseverity = \"critical\"\ndevices = [\"a*\"]")],
+        &[
+            "changed: judge.high.devices: [\"a*\"], was not there",
+            "changed: judge.high.severity: \"critical\", was \"warning\"",
+        ],
+        &[],
+    );
+    let usual = "[judge.usual]\ninputs = [\"pump\"]";
+    taken_up(
+        &[(usual, "[judge.other]\ninputs = [\"blocks\"]"), ("above = 7.1", "above = 7.1 # a comment")],
+        &["added: judge.other", "removed: judge.usual"],
+        &["usual"],
+    );
+    taken_up(
+        &[(usual, "[judge.usual]\ninputs = [\"pump\"]\nalarm_budget = \"1/day\"")],
+        &["changed: judge.usual.alarm_budget: \"1/day\", was \"1/week\""],
+        &["usual"],
+    );
+    // Of judges over frames, what workers do not need.
+    taken_up(
+        &[("after = \"1h\"", "after = \"2h\"")],
+        &["changed: judge.alive.after: \"2h\", was \"1h\""],
+        &["alive"],
+    );
+    taken_up(
+        &[("model = \"flat\"\n", "model = \"flat\"\nseverity = \"critical\"\n")],
+        &["changed: judge.seen.severity: \"critical\", was \"info\""],
+        &[],
+    );
+    taken_up(
+        &[("id = \"g\"", "id = \"g\"\njudging_threads = 4")],
+        &["changed: gateway.judging_threads: 4, was 1"],
+        &[],
+    );
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_refuses_all() {
+    refused(
+        &[("above = 7.1", "above = 6.5"), ("plant/+/vibration", "plant/+/v")],
+        &["source.pump.topic: \"plant/+/v\", was \"plant/+/vibration\""],
+    );
+    refused(&[("id = \"g\"", "id = \"h\"")], &["gateway.id: \"h\", was \"g\""]);
+    refused(
+        &[(
+            "[source.blocks]",
+            "[source.new]\ntopic = \"n\"\ncodec = \"number\"\ndevice = \"fixed:n\"\nsignal = \"s\"\n[source.blocks]",
+        )],
+        &["source.new: a [source.new], was not there"],
+    );
+    let seen = "[judge.seen]\ninputs = [\"belt\"]\ndetector = \"detect\"\nmodel = \"flat\"\n";
+    refused(
+        &[(seen, ""), ("[model.flat]\nfile = \"flat.onnx\"\n", "")],
+        &["model.flat: taken out, was a [model.flat]", "judge.seen: taken out, was a [judge.seen]"],
+    );
+    refused(
+        &[("detector = \"detect\"", "detector = \"detect\"\nscore = 0.5")],
+        &["judge.seen.score: 0.5, was not there"],
+    );
+    refused(
+        &[("[judge.alive]\ninputs = [\"belt\"]", "[judge.alive]\ninputs = [\"pump\"]")],
+        &["judge.alive.inputs: [\"pump\"], was [\"belt\"]"],
+    );
+    let bearing =
+        "[judge.bearing]\ninputs = [\"pump\"]\ndetector = \"vibration\"\nsample_rate = 1000\n[judge.usual]";
+    refused(
+        &[("[judge.usual]", bearing)],
+        &[
+            "source.pump: the connection of readings and the connection of blocks and windows, was the connection of readings",
+        ],
+    );
+}
+
+#[test]
+fn sections_in_another_order_are_named() {
+    let pump = "[source.pump]\ntopic = \"plant/+/vibration\"\ncodec = \"number\"\ndevice = \"topic:1\"\nsignal = \"vibration\"\n";
+    refused(
+        &[(pump, ""), ("[judge.high]", &format!("{pump}[judge.high]"))],
+        &["source: the order blocks, belt, pump, was the order pump, blocks, belt"],
+    );
+    let usual = "[judge.usual]\ninputs = [\"pump\"]\n";
+    taken_up(&[(usual, ""), ("[judge.high]", &format!("{usual}[judge.high]"))], &[], &[]);
+}
+
+#[test]
+fn a_password_is_in_no_comparison() {
+    let secret =
+        [("VERGE__LOCAL__PASSWORD".into(), "hush".into()), ("VERGE__LOCAL__USERNAME".into(), "u".into())];
+    let loaded = config::parse(RUNNING, Path::new("/gateway.toml"), secret);
+    let shown = format!("{:?}", loaded.values);
+    assert!(shown.contains("username") && !shown.contains("hush"), "{shown}");
+}
