@@ -15,6 +15,7 @@ mod glossary;
 mod learning;
 mod library;
 mod logging;
+mod machine_states;
 mod pictures;
 mod program;
 mod real_messages;

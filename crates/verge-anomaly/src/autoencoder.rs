@@ -125,6 +125,13 @@ impl AutoencoderJudge {
         findings.push(Finding::Condition(condition));
     }
 
+    /// A window must not span a pause.
+    pub(crate) fn resume(&mut self) {
+        if let Some(windows) = &mut self.windows {
+            windows.window.clear();
+        }
+    }
+
     pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         // A window must not span maintenance.
         if let (Remark::Maintenance, Some(windows)) = (&remark, &mut self.windows) {

@@ -203,6 +203,24 @@ impl Judge for ReadingJudge {
         }
     }
 
+    fn resume(&mut self, now: Moment) {
+        match self {
+            Self::Silence(judge) => judge.resume(now.mono),
+            Self::Health(judge) => judge.resume(now.mono),
+            Self::Rate(judge) => judge.resume(),
+            Self::Pattern(judge) => judge.resume(),
+            Self::Autoencoder(judge) => judge.resume(),
+            // What they learn does not depend on the time between two readings.
+            Self::Threshold(_)
+            | Self::Loop(_)
+            | Self::Auto(_)
+            | Self::Multi(_)
+            | Self::Vibration(_)
+            | Self::Cusum(_)
+            | Self::Report(_) => {}
+        }
+    }
+
     fn save(&self) -> Option<Vec<u8>> {
         match self {
             // Their next readings hold all that they need; open events are saved with the policy.

@@ -105,6 +105,11 @@ impl RateJudge {
         }
     }
 
+    /// No rate spans a pause.
+    pub(crate) fn resume(&mut self) {
+        self.window.samples.clear();
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.window.samples.capacity() * size_of::<RateSample>()
     }

@@ -69,6 +69,11 @@ impl SilenceJudge {
         }
     }
 
+    /// The time in which nothing was expected is no silence.
+    pub(crate) fn resume(&mut self, now: Monotonic) {
+        self.last_heard = now;
+    }
+
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
         self.has_sent.then(|| HAS_SENT.to_vec())
     }

@@ -51,6 +51,9 @@ pub struct OpenEvent {
     pub id: EventId,
     /// Since when the condition holds.
     pub since: UtcMillis,
+    /// See [`Event::suspended`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +82,10 @@ pub struct EventLife {
     holding: bool,
     held_back: u64,
 }
+
+/// An event that was reported a shorter while ago is not yet reported as suspended: a contact that chatters must not
+/// cause two verdicts with each change.
+const SUSPENDED_AFTER: Duration = Duration::from_secs(10);
 
 /// Two clocks read one after the other, and roundings.
 const CLOCKS_AGREE: Duration = Duration::from_secs(2);
@@ -119,6 +126,23 @@ impl EventLife {
     /// Ends the phase of a member, open or not. The caller clears what was open.
     pub fn end(&mut self, member: Member) {
         self.phases.retain(|&(known, _)| known != member.strand());
+    }
+
+    /// Nothing is judged for now: what is open is suspended, what is about to be raised is not. Returns what to report;
+    /// what was reported a moment ago waits for the next call.
+    pub fn suspend(&mut self, observed: Observed) -> Vec<(Member, Event)> {
+        let now = observed.received.mono;
+        let mut reports = Vec::new();
+        self.phases.retain_mut(|(member, phase)| {
+            let Phase::Open { event, begun, reported, calm, .. } = phase else { return false };
+            *calm = None;
+            if !event.suspended && now.since(*reported) >= SUSPENDED_AFTER {
+                (event.suspended, *reported) = (true, now);
+                reports.push((*member, event.report(EventState::Updated, observed, *begun)));
+            }
+            true
+        });
+        reports
     }
 
     /// The open events, to be saved.
@@ -163,13 +187,15 @@ impl EventLife {
                 let calm = standing.is_normal().then(|| calm.unwrap_or(now));
                 let change = course.note(condition);
                 let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
-                let report = |state| Event { change, ..event.report(state, observed, begun) };
                 let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
-                    (Phase::Quiet, Some(report(EventState::Cleared)))
-                } else if escalated || is_due() {
+                    let event = OpenEvent { suspended: false, ..event };
+                    let report = Event { change, ..event.report(EventState::Cleared, observed, begun) };
+                    (Phase::Quiet, Some(report))
+                } else if event.suspended || escalated || is_due() {
+                    let event = OpenEvent { suspended: false, ..event };
                     let change = change.filter(|_| escalated);
-                    let report = Event { change, ..report(EventState::Updated) };
+                    let report = Event { change, ..event.report(EventState::Updated, observed, begun) };
                     (Phase::Open { event, begun, reported: now, calm, course }, Some(report))
                 } else {
                     (Phase::Open { event, begun, reported, calm, course }, None)
@@ -210,7 +236,7 @@ fn rise(
     if holding {
         return (Phase::HeldBack { first_at, since }, None);
     }
-    let event = OpenEvent { id: fresh_id(), since: first_at };
+    let event = OpenEvent { id: fresh_id(), since: first_at, suspended: false };
     let report = event.report(EventState::Raised, observed, Some(since));
     let course = EventCourse::of(condition);
     (Phase::Open { event, begun: Some(since), reported: now, calm: None, course }, Some(report))
@@ -225,153 +251,17 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        Event { id: self.id, state, since: self.since, lasted_ms, number: None, change: None }
+        Event {
+            id: self.id,
+            state,
+            since: self.since,
+            lasted_ms,
+            number: None,
+            change: None,
+            suspended: self.suspended,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::finding::{Expected, Standing};
-
-    const POLICY: EventPolicy = EventPolicy {
-        severity: Severity::Warning,
-        lane: Lane::Alarm,
-        raise_after: Duration::ZERO,
-        clear_after: Duration::ZERO,
-        update_every: None,
-    };
-
-    /// Runs standings, one a second, through a policy: what is reported, as `R`, `U`, `C` or `.`.
-    fn life(policy: &EventPolicy, standings: &str) -> (String, EventLife) {
-        let mut life = EventLife::default();
-        let mut ids = 0;
-        let reported = standings
-            .chars()
-            .enumerate()
-            .map(|(second, letter)| {
-                let at = UtcMillis(second as i64 * 1000);
-                let standing = match letter {
-                    'a' => Standing::Abnormal,
-                    'm' => Standing::Margin,
-                    _ => Standing::Normal,
-                };
-                let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
-                let observed = Observed { at, received: Moment::from_wall(at) };
-                let event = life.advance(policy, &condition, observed, || {
-                    ids += 1;
-                    EventId([ids; 16])
-                });
-                match event.map(|event| event.state) {
-                    Some(EventState::Raised) => 'R',
-                    Some(EventState::Updated) => 'U',
-                    Some(EventState::Cleared) => 'C',
-                    None => '.',
-                }
-            })
-            .collect();
-        (reported, life)
-    }
-
-    fn check(policy: &EventPolicy, standings: &str, expected: &str) {
-        assert_eq!(life(policy, standings).0, expected, "{standings} under {policy:?}");
-    }
-
-    #[test]
-    fn an_event_is_raised_once_and_cleared_once() {
-        check(&POLICY, "nnaaannaan", "..R..C.R.C");
-    }
-
-    #[test]
-    fn the_margin_changes_nothing() {
-        check(&POLICY, "mmammmnmm", "..R...C..");
-    }
-
-    #[test]
-    fn a_condition_must_hold_before_it_is_raised() {
-        let policy = EventPolicy { raise_after: Duration::from_secs(2), ..POLICY };
-        check(&policy, "aanaaaan", ".....R.C");
-        check(&policy, "aamaaa", ".....R");
-    }
-
-    #[test]
-    fn a_condition_must_be_calm_before_it_is_cleared() {
-        let policy = EventPolicy { clear_after: Duration::from_secs(2), ..POLICY };
-        check(&policy, "annannnn", "R.....C.");
-        check(&policy, "annmnnn", "R.....C");
-    }
-
-    #[test]
-    fn an_open_event_is_reported_again_on_schedule() {
-        let policy = EventPolicy { update_every: Some(Duration::from_secs(3)), ..POLICY };
-        check(&policy, "aaaaaaaan", "R..U..U.C");
-        let every = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
-        check(&every, "aaan", "RUUC");
-    }
-
-    #[test]
-    fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() {
-        let mut life = EventLife::default();
-        let mut reported = String::new();
-        let mut held_back = Vec::new();
-        // `(` begins to hold raises back, `)` ends it.
-        for (second, letter) in "a(anaaamanaa)aan".chars().enumerate() {
-            let standing = match letter {
-                '(' | ')' => {
-                    life.hold(letter == '(');
-                    assert_eq!(life.is_holding(), letter == '(');
-                    continue;
-                }
-                'a' => Standing::Abnormal,
-                'm' => Standing::Margin,
-                _ => Standing::Normal,
-            };
-            let at = UtcMillis(second as i64 * 1000);
-            let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
-            let observed = Observed { at, received: Moment::from_wall(at) };
-            let event = life.advance(&POLICY, &condition, observed, || EventId([7; 16]));
-            reported.push(match event.map(|event| event.state) {
-                Some(EventState::Raised) => 'R',
-                Some(EventState::Updated) => 'U',
-                Some(EventState::Cleared) => 'C',
-                None => '.',
-            });
-            held_back.push(life.take_held_back());
-        }
-        assert_eq!(reported, "R.C........R.C");
-        assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_step_of_the_wall_clock_is_no_duration() {
-        let mut life = EventLife::default();
-        let mut reported = Vec::new();
-        let steps =
-            [(0, Standing::Abnormal), (1_700_000_005_000, Standing::Abnormal), (-7, Standing::Normal)];
-        for (seconds, (wall, standing)) in (0..).zip(steps) {
-            let at = UtcMillis(wall);
-            let observed =
-                Observed { at, received: Moment { wall: at, mono: Monotonic(seconds * 5_000_000) } };
-            let condition = Condition::of_rule(Member::Level, standing, 0.0, Expected::default());
-            let policy = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
-            reported.extend(life.advance(&policy, &condition, observed, || EventId([7; 16])));
-        }
-        let lasted: Vec<_> = reported.iter().map(|event| event.lasted_ms).collect();
-        assert_eq!(lasted, [0, 5_000, 10_000]);
-    }
-
-    #[test]
-    fn a_restored_event_keeps_its_identity() {
-        let (_, before) = life(&POLICY, "na");
-        let (member, open) = before.open().next().unwrap();
-        assert_eq!(open.since, UtcMillis(1000));
-        let mut after = EventLife::default();
-        after.restore(member, open, Monotonic(0));
-        let condition = Condition::of_rule(member, Standing::Normal, 0.0, Expected::default());
-        let at = UtcMillis(9000);
-        let observed = Observed { at, received: Moment::from_wall(at) };
-        let cleared = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
-        assert_eq!((cleared.id, cleared.state, cleared.lasted_ms), (open.id, EventState::Cleared, 8000));
-        assert_eq!(after.open().count(), 0);
-    }
-}
+mod tests;

@@ -109,6 +109,10 @@ pub trait Judge: Send {
     /// Lets time pass without an observation: silence and ends of intervals are found here.
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
 
+    /// It judges again from now on, after a time in which it was given nothing because of the state of its machine: that
+    /// time was no silence, and what follows does not join on to what was before.
+    fn resume(&mut self, _now: Moment) {}
+
     /// State that must outlive a restart, if there is any. Exact: a judge that restores it continues as if
     /// nothing had happened, except for what it did not see.
     fn save(&self) -> Option<Vec<u8>>;

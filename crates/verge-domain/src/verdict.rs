@@ -97,6 +97,9 @@ pub struct Event {
     pub number: Option<EventNumber>,
     /// What is new in it, beside time having passed.
     pub change: Option<EventChange>,
+    /// Nothing is judged now, because of the state of the machine: its life goes on when the machine is back in the
+    /// state in which it was raised.
+    pub suspended: bool,
 }
 
 /// What is new in an open event.

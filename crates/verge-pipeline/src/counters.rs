@@ -59,6 +59,8 @@ pub struct Counters {
     pub defects_total: Counter,
     /// Devices evicted for others, for want of room.
     pub evicted_devices_total: Counter,
+    /// States of machines that could not be learnt apart, for want of room.
+    pub states_without_room_total: Counter,
     /// Steps of the wall clock.
     pub clock_steps_total: Counter,
     /// The size of the last of them, in milliseconds.
@@ -155,6 +157,7 @@ impl Counters {
             store_faults_total: Counter::default(),
             defects_total: Counter::default(),
             evicted_devices_total: Counter::default(),
+            states_without_room_total: Counter::default(),
             clock_steps_total: Counter::default(),
             last_clock_step_ms: AtomicI64::new(0),
             raises_held_back_total: Counter::default(),

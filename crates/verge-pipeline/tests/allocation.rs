@@ -44,6 +44,7 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             lasted_ms: 0,
             number: None,
             change: None,
+            suspended: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

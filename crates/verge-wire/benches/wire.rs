@@ -51,6 +51,7 @@ fn verdict(seq: u64) -> Verdict {
             lasted_ms: 0,
             number: None,
             change: None,
+            suspended: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

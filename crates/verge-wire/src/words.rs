@@ -74,6 +74,9 @@ impl<'a> Occasion<'a> {
     pub(crate) fn lasting(&self, what: String) -> String {
         let Some(event) = self.event.filter(|event| event.state == EventState::Updated) else { return what };
         let after = span(event.lasted_ms);
+        if event.suspended {
+            return format!("suspended after {after}, the machine is in another state: {what}");
+        }
         match event.change {
             Some(EventChange::Renewed) => format!("again after {after}: {what}"),
             Some(EventChange::Turned) => format!("on the other side after {after}: {what}"),
@@ -237,6 +240,7 @@ mod tests {
             lasted_ms: 612_000,
             number: None,
             change: None,
+            suspended: false,
         });
         let verdict = Verdict { event, body, ..sample() };
         let received = UtcMillis(1_795_481_700_000);

@@ -55,6 +55,7 @@ fn a_stored_verdict_costs_nothing() {
             lasted_ms: 0,
             number: None,
             change: None,
+            suspended: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,

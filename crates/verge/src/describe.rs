@@ -68,7 +68,15 @@ pub(crate) mod tests {
             "alarm     1970-01-01 00:00:00.000Z g critical j: pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s)"
         );
         let (id, since, number) = (EventId([7; 16]), UtcMillis(0), Some(EventNumber(142)));
-        let event = Some(Event { id, state: EventState::Raised, since, lasted_ms: 0, number, change: None });
+        let event = Some(Event {
+            id,
+            state: EventState::Raised,
+            since,
+            lasted_ms: 0,
+            number,
+            change: None,
+            suspended: false,
+        });
         let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() }, &SiteZone::utc());
         assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");
     }

@@ -144,6 +144,14 @@ impl HealthJudge {
         findings.extend(silence.map(Finding::Condition));
     }
 
+    /// The time in which nothing was expected is no pause between two readings, and the readings on both sides of it are
+    /// no neighbours.
+    pub(crate) fn resume(&mut self, now: Monotonic) {
+        self.last_heard = now;
+        self.state.past = [None; 2];
+        self.state.captured_ms = None;
+    }
+
     /// Some 900 bytes at most.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
         self.state.has_sent.then(|| state::seal(StateKind::Health, &self.state))

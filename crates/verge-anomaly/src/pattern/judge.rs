@@ -42,6 +42,11 @@ impl PatternJudge {
         }
     }
 
+    /// A shape must not span a pause.
+    pub(crate) fn resume(&mut self) {
+        self.detector.gap();
+    }
+
     /// New shapes become known by themselves; a reservoir has no use for "real".
     pub(crate) fn apply(&mut self, remark: Remark) -> bool {
         match remark {

@@ -1,6 +1,8 @@
 //! How a setting is declared: once, with its type, what is accepted, and its default. The structures that the checks read
 //! and the keys that the walk, the messages and the environment go by are made of the same line.
 
+#[expect(unused_imports, reason = "the macro names it where it is used")]
+use super::key::plain_name;
 use super::key::{Key, Keys};
 use super::tree::{ConfigNode, Map, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
@@ -122,7 +124,7 @@ macro_rules! declare {
                         table,
                     ),)?
                     $($($group: <$part as Section>::take(table),)+)?
-                    $($field: Field::take(table.get(stringify!($field))),)*
+                    $($field: Field::take(table.get(plain_name(stringify!($field)))),)*
                 }
             }
         }

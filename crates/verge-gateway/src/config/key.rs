@@ -151,9 +151,18 @@ impl Key {
     }
 
     pub(super) const fn named(self, name: &'static str) -> Self {
-        Self { name, ..self }
+        Self { name: plain_name(name), ..self }
     }
 }
+
+/// The name of a field as files have it: some are words of the language.
+pub(super) const fn plain_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
 impl ValueKind {
     /// Whether TOML writes it as one string.
     pub(super) fn is_text(self) -> bool {

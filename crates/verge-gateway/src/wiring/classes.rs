@@ -6,7 +6,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Checkpoint, Scope};
 use verge_pipeline::judging::{InputPattern, subject_of};
 
-use crate::settings::{Carries, JudgeSection, Overload, ReadingRules, Rule, Settings};
+use crate::settings::{Carries, JudgeRules, JudgeSection, Overload, ReadingRules, Rule, Settings};
 
 /// How much time a judge needs for what it looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +58,11 @@ impl<'a> Classes<'a> {
     /// Whether readings of a source come to this class.
     pub(crate) fn receives(&self, class: JudgeClass, source: SourceIndex) -> bool {
         let judges = self.settings.judges.iter().filter_map(JudgeSection::readings);
-        let mut looking = judges
+        let looking = judges
             .flat_map(|rules| rules.inputs.iter().map(move |input| (rules, input.source)))
             .filter(|(_, looked_at)| *looked_at == source)
-            .map(|(rules, source)| self.class_of(rules, source))
-            .peekable();
+            .map(|(rules, source)| self.class_of(rules, source));
+        let mut looking = looking.chain(self.classes_that_need(source)).peekable();
         match class {
             JudgeClass::Bulk => {
                 self.is_of_blocks(source) || looking.any(|looking| looking == JudgeClass::Bulk)
@@ -73,6 +73,18 @@ impl<'a> Classes<'a> {
                 looking.peek().is_none() || looking.any(|looking| looking == JudgeClass::Prompt)
             }
         }
+    }
+
+    /// The classes of judges that depend on a state which this source reports.
+    fn classes_that_need(&self, source: SourceIndex) -> impl Iterator<Item = JudgeClass> + '_ {
+        let judges = self.settings.judges.iter();
+        let needing = judges.filter(move |judge| judge.states.signals().any(|state| state.source == source));
+        needing.flat_map(|judge| match &judge.rules {
+            JudgeRules::Readings(rules) => {
+                rules.inputs.iter().map(|input| self.class_of(rules, input.source)).collect()
+            }
+            JudgeRules::Frames(_) => vec![JudgeClass::Prompt],
+        })
     }
 
     /// Sources of readings that come to bulk judges alone.

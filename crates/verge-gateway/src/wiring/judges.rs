@@ -98,7 +98,7 @@ pub(crate) fn kept_judge(settings: &Settings, judge: &JudgeSection, class: Judge
             (rules.policy, expected(&inputs, &rules.expect), rules.machine.clone())
         }
     };
-    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine }
+    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states: judge.states.clone() }
 }
 
 /// Devices are expected where they are looked at.
@@ -125,6 +125,7 @@ fn judge_spec(
         policy,
         expect: Vec::new(),
         machine: None,
+        states: judge.states.clone(),
         model: models.identity_of(index),
         make,
     };

@@ -36,6 +36,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
             lasted_ms: 0,
             number: None,
             change: None,
+            suspended: false,
         }),
         body,
     }

@@ -132,11 +132,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<Vec<usize>, Reason> {
-        let key = |(judge, spec): (JudgeIndex, &JudgeSpec<J>)| {
+        let looking = |(judge, spec): (JudgeIndex, &JudgeSpec<J>)| {
             let device = spec.machine.as_ref().unwrap_or(device).clone();
-            Some(InstanceKey { judge, part: part(spec)?, device })
+            Some((judge, part(spec)?, device))
         };
-        let keys: Vec<InstanceKey> = self.specs.iter().filter_map(key).collect();
+        let looking: Vec<_> = self.specs.iter().filter_map(looking).collect();
+        let keys: Vec<InstanceKey> =
+            looking.into_iter().flat_map(|(judge, part, device)| self.keys(judge, part, device)).collect();
         let made = catch_unwind(AssertUnwindSafe(|| {
             keys.iter().map(|key| self.instance(key.clone(), now)).collect::<Vec<usize>>()
         }));
@@ -151,6 +153,19 @@ impl<D, J: Judge> JudgeSet<D, J> {
             self.instances[index].users += 1;
         }
         Ok(instances)
+    }
+
+    /// The keys of the instances of one judge about one subject: one for each state of the machine in which it learns.
+    pub(super) fn keys(&mut self, judge: JudgeIndex, part: Part, device: DeviceId) -> Vec<InstanceKey> {
+        let states = self.machines.states_of(judge, &device);
+        let key = |state| InstanceKey { judge, part: part.clone(), device: device.clone(), state };
+        states.into_iter().map(key).collect()
+    }
+
+    /// Whether a state of a machine can be learnt apart, as if it were a new name.
+    pub(super) fn has_room_for_a_state(&mut self, now: Moment, out: &mut Decision) -> bool {
+        (!self.room.is_scarce(false) || self.new_names.take(now.mono))
+            && (self.room.takes(false) || self.make_room(For::Newcomer, false, None, now, out))
     }
 
     #[cold]
@@ -189,8 +204,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
             .hold(self.windows.iter().any(|window| window.selector.means(&spec.name, &instance.subject)));
         // An expected device is watched whether it has sent or not.
         instance.users = usize::from(spec.expect.contains(&key.device));
-        self.room.add_instance(instance.bytes);
         let entry = self.instances.vacant_entry();
+        instance.gate = self.machines.gate(key.judge, &key.device, key.state, entry.key());
+        instance.reckon();
+        self.room.add_instance(instance.bytes);
         instance.save_time = SaveTime::first(entry.key(), instance.judge.save_every(), now.mono);
         let index = entry.key();
         entry.insert(instance);
@@ -262,10 +279,12 @@ impl<D, J: Judge> JudgeSet<D, J> {
             self.instances[index].users -= 1;
             self.drop_unused(index, now, out);
         }
+        let idle = self.machines.forget(source, device);
+        self.drop_machines(idle, now, out);
     }
 
     /// Drops an instance that looks at nothing, with its saved state. Its raised events are cleared.
-    fn drop_unused(&mut self, index: usize, now: Moment, out: &mut Decision) {
+    pub(super) fn drop_unused(&mut self, index: usize, now: Moment, out: &mut Decision) {
         if self.instances.get(index).is_some_and(|instance| instance.users == 0) {
             let (judge, device) = {
                 let instance = &self.instances[index];
@@ -277,27 +296,39 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Removes an instance with its saved state. Its raised events are cleared; returns whether there were any.
-    pub(super) fn remove_instance(&mut self, index: usize, now: Moment, out: &mut Decision) -> bool {
-        let mut instance = self.instances.remove(index);
-        self.renewals.forget(&instance);
-        self.room.sub_instance(instance.bytes);
-        let spec = &self.specs[instance.judge_index];
-        let source = self.sources.iter().position(|source| *source == instance.subject.source);
+    /// The key of an instance.
+    pub(super) fn key_of(&self, index: usize) -> InstanceKey {
+        let instance = &self.instances[index];
+        let subject = &instance.subject;
+        let source = self.sources.iter().position(|source| *source == subject.source);
         let source = SourceIndex(source.and_then(|source| u16::try_from(source).ok()).unwrap_or_default());
-        let part = match (spec.scope, &instance.subject.signal) {
+        let part = match (self.specs[instance.judge_index].scope, &subject.signal) {
             (Scope::Signal, Some(signal)) => Part::Signal(source, signal.clone()),
             (Scope::Camera, _) => Part::Camera(source),
             (Scope::Signal | Scope::Device, _) => Part::Whole,
         };
-        let (judge, device) = (instance.judge_index, instance.subject.device.clone());
-        self.by_key.remove(&InstanceKey { judge, part, device });
+        let state = instance.gate.as_ref().and_then(|gate| gate.state());
+        InstanceKey { judge: instance.judge_index, part, device: subject.device.clone(), state }
+    }
+
+    /// Removes an instance with its saved state. Its raised events are cleared; returns whether there were any.
+    pub(super) fn remove_instance(&mut self, index: usize, now: Moment, out: &mut Decision) -> bool {
+        let key = self.key_of(index);
+        let mut instance = self.instances.remove(index);
+        self.renewals.forget(&instance);
+        self.room.sub_instance(instance.bytes);
+        self.by_key.remove(&key);
+        let spec = &self.specs[instance.judge_index];
         let cleared = instance.end_events(spec, |_| true, now, out);
         if cleared {
-            let key = saved::key(saved::EVENTS, &spec.name, &instance.subject);
+            let key = instance.saved_key(saved::EVENTS, &spec.name);
             out.checkpoints.push(Checkpoint { key, state: None });
         }
         out.checkpoints.extend(instance.forgotten_state(&spec.name));
+        if let Some(gate) = &instance.gate {
+            let idle = self.machines.leave(gate, index);
+            self.drop_machines(idle, now, out);
+        }
         cleared
     }
 

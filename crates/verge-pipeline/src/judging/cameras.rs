@@ -7,6 +7,7 @@ use verge_domain::stage::Judge;
 use verge_domain::time::Moment;
 
 use super::instance::Instance;
+use super::machine::MachineStates;
 use super::spec::Specs;
 use super::{Decision, JudgeSet, Observes, Turn};
 
@@ -17,11 +18,11 @@ impl<D, J: Judge> JudgeSet<D, J> {
         camera: &Camera,
         received: Moment,
         now: Moment,
-    ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, Turn<'_>) {
+    ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, &mut MachineStates, Turn<'_>) {
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
         let turn = Turn { counters, room, findings, naming, received, now, sound: true, grown: false };
-        (self.streams.of_camera(camera), &mut self.instances, &self.specs, turn)
+        (self.streams.of_camera(camera), &mut self.instances, &self.specs, &mut self.machines, turn)
     }
 
     /// Before the instances that look at a camera observe: what they have learnt is carried over, if that is still to be done.
@@ -46,15 +47,18 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let is_known = self.streams.record_camera(camera, received.mono);
         let found_again = !is_known && self.open_camera(camera, now, out)?;
         self.renew_camera(camera, now, out);
-        let (indices, instances, specs, mut turn) = self.turn(camera, received, now);
+        let (indices, instances, specs, machines, mut turn) = self.turn(camera, received, now);
         for &index in indices {
             let instance = &mut instances[index];
             let spec = &specs[instance.judge_index];
-            if spec.inputs.observes == Observes::Arrivals {
+            if spec.inputs.observes == Observes::Arrivals
+                && machines.admits(instance, captured.time(received.wall), received)
+            {
                 turn.observe(instance, spec, Observable::Arrival(captured), out);
             }
         }
         let (sound, grown) = (turn.sound, turn.grown || found_again);
+        self.report_overdue(received, out);
         self.end_turn(grown, now, out);
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
@@ -79,13 +83,20 @@ impl<D, J: Judge> JudgeSet<D, J> {
             Err(reason) => return refuse(reason),
         };
         self.renew_camera(&camera, now, out);
-        let (indices, instances, specs, mut turn) = self.turn(&camera, received, now);
+        let (indices, instances, specs, machines, mut turn) = self.turn(&camera, received, now);
         // A judge may have been removed since the frame was taken.
         let sees = |judge| specs.get(judge).is_some_and(|spec| spec.inputs.sees());
         views.retain(|&(judge, _)| sees(judge));
+        let at = captured.time(received.wall);
         views.sort_by_key(|&(judge, _)| specs[judge].inputs.observes == Observes::Errors);
         for (judge, view) in views {
-            let Some(&index) = indices.iter().find(|&&index| instances[index].judge_index == judge) else {
+            let of_judge = indices.iter().filter(|&&index| instances[index].judge_index == judge);
+            let Some(index) = of_judge
+                .copied()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .find(|&index| machines.admits(&mut instances[index], at, received))
+            else {
                 continue;
             };
             let sound = turn.view(&mut instances[index], &specs[judge], (view, captured), out);

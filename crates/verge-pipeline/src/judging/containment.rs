@@ -61,8 +61,7 @@ fn start_anew<J: Judge>(
         tracing::error!(judge = %spec.name, "a judge that failed cannot be made anew either; it is asked again as it is");
     }
     instance.forget_saved();
-    out.checkpoints
-        .push(Checkpoint { key: saved::key(saved::STATE, &spec.name, &instance.subject), state: None });
+    out.checkpoints.push(Checkpoint { key: instance.saved_key(saved::STATE, &spec.name), state: None });
 }
 
 /// Decodes a message. If the codec panics, the message is lost.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_domain::finding::{Condition, Expected, Finding, Member};
+use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::View;
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
@@ -11,6 +11,7 @@ use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
+use super::machine::{StateGate, UNSET};
 use super::register::EventNaming;
 use super::saved::{self, SavedEvent, SavedLife};
 use super::saving::{self, SaveTime};
@@ -33,6 +34,8 @@ pub(super) struct Instance<J> {
     vanished: bool,
     /// Its detector was set anew, and its judge is still the former one.
     pub(super) outdated: bool,
+    /// The states of machines in which it judges, where it does not in all.
+    pub(super) gate: Option<Box<StateGate>>,
     /// Signals that it looks at, plus one if it is expected, plus one if it was restored from the store.
     pub(super) users: usize,
     /// The memory it takes, as last computed.
@@ -47,7 +50,7 @@ impl<J: Judge> Instance<J> {
     pub(super) fn new(judge_index: JudgeIndex, subject: Subject, judge: J, now: Monotonic) -> Self {
         let life = EventLife::default();
         let save_time = SaveTime::first(0, judge.save_every(), now);
-        let bytes = Self::bytes_of(&judge);
+        let bytes = Self::bytes_of(&judge, None);
         Self {
             judge_index,
             subject,
@@ -60,6 +63,7 @@ impl<J: Judge> Instance<J> {
             open: Vec::new(),
             vanished: false,
             outdated: false,
+            gate: None,
             users: 0,
             bytes,
             observations: 0,
@@ -67,8 +71,8 @@ impl<J: Judge> Instance<J> {
     }
 
     /// An instance with its key, in two tables.
-    fn bytes_of(judge: &J) -> usize {
-        size_of::<Self>() + 2 * size_of::<InstanceKey>() + judge.heap_bytes()
+    fn bytes_of(judge: &J, gate: Option<&StateGate>) -> usize {
+        size_of::<Self>() + 2 * size_of::<InstanceKey>() + judge.heap_bytes() + gate.map_or(0, size_of_val)
     }
 
     /// Records an observation. Returns whether it is time to compute the judge's memory again.
@@ -85,7 +89,7 @@ impl<J: Judge> Instance<J> {
 
     /// Computes the memory it takes. Returns the new and the previous value.
     pub(super) fn reckon(&mut self) -> (usize, usize) {
-        let before = std::mem::replace(&mut self.bytes, Self::bytes_of(&self.judge));
+        let before = std::mem::replace(&mut self.bytes, Self::bytes_of(&self.judge, self.gate.as_deref()));
         (self.bytes, before)
     }
 
@@ -117,13 +121,13 @@ impl<J: Judge> Instance<J> {
                     {
                         self.unit = Some(unit.clone());
                     }
-                    self.note_open(condition, event, received.wall);
+                    let resumed = self.note_open(condition, event, received.wall);
                     let body = body_of(condition, self.unit.as_ref());
                     let severity = spec.policy.severity;
                     let times = times(captured, received, now);
                     out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
                     // An update does not change the set of open events as it is saved.
-                    if event.state != EventState::Updated {
+                    if event.state != EventState::Updated || resumed {
                         out.checkpoints.push(self.saved_life(spec));
                     }
                 }
@@ -170,24 +174,56 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
     }
 
-    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis) {
+    /// Returns whether the event was suspended before.
+    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis) -> bool {
         let member = condition.member.strand();
+        let resumed = self.open.iter().any(|open| open.member == member && open.event.suspended);
         self.open.retain(|open| open.member != member);
         if event.state != EventState::Cleared {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
-            let event = OpenEvent { id: event.id, since: event.since };
+            let event = OpenEvent { id: event.id, since: event.since, suspended: event.suspended };
             let reported = Some(received);
             self.open.push(SavedEvent { member, event, observed, expected, number, reported });
         }
+        resumed
+    }
+
+    /// It judges again, after a time in which nothing was judged.
+    pub(super) fn resume(&mut self, now: Moment) {
+        if let Some(gate) = &mut self.gate {
+            gate.paused = false;
+        }
+        self.judge.resume(now);
+    }
+
+    /// Nothing is judged for now: its open events are suspended, which is reported with their last report.
+    pub(super) fn suspend(&mut self, spec: &JudgeSpec<J>, observed: Observed, out: &mut Decision) {
+        let reports = self.life.suspend(observed);
+        for (member, event) in &reports {
+            let Some(open) = self.open.iter_mut().find(|open| open.member == *member) else { continue };
+            open.event.suspended = true;
+            let event = Event { number: open.number, ..*event };
+            let condition = Condition::of_rule(*member, Standing::Abnormal, open.observed, open.expected);
+            let body = body_of(&condition, self.unit.as_ref());
+            let now = observed.received;
+            let times = times(Captured::UNKNOWN, now, now);
+            out.verdicts.push(self.verdict(spec, times, spec.policy.severity, Some(event), body));
+        }
+        if !reports.is_empty() {
+            out.checkpoints.push(self.saved_life(spec));
+        }
+    }
+
+    /// The key under which something of it is saved.
+    pub(super) fn saved_key(&self, kind: &str, judge: &JudgeId) -> String {
+        let name = self.gate.as_ref().and_then(|gate| gate.name.as_deref());
+        saved::key_in_state(kind, judge, &self.subject, name)
     }
 
     /// Its open events, as they are saved.
     fn saved_life(&self, spec: &JudgeSpec<J>) -> Checkpoint {
         let life = SavedLife::of(spec, self.unit.as_ref(), &self.open, self.vanished);
-        Checkpoint {
-            key: saved::key(saved::EVENTS, &spec.name, &self.subject),
-            state: life.map(|life| life.to_bytes()),
-        }
+        Checkpoint { key: self.saved_key(saved::EVENTS, &spec.name), state: life.map(|life| life.to_bytes()) }
     }
 
     /// Restores the events that were open.
@@ -269,13 +305,16 @@ impl<J: Judge> Instance<J> {
 
     /// State of the judge, if it has one that differs from the state last handed out.
     pub(super) fn changed_state(&mut self, judge: &JudgeId) -> Option<Checkpoint> {
+        if self.gate.as_ref().is_some_and(|gate| gate.state() == Some(UNSET)) {
+            return None;
+        }
         let state = self.judge.save()?;
         let checksum = Some(saving::checksum(&state));
         if self.saved_state == checksum {
             return None;
         }
         self.saved_state = checksum;
-        Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: Some(state) })
+        Some(Checkpoint { key: self.saved_key(saved::STATE, judge), state: Some(state) })
     }
 
     /// Restores the saved state of the judge.
@@ -299,7 +338,7 @@ impl<J: Judge> Instance<J> {
     /// The removal of its saved state, if there is any.
     pub(super) fn forgotten_state(&self, judge: &JudgeId) -> Option<Checkpoint> {
         self.saved_state.as_ref()?;
-        Some(Checkpoint { key: saved::key(saved::STATE, judge, &self.subject), state: None })
+        Some(Checkpoint { key: self.saved_key(saved::STATE, judge), state: None })
     }
 
     /// Its saved state is removed elsewhere.

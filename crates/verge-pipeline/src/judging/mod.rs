@@ -8,6 +8,8 @@ mod admission;
 mod cameras;
 mod containment;
 mod instance;
+mod keys;
+mod machine;
 mod maintenance;
 mod orders;
 mod rates;
@@ -36,6 +38,8 @@ use crate::counters::{Counters, JudgingAccount};
 use containment::contained;
 pub(crate) use containment::decode;
 use instance::{Instance, VANISHED_AFTER};
+use machine::MachineStates;
+pub use machine::{ByRule, StateRules, StateSignal, StateTest, WhileRule};
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub(crate) use orders::joint;
@@ -79,6 +83,8 @@ struct InstanceKey {
     judge: JudgeIndex,
     part: Part,
     device: DeviceId,
+    /// The state of the machine in which it learns, where each has an instance of its own.
+    state: Option<u8>,
 }
 
 /// In the place of the codecs where no message is decoded.
@@ -110,6 +116,7 @@ pub struct JudgeSet<D, J> {
     streams: Streams,
     instances: Slab<Instance<J>>,
     by_key: HashMap<InstanceKey, usize>,
+    machines: MachineStates,
     windows: Vec<Window>,
     new_names: NewNames,
     room: Arc<Room>,
@@ -147,9 +154,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         fresh_id: impl FnMut() -> EventId + Send + 'static,
         now: Moment,
     ) -> Self {
+        let specs = Specs(specs.into_iter().map(Some).collect());
         let mut set = Self {
             decoder,
-            specs: Specs(specs.into_iter().map(Some).collect()),
+            machines: MachineStates::new(&specs, Arc::clone(&memory.0)),
+            specs,
             streams: Streams::new(sources.len(), Arc::clone(&memory.0)),
             room: Arc::clone(&memory.0),
             sources,
@@ -179,10 +188,17 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         self.decode(message, &mut decoded);
         note_remarks(&self.counters, message, &decoded);
         let mut judged = 0;
-        for reading in &decoded.items {
-            match self.reading(message.source, reading, message.received, now, out) {
-                Ok(()) => judged += 1,
-                Err(reason) => decoded.rejections.push(Rejection::whole(reason)),
+        // What a message says of the state of a machine holds for its other readings as well.
+        let reports_states = self.machines.is_source(message.source);
+        for state in [true, false] {
+            for reading in &decoded.items {
+                if (reports_states && self.machines.is_state(message.source, &reading.signal)) != state {
+                    continue;
+                }
+                match self.reading(message.source, reading, message.received, now, out) {
+                    Ok(()) => judged += 1,
+                    Err(reason) => decoded.rejections.push(Rejection::whole(reason)),
+                }
             }
         }
         account(&self.counters, message, judged, &decoded.rejections);
@@ -207,15 +223,22 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             let looking = self.streams.instances(source, &reading.device, &reading.signal);
             self.renew_all(looking.unwrap_or_default().to_vec(), now, out);
         }
+        if self.machines.is_source(source) {
+            self.note_state(source, reading, received, now, out);
+        }
+        let at = reading.time(received.wall);
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
         let mut turn = Turn { counters, room, findings, naming, received, now, sound: true, grown };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
-            turn.observe(instance, &self.specs[instance.judge_index], reading.into(), out);
+            if self.machines.admits(instance, at, received) {
+                turn.observe(instance, &self.specs[instance.judge_index], reading.into(), out);
+            }
         }
         let (sound, grown) = (turn.sound, turn.grown);
+        self.report_overdue(received, out);
         self.end_turn(grown, now, out);
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
@@ -232,6 +255,9 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 continue;
             }
             let spec = &self.specs[instance.judge_index];
+            if !self.machines.lets_time_pass(instance, spec, now.wall, now, out) {
+                continue;
+            }
             let (findings, naming) = (&mut self.findings, &mut self.naming);
             findings.clear();
             contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
@@ -242,6 +268,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 }
             });
         }
+        self.report_overdue(now, out);
     }
 
     /// Ends the silence of devices that have vanished: they sent nothing for a week and are not expected. What was

@@ -7,64 +7,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::id::{DeviceId, EventNumber, JudgeId, Lane, SignalId, SourceId, Unit};
+use verge_domain::id::{EventNumber, JudgeId, Lane, SignalId, Unit};
 use verge_domain::observation::Camera;
 use verge_domain::policy::OpenEvent;
 use verge_domain::reading::{Reading, SourceIndex};
-use verge_domain::stage::{Checkpoint, Decoder, Judge, KEY_SEPARATOR, LEARNT_KEY, Scope, is_learnt};
+use verge_domain::stage::{Checkpoint, Decoder, Judge, Scope, is_learnt};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
 use super::containment::contained;
 use super::instance::body_of;
+use super::keys::parse_key;
+pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, STATE, key, key_in_state};
+pub use super::keys::{judge_taught, subject_of};
+use super::machine::{MACHINE, UNHEARD};
 use super::register::NUMBERS;
 use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part};
-
-/// First part of the key of open events.
-pub(super) const EVENTS: &str = "events";
-/// First part of the key of a judge's state: the store may evict those for want of room.
-pub(super) const STATE: &str = LEARNT_KEY;
-/// First part of the key of a maintenance window.
-pub(super) const MAINTENANCE: &str = "maintenance";
-/// First part of the key of what all subjects of a judge have taught it together.
-pub(super) const POOL: &str = "pool";
-
-/// Names never contain control characters, so this separates them unambiguously.
-pub(super) const SEPARATOR: char = KEY_SEPARATOR;
-
-pub(super) fn key(kind: &str, judge: &JudgeId, subject: &Subject) -> String {
-    let signal = subject.signal.as_ref().map_or("", SignalId::as_str);
-    format!(
-        "{kind}{SEPARATOR}{judge}{SEPARATOR}{}{SEPARATOR}{}{SEPARATOR}{signal}",
-        subject.source, subject.device
-    )
-}
-
-fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject)> {
-    let mut parts = key.split(SEPARATOR);
-    let kind = parts.next()?;
-    let judge = JudgeId::new(parts.next()?).ok()?;
-    let source = SourceId::new(parts.next()?).ok()?;
-    let device = DeviceId::new(parts.next()?).ok()?;
-    let signal = Some(parts.next()?).filter(|signal| !signal.is_empty());
-    let signal = signal.map(SignalId::new).transpose().ok()?;
-    parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }))
-}
-
-/// The judge and the source that a checkpoint belongs to; `None` where it belongs to no judge.
-#[must_use]
-pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
-    let (kind, judge, subject) = parse_key(&checkpoint.key)?;
-    (kind != MAINTENANCE).then_some((judge, subject.source))
-}
-
-/// The judge whose learning is saved under a key: of one subject, or of all its subjects together.
-#[must_use]
-pub fn judge_taught(key: &str) -> Option<&str> {
-    let mut parts = key.split(SEPARATOR);
-    let (kind, judge) = (parts.next()?, parts.next()?);
-    (kind == STATE || kind == POOL).then_some(judge)
-}
 
 /// The open events of one instance, with enough about them to clear them without their judge.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,7 +95,9 @@ impl SavedLife {
         state: EventState,
         at: UtcMillis,
     ) -> Verdict {
-        let SavedEvent { member, event: OpenEvent { id, since }, observed, expected, number, .. } = *saved;
+        let SavedEvent {
+            member, event: OpenEvent { id, since, suspended }, observed, expected, number, ..
+        } = *saved;
         let condition = Condition::of_rule(member, Standing::Normal, observed, expected);
         let lasted_ms = u64::try_from(at.since(since).as_millis()).unwrap_or(u64::MAX);
         Verdict {
@@ -154,7 +114,15 @@ impl SavedLife {
             model: None,
             severity: self.severity,
             lane: self.lane,
-            event: Some(Event { id, state, since, lasted_ms, number, change: None }),
+            event: Some(Event {
+                id,
+                state,
+                since,
+                lasted_ms,
+                number,
+                change: None,
+                suspended: suspended && state != EventState::Cleared,
+            }),
             body: body_of(&condition, self.unit.as_ref()),
         }
     }
@@ -164,8 +132,8 @@ impl SavedLife {
 /// Checkpoints that cannot be read are skipped: [`JudgeSet::restore`] reports them.
 pub fn open_events(checkpoints: &[Checkpoint]) -> impl Iterator<Item = Verdict> {
     let saved = checkpoints.iter().filter_map(|checkpoint| {
-        let (kind, judge, subject) = parse_key(&checkpoint.key)?;
-        let state = checkpoint.state.as_ref().filter(|_| kind == EVENTS)?;
+        let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
+        let state = checkpoint.state.as_ref().filter(|_| [EVENTS, UNHEARD].contains(&kind))?;
         Some((judge, subject, serde_json::from_slice::<SavedLife>(state).ok()?))
     });
     saved.flat_map(|(judge, subject, life)| {
@@ -194,12 +162,17 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let mut without_room = 0_u64;
         // Learnt states come in the order in which they were saved: where room is scarce, the newest are restored.
         let (learnt, others): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|one| is_learnt(&one.key));
-        for checkpoint in others.into_iter().chain(learnt.into_iter().rev()) {
+        // The others need the states of machines.
+        let (machines, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|one| one.key.starts_with(MACHINE));
+        for checkpoint in machines.into_iter().chain(others).chain(learnt.into_iter().rev()) {
             let Some(state) = &checkpoint.state else { continue };
             let key = &checkpoint.key;
             let kept = if key == NUMBERS {
                 // The register has taken it up.
                 true
+            } else if key.starts_with(MACHINE) {
+                self.restore_machine(key, state, now)
             } else if key.starts_with(MAINTENANCE) {
                 self.restore_window(key, state, now)
             } else {
@@ -231,13 +204,17 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         without_room: &mut u64,
         out: &mut Decision,
     ) -> bool {
-        let Some((kind, judge, subject)) = parse_key(key) else {
+        let Some((kind, judge, subject, in_state)) = parse_key(key) else {
             tracing::warn!("saved state under an unknown key was dropped");
             return false;
         };
-        let home = self.home_of(&judge, &subject, now);
+        let home = match kind {
+            UNHEARD => Home::Nowhere,
+            _ => self.home_of(&judge, &subject, in_state, now),
+        };
         match (kind, home) {
-            (EVENTS, home) => match serde_json::from_slice::<SavedLife>(state) {
+            (EVENTS | UNHEARD, home) => match serde_json::from_slice::<SavedLife>(state) {
+                Ok(life) if kind == UNHEARD && self.restore_unheard(&judge, &subject, &life) => true,
                 Ok(life) => self.restore_life(life, &home, &judge, &subject, now, out),
                 Err(error) => {
                     tracing::error!(%judge, device = %subject.device, %error, "saved events are damaged");
@@ -308,7 +285,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     }
 
     /// The instance that a saved key belongs to, made again if its judge still looks at that subject.
-    fn home_of(&mut self, judge: &JudgeId, subject: &Subject, now: Moment) -> Home {
+    fn home_of(&mut self, judge: &JudgeId, subject: &Subject, in_state: Option<&str>, now: Moment) -> Home {
         let source = self.sources.iter().position(|source| *source == subject.source);
         let source = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex);
         let judge = self.specs.iter().find(|(_, spec)| spec.name == *judge);
@@ -323,7 +300,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             _ => None,
         };
         let Some(part) = part else { return Home::Nowhere };
-        let key = InstanceKey { judge, part, device };
+        let Some(state) = self.machines.state_named(judge, &device, in_state) else { return Home::Nowhere };
+        let key = InstanceKey { judge, part, device, state };
         let known = self.by_key.contains_key(&key);
         let new_device = !known && !self.streams.knows(source, &subject.device).unwrap_or(true);
         if !known && !self.room.takes(new_device) {

@@ -85,6 +85,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// continues: then call it again when these are durable.
     pub fn save(&mut self, pass: &mut SavePass, now: Moment, out: &mut Decision) -> bool {
         let mut bytes = 0;
+        if pass.next == 0 {
+            self.save_machines(now, out);
+        }
         for index in pass.next..self.instances.capacity() {
             let Some(instance) = self.instances.get_mut(index) else { continue };
             let small = instance.judge.save_every() <= SAVE_EVERY;
@@ -140,7 +143,7 @@ mod tests {
     use verge_domain::verdict::{Detector, Severity};
 
     use super::super::tests::Words;
-    use super::super::{InputPattern, Inputs, JudgeSpec};
+    use super::super::{InputPattern, Inputs, JudgeSpec, StateRules};
     use super::*;
     use crate::counters::Counters;
 
@@ -185,6 +188,7 @@ mod tests {
             inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
             expect: Vec::new(),
             machine: None,
+            states: StateRules::NONE,
             model: None,
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };

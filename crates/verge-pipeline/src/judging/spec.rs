@@ -12,6 +12,7 @@ use verge_domain::verdict::{Detector, Model};
 use wildmatch::WildMatch;
 
 use super::Part;
+use super::machine::StateRules;
 
 /// The part of a source that a judge looks at.
 #[derive(Debug, Clone)]
@@ -100,6 +101,8 @@ pub struct JudgeSpec<J> {
     pub expect: Vec<DeviceId>,
     /// Readings of all devices go to one instance, as if from one device with this name. Only with [`Scope::Device`].
     pub machine: Option<DeviceId>,
+    /// How the state of a machine decides about it.
+    pub states: StateRules,
     /// The model that decides, if there is one.
     pub model: Option<Model>,
     /// Makes an instance.

@@ -243,6 +243,30 @@ impl Streams {
         }))
     }
 
+    /// Lets an instance look at all that another looks at, of one device or of all. Returns at how much.
+    pub(super) fn join(&mut self, sibling: usize, new: usize, device: Option<&DeviceId>) -> usize {
+        let mut uses = 0;
+        for (name, known) in self.by_source.iter_mut().flatten() {
+            if device.is_some_and(|device| device != name) {
+                continue;
+            }
+            for list in known.signals.values_mut().chain(&mut known.camera) {
+                if list.instances.contains(&sibling) {
+                    list.instances.push(new);
+                    uses += 1;
+                }
+            }
+        }
+        uses
+    }
+
+    /// Devices through which a source sends a signal, the first few of them.
+    pub(super) fn devices_with(&self, source: SourceIndex, signal: &SignalId) -> Vec<&str> {
+        let devices = self.by_source.get(usize::from(source.0)).into_iter().flatten();
+        let sending = devices.filter(|(_, device)| device.signals.contains_key(signal));
+        sending.map(|(name, _)| name.as_str()).take(8).collect()
+    }
+
     /// Forgets a device. Returns the instances that looked at it, once per signal, once as a camera, and once
     /// more where they were restored from the store.
     pub(super) fn remove(&mut self, source: SourceIndex, device: &DeviceId) -> Vec<usize> {

@@ -14,7 +14,7 @@ use verge_domain::verdict::Subject;
 
 use super::containment::contained;
 use super::instance::Instance;
-use super::{Decision, Inputs, InstanceKey, JudgeSet, JudgeSpec, Part};
+use super::{Decision, Inputs, JudgeSet, JudgeSpec, Part, StateRules};
 
 /// A judge that is to be at work.
 pub enum PlannedJudge<J> {
@@ -36,6 +36,8 @@ pub struct KeptJudge {
     pub expect: Vec<DeviceId>,
     /// See [`JudgeSpec::machine`].
     pub machine: Option<DeviceId>,
+    /// See [`JudgeSpec::states`].
+    pub states: StateRules,
 }
 
 impl<J> PlannedJudge<J> {
@@ -50,11 +52,19 @@ impl<J> PlannedJudge<J> {
     fn continues(&self, before: &JudgeSpec<J>) -> bool {
         match self {
             Self::Kept(kept) => {
-                kept.machine == before.machine && kept.inputs.observes == before.inputs.observes
+                kept.machine == before.machine
+                    && kept.inputs.observes == before.inputs.observes
+                    && kept.states.by == before.states.by
             }
             Self::Made(spec) => {
-                (spec.detector, spec.scope, &spec.machine, spec.inputs.observes)
-                    == (before.detector, before.scope, &before.machine, before.inputs.observes)
+                (spec.detector, spec.scope, &spec.machine, spec.inputs.observes, &spec.states.by)
+                    == (
+                        before.detector,
+                        before.scope,
+                        &before.machine,
+                        before.inputs.observes,
+                        &before.states.by,
+                    )
             }
         }
     }
@@ -62,9 +72,9 @@ impl<J> PlannedJudge<J> {
     fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
         match self {
             Self::Made(spec) => spec,
-            Self::Kept(KeptJudge { inputs, policy, expect, machine, .. }) => {
+            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, .. }) => {
                 let before = before.expect("a judge is kept that is at work");
-                JudgeSpec { inputs, policy, expect, machine, ..before }
+                JudgeSpec { inputs, policy, expect, machine, states, ..before }
             }
         }
     }
@@ -139,6 +149,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// Puts these judges in the place of those at work. What their instances end is added to `out`. Call
     /// [`JudgeSet::renew`] until it gives the report.
     pub fn swap(&mut self, planned: Vec<PlannedJudge<J>>, now: Moment, out: &mut Decision) {
+        self.end_waiting(now, out);
         // What ends is cleared as the former judges reported it.
         let places: Vec<Option<usize>> = planned
             .iter()
@@ -152,6 +163,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.end(&ended, now, out);
         let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
         let remade = self.place(planned, &places);
+        self.regate(now, out);
         for (_, instance) in &mut self.instances {
             let place = instance.judge_index.position();
             let device = &instance.subject.device;
@@ -238,13 +250,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
     /// Makes the instances of devices that are expected and not there yet.
     pub(super) fn expect_devices(&mut self, now: Moment) {
-        let key = |judge, device: &DeviceId| InstanceKey { judge, part: Part::Whole, device: device.clone() };
         let expected = self
             .specs
             .iter()
-            .flat_map(|(judge, spec)| spec.expect.iter().map(move |device| key(judge, device)));
-        for key in expected.collect::<Vec<_>>() {
-            self.instance(key, now);
+            .flat_map(|(judge, spec)| spec.expect.iter().map(move |device| (judge, device.clone())));
+        for (judge, device) in expected.collect::<Vec<_>>() {
+            for key in self.keys(judge, Part::Whole, device) {
+                self.instance(key, now);
+            }
         }
     }
 

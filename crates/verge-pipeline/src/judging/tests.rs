@@ -7,7 +7,7 @@ use verge_domain::id::{JudgeId, Lane};
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{ClockOffset, Quality, SharedBy};
-use verge_domain::stage::{AlarmRate, Remark, RestoreError, Scope};
+use verge_domain::stage::{AlarmRate, Remark, RestoreError, Scope, is_learnt};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Detector, EventState, Severity};
 use wildmatch::WildMatch;
@@ -32,18 +32,20 @@ impl Decoder for Words {
     fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
         let text = std::str::from_utf8(&message.payload).unwrap();
-        let words: Vec<&str> = text.split(' ').collect();
-        match words[..] {
-            [device, signal, value] => out.items.push(Reading {
-                device: DeviceId::new(device).unwrap(),
-                signal: SignalId::new(signal).unwrap(),
-                value: value.parse().unwrap(),
-                unit: None,
-                captured_at: None,
-                clock: DeviceClock::Absent,
-                quality: Quality::Good,
-            }),
-            _ => out.rejections.push(Rejection::whole(Reason::BadJson)),
+        let captured_at = message.topic.strip_prefix('@').map(|at| UtcMillis(at.parse().unwrap()));
+        for words in text.split(';').map(|text| text.split(' ').collect::<Vec<_>>()) {
+            match words[..] {
+                [device, signal, value] => out.items.push(Reading {
+                    device: DeviceId::new(device).unwrap(),
+                    signal: SignalId::new(signal).unwrap(),
+                    value: value.parse().unwrap(),
+                    unit: None,
+                    captured_at,
+                    clock: if captured_at.is_some() { DeviceClock::Trusted } else { DeviceClock::Absent },
+                    quality: Quality::Good,
+                }),
+                _ => out.rejections.push(Rejection::whole(Reason::BadJson)),
+            }
         }
     }
 }
@@ -52,7 +54,7 @@ impl Decoder for Words {
 const REFUSES: u8 = 200;
 
 /// Abnormal above ten; silent after a minute; its state is the number of readings it has seen.
-struct AboveTen {
+pub(super) struct AboveTen {
     seen: u8,
     received: Moment,
     rate: Option<AlarmRate>,
@@ -79,6 +81,10 @@ impl Judge for AboveTen {
         if quiet > Duration::from_secs(60) {
             findings.push(condition(Member::Silent, Standing::Abnormal, quiet.as_secs_f64()));
         }
+    }
+
+    fn resume(&mut self, now: Moment) {
+        self.received = now;
     }
 
     fn save(&self) -> Option<Vec<u8>> {
@@ -111,7 +117,7 @@ fn at(second: u64) -> Moment {
     Moment::from_wall(UtcMillis(second as i64 * 1000))
 }
 
-fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
+pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
     JudgeSpec {
         name: JudgeId::new(name).unwrap(),
         detector: Detector::Threshold,
@@ -128,20 +134,21 @@ fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
             signals: Some(WildMatch::new("te*")),
         }]),
         machine: None,
+        states: StateRules::NONE,
         model: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
     }
 }
 
-struct Trial<J> {
-    set: JudgeSet<Words, J>,
+pub(super) struct Trial<J> {
+    pub(super) set: JudgeSet<Words, J>,
     counters: Arc<Counters>,
-    out: Decision,
+    pub(super) out: Decision,
 }
 
 impl Trial<AboveTen> {
-    fn new(specs: Vec<JudgeSpec<AboveTen>>) -> Self {
+    pub(super) fn new(specs: Vec<JudgeSpec<AboveTen>>) -> Self {
         Self::with(specs)
     }
 }
@@ -163,10 +170,19 @@ impl<J: Judge> Trial<J> {
         Self { set, counters, out: Decision::default() }
     }
 
-    fn send(&mut self, second: u64, payload: &str) -> Vec<String> {
+    pub(super) fn send(&mut self, second: u64, payload: &str) -> Vec<String> {
+        self.publish("t", second, payload)
+    }
+
+    /// The same with a time of the device.
+    pub(super) fn send_at(&mut self, captured: u64, second: u64, payload: &str) -> Vec<String> {
+        self.publish(&format!("@{}", captured * 1000), second, payload)
+    }
+
+    fn publish(&mut self, topic: &str, second: u64, payload: &str) -> Vec<String> {
         let message = Inbound {
             source: SourceIndex(0),
-            topic: "t".to_owned(),
+            topic: topic.to_owned(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             received: at(second),
             retained: false,
@@ -179,19 +195,26 @@ impl<J: Judge> Trial<J> {
         self.reported(before)
     }
 
-    fn tick(&mut self, second: u64) -> Vec<String> {
+    pub(super) fn tick(&mut self, second: u64) -> Vec<String> {
         let before = self.out.verdicts.len();
         self.set.tick(at(second), &mut self.out);
         self.reported(before)
     }
 
+    /// The newest saved state under a key with this end: its first byte.
+    pub(super) fn saved(&self, key: &str) -> Option<u8> {
+        let mut saved =
+            self.out.checkpoints.iter().filter(|one| is_learnt(&one.key) && one.key.ends_with(key));
+        saved.next_back()?.state.as_ref()?.first().copied()
+    }
+
     /// States of all judges, as they are saved before a stop.
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         let mut pass = SavePass::of_all();
         while self.set.save(&mut pass, at(0), &mut self.out) {}
     }
 
-    fn reported(&self, from: usize) -> Vec<String> {
+    pub(super) fn reported(&self, from: usize) -> Vec<String> {
         self.out.verdicts[from..].iter().map(described).collect()
     }
 }

@@ -105,6 +105,7 @@ fn open() -> Site {
             ),
             expect: Vec::new(),
             machine: None,
+            states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             make: Box::new(move |_| Slow(leave.clone())),
         };

@@ -119,6 +119,7 @@ impl Site {
             inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
             expect: Vec::new(),
             machine: None,
+            states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             make: Box::new(|_| Learner::default()),
         };

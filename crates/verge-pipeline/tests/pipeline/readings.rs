@@ -96,6 +96,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         inputs: Inputs::readings(vec![InputPattern { source: SourceIndex(0), signals: None }]),
         expect: Vec::new(),
         machine: None,
+        states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         make: Box::new(|_| FromZero),
     }
@@ -290,9 +291,9 @@ async fn judges_are_exchanged_under_load_and_no_reading_is_lost_or_judged_twice(
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         if value % 400 == 200 {
-            let JudgeSpec { name, inputs, policy, expect, machine, .. } = spec(Lane::Verdict);
+            let JudgeSpec { name, inputs, policy, expect, machine, states, .. } = spec(Lane::Verdict);
             let planned = match swaps % 2 {
-                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine }),
+                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states }),
                 _ => PlannedJudge::Made(spec(Lane::Verdict)),
             };
             let reports = reports.clone();

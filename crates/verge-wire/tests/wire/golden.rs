@@ -250,6 +250,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     lasted_ms: u64::MAX,
                     number: None,
                     change: None,
+                    suspended: false,
                 }),
                 ..sample()
             },
@@ -334,6 +335,8 @@ fn later_verdicts() -> Vec<(String, Verdict)> {
             })),
         ),
     ]);
+    let suspended = Event { state: EventState::Updated, suspended: true, ..event };
+    all.push(("event suspended".to_owned(), Verdict { event: Some(suspended), ..sample() }));
     all
 }
 

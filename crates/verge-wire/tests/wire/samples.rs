@@ -53,6 +53,7 @@ pub(crate) fn sample() -> Verdict {
             lasted_ms: 5000,
             number: None,
             change: None,
+            suspended: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -157,14 +157,15 @@ fn event() -> impl Strategy<Value = Event> {
     let number = prop::option::of(any::<u64>().prop_map(EventNumber));
     let changes = vec![EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted];
     let change = prop::option::of(prop::sample::select(changes));
-    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number, change).prop_map(
-        |(id, state, since, lasted_ms, number, change)| Event {
+    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number, change, any::<bool>()).prop_map(
+        |(id, state, since, lasted_ms, number, change, suspended)| Event {
             id: EventId(id),
             state,
             since,
             lasted_ms,
             number,
             change,
+            suspended,
         },
     )
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use verge_domain::excerpt::Excerpt;
+use verge_domain::reading::SourceIndex;
 use verge_domain::time::UtcMillis;
 
 use super::file_guess::{HEAD, refuse_other_files};
@@ -28,6 +29,8 @@ pub(super) struct Recorded {
     /// When it arrived.
     pub(super) time: UtcMillis,
     pub(super) retained: bool,
+    /// The source that takes it, where its topic does not say so.
+    pub(super) source: Option<SourceIndex>,
 }
 
 /// A line as it is written. Other keys (`qos`, `mid`, `payloadlen`) are of no interest here.
@@ -77,7 +80,7 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Recorded> {
         (None, None) => bail!("one of payload and payload_base64 is needed; {EXPECTED}"),
     };
     let retained = parsed.retain.is_some_and(|value| matches!(value.get(), "1" | "true"));
-    Ok(Recorded { topic, payload, time: parse_time(&time).context("tst")?, retained })
+    Ok(Recorded { topic, payload, time: parse_time(&time).context("tst")?, retained, source: None })
 }
 
 /// The text of a JSON string, or of any other value as it stands.
@@ -101,6 +104,7 @@ fn plain(line: &str) -> Option<Recorded> {
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         time: UtcMillis(at.as_millisecond()),
         retained: false,
+        source: None,
     })
 }
 

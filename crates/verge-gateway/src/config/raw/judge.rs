@@ -13,6 +13,9 @@ use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Span, SpanOrNever};
 use super::{DAY, HOUR, SECOND};
 
+/// Which signal says in which state a machine is.
+const A_STATE: &str = r#"a signal of a source, such as "plc:XS701""#;
+
 /// What a budget of alarms looks like.
 pub(crate) const ALARM_BUDGET: &str =
     r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
@@ -51,12 +54,30 @@ declare! {
         raise_after: Span = span(Duration::ZERO, DAY).or("0s"),
         clear_after: Span = span(Duration::ZERO, DAY).or("0s"),
         update_every: SpanOrNever = span_or_never(DAY).or("10m"),
+        r#while: Option<RawWhile> = table::<RawWhile>(),
+    }
+
+    /// In which state of a machine it is judged.
+    struct RawWhile {
+        signal: Option<String> = text(A_STATE).required(),
+        device: Option<String> = text("the name of the device that sends it"),
+        equals: Option<f64> = number(),
+        above: Option<f64> = number(),
+        below: Option<f64> = number(),
+        settle: Span = span(Duration::ZERO, DAY).or("0s"),
+    }
+
+    /// Of detectors that learn: apart for each state of a machine.
+    struct RawBy {
+        by: Option<String> = text(A_STATE),
+        by_device: Option<String> = text("the name of the device that sends it"),
+        by_settle: Span = span(Duration::ZERO, DAY).or("0s"),
     }
 
     words for Severity { "info" => Info, "warning" => Warning, "critical" => Critical }
 
     /// Of detectors that learn what is usual.
-    struct RawAlarms {
+    struct RawAlarms with apart: RawBy {
         alarm_budget: String = text(ALARM_BUDGET).or("1/week"),
         hold_off: u32 = whole(0, 100_000).or("100"),
     }
@@ -135,7 +156,7 @@ declare! {
     }
 
     /// Detector `cusum`.
-    struct RawCusum with events: RawEvents {
+    struct RawCusum with events: RawEvents, apart: RawBy {
         target: Option<f64> = number(),
         sigma: Option<f64> = positive(),
         learn: usize = whole(8, 10_000).or("200"),
@@ -152,7 +173,7 @@ declare! {
     }
 
     /// Detector `health`.
-    struct RawHealth with events: RawEvents {
+    struct RawHealth with events: RawEvents, apart: RawBy {
         causes: Vec<Member> =
             words::<Member>().or("stuck,flat,noisy,saturated,silent,clock_skewed,duplicate"),
         patience: f64 = numbers_from(1.0, 1000.0).or("1"),

@@ -26,6 +26,10 @@ struct KnownSource<'a> {
     frames: Option<bool>,
     /// The one signal of its readings, if they have no other.
     signal: Option<&'a str>,
+    /// The one device of its readings, if they have no other.
+    device: Option<&'a str>,
+    /// Whether single values come from it, which may be states of machines.
+    states: bool,
     /// Whether its signals are fields that bear the names of their measurements and tags.
     fields: bool,
 }
@@ -54,14 +58,39 @@ impl<'a> Known<'a> {
         KnownSource {
             name,
             frames: codec.map(RawCodec::carries_frames),
+            device: codec.and_then(|codec| codec.common().0?.strip_prefix("fixed:")),
+            states: codec.is_none_or(|codec| {
+                !codec.carries_frames() && !matches!(codec, RawCodec::SamplesF32(_) | RawCodec::SamplesI16(_))
+            }),
             signal: signal.filter(|signal| !signal.starts_with("topic:") && !signal.contains(['{', '}'])),
             fields: signal == Some(LINE_SIGNAL),
         }
     }
 
+    /// The names of all sources.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &'a str> {
+        self.sources.iter().map(|source| source.name)
+    }
+
+    /// A source by its name, as one that may report the states of machines.
+    pub(super) fn state_source(&self, name: &str) -> Option<(usize, StateSource<'a>)> {
+        let position = self.sources.iter().position(|source| source.name == name)?;
+        let source = &self.sources[position];
+        let found =
+            StateSource { has_states: source.states, only_signal: source.signal, only_device: source.device };
+        Some((position, found))
+    }
+
     fn source_of(&self, input: &InputPattern) -> &KnownSource<'a> {
         &self.sources[usize::from(input.source.0)]
     }
+}
+
+/// What is known of a source that a judge names for the state of a machine.
+pub(super) struct StateSource<'a> {
+    pub(super) has_states: bool,
+    pub(super) only_signal: Option<&'a str>,
+    pub(super) only_device: Option<&'a str>,
 }
 
 /// What a judge looks at, and what says so: its detector, or else its first input.

@@ -4,6 +4,7 @@ mod frames;
 mod inputs;
 mod limits;
 mod rules;
+mod states;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
-use verge_pipeline::judging::InputPattern;
+use verge_pipeline::judging::{InputPattern, StateRules};
 use wildmatch::WildMatch;
 
 use super::Check;
@@ -33,6 +34,8 @@ pub struct JudgeSection {
     pub name: JudgeId,
     /// Patterns of device names with `*`; empty takes all.
     pub devices: Vec<WildMatch>,
+    /// How the state of a machine decides about it.
+    pub states: StateRules,
     /// What it looks at, and how it decides.
     pub rules: JudgeRules,
 }
@@ -141,6 +144,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let input_kind = InputKind::of(raw, known);
     let inputs = inputs::check_inputs(check, &section, raw, input_kind, known);
     let id = check.keep(&section, name, JudgeId::new(name));
+    let states = states::check_states(check, &section, raw, known);
     let detector = raw.detector.as_ref()?;
     let policy = policy(raw.lane, detector);
     let over_frames = input_kind == InputKind::FramesAsTheFirst;
@@ -210,7 +214,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
     };
     let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
-    Some(JudgeSection { name: id?, devices, rules: rules? })
+    Some(JudgeSection { name: id?, devices, states: states?, rules: rules? })
 }
 
 fn reading_rules(

@@ -187,6 +187,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         },
         expect: Vec::new(),
         machine: None,
+        states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }

@@ -78,6 +78,7 @@ pub(super) fn open(
             payload: content.slice(start..content.len().min(start + block)),
             time: time_of(number, interval),
             retained: false,
+            source: None,
         };
         Ok((1, recorded))
     });

@@ -110,7 +110,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
         }
         let received = self.let_time_pass(recorded.time)?;
         let by_topic = || source_of(self.settings, &recorded.topic);
-        let Some(source) = self.source.or_else(by_topic) else {
+        let Some(source) = recorded.source.or(self.source).or_else(by_topic) else {
             self.unknown_topics += 1;
             return Ok(None);
         };

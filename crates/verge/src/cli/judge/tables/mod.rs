@@ -4,6 +4,7 @@
 mod columns;
 mod quality;
 mod report;
+mod states;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -28,6 +29,7 @@ use crate::cli::recording::Recorded;
 use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
 use columns::{Columns, Values};
 pub(super) use report::TableReport;
+use states::StateColumns;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{Carries, JudgeSection, Settings};
 use verge_gateway::wiring::Autoencoders;
@@ -80,11 +82,21 @@ pub(super) fn open(
     let input = inputs.first().context("a judge has an input")?;
     let (source, number, usual) = codec_of(settings, input);
     let mut table = Table::open(path, &args.table.with_usual(usual)).exit_with(Exit::BadInput)?;
-    let Columns { values, device: named_by } =
+    let Columns { mut values, device: named_by } =
         columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
-    let (judged, not_judged) = signals(judge, inputs, &values, path)?;
+    let states = StateColumns::of(judge, input.source);
+    let (mut judged, mut not_judged) = signals(judge, inputs, &values, path)?;
+    states.add(judge, &table, &mut values).exit_with(Exit::BadInput)?;
+    judged.retain(|signal| states.source_of(signal).is_none());
+    not_judged.retain(|signal| !states.has(signal));
     let mut left = LeftOut::default();
-    let entries = entries(&mut table, &values, &judged, &mut left).exit_with(Exit::BadInput)?;
+    let wanted: Vec<SignalId> = judged.iter().chain(states.signals()).cloned().collect();
+    let mut entries = entries(&mut table, &values, &wanted, &mut left).exit_with(Exit::BadInput)?;
+    // What a row says of the state of the machine holds for its other cells as well.
+    entries.sort_by_key(|entry| {
+        let is_state = values[entry.values].signal(entry.row).is_some_and(|signal| states.has(signal));
+        (entry.at, !is_state)
+    });
     let report = TableReport::new(&mut table, &values, named_by, &not_judged, &entries, &left);
     if !json {
         report.say(path);
@@ -99,10 +111,11 @@ pub(super) fn open(
     let signal = SignalRule::Composed(NameTemplate::parse(levels, false).context("levels of a topic")?);
     // Numbers are handed over as programs write them.
     let codec = CodecSettings::Number(NumberSettings { signal, decimal: Decimal::Point, ..number });
-    only[usize::from(input.source.0)] =
-        Some(SourceSettings { codec, device, compression: Compression::None, ..source });
+    let source = SourceSettings { codec, device, compression: Compression::None, ..source };
+    states.decode(settings, &source, &mut only);
+    only[usize::from(input.source.0)] = Some(source);
     let decoders = Decoders::new(only).exit_with(Exit::BadConfig)?;
-    let cells = entries.into_iter().filter_map(move |entry| cell(&table, &values, named_by, entry));
+    let cells = entries.into_iter().filter_map(move |entry| cell(&table, &values, named_by, &states, entry));
     Ok(InputFile {
         path: path.to_owned(),
         source: Some(input.source),
@@ -117,6 +130,7 @@ fn cell(
     table: &Table,
     values: &[Values],
     named_by: Option<usize>,
+    states: &StateColumns,
     entry: Entry,
 ) -> Option<(usize, Recorded)> {
     let values = &values[entry.values];
@@ -128,7 +142,8 @@ fn cell(
         Some(column) => format!("{}/{signal}", table.text(entry.row, column).replace('/', "%2F")),
         None => signal.to_string(),
     };
-    Some((table.line(entry.row), Recorded { topic, payload, time: entry.at, retained: false }))
+    let source = states.source_of(signal);
+    Some((table.line(entry.row), Recorded { topic, payload, time: entry.at, retained: false, source }))
 }
 
 /// A cell with a value, and its time.

@@ -1,0 +1,207 @@
+use super::*;
+use crate::finding::{Expected, Standing};
+
+const POLICY: EventPolicy = EventPolicy {
+    severity: Severity::Warning,
+    lane: Lane::Alarm,
+    raise_after: Duration::ZERO,
+    clear_after: Duration::ZERO,
+    update_every: None,
+};
+
+/// Runs standings, one a second, through a policy: what is reported, as `R`, `U`, `C` or `.`.
+fn life(policy: &EventPolicy, standings: &str) -> (String, EventLife) {
+    let mut life = EventLife::default();
+    let mut ids = 0;
+    let reported = standings
+        .chars()
+        .enumerate()
+        .map(|(second, letter)| {
+            let at = UtcMillis(second as i64 * 1000);
+            let standing = match letter {
+                'a' => Standing::Abnormal,
+                'm' => Standing::Margin,
+                _ => Standing::Normal,
+            };
+            let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
+            let observed = Observed { at, received: Moment::from_wall(at) };
+            let event = life.advance(policy, &condition, observed, || {
+                ids += 1;
+                EventId([ids; 16])
+            });
+            match event.map(|event| event.state) {
+                Some(EventState::Raised) => 'R',
+                Some(EventState::Updated) => 'U',
+                Some(EventState::Cleared) => 'C',
+                None => '.',
+            }
+        })
+        .collect();
+    (reported, life)
+}
+
+fn check(policy: &EventPolicy, standings: &str, expected: &str) {
+    assert_eq!(life(policy, standings).0, expected, "{standings} under {policy:?}");
+}
+
+#[test]
+fn an_event_is_raised_once_and_cleared_once() {
+    check(&POLICY, "nnaaannaan", "..R..C.R.C");
+}
+
+#[test]
+fn the_margin_changes_nothing() {
+    check(&POLICY, "mmammmnmm", "..R...C..");
+}
+
+#[test]
+fn a_condition_must_hold_before_it_is_raised() {
+    let policy = EventPolicy { raise_after: Duration::from_secs(2), ..POLICY };
+    check(&policy, "aanaaaan", ".....R.C");
+    check(&policy, "aamaaa", ".....R");
+}
+
+#[test]
+fn a_condition_must_be_calm_before_it_is_cleared() {
+    let policy = EventPolicy { clear_after: Duration::from_secs(2), ..POLICY };
+    check(&policy, "annannnn", "R.....C.");
+    check(&policy, "annmnnn", "R.....C");
+}
+
+#[test]
+fn an_open_event_is_reported_again_on_schedule() {
+    let policy = EventPolicy { update_every: Some(Duration::from_secs(3)), ..POLICY };
+    check(&policy, "aaaaaaaan", "R..U..U.C");
+    let every = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
+    check(&every, "aaan", "RUUC");
+}
+
+#[test]
+fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() {
+    let mut life = EventLife::default();
+    let mut reported = String::new();
+    let mut held_back = Vec::new();
+    // `(` begins to hold raises back, `)` ends it.
+    for (second, letter) in "a(anaaamanaa)aan".chars().enumerate() {
+        let standing = match letter {
+            '(' | ')' => {
+                life.hold(letter == '(');
+                assert_eq!(life.is_holding(), letter == '(');
+                continue;
+            }
+            'a' => Standing::Abnormal,
+            'm' => Standing::Margin,
+            _ => Standing::Normal,
+        };
+        let at = UtcMillis(second as i64 * 1000);
+        let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let event = life.advance(&POLICY, &condition, observed, || EventId([7; 16]));
+        reported.push(match event.map(|event| event.state) {
+            Some(EventState::Raised) => 'R',
+            Some(EventState::Updated) => 'U',
+            Some(EventState::Cleared) => 'C',
+            None => '.',
+        });
+        held_back.push(life.take_held_back());
+    }
+    assert_eq!(reported, "R.C........R.C");
+    assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_is_no_duration() {
+    let mut life = EventLife::default();
+    let mut reported = Vec::new();
+    let steps = [(0, Standing::Abnormal), (1_700_000_005_000, Standing::Abnormal), (-7, Standing::Normal)];
+    for (seconds, (wall, standing)) in (0..).zip(steps) {
+        let at = UtcMillis(wall);
+        let observed = Observed { at, received: Moment { wall: at, mono: Monotonic(seconds * 5_000_000) } };
+        let condition = Condition::of_rule(Member::Level, standing, 0.0, Expected::default());
+        let policy = EventPolicy { update_every: Some(Duration::ZERO), ..POLICY };
+        reported.extend(life.advance(&policy, &condition, observed, || EventId([7; 16])));
+    }
+    let lasted: Vec<_> = reported.iter().map(|event| event.lasted_ms).collect();
+    assert_eq!(lasted, [0, 5_000, 10_000]);
+}
+
+#[test]
+fn a_restored_event_keeps_its_identity() {
+    let (_, before) = life(&POLICY, "na");
+    let (member, open) = before.open().next().unwrap();
+    assert_eq!(open.since, UtcMillis(1000));
+    let mut after = EventLife::default();
+    after.restore(member, open, Monotonic(0));
+    let condition = Condition::of_rule(member, Standing::Normal, 0.0, Expected::default());
+    let at = UtcMillis(9000);
+    let observed = Observed { at, received: Moment::from_wall(at) };
+    let cleared = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
+    assert_eq!((cleared.id, cleared.state, cleared.lasted_ms), (open.id, EventState::Cleared, 8000));
+    assert_eq!(after.open().count(), 0);
+}
+
+#[test]
+fn an_event_is_suspended_and_its_life_goes_on() {
+    let policy = EventPolicy { clear_after: Duration::from_secs(2), ..POLICY };
+    let mut life = EventLife::default();
+    let mut reported = Vec::new();
+    // `s`: nothing is judged at this second, because of the state of the machine.
+    for (second, letter) in "assssssssssssaassssssssssasnnnn".chars().enumerate() {
+        let at = UtcMillis(second as i64 * 1000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let standing = if letter == 'a' { Standing::Abnormal } else { Standing::Normal };
+        let condition = Condition::of_rule(Member::High, standing, 1.0, Expected::default());
+        let events: Vec<Event> = match letter {
+            's' => life.suspend(observed).into_iter().map(|(_, event)| event).collect(),
+            _ => life.advance(&policy, &condition, observed, || EventId([7; 16])).into_iter().collect(),
+        };
+        reported.extend(events.into_iter().map(|event| (second, event.state, event.suspended)));
+        assert!(life.open().count() == 1 || second >= 29);
+    }
+    let expected = [
+        (0, EventState::Raised, false),
+        // Ten seconds after the last report, and then no more.
+        (10, EventState::Updated, true),
+        (13, EventState::Updated, false),
+        (23, EventState::Updated, true),
+        (25, EventState::Updated, false),
+        // The seconds that were not judged are not calm.
+        (29, EventState::Cleared, false),
+    ];
+    assert_eq!(reported, expected);
+}
+
+#[test]
+fn what_is_about_to_be_raised_is_not_suspended_but_begins_anew() {
+    let policy = EventPolicy { raise_after: Duration::from_secs(2), ..POLICY };
+    let mut life = EventLife::default();
+    let mut raised = Vec::new();
+    for (second, letter) in "aasaaaa".chars().enumerate() {
+        let at = UtcMillis(second as i64 * 1000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let condition = Condition::of_rule(Member::High, Standing::Abnormal, 1.0, Expected::default());
+        if letter == 's' {
+            assert!(life.suspend(observed).is_empty());
+        } else {
+            let event = life.advance(&policy, &condition, observed, || EventId([7; 16]));
+            raised.extend(event.map(|_| second));
+        }
+    }
+    assert_eq!(raised, [5]);
+}
+
+#[test]
+fn a_suspended_event_is_restored_as_such() {
+    let (_, mut before) = life(&POLICY, "na");
+    let at = UtcMillis(60_000);
+    let observed = Observed { at, received: Moment::from_wall(at) };
+    assert_eq!(before.suspend(observed).len(), 1);
+    let (member, open) = before.open().next().unwrap();
+    assert!(open.suspended);
+    let mut after = EventLife::default();
+    after.restore(member, open, observed.received.mono);
+    assert!(after.suspend(observed).is_empty(), "it was reported before the restart");
+    let condition = Condition::of_rule(member, Standing::Abnormal, 0.0, Expected::default());
+    let event = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
+    assert_eq!((event.state, event.suspended), (EventState::Updated, false));
+}

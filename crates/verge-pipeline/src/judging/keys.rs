@@ -1,0 +1,66 @@
+//! Under which keys the store holds what outlives a restart.
+
+use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
+use verge_domain::stage::{Checkpoint, KEY_SEPARATOR, LEARNT_KEY};
+use verge_domain::verdict::Subject;
+
+use super::machine::{MACHINE, UNHEARD};
+
+/// First part of the key of open events.
+pub(super) const EVENTS: &str = "events";
+/// First part of the key of a judge's state: the store may evict those for want of room.
+pub(super) const STATE: &str = LEARNT_KEY;
+/// First part of the key of a maintenance window.
+pub(super) const MAINTENANCE: &str = "maintenance";
+/// First part of the key of what all subjects of a judge have taught it together.
+pub(super) const POOL: &str = "pool";
+
+/// Names never contain control characters, so this separates them unambiguously.
+pub(super) const SEPARATOR: char = KEY_SEPARATOR;
+
+pub(super) fn key(kind: &str, judge: &JudgeId, subject: &Subject) -> String {
+    let signal = subject.signal.as_ref().map_or("", SignalId::as_str);
+    format!(
+        "{kind}{SEPARATOR}{judge}{SEPARATOR}{}{SEPARATOR}{}{SEPARATOR}{signal}",
+        subject.source, subject.device
+    )
+}
+
+/// The same with the state of the machine in which it learns, where each has an instance of its own.
+pub(super) fn key_in_state(kind: &str, judge: &JudgeId, subject: &Subject, state: Option<&str>) -> String {
+    let mut key = key(kind, judge, subject);
+    if let Some(state) = state {
+        key.push(SEPARATOR);
+        key.push_str(state);
+    }
+    key
+}
+
+/// Kind, judge and subject of a key, and the state of the machine.
+pub(super) fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject, Option<&str>)> {
+    let mut parts = key.split(SEPARATOR);
+    let kind = parts.next()?;
+    let judge = JudgeId::new(parts.next()?).ok()?;
+    let source = SourceId::new(parts.next()?).ok()?;
+    let device = DeviceId::new(parts.next()?).ok()?;
+    let signal = Some(parts.next()?).filter(|signal| !signal.is_empty());
+    let signal = signal.map(SignalId::new).transpose().ok()?;
+    let state = parts.next();
+    parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }, state))
+}
+
+/// The judge and the source that a checkpoint belongs to; `None` where it belongs to no judge.
+#[must_use]
+pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
+    let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
+    // Windows and the states of machines concern the judges of all classes.
+    (![MAINTENANCE, MACHINE, UNHEARD].contains(&kind)).then_some((judge, subject.source))
+}
+
+/// The judge whose learning is saved under a key: of one subject, or of all its subjects together.
+#[must_use]
+pub fn judge_taught(key: &str) -> Option<&str> {
+    let mut parts = key.split(SEPARATOR);
+    let (kind, judge) = (parts.next()?, parts.next()?);
+    (kind == STATE || kind == POOL).then_some(judge)
+}
