@@ -33,7 +33,7 @@ use super::classes::JudgeClass;
 use super::expiry::Expiry;
 use super::frames::Eyes;
 use super::models::ModelMarks;
-use super::routes::{Delivery, Outgoing, route_counters};
+use super::routes::{Outgoing, RouteDelivery, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::reload::{ReloadAnswer, ReloadPlan, ReloadReport};
@@ -56,7 +56,7 @@ pub struct Gateway {
     judging: Vec<Judging<ReadingJudge>>,
     workers: Option<FrameWorkers<Memory>>,
     committer: Committer,
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<RouteDelivery>,
     /// Reports sources that receive nothing; ends with the gateway.
     _hearing: AbortOnDrop,
     _expiry: AbortOnDrop,
@@ -314,7 +314,7 @@ impl Gateway {
         if tokio::time::timeout(LAST_COMMITS, committer.drained()).await.is_err() {
             tracing::debug!("the store has not taken everything yet");
         }
-        deliveries.iter().for_each(Delivery::stopping);
+        deliveries.iter().for_each(RouteDelivery::stopping);
         for delivery in deliveries {
             delivery.stop().await?;
         }

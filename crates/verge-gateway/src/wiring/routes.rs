@@ -28,18 +28,18 @@ pub(super) struct Outgoing<'a> {
 }
 
 /// A running delivery. It stops when this is dropped.
-pub(super) struct Delivery {
+pub(super) struct RouteDelivery {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
-impl Delivery {
+impl RouteDelivery {
     /// Lets upstream acknowledge for a few seconds, and ends.
     pub(super) fn stopping(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the end that [`Delivery::stopping`] began.
+    /// Waits for the end that [`RouteDelivery::stopping`] began.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.task.await.context("a delivery had panicked")
     }
@@ -57,7 +57,7 @@ impl Outgoing<'_> {
         route: &Route,
         counters: &Arc<RouteCounters>,
         delivered: [Seq; 3],
-    ) -> Delivery {
+    ) -> RouteDelivery {
         let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
             let uplink = &self.settings.uplinks[*index];
             let connection = self.connections[*index].clone();
@@ -87,7 +87,7 @@ impl Outgoing<'_> {
             move |stopping| status.document(clock.now(), stopping),
             stopped,
         ));
-        Delivery { task, stop }
+        RouteDelivery { task, stop }
     }
 }
 

@@ -7,7 +7,7 @@ use minicbor::data::Type;
 use minicbor::decode::Error;
 use verge_domain::rejection::Reason;
 
-use super::{Malformed, Pack, Record};
+use super::{Malformed, Pack, SenmlRecord};
 use crate::number;
 
 /// Tag of decimal fractions, `[exponent, mantissa]` (RFC 8949 section 3.4.4).
@@ -44,7 +44,7 @@ pub(super) fn read(payload: &[u8], pack: &mut Pack<'_, '_, '_>) -> Result<(), Re
 fn read_records(cbor: &mut Decoder<'_>, pack: &mut Pack<'_, '_, '_>) -> Result<(), PackFault> {
     let mut records = Items(cbor.array()?);
     while records.next(cbor)? {
-        let mut record = Record::default();
+        let mut record = SenmlRecord::default();
         let mut fields = Items(cbor.map()?);
         while fields.next(cbor)? {
             read_field(cbor, &mut record)?;
@@ -79,7 +79,7 @@ impl Items {
     }
 }
 
-fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(), PackFault> {
+fn read_field<'a>(cbor: &mut Decoder<'a>, record: &mut SenmlRecord<'a>) -> Result<(), PackFault> {
     if cbor.datatype()? == Type::String {
         // Labels of extensions; who does not know one that ends so must not use the pack.
         if cbor.str()?.ends_with('_') {

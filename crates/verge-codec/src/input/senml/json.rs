@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 use verge_domain::rejection::Reason;
 
-use super::{Malformed, Pack, Record};
+use super::{Malformed, Pack, SenmlRecord};
 use crate::input::json_text::{MemberName, text};
 use crate::number;
 
@@ -40,22 +40,22 @@ impl<'de> Visitor<'de> for Records<'_, '_, '_, '_> {
 struct OneRecord;
 
 impl<'de> DeserializeSeed<'de> for OneRecord {
-    type Value = Record<'de>;
+    type Value = SenmlRecord<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Record<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<SenmlRecord<'de>, D::Error> {
         json.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for OneRecord {
-    type Value = Record<'de>;
+    type Value = SenmlRecord<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a SenML record")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Record<'de>, A::Error> {
-        let mut record = Record::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<SenmlRecord<'de>, A::Error> {
+        let mut record = SenmlRecord::default();
         while let Some(label) = fields.next_key_seed(MemberName)? {
             let raw: &'de RawValue = fields.next_value()?;
             set(&mut record, &label, raw.get()).map_err(A::Error::custom)?;
@@ -64,7 +64,7 @@ impl<'de> Visitor<'de> for OneRecord {
     }
 }
 
-fn set<'a>(record: &mut Record<'a>, label: &str, raw: &'a str) -> Result<(), Malformed> {
+fn set<'a>(record: &mut SenmlRecord<'a>, label: &str, raw: &'a str) -> Result<(), Malformed> {
     match label {
         "bn" => record.base_name = Some(words(raw)?),
         "bt" => record.base_time = Some(figure(raw)?),

@@ -57,7 +57,7 @@ struct Parts {
 
 /// What a record says, in either representation. Numbers are exact and finite or the reason why not.
 #[derive(Debug, Default)]
-struct Record<'a> {
+struct SenmlRecord<'a> {
     base_name: Option<Cow<'a, str>>,
     base_time: Option<f64>,
     base_unit: Option<Cow<'a, str>>,
@@ -205,7 +205,7 @@ impl Base {
         self.value = 0.0;
     }
 
-    fn take(&mut self, record: &Record<'_>) {
+    fn take(&mut self, record: &SenmlRecord<'_>) {
         if let Some(name) = &record.base_name {
             self.name.clear();
             self.name.push_str(name);
@@ -224,7 +224,7 @@ impl Base {
 
 impl<'a> Pack<'a, '_, '_> {
     /// Takes up one record: base fields, then its value.
-    fn record(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
+    fn record(&mut self, record: &SenmlRecord<'_>) -> Result<(), Malformed> {
         self.records = self.records.saturating_add(1);
         if record.version.is_some_and(|version| version > VERSION) {
             return Err(Malformed);
@@ -247,7 +247,7 @@ impl<'a> Pack<'a, '_, '_> {
         Ok(())
     }
 
-    fn reading(&mut self, record: &Record<'_>) -> Result<(), (Reason, &'a Arc<str>)> {
+    fn reading(&mut self, record: &SenmlRecord<'_>) -> Result<(), (Reason, &'a Arc<str>)> {
         let parts = self.parts;
         let value = match (&record.value, record.truth, &record.data) {
             (Some(value), _, _) => value
