@@ -41,7 +41,7 @@ while = { signal = "plc:XS701", equals = 1, settle = "90s" }
 [judge.apart]
 inputs = ["pump:pressure"]
 detector = "auto"
-alarm_budget = "1/h"
+alarm_budget = "1/1d"
 by = "plc:XS701"
 "#;
 
