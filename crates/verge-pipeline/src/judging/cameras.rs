@@ -90,15 +90,11 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let at = captured.time(received.wall);
         views.sort_by_key(|&(judge, _)| specs[judge].inputs.observes == Observes::Errors);
         for (judge, view) in views {
-            let of_judge = indices.iter().filter(|&&index| instances[index].judge_index == judge);
-            let Some(index) = of_judge
-                .copied()
-                .collect::<Vec<_>>()
-                .into_iter()
-                .find(|&index| machines.admits(&mut instances[index], at, received))
-            else {
-                continue;
+            let mut is_of_judge = |index: usize| {
+                let instance = &mut instances[index];
+                instance.judge_index == judge && machines.admits(instance, at, received)
             };
+            let Some(index) = indices.iter().copied().find(|&index| is_of_judge(index)) else { continue };
             let sound = turn.view(&mut instances[index], &specs[judge], (view, captured), out);
             if !sound {
                 refuse(Reason::Defect);
