@@ -107,7 +107,14 @@ fn a_person_upstream_tells_the_judges_something() {
         (&1.into(), &1.into())
     );
     let labelled = tell(&["label", "--device", "pump-1", "real"]).expect(0);
-    assert_eq!(labelled.stdout, "matched 1 judge, changed 0\n");
+    let unused = "; it changes nothing: rules do not learn, and what is long past is forgotten\n";
+    assert_eq!(labelled.stdout, format!("noted for 1 signal{unused}"));
+    let by_number = tell(&["label", "1", "false"]).expect(0).stdout;
+    let about = "noted for 1 signal: event 1, pump-1 vibration (high)";
+    let before = "; it was labelled real before: the last label counts\n";
+    assert_eq!(by_number, format!("{about}{}{before}", unused.trim_end()));
+    let unknown = tell(&["label", "7", "false"]).expect(65);
+    assert!(unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"), "{}", unknown.stderr);
     let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
     assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
     let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);

@@ -136,8 +136,9 @@ pub trait Judge: Send {
         0
     }
 
-    /// Applies a person's remark on its last alarm. Returns whether that changed anything; rules do not learn.
-    fn apply(&mut self, _remark: Remark) -> bool {
+    /// Applies a person's remark on the alarm of the event that began then, or else on its last alarm. Returns whether that
+    /// changed anything; rules do not learn.
+    fn hear(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
         false
     }
 
@@ -158,6 +159,8 @@ pub trait Judge: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remark {
+    /// It was no fault: what kind of excursion it was is to be learnt.
+    False,
     /// It was changed on purpose: what is usual is to be learnt again.
     Maintenance,
     /// It was real: what it taught is to be forgotten, so that the same will be as strange the next time.

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use verge_domain::id::{RouteId, Seq};
-use verge_domain::stage::{Cause, MarkStore, StateStore};
+use verge_domain::id::{Lane, RouteId, Seq};
+use verge_domain::stage::{Cause, MarkStore, RowStore, StateStore, StoreError};
 use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::verdict::Verdict;
 use verge_mqtt::ConnectionSettings;
 use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::open_events;
+use verge_pipeline::judging::{KNOWN_EVENTS, open_events};
+use verge_wire::read_verdict;
 
 use super::Autoencoders;
 use super::broker::LocalPlan;
@@ -79,14 +81,15 @@ impl<'a> Built<'a> {
         let marks = store.open_routes(&routes).context("the store").exit_with(Exit::Temporary)?;
         let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
+        let recent = recent_events(&mut store).context("the store").exit_with(Exit::Temporary)?;
 
         let board = Arc::new(LastWords::restored(open_events(&checkpoints)));
 
         let (counters, bulk_counters) = readings::counters(settings);
         let eyes = Eyes::open(settings, &counters, &causes)?;
         let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
-        let judges =
-            ReadingJudges::restore(settings, &models, (&counters, bulk_counters), &checkpoints, started)?;
+        let saved = (&checkpoints[..], &recent[..]);
+        let judges = ReadingJudges::restore(settings, &models, (&counters, bulk_counters), saved, started)?;
         Ok(Self {
             local,
             connections,
@@ -102,6 +105,22 @@ impl<'a> Built<'a> {
             judges,
         })
     }
+}
+
+/// What the newest stored verdicts say of events, so that people can label those by their numbers.
+fn recent_events(store: &mut Outbox) -> Result<Vec<Verdict>, StoreError> {
+    const MAX_BYTES: usize = 4 << 20;
+    let mut recent = Vec::new();
+    for lane in Lane::ALL {
+        let mut rows = Vec::new();
+        let after = Seq(store.next_seq(lane).0.saturating_sub(1 + KNOWN_EVENTS as u64));
+        store.fetch(lane, after, KNOWN_EVENTS, MAX_BYTES, &mut rows)?;
+        let stored = rows.iter().filter(|row| row.withdrawn.is_none());
+        // What cannot be read is reported when it is delivered.
+        recent.extend(stored.filter_map(|row| Some(read_verdict(&row.bytes, lane).ok()?.1)));
+    }
+    recent.retain(|verdict| verdict.event.is_some());
+    Ok(recent)
 }
 
 /// When a file in the state folder was last written, as far as that can be known.

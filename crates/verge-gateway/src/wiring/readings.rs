@@ -7,13 +7,14 @@ use verge_codec::Decoders;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Checkpoint, Intake, IntakeFull};
 use verge_domain::time::Moment;
+use verge_domain::verdict::Verdict;
 use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
-use verge_pipeline::judging::{Decision, EventRegister, JudgeSet};
+use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent};
 
 use super::broker::repetition;
 use super::classes::{Classes, JudgeClass};
@@ -32,6 +33,7 @@ struct Side {
 pub(super) struct ReadingJudges {
     prompt: Side,
     bulk: Option<Side>,
+    register: Arc<EventRegister>,
 }
 
 /// The counters of a gateway, and those of its bulk judges, if it has any.
@@ -51,12 +53,13 @@ impl ReadingJudges {
         settings: &Settings,
         models: &Autoencoders,
         (counters, bulk): (&Arc<Counters>, Option<Arc<Counters>>),
-        checkpoints: &[Checkpoint],
+        (checkpoints, recent): (&[Checkpoint], &[Verdict]),
         now: Moment,
     ) -> anyhow::Result<Self> {
         let classes = Classes::of(settings);
         let memory = judges::memory(settings);
         let register = Arc::new(EventRegister::restored(checkpoints));
+        recent.iter().filter_map(KnownEvent::of).for_each(|event| register.note(event));
         let side = |class, counters: &Arc<Counters>, queue| {
             let mut judges = judges::judges_of(settings, models, (class, &memory), counters, now)?;
             judges.number_events_by(&register);
@@ -69,6 +72,7 @@ impl ReadingJudges {
             bulk: bulk
                 .map(|counters| side(JudgeClass::Bulk, &counters, IntakeQueue::bulk(Arc::clone(&counters))))
                 .transpose()?,
+            register,
         })
     }
 
@@ -79,7 +83,7 @@ impl ReadingJudges {
 
     /// Where orders to all of them are handed in.
     pub(super) fn orders(&self) -> OrderDesk {
-        let orders = self.prompt.queue.orders();
+        let orders = self.prompt.queue.orders().with_register(&self.register);
         match &self.bulk {
             None => orders,
             Some(bulk) => orders.with(bulk.queue.orders()),

@@ -98,6 +98,7 @@ pub(crate) fn answer(id: Option<&str>, answer: &Result<CommandAnswer, CommandErr
             ledger(id, store, *delivered, links.iter().map(AsRef::as_ref))
         }
         Ok(CommandAnswer::Order(outcome)) => orders::done(id, outcome),
+        Ok(CommandAnswer::Labelled { outcome, event }) => orders::labelled(id, outcome, event),
         Err(error) => json!({ "id": id, "ok": false, "error": error.to_string() }),
     };
     Bytes::from(answer.to_string())

@@ -8,13 +8,14 @@ pub(crate) mod json;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::id::{Epoch, Lane, Seq};
+use verge_domain::id::{Epoch, EventNumber, Lane, Seq};
+use verge_domain::stage::Remark;
 use verge_domain::time::Monotonic;
 
 use crate::committer::{StoreHandle, StoreLedger};
 use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
 use crate::intake::OrderDesk;
-use crate::judging::{Order, OrderError, Outcome};
+use crate::judging::{KNOWN_EVENTS, KnownEvent, Order, OrderError, Outcome};
 
 /// Commands taken by one entrance in each second; further ones are counted and not answered.
 const PER_SECOND: u32 = 10;
@@ -28,6 +29,8 @@ pub(crate) enum RemoteCommand {
     Ledger,
     /// An order to the judges.
     Order(Order),
+    /// A remark on one event.
+    LabelEvent { number: EventNumber, remark: Remark },
 }
 
 /// The result of a command.
@@ -39,6 +42,8 @@ pub(crate) enum CommandAnswer {
     Ledger { store: Box<StoreLedger>, delivered: [Seq; 3], links: Vec<Arc<LinkCounters>> },
     /// The judges have carried out an order, and its result is durable.
     Order(Outcome),
+    /// The same of a remark on one event, as it was known before.
+    Labelled { outcome: Outcome, event: KnownEvent },
 }
 
 /// Why a command was not carried out.
@@ -72,6 +77,8 @@ pub(crate) enum CommandError {
     Busy,
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error("event {number} is not known; {}", known_words(*.known))]
+    UnknownEvent { number: EventNumber, known: Option<(EventNumber, EventNumber)> },
 }
 
 impl From<TooManyReplays> for CommandError {
@@ -134,11 +141,32 @@ impl Executor {
                 self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
                 Ok(None)
             }
+            RemoteCommand::LabelEvent { number, remark } => {
+                let unknown = |known| CommandError::UnknownEvent { number, known };
+                let event = self.orders.register().find(number).map_err(unknown)?;
+                let selector = event.selector();
+                let order = Order::Label { selector, remark, event: Some(event.clone()) };
+                let reply = |outcome: Result<Outcome, OrderError>| {
+                    let labelled = |outcome| CommandAnswer::Labelled { outcome, event };
+                    later(outcome.map(labelled).map_err(CommandError::Order));
+                };
+                self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
+                Ok(None)
+            }
         }
     }
 
     async fn ledger(&self) -> Result<StoreLedger, CommandError> {
         self.store.ledger().await.and_then(Result::ok).ok_or(CommandError::Unreadable)
+    }
+}
+
+fn known_words(known: Option<(EventNumber, EventNumber)>) -> String {
+    match known {
+        None => "no event was raised yet; label by device and signal".to_owned(),
+        Some((first, last)) => format!(
+            "the newest {KNOWN_EVENTS} at most are, here {first} to {last}; label older ones by device and signal"
+        ),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::Item;
 use super::swapping::wake;
-use crate::judging::{Order, OrderError, Outcome, joint};
+use crate::judging::{EventRegister, Order, OrderError, Outcome, joint};
 
 /// Maximum of orders that wait for the judges.
 pub const ORDER_QUEUE: usize = 16;
@@ -49,6 +49,7 @@ pub struct OrderDesk {
     beside: Option<Desk>,
     /// Orders that either thread holds: their number never exceeds what one queue holds, so neither is ever full.
     under_way: Arc<AtomicUsize>,
+    register: Arc<EventRegister>,
 }
 
 /// One of the orders in progress.
@@ -62,7 +63,18 @@ impl Drop for Place {
 
 impl OrderDesk {
     pub(super) fn new(first: Desk) -> Self {
-        Self { first, beside: None, under_way: Arc::default() }
+        Self { first, beside: None, under_way: Arc::default(), register: Arc::default() }
+    }
+
+    /// The same where the judges number their events by this register.
+    #[must_use]
+    pub fn with_register(self, register: &Arc<EventRegister>) -> Self {
+        Self { register: Arc::clone(register), ..self }
+    }
+
+    /// The events that are known by number.
+    pub(crate) fn register(&self) -> &EventRegister {
+        &self.register
     }
 
     /// The same for judges on two threads: an order goes to both, one after the other.

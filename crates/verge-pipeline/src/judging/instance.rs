@@ -125,7 +125,11 @@ impl<J: Judge> Instance<J> {
                     let body = body_of(condition, self.unit.as_ref());
                     let severity = spec.policy.severity;
                     let times = times(captured, received, now);
-                    out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
+                    let verdict = self.verdict(spec, times, severity, Some(event), body);
+                    if event.state == EventState::Raised {
+                        naming.note(&verdict);
+                    }
+                    out.verdicts.push(verdict);
                     // An update does not change the set of open events as it is saved.
                     if event.state != EventState::Updated || resumed {
                         out.checkpoints.push(self.saved_life(spec));

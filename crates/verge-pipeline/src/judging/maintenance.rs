@@ -117,19 +117,19 @@ impl<D, J: Judge> JudgeSet<D, J> {
             out.checkpoints.push(Checkpoint { key: key(&window.selector), state: None });
         }
         // An instance that another window still covers receives the remark when that window ends.
-        let outcome = self.apply(Remark::Maintenance, now, out, |judge, subject| {
+        let applied = self.apply(Remark::Maintenance, None, now, out, |judge, subject| {
             ended.iter().any(|window| window.selector.means(judge, subject))
                 && !open.iter().any(|window| window.selector.means(judge, subject))
         });
         tracing::info!(
             windows = ended.len(),
-            matched = outcome.0,
-            changed = outcome.1,
+            matched = applied.matched,
+            changed = applied.changed,
             "maintenance has ended"
         );
         self.windows = open;
         self.windows_changed();
-        outcome
+        (applied.matched, applied.changed)
     }
 
     /// Restores a window that was open when the gateway stopped. Returns whether it could be read.

@@ -46,7 +46,7 @@ pub(crate) use orders::joint;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Selector};
 pub use rates::JudgeRate;
 use register::EventNaming;
-pub use register::EventRegister;
+pub use register::{EventRegister, KNOWN_EVENTS, KnownEvent};
 pub(crate) use register::saved_number;
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};

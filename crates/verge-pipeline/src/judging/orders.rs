@@ -1,7 +1,8 @@
 //! Orders from people upstream to the judges: remarks on alarms, and maintenance windows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
@@ -11,7 +12,7 @@ use verge_domain::verdict::Subject;
 
 use super::containment::contained;
 use super::maintenance::MAX_WINDOWS;
-use super::{Decision, JudgeSet};
+use super::{Decision, JudgeSet, KnownEvent};
 
 /// Longest maintenance window: a week.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -67,12 +68,14 @@ impl fmt::Display for Selector {
 /// What a person orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// A remark on the last alarms.
+    /// A remark on alarms.
     Label {
         /// Which instances receive it.
         selector: Selector,
         /// The remark.
         remark: Remark,
+        /// The alarm; `None`: the last one of each instance.
+        event: Option<KnownEvent>,
     },
     /// To raise nothing for a limited time; at its end the instances receive [`Remark::Maintenance`].
     Maintenance {
@@ -92,6 +95,10 @@ pub enum Outcome {
         matched: usize,
         /// Number of instances that it changed; rules do not learn.
         changed: usize,
+        /// Number of signals, or of devices as a whole, that these instances watch.
+        signals: usize,
+        /// Number of alarms that had another label before: the last one counts.
+        replaced: usize,
     },
     /// A maintenance window is open.
     Opened {
@@ -115,9 +122,15 @@ impl Outcome {
     /// The result of an order that judges of two threads have carried out.
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Applied { matched, changed }, Self::Applied { matched: also, changed: used_too }) => {
-                Self::Applied { matched: matched + also, changed: changed + used_too }
-            }
+            (
+                Self::Applied { matched, changed, signals, replaced },
+                Self::Applied { matched: also, changed: used_too, signals: more, replaced: others },
+            ) => Self::Applied {
+                matched: matched + also,
+                changed: changed + used_too,
+                signals: signals + more,
+                replaced: replaced + others,
+            },
             (Self::Opened { instances, until }, Self::Opened { instances: also, until: other }) => {
                 Self::Opened { instances: instances + also, until: until.max(other) }
             }
@@ -132,6 +145,15 @@ impl Outcome {
             (one, _) => one,
         }
     }
+}
+
+/// What became of a remark, see [`Outcome::Applied`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Applied {
+    pub(super) matched: usize,
+    pub(super) changed: usize,
+    signals: usize,
+    replaced: usize,
 }
 
 /// The result of an order that went to judges of two threads: it is carried out where one of them knows the
@@ -248,12 +270,15 @@ impl<D, J: Judge> JudgeSet<D, J> {
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
         match order {
-            Order::Label { selector, remark } => {
+            Order::Label { selector, remark, event } => {
                 self.meant(selector)?;
-                let (matched, changed) =
-                    self.apply(*remark, now, out, |judge, subject| selector.means(judge, subject));
-                tracing::info!(%selector, ?remark, matched, changed, "a remark from upstream");
-                Ok(Outcome::Applied { matched, changed })
+                let applied = self.apply(*remark, event.as_ref(), now, out, |judge, subject| {
+                    selector.means(judge, subject)
+                });
+                let Applied { matched, changed, signals, replaced } = applied;
+                let number = event.as_ref().map(|event| event.number.0);
+                tracing::info!(%selector, number, ?remark, matched, changed, "a remark from upstream");
+                Ok(Outcome::Applied { matched, changed, signals, replaced })
             }
             Order::Maintenance { selector, length } if length.is_zero() => {
                 self.close_windows(selector, now, out)
@@ -269,32 +294,40 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Passes a remark to instances, and saves what it changed. Returns how many received it, and how many it changed.
+    /// Passes a remark to instances, and saves what it changed.
     pub(super) fn apply(
         &mut self,
         remark: Remark,
+        event: Option<&KnownEvent>,
         now: Moment,
         out: &mut Decision,
         selector: impl Fn(&JudgeId, &Subject) -> bool,
-    ) -> (usize, usize) {
-        let (mut matched, mut changed) = (0, 0);
+    ) -> Applied {
+        let mut applied = Applied::default();
+        let mut subjects: HashSet<&Subject> = HashSet::new();
+        let register = Arc::clone(&self.naming.register);
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
             if !selector(&spec.name, &instance.subject) {
                 continue;
             }
-            matched += 1;
+            applied.matched += 1;
             let doing = "taking a remark";
             let learnt = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
-                let learnt = instance.judge.apply(remark);
+                let learnt = instance.judge.hear(remark, event.map(|event| event.since));
                 if learnt {
                     out.checkpoints.extend(instance.changed_state(&spec.name));
                 }
                 learnt
             });
-            changed += usize::from(learnt == Some(true));
+            applied.changed += usize::from(learnt == Some(true));
+            let number = event.map(|event| event.number);
+            let before = register.label(number, (&spec.name, &instance.subject), remark);
+            applied.replaced += usize::from(before.is_some());
+            subjects.insert(&instance.subject);
         }
-        (matched, changed)
+        applied.signals = subjects.len();
+        applied
     }
 
     /// How many instances are selected, at least one.

@@ -1,23 +1,75 @@
-//! The numbers of events: short, so that a person can type one, dense, and never given twice in the life of a store.
+//! The numbers of events: short, so that a person can type one, dense, and never given twice in the life of a store. And
+//! what the events of late are about, so that a number is enough to label one.
 //!
 //! The judges of both classes take them from one register. The committer saves the highest number in the commit of the event
 //! that has it, so that numbers continue after a restart; what was numbered and not committed does not exist.
 
 use std::fmt;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use verge_domain::id::{EventId, EventNumber};
-use verge_domain::stage::Checkpoint;
+use verge_domain::id::{EventId, EventNumber, JudgeId};
+use verge_domain::stage::{Checkpoint, Remark};
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::{Subject, Verdict};
+
+use super::Selector;
 
 /// The key under which the highest number is saved.
 pub(super) const NUMBERS: &str = "numbers";
+
+/// Events that are known by their numbers; of more, the oldest are forgotten.
+pub const KNOWN_EVENTS: usize = 1024;
+
+/// An event that can be labelled by its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownEvent {
+    /// Its number.
+    pub number: EventNumber,
+    /// The judge that raised it.
+    pub judge: JudgeId,
+    /// What it is about.
+    pub subject: Subject,
+    /// Since when its condition holds.
+    pub since: UtcMillis,
+    /// What a person said about it last, in this run.
+    pub label: Option<Remark>,
+}
+
+impl KnownEvent {
+    /// The event of a verdict, if it has a number.
+    #[must_use]
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        let event = verdict.event?;
+        Some(Self {
+            number: event.number?,
+            judge: verdict.judge.clone(),
+            subject: verdict.subject.clone(),
+            since: event.since,
+            label: None,
+        })
+    }
+
+    /// Selects the judge that raised it.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        Selector {
+            device: self.subject.device.clone(),
+            signal: self.subject.signal.clone(),
+            judge: Some(self.judge.clone()),
+            source: Some(self.subject.source.clone()),
+        }
+    }
+}
 
 /// Gives events their numbers; clones of its `Arc` share it.
 #[derive(Debug, Default)]
 pub struct EventRegister {
     /// The highest number that was given.
     highest: AtomicU64,
+    /// The newest last.
+    known: Mutex<VecDeque<KnownEvent>>,
 }
 
 impl EventRegister {
@@ -31,7 +83,52 @@ impl EventRegister {
                 "the saved number of events is damaged: numbers begin again at 1"
             );
         }
-        Self { highest: AtomicU64::new(highest.map_or(0, |number| number.0)) }
+        let register = Self { highest: AtomicU64::new(highest.map_or(0, |number| number.0)), ..Self::default() };
+        super::open_events(checkpoints).filter_map(|open| KnownEvent::of(&open)).for_each(|one| register.note(one));
+        register
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<KnownEvent>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an event, once.
+    pub fn note(&self, event: KnownEvent) {
+        let mut known = self.known();
+        let place = known.partition_point(|one| one.number < event.number);
+        if known.get(place).is_some_and(|one| one.number == event.number) {
+            return;
+        }
+        known.insert(place, event);
+        if known.len() > KNOWN_EVENTS {
+            known.pop_front();
+        }
+    }
+
+    /// The event with this number.
+    ///
+    /// # Errors
+    /// It is not known: the numbers from the lowest to the highest that are.
+    pub fn find(&self, number: EventNumber) -> Result<KnownEvent, Option<(EventNumber, EventNumber)>> {
+        let known = self.known();
+        let found = known.binary_search_by_key(&number, |one| one.number).ok();
+        let range = || Some((known.front()?.number, known.back()?.number));
+        found.and_then(|place| known.get(place)).cloned().ok_or_else(range)
+    }
+
+    /// A person labelled an event, or the last one of a judge about a subject. Returns another label that it had.
+    pub(super) fn label(
+        &self,
+        number: Option<EventNumber>,
+        (judge, subject): (&JudgeId, &Subject),
+        remark: Remark,
+    ) -> Option<Remark> {
+        let mut known = self.known();
+        let is_meant = |one: &&mut KnownEvent| {
+            number.map_or_else(|| one.judge == *judge && one.subject == *subject, |number| one.number == number)
+        };
+        let event = known.iter_mut().rev().find(is_meant)?;
+        event.label.replace(remark).filter(|before| *before != remark)
     }
 
     /// The number of a new event.
@@ -69,6 +166,11 @@ impl EventNaming {
     pub(super) fn number(&self) -> EventNumber {
         self.register.next()
     }
+
+    /// An event was raised.
+    pub(super) fn note(&self, verdict: &Verdict) {
+        KnownEvent::of(verdict).into_iter().for_each(|event| self.register.note(event));
+    }
 }
 
 impl fmt::Debug for EventNaming {
@@ -79,6 +181,8 @@ impl fmt::Debug for EventNaming {
 
 #[cfg(test)]
 mod tests {
+    use verge_domain::id::{DeviceId, SourceId};
+
     use super::*;
 
     #[test]
@@ -90,5 +194,37 @@ mod tests {
         assert_eq!(register.next(), EventNumber(142));
         let damaged = Checkpoint { key: NUMBERS.to_owned(), state: Some(vec![1, 2, 3]) };
         assert_eq!(EventRegister::restored(&[damaged]).next(), EventNumber(1));
+    }
+
+    fn known(number: u64, device: &str) -> KnownEvent {
+        KnownEvent {
+            number: EventNumber(number),
+            judge: JudgeId::new("auto").unwrap(),
+            subject: Subject {
+                source: SourceId::new("plc").unwrap(),
+                device: DeviceId::new(device).unwrap(),
+                signal: None,
+            },
+            since: UtcMillis(0),
+            label: None,
+        }
+    }
+
+    #[test]
+    fn the_events_of_late_are_found_by_number_and_remember_their_last_label() {
+        let register = EventRegister::default();
+        assert_eq!(register.find(EventNumber(1)), Err(None));
+        let last = KNOWN_EVENTS as u64 + 10;
+        for number in (1..=last).rev().chain(1..=last) {
+            register.note(known(number, if number % 2 == 0 { "even" } else { "odd" }));
+        }
+        assert_eq!(register.find(EventNumber(10)), Err(Some((EventNumber(11), EventNumber(last)))));
+        let found = register.find(EventNumber(11)).unwrap();
+        assert_eq!(found.subject.device.as_str(), "odd");
+        let of = (&found.judge, &found.subject);
+        assert_eq!(register.label(Some(found.number), of, Remark::Real), None);
+        assert_eq!(register.label(Some(found.number), of, Remark::Real), None, "the same again");
+        assert_eq!(register.label(Some(found.number), of, Remark::False), Some(Remark::Real));
+        assert_eq!(register.label(None, of, Remark::Real), None, "the last event of that subject is another one");
     }
 }

@@ -44,7 +44,7 @@ impl Judge for Slow {
     fn restore(&mut self, _state: &[u8], _now: Moment) -> Result<(), RestoreError> {
         Err(RestoreError::Foreign)
     }
-    fn apply(&mut self, _remark: Remark) -> bool {
+    fn hear(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
         true
     }
 }
@@ -220,9 +220,11 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
         site.counters.sources().iter().map(|source| source.readings_judged_total.get()).collect();
     assert_eq!(judged, [1, 1]);
 
-    let label = |device| Order::Label { selector: selector(device), remark: Remark::Real };
-    assert_eq!(site.order(label("tank")), Ok(Outcome::Applied { matched: 2, changed: 2 }));
-    assert_eq!(site.order(label("pump")), Ok(Outcome::Applied { matched: 1, changed: 1 }));
+    let label = |device| Order::Label { selector: selector(device), remark: Remark::Real, event: None };
+    let applied =
+        |judges| Ok(Outcome::Applied { matched: judges, changed: judges, signals: judges, replaced: 0 });
+    assert_eq!(site.order(label("tank")), applied(2));
+    assert_eq!(site.order(label("pump")), applied(1));
     let unknown = site.order(label("nobody")).unwrap_err().to_string();
     assert!(unknown.contains("pump, tank"), "{unknown}");
 

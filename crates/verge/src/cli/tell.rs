@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
 use verge_mqtt::{Subscriber, SubscriberEvent, TopicUse};
 use verge_pipeline::clock::random_event_id;
@@ -16,26 +16,34 @@ use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  verge label -c gateway.toml 142 false                  event #142 was no fault
+  verge label -c gateway.toml 142 real                   it was one after all
   verge label -c gateway.toml --device pump-1 maintenance
   verge label -c gateway.toml --device pump-1 --signal vibration real
 
-It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
+false        no fault: this kind of excursion of this signal is learnt, and its
+             part of the alarm budget is halved
+real         a fault: what it taught is forgotten, so that it is as strange
+             the next time
+maintenance  changed on purpose: what is usual is learnt anew
+
+Numbers stand in `verge alarms`, `watch` and `run` (#142); without one the last
+alarm of each judge is meant. Of two labels on one event the last counts. It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct LabelArgs {
-    /// What is known about their last alarm
-    remark: RemarkArg,
+    /// The number of an event, and what is known about it: false, real or maintenance. Without a number: about the last
+    /// alarms of --device
+    #[arg(required = true, num_args = 1..=2, value_name = "EVENT] [REMARK")]
+    label: Vec<String>,
+    /// The device
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
     #[command(flatten)]
-    selector: SelectorArgs,
+    narrower: NarrowerArgs,
     #[command(flatten)]
     asking: AskingArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum RemarkArg {
-    /// It was changed on purpose: learn anew what is usual
-    Maintenance,
-    /// It was real: forget what it taught
-    Real,
-}
+const REMARKS: [&str; 3] = ["false", "real", "maintenance"];
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -47,18 +55,18 @@ pub(super) struct MaintenanceArgs {
     /// For this many minutes from now; 0 ends it
     #[arg(value_parser = clap::value_parser!(u64).range(..=10_080))]
     minutes: u64,
+    /// The device
+    #[arg(long, value_name = "NAME")]
+    device: String,
     #[command(flatten)]
-    selector: SelectorArgs,
+    narrower: NarrowerArgs,
     #[command(flatten)]
     asking: AskingArgs,
 }
 
-/// Whose judges are meant, as verdicts name them.
+/// Whose judges of a device are meant, as verdicts name them.
 #[derive(Debug, Args)]
-struct SelectorArgs {
-    /// The device
-    #[arg(long, value_name = "NAME")]
-    device: String,
+struct NarrowerArgs {
     /// Only this signal
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
@@ -84,28 +92,59 @@ struct AskingArgs {
 }
 
 pub(super) fn label(args: &LabelArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let remark = match args.remark {
-        RemarkArg::Maintenance => "maintenance",
-        RemarkArg::Real => "real",
-    };
-    let answer = args.asking.ask(args.selector.command("label", "remark", Value::from(remark)))?;
+    let answer = args.asking.ask(args.command().exit_with(Exit::Usage)?)?;
     print_answer(&answer, json, out)
 }
 
 pub(super) fn maintenance(args: &MaintenanceArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let answer =
-        args.asking.ask(args.selector.command("maintenance", "minutes", Value::from(args.minutes)))?;
+    let command = args.narrower.command(&args.device, "maintenance", "minutes", Value::from(args.minutes));
+    let answer = args.asking.ask(command)?;
     print_answer(&answer, json, out)
 }
 
-impl SelectorArgs {
-    fn command(&self, command: &str, key: &str, value: Value) -> Map<String, Value> {
+impl LabelArgs {
+    fn command(&self) -> anyhow::Result<Map<String, Value>> {
+        let (event, remark) = match &self.label[..] {
+            [event, remark] => (Some(event), remark),
+            [remark] => (None, remark),
+            _ => bail!("one or two words are expected: an event and a remark"),
+        };
+        if !REMARKS.contains(&remark.as_str()) {
+            bail!("{remark:?} is no remark; there are {}", REMARKS.join(", "));
+        }
+        let narrower = &self.narrower;
+        match (event, &self.device) {
+            (None, None) => bail!("an event (verge label 142 {remark}) or --device is needed"),
+            (None, Some(device)) => Ok(narrower.command(device, "label", "remark", remark.as_str().into())),
+            (Some(_), Some(_)) => bail!("the number says what the event is about: leave --device out"),
+            (Some(_), None) if narrower.is_given() => {
+                bail!("the number says what the event is about: leave --signal, --judge and --source out")
+            }
+            (Some(event), None) => {
+                let number = event.trim_start_matches('#').parse().ok().filter(|&number: &u64| number > 0);
+                let number = number.with_context(|| format!("{event:?} is not the number of an event"))?;
+                let keys = [("command", "label".into()), ("remark", remark.as_str().into()), ("event", number.into())];
+                Ok(keys.into_iter().map(|(key, value): (&str, Value)| (key.to_owned(), value)).collect())
+            }
+        }
+    }
+}
+
+impl NarrowerArgs {
+    fn parts(&self) -> [(&'static str, &Option<String>); 3] {
+        [("signal", &self.signal), ("judge", &self.judge), ("source", &self.source)]
+    }
+
+    fn is_given(&self) -> bool {
+        self.parts().iter().any(|(_, name)| name.is_some())
+    }
+
+    fn command(&self, device: &str, command: &str, key: &str, value: Value) -> Map<String, Value> {
         let mut keys = Map::new();
         keys.insert("command".to_owned(), Value::from(command));
         keys.insert(key.to_owned(), value);
-        keys.insert("device".to_owned(), Value::from(self.device.as_str()));
-        let narrower = [("signal", &self.signal), ("judge", &self.judge), ("source", &self.source)];
-        for (key, name) in narrower {
+        keys.insert("device".to_owned(), Value::from(device));
+        for (key, name) in self.parts() {
             if let Some(name) = name {
                 keys.insert(key.to_owned(), Value::from(name.as_str()));
             }
@@ -191,33 +230,78 @@ fn print_answer(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Res
 fn words(answer: &Value) -> String {
     let number = |key: &str| answer[key].as_i64().unwrap_or(0);
     let counted = |key: &str, noun: &str| verge_wire::counted(answer[key].as_u64().unwrap_or(0), noun);
-    let matched = || format!("matched {}, changed {}", counted("heard", "judge"), number("used"));
     if answer["until"].is_i64() {
         let until = crate::describe::utc(number("until"));
         return format!("no alarms until {until} from {}", counted("quiet", "judge"));
     }
+    // A gateway of before there were `signals` counts judges.
+    let noted = match answer["signals"].is_u64() {
+        true => format!("noted for {}", counted("signals", "signal")),
+        false => format!("noted for {}", counted("heard", "judge")),
+    };
     if answer["ended"].is_u64() {
-        return format!("ended {}; {}", counted("ended", "window"), matched());
+        return format!("ended {}; {noted}", counted("ended", "window"));
     }
-    matched()
+    let mut words = noted;
+    if let Some(device) = answer["device"].as_str() {
+        let signal = answer["signal"].as_str().map_or_else(String::new, |signal| format!(" {signal}"));
+        let judge = answer["judge"].as_str().unwrap_or_default();
+        words += &format!(": event {}, {device}{signal} ({judge})", number("event"));
+    }
+    if number("used") == 0 {
+        words += "; it changes nothing: rules do not learn, and what is long past is forgotten";
+    }
+    match (answer["before"].as_str(), number("replaced")) {
+        (Some(before), 1..) => words += &format!("; it was labelled {before} before: the last label counts"),
+        (None, 1..) => {
+            words += &format!("; {} had another label before: the last counts", counted("replaced", "alarm"));
+        }
+        _ => {}
+    }
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn narrower(signal: Option<&str>) -> NarrowerArgs {
+        NarrowerArgs { signal: signal.map(str::to_owned), judge: None, source: Some("o".to_owned()) }
+    }
+
     #[test]
     fn a_command_has_the_names_that_were_given() {
-        let selector = SelectorArgs {
-            device: "p".to_owned(),
-            signal: Some("s".to_owned()),
-            judge: None,
-            source: Some("o".to_owned()),
-        };
-        let command = Value::Object(selector.command("maintenance", "minutes", json!(5)));
+        let command = Value::Object(narrower(Some("s")).command("p", "maintenance", "minutes", json!(5)));
         let expected =
             json!({ "command": "maintenance", "minutes": 5, "device": "p", "signal": "s", "source": "o" });
         assert_eq!(command, expected);
+    }
+
+    #[test]
+    fn a_label_is_on_an_event_or_on_the_last_alarms_of_a_device() {
+        use clap::Parser as _;
+        #[derive(Debug, clap::Parser)]
+        struct Label {
+            #[command(flatten)]
+            label: LabelArgs,
+        }
+        let check = |line: &str, expected: Result<Value, &str>| {
+            let words = ["label", "-c", "gateway.toml"].into_iter().chain(line.split(' '));
+            let command = Label::try_parse_from(words).unwrap().label.command();
+            let command = command.map(Value::Object).map_err(|error| error.to_string());
+            assert_eq!(command, expected.map_err(str::to_owned), "{line}");
+        };
+        check("142 false", Ok(json!({ "command": "label", "remark": "false", "event": 142 })));
+        check("#142 real", Ok(json!({ "command": "label", "remark": "real", "event": 142 })));
+        check(
+            "--device p --signal s maintenance",
+            Ok(json!({ "command": "label", "remark": "maintenance", "device": "p", "signal": "s" })),
+        );
+        check("142 wrong", Err("\"wrong\" is no remark; there are false, real, maintenance"));
+        check("false", Err("an event (verge label 142 false) or --device is needed"));
+        check("false 142", Err("\"142\" is no remark; there are false, real, maintenance"));
+        check("pump-1 false", Err("\"pump-1\" is not the number of an event"));
+        check("142 false --device p", Err("the number says what the event is about: leave --device out"));
     }
 
     #[test]
@@ -227,12 +311,22 @@ mod tests {
             assert_eq!(print_answer(&answer, false, &mut out).unwrap(), exit);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         };
-        let matched = json!({ "id": "a", "ok": true, "heard": 3, "used": 2 });
-        check(matched, "matched 3 judges, changed 2\n", Exit::Fine);
+        let of_device = json!({ "id": "a", "ok": true, "heard": 72, "used": 18, "signals": 36, "replaced": 0 });
+        check(of_device, "noted for 36 signals\n", Exit::Fine);
+        let unused = json!({ "id": "a", "ok": true, "heard": 1, "used": 0, "signals": 1, "replaced": 0 });
+        let nothing = "; it changes nothing: rules do not learn, and what is long past is forgotten";
+        check(unused, &format!("noted for 1 signal{nothing}\n"), Exit::Fine);
+        let event = json!({
+            "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
+            "source": "plc", "device": "p", "signal": "s", "before": "real",
+        });
+        let words = "noted for 1 signal: event 142, p s (auto); it was labelled real before: the last label counts\n";
+        check(event, words, Exit::Fine);
+        check(json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }), "noted for 3 judges\n", Exit::Fine);
         let until = json!({ "id": "a", "ok": true, "quiet": 4, "until": 1_795_694_400_000_i64 });
         check(until, "no alarms until 2026-11-26 12:00 UTC from 4 judges\n", Exit::Fine);
         let ended = json!({ "id": "a", "ok": true, "ended": 1, "heard": 3, "used": 2 });
-        check(ended, "ended 1 window; matched 3 judges, changed 2\n", Exit::Fine);
+        check(ended, "ended 1 window; noted for 3 judges\n", Exit::Fine);
         check(json!({ "id": "a", "ok": false, "error": "no" }), "", Exit::BadInput);
     }
 }

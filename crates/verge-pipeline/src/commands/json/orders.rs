@@ -1,28 +1,36 @@
 //! Orders to the judges, and their results. Pure.
 //!
-//! `{"id":"…","command":"label","remark":"real","device":"pump-1"}` with `signal`, `judge` and `source` beside it if
+//! `{"id":"…","command":"label","remark":"false","event":142}`, or `{"id":"…","command":"label","remark":"real","device":"pump-1"}` with `signal`, `judge` and `source` beside it if
 //! needed, and `{"id":"…","command":"maintenance","device":"pump-1","minutes":60}` with the same.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use verge_domain::id::{DeviceId, NameError};
+use verge_domain::id::{DeviceId, EventNumber, NameError};
 use verge_domain::stage::Remark;
 
 use super::{only, text};
-use crate::commands::CommandError;
-use crate::judging::{LONGEST_WINDOW, Order, Outcome, Selector};
+use crate::commands::{CommandError, RemoteCommand};
+use crate::judging::{KnownEvent, LONGEST_WINDOW, Order, Outcome, Selector};
 
-/// Reads a remark on alarms.
-pub(super) fn label(keys: &Map<String, Value>) -> Result<Order, CommandError> {
-    const KNOWN: &[&str] = &["id", "command", "remark", "device", "signal", "judge", "source"];
-    only(keys, KNOWN, "id, command, remark, device, signal, judge and source")?;
+/// Reads a remark on alarms: on the last ones of what is named, or on that of one event.
+pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandError> {
+    const KNOWN: &[&str] = &["id", "command", "remark", "event", "device", "signal", "judge", "source"];
+    const OF_EVENT: &[&str] = &["id", "command", "remark", "event"];
+    only(keys, KNOWN, "id, command, remark, event, device, signal, judge and source")?;
     let remark = match text(keys, "remark") {
+        Some("false") => Remark::False,
         Some("maintenance") => Remark::Maintenance,
         Some("real") => Remark::Real,
-        _ => return Err(CommandError::Bad { key: "remark", expected: r#""maintenance" or "real""# }),
+        _ => return Err(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# }),
     };
-    Ok(Order::Label { selector: selector(keys)?, remark })
+    let Some(event) = keys.get("event") else {
+        return Ok(RemoteCommand::Order(Order::Label { selector: selector(keys)?, remark, event: None }));
+    };
+    only(keys, OF_EVENT, "id, command, remark and event: the number says what it is about")?;
+    let number = event.as_u64().filter(|&number| number > 0).map(EventNumber);
+    let number = number.ok_or(CommandError::Bad { key: "event", expected: "the number of an event, from 1" })?;
+    Ok(RemoteCommand::LabelEvent { number, remark })
 }
 
 /// Reads the begin or the end of a maintenance window.
@@ -62,11 +70,31 @@ fn name<T: TryFrom<String, Error = NameError>>(
     }
 }
 
+/// The answer to a label on one event.
+pub(super) fn labelled(id: Option<&str>, outcome: &Outcome, event: &KnownEvent) -> Value {
+    let mut answer = done(id, outcome);
+    answer["event"] = event.number.0.into();
+    answer["judge"] = event.judge.as_str().into();
+    answer["source"] = event.subject.source.as_str().into();
+    answer["device"] = event.subject.device.as_str().into();
+    answer["signal"] = event.subject.signal.as_ref().map(|signal| signal.as_str()).into();
+    answer["before"] = event.label.map(remark_text).into();
+    answer
+}
+
+const fn remark_text(remark: Remark) -> &'static str {
+    match remark {
+        Remark::False => "false",
+        Remark::Maintenance => "maintenance",
+        Remark::Real => "real",
+    }
+}
+
 /// The answer to an order that was carried out.
 pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Applied { matched, changed } => {
-            json!({ "id": id, "ok": true, "heard": matched, "used": changed })
+        Outcome::Applied { matched, changed, signals, replaced } => {
+            json!({ "id": id, "ok": true, "heard": matched, "used": changed, "signals": signals, "replaced": replaced })
         }
         Outcome::Opened { instances, until } => {
             json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
@@ -81,6 +109,7 @@ pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
 mod tests {
     use verge_domain::id::{JudgeId, SignalId, SourceId};
     use verge_domain::time::UtcMillis;
+    use verge_domain::verdict::Subject;
 
     use super::*;
     use crate::commands::RemoteCommand;
@@ -99,7 +128,7 @@ mod tests {
         let device = DeviceId::new("p").unwrap();
         let selector = Selector { device: device.clone(), signal: None, judge: None, source: None };
         let all = r#"{"id":"a","command":"label","remark":"real","device":"p"}"#;
-        assert_eq!(order(all), Ok(Order::Label { selector: selector.clone(), remark: Remark::Real }));
+        assert_eq!(order(all), Ok(Order::Label { selector: selector.clone(), remark: Remark::Real, event: None }));
         let one = r#"{"id":"a","command":"label","remark":"maintenance","device":"p","signal":"s","judge":"j","source":"o"}"#;
         let exact = Selector {
             device,
@@ -107,7 +136,7 @@ mod tests {
             judge: Some(JudgeId::new("j").unwrap()),
             source: Some(SourceId::new("o").unwrap()),
         };
-        assert_eq!(order(one), Ok(Order::Label { selector: exact, remark: Remark::Maintenance }));
+        assert_eq!(order(one), Ok(Order::Label { selector: exact, remark: Remark::Maintenance, event: None }));
         let week = r#"{"id":"a","command":"maintenance","device":"p","minutes":10080}"#;
         let length = Duration::from_secs(604_800);
         assert_eq!(order(week), Ok(Order::Maintenance { selector: selector.clone(), length }));
@@ -118,15 +147,20 @@ mod tests {
     #[test]
     fn orders_are_refused_in_words() {
         let check = |text: &str, words: &str| assert_eq!(order(text), Err(words.to_owned()), "{text}");
-        let remark = r#"remark: missing, or not "maintenance" or "real""#;
+        let remark = r#"remark: missing, or not "false", "maintenance" or "real""#;
         check(r#"{"id":"a","command":"label","device":"p"}"#, remark);
         check(r#"{"id":"a","command":"label","remark":"odd","device":"p"}"#, remark);
         check(r#"{"id":"a","command":"label","remark":"real"}"#, "device: missing, or not a name");
         let signal = "signal: missing, or not a name";
         check(r#"{"id":"a","command":"label","remark":"real","device":"p","signal":""}"#, signal);
         check(r#"{"id":"a","command":"label","remark":"real","device":"p","signal":7}"#, signal);
-        let known = "unknown key beside id, command, remark, device, signal, judge and source";
+        let known = "unknown key beside id, command, remark, event, device, signal, judge and source";
         check(r#"{"id":"a","command":"label","remark":"real","device":"p","minutes":1}"#, known);
+        let alone = "unknown key beside id, command, remark and event: the number says what it is about";
+        check(r#"{"id":"a","command":"label","remark":"false","event":142,"device":"p"}"#, alone);
+        let number = "event: missing, or not the number of an event, from 1";
+        check(r#"{"id":"a","command":"label","remark":"false","event":0}"#, number);
+        check(r##"{"id":"a","command":"label","remark":"false","event":"#142"}"##, number);
         let minutes = "minutes: missing, or not a whole number from 1 to 10080, or 0 for the end";
         check(r#"{"id":"a","command":"maintenance","device":"p"}"#, minutes);
         check(r#"{"id":"a","command":"maintenance","device":"p","minutes":10081}"#, minutes);
@@ -136,13 +170,37 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_labelled_by_its_number_and_the_answer_says_what_it_was_about() {
+        let text = br#"{"id":"a","command":"label","remark":"false","event":142}"#;
+        let number = EventNumber(142);
+        assert_eq!(parse(text).command, Ok(RemoteCommand::LabelEvent { number, remark: Remark::False }));
+        let event = KnownEvent {
+            number,
+            judge: JudgeId::new("auto").unwrap(),
+            subject: Subject {
+                source: SourceId::new("plc").unwrap(),
+                device: DeviceId::new("p").unwrap(),
+                signal: Some(SignalId::new("s").unwrap()),
+            },
+            since: UtcMillis(0),
+            label: Some(Remark::Real),
+        };
+        let outcome = Outcome::Applied { matched: 1, changed: 1, signals: 1, replaced: 1 };
+        let expected = json!({
+            "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
+            "source": "plc", "device": "p", "signal": "s", "before": "real",
+        });
+        assert_eq!(labelled(Some("a"), &outcome, &event), expected);
+    }
+
+    #[test]
     fn answers_give_the_result_of_an_order() {
         let check = |outcome, expected: Value| {
             assert_eq!(done(Some("a"), &outcome), expected);
         };
         check(
-            Outcome::Applied { matched: 3, changed: 2 },
-            json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }),
+            Outcome::Applied { matched: 3, changed: 2, signals: 2, replaced: 1 },
+            json!({ "id": "a", "ok": true, "heard": 3, "used": 2, "signals": 2, "replaced": 1 }),
         );
         let until = UtcMillis(9);
         let opened = json!({ "id": "a", "ok": true, "quiet": 4, "until": 9 });
