@@ -114,7 +114,11 @@ fn a_person_upstream_tells_the_judges_something() {
     let before = "; it was labelled real before: the last label counts\n";
     assert_eq!(by_number, format!("{about}{}{before}", unused.trim_end()));
     let unknown = tell(&["label", "7", "false"]).expect(65);
-    assert!(unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"),
+        "{}",
+        unknown.stderr
+    );
     let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
     assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
     let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);

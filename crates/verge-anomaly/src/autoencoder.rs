@@ -15,6 +15,7 @@ use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{Moment, UtcMillis};
 
 use crate::alarm::{AlarmSettings, Pace};
+use crate::excursions::Excursions;
 use crate::fault::{SettingsError, check_count};
 use crate::scores::Scores;
 use crate::state::{self, StateKind};
@@ -132,12 +133,12 @@ impl AutoencoderJudge {
         }
     }
 
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         // A window must not span maintenance.
         if let (Remark::Maintenance, Some(windows)) = (&remark, &mut self.windows) {
             windows.window.clear();
         }
-        self.errors.apply(remark)
+        self.errors.hear(remark, event)
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
@@ -152,20 +153,23 @@ impl AutoencoderJudge {
 
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
+        let excursions = &self.errors.excursions;
         match &self.windows {
-            Some(windows) => state::seal(StateKind::Autoencoder, &(&windows.readings, &self.errors)),
-            None => state::seal(StateKind::Reconstruction, &self.errors),
+            Some(windows) => {
+                state::seal_with(StateKind::Autoencoder, &(&windows.readings, &self.errors), excursions)
+            }
+            None => state::seal_with(StateKind::Reconstruction, &self.errors, excursions),
         }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, errors): (Option<Pace>, Scores) = match &self.windows {
-            Some(_) => state::open(StateKind::Autoencoder, bytes)
-                .map(|(readings, errors)| (Some(readings), errors))?,
-            None => (None, state::open(StateKind::Reconstruction, bytes)?),
+        let (readings, errors, excursions): (Option<Pace>, Scores, Excursions) = match &self.windows {
+            Some(_) => state::open_with(StateKind::Autoencoder, bytes)
+                .map(|((readings, errors), excursions)| (Some(readings), errors, excursions))?,
+            None => state::open_with(StateKind::Reconstruction, bytes)
+                .map(|(errors, excursions)| (None, errors, excursions))?,
         };
-        errors.check()?;
-        self.errors = errors;
+        self.errors.restore(errors, excursions)?;
         if let (Some(windows), Some(readings)) = (&mut self.windows, readings) {
             windows.readings = readings;
             windows.window.clear();
@@ -255,7 +259,7 @@ mod tests {
         assert_eq!(found, conditions(&mut judge, 8_000, &strange));
         assert_eq!((found[0].standing, found[0].observed), (Standing::Abnormal, 81.0));
         assert!(found[0].expected.high.is_some_and(|high| high < 81.0), "{:?}", found[0]);
-        assert!(judge.apply(Remark::Maintenance) && !judge.apply(Remark::Real));
+        assert!(judge.hear(Remark::Maintenance, None) && !judge.hear(Remark::Real, None));
     }
 
     fn over_errors() -> AutoencoderJudge {
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(found, conditions(&mut judge, 8_000, &[60.0]));
         assert_eq!((found[0].member, found[0].standing), (Member::Reconstruction, Standing::Abnormal));
         assert!(found[0].expected.high.is_some_and(|high| high < 60.0), "{:?}", found[0]);
-        assert!(judge.apply(Remark::Maintenance) && !judge.apply(Remark::Real));
+        assert!(judge.hear(Remark::Maintenance, None) && !judge.hear(Remark::Real, None));
         assert_eq!(conditions(&mut judge, 8_001, &[60.0])[0].p_value, Some(1.0), "it is learnt anew");
     }
 
@@ -298,6 +302,6 @@ mod tests {
             assert_eq!(after.last().map(|one| one.standing), Some(Standing::Normal));
         }
         next(&mut judge, &[60.0]);
-        assert!(judge.apply(Remark::Real), "there was an alarm to speak of");
+        assert!(judge.hear(Remark::Real, None), "there was an alarm to speak of");
     }
 }

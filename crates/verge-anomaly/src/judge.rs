@@ -7,7 +7,7 @@ use verge_domain::frame::View;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY, Scope};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Detector;
 
 use crate::alarm::AlarmSettings;
@@ -290,13 +290,13 @@ impl Judge for ReadingJudge {
         }
     }
 
-    fn apply(&mut self, remark: Remark) -> bool {
+    fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match self {
-            Self::Auto(judge) => judge.apply(remark),
-            Self::Multi(judge) => judge.apply(remark),
-            Self::Pattern(judge) => judge.apply(remark),
-            Self::Vibration(judge) => judge.apply(remark),
-            Self::Autoencoder(judge) => judge.apply(remark),
+            Self::Auto(judge) => judge.hear(remark, event),
+            Self::Multi(judge) => judge.hear(remark),
+            Self::Pattern(judge) => judge.hear(remark, event),
+            Self::Vibration(judge) => judge.hear(remark),
+            Self::Autoencoder(judge) => judge.hear(remark, event),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)

@@ -105,6 +105,11 @@ impl<M> Lessons<M> {
         Some(std::mem::take(&mut last.marks))
     }
 
+    /// The last event was no fault: what it taught stays.
+    pub(crate) fn was_false(&mut self) {
+        self.last = None;
+    }
+
     /// What happens is on purpose: gives what is to be forgotten of the last event. What comes is learnt.
     pub(crate) fn was_maintenance(&mut self) -> Vec<M> {
         self.last.take().map(|last| last.marks).unwrap_or_default()

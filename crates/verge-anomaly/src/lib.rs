@@ -9,13 +9,14 @@
 //! [`health`], what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
-//! and is to be forgotten), `scores` (the four in a row).
+//! and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
 
 pub mod alarm;
 pub mod auto;
 pub mod autoencoder;
 pub mod budget;
 pub mod cusum;
+mod excursions;
 pub mod fault;
 pub mod health;
 pub mod judge;

@@ -8,6 +8,7 @@ use verge_domain::time::UtcMillis;
 
 use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
+use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
 use crate::tail::{Mark, Tail};
 
@@ -24,6 +25,9 @@ pub(crate) struct Scores {
     lessons: Lessons<Mark>,
     /// What was expected at most when the open event began; infinite while there is none.
     cause: f64,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    pub(crate) excursions: Excursions,
 }
 
 impl Scores {
@@ -35,6 +39,7 @@ impl Scores {
             feedback: Feedback::default(),
             lessons: Lessons::new(),
             cause: f64::INFINITY,
+            excursions: Excursions::default(),
         }
     }
 
@@ -47,12 +52,16 @@ impl Scores {
         score: f64,
     ) -> Condition {
         self.pace.note(at);
-        let level = self.rate(settings).p;
+        let level = self.rate(settings).p * self.excursions.part();
         let expected = self.tail.quantile(level);
         let (p_value, mark) = self.tail.observe_with_mark(score);
+        let p_value = if self.excursions.is_harmless(0, score) { 1.0 } else { p_value };
         let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
         let outcome = self.alarms.judge(p_value, level, settings.hold_off, still_off);
         let is_open = self.alarms.is_open();
+        if is_open {
+            self.excursions.note(at, was_open, level, [(score, p_value)].into_iter());
+        }
         let begins = outcome.standing == Standing::Renewed || (!was_open && !still_off);
         if outcome.abnormal && begins {
             self.cause = expected.unwrap_or(f64::INFINITY);
@@ -82,14 +91,15 @@ impl Scores {
 
     /// Applies a person's remark on errors of a model, which stays as it is: after maintenance their usual values are
     /// learnt again. Returns whether this changed anything.
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
+            Remark::False => self.was_false(event),
             Remark::Maintenance => {
                 self.was_maintenance();
                 self.start_again();
                 true
             }
-            Remark::Real => self.was_real(),
+            Remark::Real => self.was_real(event),
         }
     }
 
@@ -98,6 +108,7 @@ impl Scores {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
         let taught = self.lessons.was_maintenance();
         taught.into_iter().for_each(|mark| self.tail.forget(mark));
+        self.excursions.was_maintenance();
     }
 
     /// The usual scores are learnt again.
@@ -107,12 +118,30 @@ impl Scores {
         self.cause = f64::INFINITY;
     }
 
-    /// A person says that the last alarm was real: what it taught is forgotten. Returns whether there was one.
-    fn was_real(&mut self) -> bool {
+    /// A person says that an alarm was real: what it taught is forgotten. Returns whether there was one.
+    pub(crate) fn was_real(&mut self, event: Option<UtcMillis>) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
-        let taught = self.lessons.was_real();
+        let was_harmless = self.excursions.was_real(event);
+        let taught = if self.excursions.is_last(event) { self.lessons.was_real() } else { None };
         taught.iter().flatten().for_each(|mark| self.tail.forget(*mark));
-        taught.is_some()
+        was_harmless || taught.is_some()
+    }
+
+    /// A person says that an alarm was none: its kind of excursion is usual from now on. Returns whether it is known.
+    pub(crate) fn was_false(&mut self, event: Option<UtcMillis>) -> bool {
+        if self.excursions.is_last(event) {
+            self.lessons.was_false();
+            self.cause = f64::INFINITY;
+        }
+        self.excursions.was_false(event)
+    }
+
+    /// Takes up other scores, and what is saved behind them.
+    pub(crate) fn restore(&mut self, scores: Self, excursions: Excursions) -> Result<(), RestoreError> {
+        scores.check()?;
+        excursions.check(1)?;
+        *self = Self { excursions, ..scores };
+        Ok(())
     }
 
     pub(crate) fn alarm_rate(&self, settings: &AlarmSettings) -> AlarmRate {
@@ -121,12 +150,12 @@ impl Scores {
     }
 
     /// Whether it can be what was saved.
-    pub(crate) fn check(&self) -> Result<(), RestoreError> {
+    fn check(&self) -> Result<(), RestoreError> {
         self.tail.check()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.tail.heap_bytes() + self.lessons.heap_bytes()
+        self.tail.heap_bytes() + self.lessons.heap_bytes() + self.excursions.heap_bytes()
     }
 
     fn rate(&self, settings: &AlarmSettings) -> AlarmLevel {

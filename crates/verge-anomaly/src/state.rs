@@ -46,6 +46,22 @@ pub(crate) fn seal<T: Serialize>(kind: StateKind, state: &T) -> Vec<u8> {
     bytes
 }
 
+/// Writes a state and, behind it, what earlier versions did not know: they read the first and pass over the rest.
+pub(crate) fn seal_with<T: Serialize, M: Serialize>(kind: StateKind, state: &T, more: &M) -> Vec<u8> {
+    seal(kind, &(state, more))
+}
+
+/// Reads both; the second is what it is at first where an earlier version wrote the state.
+pub(crate) fn open_with<T: DeserializeOwned, M: DeserializeOwned + Default>(
+    kind: StateKind,
+    bytes: &[u8],
+) -> Result<(T, M), RestoreError> {
+    let damaged = |error| RestoreError::Damaged(Box::new(error));
+    let (state, rest) = postcard::take_from_bytes(body_of(kind, bytes)?).map_err(damaged)?;
+    let more = if rest.is_empty() { M::default() } else { postcard::from_bytes(rest).map_err(damaged)? };
+    Ok((state, more))
+}
+
 /// Whether a state is of this kind, sound or not.
 pub(crate) fn is_of(kind: StateKind, bytes: &[u8]) -> bool {
     bytes.get(1) == Some(&(kind as u8))
@@ -53,6 +69,10 @@ pub(crate) fn is_of(kind: StateKind, bytes: &[u8]) -> bool {
 
 /// Reads a state.
 pub(crate) fn open<T: DeserializeOwned>(kind: StateKind, bytes: &[u8]) -> Result<T, RestoreError> {
+    postcard::from_bytes(body_of(kind, bytes)?).map_err(|error| RestoreError::Damaged(Box::new(error)))
+}
+
+fn body_of(kind: StateKind, bytes: &[u8]) -> Result<&[u8], RestoreError> {
     let (head, body) = bytes.split_at_checked(HEAD).ok_or(RestoreError::Foreign)?;
     if head[..2] != [VERSION, kind as u8] {
         return Err(RestoreError::Foreign);
@@ -60,7 +80,7 @@ pub(crate) fn open<T: DeserializeOwned>(kind: StateKind, bytes: &[u8]) -> Result
     if head[2..] != crc32c::crc32c(body).to_le_bytes() {
         return Err(RestoreError::Damaged(Box::new(WrongChecksum)));
     }
-    postcard::from_bytes(body).map_err(|error| RestoreError::Damaged(Box::new(error)))
+    Ok(body)
 }
 
 #[cfg(test)]
@@ -84,5 +104,19 @@ mod tests {
             check(&damaged, StateKind::Auto, false);
         }
         check(&sealed[..sealed.len() - 1], StateKind::Auto, false);
+    }
+
+    #[test]
+    fn what_stands_behind_a_state_is_empty_where_an_earlier_version_wrote_it() {
+        let earlier = seal(StateKind::Auto, &(1.5_f64, vec![1_u16, 2]));
+        let state = (1.5_f64, vec![1_u16, 2]);
+        assert_eq!(open_with(StateKind::Auto, &earlier).unwrap(), (state.clone(), Vec::<u8>::new()));
+        let sealed = seal_with(StateKind::Auto, &state, &vec![7_u8]);
+        assert_eq!(open_with(StateKind::Auto, &sealed).unwrap(), (state.clone(), vec![7_u8]));
+        assert_eq!(
+            open::<(f64, Vec<u16>)>(StateKind::Auto, &sealed).unwrap(),
+            state,
+            "and is skipped by those"
+        );
     }
 }

@@ -76,13 +76,14 @@ impl AutoJudge {
         }
     }
 
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
+            Remark::False => self.detector().was_false(event),
             Remark::Maintenance => {
                 self.detector().was_maintenance();
                 true
             }
-            Remark::Real => self.detector().was_real(),
+            Remark::Real => self.detector().was_real(event),
         }
     }
 

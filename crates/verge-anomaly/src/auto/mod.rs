@@ -39,6 +39,7 @@ use verge_domain::time::UtcMillis;
 
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, AlarmLevel};
+use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use cause::EventCause;
@@ -119,6 +120,9 @@ pub struct AutoDetector {
     feedback: Feedback,
     lessons: Lessons<Marks>,
     cause: EventCause,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    excursions: Excursions,
 }
 
 impl AutoDetector {
@@ -147,6 +151,7 @@ impl AutoDetector {
             feedback: Feedback::default(),
             lessons: Lessons::new(),
             cause: EventCause::NONE,
+            excursions: Excursions::default(),
         }
     }
 
@@ -158,11 +163,12 @@ impl AutoDetector {
     /// The same, and the probability that each member gives the reading, in the order of [`MEMBERS`].
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let views = self.look(at, value);
-        let judged = self.tails.judge(&views);
+        let judged = self.tails.judge(&views, &self.excursions);
         let MemberScores { members, smallest, strangest, .. } = judged;
         let p_value = combined(smallest);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let level = if smallest < 1.0 || self.alarms.is_open() { self.rate().p } else { 0.0 };
+        let needs_level = smallest < 1.0 || self.alarms.is_open();
+        let level = if needs_level { self.rate().p * self.excursions.part() } else { 0.0 };
         let still_off = self.cause.still_off(&views);
         let was_open = self.alarms.is_open();
         let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off, still_off);
@@ -189,6 +195,11 @@ impl AutoDetector {
             self.cause = EventCause::NONE;
         }
         let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
+        if is_open {
+            let scores = views.scores.iter().map(|score| score.unwrap_or(0.0));
+            let level = level / EFFECTIVE_MEMBERS;
+            self.excursions.note(at, was_open, level, scores.zip(members));
+        }
         let step = LessonStep { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
         self.tails.forget(&forgotten);

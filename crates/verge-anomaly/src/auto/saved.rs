@@ -2,8 +2,10 @@
 
 use verge_domain::finding::Feedback;
 use verge_domain::stage::RestoreError;
+use verge_domain::time::UtcMillis;
 
-use super::{AutoDetector, AutoSettings, DayProfile, EventCause, Quantiser, Shift, mean, median5};
+use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
+use crate::excursions::Excursions;
 use crate::state::{self, StateKind};
 
 impl AutoDetector {
@@ -19,6 +21,7 @@ impl AutoDetector {
         self.feedback.maintenance = self.feedback.maintenance.saturating_add(1);
         let taught = self.lessons.was_maintenance();
         self.tails.forget(&taught);
+        self.excursions.was_maintenance();
         self.cause = EventCause::NONE;
         let recent = self.recent.all();
         if recent.is_empty() {
@@ -33,13 +36,23 @@ impl AutoDetector {
         self.shift = Shift::new();
     }
 
-    /// A person says that the last alarm was real: what it taught is forgotten, so that the same will be as strange
-    /// the next time. Says whether there was still something to forget.
-    pub fn was_real(&mut self) -> bool {
+    /// A person says that the alarm of the event that began then, or else the last one, was real: what it taught is
+    /// forgotten, so that the same will be as strange the next time. Says whether there was still something to forget.
+    pub fn was_real(&mut self, event: Option<UtcMillis>) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
-        let Some(taught) = self.lessons.was_real() else { return false };
-        self.tails.forget(&taught);
-        true
+        let was_harmless = self.excursions.was_real(event);
+        let taught = if self.excursions.is_last(event) { self.lessons.was_real() } else { None };
+        taught.iter().for_each(|taught| self.tails.forget(taught));
+        was_harmless || taught.is_some()
+    }
+
+    /// A person says that it was no fault: its kind of excursion is usual from now on. Says whether it is still known.
+    pub fn was_false(&mut self, event: Option<UtcMillis>) -> bool {
+        if self.excursions.is_last(event) {
+            self.lessons.was_false();
+            self.cause = EventCause::NONE;
+        }
+        self.excursions.was_false(event)
     }
 
     /// Bytes that one detector takes, itself and on the heap, while no feedback is awaited.
@@ -50,6 +63,7 @@ impl AutoDetector {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.lessons.heap_bytes()
+            + self.excursions.heap_bytes()
             + self.tails.heap_bytes()
             + self.context.heap_bytes()
             + self.hourly.heap_bytes()
@@ -64,7 +78,7 @@ impl AutoDetector {
     /// The state, to be taken up by [`AutoDetector::restore`].
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal(StateKind::Auto, self)
+        state::seal_with(StateKind::Auto, self, &self.excursions)
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -72,9 +86,10 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let restored: Self = state::open(StateKind::Auto, bytes)?;
+        let (restored, excursions): (Self, Excursions) = state::open_with(StateKind::Auto, bytes)?;
         restored.check()?;
-        *self = Self { settings: self.settings, ..restored };
+        excursions.check(MEMBERS.len())?;
+        *self = Self { settings: self.settings, excursions, ..restored };
         Ok(())
     }
 

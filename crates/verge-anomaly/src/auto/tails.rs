@@ -5,6 +5,7 @@ use verge_domain::stage::RestoreError;
 
 use super::MEMBERS;
 use super::views::Views;
+use crate::excursions::Excursions;
 use crate::tail::{BinPlace, Mark, Tail};
 
 /// Readings that one score of each member is made of.
@@ -33,7 +34,7 @@ impl Tails {
         Self(std::array::from_fn(|member| Tail::over(WINDOWS[member], 2 * member as u32)))
     }
 
-    pub(super) fn judge(&mut self, views: &Views) -> MemberScores {
+    pub(super) fn judge(&mut self, views: &Views, excursions: &Excursions) -> MemberScores {
         let mut judged = MemberScores {
             members: [1.0; MEMBERS.len()],
             smallest: 1.0,
@@ -43,6 +44,7 @@ impl Tails {
         for (member, (tail, score)) in self.0.iter_mut().zip(views.scores).enumerate() {
             let Some(score) = score else { continue };
             let (p, place) = tail.judge(score);
+            let p = if p < 1.0 && excursions.is_harmless(member, score) { 1.0 } else { p };
             judged.places[member] = Some((place, score));
             judged.members[member] = p;
             if p < judged.smallest {

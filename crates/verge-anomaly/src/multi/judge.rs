@@ -145,7 +145,7 @@ impl MultiJudge {
                 true
             }
             // Abnormal rows teach nothing: there is nothing to forget.
-            Remark::Real => false,
+            Remark::Real | Remark::False => false,
         }
     }
 

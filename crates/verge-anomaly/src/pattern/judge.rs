@@ -3,7 +3,7 @@
 use verge_domain::finding::{Finding, Member};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 
 use super::{PatternDetector, PatternSettings};
 use crate::alarm::{AlarmSettings, Pace};
@@ -48,14 +48,16 @@ impl PatternJudge {
     }
 
     /// New shapes become known by themselves; a reservoir has no use for "real".
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
+            Remark::False => self.distances.was_false(event),
             Remark::Maintenance => {
                 self.distances.was_maintenance();
                 self.detector.gap();
                 true
             }
-            Remark::Real => false,
+            // What it taught the reservoir of shapes stays.
+            Remark::Real => self.distances.excursions.was_real(event),
         }
     }
 
@@ -68,15 +70,17 @@ impl PatternJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(StateKind::Pattern, &(&self.readings, &self.distances, self.detector.save()))
+        let state = (&self.readings, &self.distances, self.detector.save());
+        state::seal_with(StateKind::Pattern, &state, &self.distances.excursions)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, distances, detector): (Pace, Scores, Vec<u8>) =
-            state::open(StateKind::Pattern, bytes)?;
-        distances.check()?;
+        let (state, excursions) = state::open_with(StateKind::Pattern, bytes)?;
+        let (readings, distances, detector): (Pace, Scores, Vec<u8>) = state;
+        let mut restored = Scores::new();
+        restored.restore(distances, excursions)?;
         self.detector.restore(&detector)?;
-        (self.readings, self.distances) = (readings, distances);
+        (self.readings, self.distances) = (readings, restored);
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ impl VibrationJudge {
                 true
             }
             // Abnormal blocks hardly teach the baseline anything.
-            Remark::Real => false,
+            Remark::Real | Remark::False => false,
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
         (_, Some("ledger")) => {
             only(&keys, &["id", "command"], "id and command").map(|()| RemoteCommand::Ledger)
         }
-        (_, Some("label")) => orders::label(&keys).map(RemoteCommand::Order),
+        (_, Some("label")) => orders::label(&keys),
         (_, Some("maintenance")) => orders::maintenance(&keys).map(RemoteCommand::Order),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),

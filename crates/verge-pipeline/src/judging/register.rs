@@ -4,8 +4,8 @@
 //! The judges of both classes take them from one register. The committer saves the highest number in the commit of the event
 //! that has it, so that numbers continue after a restart; what was numbered and not committed does not exist.
 
-use std::fmt;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -83,8 +83,11 @@ impl EventRegister {
                 "the saved number of events is damaged: numbers begin again at 1"
             );
         }
-        let register = Self { highest: AtomicU64::new(highest.map_or(0, |number| number.0)), ..Self::default() };
-        super::open_events(checkpoints).filter_map(|open| KnownEvent::of(&open)).for_each(|one| register.note(one));
+        let register =
+            Self { highest: AtomicU64::new(highest.map_or(0, |number| number.0)), ..Self::default() };
+        super::open_events(checkpoints)
+            .filter_map(|open| KnownEvent::of(&open))
+            .for_each(|one| register.note(one));
         register
     }
 
@@ -125,7 +128,8 @@ impl EventRegister {
     ) -> Option<Remark> {
         let mut known = self.known();
         let is_meant = |one: &&mut KnownEvent| {
-            number.map_or_else(|| one.judge == *judge && one.subject == *subject, |number| one.number == number)
+            number
+                .map_or_else(|| one.judge == *judge && one.subject == *subject, |number| one.number == number)
         };
         let event = known.iter_mut().rev().find(is_meant)?;
         event.label.replace(remark).filter(|before| *before != remark)
@@ -225,6 +229,10 @@ mod tests {
         assert_eq!(register.label(Some(found.number), of, Remark::Real), None);
         assert_eq!(register.label(Some(found.number), of, Remark::Real), None, "the same again");
         assert_eq!(register.label(Some(found.number), of, Remark::False), Some(Remark::Real));
-        assert_eq!(register.label(None, of, Remark::Real), None, "the last event of that subject is another one");
+        assert_eq!(
+            register.label(None, of, Remark::Real),
+            None,
+            "the last event of that subject is another one"
+        );
     }
 }

@@ -11,7 +11,7 @@ use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Inbound, Receipt, SourceIndex};
 use verge_domain::stage::{Intake, Judge, Remark, RestoreError, Scope};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Retention};

@@ -14,7 +14,7 @@ use verge_domain::stage::{
     AlarmRate, ControlEvent, Decoder, Intake, Judge, Remark, RestoreError, Scope, SinkEvent, StateStore,
     StoreError,
 };
-use verge_domain::time::{DeviceClock, Moment};
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
@@ -84,7 +84,7 @@ impl Judge for Learner {
         let supported_in = Some(Duration::ZERO);
         Some(AlarmRate { alarms, seconds, expected_per_second: 1.0 / 604_800.0, supported_in })
     }
-    fn apply(&mut self, remark: Remark) -> bool {
+    fn hear(&mut self, remark: Remark, _event: Option<UtcMillis>) -> bool {
         self.limit = 10;
         remark == Remark::Maintenance
     }
@@ -164,6 +164,10 @@ impl Site {
     }
 }
 
+fn answered(id: &str, used: u64, replaced: u64) -> Value {
+    json!({ "id": id, "ok": true, "heard": 1, "used": used, "signals": 1, "replaced": replaced })
+}
+
 #[tokio::test]
 async fn a_remark_is_durable_when_it_is_answered() {
     let shelf = Memory::default();
@@ -173,14 +177,14 @@ async fn a_remark_is_durable_when_it_is_answered() {
     assert_eq!(site.ask(label).await, json!({ "id": "a", "ok": false, "error": unknown }));
     site.send("d 5");
     until("raised", || site.alarms() == ["5"]).await;
-    assert_eq!(site.ask(label).await, json!({ "id": "a", "ok": true, "heard": 1, "used": 1 }));
+    assert_eq!(site.ask(label).await, answered("a", 1, 0));
     let saved: Vec<_> =
         shelf.0.lock().unwrap().checkpoints.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
     let states: Vec<_> = saved.iter().filter(|(key, _)| key.starts_with("state")).collect();
     assert_eq!(states.len(), 1);
     assert_eq!((states[0].0.as_str(), states[0].1[0]), ("state\u{1f}j\u{1f}s\u{1f}d\u{1f}s", 10));
     let real = r#"{"id":"b","command":"label","remark":"real","device":"d","signal":"s"}"#;
-    assert_eq!(site.ask(real).await, json!({ "id": "b", "ok": true, "heard": 1, "used": 0 }));
+    assert_eq!(site.ask(real).await, answered("b", 0, 1), "another label than before");
     let other = r#"{"id":"c","command":"label","remark":"real","device":"d","judge":"x"}"#;
     let words = "no judge watches device d judge x; of that device there are: j (s, s)";
     assert_eq!(site.ask(other).await, json!({ "id": "c", "ok": false, "error": words }));

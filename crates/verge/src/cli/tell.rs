@@ -123,7 +123,11 @@ impl LabelArgs {
             (Some(event), None) => {
                 let number = event.trim_start_matches('#').parse().ok().filter(|&number: &u64| number > 0);
                 let number = number.with_context(|| format!("{event:?} is not the number of an event"))?;
-                let keys = [("command", "label".into()), ("remark", remark.as_str().into()), ("event", number.into())];
+                let keys = [
+                    ("command", "label".into()),
+                    ("remark", remark.as_str().into()),
+                    ("event", number.into()),
+                ];
                 Ok(keys.into_iter().map(|(key, value): (&str, Value)| (key.to_owned(), value)).collect())
             }
         }
@@ -311,7 +315,8 @@ mod tests {
             assert_eq!(print_answer(&answer, false, &mut out).unwrap(), exit);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         };
-        let of_device = json!({ "id": "a", "ok": true, "heard": 72, "used": 18, "signals": 36, "replaced": 0 });
+        let of_device =
+            json!({ "id": "a", "ok": true, "heard": 72, "used": 18, "signals": 36, "replaced": 0 });
         check(of_device, "noted for 36 signals\n", Exit::Fine);
         let unused = json!({ "id": "a", "ok": true, "heard": 1, "used": 0, "signals": 1, "replaced": 0 });
         let nothing = "; it changes nothing: rules do not learn, and what is long past is forgotten";
@@ -320,7 +325,8 @@ mod tests {
             "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
             "source": "plc", "device": "p", "signal": "s", "before": "real",
         });
-        let words = "noted for 1 signal: event 142, p s (auto); it was labelled real before: the last label counts\n";
+        let words =
+            "noted for 1 signal: event 142, p s (auto); it was labelled real before: the last label counts\n";
         check(event, words, Exit::Fine);
         check(json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }), "noted for 3 judges\n", Exit::Fine);
         let until = json!({ "id": "a", "ok": true, "quiet": 4, "until": 1_795_694_400_000_i64 });

@@ -15,7 +15,7 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
             if reading == 6_030 {
                 match remark {
                     Some(true) => detector.was_maintenance(),
-                    Some(false) => assert!(detector.was_real()),
+                    Some(false) => assert!(detector.was_real(None)),
                     None => {}
                 }
             }
@@ -71,7 +71,7 @@ fn a_fault_that_comes_back_is_found_again_and_nobody_hears_of_it_for_ever() {
     assert!(unheard[20..].iter().filter(|&&raised| raised).count() < 5, "it is how things are: {unheard:?}");
     // Once it is over, and while it lasts.
     for (mut detector, heard_at) in [(confirmed, 400), (amid, 303)] {
-        let raised_after = found(&mut detector, 30, heard_at, |detector| assert!(detector.was_real()));
+        let raised_after = found(&mut detector, 30, heard_at, |detector| assert!(detector.was_real(None)));
         assert!(
             raised_after.iter().all(|&raised| raised),
             "what is said to be real at {heard_at} stays so: {raised_after:?}"
@@ -110,4 +110,47 @@ fn what_maintenance_has_shown_is_strange_at_the_next_time() {
     };
     assert_eq!(spike(true), [true, true]);
     assert_eq!(spike(false), [true, false], "a young signal learns it without");
+}
+
+#[test]
+fn an_excursion_labelled_false_is_usual_a_larger_one_is_not_and_the_last_label_counts() {
+    let (mut detector, mut next) = (detector(), process("white"));
+    for reading in 0..6_000 {
+        detector.observe(at(reading), next(reading));
+    }
+    let mut begin = 6_000;
+    // An excursion of fifteen readings by so much, and when its alarm was raised.
+    let mut excursion = |detector: &mut AutoDetector, by: f64| {
+        let mut raised = None;
+        for reading in 0..600 {
+            let off = if (100..115).contains(&reading) { by } else { 0.0 };
+            let at = at(begin + reading);
+            if detector.observe(at, next(begin + reading) + off).alarm && (100..120).contains(&reading) {
+                raised.get_or_insert(at);
+            }
+        }
+        begin += 600;
+        raised
+    };
+    let labelled = excursion(&mut detector, 20.0);
+    assert!(labelled.is_some());
+    let mut unlabelled = detector.clone();
+    assert!(excursion(&mut unlabelled, 20.0).is_some(), "far beyond all chance: it is not learnt by itself");
+
+    // Hours later another alarm was the last.
+    assert!(excursion(&mut detector, -40.0).is_some());
+    assert!(detector.was_false(labelled));
+    let saved = detector.save();
+    let mut detector = AutoDetector::new(&AutoSettings::default());
+    detector.restore(&saved).unwrap();
+    for _ in 0..3 {
+        assert_eq!(excursion(&mut detector, 20.0), None, "it is of a kind that is no fault");
+    }
+    let larger = excursion(&mut detector, 60.0);
+    assert!(larger.is_some(), "that is another matter");
+    // The last label counts.
+    assert!(detector.was_false(larger));
+    assert_eq!(excursion(&mut detector, 60.0), None);
+    assert!(detector.was_real(larger));
+    assert!(excursion(&mut detector, 60.0).is_some());
 }

@@ -22,14 +22,17 @@ pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandE
         Some("false") => Remark::False,
         Some("maintenance") => Remark::Maintenance,
         Some("real") => Remark::Real,
-        _ => return Err(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# }),
+        _ => {
+            return Err(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# });
+        }
     };
     let Some(event) = keys.get("event") else {
         return Ok(RemoteCommand::Order(Order::Label { selector: selector(keys)?, remark, event: None }));
     };
     only(keys, OF_EVENT, "id, command, remark and event: the number says what it is about")?;
     let number = event.as_u64().filter(|&number| number > 0).map(EventNumber);
-    let number = number.ok_or(CommandError::Bad { key: "event", expected: "the number of an event, from 1" })?;
+    let number =
+        number.ok_or(CommandError::Bad { key: "event", expected: "the number of an event, from 1" })?;
     Ok(RemoteCommand::LabelEvent { number, remark })
 }
 
@@ -128,7 +131,10 @@ mod tests {
         let device = DeviceId::new("p").unwrap();
         let selector = Selector { device: device.clone(), signal: None, judge: None, source: None };
         let all = r#"{"id":"a","command":"label","remark":"real","device":"p"}"#;
-        assert_eq!(order(all), Ok(Order::Label { selector: selector.clone(), remark: Remark::Real, event: None }));
+        assert_eq!(
+            order(all),
+            Ok(Order::Label { selector: selector.clone(), remark: Remark::Real, event: None })
+        );
         let one = r#"{"id":"a","command":"label","remark":"maintenance","device":"p","signal":"s","judge":"j","source":"o"}"#;
         let exact = Selector {
             device,
@@ -136,7 +142,10 @@ mod tests {
             judge: Some(JudgeId::new("j").unwrap()),
             source: Some(SourceId::new("o").unwrap()),
         };
-        assert_eq!(order(one), Ok(Order::Label { selector: exact, remark: Remark::Maintenance, event: None }));
+        assert_eq!(
+            order(one),
+            Ok(Order::Label { selector: exact, remark: Remark::Maintenance, event: None })
+        );
         let week = r#"{"id":"a","command":"maintenance","device":"p","minutes":10080}"#;
         let length = Duration::from_secs(604_800);
         assert_eq!(order(week), Ok(Order::Maintenance { selector: selector.clone(), length }));

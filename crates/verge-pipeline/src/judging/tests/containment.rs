@@ -46,8 +46,8 @@ impl Judge for Fragile {
         Ok(())
     }
 
-    fn apply(&mut self, _remark: Remark) -> bool {
-        self.spring(APPLY);
+    fn hear(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
+        self.spring(HEAR);
         true
     }
 
