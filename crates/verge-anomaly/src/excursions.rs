@@ -17,10 +17,16 @@ const MARGIN: f32 = 1.25;
 const MOST_HALVINGS: u8 = 3;
 /// A member takes part in an excursion if its probability is at most this many times the level of an alarm.
 const TAKES_PART: f64 = 10.0;
+/// Larger scores are kept as this one, and so alarm again.
+const LARGEST: f32 = 1e30;
 
-/// What is remembered of them; members are known by their positions.
+/// What is remembered of them. Most signals have none, and pay for a pointer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(crate) struct Excursions {
+pub(crate) struct Excursions(Option<Box<KnownExcursions>>);
+
+/// Members are known by their positions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct KnownExcursions {
     /// Of the last events, the newest last.
     recent: Vec<Excursion>,
     /// Scores by member up to which an excursion is no fault; empty where there is none.
@@ -41,7 +47,8 @@ struct Excursion {
 impl Excursions {
     /// Whether a score of a member is of a kind that people said is no fault.
     pub(crate) fn is_harmless(&self, member: usize, score: f64) -> bool {
-        self.harmless.get(member).is_some_and(|&most| score <= f64::from(most))
+        let known = self.0.as_ref().and_then(|known| known.harmless.get(member));
+        known.is_some_and(|&most| score <= f64::from(most))
     }
 
     /// Notes one observation of an open event: score and probability of each member.
@@ -52,37 +59,39 @@ impl Excursions {
         level: f64,
         members: impl ExactSizeIterator<Item = (f64, f64)>,
     ) {
+        let recent = &mut self.0.get_or_insert_default().recent;
         if !was_open {
-            if self.recent.len() == REMEMBERED {
-                self.recent.remove(0);
+            if recent.len() == REMEMBERED {
+                recent.remove(0);
             }
             let scores = vec![0.0; members.len()];
-            self.recent.push(Excursion { since: at.0, scores, harmless: false });
+            recent.push(Excursion { since: at.0, scores, harmless: false });
         }
-        let Some(last) = self.recent.last_mut() else { return };
+        let Some(last) = recent.last_mut() else { return };
         for (most, (score, p)) in last.scores.iter_mut().zip(members) {
-            if p <= TAKES_PART * level && score.is_finite() {
-                *most = most.max(score as f32);
+            if p <= TAKES_PART * level {
+                *most = most.max((score as f32).min(LARGEST));
             }
         }
     }
 
     /// The event that began then, or the last one.
     fn meant(&mut self, since: Option<UtcMillis>) -> Option<&mut Excursion> {
+        let recent = &mut self.0.as_mut()?.recent;
         match since {
             // The policy may have waited before it raised the event.
             Some(since) => {
-                let place = self.recent.iter().rposition(|one| one.since <= since.0).unwrap_or(0);
-                let next = self.recent.iter().position(|one| one.since >= since.0);
-                self.recent.get_mut(next.unwrap_or(place))
+                let next = recent.iter().position(|one| one.since >= since.0);
+                let place = next.or_else(|| recent.iter().rposition(|one| one.since <= since.0));
+                recent.get_mut(place?)
             }
-            None => self.recent.last_mut(),
+            None => recent.last_mut(),
         }
     }
 
     /// Whether the last event is meant, whose lessons may still be known.
     pub(crate) fn is_last(&mut self, since: Option<UtcMillis>) -> bool {
-        let last = self.recent.last().map(|last| last.since);
+        let last = self.meant(None).map(|last| last.since);
         since.is_none() || self.meant(since).map(|meant| meant.since) == last
     }
 
@@ -91,11 +100,12 @@ impl Excursions {
         let Some(event) = self.meant(since) else { return false };
         let is_new = !std::mem::replace(&mut event.harmless, true);
         let scores = event.scores.clone();
-        self.harmless.resize(scores.len().max(self.harmless.len()), 0.0);
-        for (most, score) in self.harmless.iter_mut().zip(scores) {
-            *most = most.max(MARGIN * score);
+        let Some(known) = &mut self.0 else { return false };
+        known.harmless.resize(scores.len().max(known.harmless.len()), 0.0);
+        for (most, score) in known.harmless.iter_mut().zip(scores) {
+            *most = most.max((MARGIN * score).min(LARGEST));
         }
-        self.labelled = self.labelled.saturating_add(u8::from(is_new));
+        known.labelled = known.labelled.saturating_add(u8::from(is_new));
         true
     }
 
@@ -105,42 +115,48 @@ impl Excursions {
         let Some(event) = self.meant(since) else { return false };
         let was_harmless = std::mem::replace(&mut event.harmless, false);
         let scores = event.scores.clone();
+        let Some(known) = &mut self.0 else { return false };
         let mut changed = was_harmless;
-        for (most, score) in self.harmless.iter_mut().zip(scores) {
+        for (most, score) in known.harmless.iter_mut().zip(scores) {
             if score > 0.0 && *most > 0.0 {
                 (*most, changed) = (0.0, true);
             }
         }
-        self.labelled = self.labelled.saturating_sub(u8::from(was_harmless));
+        known.labelled = known.labelled.saturating_sub(u8::from(was_harmless));
         changed
     }
 
     /// What is usual is learnt again from here on.
     pub(crate) fn was_maintenance(&mut self) {
-        *self = Self { labelled: self.labelled, ..Self::default() };
+        if let Some(known) = &mut self.0 {
+            **known = KnownExcursions { labelled: known.labelled, ..KnownExcursions::default() };
+        }
     }
 
     /// The part of its budget that the subject keeps.
     pub(crate) fn part(&self) -> f64 {
-        if self.labelled == 0 {
-            return 1.0;
-        }
-        0.5_f64.powi(i32::from(self.labelled.min(MOST_HALVINGS)))
+        let halvings = self.0.as_ref().map_or(0, |known| known.labelled.min(MOST_HALVINGS));
+        if halvings == 0 { 1.0 } else { 0.5_f64.powi(i32::from(halvings)) }
     }
 
     /// Whether it can be what was saved of this many members.
     pub(crate) fn check(&self, members: usize) -> Result<(), RestoreError> {
-        let is_score = |score: &f32| score.is_finite() && *score >= 0.0;
-        let sound = self.recent.len() <= REMEMBERED
-            && self.recent.iter().all(|one| one.scores.len() == members && one.scores.iter().all(is_score))
-            && (self.harmless.is_empty() || self.harmless.len() == members)
-            && self.harmless.iter().all(is_score);
+        let Some(known) = &self.0 else { return Ok(()) };
+        let is_score = |score: &f32| (0.0..=LARGEST).contains(score);
+        let sound = known.recent.len() <= REMEMBERED
+            && known.recent.iter().all(|one| one.scores.len() == members && one.scores.iter().all(is_score))
+            && (known.harmless.is_empty() || known.harmless.len() == members)
+            && known.harmless.iter().all(is_score);
         if sound { Ok(()) } else { Err(RestoreError::Misfit { part: "the excursions that people labelled" }) }
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let scores: usize = self.recent.iter().map(|one| one.scores.capacity() * size_of::<f32>()).sum();
-        self.recent.capacity() * size_of::<Excursion>() + scores + self.harmless.capacity() * size_of::<f32>()
+        self.0.as_ref().map_or(0, |known| {
+            let scores: usize = known.recent.iter().map(|one| one.scores.capacity()).sum();
+            size_of::<KnownExcursions>()
+                + known.recent.capacity() * size_of::<Excursion>()
+                + (scores + known.harmless.capacity()) * size_of::<f32>()
+        })
     }
 }
 

@@ -54,8 +54,11 @@ impl Scores {
         self.pace.note(at);
         let level = self.rate(settings).p * self.excursions.part();
         let expected = self.tail.quantile(level);
-        let (p_value, mark) = self.tail.observe_with_mark(score);
-        let p_value = if self.excursions.is_harmless(0, score) { 1.0 } else { p_value };
+        let (p_value, place) = self.tail.judge(score);
+        // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
+        let is_hidden = p_value <= level && self.excursions.is_harmless(0, score);
+        let p_value = if is_hidden { 1.0 } else { p_value };
+        let mark = if is_hidden { Mark::NONE } else { self.tail.learn_at(place, score) };
         let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
         let outcome = self.alarms.judge(p_value, level, settings.hold_off, still_off);
         let is_open = self.alarms.is_open();

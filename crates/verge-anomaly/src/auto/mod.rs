@@ -48,7 +48,7 @@ use novelty::{Predictor, Quantiser};
 use residual::{DayProfile, RecentValues, SLOW, Volatility, mean, mean_f32, median5};
 pub use settings::AutoSettings;
 use shift::Shift;
-use tails::{Marks, MemberScores, Tails};
+use tails::{Marks, MemberScores, NO_MARKS, Tails};
 use views::{Centre, Views};
 
 /// The members.
@@ -167,7 +167,7 @@ impl AutoDetector {
         let MemberScores { members, smallest, strangest, .. } = judged;
         let p_value = combined(smallest);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let needs_level = smallest < 1.0 || self.alarms.is_open();
+        let needs_level = judged.without_labels < 1.0 || self.alarms.is_open();
         let level = if needs_level { self.rate().p * self.excursions.part() } else { 0.0 };
         let still_off = self.cause.still_off(&views);
         let was_open = self.alarms.is_open();
@@ -178,7 +178,9 @@ impl AutoDetector {
         let mut expected =
             if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
-        let marks = self.tails.learn(&judged);
+        // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
+        let is_hidden = smallest > judged.without_labels && combined(judged.without_labels) <= level;
+        let marks = if is_hidden { NO_MARKS } else { self.tails.learn(&judged) };
         // While nothing new is strange, an event reports what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
         if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
@@ -204,7 +206,7 @@ impl AutoDetector {
         let forgotten = self.lessons.note(step, marks);
         self.tails.forget(&forgotten);
         // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
-        if !self.lessons.will_be_forgotten(step) {
+        if !(is_hidden || self.lessons.will_be_forgotten(step)) {
             self.profile.learn(self.last);
         }
         let assessment = Assessment {

@@ -13,6 +13,8 @@ const WINDOWS: [u32; MEMBERS.len()] = [1, 20, 12, 5, 40, 4, 6, 100];
 
 /// Where each member learnt a reading.
 pub(super) type Marks = [Mark; MEMBERS.len()];
+/// None learnt it.
+pub(super) const NO_MARKS: Marks = [Mark::NONE; MEMBERS.len()];
 
 /// One tail for each member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub(super) struct MemberScores {
     pub(super) members: [f64; MEMBERS.len()],
     /// The smallest of them; one while all is usual.
     pub(super) smallest: f64,
+    /// The same, whatever people said.
+    pub(super) without_labels: f64,
     /// Whose that is.
     pub(super) strangest: usize,
     places: [Option<(BinPlace, f64)>; MEMBERS.len()],
@@ -38,12 +42,14 @@ impl Tails {
         let mut judged = MemberScores {
             members: [1.0; MEMBERS.len()],
             smallest: 1.0,
+            without_labels: 1.0,
             strangest: 0,
             places: [None; MEMBERS.len()],
         };
         for (member, (tail, score)) in self.0.iter_mut().zip(views.scores).enumerate() {
             let Some(score) = score else { continue };
             let (p, place) = tail.judge(score);
+            judged.without_labels = judged.without_labels.min(p);
             let p = if p < 1.0 && excursions.is_harmless(member, score) { 1.0 } else { p };
             judged.places[member] = Some((place, score));
             judged.members[member] = p;
@@ -56,7 +62,7 @@ impl Tails {
 
     /// Learns what was judged last.
     pub(super) fn learn(&mut self, judged: &MemberScores) -> Marks {
-        let mut marks = [Mark::NONE; MEMBERS.len()];
+        let mut marks = NO_MARKS;
         for ((tail, mark), place) in self.0.iter_mut().zip(&mut marks).zip(judged.places) {
             if let Some((place, score)) = place {
                 *mark = tail.learn_at(place, score);
