@@ -66,11 +66,16 @@ fn states(folder: &Path) -> Vec<(String, Vec<u8>)> {
     states
 }
 
-/// Lets the gateway of a site judge a recording from its start to its stop.
+/// Lets the gateway of a site judge a recording, from its start to its stop.
 fn run(site: &Site, recording: &str) {
     let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    let mut receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json"], "connected to");
     fs::write(site.path().join("sent.jsonl"), recording).unwrap();
     verge(site.path(), &["send", "-c", "gateway.toml", "--recorded", "sent.jsonl"]).expect(0);
+    // Messages are judged in order: once this alarm has come, all are.
+    let end = ["send", "-c", "gateway.toml", "-t", "plant/end", "--message", "{\"temp\":2e9,\"flow\":1}"];
+    verge(site.path(), &end).expect(0);
+    receiver.lines().find("the alarm at the end", |verdict| verdict["device"] == "end");
     assert_eq!(gateway.stop(), 0);
 }
 
