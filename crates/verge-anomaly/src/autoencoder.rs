@@ -133,12 +133,12 @@ impl AutoencoderJudge {
         }
     }
 
-    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         // A window must not span maintenance.
         if let (Remark::Maintenance, Some(windows)) = (&remark, &mut self.windows) {
             windows.window.clear();
         }
-        self.errors.hear(remark, event)
+        self.errors.apply(remark, event)
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(found, conditions(&mut judge, 8_000, &strange));
         assert_eq!((found[0].standing, found[0].observed), (Standing::Abnormal, 81.0));
         assert!(found[0].expected.high.is_some_and(|high| high < 81.0), "{:?}", found[0]);
-        assert!(judge.hear(Remark::Maintenance, None) && !judge.hear(Remark::Real, None));
+        assert!(judge.apply(Remark::Maintenance, None) && !judge.apply(Remark::Real, None));
     }
 
     fn over_errors() -> AutoencoderJudge {
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(found, conditions(&mut judge, 8_000, &[60.0]));
         assert_eq!((found[0].member, found[0].standing), (Member::Reconstruction, Standing::Abnormal));
         assert!(found[0].expected.high.is_some_and(|high| high < 60.0), "{:?}", found[0]);
-        assert!(judge.hear(Remark::Maintenance, None) && !judge.hear(Remark::Real, None));
+        assert!(judge.apply(Remark::Maintenance, None) && !judge.apply(Remark::Real, None));
         assert_eq!(conditions(&mut judge, 8_001, &[60.0])[0].p_value, Some(1.0), "it is learnt anew");
     }
 
@@ -302,6 +302,6 @@ mod tests {
             assert_eq!(after.last().map(|one| one.standing), Some(Standing::Normal));
         }
         next(&mut judge, &[60.0]);
-        assert!(judge.hear(Remark::Real, None), "there was an alarm to speak of");
+        assert!(judge.apply(Remark::Real, None), "there was an alarm to speak of");
     }
 }

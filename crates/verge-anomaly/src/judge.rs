@@ -290,13 +290,13 @@ impl Judge for ReadingJudge {
         }
     }
 
-    fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+    fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match self {
-            Self::Auto(judge) => judge.hear(remark, event),
-            Self::Multi(judge) => judge.hear(remark),
-            Self::Pattern(judge) => judge.hear(remark, event),
-            Self::Vibration(judge) => judge.hear(remark),
-            Self::Autoencoder(judge) => judge.hear(remark, event),
+            Self::Auto(judge) => judge.apply(remark, event),
+            Self::Multi(judge) => judge.apply(remark),
+            Self::Pattern(judge) => judge.apply(remark, event),
+            Self::Vibration(judge) => judge.apply(remark),
+            Self::Autoencoder(judge) => judge.apply(remark, event),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)
             | Self::Rate(_)

@@ -94,7 +94,7 @@ impl Scores {
 
     /// Applies a person's remark on errors of a model, which stays as it is: after maintenance their usual values are
     /// learnt again. Returns whether this changed anything.
-    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
             Remark::False => self.was_false(event),
             Remark::Maintenance => {

@@ -138,7 +138,7 @@ pub trait Judge: Send {
 
     /// Applies a person's remark on the alarm of the event that began then, or else on its last alarm. Returns whether that
     /// changed anything; rules do not learn.
-    fn hear(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
+    fn apply(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
         false
     }
 

@@ -76,7 +76,7 @@ impl AutoJudge {
         }
     }
 
-    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
             Remark::False => self.detector().was_false(event),
             Remark::Maintenance => {

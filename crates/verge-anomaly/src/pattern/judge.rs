@@ -48,7 +48,7 @@ impl PatternJudge {
     }
 
     /// New shapes become known by themselves; a reservoir has no use for "real".
-    pub(crate) fn hear(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match remark {
             Remark::False => self.distances.was_false(event),
             Remark::Maintenance => {

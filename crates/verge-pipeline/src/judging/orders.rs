@@ -314,7 +314,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             applied.matched += 1;
             let doing = "taking a remark";
             let learnt = contained(instance, spec, &self.counters, doing, now, out, |instance, out| {
-                let learnt = instance.judge.hear(remark, event.map(|event| event.since));
+                let learnt = instance.judge.apply(remark, event.map(|event| event.since));
                 if learnt {
                     out.checkpoints.extend(instance.changed_state(&spec.name));
                 }

@@ -44,7 +44,7 @@ impl Judge for Slow {
     fn restore(&mut self, _state: &[u8], _now: Moment) -> Result<(), RestoreError> {
         Err(RestoreError::Foreign)
     }
-    fn hear(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
+    fn apply(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
         true
     }
 }

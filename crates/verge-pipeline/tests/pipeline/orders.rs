@@ -84,7 +84,7 @@ impl Judge for Learner {
         let supported_in = Some(Duration::ZERO);
         Some(AlarmRate { alarms, seconds, expected_per_second: 1.0 / 604_800.0, supported_in })
     }
-    fn hear(&mut self, remark: Remark, _event: Option<UtcMillis>) -> bool {
+    fn apply(&mut self, remark: Remark, _event: Option<UtcMillis>) -> bool {
         self.limit = 10;
         remark == Remark::Maintenance
     }
