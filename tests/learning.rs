@@ -73,7 +73,8 @@ fn run(site: &Site, recording: &str) {
     fs::write(site.path().join("sent.jsonl"), recording).unwrap();
     verge(site.path(), &["send", "-c", "gateway.toml", "--recorded", "sent.jsonl"]).expect(0);
     // Messages are judged in order: once this alarm has come, all are.
-    let end = ["send", "-c", "gateway.toml", "-t", "plant/end", "--message", "{\"temp\":2e9,\"flow\":1}"];
+    let last = json!({ "t": Clock::start().now().wall.0, "temp": 2e9, "flow": 1.0 }).to_string();
+    let end = ["send", "-c", "gateway.toml", "-t", "plant/end", "--message", &last];
     verge(site.path(), &end).expect(0);
     receiver.lines().find("the alarm at the end", |verdict| verdict["device"] == "end");
     assert_eq!(gateway.stop(), 0);
