@@ -79,12 +79,8 @@ impl Excursions {
     fn meant(&mut self, since: Option<UtcMillis>) -> Option<&mut Excursion> {
         let recent = &mut self.0.as_mut()?.recent;
         match since {
-            // The policy may have waited before it raised the event.
-            Some(since) => {
-                let next = recent.iter().position(|one| one.since >= since.0);
-                let place = next.or_else(|| recent.iter().rposition(|one| one.since <= since.0));
-                recent.get_mut(place?)
-            }
+            // Exactly: what is learnt apart for each state of a machine must not take the label of another state's event.
+            Some(since) => recent.iter_mut().rfind(|one| one.since == since.0),
             None => recent.last_mut(),
         }
     }

@@ -190,9 +190,10 @@ fn an_event_of_one_state_is_suspended_in_the_others() {
         judge: None,
         source: None,
     };
-    let order = Order::Label { selector, remark: Remark::Maintenance };
+    let order = Order::Label { selector, remark: Remark::Maintenance, event: None };
     let outcome = trial.set.carry_out(&order, false, Moment::from_wall(UtcMillis(62_000)), &mut trial.out);
-    assert_eq!(outcome, Ok(crate::judging::Outcome::Applied { matched: 2, changed: 0 }));
+    let applied = crate::judging::Outcome::Applied { matched: 2, changed: 0, signals: 1, replaced: 0 };
+    assert_eq!(outcome, Ok(applied));
 }
 
 #[test]
