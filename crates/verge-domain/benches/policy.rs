@@ -14,6 +14,7 @@ use verge_domain::verdict::Severity;
 fn policy(c: &mut Criterion) {
     let policy = EventPolicy {
         severity: Severity::Warning,
+        critical_when: None,
         lane: Lane::Alarm,
         raise_after: Duration::ZERO,
         clear_after: Duration::ZERO,

@@ -14,15 +14,19 @@ use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::{Event, EventChange, EventState, Severity};
 
 mod course;
+mod severity;
 
 use course::EventCourse;
 pub use course::GROWS_BY;
+pub use severity::CriticalRule;
 
 /// How conditions of one judge become events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EventPolicy {
     /// Severity of the judge's events.
     pub severity: Severity,
+    /// Events of which this holds are critical, from then on to their end.
+    pub critical_when: Option<CriticalRule>,
     /// Lane of the judge's verdicts. All states of an event travel in one lane, so that they stay in order.
     pub lane: Lane,
     /// A condition must hold for this long before it is raised; zero raises at once.
@@ -41,6 +45,13 @@ impl EventPolicy {
             Severity::Info => Lane::Verdict,
             Severity::Warning | Severity::Critical => Lane::Alarm,
         }
+    }
+
+    /// How severe an event is by what is reported of it.
+    #[must_use]
+    pub fn severity_of(&self, condition: &Condition, event: &Event) -> Severity {
+        let critical = self.critical_when.is_some_and(|rule| rule.holds(condition, event.lasted_ms));
+        if critical { Severity::Critical } else { self.severity }
     }
 }
 
@@ -188,11 +199,18 @@ impl EventLife {
                 let change = course.note(condition);
                 let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
                 let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
+                // Reported once: later reports say it by themselves.
+                let critical = |course: &mut EventCourse| {
+                    let rule = policy.critical_when.filter(|_| !course.critical && !holding);
+                    course.critical |=
+                        rule.is_some_and(|rule| rule.holds(condition, event.report(EventState::Updated, observed, begun).lasted_ms));
+                    rule.is_some() && course.critical
+                };
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
                     let event = OpenEvent { suspended: false, ..event };
                     let report = Event { change, ..event.report(EventState::Cleared, observed, begun) };
                     (Phase::Quiet, Some(report))
-                } else if event.suspended || escalated || is_due() {
+                } else if event.suspended || escalated || critical(&mut course) || is_due() {
                     let event = OpenEvent { suspended: false, ..event };
                     let change = change.filter(|_| escalated);
                     let report = Event { change, ..event.report(EventState::Updated, observed, begun) };
@@ -238,7 +256,8 @@ fn rise(
     }
     let event = OpenEvent { id: fresh_id(), since: first_at, suspended: false };
     let report = event.report(EventState::Raised, observed, Some(since));
-    let course = EventCourse::of(condition);
+    let critical = policy.critical_when.is_some_and(|rule| rule.holds(condition, report.lasted_ms));
+    let course = EventCourse { critical, ..EventCourse::of(condition) };
     (Phase::Open { event, begun: Some(since), reported: now, calm: None, course }, Some(report))
 }
 

@@ -17,6 +17,8 @@ pub(super) struct EventCourse {
     reached: Option<f64>,
     /// What the event is about has become usual.
     adapted: bool,
+    /// It was reported as critical.
+    pub(super) critical: bool,
 }
 
 impl EventCourse {

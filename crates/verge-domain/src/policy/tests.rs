@@ -3,6 +3,7 @@ use crate::finding::{Expected, Standing};
 
 const POLICY: EventPolicy = EventPolicy {
     severity: Severity::Warning,
+    critical_when: None,
     lane: Lane::Alarm,
     raise_after: Duration::ZERO,
     clear_after: Duration::ZERO,
@@ -107,6 +108,48 @@ fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() 
     }
     assert_eq!(reported, "R.C........R.C");
     assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn an_event_becomes_critical_once_by_its_rule() {
+    let rule = CriticalRule::new(Some(3.0), None, Some(Duration::from_secs(2)));
+    let policy = EventPolicy { critical_when: rule, ..POLICY };
+    let mut life = EventLife::default();
+    let range = Expected { low: None, high: Some(1.0) };
+    let mut seen = Vec::new();
+    for (second, value) in [(0, 9.0), (1, 9.0), (2, 2.0), (3, 4.0), (4, 4.0), (5, 9.0), (6, 0.5)] {
+        let at = UtcMillis(second * 1000);
+        let standing = if value > 1.0 { Standing::Abnormal } else { Standing::Normal };
+        let condition = Condition::of_rule(Member::High, standing, value, range);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let event = life.advance(&policy, &condition, observed, || EventId([7; 16]));
+        seen.extend(event.map(|event| (second, event.state, policy.severity_of(&condition, &event))));
+    }
+    let expected = [
+        (0, EventState::Raised, Severity::Warning),
+        // It lasts for two seconds from the third reading on, and is far again with the fourth.
+        (3, EventState::Updated, Severity::Critical),
+        (6, EventState::Cleared, Severity::Warning),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(CriticalRule::new(None, None, None), None);
+}
+
+#[test]
+fn what_has_no_probability_is_not_critical_by_one() {
+    let policy = EventPolicy { critical_when: CriticalRule::new(None, Some(1e-6), None), ..POLICY };
+    let severity = |p_value| {
+        let range = Expected::default();
+        let condition =
+            Condition { p_value, ..Condition::of_rule(Member::Level, Standing::Abnormal, 1.0, range) };
+        let at = UtcMillis(0);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let event = EventLife::default().advance(&policy, &condition, observed, || EventId([7; 16]));
+        policy.severity_of(&condition, &event.expect("it is raised"))
+    };
+    assert_eq!(severity(None), Severity::Warning);
+    assert_eq!(severity(Some(1e-5)), Severity::Warning);
+    assert_eq!(severity(Some(1e-7)), Severity::Critical);
 }
 
 #[test]

@@ -121,17 +121,21 @@ impl<J: Judge> Instance<J> {
                     {
                         self.unit = Some(unit.clone());
                     }
-                    let resumed = self.note_open(condition, event, received.wall);
+                    let before = self.open_severity(condition);
+                    // What was critical once is critical to its end.
+                    let severity =
+                        spec.policy.severity_of(condition, &event).max(before.unwrap_or(Severity::Info));
+                    let resumed = self.note_open(condition, event, received.wall, severity);
                     let body = body_of(condition, self.unit.as_ref());
-                    let severity = spec.policy.severity;
                     let times = times(captured, received, now);
                     let verdict = self.verdict(spec, times, severity, Some(event), body);
                     if event.state == EventState::Raised {
                         naming.note(&verdict);
                     }
                     out.verdicts.push(verdict);
-                    // An update does not change the set of open events as it is saved.
-                    if event.state != EventState::Updated || resumed {
+                    // An update does not change the set of open events as it is saved, unless it makes one critical.
+                    let is_critical_now = before.is_some_and(|before| before != severity);
+                    if event.state != EventState::Updated || resumed || is_critical_now {
                         out.checkpoints.push(self.saved_life(spec));
                     }
                 }
@@ -178,8 +182,14 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
     }
 
+    /// The severity of the event that a condition belongs to, where it is open.
+    fn open_severity(&self, condition: &Condition) -> Option<Severity> {
+        let member = condition.member.strand();
+        self.open.iter().find(|open| open.member == member).and_then(|open| open.severity)
+    }
+
     /// Returns whether the event was suspended before.
-    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis) -> bool {
+    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis, severity: Severity) -> bool {
         let member = condition.member.strand();
         let resumed = self.open.iter().any(|open| open.member == member && open.event.suspended);
         self.open.retain(|open| open.member != member);
@@ -187,7 +197,8 @@ impl<J: Judge> Instance<J> {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
             let event = OpenEvent { id: event.id, since: event.since, suspended: event.suspended };
             let reported = Some(received);
-            self.open.push(SavedEvent { member, event, observed, expected, number, reported });
+            let severity = Some(severity);
+            self.open.push(SavedEvent { member, event, observed, expected, number, reported, severity });
         }
         resumed
     }
@@ -211,7 +222,8 @@ impl<J: Judge> Instance<J> {
             let body = body_of(&condition, self.unit.as_ref());
             let now = observed.received;
             let times = times(Captured::UNKNOWN, now, now);
-            out.verdicts.push(self.verdict(spec, times, spec.policy.severity, Some(event), body));
+            let severity = open.severity.unwrap_or(spec.policy.severity);
+            out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
         }
         if !reports.is_empty() {
             out.checkpoints.push(self.saved_life(spec));

@@ -50,6 +50,9 @@ pub(super) struct SavedEvent {
     /// When that report was made; earlier versions did not save it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reported: Option<UtcMillis>,
+    /// The highest severity it was reported with; earlier versions gave all the one of their judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) severity: Option<Severity>,
 }
 
 impl SavedLife {
@@ -112,7 +115,7 @@ impl SavedLife {
             },
             detector: self.detector,
             model: None,
-            severity: self.severity,
+            severity: saved.severity.unwrap_or(self.severity),
             lane: self.lane,
             event: Some(Event {
                 id,

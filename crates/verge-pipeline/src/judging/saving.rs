@@ -180,6 +180,7 @@ mod tests {
             scope: Scope::Signal,
             policy: EventPolicy {
                 severity: Severity::Warning,
+                critical_when: None,
                 lane: verge_domain::id::Lane::Alarm,
                 raise_after: Duration::ZERO,
                 clear_after: Duration::ZERO,

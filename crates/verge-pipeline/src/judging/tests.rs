@@ -124,6 +124,7 @@ pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<Above
         scope,
         policy: EventPolicy {
             severity: Severity::Critical,
+            critical_when: None,
             lane: Lane::Alarm,
             raise_after: Duration::ZERO,
             clear_after: Duration::ZERO,

@@ -95,6 +95,7 @@ fn open() -> Site {
             scope: Scope::Signal,
             policy: EventPolicy {
                 severity: Severity::Warning,
+                critical_when: None,
                 lane: Lane::Alarm,
                 raise_after: Duration::ZERO,
                 clear_after: Duration::ZERO,

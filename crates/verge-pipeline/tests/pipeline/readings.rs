@@ -88,6 +88,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         scope: Scope::Signal,
         policy: EventPolicy {
             severity: Severity::Warning,
+            critical_when: None,
             lane,
             raise_after: Duration::ZERO,
             clear_after: Duration::ZERO,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use verge_anomaly::{LoopReports, OccupancyScale};
-use verge_domain::finding::Member;
+use verge_domain::finding::{FARTHEST, Member};
 use verge_domain::id::Lane;
 use verge_domain::verdict::Severity;
 
@@ -51,6 +51,7 @@ declare! {
     /// Of detectors whose conditions become events.
     struct RawEvents {
         severity: Severity = word::<Severity>().or("warning"),
+        critical_when: Option<RawCriticalWhen> = table::<RawCriticalWhen>(),
         raise_after: Span = span(Duration::ZERO, DAY).or("0s"),
         clear_after: Span = span(Duration::ZERO, DAY).or("0s"),
         update_every: SpanOrNever = span_or_never(DAY).or("10m"),
@@ -72,6 +73,13 @@ declare! {
         by: Option<String> = text(A_STATE),
         by_device: Option<String> = text("the name of the device that sends it"),
         by_settle: Span = span(Duration::ZERO, DAY).or("0s"),
+    }
+
+    /// What must hold for an event to be critical.
+    struct RawCriticalWhen {
+        distance: Option<f64> = numbers_from(0.0, FARTHEST),
+        probability: Option<f64> = numbers_from(0.0, 1.0),
+        lasted: Option<Span> = span(Duration::ZERO, DAY),
     }
 
     words for Severity { "info" => Info, "warning" => Warning, "critical" => Critical }

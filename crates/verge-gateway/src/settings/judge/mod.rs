@@ -3,6 +3,7 @@
 mod frames;
 mod inputs;
 mod limits;
+mod policy;
 mod rules;
 mod states;
 
@@ -146,7 +147,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
     let id = check.keep(&section, name, JudgeId::new(name));
     let states = states::check_states(check, &section, raw, known);
     let detector = raw.detector.as_ref()?;
-    let policy = policy(raw.lane, detector);
+    let policy = policy::check_policy(check, &section, raw.lane, detector)?;
     let over_frames = input_kind == InputKind::FramesAsTheFirst;
     let plain = |inputs, rule: Option<JudgeSettings>| reading_rules(inputs, rule.map(Rule::Plain), policy);
     let rules = match detector {
@@ -231,27 +232,4 @@ fn check_devices(check: &mut Check<'_>, section: &str, key: &str, names: &[Strin
     let key = format!("{section}.{key}");
     let devices: Vec<_> = names.iter().map(|name| check.keep(&key, name, DeviceId::new(name))).collect();
     devices.into_iter().collect()
-}
-
-fn policy(lane: Option<Lane>, detector: &RawDetector) -> EventPolicy {
-    let (severity, raise_after, clear_after, update_every) = match detector {
-        RawDetector::Auto(RawAuto { events, .. })
-        | RawDetector::Multi(RawMulti { events, .. })
-        | RawDetector::Pattern(RawPattern { events, .. })
-        | RawDetector::Vibration(RawVibration { events, .. })
-        | RawDetector::Autoencoder(RawAutoencoder { events, .. })
-        | RawDetector::Threshold(RawThreshold { events, .. })
-        | RawDetector::Rate(RawRate { events, .. })
-        | RawDetector::Cusum(RawCusum { events, .. })
-        | RawDetector::Silence(RawSilence { events, .. })
-        | RawDetector::Health(RawHealth { events, .. }) => {
-            (events.severity, events.raise_after.0, events.clear_after.0, events.update_every.0)
-        }
-        RawDetector::Classify(RawClassify { views, .. }) | RawDetector::Detect(RawDetect { views }) => {
-            (views.severity, Duration::ZERO, Duration::ZERO, views.update_every.0)
-        }
-        RawDetector::Loop(raw) => (raw.severity, Duration::ZERO, Duration::ZERO, None),
-    };
-    let lane = lane.unwrap_or_else(|| EventPolicy::lane_for(severity));
-    EventPolicy { severity, lane, raise_after, clear_after, update_every }
 }

@@ -180,6 +180,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         inputs: Inputs { observes, patterns: sources.iter().map(pattern).collect(), devices: Vec::new() },
         policy: EventPolicy {
             severity: Severity::Info,
+            critical_when: None,
             lane: Lane::Verdict,
             raise_after: Duration::ZERO,
             clear_after: Duration::ZERO,
