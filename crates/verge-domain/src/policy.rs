@@ -257,7 +257,8 @@ fn rise(
     let event = OpenEvent { id: fresh_id(), since: first_at, suspended: false };
     let report = event.report(EventState::Raised, observed, Some(since));
     let critical = policy.critical_when.is_some_and(|rule| rule.holds(condition, report.lasted_ms));
-    let course = EventCourse { critical, ..EventCourse::of(condition) };
+    let mut course = EventCourse::of(condition);
+    course.critical = critical;
     (Phase::Open { event, begun: Some(since), reported: now, calm: None, course }, Some(report))
 }
 

@@ -19,6 +19,7 @@ mod containment;
 mod maintenance;
 mod numbers;
 mod room;
+mod severity;
 mod swap;
 
 use maintenance::selector;

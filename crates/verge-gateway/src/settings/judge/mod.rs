@@ -7,11 +7,9 @@ mod policy;
 mod rules;
 mod states;
 
-use std::time::Duration;
-
 use verge_anomaly::JudgeSettings;
 use verge_anomaly::autoencoder::AutoencoderSettings;
-use verge_domain::id::{DeviceId, JudgeId, Lane};
+use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
@@ -20,10 +18,7 @@ use verge_pipeline::judging::{InputPattern, StateRules};
 use wildmatch::WildMatch;
 
 use super::Check;
-use crate::config::{
-    Map, RawAuto, RawAutoencoder, RawClassify, RawCusum, RawDetect, RawDetector, RawHealth, RawJudge,
-    RawMulti, RawPattern, RawRate, RawSilence, RawThreshold, RawVibration,
-};
+use crate::config::{Map, RawDetector, RawJudge};
 pub use frames::FrameRules;
 use inputs::InputKind;
 pub(super) use inputs::Known;
