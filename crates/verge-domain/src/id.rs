@@ -143,6 +143,10 @@ name!(
     LinkId
 );
 name!(
+    /// What a list of tags says of a signal: its description, its machine, its group.
+    TagText
+);
+name!(
     /// Unit of a value, as the device or the configuration states it (UCUM or SenML symbol by preference).
     Unit
 );

@@ -32,6 +32,7 @@ pub mod sink;
 pub mod stage;
 pub mod store;
 pub mod stored;
+pub mod tag;
 pub mod time;
 pub mod verdict;
 pub mod withdrawn;

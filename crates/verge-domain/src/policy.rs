@@ -202,8 +202,9 @@ impl EventLife {
                 // Reported once: later reports say it by themselves.
                 let critical = |course: &mut EventCourse| {
                     let rule = policy.critical_when.filter(|_| !course.critical && !holding);
-                    course.critical |=
-                        rule.is_some_and(|rule| rule.holds(condition, event.report(EventState::Updated, observed, begun).lasted_ms));
+                    course.critical |= rule.is_some_and(|rule| {
+                        rule.holds(condition, event.report(EventState::Updated, observed, begun).lasted_ms)
+                    });
                     rule.is_some() && course.critical
                 };
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::body::{Anomaly, Body, Counts, Health};
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
+use crate::tag::SignalTag;
 use crate::time::{DeviceClock, UtcMillis};
 
 /// How much a verdict matters to the person who receives it.
@@ -145,6 +146,8 @@ pub struct Verdict {
     pub judge: JudgeId,
     /// What about.
     pub subject: Subject,
+    /// What its source's list of tags says of the signal.
+    pub tag: Option<SignalTag>,
     /// Captured, received, decided.
     pub times: Times,
     /// How it was decided: the detector's name (`threshold`, `rate`, `classify`, …).

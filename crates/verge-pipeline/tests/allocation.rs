@@ -34,6 +34,7 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             estimated: false,
         },
         detector: Detector::Threshold,
+        tag: None,
         model: None,
         severity: Severity::Warning,
         lane: Lane::Alarm,

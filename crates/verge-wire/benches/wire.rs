@@ -41,6 +41,7 @@ fn verdict(seq: u64) -> Verdict {
             estimated: false,
         },
         detector: Detector::Threshold,
+        tag: None,
         model: None,
         severity: Severity::Critical,
         lane: Lane::Verdict,

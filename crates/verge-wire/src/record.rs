@@ -154,7 +154,9 @@ macro_rules! show_object {
 macro_rules! parse_object {
     ($type:ty, [$($shape:tt)+] $record:literal { $($field:ident $(($form:ident))? $($mark:ident)?),+ $(,)? }) => {
         fn parse<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-            use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+            #[allow(unused_imports, reason = "a record of optional members misses none")]
+            use serde::de::Error as _;
+            use serde::de::{IgnoredAny, MapAccess, Visitor};
             struct Members;
             impl<'de> Visitor<'de> for Members {
                 type Value = $type;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use verge_domain::finding::Member;
 use verge_domain::frame::{Classification, Detections};
 use verge_domain::id::Lane;
+use verge_domain::tag::SignalTag;
 use verge_domain::verdict::{Anomaly, Counts, Detector, Event, EventState, Health, Severity};
 use verge_domain::withdrawn::Withdrawal;
 
@@ -99,6 +100,7 @@ fn records_have_the_keys_of_the_schema() {
     check_record("summary", WireSummary::TABLE);
     check_record("verdict", WireVerdict::TABLE);
     check_record("event", Event::TABLE);
+    check_record("tag", SignalTag::TABLE);
     check_record("anomaly", Anomaly::TABLE);
     check_record("counts", Counts::TABLE);
     check_record("health", Health::TABLE);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serializer;
 use serde::ser::SerializeMap as _;
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Detector, Event, Model, Severity, Subject, Times, Verdict};
 
@@ -22,6 +23,7 @@ pub(crate) struct WireVerdict<'a> {
     source: Cow<'a, SourceId>,
     device: Cow<'a, DeviceId>,
     signal: Option<Cow<'a, SignalId>>,
+    tag: Option<Cow<'a, SignalTag>>,
     received: UtcMillis,
     decided: UtcMillis,
     captured: Option<UtcMillis>,
@@ -36,7 +38,7 @@ pub(crate) struct WireVerdict<'a> {
 
 impl<'a> WireVerdict<'a> {
     pub(crate) fn of(seq: Seq, verdict: &'a Verdict) -> Self {
-        let Verdict { judge, subject, times, detector, model, severity, lane: _, event, body } = verdict;
+        let Verdict { judge, subject, tag, times, detector, model, severity, lane: _, event, body } = verdict;
         let Subject { source, device, signal } = subject;
         let Times { captured, clock, received, decided, estimated } = *times;
         let clock = match clock {
@@ -50,6 +52,7 @@ impl<'a> WireVerdict<'a> {
             source: Cow::Borrowed(source),
             device: Cow::Borrowed(device),
             signal: signal.as_ref().map(Cow::Borrowed),
+            tag: tag.as_ref().map(Cow::Borrowed),
             received,
             decided,
             captured,
@@ -75,6 +78,7 @@ impl<'a> WireVerdict<'a> {
             source,
             device,
             signal,
+            tag,
             received,
             decided,
             captured,
@@ -98,7 +102,8 @@ impl<'a> WireVerdict<'a> {
         };
         let times = Times { captured, clock, received, decided, estimated };
         let (judge, model, body) = (judge.into_owned(), model.map(Cow::into_owned), body.into_body()?);
-        Ok((seq, Verdict { judge, subject, times, detector, model, severity, lane, event, body }))
+        let tag = tag.map(Cow::into_owned);
+        Ok((seq, Verdict { judge, subject, tag, times, detector, model, severity, lane, event, body }))
     }
 
     /// How old the observation was when it was decided on, by the device's clock where that is trusted; zero where
@@ -115,7 +120,8 @@ impl<'a> WireVerdict<'a> {
 impl Portable for WireVerdict<'_> {
     cbor_map! {
         [WireVerdict {
-            seq, judge, source, device, signal, received, decided, captured, clock, detector, severity, event, model,
+            seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
+            model,
             estimated, body,
         }]
         "verdict" {
@@ -133,16 +139,17 @@ impl Portable for WireVerdict<'_> {
             11 event optional,
             12 model optional,
             13 estimated optional,
+            15 tag optional,
             20 body,
         }
     }
 
     /// In an order for people, and with its age for readers who do not reckon with dates.
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-        let Self { seq, judge, source, device, signal, received, decided, captured, clock, .. } = self;
+        let Self { seq, judge, source, device, signal, tag, received, decided, captured, clock, .. } = self;
         let Self { detector, severity, event, model, estimated, body, .. } = self;
         let mut object = json.serialize_map(None)?;
-        show_members!(object, seq, judge, source, device, signal optional, captured optional, clock optional);
+        show_members!(object, seq, judge, source, device, signal optional, tag optional, captured optional, clock optional);
         show_members!(object, received, decided, estimated optional);
         object.serialize_entry("age_ms", &self.age_at_decision())?;
         show_members!(object, detector, model optional, severity, event optional, body);
@@ -152,7 +159,8 @@ impl Portable for WireVerdict<'_> {
     parse_object! {
         WireVerdict<'static>,
         [WireVerdict {
-            seq, judge, source, device, signal, received, decided, captured, clock, detector, severity, event, model,
+            seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
+            model,
             estimated, body,
         }]
         "verdict" {
@@ -161,6 +169,7 @@ impl Portable for WireVerdict<'_> {
             source,
             device,
             signal optional,
+            tag optional,
             received,
             decided,
             captured optional,
@@ -181,5 +190,7 @@ record! {
         0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 6 suspended optional, 7 change optional,
     }
 }
+
+record!(SignalTag: "tag" { 0 description optional, 1 machine optional, 2 group optional });
 
 tuple!(Model: "model" { name, version });

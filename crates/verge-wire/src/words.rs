@@ -17,10 +17,11 @@ const MOST_DIGITS: usize = 4;
 #[must_use]
 pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
     let words = body::words(&verdict.body, &Occasion::of(verdict, zone));
-    match &verdict.subject.signal {
-        Some(signal) => format!("{} {signal}: {words}", verdict.subject.device),
-        None => format!("{}: {words}", verdict.subject.device),
-    }
+    let device = &verdict.subject.device;
+    let signal = verdict.subject.signal.as_ref().map_or(String::new(), |signal| format!(" {signal}"));
+    let tag = verdict.tag.as_ref().and_then(|tag| tag.description.as_ref());
+    let tag = tag.map_or(String::new(), |description| format!(" ({description})"));
+    format!("{device}{signal}{tag}: {words}")
 }
 
 /// A tombstone in words.
@@ -466,6 +467,14 @@ mod tests {
         );
         let one = Counts { vehicles: Some(1), partial: false, ..counts };
         check(Body::Counts(one), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
+    }
+
+    #[test]
+    fn a_list_of_tags_says_what_the_signal_is() {
+        let description = verge_domain::id::TagText::new("outlet, hot side").ok();
+        let tag = Some(verge_domain::tag::SignalTag { description, machine: None, group: None });
+        let said = verdict_words(&Verdict { tag, ..sample() }, &SiteZone::utc());
+        assert_eq!(said, "pump-1 vibration (outlet, hot side): high, 8.41 mm/s (expected at most 7.1 mm/s)");
     }
 
     #[test]

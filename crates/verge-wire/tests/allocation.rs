@@ -45,6 +45,7 @@ fn a_stored_verdict_costs_nothing() {
             estimated: false,
         },
         detector: Detector::Multi,
+        tag: None,
         model: None,
         severity: Severity::Warning,
         lane: Lane::Alarm,

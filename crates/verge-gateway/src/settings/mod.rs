@@ -12,14 +12,17 @@ mod model;
 mod route;
 mod source;
 mod store;
+mod tags;
 mod uplink;
 mod zone;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use verge_domain::id::GatewayId;
+use verge_domain::tag::TagBook;
 use verge_models::ModelFiles;
 use verge_wire::SiteZone;
 
@@ -59,6 +62,8 @@ pub struct Settings {
     pub uplinks: Vec<Uplink>,
     /// Routes, in the order in which uplinks first name them.
     pub routes: Vec<Route>,
+    /// What the lists of tags of the sources say.
+    pub tags: Arc<TagBook>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Warning>,
     /// Where each key stands, for messages.
@@ -129,7 +134,19 @@ impl Settings {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigurationError> {
         Self::of(config::load(path, variables)?)
+            .and_then(Self::with_tags)
             .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
+    }
+
+    /// The same with what the lists of tags say, which are read here.
+    fn with_tags(mut self) -> Result<Self, Vec<Fault>> {
+        let read = tags::read_all(&self.sources);
+        let book = read.map_err(|faults| -> Vec<Fault> {
+            faults.into_iter().map(|fault| self.origins.locate(fault)).collect()
+        })?;
+        self.warnings.extend(tags::warnings(&book, &self.sources, &self.judges));
+        self.tags = Arc::new(book);
+        Ok(self)
     }
 
     fn of(loaded: Loaded) -> Result<Self, Vec<Fault>> {
@@ -217,6 +234,7 @@ impl Settings {
                     judges,
                     uplinks,
                     routes,
+                    tags: Arc::default(),
                     warnings,
                     origins: Origins::default(),
                     values: ConfigValues::new(),

@@ -127,6 +127,7 @@ fn judge_spec(
         machine: None,
         states: judge.states.clone(),
         model: models.identity_of(index),
+        tags: Arc::clone(&settings.tags),
         make,
     };
     match &judge.rules {

@@ -26,6 +26,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
             estimated: false,
         },
         detector: Detector::Health,
+        tag: None,
         model: None,
         severity,
         lane: Lane::Alarm,

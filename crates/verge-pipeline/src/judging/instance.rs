@@ -1,5 +1,6 @@
 //! One judge that watches one subject, and its open events.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
@@ -8,6 +9,7 @@ use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed, OpenEvent};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
+use verge_domain::tag::TagEntry;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
 
@@ -126,7 +128,9 @@ impl<J: Judge> Instance<J> {
                     let severity =
                         spec.policy.severity_of(condition, &event).max(before.unwrap_or(Severity::Info));
                     let resumed = self.note_open(condition, event, received.wall, severity);
-                    let body = body_of(condition, self.unit.as_ref());
+                    let tag = spec.tags.of(&self.subject);
+                    let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
+                    let body = body_of(&beyond_normal(condition, tag), unit);
                     let times = times(captured, received, now);
                     let verdict = self.verdict(spec, times, severity, Some(event), body);
                     if event.state == EventState::Raised {
@@ -189,7 +193,13 @@ impl<J: Judge> Instance<J> {
     }
 
     /// Returns whether the event was suspended before.
-    fn note_open(&mut self, condition: &Condition, event: Event, received: UtcMillis, severity: Severity) -> bool {
+    fn note_open(
+        &mut self,
+        condition: &Condition,
+        event: Event,
+        received: UtcMillis,
+        severity: Severity,
+    ) -> bool {
         let member = condition.member.strand();
         let resumed = self.open.iter().any(|open| open.member == member && open.event.suspended);
         self.open.retain(|open| open.member != member);
@@ -308,6 +318,7 @@ impl<J: Judge> Instance<J> {
     ) -> Verdict {
         Verdict {
             judge: spec.name.clone(),
+            tag: spec.tags.of(&self.subject).and_then(|entry| entry.tag.clone()),
             subject: self.subject.clone(),
             times,
             detector: spec.detector,
@@ -392,6 +403,22 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             usual: shown.map_or(Expected::default(), |shown| shown.usual),
             value_unit: unit.filter(|_| shown.is_some()).cloned(),
         })
+    }
+}
+
+/// A value outside the normal range that a list of tags states is at least as far out as it is from there, whatever its past.
+fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>) -> Cow<'a, Condition> {
+    let value = condition.shown.map(|shown| shown.value).or_else(|| {
+        let is_value = matches!(condition.member, Member::High | Member::Low);
+        is_value.then_some(condition.observed)
+    });
+    let normal = tag.map_or(Expected::default(), |tag| tag.normal);
+    let beyond = value.filter(|value| !normal.contains(*value)).and_then(|value| normal.distance(value));
+    match beyond {
+        Some(beyond) if condition.distance().is_none_or(|distance| distance < beyond) => {
+            Cow::Owned(Condition { distance: Some(beyond), ..condition.clone() })
+        }
+        _ => Cow::Borrowed(condition),
     }
 }
 

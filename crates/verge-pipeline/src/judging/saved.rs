@@ -114,6 +114,7 @@ impl SavedLife {
                 estimated: false,
             },
             detector: self.detector,
+            tag: None,
             model: None,
             severity: saved.severity.unwrap_or(self.severity),
             lane: self.lane,

@@ -191,6 +191,7 @@ mod tests {
             machine: None,
             states: StateRules::NONE,
             model: None,
+            tags: Arc::default(),
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

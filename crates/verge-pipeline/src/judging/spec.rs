@@ -1,12 +1,14 @@
 //! The judges of a configuration: what each looks at, and how its instances are made.
 
 use std::ops::Index;
+use std::sync::Arc;
 
 use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId};
 use verge_domain::observation::Camera;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::Scope;
+use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Model};
 use wildmatch::WildMatch;
@@ -105,6 +107,8 @@ pub struct JudgeSpec<J> {
     pub states: StateRules,
     /// The model that decides, if there is one.
     pub model: Option<Model>,
+    /// What the lists of tags say of signals.
+    pub tags: Arc<TagBook>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }

@@ -2,6 +2,7 @@
 //! have learnt and with their open events; those of a judge whose detector is set anew carry over what they have learnt a
 //! few at a time, each before its next observation, so that judging pauses for milliseconds however many there are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, JudgeId};
@@ -9,6 +10,7 @@ use verge_domain::observation::Camera;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Judge, Scope};
+use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
 use verge_domain::verdict::Subject;
 
@@ -38,6 +40,8 @@ pub struct KeptJudge {
     pub machine: Option<DeviceId>,
     /// See [`JudgeSpec::states`].
     pub states: StateRules,
+    /// See [`JudgeSpec::tags`].
+    pub tags: Arc<TagBook>,
 }
 
 impl<J> PlannedJudge<J> {
@@ -72,9 +76,9 @@ impl<J> PlannedJudge<J> {
     fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
         match self {
             Self::Made(spec) => spec,
-            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, .. }) => {
+            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, tags, .. }) => {
                 let before = before.expect("a judge is kept that is at work");
-                JudgeSpec { inputs, policy, expect, machine, states, ..before }
+                JudgeSpec { inputs, policy, expect, machine, states, tags, ..before }
             }
         }
     }

@@ -138,6 +138,7 @@ pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<Above
         machine: None,
         states: StateRules::NONE,
         model: None,
+        tags: Arc::default(),
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
     }

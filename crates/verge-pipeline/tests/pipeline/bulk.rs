@@ -108,6 +108,7 @@ fn open() -> Site {
             machine: None,
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
+            tags: Arc::default(),
             make: Box::new(move |_| Slow(leave.clone())),
         };
         let set = JudgeSet::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());

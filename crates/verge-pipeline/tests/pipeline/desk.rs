@@ -50,6 +50,7 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
             estimated: false,
         },
         detector: Detector::Threshold,
+        tag: None,
         model: None,
         severity: Severity::Warning,
         lane,

@@ -122,6 +122,7 @@ impl Site {
             machine: None,
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
+            tags: Arc::default(),
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

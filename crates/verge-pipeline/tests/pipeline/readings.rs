@@ -99,6 +99,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         machine: None,
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
+        tags: Arc::default(),
         make: Box::new(|_| FromZero),
     }
 }
@@ -292,9 +293,9 @@ async fn judges_are_exchanged_under_load_and_no_reading_is_lost_or_judged_twice(
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         if value % 400 == 200 {
-            let JudgeSpec { name, inputs, policy, expect, machine, states, .. } = spec(Lane::Verdict);
+            let JudgeSpec { name, inputs, policy, expect, machine, states, tags, .. } = spec(Lane::Verdict);
             let planned = match swaps % 2 {
-                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states }),
+                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags }),
                 _ => PlannedJudge::Made(spec(Lane::Verdict)),
             };
             let reports = reports.clone();

@@ -7,9 +7,10 @@ use std::time::Duration;
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{
-    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit,
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
 };
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
+use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
@@ -125,6 +126,7 @@ fn bare(body: Body) -> Verdict {
             estimated: false,
         },
         detector: Detector::Loop,
+        tag: None,
         model: None,
         severity: Severity::Info,
         lane: Lane::Telemetry,
@@ -293,6 +295,11 @@ fn verdicts() -> Vec<(String, Verdict)> {
     all
 }
 
+fn tag(texts: [&str; 3]) -> Option<SignalTag> {
+    let [description, machine, group] = texts.map(|text| TagText::new(text).ok());
+    Some(SignalTag { description, machine, group })
+}
+
 /// With what versions after 0.1 added.
 fn later_verdicts() -> Vec<(String, Verdict)> {
     let event = sample().event.expect("the sample is of an event");
@@ -316,6 +323,8 @@ fn later_verdicts() -> Vec<(String, Verdict)> {
     };
     let half = Expected { low: None, high: Some(3.47) };
     all.extend([
+        ("tag".to_owned(), Verdict { tag: tag(["Outlet, hot", "boiler 1", "<b>heating</b>"]), ..sample() }),
+        ("tag, least".to_owned(), Verdict { tag: tag(["", "", "heating"]), ..bare(Body::Counts(counts())) }),
         (
             "anomaly, distance".to_owned(),
             with(Body::Anomaly(Anomaly { distance: Some(1.16), ..full_anomaly() })),

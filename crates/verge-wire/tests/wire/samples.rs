@@ -43,6 +43,7 @@ pub(crate) fn sample() -> Verdict {
             estimated: false,
         },
         detector: Detector::Threshold,
+        tag: None,
         model: None,
         severity: Severity::Critical,
         lane: Lane::Alarm,

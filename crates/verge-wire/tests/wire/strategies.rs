@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::id::{
-    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit,
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
 };
+use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
@@ -189,24 +190,33 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
     let names = (name(), name(), name(), prop::option::of(name()));
     let choices = (prop::sample::select(detectors), prop::sample::select(severities));
     let model = prop::option::of((name(), name()));
-    (names, times(), choices, model, prop::option::of(event()), body()).prop_map(
-        move |((judge, source, device, signal), times, (detector, severity), model, event, body)| Verdict {
-            judge: JudgeId::new(&judge).expect(NAME),
-            subject: Subject {
-                source: SourceId::new(&source).expect(NAME),
-                device: DeviceId::new(&device).expect(NAME),
-                signal: signal.map(|signal| SignalId::new(&signal).expect(NAME)),
-            },
-            times,
-            detector,
-            model: model.map(|(name, version)| Model {
-                name: ModelName::new(&name).expect(NAME),
-                version: ModelName::new(&version).expect(NAME),
-            }),
-            severity,
-            lane,
-            event,
-            body,
+    let text = || prop::option::of(name().prop_map(|text| TagText::new(&text).expect(NAME)));
+    let tag = (text(), text(), text()).prop_map(|(description, machine, group)| SignalTag {
+        description,
+        machine,
+        group,
+    });
+    (names, times(), choices, model, prop::option::of(event()), body(), prop::option::of(tag)).prop_map(
+        move |((judge, source, device, signal), times, (detector, severity), model, event, body, tag)| {
+            Verdict {
+                tag,
+                judge: JudgeId::new(&judge).expect(NAME),
+                subject: Subject {
+                    source: SourceId::new(&source).expect(NAME),
+                    device: DeviceId::new(&device).expect(NAME),
+                    signal: signal.map(|signal| SignalId::new(&signal).expect(NAME)),
+                },
+                times,
+                detector,
+                model: model.map(|(name, version)| Model {
+                    name: ModelName::new(&name).expect(NAME),
+                    version: ModelName::new(&version).expect(NAME),
+                }),
+                severity,
+                lane,
+                event,
+                body,
+            }
         },
     )
 }

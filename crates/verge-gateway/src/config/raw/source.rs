@@ -25,6 +25,7 @@ declare! {
         topic: Option<String> = text(r#"an MQTT topic filter, such as "plant/+/vibration""#).required(),
         compression: Compression = word::<Compression>().or("none"),
         retained: bool = flag().or("false"),
+        tags: Option<String> = text("the path of a CSV file with a column name"),
     }
 
     words for Compression { "none" => None, "lz4" => Lz4 }

@@ -5,6 +5,8 @@ mod frames;
 mod names;
 mod shared;
 
+use std::path::PathBuf;
+
 use verge_codec::{Decoders, SourceSettings};
 use verge_domain::filter;
 use verge_domain::id::SourceId;
@@ -25,6 +27,8 @@ pub struct SourceSection {
     pub name: SourceId,
     /// Its topic filter. Filters of different sources never take the same topic.
     pub filter: String,
+    /// A file that says what its signals are.
+    pub tags: Option<PathBuf>,
     /// What it carries, and how to read its messages.
     pub carries: Carries,
     /// What becomes of blocks of samples that come faster than they are judged.
@@ -137,6 +141,7 @@ fn check_one(
             Some(Carries::Readings(settings))
         })
     };
+    let tags = raw.tags.as_ref().map(|tags| check.path(tags));
     let overload = match codec? {
         RawCodec::SamplesF32(samples) | RawCodec::SamplesI16(samples) => match samples.overload {
             RawOverload::Newest => Overload::Newest,
@@ -144,7 +149,7 @@ fn check_one(
         },
         _ => Overload::Wait,
     };
-    let source = SourceSection { name: id?, filter: filter?.to_owned(), carries: carries?, overload };
+    let source = SourceSection { name: id?, filter: filter?.to_owned(), tags, carries: carries?, overload };
     shared::warn(check, &section, &source);
     Some(source)
 }

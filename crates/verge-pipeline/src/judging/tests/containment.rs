@@ -58,10 +58,10 @@ impl Judge for Fragile {
 }
 
 fn fragile(name: &str) -> JudgeSpec<Fragile> {
-    let JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, .. } =
+    let JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, .. } =
         spec(name, Scope::Signal, &[]);
     let make = Box::new(|_| Fragile::default());
-    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, make }
+    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, make }
 }
 
 fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {

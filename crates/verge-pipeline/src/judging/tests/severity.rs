@@ -28,3 +28,29 @@ fn an_event_that_was_critical_is_critical_to_its_end_and_over_a_restart() {
     assert_eq!(severities(&trial.out), expected);
     assert_eq!(severities(&after.out), [(EventState::Cleared, Severity::Critical)]);
 }
+
+#[test]
+fn a_list_of_tags_gives_verdicts_a_unit_a_description_and_a_distance() {
+    use verge_domain::id::{TagText, Unit};
+    use verge_domain::tag::{SignalTag, TagBook, TagEntry};
+
+    let description = TagText::new("outlet").ok();
+    let entry = TagEntry {
+        tag: Some(SignalTag { description, ..SignalTag::default() }),
+        unit: Unit::new("°C").ok(),
+        normal: Expected { low: Some(0.0), high: Some(4.0) },
+    };
+    let mut book = TagBook::default();
+    book.insert(SourceId::new("plant").unwrap(), [("temp".to_owned(), entry)].into());
+    let mut trial = Trial::new(vec![JudgeSpec { tags: Arc::new(book), ..spec("high", Scope::Signal, &[]) }]);
+    trial.send(1, "pump temp 20");
+    trial.send(2, "pump temperature 20");
+    let [known, unknown] = &trial.out.verdicts[..] else { panic!("two are raised: {:?}", trial.out) };
+    let Body::Anomaly(anomaly) = &known.body else { panic!("{known:?}") };
+    assert_eq!(known.tag.as_ref().unwrap().description.as_ref().unwrap().as_str(), "outlet");
+    assert_eq!(anomaly.unit.as_ref().map(Unit::as_str), Some("°C"));
+    // Twice the limit of 10, but nine times as far from 2 as 4 is.
+    assert_eq!(anomaly.distance, Some(9.0));
+    let Body::Anomaly(anomaly) = &unknown.body else { panic!("{unknown:?}") };
+    assert_eq!((anomaly.distance, &unknown.tag), (Some(2.0), &None));
+}

@@ -12,8 +12,8 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
 }
 
 fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
-    let JudgeSpec { name, inputs, policy, expect, machine, states, .. } = spec;
-    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states })
+    let JudgeSpec { name, inputs, policy, expect, machine, states, tags, .. } = spec;
+    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags })
 }
 
 impl Trial<AboveTen> {

@@ -190,6 +190,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         machine: None,
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
+        tags: Arc::default(),
         make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }
 }

@@ -41,6 +41,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         subject,
         times,
         detector,
+        tag: None,
         model: None,
         severity: Severity::Warning,
         lane: Lane::Alarm,
