@@ -98,7 +98,8 @@ pub(crate) fn kept_judge(settings: &Settings, judge: &JudgeSection, class: Judge
             (rules.policy, expected(&inputs, &rules.expect), rules.machine.clone())
         }
     };
-    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states: judge.states.clone() }
+    let (states, tags) = (judge.states.clone(), Arc::clone(&settings.tags));
+    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states, tags }
 }
 
 /// Devices are expected where they are looked at.

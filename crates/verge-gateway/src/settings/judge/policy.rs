@@ -39,7 +39,7 @@ pub(super) fn check_policy(
         RawDetector::Detect(raw) => return Some(of_views(&raw.views, at_once)),
         RawDetector::Loop(raw) => return Some(at_once(raw.severity, None)),
     };
-    let RawEvents { severity, critical_when, raise_after, clear_after, update_every } = events;
+    let RawEvents { severity, critical_when, raise_after, clear_after, update_every, .. } = events;
     let critical_when = match critical_when {
         None => None,
         Some(raw) => Some(check_rule(check, section, raw, detector)?),

@@ -173,6 +173,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             expected: Expected { low: None, high: Some(UNHEARD_AFTER.as_secs_f64()) },
             number: Some(self.naming.number()),
             reported: Some(now.wall),
+            severity: None,
         };
         self.machines.records[record].event = Some(event.clone());
         let of = &self.machines.of[self.machines.records[record].of];
@@ -203,6 +204,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let observed = if ends { 0.0 } else { saved.observed };
         let lasted_ms = u64::try_from(now.wall.since(since).as_millis()).unwrap_or(u64::MAX);
         out.verdicts.push(Verdict {
+            tag: None,
             judge: spec.name.clone(),
             subject,
             times: Times {
