@@ -178,7 +178,8 @@ def _event(received: int, given: Fields | None) -> Fields | None:
         return None
     _expect(list(given) == sorted(given), "keys in ascending order")
     event = {"id": given.pop(0).hex(), "state": STATES[given.pop(1)], "since": received + given.pop(2)}
-    event |= {"lasted_ms": given.pop(3), "number": given.pop(4, None), "suspended": given.pop(6, False)}
+    event |= {"lasted_ms": given.pop(3), "number": given.pop(4, None)}
+    event |= {"learning": given.pop(5, False), "suspended": given.pop(6, False)}
     change = given.pop(7, None)
     event["change"] = None if change is None else CHANGES[change]
     _expect(not given, f"no other keys in an event, found {sorted(given)}")
@@ -285,7 +286,7 @@ def _twin(given: Fields) -> Verdict:
     if event is not None:
         event["since"] = _millis(event["since"])
         event["lasted_ms"] = round(event.pop("lasted_s") * 1000)
-        event = {"number": None, "suspended": False, "change": None} | event
+        event = {"number": None, "learning": False, "suspended": False, "change": None} | event
     fields["event"] = event
     kind = fields["kind"]
     fields[kind] = _twin_body(kind, given.pop(kind))

@@ -22,11 +22,33 @@ const PACE: f64 = 1.0 / 500.0;
 /// A pause counts as this many usual intervals at most.
 const LONGEST_PAUSE: f64 = 20.0;
 
+/// Whose alarms a budget is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetOf {
+    /// All instances of a judge together.
+    Judge,
+    /// Each instance.
+    Signal,
+}
+
+/// What becomes of events until the history supports the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhileLearning {
+    /// Nothing, except for what is beyond doubt.
+    Quiet,
+    /// They are for the record, except for what is beyond doubt.
+    Info,
+    /// They are alarms like later ones.
+    Alarm,
+}
+
 /// How often a detector that learns may alarm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlarmSettings {
     pub(crate) budget: Option<AlarmBudget>,
     pub(crate) hold_off: u32,
+    pub(crate) budget_of: BudgetOf,
+    pub(crate) while_learning: WhileLearning,
 }
 
 impl AlarmSettings {
@@ -37,7 +59,27 @@ impl AlarmSettings {
     /// A hold-off beyond 100,000.
     pub fn new(budget: Option<AlarmBudget>, hold_off: u32) -> Result<Self, SettingsError> {
         check_count("hold_off", u64::from(hold_off), 0, 100_000)?;
-        Ok(Self { budget, hold_off })
+        let (budget_of, while_learning) = (BudgetOf::Signal, WhileLearning::Alarm);
+        Ok(Self { budget, hold_off, budget_of, while_learning })
+    }
+
+    /// The same with another meaning of the budget, which is each signal's own otherwise, and with events while learning,
+    /// which are alarms otherwise.
+    #[must_use]
+    pub const fn with(self, budget_of: BudgetOf, while_learning: WhileLearning) -> Self {
+        Self { budget_of, while_learning, ..self }
+    }
+
+    /// Whose alarms the budget is for.
+    #[must_use]
+    pub const fn budget_of(&self) -> BudgetOf {
+        self.budget_of
+    }
+
+    /// False alarms that are accepted.
+    #[must_use]
+    pub const fn budget(&self) -> Option<AlarmBudget> {
+        self.budget
     }
 
     /// What is promised at this pace, see [`AlarmBudget::rate`], or from the fixed level `p` on.
@@ -66,7 +108,8 @@ impl AlarmSettings {
 impl Default for AlarmSettings {
     /// The detector's fixed level and a hold-off of a hundred observations.
     fn default() -> Self {
-        Self { budget: None, hold_off: 100 }
+        let (budget_of, while_learning) = (BudgetOf::Signal, WhileLearning::Alarm);
+        Self { budget: None, hold_off: 100, budget_of, while_learning }
     }
 }
 
@@ -120,7 +163,8 @@ impl Pace {
         self.seen > 1 && self.interval > 0.0 && seconds > LONGEST_PAUSE * self.interval
     }
 
-    fn span(&self) -> f64 {
+    /// Seconds from the first observation to the last.
+    pub(crate) fn span(&self) -> f64 {
         self.last_at.saturating_sub(self.first_at).max(0) as f64 / 1e3
     }
 }
@@ -151,6 +195,10 @@ pub(crate) struct AlarmOutcome {
     pub(crate) alarm: bool,
     /// How its event continues.
     pub(crate) standing: Standing,
+    /// The history does not support the budget yet, or did not when the open event began.
+    pub(crate) learning: bool,
+    /// An event that began while learning ends with it, and another begins.
+    pub(crate) gives_way: bool,
 }
 
 impl Alarms {
@@ -191,7 +239,12 @@ impl Alarms {
             let ends = std::mem::take(&mut self.open);
             if ends && adapted { Standing::Adapted } else { Standing::Normal }
         };
-        AlarmOutcome { abnormal, alarm, standing }
+        AlarmOutcome { abnormal, alarm, standing, learning: false, gives_way: false }
+    }
+
+    /// The open event ends, so that the next observation can begin another at once.
+    pub(crate) fn give_way(&mut self) {
+        (self.open, self.since_last) = (false, u32::MAX);
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -8,6 +8,7 @@
 //! Over frames the workers run the model (see `verge-vision`): its error comes here, one for each frame.
 
 use std::fmt;
+use std::sync::Arc;
 
 use verge_domain::finding::{Finding, Member};
 use verge_domain::reading::Reading;
@@ -17,6 +18,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use crate::alarm::{AlarmSettings, Pace};
 use crate::excursions::Excursions;
 use crate::fault::{SettingsError, check_count};
+use crate::pool::{AlarmPool, SavedMember};
 use crate::scores::Scores;
 use crate::state::{self, StateKind};
 
@@ -48,6 +50,12 @@ impl AutoencoderSettings {
             check_count("stride", stride as u64, 1, 1 << 20)?;
         }
         Ok(Self { stride, alarms })
+    }
+
+    /// How often it may alarm.
+    #[must_use]
+    pub const fn alarms(&self) -> &AlarmSettings {
+        &self.alarms
     }
 
     /// Readings from the begin of one window to that of the next, where that was said.
@@ -102,16 +110,20 @@ impl Windows {
 impl AutoencoderJudge {
     /// A judge over windows of readings that has seen nothing.
     #[must_use]
-    pub fn new(settings: AutoencoderSettings, model: Box<dyn Reconstructor>) -> Self {
+    pub fn new(
+        settings: AutoencoderSettings,
+        model: Box<dyn Reconstructor>,
+        pool: Option<&Arc<AlarmPool>>,
+    ) -> Self {
         let width = model.width();
         let stride = settings.stride.unwrap_or(width).min(width);
         let windows = Windows { stride, model, window: Vec::with_capacity(width), readings: Pace::new() };
-        Self { alarms: settings.alarms, windows: Some(windows), errors: Scores::new() }
+        Self { alarms: settings.alarms, windows: Some(windows), errors: Scores::sharing(pool) }
     }
 
     /// A judge over the errors of a model that reconstructs frames.
-    pub(crate) fn over_errors(alarms: AlarmSettings) -> Self {
-        Self { alarms, windows: None, errors: Scores::new() }
+    pub(crate) fn over_errors(alarms: AlarmSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
+        Self { alarms, windows: None, errors: Scores::sharing(pool) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -153,23 +165,24 @@ impl AutoencoderJudge {
 
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
-        let excursions = &self.errors.excursions;
         match &self.windows {
             Some(windows) => {
-                state::seal_with(StateKind::Autoencoder, &(&windows.readings, &self.errors), excursions)
+                let state = (&windows.readings, &self.errors);
+                state::seal_with(StateKind::Autoencoder, &state, &self.errors.behind())
             }
-            None => state::seal_with(StateKind::Reconstruction, &self.errors, excursions),
+            None => state::seal_with(StateKind::Reconstruction, &self.errors, &self.errors.behind()),
         }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, errors, excursions): (Option<Pace>, Scores, Excursions) = match &self.windows {
-            Some(_) => state::open_with(StateKind::Autoencoder, bytes)
-                .map(|((readings, errors), excursions)| (Some(readings), errors, excursions))?,
-            None => state::open_with(StateKind::Reconstruction, bytes)
-                .map(|(errors, excursions)| (None, errors, excursions))?,
-        };
-        self.errors.restore(errors, excursions)?;
+        let (readings, errors, behind): (Option<Pace>, Scores, (Excursions, SavedMember)) =
+            match &self.windows {
+                Some(_) => state::open_with(StateKind::Autoencoder, bytes)
+                    .map(|((readings, errors), behind)| (Some(readings), errors, behind))?,
+                None => state::open_with(StateKind::Reconstruction, bytes)
+                    .map(|(errors, behind)| (None, errors, behind))?,
+            };
+        self.errors.restore(errors, behind)?;
         if let (Some(windows), Some(readings)) = (&mut self.windows, readings) {
             windows.readings = readings;
             windows.window.clear();
@@ -205,7 +218,7 @@ mod tests {
 
     fn judge(stride: Option<usize>) -> AutoencoderJudge {
         let settings = AutoencoderSettings::new(stride, AlarmSettings::default()).unwrap();
-        AutoencoderJudge::new(settings, Box::new(Zeros))
+        AutoencoderJudge::new(settings, Box::new(Zeros), None)
     }
 
     /// What is found of values, a second apart.
@@ -263,7 +276,7 @@ mod tests {
     }
 
     fn over_errors() -> AutoencoderJudge {
-        AutoencoderJudge::over_errors(AlarmSettings::default())
+        AutoencoderJudge::over_errors(AlarmSettings::default(), None)
     }
 
     #[test]

@@ -12,7 +12,7 @@ const UNUSUAL: f64 = 0.02;
 
 /// Alarms in a run count as one. This many alarms come of an abnormal reading at this combined probability, measured on
 /// noise of eight kinds with a hold-off of a hundred readings: .18 at 1e-2, .43 at 1e-3, .68 at 1e-4, one from 2e-6 on.
-fn alarms_per_abnormal(p: f64) -> f64 {
+pub(crate) fn alarms_per_abnormal(p: f64) -> f64 {
     (-0.25 * p.log10() - 0.32).clamp(0.15, 1.0)
 }
 

@@ -1,5 +1,6 @@
 //! The closed list of judges.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::finding::{Expected, Finding};
@@ -17,6 +18,7 @@ use crate::cusum::{CusumJudge, CusumSettings};
 use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
 use crate::pattern::{PatternJudge, PatternSettings};
+use crate::pool::AlarmPool;
 use crate::rate::{RateJudge, RateSettings};
 use crate::report::{ReportJudge, ReportPolicy};
 use crate::silence::{SilenceJudge, SilenceSettings};
@@ -76,6 +78,25 @@ impl JudgeSettings {
         }
     }
 
+    /// How often it may alarm, where it learns what is usual.
+    #[must_use]
+    pub const fn alarms(&self) -> Option<&AlarmSettings> {
+        match self {
+            Self::Auto(settings) => Some(settings.alarms()),
+            Self::Multi(settings) => Some(settings.alarms()),
+            Self::Pattern(_, alarms) | Self::Vibration(_, alarms) | Self::Reconstruction(alarms) => {
+                Some(alarms)
+            }
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Health(_)
+            | Self::Loop(_)
+            | Self::Cusum(_)
+            | Self::Report(..) => None,
+        }
+    }
+
     /// What one instance watches.
     #[must_use]
     pub const fn scope(&self) -> Scope {
@@ -127,23 +148,30 @@ impl ReadingJudge {
     /// A judge that has seen nothing yet. `now` is when it begins to watch.
     #[must_use]
     pub fn new(settings: &JudgeSettings, now: Moment) -> Self {
+        let pool = settings.alarms().and_then(AlarmPool::of);
+        Self::sharing(settings, pool.as_ref(), now)
+    }
+
+    /// The same as one of the instances that share a budget, where they do.
+    #[must_use]
+    pub fn sharing(settings: &JudgeSettings, pool: Option<&Arc<AlarmPool>>, now: Moment) -> Self {
         match settings {
             JudgeSettings::Threshold(settings) => Self::Threshold(ThresholdJudge::new(*settings)),
             JudgeSettings::Rate(settings) => Self::Rate(Box::new(RateJudge::new(*settings))),
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
             JudgeSettings::Health(settings) => Self::Health(Box::new(HealthJudge::new(*settings, now.mono))),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
-            JudgeSettings::Auto(settings) => Self::Auto(AutoJudge::new(settings)),
-            JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings))),
+            JudgeSettings::Auto(settings) => Self::Auto(AutoJudge::new(settings, pool)),
+            JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings, pool))),
             JudgeSettings::Pattern(shapes, alarms) => {
-                Self::Pattern(Box::new(PatternJudge::new(*shapes, *alarms)))
+                Self::Pattern(Box::new(PatternJudge::new(*shapes, *alarms, pool)))
             }
             JudgeSettings::Vibration(vibration, alarms) => {
-                Self::Vibration(Box::new(VibrationJudge::new(*vibration, *alarms)))
+                Self::Vibration(Box::new(VibrationJudge::new(*vibration, *alarms, pool)))
             }
             JudgeSettings::Cusum(settings) => Self::Cusum(Box::new(CusumJudge::new(*settings))),
             JudgeSettings::Reconstruction(alarms) => {
-                Self::Autoencoder(Box::new(AutoencoderJudge::over_errors(*alarms)))
+                Self::Autoencoder(Box::new(AutoencoderJudge::over_errors(*alarms, pool)))
             }
             JudgeSettings::Report(_, policy) => Self::Report(Box::new(ReportJudge::new(*policy))),
         }

@@ -8,8 +8,8 @@
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
 //! [`health`], what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
-//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), `lessons` (what an event taught
-//! and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
+//! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), [`pool`] (the budget of a whole judge), `lessons`
+//! (what an event taught and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
 
 pub mod alarm;
 pub mod auto;
@@ -25,6 +25,7 @@ pub mod multi;
 #[cfg(test)]
 mod noise;
 pub mod pattern;
+pub mod pool;
 pub mod rate;
 pub mod report;
 mod scores;
@@ -40,6 +41,7 @@ pub use fault::SettingsError;
 pub use health::HealthSettings;
 pub use judge::{JudgeSettings, ReadingJudge};
 pub use pattern::{PatternDetector, PatternSettings};
+pub use pool::AlarmPool;
 pub use rate::RateSettings;
 pub use report::ReportPolicy;
 pub use silence::SilenceSettings;

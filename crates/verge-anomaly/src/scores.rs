@@ -1,6 +1,8 @@
 //! From the scores of one subject to conditions: a tail makes probabilities of them, a budget says which alarm. What
 //! a detector with one score has in common with the next.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, FARTHEST, Feedback, Member, Standing};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
@@ -10,6 +12,7 @@ use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
+use crate::pool::{AlarmPool, PoolMember, SavedMember, Seen};
 use crate::tail::{Mark, Tail};
 
 /// The level without a budget.
@@ -28,11 +31,15 @@ pub(crate) struct Scores {
     /// Saved behind the rest.
     #[serde(skip, default)]
     pub(crate) excursions: Excursions,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    pool: PoolMember,
 }
 
 impl Scores {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn sharing(pool: Option<&Arc<AlarmPool>>) -> Self {
         Self {
+            pool: PoolMember::of(pool),
             pace: Pace::new(),
             tail: Tail::new(0),
             alarms: Alarms::new(),
@@ -52,15 +59,20 @@ impl Scores {
         score: f64,
     ) -> Condition {
         self.pace.note(at);
-        let level = self.rate(settings).p * self.excursions.part();
-        let expected = self.tail.quantile(level);
+        self.pool.begin(at, &self.pace, self.tail.weight());
+        let judging = self.pool.level(|| self.rate(settings)).times(self.excursions.part());
+        let (level, is_shared) = (judging.p, self.pool.is_shared());
+        let expected = if is_shared { self.tail.open_quantile(level) } else { self.tail.quantile(level) };
         let (p_value, place) = self.tail.judge(score);
         // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
         let is_hidden = p_value <= level && self.excursions.is_harmless(0, score);
+        let p_value = if is_shared && p_value < 1.0 { self.tail.open_ended(place, score) } else { p_value };
         let p_value = if is_hidden { 1.0 } else { p_value };
         let mark = if is_hidden { Mark::NONE } else { self.tail.learn_at(place, score) };
         let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
-        let outcome = self.alarms.judge(p_value, level, settings.hold_off, still_off);
+        let how = (&self.pace, Seen::Score(score));
+        let outcome = self.pool.judge(&mut self.alarms, settings, (p_value, judging), how, still_off);
+        let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
         let is_open = self.alarms.is_open();
         if is_open {
             self.excursions.note(at, was_open, level, [(score, p_value)].into_iter());
@@ -78,6 +90,7 @@ impl Scores {
         Condition {
             p_value: Some(p_value.max(least_p(remembered, 1.0))),
             feedback: self.feedback,
+            learning: outcome.learning,
             distance: self.distance(member, score, expected),
             ..Condition::of_rule(member, outcome.standing, score, Expected { low: None, high: expected })
         }
@@ -124,6 +137,7 @@ impl Scores {
     /// A person says that an alarm was real: what it taught is forgotten. Returns whether there was one.
     pub(crate) fn was_real(&mut self, event: Option<UtcMillis>) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
+        self.pool.was_real();
         let was_harmless = self.excursions.was_real(event);
         let taught = if self.excursions.is_last(event) { self.lessons.was_real() } else { None };
         taught.iter().flatten().for_each(|mark| self.tail.forget(*mark));
@@ -139,17 +153,28 @@ impl Scores {
         self.excursions.was_false(event)
     }
 
-    /// Takes up other scores, and what is saved behind them.
-    pub(crate) fn restore(&mut self, scores: Self, excursions: Excursions) -> Result<(), RestoreError> {
-        scores.check()?;
-        excursions.check(1)?;
-        *self = Self { excursions, ..scores };
-        Ok(())
-    }
-
     pub(crate) fn alarm_rate(&self, settings: &AlarmSettings) -> AlarmRate {
         let rate = settings.rate_ahead(&self.pace, self.tail.weight(), 1.0, FIXED_P);
-        self.alarms.rate(&self.pace, &rate)
+        self.pool.rate(self.alarms.rate(&self.pace, &rate), &self.pace, self.tail.weight())
+    }
+
+    /// What is saved behind the scores.
+    pub(crate) fn behind(&self) -> (&Excursions, &SavedMember) {
+        (&self.excursions, self.pool.saved())
+    }
+
+    /// Takes up other scores, and what is saved behind them.
+    pub(crate) fn restore(
+        &mut self,
+        scores: Self,
+        (excursions, shared): (Excursions, SavedMember),
+    ) -> Result<(), RestoreError> {
+        scores.check()?;
+        excursions.check(1)?;
+        let mut pool = self.pool.clone();
+        pool.restore(shared)?;
+        *self = Self { pool, excursions, ..scores };
+        Ok(())
     }
 
     /// Whether it can be what was saved.
@@ -158,7 +183,10 @@ impl Scores {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.tail.heap_bytes() + self.lessons.heap_bytes() + self.excursions.heap_bytes()
+        self.tail.heap_bytes()
+            + self.lessons.heap_bytes()
+            + self.excursions.heap_bytes()
+            + self.pool.heap_bytes()
     }
 
     fn rate(&self, settings: &AlarmSettings) -> AlarmLevel {

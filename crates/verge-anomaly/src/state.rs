@@ -29,6 +29,8 @@ pub(crate) enum StateKind {
     /// The readings that a detector `auto` is to be made of.
     FirstReadings = 10,
     Report = 11,
+    /// What the instances of one judge share.
+    Pool = 12,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -45,7 +45,7 @@ const FAR: f64 = 4.0;
 /// Where the window of bins may begin: around all octaves of a float.
 const LEVELS: std::ops::RangeInclusive<i32> = -512..=2_200 * BINS_PER_OCTAVE;
 /// No probability is smaller: no history is that long.
-const LEAST_P: f64 = 1e-30;
+pub(crate) const LEAST_P: f64 = 1e-30;
 
 /// The upper tail of a stream of scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,8 +172,8 @@ impl Tail {
     /// Whether a score lies many times further out than the one with probability `p`, by a law that ends nowhere: what
     /// was seen has no place for it, however often one tries.
     pub(crate) fn is_far(&self, score: f64, p: f64) -> bool {
-        let ParetoFit { threshold, share, scale, shape } = self.fit;
-        let unbounded = ParetoFit { shape: shape.max(0.0), ..self.fit };
+        let ParetoFit { threshold, share, scale, .. } = self.fit;
+        let unbounded = self.fit.open_ended();
         threshold.is_finite()
             && p < share
             && scale > 0.0
@@ -197,11 +197,20 @@ impl Tail {
     /// The score that has probability `p`, as far as the fit reaches: the upper end of what is expected.
     #[must_use]
     pub fn quantile(&self, p: f64) -> Option<f64> {
-        let ParetoFit { threshold, share, .. } = self.fit;
+        Self::quantile_by(self.fit, p)
+    }
+
+    /// The same by a law that ends nowhere, see [`Self::open_ended`].
+    pub(crate) fn open_quantile(&self, p: f64) -> Option<f64> {
+        Self::quantile_by(self.fit.open_ended(), p)
+    }
+
+    fn quantile_by(fit: ParetoFit, p: f64) -> Option<f64> {
+        let ParetoFit { threshold, share, .. } = fit;
         if !threshold.is_finite() || p >= share {
             return None;
         }
-        let parametric = threshold + self.fit.excess(share / p);
+        let parametric = threshold + fit.excess(share / p);
         parametric.is_finite().then_some(parametric)
     }
 
@@ -212,16 +221,16 @@ impl Tail {
     }
 
     fn probability(&self, score: f64, bin: usize) -> f64 {
-        let ParetoFit { threshold, share, scale, shape } = self.fit;
-        let excess = (score - threshold) / scale;
-        let survival = if shape.abs() < 1e-3 {
-            (-excess).exp()
-        } else {
-            // Beyond the end point of a bounded law nothing is left.
-            let base = 1.0 + shape * excess;
-            if base > 0.0 { base.powf(-1.0 / shape) } else { 0.0 }
-        };
-        (share * survival).max(self.recorded(bin)).clamp(LEAST_P, 1.0)
+        (self.fit.survival(score)).max(self.recorded(bin)).clamp(LEAST_P, 1.0)
+    }
+
+    /// The probability of a score that was judged last and not learnt yet, by a law that ends nowhere: what is compared
+    /// among signals must not depend on where a law of few numbers happens to end.
+    pub(crate) fn open_ended(&self, place: BinPlace, score: f64) -> f64 {
+        if !self.fit.threshold.is_finite() || score <= self.fit.threshold {
+            return 1.0;
+        }
+        self.fit.open_ended().survival(score).max(self.recorded(place.0)).clamp(LEAST_P, 1.0)
     }
 
     fn recorded(&self, bin: usize) -> f64 {

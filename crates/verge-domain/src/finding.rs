@@ -325,6 +325,9 @@ pub struct Condition {
     pub contributions: Vec<Contribution>,
     /// What people said about alarms of this signal so far.
     pub feedback: Feedback,
+    /// The judge's history does not support its budget of alarms yet: what begins now is for the record. Of an event it
+    /// says whether that was so when it began.
+    pub learning: bool,
     /// How far out it lies, in usual widths, where the judge knows that better than `observed` and `expected` do: see
     /// [`Condition::distance`].
     pub distance: Option<f64>,
@@ -356,6 +359,7 @@ impl Condition {
             feedback: Feedback::default(),
             distance: None,
             shown: None,
+            learning: false,
         }
     }
 

@@ -53,6 +53,12 @@ impl EventPolicy {
         let critical = self.critical_when.is_some_and(|rule| rule.holds(condition, event.lasted_ms));
         if critical { Severity::Critical } else { self.severity }
     }
+
+    /// Severity and lane of the verdicts of an event: one that was raised while learning is for the record.
+    #[must_use]
+    pub const fn class_of(&self, learning: bool) -> (Severity, Lane) {
+        if learning { (Severity::Info, Lane::Telemetry) } else { (self.severity, self.lane) }
+    }
 }
 
 /// An open event, as it is saved.
@@ -65,6 +71,9 @@ pub struct OpenEvent {
     /// See [`Event::suspended`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// Its judge was still learning when it was raised: it is for the record, to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learning: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +173,20 @@ impl EventLife {
         })
     }
 
+    /// Ends an event that was raised while its judge was learning, where what is observed now is an alarm: the next
+    /// [`EventLife::advance`] raises that as an event of its own.
+    pub fn give_way(&mut self, condition: &Condition, observed: Observed) -> Option<Event> {
+        if !condition.standing.is_abnormal() || condition.learning {
+            return None;
+        }
+        let place = self.phases.iter().position(|&(member, _)| member == condition.member.strand())?;
+        let Phase::Open { event, begun, .. } = self.phases[place].1 else { return None };
+        event.learning.then(|| {
+            self.phases.swap_remove(place);
+            event.report(EventState::Cleared, observed, begun)
+        })
+    }
+
     /// Takes note of a condition; says what to report, if anything. `fresh_id` is called once for each new
     /// event.
     pub fn advance(
@@ -255,7 +278,8 @@ fn rise(
     if holding {
         return (Phase::HeldBack { first_at, since }, None);
     }
-    let event = OpenEvent { id: fresh_id(), since: first_at, suspended: false };
+    let (id, learning) = (fresh_id(), condition.learning);
+    let event = OpenEvent { id, since: first_at, suspended: false, learning };
     let report = event.report(EventState::Raised, observed, Some(since));
     let critical = policy.critical_when.is_some_and(|rule| rule.holds(condition, report.lasted_ms));
     let mut course = EventCourse::of(condition);
@@ -272,15 +296,8 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        Event {
-            id: self.id,
-            state,
-            since: self.since,
-            lasted_ms,
-            number: None,
-            change: None,
-            suspended: self.suspended,
-        }
+        let Self { id, since, suspended, learning } = self;
+        Event { id, state, since, lasted_ms, number: None, change: None, suspended, learning }
     }
 }
 

@@ -155,6 +155,18 @@ pub trait Judge: Send {
     }
 }
 
+/// What all instances of one judge learn together. Each instance holds it; the pipeline saves it beside their states.
+pub trait SharedState: Send + Sync {
+    /// State that must outlive a restart, if there is any.
+    fn save(&self) -> Option<Vec<u8>>;
+
+    /// Takes up saved state, before any instance observes.
+    ///
+    /// # Errors
+    /// State of another version, or damaged; it is then unchanged.
+    fn restore(&self, state: &[u8]) -> Result<(), RestoreError>;
+}
+
 /// What a person says about an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

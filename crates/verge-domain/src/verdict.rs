@@ -96,6 +96,8 @@ pub struct Event {
     pub lasted_ms: u64,
     /// Its number for people; `None` of events of gateways that gave none.
     pub number: Option<EventNumber>,
+    /// It was raised while its judge was still learning what is usual: it is for the record, to its end.
+    pub learning: bool,
     /// What is new in it, beside time having passed.
     pub change: Option<EventChange>,
     /// Nothing is judged now, because of the state of the machine: its life goes on when the machine is back in the

@@ -46,6 +46,7 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -53,6 +53,7 @@ fn verdict(seq: u64) -> Verdict {
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -185,9 +185,10 @@ impl Portable for WireVerdict<'_> {
 }
 
 record! {
-    [Event { id, state, since, lasted_ms: lasted_s, number, suspended, change }]
+    [Event { id, state, since, lasted_ms: lasted_s, number, learning, suspended, change }]
     Event as Event: "event" {
-        0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 6 suspended optional, 7 change optional,
+        0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 5 learning optional, 6 suspended optional,
+        7 change optional,
     }
 }
 

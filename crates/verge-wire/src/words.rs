@@ -242,6 +242,7 @@ mod tests {
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         });
         let verdict = Verdict { event, body, ..sample() };
         let received = UtcMillis(1_795_481_700_000);

@@ -57,6 +57,7 @@ fn a_stored_verdict_costs_nothing() {
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,

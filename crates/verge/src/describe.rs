@@ -76,6 +76,7 @@ pub(crate) mod tests {
             number,
             change: None,
             suspended: false,
+            learning: false,
         });
         let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() }, &SiteZone::utc());
         assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");

@@ -1,5 +1,7 @@
 //! `auto` as a judge of one signal.
 
+use std::sync::Arc;
+
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
@@ -7,6 +9,7 @@ use verge_domain::time::{Moment, UtcMillis};
 
 use super::{AutoDetector, AutoSettings, EFFECTIVE_MEMBERS, MEMBERS, admit, combined};
 use crate::budget::least_p;
+use crate::pool::AlarmPool;
 use crate::state::{self, StateKind};
 use crate::tail::WARM_UP;
 
@@ -19,6 +22,7 @@ const _: () = assert!(FIRST < WARM_UP as usize);
 #[derive(Debug)]
 pub struct AutoJudge {
     settings: AutoSettings,
+    pool: Option<Arc<AlarmPool>>,
     stage: AutoStage,
 }
 
@@ -30,8 +34,8 @@ enum AutoStage {
 }
 
 impl AutoJudge {
-    pub(crate) fn new(settings: &AutoSettings) -> Self {
-        Self { settings: *settings, stage: AutoStage::First(Vec::new()) }
+    pub(crate) fn new(settings: &AutoSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
+        Self { settings: *settings, pool: pool.cloned(), stage: AutoStage::First(Vec::new()) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -55,6 +59,7 @@ impl AutoJudge {
                 reported.max(detector.least_p())
             }),
             feedback: detector.feedback(),
+            learning: assessment.learning,
             distance: assessment.shown.map(|(distance, _)| distance),
             shown: assessment.shown.map(|(_, shown)| shown),
             ..Condition::of_rule(member, standing, assessment.observed, assessment.expected)
@@ -64,7 +69,7 @@ impl AutoJudge {
     /// The detector, made of the first readings where it is not there yet.
     fn detector(&mut self) -> &mut AutoDetector {
         if let AutoStage::First(first) = &self.stage {
-            let mut detector = Box::new(AutoDetector::new(&self.settings));
+            let mut detector = Box::new(AutoDetector::sharing(&self.settings, self.pool.as_ref()));
             for &(at, value) in first {
                 detector.observe(UtcMillis(at), value);
             }
@@ -125,7 +130,7 @@ impl AutoJudge {
             }
             self.stage = AutoStage::First(first);
         } else {
-            let mut detector = Box::new(AutoDetector::new(&self.settings));
+            let mut detector = Box::new(AutoDetector::sharing(&self.settings, self.pool.as_ref()));
             detector.restore(bytes)?;
             self.stage = AutoStage::Learning(detector);
         }

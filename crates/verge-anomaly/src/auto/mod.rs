@@ -32,6 +32,8 @@ mod tests;
 mod usual;
 mod views;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Expected, Feedback, Member, ShownValue, Standing};
 use verge_domain::stage::AlarmRate;
@@ -41,6 +43,7 @@ use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, AlarmLevel};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
+use crate::pool::{AlarmPool, Level, PoolMember, Seen};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use cause::EventCause;
 pub use judge::AutoJudge;
@@ -62,6 +65,11 @@ pub const MEMBERS: [Member; 8] = [
     Member::TimeOfDay,
     Member::Shift,
 ];
+/// The one that looks at the mean of twenty readings; it also reports what leaves its signal's range.
+const MEAN: usize = 1;
+const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
+/// A range is taken to be so many mean absolute deviations wide at least.
+const WIDTH_IN_DEVIATIONS: f64 = 4.0;
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// Values are judged within this range: what lies beyond is as strange as its end.
@@ -84,6 +92,8 @@ pub struct Assessment {
     pub held: bool,
     /// How the event continues.
     pub standing: Standing,
+    /// The history does not support the budget, or did not when the open event began.
+    pub learning: bool,
     /// Which member found it strangest.
     pub member: Member,
     /// What that member observed.
@@ -99,6 +109,9 @@ pub struct Assessment {
 pub struct AutoDetector {
     #[serde(skip, default)]
     settings: AutoSettings,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    pool: PoolMember,
     /// Readings with which the slow means compute their rate; set back where the signal is to be learnt again.
     readings: u32,
     pace: Pace,
@@ -129,8 +142,14 @@ impl AutoDetector {
     /// A detector that has seen nothing.
     #[must_use]
     pub fn new(settings: &AutoSettings) -> Self {
+        Self::sharing(settings, AlarmPool::of(&settings.alarms).as_ref())
+    }
+
+    /// The same as one of the instances that share a budget.
+    pub(crate) fn sharing(settings: &AutoSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
         Self {
             settings: *settings,
+            pool: PoolMember::of(pool),
             readings: 0,
             pace: Pace::new(),
             alarms: Alarms::new(),
@@ -164,19 +183,33 @@ impl AutoDetector {
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let views = self.look(at, value);
         let judged = self.tails.judge(&views, &self.excursions);
-        let MemberScores { members, smallest, strangest, .. } = judged;
-        let p_value = combined(smallest);
+        let (members, smallest) = (judged.members, judged.smallest);
+        self.pool.begin(at, &self.pace, self.remembered());
+        let (mean, floor) = (views.observed[MEAN].0, WIDTH_IN_DEVIATIONS * self.deviation);
+        let (p_members, p_range) = (self.compared(&judged), self.pool.outside(at, mean, floor));
+        let by_range = p_range < p_members;
+        let p_value = p_members.min(p_range);
+        let strangest = if by_range { MEAN } else { judged.strangest };
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let needs_level = judged.without_labels < 1.0 || self.alarms.is_open();
-        let level = if needs_level { self.rate().p * self.excursions.part() } else { 0.0 };
-        let still_off = self.cause.still_off(&views);
-        let was_open = self.alarms.is_open();
-        let outcome = self.alarms.judge(p_value, level, self.settings.alarms.hold_off, still_off);
+        let needs_level = judged.without_labels < 1.0 || p_value < 1.0 || self.alarms.is_open();
+        let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
+        let judging = judging.times(self.excursions.part());
+        let level = judging.p;
+        let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
+        let (settings, how) = (&self.settings.alarms, (&self.pace, Seen::Value(self.last)));
+        let outcome = self.pool.judge(&mut self.alarms, settings, (p_value, judging), how, still_off);
+        let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
         let (mut observed, centre) = views.observed[strangest];
         let mut member = MEMBERS[strangest];
         // What was expected, and how far off this is, before it is learnt.
-        let mut expected =
-            if smallest < 1.0 { self.expected(strangest, centre, level) } else { Expected::default() };
+        let mut expected = if by_range {
+            let (low, high) = self.pool.expected_range(level, floor);
+            Expected { low: Some(low), high: Some(high) }
+        } else if smallest < 1.0 {
+            self.expected(strangest, centre, level)
+        } else {
+            Expected::default()
+        };
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
         // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
         let is_hidden = smallest > judged.without_labels && combined(judged.without_labels) <= level;
@@ -205,6 +238,7 @@ impl AutoDetector {
         let step = LessonStep { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
         self.tails.forget(&forgotten);
+        self.pool.note_range(mean, &self.alarms);
         // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
         if !(is_hidden || self.lessons.will_be_forgotten(step)) {
             self.profile.learn(self.last);
@@ -215,12 +249,22 @@ impl AutoDetector {
             alarm: outcome.alarm,
             held: outcome.abnormal && !outcome.alarm,
             standing: outcome.standing,
+            learning: outcome.learning,
             member,
             observed,
             expected,
             shown,
         };
         (assessment, members)
+    }
+
+    /// The combined probability. Where it is compared with those of other signals, by laws that end nowhere.
+    fn compared(&self, judged: &MemberScores) -> f64 {
+        if judged.smallest < 1.0 && self.pool.is_shared() {
+            combined(self.tails.open_ended(judged))
+        } else {
+            combined(judged.smallest)
+        }
     }
 
     /// Scores of all members: of state from before the reading, which all but the profile then learn.
@@ -311,7 +355,8 @@ impl AutoDetector {
     }
 
     fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
-        let Some(score) = self.tails.quantile(member, level / EFFECTIVE_MEMBERS) else {
+        let p = level / EFFECTIVE_MEMBERS;
+        let Some(score) = self.tails.quantile(member, p, self.pool.is_shared()) else {
             return Expected::default();
         };
         match centre {
@@ -338,7 +383,7 @@ impl AutoDetector {
     pub fn alarm_rate(&self) -> AlarmRate {
         let alarms = &self.settings.alarms;
         let rate = alarms.rate_ahead(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P));
-        self.alarms.rate(&self.pace, &rate)
+        self.pool.rate(self.alarms.rate(&self.pace, &rate), &self.pace, self.remembered())
     }
 }
 

@@ -6,6 +6,7 @@ use verge_domain::time::UtcMillis;
 
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
+use crate::pool::SavedMember;
 use crate::state::{self, StateKind};
 
 impl AutoDetector {
@@ -23,6 +24,7 @@ impl AutoDetector {
         self.tails.forget(&taught);
         self.excursions.was_maintenance();
         self.cause = EventCause::NONE;
+        self.pool.was_maintenance();
         let recent = self.recent.all();
         if recent.is_empty() {
             return;
@@ -40,6 +42,7 @@ impl AutoDetector {
     /// forgotten, so that the same will be as strange the next time. Says whether there was still something to forget.
     pub fn was_real(&mut self, event: Option<UtcMillis>) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
+        self.pool.was_real();
         let was_harmless = self.excursions.was_real(event);
         let taught = if self.excursions.is_last(event) { self.lessons.was_real() } else { None };
         taught.iter().for_each(|taught| self.tails.forget(taught));
@@ -64,6 +67,7 @@ impl AutoDetector {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.lessons.heap_bytes()
             + self.excursions.heap_bytes()
+            + self.pool.heap_bytes()
             + self.tails.heap_bytes()
             + self.context.heap_bytes()
             + self.hourly.heap_bytes()
@@ -78,7 +82,7 @@ impl AutoDetector {
     /// The state, to be taken up by [`AutoDetector::restore`].
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal_with(StateKind::Auto, self, &self.excursions)
+        state::seal_with(StateKind::Auto, self, &(&self.excursions, self.pool.saved()))
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -86,10 +90,13 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (restored, excursions): (Self, Excursions) = state::open_with(StateKind::Auto, bytes)?;
+        let (restored, behind): (Self, (Excursions, SavedMember)) = state::open_with(StateKind::Auto, bytes)?;
+        let (excursions, shared) = behind;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
-        *self = Self { settings: self.settings, excursions, ..restored };
+        let mut pool = self.pool.clone();
+        pool.restore(shared)?;
+        *self = Self { settings: self.settings, pool, excursions, ..restored };
         Ok(())
     }
 

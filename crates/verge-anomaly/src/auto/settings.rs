@@ -25,6 +25,12 @@ impl AutoSettings {
         Ok(Self { alarms, resolution })
     }
 
+    /// How often it may alarm.
+    #[must_use]
+    pub const fn alarms(&self) -> &AlarmSettings {
+        &self.alarms
+    }
+
     /// The combined probability from which a reading alarms where there is no budget.
     #[must_use]
     pub fn fixed_level() -> f64 {

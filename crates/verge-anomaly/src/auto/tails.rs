@@ -60,6 +60,15 @@ impl Tails {
         judged
     }
 
+    /// The smallest probability by laws that end nowhere, see [`Tail::open_ended`].
+    pub(super) fn open_ended(&self, judged: &MemberScores) -> f64 {
+        let members = self.0.iter().zip(judged.places).zip(judged.members);
+        members
+            .filter(|(_, p)| *p < 1.0)
+            .filter_map(|((tail, place), _)| place.map(|(place, score)| tail.open_ended(place, score)))
+            .fold(1.0, f64::min)
+    }
+
     /// Learns what was judged last.
     pub(super) fn learn(&mut self, judged: &MemberScores) -> Marks {
         let mut marks = NO_MARKS;
@@ -87,8 +96,9 @@ impl Tails {
     }
 
     /// The score of a member that has probability `p`.
-    pub(super) fn quantile(&self, member: usize, p: f64) -> Option<f64> {
-        self.0[member].quantile(p)
+    pub(super) fn quantile(&self, member: usize, p: f64, open_ended: bool) -> Option<f64> {
+        let tail = &self.0[member];
+        if open_ended { tail.open_quantile(p) } else { tail.quantile(p) }
     }
 
     /// The score of a member that 98 % stay below, see [`Tail::usual`].

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use verge_domain::finding::{Member, Standing};
 
 use super::*;
-use crate::alarm::AlarmSettings;
+use crate::alarm::{AlarmSettings, BudgetOf, WhileLearning};
 use crate::budget::AlarmBudget;
 use crate::noise::Noise;
 
@@ -158,15 +158,19 @@ fn nothing_depends_on_what_is_yet_to_come_and_a_restart_changes_nothing() {
 }
 
 #[test]
-fn one_signal_costs_at_most_fourteen_kibibytes() {
-    assert!(AutoDetector::bytes() <= 14 * 1024, "{} bytes", AutoDetector::bytes());
+fn one_signal_costs_at_most_sixteen_kibibytes() {
+    let budget = AlarmBudget::new(1.0, Duration::from_secs(86_400)).unwrap();
+    let alarms = AlarmSettings::new(Some(budget), 100).unwrap();
+    let alarms = alarms.with(BudgetOf::Judge, WhileLearning::Info);
     let mut next = process("seasonal");
-    let mut detector = detector();
-    for reading in 0..5_000 {
+    let mut detector = AutoDetector::new(&AutoSettings::new(alarms, None).unwrap());
+    for reading in 0..20_000 {
         detector.observe(at(reading), next(reading));
     }
+    let bytes = size_of::<AutoDetector>() + detector.heap_bytes();
+    assert!(bytes <= 16 * 1024, "{bytes} bytes");
     let saved = detector.save().len();
-    assert!(saved <= 14 * 1024, "{saved} bytes saved");
+    assert!(saved <= 15 * 1024, "{saved} bytes saved");
 }
 
 /// Values that people and machines send, by name.
@@ -329,6 +333,7 @@ proptest! {
         }
         let mut restored = self::detector();
         restored.restore(&detector.save()).unwrap();
-        prop_assert_eq!(restored, detector);
+        // Readings in a row without anything strange are counted anew after a restart.
+        prop_assert_eq!(restored.save(), detector.save());
     }
 }

@@ -5,6 +5,8 @@
 //! a second time: then the others count with their last value. A signal that was silent for [`STALE`] rounds has none,
 //! and nothing is judged until it sends again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, SignalId};
@@ -16,6 +18,7 @@ use super::baseline::ROWS_PER_INDEPENDENT;
 use super::{MAX_SIGNALS, MultiDetector, MultiSettings};
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
+use crate::pool::{AlarmPool, PoolMember, Seen};
 use crate::state::{self, StateKind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
@@ -32,6 +35,7 @@ const NAMED: usize = 3;
 pub struct MultiJudge {
     settings: MultiSettings,
     state: MultiState,
+    pool: PoolMember,
     row: Vec<f64>,
 }
 
@@ -75,8 +79,9 @@ impl MultiState {
 }
 
 impl MultiJudge {
-    pub(crate) fn new(settings: MultiSettings) -> Self {
-        Self { settings, state: MultiState::new(), row: Vec::new() }
+    pub(crate) fn new(settings: MultiSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
+        let pool = PoolMember::of(pool);
+        Self { settings, state: MultiState::new(), pool, row: Vec::new() }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -101,7 +106,7 @@ impl MultiJudge {
     }
 
     fn end_round(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
-        let Self { settings, state, row } = self;
+        let Self { settings, state, pool, row } = self;
         let round = state.rounds;
         state.rounds = state.rounds.saturating_add(1);
         if state.detector.is_none() && round >= state.newest.saturating_add(SETTLED) {
@@ -114,17 +119,20 @@ impl MultiJudge {
         row.clear();
         row.extend(state.signals.iter().map(|one| one.last));
         state.pace.note(reading.time(received.wall));
-        let rate = settings.rate(&state.pace, detector);
+        pool.begin(reading.time(received.wall), &state.pace, detector.rows());
+        let level = pool.level(|| settings.rate(&state.pace, detector));
         let score = detector.observe(row);
         if detector.commissioning_left() > 0 {
             return;
         }
-        let outcome = state.alarms.judge(score.p_value, rate.p, settings.alarms.hold_off, false);
+        let how = (&state.pace, Seen::Score(score.distance));
+        let outcome = pool.judge(&mut state.alarms, &settings.alarms, (score.p_value, level), how, false);
         let contributions = if outcome.abnormal { explained(&state.signals, detector) } else { Vec::new() };
-        let expected = Expected { low: None, high: detector.distance_at(rate.p) };
+        let expected = Expected { low: None, high: detector.distance_at(level.p) };
         // In usual distances: those that 98 % of all rows stay below.
         let usual = || Expected { low: None, high: detector.distance_at(UNUSUAL) };
         findings.push(Finding::Condition(Condition {
+            learning: outcome.learning,
             p_value: Some(score.p_value.max(least_p(detector.rows(), ROWS_PER_INDEPENDENT))),
             contributions,
             feedback: state.feedback,
@@ -151,19 +159,21 @@ impl MultiJudge {
 
     pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
         let rate: AlarmLevel = self.settings.rate_ahead(&self.state.pace, self.state.detector.as_ref()?);
-        Some(self.state.alarms.rate(&self.state.pace, &rate))
+        let rows = self.state.detector.as_ref()?.rows();
+        Some(self.pool.rate(self.state.alarms.rate(&self.state.pace, &rate), &self.state.pace, rows))
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(StateKind::Multi, &self.state)
+        state::seal_with(StateKind::Multi, &self.state, self.pool.saved())
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let state: MultiState = state::open(StateKind::Multi, bytes)?;
+        let (state, shared): (MultiState, _) = state::open_with(StateKind::Multi, bytes)?;
         if state.signals.len() > MAX_SIGNALS || state.detector.is_some() && state.signals.is_empty() {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }
         state.detector.as_ref().map_or(Ok(()), |detector| detector.check(state.signals.len()))?;
+        self.pool.restore(shared)?;
         self.state = state;
         Ok(())
     }

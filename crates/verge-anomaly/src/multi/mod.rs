@@ -62,6 +62,12 @@ impl MultiSettings {
         FIXED_P
     }
 
+    /// How often it may alarm.
+    #[must_use]
+    pub const fn alarms(&self) -> &AlarmSettings {
+        &self.alarms
+    }
+
     fn rate(&self, pace: &Pace, detector: &MultiDetector) -> AlarmLevel {
         self.alarms.rate(pace, detector.rows(), ROWS_PER_INDEPENDENT, FIXED_P)
     }

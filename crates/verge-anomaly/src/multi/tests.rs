@@ -190,7 +190,7 @@ fn second(machine: &mut Machine, more_current: f64) -> Vec<Reading> {
 
 #[test]
 fn readings_of_several_devices_become_rows_and_their_event_names_the_signals() {
-    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(2));
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default(), None), Machine::new(2));
     let mut raised = Vec::new();
     for now in 0..1_500 {
         // Orders differ, and one signal misses a second now and then.
@@ -214,7 +214,7 @@ fn readings_of_several_devices_become_rows_and_their_event_names_the_signals() {
 
 #[test]
 fn nothing_is_said_while_a_signal_is_missing() {
-    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(3));
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default(), None), Machine::new(3));
     let mut judged = Vec::new();
     for now in 0..900 {
         let mut readings = second(&mut machine, 0.0);
@@ -229,11 +229,11 @@ fn nothing_is_said_while_a_signal_is_missing() {
 
 #[test]
 fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
-    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default()), Machine::new(5));
+    let (mut judge, mut machine) = (MultiJudge::new(MultiSettings::default(), None), Machine::new(5));
     for now in 0..700 {
         conditions(&mut judge, now, &second(&mut machine, 0.0));
     }
-    let mut restored = MultiJudge::new(MultiSettings::default());
+    let mut restored = MultiJudge::new(MultiSettings::default(), None);
     restored.restore(&judge.save()).unwrap();
     for now in 700..800 {
         let readings = second(&mut machine, 0.0);

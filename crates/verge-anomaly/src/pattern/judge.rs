@@ -1,5 +1,7 @@
 //! `pattern` as a judge of one signal: distances from the nearest known shape, turned into probabilities.
 
+use std::sync::Arc;
+
 use verge_domain::finding::{Finding, Member};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
@@ -7,6 +9,7 @@ use verge_domain::time::{Moment, UtcMillis};
 
 use super::{PatternDetector, PatternSettings};
 use crate::alarm::{AlarmSettings, Pace};
+use crate::pool::AlarmPool;
 use crate::scores::Scores;
 use crate::state::{self, StateKind};
 
@@ -20,12 +23,12 @@ pub struct PatternJudge {
 }
 
 impl PatternJudge {
-    pub(crate) fn new(shapes: PatternSettings, alarms: AlarmSettings) -> Self {
+    pub(crate) fn new(shapes: PatternSettings, alarms: AlarmSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
         Self {
             settings: alarms,
             detector: PatternDetector::new(shapes),
             readings: Pace::new(),
-            distances: Scores::new(),
+            distances: Scores::sharing(pool),
         }
     }
 
@@ -71,14 +74,14 @@ impl PatternJudge {
 
     pub(crate) fn save(&self) -> Vec<u8> {
         let state = (&self.readings, &self.distances, self.detector.save());
-        state::seal_with(StateKind::Pattern, &state, &self.distances.excursions)
+        state::seal_with(StateKind::Pattern, &state, &self.distances.behind())
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (state, excursions) = state::open_with(StateKind::Pattern, bytes)?;
+        let (state, behind) = state::open_with(StateKind::Pattern, bytes)?;
         let (readings, distances, detector): (Pace, Scores, Vec<u8>) = state;
-        let mut restored = Scores::new();
-        restored.restore(distances, excursions)?;
+        let mut restored = self.distances.clone();
+        restored.restore(distances, behind)?;
         self.detector.restore(&detector)?;
         (self.readings, self.distances) = (readings, restored);
         Ok(())

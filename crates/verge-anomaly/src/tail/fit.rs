@@ -29,6 +29,25 @@ impl ParetoFit {
         let Self { scale, shape, .. } = *self;
         scale * if shape.abs() < 1e-3 { times.ln() } else { (times.powf(shape) - 1.0) / shape }
     }
+
+    /// The same law, were it bounded, without its end.
+    pub(super) fn open_ended(self) -> Self {
+        Self { shape: self.shape.max(0.0), ..self }
+    }
+
+    /// Share of all scores that lie above one beyond the threshold.
+    pub(super) fn survival(&self, score: f64) -> f64 {
+        let Self { threshold, share, scale, shape } = *self;
+        let excess = (score - threshold) / scale;
+        share
+            * if shape.abs() < 1e-3 {
+                (-excess).exp()
+            } else {
+                // Beyond the end point of a bounded law nothing is left.
+                let base = 1.0 + shape * excess;
+                if base > 0.0 { base.powf(-1.0 / shape) } else { 0.0 }
+            }
+    }
 }
 
 pub(super) const NO_FIT: ParetoFit =

@@ -1,5 +1,7 @@
 //! `vibration` as a judge of one signal of raw samples.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Contribution, Expected, FARTHEST, Feedback, Finding, Member};
 use verge_domain::id::SignalId;
@@ -10,6 +12,7 @@ use verge_domain::time::{Moment, Monotonic};
 use super::{Judgement, VibrationDetector, VibrationSettings};
 use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::least_p;
+use crate::pool::{AlarmPool, PoolMember, Seen};
 use crate::state::{self, StateKind};
 
 /// The level without a budget.
@@ -27,6 +30,7 @@ pub struct VibrationJudge {
     detector: VibrationDetector,
     last: Option<Monotonic>,
     book: AlarmHistory,
+    pool: PoolMember,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +43,11 @@ struct AlarmHistory {
 }
 
 impl VibrationJudge {
-    pub(crate) fn new(settings: VibrationSettings, alarms: AlarmSettings) -> Self {
+    pub(crate) fn new(
+        settings: VibrationSettings,
+        alarms: AlarmSettings,
+        pool: Option<&Arc<AlarmPool>>,
+    ) -> Self {
         let book = AlarmHistory {
             pace: Pace::new(),
             alarms: Alarms::new(),
@@ -47,7 +55,8 @@ impl VibrationJudge {
             p_before: 1.0,
         };
         let gap_us = (GAP_BLOCKS * settings.block_seconds() * 1e6) as u64;
-        Self { settings: alarms, gap_us, detector: VibrationDetector::new(settings), last: None, book }
+        let (detector, pool) = (VibrationDetector::new(settings), PoolMember::of(pool));
+        Self { settings: alarms, gap_us, detector, last: None, book, pool }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -63,15 +72,19 @@ impl VibrationJudge {
         };
         let book = &mut self.book;
         book.pace.note(reading.time(received.wall));
-        let level = self.settings.rate(&book.pace, book.pace.seen() as f64, 1.0, FIXED_P).p;
+        let seen = book.pace.seen() as f64;
+        self.pool.begin(reading.time(received.wall), &book.pace, seen);
+        let level = self.pool.level(|| self.settings.rate(&book.pace, seen, 1.0, FIXED_P));
         // Two blocks in a row must say so: a single knock is no fault.
         let p_value = judgement.p_value.max(book.p_before);
         book.p_before = judgement.p_value;
-        let outcome = book.alarms.judge(p_value, level, self.settings.hold_off, false);
+        let how = (&book.pace, Seen::Score(judgement.distance));
+        let outcome = self.pool.judge(&mut book.alarms, &self.settings, (p_value, level), how, false);
         let contributions = if outcome.abnormal { explained(&judgement) } else { Vec::new() };
         let (observed, expected) = (judgement.distance, Expected::default());
         findings.push(Finding::Condition(Condition {
-            p_value: Some(p_value.max(least_p(book.pace.seen() as f64, 1.0))),
+            learning: outcome.learning,
+            p_value: Some(p_value.max(least_p(seen, 1.0))),
             contributions,
             feedback: book.feedback,
             // It is about 1 for a usual block.
@@ -93,8 +106,10 @@ impl VibrationJudge {
     }
 
     pub(crate) fn alarm_rate(&self) -> AlarmRate {
-        let rate = self.settings.rate_ahead(&self.book.pace, self.book.pace.seen() as f64, 1.0, FIXED_P);
-        self.book.alarms.rate(&self.book.pace, &rate)
+        let AlarmHistory { pace, alarms, .. } = &self.book;
+        let seen = pace.seen() as f64;
+        let rate = self.settings.rate_ahead(pace, seen, 1.0, FIXED_P);
+        self.pool.rate(alarms.rate(pace, &rate), pace, seen)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -102,15 +117,18 @@ impl VibrationJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(StateKind::Vibration, &(&self.book, self.detector.save()))
+        state::seal_with(StateKind::Vibration, &(&self.book, self.detector.save()), self.pool.saved())
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (book, detector): (AlarmHistory, Vec<u8>) = state::open(StateKind::Vibration, bytes)?;
+        let ((book, detector), shared): ((AlarmHistory, Vec<u8>), _) =
+            state::open_with(StateKind::Vibration, bytes)?;
+        let mut pool = self.pool.clone();
+        pool.restore(shared)?;
         self.detector.restore(&detector)?;
         // Samples from before the restart are not continued now.
         self.detector.gap();
-        self.book = book;
+        (self.book, self.pool) = (book, pool);
         Ok(())
     }
 }

@@ -248,3 +248,33 @@ fn a_suspended_event_is_restored_as_such() {
     let event = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
     assert_eq!((event.state, event.suspended), (EventState::Updated, false));
 }
+
+#[test]
+fn an_event_of_the_time_of_learning_keeps_its_kind_until_an_alarm_takes_its_place() {
+    let (mut life, mut ids) = (EventLife::default(), 0);
+    let mut told = Vec::new();
+    // Abnormal while learning; then still so, which is no alarm; then an alarm; then normal.
+    let steps = [(Standing::Abnormal, true), (Standing::Abnormal, true), (Standing::Margin, false)];
+    let steps = steps.into_iter().chain([(Standing::Abnormal, false), (Standing::Normal, false)]);
+    for (second, (standing, learning)) in (0..).zip(steps) {
+        let at = UtcMillis(second * 1000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let condition = Condition::of_rule(Member::Level, standing, 0.0, Expected::default());
+        let condition = Condition { learning, ..condition };
+        let ended = life.give_way(&condition, observed);
+        let next = life.advance(&POLICY, &condition, observed, || {
+            ids += 1;
+            EventId([ids; 16])
+        });
+        told.extend(
+            ended.into_iter().chain(next).map(|event| (second, event.state, event.learning, event.id.0[0])),
+        );
+    }
+    let expected = [
+        (0, EventState::Raised, true, 1),
+        (3, EventState::Cleared, true, 1),
+        (3, EventState::Raised, false, 2),
+        (4, EventState::Cleared, false, 2),
+    ];
+    assert_eq!(told, expected);
+}

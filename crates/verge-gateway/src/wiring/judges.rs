@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use verge_anomaly::autoencoder::AutoencoderJudge;
-use verge_anomaly::{JudgeSettings, ReadingJudge};
+use verge_anomaly::{AlarmPool, JudgeSettings, ReadingJudge};
 use verge_codec::Decoders;
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::reading::Reading;
-use verge_domain::stage::Decoder;
+use verge_domain::stage::{Decoder, SharedState};
 use verge_domain::time::Moment;
 use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
@@ -25,17 +25,27 @@ use crate::settings::{JudgeRules, JudgeSection, Rule, Settings};
 pub(super) fn judges_of(
     settings: &Settings,
     models: &Autoencoders,
-    (class, memory): (JudgeClass, &JudgesMemory),
+    (class, shared): (JudgeClass, &AcrossClasses),
     counters: &Arc<Counters>,
     now: Moment,
 ) -> anyhow::Result<JudgeSet<Decoders, ReadingJudge>> {
     let (decoders, counters) = (decoders(settings)?, Arc::clone(counters));
-    Ok(set_of(memory, settings, models, Some(class), decoders, counters, now))
+    Ok(set_of(shared, settings, models, Some(class), decoders, counters, now))
 }
 
 /// What judges of both classes share.
-pub(super) fn memory(settings: &Settings) -> JudgesMemory {
-    JudgesMemory::new(settings.gateway.judges_memory)
+pub(super) struct AcrossClasses {
+    memory: JudgesMemory,
+    /// The budget of each judge, where it is one.
+    pools: Vec<Option<Arc<AlarmPool>>>,
+}
+
+impl AcrossClasses {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let pool = |judge: &JudgeSection| judge.alarms().and_then(AlarmPool::of);
+        let pools = settings.judges.iter().map(pool).collect();
+        Self { memory: JudgesMemory::new(settings.gateway.judges_memory), pools }
+    }
 }
 
 /// All judges of the configuration at work, of both classes, as `verge judge` tries them.
@@ -46,11 +56,11 @@ pub fn judge_set<D: Decoder<Item = Reading>>(
     counters: Arc<Counters>,
     now: Moment,
 ) -> JudgeSet<D, ReadingJudge> {
-    set_of(&memory(settings), settings, models, None, decoder, counters, now)
+    set_of(&AcrossClasses::new(settings), settings, models, None, decoder, counters, now)
 }
 
 fn set_of<D: Decoder<Item = Reading>>(
-    memory: &JudgesMemory,
+    shared: &AcrossClasses,
     settings: &Settings,
     models: &Autoencoders,
     class: Option<JudgeClass>,
@@ -59,8 +69,11 @@ fn set_of<D: Decoder<Item = Reading>>(
     now: Moment,
 ) -> JudgeSet<D, ReadingJudge> {
     let judges = (0..).map(JudgeIndex).zip(&settings.judges);
-    let specs = judges.map(|(index, judge)| judge_spec(settings, (index, judge), models, class)).collect();
-    JudgeSet::within(memory, decoder, specs, source_ids(settings), counters, random_event_id, now)
+    let spec = |((index, judge), pool): (_, &Option<_>)| {
+        judge_spec(settings, (index, judge, pool.as_ref()), models, class)
+    };
+    let specs = judges.zip(&shared.pools).map(spec).collect();
+    JudgeSet::within(&shared.memory, decoder, specs, source_ids(settings), counters, random_event_id, now)
 }
 
 /// What a judge looks at, as far as judges of that class do.
@@ -86,7 +99,8 @@ pub(crate) fn made_judge(
     judge: &JudgeSection,
     class: JudgeClass,
 ) -> JudgeSpec<ReadingJudge> {
-    judge_spec(settings, (JudgeIndex(0), judge), &Autoencoders::default(), Some(class))
+    let pool = judge.alarms().and_then(AlarmPool::of);
+    judge_spec(settings, (JudgeIndex(0), judge, pool.as_ref()), &Autoencoders::default(), Some(class))
 }
 
 /// What can change of a judge at work without its detector.
@@ -109,13 +123,13 @@ fn expected(inputs: &Inputs, devices: &[DeviceId]) -> Vec<DeviceId> {
 
 fn judge_spec(
     settings: &Settings,
-    (index, judge): (JudgeIndex, &JudgeSection),
+    (index, judge, pool): (JudgeIndex, &JudgeSection, Option<&Arc<AlarmPool>>),
     models: &Autoencoders,
     class: Option<JudgeClass>,
 ) -> JudgeSpec<ReadingJudge> {
     let plain = |settings: &JudgeSettings| -> Box<dyn Fn(Moment) -> ReadingJudge + Send> {
-        let settings = settings.clone();
-        Box::new(move |now| ReadingJudge::new(&settings, now))
+        let (settings, pool) = (settings.clone(), pool.cloned());
+        Box::new(move |now| ReadingJudge::sharing(&settings, pool.as_ref(), now))
     };
     let inputs = inputs_of(settings, judge, class);
     let spec = |scope, policy, make| JudgeSpec {
@@ -129,6 +143,7 @@ fn judge_spec(
         states: judge.states.clone(),
         model: models.identity_of(index),
         tags: Arc::clone(&settings.tags),
+        pool: pool.map(|pool| Arc::clone(pool) as Arc<dyn SharedState>),
         make,
     };
     match &judge.rules {
@@ -137,9 +152,10 @@ fn judge_spec(
             let make = match (&rules.rule, models.of(index)) {
                 (Rule::Plain(settings), _) => plain(settings),
                 (Rule::Autoencoder { settings, .. }, Some(model)) => {
-                    let settings = *settings;
+                    let (settings, pool) = (*settings, pool.cloned());
                     Box::new(move |_| {
-                        ReadingJudge::Autoencoder(Box::new(AutoencoderJudge::new(settings, model())))
+                        let judge = AutoencoderJudge::new(settings, model(), pool.as_ref());
+                        ReadingJudge::Autoencoder(Box::new(judge))
                     })
                 }
                 (Rule::Autoencoder { .. }, None) => {

@@ -57,11 +57,11 @@ impl ReadingJudges {
         now: Moment,
     ) -> anyhow::Result<Self> {
         let classes = Classes::of(settings);
-        let memory = judges::memory(settings);
+        let shared = judges::AcrossClasses::new(settings);
         let register = Arc::new(EventRegister::restored(checkpoints));
         recent.iter().filter_map(KnownEvent::of).for_each(|event| register.note(event));
         let side = |class, counters: &Arc<Counters>, queue| {
-            let mut judges = judges::judges_of(settings, models, (class, &memory), counters, now)?;
+            let mut judges = judges::judges_of(settings, models, (class, &shared), counters, now)?;
             judges.number_events_by(&register);
             let mut restored = Decision::default();
             judges.restore(&classes.saved(class, checkpoints), now, &mut restored);

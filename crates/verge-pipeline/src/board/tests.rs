@@ -38,6 +38,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         }),
         body,
     }

@@ -15,7 +15,8 @@ use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, 
 
 use super::machine::{StateGate, UNSET};
 use super::register::EventNaming;
-use super::saved::{self, SavedEvent, SavedLife};
+use super::saved;
+use super::saved_life::{SavedEvent, SavedLife};
 use super::saving::{self, SaveTime};
 use super::streams::SETTLED;
 use super::{Decision, InstanceKey, JudgeSpec};
@@ -113,34 +114,38 @@ impl<J: Judge> Instance<J> {
             match finding {
                 Finding::Condition(condition) => {
                     let when = Observed { at, received };
-                    let Some(event) = self.life.advance(&spec.policy, condition, when, || naming.id()) else {
-                        continue;
-                    };
-                    let event = Event { number: self.number_of(condition, event, naming), ..event };
-                    // A report about a whole device has no unit of one of its signals.
-                    if let Some(unit) = observed.and_then(Observable::unit)
-                        && self.subject.signal.is_some()
-                    {
-                        self.unit = Some(unit.clone());
-                    }
-                    let before = self.open_severity(condition);
-                    // What was critical once is critical to its end.
-                    let severity =
-                        spec.policy.severity_of(condition, &event).max(before.unwrap_or(Severity::Info));
-                    let resumed = self.note_open(condition, event, received.wall, severity);
-                    let tag = spec.tags.of(&self.subject);
-                    let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
-                    let body = body_of(&beyond_normal(condition, tag), unit);
-                    let times = times(captured, received, now);
-                    let verdict = self.verdict(spec, times, severity, Some(event), body);
-                    if event.state == EventState::Raised {
-                        naming.note(&verdict);
-                    }
-                    out.verdicts.push(verdict);
-                    // An update does not change the set of open events as it is saved, unless it makes one critical.
-                    let is_critical_now = before.is_some_and(|before| before != severity);
-                    if event.state != EventState::Updated || resumed || is_critical_now {
-                        out.checkpoints.push(self.saved_life(spec));
+                    let ended = self.life.give_way(condition, when);
+                    let event = self.life.advance(&spec.policy, condition, when, || naming.id());
+                    for event in ended.into_iter().chain(event) {
+                        let event = Event { number: self.number_of(condition, event, naming), ..event };
+                        // A report about a whole device has no unit of one of its signals.
+                        if let Some(unit) = observed.and_then(Observable::unit)
+                            && self.subject.signal.is_some()
+                        {
+                            self.unit = Some(unit.clone());
+                        }
+                        let before = self.open_severity(condition);
+                        // What was critical once is critical to its end.
+                        let reported =
+                            spec.policy.severity_of(condition, &event).max(before.unwrap_or(Severity::Info));
+                        let severity = if event.learning { Severity::Info } else { reported };
+                        let resumed = self.note_open(condition, event, received.wall, severity);
+                        let tag = spec.tags.of(&self.subject);
+                        let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
+                        let body = body_of(&beyond_normal(condition, tag), unit);
+                        let times = times(captured, received, now);
+                        let (_, lane) = spec.policy.class_of(event.learning);
+                        let verdict =
+                            Verdict { lane, ..self.verdict(spec, times, severity, Some(event), body) };
+                        if event.state == EventState::Raised {
+                            naming.note(&verdict);
+                        }
+                        out.verdicts.push(verdict);
+                        // An update does not change the set of open events as it is saved, unless it makes one critical.
+                        let is_critical_now = before.is_some_and(|before| before != severity);
+                        if event.state != EventState::Updated || resumed || is_critical_now {
+                            out.checkpoints.push(self.saved_life(spec));
+                        }
                     }
                 }
                 Finding::Counts(counts) => {
@@ -205,7 +210,8 @@ impl<J: Judge> Instance<J> {
         self.open.retain(|open| open.member != member);
         if event.state != EventState::Cleared {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
-            let event = OpenEvent { id: event.id, since: event.since, suspended: event.suspended };
+            let Event { id, since, learning, suspended, .. } = event;
+            let event = OpenEvent { id, since, learning, suspended };
             let reported = Some(received);
             let severity = Some(severity);
             self.open.push(SavedEvent { member, event, observed, expected, number, reported, severity });

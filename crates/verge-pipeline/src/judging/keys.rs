@@ -49,6 +49,16 @@ pub(super) fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject, Option<&st
     parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }, state))
 }
 
+/// The key of what all subjects of a judge have taught it together.
+pub(super) fn pool_key(judge: &JudgeId) -> String {
+    format!("{POOL}{SEPARATOR}{judge}")
+}
+
+/// The judge whose record of all its subjects is saved under a key.
+pub(super) fn pooled_judge(key: &str) -> Option<&str> {
+    key.strip_prefix(POOL)?.strip_prefix(SEPARATOR)
+}
+
 /// The judge and the source that a checkpoint belongs to; `None` where it belongs to no judge.
 #[must_use]
 pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {

@@ -16,6 +16,7 @@ mod rates;
 mod register;
 mod room;
 mod saved;
+mod saved_life;
 mod saving;
 mod spec;
 mod streams;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 use verge_domain::finding::Finding;
-use verge_domain::id::{DeviceId, EventId, JudgeIndex, SignalId, SourceId};
+use verge_domain::id::{DeviceId, EventId, JudgeId, JudgeIndex, SignalId, SourceId};
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
@@ -50,7 +51,8 @@ pub(crate) use register::saved_number;
 pub use register::{EventRegister, KNOWN_EVENTS, KnownEvent};
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};
-pub use saved::{judge_taught, open_events, subject_of};
+pub use saved::{judge_taught, subject_of};
+pub use saved_life::open_events;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
 use spec::Specs;
@@ -112,6 +114,8 @@ enum Part {
 pub struct JudgeSet<D, J> {
     decoder: D,
     specs: Specs<J>,
+    /// Checksums of what the instances of each judge share, as last handed out or restored.
+    pools_saved: HashMap<JudgeId, u64>,
     sources: Vec<SourceId>,
     streams: Streams,
     instances: Slab<Instance<J>>,
@@ -157,6 +161,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let specs = Specs(specs.into_iter().map(Some).collect());
         let mut set = Self {
             decoder,
+            pools_saved: HashMap::new(),
             machines: MachineStates::new(&specs, Arc::clone(&memory.0)),
             specs,
             streams: Streams::new(sources.len(), Arc::clone(&memory.0)),

@@ -7,7 +7,7 @@ use verge_domain::stage::{Checkpoint, Judge, SAVE_EVERY};
 use verge_domain::time::{Moment, Monotonic};
 
 use super::containment::contained;
-use super::{Decision, JudgeSet};
+use super::{Decision, JudgeSet, keys};
 
 /// Bytes of states handed out at once; a single larger state is handed out alone.
 pub const STATES_AT_ONCE: usize = 512 << 10;
@@ -87,6 +87,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let mut bytes = 0;
         if pass.next == 0 {
             self.save_machines(now, out);
+            self.save_pools(out);
         }
         for index in pass.next..self.instances.capacity() {
             let Some(instance) = self.instances.get_mut(index) else { continue };
@@ -119,6 +120,19 @@ impl<D, J: Judge> JudgeSet<D, J> {
             out.checkpoints.extend(saved.flatten());
         }
         false
+    }
+}
+
+impl<D, J> JudgeSet<D, J> {
+    /// What the instances of each judge share, where it has changed. It is small.
+    fn save_pools(&mut self, out: &mut Decision) {
+        for (_, spec) in self.specs.iter() {
+            let Some(state) = spec.pool.as_ref().and_then(|pool| pool.save()) else { continue };
+            let checksum = checksum(&state);
+            if self.pools_saved.insert(spec.name.clone(), checksum) != Some(checksum) {
+                out.checkpoints.push(Checkpoint { key: keys::pool_key(&spec.name), state: Some(state) });
+            }
+        }
     }
 }
 
@@ -192,6 +206,7 @@ mod tests {
             states: StateRules::NONE,
             model: None,
             tags: Arc::default(),
+            pool: None,
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

@@ -7,7 +7,7 @@ use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId};
 use verge_domain::observation::Camera;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
-use verge_domain::stage::Scope;
+use verge_domain::stage::{Scope, SharedState};
 use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Model};
@@ -109,6 +109,8 @@ pub struct JudgeSpec<J> {
     pub model: Option<Model>,
     /// What the lists of tags say of signals.
     pub tags: Arc<TagBook>,
+    /// What its instances share, if they do. The same where judges of both classes have this name.
+    pub pool: Option<Arc<dyn SharedState>>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }

@@ -9,7 +9,7 @@ use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::observation::Camera;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::SourceIndex;
-use verge_domain::stage::{Judge, Scope};
+use verge_domain::stage::{Judge, Scope, SharedState};
 use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
 use verge_domain::verdict::Subject;
@@ -81,6 +81,14 @@ impl<J> PlannedJudge<J> {
                 JudgeSpec { inputs, policy, expect, machine, states, tags, ..before }
             }
         }
+    }
+}
+
+/// What the instances of a judge shared is shared by those of the judge that takes its place.
+fn carry_over(before: &dyn SharedState, after: &dyn SharedState, judge: &JudgeId) {
+    let carried = before.save().map_or(Ok(()), |state| after.restore(&state));
+    if let Err(error) = carried {
+        tracing::warn!(%judge, %error, "the record of this judge's alarms does not fit its new settings: its budget is learnt again");
     }
 }
 
@@ -210,9 +218,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let is_made = matches!(planned, PlannedJudge::Made(_));
             let known =
                 before.iter_mut().find(|one| one.as_ref().is_some_and(|one| one.name == *planned.name()));
-            let spec = planned.into_spec(known.and_then(Option::take));
+            let known = known.and_then(Option::take);
+            let pool_before = known.as_ref().and_then(|before| before.pool.clone());
+            let spec = planned.into_spec(known);
             match *place {
                 Some(place) => {
+                    if let Some((before, pool)) = pool_before.zip(spec.pool.as_ref()).filter(|_| is_made) {
+                        carry_over(&*before, &**pool, &spec.name);
+                    }
                     specs[place] = Some(spec);
                     remade.extend(is_made.then_some(place));
                 }

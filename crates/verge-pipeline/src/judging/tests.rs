@@ -139,6 +139,7 @@ pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<Above
         states: StateRules::NONE,
         model: None,
         tags: Arc::default(),
+        pool: None,
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
     }

@@ -109,6 +109,7 @@ fn open() -> Site {
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             tags: Arc::default(),
+            pool: None,
             make: Box::new(move |_| Slow(leave.clone())),
         };
         let set = JudgeSet::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());

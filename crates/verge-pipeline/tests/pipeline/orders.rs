@@ -123,6 +123,7 @@ impl Site {
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             tags: Arc::default(),
+            pool: None,
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

@@ -100,6 +100,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         tags: Arc::default(),
+        pool: None,
         make: Box::new(|_| FromZero),
     }
 }

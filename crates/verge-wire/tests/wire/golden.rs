@@ -253,6 +253,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     number: None,
                     change: None,
                     suspended: false,
+                    learning: false,
                 }),
                 ..sample()
             },
@@ -346,6 +347,10 @@ fn later_verdicts() -> Vec<(String, Verdict)> {
     ]);
     let suspended = Event { state: EventState::Updated, suspended: true, ..event };
     all.push(("event suspended".to_owned(), Verdict { event: Some(suspended), ..sample() }));
+    let learning = Event { learning: true, ..numbered };
+    let learning =
+        Verdict { event: Some(learning), severity: Severity::Info, lane: Lane::Telemetry, ..sample() };
+    all.push(("event while learning".to_owned(), learning));
     all
 }
 

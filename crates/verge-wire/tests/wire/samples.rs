@@ -55,6 +55,7 @@ pub(crate) fn sample() -> Verdict {
             number: None,
             change: None,
             suspended: false,
+            learning: false,
         }),
         body: Body::Anomaly(Anomaly {
             member: Member::High,

@@ -158,8 +158,9 @@ fn event() -> impl Strategy<Value = Event> {
     let number = prop::option::of(any::<u64>().prop_map(EventNumber));
     let changes = vec![EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted];
     let change = prop::option::of(prop::sample::select(changes));
-    (any::<[u8; 16]>(), prop::sample::select(states), time(), span(), number, change, any::<bool>()).prop_map(
-        |(id, state, since, lasted_ms, number, change, suspended)| Event {
+    let states = prop::sample::select(states);
+    (any::<[u8; 16]>(), states, time(), span(), number, change, any::<[bool; 2]>()).prop_map(
+        |(id, state, since, lasted_ms, number, change, [suspended, learning])| Event {
             id: EventId(id),
             state,
             since,
@@ -167,6 +168,7 @@ fn event() -> impl Strategy<Value = Event> {
             number,
             change,
             suspended,
+            learning,
         },
     )
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use verge_anomaly::alarm::{BudgetOf, WhileLearning};
 use verge_anomaly::{LoopReports, OccupancyScale};
 use verge_domain::finding::{FARTHEST, Member};
 use verge_domain::id::Lane;
@@ -17,8 +18,7 @@ use super::{DAY, HOUR, SECOND};
 const A_STATE: &str = r#"a signal of a source, such as "plc:XS701""#;
 
 /// What a budget of alarms looks like.
-pub(crate) const ALARM_BUDGET: &str =
-    r#"false alarms per time that are accepted of one signal, such as "1/week", "2/month" or "3/10d""#;
+pub(crate) const ALARM_BUDGET: &str = r#"false alarms per time that are accepted of all signals of the judge together, such as "1/week", "2/month" or "3/10d""#;
 
 const A_SIGNAL: &str = "the name of a signal";
 
@@ -87,8 +87,14 @@ declare! {
     /// Of detectors that learn what is usual.
     struct RawAlarms with apart: RawBy {
         alarm_budget: String = text(ALARM_BUDGET).or("1/week"),
+        budget_of: BudgetOf = word::<BudgetOf>().or("judge"),
+        while_learning: WhileLearning = word::<WhileLearning>().or("info"),
         hold_off: u32 = whole(0, 100_000).or("100"),
     }
+
+    words for BudgetOf { "judge" => Judge, "signal" => Signal }
+
+    words for WhileLearning { "quiet" => Quiet, "info" => Info, "alarm" => Alarm }
 
     /// Of detectors that ask a model.
     struct RawAsking {

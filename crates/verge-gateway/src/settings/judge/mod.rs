@@ -8,6 +8,7 @@ mod rules;
 mod states;
 
 use verge_anomaly::JudgeSettings;
+use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::autoencoder::AutoencoderSettings;
 use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::policy::EventPolicy;
@@ -86,6 +87,15 @@ impl Rule {
         }
     }
 
+    /// How often it may alarm, where it learns what is usual.
+    #[must_use]
+    pub const fn alarms(&self) -> Option<&AlarmSettings> {
+        match self {
+            Self::Plain(settings) => settings.alarms(),
+            Self::Autoencoder { settings, .. } => Some(settings.alarms()),
+        }
+    }
+
     /// What one instance watches.
     #[must_use]
     pub const fn scope(&self) -> Scope {
@@ -103,6 +113,15 @@ impl JudgeSection {
         match &self.rules {
             JudgeRules::Readings(rules) => rules.rule.detector(),
             JudgeRules::Frames(rules) => rules.rule.detector(),
+        }
+    }
+
+    /// How often it may alarm, where it learns what is usual.
+    #[must_use]
+    pub const fn alarms(&self) -> Option<&AlarmSettings> {
+        match &self.rules {
+            JudgeRules::Readings(rules) => rules.rule.alarms(),
+            JudgeRules::Frames(rules) => rules.rule.alarms(),
         }
     }
 

@@ -182,5 +182,6 @@ fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option
         let fault = Fault::at_text(format!("{section}.alarm_budget"), text, ALARM_BUDGET);
         check.faults.push(fault.remedy(format!("write alarm_budget = {meant:?}")));
     }
-    fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off))
+    let made = fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off))?;
+    Some(made.with(raw.budget_of, raw.while_learning))
 }

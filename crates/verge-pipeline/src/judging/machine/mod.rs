@@ -27,7 +27,7 @@ pub use rule::{ByRule, StateRules, StateSignal, StateTest, WhileRule};
 use rule::{MOST_STATES, OTHER, Reduction, state_name, state_named};
 
 use super::room::Room;
-use super::saved::SavedEvent;
+use super::saved_life::SavedEvent;
 use super::spec::Specs;
 
 /// The state of an instance that was made before the state of its machine was known.

@@ -8,7 +8,8 @@ use verge_domain::stage::{Checkpoint, Judge};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Subject;
 
-use super::super::saved::{self, SEPARATOR, SavedEvent, SavedLife};
+use super::super::saved::{self, SEPARATOR};
+use super::super::saved_life::{SavedEvent, SavedLife};
 use super::super::{Decision, JudgeSet};
 use super::rule::MOST_STATES;
 use super::{MachineStates, RECORD_BYTES, Reduction, StateHistory, state_named};

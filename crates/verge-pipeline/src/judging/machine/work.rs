@@ -11,7 +11,7 @@ use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Body, Event, EventState, Health, Subject, Times, Verdict};
 
 use super::super::instance::Instance;
-use super::super::saved::SavedEvent;
+use super::super::saved_life::SavedEvent;
 use super::super::spec::Specs;
 use super::super::{Decision, InstanceKey, JudgeSet, JudgeSpec};
 use super::{GateStanding, MachineStates, UNHEARD_AFTER, UNSET};
@@ -168,7 +168,12 @@ impl<D, J: Judge> JudgeSet<D, J> {
             now.wall.0.saturating_sub_unsigned(now.mono.since(waited).as_millis().try_into().unwrap_or(0));
         let event = SavedEvent {
             member: Member::Silent,
-            event: OpenEvent { id: self.naming.id(), since: UtcMillis(since), suspended: false },
+            event: OpenEvent {
+                id: self.naming.id(),
+                since: UtcMillis(since),
+                suspended: false,
+                learning: false,
+            },
             observed: now.mono.since(waited).as_secs_f64(),
             expected: Expected { low: None, high: Some(UNHEARD_AFTER.as_secs_f64()) },
             number: Some(self.naming.number()),
@@ -198,7 +203,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     ) {
         let (judge, subject) = self.subject_of_state(record);
         let spec = &self.specs[judge];
-        let OpenEvent { id, since, suspended } = saved.event;
+        let OpenEvent { id, since, suspended, learning } = saved.event;
         let (expected, number) = (saved.expected, saved.number);
         let ends = state == EventState::Cleared;
         let observed = if ends { 0.0 } else { saved.observed };
@@ -218,7 +223,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             model: None,
             severity: spec.policy.severity,
             lane: spec.policy.lane,
-            event: Some(Event { id, state, since, lasted_ms, number, change: None, suspended }),
+            event: Some(Event { id, state, since, lasted_ms, number, change: None, suspended, learning }),
             body: Body::Health(Health { cause: Member::Silent, observed, expected, distance: None }),
         });
         self.save_unheard(record, Some(saved).filter(|_| !ends), out);

@@ -58,10 +58,11 @@ impl Judge for Fragile {
 }
 
 fn fragile(name: &str) -> JudgeSpec<Fragile> {
-    let JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, .. } =
-        spec(name, Scope::Signal, &[]);
+    let JudgeSpec {
+        name, detector, scope, policy, inputs, expect, machine, states, model, tags, pool, ..
+    } = spec(name, Scope::Signal, &[]);
     let make = Box::new(|_| Fragile::default());
-    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, make }
+    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, pool, make }
 }
 
 fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {

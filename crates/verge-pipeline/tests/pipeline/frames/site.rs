@@ -191,6 +191,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         tags: Arc::default(),
+        pool: None,
         make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }
 }

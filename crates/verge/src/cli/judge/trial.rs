@@ -251,6 +251,14 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
     }
 }
 
+/// The time in which one false alarm is accepted by the rarest budget that a history supports: one half of it makes the
+/// signals known, the other supports seven times its length.
+#[expect(clippy::cast_precision_loss, reason = "a number of series")]
+fn rarest(rate: &JudgeRate) -> String {
+    let hours = (3.5 * rate.seconds / rate.instances.max(1) as f64 / 3600.0).floor();
+    if hours >= 48.0 { format!("{:.0}d", (hours / 24.0).floor()) } else { format!("{:.0}h", hours.max(1.0)) }
+}
+
 /// What a judge that learns cannot promise yet, where its history is shorter than its budget asks for.
 fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
     let (minute, day) = (60, 24 * 60 * 60);
@@ -259,7 +267,10 @@ fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
     let more = humantime::format_duration(Duration::from_secs(seconds.div_ceil(unit) * unit));
     Some(format!(
         "the history is too short for the alarm budget of {}, in {} of {} series: what is unusual may raise no alarm before \
-         {more} more of it",
-        rate.judge, rate.unsupported, rate.instances
+         {more} more of it; this history supports alarm_budget = \"1/{}\" at the rarest",
+        rate.judge,
+        rate.unsupported,
+        rate.instances,
+        rarest(rate)
     ))
 }

@@ -36,26 +36,29 @@ impl Rates {
 
 fn words(judge: &Value) -> String {
     let number = |key: &str| judge[key].as_u64().unwrap_or(0);
-    let rate =
-        |key: &str| judge[key].as_f64().map_or_else(|| "none known".to_owned(), |rate| format!("{rate:.1}"));
-    let mut words = format!(
-        "judge {}: {} instances, {} alarms; a week observed {}, expected {}",
-        judge["name"].as_str().unwrap_or("?").escape_debug(),
-        number("instances"),
-        number("alarms"),
-        rate("alarms_per_week"),
-        rate("expected_per_week"),
-    );
-    let unsupported = number("unsupported");
-    if unsupported > 0 {
-        words += &format!("; {unsupported} have seen too little yet for what was asked for");
+    let several = |count: u64, one: &str| match count {
+        0 => format!("no {one} yet"),
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    };
+    let (instances, learning) = (number("instances"), number("unsupported"));
+    let name = judge["name"].as_str().unwrap_or("?").escape_debug();
+    let alarms = several(number("alarms"), "alarm");
+    let mut words = format!("{name}: {}, {alarms}", several(instances, "signal"));
+    let rate = |key: &str| judge[key].as_f64();
+    if learning < instances {
+        let observed = rate("alarms_per_week").map_or_else(String::new, |rate| format!("{rate:.1} a week, "));
+        words += &format!(" ({observed}{:.1} expected)", rate("expected_per_week").unwrap_or(0.0));
+    }
+    if learning > 0 {
+        words += &match learning == instances {
+            true => "; learning".to_owned(),
+            false => format!("; {learning} of them still learning"),
+        };
         if let Some(at) = judge["supported_at"].as_i64() {
             // To the hour: what is left changes with every status.
             let hour = 3_600_000;
-            words += &format!(
-                ", the last of them until {}",
-                utc(at.saturating_add(hour - 1).div_euclid(hour) * hour)
-            );
+            words += &format!(" until {}", utc(at.saturating_add(hour - 1).div_euclid(hour) * hour));
         }
     }
     words
@@ -77,9 +80,15 @@ mod tests {
         };
         let mut rates = Rates::default();
         let first = rates.news(&status(3, 1_795_690_800_001));
-        let words = "judge usual: 12 instances, 3 alarms; a week observed 0.5, expected 1.0; \
-            2 have seen too little yet for what was asked for, the last of them until 2026-11-26 12:00 UTC";
+        let words = "usual: 12 signals, 3 alarms (0.5 a week, 1.0 expected); 2 of them still learning \
+            until 2026-11-26 12:00 UTC";
         assert_eq!(first, [words]);
+        let young = json!({
+            "name": "unusual", "instances": 40, "alarms": 0, "expected_per_week": 1.0, "unsupported": 40,
+            "supported_at": 1_795_690_800_001_i64,
+        });
+        let words = "unusual: 40 signals, no alarm yet; learning until 2026-11-26 12:00 UTC";
+        assert_eq!(rates.news(&json!({ "gateway": "g", "judges": [young] })), [words]);
         assert!(rates.news(&status(3, 1_795_690_900_000)).is_empty(), "nothing new");
         assert_eq!(rates.news(&status(4, 1_795_690_900_000)).len(), 1);
         assert!(rates.news(&json!({ "gateway": "g" })).is_empty());
