@@ -129,7 +129,9 @@ impl<J: Judge> Instance<J> {
                         let reported =
                             spec.policy.severity_of(condition, &event).max(before.unwrap_or(Severity::Info));
                         let severity = if event.learning { Severity::Info } else { reported };
-                        let resumed = self.note_open(condition, event, received.wall, severity);
+                        let by_rule = Some(reported)
+                            .filter(|severity| !event.learning && *severity != spec.policy.severity);
+                        let resumed = self.note_open(condition, event, received.wall, by_rule);
                         let tag = spec.tags.of(&self.subject);
                         let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
                         let body = body_of(&beyond_normal(condition, tag), unit);
@@ -142,7 +144,7 @@ impl<J: Judge> Instance<J> {
                         }
                         out.verdicts.push(verdict);
                         // An update does not change the set of open events as it is saved, unless it makes one critical.
-                        let is_critical_now = before.is_some_and(|before| before != severity);
+                        let is_critical_now = before != by_rule;
                         if event.state != EventState::Updated || resumed || is_critical_now {
                             out.checkpoints.push(self.saved_life(spec));
                         }
@@ -191,7 +193,7 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
     }
 
-    /// The severity of the event that a condition belongs to, where it is open.
+    /// The severity that a rule gave to the event that a condition belongs to, where it is open.
     fn open_severity(&self, condition: &Condition) -> Option<Severity> {
         let member = condition.member.strand();
         self.open.iter().find(|open| open.member == member).and_then(|open| open.severity)
@@ -203,7 +205,7 @@ impl<J: Judge> Instance<J> {
         condition: &Condition,
         event: Event,
         received: UtcMillis,
-        severity: Severity,
+        severity: Option<Severity>,
     ) -> bool {
         let member = condition.member.strand();
         let resumed = self.open.iter().any(|open| open.member == member && open.event.suspended);
@@ -213,7 +215,6 @@ impl<J: Judge> Instance<J> {
             let Event { id, since, learning, suspended, .. } = event;
             let event = OpenEvent { id, since, learning, suspended };
             let reported = Some(received);
-            let severity = Some(severity);
             self.open.push(SavedEvent { member, event, observed, expected, number, reported, severity });
         }
         resumed

@@ -39,7 +39,7 @@ pub(super) struct SavedEvent {
     /// When that report was made; earlier versions did not save it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reported: Option<UtcMillis>,
-    /// The highest severity it was reported with; earlier versions gave all the one of their judge.
+    /// The severity that a rule gave it, which it keeps to its end; else it has that of its judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) severity: Option<Severity>,
 }
