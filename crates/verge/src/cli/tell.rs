@@ -16,19 +16,21 @@ use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge label -c gateway.toml 142 false                  event #142 was no fault
-  verge label -c gateway.toml 142 real                   it was one after all
+  verge label -c gateway.toml 142 false           event #142 was no fault
+  verge label -c gateway.toml 142 real            it was one after all
   verge label -c gateway.toml --device pump-1 maintenance
   verge label -c gateway.toml --device pump-1 --signal vibration real
 
-false        no fault: this kind of excursion of this signal is learnt, and its
-             part of the alarm budget is halved
-real         a fault: what it taught is forgotten, so that it is as strange
-             the next time
-maintenance  changed on purpose: what is usual is learnt anew
+Labels:
+  false        no fault: this kind of excursion of this signal is learnt, and
+               its part of the alarm budget is halved
+  real         a fault: what it taught is forgotten, so that it is as strange
+               the next time
+  maintenance  changed on purpose: what is usual is learnt anew
 
-Numbers stand in `verge alarms`, `watch` and `run` (#142); without one the last
-alarm of each judge is meant. Of two labels on one event the last counts. It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
+Numbers stand in `verge alarms`, `watch` and `run` (#142); without one the last alarm of each judge is meant. Of two labels on one event the last counts.
+
+It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct LabelArgs {
     /// The number of an event, and what is known about it: false, real or maintenance. Without a number: about the last
     /// alarms of --device

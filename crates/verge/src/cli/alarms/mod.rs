@@ -36,10 +36,7 @@ const BEARABLE: usize = 1;
   verge alarms -c gateway.toml --last 24h --judge unusual
   verge alarms -c gateway.toml --json
 
-It reads the store, beside a running gateway or after it: what was raised within
-the replay window (gateway.replay_age), and what is open. A number (#142) names
-its event in `verge label 142 false`. Events of severity info are no alarms;
---all counts them too.")]
+It reads the store, beside a running gateway or after it: what was raised within the replay window (gateway.replay_age), and what is open. A number (#142) names its event in `verge label 142 false`. Events of severity info are no alarms; --all counts them too.")]
 pub(super) struct AlarmsArgs {
     #[command(flatten)]
     store: StoreArgs,

@@ -28,13 +28,9 @@ use verge_gateway::wiring::Autoencoders;
 #[command(after_help = "Examples:
   verge learn -c gateway.toml unusual march.jsonl april.jsonl
   verge learn -c gateway.toml unusual history.csv --device pump-1
-  verge learn -c gateway.toml unusual long.csv --signal-column tag --device-column machine
+  verge learn -c gateway.toml unusual long.csv --signal-column tag
 
-The judge learns of the history what the gateway would have learnt of the same
-readings, and the gateway goes on from there at its next start. It must be
-stopped meanwhile, and this must run as its user. Several files are read as
-one, in the order of time. What a signal has learnt already stays, unless
---replace is given. Inputs are those of `verge judge`, but pictures.")]
+The judge learns of the history what the gateway would have learnt of the same readings, and the gateway goes on from there at its next start. It must be stopped meanwhile, and this must run as its user. Several files are read as one, in the order of time. What a signal has learnt already stays, unless --replace is given. Inputs are those of `verge judge`, but pictures.")]
 pub(in crate::cli) struct LearnArgs {
     #[command(flatten)]
     file: FileArgs,
