@@ -163,6 +163,7 @@ def _verdict(raw: bytes) -> Verdict:
         "event": _event(received, given.pop(11, None)),
         "model": _model(given.pop(12, None)),
         "estimated": given.pop(13, False),
+        "tag": _tag(given.pop(15, None)),
     }
     observed = fields["captured"] if fields["clock"] == "trusted" else received
     fields["age_ms"] = max(fields["decided"] - observed, 0)
@@ -171,6 +172,15 @@ def _verdict(raw: bytes) -> Verdict:
     (kind, body), *_ = given.items()
     fields |= _body(kind, body, received)
     return Verdict(seq, fields, raw)
+
+
+def _tag(given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    tag = {name: given.pop(key, None) for key, name in enumerate(("description", "machine", "group"))}
+    _expect(not given, f"no other keys in a tag, found {sorted(given)}")
+    _expect(any(tag.values()), "a tag that says something")
+    return tag
 
 
 def _event(received: int, given: Fields | None) -> Fields | None:
@@ -281,6 +291,8 @@ def _twin(given: Fields) -> Verdict:
     fields = {key: given.pop(key) for key in ("judge", "source", "device", "detector", "severity", "kind", "age_ms")}
     fields |= {key: given.pop(key, None) for key in ("signal", "clock", "model")}
     fields["estimated"] = given.pop("estimated", False)
+    tag = given.pop("tag", None)
+    fields["tag"] = tag and {"description": None, "machine": None, "group": None} | tag
     fields |= {key: _millis(given.pop(key, None)) for key in ("received", "decided", "captured")}
     event = given.pop("event", None)
     if event is not None:
