@@ -29,6 +29,7 @@ MEMBERS = (
     *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
     *("machine", "pattern", "vibration", "reconstruction"),
 )
+GROUPS = ("machine", "flood")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
 
 Fields = dict[str, Any]
@@ -164,6 +165,7 @@ def _verdict(raw: bytes) -> Verdict:
         "model": _model(given.pop(12, None)),
         "estimated": given.pop(13, False),
         "tag": _tag(given.pop(15, None)),
+        "group": _group(given.pop(14, None)),
     }
     observed = fields["captured"] if fields["clock"] == "trusted" else received
     fields["age_ms"] = max(fields["decided"] - observed, 0)
@@ -192,8 +194,20 @@ def _event(received: int, given: Fields | None) -> Fields | None:
     event |= {"learning": given.pop(5, False), "suspended": given.pop(6, False)}
     change = given.pop(7, None)
     event["change"] = None if change is None else CHANGES[change]
+    group = given.pop(8, None)
+    event["group"] = None if group is None else group.hex()
     _expect(not given, f"no other keys in an event, found {sorted(given)}")
     return event
+
+
+def _group(given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    names = ("device", "signal", "judge")
+    members = [dict(zip(names, one)) | {"event": one[3].hex()} for one in given.pop(2, [])]
+    group = {"kind": GROUPS[given.pop(0)], "others": given.pop(1), "members": members}
+    _expect(not given, f"no other keys in a group, found {sorted(given)}")
+    return group
 
 
 def _model(given: list[str] | None) -> Fields | None:
@@ -298,8 +312,13 @@ def _twin(given: Fields) -> Verdict:
     if event is not None:
         event["since"] = _millis(event["since"])
         event["lasted_ms"] = round(event.pop("lasted_s") * 1000)
-        event = {"number": None, "learning": False, "suspended": False, "change": None} | event
+        event = {"number": None, "learning": False, "suspended": False, "change": None, "group": None} | event
     fields["event"] = event
+    group = given.pop("group", None)
+    if group is not None:
+        members = [{"signal": None} | one for one in group.pop("members", [])]
+        group = group | {"members": members}
+    fields["group"] = group
     kind = fields["kind"]
     fields[kind] = _twin_body(kind, given.pop(kind))
     seq = given.pop("seq")

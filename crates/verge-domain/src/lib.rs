@@ -18,6 +18,7 @@ pub mod excerpt;
 pub mod filter;
 pub mod finding;
 pub mod frame;
+pub mod group;
 pub mod id;
 pub mod interval;
 pub mod life;

@@ -297,7 +297,7 @@ impl OpenEvent {
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
         let Self { id, since, suspended, learning } = self;
-        Event { id, state, since, lasted_ms, number: None, change: None, suspended, learning }
+        Event { id, state, since, lasted_ms, number: None, change: None, suspended, learning, group: None }
     }
 }
 

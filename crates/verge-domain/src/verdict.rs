@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::body::{Anomaly, Body, Counts, Health};
+use crate::group::AlarmGroup;
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
 use crate::tag::SignalTag;
 use crate::time::{DeviceClock, UtcMillis};
@@ -103,6 +104,8 @@ pub struct Event {
     /// Nothing is judged now, because of the state of the machine: its life goes on when the machine is back in the
     /// state in which it was raised.
     pub suspended: bool,
+    /// The event that stands for this one: an alarm was reported for both.
+    pub group: Option<EventId>,
 }
 
 /// What is new in an open event.
@@ -162,6 +165,8 @@ pub struct Verdict {
     pub lane: Lane,
     /// The event it belongs to; counts and views of frames belong to none.
     pub event: Option<Event>,
+    /// The other alarms that its event stands for.
+    pub group: Option<AlarmGroup>,
     /// What was decided.
     pub body: Body,
 }

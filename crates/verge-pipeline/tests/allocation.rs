@@ -47,7 +47,9 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         }),
+        group: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 9.5,

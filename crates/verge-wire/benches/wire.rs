@@ -54,7 +54,9 @@ fn verdict(seq: u64) -> Verdict {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         }),
+        group: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 7.93 + f64::from(scattered[0]) / 100.0,

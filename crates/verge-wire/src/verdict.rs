@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serializer;
 use serde::ser::SerializeMap as _;
+use verge_domain::group::{AlarmGroup, GroupMember};
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
 use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -13,7 +14,7 @@ use crate::WireError;
 use crate::body::WireBody;
 use crate::codes::ClockJudgement;
 use crate::portable::Portable;
-use crate::record::{cbor_map, parse_object, record, show_members, tuple};
+use crate::record::{cbor_array, cbor_map, parse_object, record, show_members, show_object, tuple};
 use crate::scalar::{ReceivedTime, SpanMs};
 
 /// One verdict with its number.
@@ -31,6 +32,7 @@ pub(crate) struct WireVerdict<'a> {
     detector: Detector,
     severity: Severity,
     event: Option<Event>,
+    group: Option<Cow<'a, AlarmGroup>>,
     model: Option<Cow<'a, Model>>,
     estimated: bool,
     body: WireBody<'a>,
@@ -38,7 +40,8 @@ pub(crate) struct WireVerdict<'a> {
 
 impl<'a> WireVerdict<'a> {
     pub(crate) fn of(seq: Seq, verdict: &'a Verdict) -> Self {
-        let Verdict { judge, subject, tag, times, detector, model, severity, lane: _, event, body } = verdict;
+        let Verdict { judge, subject, tag, times, detector, model, severity, lane: _, event, group, body } =
+            verdict;
         let Subject { source, device, signal } = subject;
         let Times { captured, clock, received, decided, estimated } = *times;
         let clock = match clock {
@@ -60,6 +63,7 @@ impl<'a> WireVerdict<'a> {
             detector: *detector,
             severity: *severity,
             event: *event,
+            group: group.as_ref().map(Cow::Borrowed),
             model: model.as_ref().map(Cow::Borrowed),
             estimated,
             body: WireBody::of(body),
@@ -86,6 +90,7 @@ impl<'a> WireVerdict<'a> {
             detector,
             severity,
             event,
+            group,
             model,
             estimated,
             body,
@@ -102,8 +107,8 @@ impl<'a> WireVerdict<'a> {
         };
         let times = Times { captured, clock, received, decided, estimated };
         let (judge, model, body) = (judge.into_owned(), model.map(Cow::into_owned), body.into_body()?);
-        let tag = tag.map(Cow::into_owned);
-        Ok((seq, Verdict { judge, subject, tag, times, detector, model, severity, lane, event, body }))
+        let (tag, group) = (tag.map(Cow::into_owned), group.map(Cow::into_owned));
+        Ok((seq, Verdict { judge, subject, tag, times, detector, model, severity, lane, event, group, body }))
     }
 
     /// How old the observation was when it was decided on, by the device's clock where that is trusted; zero where
@@ -122,7 +127,7 @@ impl Portable for WireVerdict<'_> {
         [WireVerdict {
             seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
             model,
-            estimated, body,
+            estimated, group, body,
         }]
         "verdict" {
             0 seq,
@@ -139,6 +144,7 @@ impl Portable for WireVerdict<'_> {
             11 event optional,
             12 model optional,
             13 estimated optional,
+            14 group optional,
             15 tag optional,
             20 body,
         }
@@ -147,12 +153,12 @@ impl Portable for WireVerdict<'_> {
     /// In an order for people, and with its age for readers who do not reckon with dates.
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
         let Self { seq, judge, source, device, signal, tag, received, decided, captured, clock, .. } = self;
-        let Self { detector, severity, event, model, estimated, body, .. } = self;
+        let Self { detector, severity, event, group, model, estimated, body, .. } = self;
         let mut object = json.serialize_map(None)?;
         show_members!(object, seq, judge, source, device, signal optional, tag optional, captured optional, clock optional);
         show_members!(object, received, decided, estimated optional);
         object.serialize_entry("age_ms", &self.age_at_decision())?;
-        show_members!(object, detector, model optional, severity, event optional, body);
+        show_members!(object, detector, model optional, severity, event optional, group optional, body);
         object.end()
     }
 
@@ -161,7 +167,7 @@ impl Portable for WireVerdict<'_> {
         [WireVerdict {
             seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
             model,
-            estimated, body,
+            estimated, group, body,
         }]
         "verdict" {
             seq,
@@ -179,19 +185,34 @@ impl Portable for WireVerdict<'_> {
             event optional,
             model optional,
             estimated optional,
+            group optional,
             body,
         }
     }
 }
 
 record! {
-    [Event { id, state, since, lasted_ms: lasted_s, number, learning, suspended, change }]
+    [Event { id, state, since, lasted_ms: lasted_s, number, learning, suspended, change, group }]
     Event as Event: "event" {
         0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 5 learning optional, 6 suspended optional,
-        7 change optional,
+        7 change optional, 8 group optional,
     }
 }
 
 record!(SignalTag: "tag" { 0 description optional, 1 machine optional, 2 group optional });
+record! { AlarmGroup: "group" { 0 kind, 1 others, 2 members optional } }
+
+impl Portable for GroupMember {
+    cbor_array! {
+        [GroupMember { device, signal, judge, event }] "group member" { device, signal, judge, event }
+    }
+    show_object! {
+        [GroupMember { device, signal, judge, event }] { device, signal optional, judge, event }
+    }
+    parse_object! {
+        GroupMember, [GroupMember { device, signal, judge, event }]
+        "group member" { device, signal optional, judge, event }
+    }
+}
 
 tuple!(Model: "model" { name, version });

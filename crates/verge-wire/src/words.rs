@@ -2,9 +2,10 @@
 //! file.
 
 use verge_domain::finding::{Expected, Member};
+use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{DeviceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Event, EventChange, EventState, Verdict};
+use verge_domain::verdict::{Event, EventChange, EventState, Subject, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 use crate::SiteZone;
@@ -21,7 +22,32 @@ pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
     let signal = verdict.subject.signal.as_ref().map_or(String::new(), |signal| format!(" {signal}"));
     let tag = verdict.tag.as_ref().and_then(|tag| tag.description.as_ref());
     let tag = tag.map_or(String::new(), |description| format!(" ({description})"));
-    format!("{device}{signal}{tag}: {words}")
+    let group = verdict.group.as_ref().map_or_else(String::new, |group| group_words(&verdict.subject, group));
+    format!("{device}{signal}{tag}: {words}{group}")
+}
+
+/// Names of a group that are written out at most.
+const MOST_NAMED: usize = 5;
+
+/// The alarms that an event stands for, behind its own words.
+fn group_words(subject: &Subject, group: &AlarmGroup) -> String {
+    let name = |member: &GroupMember| match &member.signal {
+        Some(signal) if member.device == subject.device => signal.to_string(),
+        Some(signal) => format!("{} {signal}", member.device),
+        None => member.device.to_string(),
+    };
+    let mut names: Vec<String> = group.members.iter().map(name).collect();
+    names.dedup();
+    names.truncate(MOST_NAMED);
+    let named = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    if group.others > named {
+        names.push("…".to_owned());
+    }
+    let of = match group.kind {
+        GroupKind::Machine => format!("and {} more", group.others),
+        GroupKind::Flood => format!("alarm flood: {} more", group.others),
+    };
+    format!(" ({of}: {})", names.join(", "))
 }
 
 /// A tombstone in words.
@@ -243,6 +269,7 @@ mod tests {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         });
         let verdict = Verdict { event, body, ..sample() };
         let received = UtcMillis(1_795_481_700_000);
@@ -256,6 +283,28 @@ mod tests {
 
     fn range(low: Option<f64>, high: Option<f64>) -> Expected {
         Expected { low, high }
+    }
+
+    #[test]
+    fn an_event_names_what_it_stands_for() {
+        let member = |device: &str, signal: Option<&str>| GroupMember {
+            device: DeviceId::new(device).unwrap(),
+            signal: signal.map(|signal| SignalId::new(signal).unwrap()),
+            judge: verge_domain::id::JudgeId::new("j").unwrap(),
+            event: EventId([1; 16]),
+        };
+        let members =
+            vec![member("pump-1", Some("flow")), member("pump-2", Some("flow")), member("tank", None)];
+        let said = |kind, others| {
+            let group = Some(AlarmGroup { kind, others, members: members.clone() });
+            let words = verdict_words(&Verdict { group, ..sample() }, &SiteZone::utc());
+            words.rsplit_once(" (").map(|(_, group)| group.to_owned())
+        };
+        assert_eq!(said(GroupKind::Machine, 3).as_deref(), Some("and 3 more: flow, pump-2 flow, tank)"));
+        assert_eq!(
+            said(GroupKind::Flood, 14).as_deref(),
+            Some("alarm flood: 14 more: flow, pump-2 flow, tank, …)")
+        );
     }
 
     #[test]

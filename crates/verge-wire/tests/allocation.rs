@@ -58,7 +58,9 @@ fn a_stored_verdict_costs_nothing() {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         }),
+        group: None,
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,
             observed: 7.1,

@@ -77,6 +77,7 @@ pub(crate) mod tests {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         });
         let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() }, &SiteZone::utc());
         assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");

@@ -12,6 +12,8 @@ pub struct PlantAlarm {
     pub at_s: i64,
     /// Positions of the tags that it names.
     pub tags: Vec<usize>,
+    /// It names more tags of an alarm that was counted: it can be true, and not false once more.
+    pub again: bool,
     /// The judge that raised it, and what it found.
     pub raised_by: RaisedBy,
 }
@@ -158,6 +160,7 @@ impl PlantScore {
                         member.found += 1;
                     }
                 }
+                AlarmKind::Aftermath | AlarmKind::False { .. } if alarm.again => {}
                 AlarmKind::Aftermath => score.aftermath += 1,
                 AlarmKind::False { day } => {
                     member.false_alarms.add(day);
@@ -193,8 +196,12 @@ mod tests {
 
     fn score(alarms: &[(i64, usize)]) -> PlantScore {
         let raised_by = |member: &str| RaisedBy { judge: "unusual".to_owned(), member: member.to_owned() };
-        let alarm =
-            |&(at_s, tag): &(i64, usize)| PlantAlarm { at_s, tags: vec![tag], raised_by: raised_by("level") };
+        let alarm = |&(at_s, tag): &(i64, usize)| PlantAlarm {
+            at_s,
+            tags: vec![tag],
+            again: false,
+            raised_by: raised_by("level"),
+        };
         let alarms: Vec<_> = alarms.iter().map(alarm).collect();
         PlantScore::of_faults(&[FAULT], 0, PlantRun::Minutes, &alarms)
     }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use verge_domain::id::GatewayId;
 use verge_domain::tag::TagBook;
 use verge_models::ModelFiles;
+use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
@@ -85,6 +86,8 @@ pub struct GatewaySection {
     pub state_dir: PathBuf,
     /// Bytes that all instances of judges over readings take together at most.
     pub judges_memory: usize,
+    /// Which alarms are reported together.
+    pub groups: GroupSettings,
 }
 
 /// Why there are no settings.
@@ -258,6 +261,7 @@ impl Check<'_> {
         let id = self.keep("gateway.id", id, GatewayId::new(id))?;
         let (site, state_dir) = (raw.site.clone(), self.path(&raw.state_dir));
         let judges_memory = raw.judges_memory.to_usize();
+        let groups = GroupSettings { within: raw.group_within.0, flood: raw.flood };
         if raw.judging_threads > 1 {
             let remark = "it has no effect any more: one thread judges all readings, which measured no slower than several; take \
                           the line out";
@@ -268,7 +272,7 @@ impl Check<'_> {
             None => SiteZone::of_machine(),
             Some(name) => zone::check_zone(self, "gateway.timezone", name)?,
         };
-        Some(GatewaySection { id, site, zone, state_dir, judges_memory })
+        Some(GatewaySection { id, site, zone, state_dir, judges_memory, groups })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -73,7 +73,16 @@ fn set_of<D: Decoder<Item = Reading>>(
         judge_spec(settings, (index, judge, pool.as_ref()), models, class)
     };
     let specs = judges.zip(&shared.pools).map(spec).collect();
-    JudgeSet::within(&shared.memory, decoder, specs, source_ids(settings), counters, random_event_id, now)
+    let (memory, sources) = (&shared.memory, source_ids(settings));
+    let mut set = JudgeSet::within(memory, decoder, specs, sources, counters, random_event_id, now);
+    // Both classes have one store.
+    let name = match class {
+        None => "all",
+        Some(JudgeClass::Prompt) => "prompt",
+        Some(JudgeClass::Bulk) => "bulk",
+    };
+    set.group_alarms(settings.gateway.groups, name);
+    set
 }
 
 /// What a judge looks at, as far as judges of that class do.

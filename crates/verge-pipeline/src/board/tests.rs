@@ -39,7 +39,9 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         }),
+        group: None,
         body,
     }
 }

@@ -44,6 +44,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
+        let from = out.verdicts.len();
         let is_known = self.streams.record_camera(camera, received.mono);
         let found_again = !is_known && self.open_camera(camera, now, out)?;
         self.renew_camera(camera, now, out);
@@ -60,6 +61,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let (sound, grown) = (turn.sound, turn.grown || found_again);
         self.report_overdue(received, out);
         self.end_turn(grown, now, out);
+        self.groups.arrange(from, now, out);
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
 
@@ -76,6 +78,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 source.refuse(camera.device.as_str(), None, &Rejection::whole(reason));
             }
         };
+        let from = out.verdicts.len();
         let is_known = self.streams.record_camera(&camera, received.mono);
         let opened = if is_known { Ok(false) } else { self.open_camera(&camera, now, out) };
         let found_again = match opened {
@@ -106,5 +109,6 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
         let grown = turn.grown || found_again;
         self.end_turn(grown, now, out);
+        self.groups.arrange(from, now, out);
     }
 }

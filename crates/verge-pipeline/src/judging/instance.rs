@@ -333,6 +333,7 @@ impl<J: Judge> Instance<J> {
             severity,
             lane: spec.policy.lane,
             event,
+            group: None,
             body,
         }
     }

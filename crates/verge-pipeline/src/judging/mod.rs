@@ -7,6 +7,7 @@
 mod admission;
 mod cameras;
 mod containment;
+mod groups;
 mod instance;
 mod keys;
 mod machine;
@@ -38,6 +39,8 @@ use verge_domain::verdict::Verdict;
 use crate::counters::{Counters, JudgingAccount};
 use containment::contained;
 pub(crate) use containment::decode;
+use groups::AlarmGroups;
+pub use groups::GroupSettings;
 use instance::{Instance, VANISHED_AFTER};
 use machine::MachineStates;
 pub use machine::{ByRule, StateRules, StateSignal, StateTest, WhileRule};
@@ -130,6 +133,7 @@ pub struct JudgeSet<D, J> {
     renewals: Renewals,
     counters: Arc<Counters>,
     naming: EventNaming,
+    groups: AlarmGroups,
     decoded: Decoded<Reading>,
     findings: Vec<Finding>,
 }
@@ -175,6 +179,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             renewals: Renewals::default(),
             counters,
             naming: EventNaming::new(fresh_id),
+            groups: AlarmGroups::default(),
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
@@ -187,8 +192,14 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         self.naming.register = Arc::clone(register);
     }
 
+    /// From now on alarms that come together are reported as one. `name` tells these judges from others with the same store.
+    pub fn group_alarms(&mut self, settings: GroupSettings, name: &str) {
+        self.groups.set(settings, name);
+    }
+
     /// Judges one message; its consequences are added to `out`.
     pub fn message(&mut self, message: &Inbound, now: Moment, out: &mut Decision) {
+        let from = out.verdicts.len();
         let mut decoded = std::mem::take(&mut self.decoded);
         self.decode(message, &mut decoded);
         note_remarks(&self.counters, message, &decoded);
@@ -200,7 +211,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 if (reports_states && self.machines.is_state(message.source, &reading.signal)) != state {
                     continue;
                 }
-                match self.reading(message.source, reading, message.received, now, out) {
+                match self.judge_reading(message.source, reading, message.received, now, out) {
                     Ok(()) => judged += 1,
                     Err(reason) => decoded.rejections.push(Rejection::whole(reason)),
                 }
@@ -208,6 +219,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
         account(&self.counters, message, judged, &decoded.rejections);
         self.decoded = decoded;
+        self.groups.arrange(from, now, out);
     }
 
     /// Judges one reading, with or without a message; its consequences are added to `out`. The caller counts it.
@@ -215,6 +227,20 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// # Errors
     /// More devices or signals than the limit.
     pub fn reading(
+        &mut self,
+        source: SourceIndex,
+        reading: &Reading,
+        received: Moment,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<(), Reason> {
+        let from = out.verdicts.len();
+        let judged = self.judge_reading(source, reading, received, now, out);
+        self.groups.arrange(from, now, out);
+        judged
+    }
+
+    fn judge_reading(
         &mut self,
         source: SourceIndex,
         reading: &Reading,
@@ -254,6 +280,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
 
     /// Advances time: detects silence, ends intervals and maintenance windows. Call it about twice a second.
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
+        let from = out.verdicts.len();
         self.end_windows(now, out);
         for (_, instance) in &mut self.instances {
             if instance.is_vanished() || instance.outdated {
@@ -274,11 +301,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             });
         }
         self.report_overdue(now, out);
+        self.groups.arrange(from, now, out);
     }
 
     /// Ends the silence of devices that have vanished: they sent nothing for a week and are not expected. What was
     /// learnt of them stays.
     pub fn expire(&mut self, now: Moment, out: &mut Decision) {
+        let from = out.verdicts.len();
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
             if instance.vanish(spec, now, out) {
@@ -289,6 +318,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 );
             }
         }
+        self.groups.arrange(from, now, out);
     }
 
     /// The memory that the judges take.

@@ -13,6 +13,7 @@ use verge_domain::time::Moment;
 use verge_domain::verdict::Subject;
 
 use super::containment::contained;
+use super::groups::GROUPS;
 pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, STATE, key, key_in_state};
 pub use super::keys::{judge_taught, subject_of};
 use super::keys::{parse_key, pooled_judge};
@@ -36,6 +37,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// Restores saved state. Events whose judge is no longer configured are cleared: those verdicts, and the removal of
     /// checkpoints without further use, are added to `out`.
     pub fn restore(&mut self, checkpoints: &[Checkpoint], now: Moment, out: &mut Decision) {
+        let from = out.verdicts.len();
         let mut without_room = 0_u64;
         // Learnt states come in the order in which they were saved: where room is scarce, the newest are restored.
         let (learnt, others): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|one| is_learnt(&one.key));
@@ -50,6 +52,9 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 true
             } else if key.starts_with(MACHINE) {
                 self.restore_machine(key, state, now)
+            } else if key.starts_with(GROUPS) {
+                self.groups.restore(key, state);
+                true
             } else if key.starts_with(MAINTENANCE) {
                 self.restore_window(key, state, now)
             } else if let Some(judge) = pooled_judge(key) {
@@ -72,6 +77,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         // Only now do all judges exist that must receive the end of a window that ended meanwhile.
         self.windows_changed();
         self.end_windows(now, out);
+        self.groups.arrange(from, now, out);
     }
 
     /// Whether the checkpoint is still of use.

@@ -1,5 +1,7 @@
 //! Open events as they are saved, and reported again without their judge.
 
+mod report;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::id::{EventNumber, JudgeId, Lane, Unit};
@@ -12,6 +14,8 @@ use super::JudgeSpec;
 use super::instance::body_of;
 use super::keys::{EVENTS, parse_key};
 use super::machine::UNHEARD;
+
+pub(super) use report::{SavedReport, machine_of};
 
 /// The open events of one instance, with enough about them to clear them without their judge.
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,7 +116,18 @@ impl SavedLife {
             model: None,
             severity,
             lane,
-            event: Some(Event { id, state, since, lasted_ms, number, change: None, learning, suspended }),
+            event: Some(Event {
+                id,
+                state,
+                since,
+                lasted_ms,
+                number,
+                change: None,
+                learning,
+                suspended,
+                group: None,
+            }),
+            group: None,
             body: body_of(&condition, self.unit.as_ref()),
         }
     }

@@ -161,6 +161,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     /// Puts these judges in the place of those at work. What their instances end is added to `out`. Call
     /// [`JudgeSet::renew`] until it gives the report.
     pub fn swap(&mut self, planned: Vec<PlannedJudge<J>>, now: Moment, out: &mut Decision) {
+        let from = out.verdicts.len();
         self.end_waiting(now, out);
         // What ends is cleared as the former judges reported it.
         let places: Vec<Option<usize>> = planned
@@ -196,6 +197,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.expect_devices(now);
         self.renewals.next = 0;
         self.renewals.report = SwapReport { kept, ended, ..SwapReport::default() };
+        self.groups.arrange(from, now, out);
     }
 
     fn ended_where(&self, ends: impl Fn(&Self, &Instance<J>) -> bool) -> Vec<bool> {
@@ -280,12 +282,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
     /// Carries over what up to `most` instances have learnt. Gives the report when none is left, once.
     pub fn renew(&mut self, most: usize, now: Moment, out: &mut Decision) -> Option<SwapReport> {
+        let from = out.verdicts.len();
         let mut done = 0;
         while self.renewals.are_due() && done < most && self.renewals.next < self.instances.capacity() {
             let index = self.renewals.next;
             self.renewals.next += 1;
             done += usize::from(self.renew_one(index, now, out));
         }
+        self.groups.arrange(from, now, out);
         let is_over = !self.renewals.are_due();
         is_over.then(|| std::mem::take(&mut self.renewals.report))
     }

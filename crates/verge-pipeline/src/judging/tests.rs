@@ -16,6 +16,7 @@ use super::*;
 
 mod cameras;
 mod containment;
+mod groups;
 mod maintenance;
 mod numbers;
 mod room;

@@ -55,6 +55,7 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
         severity: Severity::Warning,
         lane,
         event: None,
+        group: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: value as f64,

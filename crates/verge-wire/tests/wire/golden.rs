@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
+use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{
     DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
 };
@@ -131,6 +132,7 @@ fn bare(body: Body) -> Verdict {
         severity: Severity::Info,
         lane: Lane::Telemetry,
         event: None,
+        group: None,
         body,
     }
 }
@@ -254,6 +256,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     change: None,
                     suspended: false,
                     learning: false,
+                    group: None,
                 }),
                 ..sample()
             },
@@ -351,6 +354,21 @@ fn later_verdicts() -> Vec<(String, Verdict)> {
     let learning =
         Verdict { event: Some(learning), severity: Severity::Info, lane: Lane::Telemetry, ..sample() };
     all.push(("event while learning".to_owned(), learning));
+    let part = Event { group: Some(EventId([0x22; 16])), ..event };
+    all.push(("event of a group".to_owned(), Verdict { event: Some(part), ..sample() }));
+    let member = |signal: Option<&str>| GroupMember {
+        device: DeviceId::new("pump-1").expect("a name"),
+        signal: signal.map(|signal| SignalId::new(signal).expect("a name")),
+        judge: JudgeId::new("unusual").expect("a name"),
+        event: EventId([0x33; 16]),
+    };
+    for (kind, others, members) in [
+        (GroupKind::Machine, 2, vec![member(Some("flow")), member(None)]),
+        (GroupKind::Flood, 17, vec![member(Some("flow"))]),
+    ] {
+        let group = Some(AlarmGroup { kind, others, members });
+        all.push((format!("group {}", kind.as_str()), Verdict { group, ..sample() }));
+    }
     all
 }
 

@@ -56,7 +56,9 @@ pub(crate) fn sample() -> Verdict {
             change: None,
             suspended: false,
             learning: false,
+            group: None,
         }),
+        group: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 7.9,

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
+use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{
     DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
 };
@@ -159,8 +160,10 @@ fn event() -> impl Strategy<Value = Event> {
     let changes = vec![EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted];
     let change = prop::option::of(prop::sample::select(changes));
     let states = prop::sample::select(states);
-    (any::<[u8; 16]>(), states, time(), span(), number, change, any::<[bool; 2]>()).prop_map(
-        |(id, state, since, lasted_ms, number, change, [suspended, learning])| Event {
+    let group = prop::option::of(any::<[u8; 16]>().prop_map(EventId));
+    let more = (change, any::<[bool; 2]>(), group);
+    (any::<[u8; 16]>(), states, time(), span(), number, more).prop_map(
+        |(id, state, since, lasted_ms, number, (change, [suspended, learning], group))| Event {
             id: EventId(id),
             state,
             since,
@@ -169,8 +172,26 @@ fn event() -> impl Strategy<Value = Event> {
             change,
             suspended,
             learning,
+            group,
         },
     )
+}
+
+fn group() -> impl Strategy<Value = AlarmGroup> {
+    let member = (name(), prop::option::of(name()), name(), any::<[u8; 16]>()).prop_map(
+        |(device, signal, judge, event)| GroupMember {
+            device: DeviceId::new(&device).expect(NAME),
+            signal: signal.map(|signal| SignalId::new(&signal).expect(NAME)),
+            judge: JudgeId::new(&judge).expect(NAME),
+            event: EventId(event),
+        },
+    );
+    let kind = prop::sample::select(vec![GroupKind::Machine, GroupKind::Flood]);
+    (kind, any::<u32>(), prop::collection::vec(member, 0..4)).prop_map(|(kind, others, members)| AlarmGroup {
+        kind,
+        others,
+        members,
+    })
 }
 
 fn times() -> impl Strategy<Value = Times> {
@@ -198,8 +219,17 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
         machine,
         group,
     });
-    (names, times(), choices, model, prop::option::of(event()), body(), prop::option::of(tag)).prop_map(
-        move |((judge, source, device, signal), times, (detector, severity), model, event, body, tag)| {
+    let events = (prop::option::of(event()), prop::option::of(group()));
+    (names, times(), choices, model, events, body(), prop::option::of(tag)).prop_map(
+        move |(
+            (judge, source, device, signal),
+            times,
+            (detector, severity),
+            model,
+            (event, group),
+            body,
+            tag,
+        )| {
             Verdict {
                 tag,
                 judge: JudgeId::new(&judge).expect(NAME),
@@ -217,6 +247,7 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
                 severity,
                 lane,
                 event,
+                group,
                 body,
             }
         },

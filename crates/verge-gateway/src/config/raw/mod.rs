@@ -137,6 +137,8 @@ declare! {
         /// Without effect, for files of earlier versions.
         judging_threads: usize = whole(1, 16).or("1"),
         judges_memory: Size = size(MIB, TIB).or("256 MiB"),
+        group_within: Span = span(Duration::ZERO, DAY).or("5m"),
+        flood: usize = whole(0, 1_000).or("10"),
         verdict_life: SpanOrNever = span_or_never(YEAR).or("never"),
         telemetry_life: SpanOrNever = span_or_never(YEAR).or("never"),
         summary_interval: Span = span(SECOND, DAY).or("10m"),

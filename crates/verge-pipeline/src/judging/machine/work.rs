@@ -223,7 +223,18 @@ impl<D, J: Judge> JudgeSet<D, J> {
             model: None,
             severity: spec.policy.severity,
             lane: spec.policy.lane,
-            event: Some(Event { id, state, since, lasted_ms, number, change: None, suspended, learning }),
+            event: Some(Event {
+                id,
+                state,
+                since,
+                lasted_ms,
+                number,
+                change: None,
+                suspended,
+                learning,
+                group: None,
+            }),
+            group: None,
             body: Body::Health(Health { cause: Member::Silent, observed, expected, distance: None }),
         });
         self.save_unheard(record, Some(saved).filter(|_| !ends), out);

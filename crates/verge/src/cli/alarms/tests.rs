@@ -46,6 +46,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         severity: Severity::Warning,
         lane: Lane::Alarm,
         event: None,
+        group: None,
         body,
     };
     let tag = Tag { judge, source: "plc".to_owned(), device: device.to_owned(), signal: "temp".to_owned() };

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
+use verge_domain::group::GroupMember;
 use verge_domain::id::{DeviceId, EventId, Lane, SignalId, Unit};
 use verge_domain::reading::{Quality, Reading, SourceIndex};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
@@ -91,7 +92,14 @@ impl PlantAlarms {
         let Some(event) = &verdict.event else { return };
         let asks = verdict.lane == Lane::Alarm || verdict.severity > Severity::Info;
         let escalates = event.change.is_some_and(EventChange::is_escalation);
-        if !asks || event.state == EventState::Cleared || !(self.counted.insert(event.id) || escalates) {
+        if !asks || event.state == EventState::Cleared {
+            return;
+        }
+        let again = !(self.counted.insert(event.id) || escalates);
+        // What an event stands for is read once.
+        let listed = verdict.group.iter().flat_map(|group| &group.members);
+        let listed: Vec<&GroupMember> = listed.filter(|one| self.counted.insert(one.event)).collect();
+        if again && listed.is_empty() {
             return;
         }
         let (member, contributions) = match &verdict.body {
@@ -101,11 +109,14 @@ impl PlantAlarms {
         };
         let subject = &verdict.subject;
         let signals = subject.signal.iter().chain(contributions.iter().map(|part| &part.signal));
-        let tags =
-            signals.filter_map(|signal| self.tags.get(&(subject.device.as_str(), signal.as_str())).copied());
+        let own = signals.map(|signal| (subject.device.as_str(), signal.as_str())).filter(|_| !again);
+        let listed =
+            listed.iter().filter_map(|one| Some((one.device.as_str(), one.signal.as_ref()?.as_str())));
+        let tags = own.chain(listed).filter_map(|name| self.tags.get(&name).copied());
         self.all.push(PlantAlarm {
             at_s: verdict.times.decided.0 / 1000,
             tags: tags.collect(),
+            again,
             raised_by: RaisedBy { judge: verdict.judge.to_string(), member: member.as_str().to_owned() },
         });
     }
