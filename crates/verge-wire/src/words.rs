@@ -395,6 +395,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_again_before_it_is_cleared_says_so() {
+        let body = unusual(Member::Level, 3.0, range(Some(2.75), Some(3.47)));
+        check(
+            Body::Anomaly(body),
+            Some(EventState::Updated),
+            "3 mm/s is usual again (normally 2.75 to 3.47), for 10 min, distance 16.4",
+        );
+    }
+
+    #[test]
     fn no_words_hold_bits_or_a_statistic() {
         for member in Member::ALL.into_iter().filter(|member| !member.is_health()) {
             for state in [EventState::Raised, EventState::Updated, EventState::Cleared] {

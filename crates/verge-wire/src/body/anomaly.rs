@@ -65,6 +65,11 @@ impl AnomalyWords<'_> {
     /// What it is, and for how long.
     fn lasting(&self, occasion: &Occasion<'_>) -> String {
         let (seen, shown, hour) = (self.seen(), self.shown(), occasion.hour());
+        // An event waits for some calm before it is cleared.
+        let is_value = matches!(self.0.member, Member::Level | Member::Mean | Member::Median);
+        if is_value && !seen.normally().is_empty() && seen.is_usual() {
+            return occasion.lasting(format!("{} is usual again{}", seen.value(), seen.normally()));
+        }
         let what = match self.0.member {
             Member::High => format!("high, {}", seen.expected()),
             Member::Low => format!("low, {}", seen.expected()),
