@@ -68,7 +68,7 @@ pub const MEMBERS: [Member; 8] = [
 /// The one that looks at the mean of twenty readings; it also reports what leaves its signal's range.
 const MEAN: usize = 1;
 const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
-/// A range is taken to be so many mean absolute deviations wide at least.
+/// Least width of a range, in mean absolute deviations.
 const WIDTH_IN_DEVIATIONS: f64 = 4.0;
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;

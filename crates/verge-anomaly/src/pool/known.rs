@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const LAG: usize = 8;
 /// Blocks before the range is known: a whole budget's time and the lag, a week and a day.
 const KNOWN: u32 = 8 * LAG as u32;
-/// So many times the lag are remembered.
+/// Times the lag that are remembered.
 const REMEMBERED: usize = 28;
 
 /// Lowest and highest value.

@@ -16,7 +16,7 @@ use crate::tail::LEAST_P;
 
 /// Readings from which a signal is judged with the others…
 const MATURE: f64 = 1_500.0;
-/// …or, where they come rarely, from which the time in which so many alarms are accepted is enough.
+/// …or, where they come rarely, from which the time in which this number of alarms is accepted is enough.
 const MATURE_RARE: (f64, f64) = (200.0, 2.0);
 /// Nobody waits longer than a day for one signal to be known: the hours of the day were seen.
 pub(super) const DAY: f64 = 86_400.0;
@@ -24,12 +24,12 @@ pub(super) const DAY: f64 = 86_400.0;
 const RANGE_KNOWN: f64 = 1_000.0;
 /// …over this part of the time that supports the budget.
 const RANGE_TIME: f64 = 0.25;
-/// An event lasts until so many readings in a row were usual at least, and no longer than so many.
+/// An event lasts until this number of readings in a row were usual at least, and no longer than the other.
 const EVENT: (u32, u32) = (10, 2_000);
 /// A value a width of its signal's range outside is as surprising as this many nats. Measured on eight simulated plants: a
 /// quarter of a width is left about as often as twelve nats are reached otherwise.
 const NATS_PER_WIDTH: f64 = 64.0;
-/// What alarms needs no level as long as it is among the usual.
+/// What is among the usual has this probability.
 const USUAL: f64 = 1.0;
 
 /// The level of one reading.

@@ -30,7 +30,7 @@ pub(crate) use member::{Level, PoolMember, SavedMember, Seen};
 /// A budget is supported once its judge has been watched for a seventh of the time in which one false alarm is accepted: a
 /// day for "1/week". That is how far the law is trusted beyond the record.
 const SUPPORT: f64 = 1.0 / 7.0;
-/// The record fades by half in the time in which so many false alarms are accepted, while readings come.
+/// The record fades by half in the time in which this number of false alarms is accepted, while readings come.
 const HALF_LIFE_ALARMS: f64 = 4.0;
 /// Periods in the time that supports the budget.
 const PERIODS: f64 = 24.0;

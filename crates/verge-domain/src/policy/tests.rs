@@ -252,7 +252,7 @@ fn a_suspended_event_is_restored_as_such() {
 #[test]
 fn an_event_of_the_time_of_learning_keeps_its_kind_until_an_alarm_takes_its_place() {
     let (mut life, mut ids) = (EventLife::default(), 0);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     // Abnormal while learning; then still so, which is no alarm; then an alarm; then normal.
     let steps = [(Standing::Abnormal, true), (Standing::Abnormal, true), (Standing::Margin, false)];
     let steps = steps.into_iter().chain([(Standing::Abnormal, false), (Standing::Normal, false)]);
@@ -266,7 +266,7 @@ fn an_event_of_the_time_of_learning_keeps_its_kind_until_an_alarm_takes_its_plac
             ids += 1;
             EventId([ids; 16])
         });
-        told.extend(
+        reported.extend(
             ended.into_iter().chain(next).map(|event| (second, event.state, event.learning, event.id.0[0])),
         );
     }
@@ -276,5 +276,5 @@ fn an_event_of_the_time_of_learning_keeps_its_kind_until_an_alarm_takes_its_plac
         (3, EventState::Raised, false, 2),
         (4, EventState::Cleared, false, 2),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }

@@ -35,6 +35,7 @@ const CONFIG: &str = r#"
     inputs = ["belt"]
     detector = "autoencoder"
     model = "flat"
+    while_learning = "alarm"
     [judge.alive]
     inputs = ["belt"]
     detector = "silence"
