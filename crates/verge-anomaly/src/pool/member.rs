@@ -27,7 +27,7 @@ const RANGE_TIME: f64 = 0.25;
 /// An event lasts until this number of readings in a row were usual at least, and no longer than the other.
 const EVENT: (u32, u32) = (10, 2_000);
 /// A value a width of its signal's range outside is as surprising as this many nats. Measured on eight simulated plants: a
-/// quarter of a width is left about as often as twelve nats are reached otherwise.
+/// fifth of a width is left about as often as twelve nats are reached otherwise.
 const NATS_PER_WIDTH: f64 = 64.0;
 /// What is among the usual has this probability.
 const USUAL: f64 = 1.0;
