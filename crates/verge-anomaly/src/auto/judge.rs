@@ -7,7 +7,7 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{Moment, UtcMillis};
 
-use super::{AutoDetector, AutoSettings, EFFECTIVE_MEMBERS, MEMBERS, admit, combined};
+use super::{AutoDetector, AutoSettings, EFFECTIVE_MEMBERS, MEMBERS, combined};
 use crate::budget::least_p;
 use crate::pool::AlarmPool;
 use crate::state::{self, StateKind};
@@ -141,6 +141,6 @@ impl AutoJudge {
 /// What a detector says of one of its first readings.
 fn nothing_yet(settings: &AutoSettings, value: f64, remembered: f64) -> Condition {
     let p_value = Some(combined(1.0).max(least_p(remembered, EFFECTIVE_MEMBERS)));
-    let (observed, expected) = (admit(settings, value), Expected::default());
+    let (observed, expected) = (settings.admit(value), Expected::default());
     Condition { p_value, ..Condition::of_rule(MEMBERS[0], Standing::Normal, observed, expected) }
 }

@@ -72,10 +72,6 @@ const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
 const WIDTH_IN_DEVIATIONS: f64 = 4.0;
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
-/// Values are judged within this range: what lies beyond is as strange as its end.
-const LIMIT: f64 = 1e100;
-/// What is closer to zero is zero.
-const NOTHING: f64 = 1e-100;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
 const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
 
@@ -269,7 +265,7 @@ impl AutoDetector {
 
     /// Scores of all members: of state from before the reading, which all but the profile then learn.
     fn look(&mut self, at: UtcMillis, value: f64) -> Views {
-        let value = admit(&self.settings, value);
+        let value = self.settings.admit(value);
         let slot = at.0.div_euclid(3_600_000).rem_euclid(24) as usize;
         if self.pace.seen() == 0 {
             self.level = value;
@@ -384,18 +380,6 @@ impl AutoDetector {
         let alarms = &self.settings.alarms;
         let rate = alarms.rate_ahead(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P));
         self.pool.rate(self.alarms.rate(&self.pace, &rate), &self.pace, self.remembered())
-    }
-}
-
-/// The value as it is judged: within range, and a multiple of the sensor's step.
-fn admit(settings: &AutoSettings, value: f64) -> f64 {
-    let value = if value.abs() < NOTHING { 0.0 } else { value.clamp(-LIMIT, LIMIT) };
-    match settings.resolution {
-        Some(step) => {
-            let rounded = (value / step).round() * step;
-            if rounded.is_finite() { rounded } else { value }
-        }
-        None => value,
     }
 }
 

@@ -4,6 +4,11 @@ use super::{MEMBER_P, combined};
 use crate::alarm::AlarmSettings;
 use crate::fault::{SettingsError, check_finite};
 
+/// Values are judged within this range: what lies beyond is as strange as its end.
+const LIMIT: f64 = 1e100;
+/// What is closer to zero is zero.
+const NOTHING: f64 = 1e-100;
+
 /// When the detector alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AutoSettings {
@@ -35,5 +40,17 @@ impl AutoSettings {
     #[must_use]
     pub fn fixed_level() -> f64 {
         combined(MEMBER_P)
+    }
+
+    /// The value as it is judged: within range, and a multiple of the sensor's step.
+    pub(super) fn admit(&self, value: f64) -> f64 {
+        let value = if value.abs() < NOTHING { 0.0 } else { value.clamp(-LIMIT, LIMIT) };
+        match self.resolution {
+            Some(step) => {
+                let rounded = (value / step).round() * step;
+                if rounded.is_finite() { rounded } else { value }
+            }
+            None => value,
+        }
     }
 }

@@ -1,18 +1,17 @@
 //! One judge that watches one subject, and its open events.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
+use verge_domain::finding::{Condition, Finding, Member, Standing};
 use verge_domain::frame::View;
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed, OpenEvent};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
-use verge_domain::tag::TagEntry;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Event, EventState, Health, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{Body, Event, EventState, Severity, Subject, Times, Verdict};
 
+use super::body::{beyond_normal, body_of};
 use super::machine::{StateGate, UNSET};
 use super::register::EventNaming;
 use super::saved;
@@ -389,48 +388,3 @@ fn times(captured: Captured, received: Moment, now: Moment) -> Times {
 
 /// A judge's memory is computed again after this number of observations at the latest.
 const RECKON_EVERY: u32 = 256;
-
-pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
-    let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
-        *condition;
-    let distance = condition.distance().map(to_hundredths);
-    if member.is_health() {
-        Body::Health(Health { cause: member, observed, expected, distance })
-    } else {
-        Body::Anomaly(Anomaly {
-            member,
-            observed,
-            expected,
-            p_value,
-            // A value that a member measures in bits or deviations is not in the unit of the signal.
-            unit: unit.filter(|_| member.own_unit().is_none()).cloned(),
-            contributions: contributions.clone(),
-            feedback,
-            distance,
-            value: shown.map(|shown| shown.value),
-            usual: shown.map_or(Expected::default(), |shown| shown.usual),
-            value_unit: unit.filter(|_| shown.is_some()).cloned(),
-        })
-    }
-}
-
-/// A value outside the normal range that a list of tags states is at least as far out as it is from there, whatever its past.
-fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>) -> Cow<'a, Condition> {
-    let value = condition.shown.map(|shown| shown.value).or_else(|| {
-        let is_value = matches!(condition.member, Member::High | Member::Low);
-        is_value.then_some(condition.observed)
-    });
-    let normal = tag.map_or(Expected::default(), |tag| tag.normal);
-    let beyond = value.filter(|value| !normal.contains(*value)).and_then(|value| normal.distance(value));
-    match beyond {
-        Some(beyond) if condition.distance().is_none_or(|distance| distance < beyond) => {
-            Cow::Owned(Condition { distance: Some(beyond), ..condition.clone() })
-        }
-        _ => Cow::Borrowed(condition),
-    }
-}
-
-/// More digits say nothing.
-fn to_hundredths(distance: f64) -> f64 {
-    (100.0 * distance).round() / 100.0
-}

@@ -5,6 +5,7 @@
 //! it with live input and `verge judge` with files, so an offline trial runs the same code.
 
 mod admission;
+mod body;
 mod cameras;
 mod containment;
 mod groups;

@@ -11,7 +11,7 @@ use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
 use super::JudgeSpec;
-use super::instance::body_of;
+use super::body::body_of;
 use super::keys::{EVENTS, parse_key};
 use super::machine::UNHEARD;
 

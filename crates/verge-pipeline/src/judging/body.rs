@@ -1,0 +1,53 @@
+//! The body of the verdict that a condition becomes.
+
+use std::borrow::Cow;
+
+use verge_domain::finding::{Condition, Expected, Member};
+use verge_domain::id::Unit;
+use verge_domain::tag::TagEntry;
+use verge_domain::verdict::{Anomaly, Body, Health};
+
+pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
+    let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
+        *condition;
+    let distance = condition.distance().map(to_hundredths);
+    if member.is_health() {
+        Body::Health(Health { cause: member, observed, expected, distance })
+    } else {
+        Body::Anomaly(Anomaly {
+            member,
+            observed,
+            expected,
+            p_value,
+            // A value that a member measures in bits or deviations is not in the unit of the signal.
+            unit: unit.filter(|_| member.own_unit().is_none()).cloned(),
+            contributions: contributions.clone(),
+            feedback,
+            distance,
+            value: shown.map(|shown| shown.value),
+            usual: shown.map_or(Expected::default(), |shown| shown.usual),
+            value_unit: unit.filter(|_| shown.is_some()).cloned(),
+        })
+    }
+}
+
+/// A value outside the normal range that a list of tags states is at least as far out as it is from there, whatever its past.
+pub(super) fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>) -> Cow<'a, Condition> {
+    let value = condition.shown.map(|shown| shown.value).or_else(|| {
+        let is_value = matches!(condition.member, Member::High | Member::Low);
+        is_value.then_some(condition.observed)
+    });
+    let normal = tag.map_or(Expected::default(), |tag| tag.normal);
+    let beyond = value.filter(|value| !normal.contains(*value)).and_then(|value| normal.distance(value));
+    match beyond {
+        Some(beyond) if condition.distance().is_none_or(|distance| distance < beyond) => {
+            Cow::Owned(Condition { distance: Some(beyond), ..condition.clone() })
+        }
+        _ => Cow::Borrowed(condition),
+    }
+}
+
+/// More digits say nothing.
+fn to_hundredths(distance: f64) -> f64 {
+    (100.0 * distance).round() / 100.0
+}

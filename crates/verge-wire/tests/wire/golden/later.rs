@@ -1,0 +1,76 @@
+//! Verdicts with what versions after 0.1 added.
+
+use super::*;
+
+fn tag(texts: [&str; 3]) -> Option<SignalTag> {
+    let [description, machine, group] = texts.map(|text| TagText::new(text).ok());
+    Some(SignalTag { description, machine, group })
+}
+
+/// With what versions after 0.1 added.
+pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
+    let event = sample().event.expect("the sample is of an event");
+    let numbered = Event { number: Some(EventNumber(142)), ..event };
+    let mut all = vec![("event with a number".to_owned(), Verdict { event: Some(numbered), ..sample() })];
+    for change in [EventChange::Renewed, EventChange::Turned, EventChange::Grown, EventChange::Adapted] {
+        let state = if change.is_escalation() { EventState::Updated } else { EventState::Cleared };
+        let changed = Event { state, change: Some(change), ..event };
+        all.push((
+            format!("event that is {}", change.as_str()),
+            Verdict { event: Some(changed), ..sample() },
+        ));
+    }
+    let celsius = || Some(Unit::new("°C").expect(NAME));
+    let shown = Anomaly {
+        distance: Some(16.4),
+        value: Some(89.1),
+        usual: between(86.0, 88.0),
+        value_unit: celsius(),
+        ..plain_anomaly(Member::TimeOfDay, 7.99)
+    };
+    let half = Expected { low: None, high: Some(3.47) };
+    all.extend([
+        ("tag".to_owned(), Verdict { tag: tag(["Outlet, hot", "boiler 1", "<b>heating</b>"]), ..sample() }),
+        ("tag, least".to_owned(), Verdict { tag: tag(["", "", "heating"]), ..bare(Body::Counts(counts())) }),
+        (
+            "anomaly, distance".to_owned(),
+            with(Body::Anomaly(Anomaly { distance: Some(1.16), ..full_anomaly() })),
+        ),
+        ("anomaly, what is shown".to_owned(), with(Body::Anomaly(shown.clone()))),
+        (
+            "anomaly, half of what is usual".to_owned(),
+            bare(Body::Anomaly(Anomaly { distance: None, usual: half, value_unit: None, ..shown })),
+        ),
+        (
+            "health, distance".to_owned(),
+            bare(Body::Health(Health {
+                cause: Member::Silent,
+                observed: 31.5,
+                expected: half,
+                distance: Some(1.05),
+            })),
+        ),
+    ]);
+    let suspended = Event { state: EventState::Updated, suspended: true, ..event };
+    all.push(("event suspended".to_owned(), Verdict { event: Some(suspended), ..sample() }));
+    let learning = Event { learning: true, ..numbered };
+    let learning =
+        Verdict { event: Some(learning), severity: Severity::Info, lane: Lane::Telemetry, ..sample() };
+    all.push(("event while learning".to_owned(), learning));
+    let part = Event { group: Some(EventId([0x22; 16])), ..event };
+    all.push(("event of a group".to_owned(), Verdict { event: Some(part), ..sample() }));
+    let member = |signal: Option<&str>| GroupMember {
+        device: DeviceId::new("pump-1").expect("a name"),
+        signal: signal.map(|signal| SignalId::new(signal).expect("a name")),
+        judge: JudgeId::new("unusual").expect("a name"),
+        event: EventId([0x33; 16]),
+    };
+    for (kind, others, members) in [
+        (GroupKind::Machine, 2, vec![member(Some("flow")), member(None)]),
+        (GroupKind::Flood, 17, vec![member(Some("flow"))]),
+    ] {
+        let group = Some(AlarmGroup { kind, others, members });
+        all.push((format!("group {}", kind.as_str()), Verdict { group, ..sample() }));
+    }
+    all
+}
