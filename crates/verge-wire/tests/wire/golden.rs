@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
-use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{
-    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, Unit,
 };
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
-use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,

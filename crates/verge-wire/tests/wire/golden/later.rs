@@ -1,5 +1,9 @@
 //! Verdicts with what versions after 0.1 added.
 
+use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
+use verge_domain::id::TagText;
+use verge_domain::tag::SignalTag;
+
 use super::*;
 
 fn tag(texts: [&str; 3]) -> Option<SignalTag> {
