@@ -82,7 +82,9 @@ def is_program(word: str) -> bool:
 
 
 def _is_output(block: Block) -> bool:
-    return " (expected " in block.text or block.first.startswith(("WARN ", "INFO ", "ERROR ", "FAULT ", "warning  "))
+    if re.search(r" \((expected|normally|normal) ", block.text):
+        return True
+    return block.first.startswith(("WARN ", "INFO ", "ERROR ", "FAULT ", "warning  "))
 
 
 def _is_console(block: Block) -> bool:
