@@ -22,6 +22,7 @@ pub(crate) fn line(gateway: &GatewayId, lane: Lane, verdict: &Verdict, zone: &Si
 }
 
 /// Date and time of day to the millisecond, marked as UTC.
+#[cfg(feature = "eval")]
 #[must_use]
 pub(crate) fn stamp(at: UtcMillis) -> String {
     format!("{}Z", date_and_time(at))

@@ -134,7 +134,7 @@ impl SavedLife {
 }
 
 /// The events that were open when these checkpoints were saved, each as its last saved report, in the state `updated`.
-/// Checkpoints that cannot be read are skipped: [`JudgeSet::restore`] reports them.
+/// Checkpoints that cannot be read are skipped: [`JudgeSet::restore`](super::JudgeSet::restore) reports them.
 pub fn open_events(checkpoints: &[Checkpoint]) -> impl Iterator<Item = Verdict> {
     let saved = checkpoints.iter().filter_map(|checkpoint| {
         let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
