@@ -17,6 +17,8 @@ const LONGEST: u32 = 2_000;
 /// …and so is what was ten times more probable than the level for this many in a row, though it never went back. It is
 /// learnt by then, see `lessons`.
 const ADAPTED: u32 = 1_000;
+/// …but neither before it has lasted for so many seconds: a fast sensor counts to a thousand within one fault.
+const USUAL_AFTER_S: f64 = 600.0;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
 /// A pause counts as this many usual intervals at most.
@@ -163,6 +165,11 @@ impl Pace {
         self.seen > 1 && self.interval > 0.0 && seconds > LONGEST_PAUSE * self.interval
     }
 
+    /// Whether so many observations take long enough for what lasts through them to be usual. Without times they count alone.
+    fn is_usual_after(&self, observations: u32) -> bool {
+        self.interval <= 0.0 || f64::from(observations) * self.interval >= USUAL_AFTER_S
+    }
+
     /// Seconds from the first observation to the last.
     pub(crate) fn span(&self) -> f64 {
         self.last_at.saturating_sub(self.first_at).max(0) as f64 / 1e3
@@ -208,7 +215,13 @@ impl Alarms {
 
     /// `still_off`: what raised the open alarm still lies beyond what was expected then, though the detector may have
     /// learnt it meanwhile.
-    pub(crate) fn judge(&mut self, p: f64, level: f64, hold_off: u32, still_off: bool) -> AlarmOutcome {
+    pub(crate) fn judge(
+        &mut self,
+        (p, level): (f64, f64),
+        hold_off: u32,
+        pace: &Pace,
+        still_off: bool,
+    ) -> AlarmOutcome {
         let abnormal = p <= level;
         // An open alarm that nothing strange has kept open for as long as the hold-off must not hide what begins now.
         let renewed = self.open && abnormal && self.quiet > hold_off.max(CALM);
@@ -222,7 +235,9 @@ impl Alarms {
         self.open |= alarm;
         let is_calm = self.open && p > HYSTERESIS * level;
         self.quiet = if is_calm { self.quiet.saturating_add(1) } else { 0 };
-        let adapted = still_off && self.open && (self.open_for >= LONGEST || self.quiet >= ADAPTED);
+        let enough = |count: u32, least: u32| count >= least && pace.is_usual_after(count);
+        let adapted =
+            still_off && self.open && (enough(self.open_for, LONGEST) || enough(self.quiet, ADAPTED));
         let still_off = still_off && !adapted;
         self.calm = if is_calm && !still_off { self.calm + 1 } else { 0 };
         // Also where its score was learnt meanwhile: what must last for a time before it is reported does so.
@@ -267,11 +282,11 @@ mod tests {
 
     /// Standings, one letter each, for probabilities given as powers of ten; capitals where an alarm is raised.
     fn check(powers: &[i32], hold_off: u32, expected: &str) {
-        let mut alarms = Alarms::new();
+        let (mut alarms, untimed) = (Alarms::new(), Pace::new());
         let outcomes: String = powers
             .iter()
             .map(|&power| {
-                let outcome = alarms.judge(10f64.powi(-power), 1e-3, hold_off, false);
+                let outcome = alarms.judge((10f64.powi(-power), 1e-3), hold_off, &untimed, false);
                 let letter = match outcome.standing {
                     Standing::Abnormal | Standing::Renewed => 'a',
                     Standing::Margin => 'm',
@@ -293,25 +308,32 @@ mod tests {
 
     #[test]
     fn an_alarm_goes_on_while_its_cause_does_but_not_for_ever() {
-        let mut alarms = Alarms::new();
-        assert!(alarms.judge(1e-6, 1e-3, 100, false).alarm);
+        let (mut alarms, untimed) = (Alarms::new(), Pace::new());
+        assert!(alarms.judge((1e-6, 1e-3), 100, &untimed, false).alarm);
         for _ in 0..50 {
-            assert_eq!(alarms.judge(1.0, 1e-3, 100, true).standing, Standing::Abnormal);
+            assert_eq!(alarms.judge((1.0, 1e-3), 100, &untimed, true).standing, Standing::Abnormal);
         }
-        let calm = (0..).find(|_| alarms.judge(1.0, 1e-3, 100, false).standing == Standing::Normal);
+        let calm =
+            (0..).find(|_| alarms.judge((1.0, 1e-3), 100, &untimed, false).standing == Standing::Normal);
         assert_eq!(calm, Some(CALM as usize - 1));
-        assert!(alarms.judge(1e-6, 1e-3, 0, false).alarm);
-        let given_up = (0..10_000).any(|_| alarms.judge(1.0, 1e-3, 0, true).standing == Standing::Adapted);
+        assert!(alarms.judge((1e-6, 1e-3), 0, &untimed, false).alarm);
+        let given_up =
+            (0..10_000).any(|_| alarms.judge((1.0, 1e-3), 0, &untimed, true).standing == Standing::Adapted);
         assert!(given_up);
     }
 
     /// An alarm whose cause lasts, with probabilities by reading: the readings at which something else than an abnormal
     /// standing comes, and what.
     fn lasting(p_of: impl Fn(u32) -> f64) -> Vec<(u32, Standing)> {
+        lasting_at(&Pace::new(), 3_000, p_of)
+    }
+
+    /// The same with observations that come so fast.
+    fn lasting_at(pace: &Pace, readings: u32, p_of: impl Fn(u32) -> f64) -> Vec<(u32, Standing)> {
         let mut alarms = Alarms::new();
-        assert!(alarms.judge(1e-6, 1e-3, 100, false).alarm);
-        let standings =
-            (1..3_000).map(|reading| (reading, alarms.judge(p_of(reading), 1e-3, 100, true).standing));
+        assert!(alarms.judge((1e-6, 1e-3), 100, pace, false).alarm);
+        let standings = (1..readings)
+            .map(|reading| (reading, alarms.judge((p_of(reading), 1e-3), 100, pace, true).standing));
         let mut others: Vec<_> = standings.filter(|(_, standing)| *standing != Standing::Abnormal).collect();
         others.dedup_by_key(|(_, standing)| *standing);
         others
@@ -324,6 +346,15 @@ mod tests {
         // Each 500th reading is a little strange.
         let restless = lasting(|reading| if reading % 500 == 0 { 5e-3 } else { 1.0 });
         assert_eq!(restless[..2], [(2_000, Standing::Margin), (2_010, Standing::Adapted)]);
+    }
+
+    #[test]
+    fn what_lasts_is_not_usual_before_ten_minutes_however_fast_the_sensor() {
+        let mut pace = Pace::new();
+        (0..1_000).for_each(|reading| pace.note(UtcMillis(5 * reading)));
+        let (first, standing) = lasting_at(&pace, 130_000, |_| 1.0)[0];
+        assert_eq!(standing, Standing::Margin, "its event ends");
+        assert!((119_000..=121_000).contains(&first), "200 a second, after {first} readings");
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl PoolMember {
             alarms.give_way();
         }
         let was_open = alarms.is_open();
-        let mut outcome = alarms.judge(p, level.p, settings.hold_off, still_off && !gives_way);
+        let mut outcome = alarms.judge((p, level.p), settings.hold_off, pace, still_off && !gives_way);
         if !alarms.is_open() {
             self.event.alarmed |= was_open && !self.saved.open && self.event.length > 0;
             self.saved.open = false;
