@@ -216,7 +216,7 @@ impl AutoDetector {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
         let off_normal = outcome.abnormal || was_open || outcome.standing != Standing::Normal;
-        let shown = off_normal.then(|| (self.distance(&views), self.shown(member)));
+        let shown = off_normal.then(|| self.shown(&views, member));
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
         // an end is no cause any more. What begins after a time without anything strange is another cause.
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);

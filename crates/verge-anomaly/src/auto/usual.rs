@@ -23,16 +23,22 @@ impl AutoDetector {
         Some(of_hour.and_then(|hour| overlap(all, hour)).unwrap_or(all))
     }
 
-    /// What the signal shows, as far as a member looks back.
-    pub(super) fn shown(&self, member: Member) -> ShownValue {
+    /// How far out a reading lies, in usual widths, and what the signal shows, as far as a member looks back. What is
+    /// shown outside of what is shown as usual is at least as far out as a person can work out from both.
+    pub(super) fn shown(&self, views: &Views, member: Member) -> (f64, ShownValue) {
         let value = if member == Member::Shift { mean(self.recent.all()) } else { self.last };
-        ShownValue { value, usual: self.usual().unwrap_or_default() }
+        let usual = self.usual().unwrap_or_default();
+        // The band of a signal that never moved has no width worth the name.
+        let has_moved = self.tails.usual(0).is_some();
+        let beyond = if usual.contains(value) || !has_moved { None } else { usual.distance(value) };
+        let distance = self.distance(views).max(beyond.unwrap_or_default());
+        (distance, ShownValue { value, usual })
     }
 
-    /// How far out a reading lies, in usual widths: the greatest of what the members say that measure in the signal's
+    /// How far out the members find a reading, in usual widths: the greatest of those that measure in the signal's
     /// unit (level, mean, profile, median) or in ratios of its steps (volatility). For each, 1 is what 98 % of the past
     /// stay below. The others measure surprise, which is no distance: what surprises within the usual range is near.
-    pub(super) fn distance(&self, views: &Views) -> f64 {
+    fn distance(&self, views: &Views) -> f64 {
         let ratio = |place: usize, member: &Member| {
             let (score, usual) = (views.scores[place]?, self.tails.usual(place)?);
             match member {
