@@ -17,7 +17,7 @@ const LONGEST: u32 = 2_000;
 /// …and so is what was ten times more probable than the level for this many in a row, though it never went back. It is
 /// learnt by then, see `lessons`.
 const ADAPTED: u32 = 1_000;
-/// …but neither before it has lasted for so many seconds: a fast sensor counts to a thousand within one fault.
+/// …but neither before it has lasted for this number of seconds: a fast sensor counts to a thousand within one fault.
 const USUAL_AFTER_S: f64 = 600.0;
 /// Intervals between observations are followed at this rate at least.
 const PACE: f64 = 1.0 / 500.0;
@@ -165,7 +165,7 @@ impl Pace {
         self.seen > 1 && self.interval > 0.0 && seconds > LONGEST_PAUSE * self.interval
     }
 
-    /// Whether so many observations take long enough for what lasts through them to be usual. Without times they count alone.
+    /// Whether this number of observations take long enough for what lasts through them to be usual. Without times they count alone.
     fn is_usual_after(&self, observations: u32) -> bool {
         self.interval <= 0.0 || f64::from(observations) * self.interval >= USUAL_AFTER_S
     }
@@ -328,7 +328,7 @@ mod tests {
         lasting_at(&Pace::new(), 3_000, p_of)
     }
 
-    /// The same with observations that come so fast.
+    /// The same with observations at this pace.
     fn lasting_at(pace: &Pace, readings: u32, p_of: impl Fn(u32) -> f64) -> Vec<(u32, Standing)> {
         let mut alarms = Alarms::new();
         assert!(alarms.judge((1e-6, 1e-3), 100, pace, false).alarm);
