@@ -4,7 +4,7 @@
 //! number or start a thread: time and randomness come in as arguments, so every rule here can be tested
 //! with plain values.
 //!
-//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`observation`] (what judges look at), [`rejection`]
+//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`observation`] (what judges look at), [`scheme`] (classes of a user), [`rejection`]
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`verdict`] (what goes out) with its [`body`], [`withdrawn`] (what will not come),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
@@ -28,6 +28,7 @@ pub mod observation;
 pub mod policy;
 pub mod reading;
 pub mod rejection;
+pub mod scheme;
 pub mod sequence;
 pub mod sink;
 pub mod stage;
