@@ -92,6 +92,21 @@ pub enum DeviceRule {
 }
 
 impl DeviceRule {
+    /// The name that stands in the payload, at least in part; `None` where the topic or the settings name the device, and
+    /// where the codec knows its place itself.
+    pub(crate) fn in_payload(&self) -> Option<NameTemplate> {
+        match self {
+            Self::Pointer(pointer) => {
+                Some(NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone())))
+            }
+            Self::Tag(tag) => Some(NameTemplate::of_part(tag, NamePart::Tag(tag.clone()))),
+            Self::Composed(template) => {
+                template.parts().any(|part| part.place().is_some()).then(|| template.clone())
+            }
+            Self::TopicLevel(_) | Self::Fixed(_) | Self::SenmlName => None,
+        }
+    }
+
     /// Whether messages of this codec can name their device in this place.
     pub(crate) fn check_place(&self, codec: CodecPlaces) -> Result<(), CodecSettingsError> {
         let place = match self {

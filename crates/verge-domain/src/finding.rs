@@ -17,122 +17,84 @@ pub enum Finding {
     View,
 }
 
-/// Which rule or detector of a judge reports. Events of different members live side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Member {
-    /// Value above its upper limit.
-    High,
-    /// Value below its lower limit.
-    Low,
-    /// Value rising faster than its limit.
-    Rise,
-    /// Value falling faster than its limit.
-    Fall,
-    /// No reading for longer than its limit, or than its own history makes plausible. Health; observed and
-    /// expected in seconds.
-    Silent,
-    /// The same value, bit by bit, for longer than its own history makes plausible. Health; in readings.
-    Stuck,
-    /// The variation has collapsed, though not to nothing. Health; the variation now as a ratio to the least
-    /// that was usual.
-    Flat,
-    /// The noise from reading to reading has grown and stays. Health; the noise now as a ratio to the most
-    /// that was usual.
-    Noisy,
-    /// Many readings at exactly the greatest or the least value. Health; share of readings, `0..=1`.
-    Saturated,
-    /// The device's clock is not believed, or has left its usual distance from ours. Health; seconds by which
-    /// it is ahead of the receipt of its readings (negative: behind).
-    ClockSkewed,
-    /// Two publishers send under one name. Health; share of readings, `0..=1`, that jump between the two.
-    Duplicate,
-    /// `auto`: distance of the value from its slow mean. `observed` is the value.
-    Level,
-    /// `auto`: distance of the mean of twenty readings from the slow mean. `observed` is that mean.
-    Mean,
-    /// `auto`: error against what is usual at this hour of the day. `observed` is the value.
-    Profile,
-    /// `auto`: distance of the median of five readings from its slow mean. `observed` is that median.
-    Median,
-    /// `auto`: the mean step of forty readings has grown. `observed` is that mean step, in the signal's unit.
-    Volatility,
-    /// `auto`: a sequence of values that was hardly ever met. `observed` is its surprise in bits per reading.
-    Context,
-    /// `auto`: a value that was hardly ever met at this hour. `observed` is its surprise in bits per reading.
-    TimeOfDay,
-    /// `auto`: the last hundred readings spread otherwise than the long run. `observed` is the chi-square
-    /// distance of their shares.
-    Shift,
-    /// `multi`: several signals together. `observed` is the distance of their running means from what is usual, in
-    /// standard deviations (the root of T² per signal).
-    Machine,
-    /// `pattern`: a shape that was not seen before. `observed` is its distance from the nearest known one, in
-    /// standard deviations.
-    Pattern,
-    /// `vibration`: a block of samples. `observed` is the distance of its features from what is usual, in standard
-    /// deviations.
-    Vibration,
-    /// `autoencoder`: a window that the model cannot reconstruct. `observed` is the mean square error, in the square of
-    /// the signal's unit.
-    Reconstruction,
+crate::words! {
+    /// Which rule or detector of a judge reports. Events of different members live side by side.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Member {
+        /// Value above its upper limit.
+        High = "high",
+        /// Value below its lower limit.
+        Low = "low",
+        /// Value rising faster than its limit.
+        Rise = "rise",
+        /// Value falling faster than its limit.
+        Fall = "fall",
+        /// No reading for longer than its limit, or than its own history makes plausible. Health; observed and
+        /// expected in seconds.
+        Silent = "silent",
+        /// The same value, bit by bit, for longer than its own history makes plausible. Health; in readings.
+        Stuck = "stuck",
+        /// The variation has collapsed, though not to nothing. Health; the variation now as a ratio to the least
+        /// that was usual.
+        Flat = "flat",
+        /// The noise from reading to reading has grown and stays. Health; the noise now as a ratio to the most
+        /// that was usual.
+        Noisy = "noisy",
+        /// Many readings at exactly the greatest or the least value. Health; share of readings, `0..=1`.
+        Saturated = "saturated",
+        /// The device's clock is not believed, or has left its usual distance from ours. Health; seconds by which
+        /// it is ahead of the receipt of its readings (negative: behind).
+        ClockSkewed = "clock_skewed",
+        /// Two publishers send under one name. Health; share of readings, `0..=1`, that jump between the two.
+        Duplicate = "duplicate",
+        /// `auto`: distance of the value from its slow mean. `observed` is the value.
+        Level = "level",
+        /// `auto`: distance of the mean of twenty readings from the slow mean. `observed` is that mean.
+        Mean = "mean",
+        /// `auto`: error against what is usual at this hour of the day. `observed` is the value.
+        Profile = "profile",
+        /// `auto`: distance of the median of five readings from its slow mean. `observed` is that median.
+        Median = "median",
+        /// `auto`: the mean step of forty readings has grown. `observed` is that mean step, in the signal's unit.
+        Volatility = "volatility",
+        /// `auto`: a sequence of values that was hardly ever met. `observed` is its surprise in bits per reading.
+        Context = "context",
+        /// `auto`: a value that was hardly ever met at this hour. `observed` is its surprise in bits per reading.
+        TimeOfDay = "time_of_day",
+        /// `auto`: the last hundred readings spread otherwise than the long run. `observed` is the chi-square
+        /// distance of their shares.
+        Shift = "shift",
+        /// `multi`: several signals together. `observed` is the distance of their running means from what is usual, in
+        /// standard deviations (the root of T² per signal).
+        Machine = "machine",
+        /// `pattern`: a shape that was not seen before. `observed` is its distance from the nearest known one, in
+        /// standard deviations.
+        Pattern = "pattern",
+        /// `vibration`: a block of samples. `observed` is the distance of its features from what is usual, in standard
+        /// deviations.
+        Vibration = "vibration",
+        /// `autoencoder`: a window that the model cannot reconstruct. `observed` is the mean square error, in the square of
+        /// the signal's unit.
+        Reconstruction = "reconstruction",
+    }
 }
 
 impl Member {
-    /// All of them, in the order of their numbers on the wire.
-    pub const ALL: [Self; 23] = [
-        Self::High,
-        Self::Low,
-        Self::Rise,
-        Self::Fall,
-        Self::Silent,
-        Self::Stuck,
-        Self::Flat,
-        Self::Noisy,
-        Self::Saturated,
-        Self::ClockSkewed,
-        Self::Duplicate,
-        Self::Level,
-        Self::Mean,
-        Self::Profile,
-        Self::Median,
-        Self::Volatility,
-        Self::Context,
-        Self::TimeOfDay,
-        Self::Shift,
-        Self::Machine,
-        Self::Pattern,
-        Self::Vibration,
-        Self::Reconstruction,
-    ];
-
-    /// The stable text, in JSON and on terminals.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    /// What reports it, and the unit of `observed` and `expected` where that is the member's own.
+    const fn kind(self) -> (MemberKind, Option<&'static str>) {
         match self {
-            Self::High => "high",
-            Self::Low => "low",
-            Self::Rise => "rise",
-            Self::Fall => "fall",
-            Self::Silent => "silent",
-            Self::Stuck => "stuck",
-            Self::Flat => "flat",
-            Self::Noisy => "noisy",
-            Self::Saturated => "saturated",
-            Self::ClockSkewed => "clock_skewed",
-            Self::Duplicate => "duplicate",
-            Self::Level => "level",
-            Self::Mean => "mean",
-            Self::Profile => "profile",
-            Self::Median => "median",
-            Self::Volatility => "volatility",
-            Self::Context => "context",
-            Self::TimeOfDay => "time_of_day",
-            Self::Shift => "shift",
-            Self::Machine => "machine",
-            Self::Pattern => "pattern",
-            Self::Vibration => "vibration",
-            Self::Reconstruction => "reconstruction",
+            Self::High | Self::Low | Self::Rise | Self::Fall => (MemberKind::Limit, None),
+            Self::Silent | Self::ClockSkewed => (MemberKind::Health, Some("s")),
+            Self::Stuck => (MemberKind::Health, Some("readings")),
+            Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate => (MemberKind::Health, Some("")),
+            Self::Level | Self::Mean | Self::Profile | Self::Median | Self::Volatility => {
+                (MemberKind::Auto, None)
+            }
+            Self::Context | Self::TimeOfDay => (MemberKind::Auto, Some("bits")),
+            Self::Shift => (MemberKind::Auto, Some("")),
+            Self::Machine | Self::Pattern | Self::Vibration => (MemberKind::Whole, Some("deviations")),
+            Self::Reconstruction => (MemberKind::Whole, Some("")),
         }
     }
 
@@ -140,74 +102,34 @@ impl Member {
     /// share an event.
     #[must_use]
     pub const fn strand(self) -> Self {
-        match self {
-            Self::Mean
-            | Self::Profile
-            | Self::Median
-            | Self::Volatility
-            | Self::Context
-            | Self::TimeOfDay
-            | Self::Shift => Self::Level,
-            own => own,
-        }
+        if matches!(self.kind().0, MemberKind::Auto) { Self::Level } else { self }
     }
 
-    /// Whether it concerns the sensor itself (a health verdict) rather than of what the sensor measures.
+    /// Whether it concerns the sensor itself (a health verdict) rather than what the sensor measures.
     #[must_use]
     pub const fn is_health(self) -> bool {
-        match self {
-            Self::High
-            | Self::Low
-            | Self::Rise
-            | Self::Fall
-            | Self::Level
-            | Self::Mean
-            | Self::Profile
-            | Self::Median
-            | Self::Volatility
-            | Self::Context
-            | Self::TimeOfDay
-            | Self::Shift
-            | Self::Machine
-            | Self::Pattern
-            | Self::Vibration
-            | Self::Reconstruction => false,
-            Self::Silent
-            | Self::Stuck
-            | Self::Flat
-            | Self::Noisy
-            | Self::Saturated
-            | Self::ClockSkewed
-            | Self::Duplicate => true,
-        }
+        matches!(self.kind().0, MemberKind::Health)
     }
 
     /// The unit of `observed` and `expected` where it belongs to the member: `None` where it is the signal's
     /// (limits, rates, levels), empty for ratios and shares; `deviations` are standard deviations.
     #[must_use]
     pub const fn own_unit(self) -> Option<&'static str> {
-        match self {
-            Self::High
-            | Self::Low
-            | Self::Rise
-            | Self::Fall
-            | Self::Level
-            | Self::Mean
-            | Self::Profile
-            | Self::Median
-            | Self::Volatility => None,
-            Self::Context | Self::TimeOfDay => Some("bits"),
-            Self::Machine | Self::Pattern | Self::Vibration => Some("deviations"),
-            Self::Silent | Self::ClockSkewed => Some("s"),
-            Self::Stuck => Some("readings"),
-            Self::Flat
-            | Self::Noisy
-            | Self::Saturated
-            | Self::Duplicate
-            | Self::Shift
-            | Self::Reconstruction => Some(""),
-        }
+        self.kind().1
     }
+}
+
+/// What kind of detector a member is a part of.
+#[derive(Clone, Copy)]
+enum MemberKind {
+    /// An explicit rule.
+    Limit,
+    /// One cause of a sensor's ill health.
+    Health,
+    /// One side from which `auto` looks at a signal.
+    Auto,
+    /// A detector of one member alone.
+    Whole,
 }
 
 /// Where an observation stands with respect to a limit and its hysteresis.

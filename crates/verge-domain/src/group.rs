@@ -20,24 +20,15 @@ impl AlarmGroup {
     pub const MOST_LISTED: usize = 16;
 }
 
-/// What the events of a group have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GroupKind {
-    /// They are of one machine, and began within a short time.
-    Machine,
-    /// More alarms began within ten minutes than people can look at.
-    Flood,
-}
-
-impl GroupKind {
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Machine => "machine",
-            Self::Flood => "flood",
-        }
+crate::words! {
+    /// What the events of a group have in common.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum GroupKind {
+        /// They are of one machine, and began within a short time.
+        Machine = "machine",
+        /// More alarms began within ten minutes than people can look at.
+        Flood = "flood",
     }
 }
 

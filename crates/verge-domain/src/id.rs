@@ -215,52 +215,31 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The three lanes of the delivery contract, in order of precedence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Lane {
-    /// Overtakes everything; each verdict is sent alone, at once.
-    Alarm,
-    /// Routine results, sent in batches.
-    Verdict,
-    /// May wait to fill a batch; evicted first when the store is full.
-    Telemetry,
+crate::words! {
+    /// The three lanes of the delivery contract, in order of precedence.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Lane {
+        /// Overtakes everything; each verdict is sent alone, at once.
+        Alarm = "alarm",
+        /// Routine results, sent in batches.
+        Verdict = "verdict",
+        /// May wait to fill a batch; evicted first when the store is full.
+        Telemetry = "telemetry",
+    }
 }
 
 impl Lane {
-    /// All lanes, first the one that overtakes the others.
-    pub const ALL: [Self; 3] = [Self::Alarm, Self::Verdict, Self::Telemetry];
-
     /// Position in [`Lane::ALL`]; also the number on the wire and in the store.
     #[must_use]
     pub const fn index(self) -> usize {
-        match self {
-            Self::Alarm => 0,
-            Self::Verdict => 1,
-            Self::Telemetry => 2,
-        }
+        self as usize
     }
 
     /// The lane with this number, if there is one.
     #[must_use]
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
-    }
-
-    /// The lane's name in configuration, JSON and messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alarm => "alarm",
-            Self::Verdict => "verdict",
-            Self::Telemetry => "telemetry",
-        }
-    }
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

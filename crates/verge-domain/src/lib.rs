@@ -38,3 +38,4 @@ pub mod tag;
 pub mod time;
 pub mod verdict;
 pub mod withdrawn;
+mod words;

@@ -3,47 +3,28 @@
 
 use std::time::Duration;
 
-/// Something that a link does beside sending verdicts, and can do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Service {
-    /// The status and the last will are retained.
-    Retain,
-    /// A last will is left with the broker.
-    Will,
-    /// The status document is published.
-    Status,
-    /// Commands are subscribed to.
-    Commands,
-    /// Own messages are read back, which proves that they arrive.
-    Echo,
+crate::words! {
+    /// Something that a link does beside sending verdicts, and can do without.
+    #[derive(PartialOrd, Ord)]
+    pub enum Service {
+        /// The status and the last will are retained.
+        Retain = "retain",
+        /// A last will is left with the broker.
+        Will = "will",
+        /// The status document is published.
+        Status = "status",
+        /// Commands are subscribed to.
+        Commands = "commands",
+        /// Own messages are read back, which proves that they arrive.
+        Echo = "echo",
+    }
 }
 
 impl Service {
-    /// All, in the order of their positions.
-    pub const ALL: [Self; 5] = [Self::Retain, Self::Will, Self::Status, Self::Commands, Self::Echo];
-
-    /// Its key in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retain => "retain",
-            Self::Will => "will",
-            Self::Status => "status",
-            Self::Commands => "commands",
-            Self::Echo => "echo",
-        }
-    }
-
     /// Its position in [`Service::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
-        match self {
-            Self::Retain => 0,
-            Self::Will => 1,
-            Self::Status => 2,
-            Self::Commands => 3,
-            Self::Echo => 4,
-        }
+        self as usize
     }
 }
 

@@ -167,16 +167,18 @@ pub trait SharedState: Send + Sync {
     fn restore(&self, state: &[u8]) -> Result<(), RestoreError>;
 }
 
-/// What a person says about an alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Remark {
-    /// It was no fault: what kind of excursion it was is to be learnt.
-    False,
-    /// It was changed on purpose: what is usual is to be learnt again.
-    Maintenance,
-    /// It was real: what it taught is to be forgotten, so that the same will be as strange the next time.
-    Real,
+crate::words! {
+    /// What a person says about an alarm.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Remark {
+        /// It was no fault: what kind of excursion it was is to be learnt.
+        False = "false",
+        /// It was changed on purpose: what is usual is to be learnt again.
+        Maintenance = "maintenance",
+        /// It was real: what it taught is to be forgotten, so that the same will be as strange the next time.
+        Real = "real",
+    }
 }
 
 /// How often one instance of a judge alarms.

@@ -8,27 +8,17 @@ use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, Signal
 use crate::tag::SignalTag;
 use crate::time::{DeviceClock, UtcMillis};
 
-/// How much a verdict matters to the person who receives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For the record.
-    Info,
-    /// Look at it in working hours.
-    Warning,
-    /// Look at it now.
-    Critical,
-}
-
-impl Severity {
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
+crate::words! {
+    /// How much a verdict matters to the person who receives it.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Severity {
+        /// For the record.
+        Info = "info",
+        /// Look at it in working hours.
+        Warning = "warning",
+        /// Look at it now.
+        Critical = "critical",
     }
 }
 
@@ -60,27 +50,17 @@ pub struct Times {
     pub estimated: bool,
 }
 
-/// Where an event is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventState {
-    /// It began.
-    Raised,
-    /// It continues.
-    Updated,
-    /// It ended.
-    Cleared,
-}
-
-impl EventState {
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Updated => "updated",
-            Self::Cleared => "cleared",
-        }
+crate::words! {
+    /// Where an event is in its life.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum EventState {
+        /// It began.
+        Raised = "raised",
+        /// It continues.
+        Updated = "updated",
+        /// It ended.
+        Cleared = "cleared",
     }
 }
 
@@ -108,32 +88,23 @@ pub struct Event {
     pub group: Option<EventId>,
 }
 
-/// What is new in an open event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventChange {
-    /// Something is strange again after a time in which nothing was: perhaps another fault.
-    Renewed,
-    /// What lay above its range lies below it now, or the other way round.
-    Turned,
-    /// It lies [`GROWS_BY`](crate::policy::GROWS_BY) times as far from its range as when it was last raised or escalated.
-    Grown,
-    /// It ends because it has become usual, not because it went back.
-    Adapted,
+crate::words! {
+    /// What is new in an open event.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum EventChange {
+        /// Something is strange again after a time in which nothing was: perhaps another fault.
+        Renewed = "renewed",
+        /// What lay above its range lies below it now, or the other way round.
+        Turned = "turned",
+        /// It lies [`GROWS_BY`](crate::policy::GROWS_BY) times as far from its range as when it was last raised or escalated.
+        Grown = "grown",
+        /// It ends because it has become usual, not because it went back.
+        Adapted = "adapted",
+    }
 }
 
 impl EventChange {
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Renewed => "renewed",
-            Self::Turned => "turned",
-            Self::Grown => "grown",
-            Self::Adapted => "adapted",
-        }
-    }
-
     /// Whether somebody should look again.
     #[must_use]
     pub const fn is_escalation(self) -> bool {
@@ -180,56 +151,36 @@ pub struct Model {
     pub version: ModelName,
 }
 
-/// The detectors there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Detector {
-    /// Fixed limits with hysteresis.
-    Threshold,
-    /// Limits on the rate of change.
-    Rate,
-    /// Absence of readings.
-    Silence,
-    /// Inductive loop or other vehicle detector, to flow and occupancy.
-    Loop,
-    /// A model that classifies what a frame shows.
-    Classify,
-    /// A model that finds objects in a frame.
-    Detect,
-    /// Faults of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled.
-    Health,
-    /// Any numeric signal, without training and without a threshold.
-    Auto,
-    /// Several signals of one machine.
-    Multi,
-    /// Shapes that were not seen before.
-    Pattern,
-    /// Vibration of rotating machines.
-    Vibration,
-    /// Small shifts that last.
-    Cusum,
-    /// What a model cannot reconstruct.
-    Autoencoder,
-}
-
-impl Detector {
-    /// The stable text, also in configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Threshold => "threshold",
-            Self::Rate => "rate",
-            Self::Silence => "silence",
-            Self::Loop => "loop",
-            Self::Classify => "classify",
-            Self::Detect => "detect",
-            Self::Health => "health",
-            Self::Auto => "auto",
-            Self::Multi => "multi",
-            Self::Pattern => "pattern",
-            Self::Vibration => "vibration",
-            Self::Cusum => "cusum",
-            Self::Autoencoder => "autoencoder",
-        }
+crate::words! {
+    /// The detectors there are.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Detector {
+        /// Fixed limits with hysteresis.
+        Threshold = "threshold",
+        /// Limits on the rate of change.
+        Rate = "rate",
+        /// Absence of readings.
+        Silence = "silence",
+        /// Inductive loop or other vehicle detector, to flow and occupancy.
+        Loop = "loop",
+        /// A model that classifies what a frame shows.
+        Classify = "classify",
+        /// A model that finds objects in a frame.
+        Detect = "detect",
+        /// Faults of sensors: stuck, flat, noisy, saturated, silent, skewed, doubled.
+        Health = "health",
+        /// Any numeric signal, without training and without a threshold.
+        Auto = "auto",
+        /// Several signals of one machine.
+        Multi = "multi",
+        /// Shapes that were not seen before.
+        Pattern = "pattern",
+        /// Vibration of rotating machines.
+        Vibration = "vibration",
+        /// Small shifts that last.
+        Cusum = "cusum",
+        /// What a model cannot reconstruct.
+        Autoencoder = "autoencoder",
     }
 }

@@ -5,60 +5,39 @@ use serde::{Deserialize, Serialize};
 use crate::id::{DeviceId, JudgeId, Seq, SignalId};
 use crate::time::UtcMillis;
 
-/// Why verdicts will not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Withdrawal {
-    /// The store was full and they were evicted.
-    Full,
-    /// Their useful life was over before upstream could be reached; a summary takes their place.
-    Expired,
-    /// They can no longer be read from the medium.
-    Damaged,
-    /// They belong to an earlier epoch of the store, which was salvaged: these numbers were never given in
-    /// the present epoch.
-    EarlierEpoch,
-    /// They cannot be sent: larger than upstream takes.
-    TooLarge,
-    /// They could not be encoded: a defect of this program.
-    Defect,
+crate::words! {
+    /// Why verdicts will not come.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Withdrawal {
+        /// The store was full and they were evicted.
+        Full = "full",
+        /// Their useful life was over before upstream could be reached; a summary takes their place.
+        Expired = "expired",
+        /// They can no longer be read from the medium.
+        Damaged = "damaged",
+        /// They belong to an earlier epoch of the store, which was salvaged: these numbers were never given in
+        /// the present epoch.
+        EarlierEpoch = "earlier_epoch",
+        /// They cannot be sent: larger than upstream takes.
+        TooLarge = "too_large",
+        /// They could not be encoded: a defect of this program.
+        Defect = "defect",
+    }
 }
 
 impl Withdrawal {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Full, Self::Expired, Self::Damaged, Self::EarlierEpoch, Self::TooLarge, Self::Defect];
-
     /// Its number, on the wire and in the store.
     #[must_use]
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Full => 0,
-            Self::Expired => 1,
-            Self::Damaged => 2,
-            Self::EarlierEpoch => 3,
-            Self::TooLarge => 4,
-            Self::Defect => 5,
-        }
+        // The order of the variants; a test of the wire holds it to the schema.
+        self as u8
     }
 
     /// The one with this number, if there is one.
     #[must_use]
     pub fn from_code(code: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| u64::from(reason.code()) == code)
-    }
-
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Expired => "expired",
-            Self::Damaged => "damaged",
-            Self::EarlierEpoch => "earlier_epoch",
-            Self::TooLarge => "too_large",
-            Self::Defect => "defect",
-        }
     }
 }
 

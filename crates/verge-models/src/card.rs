@@ -47,27 +47,17 @@ pub enum Meaning {
     Windows,
 }
 
-/// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelTask {
-    /// Says what a frame shows.
-    Classify,
-    /// Finds objects in a frame.
-    Detect,
-    /// Makes of a frame, or of a window of readings, what it knows of such.
-    Reconstruct,
-}
-
-impl ModelTask {
-    /// The stable text, as cards write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Classify => "classify",
-            Self::Detect => "detect",
-            Self::Reconstruct => "reconstruct",
-        }
+verge_domain::words! {
+    /// What a model does.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum ModelTask {
+        /// Says what a frame shows.
+        Classify = "classify",
+        /// Finds objects in a frame.
+        Detect = "detect",
+        /// Makes of a frame, or of a window of readings, what it knows of such.
+        Reconstruct = "reconstruct",
     }
 }
 

@@ -34,7 +34,7 @@ impl Counter {
 }
 
 /// All counters of a gateway.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counters {
     sources: Vec<Arc<SourceCounters>>,
     /// The counters of bulk judges, where they have a thread of their own.
@@ -125,6 +125,13 @@ pub struct StoreAccount {
     pub usage: StoreUsage,
 }
 
+impl Default for StoreAccount {
+    /// Nothing was stored yet.
+    fn default() -> Self {
+        Self { oldest: [Seq(1); 3], last: [Seq::ZERO; 3], usage: StoreUsage::default() }
+    }
+}
+
 impl Counters {
     /// Counts a step of the wall clock and logs it.
     pub fn note_clock_step(&self, step_ms: i64) {
@@ -146,31 +153,7 @@ impl Counters {
     pub fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
         Self {
             sources: sources.into_iter().map(SourceCounters::new).map(Arc::new).collect(),
-            bulk: None,
-            committed_total: std::array::from_fn(|_| Counter::default()),
-            commits_total: Counter::default(),
-            commit_latency: Latency::default(),
-            frame_age: Latency::default(),
-            frame_judging: Latency::default(),
-            encode_failures_total: Counter::default(),
-            evicted_total: Counter::default(),
-            store_faults_total: Counter::default(),
-            defects_total: Counter::default(),
-            evicted_devices_total: Counter::default(),
-            states_without_room_total: Counter::default(),
-            clock_steps_total: Counter::default(),
-            last_clock_step_ms: AtomicI64::new(0),
-            raises_held_back_total: Counter::default(),
-            maintenance: Mutex::default(),
-            alarm_rates: Mutex::default(),
-            judging: Mutex::default(),
-            store_fault: AtomicBool::new(false),
-            store_full: AtomicBool::new(false),
-            store: Mutex::new(StoreAccount {
-                oldest: [Seq(1); 3],
-                last: [Seq::ZERO; 3],
-                usage: StoreUsage::default(),
-            }),
+            ..Self::default()
         }
     }
 

@@ -36,6 +36,25 @@ impl fmt::Display for ServerRefusal {
 
 impl StdError for ServerRefusal {}
 
+/// What webpki says of signatures, with its refusals in words.
+macro_rules! signatures {
+    ($($verify:ident),*) => {
+        $(fn $verify(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let verified = self.inner.$verify(message, cert, dss);
+            verified.map_err(|error| self.refuse(&PresentedChain::alone(cert), error))
+        })*
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.inner.supported_verify_schemes()
+        }
+    };
+}
+
 /// For an end that connects. Its refusals carry their words: no state is shared between connections.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
@@ -50,7 +69,7 @@ impl ServerVerifier {
         Arc::new(Self { inner, known: Arc::clone(&roots.known) })
     }
 
-    fn refuse(&self, shown: PresentedChain<'_>, error: Error) -> Error {
+    fn refuse(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
         let Error::InvalidCertificate(fault) = error else { return error };
         let words = shown.refusal(Peer::Server, &self.known, &fault);
         Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(ServerRefusal(words)))))
@@ -69,32 +88,10 @@ impl ServerCertVerifier for ServerVerifier {
         let shown = PresentedChain { end_entity, intermediates, name: Some(server_name) };
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|error| self.refuse(shown, error))
+        verified.map_err(|error| self.refuse(&shown, error))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls12_signature(message, cert, dss);
-        verified.map_err(|error| self.refuse(PresentedChain::alone(cert), error))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls13_signature(message, cert, dss);
-        verified.map_err(|error| self.refuse(PresentedChain::alone(cert), error))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures!(verify_tls12_signature, verify_tls13_signature);
 }
 
 /// For an end that accepts.
@@ -111,7 +108,7 @@ impl ClientVerifier {
         Arc::new(Self { inner, known: Arc::clone(&roots.known) })
     }
 
-    fn note(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
+    fn refuse(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
         if let Error::InvalidCertificate(fault) = &error {
             let words = shown.refusal(Peer::Client, &self.known, fault);
             // Outside of an acceptor nobody asks for the words.
@@ -134,32 +131,10 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let shown = PresentedChain { end_entity, intermediates, name: None };
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now);
-        verified.map_err(|error| self.note(&shown, error))
+        verified.map_err(|error| self.refuse(&shown, error))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls12_signature(message, cert, dss);
-        verified.map_err(|error| self.note(&PresentedChain::alone(cert), error))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls13_signature(message, cert, dss);
-        verified.map_err(|error| self.note(&PresentedChain::alone(cert), error))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures!(verify_tls12_signature, verify_tls13_signature);
 }
 
 #[cfg(test)]

@@ -27,15 +27,7 @@ pub(super) struct JsonImage {
 
 impl JsonImage {
     pub(super) fn new(settings: JsonImageSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
-        let device = match device {
-            DeviceRule::Pointer(pointer) => {
-                Some(NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone())))
-            }
-            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
-                Some(template.clone())
-            }
-            _ => None,
-        };
+        let device = device.in_payload();
         for part in device.iter().flat_map(NameTemplate::parts) {
             if let NamePart::Pointer(pointer) = part {
                 pointer::parse_single(pointer)?;

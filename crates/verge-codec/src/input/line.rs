@@ -40,13 +40,7 @@ impl LineCodec {
     pub(super) fn new(settings: LineSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
         let LineSettings { precision, signal } = settings;
         CodecPlaces::LINE.check_signal(&signal)?;
-        let device = match device {
-            DeviceRule::Tag(tag) => Some(NameTemplate::of_part(tag, NamePart::Tag(tag.clone()))),
-            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
-                Some(template.clone())
-            }
-            _ => None,
-        };
+        let device = device.in_payload();
         let named = |part: &NamePart| match part {
             NamePart::Tag(tag) => Some(tag.clone()),
             _ => None,

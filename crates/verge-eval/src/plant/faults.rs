@@ -5,34 +5,24 @@ use fastrand::Rng;
 use super::tags::TAGS;
 use super::{DAY_S, PlantRun};
 
-/// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PlantFaultKind {
-    /// The value stays where it was.
-    Stuck,
-    /// The value moves away slowly.
-    Drift,
-    /// The value jumps and stays there.
-    Step,
-    /// The value jumps for a few readings.
-    Spike,
-    /// No reading arrives.
-    Silent,
+verge_domain::words! {
+    /// What goes wrong.
+    #[derive(PartialOrd, Ord)]
+    pub enum PlantFaultKind {
+        /// The value stays where it was.
+        Stuck = "stuck",
+        /// The value moves away slowly.
+        Drift = "drift",
+        /// The value jumps and stays there.
+        Step = "step",
+        /// The value jumps for a few readings.
+        Spike = "spike",
+        /// No reading arrives.
+        Silent = "silent",
+    }
 }
 
 impl PlantFaultKind {
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stuck => "stuck",
-            Self::Drift => "drift",
-            Self::Step => "step",
-            Self::Spike => "spike",
-            Self::Silent => "silent",
-        }
-    }
-
     /// How long it lasts at least and at most, in readings.
     const fn lasts(self, run: PlantRun) -> (i64, i64) {
         match (self, run) {

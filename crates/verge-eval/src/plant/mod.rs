@@ -22,28 +22,17 @@ pub const DAY_S: i64 = 86_400;
 /// 2026-11-02T08:00:00Z, a Monday: somebody switches the gateway on in the morning.
 const MONDAY_S: i64 = 1_793_606_400;
 
-/// How long a plant is watched, and how often its tags are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlantRun {
-    /// Three weeks at a reading a minute.
-    Minutes,
-    /// One day at a reading a second.
-    Seconds,
+verge_domain::words! {
+    /// How long a plant is watched, and how often its tags are read.
+    pub enum PlantRun {
+        /// Three weeks at a reading a minute.
+        Minutes = "minutes",
+        /// One day at a reading a second.
+        Seconds = "seconds",
+    }
 }
 
 impl PlantRun {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Minutes, Self::Seconds];
-
-    /// The stable text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Minutes => "minutes",
-            Self::Seconds => "seconds",
-        }
-    }
-
     /// Seconds between two readings of a tag.
     #[must_use]
     pub const fn interval_s(self) -> i64 {

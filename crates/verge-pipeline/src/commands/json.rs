@@ -55,7 +55,7 @@ pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
 fn replay(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandError> {
     const KNOWN: &[&str] = &["id", "command", "lane", "from", "to", "epoch"];
     only(keys, KNOWN, "id, command, lane, from, to and epoch")?;
-    let lane = text(keys, "lane").and_then(|name| Lane::ALL.into_iter().find(|lane| lane.as_str() == name));
+    let lane = text(keys, "lane").and_then(Lane::named);
     let lane =
         lane.ok_or(CommandError::Bad { key: "lane", expected: r#""alarm", "verdict" or "telemetry""# })?;
     let number = |key: &'static str| {

@@ -1,7 +1,5 @@
 //! What the status reports of the store's life, and how a gateway reads its own retained one back.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use verge_domain::id::Epoch;
 use verge_domain::life::{Claim, EarlierEpoch, Life, RunId};
@@ -124,15 +122,34 @@ impl Sighting {
     }
 }
 
-/// 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Hex(u64);
+/// Declares numbers that a text holds in as many hexadecimal digits as they have.
+macro_rules! hexadecimal {
+    ($($name:ident($number:ty): $digits:literal;)+) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        struct $name($number);
 
-/// 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Hex128(u128);
+        impl TryFrom<String> for $name {
+            type Error = NotHex;
+
+            fn try_from(text: String) -> Result<Self, NotHex> {
+                let number = <$number>::from_str_radix(&text, 16).ok().filter(|_| text.len() == $digits);
+                number.map(Self).ok_or(NotHex)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(hex: $name) -> Self {
+                format!("{:0digits$x}", hex.0, digits = $digits)
+            }
+        }
+    )+};
+}
+
+hexadecimal! {
+    Hex(u64): 16;
+    Hex128(u128): 32;
+}
 
 impl Hex128 {
     fn to_epoch(self) -> Epoch {
@@ -141,42 +158,9 @@ impl Hex128 {
 }
 
 /// A text that is no such number.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("not as many hexadecimal digits as it must have")]
 struct NotHex;
-
-impl fmt::Display for NotHex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not as many hexadecimal digits as it must have")
-    }
-}
-
-impl TryFrom<String> for Hex {
-    type Error = NotHex;
-
-    fn try_from(text: String) -> Result<Self, NotHex> {
-        u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16).map(Self).ok_or(NotHex)
-    }
-}
-
-impl From<Hex> for String {
-    fn from(hex: Hex) -> Self {
-        format!("{:016x}", hex.0)
-    }
-}
-
-impl TryFrom<String> for Hex128 {
-    type Error = NotHex;
-
-    fn try_from(text: String) -> Result<Self, NotHex> {
-        u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32).map(Self).ok_or(NotHex)
-    }
-}
-
-impl From<Hex128> for String {
-    fn from(hex: Hex128) -> Self {
-        format!("{:032x}", hex.0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

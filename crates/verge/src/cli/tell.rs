@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use verge_domain::stage::Remark;
 use verge_mqtt::{Subscriber, SubscriberEvent, TopicUse};
 use verge_pipeline::clock::random_event_id;
 
@@ -44,8 +45,6 @@ pub(super) struct LabelArgs {
     #[command(flatten)]
     asking: AskingArgs,
 }
-
-const REMARKS: [&str; 3] = ["false", "real", "maintenance"];
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -111,8 +110,8 @@ impl LabelArgs {
             [remark] => (None, remark),
             _ => bail!("one or two words are expected: an event and a remark"),
         };
-        if !REMARKS.contains(&remark.as_str()) {
-            bail!("{remark:?} is no remark; there are {}", REMARKS.join(", "));
+        if Remark::named(remark).is_none() {
+            bail!("{remark:?} is no remark; there are {}", Remark::ALL.map(Remark::as_str).join(", "));
         }
         let narrower = &self.narrower;
         match (event, &self.device) {
@@ -303,9 +302,9 @@ mod tests {
             "--device p --signal s maintenance",
             Ok(json!({ "command": "label", "remark": "maintenance", "device": "p", "signal": "s" })),
         );
-        check("142 wrong", Err("\"wrong\" is no remark; there are false, real, maintenance"));
+        check("142 wrong", Err("\"wrong\" is no remark; there are false, maintenance, real"));
         check("false", Err("an event (verge label 142 false) or --device is needed"));
-        check("false 142", Err("\"142\" is no remark; there are false, real, maintenance"));
+        check("false 142", Err("\"142\" is no remark; there are false, maintenance, real"));
         check("pump-1 false", Err("\"pump-1\" is not the number of an event"));
         check("142 false --device p", Err("the number says what the event is about: leave --device out"));
     }

@@ -166,16 +166,7 @@ impl JsonCodec {
         }
         let all: Vec<(&str, &[PointerStep])> =
             readings.iter().zip(&steps).map(|(mapping, steps)| (&*mapping.pointer, &**steps)).collect();
-        let device = match device {
-            DeviceRule::Pointer(pointer) => {
-                let template = NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone()));
-                Some(pointers.composed(template, &all)?)
-            }
-            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
-                Some(pointers.composed(template.clone(), &all)?)
-            }
-            _ => None,
-        };
+        let device = device.in_payload().map(|template| pointers.composed(template, &all)).transpose()?;
         let (mut mappings, mut figures) = (Vec::new(), Vec::new());
         for (mapping, own) in readings.iter().zip(&all) {
             let own = std::slice::from_ref(own);

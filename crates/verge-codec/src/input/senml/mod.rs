@@ -108,12 +108,7 @@ impl SenmlCodec {
         if let Some(signal) = &settings.signal {
             CodecPlaces::SENML.check_signal(signal)?;
         }
-        let device = match device {
-            DeviceRule::Composed(template) if template.parts().any(|part| part.place().is_some()) => {
-                Some(template.clone())
-            }
-            _ => None,
-        };
+        let device = device.in_payload();
         let part = |label: &str| Arc::from(label);
         let parts = Parts {
             name: part("n"),

@@ -18,14 +18,9 @@ pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandE
     const KNOWN: &[&str] = &["id", "command", "remark", "event", "device", "signal", "judge", "source"];
     const OF_EVENT: &[&str] = &["id", "command", "remark", "event"];
     only(keys, KNOWN, "id, command, remark, event, device, signal, judge and source")?;
-    let remark = match text(keys, "remark") {
-        Some("false") => Remark::False,
-        Some("maintenance") => Remark::Maintenance,
-        Some("real") => Remark::Real,
-        _ => {
-            return Err(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# });
-        }
-    };
+    let remark = text(keys, "remark").and_then(Remark::named);
+    let remark =
+        remark.ok_or(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# })?;
     let Some(event) = keys.get("event") else {
         return Ok(RemoteCommand::Order(Order::Label { selector: selector(keys)?, remark, event: None }));
     };
@@ -81,16 +76,8 @@ pub(super) fn labelled(id: Option<&str>, outcome: &Outcome, event: &KnownEvent) 
     answer["source"] = event.subject.source.as_str().into();
     answer["device"] = event.subject.device.as_str().into();
     answer["signal"] = event.subject.signal.as_ref().map(|signal| signal.as_str()).into();
-    answer["before"] = event.label.map(remark_text).into();
+    answer["before"] = event.label.map(Remark::as_str).into();
     answer
-}
-
-const fn remark_text(remark: Remark) -> &'static str {
-    match remark {
-        Remark::False => "false",
-        Remark::Maintenance => "maintenance",
-        Remark::Real => "real",
-    }
 }
 
 /// The answer to an order that was carried out.
