@@ -193,7 +193,7 @@ fn a_listener_that_cannot_be_had_ends_the_gateway_in_words() {
 }
 
 #[test]
-fn the_broker_alone_does_nothing_without_being_told() {
+fn the_broker_alone_does_nothing_without_settings() {
     let ended = verge(Path::new("/"), &["broker"]).expect(64).stderr;
     assert!(ended.contains("`verge run` starts this program"), "{ended}");
     let help = verge(Path::new("/"), &["broker", "--help"]).expect(0).stdout;

@@ -85,8 +85,8 @@ pub(crate) fn put_model(folder: &Path) {
 pub(crate) fn runtime() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let mut tell = |step: &str| eprintln!("{step}");
-        verge_gateway::wiring::provide_runtime(&mut tell).map(drop).unwrap();
+        let mut report = |step: &str| eprintln!("{step}");
+        verge_gateway::wiring::provide_runtime(&mut report).map(drop).unwrap();
     });
 }
 

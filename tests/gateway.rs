@@ -88,9 +88,9 @@ fn readings_become_verdicts_upstream_over_restarts() {
 }
 
 #[test]
-fn a_person_upstream_tells_the_judges_something() {
+fn a_person_upstream_labels_an_alarm() {
     let site = Site::start(PUMP);
-    let tell = |arguments: &[&str]| verge(site.path(), &[arguments, &["-c", "gateway.toml"]].concat());
+    let ask = |arguments: &[&str]| verge(site.path(), &[arguments, &["-c", "gateway.toml"]].concat());
     let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
     let watch = ["watch", "-c", "gateway.toml", "--json", "--count", "1"];
     let receiver = site.spawn(&watch, "connected to");
@@ -98,32 +98,32 @@ fn a_person_upstream_tells_the_judges_something() {
     verge(site.path(), &send).expect(0);
     assert_eq!(states(&lines(&receiver.output())), [("raised", 1, 8.5)]);
     // The store is read beside the running gateway.
-    let shown = tell(&["alarms"]).expect(0).stdout;
+    let shown = ask(&["alarms"]).expect(0).stdout;
     assert!(shown.starts_with("trial: 1 alarm in ") && shown.contains("; 1 open\n"), "{shown}");
     assert!(shown.contains("#1  ") && shown.contains("high: pump-1 vibration"), "{shown}");
-    let document = tell(&["alarms", "--json"]).expect(0).json();
+    let document = ask(&["alarms", "--json"]).expect(0).json();
     assert_eq!(
         (&document[0]["open"][0]["number"], &document[0]["tags"][0]["alarms"]),
         (&1.into(), &1.into())
     );
-    let labelled = tell(&["label", "--device", "pump-1", "real"]).expect(0);
+    let labelled = ask(&["label", "--device", "pump-1", "real"]).expect(0);
     let unused = "; it changes nothing: rules do not learn, and what is long past is forgotten\n";
     assert_eq!(labelled.stdout, format!("noted for 1 signal{unused}"));
-    let by_number = tell(&["label", "1", "false"]).expect(0).stdout;
+    let by_number = ask(&["label", "1", "false"]).expect(0).stdout;
     let about = "noted for 1 signal: event 1, pump-1 vibration (high)";
     let before = "; it was labelled real before: the last label counts\n";
     assert_eq!(by_number, format!("{about}{}{before}", unused.trim_end()));
-    let unknown = tell(&["label", "7", "false"]).expect(65);
+    let unknown = ask(&["label", "7", "false"]).expect(65);
     assert!(
         unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"),
         "{}",
         unknown.stderr
     );
-    let refused = tell(&["label", "--device", "pump-2", "real"]).expect(65);
+    let refused = ask(&["label", "--device", "pump-2", "real"]).expect(65);
     assert!(refused.stderr.contains("devices that are watched: pump-1"), "{}", refused.stderr);
-    let begun = tell(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);
+    let begun = ask(&["maintenance", "--device", "pump-1", "--signal", "vibration", "60"]).expect(0);
     assert!(begun.stdout.starts_with("no alarms until 2"), "{}", begun.stdout);
-    let ended = tell(&["maintenance", "--device", "pump-1", "0", "--json"]).expect(0);
+    let ended = ask(&["maintenance", "--device", "pump-1", "0", "--json"]).expect(0);
     assert_eq!(ended.json()[0]["ended"], 1);
     assert_eq!(gateway.stop(), 0);
 }

@@ -207,7 +207,7 @@ fn a_model_is_scored_on_labelled_pictures() {
 }
 
 #[test]
-fn what_models_need_is_told_before_anything_runs() {
+fn what_models_need_is_reported_before_anything_runs() {
     let folder = trial();
     let check = |arguments: &[&str], change: &dyn Fn(), code: i32, words: &[&str]| {
         put_model(folder.path());

@@ -81,7 +81,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn tombstones_are_shown_and_a_sound_store_is_told_so() {
+fn tombstones_are_shown_and_a_sound_store_is_reported_so() {
     let site = site(None);
     let ls = json(site.path(), &["outbox", "ls", "-c", "gateway.toml", "--json"]);
     assert_eq!((&ls["lanes"][1]["stored"], &ls["lanes"][1]["withdrawn"]), (&1.into(), &2.into()));

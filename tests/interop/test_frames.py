@@ -247,7 +247,7 @@ def agreement(chosen: list[Labelled], reported: list[list[str]], labels: list[st
     """Share of pictures whose best class is that of the reference pipeline, the background left out in both."""
     reference = pictures.reference_top5(model)
     best = [next(label for label in reference[one.path.name] if label > 0) for one in chosen]
-    return sum(labels[expected] == labels_told[0] for expected, labels_told in zip(best, reported)) / len(chosen)
+    return sum(labels[expected] == labels_reported[0] for expected, labels_reported in zip(best, reported)) / len(chosen)
 
 
 def check_predictions(

@@ -38,7 +38,7 @@ def publish(scene: Scene, first: int, last: int) -> None:
     device.flush()
 
 
-def test_what_an_acl_drops_is_not_delivered_and_arrives_when_it_is_mended(scene_without_upstream: Scene) -> None:
+def test_what_an_acl_drops_is_not_delivered_and_arrives_when_it_is_allowed(scene_without_upstream: Scene) -> None:
     scene = scene_without_upstream
     acl = scene.folder / "acl"
     acl.write_text(FORBIDS)
@@ -60,7 +60,7 @@ def test_what_an_acl_drops_is_not_delivered_and_arrives_when_it_is_mended(scene_
     wait_for(lambda: arrival(receiver.statuses()[-1], "verdict")["state"] == "proven", "the status says so", 60)
 
 
-def test_a_broker_that_closes_at_what_it_forbids_is_named_and_used_when_it_is_mended(scene_without_upstream: Scene) -> None:
+def test_a_broker_that_closes_at_what_it_forbids_is_named_and_used_when_it_allows_it(scene_without_upstream: Scene) -> None:
     scene = scene_without_upstream
     acl = scene.folder / "acl"
     acl.write_text(FORBIDS)

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_for_more_than_the_unusual_is_told_as_what_comes_of_it() {
+    fn a_budget_for_more_than_the_unusual_is_reported_as_what_comes_of_it() {
         let each_minute = AlarmBudget::new(1.0, Duration::from_secs(60)).unwrap();
         let slow = each_minute.rate(60.0, 1e4, 5.5);
         assert!(slow.p < 0.2, "the usual never alarms: {slow:?}");

@@ -37,7 +37,7 @@ const HAS_SENT: &[u8] = b"heard";
 #[derive(Debug)]
 pub struct SilenceJudge {
     after: Duration,
-    last_heard: Monotonic,
+    last_received: Monotonic,
     has_sent: bool,
     /// The silence that lasts now has been reported.
     reported: bool,
@@ -45,7 +45,7 @@ pub struct SilenceJudge {
 
 impl SilenceJudge {
     pub(crate) fn new(settings: SilenceSettings, now: Monotonic) -> Self {
-        Self { after: settings.after, last_heard: now, has_sent: false, reported: false }
+        Self { after: settings.after, last_received: now, has_sent: false, reported: false }
     }
 
     pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
@@ -53,7 +53,7 @@ impl SilenceJudge {
         if !self.reported {
             self.tick(received, findings);
         }
-        self.last_heard = self.last_heard.max(received);
+        self.last_received = self.last_received.max(received);
         self.has_sent = true;
         self.reported = false;
         findings.push(self.condition(Standing::Normal, Duration::ZERO));
@@ -62,7 +62,7 @@ impl SilenceJudge {
     /// Reports nothing while all is well: an event that was open before a restart must only be cleared by a
     /// reading.
     pub(crate) fn tick(&mut self, now: Monotonic, findings: &mut Vec<Finding>) {
-        let silent_for = now.since(self.last_heard);
+        let silent_for = now.since(self.last_received);
         if silent_for > self.after {
             self.reported = true;
             findings.push(self.condition(Standing::Abnormal, silent_for));
@@ -71,7 +71,7 @@ impl SilenceJudge {
 
     /// The time in which nothing was expected is no silence.
     pub(crate) fn resume(&mut self, now: Monotonic) {
-        self.last_heard = now;
+        self.last_received = now;
     }
 
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
@@ -84,7 +84,7 @@ impl SilenceJudge {
             return Err(RestoreError::Foreign);
         }
         self.has_sent = true;
-        self.last_heard = now;
+        self.last_received = now;
         Ok(())
     }
 

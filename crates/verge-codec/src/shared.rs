@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_nothing_tells_apart_are_found() {
+    fn values_that_nothing_distinguishes_are_found() {
         let devices = ["a", "b"].map(|name| DeviceId::new(name).unwrap());
         let signals: Vec<SignalId> =
             (0..1000).map(|number| SignalId::new(&format!("s{number}")).unwrap()).collect();

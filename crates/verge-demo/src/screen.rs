@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_in_units_people_use() {
+    fn sizes_are_printed_in_units_people_use() {
         let check = |count: u64, text: &str| assert_eq!(bytes(count), text);
         check(999, "999 B");
         check(3_140, "3.1 kB");

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_cut_once_and_mended_once() {
+    fn it_is_cut_once_and_restored_once() {
         let mut wan = Wan::over(Duration::from_secs(20));
         let at = |wan: &mut Wan, seconds: u64, waiting: u64| wan.look(Duration::from_secs(seconds), waiting);
         assert_eq!(at(&mut wan, 8, 100), None);

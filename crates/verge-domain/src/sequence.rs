@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_duplicates_are_told_apart() {
+    fn gaps_and_duplicates_are_distinguished() {
         check(&[], 0, &[]);
         check(&[1, 2, 3], 0, &[]);
         check(&[3, 1, 2], 0, &[]);

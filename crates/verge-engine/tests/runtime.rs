@@ -29,7 +29,7 @@ fn alone(test: &str, environment: &[(&str, &Path)]) -> (Output, String) {
 }
 
 #[test]
-fn without_pip_the_ways_out_are_told() {
+fn without_pip_the_ways_out_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let (output, said) = alone("child", &[("PATH", folder.path()), (INSTALL_INTO, folder.path())]);
     assert!(output.status.success(), "{said}");

@@ -329,7 +329,7 @@ fn runners_of_one_model_run_side_by_side() {
 }
 
 #[test]
-fn outputs_that_other_decoders_read_are_told_so() {
+fn outputs_that_other_decoders_read_are_reported_so() {
     let logits = "decoder = \"logits\"";
     refused(
         load(&card("zipmap", F32, logits), &RGB),

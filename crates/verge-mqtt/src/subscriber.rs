@@ -235,7 +235,7 @@ impl SharedQueue {
 impl Queue {
     /// Of connections only the newest end and beginning are reported, so that a reader who is away for days
     /// finds a bounded queue.
-    fn tell_disconnected(&mut self, reason: String) {
+    fn report_disconnected(&mut self, reason: String) {
         self.events.retain(|(event, _)| matches!(event, SubscriberEvent::Message(_)));
         self.events.push_back((SubscriberEvent::Disconnected { reason }, None));
     }
@@ -343,7 +343,7 @@ impl Role for SubscriberRole {
         };
         self.outlet.renew(None);
         self.receipts.lost();
-        self.queue.change(|queue| queue.tell_disconnected(reason));
+        self.queue.change(|queue| queue.report_disconnected(reason));
         true
     }
 

@@ -165,7 +165,7 @@ impl TopicTemplate {
 
     /// Whether kinds of messages have topics of their own.
     #[must_use]
-    pub fn tells_apart(&self) -> bool {
+    pub fn has_channels(&self) -> bool {
         self.0.iter().any(|part| matches!(part, TopicPart::Channel | TopicPart::Lane))
     }
 

@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_sound_witness_is_heard() {
+    fn only_a_sound_witness_is_believed() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_folder(folder.path());
         fs::write(files.database(), "a database").unwrap();

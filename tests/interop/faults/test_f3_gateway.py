@@ -98,7 +98,7 @@ def test_a_medium_that_fails_for_good(scene: Scene, faulty: Supervised, tmp_path
     numbers = Numbers(scene.device(), A_SECOND)
     wait_for(lambda: injected(trace), "the first call that fails", 30)
     failed_at = injected(trace)[0]
-    told_at = wait_for(lambda: shown(receiver, failed_at), "the status tells of it", 10)
+    reported_at = wait_for(lambda: shown(receiver, failed_at), "the status says so", 10)
     wait_for(lambda: receiver.ledger().volatile, "an alarm without a number", 10)
     if not is_full():
         # The minute until it gives up is for the full length; here its supervisor is quicker.
@@ -111,7 +111,7 @@ def test_a_medium_that_fails_for_good(scene: Scene, faulty: Supervised, tmp_path
     check_fresh_alarm(scene, receiver)
     wait_for(lambda: is_well(receiver), "the status says that all is well")
     figures.note(
-        "F3 (gateway, for good)", verdicts=last, lost=0, shown_after_ms=round((told_at - failed_at) * 1000, 1),
+        "F3 (gateway, for good)", verdicts=last, lost=0, shown_after_ms=round((reported_at - failed_at) * 1000, 1),
         volatile=len(ledger.volatile), exits=faulty.exits, duplicates=ledger.duplicates,
     )
-    assert told_at - failed_at <= SHOWN_S
+    assert reported_at - failed_at <= SHOWN_S

@@ -22,7 +22,7 @@ use crate::state::{self, StateKind};
 pub struct HealthJudge {
     settings: HealthSettings,
     /// Of the newest reading; of the start or restart before one.
-    last_heard: Monotonic,
+    last_received: Monotonic,
     state: HealthState,
 }
 
@@ -45,7 +45,7 @@ struct HealthState {
 
 impl HealthJudge {
     pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
-        Self { settings, last_heard: now, state: HealthState::default() }
+        Self { settings, last_received: now, state: HealthState::default() }
     }
 
     /// Frames have no value: then it is the same each time, and only their silence is watched.
@@ -109,12 +109,12 @@ impl HealthJudge {
         state.place = if closes { 0 } else { state.place + 1 };
         state.past = [Some(sample.value), state.past[0]];
         state.captured_ms = sample.captured_ms;
-        self.last_heard = self.last_heard.max(received.mono);
+        self.last_received = self.last_received.max(received.mono);
     }
 
     fn sample(&self, value: f64, captured: Captured, received: Moment) -> HealthSample {
         let state = &self.state;
-        let gap = received.mono.since(self.last_heard);
+        let gap = received.mono.since(self.last_received);
         HealthSample {
             // Codecs let only finite values through; this makes one zero of the two.
             value: value + 0.0,
@@ -139,7 +139,7 @@ impl HealthJudge {
         if !self.settings.watches(Member::Silent) {
             return;
         }
-        let silent_for = now.mono.since(self.last_heard);
+        let silent_for = now.mono.since(self.last_received);
         let silence = self.state.silent.tick(silent_for, self.settings.patience);
         findings.extend(silence.map(Finding::Condition));
     }
@@ -147,7 +147,7 @@ impl HealthJudge {
     /// The time in which nothing was expected is no pause between two readings, and the readings on both sides of it are
     /// no neighbours.
     pub(crate) fn resume(&mut self, now: Monotonic) {
-        self.last_heard = now;
+        self.last_received = now;
         self.state.past = [None; 2];
         self.state.captured_ms = None;
     }
@@ -164,7 +164,7 @@ impl HealthJudge {
             return Err(RestoreError::Misfit { part: "the place within a block" });
         }
         self.state = state;
-        self.last_heard = now.mono;
+        self.last_received = now.mono;
         Ok(())
     }
 }

@@ -109,7 +109,7 @@ fn the_first_readings_of_auto_are_judged_as_a_detector_would_and_outlive_a_resta
 }
 
 #[test]
-fn a_signal_that_was_hardly_heard_takes_little_and_states_of_earlier_releases_are_taken_up() {
+fn a_signal_of_few_readings_takes_little_and_states_of_earlier_releases_are_taken_up() {
     let settings = JudgeSettings::Auto(AutoSettings::default());
     let mut young = ReadingJudge::new(&settings, at(0));
     run(&mut young, 0..4);

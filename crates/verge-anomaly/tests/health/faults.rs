@@ -55,7 +55,7 @@ fn a_frozen_value_is_stuck() {
 }
 
 #[test]
-fn what_is_stuck_is_told_in_readings_with_an_honest_probability() {
+fn what_is_stuck_is_reported_in_readings_with_an_honest_probability() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 1);
     (0..2000).for_each(|_| drop(trial.observe(line.next())));
@@ -151,7 +151,7 @@ fn what_falls_silent_is_found_by_time_alone() {
 }
 
 #[test]
-fn a_silence_between_two_ticks_is_told_all_the_same() {
+fn a_silence_between_two_ticks_is_reported_all_the_same() {
     let mut trial = Trial::new();
     let mut line = Line::new(Shape::White, Arrival::Regular, 4);
     let last = (0..100).map(|_| line.next()).inspect(|sent| drop(trial.observe(*sent))).last().unwrap();
@@ -274,7 +274,7 @@ fn a_spell_that_came_twice_is_learnt() {
 }
 
 #[test]
-fn patience_waits_that_much_longer_and_what_is_not_watched_is_not_told() {
+fn patience_waits_that_much_longer_and_what_is_not_watched_is_not_reported() {
     let settings = HealthSettings::new(&[Member::Stuck, Member::Noisy], 10.0).unwrap();
     let mut trial = Trial::with(settings);
     let mut line = Line::new(Shape::White, Arrival::Regular, 9);

@@ -8,7 +8,7 @@ use super::signals::{ARRIVALS, Line, SHAPES};
 use super::{SentReading, Trial, moment};
 
 #[test]
-fn a_judge_that_heard_nothing_saves_nothing() {
+fn a_judge_that_received_nothing_saves_nothing() {
     assert!(Trial::new().judge.save().is_none());
 }
 
@@ -43,7 +43,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn any_heard() -> impl Strategy<Value = (f64, u32, Option<i64>)> {
+fn any_received() -> impl Strategy<Value = (f64, u32, Option<i64>)> {
     let captured = prop_oneof![
         4 => Just(None),
         8 => (-3000i64..100).prop_map(Some),
@@ -87,7 +87,7 @@ proptest! {
     /// with a number in it that is not finite could not be restored.
     #[test]
     fn nothing_breaks_it(
-        script in prop::collection::vec(any_heard(), 1..40),
+        script in prop::collection::vec(any_received(), 1..40),
         rounds in 1usize..120,
         patience in 1.0..1000.0_f64,
     ) {

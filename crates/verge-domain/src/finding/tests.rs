@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn members_are_told_apart_and_health_has_units_of_its_own() {
+fn members_are_distinct_and_health_has_units_of_its_own() {
     for (index, member) in Member::ALL.into_iter().enumerate() {
         assert!(!member.is_health() || member.own_unit().is_some(), "{member:?}");
         assert!(Member::ALL[..index].iter().all(|other| other.as_str() != member.as_str()));

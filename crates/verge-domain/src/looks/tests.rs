@@ -6,7 +6,7 @@ fn check(bytes: &[u8], expected: Option<Looks>) {
 }
 
 #[test]
-fn formats_are_told_apart_by_their_start() {
+fn formats_are_distinguished_by_their_start() {
     let known: [(&[u8], Looks); 41] = [
         (b"\x7fELF\x02\x01\x01\0", Looks::Program),
         (b"MZ\x90\0\x03\0\0\0", Looks::Program),

@@ -28,7 +28,7 @@ mod tests {
     use super::fault;
 
     #[test]
-    fn libraries_of_other_machines_are_told() {
+    fn libraries_of_other_machines_are_recognised() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lib.so");
         let check = |content: &[u8], expected: Option<&str>| {

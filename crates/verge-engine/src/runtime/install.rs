@@ -104,14 +104,14 @@ pub enum InstallError {
     },
 }
 
-/// Installs the pinned version into `folder`; `tell` is given each step in words.
+/// Installs the pinned version into `folder`; `report` is given each step in words.
 ///
 /// # Errors
 /// See [`InstallError`].
 pub fn install(
     folder: &Path,
     origin: &LibraryOrigin,
-    tell: &mut dyn FnMut(&str),
+    report: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
     let build = pinned::build()
         .ok_or(InstallError::NoBuild { os: std::env::consts::OS, arch: std::env::consts::ARCH })?;
@@ -124,16 +124,16 @@ pub fn install(
     match origin {
         LibraryOrigin::Index => {
             let scratch = tempfile::tempdir_in(target).map_err(at(target))?;
-            let wheel = fetch(scratch.path(), &build, tell)?;
-            tell("checking the wheel");
+            let wheel = fetch(scratch.path(), &build, report)?;
+            report("checking the wheel");
             check(&wheel, build.wheel_sha256, &build)?;
-            unpack(&wheel, &library, &build, tell)
+            unpack(&wheel, &library, &build, report)
         }
         LibraryOrigin::File(path) if path.extension().is_some_and(|extension| extension == "whl") => {
-            unpack(path, &library, &build, tell)
+            unpack(path, &library, &build, report)
         }
         LibraryOrigin::File(path) => {
-            tell("checking the library");
+            report("checking the library");
             check(path, build.library_sha256, &build)?;
             let bytes = fs::read(path).map_err(at(path))?;
             put(&bytes, &library)?;
@@ -178,7 +178,7 @@ fn wheel_name(build: &Build) -> String {
 }
 
 /// Has the wheel fetched into `folder`.
-fn fetch(folder: &Path, build: &Build, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
+fn fetch(folder: &Path, build: &Build, report: &mut dyn FnMut(&str)) -> Result<PathBuf, InstallError> {
     let wheel = wheel_name(build);
     let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
     let pip = |prefix: &str| -> Vec<OsString> {
@@ -197,7 +197,7 @@ fn fetch(folder: &Path, build: &Build, tell: &mut dyn FnMut(&str)) -> Result<Pat
             continue;
         }
         let command = fetcher.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        tell(&format!("fetching {wheel} (about 20 MB) with {}", program.to_string_lossy()));
+        report(&format!("fetching {wheel} (about 20 MB) with {}", program.to_string_lossy()));
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
         let output = output.map_err(at(Path::new(program)))?;
         let path = folder.join(&wheel);
@@ -225,9 +225,9 @@ fn unpack(
     wheel: &Path,
     library: &Path,
     build: &Build,
-    tell: &mut dyn FnMut(&str),
+    report: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
-    tell("unpacking the library");
+    report("unpacking the library");
     let wrong = |reason: String| InstallError::Wheel { path: wheel.to_owned(), reason };
     let mut archive =
         ZipArchive::new(File::open(wheel).map_err(at(wheel))?).map_err(|e| wrong(e.to_string()))?;

@@ -120,7 +120,7 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
-fn each_fault_is_told_with_key_value_and_expectation() {
+fn each_fault_is_reported_with_key_value_and_expectation() {
     check(
         r#"id = "g""#,
         "",

@@ -86,8 +86,8 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         topics: topics(&template, names),
         services: Services {
             // Where all goes to one topic, a retained message there would be no status, and a command no command.
-            retain: raw.retain && template.tells_apart(),
-            commands: raw.commands && template.tells_apart(),
+            retain: raw.retain && template.has_channels(),
+            commands: raw.commands && template.has_channels(),
             will: raw.will,
             status: raw.status,
             echo: raw.echo,
@@ -127,7 +127,7 @@ fn topics(template: &TopicTemplate, names: TopicNames<'_>) -> UplinkTopics {
         verdict: topic(TopicUse::Verdict),
         telemetry: topic(TopicUse::Telemetry),
         status: topic(TopicUse::Status),
-        command: template.tells_apart().then(|| topic(TopicUse::Command)),
+        command: template.has_channels().then(|| topic(TopicUse::Command)),
         reply: topic(TopicUse::Reply),
     }
 }

@@ -136,7 +136,7 @@ impl Reconstructor for Shared {
                 Some(error)
             }
             Err(error) => {
-                self.tell(&error);
+                self.log(&error);
                 None
             }
         }
@@ -145,7 +145,7 @@ impl Reconstructor for Shared {
 
 impl Shared {
     /// Logs once until it works again, not a line for each window.
-    fn tell(&self, error: &RunError) {
+    fn log(&self, error: &RunError) {
         if !self.logged.swap(true, Ordering::Relaxed) {
             tracing::error!(judge = %self.judge, %error, "the model fails; windows are passed over until it works again");
         }

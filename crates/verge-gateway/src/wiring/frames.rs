@@ -61,15 +61,15 @@ pub fn cached_runtime() -> Option<PathBuf> {
 ///
 /// # Errors
 /// It cannot be installed or loaded.
-pub fn provide_runtime(tell: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
+pub fn provide_runtime(report: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
     let search = user_runtime_search();
     match Runtime::load(&search) {
         Ok(runtime) => Ok(runtime),
         // A library that is named explicitly is used.
         Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
             let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
-            tell("installing ONNX Runtime, which runs the models, for this user; once");
-            install(&folder, &LibraryOrigin::Index, tell).exit_with(Exit::Unavailable)?;
+            report("installing ONNX Runtime, which runs the models, for this user; once");
+            install(&folder, &LibraryOrigin::Index, report).exit_with(Exit::Unavailable)?;
             Runtime::load(&search).exit_with(Exit::Unavailable)
         }
         Err(error) => Err(error).exit_with(Exit::Unavailable),

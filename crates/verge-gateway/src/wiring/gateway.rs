@@ -345,9 +345,9 @@ impl Drop for AbortOnDrop {
 
 /// Warns, once, of each source that has received nothing since the start. The status keeps saying so.
 async fn report_silent_sources(counters: Arc<Counters>) {
-    tokio::time::sleep(status::HEARS_NOTHING_AFTER).await;
+    tokio::time::sleep(status::NOTHING_RECEIVED_AFTER).await;
     for source in counters.sources().iter().filter(|source| source.messages_received_total.get() == 0) {
-        tracing::warn!(source = %source.name, "{}", status::HEARS_NOTHING);
+        tracing::warn!(source = %source.name, "{}", status::NOTHING_RECEIVED);
     }
 }
 

@@ -36,7 +36,7 @@ fn stamped(ir: u8, opset: u8) -> Vec<u8> {
 }
 
 #[test]
-fn models_that_are_newer_than_the_library_are_told_with_both_versions() {
+fn models_that_are_newer_than_the_library_are_reported_with_both_versions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.onnx");
     let text = card("mean_f32", F32, PROBABILITIES).replace("@MODELS@/mean_f32.onnx", path.to_str().unwrap());

@@ -63,7 +63,7 @@ async fn a_message_is_acknowledged_when_its_reader_takes_it() {
 }
 
 #[tokio::test]
-async fn a_reader_that_never_reads_is_bounded_and_told() {
+async fn a_reader_that_never_reads_is_bounded_and_reported() {
     let broker = ScriptedBroker::start().await;
     let mut subscriber = Subscriber::spawn(settings(broker.address(), "reader"), vec!["t".to_owned()]);
     let (mut peer, ..) = broker.accept_subscriber(false).await;
@@ -121,7 +121,7 @@ async fn a_publisher_says_in_words_why_it_cannot_connect() {
 }
 
 #[tokio::test]
-async fn a_publisher_whose_connection_breaks_tells_everyone_who_waits() {
+async fn a_publisher_whose_connection_breaks_reports_it_to_everyone_who_waits() {
     let broker = ScriptedBroker::start().await;
     let (publisher, (mut peer, _)) =
         tokio::join!(Publisher::connect(settings(broker.address(), "writer")), broker.accept_client(false));

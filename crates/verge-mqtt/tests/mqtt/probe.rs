@@ -83,7 +83,7 @@ async fn an_absent_broker_ends_the_probe() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code() {
+async fn a_refusal_is_reported_with_its_code() {
     let broker = ScriptedBroker::start().await;
     let script = async {
         // The bare TCP connection of the first step.

@@ -170,7 +170,7 @@ async fn accept(broker: &ScriptedBroker) -> Peer {
 }
 
 #[tokio::test]
-async fn what_is_retained_as_the_own_status_is_told_before_anything_can_be_offered() {
+async fn what_is_retained_as_the_own_status_is_reported_before_anything_can_be_offered() {
     let broker = ScriptedBroker::start().await;
     let mut sink = start(&broker, ECHO_ONLY, true);
     let (mut peer, _) = broker.accept_client(false).await;

@@ -93,7 +93,7 @@ async fn an_upstream_that_answers_no_ping_or_reads_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_refuses_a_connection_is_told_in_words() {
+async fn what_refuses_a_connection_is_reported_in_words() {
     let broker = ScriptedBroker::start().await;
     let mut sink = start(quick(&broker, 30), "v/g", 4);
     let refused = |code: ConnectReturnCode| Packet::ConnAck(ConnAck::new(code, false));

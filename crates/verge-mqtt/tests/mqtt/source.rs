@@ -131,7 +131,7 @@ async fn a_refused_filter_is_named_and_asked_for_again_while_the_others_work() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_tried_again_and_its_reason_told() {
+async fn a_refused_connection_is_tried_again_and_its_reason_reported() {
     let broker = ScriptedBroker::start().await;
     let (source, mut messages) = start(settings(broker.address(), "unwanted"), &["t"], 100);
     let check = async |code: ConnectReturnCode, words: &str| {

@@ -41,7 +41,7 @@ impl Observations {
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     /// Judges the arrivals that wait.
-    pub(super) fn hear_arrivals(&mut self) {
+    pub(super) fn take_arrivals(&mut self) {
         let mut waiting = self.arrivals.lock();
         if waiting.is_empty() {
             return;

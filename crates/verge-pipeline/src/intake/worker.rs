@@ -105,7 +105,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                     self.counters.note_clock_step(step_ms);
                 }
                 // A device whose message has arrived by now is not silent.
-                self.hear_arrivals();
+                self.take_arrivals();
                 self.set.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
@@ -142,7 +142,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         let mut stop = false;
         let mut taken = 0;
         let began = Instant::now();
-        self.hear_arrivals();
+        self.take_arrivals();
         while taken < self.class.burst() && self.class.goes_on(began) {
             let newest = self.newest.as_ref().filter(|_| !self.is_past_deadline());
             let newest = newest.and_then(|newest| newest.pop());
@@ -165,7 +165,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                     taken += 1;
                 }
                 Some(Item::Observation(observation, origin)) => {
-                    self.hear_arrivals();
+                    self.take_arrivals();
                     self.observe(observation, origin);
                     taken += 1;
                 }

@@ -4,7 +4,7 @@ use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
 use verge_domain::stage::{Checkpoint, KEY_SEPARATOR, LEARNT_KEY};
 use verge_domain::verdict::Subject;
 
-use super::machine::{MACHINE, UNHEARD};
+use super::machine::{MACHINE, MISSING_STATE};
 
 /// First part of the key of open events.
 pub(super) const EVENTS: &str = "events";
@@ -64,7 +64,7 @@ pub(super) fn pooled_judge(key: &str) -> Option<&str> {
 pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
     let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
     // Windows and the states of machines concern the judges of all classes.
-    (![MAINTENANCE, MACHINE, UNHEARD].contains(&kind)).then_some((judge, subject.source))
+    (![MAINTENANCE, MACHINE, MISSING_STATE].contains(&kind)).then_some((judge, subject.source))
 }
 
 /// The judge whose learning is saved under a key: of one subject, or of all its subjects together.

@@ -17,7 +17,7 @@ use super::groups::GROUPS;
 pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, STATE, key, key_in_state};
 pub use super::keys::{judge_taught, subject_of};
 use super::keys::{parse_key, pooled_judge};
-use super::machine::{MACHINE, UNHEARD};
+use super::machine::{MACHINE, MISSING_STATE};
 use super::register::NUMBERS;
 use super::saved_life::SavedLife;
 use super::saving;
@@ -94,12 +94,12 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             return false;
         };
         let home = match kind {
-            UNHEARD => Home::Nowhere,
+            MISSING_STATE => Home::Nowhere,
             _ => self.home_of(&judge, &subject, in_state, now),
         };
         match (kind, home) {
-            (EVENTS | UNHEARD, home) => match serde_json::from_slice::<SavedLife>(state) {
-                Ok(life) if kind == UNHEARD && self.restore_unheard(&judge, &subject, &life) => true,
+            (EVENTS | MISSING_STATE, home) => match serde_json::from_slice::<SavedLife>(state) {
+                Ok(life) if kind == MISSING_STATE && self.restore_missing(&judge, &subject, &life) => true,
                 Ok(life) => self.restore_life(life, &home, &judge, &subject, now, out),
                 Err(error) => {
                     tracing::error!(%judge, device = %subject.device, %error, "saved events are damaged");

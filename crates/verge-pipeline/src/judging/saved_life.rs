@@ -13,7 +13,7 @@ use verge_domain::verdict::{Detector, Event, EventState, Severity, Subject, Time
 use super::JudgeSpec;
 use super::body::body_of;
 use super::keys::{EVENTS, parse_key};
-use super::machine::UNHEARD;
+use super::machine::MISSING_STATE;
 
 pub(super) use report::{SavedReport, machine_of};
 
@@ -138,7 +138,7 @@ impl SavedLife {
 pub fn open_events(checkpoints: &[Checkpoint]) -> impl Iterator<Item = Verdict> {
     let saved = checkpoints.iter().filter_map(|checkpoint| {
         let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
-        let state = checkpoint.state.as_ref().filter(|_| [EVENTS, UNHEARD].contains(&kind))?;
+        let state = checkpoint.state.as_ref().filter(|_| [EVENTS, MISSING_STATE].contains(&kind))?;
         Some((judge, subject, serde_json::from_slice::<SavedLife>(state).ok()?))
     });
     saved.flat_map(|(judge, subject, life)| {

@@ -37,9 +37,9 @@ pub(crate) use store::withdrawn;
 pub use will::{last_will, last_will_of};
 
 /// A source that has received nothing for this long after the start is reported.
-pub const HEARS_NOTHING_AFTER: Duration = Duration::from_secs(30);
+pub const NOTHING_RECEIVED_AFTER: Duration = Duration::from_secs(30);
 /// The report.
-pub const HEARS_NOTHING: &str = "nothing received since the start: no device publishes there, the topic filter is wrong, \
+pub const NOTHING_RECEIVED: &str = "nothing received since the start: no device publishes there, the topic filter is wrong, \
                                  or this user may not read it (some brokers grant a subscription and deliver nothing)";
 
 /// What stays the same while the gateway runs.

@@ -11,7 +11,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::time::UtcMillis;
 
 use super::cameras::{CameraStatus, longest_silent};
-use super::{HEARS_NOTHING, HEARS_NOTHING_AFTER, is_zero};
+use super::{NOTHING_RECEIVED, NOTHING_RECEIVED_AFTER, is_zero};
 use crate::counters::SourceCounters;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,7 +81,7 @@ pub(super) fn source_status(
             .rejections()
             .map(|(reason, count)| (reason.as_str().to_owned(), serde_json::Value::from(count)))
             .collect(),
-        warning: (received == 0 && uptime >= HEARS_NOTHING_AFTER).then_some(HEARS_NOTHING),
+        warning: (received == 0 && uptime >= NOTHING_RECEIVED_AFTER).then_some(NOTHING_RECEIVED),
         shared_names: source.shared_name_count(),
         shared_readings: source.shared_readings_total.get(),
         clock_offsets: source.clock_offsets.count(),

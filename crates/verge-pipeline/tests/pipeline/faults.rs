@@ -145,7 +145,7 @@ async fn a_damaged_store_ends_the_committer_and_the_deliveries_whoever_finds_it(
 }
 
 #[tokio::test]
-async fn a_full_store_is_told_at_once_and_does_not_keep_the_gateway_from_stopping() {
+async fn a_full_store_is_reported_at_once_and_does_not_keep_the_gateway_from_stopping() {
     let shelf = Memory::default();
     let desk = Desk::open(&shelf);
     let upstream = Upstream::single(&desk);

@@ -147,7 +147,7 @@ fn a_full_store_stops_judging_before_it_begins_and_newer_frames_supersede_older_
         site.offer(0, "cam", "x").unwrap();
     }
     // A worker that has seen that the store is full takes no frame: four were superseded, the newest waits.
-    site.wait("the accounts tell it", |site| site.accounts(0) == [6, 1, 4, 0]);
+    site.wait("the accounts say it", |site| site.accounts(0) == [6, 1, 4, 0]);
     std::thread::park_timeout(Duration::from_millis(250));
     assert_eq!((site.accounts(0), site.workers.waiting().1), ([6, 1, 4, 0], 1));
     site.shelf.0.lock().unwrap().fails = None;

@@ -301,7 +301,7 @@ fn durations_stay_readable() {
 }
 
 #[test]
-fn what_was_observed_can_be_told_from_what_was_expected() {
+fn what_was_observed_is_distinct_from_what_was_expected() {
     let check = |value: f64, low: Option<f64>, high: Option<f64>, text: &str| {
         let seen = Quantity { value, range: Expected { low, high }, unit: " m".to_owned() };
         assert_eq!(seen.expected(), text);

@@ -66,7 +66,7 @@ fn bytes_that_are_no_message_are_refused() {
 }
 
 #[test]
-fn versions_are_told_apart_in_both_forms() {
+fn versions_are_distinguished_in_both_forms() {
     let mut cbor = message(WireFormat::Cbor, Lane::Alarm, &[sample()]);
     assert_eq!(cbor[1..4], [0xa7, 0, 1]);
     cbor[3] = 2;

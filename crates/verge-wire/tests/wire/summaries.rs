@@ -93,7 +93,7 @@ fn verdicts_are_added_up_by_subject() {
 }
 
 #[test]
-fn past_64_subjects_judges_are_told_apart_and_devices_are_not() {
+fn past_64_subjects_judges_are_distinguished_and_devices_are_not() {
     let of = |at: i64| {
         let judge = if at % 2 == 0 { "even" } else { "odd" };
         verdict(judge, &format!("device-{at}"), Some("s"), at, observed(1.0))

@@ -62,7 +62,7 @@ fn tombstones_alone_are_a_message_without_verdicts() {
 }
 
 #[test]
-fn a_tombstone_is_told_with_its_whole_identity() {
+fn a_tombstone_is_shown_with_its_whole_identity() {
     let Envelope { gateway, epoch, .. } = envelope(Lane::Alarm);
     let later = Verdict {
         times: verge_domain::verdict::Times { decided: UtcMillis(1_700_000_000_202), ..sample().times },

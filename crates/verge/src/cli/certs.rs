@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_is_told_for_past_present_and_future() {
+    fn validity_is_reported_for_past_present_and_future() {
         let summary = CertificateSummary {
             subject: String::new(),
             issuer: String::new(),

@@ -17,6 +17,7 @@ mod file_name;
 mod instant;
 mod judge;
 mod man;
+mod orders;
 mod outbox;
 mod output;
 mod pictures;
@@ -27,7 +28,6 @@ mod run;
 mod runtime;
 mod send;
 mod table;
-mod tell;
 mod uplink;
 mod watch;
 
@@ -96,9 +96,9 @@ enum Command {
     /// Receive verdicts, print them, count duplicates and gaps
     Watch(watch::WatchArgs),
     /// Tell the judges of a gateway what is known about their last alarm
-    Label(tell::LabelArgs),
+    Label(orders::LabelArgs),
     /// Let judges of a gateway raise nothing for a while
-    Maintenance(tell::MaintenanceArgs),
+    Maintenance(orders::MaintenanceArgs),
     /// Publish files or lines as a device would
     Send(send::SendArgs),
     /// Show open and recent alarms, which signals alarm most, and what to do about it; works beside a running gateway
@@ -180,8 +180,8 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Judge(args) => judge::judge(args, json, out),
         Command::Learn(args) => judge::learn(args, json, out),
         Command::Watch(args) => watch::watch(args, json, out),
-        Command::Label(args) => tell::label(args, json, out),
-        Command::Maintenance(args) => tell::maintenance(args, json, out),
+        Command::Label(args) => orders::label(args, json, out),
+        Command::Maintenance(args) => orders::maintenance(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),

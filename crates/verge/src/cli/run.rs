@@ -95,7 +95,7 @@ struct Signals {
 }
 
 /// What a signal asks for.
-enum Heeded {
+enum SignalRequest {
     Stop(&'static str),
     Reload,
 }
@@ -111,17 +111,17 @@ impl Signals {
     }
 
     /// The next one.
-    async fn next(&mut self) -> Heeded {
+    async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.terminate.recv() => Heeded::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Heeded::Stop("SIGINT"),
+            _ = self.terminate.recv() => SignalRequest::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => SignalRequest::Stop("SIGINT"),
             _ = self.hangup.recv() => {
                 let left = terminals();
                 // A terminal that closes sends it more than once; that counts as one request to stop.
                 if std::mem::replace(&mut self.terminals, left) > left {
-                    Heeded::Stop("SIGHUP: the terminal was closed")
+                    SignalRequest::Stop("SIGHUP: the terminal was closed")
                 } else {
-                    Heeded::Reload
+                    SignalRequest::Reload
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Signals {
     /// The name of the next one that stops the gateway.
     async fn stop(&mut self) -> &'static str {
         loop {
-            if let Heeded::Stop(signal) = self.next().await {
+            if let SignalRequest::Stop(signal) = self.next().await {
                 return signal;
             }
         }
@@ -158,9 +158,9 @@ async fn serve(
     let door = reloading::open_door(settings);
     let failed = loop {
         let request = tokio::select! {
-            heeded = signals.next() => match heeded {
-                Heeded::Reload => None,
-                Heeded::Stop(signal) => {
+            request = signals.next() => match request {
+                SignalRequest::Reload => None,
+                SignalRequest::Stop(signal) => {
                     tracing::info!(signal, "gateway stops");
                     break false;
                 }

@@ -65,13 +65,13 @@ impl Topics {
     }
 
     /// Whether commands and answers have topics of their own.
-    pub(super) fn tells_apart(&self) -> bool {
-        self.template.tells_apart()
+    pub(super) fn has_channels(&self) -> bool {
+        self.template.has_channels()
     }
 
     /// Whether a topic is for this use; unknown where all go to one.
     pub(super) fn is(&self, topic: TopicUse, found: &str) -> bool {
-        self.tells_apart() && filter::matches(&self.filter(topic, None), found)
+        self.has_channels() && filter::matches(&self.filter(topic, None), found)
     }
 
     /// The gateway that a topic for a use belongs to.

@@ -9,7 +9,7 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
         for reading in 0..6_000 {
             detector.observe(at(reading), next(reading));
         }
-        let mut told_after = 0;
+        let mut labelled_after = 0;
         for reading in 6_000..8_000 {
             let assessment = detector.observe(at(reading), next(reading) + 12.0);
             if reading == 6_030 {
@@ -19,9 +19,9 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
                     None => {}
                 }
             }
-            told_after += u32::from(reading > 6_030 && assessment.abnormal);
+            labelled_after += u32::from(reading > 6_030 && assessment.abnormal);
         }
-        (detector, told_after)
+        (detector, labelled_after)
     };
     let (_, silent) = run(None);
     let (maintained, maintenance) = run(Some(true));
@@ -36,7 +36,7 @@ fn maintenance_is_learnt_anew_and_real_alarms_are_not_learnt() {
 fn found(
     detector: &mut AutoDetector,
     faults: usize,
-    heard_at: usize,
+    labelled_at: usize,
     mut apply: impl FnMut(&mut AutoDetector),
 ) -> Vec<bool> {
     const EVERY: usize = 700;
@@ -48,7 +48,7 @@ fn found(
             let off = if (300..315).contains(&reading) { 20.0 } else { 0.0 };
             let assessment = detector.observe(at(10_000 + fault * EVERY + reading), next(reading) + off);
             raised |= assessment.alarm && (300..320).contains(&reading);
-            if reading == heard_at {
+            if reading == labelled_at {
                 apply(detector);
             }
         }
@@ -70,11 +70,11 @@ fn a_fault_that_comes_back_is_found_again_and_nobody_hears_of_it_for_ever() {
     assert!(unheard[..10].iter().all(|&raised| raised), "{unheard:?}");
     assert!(unheard[20..].iter().filter(|&&raised| raised).count() < 5, "it is how things are: {unheard:?}");
     // Once it is over, and while it lasts.
-    for (mut detector, heard_at) in [(confirmed, 400), (amid, 303)] {
-        let raised_after = found(&mut detector, 30, heard_at, |detector| assert!(detector.was_real(None)));
+    for (mut detector, labelled_at) in [(confirmed, 400), (amid, 303)] {
+        let raised_after = found(&mut detector, 30, labelled_at, |detector| assert!(detector.was_real(None)));
         assert!(
             raised_after.iter().all(|&raised| raised),
-            "what is said to be real at {heard_at} stays so: {raised_after:?}"
+            "what is said to be real at {labelled_at} stays so: {raised_after:?}"
         );
     }
 }

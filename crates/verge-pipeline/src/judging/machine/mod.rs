@@ -22,7 +22,7 @@ use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 pub(super) use gate::{GateStanding, Needs, StateGate};
 use history::StateHistory;
-pub(super) use restored::{MACHINE, UNHEARD};
+pub(super) use restored::{MACHINE, MISSING_STATE};
 pub use rule::{ByRule, StateRules, StateSignal, StateTest, WhileRule};
 use rule::{MOST_STATES, OTHER, Reduction, state_name, state_named};
 
@@ -33,7 +33,7 @@ use super::spec::Specs;
 /// The state of an instance that was made before the state of its machine was known.
 pub(super) const UNSET: u8 = u8::MAX;
 /// A state that is waited for longer than this is reported.
-const UNHEARD_AFTER: Duration = Duration::from_secs(600);
+const MISSING_AFTER: Duration = Duration::from_secs(600);
 /// Approximate memory of one record, in two tables.
 const RECORD_BYTES: usize = 512;
 
@@ -291,7 +291,7 @@ impl MachineStates {
     pub(super) fn wait(&mut self, record: usize, now: Monotonic) {
         let waited = &mut self.records[record];
         let since = *waited.waiting.get_or_insert(now);
-        if waited.event.is_none() && now.since(since) >= UNHEARD_AFTER {
+        if waited.event.is_none() && now.since(since) >= MISSING_AFTER {
             self.overdue = Some(record);
         }
     }

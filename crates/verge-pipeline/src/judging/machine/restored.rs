@@ -17,7 +17,7 @@ use super::{MachineStates, RECORD_BYTES, Reduction, StateHistory, state_named};
 /// First part of the key of a machine's state.
 pub(in crate::judging) const MACHINE: &str = "machine";
 /// First part of the key of the event that a machine's state does not come.
-pub(in crate::judging) const UNHEARD: &str = "unheard";
+pub(in crate::judging) const MISSING_STATE: &str = "unheard";
 const VERSION: u8 = 1;
 /// A state that changes more often is saved with the next pass.
 const SAVE_AT_ONCE_EVERY: Duration = Duration::from_secs(10);
@@ -144,16 +144,16 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
 impl<D, J: Judge> JudgeSet<D, J> {
     /// Saves that a state does not come, or that it has.
-    pub(super) fn save_unheard(&mut self, record: usize, event: Option<SavedEvent>, out: &mut Decision) {
+    pub(super) fn save_missing(&mut self, record: usize, event: Option<SavedEvent>, out: &mut Decision) {
         let (judge, subject) = self.subject_of_state(record);
         let spec = &self.specs[judge];
         let life = SavedLife::of(spec, None, event.as_slice(), false);
-        let key = saved::key(UNHEARD, &spec.name, &subject);
+        let key = saved::key(MISSING_STATE, &spec.name, &subject);
         out.checkpoints.push(Checkpoint { key, state: life.map(|life| life.to_bytes()) });
     }
 
     /// Takes up that a state did not come. Returns whether the judge still depends on it.
-    pub(in crate::judging) fn restore_unheard(
+    pub(in crate::judging) fn restore_missing(
         &mut self,
         judge: &JudgeId,
         subject: &Subject,

@@ -14,7 +14,7 @@ use super::super::instance::Instance;
 use super::super::saved_life::SavedEvent;
 use super::super::spec::Specs;
 use super::super::{Decision, InstanceKey, JudgeSet, JudgeSpec};
-use super::{GateStanding, MachineStates, UNHEARD_AFTER, UNSET};
+use super::{GateStanding, MISSING_AFTER, MachineStates, UNSET};
 use crate::counters::is_power_of_ten;
 
 impl MachineStates {
@@ -85,7 +85,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         for of in 0..self.machines.of.len() {
             let Some((record, changed)) = self.machines.note(of, source, reading, received) else { continue };
             if let Some(event) = self.machines.records[record].event.take() {
-                self.report_unheard(record, event, EventState::Cleared, now, out);
+                self.report_missing(record, event, EventState::Cleared, now, out);
             }
             if !changed {
                 continue;
@@ -175,7 +175,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 learning: false,
             },
             observed: now.mono.since(waited).as_secs_f64(),
-            expected: Expected { low: None, high: Some(UNHEARD_AFTER.as_secs_f64()) },
+            expected: Expected { low: None, high: Some(MISSING_AFTER.as_secs_f64()) },
             number: Some(self.naming.number()),
             reported: Some(now.wall),
             severity: None,
@@ -190,10 +190,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
             "the state of a machine does not come: what depends on it is not judged; if another device sends it, write \
              device (while) or by_device"
         );
-        self.report_unheard(record, event, EventState::Raised, now, out);
+        self.report_missing(record, event, EventState::Raised, now, out);
     }
 
-    fn report_unheard(
+    fn report_missing(
         &mut self,
         record: usize,
         saved: SavedEvent,
@@ -237,7 +237,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             group: None,
             body: Body::Health(Health { cause: Member::Silent, observed, expected, distance: None }),
         });
-        self.save_unheard(record, Some(saved).filter(|_| !ends), out);
+        self.save_missing(record, Some(saved).filter(|_| !ends), out);
     }
 
     /// The judge that speaks for a state, and what its reports are about.
@@ -254,7 +254,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let Some(waited) = self.machines.records.get_mut(record) else { continue };
             waited.waiting = None;
             if let Some(event) = waited.event.take() {
-                self.report_unheard(record, event, EventState::Cleared, now, out);
+                self.report_missing(record, event, EventState::Cleared, now, out);
             }
         }
     }
@@ -290,7 +290,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     pub(in crate::judging) fn drop_machines(&mut self, idle: Vec<usize>, now: Moment, out: &mut Decision) {
         for record in idle {
             if let Some(event) = self.machines.records[record].event.take() {
-                self.report_unheard(record, event, EventState::Cleared, now, out);
+                self.report_missing(record, event, EventState::Cleared, now, out);
             }
             out.checkpoints.push(Checkpoint { key: self.machine_key(record), state: None });
             self.machines.remove(record);

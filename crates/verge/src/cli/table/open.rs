@@ -96,7 +96,7 @@ impl Table {
                 self.names.len()
             );
         }
-        self.tell_names_apart();
+        self.distinguish_names();
         self.holds = (0..self.names.len())
             .map(|column| {
                 layout::most(layout::sample(&self.rows).map(|row| row.get(column).unwrap_or_default()))
@@ -106,7 +106,7 @@ impl Table {
     }
 
     /// A name that stands twice gets a number behind it.
-    fn tell_names_apart(&mut self) {
+    fn distinguish_names(&mut self) {
         for column in 1..self.names.len() {
             let name = self.names[column].clone();
             let earlier = self.names[..column].iter().filter(|known| **known == name).count();

@@ -107,7 +107,7 @@ fn dates_of_spreadsheets_are_read() {
 }
 
 #[test]
-fn columns_that_may_tell_series_apart_are_found() {
+fn columns_that_may_distinguish_series_are_found() {
     let groups = |text: &str| table(text).1.unwrap().groups(&[0]);
     assert_eq!(groups("time,tag,value\n1,A,1\n1,B,2\n2,A,3\n2,B,4\n"), [(1, 2)]);
     assert_eq!(groups("time,note,value\n1,a,1\n2,b,2\n3,c,3\n"), []);

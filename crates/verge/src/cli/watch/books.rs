@@ -235,7 +235,7 @@ mod tests {
     use crate::describe::tests::sample;
 
     #[test]
-    fn the_books_tell_duplicates_and_gaps() {
+    fn the_books_show_duplicates_and_gaps() {
         let message = |seqs: &[u64]| Message {
             gateway: GatewayId::new("g").unwrap(),
             epoch: Epoch([7; 16]),

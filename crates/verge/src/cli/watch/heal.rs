@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_tells_where_lanes_begin_and_end() {
+    fn a_status_says_where_lanes_begin_and_end() {
         let status = json!({
             "gateway": "g", "epoch": "07".repeat(16), "store": { "oldest": [2, 1, 1], "last": [9, 9, 9] },
             "routes": [{ "delivered_upto": { "alarm": 8, "verdict": 4 } }, { "delivered_upto": { "alarm": 7 } }],
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_tells_what_must_have_arrived() {
+    fn the_ledger_says_what_must_have_arrived() {
         let mut healer = Healer::default();
         let (gateway, epoch, _) = key();
         healer.meet(&gateway);

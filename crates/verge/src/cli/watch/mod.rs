@@ -60,7 +60,7 @@ pub(super) struct WatchArgs {
 pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let Upstream { connection, topics, zone, .. } = args.uplink.upstream("watch")?;
     let mut uses = vec![TopicUse::Alarm, TopicUse::Verdict, TopicUse::Telemetry, TopicUse::Status];
-    if args.heal && topics.tells_apart() {
+    if args.heal && topics.has_channels() {
         uses.push(TopicUse::Reply);
     }
     let mut filters: Vec<String> =
@@ -203,7 +203,7 @@ impl Watcher<'_> {
 
     /// Where everything goes to one topic, a status is recognised by its content.
     fn is_status(&self, delivery: &Delivery) -> bool {
-        if self.topics.tells_apart() {
+        if self.topics.has_channels() {
             return self.topics.is(TopicUse::Status, &delivery.topic);
         }
         serde_json::from_slice::<Value>(&delivery.payload).is_ok_and(|value| value["state"].is_string())

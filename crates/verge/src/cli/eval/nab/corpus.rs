@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn what_is_wrong_is_reported_with_its_place() {
         let check = |series: &str, labels: &str, expected: &str| {
             let folder = folder(series, labels);
             let text = format!("{:#}", read(folder.path()).unwrap_err());

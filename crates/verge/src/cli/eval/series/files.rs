@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn what_is_wrong_is_reported_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let check = |text: &str, expected: &str| {
             let path = write(folder.path(), "a.csv", text);

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_found_told_and_drawn() {
+    fn a_jump_is_found_reported_and_drawn() {
         let folder = folder();
         let mut out = Vec::new();
         csv(&args(folder.path()), true, &mut out).unwrap();

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_told_in_percent() {
+    fn shares_are_printed_in_percent() {
         let rows = RowCounts { true_positives: 3, false_positives: 2, true_negatives: 2, false_negatives: 1 };
         let measured = Measured { rows, ..Measured::default() };
         let value = as_value(&measured, 0.3);

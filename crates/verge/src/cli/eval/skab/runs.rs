@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn what_is_wrong_is_reported_with_its_place() {
         let check = |text: &str, expected: &str| {
             let folder = folder(&[("valve2/0.csv", text)]);
             let text = format!("{:#}", read(folder.path()).unwrap_err());

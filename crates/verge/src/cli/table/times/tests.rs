@@ -176,7 +176,7 @@ fn local_times_have_a_zone() {
 }
 
 #[test]
-fn the_hour_that_occurs_twice_is_told_apart_by_the_order_of_the_rows() {
+fn the_hour_that_occurs_twice_is_distinguished_by_the_order_of_the_rows() {
     let berlin = zone("Europe/Berlin");
     let cells =
         ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"].map(|time| format!("2026-10-25 {time}"));

@@ -161,10 +161,10 @@ impl NarrowerArgs {
 impl AskingArgs {
     /// Sends a command, and waits for its answer.
     fn ask(&self, mut command: Map<String, Value>) -> anyhow::Result<Value> {
-        let Upstream { connection, topics, gateway, zone: _ } = self.uplink.upstream("tell")?;
+        let Upstream { connection, topics, gateway, zone: _ } = self.uplink.upstream("order")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
-        if !topics.tells_apart() {
+        if !topics.has_channels() {
             return Err(anyhow!(
                 "the topics have no {{channel}} and no {{lane}}: such an uplink takes no commands"
             ))
