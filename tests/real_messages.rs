@@ -157,16 +157,12 @@ fn settings() -> Settings {
 
 fn inbound(settings: &Settings, topic: &str, payload: Bytes) -> Inbound {
     let source = settings.sources.iter().position(|source| matches(&source.filter, topic)).unwrap();
-    Inbound {
-        source: SourceIndex(u16::try_from(source).unwrap()),
-        topic: topic.to_owned(),
+    Inbound::of(
+        SourceIndex(u16::try_from(source).unwrap()),
+        topic,
         payload,
-        received: Moment::from_wall(UtcMillis(1_700_000_000_000)),
-        retained: false,
-        redelivered: false,
-        packet_id: 0,
-        receipt: None,
-    }
+        Moment::from_wall(UtcMillis(1_700_000_000_000)),
+    )
 }
 
 fn reported(decoded: &Decoded<Reading>) -> String {

@@ -44,15 +44,7 @@ fn observe(criterion: &mut Criterion) {
     for settings in judges() {
         let mut at = UtcMillis(1_700_000_000_000);
         let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
-        let mut reading = Reading {
-            device: DeviceId::new("pump-1").expect("a name"),
-            signal: signal(),
-            value: 0.0,
-            unit: None,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        };
+        let mut reading = Reading::of(DeviceId::new("pump-1").expect("a name"), signal(), 0.0);
         let mut findings = Vec::new();
         criterion.bench_function(&format!("observe/{}", settings.detector().as_str()), |bench| {
             bench.iter(|| {
@@ -94,13 +86,12 @@ fn observe_noise(criterion: &mut Criterion) {
         let mut judge = ReadingJudge::new(&settings, Moment::from_wall(at));
         let mut readings: Vec<Reading> = (0..signals)
             .map(|number| Reading {
-                device: DeviceId::new("pump-1").expect("a name"),
-                signal: SignalId::new(&format!("signal-{number}")).expect("a name"),
-                value: 0.0,
-                unit: None,
-                captured_at: None,
                 clock: DeviceClock::Trusted,
-                quality: Quality::Good,
+                ..Reading::of(
+                    DeviceId::new("pump-1").expect("a name"),
+                    SignalId::new(&format!("signal-{number}")).expect("a name"),
+                    0.0,
+                )
             })
             .collect();
         let mut findings = Vec::new();

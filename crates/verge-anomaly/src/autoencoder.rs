@@ -225,15 +225,7 @@ mod tests {
     fn conditions(judge: &mut AutoencoderJudge, from: i64, values: &[f64]) -> Vec<Condition> {
         let mut findings = Vec::new();
         for (second, &value) in (from..).zip(values) {
-            let reading = Reading {
-                device: DeviceId::new("d").unwrap(),
-                signal: SignalId::new("s").unwrap(),
-                value,
-                unit: None,
-                captured_at: None,
-                clock: DeviceClock::Absent,
-                quality: Quality::Good,
-            };
+            let reading = Reading::of(DeviceId::new("d").unwrap(), SignalId::new("s").unwrap(), value);
             let at = UtcMillis(second * 1_000);
             match &judge.windows {
                 Some(_) => judge.observe(&reading, Moment::from_wall(at), &mut findings),

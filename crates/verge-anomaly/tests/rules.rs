@@ -17,13 +17,9 @@ fn moment(seconds: f64) -> Moment {
 
 fn reading(value: f64, captured: Option<f64>) -> Reading {
     Reading {
-        device: DeviceId::new("pump-1").unwrap(),
-        signal: SignalId::new("vibration").unwrap(),
-        value,
-        unit: None,
         captured_at: captured.map(|seconds| moment(seconds).wall),
         clock: if captured.is_some() { DeviceClock::Trusted } else { DeviceClock::Absent },
-        quality: Quality::Good,
+        ..Reading::of(DeviceId::new("pump-1").unwrap(), SignalId::new("vibration").unwrap(), value)
     }
 }
 

@@ -117,14 +117,8 @@ fn decode(criterion: &mut Criterion) {
         };
         let mut decoders = Decoders::new([Some(settings)]).expect("good settings");
         let message = Inbound {
-            source: SourceIndex(0),
-            topic: "plant/pump-1/vibration".to_owned(),
-            payload,
-            received: Moment::from_wall(NOW),
-            retained: false,
-            redelivered: false,
             packet_id: 1,
-            receipt: None,
+            ..Inbound::of(SourceIndex(0), "plant/pump-1/vibration", payload, Moment::from_wall(NOW))
         };
         let mut decoded = Decoded::default();
         decoders.decode(&message, &mut decoded);

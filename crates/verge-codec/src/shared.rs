@@ -91,13 +91,8 @@ mod tests {
         let signals: Vec<SignalId> =
             (0..1000).map(|number| SignalId::new(&format!("s{number}")).unwrap()).collect();
         let reading = |device: usize, signal: usize, at: Option<i64>, value: f64| Reading {
-            device: devices[device].clone(),
-            signal: signals[signal].clone(),
-            value,
-            unit: None,
             captured_at: at.map(UtcMillis),
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
+            ..Reading::of(devices[device].clone(), signals[signal].clone(), value)
         };
         let mut names = SharedNames::default();
         let mut check = |readings: &[Reading], expected: &[usize]| {

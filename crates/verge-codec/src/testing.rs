@@ -25,14 +25,8 @@ pub(crate) fn source(codec: CodecSettings, device: DeviceRule) -> SourceSettings
 /// A message of the first source.
 pub(crate) fn inbound(topic: &str, payload: &[u8]) -> Inbound {
     Inbound {
-        source: SourceIndex(0),
-        topic: topic.to_owned(),
-        payload: Bytes::copy_from_slice(payload),
-        received: Moment::from_wall(RECEIVED),
-        retained: false,
-        redelivered: false,
         packet_id: 1,
-        receipt: None,
+        ..Inbound::of(SourceIndex(0), topic, Bytes::copy_from_slice(payload), Moment::from_wall(RECEIVED))
     }
 }
 

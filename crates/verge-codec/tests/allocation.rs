@@ -36,14 +36,13 @@ fn source(codec: CodecSettings, device: DeviceRule) -> SourceSettings {
 
 fn inbound(source: u16, payload: &'static [u8]) -> Inbound {
     Inbound {
-        source: SourceIndex(source),
-        topic: "plant/pump-1/level".to_owned(),
-        payload: Bytes::from_static(payload),
-        received: Moment::from_wall(UtcMillis(1_700_000_000_000)),
-        retained: false,
-        redelivered: false,
         packet_id: 1,
-        receipt: None,
+        ..Inbound::of(
+            SourceIndex(source),
+            "plant/pump-1/level",
+            payload,
+            Moment::from_wall(UtcMillis(1_700_000_000_000)),
+        )
     }
 }
 

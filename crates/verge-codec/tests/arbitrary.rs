@@ -92,16 +92,12 @@ fn survive(topic: &str, payload: &[u8]) {
     let packed = Packer::default().pack(payload).expect("payloads of this test are short").to_vec();
     for source in 0..14 {
         for payload in [payload, &packed] {
-            let message = Inbound {
-                source: SourceIndex(source),
-                topic: topic.to_owned(),
-                payload: Bytes::copy_from_slice(payload),
-                received: Moment::from_wall(UtcMillis(1_700_000_000_000)),
-                retained: false,
-                redelivered: false,
-                packet_id: 0,
-                receipt: None,
-            };
+            let message = Inbound::of(
+                SourceIndex(source),
+                topic,
+                Bytes::copy_from_slice(payload),
+                Moment::from_wall(UtcMillis(1_700_000_000_000)),
+            );
             decoders.decode(&message, &mut decoded);
             assert!(!decoded.items.is_empty() || !decoded.rejections.is_empty(), "nothing came of it");
             assert!(decoded.items.len() <= MAX_READINGS);
@@ -214,16 +210,8 @@ proptest! {
             max_readings: 100,
             accept_retained: true,
         })]).unwrap();
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: "d".to_owned(),
-            payload: samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>().into(),
-            received: Moment::from_wall(UtcMillis(0)),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let payload: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let message = Inbound::of(SourceIndex(0), "d", payload, Moment::from_wall(UtcMillis(0)));
         let mut decoded = Decoded::default();
         decoders.decode(&message, &mut decoded);
         let read: Vec<f64> = decoded.items.iter().map(|reading| reading.value).collect();
@@ -263,16 +251,8 @@ proptest! {
             accept_retained: true,
         })]).unwrap();
         let mut decoded = Decoded::default();
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: "d".to_owned(),
-            payload: Bytes::from(format!("{value:e}")),
-            received: Moment::from_wall(UtcMillis(0)),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let payload = format!("{value:e}");
+        let message = Inbound::of(SourceIndex(0), "d", payload, Moment::from_wall(UtcMillis(0)));
         decoders.decode(&message, &mut decoded);
         match decoded.items.first() {
             Some(reading) => prop_assert_eq!(reading.value, value),

@@ -103,6 +103,25 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// One that no acknowledgement is due for and the broker had not kept: as published at QoS 0, or read from a file.
+    pub fn of(
+        source: SourceIndex,
+        topic: impl Into<String>,
+        payload: impl Into<Bytes>,
+        received: Moment,
+    ) -> Self {
+        Self {
+            source,
+            topic: topic.into(),
+            payload: payload.into(),
+            received,
+            retained: false,
+            redelivered: false,
+            packet_id: 0,
+            receipt: None,
+        }
+    }
+
     /// Recognises a message that a broker sends again, see [`fingerprint`].
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
@@ -149,6 +168,20 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// A value that its device says nothing more of: neither unit nor time nor doubt.
+    #[must_use]
+    pub const fn of(device: DeviceId, signal: SignalId, value: f64) -> Self {
+        Self {
+            device,
+            signal,
+            value,
+            unit: None,
+            captured_at: None,
+            clock: DeviceClock::Absent,
+            quality: Quality::Good,
+        }
+    }
+
     /// When it was captured, as its device claims it.
     #[must_use]
     pub const fn captured(&self) -> Captured {

@@ -8,15 +8,7 @@ use super::*;
 use crate::noise::Noise;
 
 fn reading(value: f64) -> Reading {
-    Reading {
-        device: DeviceId::new("pump-1").unwrap(),
-        signal: SignalId::new("level").unwrap(),
-        value,
-        unit: None,
-        captured_at: None,
-        clock: DeviceClock::Absent,
-        quality: Quality::Good,
-    }
+    Reading::of(DeviceId::new("pump-1").unwrap(), SignalId::new("level").unwrap(), value)
 }
 
 fn settings(target: Option<f64>, sigma: Option<f64>, reset: bool) -> CusumSettings {

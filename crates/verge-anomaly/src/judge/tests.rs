@@ -6,15 +6,7 @@ use super::*;
 use crate::noise::Noise;
 
 fn reading(signal: &str, value: f64) -> Reading {
-    Reading {
-        device: DeviceId::new("d").unwrap(),
-        signal: SignalId::new(signal).unwrap(),
-        value,
-        unit: None,
-        captured_at: None,
-        clock: DeviceClock::Absent,
-        quality: Quality::Good,
-    }
+    Reading::of(DeviceId::new("d").unwrap(), SignalId::new(signal).unwrap(), value)
 }
 
 fn at(second: u32) -> Moment {

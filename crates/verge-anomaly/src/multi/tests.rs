@@ -153,15 +153,7 @@ fn a_signal_that_never_moved_is_strange_when_it_does() {
 }
 
 fn reading(device: &str, signal: &str, value: f64) -> Reading {
-    Reading {
-        device: DeviceId::new(device).unwrap(),
-        signal: SignalId::new(signal).unwrap(),
-        value,
-        unit: None,
-        captured_at: None,
-        clock: DeviceClock::Absent,
-        quality: Quality::Good,
-    }
+    Reading::of(DeviceId::new(device).unwrap(), SignalId::new(signal).unwrap(), value)
 }
 
 fn conditions(judge: &mut MultiJudge, second: i64, readings: &[Reading]) -> Vec<Condition> {

@@ -38,13 +38,9 @@ fn settings(names: &[&str], effective_length: Option<f64>) -> LoopSettings {
 
 fn reading(signal: &str, seconds: f64, value: f64) -> Reading {
     Reading {
-        device: DeviceId::new("loop-1").unwrap(),
-        signal: SignalId::new(signal).unwrap(),
-        value,
-        unit: None,
         captured_at: Some(UtcMillis((seconds * 1000.0) as i64)),
         clock: DeviceClock::Trusted,
-        quality: Quality::Good,
+        ..Reading::of(DeviceId::new("loop-1").unwrap(), SignalId::new(signal).unwrap(), value)
     }
 }
 

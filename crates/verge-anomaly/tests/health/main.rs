@@ -45,15 +45,7 @@ impl Trial {
     }
 
     fn with(settings: HealthSettings) -> Self {
-        let reading = Reading {
-            device: DeviceId::new("pump-1").unwrap(),
-            signal: SignalId::new("vibration").unwrap(),
-            value: 0.0,
-            unit: None,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        };
+        let reading = Reading::of(DeviceId::new("pump-1").unwrap(), SignalId::new("vibration").unwrap(), 0.0);
         Self {
             judge: ReadingJudge::new(&JudgeSettings::Health(settings), moment(0)),
             reading,

@@ -61,15 +61,11 @@ impl Site {
 
     fn add(&mut self, minute: usize) {
         let number = self.watched.len();
-        let reading = Reading {
-            device: DeviceId::new("plc").expect("good settings and names"),
-            signal: SignalId::new(&format!("s{number}")).expect("good settings and names"),
-            value: 0.0,
-            unit: None,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        };
+        let reading = Reading::of(
+            DeviceId::new("plc").expect("good settings and names"),
+            SignalId::new(&format!("s{number}")).expect("good settings and names"),
+            0.0,
+        );
         let judge = ReadingJudge::sharing(&self.settings, Some(&self.pool), at(minute));
         self.watched.push(Watched { signal: Signal::new(number, self.seed), judge, reading, open: None });
     }

@@ -108,16 +108,7 @@ mod tests {
     use super::*;
 
     fn message(topic: &str, bytes: usize) -> Inbound {
-        Inbound {
-            source: SourceIndex(0),
-            topic: topic.to_owned(),
-            payload: Bytes::from(vec![0; bytes]),
-            received: Moment::from_wall(UtcMillis(0)),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        }
+        Inbound::of(SourceIndex(0), topic, vec![0; bytes], Moment::from_wall(UtcMillis(0)))
     }
 
     #[test]

@@ -58,14 +58,9 @@ mod tests {
 
     fn message(packet_id: u16, payload: &'static str, redelivered: bool) -> Inbound {
         Inbound {
-            source: SourceIndex(0),
-            topic: "door".to_owned(),
-            payload: Bytes::from_static(payload.as_bytes()),
-            received: Moment::from_wall(UtcMillis(0)),
-            retained: false,
             redelivered,
             packet_id,
-            receipt: None,
+            ..Inbound::of(SourceIndex(0), "door", payload.as_bytes(), Moment::from_wall(UtcMillis(0)))
         }
     }
 

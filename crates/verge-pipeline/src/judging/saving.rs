@@ -220,16 +220,7 @@ mod tests {
 
     fn send(set: &mut JudgeSet<Words, Learner>, second: u64, devices: usize) {
         for device in 0..devices {
-            let message = Inbound {
-                source: SourceIndex(0),
-                topic: "t".to_owned(),
-                payload: Bytes::from(format!("d{device} temp 1")),
-                received: at(second),
-                retained: false,
-                redelivered: false,
-                packet_id: 0,
-                receipt: None,
-            };
+            let message = Inbound::of(SourceIndex(0), "t", format!("d{device} temp 1"), at(second));
             set.message(&message, at(second), &mut Decision::default());
         }
     }

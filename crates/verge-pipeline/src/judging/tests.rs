@@ -38,13 +38,13 @@ impl Decoder for Words {
         for words in text.split(';').map(|text| text.split(' ').collect::<Vec<_>>()) {
             match words[..] {
                 [device, signal, value] => out.items.push(Reading {
-                    device: DeviceId::new(device).unwrap(),
-                    signal: SignalId::new(signal).unwrap(),
-                    value: value.parse().unwrap(),
-                    unit: None,
                     captured_at,
                     clock: if captured_at.is_some() { DeviceClock::Trusted } else { DeviceClock::Absent },
-                    quality: Quality::Good,
+                    ..Reading::of(
+                        DeviceId::new(device).unwrap(),
+                        SignalId::new(signal).unwrap(),
+                        value.parse().unwrap(),
+                    )
                 }),
                 _ => out.rejections.push(Rejection::whole(Reason::BadJson)),
             }
@@ -185,16 +185,8 @@ impl<J: Judge> Trial<J> {
     }
 
     fn publish(&mut self, topic: &str, second: u64, payload: &str) -> Vec<String> {
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: topic.to_owned(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
-            received: at(second),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let message =
+            Inbound::of(SourceIndex(0), topic, Bytes::copy_from_slice(payload.as_bytes()), at(second));
         let before = self.out.verdicts.len();
         self.set.message(&message, at(second), &mut self.out);
         self.reported(before)
@@ -332,16 +324,8 @@ fn names_that_stand_for_several_series_are_counted_once_and_judged() {
     let mut set: JudgeSet<_, AboveTen> =
         JudgeSet::new(Twins, Vec::new(), sources, Arc::clone(&counters), || EventId([0; 16]), at(0));
     for (number, payload) in ["a x 1", "a x 2", "a y 1"].into_iter().enumerate() {
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: "t".to_owned(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
-            received: at(number as u64),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let message =
+            Inbound::of(SourceIndex(0), "t", Bytes::copy_from_slice(payload.as_bytes()), at(number as u64));
         set.message(&message, message.received, &mut Decision::default());
         let offsets: Vec<i64> =
             counters.sources()[0].clock_offsets.devices().into_iter().map(|of| of.1).collect();

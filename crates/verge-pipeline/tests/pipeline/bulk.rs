@@ -132,14 +132,14 @@ fn open() -> Site {
 
 fn message(source: u16, index: u64, payload: &str) -> Inbound {
     Inbound {
-        source: SourceIndex(source),
-        topic: "t".to_owned(),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-        received: Clock::start().now(),
-        retained: false,
-        redelivered: false,
         packet_id: 1,
         receipt: Some(Receipt { connection: u64::from(source), index }),
+        ..Inbound::of(
+            SourceIndex(source),
+            "t",
+            Bytes::copy_from_slice(payload.as_bytes()),
+            Clock::start().now(),
+        )
     }
 }
 

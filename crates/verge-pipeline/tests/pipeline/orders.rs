@@ -33,15 +33,11 @@ impl Decoder for Words {
     fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
         let (device, value) = std::str::from_utf8(&message.payload).unwrap().split_once(' ').unwrap();
-        out.items.push(Reading {
-            device: DeviceId::new(device).unwrap(),
-            signal: SignalId::new("s").unwrap(),
-            value: value.parse().unwrap(),
-            unit: None,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        });
+        out.items.push(Reading::of(
+            DeviceId::new(device).unwrap(),
+            SignalId::new("s").unwrap(),
+            value.parse().unwrap(),
+        ));
     }
 }
 
@@ -139,16 +135,12 @@ impl Site {
     }
 
     fn send(&self, payload: &str) {
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: "t".to_owned(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
-            received: self.desk.clock.now(),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let message = Inbound::of(
+            SourceIndex(0),
+            "t",
+            Bytes::copy_from_slice(payload.as_bytes()),
+            self.desk.clock.now(),
+        );
         self.intake.clone().offer(message).unwrap();
     }
 

@@ -35,15 +35,7 @@ impl Decoder for Number {
     fn decode(&mut self, message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
         let value: f64 = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
-        out.items.push(Reading {
-            device: device_of(value),
-            signal: SignalId::new("s").unwrap(),
-            value,
-            unit: None,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        });
+        out.items.push(Reading::of(device_of(value), SignalId::new("s").unwrap(), value));
     }
 }
 

@@ -66,16 +66,7 @@ impl PictureFiles {
             accept_retained: false,
         };
         let mut decoder = FrameDecoders::new(vec![Some(settings)]).context("limits are above 0")?;
-        let message = Inbound {
-            source: SourceIndex(0),
-            topic: String::new(),
-            payload: bytes.into(),
-            received: Moment::from_wall(UtcMillis(0)),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
-        };
+        let message = Inbound::of(SourceIndex(0), String::new(), bytes, Moment::from_wall(UtcMillis(0)));
         decoder.decode(&message, &mut self.decoded);
         let refused = self.decoded.rejections.pop();
         Ok(self.decoded.items.pop().ok_or_else(|| refused.unwrap_or(Rejection::whole(Reason::BadJpeg))))

@@ -267,14 +267,13 @@ impl Site {
         let receipt = (source > 0).then_some(Receipt { connection: 1, index: self.next });
         self.next += 1;
         self.intake.offer(Inbound {
-            source: SourceIndex(source),
-            topic: camera.to_owned(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
-            received: self.clock.now(),
-            retained: false,
-            redelivered: false,
-            packet_id: 0,
             receipt,
+            ..Inbound::of(
+                SourceIndex(source),
+                camera,
+                Bytes::copy_from_slice(payload.as_bytes()),
+                self.clock.now(),
+            )
         })
     }
 

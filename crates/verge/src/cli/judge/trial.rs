@@ -115,14 +115,8 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
             return Ok(None);
         };
         Ok(Some(Inbound {
-            source,
-            topic: recorded.topic,
-            payload: recorded.payload,
-            received,
             retained: recorded.retained,
-            redelivered: false,
-            packet_id: 0,
-            receipt: None,
+            ..Inbound::of(source, recorded.topic, recorded.payload, received)
         }))
     }
 

@@ -59,15 +59,7 @@ pub(super) fn judge(settings: &Settings, run: PlantRun, seed: u64) -> anyhow::Re
 fn readings() -> anyhow::Result<Vec<Reading>> {
     let reading = |tag: &verge_eval::plant::tags::PlantTag| {
         let unit = (!tag.unit.is_empty()).then(|| Unit::new(tag.unit)).transpose()?;
-        Ok(Reading {
-            device: DeviceId::new(tag.device)?,
-            signal: SignalId::new(tag.signal)?,
-            value: 0.0,
-            unit,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-            quality: Quality::Good,
-        })
+        Ok(Reading { unit, ..Reading::of(DeviceId::new(tag.device)?, SignalId::new(tag.signal)?, 0.0) })
     };
     TAGS.iter().map(reading).collect()
 }
