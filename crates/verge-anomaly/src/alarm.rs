@@ -72,18 +72,6 @@ impl AlarmSettings {
         Self { budget_of, while_learning, ..self }
     }
 
-    /// Whose alarms the budget is for.
-    #[must_use]
-    pub const fn budget_of(&self) -> BudgetOf {
-        self.budget_of
-    }
-
-    /// False alarms that are accepted.
-    #[must_use]
-    pub const fn budget(&self) -> Option<AlarmBudget> {
-        self.budget
-    }
-
     /// What is promised at this pace, see [`AlarmBudget::rate`], or from the fixed level `p` on.
     pub(crate) fn rate(&self, pace: &Pace, remembered: f64, needed: f64, p: f64) -> AlarmLevel {
         let interval = pace.seconds();

@@ -139,18 +139,6 @@ pub enum SettingsError {
         /// Largest multiple accepted.
         most: u64,
     },
-    /// A frequency band that is empty, or so narrow that it holds no line of the spectrum.
-    #[error("the band from {low_hz} Hz to {high_hz} Hz holds fewer than {least} lines of {line_hz} Hz")]
-    BandTooNarrow {
-        /// Lower edge.
-        low_hz: f64,
-        /// Upper edge.
-        high_hz: f64,
-        /// Distance of the lines.
-        line_hz: f64,
-        /// Lines needed.
-        least: u64,
-    },
     /// A vehicle detector none of whose signals is named.
     #[error("at least one of pulses, presence, occupancy and speed, which names a signal")]
     NoRole,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::finding::{Expected, Finding};
+use verge_domain::finding::Finding;
 use verge_domain::frame::View;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
@@ -333,24 +333,6 @@ impl Judge for ReadingJudge {
             | Self::Loop(_)
             | Self::Cusum(_)
             | Self::Report(_) => false,
-        }
-    }
-
-    fn expectation(&self) -> Option<Expected> {
-        match self {
-            Self::Threshold(judge) => Some(judge.expectation()),
-            Self::Auto(judge) => judge.expectation(),
-            Self::Cusum(judge) => judge.expectation(),
-            // They look at rates, times, shapes, or at several signals.
-            Self::Rate(_)
-            | Self::Silence(_)
-            | Self::Health(_)
-            | Self::Loop(_)
-            | Self::Multi(_)
-            | Self::Pattern(_)
-            | Self::Vibration(_)
-            | Self::Autoencoder(_)
-            | Self::Report(_) => None,
         }
     }
 

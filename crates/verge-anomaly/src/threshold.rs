@@ -118,11 +118,6 @@ impl ThresholdJudge {
         Self { settings, expected }
     }
 
-    /// Its limits.
-    pub(crate) fn expectation(&self) -> Expected {
-        self.expected
-    }
-
     pub(crate) fn observe(&self, reading: &Reading, findings: &mut Vec<Finding>) {
         let value = reading.value;
         let high = self.settings.above.map(|limit| (Member::High, standing(value, limit.raise, limit.clear)));

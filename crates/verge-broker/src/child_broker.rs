@@ -170,12 +170,6 @@ impl ChildBroker {
         &self.endpoint.credentials
     }
 
-    /// Its state now.
-    #[must_use]
-    pub fn state(&self) -> BrokerState {
-        self.state.borrow().clone()
-    }
-
     /// Its state, as it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<BrokerState> {

@@ -43,12 +43,6 @@ impl IntervalGrid {
     pub fn start_of(self, at: UtcMillis) -> UtcMillis {
         UtcMillis(at.0 - at.0.rem_euclid(self.length_ms))
     }
-
-    /// Start of the interval after the one that starts at `start`.
-    #[must_use]
-    pub fn next(self, start: UtcMillis) -> UtcMillis {
-        UtcMillis(start.0.saturating_add(self.length_ms))
-    }
 }
 
 #[cfg(test)]
@@ -63,7 +57,6 @@ mod tests {
         check(59_999, 0);
         check(60_000, 60_000);
         check(-1, -60_000);
-        assert_eq!(grid.next(UtcMillis(60_000)), UtcMillis(120_000));
     }
 
     #[test]

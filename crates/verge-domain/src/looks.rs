@@ -136,12 +136,6 @@ impl Looks {
         self.words().0
     }
 
-    /// What to do about it; empty where nothing is known.
-    #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        self.words().1
-    }
-
     const fn words(self) -> (&'static str, &'static str) {
         const ONLY_JPEG: &str = "only JPEG is read: let the camera send JPEG";
         const AS_TEXT: &str = "let the sender write text or JSON in UTF-8";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Expected, Finding};
+use crate::finding::Finding;
 use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
 use crate::observation::Observable;
@@ -140,12 +140,6 @@ pub trait Judge: Send {
     /// changed anything; rules do not learn.
     fn apply(&mut self, _remark: Remark, _event: Option<UtcMillis>) -> bool {
         false
-    }
-
-    /// Where the value of its signal lies while all is well, now and in the signal's unit; `None` where it does not know,
-    /// or looks at something else than a value. Asked now and then, for people.
-    fn expectation(&self) -> Option<Expected> {
-        None
     }
 
     /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody

@@ -60,12 +60,6 @@ pub struct CusumSettings {
 }
 
 impl CusumSettings {
-    /// Slack that is best for shifts of one sigma.
-    pub const SLACK: f64 = 0.5;
-
-    /// Limit of the books.
-    pub const LIMIT: f64 = 5.0;
-
     /// Checks a target and its standard deviation, both in the signal's unit, and the rest in standard
     /// deviations. What is `None` is learnt from the first `learn` readings.
     ///
@@ -154,11 +148,6 @@ impl CusumJudge {
                 *sum = Sum::default();
             }
         }
-    }
-
-    /// Where 98 % of independent normal readings lie; `None` while it learns.
-    pub(crate) fn expectation(&self) -> Option<Expected> {
-        self.state.normal.map(|(target, sigma)| usual(target, sigma))
     }
 
     /// The state, exactly.

@@ -37,9 +37,6 @@ pub const MAX_BANDS: usize = 16;
 /// The part of the spectrum that is analysed, as a part of the Nyquist frequency: 2 / 2.56.
 pub const USABLE: f64 = 2.0 / 2.56;
 
-/// Lines that an envelope band must hold: fewer make no envelope worth a spectrum.
-const LEAST_ENVELOPE_LINES: usize = 8;
-
 /// How a signal of raw samples is analysed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VibrationSettings {
@@ -99,25 +96,6 @@ impl VibrationSettings {
     pub fn with_bands(self, bands: usize) -> Result<Self, SettingsError> {
         check_count("bands", bands as u64, 2, MAX_BANDS as u64)?;
         Ok(Self { bands, ..self })
-    }
-
-    /// The same with another band for the envelope, in Hz: the one in which the machine resonates.
-    ///
-    /// # Errors
-    /// An edge that is not finite, negative or beyond the analysis rate / 2.56; a band of fewer than 8 lines.
-    pub fn with_envelope(self, low_hz: f64, high_hz: f64) -> Result<Self, SettingsError> {
-        let highest = self.analysis_rate_hz / 2.56;
-        check_range("envelope.low_hz", low_hz, 0.0, highest)?;
-        check_range("envelope.high_hz", high_hz, 0.0, highest)?;
-        let line_hz = self.analysis_rate_hz / self.block as f64;
-        // Bounded by the block's length, see the ranges above.
-        let low = ((low_hz / line_hz).round() as usize).max(1);
-        let high = ((high_hz / line_hz).round() as usize).min(usable_lines(self.block));
-        if low + LEAST_ENVELOPE_LINES > high {
-            let least = LEAST_ENVELOPE_LINES as u64;
-            return Err(SettingsError::BandTooNarrow { low_hz, high_hz, line_hz, least });
-        }
-        Ok(Self { envelope: (low, high), ..self })
     }
 
     /// The same with other lengths, in blocks: nothing is judged before `learn`; what is older than `memory`

@@ -125,11 +125,9 @@ fn settings_are_checked() {
     check(new(48_000.0, None, 128), "block must be from 256 to 16384, not 128");
     let good = settings(512);
     check(good.with_bands(17), "bands must be from 2 to 16");
-    check(good.with_envelope(2000.0, 5000.0), "envelope.high_hz must be from 0 to 4687.5");
-    check(good.with_envelope(2000.0, 2100.0), "holds fewer than 8 lines");
     check(good.with_learning(15, 1000), "learn_blocks must be from 16");
     check(good.with_learning(600, 1000), "memory_blocks must be from 1200");
-    assert!(good.with_envelope(2000.0, 4000.0).is_ok() && good.with_learning(600, 2000).is_ok());
+    assert!(good.with_learning(600, 2000).is_ok());
 }
 
 #[test]

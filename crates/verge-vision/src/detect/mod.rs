@@ -193,12 +193,6 @@ impl ObjectDetector {
             OutputDecoder::Probabilities | OutputDecoder::Logits | OutputDecoder::Reconstruction => None,
         }
     }
-
-    /// The labels of its candidates.
-    #[must_use]
-    pub fn labels(&self) -> &[Label] {
-        &self.labels
-    }
 }
 
 /// What outputs show that their card does not say.

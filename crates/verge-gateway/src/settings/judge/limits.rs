@@ -69,9 +69,6 @@ fn fault(section: &str, error: &SettingsError) -> Fault {
             analysis_rate_hz,
             format!("write analysis_rate = {}, or take the line out", sample_rate_hz / 2.0),
         ),
-        SettingsError::BandTooNarrow { .. } => {
-            Fault::new(section, "a band too narrow", expected).remedy("write a wider band")
-        }
         SettingsError::NoRole => Fault::missing(format!("{section}.pulses"), expected)
             .remedy(format!("add pulses = \"SIGNAL\" or one of the others below [{section}]")),
         SettingsError::NothingToEstimate => at(
