@@ -15,7 +15,7 @@ use verge_anomaly::{
 };
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::interval::IntervalGrid;
-use verge_domain::reading::{Quality, Reading};
+use verge_domain::reading::Reading;
 use verge_domain::stage::Judge as _;
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 

@@ -195,8 +195,6 @@ impl AutoencoderJudge {
 mod tests {
     use verge_domain::finding::{Condition, Standing};
     use verge_domain::id::{DeviceId, SignalId};
-    use verge_domain::reading::Quality;
-    use verge_domain::time::DeviceClock;
 
     use super::*;
     use crate::noise::Noise;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use verge_anomaly::{JudgeSettings, RateSettings, ReadingJudge, SilenceSettings, ThresholdSettings};
 use verge_domain::finding::{Condition, Finding, Standing};
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::{Quality, Reading};
+use verge_domain::reading::Reading;
 use verge_domain::stage::Judge as _;
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 

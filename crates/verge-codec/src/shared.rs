@@ -80,8 +80,6 @@ impl SharedNames {
 #[cfg(test)]
 mod tests {
     use verge_domain::id::{DeviceId, SignalId};
-    use verge_domain::reading::Quality;
-    use verge_domain::time::DeviceClock;
 
     use super::*;
 

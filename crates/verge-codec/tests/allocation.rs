@@ -1,7 +1,6 @@
 //! What memory costs: none for a message of a device that is known. One test, because allocations of other threads
 //! would be counted too.
 
-use bytes::Bytes;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use verge_codec::{

@@ -146,6 +146,12 @@ impl ElementType {
 }
 
 impl TensorView<'_> {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether `state` can take this over, or in words why not.
     pub(crate) fn fits(&self, state: &Tensor) -> Result<(), &'static str> {
         let other = TensorView::from(state);

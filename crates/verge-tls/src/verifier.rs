@@ -179,7 +179,7 @@ mod tests {
         let roots = TrustedRoots::from_pem(include_bytes!("../tests/fixtures/ca.pem")).unwrap();
         let der = CertificateDer::from_pem_slice(include_bytes!("../tests/fixtures/rsa1024.pem")).unwrap();
         let refused = ServerVerifier::new(&roots)
-            .refuse(PresentedChain::alone(&der), Error::InvalidCertificate(CertificateError::BadSignature));
+            .refuse(&PresentedChain::alone(&der), Error::InvalidCertificate(CertificateError::BadSignature));
         assert!(explain(&refused).contains("has an RSA key of 1024 bits"), "{}", explain(&refused));
     }
 }

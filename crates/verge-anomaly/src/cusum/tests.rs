@@ -1,8 +1,6 @@
 use proptest::prelude::*;
 use verge_domain::finding::Standing;
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::Quality;
-use verge_domain::time::DeviceClock;
 
 use super::*;
 use crate::noise::Noise;

@@ -1,6 +1,5 @@
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::Quality;
-use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::time::UtcMillis;
 
 use super::*;
 use crate::noise::Noise;

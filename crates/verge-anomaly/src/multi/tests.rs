@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use verge_domain::finding::{Condition, Finding, Standing};
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::{Quality, Reading};
+use verge_domain::reading::Reading;
 use verge_domain::stage::Remark;
-use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+use verge_domain::time::{Moment, UtcMillis};
 
 use super::*;
 use crate::noise::Noise;

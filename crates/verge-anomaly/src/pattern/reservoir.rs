@@ -57,6 +57,12 @@ impl Reservoir {
         self.nearest.len()
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nearest.is_empty()
+    }
+
     /// Root mean square difference from the nearest shape, in standard deviations; finite. Zero where there is
     /// none.
     #[must_use]

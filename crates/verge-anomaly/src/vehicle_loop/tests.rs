@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::Quality;
 use verge_domain::time::DeviceClock;
 use verge_domain::verdict::Counts;
 

@@ -12,7 +12,7 @@ use verge_anomaly::health::HealthJudge;
 use verge_anomaly::{HealthSettings, JudgeSettings, ReadingJudge};
 use verge_domain::finding::{Condition, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::{Quality, Reading};
+use verge_domain::reading::Reading;
 use verge_domain::stage::Judge as _;
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 

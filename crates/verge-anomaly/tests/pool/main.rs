@@ -12,9 +12,9 @@ use verge_anomaly::budget::AlarmBudget;
 use verge_anomaly::{AlarmPool, JudgeSettings, ReadingJudge};
 use verge_domain::finding::{Condition, Finding, Standing};
 use verge_domain::id::{DeviceId, SignalId};
-use verge_domain::reading::{Quality, Reading};
+use verge_domain::reading::Reading;
 use verge_domain::stage::{Judge as _, SharedState as _};
-use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+use verge_domain::time::{Moment, UtcMillis};
 
 /// A Monday, 00:00 UTC.
 const BEGIN: i64 = 1_700_438_400_000;

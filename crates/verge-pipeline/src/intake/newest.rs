@@ -101,7 +101,6 @@ impl Intake for NewestIntake {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use verge_domain::reading::SourceIndex;
     use verge_domain::time::{Moment, UtcMillis};
 

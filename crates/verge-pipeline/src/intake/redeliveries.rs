@@ -49,7 +49,6 @@ impl Redeliveries {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use verge_domain::id::{Lane, Seq};
     use verge_domain::reading::SourceIndex;
     use verge_domain::time::{Moment, UtcMillis};

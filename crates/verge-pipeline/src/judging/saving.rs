@@ -146,7 +146,6 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use verge_domain::finding::Finding;
     use verge_domain::id::{EventId, JudgeId, SourceId};
     use verge_domain::observation::Observable;

@@ -6,7 +6,7 @@ use verge_domain::frame::{Detections, View};
 use verge_domain::id::{JudgeId, Lane};
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{ClockOffset, Quality, SharedBy};
+use verge_domain::reading::{ClockOffset, SharedBy};
 use verge_domain::stage::{AlarmRate, Remark, RestoreError, Scope, is_learnt};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Detector, EventState, Severity};

@@ -9,12 +9,12 @@ use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
 use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Decoded, Inbound, Quality, Reading, SourceIndex};
+use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::stage::{
     AlarmRate, ControlEvent, Decoder, Intake, Judge, Remark, RestoreError, Scope, SinkEvent, StateStore,
     StoreError,
 };
-use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
