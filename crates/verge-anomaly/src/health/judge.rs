@@ -1,23 +1,15 @@
 //! The judge over the health of one signal's sensor.
 
-use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Finding, Member};
 use verge_domain::observation::Captured;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic};
 
 use super::HealthSettings;
-use super::clock::ClockWatch;
-use super::duplicate::Duplicate;
-use super::flat::Flat;
-use super::noisy::Noisy;
-use super::sample::{BLOCK, Grain, HealthSample};
-use super::saturated::Saturated;
-use super::silent::Silent;
-use super::stuck::Stuck;
-use crate::state::{self, StateKind};
+use super::sample::{BLOCK, Circumstances, HealthSample};
+use super::saved::HealthState;
 
-/// Watches the sensor behind one signal. Some 1000 bytes, and nothing on the heap.
+/// Watches the sensor behind one signal. Some 1200 bytes, and nothing on the heap.
 #[derive(Debug)]
 pub struct HealthJudge {
     settings: HealthSettings,
@@ -26,22 +18,9 @@ pub struct HealthJudge {
     state: HealthState,
 }
 
-/// What is saved.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct HealthState {
-    has_sent: bool,
-    place: u8,
-    past: [Option<f64>; 2],
-    captured_ms: Option<i64>,
-    grain: Grain,
-    stuck: Stuck,
-    flat: Flat,
-    noisy: Noisy,
-    saturated: Saturated,
-    silent: Silent,
-    clock: ClockWatch,
-    duplicate: Duplicate,
-}
+/// A sensor is young until it has shown what it does in a week, and a day.
+const YOUNG_US: u64 = 8 * 86_400_000_000;
+const WEEK_US: u64 = 7 * 86_400_000_000;
 
 impl HealthJudge {
     pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
@@ -59,49 +38,57 @@ impl HealthJudge {
         let settings = self.settings;
         let sample = self.sample(value, captured, received);
         let state = &mut self.state;
+        state.age_us = state.age_us.saturating_add(if state.has_sent { sample.gap_us } else { 0 });
+        let around = Circumstances {
+            patience: settings.patience,
+            blocks: settings.blocks(),
+            young: state.age_us < YOUNG_US,
+            one_state: settings.one_state,
+            week: u16::try_from(state.age_us / WEEK_US).unwrap_or(u16::MAX),
+        };
         let mut say = |condition: Condition| findings.push(Finding::Condition(condition));
         state.grain.enter(&sample);
         let closes = state.place + 1 >= BLOCK;
-        let blocks = settings.blocks();
         if settings.watches(Member::Silent) && state.has_sent {
-            state.silent.enter(sample.gap_us, settings.patience, &mut say);
+            state.silent.enter(sample.gap_us, around, &mut say);
         }
         if settings.watches(Member::Stuck) {
-            state.stuck.enter(&sample, settings.patience);
-            state.stuck.condition(settings.patience).map(&mut say);
+            state.stuck.enter(&sample, around);
+            state.stuck.condition(sample.value, around).map(&mut say);
         }
-        if settings.watches(Member::Flat) {
-            state.flat.enter(&sample);
-            if closes {
-                state.flat.close(blocks);
-            }
-            state.flat.condition().map(&mut say);
-        }
-        if settings.watches(Member::Noisy) {
+        if settings.watches(Member::Flat) || settings.watches(Member::Noisy) {
+            state.levels.enter(&sample);
             state.noisy.enter(&sample);
             if closes {
-                state.noisy.close(state.grain, blocks);
+                let block = state.levels.close(state.noisy.bends());
+                state.flat.close(block, state.grain, around);
+                state.noisy.close(block, state.grain, around);
             }
-            state.noisy.condition().map(&mut say);
+        }
+        if settings.watches(Member::Flat) {
+            state.flat.condition(around).map(&mut say);
+        }
+        if settings.watches(Member::Noisy) {
+            state.noisy.condition(around).map(&mut say);
         }
         if settings.watches(Member::Saturated) {
             state.saturated.enter(&sample);
             if closes {
-                state.saturated.close(state.grain, blocks);
+                state.saturated.close(state.grain, around);
             }
             state.saturated.condition().map(&mut say);
         }
         if settings.watches(Member::ClockSkewed) {
             state.clock.enter(&sample);
             if closes {
-                state.clock.close(blocks);
+                state.clock.close(around.blocks);
             }
             state.clock.condition(settings.patience).map(&mut say);
         }
         if settings.watches(Member::Duplicate) {
             state.duplicate.enter(&sample, state.grain);
             if closes {
-                state.duplicate.close(blocks);
+                state.duplicate.close(around.blocks);
             }
             state.duplicate.condition().map(&mut say);
         }
@@ -152,18 +139,14 @@ impl HealthJudge {
         self.state.captured_ms = None;
     }
 
-    /// Some 900 bytes at most.
+    /// Some 1200 bytes at most.
     pub(crate) fn save(&self) -> Option<Vec<u8>> {
-        self.state.has_sent.then(|| state::seal(StateKind::Health, &self.state))
+        self.state.has_sent.then(|| self.state.seal())
     }
 
     /// Time counts from now: how long it was silent before is not known.
     pub(crate) fn restore(&mut self, saved: &[u8], now: Moment) -> Result<(), RestoreError> {
-        let state: HealthState = state::open(StateKind::Health, saved)?;
-        if state.place >= BLOCK {
-            return Err(RestoreError::Misfit { part: "the place within a block" });
-        }
-        self.state = state;
+        self.state = HealthState::open(saved)?;
         self.last_received = now.mono;
         Ok(())
     }

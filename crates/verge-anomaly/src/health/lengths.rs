@@ -11,7 +11,8 @@ use serde_big_array::BigArray;
 /// Lengths before there is a limit.
 pub(super) const READY: u32 = 64;
 
-/// The past is forgotten by epochs of this many lengths: one whole and the present one are remembered.
+/// The past is forgotten by epochs of this many lengths that last a week at least: one whole and the present one are
+/// remembered.
 const EPOCH: u32 = 4096;
 
 /// An epoch also lasts for this many times the longest length, so that a burst does not end it.
@@ -37,6 +38,9 @@ pub(super) struct Lengths {
     /// The last length that was beyond the limit. A second one like it is learnt.
     excused: u64,
     factor: u64,
+    /// The week in which this epoch began. Saved beside the rest: earlier versions did not know it.
+    #[serde(skip)]
+    pub(super) week: u16,
 }
 
 impl Default for Lengths {
@@ -51,6 +55,7 @@ impl Default for Lengths {
             longest_before: 0,
             excused: 0,
             factor: 4,
+            week: 0,
         }
     }
 }
@@ -61,10 +66,14 @@ impl Lengths {
         self.known >= READY && self.total >= total
     }
 
-    /// The greatest length that is plausible, at least `least`; the multiple of the longest is at least
-    /// `least_factor`.
-    pub(super) fn limit(&self, least: u64, least_factor: u64) -> u64 {
-        self.longest_known().saturating_mul(self.factor.max(least_factor)).max(least)
+    /// The greatest length that is plausible, at least `least`.
+    pub(super) fn limit(&self, least: u64) -> u64 {
+        self.longest_known().saturating_mul(self.factor).max(least)
+    }
+
+    /// Sum of all that were taken in.
+    pub(super) const fn sum(&self) -> u64 {
+        self.total
     }
 
     fn longest_known(&self) -> u64 {
@@ -81,9 +90,9 @@ impl Lengths {
         self.excused = length;
     }
 
-    /// Takes in a finished length; `beyond` says that it was beyond the limit.
+    /// Takes in a finished length in this week, counted from the first; `beyond` says that it was beyond the limit.
     #[inline]
-    pub(super) fn enter(&mut self, length: u64, beyond: bool) {
+    pub(super) fn enter(&mut self, length: u64, beyond: bool, week: u16) {
         let learnt = if beyond {
             let twice = length.min(self.excused);
             self.excused = length;
@@ -102,7 +111,9 @@ impl Lengths {
         self.passed = self.passed.saturating_add(learnt);
         let record = learnt > self.longest_known();
         self.longest = self.longest.max(learnt);
-        if self.in_epoch >= EPOCH && self.passed / EPOCH_SPAN >= self.longest_known() {
+        let is_over = self.in_epoch >= EPOCH && week != self.week;
+        if is_over && self.passed / EPOCH_SPAN >= self.longest_known() {
+            self.week = week;
             self.longest_before = self.longest;
             self.longest = 0;
             self.in_epoch = 0;

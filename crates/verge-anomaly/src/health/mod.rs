@@ -6,21 +6,26 @@
 //! | cause | is abnormal | judges after | finds it after |
 //! |---|---|---|---|
 //! | `stuck` | the same value for longer than 4 to 64 times the longest run | 64 changes and 1,280 readings | 32 readings or that limit |
-//! | `flat` | variation below 1/8 of the least that was usual | 1,400 readings | 160 to 200 readings |
+//! | `flat` | noise below 1/8 of the least that was usual | 1,400 readings | 160 to 200 readings |
 //! | `noisy` | noise above 4 times the most that was usual | 1,400 readings | 160 to 200 readings |
-//! | `saturated` | at an extreme 4 times as often as ever, and in 15 % of readings | 1,440 readings | 160 to 320 readings |
+//! | `saturated` | cut off at an extreme 4 times as often as ever, and in 15 % of readings | 1,440 readings | 160 to 320 readings |
 //! | `silent` | a gap of more than 4 to 64 times the longest | 64 arrivals | 1 s or that limit |
 //! | `clock_skewed` | not believed, or 5 s ahead or 60 s behind of what was usual | 8; 640 readings | 8; 120 readings |
 //! | `duplicate` | captured times go back or values alternate, regularly | 160 readings | 160 to 200 readings |
 //!
 //! All figures in readings are for `patience` 1, which multiplies how long a fault must last.
 //!
-//! **Learning.** What is abnormal is not learnt while it lasts. An abnormal spell that comes and goes twice is
-//! taken for the sensor's nature, as far as it went both times, and raised no more: a pump that stands still at
-//! night alarms twice, not every night. (Not `duplicate`, and not a clock that is not believed: these are judged
-//! by fixed limits.) A constant is never stuck, flat or noisy.
+//! **Machines stop.** A value that stands still where a signal may rest (at nothing, at an end of its scale; see `rest`) is
+//! for the record, until three such rests have shown how long they last; noise is learnt anew at a level that the signal
+//! was not at before (see `levels`). A judge in one state of its machine (`while`, `by`) knows no rest.
 //!
-//! Memory: some 1000 bytes per signal, see [`HealthJudge`]. The saved state is as large and changes with every
+//! **Learning.** What is abnormal is not learnt while it lasts. An abnormal spell that comes and goes twice is
+//! taken for the sensor's nature, as far as it went both times, and raised no more; one that was for the record is learnt
+//! at once. (Not `duplicate`, and not a clock that is not believed: these are judged by fixed limits.) For eight days, in
+//! which a plant shows most of what it does, `flat`, `noisy` and `saturated` are for the record, and so is a value that
+//! stands still at the end of its range. A constant is never stuck, flat or noisy.
+//!
+//! Memory: some 1200 bytes per signal, see [`HealthJudge`]. The saved state is as large and changes with every
 //! reading.
 
 mod clock;
@@ -28,9 +33,12 @@ mod duplicate;
 mod flat;
 mod judge;
 mod lengths;
+mod levels;
 mod noisy;
 mod record;
+mod rest;
 mod sample;
+mod saved;
 mod saturated;
 mod silent;
 mod stuck;
@@ -47,12 +55,14 @@ pub struct HealthSettings {
     /// One bit per cause, by its place in [`HealthSettings::CAUSES`].
     watched: u8,
     patience: f64,
+    /// It judges in one state of its machine alone.
+    one_state: bool,
 }
 
 impl Default for HealthSettings {
     /// Every cause, with the patience that healthy sensors need.
     fn default() -> Self {
-        Self { watched: (1 << Self::CAUSES.len()) - 1, patience: 1.0 }
+        Self { watched: (1 << Self::CAUSES.len()) - 1, patience: 1.0, one_state: false }
     }
 }
 
@@ -85,7 +95,14 @@ impl HealthSettings {
             let (low, high) = (1.0, 1000.0);
             return Err(SettingsError::OutOfRange { key: "patience", actual: patience, low, high });
         }
-        Ok(Self { watched, patience })
+        Ok(Self { watched, patience, one_state: false })
+    }
+
+    /// The same for a judge that judges in one state of its machine, or in each apart: a value that stands still at
+    /// nothing is no machine at rest then.
+    #[must_use]
+    pub const fn in_one_state(self, one_state: bool) -> Self {
+        Self { one_state, ..self }
     }
 
     /// Whether a cause is watched; no other member ever is.

@@ -2,6 +2,7 @@
 
 use verge_domain::finding::Standing;
 
+use super::sample::Circumstances;
 use serde::{Deserialize, Serialize};
 
 /// Blocks that must agree: what lasts is the least of this many in a row.
@@ -10,7 +11,8 @@ const RING: usize = 4;
 /// Evaluations before there is a limit.
 const READY: u32 = 32;
 
-/// The past is forgotten by epochs of this many evaluations: one whole and the present one are remembered.
+/// The past is forgotten by epochs of this many evaluations that last a week at least: one whole and the present one are
+/// remembered.
 const EPOCH: u16 = 512;
 
 /// Far below every logarithm of a finite number.
@@ -38,6 +40,9 @@ pub(super) struct HealthRecord {
     standing: Standing,
     /// How far it stands above the greatest known.
     excess: f64,
+    /// The week in which this epoch began. Saved beside the rest: earlier versions did not know it.
+    #[serde(skip)]
+    pub(super) week: u16,
 }
 
 impl Default for HealthRecord {
@@ -56,6 +61,7 @@ impl Default for HealthRecord {
             streak: 0,
             standing: Standing::Normal,
             excess: 0.0,
+            week: 0,
         }
     }
 }
@@ -73,8 +79,15 @@ impl HealthRecord {
     }
 
     /// Takes in the statistic of a block. More than `octaves` above the greatest known (at least `floor`) is
-    /// abnormal, once it was so for `patience` evaluations.
-    pub(super) fn enter(&mut self, statistic: f64, octaves: f64, floor: f64, patience: u16) {
+    /// abnormal, once it was so for as long as the patience says. `elsewhere` says that the signal is at a level that it
+    /// was not at before: what is usual there is learnt.
+    pub(super) fn enter(
+        &mut self,
+        statistic: f64,
+        (octaves, floor): (f64, f64),
+        elsewhere: bool,
+        around: Circumstances,
+    ) {
         self.ring[usize::from(self.next) % RING] = statistic;
         self.next = (self.next % RING as u8 + 1) % RING as u8;
         self.filled = self.filled.saturating_add(1).min(RING as u8);
@@ -84,8 +97,12 @@ impl HealthRecord {
         let lasting = self.ring.iter().copied().fold(f64::MAX, f64::min);
         self.known = self.known.saturating_add(1);
         self.excess = lasting - self.now.max(self.before).max(floor);
-        if self.known <= READY {
-            self.learn(lasting);
+        if self.known <= READY || elsewhere {
+            self.learn(lasting, around.week);
+            (self.streak, self.peak, self.pending) = (0, NOTHING, NOTHING);
+            if self.standing == Standing::Abnormal {
+                self.standing = Standing::Margin;
+            }
             return;
         }
         if self.excess > octaves {
@@ -93,7 +110,7 @@ impl HealthRecord {
             self.pending = NOTHING;
             self.peak = self.peak.max(lasting);
             if self.standing != Standing::Abnormal {
-                self.standing = if self.streak >= patience { Standing::Abnormal } else { Standing::Margin };
+                self.standing = if self.streak >= around.blocks { Standing::Abnormal } else { Standing::Margin };
             }
             return;
         }
@@ -104,20 +121,22 @@ impl HealthRecord {
                 self.standing = Standing::Margin;
                 return;
             }
-            let twice = self.peak.min(self.excused);
+            // What was raised for the record alone is learnt at once.
+            let learnt = if around.young { self.peak } else { self.peak.min(self.excused) };
             self.excused = self.peak;
             self.peak = NOTHING;
-            self.learn(twice);
+            self.learn(learnt, around.week);
         }
         self.standing = if within { Standing::Normal } else { Standing::Margin };
-        self.learn(self.pending);
+        self.learn(self.pending, around.week);
         self.pending = lasting;
     }
 
-    fn learn(&mut self, statistic: f64) {
+    fn learn(&mut self, statistic: f64, week: u16) {
         self.now = self.now.max(statistic);
         self.in_epoch = self.in_epoch.saturating_add(1);
-        if self.in_epoch >= EPOCH {
+        if self.in_epoch >= EPOCH && week != self.week {
+            self.week = week;
             self.before = self.now;
             self.now = NOTHING;
             self.in_epoch = 0;

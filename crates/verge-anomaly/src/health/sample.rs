@@ -10,6 +10,21 @@ pub(super) const BLOCK: u8 = 40;
 /// Readings in a part of a block; a block has five.
 pub(super) const PART: u8 = 8;
 
+/// What all causes are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// See [`super::HealthSettings`].
+    pub(super) patience: f64,
+    /// The same in evaluations in a row that must be abnormal.
+    pub(super) blocks: u16,
+    /// The sensor has not shown yet what it does in a week.
+    pub(super) young: bool,
+    /// It is judged in one state of its machine: where it stands still, the machine does not.
+    pub(super) one_state: bool,
+    /// Number of the week, counted from the first reading: what is known is remembered for one at least.
+    pub(super) week: u16,
+}
+
 /// One reading with its past.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HealthSample {

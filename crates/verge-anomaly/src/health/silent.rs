@@ -8,7 +8,7 @@ use std::time::Duration;
 use verge_domain::finding::{Condition, Member, Standing};
 
 use super::lengths::Lengths;
-use super::sample::condition;
+use super::sample::{Circumstances, condition};
 use serde::{Deserialize, Serialize};
 
 /// Less than a second is never a silence: time is checked twice a second. In microseconds.
@@ -17,7 +17,7 @@ const LEAST_US: u64 = 1_000_000;
 /// Watches for absence.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Silent {
-    gaps: Lengths,
+    pub(super) gaps: Lengths,
     /// The silence that lasts now has been reported.
     reported: bool,
 }
@@ -25,14 +25,15 @@ pub(super) struct Silent {
 impl Silent {
     /// Takes in an arrival after `gap_us`. Reports a silence that fitted between two ticks, then its end.
     #[inline]
-    pub(super) fn enter(&mut self, gap_us: u64, patience: f64, mut say: impl FnMut(Condition)) {
+    pub(super) fn enter(&mut self, gap_us: u64, around: Circumstances, mut say: impl FnMut(Condition)) {
+        let Circumstances { patience, week, .. } = around;
         if gap_us > 0 {
             // The first test suffices for most signals.
             let beyond = gap_us > LEAST_US && self.gaps.ready(0) && gap_us > self.limit_us(patience);
             if beyond && !self.reported {
                 say(self.reported(Standing::Abnormal, gap_us, self.limit_us(patience)));
             }
-            self.gaps.enter(gap_us, beyond);
+            self.gaps.enter(gap_us, beyond, week);
         }
         self.reported = false;
         if self.gaps.ready(0) {
@@ -51,9 +52,14 @@ impl Silent {
         Some(self.reported(Standing::Abnormal, silent_us, limit_us))
     }
 
+    /// For how long it was watched.
+    pub(super) const fn observed_us(&self) -> u64 {
+        self.gaps.sum()
+    }
+
     fn limit_us(&self, patience: f64) -> u64 {
         // Saturates.
-        (self.gaps.limit(LEAST_US, 1) as f64 * patience) as u64
+        (self.gaps.limit(LEAST_US) as f64 * patience) as u64
     }
 
     fn reported(&self, standing: Standing, silent_us: u64, limit_us: u64) -> Condition {

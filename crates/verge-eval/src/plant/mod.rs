@@ -52,6 +52,47 @@ impl PlantRun {
     }
 }
 
+/// Which sensors a plant has, and how it works: no rule may fit one of them alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlantVariety {
+    /// Steps about as large as the noise; what stands reports nothing.
+    #[default]
+    Usual,
+    /// Steps four times as large and little noise; what stands reports a small number.
+    Coarse,
+    /// Steps much smaller than the noise, at rest too.
+    Fine,
+    /// Values that are cut off at the ends of their ranges.
+    Clamped,
+    /// The usual sensors; the line stands from Saturday afternoon to Monday morning.
+    Weekends,
+}
+
+impl PlantVariety {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Usual, Self::Coarse, Self::Fine, Self::Clamped, Self::Weekends];
+
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Coarse => "coarse",
+            Self::Fine => "fine",
+            Self::Clamped => "clamped",
+            Self::Weekends => "weekends",
+        }
+    }
+
+    /// How many times the usual noise its sensors have.
+    const fn noise(self) -> f64 {
+        match self {
+            Self::Usual | Self::Fine | Self::Clamped | Self::Weekends => 1.0,
+            Self::Coarse => 0.4,
+        }
+    }
+}
+
 /// A reading of a tag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlantReading {
@@ -67,6 +108,7 @@ pub struct PlantReading {
 #[derive(Debug)]
 pub struct Plant {
     run: PlantRun,
+    variety: PlantVariety,
     begin_s: i64,
     process: PlantProcess,
     faults: Vec<PlantFault>,
@@ -85,11 +127,17 @@ impl Plant {
     /// A plant that runs from the begin to the end of what is watched. The same seed gives the same readings.
     #[must_use]
     pub fn new(seed: u64, run: PlantRun) -> Self {
+        Self::of(seed, run, PlantVariety::Usual)
+    }
+
+    /// The same of another variety.
+    #[must_use]
+    pub fn of(seed: u64, run: PlantRun, variety: PlantVariety) -> Self {
         let mut rng = Rng::with_seed(seed);
         let begin_s = MONDAY_S + DAY_S * rng.i64(0..4);
-        let process = PlantProcess::new(rng.u64(..), begin_s, run);
+        let process = PlantProcess::new(rng.u64(..), begin_s, run, variety);
         let faults = faults::nine(&mut rng, begin_s, run);
-        Self { run, begin_s, process, faults, rng, step: 0, last: [0.0; TAGS.len()] }
+        Self { run, variety, begin_s, process, faults, rng, step: 0, last: [0.0; TAGS.len()] }
     }
 
     /// When its first readings come, in UTC seconds.
@@ -118,7 +166,7 @@ impl Plant {
         let mut at_ms = now_s * 1000;
         for (index, tag) in TAGS.iter().enumerate() {
             at_ms += self.rng.i64(STAGGER_MS);
-            let noise = tag.noise * normal(&mut self.rng);
+            let noise = self.variety.noise() * tag.noise * normal(&mut self.rng);
             let mut value = (tag.value)(&self.process) + noise;
             let mut lost = self.rng.f64() < LOST;
             for fault in self.faults.iter().filter(|fault| fault.tag == index) {
@@ -127,7 +175,9 @@ impl Plant {
                     None => lost = true,
                 }
             }
-            let value = tag.quantise(value);
+            // What is stuck is reported as it was.
+            let is_as_before = value.to_bits() == self.last[index].to_bits();
+            let value = if is_as_before { value } else { tag.quantise(value, self.variety) };
             if !lost {
                 self.last[index] = value;
                 out.push(PlantReading { tag: index, at_ms, value });

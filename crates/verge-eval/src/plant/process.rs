@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{DAY_S, PlantRun, normal};
+use super::{DAY_S, PlantRun, PlantVariety, normal};
 
 /// A quantity that wanders about zero and returns (Ornstein and Uhlenbeck 1930).
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,7 @@ const IDLE: f64 = 0.02;
 
 impl PlantProcess {
     /// A plant that has been running for a while.
-    pub(super) fn new(seed: u64, begin_s: i64, run: PlantRun) -> Self {
+    pub(super) fn new(seed: u64, begin_s: i64, run: PlantRun, variety: PlantVariety) -> Self {
         let mut rng = Rng::with_seed(seed);
         let days = run.days();
         let mut wander = |deviation, hours: f64| Wander::new(&mut rng, deviation, hours * 3600.0);
@@ -91,7 +91,7 @@ impl PlantProcess {
         let (buffer, zones) = (wander(0.1, 2.0), [wander(1.2, 0.3), wander(1.4, 0.4)]);
         let (acid, salt, throttle) = (wander(0.05, 8.0), wander(15.0, 20.0), wander(1.2, 0.1));
         Self {
-            line_stops: line_stops(&mut rng, begin_s, days),
+            line_stops: line_stops(&mut rng, begin_s, days, variety),
             pump_stops: pump_stops(&mut rng, begin_s, days),
             set_points: set_points(&mut rng, begin_s, days),
             interval_s: run.interval_s() as f64,
@@ -309,14 +309,19 @@ fn shift_load(now_s: i64) -> f64 {
 }
 
 /// Each week on one working day the line stops for one to three hours.
-fn line_stops(rng: &mut Rng, begin_s: i64, days: i64) -> Vec<Stretch> {
+fn line_stops(rng: &mut Rng, begin_s: i64, days: i64, variety: PlantVariety) -> Vec<Stretch> {
     let monday = begin_s - begin_s.rem_euclid(DAY_S) - DAY_S * weekday_of(begin_s);
     let weeks = days / 7 + 2;
     let mut stop = |week: i64| {
         let from = monday + DAY_S * (7 * week + rng.i64(0..5)) + 3600 * rng.i64(9..13) + rng.i64(0..3600);
         (from, from + rng.i64(3600..3 * 3600))
     };
-    (0..weeks).map(&mut stop).collect()
+    let mut stops: Vec<Stretch> = (0..weeks).map(&mut stop).collect();
+    if variety == PlantVariety::Weekends {
+        let saturday = |week: i64| monday + DAY_S * (7 * week + 5) + 14 * 3600;
+        stops.extend((0..weeks).map(saturday).map(|from| (from, from + 40 * 3600)));
+    }
+    stops
 }
 
 /// Some twice a week the first pump stops for a while.

@@ -1,5 +1,6 @@
 //! The tags of the plant.
 
+use super::PlantVariety;
 use super::process::PlantProcess;
 
 /// What one sensor reports.
@@ -24,15 +25,35 @@ pub struct PlantTag {
 }
 
 impl PlantTag {
-    /// A value as the sensor reports it.
+    /// A value as a sensor of this variety reports it.
     #[must_use]
-    pub fn quantise(&self, value: f64) -> f64 {
-        if self.cutoff > 0.0 && value < self.cutoff {
-            return 0.0;
-        }
-        let steps = (value / self.step).round();
+    pub fn quantise(&self, value: f64, variety: PlantVariety) -> f64 {
+        let is_off = self.cutoff > 0.0 && value < self.cutoff;
+        let (value, step) = match variety {
+            PlantVariety::Usual | PlantVariety::Weekends if is_off => return 0.0,
+            PlantVariety::Usual | PlantVariety::Weekends => (value, self.step),
+            // What stands reports what its transmitter is off by.
+            PlantVariety::Coarse if is_off => return 0.4,
+            // Counters count.
+            PlantVariety::Coarse | PlantVariety::Fine if self.noise == 0.0 => (value, self.step),
+            PlantVariety::Coarse => (value, 4.0 * self.step),
+            PlantVariety::Fine => (value, self.step / 1000.0),
+            PlantVariety::Clamped => (self.clamped(value), self.step),
+        };
+        let steps = (value / step).round();
         // Tenths and hundredths have no exact steps: multiplied by one they print as 20.300000000000001.
-        if self.step < 1.0 { steps / (1.0 / self.step).round() } else { steps * self.step }
+        if step < 1.0 { steps / (1.0 / step).round() } else { steps * step }
+    }
+
+    /// What is measured ends where the range of the sensor does: below nothing, beyond a full tank, an open valve.
+    fn clamped(&self, value: f64) -> f64 {
+        match self.unit {
+            "%" if self.swing == 25.0 => (1.8 * value - 40.0).clamp(0.0, 100.0),
+            "%" => value.min(60.0),
+            "m" if self.swing > 1.0 => value.min(2.7),
+            "m3/h" | "A" | "m/min" | "mm/s" => value.max(0.0),
+            _ => value,
+        }
     }
 }
 

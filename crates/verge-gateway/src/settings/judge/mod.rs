@@ -193,7 +193,8 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             })
         }
         RawDetector::Health(raw) => {
-            let rule = rules::check_health(check, &section, raw, over_frames);
+            let one_state = states.as_ref().is_some_and(|states| *states != StateRules::NONE);
+            let rule = rules::check_health(check, &section, raw, over_frames, one_state);
             let inputs = if over_frames { frames::without_signals(check, &section, inputs) } else { inputs };
             plain(inputs, rule)
                 .map(|rules| JudgeRules::Readings(ReadingRules { arrivals: over_frames, ..rules }))

@@ -63,6 +63,7 @@ pub(super) fn check_health(
     section: &str,
     raw: &RawHealth,
     over_frames: bool,
+    one_state: bool,
 ) -> Option<JudgeSettings> {
     let causes = &raw.causes;
     if over_frames
@@ -75,7 +76,8 @@ pub(super) fn check_health(
         check.faults.push(fault.remedy("write causes = [\"silent\"], or take the line out"));
     }
     let causes = if over_frames { &[Member::Silent] } else { causes.as_slice() };
-    fitting(check, section, HealthSettings::new(causes, raw.patience)).map(JudgeSettings::Health)
+    let made = fitting(check, section, HealthSettings::new(causes, raw.patience))?;
+    Some(JudgeSettings::Health(made.in_one_state(one_state)))
 }
 
 pub(super) fn check_cusum(check: &mut Check<'_>, section: &str, raw: &RawCusum) -> Option<JudgeSettings> {

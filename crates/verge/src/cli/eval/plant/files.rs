@@ -18,9 +18,8 @@ use crate::describe;
 use verge_domain::time::UtcMillis;
 
 /// Writes a plant as a recording, a table for each device, its faults, and a configuration that reads it.
-pub(super) fn write(folder: &Path, seed: u64, run: PlantRun, config: &str) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, mut plant: Plant, run: PlantRun, config: &str) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut plant = Plant::new(seed, run);
     write_file(&folder.join("verge.toml"), config, "configuration")?;
     write_file(&folder.join("faults.csv"), &faults(&plant), "faults")?;
     write_readings(folder, &mut plant, run).exit_with(Exit::Failure)

@@ -21,8 +21,7 @@ use verge_pipeline::judging::{Decision, Undecoded};
 const TICK_MS: i64 = 30_000;
 
 /// Judges one plant from its first reading to its last.
-pub(super) fn judge(settings: &Settings, run: PlantRun, seed: u64) -> anyhow::Result<PlantScore> {
-    let mut plant = Plant::new(seed, run);
+pub(super) fn judge(settings: &Settings, run: PlantRun, mut plant: Plant) -> anyhow::Result<PlantScore> {
     let source = settings
         .sources
         .iter()

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use verge_eval::plant::PlantRun;
+use verge_eval::plant::{Plant, PlantRun, PlantVariety};
 use verge_eval::plant::score::PlantScore;
 use verge_gateway::config;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -38,6 +38,9 @@ pub(super) struct PlantArgs {
     /// Three weeks at a reading a minute, or a day at a reading a second. No default: both
     #[arg(long, value_parser = parse_run, value_name = "minutes|seconds")]
     run: Option<PlantRun>,
+    /// Which sensors the plants have, and how they work: usual, coarse, fine, clamped, weekends
+    #[arg(long, value_parser = parse_variety, value_name = "VARIETY", default_value = "usual")]
+    variety: PlantVariety,
     /// Number of plants
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -59,6 +62,11 @@ pub(super) struct PlantArgs {
 fn parse_run(text: &str) -> Result<PlantRun, String> {
     let named = PlantRun::ALL.into_iter().find(|run| run.as_str() == text);
     named.ok_or_else(|| "minutes or seconds".to_owned())
+}
+
+fn parse_variety(text: &str) -> Result<PlantVariety, String> {
+    let named = PlantVariety::ALL.into_iter().find(|variety| variety.as_str() == text);
+    named.ok_or_else(|| PlantVariety::ALL.map(PlantVariety::as_str).join(", "))
 }
 
 /// One plant, judged.
@@ -109,7 +117,8 @@ pub(super) fn plant(args: &PlantArgs, as_json: bool, out: &mut impl Write) -> an
     let runs: Vec<PlantRun> = args.run.map_or_else(|| PlantRun::ALL.to_vec(), |run| vec![run]);
     if let Some(folder) = &args.write {
         for run in runs {
-            files::write(&folder.join(run.as_str()), args.first_seed, run, &config_of(run))?;
+            let plant = Plant::of(args.first_seed, run, args.variety);
+            files::write(&folder.join(run.as_str()), plant, run, &config_of(run))?;
         }
         return Ok(Exit::Fine);
     }
@@ -117,7 +126,7 @@ pub(super) fn plant(args: &PlantArgs, as_json: bool, out: &mut impl Write) -> an
     for run in runs {
         let settings = settings(args.config.as_deref(), run).exit_with(Exit::BadConfig)?;
         let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-        plants.extend(judge_all(&settings, run, &seeds.collect::<Vec<_>>())?);
+        plants.extend(judge_all(&settings, (run, args.variety), &seeds.collect::<Vec<_>>())?);
     }
     if as_json {
         json_line(out, &words::as_value(&plants))?;
@@ -139,13 +148,17 @@ fn settings(path: Option<&Path>, run: PlantRun) -> anyhow::Result<Settings> {
 }
 
 /// Judges several plants, in as many threads as there are cores.
-fn judge_all(settings: &Settings, run: PlantRun, seeds: &[u64]) -> anyhow::Result<Vec<Judged>> {
+fn judge_all(
+    settings: &Settings,
+    (run, variety): (PlantRun, PlantVariety),
+    seeds: &[u64],
+) -> anyhow::Result<Vec<Judged>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut judged = Vec::new();
         while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            judged.push(Judged { run, seed, score: judged::judge(settings, run, seed)? });
+            judged.push(Judged { run, seed, score: judged::judge(settings, run, Plant::of(seed, run, variety))? });
         }
         anyhow::Ok(judged)
     };

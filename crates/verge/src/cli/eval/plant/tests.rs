@@ -9,6 +9,7 @@ use super::*;
 fn alarms_of_the_real_judges_are_held_against_the_faults() {
     let args = PlantArgs {
         run: Some(PlantRun::Minutes),
+        variety: PlantVariety::Usual,
         seeds: 1,
         first_seed: 1,
         list: true,
@@ -38,6 +39,7 @@ fn a_plant_is_written_so_that_other_commands_can_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let args = PlantArgs {
         run: Some(PlantRun::Minutes),
+        variety: PlantVariety::Usual,
         seeds: 1,
         first_seed: 4,
         list: false,

@@ -1,0 +1,90 @@
+//! The state of a health judge, and how it is saved.
+
+use serde::{Deserialize, Serialize};
+use verge_domain::stage::RestoreError;
+
+use super::clock::ClockWatch;
+use super::duplicate::Duplicate;
+use super::flat::Flat;
+use super::levels::Levels;
+use super::noisy::Noisy;
+use super::rest::Rests;
+use super::sample::{BLOCK, Grain};
+use super::saturated::{RailVisits, Saturated};
+use super::silent::Silent;
+use super::stuck::Stuck;
+use crate::state::{self, StateKind};
+
+/// What a judge knows of its sensor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct HealthState {
+    pub(super) has_sent: bool,
+    pub(super) place: u8,
+    pub(super) past: [Option<f64>; 2],
+    pub(super) captured_ms: Option<i64>,
+    pub(super) grain: Grain,
+    pub(super) stuck: Stuck,
+    pub(super) flat: Flat,
+    pub(super) noisy: Noisy,
+    pub(super) saturated: Saturated,
+    pub(super) silent: Silent,
+    pub(super) clock: ClockWatch,
+    pub(super) duplicate: Duplicate,
+    /// For how long it was observed. Saved in [`HealthMore`], as all that follows.
+    #[serde(skip)]
+    pub(super) age_us: u64,
+    #[serde(skip)]
+    pub(super) levels: Levels,
+}
+
+/// What version 0.1 did not know: it stands behind what that saved.
+#[derive(Default, Serialize, Deserialize)]
+struct HealthMore {
+    age_us: u64,
+    levels: Levels,
+    rests: Rests,
+    /// In which week the epochs of stuck, flat, noisy and silent began.
+    weeks: [u16; 4],
+    visits: [RailVisits; 2],
+    saturation_learns: bool,
+}
+
+impl HealthState {
+    pub(super) fn seal(&self) -> Vec<u8> {
+        let more = HealthMore {
+            age_us: self.age_us,
+            levels: self.levels.clone(),
+            rests: self.stuck.rests.clone(),
+            weeks: [
+                self.stuck.lengths.week,
+                self.flat.record.week,
+                self.noisy.record.week,
+                self.silent.gaps.week,
+            ],
+            visits: [self.saturated.top.visits, self.saturated.bottom.visits],
+            saturation_learns: self.saturated.learning,
+        };
+        state::seal_with(StateKind::Health, self, &Some(more))
+    }
+
+    pub(super) fn open(saved: &[u8]) -> Result<Self, RestoreError> {
+        let (mut state, more): (Self, Option<HealthMore>) = state::open_with(StateKind::Health, saved)?;
+        if state.place >= BLOCK {
+            return Err(RestoreError::Misfit { part: "the place within a block" });
+        }
+        let Some(more) = more else {
+            // Version 0.1 compared the range of blocks, which is no measure of noise: that is learnt again.
+            state.flat = Flat::default();
+            state.age_us = state.silent.observed_us();
+            return Ok(state);
+        };
+        state.age_us = more.age_us;
+        state.levels = more.levels;
+        state.stuck.rests = more.rests;
+        let HealthState { stuck, flat, noisy, silent, .. } = &mut state;
+        [stuck.lengths.week, flat.record.week, noisy.record.week, silent.gaps.week] = more.weeks;
+        [state.saturated.top.visits, state.saturated.bottom.visits] = more.visits;
+        state.saturated.learning = more.saturation_learns;
+        Ok(state)
+    }
+}
