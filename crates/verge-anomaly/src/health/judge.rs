@@ -58,9 +58,8 @@ impl HealthJudge {
         }
         if settings.watches(Member::Flat) || settings.watches(Member::Noisy) {
             state.levels.enter(&sample);
-            state.noisy.enter(&sample);
             if closes {
-                let block = state.levels.close(state.noisy.bends());
+                let block = state.levels.close();
                 state.flat.close(block, state.grain, around);
                 state.noisy.close(block, state.grain, around);
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::sample::{BLOCK, HealthSample, PART};
 
 /// Parts of a block.
-pub(super) const PARTS: usize = (BLOCK / PART) as usize;
+const PARTS: usize = (BLOCK / PART) as usize;
 
 /// Blocks at a new level from which its noise is learnt.
 const SETTLES: u8 = 8;
@@ -19,7 +19,8 @@ const RANGE_PART: f64 = 8.0;
 /// A block as the causes see it that look at noise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BlockNoise {
-    /// The median over its parts of the mean quarter bend: level and slope do not enter, steps and spikes spoil one part.
+    /// The median over its parts of their median quarter bend: level and slope do not enter, and neither do steps and
+    /// spikes, unless there are many.
     pub(super) noise: f64,
     /// It rose and fell: a slow ramp has a slope, not noise.
     pub(super) turned: bool,
@@ -32,6 +33,10 @@ pub(super) struct BlockNoise {
 /// Noise and level of blocks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Levels {
+    /// See [`HealthSample::quarter_bend`]: of this part.
+    bends: [f64; PART as usize],
+    /// Their medians, of the parts of this block.
+    noises: [f64; PARTS],
     /// Mean halved values of the parts of this block.
     means: [f64; PARTS],
     rose: bool,
@@ -45,18 +50,26 @@ pub(super) struct Levels {
 impl Default for Levels {
     fn default() -> Self {
         let (low, high) = (f64::MAX, f64::MIN);
-        Self { means: [0.0; PARTS], rose: false, fell: false, low, high, settling: 0 }
+        let (bends, noises) = ([0.0; PART as usize], [0.0; PARTS]);
+        Self { bends, noises, means: [0.0; PARTS], rose: false, fell: false, low, high, settling: 0 }
     }
 }
 
 impl Levels {
     #[inline]
     pub(super) fn enter(&mut self, sample: &HealthSample) {
-        let mean = &mut self.means[usize::from(sample.place / PART) % PARTS];
-        if sample.place.is_multiple_of(PART) {
-            *mean = 0.0;
+        let part = usize::from(sample.place / PART) % PARTS;
+        let at = usize::from(sample.place % PART);
+        if at == 0 {
+            self.means[part] = 0.0;
         }
-        *mean += sample.value / 2.0 / f64::from(PART);
+        self.means[part] += sample.value / 2.0 / f64::from(PART);
+        self.bends[at] = sample.quarter_bend().unwrap_or(0.0);
+        if at + 1 == usize::from(PART) {
+            self.bends.sort_unstable_by(f64::total_cmp);
+            let middle = usize::from(PART / 2);
+            self.noises[part] = self.bends[middle - 1] / 2.0 + self.bends[middle] / 2.0;
+        }
         if sample.place == 0 {
             (self.rose, self.fell) = (false, false);
         } else if let Some(before) = sample.past[0] {
@@ -65,13 +78,14 @@ impl Levels {
         }
     }
 
-    /// A block has ended whose parts had these mean quarter bends.
-    pub(super) fn close(&mut self, mut bends: [f64; PARTS]) -> BlockNoise {
-        bends.sort_unstable_by(f64::total_cmp);
-        let noise = bends[PARTS / 2];
-        let (least, most) = self.means.iter().fold((f64::MAX, f64::MIN), |(least, most), mean| {
-            (least.min(*mean), most.max(*mean))
-        });
+    /// A block has ended.
+    pub(super) fn close(&mut self) -> BlockNoise {
+        self.noises.sort_unstable_by(f64::total_cmp);
+        let noise = self.noises[PARTS / 2];
+        let (least, most) = self
+            .means
+            .iter()
+            .fold((f64::MAX, f64::MIN), |(least, most), mean| (least.min(*mean), most.max(*mean)));
         // Halves and quarters, so that the largest numbers do not overflow.
         let beside = NOISES / 2.0 * noise + (self.high / RANGE_PART - self.low / RANGE_PART).max(0.0);
         if self.low > self.high || least - beside > self.high || most + beside < self.low {

@@ -38,8 +38,8 @@ mod noisy;
 mod record;
 mod rest;
 mod sample;
-mod saved;
 mod saturated;
+mod saved;
 mod silent;
 mod stuck;
 

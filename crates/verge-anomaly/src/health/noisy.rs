@@ -6,9 +6,9 @@
 
 use verge_domain::finding::{Condition, Member};
 
-use super::levels::{BlockNoise, PARTS};
+use super::levels::BlockNoise;
 use super::record::{HealthRecord, NOTHING};
-use super::sample::{Circumstances, Grain, HealthSample, PART, condition};
+use super::sample::{Circumstances, Grain, condition};
 use serde::{Deserialize, Serialize};
 
 /// Four times.
@@ -17,26 +17,12 @@ const OCTAVES: f64 = 2.0;
 /// Watches for a growth of noise.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Noisy {
-    /// Mean bends (see [`HealthSample::quarter_bend`]) of the parts of this block.
-    parts: [f64; PARTS],
+    /// What earlier versions knew of the present block.
+    unused: [f64; 5],
     pub(super) record: HealthRecord,
 }
 
 impl Noisy {
-    #[inline]
-    pub(super) fn enter(&mut self, sample: &HealthSample) {
-        let part = &mut self.parts[usize::from(sample.place / PART) % PARTS];
-        if sample.place.is_multiple_of(PART) {
-            *part = 0.0;
-        }
-        *part = (*part + sample.quarter_bend().unwrap_or(0.0) / f64::from(PART)).min(f64::MAX);
-    }
-
-    /// Mean bends of the parts of the block that has ended.
-    pub(super) const fn bends(&self) -> [f64; PARTS] {
-        self.parts
-    }
-
     pub(super) fn close(&mut self, block: BlockNoise, grain: Grain, around: Circumstances) {
         // A constant has no noise to compare with.
         let Some(half_step) = grain.half().filter(|_| block.moved) else { return };

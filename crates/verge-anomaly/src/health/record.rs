@@ -110,7 +110,8 @@ impl HealthRecord {
             self.pending = NOTHING;
             self.peak = self.peak.max(lasting);
             if self.standing != Standing::Abnormal {
-                self.standing = if self.streak >= around.blocks { Standing::Abnormal } else { Standing::Margin };
+                self.standing =
+                    if self.streak >= around.blocks { Standing::Abnormal } else { Standing::Margin };
             }
             return;
         }

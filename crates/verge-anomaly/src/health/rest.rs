@@ -3,7 +3,7 @@
 //! A machine that stops leaves its current at exactly nothing, a valve that is closed is at 0 % for as long as it is,
 //! a counter stands while nothing is made. By itself none of these differs from a sensor that is stuck there: the first
 //! ones are for the record, and teach how long such a rest lasts. A value amidst those that a signal moves through is no
-//! place to rest.
+//! place to rest, unless it moves without noise: the level of a tank that neither fills nor empties stands as well.
 
 use super::sample::Circumstances;
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,16 @@ const KNOWN_RESTS: u16 = 3;
 /// A signal that falls once in this many changes at most is a counter.
 const COUNTS_UP: u32 = 32;
 
+/// A signal has noise if it turns back at this part of its changes at least, in 1/65536.
+const TURNS: u16 = 8_192;
+
 /// Where the value of a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Nothing, an end of its scale, a state of two, or anywhere for a counter: here it may rest.
     Rest,
-    /// The least or the greatest value so far.
+    /// The least or the greatest value so far, or anywhere for a signal without noise: here it may as long as it is not
+    /// known what it does in a week.
     End,
     /// Amidst the values that it moves through.
     Amidst,
@@ -58,6 +62,10 @@ pub(super) struct Rests {
     high: f64,
     rises: u32,
     falls: u32,
+    /// The last change was a rise.
+    rose: bool,
+    /// Moving share of changes that turn back, in 1/65536.
+    turns: u16,
     stays: [Stay; PLACES],
     /// The last run that was raised as an alarm.
     excused: Stay,
@@ -66,7 +74,8 @@ pub(super) struct Rests {
 impl Default for Rests {
     fn default() -> Self {
         let (low, high, none) = (f64::MAX, f64::MIN, Stay::default());
-        Self { low, high, rises: 0, falls: 0, stays: [none; PLACES], excused: none }
+        let stays = [none; PLACES];
+        Self { low, high, rises: 0, falls: 0, rose: false, turns: u16::MAX / 2, stays, excused: none }
     }
 }
 
@@ -76,6 +85,9 @@ impl Rests {
     pub(super) fn change(&mut self, before: f64, value: f64) {
         self.low = self.low.min(before.min(value));
         self.high = self.high.max(before.max(value));
+        let turned = self.rose != (value > before);
+        self.rose = value > before;
+        self.turns = self.turns - self.turns / 64 + if turned { 1023 } else { 0 };
         let way = if value > before { &mut self.rises } else { &mut self.falls };
         *way = way.saturating_add(1);
         if *way == u32::MAX {
@@ -88,21 +100,26 @@ impl Rests {
         self.falls <= self.rises / COUNTS_UP
     }
 
+    /// It may stand still at any value.
+    fn rests_anywhere(&self) -> bool {
+        self.is_counter() || self.turns < TURNS
+    }
+
     fn place(&self, value: f64, two_valued: bool, around: Circumstances) -> Place {
         let ends_scale = |end: f64| value == end && self.low >= 0.0 && self.high <= end;
         let is_nothing = value == 0.0 || ends_scale(1.0) || ends_scale(100.0);
         if two_valued || self.is_counter() || (is_nothing && !around.one_state) {
             Place::Rest
-        } else if value <= self.low || value >= self.high {
+        } else if self.rests_anywhere() || value <= self.low || value >= self.high {
             Place::End
         } else {
             Place::Amidst
         }
     }
 
-    /// Where it is remembered: a counter rests at another value each time.
+    /// Where it is remembered: what rests anywhere does so at another value each time.
     fn stay_at(&self, value: f64) -> f64 {
-        if self.is_counter() { 0.0 } else { value }
+        if self.rests_anywhere() { 0.0 } else { value }
     }
 
     fn known(&self, value: f64) -> Option<usize> {
@@ -111,7 +128,13 @@ impl Rests {
     }
 
     /// How long a run of `value` may last where `ordinary` is the limit of runs amidst the signal.
-    pub(super) fn limit(&self, value: f64, two_valued: bool, ordinary: u64, around: Circumstances) -> RunLimit {
+    pub(super) fn limit(
+        &self,
+        value: f64,
+        two_valued: bool,
+        ordinary: u64,
+        around: Circumstances,
+    ) -> RunLimit {
         let place = self.place(value, two_valued, around);
         let known = self.known(value).map(|known| self.stays[known]);
         let factor = if place == Place::Amidst { PLACE_FACTOR } else { REST_FACTOR };
@@ -136,9 +159,10 @@ impl Rests {
     ) -> bool {
         let known = self.known(value);
         if raised.is_none_or(|limit| limit.learning) {
-            // What has two values, or counts, stands still at each of its values.
-            let ordinary = raised.is_none() && (two_valued || self.is_counter());
-            let is_rest = known.is_some() || (!ordinary && self.place(value, two_valued, around) != Place::Amidst);
+            // What has two values, or rests anywhere, stands still at each of its values.
+            let ordinary = raised.is_none() && (two_valued || self.rests_anywhere());
+            let is_rest =
+                known.is_some() || (!ordinary && self.place(value, two_valued, around) != Place::Amidst);
             if is_rest {
                 self.learn(known, value, run);
             }
@@ -155,7 +179,8 @@ impl Rests {
     fn learn(&mut self, known: Option<usize>, value: f64, run: u64) {
         let at = self.stay_at(value);
         let place = known.unwrap_or_else(|| {
-            let rarest = (0..PLACES).min_by_key(|&n| (self.stays[n].times, self.stays[n].longest)).unwrap_or(0);
+            let rarest =
+                (0..PLACES).min_by_key(|&n| (self.stays[n].times, self.stays[n].longest)).unwrap_or(0);
             self.stays[rarest] = Stay { at, longest: 0, times: 0 };
             rarest
         });

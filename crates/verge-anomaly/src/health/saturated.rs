@@ -53,7 +53,8 @@ pub(super) struct RailVisits {
 }
 
 impl Rail {
-    const NEW: Self = Self { before: f64::MIN, now: f64::MIN, count: 0, visits: RailVisits { times: 0, stays: false } };
+    const NEW: Self =
+        Self { before: f64::MIN, now: f64::MIN, count: 0, visits: RailVisits { times: 0, stays: false } };
 
     fn extreme(&self) -> f64 {
         self.before.max(self.now)
@@ -167,7 +168,8 @@ impl Saturated {
             self.pending = 0;
             self.peak = self.peak.max(self.count);
             if self.standing != Standing::Abnormal {
-                self.standing = if self.streak >= around.blocks { Standing::Abnormal } else { Standing::Margin };
+                self.standing =
+                    if self.streak >= around.blocks { Standing::Abnormal } else { Standing::Margin };
             }
             return;
         }

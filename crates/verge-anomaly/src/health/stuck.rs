@@ -45,7 +45,9 @@ impl Stuck {
     #[inline]
     pub(super) fn enter(&mut self, sample: &HealthSample, around: Circumstances) {
         match sample.past[0] {
-            Some(before) if before.to_bits() != sample.value.to_bits() => self.change(before, sample.value, around),
+            Some(before) if before.to_bits() != sample.value.to_bits() => {
+                self.change(before, sample.value, around)
+            }
             _ => self.run = self.run.saturating_add(1),
         }
     }

