@@ -35,8 +35,8 @@ crate::words! {
         Silent = "silent",
         /// The same value, bit by bit, for longer than its own history makes plausible. Health; in readings.
         Stuck = "stuck",
-        /// The variation has collapsed, though not to nothing. Health; the variation now as a ratio to the least
-        /// that was usual.
+        /// The noise from reading to reading has collapsed, though not to nothing. Health; the noise now as a ratio to the
+        /// least that was usual.
         Flat = "flat",
         /// The noise from reading to reading has grown and stays. Health; the noise now as a ratio to the most
         /// that was usual.

@@ -105,10 +105,15 @@ impl Rests {
         self.is_counter() || self.turns < TURNS
     }
 
+    /// Nothing, or an end of its scale: how long it is there says nothing of other values.
+    #[inline]
+    pub(super) fn ends_scale(&self, value: f64, around: Circumstances) -> bool {
+        let ends = |end: f64| value == end && self.low >= 0.0 && self.high <= end;
+        (value == 0.0 || ends(1.0) || ends(100.0)) && !around.one_state
+    }
+
     fn place(&self, value: f64, two_valued: bool, around: Circumstances) -> Place {
-        let ends_scale = |end: f64| value == end && self.low >= 0.0 && self.high <= end;
-        let is_nothing = value == 0.0 || ends_scale(1.0) || ends_scale(100.0);
-        if two_valued || self.is_counter() || (is_nothing && !around.one_state) {
+        if two_valued || self.is_counter() || self.ends_scale(value, around) {
             Place::Rest
         } else if self.rests_anywhere() || value <= self.low || value >= self.high {
             Place::End

@@ -88,3 +88,23 @@ impl HealthState {
         Ok(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_version_0_1_saved_is_taken_up_but_for_its_idea_of_flat() {
+        let mut state =
+            HealthState { has_sent: true, place: 7, past: [Some(2.5), Some(2.4)], ..Default::default() };
+        (0..100).for_each(|_| state.silent.gaps.enter(60_000_000, false, 0));
+        (state.age_us, state.stuck.lengths.week) = (1, 1);
+        // Its state had no more behind it.
+        let taken_up = HealthState::open(&state::seal(StateKind::Health, &state)).unwrap();
+        assert_eq!((taken_up.place, taken_up.past), (7, [Some(2.5), Some(2.4)]));
+        assert_eq!((taken_up.age_us, taken_up.stuck.lengths.week), (6_000_000_000, 0));
+        let again = HealthState::open(&state.seal()).unwrap();
+        assert_eq!((again.age_us, again.stuck.lengths.week), (1, 1));
+        assert_eq!(again.seal(), state.seal());
+    }
+}

@@ -59,7 +59,11 @@ impl Stuck {
         let raised = limit.filter(|limit| self.lengths.ready(HISTORY) && self.run > limit.readings);
         let beyond = raised.is_some();
         if self.changed {
-            if limit.is_none() || !self.rests.enter(before, self.run, two_valued, raised, around) {
+            let rested = match limit {
+                Some(_) => self.rests.enter(before, self.run, two_valued, raised, around),
+                None => !two_valued && self.rests.ends_scale(before, around),
+            };
+            if !rested {
                 self.lengths.enter(self.run, beyond, around.week);
             }
             let back = self.earlier.to_bits() == value.to_bits();

@@ -22,12 +22,7 @@ impl Machine {
     }
 
     /// Reports for some minutes what a sensor shows while the machine runs (`true`) or stands.
-    fn report(
-        &mut self,
-        minutes: i64,
-        runs: bool,
-        shows: fn(&mut Self, bool) -> f64,
-    ) -> BTreeMap<Member, bool> {
+    fn report(&mut self, minutes: i64, runs: bool, shows: Shown) -> BTreeMap<Member, bool> {
         self.trial.forget();
         for _ in 0..minutes {
             self.minutes += 1;
@@ -39,7 +34,7 @@ impl Machine {
 
     /// Days of 16 hours in which it runs for 50 minutes, then stands for 30, and nights in which it stands. What was raised
     /// as an alarm.
-    fn work(&mut self, days: i64, shows: fn(&mut Self, bool) -> f64) -> Vec<Member> {
+    fn work(&mut self, days: i64, shows: Shown) -> Vec<Member> {
         let mut alarms = Vec::new();
         for _ in 0..days {
             for _ in 0..12 {
@@ -85,7 +80,10 @@ fn level(machine: &mut Machine, runs: bool) -> f64 {
     tenths(machine.count)
 }
 
-const SIGNALS: [(&str, fn(&mut Machine, bool) -> f64); 5] = [
+/// What its sensor shows while it runs and while it stands.
+type Shown = fn(&mut Machine, bool) -> f64;
+
+const SIGNALS: [(&str, Shown); 5] = [
     ("current", current),
     ("vibration", vibration),
     ("valve", valve),
