@@ -212,6 +212,12 @@ pub trait Viewer: Send {
 
     /// No frame has come for a while: buffers may be given back until the next does.
     fn rest(&mut self) {}
+
+    /// Comes in the place of another, and takes over what that has and this one lacks. Returns whether it lacks nothing any
+    /// more.
+    fn take_over(&mut self, former: Self) -> bool
+    where
+        Self: Sized;
 }
 
 /// What stands around the verdicts of one message upstream: everything that may change after commit.

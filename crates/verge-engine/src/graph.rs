@@ -9,14 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use sha2::{Digest, Sha256};
 
+use crate::digest::ContentDigest;
 use crate::onnx::{self, OnnxError};
 use crate::port::{Contract, Port};
 use crate::quote::quoted;
 use crate::refusal::refused;
 use crate::run::Runner;
-use crate::runtime::{Runtime, hex};
+use crate::runtime::Runtime;
 
 /// What is accepted of model files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,7 @@ pub enum GraphError {
 pub struct Graph {
     path: PathBuf,
     bytes: Bytes,
+    digest: ContentDigest,
     runtime: Runtime,
     threads: usize,
     inputs: Vec<Port>,
@@ -125,7 +126,8 @@ impl Graph {
         limits: ModelLimits,
     ) -> Result<Self, GraphError> {
         let bytes = read_bounded(path, limits.max_file_bytes)?;
-        check_hash(sha256, path, &bytes)?;
+        let digest = ContentDigest::of(&bytes);
+        check_hash(sha256, path, digest)?;
         let stamp =
             onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
         let session = commit(runtime, &bytes, limits.threads)
@@ -135,13 +137,19 @@ impl Graph {
         };
         let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
         let (path, runtime) = (path.to_owned(), runtime.clone());
-        Ok(Self { path, bytes, runtime, threads: limits.threads, inputs, outputs })
+        Ok(Self { path, bytes, digest, runtime, threads: limits.threads, inputs, outputs })
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the file holds.
+    #[must_use]
+    pub const fn digest(&self) -> ContentDigest {
+        self.digest
     }
 
     /// What it takes.
@@ -207,9 +215,9 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Bytes, GraphError> {
     if actual > limit { Err(too_large(actual)) } else { Ok(Bytes::from(bytes)) }
 }
 
-fn check_hash(expected: Option<&str>, path: &Path, bytes: &Bytes) -> Result<(), GraphError> {
+fn check_hash(expected: Option<&str>, path: &Path, digest: ContentDigest) -> Result<(), GraphError> {
     let Some(expected) = expected else { return Ok(()) };
-    let actual = hex(&Sha256::digest(bytes));
+    let actual = digest.to_string();
     if actual.eq_ignore_ascii_case(expected) {
         return Ok(());
     }

@@ -8,8 +8,9 @@
 //! Reading order: [`graph`] (a file that the library takes), [`port`] (its inputs and outputs, and what a run feeds and
 //! reads), [`run`] (one runner per worker and model), [`tensor`] (elements), [`runtime`] (where the library comes
 //! from), `onnx` (what is looked at in a file before the library sees it), `refusal` (why the library refuses one), `quote`
-//! (the library's words), `watchdog` (deadlines).
+//! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold).
 
+pub mod digest;
 pub mod graph;
 mod onnx;
 pub mod port;
@@ -20,6 +21,7 @@ pub mod runtime;
 pub mod tensor;
 mod watchdog;
 
+pub use digest::ContentDigest;
 pub use graph::{Graph, GraphError, ModelLimits};
 pub use half::f16;
 pub use port::{Contract, Feed, FeedBack, Port, shape_words};

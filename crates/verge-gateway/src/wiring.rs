@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `expiry`.
+//! `autoencoders`, `broker`, `uplink`, `routes`, `expiry`; `replacement` with `models` (what a reload exchanges).
 
 mod autoencoders;
 mod broker;
@@ -16,6 +16,7 @@ mod gateway;
 mod judges;
 mod models;
 mod readings;
+mod replacement;
 mod routes;
 mod uplink;
 
@@ -33,7 +34,7 @@ pub use frames::{
 };
 pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
-pub(crate) use judges::{kept_judge, made_judge};
+pub(crate) use models::ModelContents;
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

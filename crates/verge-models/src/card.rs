@@ -158,7 +158,7 @@ impl RawCard {
 }
 
 /// The text of a card, whatever it says.
-fn read_text(path: &Path) -> Result<String, CardError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, CardError> {
     let read = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => CardError::Missing { path: path.to_owned() },
         _ => CardError::Read { path: path.to_owned(), source },

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use verge_engine::{Graph, GraphError, ModelLimits, Runtime};
+use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runtime};
 
-use crate::card::{Card, FrameCard, Meaning};
+use crate::card::{self, Card, FrameCard, Meaning};
 use crate::error::ModelError;
 use crate::frames::FrameModel;
 use crate::windows::WindowModel;
@@ -29,13 +29,21 @@ pub struct Catalogue {
     runtime: Runtime,
     limits: ModelLimits,
     frames: BTreeMap<String, Arc<FrameModel>>,
+    /// Models that are at work.
+    known: Vec<Arc<FrameModel>>,
 }
 
 impl Catalogue {
     /// A catalogue of nothing yet.
     #[must_use]
     pub const fn new(runtime: Runtime, limits: ModelLimits) -> Self {
-        Self { runtime, limits, frames: BTreeMap::new() }
+        Self { runtime, limits, frames: BTreeMap::new(), known: Vec::new() }
+    }
+
+    /// The same where models are at work: those whose files hold what they held when they were read are not loaded again.
+    #[must_use]
+    pub fn beside(self, known: Vec<Arc<FrameModel>>) -> Self {
+        Self { known, ..self }
     }
 
     /// A model over frames.
@@ -46,7 +54,12 @@ impl Catalogue {
         if let Some(model) = self.frames.get(&files.name) {
             return Ok(Arc::clone(model));
         }
-        let model = Arc::new(FrameModel::load(&self.runtime, files, self.limits)?);
+        let content = if self.known.is_empty() { None } else { files.content() };
+        let known = self.known.iter().find(|known| Some(known.content()) == content);
+        let model = match known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(FrameModel::load(&self.runtime, files, self.limits)?),
+        };
         self.frames.insert(files.name.clone(), Arc::clone(&model));
         Ok(model)
     }
@@ -72,8 +85,21 @@ impl ModelFiles {
         self.card.parent().unwrap_or(Path::new("")).join(file)
     }
 
-    /// Its card, which must be for the weights that the configuration names.
-    pub(crate) fn read_card(&self) -> Result<Card, ModelError> {
+    /// What its files hold: card, labels and weights. `None` where one of them cannot be read.
+    #[must_use]
+    pub fn content(&self) -> Option<ContentDigest> {
+        let (card, digest) = self.read_card().ok()?;
+        let labels = match &card.meaning {
+            Meaning::Frames(frames) => frames.labels.as_ref(),
+            Meaning::Windows => None,
+        };
+        let labels = labels.map(|labels| ContentDigest::of_file(&self.beside(labels))).transpose().ok()?;
+        let weights = ContentDigest::of_file(&self.beside(&card.file)).ok()?;
+        Some(content(digest, labels, weights))
+    }
+
+    /// Its card, which must be for the weights that the configuration names, and what the file of the card holds.
+    pub(crate) fn read_card(&self) -> Result<(Card, ContentDigest), ModelError> {
         let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
         if let Some(weights) = &self.weights
             && is_missing(weights)
@@ -81,14 +107,15 @@ impl ModelFiles {
         {
             return Err(ModelError::Missing { weights: weights.clone(), card: self.card.clone() });
         }
-        let card = Card::load(&self.card)?;
+        let text = card::read_text(&self.card)?;
+        let (card, digest) = (Card::parse(&text, &self.card)?, ContentDigest::of(text.as_bytes()));
         match &self.weights {
             Some(weights) if self.beside(&card.file) != *weights => Err(ModelError::OtherWeights {
                 weights: weights.clone(),
                 card: self.card.clone(),
                 named: card.file,
             }),
-            _ => Ok(card),
+            _ => Ok((card, digest)),
         }
     }
 
@@ -122,5 +149,17 @@ impl ModelFiles {
 
     pub(crate) fn missing_part(&self, path: PathBuf, what: &'static str) -> ModelError {
         ModelError::MissingPart { path, card: self.card.clone(), what }
+    }
+}
+
+/// What the files of a model hold.
+pub(crate) fn content(
+    card: ContentDigest,
+    labels: Option<ContentDigest>,
+    weights: ContentDigest,
+) -> ContentDigest {
+    match labels {
+        Some(labels) => ContentDigest::joined(&[card, labels, weights]),
+        None => ContentDigest::joined(&[card, weights]),
     }
 }

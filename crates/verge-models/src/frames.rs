@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use verge_domain::id::Label;
-use verge_engine::{Graph, GraphError, ModelLimits, Runner, Runtime};
+use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runner, Runtime};
 
 use crate::agreement::{Agreed, Agreement, OutputShape};
 use crate::card::{Card, FrameCard, Meaning};
-use crate::catalogue::ModelFiles;
+use crate::catalogue::{ModelFiles, content};
 use crate::error::ModelError;
 
 /// A model over frames, checked and ready for runners.
@@ -21,6 +21,7 @@ pub struct FrameModel {
     contract: Arc<verge_engine::Contract>,
     size: (u32, u32),
     outputs: Vec<OutputShape>,
+    content: ContentDigest,
 }
 
 impl FrameModel {
@@ -29,16 +30,30 @@ impl FrameModel {
     /// # Errors
     /// See [`ModelError`].
     pub fn load(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> Result<Self, ModelError> {
-        let card = files.read_card()?;
+        let (card, digest) = files.read_card()?;
         let frames = files.of_frames(&card)?;
         let graph = files.read_graph(runtime, &card, limits)?;
-        let labels = match &frames.labels {
-            Some(labels) => read_labels(files.beside(labels), files)?,
-            None => Vec::new(),
-        };
+        let labels = frames.labels.as_ref().map(|labels| read_labels(files.beside(labels), files));
+        let (labels, listed) = labels.transpose()?.unzip();
+        let labels = labels.unwrap_or_default();
         let agreement = Agreement { card: frames, card_path: &files.card, graph: &graph };
         let Agreed { contract, width, height, outputs } = agreement.reach(labels.len())?;
-        Ok(Self { labels, contract: Arc::new(contract), size: (width, height), outputs, graph, card })
+        let content = content(digest, listed, graph.digest());
+        Ok(Self {
+            labels,
+            contract: Arc::new(contract),
+            size: (width, height),
+            outputs,
+            graph,
+            card,
+            content,
+        })
+    }
+
+    /// What its files held when they were read, see [`ModelFiles::content`].
+    #[must_use]
+    pub const fn content(&self) -> ContentDigest {
+        self.content
     }
 
     /// Its card.
@@ -98,7 +113,7 @@ impl FrameModel {
     }
 }
 
-fn read_labels(path: PathBuf, files: &ModelFiles) -> Result<Vec<Label>, ModelError> {
+fn read_labels(path: PathBuf, files: &ModelFiles) -> Result<(Vec<Label>, ContentDigest), ModelError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(source) if source.kind() == ErrorKind::NotFound => {
@@ -110,5 +125,6 @@ fn read_labels(path: PathBuf, files: &ModelFiles) -> Result<Vec<Label>, ModelErr
     let label = |(line, text): (usize, &str)| {
         Label::new(text.trim()).map_err(|_| ModelError::Label { path: path.clone(), line: line + 1 })
     };
-    text.trim_end().split('\n').enumerate().map(label).collect()
+    let labels = text.trim_end().split('\n').enumerate().map(label).collect::<Result<_, _>>()?;
+    Ok((labels, ContentDigest::of(text.as_bytes())))
 }

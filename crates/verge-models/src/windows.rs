@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use verge_engine::{
-    Contract, ElementType, Feed, Graph, ModelLimits, Port, RecurrentState, RunError, Runner, Runtime, Tensor,
-    TensorView, f16,
+    ContentDigest, Contract, ElementType, Feed, Graph, ModelLimits, Port, RecurrentState, RunError, Runner,
+    Runtime, Tensor, TensorView, f16,
 };
 
 use crate::card::{Card, Meaning};
-use crate::catalogue::ModelFiles;
+use crate::catalogue::{ModelFiles, content};
 use crate::error::ModelError;
 
 /// Numbers of one window at most.
@@ -31,6 +31,7 @@ pub struct WindowModel {
     card: Card,
     runner: Runner,
     width: usize,
+    content: ContentDigest,
 }
 
 impl WindowModel {
@@ -40,7 +41,7 @@ impl WindowModel {
     /// The card or the file cannot be used, or the file has other tensors than one input of floating point, a row of
     /// numbers such as `[1 or free, width]`, `[1, 1, width]` or `[1, width, 1]`, and one output of as many.
     pub fn load(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> Result<Self, ModelError> {
-        let card = files.read_card()?;
+        let (card, digest) = files.read_card()?;
         if card.meaning != Meaning::Windows {
             return Err(files.mistaken("frames", "windows of readings"));
         }
@@ -49,7 +50,14 @@ impl WindowModel {
         let width = contract.input.shape.iter().product::<i64>();
         let width = usize::try_from(width).expect("a million at most");
         let runner = graph.runner(Arc::new(contract))?;
-        Ok(Self { card, runner, width })
+        let content = content(digest, None, graph.digest());
+        Ok(Self { card, runner, width, content })
+    }
+
+    /// What its files held when they were read, see [`ModelFiles::content`].
+    #[must_use]
+    pub const fn content(&self) -> ContentDigest {
+        self.content
     }
 
     /// Its card.

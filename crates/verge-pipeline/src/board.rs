@@ -74,6 +74,12 @@ impl LastWords {
         }
     }
 
+    /// Takes away the words that are not about what judges watch. Open events stay: their end is a word of its own.
+    pub fn retain(&self, watched: impl Fn(&Verdict) -> bool) {
+        let mut points = self.points();
+        points.words.retain(|word| word.0.open_event().is_some() || watched(&word.0.verdict));
+    }
+
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

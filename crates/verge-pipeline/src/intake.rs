@@ -39,8 +39,8 @@ pub use observations::{Observations, Origin};
 use orders::{Desk, Waiting};
 pub use orders::{DeskClosed, ORDER_QUEUE, OrderDesk};
 pub(crate) use redeliveries::Redeliveries;
-use swapping::Swap;
-pub use swapping::SwapRefused;
+use swapping::SwapSlot;
+pub use swapping::{Swap, SwapRefused};
 use worker::Worker;
 
 /// Maximum of messages that wait for the judges.
@@ -53,6 +53,8 @@ enum Item {
     Observation(Observation, Origin),
     /// Settle this after what was queued before.
     Settle(Receipt, Monotonic),
+    /// Here the judges that wait begin.
+    Exchange,
     /// An order waits.
     Wake,
     Stop,
@@ -184,11 +186,11 @@ impl IntakeQueue {
         // A restored judge may know its rate already.
         self.counters.note_alarm_rates(set.alarm_rates(clock.now()));
         self.counters.note_judging(set.account());
-        // One at a time: a reload waits for its end.
-        let (swaps, planned) = mpsc::sync_channel(1);
+        let swaps = Arc::new(SwapSlot::default());
         let mut worker = Worker {
             set,
-            swaps: planned,
+            swaps: Arc::clone(&swaps),
+            exchange_due: false,
             swapping: None,
             source,
             commits,
@@ -224,7 +226,7 @@ impl IntakeQueue {
 /// The running judges' thread.
 pub struct Judging<J> {
     queue: SyncSender<Item>,
-    swaps: SyncSender<Swap<J>>,
+    swaps: Arc<SwapSlot<J>>,
     deadline: Arc<OnceLock<Instant>>,
     thread: JoinHandle<()>,
     running: watch::Sender<()>,

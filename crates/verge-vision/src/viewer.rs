@@ -1,7 +1,7 @@
 //! All judges over frames at work in one thread: the frame is decoded once, each judge's model sees its part of it,
 //! and what comes out is read by the model's card.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use verge_domain::frame::{EncodedFrame, View};
@@ -20,7 +20,7 @@ use crate::reconstruct::Comparison;
 use crate::trial::ModelTrial;
 
 /// One judge over frames.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct VisionJudge {
     /// Position of its model among the viewer's.
     pub model: usize,
@@ -62,23 +62,55 @@ pub enum ViewerError {
 /// What the judges of one camera remember: the recurrent state of each judge's model.
 #[derive(Debug, Default)]
 pub struct Memory {
-    states: Vec<(JudgeIndex, RecurrentState)>,
+    states: Vec<JudgeMemory>,
+}
+
+#[derive(Debug)]
+struct JudgeMemory {
+    judge: JudgeIndex,
+    /// Of this model over this part of the frames: that of another means nothing to it.
+    model: Weak<FrameModel>,
+    region: Region,
+    state: RecurrentState,
 }
 
 impl Memory {
-    fn state(&mut self, judge: JudgeIndex) -> &mut RecurrentState {
-        let index = self.states.iter().position(|(known, _)| *known == judge).unwrap_or_else(|| {
-            self.states.push((judge, RecurrentState::default()));
-            self.states.len() - 1
-        });
-        &mut self.states[index].1
+    fn state(&mut self, judge: JudgeIndex, model: &Arc<FrameModel>, region: Region) -> &mut RecurrentState {
+        let is_of = |one: &JudgeMemory| one.model.as_ptr() == Arc::as_ptr(model) && one.region == region;
+        let place = self.states.iter().position(|one| one.judge == judge);
+        let place = match place {
+            Some(place) if is_of(&self.states[place]) => place,
+            known => {
+                let (model, state) = (Arc::downgrade(model), RecurrentState::default());
+                let new = JudgeMemory { judge, model, region, state };
+                match known {
+                    Some(place) => {
+                        self.states[place] = new;
+                        place
+                    }
+                    None => {
+                        self.states.push(new);
+                        self.states.len() - 1
+                    }
+                }
+            }
+        };
+        &mut self.states[place].state
+    }
+
+    /// Forgets judges that do not look at the camera any more.
+    fn keep(&mut self, judges: &[JudgeIndex]) {
+        if self.states.len() > judges.len() {
+            self.states.retain(|one| judges.contains(&one.judge));
+        }
     }
 }
 
 /// The judges over frames of one worker.
 pub struct FrameViewer {
     judges: Vec<Option<JudgeRun>>,
-    models: Vec<ModelRun>,
+    /// `None` where the viewer in whose place it comes has a runner.
+    models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
     picture: Picture,
 }
 
@@ -153,7 +185,22 @@ impl FrameViewer {
     /// # Errors
     /// See [`ViewerError`].
     pub fn new(settings: &ViewerSettings) -> Result<Self, ViewerError> {
-        let models = settings.models.iter().map(ModelRun::new).collect::<Result<Vec<_>, _>>()?;
+        Self::beside(settings, |_| false)
+    }
+
+    /// A viewer that comes in the place of one that has a runner of these models, see [`Viewer::take_over`].
+    ///
+    /// # Errors
+    /// See [`ViewerError`].
+    pub fn beside(
+        settings: &ViewerSettings,
+        has: impl Fn(&Arc<FrameModel>) -> bool,
+    ) -> Result<Self, ViewerError> {
+        let run = |model: &Arc<FrameModel>| {
+            let run = if has(model) { None } else { Some(ModelRun::new(model)?) };
+            Ok((Arc::clone(model), run))
+        };
+        let models = settings.models.iter().map(run).collect::<Result<Vec<_>, ViewerError>>()?;
         let judges = settings
             .judges
             .iter()
@@ -174,7 +221,7 @@ impl FrameViewer {
     /// See [`InferenceError`].
     ///
     /// # Panics
-    /// If this judge looks at no frames.
+    /// If this judge looks at no frames, or the viewer is not whole.
     pub fn infer(
         &mut self,
         judge: JudgeIndex,
@@ -183,7 +230,7 @@ impl FrameViewer {
         until: Option<Instant>,
     ) -> Result<Inference, InferenceError> {
         let run = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
-        let model = &mut self.models[run.model];
+        let model = self.models[run.model].1.as_mut().expect("a whole viewer");
         let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
         let top = run.top;
         let reader = &mut model.reader;
@@ -207,9 +254,9 @@ impl FrameViewer {
     /// See [`InferenceError`].
     ///
     /// # Panics
-    /// If there is no model at this position.
+    /// If there is no model at this position, or the viewer is not whole.
     pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
-        self.models[model].try_out(until)
+        self.models[model].1.as_mut().expect("a whole viewer").try_out(until)
     }
 
     /// Decodes a frame for [`FrameViewer::infer`].
@@ -227,11 +274,13 @@ impl FrameViewer {
         memory: &mut Memory,
     ) -> Result<Option<View>, InferenceError> {
         let Some(Some(run)) = self.judges.get(judge.position()) else { return Ok(None) };
-        let model = &mut self.models[run.model];
+        let (shared, model) = &mut self.models[run.model];
+        let model = model.as_mut().expect("a whole viewer");
         let size = (self.picture.width(), self.picture.height());
         let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
         let reader = &mut model.reader;
-        let mut view = model.runner.run(memory.state(judge), until, |outputs| match reader {
+        let state = memory.state(judge, shared, run.region);
+        let mut view = model.runner.run(state, until, |outputs| match reader {
             OutputReader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
                 let view = classifier.classify(elements, run.top, run.score)?;
@@ -271,6 +320,7 @@ impl Viewer for FrameViewer {
             tracing::debug!(device = %frame.device, %error, "frame refused");
             error.reason()
         })?;
+        memory.keep(judges);
         let mut fault = None;
         for &judge in judges {
             match self.find(judge, until, memory) {
@@ -286,6 +336,14 @@ impl Viewer for FrameViewer {
 
     fn rest(&mut self) {
         self.picture.rest();
+    }
+
+    fn take_over(&mut self, mut former: Self) -> bool {
+        for (model, run) in self.models.iter_mut().filter(|(_, run)| run.is_none()) {
+            let held = former.models.iter_mut().find(|(known, _)| Arc::ptr_eq(known, model));
+            *run = held.and_then(|(_, run)| run.take());
+        }
+        self.models.iter().all(|(_, run)| run.is_some())
     }
 }
 

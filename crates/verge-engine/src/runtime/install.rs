@@ -7,11 +7,11 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sha2::{Digest as _, Sha256};
 use zip::ZipArchive;
 
+use super::managed_library;
 use super::pinned::{self, Build, VERSION};
-use super::{hex, managed_library};
+use crate::digest::ContentDigest;
 
 /// The library's place within the wheel.
 const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
@@ -151,15 +151,7 @@ fn is_whole(library: &Path, build: &Build) -> Result<bool, InstallError> {
 }
 
 fn digest(path: &Path) -> Result<String, InstallError> {
-    let mut file = File::open(path).map_err(at(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(at(path))? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
+    ContentDigest::of_file(path).map(|digest| digest.to_string()).map_err(at(path))
 }
 
 fn check(path: &Path, expected: &'static str, build: &Build) -> Result<(), InstallError> {
@@ -241,7 +233,7 @@ fn unpack(
         Ok(bytes)
     };
     let bytes = member(&format!("{MEMBER}{VERSION}"), MAX_LIBRARY_BYTES)?;
-    let actual = hex(&Sha256::digest(&bytes));
+    let actual = ContentDigest::of(&bytes).to_string();
     if actual != build.library_sha256 {
         let what = format!("the library in {}", wheel.display());
         return Err(InstallError::Hash { what, expected: build.library_sha256, actual, arch: build.arch });

@@ -6,7 +6,6 @@ mod install;
 mod pinned;
 
 use std::env;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -260,14 +259,6 @@ impl std::fmt::Debug for Runtime {
 /// The library's log: what matters of it also comes back as an error.
 fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     tracing::debug!(target: "onnxruntime", ?level, category, location, "{message}");
-}
-
-/// Bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
-        hex
-    })
 }
 
 #[cfg(test)]

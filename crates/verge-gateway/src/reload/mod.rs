@@ -4,12 +4,14 @@
 //! Reading order: [`ReloadAnswer`], `plan` (what changes, pure), [`door`] (how a running gateway is asked).
 
 pub mod door;
+mod places;
 mod plan;
 
 use serde::{Deserialize, Serialize};
 use verge_pipeline::judging::SwapReport;
 
-pub(crate) use plan::ReloadPlan;
+pub(crate) use places::JudgePlaces;
+pub(crate) use plan::{AtWork, JudgeFate, ReloadPlan};
 
 /// What became of a reload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,7 +85,7 @@ pub struct AnewReport {
 }
 
 /// A key that changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyChange {
     /// The key, or a section that was added or removed.
     pub key: String,
@@ -91,17 +93,21 @@ pub struct KeyChange {
     pub before: Option<String>,
     /// What it says; `None` if it is not there any more.
     pub after: Option<String>,
+    /// Why it needs a restart, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl KeyChange {
     fn words(&self) -> String {
-        let Self { key, before, after } = self;
-        match (before, after) {
+        let Self { key, before, after, why } = self;
+        let words = match (before, after) {
             (None, None) => key.clone(),
             (None, Some(after)) => format!("{key}: {after}, was not there"),
             (Some(before), None) => format!("{key}: taken out, was {before}"),
             (Some(before), Some(after)) => format!("{key}: {after}, was {before}"),
-        }
+        };
+        why.iter().fold(words, |words, why| format!("{words}: {why}"))
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use verge_anomaly::ReadingJudge;
 use verge_domain::reading::SourceIndex;
-use verge_pipeline::judging::PlannedJudge;
 
 use super::{KeyChange, ReloadReport};
 use crate::config::SectionValues;
-use crate::settings::{JudgeRules, JudgeSection, Rule, Settings};
+use crate::settings::{JudgeRules, JudgeSection, Settings};
+use crate::wiring::ModelContents;
 use crate::wiring::classes::{Classes, JudgeClass, scope_of};
-use crate::wiring::{kept_judge, made_judge};
 
 /// How conditions become events: it changes without the detector.
 const POLICY: [&str; 5] = ["severity", "lane", "raise_after", "clear_after", "update_every"];
@@ -19,12 +17,34 @@ const LOOKS: [&str; 4] = ["inputs", "devices", "expect", "machine"];
 /// A setting that does nothing any more.
 const WITHOUT_EFFECT: &str = "judging_threads";
 
+/// What a gateway runs with.
+pub(crate) struct AtWork<'a> {
+    pub(crate) settings: &'a Settings,
+    /// What the files of its models held when they were read.
+    pub(crate) models: &'a ModelContents,
+    /// It takes frames.
+    pub(crate) takes_frames: bool,
+}
+
+/// What becomes of a judge of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JudgeFate {
+    /// Its detector stays as it is.
+    Kept,
+    /// Its detector is made, and takes up what the one before it has learnt, if there is one.
+    Made,
+    /// The same without what that has learnt: its model is another.
+    OtherModel,
+}
+
 /// How a running gateway comes to another configuration.
 #[derive(Debug)]
 pub(crate) struct ReloadPlan {
     pub(crate) report: ReloadReport,
     /// Judges whose detector stays as it is.
     kept: BTreeSet<String>,
+    /// Judges whose model is another.
+    other_model: BTreeSet<String>,
 }
 
 impl ReloadPlan {
@@ -32,8 +52,14 @@ impl ReloadPlan {
     ///
     /// # Errors
     /// What needs a restart.
-    pub(crate) fn between(running: &Settings, next: &Settings) -> Result<Self, Vec<KeyChange>> {
-        let mut plan = Self { report: ReloadReport::default(), kept: BTreeSet::new() };
+    pub(crate) fn between(
+        at_work: &AtWork<'_>,
+        next: &Settings,
+        models: &ModelContents,
+    ) -> Result<Self, Vec<KeyChange>> {
+        let running = at_work.settings;
+        let other_model = other_models(at_work, next, models);
+        let mut plan = Self { report: ReloadReport::default(), kept: BTreeSet::new(), other_model };
         let mut restart = Vec::new();
         for before in &running.values {
             match find(&next.values, before) {
@@ -44,6 +70,10 @@ impl ReloadPlan {
         for after in next.values.iter().filter(|after| find(&running.values, after).is_none()) {
             plan.added(next, after, &mut restart);
         }
+        plan.report.changed.extend(changed_files(at_work, next, models));
+        if !at_work.takes_frames {
+            restart.extend(next.judges.iter().filter(|judge| sees_frames(judge)).map(first_over_frames));
+        }
         if restart.is_empty() {
             orders(running, next, &mut restart);
         }
@@ -53,16 +83,18 @@ impl ReloadPlan {
         if restart.is_empty() { Ok(plan) } else { Err(restart) }
     }
 
-    /// All judges of one class, as they are to be at work.
-    pub(crate) fn judges(&self, next: &Settings, class: JudgeClass) -> Vec<PlannedJudge<ReadingJudge>> {
-        let planned = |judge: &JudgeSection| {
-            if self.kept.contains(judge.name.as_str()) {
-                PlannedJudge::Kept(kept_judge(next, judge, class))
-            } else {
-                PlannedJudge::Made(made_judge(next, judge, class))
-            }
-        };
-        next.judges.iter().map(planned).collect()
+    /// What becomes of a judge of the other configuration.
+    pub(crate) fn fate_of(&self, judge: &JudgeSection) -> JudgeFate {
+        match judge.name.as_str() {
+            name if self.kept.contains(name) => JudgeFate::Kept,
+            name if self.other_model.contains(name) => JudgeFate::OtherModel,
+            _ => JudgeFate::Made,
+        }
+    }
+
+    /// Whether the detector of a judge stays as it is.
+    pub(crate) fn keeps(&self, judge: &JudgeSection) -> bool {
+        self.fate_of(judge) == JudgeFate::Kept
     }
 
     fn compare(
@@ -81,20 +113,12 @@ impl ReloadPlan {
                 let stays = |key: &&str| {
                     POLICY.contains(key) && !(reports(is) && *key == "update_every") || LOOKS.contains(key)
                 };
-                let kept = keys.iter().all(stays) && has_scope_of(was, is);
-                if kept {
+                if keys.iter().all(stays) && has_scope_of(was, is) && !self.other_model.contains(name) {
                     self.kept.insert(name.clone());
                 }
-                let needs = |key: &str| needs_restart(was, key) || needs_restart(is, key);
-                let asks_anew = !kept && asks_a_model(is);
-                for (key, change) in changes {
-                    if needs(&key) || asks_anew {
-                        restart.push(change)
-                    } else {
-                        self.report.changed.push(change)
-                    }
-                }
+                self.report.changed.extend(changes.into_iter().map(|(_, change)| change));
             }
+            (_, "model") => self.report.changed.extend(changes.into_iter().map(|(_, change)| change)),
             _ => {
                 for (key, change) in changes {
                     let is_idle = before.section == "gateway" && key == WITHOUT_EFFECT;
@@ -105,28 +129,72 @@ impl ReloadPlan {
     }
 
     fn removed(&mut self, running: &Settings, before: &SectionValues, restart: &mut Vec<KeyChange>) {
-        let known = before.name.as_deref().filter(|_| before.section == "judge");
-        match known.and_then(|name| judge(running, name)).filter(|judge| !sees_frames(judge)) {
-            Some(judge) => self.report.removed.push(judge.name.to_string()),
-            None => restart.push(KeyChange {
-                key: before.path.clone(),
-                before: Some(format!("a [{}]", before.path)),
-                after: None,
-            }),
+        let change = || KeyChange {
+            key: before.path.clone(),
+            before: Some(format!("a [{}]", before.path)),
+            ..KeyChange::default()
+        };
+        match (before.section, &before.name) {
+            ("judge", Some(name)) if judge(running, name).is_some() => self.report.removed.push(name.clone()),
+            ("model", _) => self.report.changed.push(change()),
+            _ => restart.push(change()),
         }
     }
 
     fn added(&mut self, next: &Settings, after: &SectionValues, restart: &mut Vec<KeyChange>) {
-        let known = after.name.as_deref().filter(|_| after.section == "judge");
-        let fits = |judge: &&JudgeSection| !sees_frames(judge) && !asks_a_model(judge);
-        match known.and_then(|name| judge(next, name)).filter(fits) {
-            Some(judge) => self.report.added.push(judge.name.to_string()),
-            None => restart.push(KeyChange {
-                key: after.path.clone(),
-                before: None,
-                after: Some(format!("a [{}]", after.path)),
-            }),
+        let change = || KeyChange {
+            key: after.path.clone(),
+            after: Some(format!("a [{}]", after.path)),
+            ..KeyChange::default()
+        };
+        match (after.section, &after.name) {
+            ("judge", Some(name)) if judge(next, name).is_some() => self.report.added.push(name.clone()),
+            ("model", _) => self.report.changed.push(change()),
+            _ => restart.push(change()),
         }
+    }
+}
+
+/// Judges that ask another model than before, whatever it is called.
+fn other_models(at_work: &AtWork<'_>, next: &Settings, models: &ModelContents) -> BTreeSet<String> {
+    let asks_another = |judge_now: &&JudgeSection| {
+        let before = judge(at_work.settings, judge_now.name.as_str())
+            .and_then(|before| before.model(at_work.settings))
+            .map(|model| at_work.models.of(&model.name));
+        let now = judge_now.model(next).map(|model| models.of(&model.name));
+        before.is_some_and(|before| now.is_some_and(|now| now != before))
+    };
+    next.judges.iter().filter(asks_another).map(|judge| judge.name.to_string()).collect()
+}
+
+/// Models whose section stays as it is, and whose files do not.
+fn changed_files(at_work: &AtWork<'_>, next: &Settings, models: &ModelContents) -> Vec<KeyChange> {
+    let running = at_work.settings.models.iter().chain(&at_work.settings.autoencoders);
+    let is_same_file = |name: &str, card| {
+        next.models.iter().chain(&next.autoencoders).any(|model| model.name == name && model.card == card)
+    };
+    running
+        .filter(|model| is_same_file(&model.name, model.card.clone()))
+        .filter(|model| {
+            at_work.models.of(&model.name).is_some_and(|before| models.of(&model.name) != Some(before))
+        })
+        .map(|model| KeyChange {
+            key: format!("model.{}", model.name),
+            before: Some("what was read before".to_owned()),
+            after: Some("files with other contents".to_owned()),
+            ..KeyChange::default()
+        })
+        .collect()
+}
+
+fn first_over_frames(judge: &JudgeSection) -> KeyChange {
+    KeyChange {
+        key: format!("judge.{}", judge.name),
+        after: Some(format!("a [judge.{}] over frames", judge.name)),
+        why: Some(
+            "it is the first one, and connections for frames are made when the gateway starts".to_owned(),
+        ),
+        ..KeyChange::default()
     }
 }
 
@@ -143,8 +211,10 @@ fn changes(before: &SectionValues, after: &SectionValues) -> Vec<(String, KeyCha
     let keys: BTreeSet<&String> = before.values.keys().chain(after.values.keys()).collect();
     let change = |key: &String| {
         let (was, is) = (before.values.get(key), after.values.get(key));
-        let change =
-            || KeyChange { key: format!("{}.{key}", after.path), before: was.cloned(), after: is.cloned() };
+        let change = || {
+            let key = format!("{}.{key}", after.path);
+            KeyChange { key, before: was.cloned(), after: is.cloned(), why: None }
+        };
         (was != is).then(|| (key.clone(), change()))
     };
     keys.into_iter().filter_map(change).collect()
@@ -160,19 +230,6 @@ fn reports(judge: &JudgeSection) -> bool {
     judge.frames().is_some_and(|rules| rules.task != verge_models::card::ModelTask::Reconstruct)
 }
 
-/// Whether the judge's instances ask a model, or are reported with one.
-fn asks_a_model(judge: &JudgeSection) -> bool {
-    match &judge.rules {
-        JudgeRules::Frames(_) => true,
-        JudgeRules::Readings(rules) => matches!(rules.rule, Rule::Autoencoder { .. }),
-    }
-}
-
-/// What workers look at is set when they start.
-fn needs_restart(judge: &JudgeSection, key: &str) -> bool {
-    sees_frames(judge) && (LOOKS.contains(&key) || key == "detector")
-}
-
 fn has_scope_of(was: &JudgeSection, is: &JudgeSection) -> bool {
     match (&was.rules, &is.rules) {
         (JudgeRules::Readings(was), JudgeRules::Readings(is)) => scope_of(was) == scope_of(is),
@@ -181,19 +238,17 @@ fn has_scope_of(was: &JudgeSection, is: &JudgeSection) -> bool {
     }
 }
 
-/// Sources and models are known by their places, and the order of uplinks is their preference.
+/// Sources are known by their places, and the order of uplinks is their preference.
 fn orders(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
     let mut compare = |key: &str, names: fn(&Settings) -> Vec<String>| {
         let (before, after) = (names(running), names(next));
         if before != after {
             let order = |names: Vec<String>| Some(format!("the order {}", names.join(", ")));
-            restart.push(KeyChange { key: key.to_owned(), before: order(before), after: order(after) });
+            let (key, before, after) = (key.to_owned(), order(before), order(after));
+            restart.push(KeyChange { key, before, after, why: None });
         }
     };
     compare("source", |all| all.sources.iter().map(|one| one.name.to_string()).collect());
-    compare("model", |all| {
-        all.models.iter().chain(&all.autoencoders).map(|model| model.name.clone()).collect()
-    });
     compare("uplink", |all| all.uplinks.iter().map(|one| one.name.to_string()).collect());
     compare("route", |all| all.routes.iter().map(|one| one.name.to_string()).collect());
 }
@@ -213,7 +268,8 @@ fn classes(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
         let (before, after) = (connections(&was), connections(&is));
         if before != after {
             let key = format!("source.{}", settings.name);
-            restart.push(KeyChange { key, before: Some(before), after: Some(after) });
+            let why = Some("subscriptions are made when the gateway starts".to_owned());
+            restart.push(KeyChange { key, before: Some(before), after: Some(after), why });
         }
         for rules in &next.judges {
             let former = judge(running, rules.name.as_str()).and_then(JudgeSection::readings);
@@ -231,6 +287,7 @@ fn classes(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
                     key: format!("judge.{}", rules.name),
                     before: words(was.class_of(former, source)),
                     after: words(is.class_of(present, source)),
+                    why: None,
                 });
             }
         }

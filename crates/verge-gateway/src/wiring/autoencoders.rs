@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use verge_anomaly::autoencoder::Reconstructor;
 use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::verdict;
-use verge_engine::{RunError, Runtime};
+use verge_engine::{ContentDigest, RunError, Runtime};
 use verge_models::{Catalogue, WindowModel};
 
 use super::frames::{TRIAL, Vision, runtime_search};
@@ -39,6 +39,7 @@ struct Shared {
     model: Arc<Mutex<WindowModel>>,
     width: usize,
     identity: verdict::Model,
+    content: ContentDigest,
     logged: Arc<AtomicBool>,
 }
 
@@ -48,16 +49,39 @@ impl Autoencoders {
     /// # Errors
     /// There is no library, or a model cannot be used.
     pub fn load(settings: &Settings, vision: Option<&Vision>) -> anyhow::Result<Self> {
+        Self::load_for(settings, vision, |_| true)
+    }
+
+    /// The same for some of the judges.
+    pub(super) fn load_for(
+        settings: &Settings,
+        vision: Option<&Vision>,
+        wanted: impl Fn(&JudgeSection) -> bool,
+    ) -> anyhow::Result<Self> {
         let mut catalogue = None;
         let mut behind = |(index, judge): (JudgeIndex, &JudgeSection)| match vision
             .and_then(|vision| vision.identity_of(index))
         {
             Some(model) => Ok(Some(Behind::Frames(model.clone()))),
-            None => windows(settings, judge, &mut catalogue).map(|shared| shared.map(Behind::Windows)),
+            None if wanted(judge) => {
+                windows(settings, judge, &mut catalogue).map(|shared| shared.map(Behind::Windows))
+            }
+            None => Ok(None),
         };
         let by_judge =
             (0..).map(JudgeIndex).zip(&settings.judges).map(&mut behind).collect::<Result<_, _>>()?;
         Ok(Self { by_judge })
+    }
+
+    /// What the files of the models over windows held when they were read, by the names of the models.
+    pub(super) fn contents<'a>(
+        &'a self,
+        settings: &'a Settings,
+    ) -> impl Iterator<Item = (String, ContentDigest)> + 'a {
+        self.by_judge.iter().zip(&settings.judges).filter_map(|(behind, judge)| match behind {
+            Some(Behind::Windows(shared)) => Some((judge.model(settings)?.name.clone(), shared.content)),
+            Some(Behind::Frames(_)) | None => None,
+        })
     }
 
     /// What verdicts call the model of a judge.
@@ -96,6 +120,7 @@ fn windows(
         let mut loaded = catalogue.windows(model).with_context(|| format!("model.{}", model.name))?;
         try_autoencoder(&mut loaded).with_context(|| format!("model.{}: one window", model.name))?;
         let (identity, width) = (loaded.card().identity.clone(), loaded.width());
+        let content = loaded.content();
         if let Some(stride) = how.stride() {
             let (judge, name) = (&judge.name, &identity.name);
             ensure!(
@@ -107,6 +132,7 @@ fn windows(
             judge: judge.name.clone(),
             width,
             identity,
+            content,
             model: Arc::new(Mutex::new(loaded)),
             logged: Arc::default(),
         })

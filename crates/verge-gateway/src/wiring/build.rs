@@ -21,6 +21,7 @@ use super::Autoencoders;
 use super::broker::LocalPlan;
 use super::frames::Eyes;
 use super::readings::{self, ReadingJudges};
+use super::replacement::JudgesAtWork;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 
@@ -43,6 +44,7 @@ pub(super) struct Built<'a> {
     pub(super) counters: Arc<Counters>,
     pub(super) eyes: Option<Eyes>,
     pub(super) judges: ReadingJudges,
+    pub(super) at_work: JudgesAtWork,
 }
 
 impl<'a> Built<'a> {
@@ -87,7 +89,9 @@ impl<'a> Built<'a> {
 
         let (counters, bulk_counters) = readings::counters(settings);
         let eyes = Eyes::open(settings, &counters, &causes)?;
-        let models = Autoencoders::load(settings, eyes.as_ref().map(Eyes::vision))?;
+        let vision = eyes.as_ref().map(Eyes::vision);
+        let models = Autoencoders::load(settings, vision.map(AsRef::as_ref))?;
+        let at_work = JudgesAtWork::at_the_start(settings, vision, &models);
         let saved = (&checkpoints[..], &recent[..]);
         let judges = ReadingJudges::restore(settings, &models, (&counters, bulk_counters), saved, started)?;
         Ok(Self {
@@ -103,6 +107,7 @@ impl<'a> Built<'a> {
             counters,
             eyes,
             judges,
+            at_work,
         })
     }
 }

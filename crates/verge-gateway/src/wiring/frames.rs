@@ -21,12 +21,14 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep};
 use verge_pipeline::intake::Observations;
+use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, ViewerSettings};
 
 use super::broker::repetition;
 use super::judges::inputs_of;
 use crate::exit::{Exit, ExitWith};
+use crate::reload::JudgePlaces;
 use crate::settings::{Carries, FrameRules, JudgeSection, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
@@ -101,19 +103,32 @@ impl Vision {
     /// # Errors
     /// There is no library, a model cannot be used, or a judge asks of its model what it cannot do.
     pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let places = JudgePlaces::of(settings);
+        if settings.judges.iter().any(|judge| judge.frames().is_some()) {
+            return Self::load_beside(settings, Vec::new(), &places).map(Some);
+        }
+        let watched = settings.judges.iter().any(JudgeSection::watches_arrivals);
+        watched.then(|| Self::placed(settings, Vec::new(), &places)).transpose()
+    }
+
+    /// The same where these models are at work, and judges have these places.
+    pub(super) fn load_beside(
+        settings: &Settings,
+        known: Vec<Arc<FrameModel>>,
+        places: &JudgePlaces,
+    ) -> anyhow::Result<Self> {
         if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
-            let watched = settings.judges.iter().any(JudgeSection::watches_arrivals);
-            return watched.then(|| Self::of(settings, Vec::new())).transpose();
+            return Self::placed(settings, Vec::new(), places);
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
-        let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
+        let mut catalogue = Catalogue::new(runtime, settings.engine.limits).beside(known);
         let models = settings
             .models
             .iter()
             .map(|model| catalogue.frames(model).with_context(|| format!("model.{}", model.name)))
             .collect::<anyhow::Result<Vec<_>>>()
             .exit_with(Exit::BadConfig)?;
-        Self::of(settings, models).exit_with(Exit::BadConfig).map(Some)
+        Self::placed(settings, models, places).exit_with(Exit::BadConfig)
     }
 
     /// The judges with these models, one for each of the configuration.
@@ -121,6 +136,14 @@ impl Vision {
     /// # Errors
     /// A judge asks of its model what it cannot do.
     pub fn of(settings: &Settings, models: Vec<Arc<FrameModel>>) -> anyhow::Result<Self> {
+        Self::placed(settings, models, &JudgePlaces::of(settings))
+    }
+
+    fn placed(
+        settings: &Settings,
+        models: Vec<Arc<FrameModel>>,
+        places: &JudgePlaces,
+    ) -> anyhow::Result<Self> {
         let mut identities = Vec::new();
         let mut looks = Vec::new();
         for judge in &settings.judges {
@@ -134,9 +157,31 @@ impl Vision {
             Carries::Frames(frames) => Some(frames.codec.max_pixels),
         });
         let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
+        let looks = places.arranged(settings, looks, || None);
         let viewer = ViewerSettings { models, judges: looks, max_picture_bytes };
-        let judges = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
+        let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
+        let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
         Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
+    }
+
+    /// Viewers for workers that look as this one says, each of which comes in the place of one that looks as `former` says.
+    pub(super) fn viewers_beside(&self, former: &Self, workers: usize) -> anyhow::Result<Vec<FrameViewer>> {
+        let has = |model: &Arc<FrameModel>| former.has(model);
+        let viewer = || FrameViewer::beside(&self.viewer, has).exit_with(Exit::BadConfig);
+        (0..workers).map(|_| viewer()).collect()
+    }
+
+    /// Whether workers that look as this one says have a model.
+    pub(super) fn has(&self, model: &Arc<FrameModel>) -> bool {
+        self.viewer.models.iter().any(|known| Arc::ptr_eq(known, model))
+    }
+
+    /// Whether another one looks at the same with the same models.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let models = |vision: &Self| vision.viewer.models.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+        self.judges == other.judges
+            && self.viewer.judges == other.viewer.judges
+            && models(self) == models(other)
     }
 
     /// A viewer of its own for one worker.
@@ -152,7 +197,7 @@ impl Vision {
         &self.judges
     }
 
-    /// What verdicts call the model of a judge that looks at frames.
+    /// What verdicts call the model of a judge that looks at frames, meant by its position in the settings.
     pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<&verdict::Model> {
         self.identities.get(judge.position())?.as_ref()
     }
@@ -204,9 +249,17 @@ pub fn workers(settings: &Settings) -> NonZeroUsize {
     settings.engine.workers.unwrap_or_else(cores)
 }
 
-/// The same of all models that are loaded, through a viewer that is to work with them.
-fn try_models(settings: &Settings, loaded: usize, viewer: &mut FrameViewer) -> anyhow::Result<()> {
-    for (index, model) in settings.models.iter().take(loaded).enumerate() {
+/// The same of all models that are not at work yet, through a viewer that is to work with them.
+pub(super) fn try_models(
+    settings: &Settings,
+    vision: &Vision,
+    known: &[Arc<FrameModel>],
+    viewer: &mut FrameViewer,
+) -> anyhow::Result<()> {
+    for (index, (model, loaded)) in settings.models.iter().zip(vision.models()).enumerate() {
+        if known.iter().any(|known| Arc::ptr_eq(known, loaded)) {
+            continue;
+        }
         let name = &model.name;
         let trial = viewer
             .try_out(index, Some(Instant::now() + TRIAL))
@@ -221,7 +274,7 @@ fn try_models(settings: &Settings, loaded: usize, viewer: &mut FrameViewer) -> a
 
 /// The frames' queue with a viewer for each worker, before anything runs.
 pub(super) struct Eyes {
-    vision: Vision,
+    vision: Arc<Vision>,
     decoders: FrameDecoders,
     viewers: Vec<FrameViewer>,
     queue: FrameQueue<Memory>,
@@ -238,18 +291,19 @@ impl Eyes {
         let mut viewers =
             (0..workers(settings).get()).map(|_| vision.viewer()).collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(viewer) = viewers.first_mut() {
-            try_models(settings, vision.models().len(), viewer).exit_with(Exit::BadConfig)?;
+            try_models(settings, &vision, &[], viewer).exit_with(Exit::BadConfig)?;
         }
         let schedules = settings.sources.iter().map(|source| match &source.carries {
             Carries::Readings(_) => None,
             Carries::Frames(frames) => Some(frames.schedule),
         });
         let queue = FrameQueue::new(vision.judges.clone(), schedules.collect(), Arc::clone(counters), causes);
+        let vision = Arc::new(vision);
         Ok(Some(Self { vision, decoders: frame_decoders(settings)?, viewers, queue }))
     }
 
     /// What the workers look with.
-    pub(super) const fn vision(&self) -> &Vision {
+    pub(super) const fn vision(&self) -> &Arc<Vision> {
         &self.vision
     }
 
@@ -303,14 +357,18 @@ impl Eyes {
     }
 
     /// Starts the workers.
-    pub(super) fn start(self, observations: &Observations, clock: Clock) -> FrameWorkers<Memory> {
+    pub(super) fn start(self, observations: &Observations, clock: Clock) -> FrameWorkers<FrameViewer> {
         let Self { vision, decoders, viewers, queue } = self;
-        let again = move || {
-            vision
-                .viewer()
-                .inspect_err(|error| tracing::error!("a worker cannot be given new eyes: {error:#}"))
-                .ok()
-        };
-        queue.start(decoders, viewers, again, observations, clock)
+        queue.start(decoders, viewers, viewer_again(vision), observations, clock)
+    }
+}
+
+/// Makes a viewer where a worker has lost its own.
+pub(super) fn viewer_again(vision: Arc<Vision>) -> impl Fn() -> Option<FrameViewer> + Send + Sync {
+    move || {
+        vision
+            .viewer()
+            .inspect_err(|error| tracing::error!("a worker cannot be given a new viewer: {error:#}"))
+            .ok()
     }
 }

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
@@ -22,21 +21,20 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::frames::{FrameWorkers, Sources};
 use verge_pipeline::intake::Judging;
-use verge_pipeline::judging::SwapReport;
 use verge_pipeline::status::{self, LocalState, Snapshot, Status, StatusSettings};
-use verge_vision::Memory;
+use verge_vision::FrameViewer;
 use verge_wire::WireEncoder;
 
 use super::broker::SiteBroker;
 use super::build::Built;
-use super::classes::JudgeClass;
 use super::expiry::Expiry;
 use super::frames::Eyes;
-use super::models::ModelMarks;
+use super::models::ModelContents;
+use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::reload::{ReloadAnswer, ReloadPlan, ReloadReport};
+use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
 use crate::settings::Settings;
 
 /// How often the gateway checks that it still holds its lock: another one on the same state would be a disaster.
@@ -48,13 +46,12 @@ const LAST_COMMITS: Duration = Duration::from_secs(1);
 pub struct Gateway {
     /// What it runs with.
     settings: Settings,
-    /// Model files as they were read.
-    models: ModelMarks,
+    at_work: JudgesAtWork,
     sources: Sources<MqttSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
     judging: Vec<Judging<ReadingJudge>>,
-    workers: Option<FrameWorkers<Memory>>,
+    workers: Option<FrameWorkers<FrameViewer>>,
     committer: Committer,
     deliveries: Vec<RouteDelivery>,
     /// Reports sources that receive nothing; ends with the gateway.
@@ -79,7 +76,6 @@ impl Gateway {
     /// The state directory is in use, the store cannot be opened, certificates cannot be read, the embedded broker
     /// does not start.
     pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
-        let models = ModelMarks::of(settings);
         let Built {
             local,
             connections,
@@ -93,6 +89,7 @@ impl Gateway {
             counters,
             eyes,
             judges,
+            at_work,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(clock).await?;
         let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
@@ -165,7 +162,7 @@ impl Gateway {
             .collect();
         Ok(Self {
             settings: settings.clone(),
-            models,
+            at_work,
             sources,
             _threads: threads,
             judging,
@@ -190,41 +187,51 @@ impl Gateway {
         &self.settings
     }
 
-    /// Takes up other settings, all or nothing: judges are exchanged between two messages, connections stay. With `dry_run`
-    /// it only says what would change.
+    /// Takes up other settings, all or nothing: judges, viewers and models are exchanged between two messages, connections
+    /// stay. With `dry_run` it only says what would change.
     pub async fn reload(&mut self, next: Settings, dry_run: bool) -> ReloadAnswer {
         let began = Instant::now();
-        let mut plan = match ReloadPlan::between(&self.settings, &next) {
+        let next = Arc::new(next);
+        let files = {
+            let next = Arc::clone(&next);
+            tokio::task::spawn_blocking(move || ModelContents::of_files(&next)).await
+        };
+        let Ok(files) = files else { return failed("reading the models failed") };
+        let at_work = AtWork {
+            settings: &self.settings,
+            models: &self.at_work.models,
+            takes_frames: self.workers.is_some(),
+        };
+        let mut plan = match ReloadPlan::between(&at_work, &next, &files) {
             Ok(plan) => plan,
             Err(keys) => return ReloadAnswer::NeedsRestart { keys },
         };
-        let written = self.models.written_since();
-        if !written.is_empty() {
-            return ReloadAnswer::NeedsRestart { keys: written };
-        }
         let report = std::mem::take(&mut plan.report);
+        let built = {
+            let (next, at_work) = (Arc::clone(&next), self.at_work.clone());
+            let sizes = (self.judging.len(), self.workers.as_ref().map_or(0, FrameWorkers::count));
+            tokio::task::spawn_blocking(move || Replacement::build(&plan, &next, &at_work, sizes)).await
+        };
+        let replacement = match built {
+            Ok(Ok(replacement)) => replacement,
+            Ok(Err(error)) if Exit::of(&error) == Exit::BadConfig => {
+                return ReloadAnswer::Faulty { faults: vec![reason(&error)] };
+            }
+            Ok(Err(error)) => return ReloadAnswer::Failed { error: reason(&error) },
+            Err(_) => return failed("making the judges failed"),
+        };
         if dry_run {
             return ReloadAnswer::WouldReload(report);
         }
         // All that could fail has been done.
-        let mut swaps = Vec::new();
-        for (judging, class) in self.judging.iter().zip([JudgeClass::Prompt, JudgeClass::Bulk]) {
-            let (done, swapped) = oneshot::channel();
-            let reply = move |report| drop(done.send(report));
-            if let Err(error) = judging.swap(plan.judges(&next, class), reply) {
-                return ReloadAnswer::Failed { error: error.to_string() };
-            }
-            swaps.push(swapped);
-        }
-        self.settings = next;
-        let mut all = SwapReport::default();
-        for swapped in swaps {
-            match swapped.await {
-                Ok(report) => all.add(report),
-                Err(_) => return ReloadAnswer::Failed { error: "a judging thread has ended".to_owned() },
-            }
-        }
-        let report = report.with(all);
+        let (swapped, at_work) = match replacement.exchange(&self.judging, self.workers.as_ref()).await {
+            Ok(done) => done,
+            Err(error) => return failed(&error.to_string()),
+        };
+        self.settings = Arc::unwrap_or_clone(next);
+        self.at_work = at_work;
+        self.board.retain(|verdict| swapped.watched.include(verdict));
+        let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }
 
@@ -332,6 +339,17 @@ impl Gateway {
 #[must_use]
 pub fn begins_anew(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<CommitterEnd>(), Some(CommitterEnd::Overtaken))
+}
+
+fn failed(error: &str) -> ReloadAnswer {
+    ReloadAnswer::Failed { error: error.to_owned() }
+}
+
+/// What an error says without its exit code.
+fn reason(error: &anyhow::Error) -> String {
+    let code = Exit::of(error).to_string();
+    let words = error.chain().map(ToString::to_string).filter(|words| *words != code);
+    words.collect::<Vec<_>>().join(": ")
 }
 
 /// A task that ends with its owner.

@@ -12,10 +12,11 @@ use verge_domain::time::Moment;
 use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes};
+use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes, PlannedJudge};
 
 use super::classes::{Classes, JudgeClass, scope_of};
 use super::{Autoencoders, decoders, source_ids};
+use crate::reload::{JudgeFate, JudgePlaces, ReloadPlan};
 use crate::settings::{JudgeRules, JudgeSection, Rule, Settings};
 
 /// All judges of one class.
@@ -102,18 +103,28 @@ pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option
     Inputs { observes, patterns, devices: judge.devices.clone() }
 }
 
-/// A judge of one class that asks no model, as it is to be at work.
-pub(crate) fn made_judge(
+/// All judges of one class as they are to be at work, each with what becomes of it and its index.
+pub(super) fn planned_judges(
     settings: &Settings,
-    judge: &JudgeSection,
-    class: JudgeClass,
-) -> JudgeSpec<ReadingJudge> {
-    let pool = judge.alarms().and_then(AlarmPool::of);
-    judge_spec(settings, (JudgeIndex(0), judge, pool.as_ref()), &Autoencoders::default(), Some(class))
+    models: &Autoencoders,
+    (class, shared): (JudgeClass, &AcrossClasses),
+    (plan, places): (&ReloadPlan, &JudgePlaces),
+) -> Vec<(JudgeIndex, PlannedJudge<ReadingJudge>)> {
+    let judges = (0..).map(JudgeIndex).zip(&settings.judges).zip(&shared.pools);
+    let planned = |((index, judge), pool): ((JudgeIndex, &JudgeSection), &Option<Arc<AlarmPool>>)| {
+        let made = || judge_spec(settings, (index, judge, pool.as_ref()), models, Some(class));
+        let planned = match plan.fate_of(judge) {
+            JudgeFate::Kept => PlannedJudge::Kept(kept_judge(settings, judge, class)),
+            JudgeFate::Made => PlannedJudge::Made(made()),
+            JudgeFate::OtherModel => PlannedJudge::Anew(made(), "its model is another"),
+        };
+        (places.index_of(&judge.name), planned)
+    };
+    judges.map(planned).collect()
 }
 
 /// What can change of a judge at work without its detector.
-pub(crate) fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> KeptJudge {
+fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> KeptJudge {
     let inputs = inputs_of(settings, judge, Some(class));
     let (policy, expect, machine) = match &judge.rules {
         JudgeRules::Frames(rules) => (rules.policy, Vec::new(), None),

@@ -1,46 +1,30 @@
-//! Model files as they were when they were read: what was written since takes effect at the next start.
+//! What the files of models held when they were read: by that it is found whether a reload must read them again.
 
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::collections::BTreeMap;
 
-use verge_models::ModelFiles;
+use verge_engine::ContentDigest;
 
-use crate::reload::KeyChange;
 use crate::settings::Settings;
 
-/// When a file was written, and its length; `None` where it cannot be read.
-type Mark = Option<(SystemTime, u64)>;
+/// The contents of the models that judges ask, by their names in the configuration. A model whose files cannot be read has
+/// none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ModelContents(BTreeMap<String, Option<ContentDigest>>);
 
-/// The files of all models.
-#[derive(Debug)]
-pub(super) struct ModelMarks(Vec<(String, PathBuf, Mark)>);
-
-impl ModelMarks {
-    /// As they are now.
-    pub(super) fn of(settings: &Settings) -> Self {
-        let files = |model: &ModelFiles| {
-            let weights = model.weights.clone().unwrap_or_else(|| model.card.with_extension("onnx"));
-            [model.card.clone(), weights]
-                .map(|file| (format!("model.{}", model.name), file.clone(), mark(&file)))
-        };
-        Self(settings.models.iter().chain(&settings.autoencoders).flat_map(files).collect())
+impl ModelContents {
+    /// As the files are now. Reads all of them.
+    pub(crate) fn of_files(settings: &Settings) -> Self {
+        let models = settings.models.iter().chain(&settings.autoencoders);
+        Self(models.map(|model| (model.name.clone(), model.content())).collect())
     }
 
-    /// Those that are not as they were.
-    pub(super) fn written_since(&self) -> Vec<KeyChange> {
-        let change = |(key, file, before): &(String, PathBuf, Mark)| {
-            let words = |what: &str| Some(format!("{} {what}", file.display()));
-            (mark(file) != *before).then(|| KeyChange {
-                key: format!("{key}.file"),
-                before: words("as it was read at the start"),
-                after: words("was written since"),
-            })
-        };
-        self.0.iter().filter_map(change).collect()
+    /// As they were read.
+    pub(crate) fn of_loaded(loaded: impl IntoIterator<Item = (String, ContentDigest)>) -> Self {
+        Self(loaded.into_iter().map(|(name, content)| (name, Some(content))).collect())
     }
-}
 
-fn mark(file: &PathBuf) -> Mark {
-    let about = std::fs::metadata(file).ok()?;
-    Some((about.modified().ok()?, about.len()))
+    /// What a model holds, if that is known.
+    pub(crate) fn of(&self, model: &str) -> Option<ContentDigest> {
+        self.0.get(model).copied().flatten()
+    }
 }

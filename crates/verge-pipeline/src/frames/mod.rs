@@ -5,8 +5,10 @@
 //! replaces an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
 //! their connection stops when it is full.
 //!
-//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`.
+//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`, `exchange` (other
+//! viewers in the place of those at work).
 
+mod exchange;
 mod intake;
 mod schedule;
 mod unwrap;
@@ -28,6 +30,8 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::intake::{Observations, Redeliveries};
 use crate::judging::{Inputs, Observes};
+pub use exchange::FrameExchange;
+use exchange::{Generation, Viewing};
 pub use intake::FrameIntake;
 use intake::Wrapped;
 use schedule::Schedule;
@@ -36,7 +40,7 @@ use unwrap::Unwrapper;
 use worker::FrameWorker;
 
 /// Which judges look at which cameras.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CameraJudges(Vec<Inputs>);
 
 impl CameraJudges {
@@ -72,10 +76,12 @@ struct SharedFrames<M> {
     /// A frame has arrived, or the end.
     changed: Condvar,
     counters: Arc<Counters>,
-    judges: CameraJudges,
 }
 
 struct QueuedFrames<M> {
+    judges: CameraJudges,
+    /// Of the viewers that are to look at what is taken from here.
+    generation: Generation,
     wrapped: Wrapped,
     schedule: Schedule<M>,
     recent: Redeliveries,
@@ -97,13 +103,15 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         causes: &[Cause],
     ) -> Self {
         let line = QueuedFrames {
+            judges,
+            generation: Generation::default(),
             wrapped: Wrapped::default(),
             schedule: Schedule::new(sources),
             recent: Redeliveries::new(Session::Frames, causes),
             stopping: false,
         };
         let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());
-        Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters, judges }) }
+        Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters }) }
     }
 
     /// The entrance for one connection, whose sources keep the newest frames or judge every one.
@@ -130,7 +138,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         make: impl Fn() -> Option<V> + Send + Sync + 'static,
         observations: &Observations,
         clock: Clock,
-    ) -> FrameWorkers<M>
+    ) -> FrameWorkers<V>
     where
         D: Decoder<Item = EncodedFrame> + 'static,
         V: Viewer<Memory = M> + 'static,
@@ -146,12 +154,15 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         let (shared, decoded) = (Arc::clone(&self.shared), Decoded::default());
         let mut unwrapper = Unwrapper { shared, decoder, decoded, observations: observations.clone() };
         let mut threads = vec![spawn("verge-unwrap".to_owned(), Box::new(move || unwrapper.run()))];
-        let make = Arc::new(make);
+        let judges = self.shared.lock().judges.clone();
+        let viewing = Arc::new(Viewing::new(judges, viewers.len(), Arc::new(make)));
         let workers = viewers.into_iter().enumerate().map(|(number, viewer)| {
             let mut worker = FrameWorker {
+                number,
                 shared: Arc::clone(&self.shared),
+                viewing: Arc::clone(&viewing),
                 viewer: Some(viewer),
-                make: Arc::clone(&make),
+                generation: Generation::default(),
                 observations: observations.clone(),
                 clock,
                 views: Vec::new(),
@@ -160,7 +171,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
             spawn(format!("verge-worker-{number}"), Box::new(move || worker.run()))
         });
         threads.extend(workers);
-        FrameWorkers { shared: self.shared, threads }
+        FrameWorkers { shared: self.shared, viewing, threads }
     }
 }
 
@@ -182,12 +193,13 @@ impl<M> Cameras<M> {
 }
 
 /// The running workers.
-pub struct FrameWorkers<M> {
-    shared: Arc<SharedFrames<M>>,
+pub struct FrameWorkers<V: Viewer> {
+    shared: Arc<SharedFrames<V::Memory>>,
+    viewing: Arc<Viewing<V>>,
     threads: Vec<(JoinHandle<()>, watch::Sender<()>)>,
 }
 
-impl<M> FrameWorkers<M> {
+impl<V: Viewer> FrameWorkers<V> {
     /// Lets each worker finish the frame it has in hand, and ends. Blocks until then. Frames that wait are given up:
     /// those of QoS 1 are not acknowledged and are delivered again.
     pub fn stop(self) {
@@ -204,6 +216,12 @@ impl<M> FrameWorkers<M> {
     /// Of each thread: waits until it has ended by itself.
     pub fn ended(&self) -> impl Iterator<Item = impl Future<Output = ()> + '_> {
         self.threads.iter().map(|(_, running)| running.closed())
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.viewing.present().workers()
     }
 
     /// Cameras known now, and frames that wait.

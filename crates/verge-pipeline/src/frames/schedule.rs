@@ -259,6 +259,13 @@ impl<M: Default> Schedule<M> {
         }
     }
 
+    /// Other judges look at the cameras.
+    pub(super) fn judges_changed(&mut self, judges: impl Fn(&Camera) -> Arc<[JudgeIndex]>) {
+        for (of, camera) in &mut self.cameras {
+            camera.judges = judges(of);
+        }
+    }
+
     /// A receipt that is to be settled in its turn.
     pub(super) fn settle_later(&mut self, receipt: Option<Receipt>, received: Moment) {
         self.settled.extend(receipt.map(|receipt| (receipt, received)));

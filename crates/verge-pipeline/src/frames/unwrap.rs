@@ -8,7 +8,7 @@ use verge_domain::reading::{Decoded, Inbound, Session};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 
-use super::SharedFrames;
+use super::{QueuedFrames, SharedFrames};
 use crate::intake::{Observations, Origin};
 use crate::judging::decode;
 
@@ -65,8 +65,8 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> Unwrapper<D, M> {
                 let camera = Camera { source: message.source, device: frame.device.clone() };
                 let captured = frame.captured();
                 let (received, origin) = (message.received, Origin { cause, receipt: message.receipt });
-                let judges = &self.shared.judges;
-                match line.schedule.offer(&camera, frame, received, origin, || judges.of(&camera)) {
+                let QueuedFrames { schedule, judges, .. } = &mut *line;
+                match schedule.offer(&camera, frame, received, origin, || judges.of(&camera)) {
                     Ok(superseded) => {
                         // Before a worker can have the frame: its consequences are judged after its arrival.
                         if judges.watch_arrivals(camera.source) {

@@ -13,6 +13,7 @@ use verge_domain::stage::Viewer;
 use verge_domain::time::Moment;
 
 use super::SharedFrames;
+use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
 use crate::clock::Clock;
 use crate::intake::Observations;
@@ -30,10 +31,13 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One thread that looks at frames.
-pub(super) struct FrameWorker<V: Viewer, F> {
+pub(super) struct FrameWorker<V: Viewer> {
+    pub(super) number: usize,
     pub(super) shared: Arc<SharedFrames<V::Memory>>,
+    pub(super) viewing: Arc<Viewing<V>>,
     pub(super) viewer: Option<V>,
-    pub(super) make: Arc<F>,
+    /// Of the viewer, and of the judges of what is taken from the queue.
+    pub(super) generation: Generation,
     pub(super) observations: Observations,
     pub(super) clock: Clock,
     pub(super) views: Vec<(JudgeIndex, View)>,
@@ -44,15 +48,21 @@ pub(super) struct FrameWorker<V: Viewer, F> {
 /// What there is to do.
 enum Task<M> {
     Look(Box<Job<M>>),
+    /// Other viewers are at work.
+    TakeOver,
     Settle(Receipt, Moment),
     Rest,
 }
 
-impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
+impl<V: Viewer> FrameWorker<V> {
     pub(super) fn run(&mut self) {
         while let Some(task) = self.next() {
             match task {
                 Task::Look(job) => self.look(*job),
+                Task::TakeOver => {
+                    let viewing = Arc::clone(&self.viewing);
+                    self.take_over(&viewing.present());
+                }
                 Task::Rest => {
                     self.viewer.iter_mut().for_each(V::rest);
                     self.is_rested = true;
@@ -73,6 +83,9 @@ impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
             }
             if let Some((receipt, received)) = line.schedule.take_settled() {
                 return Some(Task::Settle(receipt, received));
+            }
+            if line.generation != self.generation {
+                return Some(Task::TakeOver);
             }
             if shared.counters.store_full() {
                 // A view could not be stored: newer frames supersede those that wait.
@@ -114,32 +127,60 @@ impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
         }
     }
 
+    /// Takes the viewer that is to be at work from now on.
+    fn take_over(&mut self, present: &Present<V>) {
+        self.viewer = present.in_place_of(self.number, self.viewer.take());
+        self.generation = present.generation;
+    }
+
     fn look(&mut self, mut job: Job<V::Memory>) {
         let began = Instant::now();
         let now = self.clock.now();
-        let counters = Arc::clone(&self.shared.counters);
         let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
-        let until = began + job.deadline.map_or(EVERY_LIMIT, left);
-        self.views.clear();
-        let result = self.view(&mut job, Some(until));
+        let mut until = began + job.deadline.map_or(EVERY_LIMIT, left);
+        let viewing = Arc::clone(&self.viewing);
+        loop {
+            self.views.clear();
+            let result = self.view(&mut job, Some(until));
+            let present = viewing.present();
+            if present.generation == self.generation {
+                self.account(&job, result, (now, began));
+                // No viewers are exchanged before it is in the queue.
+                self.hand_in(&job);
+                break;
+            }
+            // What the former judges saw is not judged any more: the frame is theirs who are at work now.
+            self.take_over(&present);
+            job.judges = present.judges_of(&job.camera);
+            until = Instant::now() + job.deadline.unwrap_or(EVERY_LIMIT);
+        }
+        self.shared.lock().schedule.give_back(job);
+        // Another frame of this camera may have waited for this one alone.
+        self.shared.changed.notify_one();
+    }
+
+    fn account(&self, job: &Job<V::Memory>, result: Result<(), Reason>, (now, began): (Moment, Instant)) {
+        let counters = &self.shared.counters;
         counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
         counters.frame_judging.note(std::iter::once(began.elapsed()));
-        if let Some(source) = counters.source(job.camera.source) {
-            match result {
-                Ok(()) => {
-                    source.messages_judged_total.add(1);
-                    source.frames_judged_total.add(1);
-                }
-                Err(reason) => {
-                    source.refuse(
-                        job.frame.device.as_str(),
-                        Some(job.frame.bytes.len()),
-                        &Rejection::of_picture(reason, &job.frame.bytes),
-                    );
-                    source.messages_refused_total.add(1);
-                }
+        let Some(source) = counters.source(job.camera.source) else { return };
+        match result {
+            Ok(()) => {
+                source.messages_judged_total.add(1);
+                source.frames_judged_total.add(1);
+            }
+            Err(reason) => {
+                source.refuse(
+                    job.frame.device.as_str(),
+                    Some(job.frame.bytes.len()),
+                    &Rejection::of_picture(reason, &job.frame.bytes),
+                );
+                source.messages_refused_total.add(1);
             }
         }
+    }
+
+    fn hand_in(&mut self, job: &Job<V::Memory>) {
         if !self.views.is_empty() || job.origin.receipt.is_some() {
             let observation = Observation {
                 camera: job.camera.clone(),
@@ -149,9 +190,6 @@ impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
             };
             self.observations.hand_in(observation, job.origin);
         }
-        self.shared.lock().schedule.give_back(job);
-        // Another frame of this camera may have waited for this one alone.
-        self.shared.changed.notify_one();
     }
 
     /// Lets the viewer look. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
@@ -162,7 +200,7 @@ impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
         }
         let Some(viewer) = &mut self.viewer else {
             std::thread::park_timeout(REBUILD_PAUSE);
-            self.viewer = (self.make)();
+            self.viewer = self.made();
             return Err(Reason::ModelFailed);
         };
         let (judges, frame, memory, views) = (&job.judges, &job.frame, &mut job.memory, &mut self.views);
@@ -171,8 +209,14 @@ impl<V: Viewer, F: Fn() -> Option<V>> FrameWorker<V, F> {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();
             self.views.clear();
-            self.viewer = (self.make)();
+            self.viewer = self.made();
             Err(Reason::Panicked)
         })
+    }
+
+    /// A viewer in the place of one that was lost to a fault.
+    fn made(&self) -> Option<V> {
+        let make = Arc::clone(&self.viewing.present().make);
+        make()
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::Item;
-use super::swapping::wake;
 use crate::judging::{EventRegister, Order, OrderError, Outcome, joint};
 
 /// Maximum of orders that wait for the judges.
@@ -37,7 +36,8 @@ pub(super) struct Desk {
 impl Desk {
     fn hand_in(&self, waiting: Waiting) -> Result<(), DeskClosed> {
         self.queue.try_send(waiting).map_err(|_| DeskClosed)?;
-        wake(&self.wake);
+        // A full queue keeps the thread awake anyway, and a thread that has ended needs no waking.
+        drop(self.wake.try_send(Item::Wake));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::arrivals::{Arrivals, Waiting as Arrived};
 use super::class::{Class, QueueRoom};
 use super::newest::Newest;
 use super::orders::Waiting;
-use super::swapping::{Swap, SwapReply};
+use super::swapping::{SwapReply, SwapSlot};
 use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
@@ -42,7 +42,9 @@ pub(super) struct Worker<D, J, S> {
     pub(super) arrived: Arrived,
     pub(super) set: JudgeSet<D, J>,
     /// Judges that wait to be at work.
-    pub(super) swaps: Receiver<Swap<J>>,
+    pub(super) swaps: Arc<SwapSlot<J>>,
+    /// Their mark has come up in the queue.
+    pub(super) exchange_due: bool,
     /// Where the report of the present swap goes, and how long judging paused.
     pub(super) swapping: Option<(SwapReply, Duration)>,
     pub(super) source: S,
@@ -171,6 +173,10 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 }
                 Some(Item::Settle(receipt, received)) => {
                     self.request(CommitRequest { receipt: Some(receipt), ..CommitRequest::of_time(received) })
+                }
+                Some(Item::Exchange) => {
+                    self.exchange_due = true;
+                    break;
                 }
                 Some(Item::Wake) | None => {}
                 Some(Item::Stop) => {

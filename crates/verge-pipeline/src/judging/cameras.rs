@@ -87,7 +87,6 @@ impl<D, J: Judge> JudgeSet<D, J> {
         };
         self.renew_camera(&camera, now, out);
         let (indices, instances, specs, machines, mut turn) = self.turn(&camera, received, now);
-        // A judge may have been removed since the frame was taken.
         let sees = |judge| specs.get(judge).is_some_and(|spec| spec.inputs.sees());
         views.retain(|&(judge, _)| sees(judge));
         let at = captured.time(received.wall);

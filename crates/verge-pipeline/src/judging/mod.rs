@@ -24,6 +24,7 @@ mod spec;
 mod streams;
 mod swap;
 mod turn;
+mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use swap::Renewals;
 pub use swap::{KeptJudge, PlannedJudge, StartedAnew, SwapReport};
 use turn::Turn;
+pub use watched::WatchedSubjects;
 
 /// The result of one message, or of time passing.
 #[derive(Debug, Default)]

@@ -10,14 +10,15 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Scope, SharedState};
 use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
-use verge_domain::verdict::{Detector, Model};
+use verge_domain::verdict::{Detector, Model, Subject};
 use wildmatch::WildMatch;
 
 use super::Part;
 use super::machine::StateRules;
+use super::watched::Looks;
 
 /// The part of a source that a judge looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InputPattern {
     /// The source.
     pub source: SourceIndex,
@@ -39,7 +40,7 @@ pub enum Observes {
 }
 
 /// What a judge looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inputs {
     /// What it observes there.
     pub observes: Observes,
@@ -60,7 +61,7 @@ impl Inputs {
         self.devices.is_empty() || self.devices.iter().any(|pattern| pattern.matches(device.as_str()))
     }
 
-    fn takes(&self, source: SourceIndex, device: &DeviceId, signal: &SignalId) -> bool {
+    pub(super) fn takes(&self, source: SourceIndex, device: &DeviceId, signal: &SignalId) -> bool {
         self.observes == Observes::Readings
             && self.takes_device(device)
             && self.patterns.iter().any(|input| {
@@ -139,14 +140,24 @@ impl<J> JudgeSpec<J> {
         self.inputs.takes_camera(camera).then(part)
     }
 
+    /// Whether it watches this subject of a source.
+    pub(super) fn watches(&self, source: SourceIndex, subject: &Subject) -> bool {
+        self.looks().include(source, subject)
+    }
+
+    /// What decides about it.
+    pub(super) fn looks(&self) -> Looks<'_> {
+        let Self { scope, inputs, expect, machine, .. } = self;
+        Looks { scope: *scope, inputs, expect, whole_plant: machine.is_some() }
+    }
+
     /// The signal that verdicts about a camera name, if any.
     pub(super) fn signal_of_camera(&self) -> Option<SignalId> {
         (self.inputs.observes == Observes::Errors).then(|| SignalId::from(&self.name))
     }
 }
 
-/// All judges, by their index. The place of a judge that was removed stays empty: an index means one judge for as long as
-/// the process runs.
+/// All judges, by their index. Places may be empty.
 pub(super) struct Specs<J>(pub(super) Vec<Option<JudgeSpec<J>>>);
 
 impl<J> Specs<J> {
@@ -156,10 +167,6 @@ impl<J> Specs<J> {
 
     pub(super) fn get(&self, judge: JudgeIndex) -> Option<&JudgeSpec<J>> {
         self.0.get(judge.position())?.as_ref()
-    }
-
-    pub(super) fn position_of(&self, name: &JudgeId) -> Option<usize> {
-        self.0.iter().position(|spec| spec.as_ref().is_some_and(|spec| spec.name == *name))
     }
 }
 

@@ -5,17 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::id::{DeviceId, JudgeId};
-use verge_domain::observation::Camera;
+use verge_domain::id::{DeviceId, JudgeId, JudgeIndex};
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Judge, Scope, SharedState};
 use verge_domain::tag::TagBook;
 use verge_domain::time::Moment;
-use verge_domain::verdict::Subject;
 
 use super::containment::contained;
 use super::instance::Instance;
+use super::watched::{WatchedSubjects, source_of};
 use super::{Decision, Inputs, JudgeSet, JudgeSpec, Part, StateRules};
 
 /// A judge that is to be at work.
@@ -24,6 +22,9 @@ pub enum PlannedJudge<J> {
     Kept(KeptJudge),
     /// A new one, or one whose detector is set anew: it takes up what the judge of its name has learnt, if it accepts that.
     Made(JudgeSpec<J>),
+    /// One in the place of another of its name, whose open events it goes on with. It takes up nothing of what that has
+    /// learnt, and this is why.
+    Anew(JudgeSpec<J>, &'static str),
 }
 
 /// What can change of a judge without its detector.
@@ -45,10 +46,10 @@ pub struct KeptJudge {
 }
 
 impl<J> PlannedJudge<J> {
-    fn name(&self) -> &JudgeId {
+    pub(super) fn name(&self) -> &JudgeId {
         match self {
             Self::Kept(kept) => &kept.name,
-            Self::Made(spec) => &spec.name,
+            Self::Made(spec) | Self::Anew(spec, _) => &spec.name,
         }
     }
 
@@ -60,7 +61,7 @@ impl<J> PlannedJudge<J> {
                     && kept.inputs.observes == before.inputs.observes
                     && kept.states.by == before.states.by
             }
-            Self::Made(spec) => {
+            Self::Made(spec) | Self::Anew(spec, _) => {
                 (spec.detector, spec.scope, &spec.machine, spec.inputs.observes, &spec.states.by)
                     == (
                         before.detector,
@@ -75,7 +76,7 @@ impl<J> PlannedJudge<J> {
 
     fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
         match self {
-            Self::Made(spec) => spec,
+            Self::Made(spec) | Self::Anew(spec, _) => spec,
             Self::Kept(KeptJudge { inputs, policy, expect, machine, states, tags, .. }) => {
                 let before = before.expect("a judge is kept that is at work");
                 JudgeSpec { inputs, policy, expect, machine, states, tags, ..before }
@@ -93,7 +94,7 @@ fn carry_over(before: &dyn SharedState, after: &dyn SharedState, judge: &JudgeId
 }
 
 /// What became of the instances of judges.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SwapReport {
     /// They go on as they were.
     pub kept: usize,
@@ -105,6 +106,8 @@ pub struct SwapReport {
     pub anew: Vec<StartedAnew>,
     /// How long judging paused.
     pub pause: Duration,
+    /// What is watched from now on.
+    pub watched: WatchedSubjects,
 }
 
 /// Instances of one judge that start anew.
@@ -121,12 +124,13 @@ pub struct StartedAnew {
 impl SwapReport {
     /// Adds what became of the instances of another thread.
     pub fn add(&mut self, other: Self) {
-        let Self { kept, carried, ended, anew, pause } = other;
+        let Self { kept, carried, ended, anew, pause, watched } = other;
         self.kept += kept;
         self.carried += carried;
         self.ended += ended;
         anew.into_iter().for_each(|started| self.note_anew(started));
         self.pause = self.pause.max(pause);
+        self.watched.add(watched);
     }
 
     fn note_anew(&mut self, started: StartedAnew) {
@@ -143,6 +147,8 @@ pub(super) struct Renewals {
     left: usize,
     /// The instance that comes next.
     next: usize,
+    /// Places of judges that take up nothing of what their predecessors have learnt, and why.
+    fresh: Vec<(usize, &'static str)>,
     report: SwapReport,
 }
 
@@ -158,24 +164,21 @@ impl Renewals {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// Puts these judges in the place of those at work. What their instances end is added to `out`. Call
-    /// [`JudgeSet::renew`] until it gives the report.
-    pub fn swap(&mut self, planned: Vec<PlannedJudge<J>>, now: Moment, out: &mut Decision) {
+    /// Puts these judges, each under its index, in the place of those at work. A judge that goes on has the index that it has.
+    /// What their instances end is added to `out`. Call [`JudgeSet::renew`] until it gives the report.
+    pub fn swap(&mut self, planned: Vec<(JudgeIndex, PlannedJudge<J>)>, now: Moment, out: &mut Decision) {
         let from = out.verdicts.len();
         self.end_waiting(now, out);
         // What ends is cleared as the former judges reported it.
-        let places: Vec<Option<usize>> = planned
-            .iter()
-            .map(|planned| {
-                let place = self.specs.position_of(planned.name())?;
-                self.specs.0[place].as_ref().is_some_and(|before| planned.continues(before)).then_some(place)
-            })
-            .collect();
-        let stays = |place: usize| places.contains(&Some(place));
-        let mut ended = self.ended_where(|_, instance| !stays(instance.judge_index.position()));
+        let goes_on = |(index, planned): &(JudgeIndex, PlannedJudge<J>)| {
+            let before = self.specs.get(*index).filter(|before| before.name == *planned.name());
+            before.is_some_and(|before| planned.continues(before)).then_some(*index)
+        };
+        let going_on: Vec<JudgeIndex> = planned.iter().filter_map(goes_on).collect();
+        let mut ended = self.ended_where(|_, instance| !going_on.contains(&instance.judge_index));
         self.end(&ended, now, out);
         let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
-        let remade = self.place(planned, &places);
+        let remade = self.place(planned, &going_on);
         self.regate(now, out);
         for (_, instance) in &mut self.instances {
             let place = instance.judge_index.position();
@@ -192,12 +195,28 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.end(&passed_over, now, out);
         ended.iter_mut().zip(&passed_over).for_each(|(ended, also)| *ended |= also);
         self.streams.judges_changed(|index| ended.get(index) == Some(&true));
+        self.keep_whole_devices(now);
         let ended = ended.iter().filter(|ended| **ended).count();
         let kept = self.instances.len() - self.renewals.left;
         self.expect_devices(now);
         self.renewals.next = 0;
-        self.renewals.report = SwapReport { kept, ended, ..SwapReport::default() };
+        let watched = WatchedSubjects::of(&self.specs, &self.sources);
+        self.renewals.report = SwapReport { kept, ended, watched, ..SwapReport::default() };
         self.groups.arrange(from, now, out);
+    }
+
+    /// Of a device as a whole, as after a restart, the instance stays although none of the signals may be looked at that it
+    /// looked at before.
+    fn keep_whole_devices(&mut self, now: Moment) {
+        let is_whole =
+            |(_, instance): &(usize, &Instance<J>)| self.specs[instance.judge_index].scope == Scope::Device;
+        let of = |(index, instance): (usize, &Instance<J>)| {
+            Some((source_of(&self.sources, &instance.subject)?, index))
+        };
+        let whole: Vec<_> = self.instances.iter().filter(is_whole).filter_map(of).collect();
+        for (source, index) in whole {
+            self.keep_restored(source, index, now.mono);
+        }
     }
 
     fn ended_where(&self, ends: impl Fn(&Self, &Instance<J>) -> bool) -> Vec<bool> {
@@ -211,35 +230,34 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Sets up the judges. Those in `places` stay at theirs; gives the places of those whose detector was set anew.
-    fn place(&mut self, planned: Vec<PlannedJudge<J>>, places: &[Option<usize>]) -> Vec<usize> {
+    /// Sets up the judges, of which these go on; gives the places of those whose detector was set anew.
+    fn place(&mut self, planned: Vec<(JudgeIndex, PlannedJudge<J>)>, going_on: &[JudgeIndex]) -> Vec<usize> {
         let mut before = std::mem::take(&mut self.specs.0);
-        let mut specs: Vec<Option<JudgeSpec<J>>> = before.iter().map(|_| None).collect();
-        let (mut remade, mut others) = (Vec::new(), Vec::new());
-        for (planned, place) in planned.into_iter().zip(places) {
-            let is_made = matches!(planned, PlannedJudge::Made(_));
-            let known =
-                before.iter_mut().find(|one| one.as_ref().is_some_and(|one| one.name == *planned.name()));
+        let places = planned.iter().map(|(index, _)| index.position() + 1).max().unwrap_or_default();
+        let mut specs: Vec<Option<JudgeSpec<J>>> = (0..places).map(|_| None).collect();
+        let mut remade = Vec::new();
+        self.renewals.fresh.clear();
+        for (index, planned) in planned {
+            let place = index.position();
+            let is_known = |one: &JudgeSpec<J>| one.name == *planned.name();
+            let known = before.iter_mut().find(|one| one.as_ref().is_some_and(is_known));
             let known = known.and_then(Option::take);
             let pool_before = known.as_ref().and_then(|before| before.pool.clone());
+            let (is_made, fresh) = match &planned {
+                PlannedJudge::Kept(_) => (false, None),
+                PlannedJudge::Made(_) => (true, None),
+                PlannedJudge::Anew(_, why) => (true, Some(*why)),
+            };
             let spec = planned.into_spec(known);
-            match *place {
-                Some(place) => {
-                    if let Some((before, pool)) = pool_before.zip(spec.pool.as_ref()).filter(|_| is_made) {
-                        carry_over(&*before, &**pool, &spec.name);
-                    }
-                    specs[place] = Some(spec);
-                    remade.extend(is_made.then_some(place));
+            if is_made && going_on.contains(&index) {
+                match (fresh, pool_before.zip(spec.pool.as_ref())) {
+                    (Some(why), _) => self.renewals.fresh.push((place, why)),
+                    (None, Some((before, pool))) => carry_over(&*before, &**pool, &spec.name),
+                    (None, None) => {}
                 }
-                None => others.push(spec),
+                remade.push(place);
             }
-        }
-        for spec in others {
-            // Workers may still hand in views under the index of a judge that was removed.
-            match specs.iter_mut().find(|place| place.is_none() && !spec.inputs.sees()) {
-                Some(place) => *place = Some(spec),
-                None => specs.push(Some(spec)),
-            }
+            specs[place] = Some(spec);
         }
         self.specs.0 = specs;
         remade
@@ -247,24 +265,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
 
     /// Whether the judge of an instance still looks at its subject.
     fn watches(&self, instance: &Instance<J>) -> bool {
-        let Subject { source, device, signal } = &instance.subject;
-        let spec = &self.specs[instance.judge_index];
-        let source = self.sources.iter().position(|known| known == source);
-        let Some(source) = source.and_then(|source| u16::try_from(source).ok()).map(SourceIndex) else {
-            return false;
-        };
-        match (spec.scope, signal) {
-            (Scope::Signal, Some(signal)) => spec.part_of_signal(source, device, signal).is_some(),
-            (Scope::Signal | Scope::Camera, _) => {
-                spec.part_of_camera(&Camera { source, device: device.clone() }).is_some()
-            }
-            (Scope::Device, _) => {
-                spec.inputs.has(source)
-                    && (spec.machine.is_some()
-                        || spec.inputs.takes_device(device)
-                        || spec.expect.contains(device))
-            }
-        }
+        let source = source_of(&self.sources, &instance.subject);
+        source.is_some_and(|source| self.specs[instance.judge_index].watches(source, &instance.subject))
     }
 
     /// Makes the instances of devices that are expected and not there yet.
@@ -309,9 +311,15 @@ impl<D, J: Judge> JudgeSet<D, J> {
         instance.outdated = false;
         self.renewals.left -= 1;
         let spec = &self.specs[instance.judge_index];
+        let place = instance.judge_index.position();
+        let fresh = self.renewals.fresh.iter().find(|(fresh, _)| *fresh == place).map(|(_, why)| *why);
         let doing = "carrying over what it has learnt";
-        let carried = contained(instance, spec, &self.counters, doing, now, out, |instance, _| {
-            instance.set_anew(spec, now)
+        let carried = contained(instance, spec, &self.counters, doing, now, out, |instance, _| match fresh {
+            None => instance.set_anew(spec, now).map_err(|error| error.to_string()),
+            Some(why) => {
+                instance.judge = (spec.make)(now);
+                Err(why.to_owned())
+            }
         });
         let (bytes, before) = instance.reckon();
         self.room.add_bytes(bytes);
@@ -321,10 +329,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 self.renewals.report.carried += 1;
                 return true;
             }
-            Some(Err(error)) => {
+            Some(Err(why)) => {
                 out.checkpoints.extend(instance.forgotten_state(&spec.name));
                 instance.forget_saved();
-                error.to_string()
+                why
             }
             None => "the judge failed, which is a defect of this program".to_owned(),
         };

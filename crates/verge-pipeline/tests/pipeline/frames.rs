@@ -13,7 +13,7 @@ use verge_domain::stage::{IntakeFull, StoreError};
 use verge_pipeline::frames::{EVERY_CAPACITY, Keep};
 
 use crate::support::Memory;
-use site::{NEWEST, Report, open, site, watched_site};
+use site::{ERA, NEWEST, Report, open, site, watched_site};
 
 #[test]
 fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
@@ -208,4 +208,58 @@ fn of_a_camera_that_sends_fast_the_newest_arrival_is_judged() {
     );
     let all = site.end();
     assert_eq!(all.iter().filter(|one| *one == "alive cam 1").count(), 1, "{all:?}");
+}
+
+#[test]
+fn while_viewers_and_judges_are_exchanged_each_frame_is_judged_once_by_those_of_its_time() {
+    let exchanges = if std::env::var("VERGE_FULL").is_ok_and(|full| full == "1") { 1_000 } else { 40 };
+    let mut site = site(NEWEST, 3, Report::Every);
+    let mut sent = 0_u32;
+    for era in 1..=exchanges {
+        let cameras = ["north", "south", "east", "west"];
+        for number in 0..12 {
+            let camera = cameras[(era as usize + number) % cameras.len()];
+            let payload = if number % 5 == 4 { "wait:1".to_owned() } else { format!("nr:{sent}") };
+            let known = u32::from(payload.starts_with("nr"));
+            site.wait("there is room", |site| site.workers.waiting().1 < EVERY_CAPACITY / 2);
+            site.offer(1, camera, &payload).unwrap();
+            sent += known;
+        }
+        if era % 7 == 3 {
+            site.offer(1, "north", "panic").unwrap();
+        }
+        let report = site.exchange(era);
+        assert!(report.anew.is_empty() && report.carried <= 1, "{report:?}");
+        // At once again, with viewers that no worker has taken.
+        if era % 9 == 4 {
+            site.exchange(era);
+        }
+    }
+    site.settle();
+    let [received, judged, superseded, refused] = site.accounts(1);
+    assert_eq!((received, superseded), (judged + refused, 0));
+    let mut numbers = Vec::new();
+    for verdict in site.end() {
+        let words: Vec<&str> = verdict.split(' ').collect();
+        let [judge, camera, seen] = words[..] else { panic!("{verdict}") };
+        let seen: u32 = seen.parse().unwrap();
+        // A frame that only waits shows its camera's memory alone; so does the first era.
+        if seen >= ERA {
+            assert_eq!(judge, format!("b{}", seen / ERA), "{verdict}");
+            numbers.push((camera.to_owned(), seen % ERA));
+        } else if judge == "b" {
+            assert!(seen <= sent, "{verdict}");
+        }
+    }
+    let before_the_first = 10;
+    assert!(numbers.len() >= sent as usize - before_the_first, "{} of {sent}", numbers.len());
+    let mut once: Vec<u32> = numbers.iter().map(|(_, number)| *number).collect();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), numbers.len(), "no frame is judged twice");
+    for camera in ["north", "south", "east", "west"] {
+        let own: Vec<u32> =
+            numbers.iter().filter(|(of, _)| of == camera).map(|(_, number)| *number).collect();
+        assert!(own.is_sorted(), "{camera}: in their order");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::id::{DeviceId, GatewayId, JudgeId, JudgeIndex, Lane, Seq, SignalId, SourceId};
 use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Reading, Receipt, SourceIndex};
@@ -17,7 +17,7 @@ use verge_domain::withdrawn::Withdrawal;
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Retention, StoreHandle};
 use verge_pipeline::counters::Counters;
-use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake};
+use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake, Swap};
 use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, KeptJudge, PlannedJudge};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
@@ -292,10 +292,9 @@ async fn judges_are_exchanged_under_load_and_no_reading_is_lost_or_judged_twice(
                 _ => PlannedJudge::Made(spec(Lane::Verdict)),
             };
             let reports = reports.clone();
+            let swap = Swap::new(vec![(JudgeIndex(0), planned)], move |report| reports.send(report).unwrap());
             // One that is under way is not overtaken.
-            swaps += usize::from(
-                gateway.judging.swap(vec![planned], move |report| reports.send(report).unwrap()).is_ok(),
-            );
+            swaps += usize::from(gateway.judging.try_swap(swap).is_ok());
         }
     }
     until("all settled", || gateway.settled() == 10_000).await;

@@ -16,7 +16,8 @@ use super::{FileArgs, say};
   verge reload -c /etc/verge/gateway.toml --dry-run   what would change?
   verge reload -c /etc/verge/gateway.toml
 
-Judges ([judge.NAME]) are taken up while the gateway runs; connections stay, and no reading is lost. All or nothing: if the \
+Judges ([judge.NAME]) and models ([model.NAME] and their files) are taken up while the gateway runs; connections stay, and \
+no reading or frame is lost. All or nothing: if the \
 file is wrong, or anything else in it has changed, nothing changes, and each key that needs a restart is named.
 
 It needs to run on the same machine, as the user of the gateway or as root. SIGHUP does the same; the report is in the log.")]

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use verge_engine::ContentDigest;
+
 use super::*;
 use crate::config;
 use crate::reload::ReloadAnswer;
@@ -53,13 +55,22 @@ fn settings(text: &str) -> Settings {
     Settings { values: loaded.values, ..settings }
 }
 
+/// The models of the running file and of the next one.
+fn contents(of: &[(&str, &str)]) -> ModelContents {
+    ModelContents::of_loaded(
+        of.iter().map(|(name, content)| ((*name).to_owned(), ContentDigest::of(content.as_bytes()))),
+    )
+}
+
 /// What comes of replacing one text in the file by another.
 fn between(changes: &[(&str, &str)]) -> Result<(Vec<String>, BTreeSet<String>), Vec<String>> {
     let text = changes.iter().fold(RUNNING.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from}");
         text.replacen(from, to, 1)
     });
-    match ReloadPlan::between(&settings(RUNNING), &settings(&text)) {
+    let (running, models) = (settings(RUNNING), contents(&[("flat", "a"), ("round", "b")]));
+    let at_work = AtWork { settings: &running, models: &models, takes_frames: true };
+    match ReloadPlan::between(&at_work, &settings(&text), &models) {
         Ok(plan) => Ok((ReloadAnswer::WouldReload(plan.report).words().split_off(1), plan.kept)),
         Err(keys) => Err(ReloadAnswer::NeedsRestart { keys }.words().split_off(1)),
     }
@@ -102,7 +113,7 @@ fn judges_are_taken_up_with_their_keys() {
         &["changed: judge.usual.alarm_budget: \"1/day\", was \"1/week\""],
         &["usual"],
     );
-    // Of judges over frames, what workers do not need.
+    // Of judges over frames.
     taken_up(
         &[("after = \"1h\"", "after = \"2h\"")],
         &["changed: judge.alive.after: \"2h\", was \"1h\""],
@@ -134,27 +145,76 @@ fn what_needs_a_restart_is_named_and_refuses_all() {
         )],
         &["source.new: a [source.new], was not there"],
     );
-    let seen = "[judge.seen]\ninputs = [\"belt\"]\ndetector = \"detect\"\nmodel = \"flat\"\n";
-    refused(
-        &[(seen, ""), ("[model.flat]\nfile = \"flat.onnx\"\n", "")],
-        &["model.flat: taken out, was a [model.flat]", "judge.seen: taken out, was a [judge.seen]"],
-    );
-    refused(
-        &[("detector = \"detect\"", "detector = \"detect\"\nscore = 0.5")],
-        &["judge.seen.score: 0.5, was not there"],
-    );
-    refused(
-        &[("[judge.alive]\ninputs = [\"belt\"]", "[judge.alive]\ninputs = [\"pump\"]")],
-        &["judge.alive.inputs: [\"pump\"], was [\"belt\"]"],
-    );
     let bearing =
         "[judge.bearing]\ninputs = [\"pump\"]\ndetector = \"vibration\"\nsample_rate = 1000\n[judge.usual]";
     refused(
         &[("[judge.usual]", bearing)],
         &[
-            "source.pump: the connection of readings and the connection of blocks and windows, was the connection of readings",
+            "source.pump: the connection of readings and the connection of blocks and windows, was the connection of readings: \
+             subscriptions are made when the gateway starts",
         ],
     );
+}
+
+#[test]
+fn judges_over_frames_and_models_are_taken_up() {
+    let seen = "[judge.seen]\ninputs = [\"belt\"]\ndetector = \"detect\"\nmodel = \"flat\"\n";
+    taken_up(
+        &[(seen, ""), ("[model.flat]\nfile = \"flat.onnx\"\n", "")],
+        &["removed: judge.seen", "changed: model.flat: taken out, was a [model.flat]"],
+        &["seen"],
+    );
+    taken_up(
+        &[("detector = \"detect\"", "detector = \"detect\"\nscore = 0.5")],
+        &["changed: judge.seen.score: 0.5, was not there"],
+        &["seen"],
+    );
+    taken_up(
+        &[("[judge.alive]\ninputs = [\"belt\"]", "[judge.alive]\ninputs = [\"pump\"]")],
+        &["changed: judge.alive.inputs: [\"pump\"], was [\"belt\"]"],
+        &["alive"],
+    );
+    let round = "[model.round]\nfile = \"round.onnx\"\n[source.pump]";
+    taken_up(
+        &[("[source.pump]", round), ("model = \"flat\"", "model = \"round\"")],
+        &[
+            "changed: judge.seen.model: \"round\", was \"flat\"",
+            "changed: model.round: a [model.round], was not there",
+        ],
+        &["seen"],
+    );
+    // What came as the first of its kind needs connections.
+    let text = RUNNING.replace(seen, "");
+    let without = text.replace("[judge.alive]\ninputs = [\"belt\"]", "[judge.alive]\ninputs = [\"pump\"]");
+    let (running, none) = (settings(&without), ModelContents::default());
+    let at_work = AtWork { settings: &running, models: &none, takes_frames: false };
+    let keys = ReloadPlan::between(&at_work, &settings(&format!("{without}{seen}")), &none).unwrap_err();
+    assert_eq!(
+        ReloadAnswer::NeedsRestart { keys }.words()[1],
+        "judge.seen: a [judge.seen] over frames, was not there: it is the first one, and connections for frames are made when \
+         the gateway starts"
+    );
+}
+
+#[test]
+fn a_model_is_known_by_what_its_files_hold() {
+    let running = settings(RUNNING);
+    let with = |text: &str, before: &[(&str, &str)], now: &[(&str, &str)]| {
+        let (before, now, next) = (contents(before), contents(now), settings(text));
+        let at_work = AtWork { settings: &running, models: &before, takes_frames: true };
+        let plan = ReloadPlan::between(&at_work, &next, &now).unwrap();
+        let seen = next.judges.iter().find(|judge| judge.name.as_str() == "seen").unwrap();
+        let fate = plan.fate_of(seen);
+        (ReloadAnswer::WouldReload(plan.report).words().split_off(1), fate)
+    };
+    let (words, fate) = with(RUNNING, &[("flat", "a")], &[("flat", "b")]);
+    assert_eq!(words, ["changed: model.flat: files with other contents, was what was read before"]);
+    assert_eq!(fate, JudgeFate::OtherModel);
+    // Files that were written again, or moved, with the same contents.
+    assert_eq!(with(RUNNING, &[("flat", "a")], &[("flat", "a")]), (vec![], JudgeFate::Kept));
+    let moved = RUNNING.replace("flat.onnx", "moved/flat.onnx");
+    let (words, fate) = with(&moved, &[("flat", "a")], &[("flat", "a")]);
+    assert_eq!((words.len(), fate), (1, JudgeFate::Kept));
 }
 
 #[test]

@@ -14,11 +14,12 @@ use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
+use verge_models::ModelFiles;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::{InputPattern, StateRules};
 use wildmatch::WildMatch;
 
-use super::Check;
+use super::{Check, Settings};
 use crate::config::{Map, RawDetector, RawJudge};
 pub use frames::FrameRules;
 use inputs::InputKind;
@@ -140,6 +141,18 @@ impl JudgeSection {
         match &self.rules {
             JudgeRules::Readings(rules) => Some(rules),
             JudgeRules::Frames(_) => None,
+        }
+    }
+
+    /// The model that it asks.
+    #[must_use]
+    pub fn model<'a>(&self, settings: &'a Settings) -> Option<&'a ModelFiles> {
+        match &self.rules {
+            JudgeRules::Frames(rules) => settings.models.get(rules.look.model),
+            JudgeRules::Readings(ReadingRules { rule: Rule::Autoencoder { model, .. }, .. }) => {
+                settings.autoencoders.get(*model)
+            }
+            JudgeRules::Readings(_) => None,
         }
     }
 

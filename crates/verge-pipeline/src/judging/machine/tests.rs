@@ -275,24 +275,27 @@ fn a_contact_that_chatters_is_saved_and_reported_within_bounds() {
 
 #[test]
 fn judges_that_are_exchanged_keep_the_states_that_are_still_needed() {
+    use verge_domain::id::JudgeIndex;
+
     use crate::judging::PlannedJudge;
+    let first = |spec| vec![(JudgeIndex(0), PlannedJudge::Made(spec))];
     let mut trial = Trial::new(vec![only_while(0, None)]);
     trial.send(0, "a run 1");
     assert_eq!(trial.send(1, "a temp 99").len(), 1);
     trial.send(20, "a run 0");
     // The same state with a time to settle: the event stays suspended, and the state is known.
     let at = |second: i64| Moment::from_wall(UtcMillis(second * 1000));
-    trial.set.swap(vec![PlannedJudge::Made(only_while(30, None))], at(21), &mut trial.out);
+    trial.set.swap(first(only_while(30, None)), at(21), &mut trial.out);
     while trial.set.renew(100, at(21), &mut trial.out).is_none() {}
     assert!(trial.send(22, "a temp 1").is_empty() && trial.tick(100).is_empty());
     trial.send(100, "a run 1");
     assert!(trial.send(129, "a temp 1").is_empty());
     assert_eq!(trial.send(130, "a temp 1"), ["hot a temp anomaly cleared 1"]);
     // By the state: other instances. Then without any: nothing of the states is left.
-    trial.set.swap(vec![PlannedJudge::Made(by())], at(131), &mut trial.out);
+    trial.set.swap(first(by()), at(131), &mut trial.out);
     trial.send(132, "a run 2");
     assert_eq!(trial.send(133, "a temp 99"), ["hot a temp anomaly raised 2"]);
-    trial.set.swap(vec![PlannedJudge::Made(spec("hot", Scope::Signal, &[]))], at(134), &mut trial.out);
+    trial.set.swap(first(spec("hot", Scope::Signal, &[])), at(134), &mut trial.out);
     assert_eq!(trial.set.machines.records.len(), 0);
     assert!(stored(&trial.out).iter().all(|one| !one.key.starts_with(MACHINE) || one.state.is_none()));
 }

@@ -11,15 +11,36 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
     JudgeSpec { inputs: Inputs::readings(vec![pattern]), ..spec(name, scope, &[]) }
 }
 
-fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
+pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
     let JudgeSpec { name, inputs, policy, expect, machine, states, tags, .. } = spec;
     PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags })
 }
 
 impl Trial<AboveTen> {
-    fn swap(&mut self, second: u64, planned: Vec<PlannedJudge<AboveTen>>) -> (Vec<String>, SwapReport) {
+    /// The judges with their indices: each keeps its own, others come in free places.
+    fn placed(&self, planned: Vec<PlannedJudge<AboveTen>>) -> Vec<(JudgeIndex, PlannedJudge<AboveTen>)> {
+        let place_of = |name: &JudgeId| {
+            self.set.specs.iter().find(|(_, spec)| spec.name == *name).map(|(index, _)| index.0)
+        };
+        let mut taken: Vec<u16> = planned.iter().filter_map(|one| place_of(one.name())).collect();
+        let place = |one: PlannedJudge<AboveTen>| {
+            let place = place_of(one.name()).unwrap_or_else(|| {
+                let free = (0..).find(|place| !taken.contains(place)).unwrap();
+                taken.push(free);
+                free
+            });
+            (JudgeIndex(place), one)
+        };
+        planned.into_iter().map(place).collect()
+    }
+
+    pub(super) fn swap(
+        &mut self,
+        second: u64,
+        planned: Vec<PlannedJudge<AboveTen>>,
+    ) -> (Vec<String>, SwapReport) {
         let before = self.out.verdicts.len();
-        self.set.swap(planned, at(second), &mut self.out);
+        self.set.swap(self.placed(planned), at(second), &mut self.out);
         let report = loop {
             if let Some(report) = self.set.renew(1, at(second), &mut self.out) {
                 break report;
@@ -65,7 +86,7 @@ fn a_judge_that_is_set_anew_carries_over_what_it_has_learnt_before_it_observes()
     trial.save();
     let mut heavy = judge("hot", Scope::Signal, "te*");
     heavy.make = Box::new(move |now| AboveTen { seen: 0, received: now, rate: None, weight: 9 });
-    trial.set.swap(vec![PlannedJudge::Made(heavy)], at(2), &mut trial.out);
+    trial.set.swap(trial.placed(vec![PlannedJudge::Made(heavy)]), at(2), &mut trial.out);
     assert!(trial.set.renew(0, at(2), &mut trial.out).is_none(), "three are left");
     assert!(trial.send(3, "b temp 12").is_empty(), "its event is still open");
     assert_eq!(trial.seen("hot"), [1, 2, 1]);
@@ -82,6 +103,12 @@ fn a_judge_that_is_set_anew_carries_over_what_it_has_learnt_before_it_observes()
     assert_eq!((anew.judge.as_str(), anew.instances), ("hot", 3));
     assert_eq!(anew.why, RestoreError::Foreign.to_string());
     assert_eq!(trial.send(6, "a temp 1"), ["hot a temp anomaly cleared 1"]);
+    // And with one that is not to take it up: its model is another.
+    let other = PlannedJudge::Anew(judge("hot", Scope::Signal, "te*"), "its model is another");
+    let (_, report) = trial.swap(7, vec![other]);
+    let [anew] = &report.anew[..] else { panic!("{report:?}") };
+    assert_eq!((anew.instances, anew.why.as_str()), (3, "its model is another"));
+    assert_eq!(trial.seen("hot"), [0, 0, 0]);
 }
 
 #[test]
@@ -243,7 +270,7 @@ fn without_new_ids(line: &str) -> String {
     }
 }
 
-fn shelved(mut shelf: BTreeMap<String, Vec<u8>>, out: &Decision) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn shelved(mut shelf: BTreeMap<String, Vec<u8>>, out: &Decision) -> BTreeMap<String, Vec<u8>> {
     for Checkpoint { key, state } in &out.checkpoints {
         match state {
             Some(state) => shelf.insert(key.clone(), state.clone()),

@@ -21,10 +21,12 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Retention};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
-    CameraJudges, Cameras, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
+    CameraJudges, Cameras, FrameExchange, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
 };
-use verge_pipeline::intake::{IntakeQueue, Judging};
-use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Observes, Undecoded};
+use verge_pipeline::intake::{IntakeQueue, Judging, Swap};
+use verge_pipeline::judging::{
+    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Observes, PlannedJudge, SwapReport, Undecoded,
+};
 
 use crate::support::{Memory, Settled};
 
@@ -54,8 +56,12 @@ impl Decoder for Pictures {
 }
 
 /// `wait:N` takes N ms; `panic` and `fail` do so; any other frame gives the number of its camera's frames before it.
-/// The judge of errors sees the error X of `error:X`.
-struct Scripted;
+/// The judge of errors sees the error X of `error:X`. Of `nr:N` a viewer of a later era sees its era and that number.
+pub(super) struct Scripted {
+    era: u32,
+    /// It has what only a viewer before it could bring.
+    whole: bool,
+}
 
 impl Viewer for Scripted {
     type Memory = u32;
@@ -82,17 +88,28 @@ impl Viewer for Scripted {
         if text == "fail" {
             return Err(Reason::ModelFailed);
         }
+        assert!(self.whole, "a viewer is whole when it looks");
         *memory += 1;
+        let number = text.strip_prefix("nr:").and_then(|number| number.parse::<u32>().ok());
+        let shown = number.filter(|_| self.era > 0).map_or(*memory, |number| self.era * ERA + number);
         for judge in judges {
             let view = match text.strip_prefix("error:") {
                 Some(error) if *judge == OBSERVER => View::Reconstruction(error.parse().unwrap()),
-                _ => View::Detections(Detections { width: *memory, height: 1, objects: Vec::new() }),
+                _ => View::Detections(Detections { width: shown, height: 1, objects: Vec::new() }),
             };
             views.push((*judge, view));
         }
         Ok(())
     }
+
+    fn take_over(&mut self, former: Self) -> bool {
+        self.whole |= former.whole;
+        self.whole
+    }
 }
+
+/// Frames that are numbered within one era at most.
+pub(super) const ERA: u32 = 1_000_000;
 
 /// The judge of errors; the next one looks at the same frames.
 const OBSERVER: JudgeIndex = JudgeIndex(3);
@@ -159,7 +176,7 @@ impl Encoder for Text {
 pub(super) struct Site {
     pub(super) intake: FrameIntake<u32>,
     pub(super) cameras: Cameras<u32>,
-    pub(super) workers: FrameWorkers<u32>,
+    pub(super) workers: FrameWorkers<Scripted>,
     pub(super) judging: Judging<Seer>,
     pub(super) committer: Committer,
     pub(super) counters: Arc<Counters>,
@@ -252,8 +269,9 @@ pub(super) fn open(
         Retention::default(),
         (Arc::default(), None),
     );
-    let viewers = (0..workers).map(|_| Scripted).collect();
-    let workers = queue.start(Pictures, viewers, || Some(Scripted), &readings.observations(), clock);
+    let scripted = || Scripted { era: 0, whole: true };
+    let viewers = (0..workers).map(|_| scripted()).collect();
+    let workers = queue.start(Pictures, viewers, move || Some(scripted()), &readings.observations(), clock);
     let (count, now) = (Arc::clone(&counters), clock.now());
     let mut set = JudgeSet::new(Undecoded, specs, names, count, random_event_id, now);
     let mut restored = Decision::default();
@@ -263,6 +281,34 @@ pub(super) fn open(
 }
 
 impl Site {
+    /// Puts viewers of this era in the place of those at work, and judges of it, the first of which is called after it.
+    pub(super) fn exchange(&self, era: u32) -> SwapReport {
+        let specs = || {
+            let first = spec(&format!("b{era}"), Observes::Views, &[SourceIndex(1)], Report::Every);
+            [
+                (JudgeIndex(2), first),
+                (JudgeIndex(4), spec("d", Observes::Views, &[SourceIndex(2)], Report::Every)),
+            ]
+        };
+        let inputs = |index| {
+            let own = specs().into_iter().find(|(known, _)| *known == JudgeIndex(index));
+            own.map_or(Inputs::readings(Vec::new()), |(_, spec)| spec.inputs)
+        };
+        let judges = CameraJudges::new((0..5).map(inputs).collect());
+        let viewers = (0..self.workers.count()).map(|_| Scripted { era, whole: false }).collect();
+        let mut exchange =
+            Some(FrameExchange::new(judges, viewers, move || Some(Scripted { era, whole: true })));
+        let (reports, reported) = std::sync::mpsc::channel();
+        while let Some(others) = exchange.take() {
+            let planned = specs().map(|(index, spec)| (index, PlannedJudge::Made(spec))).into();
+            let reports = reports.clone();
+            let swap = Swap::new(planned, move |report| reports.send(report).unwrap());
+            let cut = || self.judging.try_swap(swap).map_err(|_| ());
+            exchange = self.workers.try_exchange(others, cut).err().map(|(again, _)| again);
+        }
+        reported.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
     pub(super) fn offer(&mut self, source: u16, camera: &str, payload: &str) -> Result<(), IntakeFull> {
         let receipt = (source > 0).then_some(Receipt { connection: 1, index: self.next });
         self.next += 1;
