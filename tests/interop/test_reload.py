@@ -1,19 +1,27 @@
 """A running gateway takes up a changed configuration: connections stay, nothing is lost, nothing is judged twice."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import threading
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from clients import Receiver
 from gateway import Gateway
-from scene import Scene, number_source, threshold
+from models import Models
+from programs import REPOSITORY, is_full
+from scene import Scene, frame_source, looking, number_source, threshold
 from waiting import wait_for
 
-FULL = os.environ.get("VERGE_FULL") == "1"
-RELOADS = 300 if FULL else 30
+RELOADS = 300 if is_full() else 30
+RELOADS_OF_FRAMES = 60 if is_full() else 12
+JUNCTION = REPOSITORY / "examples" / "junction-model"
+WINDOW = REPOSITORY / "tests" / "fixtures" / "models" / "window.onnx"
 EVERY_VALUE = {"above": 0, "update_every": "0s", "lane": "verdict"}
 
 
@@ -128,3 +136,114 @@ def test_sighup_does_the_same_and_other_files_are_refused(scene: Scene, tmp_path
     assert gateway.stop() == 0
     done = gateway.run("reload", "-c", str(gateway.configuration))
     assert done.returncode == 69 and "no gateway runs on" in done.stderr, done.stderr
+
+
+def junction(folder: Path, version: str) -> Path:
+    """The card of the junction's detector under this version; the weights are copied once."""
+    folder.mkdir(exist_ok=True)
+    for name in ("junction.onnx", "labels.txt"):
+        if not (folder / name).exists():
+            shutil.copy(JUNCTION / name, folder)
+    card = folder / "junction.toml"
+    card.write_text((JUNCTION / "junction.toml").read_text().replace('version = "1.0"', f'version = "{version}"'))
+    return card
+
+
+def picture() -> bytes:
+    """A JPEG without anything on it."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), (90, 120, 150)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def test_frames_are_judged_once_while_their_judges_and_models_change(
+    scene: Scene, models: Models, tmp_path: Path
+) -> None:
+    """Each frame is of a camera of its own. The model's card gets a new version again and again: in the order of their
+    numbers, verdicts name the versions in their order."""
+    assert models.folder.exists()
+    receiver = scene.receiver()
+    seen = looking(["road"], "detect", "junction")
+    card = junction(tmp_path / "model", "1")
+    gateway = scene.gateway({"road": frame_source("road/+/frame")}, {"seen": seen}, model={"junction": {"file": str(card)}})
+    scene.start(gateway)
+    device, frame = scene.device(), picture()
+    sent, stop = 0, threading.Event()
+
+    def load() -> None:
+        nonlocal sent
+        while not stop.is_set():
+            device.publish(f"road/frame-{sent}/frame", frame)
+            sent += 1
+            time.sleep(0.03)
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    pauses, anew = [], 0
+    try:
+        wait_for(lambda: verdicts(receiver, "seen"), "the first frame is judged")
+        for number in range(RELOADS_OF_FRAMES):
+            judges = {"seen": seen | {"score": 0.4 + number % 2 / 10}}
+            if number % 3 == 1:
+                judges["also"] = seen | {"labels": ["car"], "region": {"right": 0.5}}
+            if number % 4 == 3:
+                card.write_text("a card of nothing")
+                code, answer = reload(configured(gateway, judges))
+                assert code == 78 and answer["outcome"] == "faulty", answer
+                assert "model.junction" in answer["faults"][0], answer
+            junction(tmp_path / "model", f"1.{number:03}")
+            code, answer = reload(configured(gateway, judges))
+            assert code == 0 and answer["outcome"] == "reloaded", answer
+            assert "model.junction" in [change["key"] for change in answer["changed"]], answer
+            anew += sum(one["instances"] for one in answer["instances"]["anew"] if one["why"] == "its model is another")
+            pauses.append(answer["pause_ms"])
+            # Once more without a change, with the file written again.
+            junction(tmp_path / "model", f"1.{number:03}")
+            code, answer = reload(gateway)
+            assert (code, answer["changed"]) == (0, []), answer
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        loading.join()
+    device.flush()
+    wait_for(lambda: len(verdicts(receiver, "seen")) >= sent, "every frame has its verdict", 60)
+    receiver.ledger().assert_sound()
+    of_frames = [verdict["device"] for verdict in verdicts(receiver, "seen")]
+    assert sorted(of_frames) == sorted(f"frame-{number}" for number in range(sent)), "each once"
+    versions = [verdict["model"]["version"] for verdict in verdicts(receiver, "seen")]
+    assert versions == sorted(versions) and len(set(versions)) > RELOADS_OF_FRAMES / 2
+    assert anew > 0 and verdicts(receiver, "also")
+    print(f"{sent} frames, {2 * RELOADS_OF_FRAMES} reloads; judging paused for {max(pauses):.2f} ms at most")
+
+
+def test_judges_that_ask_a_model_over_readings_are_exchanged(scene: Scene, models: Models, tmp_path: Path) -> None:
+    assert models.folder.exists()
+    card = tmp_path / "window.toml"
+    written = lambda version: card.write_text(  # noqa: E731
+        f'name = "window"\nversion = "{version}"\nfile = "{WINDOW}"\ntask = "reconstruct"\n'
+    )
+    written("1")
+    sources = {"sound": number_source("sound/+/value"), "plain": number_source("plain/+/value")}
+    odd = {"inputs": ["sound"], "detector": "autoencoder", "model": "window"}
+    gateway = scene.gateway(sources, {"odd": odd}, model={"window": {"file": str(card)}})
+    scene.start(gateway)
+    device = scene.device()
+    for value in range(40):
+        device.publish("sound/pump/value", str(value % 3))
+    device.flush()
+    gateway.settings["model"]["other"] = {"file": str(card)}
+    judges = {"odd": odd | {"alarm_budget": "1/day"}, "more": odd | {"model": "other"}}
+    code, answer = reload(configured(gateway, judges))
+    assert (code, answer["added"]) == (0, ["more"]), answer
+    assert answer["instances"] == {"kept": 0, "carried": 1, "ended": 0, "anew": []}, answer
+    written("2")
+    code, answer = reload(gateway)
+    assert sorted(change["key"] for change in answer["changed"]) == ["model.other", "model.window"], answer
+    (anew,) = [one for one in answer["instances"]["anew"] if one["judge"] == "odd"]
+    assert (anew["instances"], anew["why"]) == (1, "its model is another"), answer
+    # Where no judge has looked for blocks or windows, a subscription is missing.
+    code, answer = reload(configured(gateway, {"odd": odd, "new": odd | {"inputs": ["plain"]}}))
+    assert code == 1 and answer["keys"][0]["why"] == "subscriptions are made when the gateway starts", answer
+    code, answer = reload(configured(gateway, {"odd": odd}))
+    assert (code, answer["removed"]) == (0, ["more"]), answer
+    assert gateway.stop() == 0

@@ -2,7 +2,8 @@
 //! a SCADA system, a status).
 //!
 //! A point of the board is one strand of events, the counts or the views of one judge about one subject. Names are its key:
-//! a restart and a changed configuration keep them.
+//! a restart and a changed configuration keep them. Once other judges are at work, what is said of subjects that none of them
+//! watches goes; an open event is cleared before, which is a word of its own.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

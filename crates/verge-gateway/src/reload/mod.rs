@@ -1,7 +1,9 @@
-//! A changed configuration on a running gateway: plan, build, swap. Judges are exchanged between two messages, connections
-//! stay. All or nothing: what needs a restart is refused whole, and everything that can fail does so before the swap.
+//! A changed configuration on a running gateway: plan, build, swap. Judges, viewers and models are exchanged between two
+//! messages, connections stay. All or nothing: what needs a restart is refused whole, and everything that can fail does so
+//! before the swap.
 //!
-//! Reading order: [`ReloadAnswer`], `plan` (what changes, pure), [`door`] (how a running gateway is asked).
+//! Reading order: [`ReloadAnswer`], `plan` (what changes, pure), `places` (which index a judge has), `wiring/replacement` (what
+//! is built and exchanged), [`door`] (how a running gateway is asked).
 
 pub mod door;
 mod places;

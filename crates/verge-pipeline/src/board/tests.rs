@@ -236,3 +236,25 @@ fn a_follower_that_is_too_slow_learns_how_much_it_missed() {
 fn a_point_is_small() {
     assert!(size_of::<LastWord>() <= 544 - 16 - 16, "{} bytes", size_of::<LastWord>());
 }
+
+#[test]
+fn what_is_not_watched_any_more_goes_unless_it_is_open() {
+    let board = LastWords::default();
+    let mut place = board.follow();
+    post(&board, 1, stuck(1, 10, EventState::Raised));
+    post(&board, 2, stuck(2, 20, EventState::Raised));
+    post(&board, 3, stuck(2, 30, EventState::Cleared));
+    post(&board, 4, stuck(3, 40, EventState::Cleared));
+    board.retain(|verdict| verdict.subject.device.as_str() == "d3");
+    assert_eq!(numbers(&board), [(Some(1), true), (Some(4), false)]);
+    assert_eq!(board.open_events().open, 1);
+    // A follower has all that was said.
+    let Poll::Ready(words) = board.poll_behind(&mut place, &mut Context::from_waker(Waker::noop())) else {
+        panic!("four words were committed")
+    };
+    assert_eq!((words.missed, words.words.len()), (0, 4));
+    post(&board, 5, stuck(1, 50, EventState::Cleared));
+    board.retain(|verdict| verdict.subject.device.as_str() == "d3");
+    assert_eq!(numbers(&board), [(Some(4), false)]);
+    assert_eq!(board.open_events().open, 0);
+}
