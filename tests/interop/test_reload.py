@@ -226,7 +226,8 @@ def test_judges_that_ask_a_model_over_readings_are_exchanged(scene: Scene, model
     sources = {"sound": number_source("sound/+/value"), "plain": number_source("plain/+/value")}
     odd = {"inputs": ["sound"], "detector": "autoencoder", "model": "window"}
     gateway = scene.gateway(sources, {"odd": odd}, model={"window": {"file": str(card)}})
-    scene.start(gateway)
+    gateway.start()
+    scene.site.wait_for_subscriber(f"{scene.client_id}-bulk", 1)
     device = scene.device()
     for value in range(40):
         device.publish("sound/pump/value", str(value % 3))
