@@ -12,6 +12,7 @@ const CONFIGURATION: &str = r#"
 [gateway]
 id = "trial"
 state_dir = "state"
+timezone = "Europe/Berlin"
 
 [local]
 url = "mqtt://localhost:1883"
@@ -135,7 +136,7 @@ fn judge_takes_tables() {
         verge(folder.path(), &["judge", "-c", "gateway.toml", "high", "pump-7.csv", "--words"]).expect(0);
     assert_eq!(
         words.stdout,
-        "2014-04-01 00:10:00.000  pump-7 vibration: high, 8 mm/s (expected at most 7.1 mm/s)\n"
+        "2014-04-01 02:10:00.000 CEST  pump-7 vibration: high, 8 mm/s (expected at most 7.1 mm/s)\n"
     );
     let other = ["high", "pump-7.csv", "--device", "x", "--value-column", "other"];
     assert_eq!(reported(folder.path(), &other), ["x raised high 9.0", "x updated high 9.0"]);
@@ -292,8 +293,8 @@ fn check_names_every_fault_at_once() {
         folder(&[("bad.toml", &CONFIGURATION.replace("7.1", "\"much\"").replace("after =", "aftr ="))]);
     let ended = verge(folder.path(), &["check", "-c", "bad.toml"]).expect(78);
     for words in [
-        "line 31: judge.high.above: \"much\"",
-        "line 37: judge.quiet.aftr: unknown key, expected after perhaps",
+        "line 32: judge.high.above: \"much\"",
+        "line 38: judge.quiet.aftr: unknown key, expected after perhaps",
     ] {
         assert!(ended.stdout.contains(&format!("FAULT    bad.toml {words}")), "{words} in {}", ended.stdout);
     }
@@ -301,7 +302,7 @@ fn check_names_every_fault_at_once() {
     let json = &verge(folder.path(), &["check", "-c", "bad.toml", "--json"]).expect(78).json()[0];
     let places: Vec<_> =
         json["faults"].as_array().unwrap().iter().map(|fault| (&fault["file"], &fault["line"])).collect();
-    assert_eq!(places, [(&json!("bad.toml"), &json!(31)), (&json!("bad.toml"), &json!(37))]);
+    assert_eq!(places, [(&json!("bad.toml"), &json!(32)), (&json!("bad.toml"), &json!(38))]);
     assert!(
         verge(folder.path(), &["check", "-c", "none.toml"])
             .expect(78)

@@ -67,8 +67,14 @@ fn states(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Lets the gateway of a site judge a recording, from its start to its stop.
-fn run(site: &Site, recording: &str) {
+pub(crate) fn run(site: &Site, recording: &str) {
     let gateway = site.spawn(&["run", "-c", "gateway.toml"], "connected upstream");
+    judge_all(site, recording);
+    assert_eq!(gateway.stop(), 0);
+}
+
+/// Lets a running gateway judge a recording to its end; its judge `high` raises an alarm behind it.
+pub(crate) fn judge_all(site: &Site, recording: &str) {
     let mut receiver = site.spawn(&["watch", "-c", "gateway.toml", "--json"], "connected to");
     fs::write(site.path().join("sent.jsonl"), recording).unwrap();
     verge(site.path(), &["send", "-c", "gateway.toml", "--recorded", "sent.jsonl"]).expect(0);
@@ -79,7 +85,6 @@ fn run(site: &Site, recording: &str) {
     let topic = format!("plant/{device}");
     verge(site.path(), &["send", "-c", "gateway.toml", "-t", &topic, "--message", &last]).expect(0);
     receiver.lines().find("the alarm at the end", |verdict| verdict["device"] == device.as_str());
-    assert_eq!(gateway.stop(), 0);
 }
 
 /// What stored verdicts say about their events, without identities and times of receipt.
@@ -165,6 +170,13 @@ fn history_that_cannot_be_learnt_from_is_named_and_a_running_gateway_is_left_alo
     write("swapped.jsonl", &format!("{second}{first}"));
     let swapped = learn(&["unusual", "swapped.jsonl", "--replace"]).expect(0).stderr;
     assert!(swapped.contains("before the one in front of it (sort the file by time"), "{swapped}");
+    // A pause within it is no fault of a history.
+    write("gap.jsonl", &format!("{}{}", recording(0..60, |_| 90.0), recording(300..340, |_| 90.0)));
+    let gap = learn(&["unusual", "gap.jsonl", "--replace"]).expect(0).stdout;
+    assert!(
+        gap.starts_with("unusual: 2 signals learnt from 200 readings, 20") && gap.contains("no alarm"),
+        "{gap}"
+    );
     // What a clock sets in the future would hold the judge up.
     write("future.jsonl", &format!("{history}{}", recording(1_000..1_001, |_| 90.0)));
     let future = learn(&["unusual", "future.jsonl", "--replace"]).expect(0).stderr;

@@ -17,6 +17,7 @@ mod library;
 mod logging;
 mod machine_states;
 mod pictures;
+mod pooled;
 mod program;
 mod real_messages;
 mod site;

@@ -192,4 +192,5 @@ fn outbox_without_a_store_says_so() {
     fs::write(folder.path().join("gateway.toml"), CONFIGURATION).unwrap();
     let ended = verge(folder.path(), &["outbox", "ls", "-c", "gateway.toml"]).expect(65);
     assert!(ended.stderr.contains("there is no store in"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("at its first start (`verge run -c gateway.toml`)"), "{}", ended.stderr);
 }

@@ -175,8 +175,7 @@ pub(crate) struct Alarms {
     calm: u32,
     /// Observations since it was opened.
     open_for: u32,
-    /// Observations in a row that were ten times more probable than the level, while one is open. Not saved: a restart begins
-    /// to count anew.
+    /// Observations in a row that were ten times more probable than the level, while one is open. Saved behind the rest.
     #[serde(skip, default)]
     quiet: u32,
 }
@@ -252,6 +251,16 @@ impl Alarms {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Observations of the open alarm in a row that were quiet.
+    pub(crate) fn quiet(&self) -> u32 {
+        self.quiet
+    }
+
+    /// Goes on with what was saved behind the rest.
+    pub(crate) fn set_quiet(&mut self, quiet: u32) {
+        self.quiet = if self.open { quiet } else { 0 };
     }
 
     pub(crate) fn rate(&self, pace: &Pace, rate: &AlarmLevel) -> AlarmRate {

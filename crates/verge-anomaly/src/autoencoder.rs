@@ -18,7 +18,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use crate::alarm::{AlarmSettings, Pace};
 use crate::excursions::Excursions;
 use crate::fault::{SettingsError, check_count};
-use crate::pool::{AlarmPool, SavedMember};
+use crate::pool::{AlarmPool, RunningEvent, SavedMember};
 use crate::scores::Scores;
 use crate::state::{self, StateKind};
 
@@ -165,24 +165,26 @@ impl AutoencoderJudge {
 
     /// Without the unfinished window: a pause lies between it and what follows.
     pub(crate) fn save(&self) -> Vec<u8> {
+        let (behind, running) = (self.errors.behind(), self.errors.running());
         match &self.windows {
             Some(windows) => {
                 let state = (&windows.readings, &self.errors);
-                state::seal_with(StateKind::Autoencoder, &state, &self.errors.behind())
+                state::seal_with(StateKind::Autoencoder, &state, &behind, &running)
             }
-            None => state::seal_with(StateKind::Reconstruction, &self.errors, &self.errors.behind()),
+            None => state::seal_with(StateKind::Reconstruction, &self.errors, &behind, &running),
         }
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (readings, errors, behind): (Option<Pace>, Scores, (Excursions, SavedMember)) =
+        type Behind = (Excursions, SavedMember);
+        let (readings, errors, behind, running): (Option<Pace>, Scores, Behind, RunningEvent) =
             match &self.windows {
                 Some(_) => state::open_with(StateKind::Autoencoder, bytes)
-                    .map(|((readings, errors), behind)| (Some(readings), errors, behind))?,
+                    .map(|((readings, errors), behind, running)| (Some(readings), errors, behind, running))?,
                 None => state::open_with(StateKind::Reconstruction, bytes)
-                    .map(|(errors, behind)| (None, errors, behind))?,
+                    .map(|(errors, behind, running)| (None, errors, behind, running))?,
             };
-        self.errors.restore(errors, behind)?;
+        self.errors.restore(errors, behind, running)?;
         if let (Some(windows), Some(readings)) = (&mut self.windows, readings) {
             windows.readings = readings;
             windows.window.clear();

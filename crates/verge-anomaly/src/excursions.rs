@@ -75,6 +75,22 @@ impl Excursions {
         }
     }
 
+    /// Notes one observation of several members that have one score together. `parts`: each member with its part in that;
+    /// those count that have half as much as the strangest, since which of them is that may be chance.
+    pub(crate) fn note_together(
+        &mut self,
+        at: UtcMillis,
+        was_open: bool,
+        level: f64,
+        (members, parts): (usize, &[(usize, f64)]),
+        (score, p): (f64, f64),
+    ) {
+        let most = parts.iter().fold(0.0, |most: f64, part| most.max(part.1));
+        let counts = |member| parts.iter().any(|part| part.0 == member && part.1 >= most / 2.0);
+        let of = |member| if counts(member) { (score, p) } else { (0.0, 1.0) };
+        self.note(at, was_open, level, (0..members).map(of));
+    }
+
     /// The event that began then, or the last one.
     fn meant(&mut self, since: Option<UtcMillis>) -> Option<&mut Excursion> {
         let recent = &mut self.0.as_mut()?.recent;
@@ -182,6 +198,29 @@ mod tests {
         assert!(excursions.was_real(None));
         assert!(!excursions.is_harmless(0, 1.0));
         assert_eq!(excursions.part(), 1.0);
+    }
+
+    #[test]
+    fn contradictory_labels_leave_what_the_last_one_says_however_many_there_were() {
+        let mut excursions = Excursions::default();
+        event(&mut excursions, 100, 8.0);
+        event(&mut excursions, 200, 4.0);
+        let size =
+            |excursions: &Excursions| crate::state::seal(crate::state::StateKind::Auto, excursions).len();
+        excursions.was_false(Some(UtcMillis(100)));
+        let labelled = (excursions.clone(), size(&excursions));
+        for _ in 0..300 {
+            excursions.was_real(Some(UtcMillis(100)));
+            assert!(!excursions.is_harmless(0, 8.0) && excursions.part() == 1.0);
+            excursions.was_false(Some(UtcMillis(100)));
+        }
+        assert_eq!((excursions.clone(), size(&excursions)), labelled);
+        // Of two events of one kind the last label counts as well, and the kind alarms again.
+        excursions.was_real(Some(UtcMillis(200)));
+        assert!(!excursions.is_harmless(0, 4.0));
+        excursions.was_false(Some(UtcMillis(200)));
+        assert!(excursions.is_harmless(0, 5.0) && !excursions.is_harmless(0, 8.0));
+        assert!(excursions.part() >= 0.25 && excursions.check(2).is_ok());
     }
 
     #[test]

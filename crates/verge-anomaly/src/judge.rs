@@ -321,9 +321,9 @@ impl Judge for ReadingJudge {
     fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
         match self {
             Self::Auto(judge) => judge.apply(remark, event),
-            Self::Multi(judge) => judge.apply(remark),
+            Self::Multi(judge) => judge.apply(remark, event),
             Self::Pattern(judge) => judge.apply(remark, event),
-            Self::Vibration(judge) => judge.apply(remark),
+            Self::Vibration(judge) => judge.apply(remark, event),
             Self::Autoencoder(judge) => judge.apply(remark, event),
             // Rules do not learn, and a sensor's health is judged by its own past alone.
             Self::Threshold(_)

@@ -12,7 +12,7 @@ use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
-use crate::pool::{AlarmPool, PoolMember, SavedMember, Seen};
+use crate::pool::{AlarmPool, PoolMember, RunningEvent, SavedMember, Seen};
 use crate::tail::{Mark, Tail};
 
 /// The level without a budget.
@@ -163,16 +163,22 @@ impl Scores {
         (&self.excursions, self.pool.saved())
     }
 
+    /// What is saved of the event that goes on.
+    pub(crate) fn running(&self) -> RunningEvent {
+        self.pool.running(&self.alarms)
+    }
+
     /// Takes up other scores, and what is saved behind them.
     pub(crate) fn restore(
         &mut self,
-        scores: Self,
+        mut scores: Self,
         (excursions, shared): (Excursions, SavedMember),
+        running: RunningEvent,
     ) -> Result<(), RestoreError> {
         scores.check()?;
         excursions.check(1)?;
         let mut pool = self.pool.clone();
-        pool.restore(shared)?;
+        pool.restore(shared, running, &mut scores.alarms)?;
         *self = Self { pool, excursions, ..scores };
         Ok(())
     }

@@ -48,20 +48,40 @@ pub(crate) fn seal<T: Serialize>(kind: StateKind, state: &T) -> Vec<u8> {
     bytes
 }
 
-/// Writes a state and, behind it, what earlier versions did not know: they read the first and pass over the rest.
-pub(crate) fn seal_with<T: Serialize, M: Serialize>(kind: StateKind, state: &T, more: &M) -> Vec<u8> {
-    seal(kind, &(state, more))
+/// Writes a state and, behind it, what earlier versions did not know, the newest last: they read what they know and pass
+/// over the rest.
+pub(crate) fn seal_with<T: Serialize, M: Serialize, N: Serialize>(
+    kind: StateKind,
+    state: &T,
+    more: &M,
+    newest: &N,
+) -> Vec<u8> {
+    seal(kind, &(state, more, newest))
 }
 
-/// Reads both; the second is what it is at first where an earlier version wrote the state.
-pub(crate) fn open_with<T: DeserializeOwned, M: DeserializeOwned + Default>(
-    kind: StateKind,
-    bytes: &[u8],
-) -> Result<(T, M), RestoreError> {
-    let damaged = |error| RestoreError::Damaged(Box::new(error));
+/// Reads all of it; what an earlier version did not write is what it is at first.
+pub(crate) fn open_with<T, M, N>(kind: StateKind, bytes: &[u8]) -> Result<(T, M, N), RestoreError>
+where
+    T: DeserializeOwned,
+    M: DeserializeOwned + Default,
+    N: DeserializeOwned + Default,
+{
     let (state, rest) = postcard::take_from_bytes(body_of(kind, bytes)?).map_err(damaged)?;
-    let more = if rest.is_empty() { M::default() } else { postcard::from_bytes(rest).map_err(damaged)? };
-    Ok((state, more))
+    let (more, rest) = part_of(rest)?;
+    let (newest, _) = part_of(rest)?;
+    Ok((state, more, newest))
+}
+
+fn part_of<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<(T, &[u8]), RestoreError> {
+    if bytes.is_empty() {
+        Ok((T::default(), bytes))
+    } else {
+        postcard::take_from_bytes(bytes).map_err(damaged)
+    }
+}
+
+fn damaged(error: postcard::Error) -> RestoreError {
+    RestoreError::Damaged(Box::new(error))
 }
 
 /// Whether a state is of this kind, sound or not.
@@ -71,7 +91,7 @@ pub(crate) fn is_of(kind: StateKind, bytes: &[u8]) -> bool {
 
 /// Reads a state.
 pub(crate) fn open<T: DeserializeOwned>(kind: StateKind, bytes: &[u8]) -> Result<T, RestoreError> {
-    postcard::from_bytes(body_of(kind, bytes)?).map_err(|error| RestoreError::Damaged(Box::new(error)))
+    postcard::from_bytes(body_of(kind, bytes)?).map_err(damaged)
 }
 
 fn body_of(kind: StateKind, bytes: &[u8]) -> Result<&[u8], RestoreError> {
@@ -110,11 +130,17 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_state_is_empty_where_an_earlier_version_wrote_it() {
-        let earlier = seal(StateKind::Auto, &(1.5_f64, vec![1_u16, 2]));
         let state = (1.5_f64, vec![1_u16, 2]);
-        assert_eq!(open_with(StateKind::Auto, &earlier).unwrap(), (state.clone(), Vec::<u8>::new()));
-        let sealed = seal_with(StateKind::Auto, &state, &vec![7_u8]);
-        assert_eq!(open_with(StateKind::Auto, &sealed).unwrap(), (state.clone(), vec![7_u8]));
+        let check = |sealed: &[u8], more: &[u8], newest: u32| {
+            let opened: ((f64, Vec<u16>), Vec<u8>, u32) = open_with(StateKind::Auto, sealed).unwrap();
+            assert_eq!(opened, (state.clone(), more.to_vec(), newest));
+        };
+        check(&seal(StateKind::Auto, &state), &[], 0);
+        check(&seal(StateKind::Auto, &(&state, vec![7_u8])), &[7], 0);
+        let sealed = seal_with(StateKind::Auto, &state, &vec![7_u8], &300_u32);
+        check(&sealed, &[7], 300);
+        let cut = seal(StateKind::Auto, &(&state, 5_u8));
+        assert!(open_with::<(f64, Vec<u16>), Vec<u8>, u32>(StateKind::Auto, &cut).is_err(), "it ends within");
         assert_eq!(
             open::<(f64, Vec<u16>)>(StateKind::Auto, &sealed).unwrap(),
             state,

@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use verge_gateway::exit::Exit;
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_pipeline::status::JudgeStatus;
 
 use cameras::SimulatedCamera;
 use screen::{Screen, ScreenContent, costs, ledger};
@@ -126,10 +127,11 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     for device in devices {
         device.abort();
     }
+    let judges = gateway.snapshot().judges;
     gateway.stop().await?;
     let elapsed = start.elapsed().min(run);
     let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
-    summary(&view)
+    summary(&view, &judges)
 }
 
 async fn wait_connected(receiver: &mut Subscriber) -> anyhow::Result<()> {
@@ -197,7 +199,7 @@ async fn film(
     Ok(())
 }
 
-fn summary(view: &ScreenContent<'_>) -> anyhow::Result<Exit> {
+fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<Exit> {
     let (verdicts, duplicates, missing_numbers) = view.tally.sequence_totals();
     let sources = view.counters.sources();
     let readings: u64 = sources.iter().map(|source| source.readings_judged_total.get()).sum();
@@ -226,6 +228,14 @@ fn summary(view: &ScreenContent<'_>) -> anyhow::Result<Exit> {
     writeln!(out, "  {}", ledger(view))?;
     if let Some(costs) = costs(view) {
         writeln!(out, "  {costs}")?;
+    }
+    for judge in judges.iter().filter(|judge| judge.unsupported > 0) {
+        writeln!(
+            out,
+            "  {} still learns what is usual, as it does in its first days: what it finds is recorded as info, unless it \
+             is beyond doubt",
+            judge.name
+        )?;
     }
     let mut lacking = view.tally.missing();
     if missing_numbers > 0 {

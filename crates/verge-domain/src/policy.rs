@@ -16,8 +16,7 @@ use crate::verdict::{Event, EventChange, EventState, Severity};
 mod course;
 mod severity;
 
-use course::EventCourse;
-pub use course::GROWS_BY;
+pub use course::{EventCourse, GROWS_BY};
 pub use severity::CriticalRule;
 
 /// How conditions of one judge become events.
@@ -62,7 +61,7 @@ impl EventPolicy {
 }
 
 /// An open event, as it is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OpenEvent {
     /// Identity over the whole life.
     pub id: EventId,
@@ -74,6 +73,9 @@ pub struct OpenEvent {
     /// Its judge was still learning when it was raised: it is for the record, to its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learning: bool,
+    /// How it went on so far; earlier versions did not save it.
+    #[serde(default, skip_serializing_if = "EventCourse::is_unknown")]
+    pub course: EventCourse,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,13 +87,7 @@ enum Phase {
     /// It would have been raised, had raises not been held back.
     HeldBack { first_at: UtcMillis, since: Monotonic },
     /// Raised; `begun` is its begin where it was seen by this process, `calm` since when it has been normal again, if it has.
-    Open {
-        event: OpenEvent,
-        begun: Option<Monotonic>,
-        reported: Monotonic,
-        calm: Option<Monotonic>,
-        course: EventCourse,
-    },
+    Open { event: OpenEvent, begun: Option<Monotonic>, reported: Monotonic, calm: Option<Monotonic> },
 }
 
 /// The life of the events of one judge about one subject: one phase per member, since a value can be too
@@ -122,8 +118,7 @@ pub struct Observed {
 impl EventLife {
     /// Takes up an event that was open when its state was saved.
     pub fn restore(&mut self, member: Member, event: OpenEvent, now: Monotonic) {
-        let course = EventCourse::default();
-        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None, course };
+        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
     /// Holds raises back, or allows them again. What is open continues and is cleared as usual; what would have been
@@ -173,6 +168,12 @@ impl EventLife {
         })
     }
 
+    /// The open event that a member belongs to.
+    #[must_use]
+    pub fn event_of(&self, member: Member) -> Option<OpenEvent> {
+        self.open().find(|&(known, _)| known == member.strand()).map(|(_, event)| event)
+    }
+
     /// Ends an event that was raised while its judge was learning, where what is observed now is an alarm: the next
     /// [`EventLife::advance`] raises that as an event of its own.
     pub fn give_way(&mut self, condition: &Condition, observed: Observed) -> Option<Event> {
@@ -217,30 +218,30 @@ impl EventLife {
             }
             Phase::HeldBack { .. } if holding && !standing.is_normal() => (before, None),
             Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => (Phase::Quiet, None),
-            Phase::Open { event, begun, reported, calm, mut course } => {
+            Phase::Open { mut event, begun, reported, calm } => {
                 let calm = standing.is_normal().then(|| calm.unwrap_or(now));
-                let change = course.note(condition);
+                let change = event.course.note(condition);
                 let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
                 let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
                 // Reported once: later reports say it by themselves.
-                let critical = |course: &mut EventCourse| {
-                    let rule = policy.critical_when.filter(|_| !course.critical && !holding);
-                    course.critical |= rule.is_some_and(|rule| {
+                let critical = |event: &mut OpenEvent| {
+                    let rule = policy.critical_when.filter(|_| !event.course.critical && !holding);
+                    event.course.critical |= rule.is_some_and(|rule| {
                         rule.holds(condition, event.report(EventState::Updated, observed, begun).lasted_ms)
                     });
-                    rule.is_some() && course.critical
+                    rule.is_some() && event.course.critical
                 };
                 if calm.is_some_and(|since| now.since(since) >= policy.clear_after) {
                     let event = OpenEvent { suspended: false, ..event };
                     let report = Event { change, ..event.report(EventState::Cleared, observed, begun) };
                     (Phase::Quiet, Some(report))
-                } else if event.suspended || escalated || critical(&mut course) || is_due() {
+                } else if event.suspended || escalated || critical(&mut event) || is_due() {
                     let event = OpenEvent { suspended: false, ..event };
                     let change = change.filter(|_| escalated);
                     let report = Event { change, ..event.report(EventState::Updated, observed, begun) };
-                    (Phase::Open { event, begun, reported: now, calm, course }, Some(report))
+                    (Phase::Open { event, begun, reported: now, calm }, Some(report))
                 } else {
-                    (Phase::Open { event, begun, reported, calm, course }, None)
+                    (Phase::Open { event, begun, reported, calm }, None)
                 }
             }
         };
@@ -278,16 +279,20 @@ fn rise(
     if holding {
         return (Phase::HeldBack { first_at, since }, None);
     }
-    let (id, learning) = (fresh_id(), condition.learning);
-    let event = OpenEvent { id, since: first_at, suspended: false, learning };
+    let course = EventCourse::of(condition);
+    let mut event = OpenEvent { course, ..OpenEvent::new(fresh_id(), first_at, condition.learning) };
     let report = event.report(EventState::Raised, observed, Some(since));
-    let critical = policy.critical_when.is_some_and(|rule| rule.holds(condition, report.lasted_ms));
-    let mut course = EventCourse::of(condition);
-    course.critical = critical;
-    (Phase::Open { event, begun: Some(since), reported: now, calm: None, course }, Some(report))
+    event.course.critical = policy.critical_when.is_some_and(|rule| rule.holds(condition, report.lasted_ms));
+    (Phase::Open { event, begun: Some(since), reported: now, calm: None }, Some(report))
 }
 
 impl OpenEvent {
+    /// One of which no more is known.
+    #[must_use]
+    pub fn new(id: EventId, since: UtcMillis, learning: bool) -> Self {
+        Self { id, since, suspended: false, learning, course: EventCourse::default() }
+    }
+
     /// Where the time of receipt is reckoned with and the wall clock has moved otherwise than the monotonic one, that
     /// one says how long it lasted.
     fn report(self, state: EventState, observed: Observed, begun: Option<Monotonic>) -> Event {
@@ -296,7 +301,7 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        let Self { id, since, suspended, learning } = self;
+        let Self { id, since, suspended, learning, course: _ } = self;
         Event { id, state, since, lasted_ms, number: None, change: None, suspended, learning, group: None }
     }
 }

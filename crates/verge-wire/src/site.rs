@@ -57,6 +57,13 @@ impl SiteZone {
         shown.unwrap_or_default()
     }
 
+    /// What the clock on the wall shows, as if it were UTC.
+    #[must_use]
+    pub fn wall_clock(&self, at: UtcMillis) -> UtcMillis {
+        let ahead = Timestamp::from_millisecond(at.0).map_or(0, |at| self.0.to_offset(at).seconds());
+        UtcMillis(at.0.saturating_add(i64::from(ahead).saturating_mul(1000)))
+    }
+
     fn show(&self, at: UtcMillis, format: &str) -> String {
         let Ok(instant) = Timestamp::from_millisecond(at.0) else { return at.0.to_string() };
         let zoned = instant.to_zoned(self.0.clone());
@@ -85,6 +92,9 @@ mod tests {
         check("UTC", ["2026-11-24 01:00:00.121Z", "2026-11-24 01:00Z", "01:00"]);
         check("Europe/Berlin", ["2026-11-24 02:00:00.121 CET", "2026-11-24 02:00 CET", "02:00"]);
         check("Asia/Kolkata", ["2026-11-24 06:30:00.121 IST", "2026-11-24 06:30 IST", "06:30"]);
+        let kolkata = SiteZone::named("Asia/Kolkata").unwrap();
+        assert_eq!(kolkata.wall_clock(at).0 - at.0, 19_800_000);
+        assert_eq!(SiteZone::utc().wall_clock(UtcMillis(i64::MIN)), UtcMillis(i64::MIN));
         assert_eq!(SiteZone::utc().hour(UtcMillis(-1)), "23:00");
         assert_eq!(SiteZone::utc().to_minute(UtcMillis(i64::MAX)), i64::MAX.to_string());
         let unknown = SiteZone::named("Europe/Brelin").unwrap_err().to_string();

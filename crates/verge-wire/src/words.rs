@@ -23,7 +23,9 @@ pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
     let tag = verdict.tag.as_ref().and_then(|tag| tag.description.as_ref());
     let tag = tag.map_or(String::new(), |description| format!(" ({description})"));
     let group = verdict.group.as_ref().map_or_else(String::new, |group| group_words(&verdict.subject, group));
-    format!("{device}{signal}{tag}: {words}{group}")
+    let learning = verdict.event.filter(|event| event.learning && event.state == EventState::Raised);
+    let learning = learning.map_or("", |_| "; no alarm: it is still being learnt what is usual");
+    format!("{device}{signal}{tag}: {words}{learning}{group}")
 }
 
 /// Names of a group that are written out at most.
@@ -109,6 +111,18 @@ impl<'a> Occasion<'a> {
             Some(EventChange::Turned) => format!("on the other side after {after}: {what}"),
             Some(EventChange::Grown) => format!("several times farther off after {after}: {what}"),
             Some(EventChange::Adapted) | None => format!("{what}, for {after}"),
+        }
+    }
+
+    /// The same of what is about to end.
+    pub(crate) fn abating(&self, what: String) -> String {
+        match self.event {
+            Some(event)
+                if event.state == EventState::Updated && !event.suspended && event.change.is_none() =>
+            {
+                format!("{what}, {} after it began", span(event.lasted_ms))
+            }
+            _ => self.lasting(what),
         }
     }
 

@@ -6,7 +6,7 @@ use verge_domain::time::UtcMillis;
 
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
-use crate::pool::SavedMember;
+use crate::pool::{RunningEvent, SavedMember};
 use crate::state::{self, StateKind};
 
 impl AutoDetector {
@@ -82,7 +82,8 @@ impl AutoDetector {
     /// The state, to be taken up by [`AutoDetector::restore`].
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        state::seal_with(StateKind::Auto, self, &(&self.excursions, self.pool.saved()))
+        let behind = (&self.excursions, self.pool.saved());
+        state::seal_with(StateKind::Auto, self, &behind, &self.pool.running(&self.alarms))
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -90,12 +91,12 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (restored, behind): (Self, (Excursions, SavedMember)) = state::open_with(StateKind::Auto, bytes)?;
-        let (excursions, shared) = behind;
+        type Saved = (AutoDetector, (Excursions, SavedMember), RunningEvent);
+        let (mut restored, (excursions, shared), running): Saved = state::open_with(StateKind::Auto, bytes)?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
         let mut pool = self.pool.clone();
-        pool.restore(shared)?;
+        pool.restore(shared, running, &mut restored.alarms)?;
         *self = Self { settings: self.settings, pool, excursions, ..restored };
         Ok(())
     }

@@ -64,11 +64,12 @@ impl HealthState {
             visits: [self.saturated.top.visits, self.saturated.bottom.visits],
             saturation_learns: self.saturated.learning,
         };
-        state::seal_with(StateKind::Health, self, &Some(more))
+        state::seal_with(StateKind::Health, self, &Some(more), &())
     }
 
     pub(super) fn open(saved: &[u8]) -> Result<Self, RestoreError> {
-        let (mut state, more): (Self, Option<HealthMore>) = state::open_with(StateKind::Health, saved)?;
+        let (mut state, more, ()): (Self, Option<HealthMore>, ()) =
+            state::open_with(StateKind::Health, saved)?;
         if state.place >= BLOCK {
             return Err(RestoreError::Misfit { part: "the place within a block" });
         }

@@ -26,6 +26,8 @@ const INVERT_EVERY: u32 = 64;
 const LEARN_EVERY: u32 = 16;
 /// This many rows of a running mean of independent rows are worth one: the ratio of their variances.
 pub(super) const ROWS_PER_INDEPENDENT: f64 = (2.0 - SMOOTHING) / SMOOTHING;
+/// No cube root is more standard deviations away.
+const FARTHEST_SCORE: f64 = 1e9;
 /// No probability is smaller.
 const LEAST_P: f64 = 1e-30;
 /// Weight of the newest row in the running mean.
@@ -59,6 +61,9 @@ impl JointBaseline {
         let finite = |numbers: &Vec<f64>| numbers.iter().all(|number| number.is_finite());
         let sound = each.iter().all(|vector| vector.len() == signals && finite(vector))
             && pairs.iter().all(|matrix| matrix.len() == signals * signals && finite(matrix))
+            && finite(&vec![self.root_mean, self.root_variance, self.rows_per_independent])
+            && self.root_variance >= 0.0
+            && self.rows_per_independent >= 1.0
             && self.invert_in > 0;
         if !sound {
             return Err(RestoreError::Misfit { part: "what is usual of its signals" });
@@ -190,6 +195,9 @@ impl JointBaseline {
 
     pub(super) fn probability(&self, squared: f64) -> f64 {
         let score = (squared.cbrt() - self.root_mean) / self.spread();
+        // Where numbers overflow: what is no number is as far out as can be.
+        let score =
+            if score.is_nan() { FARTHEST_SCORE } else { score.clamp(-FARTHEST_SCORE, FARTHEST_SCORE) };
         self.law().map_or(1.0, |law| law.sf(score)).max(self.tail.share_above(squared)).clamp(LEAST_P, 1.0)
     }
 

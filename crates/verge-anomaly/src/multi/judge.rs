@@ -12,13 +12,14 @@ use verge_domain::finding::{Condition, Contribution, Expected, Feedback, Finding
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
-use verge_domain::time::Moment;
+use verge_domain::time::{Moment, UtcMillis};
 
 use super::baseline::ROWS_PER_INDEPENDENT;
-use super::{MAX_SIGNALS, MultiDetector, MultiSettings};
+use super::{MAX_SIGNALS, MultiDetector, MultiSettings, SignalShare};
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
-use crate::pool::{AlarmPool, PoolMember, Seen};
+use crate::excursions::Excursions;
+use crate::pool::{AlarmPool, PoolMember, RunningEvent, SavedMember, Seen};
 use crate::state::{self, StateKind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
@@ -36,6 +37,8 @@ pub struct MultiJudge {
     settings: MultiSettings,
     state: MultiState,
     pool: PoolMember,
+    /// By the signals that were the strangest.
+    excursions: Excursions,
     row: Vec<f64>,
 }
 
@@ -81,7 +84,7 @@ impl MultiState {
 impl MultiJudge {
     pub(crate) fn new(settings: MultiSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
         let pool = PoolMember::of(pool);
-        Self { settings, state: MultiState::new(), pool, row: Vec::new() }
+        Self { settings, state: MultiState::new(), pool, excursions: Excursions::default(), row: Vec::new() }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -106,7 +109,7 @@ impl MultiJudge {
     }
 
     fn end_round(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
-        let Self { settings, state, pool, row } = self;
+        let Self { settings, state, pool, excursions, row } = self;
         let round = state.rounds;
         state.rounds = state.rounds.saturating_add(1);
         if state.detector.is_none() && round >= state.newest.saturating_add(SETTLED) {
@@ -118,22 +121,33 @@ impl MultiJudge {
         }
         row.clear();
         row.extend(state.signals.iter().map(|one| one.last));
-        state.pace.note(reading.time(received.wall));
-        pool.begin(reading.time(received.wall), &state.pace, detector.rows());
-        let level = pool.level(|| settings.rate(&state.pace, detector));
+        let at = reading.time(received.wall);
+        state.pace.note(at);
+        pool.begin(at, &state.pace, detector.rows());
+        let level = pool.level(|| settings.rate(&state.pace, detector)).times(excursions.part());
         let score = detector.observe(row);
         if detector.commissioning_left() > 0 {
             return;
         }
-        let how = (&state.pace, Seen::Score(score.distance));
-        let outcome = pool.judge(&mut state.alarms, &settings.alarms, (score.p_value, level), how, false);
-        let contributions = if outcome.abnormal { explained(&state.signals, detector) } else { Vec::new() };
+        let parts = if score.p_value <= level.p { detector.contributions() } else { Vec::new() };
+        let strangest = parts.first().map(|part| part.signal);
+        // People said that it is no fault.
+        let is_hidden = strangest.is_some_and(|signal| excursions.is_harmless(signal, score.distance));
+        let p_value = if is_hidden { 1.0 } else { score.p_value };
+        let (how, was_open) = ((&state.pace, Seen::Score(score.distance)), state.alarms.is_open());
+        let outcome = pool.judge(&mut state.alarms, &settings.alarms, (p_value, level), how, false);
+        if state.alarms.is_open() && strangest.is_some() {
+            let shares: Vec<(usize, f64)> = parts.iter().map(|part| (part.signal, part.share)).collect();
+            let (was_open, of) = (was_open && !outcome.gives_way, (state.signals.len(), &shares[..]));
+            excursions.note_together(at, was_open, level.p, of, (score.distance, p_value));
+        }
+        let contributions = if outcome.abnormal { explained(&state.signals, parts) } else { Vec::new() };
         let expected = Expected { low: None, high: detector.distance_at(level.p) };
         // In usual distances: those that 98 % of all rows stay below.
         let usual = || Expected { low: None, high: detector.distance_at(UNUSUAL) };
         findings.push(Finding::Condition(Condition {
             learning: outcome.learning,
-            p_value: Some(score.p_value.max(least_p(detector.rows(), ROWS_PER_INDEPENDENT))),
+            p_value: Some(p_value.max(least_p(detector.rows(), ROWS_PER_INDEPENDENT))),
             contributions,
             feedback: state.feedback,
             distance: (outcome.standing != Standing::Normal)
@@ -143,17 +157,24 @@ impl MultiJudge {
         }));
     }
 
-    /// After maintenance the machine is learnt again, its signals included.
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    /// After maintenance the machine is learnt again, its signals included. What was no fault is known by the signals that
+    /// were the strangest.
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+        let feedback = &mut self.state.feedback;
         match remark {
+            Remark::False => self.excursions.was_false(event),
             Remark::Maintenance => {
-                let mut feedback = self.state.feedback;
                 feedback.maintenance = feedback.maintenance.saturating_add(1);
-                self.state = MultiState { feedback, ..MultiState::new() };
+                self.state = MultiState { feedback: *feedback, ..MultiState::new() };
+                self.excursions.was_maintenance();
                 true
             }
-            // Abnormal rows teach nothing: there is nothing to forget.
-            Remark::Real | Remark::False => false,
+            // Abnormal rows teach nothing: there is nothing to forget but another label.
+            Remark::Real => {
+                feedback.real = feedback.real.saturating_add(1);
+                self.pool.was_real();
+                self.excursions.was_real(event)
+            }
         }
     }
 
@@ -164,31 +185,35 @@ impl MultiJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal_with(StateKind::Multi, &self.state, self.pool.saved())
+        let newest = (self.pool.running(&self.state.alarms), &self.excursions);
+        state::seal_with(StateKind::Multi, &self.state, self.pool.saved(), &newest)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (state, shared): (MultiState, _) = state::open_with(StateKind::Multi, bytes)?;
+        type Saved = (MultiState, SavedMember, (RunningEvent, Excursions));
+        let (mut state, shared, (running, excursions)): Saved = state::open_with(StateKind::Multi, bytes)?;
         if state.signals.len() > MAX_SIGNALS || state.detector.is_some() && state.signals.is_empty() {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }
         state.detector.as_ref().map_or(Ok(()), |detector| detector.check(state.signals.len()))?;
-        self.pool.restore(shared)?;
-        self.state = state;
+        excursions.check(state.signals.len())?;
+        self.pool.restore(shared, running, &mut state.alarms)?;
+        (self.state, self.excursions) = (state, excursions);
         Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         let detector = self.state.detector.as_ref().map_or(0, MultiDetector::bytes);
         detector
+            + self.excursions.heap_bytes()
             + self.state.signals.capacity() * size_of::<SignalSlot>()
             + self.row.capacity() * size_of::<f64>()
     }
 }
 
-fn explained(signals: &[SignalSlot], detector: &MultiDetector) -> Vec<Contribution> {
+fn explained(signals: &[SignalSlot], parts: Vec<SignalShare>) -> Vec<Contribution> {
     let several = signals.iter().any(|one| one.device != signals[0].device);
-    let named = detector.contributions().into_iter().take(NAMED).filter_map(|part| {
+    let named = parts.into_iter().take(NAMED).filter_map(|part| {
         let SignalSlot { device, signal, .. } = &signals[part.signal];
         let name = if several { SignalId::new(&format!("{device}/{signal}")).ok()? } else { signal.clone() };
         let (low, high) = (part.expected - part.margin, part.expected + part.margin);

@@ -232,7 +232,8 @@ impl MultiDetector {
         let sound = self.signals == signals
             && self.rows.len().is_multiple_of(signals.max(1))
             && self.running.len() == signals
-            && self.distance.len() == signals;
+            && self.distance.len() == signals
+            && self.running.iter().chain(&self.distance).all(|number| number.is_finite());
         if !sound {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }

@@ -231,10 +231,45 @@ fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
         let readings = second(&mut machine, 0.0);
         assert_eq!(conditions(&mut restored, now, &readings), conditions(&mut judge, now, &readings));
     }
-    assert!(judge.apply(Remark::Maintenance) && !judge.apply(Remark::Real));
+    assert!(judge.apply(Remark::Maintenance, None) && !judge.apply(Remark::Real, None));
     let judged: usize =
         (800..1_100).map(|now| conditions(&mut judge, now, &second(&mut machine, 4.0)).len()).sum();
     assert_eq!(judged, 0, "commissioning again");
+}
+
+#[test]
+fn an_excursion_of_a_machine_that_was_no_fault_is_usual_a_larger_one_and_one_of_another_signal_are_not() {
+    let mut judge = MultiJudge::new(MultiSettings::default(), None);
+    // Warm since long.
+    let (mut machine, mut now) = (Machine { seconds: 1e6, ..Machine::new(9) }, 0);
+    // An excursion of current and temperature, 40 s long, and when its alarm was raised.
+    let mut excursion = |judge: &mut MultiJudge, current: f64, warm: f64| {
+        let mut raised = None;
+        for step in 0..400 {
+            let is_off = (300..340).contains(&step);
+            let mut readings = second(&mut machine, if is_off { current } else { 0.0 });
+            readings[2].value += if is_off { warm } else { 0.0 };
+            let strange = conditions(judge, now, &readings).iter().any(|one| one.standing.is_abnormal());
+            if strange && (300..360).contains(&step) {
+                raised.get_or_insert(UtcMillis(now * 1_000));
+            }
+            now += 1;
+        }
+        raised
+    };
+    for _ in 0..3 {
+        excursion(&mut judge, 0.0, 0.0);
+    }
+    let first = excursion(&mut judge, 3.0, 0.0);
+    assert!(first.is_some() && excursion(&mut judge, 3.0, 0.0).is_some(), "abnormal rows teach nothing");
+    assert!(judge.apply(Remark::False, first));
+    let mut labelled = MultiJudge::new(MultiSettings::default(), None);
+    labelled.restore(&judge.save()).unwrap();
+    assert_eq!(excursion(&mut labelled, 3.0, 0.0), None, "of a kind that is no fault");
+    assert!(excursion(&mut labelled, 9.0, 0.0).is_some(), "three times as far");
+    assert!(excursion(&mut labelled, 0.0, 3.0).is_some(), "another signal");
+    assert!(labelled.apply(Remark::Real, first), "the last label counts");
+    assert!(excursion(&mut labelled, 3.0, 0.0).is_some());
 }
 
 proptest! {

@@ -74,14 +74,14 @@ impl PatternJudge {
 
     pub(crate) fn save(&self) -> Vec<u8> {
         let state = (&self.readings, &self.distances, self.detector.save());
-        state::seal_with(StateKind::Pattern, &state, &self.distances.behind())
+        state::seal_with(StateKind::Pattern, &state, &self.distances.behind(), &self.distances.running())
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (state, behind) = state::open_with(StateKind::Pattern, bytes)?;
+        let (state, behind, running) = state::open_with(StateKind::Pattern, bytes)?;
         let (readings, distances, detector): (Pace, Scores, Vec<u8>) = state;
         let mut restored = self.distances.clone();
-        restored.restore(distances, behind)?;
+        restored.restore(distances, behind, running)?;
         self.detector.restore(&detector)?;
         (self.readings, self.distances) = (readings, restored);
         Ok(())

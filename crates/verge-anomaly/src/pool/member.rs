@@ -101,8 +101,16 @@ impl Default for SavedMember {
     }
 }
 
+/// What is saved of an event that goes on, so that a restart in the middle of it changes nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunningEvent {
+    peak: PeakEvent,
+    /// See [`Alarms::quiet`].
+    quiet: u32,
+}
+
 /// An event whose peak is not known yet.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct PeakEvent {
     peak: f64,
     calm: u32,
@@ -302,11 +310,23 @@ impl PoolMember {
         &self.saved
     }
 
-    pub(crate) fn restore(&mut self, saved: SavedMember) -> Result<(), RestoreError> {
-        if !(saved.own.is_sound() && saved.range.is_sound() && saved.known.is_sound()) {
+    /// What is saved of the event that goes on.
+    pub(crate) fn running(&self, alarms: &Alarms) -> RunningEvent {
+        RunningEvent { peak: self.event, quiet: alarms.quiet() }
+    }
+
+    pub(crate) fn restore(
+        &mut self,
+        saved: SavedMember,
+        running: RunningEvent,
+        alarms: &mut Alarms,
+    ) -> Result<(), RestoreError> {
+        let peak = running.peak.peak;
+        if !(saved.own.is_sound() && saved.range.is_sound() && saved.known.is_sound() && peak.is_finite()) {
             return Err(RestoreError::Misfit { part: "its part of the budget" });
         }
-        *self = Self { pool: self.pool.take(), saved, ..Self::default() };
+        alarms.set_quiet(running.quiet);
+        *self = Self { pool: self.pool.take(), saved, event: running.peak, ..Self::default() };
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use crate::alarm::{AlarmSettings, BudgetOf};
 use crate::budget::AlarmBudget;
 use crate::state::{self, StateKind};
 use law::{BINS, PeakLaw, WHOLE};
-pub(crate) use member::{Level, PoolMember, SavedMember, Seen};
+pub(crate) use member::{Level, PoolMember, RunningEvent, SavedMember, Seen};
 
 /// A budget is supported once its judge has been watched for a seventh of the time in which one false alarm is accepted: a
 /// day for "1/week". That is how far the law is trusted beyond the record.

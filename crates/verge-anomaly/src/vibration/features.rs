@@ -75,6 +75,18 @@ impl Feature {
             _ => Self::Band((place - FIXED) as u8),
         }
     }
+
+    /// Its place there.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            Self::Rms => 0,
+            Self::Kurtosis => 1,
+            Self::Crest => 2,
+            Self::EnvelopePeak => 3,
+            Self::Band(index) => FIXED + index as usize,
+        }
+    }
 }
 
 impl fmt::Display for Feature {

@@ -7,12 +7,13 @@ use verge_domain::finding::{Condition, Contribution, Expected, FARTHEST, Feedbac
 use verge_domain::id::SignalId;
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
-use verge_domain::time::{Moment, Monotonic};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 use super::{Judgement, VibrationDetector, VibrationSettings};
 use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::least_p;
-use crate::pool::{AlarmPool, PoolMember, Seen};
+use crate::excursions::Excursions;
+use crate::pool::{AlarmPool, PoolMember, RunningEvent, SavedMember, Seen};
 use crate::state::{self, StateKind};
 
 /// The level without a budget.
@@ -31,6 +32,9 @@ pub struct VibrationJudge {
     last: Option<Monotonic>,
     book: AlarmHistory,
     pool: PoolMember,
+    /// By the features that were the strangest.
+    excursions: Excursions,
+    features: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,8 +59,10 @@ impl VibrationJudge {
             p_before: 1.0,
         };
         let gap_us = (GAP_BLOCKS * settings.block_seconds() * 1e6) as u64;
-        let (detector, pool) = (VibrationDetector::new(settings), PoolMember::of(pool));
-        Self { settings: alarms, gap_us, detector, last: None, book, pool }
+        let (detector, pool, features) =
+            (VibrationDetector::new(settings), PoolMember::of(pool), settings.width());
+        let excursions = Excursions::default();
+        Self { settings: alarms, gap_us, detector, last: None, book, pool, excursions, features }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -71,15 +77,26 @@ impl VibrationJudge {
             return;
         };
         let book = &mut self.book;
-        book.pace.note(reading.time(received.wall));
+        let at = reading.time(received.wall);
+        book.pace.note(at);
         let seen = book.pace.seen() as f64;
-        self.pool.begin(reading.time(received.wall), &book.pace, seen);
+        self.pool.begin(at, &book.pace, seen);
         let level = self.pool.level(|| self.settings.rate(&book.pace, seen, 1.0, FIXED_P));
+        let level = level.times(self.excursions.part());
         // Two blocks in a row must say so: a single knock is no fault.
         let p_value = judgement.p_value.max(book.p_before);
         book.p_before = judgement.p_value;
-        let how = (&book.pace, Seen::Score(judgement.distance));
+        let strangest = judgement.contributions[0].feature.place();
+        // People said that it is no fault.
+        let is_hidden = p_value <= level.p && self.excursions.is_harmless(strangest, judgement.distance);
+        let p_value = if is_hidden { 1.0 } else { p_value };
+        let (how, was_open) = ((&book.pace, Seen::Score(judgement.distance)), book.alarms.is_open());
         let outcome = self.pool.judge(&mut book.alarms, &self.settings, (p_value, level), how, false);
+        if book.alarms.is_open() {
+            let parts = judgement.contributions.map(|one| (one.feature.place(), one.deviations.powi(2)));
+            let (was_open, of) = (was_open && !outcome.gives_way, (self.features, &parts[..]));
+            self.excursions.note_together(at, was_open, level.p, of, (judgement.distance, p_value));
+        }
         let contributions = if outcome.abnormal { explained(&judgement) } else { Vec::new() };
         let (observed, expected) = (judgement.distance, Expected::default());
         findings.push(Finding::Condition(Condition {
@@ -93,15 +110,23 @@ impl VibrationJudge {
         }));
     }
 
-    pub(crate) fn apply(&mut self, remark: Remark) -> bool {
+    /// What was no fault is known by the features that were the strangest.
+    pub(crate) fn apply(&mut self, remark: Remark, event: Option<UtcMillis>) -> bool {
+        let feedback = &mut self.book.feedback;
         match remark {
+            Remark::False => self.excursions.was_false(event),
             Remark::Maintenance => {
-                self.book.feedback.maintenance = self.book.feedback.maintenance.saturating_add(1);
+                feedback.maintenance = feedback.maintenance.saturating_add(1);
                 self.detector.relearn();
+                self.excursions.was_maintenance();
                 true
             }
-            // Abnormal blocks hardly teach the baseline anything.
-            Remark::Real | Remark::False => false,
+            // Abnormal blocks hardly teach the baseline anything: there is nothing to forget but another label.
+            Remark::Real => {
+                feedback.real = feedback.real.saturating_add(1);
+                self.pool.was_real();
+                self.excursions.was_real(event)
+            }
         }
     }
 
@@ -113,22 +138,26 @@ impl VibrationJudge {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.detector.heap_bytes()
+        self.detector.heap_bytes() + self.excursions.heap_bytes()
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal_with(StateKind::Vibration, &(&self.book, self.detector.save()), self.pool.saved())
+        let newest = (self.pool.running(&self.book.alarms), &self.excursions);
+        let state = (&self.book, self.detector.save());
+        state::seal_with(StateKind::Vibration, &state, self.pool.saved(), &newest)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let ((book, detector), shared): ((AlarmHistory, Vec<u8>), _) =
+        type Saved = ((AlarmHistory, Vec<u8>), SavedMember, (RunningEvent, Excursions));
+        let ((mut book, detector), shared, (running, excursions)): Saved =
             state::open_with(StateKind::Vibration, bytes)?;
+        excursions.check(self.features)?;
         let mut pool = self.pool.clone();
-        pool.restore(shared)?;
+        pool.restore(shared, running, &mut book.alarms)?;
         self.detector.restore(&detector)?;
         // Samples from before the restart are not continued now.
         self.detector.gap();
-        (self.book, self.pool) = (book, pool);
+        (self.book, self.pool, self.excursions) = (book, pool, excursions);
         Ok(())
     }
 }

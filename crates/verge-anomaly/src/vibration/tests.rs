@@ -148,6 +148,50 @@ fn saved_state_of_others_is_refused() {
     detector.restore(&slower.save()).unwrap();
 }
 
+#[test]
+fn a_sound_that_was_no_fault_is_usual_and_a_louder_one_is_not() {
+    use verge_domain::finding::Finding;
+    use verge_domain::id::{DeviceId, SignalId};
+    use verge_domain::reading::Reading;
+    use verge_domain::stage::Remark;
+    use verge_domain::time::{Moment, UtcMillis};
+
+    use crate::alarm::AlarmSettings;
+
+    let new = || VibrationJudge::new(settings(512), AlarmSettings::new(None, 5).unwrap(), None);
+    let (mut judge, mut noise, mut sample) = (new(), Noise::new(3), 0_usize);
+    let mut reading = Reading::of(DeviceId::new("pump").unwrap(), SignalId::new("housing").unwrap(), 0.0);
+    // Blocks with impacts: when an alarm was raised. Sound blocks follow.
+    let mut strike = |judge: &mut VibrationJudge, blocks: usize, impacts: f64| {
+        let (mut raised, mut findings) = (None, Vec::new());
+        for block in 0..blocks + 20 {
+            for _ in 0..512 {
+                reading.value = machine(&mut noise, sample, if block < blocks { impacts } else { 0.0 });
+                let at = Moment::from_wall(UtcMillis((sample * 1_000 / 12_000) as i64));
+                judge.observe(&reading, at, &mut findings);
+                sample += 1;
+                for finding in findings.drain(..) {
+                    let Finding::Condition(condition) = finding else { continue };
+                    if condition.standing.is_abnormal() {
+                        raised.get_or_insert(at.wall);
+                    }
+                }
+            }
+        }
+        raised
+    };
+    assert_eq!(strike(&mut judge, 400, 0.0), None);
+    let first = strike(&mut judge, 12, 0.4);
+    assert!(first.is_some() && strike(&mut judge, 12, 0.4).is_some(), "faults are not learnt");
+    assert!(judge.apply(Remark::False, first));
+    let mut labelled = new();
+    labelled.restore(&judge.save()).unwrap();
+    assert_eq!(strike(&mut labelled, 12, 0.4), None, "of a kind that is no fault");
+    assert!(strike(&mut labelled, 12, 4.0).is_some(), "ten times as loud");
+    assert!(labelled.apply(Remark::Real, first), "the last label counts");
+    assert!(strike(&mut labelled, 12, 0.4).is_some());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

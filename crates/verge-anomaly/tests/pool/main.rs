@@ -1,5 +1,6 @@
 //! The budget of a judge over forty signals: as many false alarms as were accepted, from the first day on.
 
+mod disorder;
 mod signals;
 
 use std::sync::Arc;
@@ -38,6 +39,8 @@ struct Site {
     pool: Arc<AlarmPool>,
     plant: Plant,
     watched: Vec<Watched>,
+    /// Signals so far: numbers are not given twice.
+    added: usize,
     seed: u64,
     /// Minute and signal of each event that began, and whether that was while learning.
     events: Vec<(usize, usize, bool)>,
@@ -54,13 +57,14 @@ impl Site {
         let settings = JudgeSettings::Auto(AutoSettings::new(alarms, None).expect("good settings and names"));
         let pool = AlarmPool::of(&alarms).expect("good settings and names");
         let (plant, watched, events) = (Plant::new(99 + seed), Vec::new(), Vec::new());
-        let mut site = Self { settings, pool, plant, watched, seed, events };
+        let mut site = Self { settings, pool, plant, watched, added: 0, seed, events };
         (0..signals).for_each(|_| site.add(0));
         site
     }
 
     fn add(&mut self, minute: usize) {
-        let number = self.watched.len();
+        let number = self.added;
+        self.added += 1;
         let reading = Reading::of(
             DeviceId::new("plc").expect("good settings and names"),
             SignalId::new(&format!("s{number}")).expect("good settings and names"),

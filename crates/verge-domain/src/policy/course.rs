@@ -1,27 +1,41 @@
 //! How an open event goes on, so that what is new in it does not hide behind it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::finding::{Condition, Standing};
 use crate::verdict::EventChange;
 
 /// An event is reported again once it lies this many times as far from its range as when it was last raised or escalated.
 pub const GROWS_BY: f64 = 3.0;
 
-/// Where the observations of an open event lay so far. Known to this process alone: after a restart the next abnormal
-/// observation is what later ones are held against.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct EventCourse {
+/// Where the observations of an open event lay so far. Where that is unknown, as in what earlier versions saved, the next
+/// abnormal observation is what later ones are held against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventCourse {
     /// Values lay above their range; below it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     above: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     below: bool,
     /// The distance when it was raised or last escalated.
+    #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<f64>,
     /// What the event is about has become usual.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     adapted: bool,
     /// It was reported as critical.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) critical: bool,
 }
 
 impl EventCourse {
+    /// Nothing is known of it.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// That of an event which is raised by this condition.
     pub(super) fn of(condition: &Condition) -> Self {
         let mut course = Self::default();

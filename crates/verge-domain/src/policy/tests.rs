@@ -278,3 +278,37 @@ fn an_event_of_the_time_of_learning_keeps_its_kind_until_an_alarm_takes_its_plac
     ];
     assert_eq!(reported, expected);
 }
+
+#[test]
+fn how_an_event_has_gone_on_is_restored_with_it() {
+    let policy = EventPolicy { clear_after: Duration::from_secs(5), ..POLICY };
+    let step = |life: &mut EventLife, second: i64, standing, value| {
+        let range = Expected { low: Some(-1.0), high: Some(1.0) };
+        let condition =
+            Condition { p_value: Some(1e-6), ..Condition::of_rule(Member::Level, standing, value, range) };
+        let at = UtcMillis(second * 1000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        life.advance(&policy, &condition, observed, || EventId([7; 16])).and_then(|event| event.change)
+    };
+    let restored = |life: &EventLife, second: u64| {
+        let mut after = EventLife::default();
+        let (member, event) = life.open().next().expect("it is open");
+        assert_eq!(life.event_of(Member::Shift), Some(event), "members of one strand share it");
+        after.restore(member, event, Moment::from_wall(UtcMillis(second as i64 * 1000)).mono);
+        after
+    };
+    let mut life = EventLife::default();
+    step(&mut life, 0, Standing::Abnormal, 2.0);
+    // A kill right behind each: without a course the second would be what the first is held against.
+    let mut life = restored(&life, 1);
+    assert_eq!(step(&mut life, 2, Standing::Abnormal, 6.0), Some(EventChange::Grown));
+    let mut life = restored(&life, 3);
+    assert_eq!(step(&mut life, 4, Standing::Abnormal, 17.0), None);
+    assert_eq!(step(&mut life, 5, Standing::Abnormal, -2.0), Some(EventChange::Turned));
+    let mut life = restored(&life, 6);
+    assert_eq!(step(&mut life, 7, Standing::Abnormal, 2.0), None, "that it turned is known");
+    assert_eq!(step(&mut life, 8, Standing::Adapted, 2.0), None);
+    let mut life = restored(&life, 9);
+    assert_eq!(step(&mut life, 10, Standing::Normal, 2.0), None);
+    assert_eq!(step(&mut life, 20, Standing::Normal, 2.0), Some(EventChange::Adapted));
+}

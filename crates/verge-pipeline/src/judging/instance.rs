@@ -6,7 +6,7 @@ use verge_domain::finding::{Condition, Finding, Member, Standing};
 use verge_domain::frame::View;
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
-use verge_domain::policy::{EventLife, Observed, OpenEvent};
+use verge_domain::policy::{EventLife, Observed};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Event, EventState, Severity, Subject, Times, Verdict};
@@ -115,6 +115,9 @@ impl<J: Judge> Instance<J> {
                     let when = Observed { at, received };
                     let ended = self.life.give_way(condition, when);
                     let event = self.life.advance(&spec.policy, condition, when, || naming.id());
+                    if event.is_none() && self.note_course(condition.member) {
+                        out.checkpoints.push(self.saved_life(spec));
+                    }
                     for event in ended.into_iter().chain(event) {
                         let event = Event { number: self.number_of(condition, event, naming), ..event };
                         // A report about a whole device has no unit of one of its signals.
@@ -130,7 +133,7 @@ impl<J: Judge> Instance<J> {
                         let severity = if event.learning { Severity::Info } else { reported };
                         let by_rule = Some(reported)
                             .filter(|severity| !event.learning && *severity != spec.policy.severity);
-                        let resumed = self.note_open(condition, event, received.wall, by_rule);
+                        let changed = self.note_open(condition, event, received.wall, by_rule);
                         let tag = spec.tags.of(&self.subject);
                         let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
                         let body = body_of(&beyond_normal(condition, tag), unit);
@@ -142,9 +145,9 @@ impl<J: Judge> Instance<J> {
                             naming.note(&verdict);
                         }
                         out.verdicts.push(verdict);
-                        // An update does not change the set of open events as it is saved, unless it makes one critical.
+                        // Most updates change nothing of the open events that is saved.
                         let is_critical_now = before != by_rule;
-                        if event.state != EventState::Updated || resumed || is_critical_now {
+                        if event.state != EventState::Updated || changed || is_critical_now {
                             out.checkpoints.push(self.saved_life(spec));
                         }
                     }
@@ -198,7 +201,15 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.member == member).and_then(|open| open.severity)
     }
 
-    /// Returns whether the event was suspended before.
+    /// Notes how the open event of a member has gone on. Returns whether that is new.
+    fn note_course(&mut self, member: Member) -> bool {
+        let member = member.strand();
+        let Some(open) = self.open.iter_mut().find(|open| open.member == member) else { return false };
+        let Some(now) = self.life.event_of(member) else { return false };
+        std::mem::replace(&mut open.event.course, now.course) != now.course
+    }
+
+    /// Returns whether the event was suspended before, or goes on otherwise than was known.
     fn note_open(
         &mut self,
         condition: &Condition,
@@ -207,16 +218,23 @@ impl<J: Judge> Instance<J> {
         severity: Option<Severity>,
     ) -> bool {
         let member = condition.member.strand();
-        let resumed = self.open.iter().any(|open| open.member == member && open.event.suspended);
+        let before = self.open.iter().find(|open| open.member == member).map(|open| open.event);
         self.open.retain(|open| open.member != member);
-        if event.state != EventState::Cleared {
+        let open = self.life.event_of(member).filter(|_| event.state != EventState::Cleared);
+        if let Some(open) = open {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
-            let Event { id, since, learning, suspended, .. } = event;
-            let event = OpenEvent { id, since, learning, suspended };
             let reported = Some(received);
-            self.open.push(SavedEvent { member, event, observed, expected, number, reported, severity });
+            self.open.push(SavedEvent {
+                member,
+                event: open,
+                observed,
+                expected,
+                number,
+                reported,
+                severity,
+            });
         }
-        resumed
+        before.zip(open).is_some_and(|(before, open)| before.suspended || before.course != open.course)
     }
 
     /// It judges again, after a time in which nothing was judged.

@@ -53,7 +53,7 @@ pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Selector};
 pub use rates::JudgeRate;
 use register::EventNaming;
 pub(crate) use register::saved_number;
-pub use register::{EventRegister, KNOWN_EVENTS, KnownEvent};
+pub use register::{EventRegister, KNOWN_EVENTS, KnownEvent, labels_in};
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};
 pub use saved::{judge_taught, subject_of};

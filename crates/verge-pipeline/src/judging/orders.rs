@@ -8,7 +8,7 @@ use std::time::Duration;
 use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
 use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::{Moment, UtcMillis};
-use verge_domain::verdict::Subject;
+use verge_domain::verdict::{Detector, Subject};
 
 use super::containment::contained;
 use super::maintenance::MAX_WINDOWS;
@@ -99,6 +99,8 @@ pub enum Outcome {
         signals: usize,
         /// Number of alarms that had another label before: the last one counts.
         replaced: usize,
+        /// The remark that one of the instances had no use for, and its detector.
+        unlearnt: Option<(Detector, Remark)>,
     },
     /// A maintenance window is open.
     Opened {
@@ -123,13 +125,20 @@ impl Outcome {
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (
-                Self::Applied { matched, changed, signals, replaced },
-                Self::Applied { matched: also, changed: used_too, signals: more, replaced: others },
+                Self::Applied { matched, changed, signals, replaced, unlearnt },
+                Self::Applied {
+                    matched: also,
+                    changed: used_too,
+                    signals: more,
+                    replaced: others,
+                    unlearnt: besides,
+                },
             ) => Self::Applied {
                 matched: matched + also,
                 changed: changed + used_too,
                 signals: signals + more,
                 replaced: replaced + others,
+                unlearnt: unlearnt.or(besides),
             },
             (Self::Opened { instances, until }, Self::Opened { instances: also, until: other }) => {
                 Self::Opened { instances: instances + also, until: until.max(other) }
@@ -154,6 +163,7 @@ pub(super) struct Applied {
     pub(super) changed: usize,
     signals: usize,
     replaced: usize,
+    unlearnt: Option<(Detector, Remark)>,
 }
 
 /// The result of an order that went to judges of two threads: it is carried out where one of them knows the
@@ -275,10 +285,12 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 let applied = self.apply(*remark, event.as_ref(), now, out, |judge, subject| {
                     selector.means(judge, subject)
                 });
-                let Applied { matched, changed, signals, replaced } = applied;
+                let Applied { matched, changed, signals, replaced, unlearnt } = applied;
+                // The label itself must outlive a restart, whatever was learnt from it.
+                out.checkpoints.push(self.naming.register.saved_labels());
                 let number = event.as_ref().map(|event| event.number.0);
                 tracing::info!(%selector, number, ?remark, matched, changed, "a remark from upstream");
-                Ok(Outcome::Applied { matched, changed, signals, replaced })
+                Ok(Outcome::Applied { matched, changed, signals, replaced, unlearnt })
             }
             Order::Maintenance { selector, length } if length.is_zero() => {
                 self.close_windows(selector, now, out)
@@ -321,6 +333,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 learnt
             });
             applied.changed += usize::from(learnt == Some(true));
+            if learnt == Some(false) {
+                applied.unlearnt.get_or_insert((spec.detector, remark));
+            }
             let number = event.map(|event| event.number);
             let before = register.label(number, (&spec.name, &instance.subject), remark);
             applied.replaced += usize::from(before.is_some());

@@ -4,7 +4,7 @@
 //! The judges of both classes take them from one register. The committer saves the highest number in the commit of the event
 //! that has it, so that numbers continue after a restart; what was numbered and not committed does not exist.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,9 @@ use super::Selector;
 
 /// The key under which the highest number is saved.
 pub(super) const NUMBERS: &str = "numbers";
+
+/// The key under which labels are saved.
+pub(super) const LABELS: &str = "labels";
 
 /// Events that are known by their numbers; of more, the oldest are forgotten.
 pub const KNOWN_EVENTS: usize = 1024;
@@ -33,7 +36,7 @@ pub struct KnownEvent {
     pub subject: Subject,
     /// Since when its condition holds.
     pub since: UtcMillis,
-    /// What a person said about it last, in this run.
+    /// What a person said about it last.
     pub label: Option<Remark>,
 }
 
@@ -70,6 +73,8 @@ pub struct EventRegister {
     highest: AtomicU64,
     /// The newest last.
     known: Mutex<VecDeque<KnownEvent>>,
+    /// Labels that were saved, of events that may be noted again.
+    saved: BTreeMap<EventNumber, Remark>,
 }
 
 impl EventRegister {
@@ -83,8 +88,11 @@ impl EventRegister {
                 "the saved number of events is damaged: numbers begin again at 1"
             );
         }
-        let register =
-            Self { highest: AtomicU64::new(highest.map_or(0, |number| number.0)), ..Self::default() };
+        let register = Self {
+            highest: AtomicU64::new(highest.map_or(0, |number| number.0)),
+            saved: labels_in(checkpoints),
+            ..Self::default()
+        };
         super::open_events(checkpoints)
             .filter_map(|open| KnownEvent::of(&open))
             .for_each(|one| register.note(one));
@@ -97,6 +105,7 @@ impl EventRegister {
 
     /// Notes an event, once.
     pub fn note(&self, event: KnownEvent) {
+        let event = KnownEvent { label: self.saved.get(&event.number).copied(), ..event };
         let mut known = self.known();
         let place = known.partition_point(|one| one.number < event.number);
         if known.get(place).is_some_and(|one| one.number == event.number) {
@@ -135,9 +144,31 @@ impl EventRegister {
         event.label.replace(remark).filter(|before| *before != remark)
     }
 
+    /// The labels of all events that are known, to be saved.
+    pub(super) fn saved_labels(&self) -> Checkpoint {
+        let known = self.known();
+        let labels: BTreeMap<EventNumber, Remark> =
+            known.iter().filter_map(|event| Some((event.number, event.label?))).collect();
+        let state = serde_json::to_vec(&labels).expect("numbers and words only");
+        Checkpoint { key: LABELS.to_owned(), state: Some(state) }
+    }
+
     /// The number of a new event.
     pub(super) fn next(&self) -> EventNumber {
         EventNumber(self.highest.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+}
+
+/// The labels of events, as they were saved; none where that cannot be read, which is reported.
+pub fn labels_in(checkpoints: &[Checkpoint]) -> BTreeMap<EventNumber, Remark> {
+    let saved = checkpoints.iter().filter(|one| one.key == LABELS).filter_map(|one| one.state.as_deref());
+    let read = saved.map(serde_json::from_slice).collect::<Result<Vec<BTreeMap<_, _>>, _>>();
+    match read {
+        Ok(labels) => labels.into_iter().flatten().collect(),
+        Err(error) => {
+            tracing::error!(key = LABELS, %error, "the saved labels of events are damaged: they are forgotten");
+            BTreeMap::new()
+        }
     }
 }
 
@@ -212,6 +243,24 @@ mod tests {
             since: UtcMillis(0),
             label: None,
         }
+    }
+
+    #[test]
+    fn labels_outlive_a_restart_as_long_as_their_events_are_known() {
+        let register = EventRegister::default();
+        (1..=3).for_each(|number| register.note(known(number, "p")));
+        let event = register.find(EventNumber(2)).unwrap();
+        register.label(Some(event.number), (&event.judge, &event.subject), Remark::False);
+        let after = EventRegister::restored(&[register.saved_labels()]);
+        (1..=3).for_each(|number| after.note(known(number, "p")));
+        let labels = [1, 2, 3].map(|number| after.find(EventNumber(number)).unwrap().label);
+        assert_eq!(labels, [None, Some(Remark::False), None]);
+        assert_eq!(
+            after.label(Some(event.number), (&event.judge, &event.subject), Remark::Real),
+            Some(Remark::False)
+        );
+        let damaged = Checkpoint { key: LABELS.to_owned(), state: Some(b"{".to_vec()) };
+        assert!(labels_in(&[damaged]).is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, STATE, key, key_in_
 pub use super::keys::{judge_taught, subject_of};
 use super::keys::{parse_key, pooled_judge};
 use super::machine::{MACHINE, MISSING_STATE};
-use super::register::NUMBERS;
+use super::register::{LABELS, NUMBERS};
 use super::saved_life::SavedLife;
 use super::saving;
 use super::{Decision, InstanceKey, JudgeSet, Part};
@@ -47,7 +47,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         for checkpoint in machines.into_iter().chain(others).chain(learnt.into_iter().rev()) {
             let Some(state) = &checkpoint.state else { continue };
             let key = &checkpoint.key;
-            let kept = if key == NUMBERS {
+            let kept = if key == NUMBERS || key == LABELS {
                 // The register has taken it up.
                 true
             } else if key.starts_with(MACHINE) {

@@ -92,7 +92,7 @@ impl SavedLife {
         at: UtcMillis,
     ) -> Verdict {
         let SavedEvent { member, event, observed, expected, number, .. } = *saved;
-        let OpenEvent { id, since, learning, suspended } = event;
+        let OpenEvent { id, since, learning, suspended, course: _ } = event;
         let suspended = suspended && state != EventState::Cleared;
         let (severity, lane) = if learning {
             (Severity::Info, Lane::Telemetry)
@@ -189,6 +189,14 @@ mod tests {
             assert_eq!((verdict.times.received.0, event.since.0, event.lasted_ms), (at, 5_000, lasted_ms));
             assert_eq!((verdict.subject.device.as_str(), event.state), ("d", EventState::Updated));
         }
+        let saved: SavedLife = serde_json::from_str(&life).unwrap();
+        assert!(saved.events.iter().all(|event| event.event.course.is_unknown()));
+        assert!(!String::from_utf8(saved.to_bytes()).unwrap().contains("course"), "nothing is said of it");
+        let course = event("high", "")
+            .replace(r#""since":5000"#, r#""since":5000,"course":{"below":true,"reached":2.5}"#);
+        let known: SavedEvent = serde_json::from_str(&course).unwrap();
+        let again: SavedEvent = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+        assert!(!known.event.course.is_unknown() && again.event.course == known.event.course);
         let Body::Anomaly(anomaly) = &open[0].body else { panic!("{:?}", open[0]) };
         assert_eq!((anomaly.observed, anomaly.expected.high), (8.5, Some(7.1)));
         assert!(matches!(&open[1].body, Body::Health(health) if health.cause == Member::Stuck));

@@ -224,8 +224,15 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
     assert_eq!(judged, [1, 1]);
 
     let label = |device| Order::Label { selector: selector(device), remark: Remark::Real, event: None };
-    let applied =
-        |judges| Ok(Outcome::Applied { matched: judges, changed: judges, signals: judges, replaced: 0 });
+    let applied = |judges| {
+        Ok(Outcome::Applied {
+            matched: judges,
+            changed: judges,
+            signals: judges,
+            replaced: 0,
+            unlearnt: None,
+        })
+    };
     assert_eq!(site.order(label("tank")), applied(2));
     assert_eq!(site.order(label("pump")), applied(1));
     let unknown = site.order(label("nobody")).unwrap_err().to_string();

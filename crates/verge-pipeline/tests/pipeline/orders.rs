@@ -179,7 +179,11 @@ async fn a_remark_is_durable_when_it_is_answered() {
     assert_eq!(states.len(), 1);
     assert_eq!((states[0].0.as_str(), states[0].1[0]), ("state\u{1f}j\u{1f}s\u{1f}d\u{1f}s", 10));
     let real = r#"{"id":"b","command":"label","remark":"real","device":"d","signal":"s"}"#;
-    assert_eq!(site.ask(real).await, answered("b", 0, 1), "another label than before");
+    let mut expected = answered("b", 0, 1);
+    expected["note"] = "threshold does not learn from labels: the same will alarm again".into();
+    assert_eq!(site.ask(real).await, expected, "another label than before");
+    let labels = shelf.0.lock().unwrap().checkpoints.get("labels").cloned();
+    assert!(labels.is_some_and(|state| state.ends_with(b":\"real\"}")), "it is durable");
     let other = r#"{"id":"c","command":"label","remark":"real","device":"d","judge":"x"}"#;
     let words = "no judge watches device d judge x; of that device there are: j (s, s)";
     assert_eq!(site.ask(other).await, json!({ "id": "c", "ok": false, "error": words }));

@@ -48,7 +48,16 @@ impl Decided for Anomaly {
         }
         if !self.feedback.is_empty() {
             let Feedback { maintenance, real } = self.feedback;
-            words += &format!(" [labelled {maintenance} x maintenance, {real} x real]");
+            let labels =
+                [(maintenance, "maintenance"), (real, "real")].into_iter().filter(|(count, _)| *count > 0);
+            let labels: Vec<String> = labels
+                .map(
+                    |(count, label)| {
+                        if count == 1 { label.to_owned() } else { format!("{label} {count} times") }
+                    },
+                )
+                .collect();
+            words += &format!(" [labelled {} before]", labels.join(", "));
         }
         words
     }
@@ -68,7 +77,7 @@ impl AnomalyWords<'_> {
         // An event waits for some calm before it is cleared.
         let is_value = matches!(self.0.member, Member::Level | Member::Mean | Member::Median);
         if is_value && !seen.normally().is_empty() && seen.is_usual() {
-            return occasion.lasting(format!("{} is usual again{}", seen.value(), seen.normally()));
+            return occasion.abating(format!("{} is usual again{}", seen.value(), seen.normally()));
         }
         let what = match self.0.member {
             Member::High => format!("high, {}", seen.expected()),

@@ -76,6 +76,21 @@ fn a_limit_that_was_set_is_named() {
     check(Body::Anomaly(rise), None, "rises fast, 2 mm/s/s (expected at most 7.1 mm/s/s)");
 }
 
+#[test]
+fn an_event_of_the_time_of_learning_says_once_that_it_is_no_alarm() {
+    let learning = |state| {
+        let (id, since) = (EventId([0; 16]), UtcMillis(0));
+        let (number, change, group) = (None, None, None);
+        let event =
+            Event { id, state, since, lasted_ms: 0, number, change, suspended: false, learning: true, group };
+        verdict_words(&Verdict { event: Some(event), ..sample() }, &SiteZone::utc())
+    };
+    let said = "pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s); no alarm: it is still being learnt what is \
+                usual";
+    assert_eq!(learning(EventState::Raised), said);
+    assert!(!learning(EventState::Cleared).contains("learnt"));
+}
+
 /// An anomaly that `auto` found.
 fn unusual(member: Member, observed: f64, expected: Expected) -> Anomaly {
     let Body::Anomaly(high) = sample().body else { panic!("the sample is an anomaly") };
@@ -153,8 +168,20 @@ fn what_is_usual_again_before_it_is_cleared_says_so() {
     check(
         Body::Anomaly(body),
         Some(EventState::Updated),
-        "3 mm/s is usual again (normally 2.75 to 3.47), for 10 min, distance 16.4",
+        "3 mm/s is usual again (normally 2.75 to 3.47), 10 min after it began, distance 16.4",
     );
+}
+
+#[test]
+fn what_people_said_before_is_added_where_they_did() {
+    let labelled = |maintenance, real| {
+        let feedback = verge_domain::finding::Feedback { maintenance, real };
+        let body = Anomaly { feedback, ..unusual(Member::Pattern, 3.0, range(None, None)) };
+        words(Body::Anomaly(body), None).rsplit_once(" [").map(|(_, said)| said.to_owned())
+    };
+    assert_eq!(labelled(0, 0), None);
+    assert_eq!(labelled(1, 0).as_deref(), Some("labelled maintenance before]"));
+    assert_eq!(labelled(1, 2).as_deref(), Some("labelled maintenance, real 2 times before]"));
 }
 
 #[test]

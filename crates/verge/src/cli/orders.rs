@@ -7,8 +7,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use verge_domain::stage::Remark;
+use verge_domain::time::UtcMillis;
 use verge_mqtt::{Subscriber, SubscriberEvent, TopicUse};
 use verge_pipeline::clock::random_event_id;
+use verge_wire::SiteZone;
 
 use super::output::json_line;
 use super::uplink::{UplinkArgs, Upstream};
@@ -48,13 +50,15 @@ pub(super) struct LabelArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge maintenance -c gateway.toml --device pump-1 120   for two hours
-  verge maintenance -c gateway.toml --device pump-1 0     it is over already
+  verge maintenance -c gateway.toml --device pump-1 2h   for two hours
+  verge maintenance -c gateway.toml --device pump-1 0    it is over already
+
+A number without a unit counts minutes.
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct MaintenanceArgs {
-    /// For this many minutes from now; 0 ends it
-    #[arg(value_parser = clap::value_parser!(u64).range(..=10_080))]
+    /// For how long from now, as in 45m, 2h or 1d, to the minute, a week at most; 0 ends it
+    #[arg(value_name = "SPAN", value_parser = window_minutes)]
     minutes: u64,
     /// The device
     #[arg(long, value_name = "NAME")]
@@ -92,15 +96,28 @@ struct AskingArgs {
     seconds: u64,
 }
 
+/// Minutes of a maintenance window: a span with units, or a number of minutes.
+fn window_minutes(text: &str) -> Result<u64, String> {
+    const LONGEST: u64 = verge_pipeline::judging::LONGEST_WINDOW.as_secs() / 60;
+    let minutes = match text.parse() {
+        Ok(minutes) => minutes,
+        Err(_) => {
+            let span = humantime::parse_duration(text);
+            let span =
+                span.map_err(|_| "expected a span such as 45m, 2h or 1d, or 0 for the end".to_owned())?;
+            span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0)).div_ceil(60)
+        }
+    };
+    if minutes > LONGEST { Err(format!("at most 7d ({LONGEST} minutes)")) } else { Ok(minutes) }
+}
+
 pub(super) fn label(args: &LabelArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let answer = args.asking.ask(args.command().exit_with(Exit::Usage)?)?;
-    print_answer(&answer, json, out)
+    args.asking.ask(args.command().exit_with(Exit::Usage)?, json, out)
 }
 
 pub(super) fn maintenance(args: &MaintenanceArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let command = args.narrower.command(&args.device, "maintenance", "minutes", Value::from(args.minutes));
-    let answer = args.asking.ask(command)?;
-    print_answer(&answer, json, out)
+    args.asking.ask(command, json, out)
 }
 
 impl LabelArgs {
@@ -159,9 +176,9 @@ impl NarrowerArgs {
 }
 
 impl AskingArgs {
-    /// Sends a command, and waits for its answer.
-    fn ask(&self, mut command: Map<String, Value>) -> anyhow::Result<Value> {
-        let Upstream { connection, topics, gateway, zone: _ } = self.uplink.upstream("order")?;
+    /// Sends a command, waits for its answer, and prints that.
+    fn ask(&self, mut command: Map<String, Value>, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+        let Upstream { connection, topics, gateway, zone } = self.uplink.upstream("order")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
         if !topics.has_channels() {
@@ -181,7 +198,7 @@ impl AskingArgs {
         command.insert("id".to_owned(), json!(id));
         let payload = bytes::Bytes::from(Value::Object(command).to_string());
         let (address, limit) = (connection.address.to_string(), Duration::from_secs(self.seconds));
-        async_runtime()?.block_on(async {
+        let answer = async_runtime()?.block_on(async {
             let mut subscriber = Subscriber::spawn(connection, vec![reply]);
             let answer = tokio::time::timeout(limit, async {
                 while let Some(event) = subscriber.next().await {
@@ -207,12 +224,13 @@ impl AskingArgs {
             subscriber.stop().await;
             let none = || format!("{gateway} has not answered within {} s", self.seconds);
             answer.with_context(none).exit_with(Exit::Unavailable)?
-        })
+        })?;
+        print_answer(&answer, json, &zone, out)
     }
 }
 
 /// Prints the answer.
-fn print_answer(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn print_answer(answer: &Value, json: bool, zone: &SiteZone, out: &mut impl Write) -> anyhow::Result<Exit> {
     if json {
         json_line(out, answer)?;
     }
@@ -226,17 +244,17 @@ fn print_answer(answer: &Value, json: bool, out: &mut impl Write) -> anyhow::Res
         return Ok(Exit::BadInput);
     }
     if !json {
-        writeln!(out, "{}", words(answer))?;
+        writeln!(out, "{}", words(answer, zone))?;
     }
     Ok(Exit::Fine)
 }
 
-/// An answer in words.
-fn words(answer: &Value) -> String {
+/// An answer in words. Times are those of the site.
+fn words(answer: &Value, zone: &SiteZone) -> String {
     let number = |key: &str| answer[key].as_i64().unwrap_or(0);
     let counted = |key: &str, noun: &str| verge_wire::counted(answer[key].as_u64().unwrap_or(0), noun);
     if answer["until"].is_i64() {
-        let until = crate::describe::utc(number("until"));
+        let until = zone.to_minute(UtcMillis(number("until")));
         return format!("no alarms until {until} from {}", counted("quiet", "judge"));
     }
     // A gateway of before there were `signals` counts judges.
@@ -253,8 +271,13 @@ fn words(answer: &Value) -> String {
         let judge = answer["judge"].as_str().unwrap_or_default();
         words += &format!(": event {}, {device}{signal} ({judge})", number("event"));
     }
-    if number("used") == 0 {
-        words += "; it changes nothing: rules do not learn, and what is long past is forgotten";
+    match answer["note"].as_str() {
+        Some(note) => words += &format!("; {}", note.escape_debug()),
+        // A gateway of before there was a `note`.
+        None if number("used") == 0 => {
+            words += "; it changes nothing: rules do not learn, and what is long past is forgotten";
+        }
+        None => {}
     }
     match (answer["before"].as_str(), number("replaced")) {
         (Some(before), 1..) => words += &format!("; it was labelled {before} before: the last label counts"),
@@ -310,10 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_a_span_with_units_or_a_number_of_minutes() {
+        for (text, minutes) in
+            [("120", 120), ("0", 0), ("2h", 120), ("1h 30m", 90), ("90s", 2), ("7d", 10_080)]
+        {
+            assert_eq!(window_minutes(text), Ok(minutes), "{text}");
+        }
+        for text in ["10081", "8d", "-1", "soon", "2 hours later"] {
+            assert!(window_minutes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn answers_are_printed_in_words_and_give_the_exit_code() {
         let check = |answer: Value, text: &str, exit: Exit| {
             let mut out = Vec::new();
-            assert_eq!(print_answer(&answer, false, &mut out).unwrap(), exit);
+            let zone = SiteZone::named("Europe/Berlin").unwrap();
+            assert_eq!(print_answer(&answer, false, &zone, &mut out).unwrap(), exit);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         };
         let of_device =
@@ -322,6 +358,11 @@ mod tests {
         let unused = json!({ "id": "a", "ok": true, "heard": 1, "used": 0, "signals": 1, "replaced": 0 });
         let nothing = "; it changes nothing: rules do not learn, and what is long past is forgotten";
         check(unused, &format!("noted for 1 signal{nothing}\n"), Exit::Fine);
+        let rule = json!({
+            "id": "a", "ok": true, "heard": 1, "used": 0, "signals": 1, "replaced": 0, "event": 7, "judge": "hot",
+            "source": "plc", "device": "p", "signal": "s", "before": null, "note": "silence does not learn",
+        });
+        check(rule, "noted for 1 signal: event 7, p s (hot); silence does not learn\n", Exit::Fine);
         let event = json!({
             "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
             "source": "plc", "device": "p", "signal": "s", "before": "real",
@@ -331,7 +372,7 @@ mod tests {
         check(event, words, Exit::Fine);
         check(json!({ "id": "a", "ok": true, "heard": 3, "used": 2 }), "noted for 3 judges\n", Exit::Fine);
         let until = json!({ "id": "a", "ok": true, "quiet": 4, "until": 1_795_694_400_000_i64 });
-        check(until, "no alarms until 2026-11-26 12:00 UTC from 4 judges\n", Exit::Fine);
+        check(until, "no alarms until 2026-11-26 13:00 CET from 4 judges\n", Exit::Fine);
         let ended = json!({ "id": "a", "ok": true, "ended": 1, "heard": 3, "used": 2 });
         check(ended, "ended 1 window; noted for 3 judges\n", Exit::Fine);
         check(json!({ "id": "a", "ok": false, "error": "no" }), "", Exit::BadInput);

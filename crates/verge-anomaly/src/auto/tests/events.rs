@@ -86,15 +86,25 @@ fn an_event_ends_when_the_signal_is_calm_again() {
 }
 
 #[test]
-fn a_fault_behind_an_open_event_is_reported_and_what_stays_is_adapted_to() {
-    let (mut detector, mut next) = (detector(), process("white"));
-    let mut standings = Vec::new();
-    for reading in 0..9_000_usize {
-        // A pump stops for good, and after a while its value jumps the other way for a moment.
-        let stopped = if reading >= 5_000 { -8.0 } else { 0.0 };
-        let fault = if (5_600..5_603).contains(&reading) { 60.0 } else { 0.0 };
-        standings.push(detector.observe(at(reading), next(reading) + stopped + fault).standing);
-    }
+fn a_fault_behind_an_open_event_is_reported_and_what_stays_is_adapted_to_over_a_restart_too() {
+    let run = |restart: bool| {
+        let (mut judged, mut next) = (detector(), process("white"));
+        let mut standings = Vec::new();
+        for reading in 0..9_000_usize {
+            if restart && reading % 500 == 99 {
+                let saved = judged.save();
+                judged = detector();
+                judged.restore(&saved).unwrap();
+            }
+            // A pump stops for good, and after a while its value jumps the other way for a moment.
+            let stopped = if reading >= 5_000 { -8.0 } else { 0.0 };
+            let fault = if (5_600..5_603).contains(&reading) { 60.0 } else { 0.0 };
+            standings.push(judged.observe(at(reading), next(reading) + stopped + fault).standing);
+        }
+        standings
+    };
+    let standings = run(false);
+    assert!(run(true) == standings, "a restart in the middle of an event changes nothing");
     let first = |wanted: Standing| (5_000..9_000).find(|&reading| standings[reading] == wanted);
     assert!(
         first(Standing::Abnormal).is_some_and(|raised| raised < 5_110),
@@ -103,6 +113,22 @@ fn a_fault_behind_an_open_event_is_reported_and_what_stays_is_adapted_to() {
     );
     assert_eq!(first(Standing::Renewed), Some(5_600));
     assert!(standings[5_110..5_600].iter().all(|standing| !standing.is_normal()), "it stays open");
+}
+
+#[test]
+fn the_peak_of_an_event_that_goes_on_outlives_a_restart() {
+    let budget = AlarmBudget::new(1.0, Duration::from_secs(86_400)).unwrap();
+    let alarms = AlarmSettings::new(Some(budget), 100).unwrap().with(BudgetOf::Judge, WhileLearning::Info);
+    let settings = AutoSettings::new(alarms, None).unwrap();
+    let (mut before, mut next) = (AutoDetector::new(&settings), process("white"));
+    for reading in 0..5_000 {
+        before.observe(at(reading), next(reading) + if reading >= 4_990 { 50.0 } else { 0.0 });
+    }
+    let running = |detector: &AutoDetector| detector.pool.running(&detector.alarms);
+    let mut after = AutoDetector::new(&settings);
+    assert_ne!(running(&before), running(&after));
+    after.restore(&before.save()).unwrap();
+    assert_eq!(running(&after), running(&before));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use verge_domain::id::{DeviceId, EventNumber, NameError};
 use verge_domain::stage::Remark;
+use verge_domain::verdict::Detector;
 
 use super::{only, text};
 use crate::commands::{CommandError, RemoteCommand};
@@ -77,14 +78,70 @@ pub(super) fn labelled(id: Option<&str>, outcome: &Outcome, event: &KnownEvent) 
     answer["device"] = event.subject.device.as_str().into();
     answer["signal"] = event.subject.signal.as_ref().map(|signal| signal.as_str()).into();
     answer["before"] = event.label.map(Remark::as_str).into();
+    if let Outcome::Applied { changed: 0, unlearnt: Some((detector, remark)), .. } = *outcome {
+        answer["note"] = unlearnt(detector, remark, &format!("[judge.{}]", event.judge)).into();
+    }
     answer
+}
+
+/// Why a label has changed nothing, and what to do instead.
+fn unlearnt(detector: Detector, remark: Remark, place: &str) -> String {
+    let name = detector.as_str();
+    let setting = match detector {
+        Detector::Auto
+        | Detector::Multi
+        | Detector::Pattern
+        | Detector::Vibration
+        | Detector::Autoencoder => {
+            return nothing_left(detector, remark);
+        }
+        Detector::Threshold => "move `above` or `below`, or set `raise_after`",
+        Detector::Rate => "raise `rise_above` or `fall_above`, or set `raise_after`",
+        Detector::Cusum => "raise `limit` or `slack`",
+        Detector::Silence => "raise `after`",
+        Detector::Health => "leave the cause out of `causes`, or raise `patience`",
+        Detector::Loop | Detector::Classify | Detector::Detect => "set another `severity`",
+    };
+    match remark {
+        Remark::False => {
+            format!("{name} does not learn from labels: to have fewer such alarms, {setting}, in {place}")
+        }
+        Remark::Maintenance => {
+            format!(
+                "{name} does not learn from labels: to have no alarms during work, use `verge maintenance`"
+            )
+        }
+        Remark::Real => format!("{name} does not learn from labels: the same will alarm again"),
+    }
+}
+
+/// Why a label on an event of a detector that learns has changed nothing.
+fn nothing_left(detector: Detector, remark: Remark) -> String {
+    match (remark, detector) {
+        (Remark::False, _) => {
+            "nothing is learnt from it: only the last four events of a signal are remembered, and it is none of them"
+        }
+        (Remark::Real | Remark::Maintenance, Detector::Auto | Detector::Autoencoder) => {
+            "nothing is left to forget: its alarm was more than a thousand readings ago"
+        }
+        (Remark::Real | Remark::Maintenance, _) => {
+            "there is nothing to forget: this detector does not learn from what is abnormal, and the same will alarm again"
+        }
+    }
+    .to_owned()
 }
 
 /// The answer to an order that was carried out.
 pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Applied { matched, changed, signals, replaced } => {
-            json!({ "id": id, "ok": true, "heard": matched, "used": changed, "signals": signals, "replaced": replaced })
+        Outcome::Applied { matched, changed, signals, replaced, unlearnt: why } => {
+            let mut answer = json!({
+                "id": id, "ok": true, "heard": matched, "used": changed, "signals": signals, "replaced": replaced,
+            });
+            if let (0, Some((detector, remark))) = (*changed, *why) {
+                answer["note"] = unlearnt(detector, remark, "the configuration of its judge").into();
+            }
+            answer
         }
         Outcome::Opened { instances, until } => {
             json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
@@ -181,7 +238,7 @@ mod tests {
             since: UtcMillis(0),
             label: Some(Remark::Real),
         };
-        let outcome = Outcome::Applied { matched: 1, changed: 1, signals: 1, replaced: 1 };
+        let outcome = Outcome::Applied { matched: 1, changed: 1, signals: 1, replaced: 1, unlearnt: None };
         let expected = json!({
             "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
             "source": "plc", "device": "p", "signal": "s", "before": "real",
@@ -190,12 +247,53 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_changes_nothing_is_answered_with_the_reason_and_what_to_set() {
+        let event = KnownEvent {
+            number: EventNumber(7),
+            judge: JudgeId::new("hot").unwrap(),
+            subject: Subject {
+                source: SourceId::new("plc").unwrap(),
+                device: DeviceId::new("p").unwrap(),
+                signal: None,
+            },
+            since: UtcMillis(0),
+            label: None,
+        };
+        let check = |detector, remark, changed, note: Value| {
+            let unlearnt = Some((detector, remark));
+            let outcome = Outcome::Applied { matched: 1, changed, signals: 1, replaced: 0, unlearnt };
+            assert_eq!(labelled(Some("a"), &outcome, &event)["note"], note, "{detector:?} {remark:?}");
+        };
+        let limits = "threshold does not learn from labels: to have fewer such alarms, move `above` or `below`, or set \
+                      `raise_after`, in [judge.hot]";
+        check(Detector::Threshold, Remark::False, 0, limits.into());
+        let again = "rate does not learn from labels: the same will alarm again";
+        check(Detector::Rate, Remark::Real, 0, again.into());
+        let work =
+            "health does not learn from labels: to have no alarms during work, use `verge maintenance`";
+        check(Detector::Health, Remark::Maintenance, 0, work.into());
+        let late = "nothing is learnt from it: only the last four events of a signal are remembered, and it is none of them";
+        check(Detector::Multi, Remark::False, 0, late.into());
+        check(Detector::Threshold, Remark::False, 1, Value::Null);
+        let outcome = Outcome::Applied {
+            matched: 2,
+            changed: 0,
+            signals: 1,
+            replaced: 0,
+            unlearnt: Some((Detector::Silence, Remark::False)),
+        };
+        let of_device = "silence does not learn from labels: to have fewer such alarms, raise `after`, in the configuration \
+                         of its judge";
+        assert_eq!(done(Some("a"), &outcome)["note"], of_device);
+    }
+
+    #[test]
     fn answers_give_the_result_of_an_order() {
         let check = |outcome, expected: Value| {
             assert_eq!(done(Some("a"), &outcome), expected);
         };
         check(
-            Outcome::Applied { matched: 3, changed: 2, signals: 2, replaced: 1 },
+            Outcome::Applied { matched: 3, changed: 2, signals: 2, replaced: 1, unlearnt: None },
             json!({ "id": "a", "ok": true, "heard": 3, "used": 2, "signals": 2, "replaced": 1 }),
         );
         let until = UtcMillis(9);

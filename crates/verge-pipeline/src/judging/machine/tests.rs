@@ -192,7 +192,9 @@ fn an_event_of_one_state_is_suspended_in_the_others() {
     };
     let order = Order::Label { selector, remark: Remark::Maintenance, event: None };
     let outcome = trial.set.carry_out(&order, false, Moment::from_wall(UtcMillis(62_000)), &mut trial.out);
-    let applied = crate::judging::Outcome::Applied { matched: 2, changed: 0, signals: 1, replaced: 0 };
+    let unlearnt = Some((verge_domain::verdict::Detector::Threshold, Remark::Maintenance));
+    let applied =
+        crate::judging::Outcome::Applied { matched: 2, changed: 0, signals: 1, replaced: 0, unlearnt };
     assert_eq!(outcome, Ok(applied));
 }
 

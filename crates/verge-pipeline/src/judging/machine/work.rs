@@ -168,12 +168,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             now.wall.0.saturating_sub_unsigned(now.mono.since(waited).as_millis().try_into().unwrap_or(0));
         let event = SavedEvent {
             member: Member::Silent,
-            event: OpenEvent {
-                id: self.naming.id(),
-                since: UtcMillis(since),
-                suspended: false,
-                learning: false,
-            },
+            event: OpenEvent::new(self.naming.id(), UtcMillis(since), false),
             observed: now.mono.since(waited).as_secs_f64(),
             expected: Expected { low: None, high: Some(MISSING_AFTER.as_secs_f64()) },
             number: Some(self.naming.number()),
@@ -203,7 +198,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     ) {
         let (judge, subject) = self.subject_of_state(record);
         let spec = &self.specs[judge];
-        let OpenEvent { id, since, suspended, learning } = saved.event;
+        let OpenEvent { id, since, suspended, learning, course: _ } = saved.event;
         let (expected, number) = (saved.expected, saved.number);
         let ends = state == EventState::Cleared;
         let observed = if ends { 0.0 } else { saved.observed };

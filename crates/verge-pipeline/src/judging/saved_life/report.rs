@@ -41,8 +41,7 @@ impl SavedReport {
         let Subject { source, device, signal } = verdict.subject.clone();
         let (detector, severity, lane) = (verdict.detector, verdict.severity, verdict.lane);
         let number = event.number;
-        let event =
-            OpenEvent { id: event.id, since: event.since, suspended: false, learning: event.learning };
+        let event = OpenEvent::new(event.id, event.since, event.learning);
         Some(Self {
             judge: verdict.judge.clone(),
             source,

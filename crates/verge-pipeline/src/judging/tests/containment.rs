@@ -119,7 +119,10 @@ fn time_saving_remarks_and_rates_are_contained_as_well() {
         let order = Order::Label { selector: selector("a", None, None), remark: Remark::Real, event: None };
         let matched = trial.set.carry_out(&order, false, at(3), &mut trial.out);
         let changed = usize::from(trap != APPLY);
-        assert_eq!(matched, Ok(Outcome::Applied { matched: 1, changed, signals: 1, replaced: 0 }));
+        assert!(
+            matches!(matched, Ok(Outcome::Applied { matched: 1, changed: c, signals: 1, replaced: 0, .. }) if c == changed),
+            "{matched:?}"
+        );
         assert_eq!(trial.set.alarm_rates(at(4))[0].instances, if trap == RATE { 1 } else { 2 });
         assert_eq!(trial.counters.defects_total.get(), u64::from(trap != RATE), "trap {trap}");
         assert!(reasons(&trial).is_empty());

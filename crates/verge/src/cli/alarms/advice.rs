@@ -1,9 +1,10 @@
 //! What to do about tags that alarm most: computed from how, when and for how long they do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verge_domain::finding::{Expected, Member};
 use verge_domain::verdict::{Body, Detector};
+use verge_wire::SiteZone;
 
 use super::rates::TagAlarms;
 use super::record::{EventRecord, Tag};
@@ -49,20 +50,20 @@ impl AlarmAdvice {
 }
 
 /// On the tags that are worth it. `all`: every alarm of the period.
-pub(super) fn advice(tags: &[TagAlarms<'_>], all: &[&EventRecord]) -> Vec<AlarmAdvice> {
+pub(super) fn advice(tags: &[TagAlarms<'_>], all: &[&EventRecord], zone: &SiteZone) -> Vec<AlarmAdvice> {
     let several = |tag: &&TagAlarms<'_>| tag.count() >= FEWEST && tag.share() >= LEAST_SHARE;
-    tags.iter().filter(several).map(|tag| on(tag, all)).collect()
+    tags.iter().filter(several).map(|tag| on(tag, all, zone)).collect()
 }
 
-fn on(tag: &TagAlarms<'_>, all: &[&EventRecord]) -> AlarmAdvice {
+fn on(tag: &TagAlarms<'_>, all: &[&EventRecord], zone: &SiteZone) -> AlarmAdvice {
     let (mut seen, mut remedies) = (Vec::new(), Vec::new());
     let company = company(tag, all);
     if let Some((other, count)) = &company {
         seen.push(format!("{count} of them within two minutes of one of {other}"));
     }
-    let hour = usual_hour(tag);
+    let hour = usual_hour(tag, zone);
     if let Some((from, to, count)) = hour {
-        seen.push(format!("{count} of them from {from:02}:00 to {to:02}:00 UTC"));
+        seen.push(format!("{count} of them from {from:02}:00 to {to:02}:00"));
     }
     match tag.detector {
         Detector::Threshold | Detector::Rate | Detector::Cusum => on_rule(tag, &mut seen, &mut remedies),
@@ -162,32 +163,36 @@ fn is_most(count: usize, of: usize) -> bool {
     share >= MOST
 }
 
-/// The tag in whose company most of the alarms come, and how many do.
+/// The tag in whose company most of the alarms come, and how many do. Each alarm of that tag is company for one: three
+/// alarms about one of another tag are one coincidence.
 fn company(tag: &TagAlarms<'_>, all: &[&EventRecord]) -> Option<(String, usize)> {
-    let mut counts: Vec<(&Tag, usize)> = Vec::new();
+    // By other tag: coincidences, and the place of the last alarm that was one.
+    let mut counts: BTreeMap<&Tag, (usize, usize)> = BTreeMap::new();
     for event in &tag.events {
         let begin = all.partition_point(|other| other.raised.0 < event.raised.0 - TOGETHER_MS);
-        let near = all[begin..].iter().take_while(|other| other.raised.0 <= event.raised.0 + TOGETHER_MS);
-        let others: BTreeSet<&Tag> = near
-            .map(|other| &other.tag)
-            .filter(|other| (&other.device, &other.signal) != (&tag.tag.device, &tag.tag.signal))
-            .collect();
-        for other in others {
-            match counts.iter_mut().find(|(known, _)| *known == other) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((other, 1)),
+        let near = all.iter().enumerate().skip(begin);
+        let near = near.take_while(|(_, other)| other.raised.0 <= event.raised.0 + TOGETHER_MS);
+        let is_other = |other: &EventRecord| {
+            (&other.tag.device, &other.tag.signal) != (&tag.tag.device, &tag.tag.signal)
+        };
+        let mut met: BTreeSet<&Tag> = BTreeSet::new();
+        for (place, other) in near.filter(|(_, other)| is_other(other)) {
+            let known = counts.get(&other.tag);
+            if known.is_none_or(|&(_, last)| place > last) && met.insert(&other.tag) {
+                counts.insert(&other.tag, (known.map_or(0, |known| known.0) + 1, place));
             }
         }
     }
-    let (other, count) = counts.into_iter().max_by_key(|&(_, count)| count)?;
-    is_most(count, tag.count()).then(|| (other.subject(), count))
+    let (other, (count, _)) = counts.into_iter().max_by_key(|&(_, (count, _))| count)?;
+    (count >= FEWEST && is_most(count, tag.count())).then(|| (other.subject(), count))
 }
 
-/// Three hours of the day within which most of the alarms come on several days, and how many do.
-fn usual_hour(tag: &TagAlarms<'_>) -> Option<(u32, u32, usize)> {
+/// Three hours of the day at the site within which most of the alarms come on several days, and how many do.
+fn usual_hour(tag: &TagAlarms<'_>, zone: &SiteZone) -> Option<(u32, u32, usize)> {
+    let at_site = |event: &EventRecord| zone.wall_clock(event.raised).0;
     let hour =
-        |event: &&EventRecord| u32::try_from(event.raised.0.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
-    let days: BTreeSet<i64> = tag.events.iter().map(|event| event.raised.0.div_euclid(DAY_MS)).collect();
+        |event: &&EventRecord| u32::try_from(at_site(event).div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
+    let days: BTreeSet<i64> = tag.events.iter().map(|event| at_site(event).div_euclid(DAY_MS)).collect();
     if days.len() < FEWEST {
         return None;
     }

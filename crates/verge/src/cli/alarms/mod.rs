@@ -77,7 +77,7 @@ pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> any
     let from = i64::try_from(args.last.as_millis()).unwrap_or(i64::MAX);
     let from = UtcMillis(now.0.saturating_sub(from));
     let record = record::read(&mut store.reader, from).exit_with(Exit::BadInput)?;
-    let overview = Overview { zone: store.zone.clone(), ..overview(args, &record, from, now) };
+    let overview = overview(args, &record, (from, now), store.zone.clone());
     let gateway = store.gateway.as_str();
     if json {
         json_line(out, &document(gateway, &overview))?;
@@ -87,7 +87,12 @@ pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> any
     Ok(Exit::Fine)
 }
 
-fn overview<'a>(args: &AlarmsArgs, record: &'a Record, from: UtcMillis, to: UtcMillis) -> Overview<'a> {
+fn overview<'a>(
+    args: &AlarmsArgs,
+    record: &'a Record,
+    (from, to): (UtcMillis, UtcMillis),
+    zone: SiteZone,
+) -> Overview<'a> {
     let is_wanted = |event: &&EventRecord| {
         args.judge.as_ref().is_none_or(|judge| event.tag.judge.as_str() == judge)
             && args.device.as_ref().is_none_or(|device| event.tag.device == *device)
@@ -103,11 +108,11 @@ fn overview<'a>(args: &AlarmsArgs, record: &'a Record, from: UtcMillis, to: UtcM
         from: record.oldest.map_or(from, |oldest| oldest.max(from)).min(to),
         to,
         open: alarms.iter().filter(|event| event.is_open).copied().collect(),
-        advice: advice(&tags, &raised),
+        advice: advice(&tags, &raised, &zone),
         worst: worst_ten_minutes(&raised),
         info: wanted.len() - alarms.len(),
         unreadable: record.unreadable,
-        zone: SiteZone::utc(),
+        zone,
         tags,
         raised,
     }
@@ -187,9 +192,10 @@ fn line(event: &EventRecord, overview: &Overview<'_>, out: &mut impl Write) -> a
     };
     let said = if event.is_open { &event.last } else { &event.first };
     let words = verdict_words(said, zone);
+    let label = event.label.map_or_else(String::new, |label| format!("; labelled {}", label.as_str()));
     Ok(writeln!(
         out,
-        "  {number:>7}  {at}  {:<8}  {lasted:>9}  {}: {words}",
+        "  {number:>7}  {at}  {:<8}  {lasted:>9}  {}: {words}{label}",
         event.severity.as_str(),
         event.tag.judge
     )?)
@@ -242,6 +248,7 @@ fn document(gateway: &str, overview: &Overview<'_>) -> Value {
             "number": event.number.map(|number| number.0), "id": event.id.to_string(), "tag": tag_of(&event.tag),
             "detector": event.detector.as_str(), "severity": event.severity.as_str(), "raised": event.raised.0,
             "open": event.is_open, "lasted_ms": event.lasted_ms, "member": event.member.map(|member| member.as_str()),
+            "label": event.label.map(|label| label.as_str()),
             "distance": distance(&event.last), "words": verdict_words(&event.last, &overview.zone),
         })
     };

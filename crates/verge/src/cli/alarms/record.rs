@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use verge_domain::finding::Member;
 use verge_domain::id::{EventId, EventNumber, JudgeId, Lane, Seq};
+use verge_domain::stage::Remark;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Detector, EventState, Severity, Subject, Verdict};
 use verge_outbox::{LaneSummary, OutboxReader};
-use verge_pipeline::judging::open_events;
+use verge_pipeline::judging::{labels_in, open_events};
 use verge_wire::read_verdict;
 
 /// The judge and the signal that an alarm is about.
@@ -56,6 +57,8 @@ pub(super) struct EventRecord {
     pub(super) lasted_ms: Option<u64>,
     pub(super) is_open: bool,
     pub(super) member: Option<Member>,
+    /// What a person said about it last.
+    pub(super) label: Option<Remark>,
     /// What was said first, as far as the store knows.
     pub(super) first: Verdict,
     /// What was said last.
@@ -82,6 +85,7 @@ impl EventRecord {
             lasted_ms: (event.state == EventState::Cleared).then_some(event.lasted_ms),
             is_open: event.state != EventState::Cleared,
             member,
+            label: None,
             first: verdict.clone(),
             last: verdict,
         })
@@ -144,11 +148,13 @@ pub(super) fn read(reader: &mut OutboxReader, from: UtcMillis) -> anyhow::Result
             EventRecord::of(verdict.clone()).unwrap_or_else(|| unreachable!("a saved event is an event"))
         });
     }
+    let labels = labels_in(&reader.saved(|key| key == "labels")?);
     let is_open = |id: EventId| open.iter().any(|verdict| verdict.event.is_some_and(|event| event.id == id));
     record.events = by_id.into_values().collect();
     for event in &mut record.events {
         // The verdict that cleared it may have been evicted, as telemetry is first.
         event.is_open &= is_open(event.id);
+        event.label = event.number.and_then(|number| labels.get(&number)).copied();
     }
     record.events.sort_by_key(|event| (event.raised, event.number));
     Ok(record)

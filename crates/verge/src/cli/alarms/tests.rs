@@ -61,6 +61,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         lasted_ms: Some(lasted_ms),
         is_open: false,
         member: Some(member),
+        label: None,
         first: verdict.clone(),
         last: verdict,
     }
@@ -71,7 +72,9 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
 fn check(mut events: Vec<EventRecord>, expected: &[&str]) {
     events.sort_by_key(|event| event.raised);
     let events: Vec<&EventRecord> = events.iter().collect();
-    let words: Vec<String> = advice(&by_tag(&events), &events).iter().map(|one| one.words()).collect();
+    // Two hours ahead of UTC.
+    let zone = verge_wire::SiteZone::named("Africa/Maputo").unwrap();
+    let words: Vec<String> = advice(&by_tag(&events), &events, &zone).iter().map(|one| one.words()).collect();
     assert_eq!(words, expected);
 }
 
@@ -97,10 +100,10 @@ fn tags_that_alarm_most_come_first_with_what_speaks_for_a_remedy() {
         mornings.chain(beside).collect(),
         &[
             "pump-1 temp raised 5 of 5 alarms of auto (5 of them within two minutes of one of valve temp; 5 of them from \
-             05:00 to 08:00 UTC; 5 by its level): judge it only while its machine runs (`while` in [judge.auto]), or if \
+             07:00 to 10:00; 5 by its level): judge it only while its machine runs (`while` in [judge.auto]), or if \
              they are no faults, label the newest (`verge label 367200 false`)",
             "valve temp raised 5 of 5 alarms of threshold (5 of them within two minutes of one of pump-1 temp; 5 of them \
-             from 05:00 to 08:00 UTC; half of them over within 2.0 h): move above from 7 to beyond 7.5, which half of them \
+             from 07:00 to 10:00; half of them over within 2.0 h): move above from 7 to beyond 7.5, which half of them \
              did not reach, if that is harmless",
         ],
     );
@@ -121,6 +124,16 @@ fn limits_that_flicker_are_to_wait_and_few_alarms_need_no_advice() {
         ],
     );
     check((0..2).map(|index| flicker(index, 4_000)).collect(), &[]);
+    // Three alarms about one of another tag are one coincidence, and speak for nothing.
+    let thrice = [0, 40_000, 80_000].map(|at| event("pump-1", Detector::Auto, HOUR + at, 1, 9.0));
+    let once = event("valve", Detector::Threshold, HOUR + 60_000, 1, 7.5);
+    check(
+        thrice.into_iter().chain([once]).collect(),
+        &[
+            "pump-1 temp raised 3 of 3 alarms of auto (3 by its level): if they are no faults, label the newest (`verge \
+           label 3680 false`)",
+        ],
+    );
     // Many tags with a few each: none is the cause.
     let spread = (0..12_i64).flat_map(|tag| {
         (0..3).map(move |index| event(&format!("p{tag}"), Detector::Auto, (tag + 13 * index) * HOUR, 1, 9.0))

@@ -30,7 +30,6 @@ use verge_wire::{SiteZone, verdict_json};
 use super::output::json_line;
 use super::table::TableArgs;
 use super::{FileArgs, file_guess, pictures, say};
-use crate::describe;
 use frames::Frames;
 pub(super) use learn::{LearnArgs, learn};
 use refusals::Refusals;
@@ -122,8 +121,8 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             Ok(())
         }
     };
-    let printer =
-        VerdictPrinter { gateway: settings.gateway.id.clone(), words: args.words, json, silent: false };
+    let (gateway, zone) = (settings.gateway.id.clone(), settings.gateway.zone.clone());
+    let printer = VerdictPrinter { gateway, zone, words: args.words, json, silent: false };
     match &judge.rules {
         JudgeRules::Readings(rules) if !rules.arrivals => {
             if args.annotate.is_some() {
@@ -329,6 +328,8 @@ fn clock_offsets(counters: &Counters) -> Vec<String> {
 #[derive(Debug, Clone)]
 struct VerdictPrinter {
     gateway: GatewayId,
+    /// In which times are printed in words.
+    zone: SiteZone,
     words: bool,
     /// Reports beside the verdicts are JSON, too.
     json: bool,
@@ -339,7 +340,7 @@ struct VerdictPrinter {
 impl VerdictPrinter {
     /// Prints no verdict.
     fn silent(gateway: GatewayId) -> Self {
-        Self { gateway, words: false, json: false, silent: true }
+        Self { gateway, zone: SiteZone::utc(), words: false, json: false, silent: true }
     }
 
     /// One line. JSON has no parts of the identity that only the store gives, and the file that a frame comes from.
@@ -348,8 +349,8 @@ impl VerdictPrinter {
             return Ok(());
         }
         if self.words {
-            let at = describe::date_and_time(verdict.times.received);
-            return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict, &SiteZone::utc()))?);
+            let at = self.zone.to_millisecond(verdict.times.received);
+            return Ok(writeln!(out, "{at}  {}", verge_wire::verdict_words(verdict, &self.zone))?);
         }
         let identity = Identity {
             gateway: self.gateway.clone(),

@@ -160,10 +160,20 @@ impl StoreFolder {
         let settings = args.file.settings()?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
         let folder = args.store.clone().unwrap_or(outbox.dir);
-        let reader = OutboxReader::open(&folder, outbox.key.as_ref()).map_err(|error| {
-            let exit =
-                if matches!(error, ReadError::Missing { .. }) { Exit::BadInput } else { Exit::Failure };
-            anyhow::Error::new(error).context(exit)
+        let reader = OutboxReader::open(&folder, outbox.key.as_ref()).map_err(|error| match error {
+            ReadError::Missing { .. } => {
+                let file = args.file.config.display();
+                let remedy = if args.store.is_some() {
+                    "look whether --store names the folder that holds outbox.db".to_owned()
+                } else {
+                    format!(
+                        "a gateway makes it at its first start (`verge run -c {file}`); if one runs here, look \
+                         whether it has another state_dir, which --store can name"
+                    )
+                };
+                anyhow!("{error}: {remedy}").context(Exit::BadInput)
+            }
+            error => anyhow::Error::new(error).context(Exit::Failure),
         })?;
         let (gateway, zone) = (settings.gateway.id.clone(), settings.gateway.zone.clone());
         Ok(Self { routes: loss::routes(&settings), gateway, folder, reader, zone })

@@ -78,6 +78,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         } else {
             Subscriber::spawn(connection, filters)
         };
+        let rates = Rates::of(zone.clone());
         let mut books = Books::of(zone);
         let limit = Duration::from_secs(args.seconds.unwrap_or(u64::MAX / 4));
         let mut watcher = Watcher {
@@ -85,7 +86,7 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             topics: &topics,
             address: &address,
             healer: Healer::default(),
-            rates: Rates::default(),
+            rates,
             gaps: GapReports::default(),
             rivals: Rivals::default(),
             json,

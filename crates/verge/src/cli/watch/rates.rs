@@ -4,24 +4,30 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::describe::utc;
+use verge_domain::time::UtcMillis;
+use verge_wire::SiteZone;
 
 /// Gateways and judges remembered at most; past that, the rates of others are reported each time.
 const MAX_REPORTED: usize = 1024;
 
 /// What was last reported of each judge of each gateway: a status comes every 30 seconds and mostly repeats the last.
-#[derive(Default)]
 pub(super) struct Rates {
     reported: BTreeMap<(String, String), String>,
+    /// In which times are printed.
+    zone: SiteZone,
 }
 
 impl Rates {
+    pub(super) fn of(zone: SiteZone) -> Self {
+        Self { reported: BTreeMap::new(), zone }
+    }
+
     /// What a status says of its judges that was not reported yet.
     pub(super) fn news(&mut self, status: &Value) -> Vec<String> {
         let gateway = status["gateway"].as_str().unwrap_or("?");
         let mut news = Vec::new();
         for judge in status["judges"].as_array().into_iter().flatten() {
-            let words = words(judge);
+            let words = words(judge, &self.zone);
             let key = (gateway.to_owned(), judge["name"].as_str().unwrap_or("?").to_owned());
             if self.reported.get(&key) != Some(&words) {
                 news.push(words.clone());
@@ -34,7 +40,7 @@ impl Rates {
     }
 }
 
-fn words(judge: &Value) -> String {
+fn words(judge: &Value, zone: &SiteZone) -> String {
     let number = |key: &str| judge[key].as_u64().unwrap_or(0);
     let several = |count: u64, one: &str| match count {
         0 => format!("no {one} yet"),
@@ -58,7 +64,8 @@ fn words(judge: &Value) -> String {
         if let Some(at) = judge["supported_at"].as_i64() {
             // To the hour: what is left changes with every status.
             let hour = 3_600_000;
-            words += &format!(" until {}", utc(at.saturating_add(hour - 1).div_euclid(hour) * hour));
+            let at = UtcMillis(at.saturating_add(hour - 1).div_euclid(hour) * hour);
+            words += &format!(" until {}", zone.to_minute(at));
         }
     }
     words
@@ -78,16 +85,16 @@ mod tests {
                 "expected_per_week": 1.0, "unsupported": 2, "supported_at": at,
             }] })
         };
-        let mut rates = Rates::default();
+        let mut rates = Rates::of(SiteZone::named("Europe/Berlin").unwrap());
         let first = rates.news(&status(3, 1_795_690_800_001));
         let words = "usual: 12 signals, 3 alarms (0.5 a week, 1.0 expected); 2 of them still learning \
-            until 2026-11-26 12:00 UTC";
+            until 2026-11-26 13:00 CET";
         assert_eq!(first, [words]);
         let young = json!({
             "name": "unusual", "instances": 40, "alarms": 0, "expected_per_week": 1.0, "unsupported": 40,
             "supported_at": 1_795_690_800_001_i64,
         });
-        let words = "unusual: 40 signals, no alarm yet; learning until 2026-11-26 12:00 UTC";
+        let words = "unusual: 40 signals, no alarm yet; learning until 2026-11-26 13:00 CET";
         assert_eq!(rates.news(&json!({ "gateway": "g", "judges": [young] })), [words]);
         assert!(rates.news(&status(3, 1_795_690_900_000)).is_empty(), "nothing new");
         assert_eq!(rates.news(&status(4, 1_795_690_900_000)).len(), 1);
