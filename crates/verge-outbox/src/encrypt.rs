@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use rusqlite::TransactionBehavior;
 use verge_domain::id::Lane;
 
 use crate::connect;
@@ -108,7 +107,7 @@ fn some_rows(outbox: &mut Outbox, lane: Lane, after: i64) -> Result<Option<i64>,
         }
     }
     if !sealed.is_empty() {
-        let transaction = outbox.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = outbox.connection.transaction()?;
         let replace = INSERT[lane.index()].replacen("INSERT", "INSERT OR REPLACE", 1);
         {
             let mut replace = transaction.prepare_cached(&replace)?;
@@ -128,7 +127,7 @@ fn learnt(outbox: &mut Outbox) -> Result<(), rusqlite::Error> {
     let mut after = 0;
     loop {
         let mut states = outbox.states;
-        let transaction = outbox.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = outbox.connection.transaction()?;
         let last = states.seal_learnt(&transaction, after, cipher)?;
         transaction.commit()?;
         outbox.states = states;

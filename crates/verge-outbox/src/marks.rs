@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use verge_domain::id::{Lane, LinkId, RouteId, Seq};
 use verge_domain::reading::Session;
 use verge_domain::stage::{Cause, Checkpoint, MarkStore, SentBytes, StateStore, StoreError};
@@ -104,8 +104,7 @@ impl StateStore for Outbox {
 impl Outbox {
     fn replace_marks(&mut self) -> Result<(), StoreFault> {
         let fault = StoreFault::while_doing("open the routes");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        let transaction = self.connection.transaction().map_err(&fault)?;
         transaction.execute("DELETE FROM mark", []).map_err(&fault)?;
         save_marks(&transaction, of_routes(&self.marks), &self.binding).map_err(&fault)?;
         transaction.commit().map_err(&fault)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rusqlite::TransactionBehavior;
 use verge_domain::time::Monotonic;
 
 use crate::checkpoints::States;
@@ -81,7 +80,7 @@ impl Outbox {
     /// Says whether there may be more to do.
     fn settle_some(&mut self) -> Result<bool, rusqlite::Error> {
         let mut states = self.states;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.transaction()?;
         states.shrink(&transaction)?;
         let more = states.settle(&transaction, self.cipher.as_ref())?;
         transaction.commit()?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use verge_domain::id::{Epoch, Lane, RouteId};
 use verge_domain::life::Life;
 use verge_domain::stage::{Checkpoint, Displaced, NewRow, SentBytes, Store, StoreError, StoreUsage};
@@ -82,8 +82,7 @@ impl Outbox {
     ) -> Result<(), StoreFault> {
         let fault = StoreFault::while_doing("commit verdicts");
         let (mut lanes, mut states) = (self.lanes, self.states);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        let transaction = self.connection.transaction().map_err(&fault)?;
         if self.leftovers {
             rows::delete_behind(&transaction, &lanes).map_err(&fault)?;
         }
@@ -112,8 +111,7 @@ impl Outbox {
 
     fn try_sweep(&mut self, now: Monotonic) -> Result<u64, StoreFault> {
         let fault = StoreFault::while_doing("evict delivered verdicts");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        let transaction = self.connection.transaction().map_err(&fault)?;
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }

@@ -29,7 +29,7 @@ const ROW_BYTES: u64 = 64;
 
 /// What is evicted when there is no room, in this order.
 #[derive(Debug, Clone, Copy)]
-enum Give {
+enum EvictStep {
     DeliveredTelemetry,
     WaitingTelemetry,
     ReplayWindow,
@@ -53,10 +53,7 @@ impl Outbox {
             return refused("that range is not stored");
         }
         let (cipher, binding) = (self.cipher.as_ref(), &self.binding);
-        let transaction = self
-            .connection
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(&fault)?;
+        let transaction = self.connection.transaction().map_err(&fault)?;
         {
             let mut newest = transaction.prepare_cached(SELECT_NEWEST[lane.index()]).map_err(&fault)?;
             let mut rows = newest.query([(from.0 - 1).cast_signed()]).map_err(&fault)?;
@@ -110,17 +107,18 @@ impl Outbox {
                 done => return self.judge(done),
             }
         }
-        let mut steps = vec![Give::DeliveredTelemetry, Give::WaitingTelemetry, Give::ReplayWindow];
+        let mut steps =
+            vec![EvictStep::DeliveredTelemetry, EvictStep::WaitingTelemetry, EvictStep::ReplayWindow];
         if self.settings.drop_oldest {
-            steps.push(Give::WaitingVerdicts);
+            steps.push(EvictStep::WaitingVerdicts);
         }
         for step in steps {
             loop {
-                let gone = match self.give(step, wanted.max(PIECE_BYTES)) {
+                let evicted = match self.evict(step, wanted.max(PIECE_BYTES)) {
                     Err(fault) if self.is_full(&fault) => 0,
                     done => self.judge(done)?,
                 };
-                if gone == 0 {
+                if evicted == 0 {
                     break;
                 }
                 match again(self) {
@@ -136,25 +134,22 @@ impl Outbox {
     }
 
     /// Returns how many numbers were evicted or withdrawn.
-    fn give(&mut self, what: Give, wanted: u64) -> Result<u64, StoreFault> {
-        match what {
-            Give::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),
-            Give::ReplayWindow => match self.evict_delivered(Lane::Verdict, wanted)? {
+    fn evict(&mut self, step: EvictStep, wanted: u64) -> Result<u64, StoreFault> {
+        match step {
+            EvictStep::DeliveredTelemetry => self.evict_delivered(Lane::Telemetry, wanted),
+            EvictStep::ReplayWindow => match self.evict_delivered(Lane::Verdict, wanted)? {
                 0 => self.evict_delivered(Lane::Alarm, wanted),
-                gone => Ok(gone),
+                evicted => Ok(evicted),
             },
-            Give::WaitingTelemetry => self.withdraw_oldest(Lane::Telemetry, wanted),
-            Give::WaitingVerdicts => self.withdraw_oldest(Lane::Verdict, wanted),
+            EvictStep::WaitingTelemetry => self.withdraw_oldest(Lane::Telemetry, wanted),
+            EvictStep::WaitingVerdicts => self.withdraw_oldest(Lane::Verdict, wanted),
         }
     }
 
     fn evict_delivered(&mut self, lane: Lane, wanted: u64) -> Result<u64, StoreFault> {
         let fault = StoreFault::while_doing("make room");
         let mut after = self.lanes;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(&fault)?;
+        let transaction = self.connection.transaction().map_err(&fault)?;
         if self.unsaved {
             save_lazily(&transaction, &self.marks, &self.sent, &self.binding).map_err(&fault)?;
         }
@@ -190,14 +185,14 @@ impl Outbox {
                 }
             }
         }
-        let gone = through - waiting.from.0 + 1;
+        let count = through - waiting.from.0 + 1;
         let from = self.joined(lane, waiting.from.0)?;
         let withdrawn = Withdrawn { through: Seq(through), reason: Withdrawal::Full };
         self.put_tombstone(lane, Seq(from), withdrawn, UtcMillis(0), &[])?;
         tracing::warn!(%lane, from = waiting.from.0, through, "the store is full: verdicts that waited are withdrawn");
         // What the joined tombstone said before was counted then.
         self.withdrawn[usize::from(Withdrawal::Full.code())] -= waiting.from.0 - from;
-        Ok(gone)
+        Ok(count)
     }
 
     /// Where a tombstone of the same reason ends right before, its beginning.
@@ -208,9 +203,9 @@ impl Outbox {
         let Some(row) = rows.next().map_err(&fault)? else { return Ok(from) };
         let believed = RowColumns::read(lane, row, &self.binding).map_err(&fault)?;
         let before = believed.filter(|(columns, _)| {
-            columns
-                .withdrawn
-                .is_some_and(|gone| gone.reason == Withdrawal::Full && gone.through.0 + 1 == from)
+            columns.withdrawn.is_some_and(|withdrawn| {
+                withdrawn.reason == Withdrawal::Full && withdrawn.through.0 + 1 == from
+            })
         });
         Ok(before.map_or(from, |(columns, _)| columns.seq.0))
     }

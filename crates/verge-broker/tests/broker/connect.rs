@@ -8,7 +8,7 @@ use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use verge_broker::{Front, FrontError, FrontLimits, FrontSettings};
-use verge_mqtt::{PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_tls::{Credentials, Secret};
 
 use crate::scripted::{Peer, ScriptedBroker};
@@ -64,14 +64,11 @@ async fn expect_service(front: &Front) {
     publisher.close().await;
 }
 
-#[tokio::test]
-async fn messages_pass_from_clients_without_a_login_or_with_another() {
-    let front = front().await;
-    let topic = unique("plain");
-    let mut subscriber = Subscriber::spawn(settings(front.address(), &unique("reader")), vec![topic.clone()]);
+/// Messages pass in order from one client to another.
+pub(crate) async fn expect_passage(reader: ConnectionSettings, writer: ConnectionSettings) {
+    let topic = unique("passage");
+    let mut subscriber = Subscriber::spawn(reader, vec![topic.clone()]);
     assert_eq!(within("subscribed", subscriber.next()).await, Some(SubscriberEvent::Subscribed));
-    let mut writer = settings(front.address(), &unique("writer"));
-    writer.credentials = Some(credentials("anything"));
     let publisher = Publisher::connect(writer).await.unwrap();
     for index in 0..500 {
         publisher.submit(&topic, index.to_string().into(), QoS::AtLeastOnce, false).await.unwrap();
@@ -83,6 +80,14 @@ async fn messages_pass_from_clients_without_a_login_or_with_another() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn messages_pass_from_clients_without_a_login_or_with_another() {
+    let front = front().await;
+    let mut writer = settings(front.address(), &unique("writer"));
+    writer.credentials = Some(credentials("anything"));
+    expect_passage(settings(front.address(), &unique("reader")), writer).await;
     assert_eq!((front.view().totals().accepted, front.view().totals().refused_clients), (2, 0));
 }
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use verge_broker::{Front, FrontLimits};
-use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
+use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS};
 use verge_tls::ClientConfig;
 
 use crate::certificates::{Certificates, through};
+use crate::connect::expect_passage;
 use crate::support::{eventually, unique, within};
 
 async fn expect_service(front: &Front, certificates: &Certificates) {
@@ -24,22 +25,9 @@ async fn expect_service(front: &Front, certificates: &Certificates) {
 async fn messages_pass_through_mutual_tls() {
     let certificates = Certificates::new();
     let front = certificates.front(FrontLimits::default()).await;
-    let topic = unique("tls");
     let reader = through(&front, certificates.client(), &unique("reader")).await;
-    let mut subscriber = Subscriber::spawn(reader, vec![topic.clone()]);
-    assert_eq!(within("subscribed", subscriber.next()).await, Some(SubscriberEvent::Subscribed));
-    let publisher =
-        Publisher::connect(through(&front, certificates.client(), &unique("writer")).await).await.unwrap();
-    for index in 0..500 {
-        publisher.submit(&topic, index.to_string().into(), QoS::AtLeastOnce, false).await.unwrap();
-    }
-    publisher.flush().await.unwrap();
-    for index in 0..500 {
-        match within("a message", subscriber.next()).await {
-            Some(SubscriberEvent::Message(message)) => assert_eq!(message.payload, index.to_string()),
-            other => panic!("{other:?}"),
-        }
-    }
+    let writer = through(&front, certificates.client(), &unique("writer")).await;
+    expect_passage(reader, writer).await;
     assert_eq!((front.view().totals().accepted, front.view().totals().failed_handshakes), (2, 0));
 }
 

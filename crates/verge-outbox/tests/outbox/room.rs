@@ -1,7 +1,7 @@
 //! What is evicted when there is no room, and a disk that is full.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use verge_domain::id::{Lane, Seq};
@@ -99,50 +99,51 @@ fn drop_oldest_gives_verdicts_up_and_never_alarms() {
     assert!(alarms.iter().all(|row| row.withdrawn.is_none()), "and wait when there is nothing else");
 }
 
-/// A small file system of its own, as long as the value lives; `None`, and why, where none can be mounted.
-struct Disk<'a>(&'a Path);
+/// A store on a small file system of its own, as long as the value lives.
+struct Disk {
+    path: PathBuf,
+    site: Site,
+}
 
-impl<'a> Disk<'a> {
-    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
+impl Disk {
+    /// With a cap and a ballast of these multiples of the smallest store; `None`, and why, where nothing can be mounted.
+    fn mount(size: &str, caps: u64, ballasts: u64) -> Option<Self> {
+        let mut site = Site::new();
+        let path = site.folder.path().join("disk");
+        fs::create_dir_all(&path).unwrap();
         let options = format!("size={size}");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "verge-test"]).arg(folder).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            Ok(output) => {
-                eprintln!("SKIPPED: mounting needs root: {}", String::from_utf8_lossy(&output.stderr).trim());
-                None
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "verge-test"]).arg(&path).output();
+        let failed = match mounted {
+            Ok(output) if output.status.success() => {
+                site.settings.dir = path.join("store");
+                site.settings.cap_bytes = caps * MIN_CAP_BYTES;
+                site.settings.ballast_bytes = ballasts * MIN_CAP_BYTES;
+                return Some(Self { path, site });
             }
-            Err(error) => {
-                eprintln!("SKIPPED: mount: {error}");
-                None
-            }
-        }
+            Ok(output) => format!("mounting needs root: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            Err(error) => format!("mount: {error}"),
+        };
+        eprintln!("SKIPPED: {failed}");
+        None
     }
 }
 
-impl Drop for Disk<'_> {
+impl Drop for Disk {
     fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(self.0).output());
+        drop(Command::new("umount").arg("--lazy").arg(&self.path).output());
     }
 }
 
 #[test]
 fn a_full_disk_is_survived_with_a_ballast() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    let Some(_mounted) = Disk::mount(&disk, "8m") else { return };
-    let mut site = Site::new();
-    site.settings.dir = disk.join("store");
-    site.settings.cap_bytes = 64 * MIN_CAP_BYTES;
-    site.settings.ballast_bytes = 2 * MIN_CAP_BYTES;
-    site.settings.replay_bytes = 0;
-    let mut store = site.open();
+    let Some(mut disk) = Disk::mount("8m", 64, 2) else { return };
+    disk.site.settings.replay_bytes = 0;
+    let mut store = disk.site.open();
     store.open_routes(&[route("a")]).unwrap();
     let count = fill(&mut store, Lane::Verdict);
     assert!(count > 1000, "most of the disk was used: {count}");
-    assert!(!disk.join("store/ballast").exists(), "it was given up");
+    assert!(!disk.path.join("store/ballast").exists(), "it was given up");
     assert_eq!(fetch(&mut store, Lane::Verdict, 0, usize::MAX, usize::MAX).len() as u64, count);
     // Upstream takes some: what it took makes room, on a disk that is as full as before.
     store.mark(&route("a"), Lane::Verdict, Seq(count / 2)).unwrap();
@@ -152,55 +153,44 @@ fn a_full_disk_is_survived_with_a_ballast() {
         commit_one(&mut store, Lane::Alarm).expect("there is room in the file");
     }
     drop(store);
-    let mut store = site.open();
+    let mut store = disk.site.open();
     assert_eq!(fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64, count / 4);
 }
 
 #[test]
 fn a_store_opens_on_a_full_disk_and_says_so_where_it_cannot_be_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    let Some(_mounted) = Disk::mount(&disk, "8m") else { return };
-    let mut site = Site::new();
-    site.settings.dir = disk.join("store");
-    site.settings.ballast_bytes = MIN_CAP_BYTES;
-    let mut store = site.open();
+    let Some(disk) = Disk::mount("8m", 16, 1) else { return };
+    let mut store = disk.site.open();
     commit_one(&mut store, Lane::Alarm).unwrap();
     drop(store);
     // To the last byte.
-    let hog = disk.join("hog");
+    let hog = disk.path.join("hog");
     let piece = vec![0; 4096];
     let mut out = fs::File::create(&hog).unwrap();
     while std::io::Write::write_all(&mut out, &piece).is_ok() {}
     drop(out);
-    let mut store = site.open();
+    let mut store = disk.site.open();
     assert_eq!(fetch(&mut store, Lane::Alarm, 0, 9, 9999).len(), 1);
     drop(store);
-    let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap();
+    let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.path).status().unwrap();
     assert!(read_only.success());
-    let error = Outbox::open(&site.settings).unwrap_err();
+    let error = Outbox::open(&disk.site.settings).unwrap_err();
     assert!(error.to_string().contains("cannot be written"), "{error}");
 }
 
 #[test]
 fn the_ballast_comes_back_when_there_is_room() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    let Some(_mounted) = Disk::mount(&disk, "12m") else { return };
-    let mut site = Site::new();
-    site.settings.dir = disk.join("store");
-    site.settings.cap_bytes = 64 * MIN_CAP_BYTES;
-    site.settings.ballast_bytes = 2 * MIN_CAP_BYTES;
-    let mut store = site.open();
+    let Some(disk) = Disk::mount("12m", 64, 2) else { return };
+    let mut store = disk.site.open();
     store.open_routes(&[route("a")]).unwrap();
-    let hog = disk.join("hog");
+    let hog = disk.path.join("hog");
     fs::write(&hog, vec![0; 8 << 20]).unwrap();
     let count = fill(&mut store, Lane::Alarm);
     assert!(store.sweep(Monotonic(1)).is_ok());
-    assert!(!disk.join("store/ballast").exists(), "there is no room yet");
+    assert!(!disk.path.join("store/ballast").exists(), "there is no room yet");
     fs::remove_file(&hog).unwrap();
     store.sweep(Monotonic(2)).unwrap();
-    assert!(disk.join("store/ballast").exists());
+    assert!(disk.path.join("store/ballast").exists());
     for _ in 0..count {
         commit_one(&mut store, Lane::Alarm).expect("the database grows again");
     }
@@ -227,16 +217,10 @@ fn give_back(path: &Path, bytes: u64) {
 
 #[test]
 fn the_room_that_there_is_is_used_before_the_ballast_has_any() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    let Some(_mounted) = Disk::mount(&disk, "48m") else { return };
-    let mut site = Site::new();
-    site.settings.dir = disk.join("store");
-    site.settings.cap_bytes = 256 * MIN_CAP_BYTES;
-    site.settings.ballast_bytes = 16 * MIN_CAP_BYTES;
-    let mut store = site.open();
+    let Some(disk) = Disk::mount("48m", 256, 16) else { return };
+    let mut store = disk.site.open();
     store.open_routes(&[route("a")]).unwrap();
-    let (hog_file, ballast) = (disk.join("hog"), disk.join("store/ballast"));
+    let (hog_file, ballast) = (disk.path.join("hog"), disk.path.join("store/ballast"));
     hog(&hog_file);
     fill_with(&mut store, Lane::Alarm, &LARGE);
     assert!(!ballast.exists(), "it was given up");
@@ -253,14 +237,14 @@ fn the_room_that_there_is_is_used_before_the_ballast_has_any() {
         assert!(count * LARGE.len() as u64 > (mib - 3) << 19, "round {round}: {count} rows in {mib} MiB");
         rows += count;
         assert!(!ballast.exists(), "there is no room for it in round {round}");
-        let room = free_bytes(&disk);
+        let room = free_bytes(&disk.path);
         assert!(room > 512 << 10, "some is left to the log: {room}");
         hog(&hog_file);
         assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0, "round {round}");
     }
     // A restart in this state loses nothing, and takes as little.
     drop(store);
-    let mut store = site.open();
+    let mut store = disk.site.open();
     store.open_routes(&[route("a")]).unwrap();
     assert_eq!(fetch(&mut store, Lane::Alarm, 0, usize::MAX, usize::MAX).len() as u64, rows);
     assert_eq!(fill_with(&mut store, Lane::Alarm, &LARGE), 0);

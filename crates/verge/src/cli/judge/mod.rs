@@ -65,7 +65,7 @@ pub(super) struct JudgeArgs {
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     input: InputArgs,
-    /// Tell verdicts in words, as verge watch does
+    /// Print verdicts in words, as verge watch does
     #[arg(long)]
     words: bool,
     /// Frames: write copies into this folder, with the boxes, labels or errors that were seen

@@ -195,7 +195,7 @@ fn not_read(table: &Table, values: &[Values], times: &[usize]) -> Vec<String> {
                 _ if empty.contains(&column) => format!("{name} (empty)"),
                 Some((_, texts)) => format!(
                     "{name} ({texts} texts; where they name signals or devices, --signal-column {0:?} or --device-column {0:?} \
-                     tells them apart)",
+                     distinguishes them)",
                     table.name(column)
                 ),
                 None if words.contains(&column) => format!("{name} (text)"),
