@@ -112,6 +112,8 @@ pub struct Graph {
     threads: usize,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    producer: String,
+    metadata: Vec<(String, String)>,
 }
 
 impl Graph {
@@ -137,7 +139,9 @@ impl Graph {
         };
         let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
         let (path, runtime) = (path.to_owned(), runtime.clone());
-        Ok(Self { path, bytes, digest, runtime, threads: limits.threads, inputs, outputs })
+        let (producer, metadata) = (stamp.producer, stamp.metadata);
+        let threads = limits.threads;
+        Ok(Self { path, bytes, digest, runtime, threads, inputs, outputs, producer, metadata })
     }
 
     /// The file.
@@ -162,6 +166,18 @@ impl Graph {
     #[must_use]
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// The program that wrote it; empty where it does not say.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.producer
+    }
+
+    /// What its exporter wrote into it under a key.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
     /// A session for one worker, with weights of its own: ONNX Runtime shares only those that are handed to it one by

@@ -24,7 +24,7 @@ mod watchdog;
 pub use digest::ContentDigest;
 pub use graph::{Graph, GraphError, ModelLimits};
 pub use half::f16;
-pub use port::{Contract, Feed, FeedBack, Port, shape_words};
+pub use port::{Contract, Feed, FeedBack, FixedInput, Port, shape_words};
 pub use run::{Outputs, RecurrentState, RunError, Runner};
 pub use runtime::{Runtime, RuntimeError};
 pub use tensor::{ElementType, Tensor, TensorView};

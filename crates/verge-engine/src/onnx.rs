@@ -81,7 +81,9 @@ pub enum OnnxError {
 fn without(domain: &str) -> &'static str {
     match domain {
         "TRT" => "they are TensorRT's: export it for ONNX Runtime (YOLOv7's export.py: --max-wh)",
-        "mmdeploy" => "export it with a deploy configuration for onnxruntime",
+        "mmdeploy" => {
+            "export it with a deploy configuration for the backend onnxruntime (detection_onnxruntime_*.py)"
+        }
         "ai.onnx.contrib" => {
             "they are those of onnxruntime-extensions: export it without its steps before and after"
         }

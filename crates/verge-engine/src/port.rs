@@ -58,12 +58,16 @@ pub fn shape_words(shape: &[i64]) -> String {
 }
 
 /// What one run feeds and reads, after the file and whoever uses the model agreed on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Contract {
     /// The input that is filled for each run.
     pub input: Feed,
+    /// Inputs of the same numbers in every run.
+    pub fixed: Vec<FixedInput>,
     /// Items in one run; beyond the first they are padding.
     pub batch: usize,
+    /// Outputs whose first side is the batch hold one part for each item. Without it they name the item in their numbers.
+    pub divided: bool,
     /// Names of the outputs to read.
     pub outputs: Vec<String>,
     /// Tensors that are fed back from one run to the next.
@@ -79,6 +83,15 @@ pub struct Feed {
     pub element: ElementType,
     /// Its shape, with every side known.
     pub shape: Vec<i64>,
+}
+
+/// An input of the same numbers in every run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixedInput {
+    /// The input.
+    pub input: Feed,
+    /// Its elements, as many as its shape has.
+    pub numbers: Vec<f64>,
 }
 
 /// One tensor that is fed back.

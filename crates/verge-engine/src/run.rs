@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ort::session::{RunOptions, Session, SessionOutputs};
 
-use crate::port::{Contract, FeedBack};
+use crate::port::{Contract, FeedBack, FixedInput};
 use crate::quote::quoted;
 use crate::tensor::{Tensor, TensorView};
 use crate::watchdog;
@@ -50,6 +50,8 @@ pub struct Runner {
     contract: Arc<Contract>,
     options: Arc<RunOptions>,
     input: Tensor,
+    /// In the order of the contract.
+    fixed: Vec<Tensor>,
 }
 
 /// The outputs of one run, in the order of the contract.
@@ -86,7 +88,9 @@ impl Outputs<'_, '_> {
     pub fn get(&self, index: usize) -> Result<(&[i64], TensorView<'_>), RunError> {
         let (shape, elements) = named(self.values, self.name(index))?;
         let batch = self.contract.batch;
-        let is_batched = batch > 1 && shape.first().is_some_and(|first| usize::try_from(*first) == Ok(batch));
+        let is_batched = batch > 1
+            && self.contract.divided
+            && shape.first().is_some_and(|first| usize::try_from(*first) == Ok(batch));
         Ok((shape, if is_batched { elements.first_of(batch) } else { elements }))
     }
 }
@@ -94,8 +98,10 @@ impl Outputs<'_, '_> {
 impl Runner {
     pub(crate) fn new(session: Session, contract: Arc<Contract>) -> Self {
         let input = contract.input.zeros();
+        let of = |one: &FixedInput| Tensor::of(one.input.element, &one.numbers);
+        let fixed = contract.fixed.iter().map(of).collect();
         let options = Arc::new(RunOptions::new().expect("options need memory only"));
-        Self { session, contract, options, input }
+        Self { session, contract, options, input, fixed }
     }
 
     /// What it feeds and reads.
@@ -131,9 +137,12 @@ impl Runner {
             // The usual case, without a list.
             self.session.run_with_options([input], &*self.options)
         } else {
-            let mut inputs = Vec::with_capacity(1 + contract.states.len());
+            let mut inputs = Vec::with_capacity(1 + contract.states.len() + contract.fixed.len());
             inputs.push((contract.input.name.as_str(), input));
             for (one, tensor) in contract.states.iter().zip(&state.tensors) {
+                inputs.push((&one.input.name, tensor.borrow(&one.input.shape).map_err(failed)?));
+            }
+            for (one, tensor) in contract.fixed.iter().zip(&self.fixed) {
                 inputs.push((&one.input.name, tensor.borrow(&one.input.shape).map_err(failed)?));
             }
             guard = until.map(|until| watchdog::watch(until, Arc::clone(&self.options)));

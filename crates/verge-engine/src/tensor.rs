@@ -7,10 +7,10 @@ use ort::value::{DynValue, TensorRef};
 use crate::port::{Port, element_of};
 use crate::run::{RunError, failed};
 
-/// One row for each type of elements: its variant, Rust's type, its name in cards and messages, and how one becomes a
-/// real number.
+/// One row for each type of elements: its variant, Rust's type, its name in cards and messages, how one becomes a real
+/// number, and how it is made of one.
 macro_rules! elements {
-    ($($(#[$doc:meta])* $kind:ident $type:ty, $name:literal, $real:expr;)*) => {
+    ($($(#[$doc:meta])* $kind:ident $type:ty, $name:literal, $real:expr, $made:expr;)*) => {
         /// Types of elements that are fed and read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ElementType {
@@ -37,6 +37,18 @@ macro_rules! elements {
             pub(crate) fn zeros(element: ElementType, elements: usize) -> Self {
                 match element {
                     $(ElementType::$kind => Self::$kind(vec![<$type>::default(); elements]),)*
+                }
+            }
+
+            /// Of these numbers, as near as its elements come.
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "numbers of a card; what is beyond an element's range saturates"
+            )]
+            pub(crate) fn of(element: ElementType, numbers: &[f64]) -> Self {
+                match element {
+                    $(ElementType::$kind => Self::$kind(numbers.iter().map(|number| $made(*number)).collect()),)*
                 }
             }
 
@@ -120,19 +132,19 @@ macro_rules! elements {
 
 elements! {
     /// IEEE 754 single precision.
-    F32 f32, "f32", f64::from;
+    F32 f32, "f32", f64::from, |x: f64| x as f32;
     /// IEEE 754 half precision.
-    F16 f16, "f16", f16::to_f64;
+    F16 f16, "f16", f16::to_f64, f16::from_f64;
     /// Unsigned bytes.
-    U8 u8, "u8", f64::from;
+    U8 u8, "u8", f64::from, |x: f64| x as u8;
     /// Signed bytes.
-    I8 i8, "i8", f64::from;
+    I8 i8, "i8", f64::from, |x: f64| x as i8;
     /// IEEE 754 double precision.
-    F64 f64, "f64", f64::from;
+    F64 f64, "f64", f64::from, |x: f64| x;
     /// Integers of 32 bits, as counts have them.
-    I32 i32, "i32", f64::from;
+    I32 i32, "i32", f64::from, |x: f64| x as i32;
     /// Integers of 64 bits, as classes have them in exports of PyTorch.
-    I64 i64, "i64", nearly;
+    I64 i64, "i64", nearly, |x: f64| x as i64;
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]

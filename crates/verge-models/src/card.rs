@@ -4,6 +4,8 @@
 mod check;
 mod error;
 mod frames;
+mod output;
+mod presets;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -14,8 +16,13 @@ use verge_domain::verdict;
 
 pub use error::CardError;
 pub use frames::{
-    Colour, Corners, FrameCard, InputCard, Nms, OutputCard, OutputDecoder, PixelElement, Quantisation,
-    Resize, StateCard, TensorLayout,
+    Colour, FedNumber, FrameCard, InputCard, LabelsCard, PixelElement, Quantisation, Resize, SideRounding,
+    StateCard, TensorLayout,
+};
+use output::RawOutput;
+pub use output::{
+    Activation, AnchorForm, AnchorFormula, Background, BoxForm, BoxUnits, GridForm, NanodetForm, Nms,
+    NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
 };
 
 /// A card is a page of text; a larger file is something else.
@@ -72,9 +79,9 @@ struct RawCard {
     sha256: Option<String>,
     file: PathBuf,
     task: ModelTask,
-    labels: Option<PathBuf>,
+    labels: Option<LabelsCard>,
     input: Option<InputCard>,
-    output: Option<OutputCard>,
+    output: Option<RawOutput>,
     #[serde(default)]
     state: Vec<StateCard>,
 }
@@ -122,6 +129,7 @@ impl RawCard {
         }
         let meaning = match (self.task, self.input, self.output) {
             (task, Some(input), Some(output)) => {
+                let output = output.resolved()?;
                 let card = FrameCard { task, labels: self.labels, input, output, state: self.state };
                 check::fault(&card).map_or(Ok(Meaning::Frames(Box::new(card))), Err)?
             }

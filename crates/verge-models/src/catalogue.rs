@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runtime};
 
-use crate::card::{self, Card, FrameCard, Meaning};
+use crate::card::{self, Card, FrameCard, LabelsCard, Meaning};
 use crate::error::ModelError;
 use crate::frames::FrameModel;
 use crate::windows::WindowModel;
@@ -90,7 +90,11 @@ impl ModelFiles {
     pub fn content(&self) -> Option<ContentDigest> {
         let (card, digest) = self.read_card().ok()?;
         let labels = match &card.meaning {
-            Meaning::Frames(frames) => frames.labels.as_ref(),
+            Meaning::Frames(frames) => match &frames.labels {
+                Some(LabelsCard::File(labels)) => Some(labels),
+                // Those that the card lists are a part of its text.
+                Some(LabelsCard::List(_)) | None => None,
+            },
             Meaning::Windows => None,
         };
         let labels = labels.map(|labels| ContentDigest::of_file(&self.beside(labels))).transpose().ok()?;

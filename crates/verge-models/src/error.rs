@@ -69,6 +69,14 @@ pub enum ModelError {
         /// Line, from 1.
         line: usize,
     },
+    /// A name in a card's list of labels that cannot be one.
+    #[error("{path}: labels: {name:?}: a label has 1 to 128 bytes and no control characters", path = path.display())]
+    Name {
+        /// The card.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// A good card for something else.
     #[error("{path}: the card of a model over {found}, where one over {asked} is asked for", path = path.display())]
     Mistaken {

@@ -8,7 +8,7 @@ use verge_domain::id::Label;
 use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runner, Runtime};
 
 use crate::agreement::{Agreed, Agreement, OutputShape};
-use crate::card::{Card, FrameCard, Meaning};
+use crate::card::{Card, FrameCard, LabelsCard, Meaning};
 use crate::catalogue::{ModelFiles, content};
 use crate::error::ModelError;
 
@@ -33,9 +33,14 @@ impl FrameModel {
         let (card, digest) = files.read_card()?;
         let frames = files.of_frames(&card)?;
         let graph = files.read_graph(runtime, &card, limits)?;
-        let labels = frames.labels.as_ref().map(|labels| read_labels(files.beside(labels), files));
-        let (labels, listed) = labels.transpose()?.unzip();
-        let labels = labels.unwrap_or_default();
+        let (labels, listed) = match &frames.labels {
+            Some(LabelsCard::File(labels)) => {
+                let (labels, digest) = read_labels(files.beside(labels), files)?;
+                (labels, Some(digest))
+            }
+            Some(LabelsCard::List(names)) => (listed_labels(names, files)?, None),
+            None => (Vec::new(), None),
+        };
         let agreement = Agreement { card: frames, card_path: &files.card, graph: &graph };
         let Agreed { contract, width, height, outputs } = agreement.reach(labels.len())?;
         let content = content(digest, listed, graph.digest());
@@ -111,6 +116,14 @@ impl FrameModel {
     pub fn runner(&self) -> Result<Runner, GraphError> {
         self.graph.runner(Arc::clone(&self.contract))
     }
+}
+
+/// Labels that the card lists itself.
+fn listed_labels(names: &[String], files: &ModelFiles) -> Result<Vec<Label>, ModelError> {
+    let label = |name: &String| {
+        Label::new(name).map_err(|_| ModelError::Name { path: files.card.clone(), name: name.clone() })
+    };
+    names.iter().map(label).collect()
 }
 
 fn read_labels(path: PathBuf, files: &ModelFiles) -> Result<(Vec<Label>, ContentDigest), ModelError> {

@@ -149,7 +149,14 @@ fn agreed(graph: &Graph) -> Result<Contract, ModelError> {
     if !gives(output, width) {
         return Err(differs("its output", format!("{}, and {width} go in", output.described()), ""));
     }
-    Ok(Contract { input: feed, batch: 1, outputs: vec![output.name.clone()], states: Vec::new() })
+    Ok(Contract {
+        input: feed,
+        fixed: Vec::new(),
+        batch: 1,
+        divided: true,
+        outputs: vec![output.name.clone()],
+        states: Vec::new(),
+    })
 }
 
 /// An input of floating point: a batch of one, and a row of numbers within sides of 1. `None` for another one.

@@ -1,6 +1,7 @@
 //! What a frame costs on its way from bytes to findings, apart from the run of the model itself. Pictures are made
 //! here; with `VERGE_DATA`, real ones are decoded too.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use verge_domain::id::{DeviceId, Label};
 use verge_domain::time::DeviceClock;
 use verge_engine::{Tensor, TensorView, f16};
 use verge_models::card::{
-    Card, Colour, InputCard, Meaning, Nms, OutputCard, OutputDecoder, PixelElement, Resize, TensorLayout,
+    Card, Colour, InputCard, Meaning, Nms, OutputCard, PixelElement, Resize, SideRounding, TensorLayout,
 };
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
@@ -87,10 +88,14 @@ fn card(resize: Resize, layout: TensorLayout, colour: Colour, element: PixelElem
         resize,
         crop_fraction: Some(0.875),
         shorter_side: Some(448),
+        longest_side: None,
+        enlarge: true,
+        rounding: SideRounding::Down,
         pad: 114,
         mean: None,
         scale: Some(vec![1.0 / 255.0; colour.channels()]),
         quantisation: None,
+        values: BTreeMap::new(),
     }
 }
 
@@ -175,13 +180,15 @@ fn suppression(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn output(decoder: OutputDecoder) -> OutputCard {
-    let text = "name = \"m\"\nversion = \"1\"\nfile = \"m\"\ntask = \"classify\"\nlabels = \"l\"\n[input]\n\
-                layout = \"nchw\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\n[output]\n\
-                decoder = \"logits\"\n";
-    let card = Card::parse(text, Path::new("m.toml")).expect("a good card");
+fn output(decoder: &str) -> OutputCard {
+    let task = if decoder.contains("yolo") { "detect" } else { "classify" };
+    let text = format!(
+        "name = \"m\"\nversion = \"1\"\nfile = \"m\"\ntask = \"{task}\"\nlabels = \"l\"\n[input]\nlayout = \"nchw\"\n\
+         colour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\n[output]\ndecoder = {decoder}\n"
+    );
+    let card = Card::parse(&text, Path::new("m.toml")).expect("a good card");
     let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
-    OutputCard { decoder, ..card.output }
+    card.output
 }
 
 fn labels(count: usize) -> Vec<Label> {
@@ -191,16 +198,15 @@ fn labels(count: usize) -> Vec<Label> {
 fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
     let logits: Vec<f32> = scattered().map(|x| x * 20.0).take(1000).collect();
-    for decoder in [OutputDecoder::Logits, OutputDecoder::Probabilities] {
+    for decoder in ["\"logits\"", "\"probabilities\""] {
         let mut classifier = Classifier::new(output(decoder), labels(1000));
-        group.bench_function(format!("top 5 of 1000 {}", decoder.as_str()), |bench| {
+        group.bench_function(format!("top 5 of 1000 {}", decoder.trim_matches('"')), |bench| {
             bench.iter(|| classifier.classify(TensorView::F32(black_box(&logits)), 5, 0.0));
         });
     }
     // 3549 cells of 80 classes; few of them are objects, as in practice.
-    let strides = Some(vec![8, 16, 32]);
     let nms = Some(Nms { iou: 0.65, per_class: true });
-    let card = OutputCard { strides, nms, ..output(OutputDecoder::Yolox) };
+    let card = OutputCard { nms, ..output("\"yolox\"\nstrides = [8, 16, 32]") };
     let mut detector = ObjectDetector::new(card, labels(80), 416, 416);
     let mut elements: Vec<f32> = scattered().take(3549 * 85).collect();
     for (index, cell) in elements.chunks_exact_mut(85).enumerate() {
@@ -210,7 +216,8 @@ fn reading(criterion: &mut Criterion) {
     for least in [0.25, 0.001] {
         group.bench_function(format!("yolox of 416x416 from {least}"), |bench| {
             bench.iter(|| {
-                let found = detector.find_in(&[TensorView::F32(black_box(&elements))], placement, least);
+                let found =
+                    detector.find_in(&[(&[], TensorView::F32(black_box(&elements)))], placement, least);
                 found.expect("good numbers").len()
             });
         });

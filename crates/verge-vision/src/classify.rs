@@ -3,7 +3,7 @@
 use verge_domain::frame::{Classification, Score, Scored};
 use verge_domain::id::Label;
 use verge_engine::TensorView;
-use verge_models::card::{OutputCard, OutputDecoder};
+use verge_models::card::{OutputCard, OutputForm};
 
 pub use crate::elements::BadOutput;
 use crate::elements::{Probabilities, reals};
@@ -53,13 +53,13 @@ impl Classifier {
     fn rank(&mut self, elements: TensorView<'_>, top: usize) -> Result<(), BadOutput> {
         let values = reals(elements, self.output.quantisation, &mut self.scratch);
         let offset = self.output.label_offset;
-        let classes = self.labels.len() + offset;
+        let classes = self.output.classes(self.labels.len());
         if values.len() != classes {
             return Err(BadOutput::Length { found: values.len(), expected: classes });
         }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(values);
-        if self.output.decoder == OutputDecoder::Logits {
+        if self.output.form == (OutputForm::Classes { softmax: true }) {
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(BadOutput::NotFinite);
             }
@@ -70,7 +70,7 @@ impl Classifier {
         } else {
             values.iter().try_for_each(|value| self.believed.check(*value))?;
         }
-        let background = self.output.background;
+        let background = self.output.background_of(self.labels.len());
         self.order.clear();
         self.order.extend((offset..classes).filter(|class| Some(*class) != background));
         let probabilities = &self.probabilities;
@@ -133,16 +133,16 @@ fn softmax(values: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use verge_engine::f16;
-    use verge_models::card::Quantisation;
+    use verge_models::card::{Background, OutputDecoder, Quantisation};
 
     use super::*;
 
     fn output(decoder: OutputDecoder) -> OutputCard {
         OutputCard {
             decoder,
+            preset: None,
+            form: OutputForm::Classes { softmax: decoder == OutputDecoder::Logits },
             names: None,
-            strides: None,
-            corners: None,
             quantisation: None,
             background: None,
             label_offset: 0,
@@ -191,10 +191,14 @@ mod tests {
 
     #[test]
     fn the_background_is_left_out_and_labels_are_shifted() {
-        let card =
-            OutputCard { background: Some(0), label_offset: 1, ..output(OutputDecoder::Probabilities) };
+        let card = OutputCard {
+            background: Some(Background::Class(0)),
+            label_offset: 1,
+            ..output(OutputDecoder::Probabilities)
+        };
         check(card, 2, TensorView::F32(&[0.7, 0.1, 0.2]), &[("c1", 200), ("c0", 100)]);
-        let kept = OutputCard { background: Some(1), ..output(OutputDecoder::Probabilities) };
+        let kept =
+            OutputCard { background: Some(Background::Class(1)), ..output(OutputDecoder::Probabilities) };
         check(kept, 3, TensorView::F32(&[0.2, 0.7, 0.1]), &[("c0", 200), ("c2", 100)]);
     }
 

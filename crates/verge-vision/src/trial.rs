@@ -62,7 +62,7 @@ impl ModelRun {
                     None
                 }
                 OutputReader::Detector(detector) => {
-                    let contradiction = detector.contradicts(outputs.get(0)?.1);
+                    let contradiction = detector.contradicts(outputs)?;
                     detector.find(outputs, placement, 0.0)?;
                     contradiction
                 }

@@ -132,7 +132,7 @@ pub(crate) struct ModelRun {
 
 pub(crate) enum OutputReader {
     Classifier(Classifier),
-    Detector(ObjectDetector),
+    Detector(Box<ObjectDetector>),
     Comparison(Comparison),
 }
 
@@ -354,7 +354,9 @@ impl ModelRun {
         let output = card.output.clone();
         let reader = match card.task {
             ModelTask::Classify => OutputReader::Classifier(Classifier::new(output, labels)),
-            ModelTask::Detect => OutputReader::Detector(ObjectDetector::new(output, labels, width, height)),
+            ModelTask::Detect => {
+                OutputReader::Detector(Box::new(ObjectDetector::new(output, labels, width, height)))
+            }
             ModelTask::Reconstruct => {
                 OutputReader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
             }

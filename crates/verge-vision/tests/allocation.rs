@@ -158,7 +158,7 @@ fn reading(detector: &FrameCard) {
         seen: [0.0, 0.0, 32.0, 32.0],
     };
     let none = steadily(|| {
-        let found = detector.find_in(&[TensorView::F32(&numbers)], placement, 0.25).unwrap();
+        let found = detector.find_in(&[(&[], TensorView::F32(&numbers))], placement, 0.25).unwrap();
         assert_eq!(found.len(), 21);
     });
     assert_eq!(none, (0, 0), "candidates and suppression");

@@ -12,6 +12,10 @@ pub(crate) struct Stamp {
     pub(crate) ir_version: i64,
     /// Domains of operators and their versions; `""` is `ai.onnx`.
     pub(crate) opsets: Vec<(String, i64)>,
+    /// The program that wrote it.
+    pub(crate) producer: String,
+    /// Keys and values that its exporter wrote into it.
+    pub(crate) metadata: Vec<(String, String)>,
 }
 
 impl Stamp {
@@ -20,6 +24,8 @@ impl Stamp {
         Self {
             ir_version: model.ir_version,
             opsets: known.map(|set| (set.domain.clone(), set.version)).collect(),
+            producer: model.producer.clone(),
+            metadata: model.metadata.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
         }
     }
 }
@@ -48,5 +54,5 @@ pub(crate) fn probe(ir_version: i64, opsets: &[(String, i64)]) -> Vec<u8> {
         .iter()
         .map(|(domain, version)| OperatorSetId { domain: domain.clone(), version: *version })
         .collect();
-    ModelProto { ir_version, opset_import, graph: Some(graph), functions: Vec::new() }.encode_to_vec()
+    ModelProto { ir_version, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
 }

@@ -37,14 +37,17 @@ fn family(shape: &[Option<usize>], classes: usize) -> Option<&'static str> {
             "this shape fits decoder = \"yolox\" (heads as they leave the network) or \"yolox_decoded\" (boxes in pixels: \
              exported with --decode_in_inference, or by YOLOv5) with task = \"detect\"",
         ),
-        [_, Some(channels), boxes] if *channels == 4 + classes && *boxes != Some(5 + classes) => Some(
-            "this is the form of YOLOv8 and later, [1, 4 + classes, boxes], which no decoder reads yet: export the model \
-             with boxes and scores apart, for decoder = \"ssd\", or take YOLOX or YOLOv5 (its repository's export.py \
-             --include onnx)",
+        [_, Some(channels), boxes] if *channels == 4 + classes && *boxes != Some(5 + classes) => {
+            Some("this is the form of YOLOv8 and later, [1, 4 + classes, boxes]: decoder = \"yolov8\"")
+        }
+        [.., Some(6)] => Some(
+            "these look like finished boxes, [boxes, (left, top, right, bottom, score, class)] as ultralytics' nms=True, \
+             YOLOv10 and YOLO26 give them: decoder = \"yolov10\"; of PaddleDetection, whose rows begin with class and \
+             score, decoder = \"ppyoloe\"; of RT-DETR by ultralytics decoder = \"rt-detr-ultralytics\"",
         ),
-        [_, _, Some(6)] => Some(
-            "this looks like boxes after their suppression, [1, boxes, (left, top, right, bottom, score, class)], which no \
-             decoder reads yet: export the model without it (ultralytics: nms=False, of YOLOv10 and YOLO26 end2end=False)",
+        [.., Some(7)] => Some(
+            "these look like finished boxes with the picture of the batch in front: class before score of YOLOv7 (decoder = \
+             \"yolov7-end2end\"), score before class of YOLO-NAS (decoder = \"yolo-nas-flat\")",
         ),
         _ => None,
     }
@@ -71,8 +74,9 @@ mod tests {
         check(&[&[1, 3]], "\"logits\" or \"probabilities\"");
         check(&[&[1, 3, 1, 1]], "\"logits\" or \"probabilities\"");
         check(&[&[1, 252, 8]], "\"yolox_decoded\"");
-        check(&[&[1, 7, 8400]], "YOLOv8");
-        check(&[&[1, 300, 6]], "nms=False");
+        check(&[&[1, 7, 8400]], "\"yolov8\"");
+        check(&[&[1, 300, 6]], "\"yolov10\"");
+        check(&[&[9, 7]], "\"yolov7-end2end\"");
         check(&[&[1, 100, 3], &[1, 100, 4]], "output.names = [\"second\", \"first\"]");
         check(&[&[1], &[1, 3]], "output.names = [\"second\"]");
         check(&[&[1, 50]], "");

@@ -1,9 +1,9 @@
 //! The input of frames, and what is fed back.
 
-use verge_engine::{ElementType, Feed, FeedBack, Port, shape_words};
+use verge_engine::{ElementType, Feed, FeedBack, FixedInput, Port, shape_words};
 
 use super::{Agreement, names};
-use crate::card::{Resize, TensorLayout};
+use crate::card::{FedNumber, Resize, TensorLayout};
 use crate::error::ModelError;
 
 /// Longest side of an input, in pixels: see [`FrameCard`](crate::card::FrameCard).
@@ -21,45 +21,133 @@ pub(super) struct InputSize {
     pub(super) height: u32,
 }
 
+/// Inputs that exporters name alike, and what they ask for: the size of the picture that the boxes are scaled to, which
+/// is that of the input here (boxes are taken to the frame later), and how it was resized before, which is not at all.
+fn known_values(name: &str) -> Option<&'static [FedNumber]> {
+    use FedNumber::{Height, Number, Width};
+    Some(match name {
+        // RT-DETR, D-FINE, DEIM.
+        "orig_target_sizes" => &[Width, Height],
+        // PaddleDetection.
+        "im_shape" => &[Height, Width],
+        "scale_factor" => &[Number(1.0), Number(1.0)],
+        // YOLOv3 of the ONNX zoo.
+        "image_shape" => &[Height, Width],
+        _ => return None,
+    })
+}
+
 impl<'a> Agreement<'a> {
-    pub(super) fn input(&self) -> Result<&Port, ModelError> {
+    /// The input of the picture, and the others that are no state.
+    pub(super) fn input(&self) -> Result<(&'a Port, Vec<&'a Port>), ModelError> {
         let is_state = |port: &&Port| !self.card.state.iter().any(|state| state.input == port.name);
         let inputs: Vec<&Port> = self.graph.inputs().iter().filter(is_state).collect();
         let names = || names(&inputs);
-        let pictures: Vec<&Port> = inputs.iter().copied().filter(|port| port.sides().len() == 4).collect();
-        match (&self.card.input.name, &inputs[..]) {
+        let pictures = |sides| {
+            inputs.iter().copied().filter(move |port| port.sides().len() == sides).collect::<Vec<_>>()
+        };
+        let picture = match (&self.card.input.name, &inputs[..]) {
             (Some(name), _) => {
                 let found = inputs.iter().find(|port| port.name == *name).copied();
-                let found = found.ok_or_else(|| self.differ("input.name", format!("{name:?}"), names()))?;
-                match inputs.iter().find(|port| port.name != *name) {
-                    None => Ok(found),
-                    Some(more) => Err(self.unfed(found, &[*more])),
-                }
+                found.ok_or_else(|| self.differ("input.name", format!("{name:?}"), names()))?
             }
-            (None, [only]) => Ok(only),
-            (None, _) => match pictures[..] {
-                [picture] => {
-                    let more: Vec<&Port> =
-                        inputs.iter().copied().filter(|port| port.name != picture.name).collect();
-                    Err(self.unfed(picture, &more))
+            (None, [only]) => only,
+            (None, _) => match (&pictures(4)[..], &pictures(3)[..]) {
+                ([picture], _) | ([], [picture]) => picture,
+                _ => {
+                    return Err(self.differ(
+                        "input.name",
+                        "nothing",
+                        format!("more than one input: {}", names()),
+                    ));
                 }
-                _ => Err(self.differ("input.name", "nothing", format!("more than one input: {}", names()))),
             },
-        }
+        };
+        let others = inputs.iter().copied().filter(|port| port.name != picture.name).collect();
+        Ok((picture, others))
     }
 
-    /// Inputs beside the picture that nothing is fed to.
-    fn unfed(&self, picture: &Port, more: &[&Port]) -> ModelError {
-        let others: Vec<String> =
-            more.iter().map(|port| format!("{:?} {}", port.name, port.described())).collect();
+    /// What the inputs beside the picture are fed, by the card or by their well-known names.
+    pub(super) fn fixed(
+        &self,
+        picture: &Port,
+        others: &[&Port],
+        size: &InputSize,
+    ) -> Result<Vec<FixedInput>, ModelError> {
+        let stated = &self.card.input.values;
+        if let Some(name) = stated.keys().find(|name| !others.iter().any(|port| port.name == **name)) {
+            let found =
+                if others.is_empty() { "no input beside the picture".to_owned() } else { names(others) };
+            return Err(self.differ("input.values", format!("{name:?}"), found));
+        }
+        let of = |port: &&Port| {
+            let numbers = match stated.get(&port.name) {
+                Some(stated) => &stated[..],
+                None => known_values(&port.name).ok_or_else(|| self.unfed(picture, port))?,
+            };
+            self.fixed_input(port, numbers, size)
+        };
+        others.iter().map(of).collect()
+    }
+
+    fn fixed_input(
+        &self,
+        port: &Port,
+        numbers: &[FedNumber],
+        size: &InputSize,
+    ) -> Result<FixedInput, ModelError> {
+        let number = |number: &FedNumber| match number {
+            FedNumber::Width => f64::from(size.width),
+            FedNumber::Height => f64::from(size.height),
+            FedNumber::Number(number) => *number,
+        };
+        let numbers: Vec<f64> = numbers.iter().map(number).collect();
+        let free = port.sides().iter().filter(|side| **side < 0).count();
+        let fixed: i64 = port.sides().iter().filter(|side| **side >= 0).product();
+        let count = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+        // The last free side takes what the others leave; a fixed batch repeats the numbers.
+        let (mut left, mut rest) = (free, if fixed > 0 { count / fixed } else { 0 });
+        let shape: Vec<i64> = port
+            .sides()
+            .iter()
+            .map(|side| match side {
+                0.. => *side,
+                _ => {
+                    left -= 1;
+                    if left == 0 { std::mem::replace(&mut rest, 1) } else { 1 }
+                }
+            })
+            .collect();
+        let elements = shape.iter().product::<i64>();
+        let batch = i64::try_from(size.batch).expect("64 at most");
+        let times = match elements {
+            elements if elements == count => 1,
+            elements if elements == count * batch => size.batch,
+            _ => 0,
+        };
+        let (Some(element), 1.., Some(_)) = (port.element, times, &port.shape) else {
+            let stated = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let error =
+                self.differ("input.values", format!("{:?} = [{stated}]", port.name), port.described());
+            return Err(self.hinted(error, Some("state as many numbers as the input has".to_owned())));
+        };
+        let numbers = numbers.repeat(times);
+        Ok(FixedInput { input: Feed { name: port.name.clone(), element, shape }, numbers })
+    }
+
+    /// An input beside the picture that nothing is fed to.
+    fn unfed(&self, picture: &Port, more: &Port) -> ModelError {
         let error = self.differ(
             "inputs",
             format!("one picture, {:?}, and {}", picture.name, self.states_in_words()),
-            format!("more than one input: also {}", others.join(", ")),
+            format!("more than one input: also {:?} {}", more.name, more.described()),
         );
-        let hint = "values other than the picture and [[state]] are not fed: export the model with them as constants (an \
-                    initializer)";
-        self.hinted(error, Some(hint.to_owned()))
+        let hint = format!(
+            "state what it is fed, [input.values] {} = [numbers, \"width\" or \"height\" of the input], or export the model \
+             with such inputs as constants (initializers)",
+            more.name
+        );
+        self.hinted(error, Some(hint))
     }
 
     fn states_in_words(&self) -> String {
@@ -95,6 +183,8 @@ impl<'a> Agreement<'a> {
         };
         let (batch, found_channels, height, width) = match (card.layout, shape) {
             (TensorLayout::Nchw, &[n, c, h, w]) | (TensorLayout::Nhwc, &[n, h, w, c]) => (n, c, h, w),
+            // Without a batch, as torchvision's detectors take one of a list.
+            (TensorLayout::Nchw, &[c, h, w]) | (TensorLayout::Nhwc, &[h, w, c]) => (1, c, h, w),
             _ => return Err(differ()),
         };
         if found_channels >= 0 && found_channels != channels {
@@ -132,6 +222,7 @@ impl<'a> Agreement<'a> {
             TensorLayout::Nchw => vec![batched, channels, down, across],
             TensorLayout::Nhwc => vec![batched, down, across, channels],
         };
+        let shape = shape[4 - input.sides().len()..].to_vec();
         let feed = Feed { name: input.name.clone(), element, shape };
         Ok(InputSize { feed, batch, width, height })
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use fitting::decoder_for;
 use verge_engine::{Contract, Graph, Port};
 
-use crate::card::FrameCard;
+use crate::card::{FrameCard, OutputForm, RowColumn};
 use crate::error::ModelError;
 
 /// Name and dimensions of an output; a dimension that the file leaves free is `None`.
@@ -62,15 +62,18 @@ impl<'a> Agreement<'a> {
     /// What goes in and comes out, for a model with this number of labels.
     pub(crate) fn reach(&self, labels: usize) -> Result<Agreed, ModelError> {
         let states = self.states()?;
-        let size = self.size(self.input()?)?;
+        let (picture, others) = self.input()?;
+        let size = self.size(picture)?;
+        let fixed = self.fixed(picture, &others, &size)?;
         let (batch, width, height) = (size.batch, size.width, size.height);
-        let classes = labels + self.card.output.label_offset;
+        let classes = self.card.output.classes(labels);
         let outputs = self.outputs(classes)?;
         self.classes(&outputs, labels)
             .and_then(|()| self.decodable(&outputs, width, height))
             .map_err(|error| self.hinted(error, decoder_for(&outputs, classes)))?;
         let names = outputs.iter().map(|(name, _)| name.clone()).collect();
-        let contract = Contract { input: size.feed, batch, outputs: names, states };
+        let divided = !matches!(&self.card.output.form, OutputForm::Rows(rows) if rows.position(RowColumn::Batch).is_some());
+        let contract = Contract { input: size.feed, fixed, batch, divided, outputs: names, states };
         Ok(Agreed { contract, width, height, outputs })
     }
 }

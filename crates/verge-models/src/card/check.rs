@@ -1,6 +1,9 @@
 //! What a card may say.
 
-use super::{FrameCard, ModelTask, OutputDecoder, PixelElement, Quantisation, Resize, Wrong};
+use super::{FrameCard, LabelsCard, ModelTask, PixelElement, Quantisation, Resize, SideRounding, Wrong};
+
+/// Numbers of an input beside the picture at most.
+const MAX_VALUES: usize = 16;
 
 /// The first value of a card over frames that cannot be.
 pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
@@ -19,16 +22,11 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
     let (quantised, made) = (input.quantisation, output.quantisation);
     let unfit_size = input.size.is_some_and(|sides| !sides.into_iter().all(fits));
     let is_real = matches!(input.element, PixelElement::F32 | PixelElement::F16);
-    let strides = output.strides.as_deref().unwrap_or_default();
-    let wrong_strides = match decoder {
-        OutputDecoder::Yolox => strides.is_empty(),
-        OutputDecoder::YoloxDecoded => false,
-        _ => !strides.is_empty(),
-    };
     let (score, iou) = (output.score, output.nms.map(|nms| nms.iou));
     let wrong_scores = score.is_some_and(|score| !(0.0..=1.0).contains(&score))
         || iou.is_some_and(|iou| no_share(iou.into()));
     let is_cut = |resize| input.resize == resize;
+    let is_boxed = is_cut(Resize::Letterbox) || is_cut(Resize::LetterboxTopleft);
     let row = |wrong: bool, key, expected| wrong.then_some((key, expected));
     let crops = input.crop_fraction;
     let rows = [
@@ -40,8 +38,7 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
         row(
             decoder.task() != card.task,
             "output.decoder",
-            "one of the task: probabilities or logits to classify, yolox, yolox_decoded or ssd to detect, \
-             reconstruction to reconstruct",
+            "one of the task: probabilities or logits to classify, any other to detect, reconstruction to reconstruct",
         ),
         row(
             reconstructs && has_classes,
@@ -49,6 +46,26 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
             "nothing with task = \"reconstruct\", which has no classes",
         ),
         row(unfit_size, "input.size", "width and height from 1 to 4096"),
+        row(
+            input.longest_side.is_some_and(|side| !fits(side)) || (!is_boxed && input.longest_side.is_some()),
+            "input.longest_side",
+            "a number of pixels from 1 to 4096, with resize = \"letterbox\" or \"letterbox-topleft\"",
+        ),
+        row(
+            !is_boxed && (!input.enlarge || input.rounding != SideRounding::Down),
+            "input.enlarge, input.rounding",
+            "nothing without resize = \"letterbox\" or \"letterbox-topleft\"",
+        ),
+        row(
+            input.values.values().any(|values| values.is_empty() || values.len() > MAX_VALUES),
+            "input.values",
+            "lists of 1 to 16 numbers, \"width\" and \"height\"",
+        ),
+        row(
+            matches!(&card.labels, Some(LabelsCard::List(names)) if names.is_empty()),
+            "labels",
+            "names in quotes, or a file with the name of a class in each line",
+        ),
         row(
             is_cut(Resize::CentralCrop) && crops.is_none_or(no_share),
             "input.crop_fraction",
@@ -79,14 +96,9 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
         ),
         row(no_scale(made), "output.quantisation", "a scale above 0"),
         row(
-            wrong_strides || strides.contains(&0),
-            "output.strides",
-            "such as [8, 16, 32] with decoder = \"yolox\" or \"yolox_decoded\", else nothing",
-        ),
-        row(
-            (decoder == OutputDecoder::Ssd) != output.corners.is_some(),
-            "output.corners",
-            "\"xyxy\" or \"yxyx\" with decoder = \"ssd\", else nothing",
+            output.label_offset > usize::from(u16::MAX),
+            "output.label_offset",
+            "a whole number from 0 to 65535",
         ),
         row(wrong_scores, "output.score, output.nms.iou", "numbers from 0 to 1"),
     ];

@@ -1,25 +1,52 @@
 //! What cards say of models over frames: how a frame goes in, and what comes out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use verge_engine::ElementType;
 
-use super::ModelTask;
+use super::{ModelTask, OutputCard};
 
 /// What the tensors of a model over frames mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameCard {
     /// What it does.
     pub task: ModelTask,
-    /// Names of its classes, one a line, relative to the card. None where it reconstructs.
-    pub labels: Option<PathBuf>,
+    /// Names of its classes. None where it reconstructs.
+    pub labels: Option<LabelsCard>,
     /// What goes in.
     pub input: InputCard,
     /// What comes out.
     pub output: OutputCard,
     /// Tensors that are fed back from one frame of a camera to its next.
     pub state: Vec<StateCard>,
+}
+
+/// Names of classes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum LabelsCard {
+    /// A file with one a line, relative to the card.
+    File(PathBuf),
+    /// The names themselves.
+    List(Vec<String>),
+}
+
+impl TryFrom<toml::Value> for LabelsCard {
+    type Error = &'static str;
+
+    fn try_from(value: toml::Value) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "labels: expected a file in quotes, or a list of names in quotes";
+        let name = |value: toml::Value| value.as_str().map(str::to_owned).ok_or(EXPECTED);
+        match value {
+            toml::Value::String(file) => Ok(Self::File(file.into())),
+            toml::Value::Array(names) => {
+                names.into_iter().map(name).collect::<Result<_, _>>().map(Self::List)
+            }
+            _ => Err(EXPECTED),
+        }
+    }
 }
 
 /// What goes in.
@@ -46,6 +73,15 @@ pub struct InputCard {
     /// `shorter-side-crop`: the shorter side is resized to this.
     #[serde(default)]
     pub shorter_side: Option<u32>,
+    /// `letterbox`: the sides that the frame is fitted into, where they are less than the input's.
+    #[serde(default)]
+    pub longest_side: Option<u32>,
+    /// `letterbox`: a frame smaller than the input is made larger.
+    #[serde(default = "default_enlarge")]
+    pub enlarge: bool,
+    /// `letterbox`: how the sides of the frame become whole pixels.
+    #[serde(default)]
+    pub rounding: SideRounding,
     /// `letterbox`: value of the pixels around the frame.
     #[serde(default = "default_pad")]
     pub pad: u8,
@@ -58,10 +94,56 @@ pub struct InputCard {
     /// What elements of integer type stand for, where they are not the pixels themselves.
     #[serde(default)]
     pub quantisation: Option<Quantisation>,
+    /// What inputs beside the picture are fed, by their names. Boxes come in pixels of the input where a model that asks
+    /// for the size of the picture is given that of its input.
+    #[serde(default)]
+    pub values: BTreeMap<String, Vec<FedNumber>>,
 }
 
 const fn default_pad() -> u8 {
     114
+}
+
+const fn default_enlarge() -> bool {
+    true
+}
+
+/// How a side of a letterboxed frame becomes whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SideRounding {
+    /// Downwards, as YOLOX does.
+    #[default]
+    Down,
+    /// To the nearest, halves to even, as ultralytics does.
+    Nearest,
+}
+
+/// What an input beside the picture is fed: a number, or a side of the input in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum FedNumber {
+    /// Width of the input.
+    Width,
+    /// Height of the input.
+    Height,
+    /// This number.
+    Number(f64),
+}
+
+impl TryFrom<toml::Value> for FedNumber {
+    type Error = &'static str;
+
+    fn try_from(value: toml::Value) -> Result<Self, Self::Error> {
+        match value {
+            toml::Value::String(text) if text == "width" => Ok(Self::Width),
+            toml::Value::String(text) if text == "height" => Ok(Self::Height),
+            #[expect(clippy::cast_precision_loss, reason = "numbers of people")]
+            toml::Value::Integer(number) => Ok(Self::Number(number as f64)),
+            toml::Value::Float(number) if number.is_finite() => Ok(Self::Number(number)),
+            _ => Err("input.values: expected a list of numbers, \"width\" and \"height\""),
+        }
+    }
 }
 
 /// Order of dimensions.
@@ -146,103 +228,6 @@ pub struct Quantisation {
     pub scale: f32,
     /// The element that stands for 0.
     pub zero_point: i32,
-}
-
-/// What comes out.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputCard {
-    /// What the numbers mean.
-    pub decoder: OutputDecoder,
-    /// The outputs to read; without them the file's outputs that are no state, in order.
-    #[serde(default)]
-    pub names: Option<Vec<String>>,
-    /// `yolox`: pixels of the input per cell, level by level; `yolox_decoded` works without.
-    #[serde(default)]
-    pub strides: Option<Vec<u32>>,
-    /// `ssd`: order of a box's four numbers, each 0 to 1 of the input's side.
-    #[serde(default)]
-    pub corners: Option<Corners>,
-    /// What elements of integer type stand for.
-    #[serde(default)]
-    pub quantisation: Option<Quantisation>,
-    /// The class to leave out, where the model has one for "nothing".
-    #[serde(default)]
-    pub background: Option<usize>,
-    /// Line of a label, from 0, is the class less this.
-    #[serde(default)]
-    pub label_offset: usize,
-    /// Lowest score that counts, where the judge sets none.
-    #[serde(default)]
-    pub score: Option<f32>,
-    /// Suppression of boxes that mean the same object; without it the model has done it.
-    #[serde(default)]
-    pub nms: Option<Nms>,
-}
-
-/// What the numbers of the outputs mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputDecoder {
-    /// One probability per class.
-    Probabilities,
-    /// One logit per class, to be put through softmax; where there is one class alone, through the logistic function.
-    Logits,
-    /// YOLOX heads as they leave the network (Ge et al. 2021): per cell centre and size relative to the cell,
-    /// objectness and class scores.
-    Yolox,
-    /// The same with its decoding in the network (`decode_in_inference`): per cell centre and size in pixels of the
-    /// input, objectness and class scores.
-    #[serde(rename = "yolox_decoded")]
-    YoloxDecoded,
-    /// Boxes already decoded: `[boxes, scores per class]`, or `[boxes, classes, scores, count]` after TFLite's
-    /// detection post-processing.
-    Ssd,
-    /// The input again, as far as the model knows it: the same shape.
-    Reconstruction,
-}
-
-impl OutputDecoder {
-    /// The stable text, as cards write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Probabilities => "probabilities",
-            Self::Logits => "logits",
-            Self::Yolox => "yolox",
-            Self::YoloxDecoded => "yolox_decoded",
-            Self::Ssd => "ssd",
-            Self::Reconstruction => "reconstruction",
-        }
-    }
-
-    pub(super) const fn task(self) -> ModelTask {
-        match self {
-            Self::Probabilities | Self::Logits => ModelTask::Classify,
-            Self::Yolox | Self::YoloxDecoded | Self::Ssd => ModelTask::Detect,
-            Self::Reconstruction => ModelTask::Reconstruct,
-        }
-    }
-}
-
-/// Order of a box's corners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Corners {
-    /// Left, top, right, bottom.
-    Xyxy,
-    /// Top, left, bottom, right.
-    Yxyx,
-}
-
-/// Greedy non-maximum suppression.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nms {
-    /// Boxes that overlap a surer one by more than this (intersection over union) are dropped.
-    pub iou: f32,
-    /// Only boxes of the same class suppress each other.
-    pub per_class: bool,
 }
 
 /// A tensor that is fed back.

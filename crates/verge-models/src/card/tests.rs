@@ -26,7 +26,7 @@ fn a_card_is_read_with_its_defaults() {
     let card = parse(YOLOX).unwrap();
     let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
     assert_eq!((card.input.pad, card.output.label_offset, card.output.background), (114, 0, None));
-    assert_eq!(card.output.strides.as_deref(), Some(&[8, 16, 32][..]));
+    assert_eq!(card.output.form, OutputForm::Heads { strides: vec![8, 16, 32] });
 }
 
 #[test]
@@ -79,4 +79,97 @@ fn what_cannot_be_is_refused_by_key() {
     check("strides = [8, 16, 32]", "strides = [8, 0]", "line 14: output.strides = [8, 0]: expected such as");
     check("iou = 0.65", "iou = 0.0", "line 15: output.score, output.nms.iou = 0.0: expected numbers");
     check("decoder = \"yolox\"\n    strides = [8, 16, 32]", "decoder = \"ssd\"", "output.corners");
+}
+
+/// A card for detection with these keys of its output.
+fn detector(output: &str) -> Result<OutputCard, String> {
+    let (head, _) = YOLOX.split_once("decoder").unwrap();
+    let card = parse(&format!("{head}{output}"))?;
+    let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
+    Ok(card.output)
+}
+
+#[test]
+fn every_preset_is_a_card_and_says_what_it_stands_for() {
+    for (name, _) in presets::ALL {
+        let preset = detector(&format!("decoder = {name:?}")).unwrap();
+        assert_eq!(preset.preset, Some(*name));
+        let described = preset.described();
+        assert!(described.starts_with(&format!("{name}, which is ")), "{described}");
+        // What is printed is a card that means the same.
+        let (_, keys) = described.split_once(" (").unwrap();
+        let mut lines: Vec<String> = Vec::new();
+        let mut depth = 0;
+        let mut line = String::new();
+        for letter in keys.trim_end_matches(')').chars() {
+            depth += i32::from("[{".contains(letter)) - i32::from("]}".contains(letter));
+            if letter == ',' && depth == 0 {
+                lines.push(std::mem::take(&mut line))
+            } else {
+                line.push(letter)
+            }
+        }
+        lines.push(line);
+        let written = format!("decoder = {:?}\n{}", preset.decoder.as_str(), lines.join("\n"));
+        assert_eq!(detector(&written).unwrap(), OutputCard { preset: None, ..preset }, "{written}");
+    }
+    // A key of the card stands above the preset's.
+    let own = detector("decoder = \"yolov8\"\nnms = { iou = 0.7, per_class = false }\nextra = 32").unwrap();
+    assert_eq!(own.nms.map(|nms| nms.iou), Some(0.7));
+    assert!(own.described().contains("extra = 32"), "{}", own.described());
+}
+
+#[test]
+fn parameters_that_cannot_be_are_refused_by_key() {
+    let check = |output: &str, expected: &str| {
+        let error = detector(output).unwrap_err();
+        assert!(error.contains(expected), "{output}: {error}");
+    };
+    check("decoder = \"yolov99\"", "output.decoder = \"yolov99\": expected a decoder (probabilities");
+    check("decoder = \"grid\"", "output.box");
+    check("decoder = \"yolov8\"\nstrides = [0]", "output.strides = [0]");
+    check("decoder = \"yolov8\"\nangle = true", "output.angle = true: expected extra = 1");
+    check("decoder = \"yolov8\"\nanchors = [[[1, 2]]]", "output.anchors");
+    check("decoder = \"yolov8\"\nactivation = \"softmax\"", "output.activation");
+    check("decoder = \"yolox\"\nstrides = [8]\nextra = 4", "output.extra = 4: expected nothing without");
+    let rows = |columns: &str| format!("decoder = \"rows\"\nunits = \"pixels\"\ncolumns = [{columns}]");
+    let good = "\"x0\", \"y0\", \"x1\", \"y1\", \"score\", \"class\"";
+    assert!(detector(&rows(good)).is_ok());
+    check(&rows(good).replace("pixels", "metres"), "\"metres\" is unknown, expected");
+    for bad in [
+        good.replace("\"score\"", "\"-\""),
+        good.replace("\"class\"", "\"score\""),
+        good.replace("\"x0\"", "\"cx\""),
+        format!("\"...\", {good}"),
+        format!("{good}, \"angle\""),
+        String::new(),
+    ] {
+        check(&rows(&bad), "output.columns");
+    }
+    check("decoder = \"rows\"\nunits = \"pixels\"", "output.columns = nothing");
+    check("decoder = \"tuple\"\noutputs = [\"boxes\", \"scores\"]\nunits = \"share\"", "output.box");
+    check("decoder = \"tmp\"", "output.decoder");
+    let tuple = |outputs: &str| {
+        format!("decoder = \"tuple\"\nbox = \"xyxy\"\nunits = \"share\"\noutputs = [{outputs}]")
+    };
+    for bad in
+        ["\"boxes\"", "\"scores\"", "\"boxes\", \"boxes\", \"scores\"", "\"boxes\", \"indices\", \"classes\""]
+    {
+        check(&tuple(bad), "output.outputs");
+    }
+    check("decoder = \"query\"", "output.activation = nothing");
+    check("decoder = \"detr\"\nbackground = \"first\"", "output.background: expected the index of a class");
+    check("decoder = \"yolov5-raw\"\nstrides = [8, 16]", "output.anchors");
+    check("decoder = \"yolov5-raw\"\ncentre_scale = [2.0]", "output.centre_scale");
+    check("decoder = \"anchors\"\nstrides = [8]\nanchors = [[[1, 2]]]", "output.formula = nothing");
+    check("decoder = \"nanodet-m\"\nreg_max = 0", "output.reg_max = 0");
+    check("decoder = \"nanodet-m\"\ncentre = 2.0", "output.centre = 2.0");
+    check("decoder = \"yolov8\"\nlabel_offset = 9000000000000000000", "output.label_offset");
+    let card = |from: &str, to: &str| parse(&YOLOX.replacen(from, to, 1)).unwrap_err();
+    let values = card("[output]", "[input.values]\nfactor = [\"depth\"]\n[output]");
+    assert!(values.contains("input.values: expected a list of numbers"), "{values}");
+    let labels = card("labels = \"coco_80_names.txt\"", "labels = [\"a\", 1]");
+    assert!(labels.contains("labels: expected a file in quotes, or a list"), "{labels}");
+    let longest = card("\"letterbox-topleft\"", "\"stretch\"\nlongest_side = 4");
+    assert!(longest.contains("input.longest_side = 4"), "{longest}");
 }

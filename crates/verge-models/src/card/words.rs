@@ -52,6 +52,10 @@ fn shown(text: &str, span: Range<usize>) -> String {
 fn reason(message: &str, found: &str) -> String {
     let message = message.replace('\n', ", ");
     let plain = |text: &str| text.replace('`', "");
+    // Words of ours.
+    if message.split_once(": expected ").is_some_and(|(key, _)| !key.contains(' ')) {
+        return message;
+    }
     if let Some(key) = message.strip_prefix("missing field ") {
         return format!("{} is missing; see docs/models.md", plain(key));
     }

@@ -1,13 +1,21 @@
 //! Objects in a frame: one file per family of outputs, then suppression, then back to the frame's own pixels.
 
+mod anchors;
+mod believed;
+mod fastestdet;
+mod grid;
+mod heatmap;
+mod nanodet;
 mod nms;
-mod ssd;
+mod rows;
+mod tuple;
 mod yolox;
 
+use believed::{Believed, Numbers};
 use verge_domain::frame::{Detection, Detections, PixelBox, Score};
 use verge_domain::id::Label;
 use verge_engine::{Outputs, RunError, TensorView};
-use verge_models::card::{Corners, Nms, OutputCard, OutputDecoder};
+use verge_models::card::{BoxUnits, Nms, OutputCard, OutputDecoder, OutputForm, OutputRole};
 
 use crate::elements::{BadOutput, Probabilities, reals};
 use crate::preprocess::InputPlacement;
@@ -15,7 +23,7 @@ use crate::preprocess::InputPlacement;
 /// Candidates that go into suppression at most, the surest: its cost grows with their square.
 const MAX_CANDIDATES: usize = 1000;
 /// Outputs that any family has at most.
-const MAX_OUTPUTS: usize = 4;
+const MAX_OUTPUTS: usize = 10;
 /// Lowest score that counts where neither the judge nor the card sets one.
 pub const DEFAULT_SCORE: f32 = 0.25;
 /// Objects reported of one frame at most.
@@ -47,12 +55,14 @@ pub enum DetectError {
 #[derive(Debug)]
 pub struct ObjectDetector {
     output: OutputCard,
-    believed: Probabilities,
+    believed: Believed,
     labels: Vec<Label>,
     /// Of the model's input, in pixels.
     width: u32,
     height: u32,
     scratch: [Vec<f32>; MAX_OUTPUTS],
+    best: grid::BestClasses,
+    row: Vec<f32>,
     candidates: Vec<Candidate>,
 }
 
@@ -60,10 +70,12 @@ impl ObjectDetector {
     /// Prepares for outputs of this card, from inputs of this size.
     #[must_use]
     pub fn new(output: OutputCard, labels: Vec<Label>, width: u32, height: u32) -> Self {
-        let advice = if output.decoder == OutputDecoder::Ssd { ssd::ADVICE } else { yolox::ADVICE };
-        let believed = Probabilities::new(output.quantisation, advice);
-        let (scratch, candidates) = Default::default();
-        Self { output, believed, labels, width, height, scratch, candidates }
+        let (advice, beyond) = advice(&output);
+        let probabilities = Probabilities::new(output.quantisation, advice);
+        #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
+        let believed = Believed { width: width as f32, height: height as f32, probabilities, advice: beyond };
+        let (scratch, best, row, candidates) = Default::default();
+        Self { output, believed, labels, width, height, scratch, best, row, candidates }
     }
 
     /// The objects from `least` on, surest first, in pixels of the frame.
@@ -76,72 +88,66 @@ impl ObjectDetector {
         placement: InputPlacement,
         least: f32,
     ) -> Result<&[Candidate], DetectError> {
-        let mut tensors = [TensorView::F32(&[]); MAX_OUTPUTS];
+        let mut tensors = [(&[][..], TensorView::F32(&[])); MAX_OUTPUTS];
         let count = outputs.count().min(MAX_OUTPUTS);
         for (index, tensor) in tensors[..count].iter_mut().enumerate() {
-            *tensor = outputs.get(index)?.1;
+            *tensor = outputs.get(index)?;
         }
         Ok(self.find_in(&tensors[..count], placement, least)?)
     }
 
-    /// The same, in the elements of outputs in the order of the card.
+    /// The same, in shapes and elements of outputs in the order of the card.
     ///
     /// # Errors
     /// They mean nothing.
     pub fn find_in(
         &mut self,
-        outputs: &[TensorView<'_>],
+        outputs: &[(&[i64], TensorView<'_>)],
         placement: InputPlacement,
         least: f32,
     ) -> Result<&[Candidate], BadOutput> {
         self.candidates.clear();
-        let quantisation = self.output.quantisation;
-        let classes = self.labels.len() + self.output.label_offset;
-        let [first, second, third, fourth] = &mut self.scratch;
-        match (self.output.decoder, outputs) {
-            (OutputDecoder::Yolox | OutputDecoder::YoloxDecoded, [elements]) => {
-                let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
-                heads.decode(reals(*elements, quantisation, first), least, &mut self.candidates)?;
+        let (quantisation, count) = (self.output.quantisation, outputs.len());
+        let classes = self.output.classes(self.labels.len());
+        let mut numbers = [Numbers::default(); MAX_OUTPUTS];
+        for ((into, (shape, elements)), scratch) in numbers.iter_mut().zip(outputs).zip(&mut self.scratch) {
+            *into = Numbers { shape, of: reals(*elements, quantisation, scratch) };
+        }
+        let (believed, background) = (self.believed, self.output.background_of(self.labels.len()));
+        let (each, out) = ((classes, least), &mut self.candidates);
+        match (&self.output.form, &numbers[..count.min(MAX_OUTPUTS)]) {
+            (OutputForm::Heads { strides }, [one]) => {
+                heads(strides, believed, (self.width, self.height), classes).decode(one.of, least, out)?;
             }
-            (OutputDecoder::Ssd, [corners, rest @ ..]) => {
-                let boxes = ssd::Boxes {
-                    corners: self.output.corners.unwrap_or(Corners::Xyxy),
-                    background: self.output.background,
-                    classes,
-                    believed: self.believed,
-                };
-                let corners = reals(*corners, quantisation, first);
-                match rest {
-                    [scores] => {
-                        let scores = reals(*scores, quantisation, second);
-                        boxes.scored(corners, scores, least, &mut self.candidates)?;
-                    }
-                    [classes, scores, count] => {
-                        let classes = reals(*classes, quantisation, second);
-                        let scores = reals(*scores, quantisation, third);
-                        let count = reals(*count, quantisation, fourth);
-                        boxes.selected(corners, classes, scores, count, least, &mut self.candidates)?;
-                    }
-                    _ => return Err(BadOutput::Outputs { found: outputs.len() }),
-                }
-                for candidate in &mut self.candidates {
-                    candidate.corners = scaled(candidate.corners, self.width, self.height);
-                }
+            (OutputForm::Grid(form), [one]) => grid::decode(form, *one, each, believed, &mut self.best, out)?,
+            (OutputForm::Rows(form), [one]) => rows::decode(form, *one, least, believed, out)?,
+            (OutputForm::Anchors(form), levels) if levels.len() == form.strides.len() => {
+                anchors::decode(form, levels, each, believed, &mut self.row, out)?;
             }
+            (OutputForm::Tuple(form), all) => {
+                tuple::Boxes { form, background, classes, believed }.decode(all, least, out)?;
+            }
+            (OutputForm::Heatmap { activation }, all) => {
+                heatmap::decode(all, *activation, each, believed, out)?
+            }
+            (OutputForm::Nanodet(form), all) => nanodet::decode(form, all, each, believed, out)?,
+            (OutputForm::Fastestdet, [one]) => fastestdet::decode(*one, each, believed, out)?,
             // The card's check leaves these to others, and no other number of outputs.
             (
-                OutputDecoder::Probabilities
-                | OutputDecoder::Logits
-                | OutputDecoder::Yolox
-                | OutputDecoder::YoloxDecoded
-                | OutputDecoder::Ssd
-                | OutputDecoder::Reconstruction,
+                OutputForm::Classes { .. }
+                | OutputForm::Image
+                | OutputForm::Heads { .. }
+                | OutputForm::Grid(_)
+                | OutputForm::Rows(_)
+                | OutputForm::Anchors(_)
+                | OutputForm::Fastestdet,
                 _,
-            ) => return Err(BadOutput::Outputs { found: outputs.len() }),
+            ) => return Err(BadOutput::Outputs { found: count }),
         }
         let (offset, labels) = (self.output.label_offset, self.labels.len());
         self.candidates.retain_mut(|candidate| {
             let label = candidate.label.checked_sub(offset).filter(|label| *label < labels);
+            let label = label.filter(|_| Some(candidate.label) != background);
             candidate.label = label.unwrap_or_default();
             label.is_some()
         });
@@ -177,21 +183,37 @@ impl ObjectDetector {
         Ok(Detections { width, height, objects })
     }
 
-    /// What boxes, the first output, show against their card's word, whatever the model is sure of.
-    pub(crate) fn contradicts(&mut self, boxes: TensorView<'_>) -> Option<Contradiction> {
-        let classes = self.labels.len() + self.output.label_offset;
-        let heads = heads(&self.output, self.believed, (self.width, self.height), classes);
-        let boxes = reals(boxes, self.output.quantisation, &mut self.scratch[0]);
-        match self.output.decoder {
-            OutputDecoder::Yolox => {
-                (heads.look_decoded(boxes) == Some(true)).then_some(Contradiction::Decoded)
+    /// What boxes show against their card's word, whatever the model is sure of.
+    pub(crate) fn contradicts(
+        &mut self,
+        outputs: &Outputs<'_, '_>,
+    ) -> Result<Option<Contradiction>, RunError> {
+        let classes = self.output.classes(self.labels.len());
+        let index = match &self.output.form {
+            OutputForm::Tuple(form) => form
+                .roles(outputs.count())
+                .iter()
+                .position(|role| *role == OutputRole::Boxes)
+                .unwrap_or_default(),
+            _ => 0,
+        };
+        let boxes = reals(outputs.get(index)?.1, self.output.quantisation, &mut self.scratch[0]);
+        let look =
+            |strides| heads(strides, self.believed, (self.width, self.height), classes).look_decoded(boxes);
+        Ok(match &self.output.form {
+            OutputForm::Heads { strides } => (look(strides) == Some(true)).then_some(Contradiction::Decoded),
+            OutputForm::Grid(form) if self.output.decoder == OutputDecoder::YoloxDecoded => {
+                let is_raw = form.strides.as_ref().is_some_and(|strides| look(strides) == Some(false));
+                is_raw.then_some(Contradiction::Raw)
             }
-            OutputDecoder::YoloxDecoded => {
-                (heads.look_decoded(boxes) == Some(false)).then_some(Contradiction::Raw)
+            OutputForm::Tuple(form) if form.roles(outputs.count()).contains(&OutputRole::Scores) => {
+                tuple::look_otherwise(boxes, form.units).then_some(match form.units {
+                    BoxUnits::Share => Contradiction::Pixels,
+                    BoxUnits::Pixels => Contradiction::Shares,
+                })
             }
-            OutputDecoder::Ssd => ssd::look_like_pixels(boxes).then_some(Contradiction::Pixels),
-            OutputDecoder::Probabilities | OutputDecoder::Logits | OutputDecoder::Reconstruction => None,
-        }
+            _ => None,
+        })
     }
 }
 
@@ -209,29 +231,42 @@ pub enum Contradiction {
          strides"
     )]
     Raw,
-    /// Boxes of SSD in pixels.
-    #[error(
-        "the card says decoder = \"ssd\", whose corners are shares of the sides from 0 to 1, and the boxes look like pixels"
-    )]
+    /// Boxes in pixels.
+    #[error("the card says that boxes are shares of the sides from 0 to 1, and they look like pixels")]
     Pixels,
+    /// Boxes in shares.
+    #[error(
+        "the card says output.units = \"pixels\", and the boxes look like shares of the sides from 0 to 1"
+    )]
+    Shares,
 }
 
-/// The heads of a card, for inputs of this size.
-fn heads(
-    output: &OutputCard,
-    believed: Probabilities,
+/// What scores beyond 0 to 1, and boxes far beyond the input, may be.
+const fn advice(output: &OutputCard) -> (&'static str, &'static str) {
+    match &output.form {
+        OutputForm::Heads { .. } => (yolox::ADVICE, yolox::RAW_ADVICE),
+        OutputForm::Grid(_) if matches!(output.decoder, OutputDecoder::YoloxDecoded) => {
+            (yolox::ADVICE, yolox::DECODED_ADVICE)
+        }
+        OutputForm::Grid(_) => (grid::ADVICE, grid::BEYOND),
+        OutputForm::Rows(_) => (rows::ADVICE, rows::BEYOND),
+        OutputForm::Tuple(form) if matches!(form.units, BoxUnits::Share) => (tuple::ADVICE, tuple::IN_PIXELS),
+        OutputForm::Tuple(_) => (tuple::ADVICE, tuple::BEYOND),
+        OutputForm::Heatmap { .. } => (heatmap::ADVICE, heatmap::BEYOND),
+        OutputForm::Nanodet(_) => (nanodet::ADVICE, nanodet::BEYOND),
+        OutputForm::Fastestdet => (fastestdet::ADVICE, fastestdet::BEYOND),
+        OutputForm::Anchors(_) | OutputForm::Classes { .. } | OutputForm::Image => ("", anchors::BEYOND),
+    }
+}
+
+/// Heads with these strides, for inputs of this size.
+const fn heads(
+    strides: &[u32],
+    believed: Believed,
     (width, height): (u32, u32),
     classes: usize,
 ) -> yolox::Heads<'_> {
-    let strides = output.strides.as_deref().unwrap_or_default();
-    yolox::Heads {
-        strides,
-        width,
-        height,
-        classes,
-        is_decoded: output.decoder == OutputDecoder::YoloxDecoded,
-        believed,
-    }
+    yolox::Heads { strides, width, height, classes, believed }
 }
 
 /// The surest, without those that mean the same object.
@@ -246,13 +281,6 @@ pub fn select(candidates: &mut Vec<Candidate>, nms: Option<Nms>) {
         nms::suppress(candidates, nms);
     }
     candidates.truncate(MAX_OBJECTS);
-}
-
-/// Shares of the input's sides to its pixels.
-fn scaled([left, top, right, bottom]: [f32; 4], width: u32, height: u32) -> [f32; 4] {
-    #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
-    let (width, height) = (width as f32, height as f32);
-    [left * width, top * height, right * width, bottom * height]
 }
 
 impl InputPlacement {

@@ -1,37 +1,35 @@
 //! YOLOX heads (Ge et al., "YOLOX: Exceeding YOLO Series in 2021"): per cell of each level centre and size, objectness,
-//! and one score per class, both after sigmoid. Exported without their decoding, centre and size are relative to the
-//! cell; exported with it (`decode_in_inference`), they are pixels of the input.
+//! and one score per class, both after sigmoid; centre and size are relative to the cell. Exported with their decoding
+//! (`decode_in_inference`) they are a [grid](super::grid).
 
-use super::{Candidate, DEFAULT_SCORE};
-use crate::elements::{BadOutput, Probabilities};
+use verge_models::card::Activation;
+
+use super::Candidate;
+use super::believed::{Believed, best};
+use crate::elements::BadOutput;
 
 /// Numbers of a cell before its class scores.
 const BOX_AND_OBJECTNESS: usize = 5;
 /// `exp` beyond this is larger than any frame.
 const MAX_EXPONENT: f32 = 12.0;
-/// Boxes are not larger than this many inputs.
-const MOST_INPUTS: f32 = 4.0;
 
 /// What numbers beyond 0 to 1 may be.
 pub(super) const ADVICE: &str =
     "objectness and scores of yolox are read after sigmoid, so export the model with it";
 /// What boxes far beyond the input may be.
-const RAW_ADVICE: &str =
+pub(super) const RAW_ADVICE: &str =
     "if the model was exported with its decoding (decode_in_inference), its decoder is \"yolox_decoded\"";
-const DECODED_ADVICE: &str =
+pub(super) const DECODED_ADVICE: &str =
     "if the model was exported without its decoding, its decoder is \"yolox\", with strides";
 
 /// Levels of a model and what stands in their cells.
 #[derive(Debug)]
 pub(super) struct Heads<'a> {
-    /// Empty only where the boxes are decoded.
     pub(super) strides: &'a [u32],
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) classes: usize,
-    /// Centre and size are pixels of the input.
-    pub(super) is_decoded: bool,
-    pub(super) believed: Probabilities,
+    pub(super) believed: Believed,
 }
 
 /// Where a cell lies: its column and row, and its side in pixels.
@@ -51,23 +49,8 @@ impl Heads<'_> {
         out: &mut Vec<Candidate>,
     ) -> Result<(), BadOutput> {
         let length = BOX_AND_OBJECTNESS + self.classes;
-        let expected = match self.strides {
-            [] => elements.len() / length * length,
-            _ => self.cells().count() * length,
-        };
-        if elements.len() != expected {
-            return Err(BadOutput::Length { found: elements.len(), expected });
-        }
+        Believed::length(elements, self.cells().count() * length)?;
         let rows = elements.chunks_exact(length);
-        if self.is_decoded {
-            for numbers in rows {
-                if let Some((label, score)) = self.surest(numbers, least)? {
-                    let [x, y, width, height] = [numbers[0], numbers[1], numbers[2], numbers[3]];
-                    self.push([x, y], [width, height], (label, score), out)?;
-                }
-            }
-            return Ok(());
-        }
         for (numbers, cell) in rows.zip(self.cells()) {
             if let Some((label, score)) = self.surest(numbers, least)? {
                 let centre = [(numbers[0] + cell.column) * cell.side, (numbers[1] + cell.row) * cell.side];
@@ -76,7 +59,7 @@ impl Heads<'_> {
                 if numbers[2].is_nan() || numbers[3].is_nan() {
                     return Err(BadOutput::NotFinite);
                 }
-                self.push(centre, size, (label, score), out)?;
+                self.believed.centred(centre, size, (label, score), out)?;
             }
         }
         Ok(())
@@ -98,52 +81,14 @@ impl Heads<'_> {
 
     /// Class and score of a cell, where it is sure enough.
     fn surest(&self, numbers: &[f32], least: f32) -> Result<Option<(usize, f32)>, BadOutput> {
-        let objectness = numbers[4];
-        self.believed.check(objectness)?;
+        let objectness = self.believed.score(numbers[4], Activation::None)?;
         // No class can lift the product above it.
         if objectness < least {
             return Ok(None);
         }
         let (label, class) = best(&numbers[BOX_AND_OBJECTNESS..]).ok_or(BadOutput::NotFinite)?;
-        self.believed.check(class)?;
-        let score = objectness * class;
+        let score = objectness * self.believed.score(class, Activation::None)?;
         Ok((score >= least).then_some((label, score)))
-    }
-
-    /// Takes a box that lies near the input. One far beyond it is refused, or left out where the model is hardly sure.
-    fn push(
-        &self,
-        [x, y]: [f32; 2],
-        [width, height]: [f32; 2],
-        (label, score): (usize, f32),
-        out: &mut Vec<Candidate>,
-    ) -> Result<(), BadOutput> {
-        let numbers = [x, y, width, height];
-        if numbers.iter().any(|number| number.is_nan()) {
-            return Err(BadOutput::NotFinite);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
-        let (across, down) = (self.width as f32, self.height as f32);
-        let is_near = |number: f32, side: f32| (-side..=2.0 * side).contains(&number);
-        let is_sized = |number: f32, side: f32| (0.0..=MOST_INPUTS * side).contains(&number);
-        let beyond = [
-            (x, is_near(x, across)),
-            (y, is_near(y, down)),
-            (width, is_sized(width, across)),
-            (height, is_sized(height, down)),
-        ];
-        match beyond.into_iter().find(|(_, is_good)| !is_good) {
-            None => {
-                let (right, bottom) = (width / 2.0, height / 2.0);
-                out.push(Candidate { corners: [x - right, y - bottom, x + right, y + bottom], label, score });
-                Ok(())
-            }
-            Some(_) if score < DEFAULT_SCORE => Ok(()),
-            Some((found, _)) => {
-                let advice = if self.is_decoded { DECODED_ADVICE } else { RAW_ADVICE };
-                Err(BadOutput::Beyond { found, advice })
-            }
-        }
     }
 
     /// Whether the centres look as if they were pixels of the input, whatever the card says; `None` where that is
@@ -177,39 +122,23 @@ impl Heads<'_> {
     }
 }
 
-/// The best class and its score; `None` where one is no number, or there is none.
-fn best(scores: &[f32]) -> Option<(usize, f32)> {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (class, score) in scores.iter().enumerate() {
-        if score.is_nan() {
-            return None;
-        }
-        if *score > best.1 {
-            best = (class, *score);
-        }
-    }
-    (best.1 > f32::NEG_INFINITY).then_some(best)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elements::Probabilities;
 
     /// One level of 2 x 1 cells of 8 pixels, two classes.
     fn heads() -> Heads<'static> {
-        let believed = Probabilities::new(None, ADVICE);
-        Heads { strides: &[8], width: 16, height: 8, classes: 2, is_decoded: false, believed }
+        let probabilities = Probabilities::new(None, ADVICE);
+        let believed = Believed { width: 16.0, height: 8.0, probabilities, advice: RAW_ADVICE };
+        Heads { strides: &[8], width: 16, height: 8, classes: 2, believed }
     }
 
     const EMPTY: [f32; 7] = [0.0, 0.0, 0.0, 0.0, 0.01, 0.5, 0.5];
 
-    fn decode_with(heads: &Heads<'_>, cells: &[[f32; 7]]) -> Result<Vec<Candidate>, BadOutput> {
-        let mut out = Vec::new();
-        heads.decode(&cells.concat(), 0.25, &mut out).map(|()| out)
-    }
-
     fn decode(cells: [[f32; 7]; 2]) -> Result<Vec<Candidate>, BadOutput> {
-        decode_with(&heads(), &cells)
+        let mut out = Vec::new();
+        heads().decode(&cells.concat(), 0.25, &mut out).map(|()| out)
     }
 
     #[track_caller]
@@ -230,20 +159,6 @@ mod tests {
     }
 
     #[test]
-    fn decoded_boxes_are_taken_as_they_are() {
-        let sure = [12.0, 4.0, 8.0, 16.0, 0.8, 0.2, 0.9];
-        for strides in [&[8][..], &[]] {
-            let heads = Heads { strides, is_decoded: true, ..heads() };
-            one_box(&decode_with(&heads, &[EMPTY, sure]).unwrap(), [8.0, -4.0, 16.0, 12.0]);
-        }
-        // Without strides there may be as many as there are.
-        let heads = Heads { strides: &[], is_decoded: true, ..heads() };
-        assert_eq!(decode_with(&heads, &[sure; 5]).unwrap().len(), 5);
-        let mut out = Vec::new();
-        assert!(heads.decode(&[0.0; 8], 0.25, &mut out).is_err());
-    }
-
-    #[test]
     fn numbers_that_are_none_are_refused() {
         let sure = [0.5, 0.5, 0.0, 0.0, 0.9, 0.9, 0.1];
         for position in 0..7 {
@@ -260,16 +175,11 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_not_believed() {
-        let beyond = |is_decoded: bool, bad: [f32; 7]| {
-            let heads = Heads { is_decoded, ..heads() };
-            decode_with(&heads, &[EMPTY, bad]).unwrap_err().to_string()
-        };
-        // Pixels where cells are expected, and the other way round.
-        let pixels = beyond(false, [32.0, 32.0, 20.0, 20.0, 0.9, 0.9, 0.1]);
+        let beyond = |bad: [f32; 7]| decode([EMPTY, bad]).unwrap_err().to_string();
+        // Pixels where cells are expected.
+        let pixels = beyond([32.0, 32.0, 20.0, 20.0, 0.9, 0.9, 0.1]);
         assert!(pixels.contains("\"yolox_decoded\""), "{pixels}");
-        let cells = beyond(true, [0.5, 0.5, -0.3, 0.2, 0.9, 0.9, 0.1]);
-        assert!(cells.contains("\"yolox\""), "{cells}");
-        let huge = beyond(false, [0.5, 0.5, f32::INFINITY, 0.0, 0.9, 0.9, 0.1]);
+        let huge = beyond([0.5, 0.5, f32::INFINITY, 0.0, 0.9, 0.9, 0.1]);
         assert!(huge.contains("far beyond"), "{huge}");
         // A box that the model is hardly sure of is none.
         assert_eq!(decode([EMPTY, [32.0, 0.5, 0.0, 0.0, 0.5, 0.45, 0.1]]), Ok(vec![]));
@@ -279,7 +189,7 @@ mod tests {
             [0.5, 0.5, 0.0, 0.0, -8.0, 0.9, 0.1],
             [0.5, 0.5, 0.0, 0.0, 0.9, 3.0, 0.1],
         ] {
-            let logits = beyond(false, bad);
+            let logits = beyond(bad);
             assert!(logits.contains("after sigmoid"), "{logits}");
         }
     }

@@ -2,7 +2,7 @@
 //! it lies. The rules follow the programs that models are trained and measured with, to the pixel: a cut that is
 //! off by one changes the answer of small quantised models for one picture in ten.
 
-use verge_models::card::{InputCard, Resize};
+use verge_models::card::{InputCard, Resize, SideRounding};
 
 use super::{InputPlacement, Region};
 
@@ -14,6 +14,9 @@ pub(super) struct FitRule {
     resize: Resize,
     crop_fraction: f64,
     shorter_side: u32,
+    longest_side: u32,
+    enlarge: bool,
+    rounding: SideRounding,
 }
 
 /// What is cut out of the frame, and how large that becomes.
@@ -38,6 +41,9 @@ impl FitRule {
             resize: card.resize,
             crop_fraction: card.crop_fraction.unwrap_or(1.0),
             shorter_side: card.shorter_side.unwrap_or(1),
+            longest_side: card.longest_side.unwrap_or(u32::MAX),
+            enlarge: card.enlarge,
+            rounding: card.rounding,
         }
     }
 
@@ -69,9 +75,18 @@ impl FitRule {
                 PictureFit { part, ..stretched([left, top, width, height]) }
             }
             Resize::Letterbox | Resize::LetterboxTopleft => {
-                let ratio = (f64::from(self.width) / f64::from(width))
-                    .min(f64::from(self.height) / f64::from(height));
-                let side = |side: u32, limit: u32| whole(f64::from(side) * ratio).clamp(1, limit);
+                let along = |limit: u32, side: u32| f64::from(limit.min(self.longest_side)) / f64::from(side);
+                let ratio = along(self.width, width).min(along(self.height, height));
+                let ratio = if self.enlarge { ratio } else { ratio.min(1.0) };
+                let side = |side: u32, limit: u32| {
+                    let resized = f64::from(side) * ratio;
+                    let rounded = match self.rounding {
+                        SideRounding::Down => resized,
+                        // As Python rounds, half to even.
+                        SideRounding::Nearest => resized.round_ties_even(),
+                    };
+                    whole(rounded).clamp(1, limit)
+                };
                 let (to_width, to_height) = (side(width, self.width), side(height, self.height));
                 let (pad_left, pad_top) = match self.resize {
                     Resize::Letterbox => ((self.width - to_width) / 2, (self.height - to_height) / 2),
@@ -174,6 +189,25 @@ mod tests {
         check(Resize::ShorterSideCrop, PictureFit { part: [10.0, 0.0, 20.0, 20.0], ..whole });
         check(Resize::LetterboxTopleft, PictureFit { to_height: 4, ..whole });
         check(Resize::Letterbox, PictureFit { to_height: 4, pad_top: 2, ..whole });
+    }
+
+    #[test]
+    fn letterboxes_differ_in_rounding_and_size() {
+        let fit = |card: &InputCard, frame| FitRule::new(card, 64, 64).fit(frame, Region::WHOLE);
+        let to = |card: &InputCard, frame| {
+            let fit = fit(card, frame);
+            [fit.to_width, fit.to_height, fit.pad_left, fit.pad_top]
+        };
+        let down = card(Resize::Letterbox);
+        // 64 / 99 * 40 = 25.86; ultralytics: round() gives 26, and round(19 - 0.1) rows above.
+        assert_eq!(to(&down, (99, 40)), [64, 25, 0, 19]);
+        let nearest = InputCard { rounding: SideRounding::Nearest, ..down.clone() };
+        assert_eq!(to(&nearest, (99, 40)), [64, 26, 0, 19]);
+        // Small frames stay as they are, large ones do not.
+        let kept = InputCard { enlarge: false, ..nearest.clone() };
+        assert_eq!((to(&kept, (32, 20)), to(&kept, (128, 64))), ([32, 20, 16, 22], [64, 32, 0, 16]));
+        let within = InputCard { longest_side: Some(60), ..nearest };
+        assert_eq!(to(&within, (120, 60)), [60, 30, 2, 17]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
+
 use verge_engine::f16;
-use verge_models::card::{Colour, PixelElement, Quantisation, Resize, TensorLayout};
+use verge_models::card::{Colour, PixelElement, Quantisation, Resize, SideRounding, TensorLayout};
 
 use super::*;
 
@@ -13,10 +15,14 @@ pub(super) fn card(resize: Resize) -> InputCard {
         resize,
         crop_fraction: Some(0.5),
         shorter_side: Some(8),
+        longest_side: None,
+        enlarge: true,
+        rounding: SideRounding::Down,
         pad: 114,
         mean: None,
         scale: None,
         quantisation: None,
+        values: BTreeMap::new(),
     }
 }
 

@@ -127,7 +127,7 @@ fn describe(model: &FrameModel) -> String {
         model.height(),
         ElementType::from(card.input.element).as_str(),
         model.input(),
-        card.output.decoder.as_str(),
+        card.output.described(),
         outputs.join(", ")
     )
 }
