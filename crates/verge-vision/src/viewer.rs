@@ -131,7 +131,7 @@ pub(crate) struct ModelRun {
 }
 
 pub(crate) enum OutputReader {
-    Classifier(Classifier),
+    Classifier(Box<Classifier>),
     Detector(Box<ObjectDetector>),
     Comparison(Comparison),
 }
@@ -353,7 +353,7 @@ impl ModelRun {
         let labels = model.labels().to_vec();
         let output = card.output.clone();
         let reader = match card.task {
-            ModelTask::Classify => OutputReader::Classifier(Classifier::new(output, labels)),
+            ModelTask::Classify => OutputReader::Classifier(Box::new(Classifier::new(output, labels))),
             ModelTask::Detect => {
                 OutputReader::Detector(Box::new(ObjectDetector::new(output, labels, width, height)))
             }
