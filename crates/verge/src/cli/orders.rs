@@ -178,7 +178,7 @@ impl NarrowerArgs {
 impl AskingArgs {
     /// Sends a command, waits for its answer, and prints that.
     fn ask(&self, mut command: Map<String, Value>, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-        let Upstream { connection, topics, gateway, zone } = self.uplink.upstream("order")?;
+        let Upstream { connection, topics, gateway, zone } = self.uplink.upstream("tell")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
         if !topics.has_channels() {
