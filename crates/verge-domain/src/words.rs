@@ -42,3 +42,21 @@ macro_rules! words {
         }
     )+};
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::id::Lane;
+    use crate::rejection::Reason;
+
+    #[test]
+    fn each_word_stands_for_one_variant_in_the_order_of_declaration() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!((reason.index(), Reason::named(reason.as_str())), (index, Some(reason)));
+        }
+        assert_eq!((Reason::ALL[0].to_string(), Reason::ALL.len()), ("unknown_topic".to_owned(), 36));
+        assert_eq!(
+            (Lane::named("alarm"), Lane::named("Alarm"), Lane::named("")),
+            (Some(Lane::Alarm), None, None)
+        );
+    }
+}
