@@ -107,12 +107,16 @@ fn a_person_upstream_labels_an_alarm() {
         (&1.into(), &1.into())
     );
     let labelled = ask(&["label", "--device", "pump-1", "real"]).expect(0);
-    let unused = "; it changes nothing: rules do not learn, and what is long past is forgotten\n";
-    assert_eq!(labelled.stdout, format!("noted for 1 signal{unused}"));
+    let again = "threshold does not learn from labels: the same will alarm again";
+    assert_eq!(labelled.stdout, format!("noted for 1 signal; {again}\n"));
     let by_number = ask(&["label", "1", "false"]).expect(0).stdout;
     let about = "noted for 1 signal: event 1, pump-1 vibration (high)";
-    let before = "; it was labelled real before: the last label counts\n";
-    assert_eq!(by_number, format!("{about}{}{before}", unused.trim_end()));
+    let instead = "threshold does not learn from labels: to have fewer such alarms, move `above` or `below`, or set \
+                   `raise_after`, in [judge.high]";
+    let before = "it was labelled real before: the last label counts\n";
+    assert_eq!(by_number, format!("{about}; {instead}; {before}"));
+    let shown = ask(&["alarms"]).expect(0).stdout;
+    assert!(shown.contains("; labelled false\n"), "{shown}");
     let unknown = ask(&["label", "7", "false"]).expect(65);
     assert!(
         unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"),

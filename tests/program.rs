@@ -38,7 +38,8 @@ impl Ended {
 /// A command that is ready to run in a folder.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verge"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    // People are shown the time of the site, which is that of the machine where no other is configured.
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).env("TZ", "UTC");
     command
 }
 
