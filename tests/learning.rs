@@ -11,7 +11,7 @@ use verge_pipeline::clock::Clock;
 use crate::program::verge;
 use crate::site::Site;
 
-const PLANT: &str = r#"
+pub(crate) const PLANT: &str = r#"
 [source.plant]
 topic = "plant/+"
 codec = "json"
@@ -33,7 +33,7 @@ above = 1e9
 "#;
 
 /// Readings of one device, ten seconds apart: their messages as a recording, the first some 65 minutes ago.
-fn recording(readings: std::ops::Range<u32>, value: impl Fn(u32) -> f64) -> String {
+pub(crate) fn recording(readings: std::ops::Range<u32>, value: impl Fn(u32) -> f64) -> String {
     let begin = Clock::start().now().wall.0 / 1000 * 1000 - 3_900_000;
     let line = |reading: u32| {
         let at = begin + i64::from(reading) * 10_000;
@@ -47,7 +47,7 @@ fn recording(readings: std::ops::Range<u32>, value: impl Fn(u32) -> f64) -> Stri
 }
 
 /// Learnt states in the store of the site in this folder, by key.
-fn states(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn states(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let settings = OutboxSettings {
         dir: folder.join("state/store"),
         cap_bytes: 1 << 24,

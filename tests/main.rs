@@ -13,6 +13,7 @@ mod frames;
 mod gateway;
 mod glossary;
 mod learning;
+mod learnt_files;
 mod library;
 mod logging;
 mod machine_states;

@@ -1,5 +1,7 @@
 //! From probabilities to alarms: how often observations come, hold-off, hysteresis.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::Standing;
 use verge_domain::stage::AlarmRate;
@@ -70,6 +72,18 @@ impl AlarmSettings {
     #[must_use]
     pub const fn with(self, budget_of: BudgetOf, while_learning: WhileLearning) -> Self {
         Self { budget_of, while_learning, ..self }
+    }
+
+    /// Whose alarms the budget is for.
+    #[must_use]
+    pub const fn budget_of(&self) -> BudgetOf {
+        self.budget_of
+    }
+
+    /// The time of one false alarm by the rarest budget that a tail can support at this pace, where it cannot support the one
+    /// that was asked for.
+    pub(crate) fn rarest(&self, pace: &Pace, needed: f64) -> Option<Duration> {
+        self.budget?.rarest(pace.seconds(), needed)
     }
 
     /// What is promised at this pace, see [`AlarmBudget::rate`], or from the fixed level `p` on.
@@ -269,6 +283,7 @@ impl Alarms {
             seconds: pace.span(),
             expected_per_second: rate.per_second,
             supported_in: rate.supported_in,
+            rarest: None,
         }
     }
 }

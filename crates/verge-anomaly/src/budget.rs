@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::SettingsError;
+use crate::tail::MAX_HALF_LIFE;
 
 const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
 /// A law fitted to a tail is trusted this many times beyond what was recorded, and no further.
@@ -111,6 +112,17 @@ impl AlarmBudget {
         needed / (REACH * self.probability(interval))
     }
 
+    /// The time of one false alarm by the rarest budget that a tail can support where readings come every `interval` seconds,
+    /// where that is not this budget: no tail remembers more than [`MAX_HALF_LIFE`].
+    pub(crate) fn rarest(self, interval: f64, needed: f64) -> Option<Duration> {
+        let most = f64::from(MAX_HALF_LIFE);
+        if self.half_life(interval, needed) <= most {
+            return None;
+        }
+        let each = AlarmLevel::alarms_per_second(least_p(most, needed), interval).recip();
+        Some(Duration::try_from_secs_f64(each).unwrap_or(Duration::MAX))
+    }
+
     fn probability(self, interval: f64) -> f64 {
         probability_for((self.per_second * interval).min(1.0))
     }
@@ -169,6 +181,16 @@ mod tests {
         let slow = each_minute.rate(60.0, 1e4, 5.5);
         assert!(slow.p < 0.2, "the usual never alarms: {slow:?}");
         assert!(slow.per_second < each_minute.per_second(), "{slow:?}");
+    }
+
+    #[test]
+    fn a_budget_beyond_what_a_tail_remembers_names_the_rarest_within() {
+        let weekly = AlarmBudget::new(1.0, WEEK).unwrap();
+        assert_eq!(weekly.rarest(1.0, 5.5), None);
+        let each = weekly.rarest(1.0 / 125.0, 5.5).unwrap();
+        assert!((2.0..3.0).contains(&(each.as_secs_f64() / 86_400.0)), "{each:?}");
+        let slightly_oftener = AlarmBudget::new(1.0, each.mul_f64(0.99)).unwrap();
+        assert_eq!(slightly_oftener.rarest(1.0 / 125.0, 5.5), None, "and that is supported");
     }
 
     #[test]

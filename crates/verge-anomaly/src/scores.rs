@@ -13,7 +13,7 @@ use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
 use crate::pool::{AlarmPool, PoolMember, RunningEvent, SavedMember, Seen};
-use crate::tail::{Mark, Tail};
+use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Mark, Tail};
 
 /// The level without a budget.
 const FIXED_P: f64 = 1e-3;
@@ -59,6 +59,7 @@ impl Scores {
         score: f64,
     ) -> Condition {
         self.pace.note(at);
+        self.fit_memory(settings);
         self.pool.begin(at, &self.pace, self.tail.weight());
         let judging = self.pool.level(|| self.rate(settings)).times(self.excursions.part());
         let (level, is_shared) = (judging.p, self.pool.is_shared());
@@ -93,6 +94,17 @@ impl Scores {
             learning: outcome.learning,
             distance: self.distance(member, score, expected),
             ..Condition::of_rule(member, outcome.standing, score, Expected { low: None, high: expected })
+        }
+    }
+
+    /// Where the budget is this subject's own, its tail alone must support it, and remembers as much as that needs.
+    fn fit_memory(&mut self, settings: &AlarmSettings) {
+        let Some(budget) = settings.budget.filter(|_| !self.pool.is_shared()) else { return };
+        let seen = self.pace.seen();
+        // Rarely: the pace of a signal changes slowly.
+        if seen > 1 && (seen.is_power_of_two() || seen.is_multiple_of(u64::from(HALF_LIFE))) {
+            let wanted = budget.half_life(self.pace.seconds(), 1.0);
+            self.tail.set_half_life(wanted.clamp(f64::from(HALF_LIFE), f64::from(MAX_HALF_LIFE)) as u32);
         }
     }
 
@@ -155,7 +167,9 @@ impl Scores {
 
     pub(crate) fn alarm_rate(&self, settings: &AlarmSettings) -> AlarmRate {
         let rate = settings.rate_ahead(&self.pace, self.tail.weight(), 1.0, FIXED_P);
-        self.pool.rate(self.alarms.rate(&self.pace, &rate), &self.pace, self.tail.weight())
+        let rarest = settings.rarest(&self.pace, 1.0);
+        let own = AlarmRate { rarest, ..self.alarms.rate(&self.pace, &rate) };
+        self.pool.rate(own, &self.pace, self.tail.weight())
     }
 
     /// What is saved behind the scores.

@@ -187,6 +187,9 @@ pub struct AlarmRate {
     pub expected_per_second: f64,
     /// Time until the history supports the budget that was asked for; `None` where it does.
     pub supported_in: Option<Duration>,
+    /// The time in which one false alarm is accepted by the rarest budget that can be supported at this rate of observations,
+    /// where the budget that was asked for never can.
+    pub rarest: Option<Duration>,
 }
 
 /// From frame to views: decodes the picture once and lets every judge of the camera's source look at it.

@@ -11,6 +11,7 @@ mod broker;
 mod build;
 pub(crate) mod classes;
 mod expiry;
+mod fingerprint;
 mod frames;
 mod gateway;
 mod judges;
@@ -28,6 +29,7 @@ use crate::settings::{Carries, Settings};
 pub use autoencoders::{Autoencoders, try_autoencoder};
 pub use broker::{child as broker_process, connection as broker_connection};
 pub use expiry::{CertificateRemark, certificate_remarks};
+pub use fingerprint::fingerprint_of;
 pub use frames::{
     Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
     try_model, user_runtime_search, workers,

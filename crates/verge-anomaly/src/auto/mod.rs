@@ -379,7 +379,9 @@ impl AutoDetector {
     pub fn alarm_rate(&self) -> AlarmRate {
         let alarms = &self.settings.alarms;
         let rate = alarms.rate_ahead(&self.pace, self.remembered(), EFFECTIVE_MEMBERS, combined(MEMBER_P));
-        self.pool.rate(self.alarms.rate(&self.pace, &rate), &self.pace, self.remembered())
+        let rarest = alarms.rarest(&self.pace, EFFECTIVE_MEMBERS);
+        let own = AlarmRate { rarest, ..self.alarms.rate(&self.pace, &rate) };
+        self.pool.rate(own, &self.pace, self.remembered())
     }
 }
 

@@ -303,7 +303,8 @@ impl PoolMember {
             + self.holds.map_or(SUPPORT / pool.budget.per_second(), |holds| holds.missing);
         let supported_in = (missing > 0.0)
             .then(|| std::time::Duration::try_from_secs_f64(missing).unwrap_or(std::time::Duration::MAX));
-        AlarmRate { expected_per_second: part * pool.budget.per_second(), supported_in, ..own }
+        let expected_per_second = part * pool.budget.per_second();
+        AlarmRate { expected_per_second, supported_in, rarest: None, ..own }
     }
 
     pub(crate) fn saved(&self) -> &SavedMember {

@@ -17,6 +17,7 @@ mod member;
 mod own;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::stage::{RestoreError, SharedState};
@@ -103,6 +104,29 @@ struct Share {
     readings: u32,
     per_second: f64,
     mature: bool,
+}
+
+/// Seconds after which the budget of one false alarm in so many seconds is supported, at best: first the signals become
+/// known, then the record grows.
+fn learns_for(each: f64) -> f64 {
+    (SUPPORT * each).min(member::DAY) + SUPPORT * each
+}
+
+/// Seconds of one false alarm by the rarest budget that is supported after so many seconds.
+fn supported_after(seconds: f64) -> f64 {
+    (0.5 * seconds / SUPPORT).max((seconds - member::DAY) / SUPPORT)
+}
+
+impl AlarmSettings {
+    /// Whether a judge with these settings learns for longer than this before it supports its budget, at best; then the time
+    /// that it learns for, and the time of one false alarm by the rarest budget with which it does not.
+    #[must_use]
+    pub fn learns_longer_than(&self, most: Duration) -> Option<(Duration, Duration)> {
+        let each = self.budget.filter(|_| self.budget_of == BudgetOf::Judge)?.per_second().recip();
+        let learns_for = Duration::try_from_secs_f64(learns_for(each)).unwrap_or(Duration::MAX);
+        let rarest = Duration::from_secs_f64(supported_after(most.as_secs_f64()));
+        (learns_for > most).then_some((learns_for, rarest))
+    }
 }
 
 impl AlarmPool {

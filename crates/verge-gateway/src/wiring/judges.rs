@@ -15,6 +15,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes, PlannedJudge};
 
 use super::classes::{Classes, JudgeClass, scope_of};
+use super::fingerprint::fingerprint_of;
 use super::{Autoencoders, decoders, source_ids};
 use crate::reload::{JudgeFate, JudgePlaces, ReloadPlan};
 use crate::settings::{JudgeRules, JudgeSection, Rule, Settings};
@@ -133,7 +134,8 @@ fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> K
         }
     };
     let (states, tags) = (judge.states.clone(), Arc::clone(&settings.tags));
-    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states, tags }
+    let fingerprint = fingerprint_of(settings, judge);
+    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states, tags, fingerprint }
 }
 
 /// Devices are expected where they are looked at.
@@ -164,6 +166,7 @@ fn judge_spec(
         model: models.identity_of(index),
         tags: Arc::clone(&settings.tags),
         pool: pool.map(|pool| Arc::clone(pool) as Arc<dyn SharedState>),
+        fingerprint: fingerprint_of(settings, judge),
         make,
     };
     match &judge.rules {

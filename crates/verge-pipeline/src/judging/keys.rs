@@ -15,6 +15,9 @@ pub(super) const MAINTENANCE: &str = "maintenance";
 /// First part of the key of what all subjects of a judge have taught it together.
 pub(super) const POOL: &str = "pool";
 
+/// First part of the key of the settings under which a judge has learnt.
+const SETTINGS: &str = "settings";
+
 /// Names never contain control characters, so this separates them unambiguously.
 pub(super) const SEPARATOR: char = KEY_SEPARATOR;
 
@@ -49,9 +52,40 @@ pub(super) fn parse_key(key: &str) -> Option<(&str, JudgeId, Subject, Option<&st
     parts.next().is_none().then_some((kind, judge, Subject { source, device, signal }, state))
 }
 
+/// The key of what a judge has learnt of a subject, in this state of its machine where it learns apart by states.
+#[must_use]
+pub fn learnt_key(judge: &JudgeId, subject: &Subject, state: Option<&str>) -> String {
+    key_in_state(STATE, judge, subject, state)
+}
+
+/// The subject of a learnt state, and the state of the machine.
+#[must_use]
+pub fn learnt_subject(key: &str) -> Option<(Subject, Option<&str>)> {
+    let (kind, _, subject, state) = parse_key(key)?;
+    (kind == STATE).then_some((subject, state))
+}
+
 /// The key of what all subjects of a judge have taught it together.
-pub(super) fn pool_key(judge: &JudgeId) -> String {
+#[must_use]
+pub fn pool_key(judge: &JudgeId) -> String {
     format!("{POOL}{SEPARATOR}{judge}")
+}
+
+/// The key of the settings under which a judge has learnt what is saved of it.
+#[must_use]
+pub fn settings_key(judge: &JudgeId) -> String {
+    format!("{SETTINGS}{SEPARATOR}{judge}")
+}
+
+/// Whether a key is that of the settings under which a judge has learnt.
+#[must_use]
+pub fn is_settings_key(key: &str) -> bool {
+    judge_of_settings(key).is_some()
+}
+
+/// The judge whose settings are saved under a key.
+pub(super) fn judge_of_settings(key: &str) -> Option<&str> {
+    key.strip_prefix(SETTINGS)?.strip_prefix(SEPARATOR)
 }
 
 /// The judge whose record of all its subjects is saved under a key.
@@ -67,10 +101,11 @@ pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
     (![MAINTENANCE, MACHINE, MISSING_STATE].contains(&kind)).then_some((judge, subject.source))
 }
 
-/// The judge whose learning is saved under a key: of one subject, or of all its subjects together.
+/// The judge whose learning is saved under a key: of one subject, of all its subjects together, or under which settings
+/// that was learnt.
 #[must_use]
 pub fn judge_taught(key: &str) -> Option<&str> {
     let mut parts = key.split(SEPARATOR);
     let (kind, judge) = (parts.next()?, parts.next()?);
-    (kind == STATE || kind == POOL).then_some(judge)
+    [STATE, POOL, SETTINGS].contains(&kind).then_some(judge)
 }

@@ -7,7 +7,9 @@
 mod admission;
 mod body;
 mod cameras;
+mod contacts;
 mod containment;
+mod fingerprint;
 mod groups;
 mod instance;
 mod keys;
@@ -39,8 +41,11 @@ use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
 use crate::counters::{Counters, JudgingAccount};
+use contacts::Contacts;
+pub use contacts::StateSuggestion;
 use containment::contained;
 pub(crate) use containment::decode;
+pub use fingerprint::{Fingerprint, SettingChange};
 use groups::AlarmGroups;
 pub use groups::GroupSettings;
 use instance::{Instance, VANISHED_AFTER};
@@ -50,13 +55,16 @@ pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
 pub(crate) use orders::joint;
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Outcome, Selector};
-pub use rates::JudgeRate;
+pub use rates::{JudgeRate, budget_text};
 use register::EventNaming;
 pub(crate) use register::saved_number;
 pub use register::{EventRegister, KNOWN_EVENTS, KnownEvent, labels_in};
 pub use room::{DEFAULT_JUDGES_MEMORY, JudgesMemory, NEW_NAMES_PER_SECOND};
 use room::{NewNames, Room};
-pub use saved::{judge_taught, subject_of};
+pub use saved::{
+    LeftState, NotTaken, RestoreReport, is_settings_key, judge_taught, learnt_key, learnt_subject, pool_key,
+    settings_key, subject_of,
+};
 pub use saved_life::open_events;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
@@ -122,6 +130,8 @@ pub struct JudgeSet<D, J> {
     specs: Specs<J>,
     /// Checksums of what the instances of each judge share, as last handed out or restored.
     pools_saved: HashMap<JudgeId, u64>,
+    /// The settings under which the judges learn, as last handed out or restored.
+    settings_saved: HashMap<JudgeId, Fingerprint>,
     sources: Vec<SourceId>,
     streams: Streams,
     instances: Slab<Instance<J>>,
@@ -137,6 +147,7 @@ pub struct JudgeSet<D, J> {
     counters: Arc<Counters>,
     naming: EventNaming,
     groups: AlarmGroups,
+    contacts: Contacts,
     decoded: Decoded<Reading>,
     findings: Vec<Finding>,
 }
@@ -169,6 +180,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let mut set = Self {
             decoder,
             pools_saved: HashMap::new(),
+            settings_saved: HashMap::new(),
             machines: MachineStates::new(&specs, Arc::clone(&memory.0)),
             specs,
             streams: Streams::new(sources.len(), Arc::clone(&memory.0)),
@@ -183,6 +195,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             counters,
             naming: EventNaming::new(fresh_id),
             groups: AlarmGroups::default(),
+            contacts: Contacts::default(),
             decoded: Decoded::default(),
             findings: Vec::new(),
         };
@@ -222,7 +235,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         }
         account(&self.counters, message, judged, &decoded.rejections);
         self.decoded = decoded;
-        self.groups.arrange(from, now, out);
+        self.arrange(from, now, out);
     }
 
     /// Judges one reading, with or without a message; its consequences are added to `out`. The caller counts it.
@@ -239,8 +252,17 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     ) -> Result<(), Reason> {
         let from = out.verdicts.len();
         let judged = self.judge_reading(source, reading, received, now, out);
-        self.groups.arrange(from, now, out);
+        self.arrange(from, now, out);
         judged
+    }
+
+    /// What is done with verdicts once they are made.
+    fn arrange(&mut self, from: usize, now: Moment, out: &mut Decision) {
+        if let Some(made) = out.verdicts.get(from..).filter(|made| !made.is_empty()) {
+            let (specs, sources) = (&self.specs, &self.sources);
+            self.contacts.note_events(made, sources, |judge| specs.named(judge).map(|spec| &spec.states));
+        }
+        self.groups.arrange(from, now, out);
     }
 
     fn judge_reading(
@@ -251,7 +273,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         now: Moment,
         out: &mut Decision,
     ) -> Result<(), Reason> {
-        let is_known = self.streams.record(source, &reading.device, &reading.signal, received.mono);
+        let (is_known, turned) = self.streams.record(source, reading, received.mono);
+        if let Some(before) = turned {
+            let of = (source, &reading.device, &reading.signal);
+            self.contacts.changed(of, (before, reading.value), reading.time(received.wall));
+        }
         let grown = !is_known && self.open_stream(source, reading, now, out)?;
         if self.renewals.are_due() {
             let looking = self.streams.instances(source, &reading.device, &reading.signal);
@@ -304,7 +330,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             });
         }
         self.report_overdue(now, out);
-        self.groups.arrange(from, now, out);
+        self.arrange(from, now, out);
     }
 
     /// Ends the silence of devices that have vanished: they sent nothing for a week and are not expected. What was

@@ -7,7 +7,7 @@ use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::stage::Judge;
 use verge_domain::time::{Moment, UtcMillis};
 
-use super::JudgeSet;
+use super::{JudgeSet, StateSuggestion};
 
 /// How often all instances of one judge alarm together.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,11 @@ pub struct JudgeRate {
     pub unsupported: u64,
     /// When the last of them is expected to, at the present rate.
     pub supported_at: Option<UtcMillis>,
+    /// The time of one false alarm by the rarest budget that all of them can support, where one of them never supports the
+    /// budget that was asked for.
+    pub rarest: Option<Duration>,
+    /// The contact that explains most of its events.
+    pub suggestion: Option<StateSuggestion>,
 }
 
 /// A shorter time of observation gives no estimate for a week.
@@ -42,6 +47,8 @@ impl JudgeRate {
             expected_per_second: 0.0,
             unsupported: 0,
             supported_at: None,
+            rarest: None,
+            suggestion: None,
         }
     }
 
@@ -57,6 +64,8 @@ impl JudgeRate {
                     rate.expected_per_second += other.expected_per_second;
                     rate.unsupported += other.unsupported;
                     rate.supported_at = rate.supported_at.max(other.supported_at);
+                    rate.rarest = least(rate.rarest, other.rarest);
+                    rate.suggestion = rate.suggestion.take().or(other.suggestion);
                 }
             }
         }
@@ -94,13 +103,38 @@ impl<D, J: Judge> JudgeSet<D, J> {
             sum.alarms += rate.alarms;
             sum.seconds += rate.seconds;
             sum.expected_per_second += rate.expected_per_second;
-            if let Some(left) = rate.supported_in {
-                sum.unsupported += 1;
-                sum.supported_at = sum.supported_at.max(Some(later(now.wall, left)));
+            match (rate.rarest, rate.supported_in) {
+                (Some(rarest), _) => {
+                    sum.unsupported += 1;
+                    sum.rarest = least(sum.rarest, Some(rarest));
+                }
+                (None, Some(left)) => {
+                    sum.unsupported += 1;
+                    sum.supported_at = sum.supported_at.max(Some(later(now.wall, left)));
+                }
+                (None, None) => {}
             }
         }
-        rates.into_iter().map(|(_, rate)| rate).filter(|rate| rate.instances > 0).collect()
+        let suggest = |rate: JudgeRate| JudgeRate {
+            suggestion: self.contacts.suggestion(&rate.judge, &self.sources),
+            ..rate
+        };
+        rates.into_iter().map(|(_, rate)| rate).filter(|rate| rate.instances > 0).map(suggest).collect()
     }
+}
+
+/// The lesser of those that are known.
+fn least(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
+/// One false alarm in this time, rounded to what is more often, as settings write it.
+#[must_use]
+pub fn budget_text(each: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let seconds = each.as_secs().max(1);
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));
+    format!("1/{}{name}", seconds / unit)
 }
 
 /// The wall clock after a while; saturates.

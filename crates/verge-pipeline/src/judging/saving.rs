@@ -88,6 +88,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if pass.next == 0 {
             self.save_machines(now, out);
             self.save_pools(out);
+            self.save_settings(out);
         }
         for index in pass.next..self.instances.capacity() {
             let Some(instance) = self.instances.get_mut(index) else { continue };
@@ -136,6 +137,19 @@ impl<D, J> JudgeSet<D, J> {
     }
 }
 
+impl<D, J> JudgeSet<D, J> {
+    /// Under which settings the judges learn, where that has changed.
+    pub(super) fn save_settings(&mut self, out: &mut Decision) {
+        for (_, spec) in self.specs.iter().filter(|(_, spec)| !spec.fingerprint.is_empty()) {
+            if self.settings_saved.get(&spec.name) != Some(&spec.fingerprint) {
+                self.settings_saved.insert(spec.name.clone(), spec.fingerprint.clone());
+                let (key, state) = (keys::settings_key(&spec.name), spec.fingerprint.to_bytes());
+                out.checkpoints.push(Checkpoint { key, state: Some(state) });
+            }
+        }
+    }
+}
+
 /// How large a state is.
 pub(crate) fn state_bytes(checkpoint: &Checkpoint) -> usize {
     checkpoint.state.as_ref().map_or(0, Vec::len)
@@ -156,7 +170,7 @@ mod tests {
     use verge_domain::verdict::{Detector, Severity};
 
     use super::super::tests::Words;
-    use super::super::{InputPattern, Inputs, JudgeSpec, StateRules};
+    use super::super::{Fingerprint, InputPattern, Inputs, JudgeSpec, StateRules};
     use super::*;
     use crate::counters::Counters;
 
@@ -206,6 +220,7 @@ mod tests {
             model: None,
             tags: Arc::default(),
             pool: None,
+            fingerprint: Fingerprint::default(),
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

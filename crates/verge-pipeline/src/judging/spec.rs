@@ -14,6 +14,7 @@ use verge_domain::verdict::{Detector, Model, Subject};
 use wildmatch::WildMatch;
 
 use super::Part;
+use super::fingerprint::Fingerprint;
 use super::machine::StateRules;
 use super::watched::Looks;
 
@@ -112,6 +113,8 @@ pub struct JudgeSpec<J> {
     pub tags: Arc<TagBook>,
     /// What its instances share, if they do. The same where judges of both classes have this name.
     pub pool: Option<Arc<dyn SharedState>>,
+    /// The settings that give meaning to what its instances learn; empty where they do not learn.
+    pub fingerprint: Fingerprint,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }
@@ -167,6 +170,10 @@ impl<J> Specs<J> {
 
     pub(super) fn get(&self, judge: JudgeIndex) -> Option<&JudgeSpec<J>> {
         self.0.get(judge.position())?.as_ref()
+    }
+
+    pub(super) fn named(&self, name: &JudgeId) -> Option<&JudgeSpec<J>> {
+        self.0.iter().flatten().find(|spec| spec.name == *name)
     }
 }
 

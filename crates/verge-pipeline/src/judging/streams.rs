@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::observation::Camera;
-use verge_domain::reading::SourceIndex;
+use verge_domain::reading::{Reading, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::Monotonic;
 
+use super::contacts::FewValues;
 use super::room::Room;
 
 /// Maximum number of known devices, over all sources.
@@ -23,7 +24,7 @@ pub(super) const SETTLED: u32 = 8;
 const APART: Duration = Duration::from_secs(1);
 /// Approximate memory of a device and a signal beside their judges: names, tables.
 const DEVICE_BYTES: usize = 320;
-const SIGNAL_BYTES: usize = 224;
+const SIGNAL_BYTES: usize = 248;
 
 /// When and how often a device has sent.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +90,8 @@ struct Device {
 #[derive(Debug)]
 struct Looking {
     instances: Vec<usize>,
+    /// Whether it is a contact.
+    values: FewValues,
     /// Among which judges they were found, see [`Streams::judges_changed`].
     judges: u32,
 }
@@ -113,18 +116,23 @@ impl Streams {
         Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), judges: 0, room }
     }
 
-    /// Records a reading; returns whether its signal is known to the present judges.
+    /// Records a reading; returns whether its signal is known to the present judges, and the former value of a contact that
+    /// has changed.
     pub(super) fn record(
         &mut self,
         source: SourceIndex,
-        device: &DeviceId,
-        signal: &SignalId,
+        reading: &Reading,
         now: Monotonic,
-    ) -> bool {
+    ) -> (bool, Option<f64>) {
         let devices = self.by_source.get_mut(usize::from(source.0));
-        let Some(device) = devices.and_then(|devices| devices.get_mut(device)) else { return false };
+        let Some(device) = devices.and_then(|devices| devices.get_mut(&reading.device)) else {
+            return (false, None);
+        };
         device.activity.again(now);
-        device.signals.get(signal).is_some_and(|looking| looking.judges == self.judges)
+        match device.signals.get_mut(&reading.signal) {
+            Some(looking) => (looking.judges == self.judges, looking.values.note(reading.value)),
+            None => (false, None),
+        }
     }
 
     /// The same for a frame; returns whether its camera is known.
@@ -203,17 +211,19 @@ impl Streams {
         now: Monotonic,
     ) {
         let judges = self.judges;
-        if let Some(device) = self.device(source, device, Activity::at(now))
-            && device.signals.insert(signal.clone(), Looking { instances, judges }).is_none()
-        {
-            self.room.add_bytes(SIGNAL_BYTES);
+        if let Some(device) = self.device(source, device, Activity::at(now)) {
+            let values = device.signals.get(signal).map(|looking| looking.values).unwrap_or_default();
+            let looking = Looking { instances, values, judges };
+            if device.signals.insert(signal.clone(), looking).is_none() {
+                self.room.add_bytes(SIGNAL_BYTES);
+            }
         }
     }
 
     pub(super) fn insert_camera(&mut self, camera: &Camera, instances: Vec<usize>, now: Monotonic) {
         let judges = self.judges;
         if let Some(device) = self.device(camera.source, &camera.device, Activity::at(now))
-            && device.camera.replace(Looking { instances, judges }).is_none()
+            && device.camera.replace(Looking { instances, values: FewValues::default(), judges }).is_none()
         {
             self.room.add_bytes(SIGNAL_BYTES);
         }

@@ -14,7 +14,7 @@ use verge_domain::time::Moment;
 use super::containment::contained;
 use super::instance::Instance;
 use super::watched::{WatchedSubjects, source_of};
-use super::{Decision, Inputs, JudgeSet, JudgeSpec, Part, StateRules};
+use super::{Decision, Fingerprint, Inputs, JudgeSet, JudgeSpec, Part, StateRules};
 
 /// A judge that is to be at work.
 pub enum PlannedJudge<J> {
@@ -43,6 +43,8 @@ pub struct KeptJudge {
     pub states: StateRules,
     /// See [`JudgeSpec::tags`].
     pub tags: Arc<TagBook>,
+    /// See [`JudgeSpec::fingerprint`].
+    pub fingerprint: Fingerprint,
 }
 
 impl<J> PlannedJudge<J> {
@@ -77,9 +79,9 @@ impl<J> PlannedJudge<J> {
     fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
         match self {
             Self::Made(spec) | Self::Anew(spec, _) => spec,
-            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, tags, .. }) => {
+            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, tags, fingerprint, .. }) => {
                 let before = before.expect("a judge is kept that is at work");
-                JudgeSpec { inputs, policy, expect, machine, states, tags, ..before }
+                JudgeSpec { inputs, policy, expect, machine, states, tags, fingerprint, ..before }
             }
         }
     }
@@ -148,7 +150,7 @@ pub(super) struct Renewals {
     /// The instance that comes next.
     next: usize,
     /// Places of judges that take up nothing of what their predecessors have learnt, and why.
-    fresh: Vec<(usize, &'static str)>,
+    fresh: Vec<(usize, String)>,
     report: SwapReport,
 }
 
@@ -199,6 +201,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let ended = ended.iter().filter(|ended| **ended).count();
         let kept = self.instances.len() - self.renewals.left;
         self.expect_devices(now);
+        let names: Vec<_> = self.specs.iter().map(|(_, spec)| &spec.name).collect();
+        self.contacts.forget(|judge| names.contains(&judge));
         self.renewals.next = 0;
         let watched = WatchedSubjects::of(&self.specs, &self.sources);
         self.renewals.report = SwapReport { kept, ended, watched, ..SwapReport::default() };
@@ -246,9 +250,12 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let (is_made, fresh) = match &planned {
                 PlannedJudge::Kept(_) => (false, None),
                 PlannedJudge::Made(_) => (true, None),
-                PlannedJudge::Anew(_, why) => (true, Some(*why)),
+                PlannedJudge::Anew(_, why) => (true, Some((*why).to_owned())),
             };
+            let under = known.as_ref().map(|before| before.fingerprint.clone());
             let spec = planned.into_spec(known);
+            let changed = under.and_then(|under| under.change_of_judge(&spec.fingerprint));
+            let fresh = fresh.or(changed.map(|change| change.to_string()));
             if is_made && going_on.contains(&index) {
                 match (fresh, pool_before.zip(spec.pool.as_ref())) {
                     (Some(why), _) => self.renewals.fresh.push((place, why)),
@@ -312,13 +319,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.renewals.left -= 1;
         let spec = &self.specs[instance.judge_index];
         let place = instance.judge_index.position();
-        let fresh = self.renewals.fresh.iter().find(|(fresh, _)| *fresh == place).map(|(_, why)| *why);
+        let fresh = self.renewals.fresh.iter().find(|(fresh, _)| *fresh == place).map(|(_, why)| why.clone());
         let doing = "carrying over what it has learnt";
         let carried = contained(instance, spec, &self.counters, doing, now, out, |instance, _| match fresh {
             None => instance.set_anew(spec, now).map_err(|error| error.to_string()),
             Some(why) => {
                 instance.judge = (spec.make)(now);
-                Err(why.to_owned())
+                Err(why)
             }
         });
         let (bytes, before) = instance.reckon();

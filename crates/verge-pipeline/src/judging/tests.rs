@@ -21,6 +21,7 @@ mod maintenance;
 mod numbers;
 mod random_swaps;
 mod room;
+mod settings;
 mod severity;
 mod swap;
 
@@ -142,6 +143,7 @@ pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<Above
         model: None,
         tags: Arc::default(),
         pool: None,
+        fingerprint: Fingerprint::default(),
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
     }
@@ -364,6 +366,7 @@ fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
             seconds,
             expected_per_second: 0.5 / week,
             supported_in: left.map(Duration::from_secs),
+            rarest: None,
         });
     }
     let reported = trial.set.alarm_rates(at(10));

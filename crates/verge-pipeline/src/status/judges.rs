@@ -5,7 +5,7 @@
 use serde::Serialize;
 use verge_domain::id::JudgeId;
 
-use crate::judging::JudgeRate;
+use crate::judging::{JudgeRate, StateSuggestion, budget_text};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JudgeStatus {
@@ -20,6 +20,11 @@ pub struct JudgeStatus {
     /// UTC ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported_at: Option<i64>,
+    /// As settings write it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rarest_budget: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<StateSuggestion>,
 }
 
 impl JudgeStatus {
@@ -32,6 +37,8 @@ impl JudgeStatus {
             expected_per_week: rounded(rate.expected_per_week()),
             unsupported: rate.unsupported,
             supported_at: rate.supported_at.map(|at| at.0),
+            rarest_budget: rate.rarest.map(budget_text),
+            suggestion: rate.suggestion.clone(),
         }
     }
 }

@@ -46,6 +46,8 @@ fn counters() -> Counters {
         expected_per_second: 1e-6,
         unsupported: 1,
         supported_at: Some(UtcMillis(AT + 1)),
+        rarest: None,
+        suggestion: None,
     }]);
     counters.note_judging(JudgingAccount { instances: 3, devices: 2, bytes: 4_000, cap_bytes: 9_000 });
     counters.note_maintenance(vec![MaintenanceWindow {

@@ -18,7 +18,8 @@ use verge_pipeline::committer::{self, Retention};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{IntakeQueue, Judging, NewestIntake, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{
-    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome, Selector,
+    Decision, Fingerprint, InputPattern, Inputs, JudgeSet, JudgeSpec, Names, Order, OrderError, Outcome,
+    Selector,
 };
 
 use crate::orders::Words;
@@ -110,6 +111,7 @@ fn open() -> Site {
             model: None,
             tags: Arc::default(),
             pool: None,
+            fingerprint: Fingerprint::default(),
             make: Box::new(move |_| Slow(leave.clone())),
         };
         let set = JudgeSet::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());

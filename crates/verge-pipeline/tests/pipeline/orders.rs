@@ -18,7 +18,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::intake::{IntakeQueue, Judging, ReadingIntake};
-use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec};
+use verge_pipeline::judging::{Decision, Fingerprint, InputPattern, Inputs, JudgeSet, JudgeSpec};
 
 use crate::commands::ask;
 use crate::desk::{Desk, Upstream};
@@ -78,7 +78,8 @@ impl Judge for Learner {
     fn alarm_rate(&self) -> Option<AlarmRate> {
         let (alarms, seconds) = (u64::from(self.limit), 604_800.0);
         let supported_in = Some(Duration::ZERO);
-        Some(AlarmRate { alarms, seconds, expected_per_second: 1.0 / 604_800.0, supported_in })
+        let expected_per_second = 1.0 / 604_800.0;
+        Some(AlarmRate { alarms, seconds, expected_per_second, supported_in, rarest: None })
     }
     fn apply(&mut self, remark: Remark, _event: Option<UtcMillis>) -> bool {
         self.limit = 10;
@@ -120,6 +121,7 @@ impl Site {
             model: None,
             tags: Arc::default(),
             pool: None,
+            fingerprint: Fingerprint::default(),
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

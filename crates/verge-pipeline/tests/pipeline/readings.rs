@@ -18,7 +18,9 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, CommitHandle, Committer, Retention, StoreHandle};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::{INTAKE_CAPACITY, IntakeQueue, Judging, ReadingIntake, Swap};
-use verge_pipeline::judging::{Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, KeptJudge, PlannedJudge};
+use verge_pipeline::judging::{
+    Decision, Fingerprint, InputPattern, Inputs, JudgeSet, JudgeSpec, KeptJudge, PlannedJudge,
+};
 
 use crate::support::{ENCODER_PANICS, Memory, Settled, Text, UNENCODABLE, until};
 
@@ -93,6 +95,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         model: None,
         tags: Arc::default(),
         pool: None,
+        fingerprint: Fingerprint::default(),
         make: Box::new(|_| FromZero),
     }
 }
@@ -286,9 +289,19 @@ async fn judges_are_exchanged_under_load_and_no_reading_is_lost_or_judged_twice(
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         if value % 400 == 200 {
-            let JudgeSpec { name, inputs, policy, expect, machine, states, tags, .. } = spec(Lane::Verdict);
+            let JudgeSpec { name, inputs, policy, expect, machine, states, tags, fingerprint, .. } =
+                spec(Lane::Verdict);
             let planned = match swaps % 2 {
-                0 => PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags }),
+                0 => PlannedJudge::Kept(KeptJudge {
+                    name,
+                    inputs,
+                    policy,
+                    expect,
+                    machine,
+                    states,
+                    tags,
+                    fingerprint,
+                }),
                 _ => PlannedJudge::Made(spec(Lane::Verdict)),
             };
             let reports = reports.clone();

@@ -19,6 +19,7 @@ use verge_domain::id::Epoch;
 use verge_domain::time::UtcMillis;
 use verge_mqtt::ConnectionSettings;
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
+use verge_pipeline::judging::is_settings_key;
 
 use super::certs::{self, validity};
 use super::output::json_line;
@@ -277,14 +278,18 @@ fn look_at_store(settings: &Settings, report: &mut CheckReport) {
             return;
         }
     };
-    let looked = OutboxReader::open(&outbox.dir, outbox.key.as_ref()).and_then(|mut reader| reader.summary());
-    let saved = looked.as_ref().map_or(&[][..], |summary| &summary.checkpoints);
+    let looked = OutboxReader::open(&outbox.dir, outbox.key.as_ref()).and_then(|mut reader| {
+        let learnt_under = reader.saved(is_settings_key)?;
+        Ok((reader.summary()?, learnt_under))
+    });
+    let saved = looked.as_ref().map_or(&[][..], |(summary, _)| &summary.checkpoints);
     states::look(settings, saved, report);
-    if let Ok(summary) = &looked {
+    if let Ok((summary, learnt_under)) = &looked {
         report.warnings.extend(routes::left_behind(settings, summary));
+        report.warnings.extend(states::outdated(settings, saved, learnt_under));
     }
     let outcome = match looked {
-        Ok(summary) => {
+        Ok((summary, _)) => {
             let rows: u64 = summary.lanes.iter().map(|lane| lane.rows).sum();
             let how = match (summary.encrypted, settings.store.is_encrypted()) {
                 _ if summary.encryption_unfinished => {

@@ -27,6 +27,7 @@ mod reload;
 mod run;
 mod runtime;
 mod send;
+mod state;
 mod table;
 mod uplink;
 mod watch;
@@ -93,6 +94,8 @@ enum Command {
     Judge(judge::JudgeArgs),
     /// Teach a judge with history, so that it need not begin from nothing; the gateway must not run
     Learn(judge::LearnArgs),
+    /// Carry what a judge has learnt from one gateway to another
+    State(state::StateArgs),
     /// Receive verdicts, print them, count duplicates and gaps
     Watch(watch::WatchArgs),
     /// Tell the judges of a gateway what is known about their last alarm
@@ -179,6 +182,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Check(args) => check::check(args, json, out),
         Command::Judge(args) => judge::judge(args, json, out),
         Command::Learn(args) => judge::learn(args, json, out),
+        Command::State(args) => state::state(args, json, out),
         Command::Watch(args) => watch::watch(args, json, out),
         Command::Label(args) => orders::label(args, json, out),
         Command::Maintenance(args) => orders::maintenance(args, json, out),
@@ -236,6 +240,8 @@ fn start_log(command: &Command) {
         Command::Demo(_) => "warn,verge_pipeline::delivery=error",
         // It reports what is refused itself, with the line.
         Command::Judge(_) | Command::Learn(_) => "warn,verge_pipeline::counters=error",
+        // It reports what is not taken up itself.
+        Command::State(_) => "warn,verge_pipeline::judging=error",
         _ => "warn",
     };
     // rumqttd logs every client that leaves as an error; ort calls every library but one unsuitable.

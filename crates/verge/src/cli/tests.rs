@@ -74,6 +74,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             "check",
             "judge",
             "learn",
+            "state",
             "watch",
             "label",
             "maintenance",

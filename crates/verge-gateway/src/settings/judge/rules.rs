@@ -1,5 +1,7 @@
 //! How judges over readings decide: the settings of each detector.
 
+use std::time::Duration;
+
 use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::auto::AutoSettings;
 use verge_anomaly::autoencoder::AutoencoderSettings;
@@ -13,6 +15,7 @@ use verge_anomaly::{
 use verge_domain::finding::Member;
 use verge_domain::id::SignalId;
 use verge_domain::interval::IntervalGrid;
+use verge_pipeline::judging::budget_text;
 use verge_vision::preprocess::Region;
 
 use super::Rule;
@@ -21,7 +24,7 @@ use super::inputs::{InputKind, Known};
 use super::limits::fitting;
 use crate::config::{
     ALARM_BUDGET, Fault, Frequency, RawAlarms, RawAuto, RawAutoencoder, RawCusum, RawHealth, RawLoop,
-    RawMulti, RawPattern, RawRate, RawSilence, RawThreshold, RawVibration, frequency,
+    RawMulti, RawPattern, RawRate, RawSilence, RawThreshold, RawVibration, Warning, frequency,
 };
 use crate::settings::Check;
 
@@ -176,6 +179,10 @@ pub(super) fn check_autoencoder(
     Some(Rule::Autoencoder { settings, model: model? })
 }
 
+/// Longer than this no judge should learn unnoticed.
+const PATIENCE: Duration = Duration::from_secs(30 * DAY_S);
+const DAY_S: u64 = 86_400;
+
 fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option<AlarmSettings> {
     let text = &raw.alarm_budget;
     let budget = Frequency::parse(text).and_then(|found| AlarmBudget::new(found.count, found.span).ok());
@@ -185,5 +192,17 @@ fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option
         check.faults.push(fault.remedy(format!("write alarm_budget = {meant:?}")));
     }
     let made = fitting(check, section, AlarmSettings::new(Some(budget?), raw.hold_off))?;
-    Some(made.with(raw.budget_of, raw.while_learning))
+    let made = made.with(raw.budget_of, raw.while_learning);
+    if let Some((learns_for, rarest)) = made.learns_longer_than(PATIENCE) {
+        let (days, patience) = (learns_for.as_secs() / DAY_S, PATIENCE.as_secs() / DAY_S);
+        check.warnings.push(Warning {
+            key: format!("{section}.alarm_budget"),
+            remark: format!(
+                "{text:?} is so rare that the judge learns for {days} days before it raises alarms (while_learning says what it \
+                 does until then); the rarest budget that it supports after {patience} days is \"{}\"",
+                budget_text(rarest)
+            ),
+        });
+    }
+    Some(made)
 }

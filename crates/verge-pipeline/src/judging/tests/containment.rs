@@ -53,16 +53,48 @@ impl Judge for Fragile {
 
     fn alarm_rate(&self) -> Option<AlarmRate> {
         self.spring(RATE);
-        Some(AlarmRate { alarms: 0, seconds: 1.0, expected_per_second: 0.0, supported_in: None })
+        Some(AlarmRate {
+            alarms: 0,
+            seconds: 1.0,
+            expected_per_second: 0.0,
+            supported_in: None,
+            rarest: None,
+        })
     }
 }
 
 fn fragile(name: &str) -> JudgeSpec<Fragile> {
     let JudgeSpec {
-        name, detector, scope, policy, inputs, expect, machine, states, model, tags, pool, ..
+        fingerprint,
+        name,
+        detector,
+        scope,
+        policy,
+        inputs,
+        expect,
+        machine,
+        states,
+        model,
+        tags,
+        pool,
+        ..
     } = spec(name, Scope::Signal, &[]);
     let make = Box::new(|_| Fragile::default());
-    JudgeSpec { name, detector, scope, policy, inputs, expect, machine, states, model, tags, pool, make }
+    JudgeSpec {
+        name,
+        detector,
+        scope,
+        policy,
+        inputs,
+        expect,
+        machine,
+        states,
+        model,
+        tags,
+        pool,
+        fingerprint,
+        make,
+    }
 }
 
 fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {

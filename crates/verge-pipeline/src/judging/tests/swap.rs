@@ -12,8 +12,8 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
 }
 
 pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
-    let JudgeSpec { name, inputs, policy, expect, machine, states, tags, .. } = spec;
-    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags })
+    let JudgeSpec { name, inputs, policy, expect, machine, states, tags, fingerprint, .. } = spec;
+    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags, fingerprint })
 }
 
 impl Trial<AboveTen> {

@@ -25,7 +25,8 @@ use verge_pipeline::frames::{
 };
 use verge_pipeline::intake::{IntakeQueue, Judging, Swap};
 use verge_pipeline::judging::{
-    Decision, InputPattern, Inputs, JudgeSet, JudgeSpec, Observes, PlannedJudge, SwapReport, Undecoded,
+    Decision, Fingerprint, InputPattern, Inputs, JudgeSet, JudgeSpec, Observes, PlannedJudge, SwapReport,
+    Undecoded,
 };
 
 use crate::support::{Memory, Settled};
@@ -209,6 +210,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         model: None,
         tags: Arc::default(),
         pool: None,
+        fingerprint: Fingerprint::default(),
         make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }
 }

@@ -1,12 +1,16 @@
 //! Whether judges have room: in memory, and in the store for their learnt states.
 
-use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
+use verge_domain::stage::{Checkpoint, KEY_SEPARATOR, is_learnt};
 use verge_domain::verdict::Detector;
 use verge_outbox::CheckpointSummary;
 
 use super::CheckReport;
+use verge_anomaly::alarm::BudgetOf;
 use verge_gateway::config::{Size, Warning};
-use verge_gateway::settings::Settings;
+use verge_gateway::settings::{JudgeSection, Settings};
+use verge_gateway::wiring;
+use verge_pipeline::judging::{Fingerprint, judge_taught, pool_key, settings_key};
+use verge_wire::counted;
 
 const KEY: &str = "gateway.states_cap";
 const MEMORY: &str = "gateway.judges_memory";
@@ -105,9 +109,74 @@ pub(super) fn look(settings: &Settings, saved: &[CheckpointSummary], report: &mu
     }
 }
 
+/// What is not taken up at the next start, as its meaning has changed.
+pub(super) fn outdated(
+    settings: &Settings,
+    saved: &[CheckpointSummary],
+    learnt_under: &[Checkpoint],
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for judge in &settings.judges {
+        warnings.extend(without_pool(judge, saved));
+        let key = settings_key(&judge.name);
+        let noted = learnt_under.iter().find(|one| one.key == key).and_then(|one| one.state.as_deref());
+        let Some(under) = noted.and_then(Fingerprint::read) else { continue };
+        let present = wiring::fingerprint_of(settings, judge);
+        let of_judge = saved
+            .iter()
+            .filter(|one| is_learnt(&one.key) && judge_taught(&one.key) == Some(judge.name.as_str()));
+        let changes: Vec<_> = of_judge.filter_map(|one| under.change_of(&present, &one.key)).collect();
+        let Some(first) = changes.first() else { continue };
+        warnings.push(Warning {
+            key: format!("judge.{}", judge.name),
+            remark: format!(
+                "{} in the store had another meaning when it was learnt ({first}): at the next start it is not taken up, \
+                 and learnt anew; write the former value to keep it",
+                counted(changes.len() as u64, "state")
+            ),
+        });
+    }
+    warnings
+}
+
+/// In version 0.1 a budget was each signal's own: what was learnt then knows no record of the judge.
+fn without_pool(judge: &JudgeSection, saved: &[CheckpointSummary]) -> Option<Warning> {
+    let alarms = judge.alarms().filter(|alarms| alarms.budget_of() == BudgetOf::Judge)?;
+    let learnt = Need::of(judge.name.as_str(), saved).states;
+    let of_later = [pool_key(&judge.name), settings_key(&judge.name)];
+    let is_of_later = saved.iter().any(|one| of_later.contains(&one.key));
+    (learnt > 0 && !is_of_later).then(|| Warning {
+        key: format!("judge.{}.alarm_budget", judge.name),
+        remark: format!(
+            "what this judge has learnt ({}) is of a version in which the budget was each signal's own; it means all false \
+             alarms of the judge together now: write budget_of = \"signal\" to keep the former meaning",
+            counted(learnt, "state")
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn learning_of_a_version_without_budgets_of_judges_is_named() {
+        let text = "[gateway]\nid = \"g\"\nstate_dir = \"state\"\n[local]\naddress = \"mqtt://localhost\"\n\
+            [source.pump]\ntopic = \"p\"\ncodec = \"number\"\ndevice = \"fixed:d\"\nsignal = \"s\"\n\
+            [judge.auto]\ninputs = [\"pump\"]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::load(&file, std::iter::empty()).unwrap();
+        let saved = |keys: &[&str]| -> Vec<CheckpointSummary> {
+            keys.iter().map(|key| CheckpointSummary { key: key.replace('/', "\u{1f}"), bytes: 9 }).collect()
+        };
+        let warned = |keys: &[&str]| outdated(&settings, &saved(keys), &[]).len();
+        assert_eq!(warned(&["state/auto/pump/d/s"]), 1);
+        assert_eq!(warned(&["state/auto/pump/d/s", "pool/auto"]), 0);
+        assert_eq!(warned(&["state/auto/pump/d/s", "settings/auto"]), 0);
+        assert_eq!(warned(&["state/other/pump/d/s"]), 0);
+    }
 
     #[test]
     fn the_need_of_a_judge_is_measured_where_it_can_be() {

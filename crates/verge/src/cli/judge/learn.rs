@@ -83,6 +83,7 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
         .exit_with(Exit::BadInput);
     }
     let shelved = shelf.put(states, args.replace)?;
+    let outdated = shelf.outdated_words();
     drop(shelf);
     let range = from.zip(to).map(|(from, to)| (from.0, to.0));
     let store = settings.store.dir();
@@ -101,7 +102,7 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
         json_line(out, &document)?;
         return Ok(Exit::Fine);
     }
-    if let Some(words) = passed_over.words() {
+    for words in passed_over.words().into_iter().chain(outdated) {
         say(&words);
     }
     say(&summary.words(path, "readings"));

@@ -5,7 +5,7 @@ mod history;
 mod learn;
 mod refusals;
 mod samples;
-mod shelf;
+pub(super) mod shelf;
 mod tables;
 mod trial;
 
@@ -114,8 +114,8 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             if let Some(table) = &summary.table {
                 say(&format!("{}: alarms: {}", path.display(), table.alarms()));
             }
-            if let Some(young) = &summary.young {
-                say(&format!("{}: {young}", path.display()));
+            for remark in summary.young.iter().chain(&summary.suggestion) {
+                say(&format!("{}: {remark}", path.display()));
             }
             say(&summary.words(path, what));
             Ok(())
@@ -166,11 +166,16 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
     Ok(Exit::Fine)
 }
 
-fn chosen(settings: &Settings, name: &str) -> anyhow::Result<JudgeSection> {
+pub(super) fn chosen(settings: &Settings, name: &str) -> anyhow::Result<JudgeSection> {
     let found = settings.judges.iter().find(|judge| judge.name.as_str() == name);
     found.cloned().ok_or_else(|| {
         let names: Vec<&str> = settings.judges.iter().map(|judge| judge.name.as_str()).collect();
-        anyhow!("there is no judge {name:?}; the configuration has {}", names.join(", "))
+        let tip = if name == "state" {
+            " (what a judge has learnt: verge state export, verge state import)"
+        } else {
+            ""
+        };
+        anyhow!("there is no judge {name:?}; the configuration has {}{tip}", names.join(", "))
     })
 }
 
@@ -237,6 +242,8 @@ struct JudgeSummary {
     alarms: BTreeMap<(String, String), u64>,
     /// What a judge that learns cannot promise yet.
     young: Option<String>,
+    /// The contact that explains most of its events, in words.
+    suggestion: Option<String>,
     table: Option<TableReport>,
 }
 
@@ -287,7 +294,7 @@ impl JudgeSummary {
         let mut value = serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
             "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
-            "clock_offsets": self.clocks, "too_short": self.young, "refusals": self.refusals.json(),
+            "clock_offsets": self.clocks, "too_short": self.young, "suggestion": self.suggestion, "refusals": self.refusals.json(),
         });
         if let Some(table) = &self.table {
             value["table"] = table.json();

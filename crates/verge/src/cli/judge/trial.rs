@@ -13,7 +13,7 @@ use verge_domain::stage::{Checkpoint, Decoder};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::EventState;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet, SavePass};
+use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet, SavePass, budget_text};
 
 use super::refusals::{Notes, Noting};
 use super::{JudgeSummary, VerdictPrinter, clock_offsets, rejections, shared_names, source_of};
@@ -239,7 +239,8 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
             clocks: clock_offsets(&self.counters),
             refusals: self.notes.take(),
             alarms: self.alarms,
-            young: rates.and_then(|rates| young(rates.first()?, self.now?)),
+            young: rates.as_ref().and_then(|rates| young(rates.first()?, self.now?)),
+            suggestion: rates.and_then(|rates| Some(rates.into_iter().next()?.suggestion?.words)),
             table: None,
         })
     }
@@ -249,19 +250,30 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
 /// signals known, the other supports seven times its length.
 #[expect(clippy::cast_precision_loss, reason = "a number of series")]
 fn rarest(rate: &JudgeRate) -> String {
-    let hours = (3.5 * rate.seconds / rate.instances.max(1) as f64 / 3600.0).floor();
-    if hours >= 48.0 { format!("{:.0}d", (hours / 24.0).floor()) } else { format!("{:.0}h", hours.max(1.0)) }
+    let seconds = 3.5 * rate.seconds / rate.instances.max(1) as f64;
+    budget_text(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// What a judge that learns cannot promise yet, where its history is shorter than its budget asks for.
 fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
+    if let Some(rarest) = rate.rarest {
+        return Some(format!(
+            "{} of {} series send too often for the alarm budget of {}: it can never be supported, and what is unusual raises no \
+             alarm; the rarest budget that works is alarm_budget = \"{}\", or write budget_of = \"judge\", which knows no \
+             such limit",
+            rate.unsupported,
+            rate.instances,
+            rate.judge,
+            budget_text(rarest)
+        ));
+    }
     let (minute, day) = (60, 24 * 60 * 60);
     let seconds = u64::try_from((rate.supported_at?.0 - now.wall.0) / 1000).unwrap_or(0).max(minute);
     let unit = if seconds < day { minute } else { day };
     let more = humantime::format_duration(Duration::from_secs(seconds.div_ceil(unit) * unit));
     Some(format!(
         "the history is too short for the alarm budget of {}, in {} of {} series: what is unusual may raise no alarm before \
-         {more} more of it; this history supports alarm_budget = \"1/{}\" at the rarest",
+         {more} more of it; this history supports alarm_budget = \"{}\" at the rarest",
         rate.judge,
         rate.unsupported,
         rate.instances,

@@ -56,7 +56,12 @@ fn words(judge: &Value, zone: &SiteZone) -> String {
         let observed = rate("alarms_per_week").map_or_else(String::new, |rate| format!("{rate:.1} a week, "));
         words += &format!(" ({observed}{:.1} expected)", rate("expected_per_week").unwrap_or(0.0));
     }
-    if learning > 0 {
+    if let Some(rarest) = judge["rarest_budget"].as_str() {
+        words += &format!(
+            "; {learning} of them can never support the alarm budget at this rate of readings: the rarest that works is \
+             \"{rarest}\""
+        );
+    } else if learning > 0 {
         words += &match learning == instances {
             true => "; learning".to_owned(),
             false => format!("; {learning} of them still learning"),
@@ -67,6 +72,9 @@ fn words(judge: &Value, zone: &SiteZone) -> String {
             let at = UtcMillis(at.saturating_add(hour - 1).div_euclid(hour) * hour);
             words += &format!(" until {}", zone.to_minute(at));
         }
+    }
+    if let Some(suggestion) = judge["suggestion"]["words"].as_str() {
+        words += &format!("; {suggestion}");
     }
     words
 }
@@ -99,5 +107,12 @@ mod tests {
         assert!(rates.news(&status(3, 1_795_690_900_000)).is_empty(), "nothing new");
         assert_eq!(rates.news(&status(4, 1_795_690_900_000)).len(), 1);
         assert!(rates.news(&json!({ "gateway": "g" })).is_empty());
+        let never = json!({
+            "name": "fast", "instances": 2, "alarms": 0, "expected_per_week": 3.0, "unsupported": 1,
+            "rarest_budget": "1/2d", "suggestion": { "words": "5 of 6 events …" },
+        });
+        let words = "fast: 2 signals, no alarm yet (3.0 expected); 1 of them can never support the alarm budget at this \
+            rate of readings: the rarest that works is \"1/2d\"; 5 of 6 events …";
+        assert_eq!(rates.news(&json!({ "gateway": "g", "judges": [never] })), [words]);
     }
 }
