@@ -93,7 +93,7 @@ impl Contact {
         let span = (self.since.0 - self.first.0).max(1);
         #[expect(clippy::cast_precision_loss, reason = "a span of some years")]
         let span = span as f64;
-        f64::from(self.changes) / span
+        f64::from(self.changes - 1) / span
     }
 }
 

@@ -278,7 +278,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             let of = (source, &reading.device, &reading.signal);
             self.contacts.changed(of, (before, reading.value), reading.time(received.wall));
         }
-        let grown = !is_known && self.open_stream(source, reading, now, out)?;
+        let mut grown = false;
+        if !is_known {
+            grown = self.open_stream(source, reading, now, out)?;
+            self.streams.record(source, reading, received.mono);
+        }
         if self.renewals.are_due() {
             let looking = self.streams.instances(source, &reading.device, &reading.signal);
             self.renew_all(looking.unwrap_or_default().to_vec(), now, out);

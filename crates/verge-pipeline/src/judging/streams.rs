@@ -24,7 +24,7 @@ pub(super) const SETTLED: u32 = 8;
 const APART: Duration = Duration::from_secs(1);
 /// Approximate memory of a device and a signal beside their judges: names, tables.
 const DEVICE_BYTES: usize = 320;
-const SIGNAL_BYTES: usize = 248;
+const SIGNAL_BYTES: usize = 224;
 
 /// When and how often a device has sent.
 #[derive(Debug, Clone, Copy)]

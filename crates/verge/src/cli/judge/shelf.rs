@@ -121,10 +121,12 @@ impl StateShelf {
         states: &[Checkpoint],
         replace: bool,
     ) -> anyhow::Result<Shelved> {
-        let (new, kept): (Vec<_>, Vec<_>) = states.iter().partition(|one| self.is_new(one, replace));
+        let (new, kept): (Vec<&Checkpoint>, Vec<_>) =
+            states.iter().partition(|one| self.is_new(one, replace));
         self.refuse_too_much(&new).exit_with(Exit::BadConfig)?;
         let is_pool = |key: &str| !is_learnt(key) && !is_settings_key(key);
-        let (learnt, of_judge): (Vec<_>, Vec<_>) = new.iter().partition(|one| is_learnt(&one.key));
+        let (learnt, of_judge): (Vec<&Checkpoint>, Vec<_>) =
+            new.into_iter().partition(|one| is_learnt(&one.key));
         Ok(Shelved {
             written: learnt.len(),
             bytes: learnt.iter().map(|one| one.state.as_ref().map_or(0, Vec::len) as u64).sum(),
