@@ -75,7 +75,7 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
         .exit_with(Exit::BadInput);
     }
     let Lesson { summary, states, too_few, from, to, passed_over } = lesson;
-    if states.is_empty() {
+    if !states.iter().any(|one| is_learnt(&one.key)) {
         return Err(anyhow!(
             "nothing is learnt: no signal of the history has eight readings ({} in all)",
             summary.observations
