@@ -141,7 +141,7 @@ pub(super) fn outdated(
 
 /// In version 0.1 a budget was each signal's own: what was learnt then knows no record of the judge.
 fn without_pool(judge: &JudgeSection, saved: &[CheckpointSummary]) -> Option<Warning> {
-    let alarms = judge.alarms().filter(|alarms| alarms.budget_of() == BudgetOf::Judge)?;
+    judge.alarms().filter(|alarms| alarms.budget_of() == BudgetOf::Judge)?;
     let learnt = Need::of(judge.name.as_str(), saved).states;
     let of_later = [pool_key(&judge.name), settings_key(&judge.name)];
     let is_of_later = saved.iter().any(|one| of_later.contains(&one.key));
