@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn learning_of_a_version_without_budgets_of_judges_is_named() {
-        let text = "[gateway]\nid = \"g\"\nstate_dir = \"state\"\n[local]\naddress = \"mqtt://localhost\"\n\
+        let text = "[gateway]\nid = \"g\"\nstate_dir = \"state\"\n[local]\nurl = \"mqtt://localhost\"\n\
             [source.pump]\ntopic = \"p\"\ncodec = \"number\"\ndevice = \"fixed:d\"\nsignal = \"s\"\n\
             [judge.auto]\ninputs = [\"pump\"]\n";
         let folder = tempfile::tempdir().unwrap();
