@@ -106,13 +106,13 @@ struct Share {
     mature: bool,
 }
 
-/// Seconds after which the budget of one false alarm in so many seconds is supported, at best: first the signals become
+/// Seconds after which the budget of one false alarm in `each` seconds is supported, at best: first the signals become
 /// known, then the record grows.
 fn learns_for(each: f64) -> f64 {
     (SUPPORT * each).min(member::DAY) + SUPPORT * each
 }
 
-/// Seconds of one false alarm by the rarest budget that is supported after so many seconds.
+/// Seconds of one false alarm by the rarest budget that is supported after this number of seconds.
 fn supported_after(seconds: f64) -> f64 {
     (0.5 * seconds / SUPPORT).max((seconds - member::DAY) / SUPPORT)
 }
