@@ -102,6 +102,7 @@ fn how_an_event_goes_on_is_saved_when_it_changes_and_outlives_a_kill() {
             model,
             tags,
             pool,
+            fingerprint: Fingerprint::default(),
             make,
         }]
     };
