@@ -92,14 +92,12 @@ pub enum DeviceRule {
 }
 
 impl DeviceRule {
-    /// The name that stands in the payload, at least in part; `None` where the topic or the settings name the device, and
-    /// where the codec knows its place itself.
+    /// The name that stands in the payload, at least in part; `None` where the topic, the settings or SenML say it all.
     pub(crate) fn in_payload(&self) -> Option<NameTemplate> {
+        let alone = NameTemplate::of_part;
         match self {
-            Self::Pointer(pointer) => {
-                Some(NameTemplate::of_part(pointer, NamePart::Pointer(pointer.clone())))
-            }
-            Self::Tag(tag) => Some(NameTemplate::of_part(tag, NamePart::Tag(tag.clone()))),
+            Self::Pointer(pointer) => Some(alone(pointer, NamePart::Pointer(pointer.clone()))),
+            Self::Tag(tag) => Some(alone(tag, NamePart::Tag(tag.clone()))),
             Self::Composed(template) => {
                 template.parts().any(|part| part.place().is_some()).then(|| template.clone())
             }
