@@ -135,6 +135,10 @@ name!(
     SignalId
 );
 name!(
+    /// A line, a zone or an arm of a scene, as the configuration names it.
+    PlaceId
+);
+name!(
     /// A durable route with marks of its own: the links of one or several `[uplink.NAME]`.
     RouteId
 );

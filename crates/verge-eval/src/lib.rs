@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`detectors`] (as they ship, over a whole series), [`measure`] (the scores of the public boards),
 //! [`events`] (alarms against labelled rows), [`nested`] and [`candidates`] (what settings score that were chosen on
-//! other series), [`plant`] (a simulated plant with known faults, and alarms against them), [`plot`] (a series as a
+//! other series), [`plant`] (a simulated plant with known faults, and alarms against them), [`traffic`] (simulated traffic
+//! before a camera, and counts against it), [`plot`] (a series as a
 //! picture).
 
 pub mod candidates;
@@ -12,3 +13,4 @@ pub mod measure;
 pub mod nested;
 pub mod plant;
 pub mod plot;
+pub mod traffic;

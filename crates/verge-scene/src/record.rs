@@ -1,0 +1,209 @@
+//! The intervals that are open: the one of now, and those that late findings may still belong to.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::time::UtcMillis;
+
+use crate::interval::SceneInterval;
+use crate::settings::SceneSettings;
+
+/// An interval stays open for so many seconds after its end: what stood on a line is counted where it began to.
+const GRACE: f64 = 5.0;
+/// Open intervals at most.
+const MOST: usize = 8;
+/// An interval of which less than this share is missing is whole.
+const WHOLE: f64 = 0.01;
+/// An object that went further than this many larger sides of its box between two frames was hardly seen at the line.
+const LONG_STEP: f64 = 1.5;
+/// One in so many of what crossed a line may have gone too far between two frames.
+const FEW_WEAK: u32 = 4;
+
+/// Which intervals are open, oldest first, and what decides whether frames came often enough.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Record {
+    open: VecDeque<SceneInterval>,
+    /// Of each line: what crossed lately, and how much of it was seen too seldom.
+    seen: Vec<(u32, u32)>,
+}
+
+/// The length of an interval in seconds.
+#[expect(clippy::cast_precision_loss, reason = "at most a day in milliseconds")]
+pub(crate) fn length(settings: &SceneSettings) -> f64 {
+    settings.interval.length_ms() as f64 / 1e3
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "times of this age, and a cast saturates")]
+fn millis(at: f64) -> UtcMillis {
+    UtcMillis((at * 1e3).floor() as i64)
+}
+
+/// In seconds since 1970.
+#[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
+pub(crate) fn seconds(at: UtcMillis) -> f64 {
+    at.0 as f64 / 1e3
+}
+
+impl Record {
+    /// The interval that a time belongs to. What was found too late for its own counts at the start of the oldest open one,
+    /// to which the time is moved: intervals are sums of what happened in them.
+    pub(crate) fn at(&mut self, settings: &SceneSettings, at: &mut f64) -> &mut SceneInterval {
+        let from = settings.interval.start_of(millis(*at));
+        if self.open.is_empty() {
+            self.open.push_back(SceneInterval::new(settings, from));
+        }
+        let position = self.open.iter().rposition(|interval| interval.from <= from).unwrap_or(0);
+        let interval = &mut self.open[position];
+        if interval.from > from {
+            *at = seconds(interval.from);
+        } else if interval.from < from {
+            *at = (seconds(interval.from) + length(settings) - 1e-3).min(*at);
+        }
+        interval
+    }
+
+    /// Opens the interval of a frame, and gives those that time has passed through their share of it. `share` is given the
+    /// interval and its seconds where the time was observed.
+    pub(crate) fn pass(
+        &mut self,
+        settings: &SceneSettings,
+        (last, now): (f64, f64),
+        observed: bool,
+        mut share: impl FnMut(&mut SceneInterval, f64),
+    ) {
+        let end = settings.interval.start_of(millis(now));
+        if !observed {
+            // What lies between is not reported: nothing was observed of it.
+            if let Some(newest) = self.open.back_mut() {
+                newest.partial.gap = true;
+            }
+            self.open_at(settings, end);
+            if let Some(newest) = self.open.back_mut() {
+                newest.partial.gap |= last > seconds(newest.from) || now - seconds(newest.from) > 1e-3;
+            }
+            return;
+        }
+        let length = length(settings);
+        let mut from = settings.interval.start_of(millis(last));
+        while from <= end {
+            self.open_at(settings, from);
+            let begin = seconds(from);
+            let part = now.min(begin + length) - last.max(begin);
+            if let Some(interval) = self.open.iter_mut().find(|interval| interval.from == from)
+                && part > 0.0
+            {
+                interval.observed += part;
+                share(interval, part);
+            }
+            from = settings.interval.next(from);
+        }
+    }
+
+    /// Opens the interval that starts at `from`, if it is not open.
+    fn open_at(&mut self, settings: &SceneSettings, from: UtcMillis) {
+        if self.open.back().is_none_or(|newest| newest.from < from) {
+            self.open.push_back(SceneInterval::new(settings, from));
+        }
+    }
+
+    /// A frame is judged.
+    pub(crate) fn add_frame(&mut self, settings: &SceneSettings, mut at: f64) {
+        self.at(settings, &mut at).frames += 1;
+    }
+
+    /// The first frame.
+    pub(crate) fn begin(&mut self, settings: &SceneSettings, at: f64) {
+        self.open_at(settings, settings.interval.start_of(millis(at)));
+    }
+
+    /// What crossed a line went so many larger sides of its box between two frames.
+    pub(crate) fn note_rate(&mut self, settings: &SceneSettings, line: usize, step: f64) {
+        let weak = step > LONG_STEP;
+        self.seen.resize(settings.lines.len(), (0, 0));
+        let (all, weakly) = &mut self.seen[line];
+        *all += 1;
+        *weakly += u32::from(weak);
+        if *all >= 64 {
+            // The newer count more.
+            (*all, *weakly) = (*all / 2, *weakly / 2);
+        }
+    }
+
+    /// Whether what crosses a line is seen too seldom.
+    pub(crate) fn is_weak(&self, line: usize) -> bool {
+        self.seen.get(line).is_some_and(|&(all, weakly)| weakly > 0 && weakly * FEW_WEAK >= all)
+    }
+
+    /// Time ran back: what is open ends here.
+    pub(crate) fn turn_back(&mut self, settings: &SceneSettings, now: f64, out: &mut Vec<SceneInterval>) {
+        let from = settings.interval.start_of(millis(now));
+        if self.open.back().is_some_and(|newest| newest.from > from) {
+            self.close_all(settings, out);
+        }
+        self.open_at(settings, from);
+        if let Some(newest) = self.open.back_mut() {
+            newest.partial.clock = true;
+        }
+        if let Some(closed) = out.last_mut() {
+            closed.partial.clock = true;
+        }
+    }
+
+    /// Closes what ended long enough ago.
+    pub(crate) fn close(&mut self, settings: &SceneSettings, now: f64, out: &mut Vec<SceneInterval>) {
+        let length = length(settings);
+        while let Some(oldest) = self.open.front() {
+            let over = seconds(oldest.from) + length + GRACE <= now || self.open.len() > MOST;
+            if !over {
+                break;
+            }
+            self.close_oldest(settings, out);
+        }
+    }
+
+    /// Closes all.
+    pub(crate) fn close_all(&mut self, settings: &SceneSettings, out: &mut Vec<SceneInterval>) {
+        while !self.open.is_empty() {
+            self.close_oldest(settings, out);
+        }
+    }
+
+    fn close_oldest(&mut self, settings: &SceneSettings, out: &mut Vec<SceneInterval>) {
+        let Some(mut interval) = self.open.pop_front() else { return };
+        let length = length(settings);
+        interval.observed = interval.observed.min(length);
+        if length - interval.observed > WHOLE * length {
+            // A gap is known to be one; else counting began or ended within it.
+            interval.partial.start |= !interval.partial.gap && !interval.partial.clock;
+        }
+        interval.partial.rate = (0..settings.lines.len()).any(|line| self.is_weak(line));
+        out.push(interval);
+    }
+
+    /// The next time is not joined to what was before.
+    pub(crate) fn mark_gap(&mut self) {
+        for interval in &mut self.open {
+            interval.partial.gap = true;
+        }
+    }
+
+    pub(crate) fn fits(&self, settings: &SceneSettings) -> bool {
+        self.open.len() <= MOST + 1 && self.open.iter().all(|interval| interval.fits(settings))
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let of_one = |interval: &SceneInterval| {
+            let line = interval.lines.first();
+            let classes = line.map_or(0, |line| line.forward.counts.len());
+            let headways: usize = interval
+                .lines
+                .iter()
+                .map(|line| line.forward.headways.capacity() + line.backward.headways.capacity())
+                .sum();
+            interval.lines.len() * (size_of::<crate::interval::LineTally>() + 8 * classes)
+                + interval.zones.len() * size_of::<crate::interval::ZoneTally>()
+                + 4 * (interval.trips.len() + headways)
+        };
+        self.open.iter().map(|interval| size_of::<SceneInterval>() + of_one(interval)).sum()
+    }
+}

@@ -1,0 +1,365 @@
+//! One camera's scene: tracks, and what is counted of them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::course::{Course, Front, Tallies};
+use crate::geometry::Point;
+use crate::interval::SceneInterval;
+use crate::line::PlacedLine;
+use crate::presence::{ZoneNow, zones_now};
+use crate::record::Record;
+use crate::settings::SceneSettings;
+use crate::track::{FrameSize, MAX_BOXES, SeenBox, Sighting, Tracker, suppress};
+use crate::zone::{PlacedZone, Waiting, ZoneEventKind};
+
+/// Times that differ by no more are the same instant.
+const SAME_INSTANT: f64 = 1e-3;
+/// After this many seconds without a frame tracks end before they can be continued.
+const LONG_STEP: f64 = 3.0;
+/// A condition in a zone ends when it has not held for this many seconds.
+const HOLD: f64 = 2.0;
+/// Open events at most.
+const MAX_EVENTS: usize = 128;
+
+/// An object crossed a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crossing {
+    /// When, in seconds since 1970.
+    pub at: f64,
+    /// Position of the line.
+    pub line: usize,
+    /// From its left to its right.
+    pub forward: bool,
+    /// Position of the class.
+    pub class: usize,
+    /// Number of the track.
+    pub track: u64,
+    /// Speed in metres per second, where there is a ground.
+    pub speed: Option<f64>,
+}
+
+/// A condition in a zone that holds, or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ZoneEvent {
+    /// Which.
+    pub kind: ZoneEventKind,
+    /// Position of the zone.
+    pub zone: usize,
+    /// The object that causes it, and its class; `None` for queues.
+    pub track: Option<(u64, usize)>,
+    /// Since when, in seconds since 1970.
+    pub from: f64,
+    /// When it last held; `None` while it holds.
+    pub until: Option<f64>,
+    /// Seconds that it stands, metres per second against the lane, or objects that wait.
+    pub value: f64,
+    last: f64,
+}
+
+/// What became of a frame, or of time. The caller empties it.
+#[derive(Debug, Clone, Default)]
+pub struct SceneReport {
+    /// What crossed lines.
+    pub crossings: Vec<Crossing>,
+    /// Conditions that began or ended.
+    pub events: Vec<ZoneEvent>,
+    /// Intervals that are complete.
+    pub intervals: Vec<SceneInterval>,
+}
+
+/// What of a scene must outlive a restart.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SceneState {
+    /// Names of classes, lines, zones and arms: it belongs to these alone.
+    names: Vec<String>,
+    frame: Option<FrameSize>,
+    tracker: Tracker<Course>,
+    last: Option<f64>,
+    record: Record,
+    zones: Vec<ZoneNow>,
+    fronts: Vec<[Option<Front>; 2]>,
+    open: Vec<ZoneEvent>,
+    /// What follows is not joined to what was saved.
+    #[serde(skip)]
+    resumed: bool,
+}
+
+/// A saved scene that is of another configuration, or that no scene could have become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SceneMisfit {
+    /// Its lines, zones or classes have other names.
+    #[error("it counts other lines, zones or classes")]
+    OtherPlaces,
+    /// Numbers that cannot be.
+    #[error("its numbers are out of range")]
+    OutOfRange,
+}
+
+/// Follows the objects of one camera and counts them.
+#[derive(Debug)]
+pub struct Scene {
+    settings: Arc<SceneSettings>,
+    places: Option<Places>,
+    state: SceneState,
+    sightings: Vec<Sighting>,
+    now: Vec<ZoneNow>,
+    queue: Vec<Waiting>,
+}
+
+/// Lines and zones in pixels.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) frame: FrameSize,
+    pub(crate) lines: Vec<PlacedLine>,
+    pub(crate) zones: Vec<PlacedZone>,
+}
+
+impl Places {
+    fn new(settings: &SceneSettings, frame: FrameSize) -> Self {
+        let zone = |(_, zone): &(_, _)| PlacedZone::new(zone, frame, settings.ground.as_ref());
+        Self {
+            frame,
+            lines: settings.lines.iter().map(|line| PlacedLine::new(line, frame)).collect(),
+            zones: settings.zones.iter().map(zone).collect(),
+        }
+    }
+
+    /// In shares of the picture.
+    pub(crate) fn share(&self, point: Point) -> Point {
+        Point::new(point.x / f64::from(self.frame.width), point.y / f64::from(self.frame.height))
+    }
+}
+
+impl Scene {
+    /// A scene in which nothing was seen yet.
+    #[must_use]
+    pub fn new(settings: Arc<SceneSettings>) -> Self {
+        let state = SceneState {
+            names: names_of(&settings),
+            zones: vec![ZoneNow::default(); settings.zones.len()],
+            fronts: vec![[None; 2]; settings.lines.len()],
+            ..SceneState::default()
+        };
+        Self { settings, places: None, state, sightings: Vec::new(), now: Vec::new(), queue: Vec::new() }
+    }
+
+    /// The tracks that are alive.
+    pub fn tracks(&self) -> impl Iterator<Item = (u64, SeenBox)> {
+        self.state.tracker.tracks.iter().filter(|track| track.is_confirmed()).map(|track| (track.id, track.area()))
+    }
+
+    /// How it counts.
+    #[must_use]
+    pub fn settings(&self) -> &SceneSettings {
+        &self.settings
+    }
+
+    /// Looks at the boxes of a frame of this time (seconds since 1970) and size.
+    pub fn observe(&mut self, at: f64, frame: FrameSize, boxes: &mut Vec<SeenBox>, out: &mut SceneReport) {
+        if !at.is_finite() || frame.width == 0 || frame.height == 0 {
+            return;
+        }
+        suppress(boxes, MAX_BOXES);
+        if self.places.as_ref().is_none_or(|places| places.frame != frame) {
+            if self.state.frame.is_some_and(|known| known != frame) {
+                self.end_tracks(out);
+                self.state.record.mark_gap();
+            }
+            self.state.frame = Some(frame);
+            self.places = Some(Places::new(&self.settings, frame));
+        }
+        if let Some(last) = self.state.last {
+            if (at - last).abs() <= SAME_INSTANT {
+                return;
+            }
+            if at < last {
+                self.end_tracks(out);
+                self.state.record.turn_back(&self.settings, at, &mut out.intervals);
+                self.state.last = None;
+            } else if at - last > LONG_STEP {
+                self.end_over(at, out);
+            }
+        }
+        self.follow(at, frame, boxes);
+        self.end_over(at, out);
+        self.pass_time(at);
+        self.state.record.add_frame(&self.settings, at);
+        self.emit_pending(at, out);
+        self.watch_zones(at, out);
+        self.state.record.close(&self.settings, at, &mut out.intervals);
+        self.state.last = Some(at);
+    }
+
+    fn follow(&mut self, at: f64, frame: FrameSize, boxes: &[SeenBox]) {
+        let Some(places) = &self.places else { return };
+        let SceneState { tracker, record, fronts, .. } = &mut self.state;
+        tracker.advance(at, boxes, frame, self.settings.classes.len(), &mut self.sightings);
+        let mut tallies = Tallies { settings: &self.settings, record, fronts };
+        for &Sighting { track, seen } in &self.sightings {
+            tallies.follow(places, &mut tracker.tracks[track], &boxes[seen], at);
+        }
+    }
+
+    /// Crossings whose speed is known by now.
+    fn emit_pending(&mut self, now: f64, out: &mut SceneReport) {
+        let SceneState { tracker, record, fronts, .. } = &mut self.state;
+        let mut tallies = Tallies { settings: &self.settings, record, fronts };
+        for track in &mut tracker.tracks {
+            tallies.emit(track, Some(now), out);
+        }
+    }
+
+    fn end_over(&mut self, at: f64, out: &mut SceneReport) {
+        let SceneState { tracker, record, fronts, .. } = &mut self.state;
+        let mut tallies = Tallies { settings: &self.settings, record, fronts };
+        tracker.take_over(at, |track| tallies.finish(self.places.as_ref(), track, out));
+    }
+
+    fn end_tracks(&mut self, out: &mut SceneReport) {
+        let SceneState { tracker, record, fronts, .. } = &mut self.state;
+        let mut tallies = Tallies { settings: &self.settings, record, fronts };
+        tracker.end_all(|track| tallies.finish(self.places.as_ref(), track, out));
+    }
+
+    /// Gives the time since the last frame to the intervals, with what the zones held.
+    fn pass_time(&mut self, at: f64) {
+        let Some(places) = &self.places else { return };
+        let SceneState { tracker, record, zones, last, resumed, .. } = &mut self.state;
+        zones_now(&self.settings, places, &tracker.tracks, at, &mut self.now, &mut self.queue);
+        let (now, settings) = (&self.now, &self.settings);
+        match *last {
+            None => record.begin(settings, at),
+            Some(last) => {
+                let observed = at - last <= settings.max_gap && !std::mem::take(resumed);
+                record.pass(settings, (last, at), observed, |interval, seconds| {
+                    for ((tally, before), after) in interval.zones.iter_mut().zip(zones.iter()).zip(now) {
+                        tally.add(before, after, seconds);
+                    }
+                });
+            }
+        }
+        zones.clone_from(now);
+    }
+
+    /// Raises and ends the events of zones.
+    fn watch_zones(&mut self, at: f64, out: &mut SceneReport) {
+        let SceneState { tracker, zones, open, .. } = &mut self.state;
+        let mut holds = |kind, zone, track: Option<(u64, usize)>, value: f64| {
+            let same = |event: &&mut ZoneEvent| {
+                event.kind == kind && event.zone == zone && event.track.map(|own| own.0) == track.map(|own| own.0)
+            };
+            let room = open.len() < MAX_EVENTS;
+            match open.iter_mut().find(same) {
+                Some(event) => (event.last, event.value) = (at, value),
+                None if room => {
+                    let event = ZoneEvent { kind, zone, track, from: at, until: None, value, last: at };
+                    open.push(event);
+                    out.events.push(event);
+                }
+                None => {}
+            }
+        };
+        for (number, (_, zone)) in self.settings.zones.iter().enumerate() {
+            let waiting = zones[number].waiting;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of tracks")]
+            let together = waiting as usize;
+            if zone.queue_from.is_some_and(|least| waiting >= f64::from(least)) {
+                holds(ZoneEventKind::Queue, number, None, waiting);
+            }
+            for track in tracker.tracks.iter().filter(|track| track.is_confirmed()) {
+                let Some(course) = track.course.zones.get(number).filter(|course| course.inside) else { continue };
+                let which = Some((track.id, track.class));
+                if let Some(after) = zone.stopped_after
+                    && let Some(stands) = course.stands_for(at)
+                    && course.has_stopped(at, after, together)
+                {
+                    holds(ZoneEventKind::Stopped, number, which, stands);
+                }
+                if zone.lane.is_some() && course.goes_wrong_way(at) && track.last_seen == at {
+                    holds(ZoneEventKind::WrongWay, number, which, track.course.speed.unwrap_or(0.0));
+                }
+                if zone.forbidden.contains(&track.class) {
+                    holds(ZoneEventKind::Person, number, which, 1.0);
+                }
+            }
+        }
+        open.retain(|event| {
+            let ended = at - event.last > HOLD;
+            if ended {
+                out.events.push(ZoneEvent { until: Some(event.last), ..*event });
+            }
+            !ended
+        });
+    }
+
+    /// Lets time pass without a frame: what is complete comes out.
+    pub fn tick(&mut self, now: f64, out: &mut SceneReport) {
+        let Some(last) = self.state.last else { return };
+        if now - last > LONG_STEP {
+            self.end_over(now, out);
+            self.emit_pending(now, out);
+        }
+        self.state.record.close(&self.settings, now, &mut out.intervals);
+    }
+
+    /// Nothing follows: tracks end, and all intervals come out. The last frame stands for as long as the one before did.
+    pub fn finish(&mut self, lasted: f64, out: &mut SceneReport) {
+        if let Some(last) = self.state.last {
+            self.pass_time(last + lasted.clamp(0.0, self.settings.max_gap));
+        }
+        self.end_tracks(out);
+        for event in self.state.open.drain(..) {
+            out.events.push(ZoneEvent { until: Some(event.last), ..event });
+        }
+        self.state.record.close_all(&self.settings, &mut out.intervals);
+    }
+
+    /// What must outlive a restart.
+    #[must_use]
+    pub const fn state(&self) -> &SceneState {
+        &self.state
+    }
+
+    /// Goes on from a saved state. The time until the next frame was not observed.
+    ///
+    /// # Errors
+    /// See [`SceneMisfit`]; the scene is then unchanged.
+    pub fn restore(&mut self, mut state: SceneState) -> Result<(), SceneMisfit> {
+        if state.names != self.state.names {
+            return Err(SceneMisfit::OtherPlaces);
+        }
+        let classes = self.settings.classes.len();
+        let sound = state.tracker.tracks.iter().all(|track| {
+            track.is_finite(classes) && track.course.is_finite() && track.course.fits(&self.settings)
+        }) && state.record.fits(&self.settings)
+            && state.zones.len() == self.settings.zones.len()
+            && state.fronts.len() == self.settings.lines.len()
+            && state.open.len() <= MAX_EVENTS
+            && state.last.is_none_or(f64::is_finite);
+        if !sound {
+            return Err(SceneMisfit::OutOfRange);
+        }
+        state.record.mark_gap();
+        state.resumed = state.last.is_some();
+        self.places = None;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Bytes it holds beside itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let courses = self.state.tracker.tracks.iter().map(|track| track.course.heap_bytes());
+        self.state.tracker.heap_bytes() + courses.sum::<usize>() + self.state.record.heap_bytes()
+    }
+}
+
+fn names_of(settings: &SceneSettings) -> Vec<String> {
+    let classes = settings.classes.iter().map(ToString::to_string);
+    let lines = settings.lines.iter().map(|line| format!("line {}", line.name));
+    let zones = settings.zones.iter().map(|(name, _)| format!("zone {name}"));
+    let arms = settings.arms.iter().map(|arm| format!("arm {arm}"));
+    classes.chain(lines).chain(zones).chain(arms).collect()
+}
