@@ -66,6 +66,10 @@ eval-nab *ARGS:
 eval-skab *ARGS:
     cargo run --quiet --release -p verge -- eval skab --data "$VERGE_DATA"/skab {{ ARGS }}
 
+# Counts of simulated traffic against the truth, at 30 to 1 frames a second: `just eval-vision --case road --share 0.2`
+eval-vision *ARGS:
+    cargo run --quiet --release -p verge -- eval vision {{ ARGS }}
+
 # False alarms and faults found in a simulated plant, with `auto`, `health` and `silence`: `just eval-plant --run minutes --list`
 eval-plant *ARGS:
     cargo run --quiet --release -p verge -- eval plant {{ ARGS }}

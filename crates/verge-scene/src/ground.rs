@@ -90,7 +90,11 @@ impl Ground {
         if !matrix.iter().all(|number| number.is_finite()) {
             return Err(GroundError::Flat { which: "metres" });
         }
-        let ground = Self { matrix };
+        let mut ground = Self { matrix };
+        // The corner of the picture, where the matrix is 1, may lie above the horizon.
+        if ground.depth(from[0]) < 0.0 {
+            ground.matrix = ground.matrix.map(|number| -number);
+        }
         // Points before and behind the horizon: no camera sees the ground in this way.
         if from.iter().any(|&point| ground.depth(point) <= 1e-9) {
             return Err(GroundError::Fold { which: "picture" });

@@ -150,6 +150,12 @@ impl Scene {
         self.state.tracker.tracks.iter().filter(|track| track.is_confirmed()).map(|track| (track.id, track.area()))
     }
 
+    /// Objects that were followed so far.
+    #[must_use]
+    pub const fn followed(&self) -> u64 {
+        self.state.tracker.confirmed
+    }
+
     /// How it counts.
     #[must_use]
     pub fn settings(&self) -> &SceneSettings {

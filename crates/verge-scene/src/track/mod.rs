@@ -193,6 +193,8 @@ impl FrameSize {
 pub(crate) struct Tracker<T> {
     pub(crate) tracks: Vec<Track<T>>,
     next_id: u64,
+    /// Tracks that were seen twice, over all.
+    pub(crate) confirmed: u64,
     #[serde(skip)]
     buffers: Buffers,
 }
@@ -243,6 +245,7 @@ impl<T: Default> Tracker<T> {
         for (position, track) in self.tracks.iter_mut().enumerate() {
             if let Some(seen) = self.buffers.of_track[position] {
                 track.see(&boxes[seen], frame);
+                self.confirmed += u64::from(track.sightings == 2);
                 sightings.push(Sighting { track: position, seen });
             }
         }

@@ -2,11 +2,13 @@
 //! in the gateway.
 
 mod classify;
+mod count;
 mod detect;
 mod nab;
 mod plant;
 mod series;
 mod skab;
+mod vision;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,10 +39,12 @@ use super::say;
   verge eval classify --model models/mobilenet.toml --data imagenet_sample
   verge eval detect --model models/yolox.toml --data coco_val128
   verge eval detect --model yolox.toml --data traffic --group Vehicle=car,bus
+  verge eval count --data junction --detections junction/boxes.jsonl
   verge eval csv --data recordings --label fault --plot plots
   verge eval nab --data NAB
   verge eval skab --data SKAB
   verge eval plant
+  verge eval vision
 
 Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
 models. Series go through the detectors `auto` (one signal) and `multi` (several) with their settings as shipped.")]
@@ -55,6 +59,8 @@ enum What {
     Classify(classify::ClassifyArgs),
     /// Average precision of a model that detects, as COCO reckons it
     Detect(detect::DetectArgs),
+    /// Counts per line, direction and class, of boxes or of pictures
+    Count(count::CountArgs),
     /// Alarms, events found and delays of the detector `auto` on labelled CSV files of any kind
     Csv(series::CsvArgs),
     /// Score of the detector `auto` on the Numenta Anomaly Benchmark
@@ -63,6 +69,8 @@ enum What {
     Plant(plant::PlantArgs),
     /// Scores of the detector `multi` on the Skoltech Anomaly Benchmark
     Skab(skab::SkabArgs),
+    /// Counts of simulated traffic against what truly crossed
+    Vision(vision::VisionArgs),
 }
 
 /// Names of the benchmarks' profiles, for people, in the order of `ScoreProfile::ALL`.
@@ -94,10 +102,12 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
     match &args.what {
         What::Classify(args) => classify::classify(args, json, out),
         What::Detect(args) => detect::detect(args, json, out),
+        What::Count(args) => count::count(args, json, out),
         What::Csv(args) => series::csv(args, json, out),
         What::Nab(args) => nab::nab(args, json, out),
         What::Plant(args) => plant::plant(args, json, out),
         What::Skab(args) => skab::skab(args, json, out),
+        What::Vision(args) => vision::vision(args, json, out),
     }
 }
 

@@ -1,0 +1,207 @@
+//! `verge eval count`: what the tracker counts of labelled boxes or of pictures.
+
+mod files;
+mod result;
+mod settings;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use verge_models::card::ModelTask;
+use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
+use verge_vision::viewer::Inference;
+
+use super::{ModelArgs, look_at, of_another_task};
+use crate::cli::output::json_line;
+use crate::cli::pictures;
+use files::{Clock, Frame};
+use result::Counted;
+use settings::CountSettings;
+use verge_gateway::exit::{Exit, ExitWith};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The folder holds count.toml (what is counted: lines, zones, ground), frames/NAME.jpg in order of their \
+names, and times.csv with the header frame,t: names without ending, and seconds since 1970. With --detections the boxes \
+come from a file, a JSON object a line, and pictures are not needed:
+  {\"frame\": \"000012\", \"t\": 1767225601.2, \"objects\": [{\"label\": \"car\", \"score\": 0.93, \"box\": [left, top, \
+width, height]}]}
+
+Examples:
+  verge eval count --data junction --detections junction/boxes.jsonl --json
+  verge eval count --data junction --model models/yolox.toml --events crossings.jsonl"
+)]
+pub(super) struct CountArgs {
+    /// A folder of frames; may be given more than once
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Vec<PathBuf>,
+    /// The card of the model that looks at the pictures
+    #[arg(long, value_name = "FILE", required_unless_present = "detections")]
+    model: Option<PathBuf>,
+    /// Boxes of a detector, instead of pictures and a model
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    detections: Option<PathBuf>,
+    /// Frames per second, where there is no times.csv
+    #[arg(long, value_name = "N")]
+    fps: Option<f64>,
+    /// Write each crossing and each event of a zone to a file, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+}
+
+/// What a model is asked for at least: the tracker decides what is sure enough.
+const LEAST_SCORE: f32 = 0.1;
+
+pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    if args.fps.is_some_and(|rate| !(0.001..=1000.0).contains(&rate)) {
+        return Err(anyhow::anyhow!("--fps is from 0.001 to 1000")).exit_with(Exit::Usage);
+    }
+    if args.detections.is_some() && args.data.len() > 1 {
+        return Err(anyhow::anyhow!("--detections belongs to one --data")).exit_with(Exit::Usage);
+    }
+    let mut events = match &args.events {
+        None => None,
+        Some(path) => {
+            let open = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            Some((path, BufWriter::new(open)))
+        }
+    };
+    for data in &args.data {
+        let settings = settings::read(&data.join("count.toml")).exit_with(Exit::BadInput)?;
+        let (frames, size) = frames(args, data, &settings)?;
+        let counted = count_frames(data, &settings, &frames, size);
+        if let Some((path, events)) = &mut events {
+            counted.write_events(events).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if as_json {
+            json_line(out, &counted.json())?;
+        } else {
+            counted.write(out).context("standard output")?;
+        }
+    }
+    if let Some((path, events)) = &mut events {
+        events.flush().with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The frames with their boxes, and their size.
+fn frames(args: &CountArgs, data: &Path, settings: &CountSettings) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+    let table = data.join("times.csv");
+    let clock = if table.is_file() {
+        Clock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
+    } else {
+        args.fps.map_or(Clock::Own, Clock::Rate)
+    };
+    match (&args.detections, &args.model) {
+        (Some(path), _) => {
+            let frames = files::detections(path, &clock, &settings.scheme, settings.score);
+            let frames = frames.exit_with(Exit::BadInput)?;
+            let size = settings.size.with_context(|| {
+                format!("{}: no [data] size = [WIDTH, HEIGHT], which boxes without pictures need", data.join("count.toml").display())
+            });
+            Ok((frames, size.exit_with(Exit::BadInput)?))
+        }
+        (None, Some(model)) => look(data, model, &clock, settings),
+        (None, None) => Err(anyhow::anyhow!("neither --model nor --detections")).exit_with(Exit::Usage),
+    }
+}
+
+/// Lets a model look at the pictures.
+fn look(data: &Path, model: &Path, clock: &Clock, settings: &CountSettings) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+    let frames = pictured(data, clock).exit_with(Exit::BadInput)?;
+    let args = ModelArgs { model: model.to_owned(), data: data.to_owned(), limit: None, annotate: None };
+    let model = args.load()?;
+    if model.frames().task != ModelTask::Detect {
+        return Err(of_another_task(model.frames().task)).exit_with(Exit::Usage);
+    }
+    if let [unknown, ..] = settings.scheme.unknown(model.labels()).as_slice() {
+        let near = unknown.nearest.join(", ");
+        let hint = if near.is_empty() { String::new() } else { format!("; nearest: {near}") };
+        let error = anyhow::anyhow!(
+            "{}: {} has no label {:?}{hint}",
+            data.join("count.toml").display(),
+            model.card().identity.name,
+            unknown.label
+        );
+        return Err(error).exit_with(Exit::BadInput);
+    }
+    let paths: Vec<&Path> = frames.iter().map(|(_, path)| path.as_path()).collect();
+    let seen = look_at(&args, &model, &paths, 1, LEAST_SCORE)?;
+    let first = seen.first().context("no pictures")?;
+    let size = FrameSize { width: first.width, height: first.height };
+    let mut made = Vec::with_capacity(frames.len());
+    for ((frame, path), seen) in frames.into_iter().zip(seen) {
+        if (seen.width, seen.height) != (size.width, size.height) {
+            let error = anyhow::anyhow!(
+                "{}: {}x{} pixels; the first picture has {}x{}",
+                path.display(),
+                seen.width,
+                seen.height,
+                size.width,
+                size.height
+            );
+            return Err(error).exit_with(Exit::BadInput);
+        }
+        let Inference::Objects(objects) = seen.inference else { bail!("a detector gives objects") };
+        let boxes = objects.iter().filter_map(|object| {
+            let class = settings.scheme.class_of(model.labels()[object.label].as_str())?;
+            let [left, top, right, bottom] = object.corners.map(f64::from);
+            let score = f64::from(object.score);
+            (score >= settings.score).then_some(SeenBox { class, score, left, top, right, bottom })
+        });
+        made.push(Frame { boxes: Some(boxes.collect()), ..frame });
+    }
+    Ok((made, size))
+}
+
+/// The pictures in order of their names, with their times.
+fn pictured(data: &Path, clock: &Clock) -> anyhow::Result<Vec<(Frame, PathBuf)>> {
+    let folder = data.join("frames");
+    ensure!(folder.is_dir(), "{}: no such folder", folder.display());
+    let mut paths: Vec<PathBuf> = pictures::find(&folder)?.into_iter().filter(|path| pictures::is_picture(path)).collect();
+    paths.sort();
+    ensure!(!paths.is_empty(), "{}: no pictures (NAME.jpg)", folder.display());
+    let mut frames = Vec::new();
+    for (number, path) in paths.into_iter().enumerate() {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        #[expect(clippy::cast_precision_loss, reason = "a number of pictures")]
+        let at = match clock {
+            Clock::Rate(rate) => number as f64 / rate,
+            Clock::Rows(rows) => {
+                let row = rows.iter().find(|(known, _)| *known == name);
+                let row = row.with_context(|| format!("{}: times.csv has no row for it", path.display()))?;
+                row.1
+            }
+            Clock::Own => bail!("{}: no such file; write it, or give --fps", data.join("times.csv").display()),
+        };
+        frames.push((Frame { name, at, boxes: None }, path));
+    }
+    if let Clock::Rows(rows) = clock
+        && let Some((name, _)) = rows.iter().find(|(name, _)| frames.iter().all(|(frame, _)| frame.name != *name))
+    {
+        bail!("{}: row {name:?} has no picture in {}", data.join("times.csv").display(), folder.display());
+    }
+    Ok(frames)
+}
+
+fn count_frames<'a>(data: &Path, settings: &'a CountSettings, frames: &'a [Frame], size: FrameSize) -> Counted<'a> {
+    let mut scene = Scene::new(Arc::new(settings.scene.clone()));
+    let mut report = SceneReport::default();
+    let mut boxes = Vec::new();
+    for frame in frames {
+        boxes.clear();
+        boxes.extend(frame.boxes.iter().flatten());
+        scene.observe(frame.at, size, &mut boxes, &mut report);
+    }
+    // The last frame stands for as long as most did.
+    let mut steps: Vec<f64> = frames.windows(2).map(|pair| pair[1].at - pair[0].at).filter(|step| *step > 0.0).collect();
+    steps.sort_by(f64::total_cmp);
+    scene.finish(steps.get(steps.len() / 2).copied().unwrap_or(0.0), &mut report);
+    let data = data.display().to_string();
+    Counted { data, settings: &settings.scene, frames, report, tracks: scene.followed() }
+}
