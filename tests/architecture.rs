@@ -14,6 +14,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-tls", &[]),
     ("verge-engine", &[]),
     ("verge-lz4", &["verge-domain"]),
+    ("verge-scene", &["verge-domain"]),
     // What models mean, for those who look through them.
     ("verge-models", &["verge-domain", "verge-engine"]),
     // Middle: siblings that never see each other.
@@ -43,7 +44,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-wire",
         ],
     ),
-    ("verge-eval", &["verge-anomaly", "verge-domain"]),
+    ("verge-eval", &["verge-anomaly", "verge-domain", "verge-scene"]),
     (
         "verge-demo",
         &[
@@ -72,6 +73,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",
+            "verge-scene",
             "verge-tls",
             "verge-vision",
             "verge-wire",
@@ -96,6 +98,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("lz4_flex", &["verge-lz4"]),
     ("minicbor", &["verge-codec", "verge-wire"]),
     ("ort", &["verge-engine"]),
+    ("pathfinding", &["verge-scene"]),
     ("plotters", &["verge-eval"]),
     ("rcgen", &["verge-tls"]),
     ("realfft", &["verge-anomaly"]),
