@@ -113,7 +113,19 @@ impl Record {
 
     /// The first frame.
     pub(crate) fn begin(&mut self, settings: &SceneSettings, at: f64) {
-        self.open_at(settings, settings.interval.start_of(millis(at)));
+        let from = settings.interval.start_of(millis(at));
+        self.open_at(settings, from);
+        if let Some(first) = self.open.back_mut() {
+            first.partial.start |= at - seconds(from) > WHOLE * length(settings);
+        }
+    }
+
+    /// Counting ends here: what is open misses the rest.
+    pub(crate) fn end(&mut self, settings: &SceneSettings) {
+        for interval in &mut self.open {
+            let missing = length(settings) - interval.observed;
+            interval.partial.start |= missing > WHOLE * length(settings) && !interval.partial.gap;
+        }
     }
 
     /// What crossed a line went so many larger sides of its box between two frames.
@@ -173,8 +185,8 @@ impl Record {
         let length = length(settings);
         interval.observed = interval.observed.min(length);
         if length - interval.observed > WHOLE * length {
-            // A gap is known to be one; else counting began or ended within it.
-            interval.partial.start |= !interval.partial.gap && !interval.partial.clock;
+            // Frames have ceased to come.
+            interval.partial.gap |= !interval.partial.start && !interval.partial.clock;
         }
         interval.partial.rate = (0..settings.lines.len()).any(|line| self.is_weak(line));
         out.push(interval);

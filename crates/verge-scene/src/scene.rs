@@ -319,6 +319,7 @@ impl Scene {
         for event in self.state.open.drain(..) {
             out.events.push(ZoneEvent { until: Some(event.last), ..event });
         }
+        self.state.record.end(&self.settings);
         self.state.record.close_all(&self.settings, &mut out.intervals);
     }
 
