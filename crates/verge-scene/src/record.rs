@@ -149,15 +149,15 @@ impl Record {
     /// Time ran back: what is open ends here.
     pub(crate) fn turn_back(&mut self, settings: &SceneSettings, now: f64, out: &mut Vec<SceneInterval>) {
         let from = settings.interval.start_of(millis(now));
+        for interval in &mut self.open {
+            interval.partial.clock = true;
+        }
         if self.open.back().is_some_and(|newest| newest.from > from) {
             self.close_all(settings, out);
         }
         self.open_at(settings, from);
         if let Some(newest) = self.open.back_mut() {
             newest.partial.clock = true;
-        }
-        if let Some(closed) = out.last_mut() {
-            closed.partial.clock = true;
         }
     }
 

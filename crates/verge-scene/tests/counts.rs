@@ -1,0 +1,215 @@
+//! A scene as a whole: what it counts of boxes that are given to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use verge_domain::id::{Label, PlaceId};
+use verge_domain::interval::IntervalGrid;
+use verge_domain::time::UtcMillis;
+use verge_scene::{
+    Anchor, FrameSize, Ground, Scene, SceneLine, SceneMisfit, SceneReport, SceneSettings, SceneZone, SeenBox,
+    ZoneEventKind,
+};
+
+const FRAME: FrameSize = FrameSize { width: 1000, height: 1000 };
+/// A full minute.
+const BEGIN: f64 = 1_767_225_600.0;
+
+fn place(name: &str) -> PlaceId {
+    PlaceId::new(name).unwrap()
+}
+
+fn settings() -> SceneSettings {
+    let classes = ["car", "person"].map(|class| Label::new(class).unwrap());
+    let mut settings = SceneSettings::new(classes.to_vec(), IntervalGrid::new(Duration::from_secs(60)).unwrap());
+    let line = SceneLine { name: place("middle"), from: [0.1, 0.5], to: [0.9, 0.5], anchor: Anchor::Bottom };
+    settings.add_line(line).unwrap();
+    settings
+}
+
+fn scene(settings: SceneSettings) -> Scene {
+    Scene::new(Arc::new(settings))
+}
+
+/// A box of 60 x 40 pixels whose lower edge has its middle here.
+fn at(x: f64, y: f64) -> SeenBox {
+    SeenBox { class: 0, score: 0.9, left: x - 30.0, top: y - 40.0, right: x + 30.0, bottom: y }
+}
+
+/// A frame at each time.
+fn watch(scene: &mut Scene, report: &mut SceneReport, times: impl Iterator<Item = f64>, boxes: impl Fn(f64) -> Vec<SeenBox>) {
+    for time in times {
+        scene.observe(BEGIN + time, FRAME, &mut boxes(time), report);
+    }
+}
+
+fn tenths(from: u32, to: u32) -> impl Iterator<Item = f64> {
+    (from..to).map(|tenth| f64::from(tenth) / 10.0)
+}
+
+/// A car goes down, another up beside it.
+fn two_cars(time: f64) -> Vec<SeenBox> {
+    vec![at(300.0, 100.0 + 80.0 * time), at(600.0, 900.0 - 80.0 * time)]
+}
+
+#[test]
+fn each_direction_counts_and_the_interval_is_the_sum_of_its_crossings() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    watch(&mut scene, &mut report, tenths(0, 100), two_cars);
+    scene.finish(0.1, &mut report);
+    let mut found: Vec<(bool, f64)> = report.crossings.iter().map(|one| (one.forward, one.at - BEGIN)).collect();
+    found.sort_by_key(|(forward, _)| *forward);
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-3;
+    assert!(!found[0].0 && near(found[0].1, 5.0) && found[1].0 && near(found[1].1, 5.0), "{found:?}");
+    let [only] = report.intervals.as_slice() else { panic!("{:?}", report.intervals) };
+    assert_eq!((only.lines[0].forward.total(), only.lines[0].backward.total()), (1, 1));
+    assert_eq!((only.lines[0].unresolved, only.frames, only.from), (0, 100, UtcMillis(1_767_225_600_000)));
+    assert!(only.partial.start && !only.partial.gap, "it ended after ten seconds");
+    assert_eq!(scene.followed(), 2);
+}
+
+#[test]
+fn lost_frames_and_a_late_one_cost_no_count() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    let irregular = tenths(0, 100).filter(|time| (time * 10.0) as u32 % 7 < 3);
+    watch(&mut scene, &mut report, irregular, two_cars);
+    scene.finish(0.1, &mut report);
+    assert_eq!(report.crossings.len(), 2);
+    assert_eq!(scene.followed(), 2);
+}
+
+#[test]
+fn a_loss_at_the_line_is_unresolved() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    let lost = |time: f64| if time < 4.5 { vec![at(300.0, 100.0 + 80.0 * time)] } else { Vec::new() };
+    watch(&mut scene, &mut report, tenths(0, 100), lost);
+    scene.finish(0.1, &mut report);
+    assert_eq!(report.crossings, []);
+    assert_eq!(report.intervals[0].lines[0].unresolved, 1);
+}
+
+#[test]
+fn a_car_that_is_called_something_else_for_a_while_is_a_car() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    let named = |time: f64| {
+        let class = usize::from((time * 10.0) as u32 % 4 == 0);
+        two_cars(time).into_iter().map(|one| SeenBox { class, ..one }).collect()
+    };
+    watch(&mut scene, &mut report, tenths(0, 100), named);
+    scene.finish(0.1, &mut report);
+    assert_eq!(report.crossings.iter().map(|one| one.class).collect::<Vec<_>>(), [0, 0]);
+}
+
+#[test]
+fn time_that_stands_still_is_one_frame_and_time_that_runs_back_is_said() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    let doubled = tenths(0, 50).flat_map(|time| [time, time]);
+    watch(&mut scene, &mut report, doubled, two_cars);
+    watch(&mut scene, &mut report, tenths(20, 100), two_cars);
+    scene.finish(0.1, &mut report);
+    let [only] = report.intervals.as_slice() else { panic!("{:?}", report.intervals) };
+    assert!(only.partial.clock);
+    assert_eq!(only.frames, 50 + 80);
+    // Numbers that no clock gives change nothing.
+    let before = format!("{:?}", scene.state());
+    scene.observe(f64::NAN, FRAME, &mut vec![at(1.0, 1.0)], &mut report);
+    scene.observe(BEGIN, FrameSize { width: 0, height: 10 }, &mut vec![at(1.0, 1.0)], &mut report);
+    assert_eq!(format!("{:?}", scene.state()), before);
+}
+
+#[test]
+fn a_saved_scene_goes_on_and_says_that_it_did_not_see_all() {
+    let (mut first, mut report) = (scene(settings()), SceneReport::default());
+    watch(&mut first, &mut report, tenths(0, 49), two_cars);
+    let saved = first.state().clone();
+    let mut second = scene(settings());
+    second.restore(saved.clone()).unwrap();
+    watch(&mut second, &mut report, tenths(50, 100), two_cars);
+    second.finish(0.1, &mut report);
+    assert_eq!(report.crossings.len(), 2, "tracks and sides go on");
+    assert!(report.intervals[0].partial.gap);
+    let mut other = settings();
+    other.add_line(SceneLine { name: place("more"), from: [0.1, 0.2], to: [0.9, 0.2], anchor: Anchor::Bottom }).unwrap();
+    assert_eq!(scene(other).restore(saved), Err(SceneMisfit::OtherPlaces));
+}
+
+/// A road of 14 m, 42 m deep.
+fn with_ground() -> SceneSettings {
+    let picture = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.9], [0.3, 0.9]];
+    let metres = [[-7.0, 60.0], [7.0, 60.0], [7.0, 18.0], [-7.0, 18.0]];
+    settings().with_ground(Some(Ground::new(picture, metres).unwrap()))
+}
+
+#[test]
+fn speed_is_measured_at_the_line() {
+    let (mut scene, mut report) = (scene(with_ground()), SceneReport::default());
+    watch(&mut scene, &mut report, tenths(0, 100), two_cars);
+    scene.finish(0.1, &mut report);
+    // 600 pixels are 42 m here: 80 pixels a second are 5.6 m/s.
+    for crossing in &report.crossings {
+        let speed = crossing.speed.unwrap();
+        assert!((speed - 5.6).abs() < 0.05, "{speed}");
+    }
+    let speeds = report.intervals[0].lines[0].speeds();
+    assert!(speeds.space_mean() <= speeds.time_mean());
+}
+
+#[test]
+fn what_stops_in_a_zone_is_an_event_and_a_person_is_one() {
+    let mut settings = with_ground();
+    let polygon = vec![[0.2, 0.4], [0.8, 0.4], [0.8, 0.8], [0.2, 0.8]];
+    let zone = SceneZone { polygon, stopped_after: Some(5.0), forbidden: vec![1], ..SceneZone::default() };
+    settings.add_zone(place("road"), zone).unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // It drives into the zone, stands from 5 s to 15 s, and drives on. A person is there for a while.
+    let y = |time: f64| 100.0 + 80.0 * (time.min(5.0) + (time - 15.0).max(0.0));
+    let boxes = |time: f64| {
+        let mut all = vec![at(400.0, y(time))];
+        if (3.0..6.0).contains(&time) {
+            all.push(SeenBox { class: 1, ..at(700.0, 600.0) });
+        }
+        all
+    };
+    watch(&mut scene, &mut report, tenths(0, 200), boxes);
+    scene.finish(0.1, &mut report);
+    let ended: Vec<_> = report.events.iter().filter(|event| event.until.is_some()).collect();
+    let of = |kind| ended.iter().find(|event| event.kind == kind).unwrap();
+    let stopped = of(ZoneEventKind::Stopped);
+    assert!((stopped.from - BEGIN - 10.0).abs() < 1.0, "{stopped:?}");
+    assert!((stopped.until.unwrap() - BEGIN - 15.2).abs() < 1.0, "{stopped:?}");
+    assert_eq!(of(ZoneEventKind::Person).track.unwrap().1, 1);
+    assert_eq!(ended.len(), 2, "{ended:?}");
+}
+
+#[test]
+fn a_camera_that_is_silent_is_not_an_empty_road() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    watch(&mut scene, &mut report, tenths(0, 100), two_cars);
+    scene.tick(BEGIN + 64.9, &mut report);
+    assert_eq!(report.intervals, []);
+    scene.tick(BEGIN + 65.0, &mut report);
+    assert!(report.intervals[0].partial.gap);
+    assert!((report.intervals[0].observed - 9.9).abs() < 1e-6);
+    // Ten minutes later: no interval of what nobody saw.
+    watch(&mut scene, &mut report, tenths(6_000, 6_700), two_cars);
+    assert_eq!(report.intervals.len(), 2);
+    assert_eq!(report.intervals[1].from, UtcMillis(1_767_226_200_000));
+}
+
+#[test]
+fn trips_run_from_arm_to_arm() {
+    let mut settings = settings();
+    let zone = |low: f64, high: f64| vec![[0.1, low], [0.9, low], [0.9, high], [0.1, high]];
+    let from = SceneZone { polygon: zone(0.1, 0.3), origin: Some(place("north")), ..SceneZone::default() };
+    let to = SceneZone { polygon: zone(0.6, 0.8), destination: Some(place("south")), ..SceneZone::default() };
+    settings.add_zone(place("in"), from).unwrap();
+    settings.add_zone(place("out"), to).unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    watch(&mut scene, &mut report, tenths(0, 120), two_cars);
+    scene.finish(0.1, &mut report);
+    let arms: Vec<&str> = scene.settings().arms().iter().map(PlaceId::as_str).collect();
+    assert_eq!(arms, ["north", "south"]);
+    // The one that goes up ends where trips begin.
+    assert_eq!(report.intervals[0].trips, [0, 1, 0, 0]);
+    assert_eq!(report.intervals[0].zones[0].entered, 2);
+}
