@@ -83,6 +83,12 @@ impl Course {
             && [self.origin, self.destination].into_iter().flatten().all(|arm| arm < arms)
     }
 
+    /// Since when it may have crossed a line, where that is not clear yet.
+    pub(crate) fn undecided(&self) -> Option<f64> {
+        let pending = self.pending.iter().map(|one| one.at);
+        self.lines.iter().filter_map(LineCourse::undecided).chain(pending).reduce(f64::min)
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.lines.capacity() * size_of::<LineCourse>()
             + self.zones.capacity() * size_of::<ZoneCourse>()
@@ -130,7 +136,7 @@ impl Tallies<'_> {
                 self.record.at(self.settings, &mut at.clone()).lines[number].unresolved += 1;
             }
             let Some(passage) = passage else { continue };
-            self.record.note_rate(self.settings, number, passage.step);
+            self.record.note_rate(self.settings, number, (passage.step, passage.apart));
             if track.course.pending.len() < MAX_PENDING {
                 let pending = Pending { line: number, forward: passage.forward, at: passage.at };
                 track.course.pending.push(pending);
@@ -153,7 +159,7 @@ impl Tallies<'_> {
             if course.zones[number].inside {
                 let (origin, destination) = self.settings.ends[number];
                 course.origin = course.origin.or(origin);
-                if destination.is_some() && destination != course.origin {
+                if destination.is_some() && course.origin.is_some() && destination != course.origin {
                     course.destination = destination;
                 }
             }
@@ -182,14 +188,22 @@ impl Tallies<'_> {
                 interval.add_headway(line, forward, seconds, before.rear.map(|rear| seconds - rear));
             }
             let length = self.settings.footprints[*class].length;
-            *front = Some(Front { at: found, rear: speed.filter(|&speed| speed > 0.1).map(|speed| length / speed) });
+            *front = Some(Front {
+                at: found,
+                rear: speed.filter(|&speed| speed > 0.1).map(|speed| length / speed),
+            });
             out.crossings.push(Crossing { at, line, forward, class: *class, track: *id, speed });
             false
         });
     }
 
     /// A track is over.
-    pub(crate) fn finish(&mut self, places: Option<&Places>, track: &mut Track<Course>, out: &mut SceneReport) {
+    pub(crate) fn finish(
+        &mut self,
+        places: Option<&Places>,
+        track: &mut Track<Course>,
+        out: &mut SceneReport,
+    ) {
         if !track.is_confirmed() {
             return;
         }

@@ -112,10 +112,7 @@ impl Ground {
         let depth = self.depth(at);
         let m = &self.matrix;
         (depth > 1e-6).then(|| {
-            Point::new(
-                (m[0] * at.x + m[1] * at.y + m[2]) / depth,
-                (m[3] * at.x + m[4] * at.y + m[5]) / depth,
-            )
+            Point::new((m[0] * at.x + m[1] * at.y + m[2]) / depth, (m[3] * at.x + m[4] * at.y + m[5]) / depth)
         })
     }
 

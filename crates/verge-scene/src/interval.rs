@@ -178,7 +178,7 @@ pub struct ZoneTally {
 }
 
 impl ZoneTally {
-    /// What it held for so many seconds, between two frames.
+    /// What it held between two frames that lie `seconds` apart.
     pub(crate) fn add(&mut self, before: &ZoneNow, after: &ZoneNow, seconds: f64) {
         let part = |a: f64, b: f64| f64::midpoint(a, b) * seconds;
         self.occupied += part(f64::from(u8::from(before.occupied)), f64::from(u8::from(after.occupied)));
@@ -234,7 +234,9 @@ impl SceneInterval {
         let classes = settings.classes.len();
         let fits = |line: &LineTally| {
             [&line.forward, &line.backward].iter().all(|way| {
-                way.counts.len() == classes && way.headways.len() <= MAX_HEADWAYS && way.speeds.sum.is_finite()
+                way.counts.len() == classes
+                    && way.headways.len() <= MAX_HEADWAYS
+                    && way.speeds.sum.is_finite()
             })
         };
         self.lines.len() == settings.lines.len()

@@ -28,6 +28,8 @@ pub(crate) struct Passage {
     pub(crate) forward: bool,
     /// How far it went from one sighting to the next, in larger sides of its box.
     pub(crate) step: f64,
+    /// Seconds between the two sightings.
+    pub(crate) apart: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -79,13 +81,19 @@ impl PlacedLine {
     }
 
     /// Follows an object to where it is seen now.
-    pub(crate) fn follow(&self, course: &mut LineCourse, at: f64, seen: &SeenBox, frame: FrameSize) -> Option<Passage> {
-        let point = match self.anchor {
-            Anchor::Bottom if frame.cuts_foot(seen) => return None,
-            Anchor::Bottom => seen.foot(),
-            Anchor::Centre => seen.centre(),
+    pub(crate) fn follow(
+        &self,
+        course: &mut LineCourse,
+        at: f64,
+        seen: &SeenBox,
+        frame: FrameSize,
+    ) -> Option<Passage> {
+        let (point, is_cut) = match self.anchor {
+            Anchor::Bottom => (seen.foot(), frame.cuts_foot(seen)),
+            Anchor::Centre => (seen.centre(), false),
         };
         let here = Place { at, point, distance: self.distance(point) };
+        let apart = course.last.map_or(0.0, |last| at - last.at);
         let larger = seen.width().max(seen.height()).max(1.0);
         if let Some(last) = course.last {
             course.step = course.step.max(point.minus(last.point).length() / larger);
@@ -99,6 +107,10 @@ impl PlacedLine {
             return None;
         }
         let side = if here.distance > 0.0 { 1 } else { -1 };
+        // Beyond the border of the picture it stands further out than it seems: where it comes from, not where it has gone.
+        if is_cut && course.side != 0 && course.side != side {
+            return None;
+        }
         let before = std::mem::replace(&mut course.side, side);
         let passed = course.passed.take();
         let step = std::mem::take(&mut course.step);
@@ -106,7 +118,7 @@ impl PlacedLine {
             return None;
         }
         course.first = None;
-        passed.map(|at| Passage { at, forward: side > 0, step })
+        passed.map(|at| Passage { at, forward: side > 0, step, apart })
     }
 
     fn note_passage(&self, course: &mut LineCourse, last: Place, here: Place) {
@@ -137,7 +149,13 @@ impl PlacedLine {
     }
 
     /// Whether an object that is not seen any more may have crossed since.
-    pub(crate) fn lost_before(&self, course: &LineCourse, area: &SeenBox, velocity: Point, frame: FrameSize) -> bool {
+    pub(crate) fn lost_before(
+        &self,
+        course: &LineCourse,
+        area: &SeenBox,
+        velocity: Point,
+        frame: FrameSize,
+    ) -> bool {
         let Some(last) = course.last else { return false };
         let size = area.width().max(area.height());
         let inside_band = last.distance.abs() < LEAST_BAND.max(BAND * area.smaller_side());
@@ -153,6 +171,11 @@ impl PlacedLine {
 }
 
 impl LineCourse {
+    /// When it went through the line, where it is not clear yet whether it will stay beyond.
+    pub(crate) const fn undecided(&self) -> Option<f64> {
+        self.passed
+    }
+
     pub(crate) fn is_finite(&self) -> bool {
         let places = [self.last, self.first].into_iter().flatten();
         let numbers = places.flat_map(|place| [place.at, place.point.x, place.point.y, place.distance]);
@@ -179,9 +202,9 @@ mod tests {
     /// Points a second apart; what is found, as time and direction.
     fn follow(line: &PlacedLine, points: &[(f64, f64)]) -> Vec<(f64, bool)> {
         let mut course = LineCourse::default();
-        let found = (0_u32..).zip(points).filter_map(|(time, &(x, y))| {
-            line.follow(&mut course, f64::from(time), &at(x, y), FRAME)
-        });
+        let found = (0_u32..)
+            .zip(points)
+            .filter_map(|(time, &(x, y))| line.follow(&mut course, f64::from(time), &at(x, y), FRAME));
         found.map(|passage| (passage.at, passage.forward)).collect()
     }
 
@@ -206,14 +229,19 @@ mod tests {
         assert_eq!(follow(&line, &points).len(), 1);
         *points.last_mut().unwrap() = (500.0, 450.0);
         assert_eq!(follow(&line, &points), []);
-        assert_eq!(follow(&line, &[(500.0, 450.0), (500.0, 550.0), (500.0, 450.0)]), [(0.5, true), (1.5, false)]);
+        assert_eq!(
+            follow(&line, &[(500.0, 450.0), (500.0, 550.0), (500.0, 450.0)]),
+            [(0.5, true), (1.5, false)]
+        );
     }
 
     #[test]
     fn lines_in_a_chain_count_once_even_where_they_join() {
         let (left, right) = (line([0.2, 0.5], [0.5, 0.5]), line([0.5, 0.5], [0.8, 0.5]));
         for x in [499.0, 500.0, 501.0] {
-            for points in [[(x, 450.0), (x, 550.0)], [(x, 550.0), (x, 450.0)], [(x - 30.0, 450.0), (x + 30.0, 550.0)]] {
+            for points in
+                [[(x, 450.0), (x, 550.0)], [(x, 550.0), (x, 450.0)], [(x - 30.0, 450.0), (x + 30.0, 550.0)]]
+            {
                 let found = follow(&left, &points).len() + follow(&right, &points).len();
                 assert_eq!(found, 1, "{points:?}");
             }

@@ -9,7 +9,7 @@ use crate::settings::SceneSettings;
 use crate::track::Track;
 use crate::zone::{Waiting, queue_length};
 
-/// A track that moves is taken to be where it should be for so many seconds unseen.
+/// A track that moves is taken to be where it should be for as many seconds unseen.
 const COASTING: f64 = 0.6;
 
 /// What a zone holds.

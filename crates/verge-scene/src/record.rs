@@ -8,15 +8,21 @@ use verge_domain::time::UtcMillis;
 use crate::interval::SceneInterval;
 use crate::settings::SceneSettings;
 
-/// An interval stays open for so many seconds after its end: what stood on a line is counted where it began to.
+/// Seconds for which an interval stays open after its end: what is found late is counted where it happened.
 const GRACE: f64 = 5.0;
+/// What stands on a line for longer counts later than it crossed.
+const LONGEST_GRACE: f64 = 120.0;
 /// Open intervals at most.
 const MOST: usize = 8;
 /// An interval of which less than this share is missing is whole.
 const WHOLE: f64 = 0.01;
 /// An object that went further than this many larger sides of its box between two frames was hardly seen at the line.
 const LONG_STEP: f64 = 1.5;
-/// One in so many of what crossed a line may have gone too far between two frames.
+/// The same where the frames lie so far apart that after a missed one there is nothing to follow.
+const SLOW_STEP: f64 = 0.4;
+/// See [`SLOW_STEP`].
+const SLOW: f64 = 0.75;
+/// Less than one in this number of what crossed a line may have gone too far between two frames.
 const FEW_WEAK: u32 = 4;
 
 /// Which intervals are open, oldest first, and what decides whether frames came often enough.
@@ -95,7 +101,7 @@ impl Record {
                 interval.observed += part;
                 share(interval, part);
             }
-            from = settings.interval.next(from);
+            from = UtcMillis(from.0.saturating_add_unsigned(settings.interval.length_ms()));
         }
     }
 
@@ -128,9 +134,9 @@ impl Record {
         }
     }
 
-    /// What crossed a line went so many larger sides of its box between two frames.
-    pub(crate) fn note_rate(&mut self, settings: &SceneSettings, line: usize, step: f64) {
-        let weak = step > LONG_STEP;
+    /// What crossed a line went `step` larger sides of its box between two frames that lie `seconds` apart.
+    pub(crate) fn note_rate(&mut self, settings: &SceneSettings, line: usize, (step, seconds): (f64, f64)) {
+        let weak = step > if seconds > SLOW { SLOW_STEP } else { LONG_STEP };
         self.seen.resize(settings.lines.len(), (0, 0));
         let (all, weakly) = &mut self.seen[line];
         *all += 1;
@@ -161,11 +167,18 @@ impl Record {
         }
     }
 
-    /// Closes what ended long enough ago.
-    pub(crate) fn close(&mut self, settings: &SceneSettings, now: f64, out: &mut Vec<SceneInterval>) {
+    /// Closes what ended long enough ago, unless something that happened since `undecided` may still belong to it.
+    pub(crate) fn close(
+        &mut self,
+        settings: &SceneSettings,
+        (now, undecided): (f64, Option<f64>),
+        out: &mut Vec<SceneInterval>,
+    ) {
         let length = length(settings);
         while let Some(oldest) = self.open.front() {
-            let over = seconds(oldest.from) + length + GRACE <= now || self.open.len() > MOST;
+            let end = seconds(oldest.from) + length;
+            let may_grow = undecided.is_some_and(|since| since < end) && now < end + LONGEST_GRACE;
+            let over = (end + GRACE <= now && !may_grow) || self.open.len() > MOST;
             if !over {
                 break;
             }

@@ -11,7 +11,7 @@ use crate::line::PlacedLine;
 use crate::presence::{ZoneNow, zones_now};
 use crate::record::Record;
 use crate::settings::SceneSettings;
-use crate::track::{FrameSize, MAX_BOXES, SeenBox, Sighting, Tracker, suppress};
+use crate::track::{FrameSize, MAX_BOXES, SeenBox, Sighting, Track, Tracker, suppress};
 use crate::zone::{PlacedZone, Waiting, ZoneEventKind};
 
 /// Times that differ by no more are the same instant.
@@ -147,7 +147,12 @@ impl Scene {
 
     /// The tracks that are alive.
     pub fn tracks(&self) -> impl Iterator<Item = (u64, SeenBox)> {
-        self.state.tracker.tracks.iter().filter(|track| track.is_confirmed()).map(|track| (track.id, track.area()))
+        self.state
+            .tracker
+            .tracks
+            .iter()
+            .filter(|track| track.is_confirmed())
+            .map(|track| (track.id, track.area()))
     }
 
     /// Objects that were followed so far.
@@ -194,7 +199,7 @@ impl Scene {
         self.state.record.add_frame(&self.settings, at);
         self.emit_pending(at, out);
         self.watch_zones(at, out);
-        self.state.record.close(&self.settings, at, &mut out.intervals);
+        self.close(at, out);
         self.state.last = Some(at);
     }
 
@@ -218,9 +223,11 @@ impl Scene {
     }
 
     fn end_over(&mut self, at: f64, out: &mut SceneReport) {
-        let SceneState { tracker, record, fronts, .. } = &mut self.state;
+        let SceneState { tracker, record, fronts, last, frame, .. } = &mut self.state;
         let mut tallies = Tallies { settings: &self.settings, record, fronts };
-        tracker.take_over(at, |track| tallies.finish(self.places.as_ref(), track, out));
+        tracker.take_over(at, last.map_or(0.0, |last| at - last), *frame, |track| {
+            tallies.finish(self.places.as_ref(), track, out)
+        });
     }
 
     fn end_tracks(&mut self, out: &mut SceneReport) {
@@ -254,7 +261,9 @@ impl Scene {
         let SceneState { tracker, zones, open, .. } = &mut self.state;
         let mut holds = |kind, zone, track: Option<(u64, usize)>, value: f64| {
             let same = |event: &&mut ZoneEvent| {
-                event.kind == kind && event.zone == zone && event.track.map(|own| own.0) == track.map(|own| own.0)
+                event.kind == kind
+                    && event.zone == zone
+                    && event.track.map(|own| own.0) == track.map(|own| own.0)
             };
             let room = open.len() < MAX_EVENTS;
             match open.iter_mut().find(same) {
@@ -274,8 +283,11 @@ impl Scene {
             if zone.queue_from.is_some_and(|least| waiting >= f64::from(least)) {
                 holds(ZoneEventKind::Queue, number, None, waiting);
             }
-            for track in tracker.tracks.iter().filter(|track| track.is_confirmed()) {
-                let Some(course) = track.course.zones.get(number).filter(|course| course.inside) else { continue };
+            let is_seen = |track: &&Track<Course>| track.is_confirmed() && at - track.last_seen <= HOLD;
+            for track in tracker.tracks.iter().filter(is_seen) {
+                let Some(course) = track.course.zones.get(number).filter(|course| course.inside) else {
+                    continue;
+                };
                 let which = Some((track.id, track.class));
                 if let Some(after) = zone.stopped_after
                     && let Some(stands) = course.stands_for(at)
@@ -307,7 +319,13 @@ impl Scene {
             self.end_over(now, out);
             self.emit_pending(now, out);
         }
-        self.state.record.close(&self.settings, now, &mut out.intervals);
+        self.close(now, out);
+    }
+
+    fn close(&mut self, now: f64, out: &mut SceneReport) {
+        let SceneState { tracker, record, .. } = &mut self.state;
+        let undecided = tracker.tracks.iter().filter_map(|track| track.course.undecided()).reduce(f64::min);
+        record.close(&self.settings, (now, undecided), &mut out.intervals);
     }
 
     /// Nothing follows: tracks end, and all intervals come out. The last frame stands for as long as the one before did.

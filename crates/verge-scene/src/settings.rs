@@ -59,7 +59,7 @@ pub struct SceneZone {
     pub forbidden: Vec<usize>,
     /// Seconds after which what does not move has stopped.
     pub stopped_after: Option<f64>,
-    /// So many in a queue are an event.
+    /// As many in a queue are an event.
     pub queue_from: Option<u32>,
 }
 
@@ -94,7 +94,9 @@ pub enum SceneError {
         found: usize,
     },
     /// Two edges that cross.
-    #[error("the edges from corner {first} and from corner {second} cross; expected corners in order around the zone")]
+    #[error(
+        "the edges from corner {first} and from corner {second} cross; expected corners in order around the zone"
+    )]
     Crossed {
         /// Number of the corner at which one begins, from 1.
         first: usize,
@@ -105,7 +107,9 @@ pub enum SceneError {
     #[error("the corners enclose no area")]
     NoArea,
     /// The four points of the ground do not reach so far.
-    #[error("point [{x}, {y}] lies at or above the horizon of the ground's four points; expected a place on the ground")]
+    #[error(
+        "point [{x}, {y}] lies at or above the horizon of the ground's four points; expected a place on the ground"
+    )]
     Horizon {
         /// Share of the width.
         x: f64,

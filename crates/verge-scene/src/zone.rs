@@ -15,9 +15,9 @@ const AGAINST: f64 = 2.0;
 const AGAINST_FOR: f64 = 0.5;
 /// Metres within which something has not moved.
 const UNMOVED: f64 = 1.0;
-/// A queue has no gaps of so many metres.
+/// Metres of a gap that ends a queue.
 const QUEUE_GAP: f64 = 20.0;
-/// So many that wait together are a queue, and no single one of them has stopped.
+/// As many that wait together are a queue, and no single one of them has stopped.
 const QUEUE_OF: usize = 2;
 
 /// What can be an event in a zone.
@@ -116,7 +116,12 @@ impl PlacedZone {
             };
             ends.1.minus(ends.0).unit()
         });
-        Self { corners: zone.polygon.iter().map(|&corner| pixels(corner)).collect(), ground: on_ground, stop, lane }
+        Self {
+            corners: zone.polygon.iter().map(|&corner| pixels(corner)).collect(),
+            ground: on_ground,
+            stop,
+            lane,
+        }
     }
 
     /// Follows an object; whether it has just entered.

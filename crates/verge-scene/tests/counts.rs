@@ -16,14 +16,15 @@ const FRAME: FrameSize = FrameSize { width: 1000, height: 1000 };
 const BEGIN: f64 = 1_767_225_600.0;
 
 fn place(name: &str) -> PlaceId {
-    PlaceId::new(name).unwrap()
+    PlaceId::new(name).expect("a name")
 }
 
 fn settings() -> SceneSettings {
-    let classes = ["car", "person"].map(|class| Label::new(class).unwrap());
-    let mut settings = SceneSettings::new(classes.to_vec(), IntervalGrid::new(Duration::from_secs(60)).unwrap());
+    let classes = ["car", "person"].map(|class| Label::new(class).expect("a name"));
+    let mut settings =
+        SceneSettings::new(classes.to_vec(), IntervalGrid::new(Duration::from_secs(60)).expect("a minute"));
     let line = SceneLine { name: place("middle"), from: [0.1, 0.5], to: [0.9, 0.5], anchor: Anchor::Bottom };
-    settings.add_line(line).unwrap();
+    settings.add_line(line).expect("a line");
     settings
 }
 
@@ -37,7 +38,12 @@ fn at(x: f64, y: f64) -> SeenBox {
 }
 
 /// A frame at each time.
-fn watch(scene: &mut Scene, report: &mut SceneReport, times: impl Iterator<Item = f64>, boxes: impl Fn(f64) -> Vec<SeenBox>) {
+fn watch(
+    scene: &mut Scene,
+    report: &mut SceneReport,
+    times: impl Iterator<Item = f64>,
+    boxes: impl Fn(f64) -> Vec<SeenBox>,
+) {
     for time in times {
         scene.observe(BEGIN + time, FRAME, &mut boxes(time), report);
     }
@@ -57,7 +63,8 @@ fn each_direction_counts_and_the_interval_is_the_sum_of_its_crossings() {
     let (mut scene, mut report) = (scene(settings()), SceneReport::default());
     watch(&mut scene, &mut report, tenths(0, 100), two_cars);
     scene.finish(0.1, &mut report);
-    let mut found: Vec<(bool, f64)> = report.crossings.iter().map(|one| (one.forward, one.at - BEGIN)).collect();
+    let mut found: Vec<(bool, f64)> =
+        report.crossings.iter().map(|one| (one.forward, one.at - BEGIN)).collect();
     found.sort_by_key(|(forward, _)| *forward);
     let near = |a: f64, b: f64| (a - b).abs() < 1e-3;
     assert!(!found[0].0 && near(found[0].1, 5.0) && found[1].0 && near(found[1].1, 5.0), "{found:?}");
@@ -92,7 +99,7 @@ fn a_loss_at_the_line_is_unresolved() {
 fn a_car_that_is_called_something_else_for_a_while_is_a_car() {
     let (mut scene, mut report) = (scene(settings()), SceneReport::default());
     let named = |time: f64| {
-        let class = usize::from((time * 10.0) as u32 % 4 == 0);
+        let class = usize::from(((time * 10.0) as u32).is_multiple_of(4));
         two_cars(time).into_iter().map(|one| SeenBox { class, ..one }).collect()
     };
     watch(&mut scene, &mut report, tenths(0, 100), named);
@@ -129,7 +136,9 @@ fn a_saved_scene_goes_on_and_says_that_it_did_not_see_all() {
     assert_eq!(report.crossings.len(), 2, "tracks and sides go on");
     assert!(report.intervals[0].partial.gap);
     let mut other = settings();
-    other.add_line(SceneLine { name: place("more"), from: [0.1, 0.2], to: [0.9, 0.2], anchor: Anchor::Bottom }).unwrap();
+    other
+        .add_line(SceneLine { name: place("more"), from: [0.1, 0.2], to: [0.9, 0.2], anchor: Anchor::Bottom })
+        .unwrap();
     assert_eq!(scene(other).restore(saved), Err(SceneMisfit::OtherPlaces));
 }
 
@@ -137,7 +146,7 @@ fn a_saved_scene_goes_on_and_says_that_it_did_not_see_all() {
 fn with_ground() -> SceneSettings {
     let picture = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.9], [0.3, 0.9]];
     let metres = [[-7.0, 60.0], [7.0, 60.0], [7.0, 18.0], [-7.0, 18.0]];
-    settings().with_ground(Some(Ground::new(picture, metres).unwrap()))
+    settings().with_ground(Some(Ground::new(picture, metres).expect("a ground")))
 }
 
 #[test]

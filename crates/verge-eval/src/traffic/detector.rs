@@ -30,6 +30,8 @@ impl Boxes {
 /// A box of a detector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detected {
+    /// The object; `None` for ghosts.
+    pub id: Option<u32>,
     /// Its class.
     pub label: &'static str,
     /// How sure it is.
@@ -87,10 +89,11 @@ impl Sensor {
                 continue;
             }
             if self.boxes == Boxes::Ideal {
-                found.push(Detected { label: own.label, score: 1.0, edges: seen });
+                found.push(Detected { id: Some(own.id), label: own.label, score: 1.0, edges: seen });
                 continue;
             }
-            let hidden = objects[..at].iter().map(|nearer| common(nearer.edges, seen)).fold(0.0, f64::max) / area(seen);
+            let hidden = objects[..at].iter().map(|nearer| common(nearer.edges, seen)).fold(0.0, f64::max)
+                / area(seen);
             if hidden > 0.85 || self.is_missed(own.id, time, step, hidden) {
                 continue;
             }
@@ -134,7 +137,7 @@ impl Sensor {
         let score = (0.9 * small.powf(0.3) - 0.4 * hidden + 0.12 * normal(random)).clamp(0.12, 0.99);
         let edges = [edges[0].max(0.0), edges[1].max(0.0), edges[2].min(WIDTH), edges[3].min(HEIGHT)];
         if edges[2] - edges[0] > 2.0 && edges[3] - edges[1] > 2.0 {
-            found.push(Detected { label, score, edges });
+            found.push(Detected { id: Some(own.id), label, score, edges });
         }
     }
 
@@ -153,7 +156,8 @@ impl Sensor {
             {
                 let other = found.remove(other).edges;
                 let own = &mut found[at].edges;
-                *own = [own[0].min(other[0]), own[1].min(other[1]), own[2].max(other[2]), own[3].max(other[3])];
+                *own =
+                    [own[0].min(other[0]), own[1].min(other[1]), own[2].max(other[2]), own[3].max(other[3])];
             }
             at += 1;
         }
@@ -162,9 +166,10 @@ impl Sensor {
     fn add_ghosts(&mut self, step: f64, found: &mut Vec<Detected>) {
         if self.random.f64() < 0.15 * step + 0.005 {
             let (x, y) = (self.random.f64() * (WIDTH - 80.0), self.random.f64() * (HEIGHT - 60.0));
-            let (width, height) = (random_between(&mut self.random, 20.0, 80.0), random_between(&mut self.random, 15.0, 60.0));
+            let (width, height) =
+                (random_between(&mut self.random, 20.0, 80.0), random_between(&mut self.random, 15.0, 60.0));
             let score = random_between(&mut self.random, 0.15, 0.65);
-            found.push(Detected { label: "car", score, edges: [x, y, x + width, y + height] });
+            found.push(Detected { id: None, label: "car", score, edges: [x, y, x + width, y + height] });
         }
     }
 }

@@ -236,10 +236,14 @@ fn walk(walker: &mut Walker, time: f64, random: &mut Rng) {
         return;
     }
     // Further to the other side, sometimes after a while on the line.
-    let side = if walker.at.abs() < 0.5 { walker.to.signum() * -1.0 } else { -walker.at.signum() };
+    let side = if walker.at.abs() < 0.5 { -walker.to.signum() } else { -walker.at.signum() };
     walker.until = time + random_between(random, 0.0, 3.0);
     walker.speed = random_between(random, 0.8, 1.6);
-    walker.to = if random.u8(..10) == 0 && walker.at.abs() > 0.5 { 0.0 } else { side * random_between(random, 1.5, 4.0) };
+    walker.to = if random.u8(..10) == 0 && walker.at.abs() > 0.5 {
+        0.0
+    } else {
+        side * random_between(random, 1.5, 4.0)
+    };
 }
 
 /// Seconds to the next vehicle.
@@ -249,10 +253,13 @@ fn wait(lane: &Lane, random: &mut Rng) -> f64 {
 
 fn kind(random: &mut Rng) -> usize {
     let mut left = random.f64();
-    KINDS.iter().position(|(_, _, share)| {
-        left -= share;
-        left < 0.0
-    }).unwrap_or(0)
+    KINDS
+        .iter()
+        .position(|(_, _, share)| {
+            left -= share;
+            left < 0.0
+        })
+        .unwrap_or(0)
 }
 
 /// Evenly between two numbers.

@@ -112,8 +112,8 @@ fn road(seed: u64) -> Scenario {
         name: "road".to_owned(),
         camera,
         lines: vec![
-            line(&camera, "near", (-8.5, 22.0), (8.5, 22.0)),
-            line(&camera, "far", (-8.5, 36.0), (8.5, 36.0)),
+            line(&camera, "near", (-8.5, 28.0), (8.5, 28.0)),
+            line(&camera, "far", (-8.5, 42.0), (8.5, 42.0)),
         ],
         zones: vec![plain("loop", rectangle(-3.0, -0.5, 27.0, 29.0))],
         ground: [(-7.0, 18.0), (7.0, 18.0), (7.0, 60.0), (-7.0, 60.0)],
@@ -170,10 +170,7 @@ fn turning(seed: u64) -> Scenario {
             let control = if exit == way {
                 (f64::midpoint(corner.0, leave.0), f64::midpoint(corner.1, leave.1))
             } else {
-                (
-                    if way.0 == 0.0 { corner.0 } else { leave.0 },
-                    if way.0 == 0.0 { leave.1 } else { corner.1 },
-                )
+                (if way.0 == 0.0 { corner.0 } else { leave.0 }, if way.0 == 0.0 { leave.1 } else { corner.1 })
             };
             let mut path = vec![begin];
             for step in 0..=12_u32 {
@@ -193,7 +190,10 @@ fn turning(seed: u64) -> Scenario {
         let box_of = |low: f64, high: f64| {
             vec![at(way, -27.0, low), at(way, -27.0, high), at(way, -15.0, high), at(way, -15.0, low)]
         };
-        let names = [["south in", "west in", "north in", "east in"], ["south out", "west out", "north out", "east out"]];
+        let names = [
+            ["south in", "west in", "north in", "east in"],
+            ["south out", "west out", "north out", "east out"],
+        ];
         let number = usize::try_from(number).unwrap_or(0);
         zones.push(ZonePlan { origin: Some(arm), ..plain(names[0][number], box_of(0.2, 11.0)) });
         zones.push(ZonePlan { destination: Some(arm), ..plain(names[1][number], box_of(-11.0, -0.2)) });

@@ -9,6 +9,9 @@ use super::detector::Boxes;
 use super::scenario::Scenario;
 use super::truth::Truth;
 
+/// Seconds at the end of a scene whose crossings do not count.
+const LAST_SECONDS: f64 = 3.0;
+
 /// How one scene was counted.
 #[derive(Debug, Clone)]
 pub struct SceneScore {
@@ -49,18 +52,25 @@ impl SceneScore {
                 None => total = Some(interval.clone()),
             }
         }
+        // What crosses in the last seconds is not seen on both sides.
+        let until = scenario.seconds - LAST_SECONDS;
         let (mut counts, mut speeds, mut in_time, mut wrong_class) = (Vec::new(), Vec::new(), 0, 0);
         for line in 0..scenario.lines.len() {
             for forward in [true, false] {
-                let truly: Vec<_> =
-                    truth.crossings.iter().filter(|one| (one.line, one.forward) == (line, forward)).collect();
-                let mut found: Vec<_> =
-                    report.crossings.iter().filter(|one| (one.line, one.forward) == (line, forward)).collect();
+                let truly: Vec<_> = truth
+                    .crossings
+                    .iter()
+                    .filter(|one| (one.line, one.forward, one.at < until) == (line, forward, true))
+                    .collect();
+                let mut found: Vec<_> = report
+                    .crossings
+                    .iter()
+                    .filter(|one| (one.line, one.forward, one.at - BEGIN < until) == (line, forward, true))
+                    .collect();
                 counts.push((len(&truly), len(&found)));
-                if let (Some(truly), Some(measured)) = (
-                    mean(truly.iter().map(|one| one.speed)),
-                    mean(found.iter().filter_map(|one| one.speed)),
-                ) {
+                if let (Some(truly), Some(measured)) =
+                    (mean(truly.iter().map(|one| one.speed)), mean(found.iter().filter_map(|one| one.speed)))
+                {
                     speeds.push((truly, measured));
                 }
                 for one in truly {
@@ -80,7 +90,9 @@ impl SceneScore {
         for (&(from, to), &count) in &truth.trips {
             trips.entry((from.to_owned(), to.to_owned())).or_insert((0, 0)).0 += count;
         }
-        for (number, &count) in total.iter().flat_map(|total| &total.trips).enumerate().filter(|(_, count)| **count > 0) {
+        for (number, &count) in
+            total.iter().flat_map(|total| &total.trips).enumerate().filter(|(_, count)| **count > 0)
+        {
             let (from, to) = (&arms[number / arms.len()], &arms[number % arms.len()]);
             trips.entry((from.to_string(), to.to_string())).or_insert((0, 0)).1 += count;
         }
@@ -150,12 +162,22 @@ impl CaseScore {
         let crossings: u32 = scenes.iter().map(SceneScore::crossings).sum();
         let counts = || scenes.iter().flat_map(|scene| &scene.counts).copied();
         let trips = || scenes.iter().flat_map(|scene| &scene.trips).copied();
-        let worst = counts().filter(|(truly, _)| *truly > 0).map(|(truly, found)| share(truly.abs_diff(found), truly));
+        let worst = counts()
+            .filter(|(truly, _)| *truly > 0)
+            .map(|(truly, found)| share(truly.abs_diff(found), truly));
         let largest = |values: Vec<f64>| values.into_iter().reduce(f64::max);
         let relative = |pairs: Vec<(f64, f64)>| {
-            largest(pairs.into_iter().filter(|(truly, _)| *truly > 0.0).map(|(truly, found)| (found / truly - 1.0).abs()).collect())
+            largest(
+                pairs
+                    .into_iter()
+                    .filter(|(truly, _)| *truly > 0.0)
+                    .map(|(truly, found)| (found / truly - 1.0).abs())
+                    .collect(),
+            )
         };
-        let all = |of: fn(&SceneScore) -> &Vec<(f64, f64)>| scenes.iter().flat_map(|scene| of(scene).clone()).collect::<Vec<_>>();
+        let all = |of: fn(&SceneScore) -> &Vec<(f64, f64)>| {
+            scenes.iter().flat_map(|scene| of(scene).clone()).collect::<Vec<_>>()
+        };
         let intervals: usize = scenes.iter().map(|scene| scene.intervals.0).sum();
         let seldom: usize = scenes.iter().map(|scene| scene.intervals.1).sum();
         let all_trips: u32 = trips().map(|(truly, _)| truly).sum();
@@ -164,11 +186,17 @@ impl CaseScore {
             wrong: share(counts().map(|(truly, found)| truly.abs_diff(found)).sum(), crossings),
             worst: worst.fold(0.0, f64::max),
             in_time: share(scenes.iter().map(|scene| scene.in_time).sum(), crossings),
-            trips: (all_trips > 0).then(|| share(trips().map(|(truly, found)| truly.abs_diff(found)).sum(), all_trips)),
-            occupancy: largest(all(|scene| &scene.occupancy).iter().map(|(truly, found)| (truly - found).abs()).collect()),
+            trips: (all_trips > 0)
+                .then(|| share(trips().map(|(truly, found)| truly.abs_diff(found)).sum(), all_trips)),
+            occupancy: largest(
+                all(|scene| &scene.occupancy).iter().map(|(truly, found)| (truly - found).abs()).collect(),
+            ),
             speed: relative(all(|scene| &scene.speeds)),
             queue: relative(all(|scene| &scene.queue)),
-            seldom: share(u32::try_from(seldom).unwrap_or(u32::MAX), u32::try_from(intervals.max(1)).unwrap_or(u32::MAX)),
+            seldom: share(
+                u32::try_from(seldom).unwrap_or(u32::MAX),
+                u32::try_from(intervals.max(1)).unwrap_or(u32::MAX),
+            ),
         }
     }
 }

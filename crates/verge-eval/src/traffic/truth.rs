@@ -9,6 +9,8 @@ use super::scenario::Scenario;
 /// A true crossing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrueCrossing {
+    /// Who.
+    pub id: u32,
     /// Seconds since the start.
     pub at: f64,
     /// Position of the line.
@@ -79,15 +81,29 @@ impl Truth {
         self.present.extend(bodies.iter().map(|body| (body.id, body.lane)));
     }
 
-    fn note_line(&mut self, line: usize, (from, to): ([f64; 2], [f64; 2]), time: f64, body: &Body, foot: Spot, smaller: f64) {
+    fn note_line(
+        &mut self,
+        line: usize,
+        (from, to): ([f64; 2], [f64; 2]),
+        time: f64,
+        body: &Body,
+        foot: Spot,
+        smaller: f64,
+    ) {
         let (a, b) = ((from[0] * WIDTH, from[1] * HEIGHT), (to[0] * WIDTH, to[1] * HEIGHT));
         let length = (b.0 - a.0).hypot(b.1 - a.1);
         let off = ((b.0 - a.0) * (foot.1 - a.1) - (b.1 - a.1) * (foot.0 - a.0)) / length;
         let along = ((b.0 - a.0) * (foot.0 - a.0) + (b.1 - a.1) * (foot.1 - a.1)) / (length * length);
-        let side = self.sides.entry((body.id, line)).or_insert(Side { right: None, last: off, at: time, flipped: None });
+        let side = self.sides.entry((body.id, line)).or_insert(Side {
+            right: None,
+            last: off,
+            at: time,
+            flipped: None,
+        });
         if (side.last > 0.0) != (off > 0.0) && time > side.at {
             let share = side.last / (side.last - off);
-            side.flipped = (0.0..1.0).contains(&along).then_some((side.at + share * (time - side.at), body.speed));
+            side.flipped =
+                (0.0..1.0).contains(&along).then_some((side.at + share * (time - side.at), body.speed));
         }
         (side.last, side.at) = (off, time);
         let is_beyond = off.abs() > 0.2 * smaller;
@@ -98,7 +114,14 @@ impl Truth {
                 && let Some((at, speed)) = side.flipped
                 && foot.1 < HEIGHT - 2.0
             {
-                self.crossings.push(TrueCrossing { at, line, forward: right, label: body.label, speed });
+                self.crossings.push(TrueCrossing {
+                    id: body.id,
+                    at,
+                    line,
+                    forward: right,
+                    label: body.label,
+                    speed,
+                });
             }
             side.flipped = None;
         }
@@ -130,9 +153,10 @@ fn holds(corners: &[Spot], point: Spot) -> bool {
 fn meets(first: &[Spot], second: &[Spot]) -> bool {
     let parts = |own: &[Spot], other: &[Spot]| {
         sides(own).any(|(a, b)| {
-            let inner = own.iter().map(|&corner| turn(a, b, corner)).fold(0.0, |most: f64, one| {
-                if one.abs() > most.abs() { one } else { most }
-            });
+            let inner = own
+                .iter()
+                .map(|&corner| turn(a, b, corner))
+                .fold(0.0, |most: f64, one| if one.abs() > most.abs() { one } else { most });
             other.iter().all(|&corner| turn(a, b, corner) * inner < 0.0)
         })
     };

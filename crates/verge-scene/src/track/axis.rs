@@ -24,12 +24,14 @@ impl Axis {
         }
     }
 
-    /// Lets `seconds` pass; the rate wanders by `noise` per root of a second.
-    pub(super) fn predict(&mut self, seconds: f64, noise: f64) {
+    /// Lets `seconds` pass; the rate wanders by `noise` per root of a second. By `recession` the distance from the camera
+    /// has grown in that time, as a factor: what goes evenly on the ground slows down in the picture as it goes away.
+    pub(super) fn predict(&mut self, seconds: f64, noise: f64, recession: f64) {
         let q = noise * noise;
-        self.value += self.rate * seconds;
-        self.value_variance += seconds
-            * (2.0 * self.covariance + seconds * self.rate_variance + q * seconds * seconds / 3.0);
+        self.value += self.rate * seconds / recession;
+        self.rate /= recession * recession;
+        self.value_variance +=
+            seconds * (2.0 * self.covariance + seconds * self.rate_variance + q * seconds * seconds / 3.0);
         self.covariance += seconds * (self.rate_variance + q * seconds / 2.0);
         self.rate_variance += q * seconds;
     }
@@ -68,13 +70,13 @@ mod tests {
         let mut at = 0.0;
         for step in [0.1, 0.3, 0.05, 0.4, 0.1, 0.1, 0.2, 0.1] {
             at += step;
-            axis.predict(step, 1.0);
+            axis.predict(step, 1.0, 1.0);
             axis.update(20.0 * at, 0.1);
         }
         assert!((axis.rate - 20.0).abs() < 0.5, "{axis:?}");
         assert!((axis.value - 20.0 * at).abs() < 0.2, "{axis:?}");
         assert!(axis.deviation() < 0.1);
-        axis.predict(2.0, 1.0);
+        axis.predict(2.0, 1.0, 1.0);
         assert!(axis.deviation() > 0.5 && axis.is_finite());
     }
 }

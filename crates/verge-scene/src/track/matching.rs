@@ -85,11 +85,8 @@ impl Matching {
         let (rows, columns) = if turned { (&boxes, &tracks) } else { (&tracks, &boxes) };
         let mut worth = Matrix::new(rows.len(), columns.len(), 0_i64);
         for candidate in members.iter().map(|&at| self.candidates[at]) {
-            let (row, column) = if turned {
-                (candidate.seen, candidate.track)
-            } else {
-                (candidate.track, candidate.seen)
-            };
+            let (row, column) =
+                if turned { (candidate.seen, candidate.track) } else { (candidate.track, candidate.seen) };
             let place = (rows.binary_search(&row), columns.binary_search(&column));
             if let (Ok(row), Ok(column)) = place {
                 worth[(row, column)] = scaled(candidate.worth);

@@ -23,15 +23,19 @@ pub const HIGH_SCORE: f64 = 0.5;
 pub const LOW_SCORE: f64 = 0.1;
 
 /// A track unseen for longer is over.
-const UNSEEN: f64 = 1.5;
+const UNSEEN: f64 = 2.5;
 /// One that stands may be hidden by what passes in front of it.
 const UNSEEN_STANDING: f64 = 15.0;
 /// A track that was seen once lasts this long at least without a second sighting.
 const UNCONFIRMED: f64 = 0.25;
+/// Or this number of steps from frame to frame: one that is missed at a low rate is not the end.
+const MISSED: f64 = 2.2;
 /// Slower than this share of its height per second, it stands.
 const STANDING: f64 = 0.2;
 /// A box that covers a live track by more than this begins none.
 const COVERED: f64 = 0.6;
+/// Sightings after which the size tells how the distance changes.
+const SETTLED: u32 = 3;
 /// What stands does not become less certain by being hidden for longer than this.
 const STANDING_GROWTH: f64 = 1.0;
 
@@ -55,6 +59,8 @@ pub struct Track<T> {
     /// The time that the axes stand for.
     at: f64,
     stands: bool,
+    /// How often it was seen since the sides of the picture last cut it.
+    whole: u32,
 }
 
 impl<T> Track<T> {
@@ -85,7 +91,13 @@ impl<T> Track<T> {
         let mut area = self.area();
         if !self.stands {
             let (x, y) = (self.axes[0].rate * unseen, self.axes[1].rate * unseen);
-            area = SeenBox { left: area.left - x, right: area.right - x, top: area.top - y, bottom: area.bottom - y, ..area };
+            area = SeenBox {
+                left: area.left - x,
+                right: area.right - x,
+                top: area.top - y,
+                bottom: area.bottom - y,
+                ..area
+            };
         }
         area
     }
@@ -123,10 +135,21 @@ impl<T> Track<T> {
                 seconds = (seconds - (unseen - STANDING_GROWTH)).max(0.0);
             }
         }
+        let recession = self.recession(seconds);
         let size = self.size();
         for (axis, noise) in self.axes.iter_mut().zip([1.0, 1.0, 0.3, 0.3]) {
-            axis.predict(seconds, noise * size);
+            axis.predict(seconds, noise * size, recession);
         }
+    }
+
+    /// By which factor its distance from the camera grows in a time, as its size tells: one over the other.
+    fn recession(&self, seconds: f64) -> f64 {
+        if self.whole < SETTLED {
+            return 1.0;
+        }
+        let [.., width, height] = &self.axes;
+        let shrinks = |axis: &Axis| -axis.rate / axis.value.max(8.0);
+        (1.0 + f64::midpoint(shrinks(width), shrinks(height)) * seconds).clamp(0.8, 2.5)
     }
 
     /// How far its box and those of a frame are widened, as a share of their size on each side.
@@ -141,10 +164,17 @@ impl<T> Track<T> {
         let centre = seen.centre();
         let measured = [centre.x, centre.y, seen.width(), seen.height()];
         let (cut_across, cut_down) = frame.cuts(seen);
+        self.whole = if cut_across || cut_down { 0 } else { self.whole.saturating_add(1) };
         for ((axis, value), cut) in
             self.axes.iter_mut().zip(measured).zip([cut_across, cut_down, cut_across, cut_down])
         {
             axis.update(value, if cut { 5.0 * deviation } else { deviation });
+        }
+        if self.whole == 1 {
+            // How it grew while it came into the picture says nothing about its distance.
+            let size = self.size();
+            self.axes[2] = Axis::new(seen.width(), deviation, 0.5 * size);
+            self.axes[3] = Axis::new(seen.height(), deviation, 0.5 * size);
         }
         self.last_seen = self.at;
         self.sightings = self.sightings.saturating_add(1);
@@ -180,6 +210,12 @@ impl FrameSize {
     fn cuts(self, seen: &SeenBox) -> (bool, bool) {
         let (width, height) = (f64::from(self.width), f64::from(self.height));
         (seen.left <= 1.0 || seen.right >= width - 1.0, seen.top <= 1.0 || seen.bottom >= height - 1.0)
+    }
+
+    /// Whether a box lies outside the picture.
+    fn is_left_by(self, area: &SeenBox) -> bool {
+        let (width, height) = (f64::from(self.width), f64::from(self.height));
+        area.right < 0.0 || area.left > width || area.bottom < 0.0 || area.top > height
     }
 
     /// Whether the lower side of the picture cuts a box, so that nobody sees where the object stands.
@@ -284,7 +320,8 @@ impl<T: Default> Tracker<T> {
             if !is_free || self.tracks.len() >= MAX_TRACKS {
                 continue;
             }
-            let covers = |track: &Track<T>| track.last_seen == at && track.area().overlap(seen, 0.0) > COVERED;
+            let covers =
+                |track: &Track<T>| track.last_seen == at && track.area().overlap(seen, 0.0) > COVERED;
             if self.tracks.iter().any(covers) {
                 continue;
             }
@@ -306,6 +343,7 @@ impl<T: Default> Tracker<T> {
                 ],
                 at,
                 stands: false,
+                whole: 0,
             };
             track.add_class(seen);
             self.next_id += 1;
@@ -314,19 +352,26 @@ impl<T: Default> Tracker<T> {
         }
     }
 
-    /// Hands over the tracks that are over at this time.
-    pub(crate) fn take_over(&mut self, at: f64, mut over: impl FnMut(&mut Track<T>)) {
+    /// Hands over the tracks that are over at this time, `step` seconds after the frame before.
+    pub(crate) fn take_over(
+        &mut self,
+        at: f64,
+        step: f64,
+        frame: Option<FrameSize>,
+        mut over: impl FnMut(&mut Track<T>),
+    ) {
         self.tracks.retain_mut(|track| {
             let unseen = at - track.last_seen;
             let speed = track.velocity().length() / track.size();
             let lasts = if !track.is_confirmed() {
-                UNCONFIRMED
+                UNCONFIRMED.max(MISSED * step)
             } else if track.stands || speed < STANDING {
                 UNSEEN_STANDING
             } else {
                 UNSEEN
             };
-            let is_over = unseen > lasts;
+            let has_left = unseen > 0.0 && frame.is_some_and(|frame| frame.is_left_by(&track.area()));
+            let is_over = unseen > lasts || has_left;
             if is_over {
                 over(track);
             }

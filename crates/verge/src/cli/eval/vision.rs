@@ -63,7 +63,10 @@ pub(super) fn vision(args: &VisionArgs, as_json: bool, out: &mut impl Write) -> 
         }
     }
     if as_json {
-        json_line(out, &json!({ "seed": args.seed, "share": share, "rows": rows.iter().map(object).collect::<Vec<_>>() }))?;
+        json_line(
+            out,
+            &json!({ "seed": args.seed, "share": share, "rows": rows.iter().map(object).collect::<Vec<_>>() }),
+        )?;
     } else {
         write(&rows, out).context("standard output")?;
     }
@@ -81,7 +84,8 @@ fn counted(scenarios: Vec<Scenario>, seed: u64) -> Vec<SceneScore> {
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let number = scenarios.iter().position(|known| known.name == scenario.name).unwrap_or(0);
-                    let scores = traffic::count(scenario.clone(), &[Boxes::Ideal, Boxes::Detected], &RATES, seed);
+                    let scores =
+                        traffic::count(scenario.clone(), &[Boxes::Ideal, Boxes::Detected], &RATES, seed);
                     if sender.send((number, scores)).is_err() {
                         break;
                     }
@@ -118,7 +122,18 @@ fn write(rows: &[Row], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
         "{:<8} {:<13} {:>4} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
-        "scene", "boxes", "1/s", "crossings", "wrong", "worst", "in time", "trips", "occupancy", "speed", "queue", "seldom"
+        "scene",
+        "boxes",
+        "1/s",
+        "crossings",
+        "wrong",
+        "worst",
+        "in time",
+        "trips",
+        "occupancy",
+        "speed",
+        "queue",
+        "seldom"
     )?;
     for (case, boxes, rate, score) in rows {
         writeln!(

@@ -81,7 +81,7 @@ const fn certain() -> f64 {
 pub(super) enum Clock {
     /// The rows; a frame that is not among them is a fault.
     Rows(Vec<(String, f64)>),
-    /// So many frames a second, from 1970 on.
+    /// Frames a second, from 1970 on.
     Rate(f64),
     /// Each frame says its own.
     Own,
@@ -89,7 +89,12 @@ pub(super) enum Clock {
 
 /// Reads a file of detections. Frames come in the order of `times.csv`, those without a line there hold no object; else in the
 /// order of the file.
-pub(super) fn detections(path: &Path, clock: &Clock, scheme: &ClassScheme, least: f64) -> anyhow::Result<Vec<Frame>> {
+pub(super) fn detections(
+    path: &Path,
+    clock: &Clock,
+    scheme: &ClassScheme,
+    least: f64,
+) -> anyhow::Result<Vec<Frame>> {
     let open = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = BufReader::new(open);
     let mut frames: Vec<Frame> = Vec::new();
@@ -128,7 +133,9 @@ pub(super) fn detections(path: &Path, clock: &Clock, scheme: &ClassScheme, least
                 #[expect(clippy::cast_precision_loss, reason = "a number of frames")]
                 let at = match clock {
                     Clock::Rate(rate) => frames.len() as f64 / rate,
-                    _ => found.t.with_context(|| format!("{}: no t; expected seconds since 1970, times.csv or --fps", place()))?,
+                    _ => found.t.with_context(|| {
+                        format!("{}: no t; expected seconds since 1970, times.csv or --fps", place())
+                    })?,
                 };
                 ensure!(is_time(at), "{}: t is {at}; expected seconds since 1970", place());
                 frames.push(Frame { name: found.frame, at, boxes: Some(boxes) });
@@ -150,7 +157,14 @@ fn boxes(found: &Detections, scheme: &ClassScheme, least: f64) -> anyhow::Result
             continue;
         }
         if let Some(class) = scheme.class_of(label) {
-            boxes.push(SeenBox { class, score: *score, left, top, right: left + width, bottom: top + height });
+            boxes.push(SeenBox {
+                class,
+                score: *score,
+                left,
+                top,
+                right: left + width,
+                bottom: top + height,
+            });
         }
     }
     Ok(boxes)

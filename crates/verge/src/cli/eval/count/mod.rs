@@ -90,7 +90,11 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
 }
 
 /// The frames with their boxes, and their size.
-fn frames(args: &CountArgs, data: &Path, settings: &CountSettings) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+fn frames(
+    args: &CountArgs,
+    data: &Path,
+    settings: &CountSettings,
+) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     let table = data.join("times.csv");
     let clock = if table.is_file() {
         Clock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
@@ -102,7 +106,10 @@ fn frames(args: &CountArgs, data: &Path, settings: &CountSettings) -> anyhow::Re
             let frames = files::detections(path, &clock, &settings.scheme, settings.score);
             let frames = frames.exit_with(Exit::BadInput)?;
             let size = settings.size.with_context(|| {
-                format!("{}: no [data] size = [WIDTH, HEIGHT], which boxes without pictures need", data.join("count.toml").display())
+                format!(
+                    "{}: no [data] size = [WIDTH, HEIGHT], which boxes without pictures need",
+                    data.join("count.toml").display()
+                )
             });
             Ok((frames, size.exit_with(Exit::BadInput)?))
         }
@@ -112,7 +119,12 @@ fn frames(args: &CountArgs, data: &Path, settings: &CountSettings) -> anyhow::Re
 }
 
 /// Lets a model look at the pictures.
-fn look(data: &Path, model: &Path, clock: &Clock, settings: &CountSettings) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+fn look(
+    data: &Path,
+    model: &Path,
+    clock: &Clock,
+    settings: &CountSettings,
+) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     let frames = pictured(data, clock).exit_with(Exit::BadInput)?;
     let args = ModelArgs { model: model.to_owned(), data: data.to_owned(), limit: None, annotate: None };
     let model = args.load()?;
@@ -163,7 +175,8 @@ fn look(data: &Path, model: &Path, clock: &Clock, settings: &CountSettings) -> a
 fn pictured(data: &Path, clock: &Clock) -> anyhow::Result<Vec<(Frame, PathBuf)>> {
     let folder = data.join("frames");
     ensure!(folder.is_dir(), "{}: no such folder", folder.display());
-    let mut paths: Vec<PathBuf> = pictures::find(&folder)?.into_iter().filter(|path| pictures::is_picture(path)).collect();
+    let mut paths: Vec<PathBuf> =
+        pictures::find(&folder)?.into_iter().filter(|path| pictures::is_picture(path)).collect();
     paths.sort();
     ensure!(!paths.is_empty(), "{}: no pictures (NAME.jpg)", folder.display());
     let mut frames = Vec::new();
@@ -177,19 +190,27 @@ fn pictured(data: &Path, clock: &Clock) -> anyhow::Result<Vec<(Frame, PathBuf)>>
                 let row = row.with_context(|| format!("{}: times.csv has no row for it", path.display()))?;
                 row.1
             }
-            Clock::Own => bail!("{}: no such file; write it, or give --fps", data.join("times.csv").display()),
+            Clock::Own => {
+                bail!("{}: no such file; write it, or give --fps", data.join("times.csv").display())
+            }
         };
         frames.push((Frame { name, at, boxes: None }, path));
     }
     if let Clock::Rows(rows) = clock
-        && let Some((name, _)) = rows.iter().find(|(name, _)| frames.iter().all(|(frame, _)| frame.name != *name))
+        && let Some((name, _)) =
+            rows.iter().find(|(name, _)| frames.iter().all(|(frame, _)| frame.name != *name))
     {
         bail!("{}: row {name:?} has no picture in {}", data.join("times.csv").display(), folder.display());
     }
     Ok(frames)
 }
 
-fn count_frames<'a>(data: &Path, settings: &'a CountSettings, frames: &'a [Frame], size: FrameSize) -> Counted<'a> {
+fn count_frames<'a>(
+    data: &Path,
+    settings: &'a CountSettings,
+    frames: &'a [Frame],
+    size: FrameSize,
+) -> Counted<'a> {
     let mut scene = Scene::new(Arc::new(settings.scene.clone()));
     let mut report = SceneReport::default();
     let mut boxes = Vec::new();
@@ -199,7 +220,8 @@ fn count_frames<'a>(data: &Path, settings: &'a CountSettings, frames: &'a [Frame
         scene.observe(frame.at, size, &mut boxes, &mut report);
     }
     // The last frame stands for as long as most did.
-    let mut steps: Vec<f64> = frames.windows(2).map(|pair| pair[1].at - pair[0].at).filter(|step| *step > 0.0).collect();
+    let mut steps: Vec<f64> =
+        frames.windows(2).map(|pair| pair[1].at - pair[0].at).filter(|step| *step > 0.0).collect();
     steps.sort_by(f64::total_cmp);
     scene.finish(steps.get(steps.len() / 2).copied().unwrap_or(0.0), &mut report);
     let data = data.display().to_string();

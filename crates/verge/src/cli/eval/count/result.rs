@@ -118,8 +118,7 @@ impl Counted<'_> {
             "headway_s": { "forward": headway(&tally.forward), "backward": headway(&tally.backward) },
         });
         if self.settings.has_ground() {
-            object["speed_mps"] =
-                json!({ "mean": speeds.time_mean().map(rounded), "space_mean": speeds.space_mean().map(rounded) });
+            object["speed_mps"] = json!({ "mean": speeds.time_mean().map(rounded), "space_mean": speeds.space_mean().map(rounded) });
         }
         object
     }
@@ -179,12 +178,15 @@ impl Counted<'_> {
         )?;
         for (line, tally) in self.settings.lines().iter().zip(&total.lines) {
             let counts = |tally: &DirectionTally| {
-                let classes = self.settings.classes().iter().zip(&tally.counts).filter(|(_, count)| **count > 0);
+                let classes =
+                    self.settings.classes().iter().zip(&tally.counts).filter(|(_, count)| **count > 0);
                 let classes: Vec<String> = classes.map(|(class, count)| format!("{class} {count}")).collect();
-                let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
+                let classes =
+                    if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
                 format!("{}{classes}", tally.total())
             };
-            let speed = tally.speeds().time_mean().map_or_else(String::new, |speed| format!(", {speed:.1} m/s"));
+            let speed =
+                tally.speeds().time_mean().map_or_else(String::new, |speed| format!(", {speed:.1} m/s"));
             writeln!(
                 out,
                 "  line {}: forward {}, backward {}, unresolved {}{speed}",

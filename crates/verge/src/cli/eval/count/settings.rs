@@ -121,7 +121,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<CountSettings> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let source = Source { path, text: &text };
     let file: CountFile = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let line =
+            error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         anyhow!("{}:{line}: {}", path.display(), error.message())
     })?;
     let track = &file.track;
@@ -131,7 +132,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<CountSettings> {
     let scheme = scheme(track).with_context(|| path.display().to_string())?;
     let interval = span(&source, "track.interval", track.interval.as_ref(), Duration::from_secs(60))?;
     let interval = IntervalGrid::new(interval).with_context(|| {
-        track.interval.as_ref().map_or_else(String::new, |value| format!("{}: track.interval", source.at(value)))
+        track
+            .interval
+            .as_ref()
+            .map_or_else(String::new, |value| format!("{}: track.interval", source.at(value)))
     })?;
     let max_gap = span(&source, "track.max_gap", track.max_gap.as_ref(), Duration::from_secs(5))?;
     let ground = track.ground.as_ref().map(|table| ground(&source, table)).transpose()?;
@@ -174,7 +178,9 @@ fn scheme(track: &TrackTable) -> anyhow::Result<ClassScheme> {
     let classes = match (&track.labels, &track.classes) {
         (Some(_), Some(_)) => bail!("track.labels and track.classes are both set; expected one of them"),
         (Some(labels), None) => labels.iter().map(|label| (label.clone(), vec![label.clone()])).collect(),
-        (None, Some(classes)) => classes.iter().map(|(name, labels)| (name.clone(), labels.clone())).collect(),
+        (None, Some(classes)) => {
+            classes.iter().map(|(name, labels)| (name.clone(), labels.clone())).collect()
+        }
         (None, None) => vec![(OBJECT.to_owned(), vec![EVERY_OTHER.to_owned()])],
     };
     let key = if track.classes.is_some() { "track.classes" } else { "track.labels" };
@@ -213,7 +219,8 @@ fn zone(track: &TrackTable, scheme: &ClassScheme, table: &ZoneTable) -> anyhow::
         Some(EndsOrLine::Ends(ends)) => Ok(Some(*ends)),
         Some(EndsOrLine::Line(name)) => {
             let line = track.line.get(name).map(Spanned::get_ref);
-            let line = line.with_context(|| format!("{key} is {name:?}; expected two points or the name of a line"))?;
+            let line = line
+                .with_context(|| format!("{key} is {name:?}; expected two points or the name of a line"))?;
             Ok::<_, anyhow::Error>(Some([line.from, line.to]))
         }
     };
@@ -231,7 +238,12 @@ fn zone(track: &TrackTable, scheme: &ClassScheme, table: &ZoneTable) -> anyhow::
         stop_line: ends("stop_line", &table.stop_line)?,
         lane: ends("lane", &table.lane)?,
         forbidden: table.forbidden.iter().map(class).collect::<anyhow::Result<_>>()?,
-        stopped_after: table.stopped_after.as_deref().map(duration).transpose()?.map(|span| span.as_secs_f64()),
+        stopped_after: table
+            .stopped_after
+            .as_deref()
+            .map(duration)
+            .transpose()?
+            .map(|span| span.as_secs_f64()),
         queue_from: table.queue_from,
     })
 }
