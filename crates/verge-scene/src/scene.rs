@@ -277,13 +277,16 @@ impl Scene {
             }
         };
         for (number, (_, zone)) in self.settings.zones.iter().enumerate() {
+            let is_seen = |track: &&Track<Course>| track.is_confirmed() && at - track.last_seen <= HOLD;
+            let waits = |track: &&Track<Course>| {
+                let inside = track.course.zones.get(number).is_some_and(|course| course.inside);
+                inside && track.course.waits && !zone.forbidden.contains(&track.class)
+            };
+            let together = tracker.tracks.iter().filter(is_seen).filter(waits).count();
             let waiting = zones[number].waiting;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of tracks")]
-            let together = waiting as usize;
             if zone.queue_from.is_some_and(|least| waiting >= f64::from(least)) {
                 holds(ZoneEventKind::Queue, number, None, waiting);
             }
-            let is_seen = |track: &&Track<Course>| track.is_confirmed() && at - track.last_seen <= HOLD;
             for track in tracker.tracks.iter().filter(is_seen) {
                 let Some(course) = track.course.zones.get(number).filter(|course| course.inside) else {
                     continue;
