@@ -149,7 +149,7 @@ impl Record {
 
     /// Whether what crosses a line is seen too seldom.
     pub(crate) fn is_weak(&self, line: usize) -> bool {
-        self.seen.get(line).is_some_and(|&(all, weakly)| weakly > 0 && weakly * FEW_WEAK >= all)
+        self.seen.get(line).is_some_and(|&(all, weakly)| weakly > 1 && weakly * FEW_WEAK >= all)
     }
 
     /// Time ran back: what is open ends here.
