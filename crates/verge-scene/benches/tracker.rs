@@ -1,5 +1,4 @@
 //! What a frame costs: a scene with 100 objects, with its lines and zones.
-#![expect(missing_docs, reason = "criterion makes functions without")]
 
 use std::hint::black_box;
 use std::sync::Arc;
