@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow, bail};
 use verge_domain::excerpt::Excerpt;
 use verge_domain::time::UtcMillis;
 
-use super::left_out::Kind;
+use super::left_out::LeftKind;
 use super::numbers::plain;
 use super::{Table, TableArgs};
 
@@ -57,7 +57,7 @@ impl Table {
         }
         for row in unread {
             let text = self.text(row, column).to_owned();
-            self.left.add(Kind::NoNumber, self.lines[row], &text);
+            self.left.add(LeftKind::NoNumber, self.lines[row], &text);
         }
         Ok(values)
     }

@@ -4,7 +4,7 @@ use verge_domain::excerpt::Excerpt;
 
 /// The kinds there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub(in crate::cli) enum LeftKind {
     AboveHeader,
     BelowHeader,
     BelowValues,
@@ -15,7 +15,7 @@ pub(in crate::cli) enum Kind {
     NoNumber,
 }
 
-impl Kind {
+impl LeftKind {
     /// In words, for one and for several.
     pub(in crate::cli) const fn words(self, count: u64) -> &'static str {
         let (one, several) = match self {
@@ -35,7 +35,7 @@ impl Kind {
 /// What is left out of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Left {
-    pub(in crate::cli) kind: Kind,
+    pub(in crate::cli) kind: LeftKind,
     pub(in crate::cli) count: u64,
     /// Line of the first.
     pub(in crate::cli) line: usize,
@@ -48,7 +48,7 @@ pub(in crate::cli) struct Left {
 pub(in crate::cli) struct LeftOut(Vec<Left>);
 
 impl LeftOut {
-    pub(in crate::cli) fn add(&mut self, kind: Kind, line: usize, text: &str) {
+    pub(in crate::cli) fn add(&mut self, kind: LeftKind, line: usize, text: &str) {
         match self.0.iter_mut().find(|left| left.kind == kind) {
             Some(left) => left.count += 1,
             None => self.0.push(Left { kind, count: 1, line, came: Excerpt::of(text.as_bytes()) }),

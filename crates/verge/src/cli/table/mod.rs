@@ -22,7 +22,7 @@ use anyhow::Context;
 use csv::StringRecord;
 
 use layout::Holds;
-pub(super) use left_out::{Kind, Left, LeftOut};
+pub(super) use left_out::{Left, LeftKind, LeftOut};
 pub(super) use numbers::plain;
 pub(super) use options::{TableArgs, Usual};
 pub(super) use text::{decode, is_utf_16};

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use csv::StringRecord;
 
 use super::layout::{self, Layout};
-use super::left_out::{Kind, LeftOut};
+use super::left_out::{LeftKind, LeftOut};
 use super::text::decode;
 use super::{Table, TableArgs};
 use crate::cli::file_guess::refuse_other_files;
@@ -57,9 +57,9 @@ impl Table {
         for row in (0..self.rows.len()).filter(|row| Some(*row) != found.header) {
             let what = match found.header {
                 _ if (found.first..found.end).contains(&row) => continue,
-                _ if row >= found.end => Kind::BelowValues,
-                Some(header) if row > header => Kind::BelowHeader,
-                _ => Kind::AboveHeader,
+                _ if row >= found.end => LeftKind::BelowValues,
+                Some(header) if row > header => LeftKind::BelowHeader,
+                _ => LeftKind::AboveHeader,
             };
             let line: Vec<&str> = self.rows[row].iter().collect();
             if line.iter().any(|cell| !cell.is_empty()) {

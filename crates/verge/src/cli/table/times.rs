@@ -31,13 +31,13 @@ pub(super) enum DateOrder {
 /// How the times of a column are written.
 #[derive(Debug, Clone)]
 pub(super) struct TimeForm {
-    kind: Kind,
+    kind: TimeKind,
     order: Option<DateOrder>,
     zone: Option<TimeZone>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TimeKind {
     /// Seconds, milliseconds, microseconds or nanoseconds since 1970.
     SinceEpoch,
     /// Days since 1899-12-30.
@@ -75,23 +75,23 @@ impl TimeForm {
         let figures = some().filter_map(number).count();
         let others = some().filter(|text| number(text).is_none() && any_order(text).is_some()).count();
         let kind = match () {
-            () if figures <= others => Kind::Text,
+            () if figures <= others => TimeKind::Text,
             () if cells.clone().filter(|text| number(text).is_some()).all(|text| compact(text).is_some()) => {
-                Kind::Compact
+                TimeKind::Compact
             }
-            () if numbers().all(|number| SERIAL_DAYS.contains(&number)) => Kind::Serial,
-            () => Kind::SinceEpoch,
+            () if numbers().all(|number| SERIAL_DAYS.contains(&number)) => TimeKind::Serial,
+            () => TimeKind::SinceEpoch,
         };
-        if kind == Kind::SinceEpoch
+        if kind == TimeKind::SinceEpoch
             && let Some(row) =
                 cells.clone().position(|text| text.contains(['e', 'E']) && number(text).is_some())
         {
             return Err(UnclearTimes::Rounded { row });
         }
         let zone = options.zone();
-        let order = if kind == Kind::Text { order_of(cells.clone(), options)? } else { None };
+        let order = if kind == TimeKind::Text { order_of(cells.clone(), options)? } else { None };
         let form = Self { kind, order, zone };
-        if kind == Kind::Text {
+        if kind == TimeKind::Text {
             let mut read = some().map(|text| form.read(text));
             if form.zone.is_none()
                 && let Some(row) = read.position(|cell| matches!(cell, Some(WrittenTime::Abbreviated(..))))
@@ -107,15 +107,15 @@ impl TimeForm {
         Ok(form)
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> TimeKind {
         self.kind
     }
 
     /// One cell.
     fn read(&self, text: &str) -> Option<WrittenTime> {
         match self.kind {
-            Kind::SinceEpoch => since_epoch(number(text)?).map(WrittenTime::Instant),
-            Kind::Serial => {
+            TimeKind::SinceEpoch => since_epoch(number(text)?).map(WrittenTime::Instant),
+            TimeKind::Serial => {
                 let days = number(text).filter(|days| SERIAL_DAYS.contains(days))?;
                 from_millis((days - UNIX_EPOCH_DAYS) * DAY_MS).map(|at| {
                     self.zone.as_ref().map_or(WrittenTime::Instant(at), |_| {
@@ -123,8 +123,8 @@ impl TimeForm {
                     })
                 })
             }
-            Kind::Compact => compact(text).map(WrittenTime::Local),
-            Kind::Text => written(text, self.order),
+            TimeKind::Compact => compact(text).map(WrittenTime::Local),
+            TimeKind::Text => written(text, self.order),
         }
     }
 

@@ -5,7 +5,7 @@ use verge_domain::excerpt::Excerpt;
 use verge_domain::time::UtcMillis;
 
 use super::layout::{self, Holds};
-use super::left_out::Kind;
+use super::left_out::LeftKind;
 use super::numbers::plain;
 use super::times::{self, TimeForm, UnclearTimes};
 use super::{TIMES, Table};
@@ -95,7 +95,7 @@ impl Table {
             bail!("{}: the column `{}` has no times", self.path.display(), self.name(column));
         }
         for row in unread {
-            let what = if empty(row) { Kind::WithoutTime } else { Kind::UnreadTime };
+            let what = if empty(row) { LeftKind::WithoutTime } else { LeftKind::UnreadTime };
             let line: Vec<&str> = self.rows[row].iter().collect();
             self.left.add(what, self.lines[row], &line.join(" "));
         }
@@ -114,10 +114,10 @@ impl Table {
         let first = cells.iter().zip(times).find_map(|(cell, time)| Some((cell, (*time)?)));
         let Some((cell, time)) = first.filter(|(cell, _)| !matches!(iso(cell), Some(Ok(_)))) else { return };
         let how = match form.kind() {
-            times::Kind::Serial => " (days since 1899-12-30, as spreadsheets write dates)",
-            times::Kind::SinceEpoch => " (a number since 1970)",
-            times::Kind::Compact => " (year, month, day)",
-            times::Kind::Text => "",
+            times::TimeKind::Serial => " (days since 1899-12-30, as spreadsheets write dates)",
+            times::TimeKind::SinceEpoch => " (a number since 1970)",
+            times::TimeKind::Compact => " (year, month, day)",
+            times::TimeKind::Text => "",
         };
         let whose = self.options.usual.zone_words().filter(|_| self.options.time_zone.is_none());
         let whose = whose.map_or(String::new(), |words| format!(", {words}"));

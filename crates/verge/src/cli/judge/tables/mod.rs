@@ -26,7 +26,7 @@ use super::history::InputFile;
 use super::trial::JudgeTrial;
 use super::{InputArgs, JudgeSummary, VerdictPrinter};
 use crate::cli::recording::Recorded;
-use crate::cli::table::{Kind, LeftOut, Table, Usual, plain};
+use crate::cli::table::{LeftKind, LeftOut, Table, Usual, plain};
 use columns::{Columns, Values};
 pub(super) use report::TableReport;
 use states::StateColumns;
@@ -181,7 +181,7 @@ fn entries(
             if let Some((column, form)) = values.quality
                 && !form.takes(table.text(row, column))
             {
-                left.add(Kind::BadQuality, table.line(row), table.text(row, column));
+                left.add(LeftKind::BadQuality, table.line(row), table.text(row, column));
                 continue;
             }
             entries.push(Entry { at, row, values: index });
