@@ -94,6 +94,10 @@ impl<'a> Occasion<'a> {
         self.event.is_some_and(|event| event.state == EventState::Cleared)
     }
 
+    pub(crate) fn is_updated(&self) -> bool {
+        self.event.is_some_and(|event| event.state == EventState::Updated)
+    }
+
     /// The hour of the day at the site.
     pub(crate) fn hour(&self) -> String {
         self.zone.hour(self.at)
@@ -182,6 +186,11 @@ impl Quantity {
 
     pub(crate) fn is_usual(&self) -> bool {
         self.range.contains(self.value)
+    }
+
+    /// The same where a range is known.
+    pub(crate) fn is_within(&self) -> bool {
+        self.range != Expected::default() && self.is_usual()
     }
 
     pub(crate) fn times(&self, factor: f64) -> Self {

@@ -79,6 +79,9 @@ impl AnomalyWords<'_> {
         if is_value && !seen.normally().is_empty() && seen.is_usual() {
             return occasion.abating(format!("{} is usual again{}", seen.value(), seen.normally()));
         }
+        if let Some(again) = self.again().filter(|_| occasion.is_updated() && seen.is_within()) {
+            return occasion.abating(again.to_owned());
+        }
         let what = match self.0.member {
             Member::High => format!("high, {}", seen.expected()),
             Member::Low => format!("low, {}", seen.expected()),
@@ -142,13 +145,23 @@ impl AnomalyWords<'_> {
                 || "as usual again".to_owned(),
                 |shown| format!("{}{}", shown.value(), shown.normal()),
             ),
-            Member::Machine => "its signals fit together again".to_owned(),
-            Member::Pattern => "its shapes are known again".to_owned(),
-            Member::Vibration => "vibrates as usual again".to_owned(),
-            Member::Reconstruction => "as its model knows it again".to_owned(),
-            _ => format!("{}{}", seen.value(), seen.normal()),
+            _ => match self.again() {
+                Some(again) => again.to_owned(),
+                None => format!("{}{}", seen.value(), seen.normal()),
+            },
         };
         occasion.cleared(&now)
+    }
+
+    /// What is so again, of members whose statistic nobody is shown.
+    fn again(&self) -> Option<&'static str> {
+        match self.0.member {
+            Member::Machine => Some("its signals fit together again"),
+            Member::Pattern => Some("its shapes are known again"),
+            Member::Vibration => Some("vibrates as usual again"),
+            Member::Reconstruction => Some("as its model knows it again"),
+            _ => None,
+        }
     }
 
     /// What the member observed, in its unit.

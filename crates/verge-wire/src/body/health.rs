@@ -15,6 +15,11 @@ impl Decided for Health {
         if occasion.is_cleared() {
             return format!("{cause}: {}", occasion.cleared(again(self.cause)));
         }
+        // An event waits for some calm before it is cleared.
+        let seen = Quantity { value: self.observed, range: self.expected, unit: String::new() };
+        if occasion.is_updated() && seen.is_within() {
+            return occasion.abating(format!("{cause}: {}", again(self.cause)));
+        }
         let words = format!("{cause}: {}", lasting(self));
         // A silence says by itself how long it lasts.
         if self.cause == Member::Silent { words } else { occasion.lasting(words) }

@@ -170,6 +170,12 @@ fn what_is_usual_again_before_it_is_cleared_says_so() {
         Some(EventState::Updated),
         "3 mm/s is usual again (normally 2.75 to 3.47), 10 min after it began, distance 16.4",
     );
+    let machine = unusual(Member::Machine, 0.7, range(None, Some(1.1)));
+    let fits = "its signals fit together again, 10 min after it began, distance 16.4";
+    check(Body::Anomaly(machine), Some(EventState::Updated), fits);
+    let sends =
+        Health { cause: Member::Silent, observed: 0.0, expected: range(None, Some(240.0)), distance: None };
+    check(Body::Health(sends), Some(EventState::Updated), "silent: it sends again, 10 min after it began");
 }
 
 #[test]
@@ -269,7 +275,12 @@ fn a_sensor_that_is_unwell_says_how() {
     for (body, raised, again) in all {
         let name = raised.split(':').next().unwrap();
         check(body.clone(), Some(EventState::Raised), raised);
-        check(body.clone(), Some(EventState::Updated), &format!("{raised}, for 10 min"));
+        // What is as usual again waits for some calm before it is cleared.
+        let goes_on = match raised.contains("once") {
+            true => format!("{name}: {again}, 10 min after it began"),
+            false => format!("{raised}, for 10 min"),
+        };
+        check(body.clone(), Some(EventState::Updated), &goes_on);
         check(body, Some(EventState::Cleared), &format!("{name}: cleared after 10 min: {again}"));
     }
     let silent = health(Member::Silent, 612.0, at_most(30.0));
