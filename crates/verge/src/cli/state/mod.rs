@@ -42,6 +42,8 @@ enum StateAction {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge state export -c gateway.toml unusual unusual.state")]
 struct StateExportArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -52,6 +54,9 @@ struct StateExportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge state import -c gateway.toml unusual.state --dry-run
+  verge state import -c gateway.toml unusual.state --replace")]
 struct StateImportArgs {
     #[command(flatten)]
     file: FileArgs,
