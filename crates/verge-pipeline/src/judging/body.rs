@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use verge_domain::finding::{Condition, Expected, Member};
 use verge_domain::id::Unit;
+use verge_domain::observation::Captured;
 use verge_domain::tag::TagEntry;
-use verge_domain::verdict::{Anomaly, Body, Health};
+use verge_domain::time::Moment;
+use verge_domain::verdict::{Anomaly, Body, Health, Times};
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
     let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
@@ -50,4 +52,10 @@ pub(super) fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>
 /// More digits say nothing.
 fn to_hundredths(distance: f64) -> f64 {
     (100.0 * distance).round() / 100.0
+}
+
+/// The times of a verdict on what was observed.
+pub(super) fn times(captured: Captured, received: Moment, now: Moment) -> Times {
+    let Captured { at, clock } = captured;
+    Times { captured: at, clock, received: received.wall, decided: now.wall, estimated: false }
 }

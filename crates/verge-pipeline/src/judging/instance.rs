@@ -11,7 +11,7 @@ use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{Body, Event, EventState, Severity, Subject, Times, Verdict};
 
-use super::body::{beyond_normal, body_of};
+use super::body::{beyond_normal, body_of, times};
 use super::machine::{StateGate, UNSET};
 use super::register::EventNaming;
 use super::saved;
@@ -45,6 +45,8 @@ pub(super) struct Instance<J> {
     observations: u32,
 }
 
+/// A judge's memory is computed again after this number of observations at the latest.
+const RECKON_EVERY: u32 = 256;
 /// Silence of a device that sent nothing for this long is ended: the device has vanished. Expected devices are exempt.
 pub(super) const VANISHED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -191,14 +193,12 @@ impl<J: Judge> Instance<J> {
         if event.state == EventState::Raised {
             return Some(naming.number());
         }
-        let member = condition.member.strand();
-        self.open.iter().find(|open| open.member == member).and_then(|open| open.number)
+        self.open.iter().find(|open| open.member == condition.member.strand()).and_then(|open| open.number)
     }
 
     /// The severity that a rule gave to the event that a condition belongs to, where it is open.
     fn open_severity(&self, condition: &Condition) -> Option<Severity> {
-        let member = condition.member.strand();
-        self.open.iter().find(|open| open.member == member).and_then(|open| open.severity)
+        self.open.iter().find(|open| open.member == condition.member.strand()).and_then(|open| open.severity)
     }
 
     /// Notes how the open event of a member has gone on. Returns whether that is new.
@@ -218,8 +218,8 @@ impl<J: Judge> Instance<J> {
         severity: Option<Severity>,
     ) -> bool {
         let member = condition.member.strand();
-        let before = self.open.iter().find(|open| open.member == member).map(|open| open.event);
-        self.open.retain(|open| open.member != member);
+        let place = self.open.iter().position(|open| open.member == member);
+        let before = place.map(|place| self.open.remove(place).event);
         let open = self.life.event_of(member).filter(|_| event.state != EventState::Cleared);
         if let Some(open) = open {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
@@ -254,8 +254,7 @@ impl<J: Judge> Instance<J> {
             let event = Event { number: open.number, ..*event };
             let condition = Condition::of_rule(*member, Standing::Abnormal, open.observed, open.expected);
             let body = body_of(&condition, self.unit.as_ref());
-            let now = observed.received;
-            let times = times(Captured::UNKNOWN, now, now);
+            let times = times(Captured::UNKNOWN, observed.received, observed.received);
             let severity = open.severity.unwrap_or(spec.policy.severity);
             out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
         }
@@ -398,11 +397,3 @@ impl<J: Judge> Instance<J> {
         self.saved_state = None;
     }
 }
-
-fn times(captured: Captured, received: Moment, now: Moment) -> Times {
-    let Captured { at, clock } = captured;
-    Times { captured: at, clock, received: received.wall, decided: now.wall, estimated: false }
-}
-
-/// A judge's memory is computed again after this number of observations at the latest.
-const RECKON_EVERY: u32 = 256;
