@@ -8,6 +8,7 @@ use std::sync::Arc;
 use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runtime};
 
 use crate::card::{self, Card, FrameCard, LabelsCard, Meaning};
+use crate::draft::draft;
 use crate::error::ModelError;
 use crate::frames::FrameModel;
 use crate::windows::WindowModel;
@@ -88,6 +89,10 @@ impl ModelFiles {
     /// What its files hold: card, labels and weights. `None` where one of them cannot be read.
     #[must_use]
     pub fn content(&self) -> Option<ContentDigest> {
+        if let Some(weights) = self.alone() {
+            let weights = ContentDigest::of_file(weights).ok()?;
+            return Some(content(ContentDigest::of(b""), None, weights));
+        }
         let (card, digest) = self.read_card().ok()?;
         let labels = match &card.meaning {
             Meaning::Frames(frames) => match &frames.labels {
@@ -121,6 +126,35 @@ impl ModelFiles {
             }),
             _ => Ok((card, digest)),
         }
+    }
+
+    /// The weights of a model that has no card.
+    fn alone(&self) -> Option<&Path> {
+        let weights = self.weights.as_deref()?;
+        let is_alone =
+            matches!(self.card.try_exists(), Ok(false)) && matches!(weights.try_exists(), Ok(true));
+        is_alone.then_some(weights)
+    }
+
+    /// Its card, what the file of the card holds, and its weights. Weights without a card are taken where they say
+    /// everything by themselves.
+    pub(crate) fn read(
+        &self,
+        runtime: &Runtime,
+        limits: ModelLimits,
+    ) -> Result<(Card, ContentDigest, Graph), ModelError> {
+        let Some(weights) = self.alone() else {
+            let (card, digest) = self.read_card()?;
+            let graph = self.read_graph(runtime, &card, limits)?;
+            return Ok((card, digest, graph));
+        };
+        let graph = Graph::load(runtime, weights, None, limits)?;
+        let draft = draft(&graph, None)?;
+        if draft.guessed.is_empty() {
+            return Ok((Card::parse(&draft.text, &self.card)?, ContentDigest::of(b""), graph));
+        }
+        let (card, weights) = (self.card.clone(), weights.to_owned());
+        Err(ModelError::NoCard { card, weights, guessed: draft.guessed.join(", ") })
     }
 
     /// What a card says of frames.

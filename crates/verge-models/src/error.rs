@@ -69,6 +69,39 @@ pub enum ModelError {
         /// Line, from 1.
         line: usize,
     },
+    /// A file of labels that is none.
+    #[error("{path}: no list of labels; expected one name a line, 1 to 128 bytes each, and at most 1 MiB", path = path.display())]
+    NoLabels {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model without an input for pictures.
+    #[error(
+        "{path}: none of its inputs takes a picture, which has three or four sides: {inputs}; a model over windows of \
+         readings has a card of its own, see docs/models.md",
+        path = path.display()
+    )]
+    NoPicture {
+        /// The file.
+        path: PathBuf,
+        /// Its inputs.
+        inputs: String,
+    },
+    /// Weights without a card that do not say all by themselves.
+    #[error(
+        "{card}: there is no model card, and {weights} does not say everything by itself ({guessed}): \
+         `verge model card {weights}` drafts one",
+        card = card.display(),
+        weights = weights.display()
+    )]
+    NoCard {
+        /// The card.
+        card: PathBuf,
+        /// The weights.
+        weights: PathBuf,
+        /// What is not known.
+        guessed: String,
+    },
     /// A name in a card's list of labels that cannot be one.
     #[error("{path}: labels: {name:?}: a label has 1 to 128 bytes and no control characters", path = path.display())]
     Name {

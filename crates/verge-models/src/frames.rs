@@ -30,9 +30,8 @@ impl FrameModel {
     /// # Errors
     /// See [`ModelError`].
     pub fn load(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> Result<Self, ModelError> {
-        let (card, digest) = files.read_card()?;
+        let (card, digest, graph) = files.read(runtime, limits)?;
         let frames = files.of_frames(&card)?;
-        let graph = files.read_graph(runtime, &card, limits)?;
         let (labels, listed) = match &frames.labels {
             Some(LabelsCard::File(labels)) => {
                 let (labels, digest) = read_labels(files.beside(labels), files)?;

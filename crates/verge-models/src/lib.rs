@@ -4,12 +4,13 @@
 //! message. This crate must never know pixels, nor where frames and readings come from.
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
-//! frames), `agreement` (a card of frames held against its file), [`windows`] (models over windows of readings),
+//! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
 //! [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
 pub mod catalogue;
+pub mod draft;
 pub mod error;
 pub mod frames;
 pub mod windows;

@@ -17,6 +17,7 @@ mod file_name;
 mod instant;
 mod judge;
 mod man;
+mod model;
 mod orders;
 mod outbox;
 mod output;
@@ -112,6 +113,8 @@ enum Command {
     Outbox(outbox::OutboxArgs),
     /// Make and show certificates
     Certs(certs::CertsArgs),
+    /// Draft the card of a model
+    Model(model::ModelCommand),
     /// Install and show the library that runs models
     Runtime(runtime::RuntimeArgs),
     /// Score a model on labelled pictures, or the detectors on labelled series
@@ -191,6 +194,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Reload(args) => reload::reload(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
+        Command::Model(args) => model::model(args, json, out),
         Command::Runtime(args) => runtime::runtime(args, json, out),
         #[cfg(feature = "eval")]
         Command::Eval(args) => eval::eval(args, json, out),

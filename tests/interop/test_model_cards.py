@@ -1,0 +1,190 @@
+"""`verge model card`: drafts by what exporters write into files and beside them, held against the card that is known."""
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from models import IR_VERSION, OPSET, Models
+from programs import data, verge
+
+BAD_INPUT = 65
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models.make(tmp_path_factory.mktemp("cards"))
+
+
+def save(
+    folder: Path,
+    name: str,
+    outputs: dict[str, list[int | str]],
+    metadata: dict[str, str],
+    inputs: dict[str, list[int | str]] | None = None,
+) -> Path:
+    """A model of these shapes. It finds nothing: every output is zero."""
+    given = inputs or {"images": [1, 3, 64, 64]}
+    picture = next(iter(given))
+    nodes = [
+        helper.make_node("ReduceMean", [picture], ["mean"], keepdims=0),
+        helper.make_node("Sub", ["mean", "mean"], ["nothing"]),
+    ]
+    declared = []
+    for output, shape in outputs.items():
+        sizes = [side if isinstance(side, int) else 1 for side in shape]
+        zeros = helper.make_tensor(f"{output}_zeros", TensorProto.FLOAT, sizes, [0.0] * len_of(sizes))
+        nodes.append(helper.make_node("Constant", [], [f"{output}_zeros"], value=zeros))
+        nodes.append(helper.make_node("Add", ["nothing", f"{output}_zeros"], [output]))
+        declared.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))
+    taken = [helper.make_tensor_value_info(one, TensorProto.FLOAT, shape) for one, shape in given.items()]
+    graph = helper.make_graph(nodes, name, taken, declared)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    helper.set_model_props(model, metadata)
+    path = folder / f"{name}.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def len_of(shape: list[int]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+def drafted(model: Path, *options: str) -> tuple[dict[str, object], list[str], str]:
+    """The drafted card, what of it is guessed, and its text."""
+    command = [verge(), "--json", "model", "card", str(model), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    return tomllib.loads(said["card"]), said["guessed"], said["card"]
+
+
+def ultralytics(task: str, **more: str) -> dict[str, str]:
+    """What ultralytics 8.4 writes into a file."""
+    names = "{0: 'car', 1: \"driver's seat\", 2: 'bus'}"
+    stated = {"description": "Ultralytics model", "author": "Ultralytics", "version": "8.4.190", "license": "AGPL-3.0"}
+    return stated | {"task": task, "names": names, "imgsz": "[64, 64]", "stride": "32", "batch": "1"} | more
+
+
+NAMES = ["car", "driver's seat", "bus"]
+# Task, metadata beside it, shapes of the outputs, and the decoder that is right.
+SAID = {
+    "detect": ("detect", {}, {"output0": [1, 7, 84]}, "yolov8"),
+    "segment": ("segment", {}, {"output0": [1, 39, 84], "output1": [1, 32, 16, 16]}, "yolov8-seg"),
+    "pose": ("pose", {"kpt_shape": "[17, 3]"}, {"output0": [1, 58, 84]}, "yolov8-pose"),
+    "obb": ("obb", {}, {"output0": [1, 8, 84]}, "yolov8-obb"),
+    "end2end": ("detect", {"end2end": "True"}, {"output0": [1, 300, 6]}, "yolov10"),
+    "nms": ("detect", {"args": "{'nms': True, 'half': False}"}, {"output0": [1, 300, 6]}, "yolov10"),
+    "obb_end2end": ("obb", {"end2end": "True"}, {"output0": [1, 300, 7]}, "yolo26-obb"),
+    "detr": ("detect", {"head": "RTDETRDecoder"}, {"output0": [1, 300, 6]}, "rt-detr-ultralytics"),
+    "classify": ("classify", {}, {"output0": [1, 3]}, "probabilities"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_file_that_says_everything_needs_no_card(made: Models, tmp_path: Path, name: str) -> None:
+    """Nothing is guessed, the card fits the file, and the gateway takes the file alone."""
+    task, more, outputs, decoder = SAID[name]
+    model = save(tmp_path, "parts", outputs, ultralytics(task, **more))
+    card, guessed, text = drafted(model)
+    assert guessed == [], text
+    assert card["labels"] == NAMES
+    assert (card["version"], card["file"]) == ("8.4.190", "parts.onnx")
+    assert card["output"]["decoder"] == decoder
+    detector = "classify" if task == "classify" else "detect"
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f"[model.parts]\nfile = '{model}'\n[source.cameras]\ntopic = 'site/+/frame'\ncodec = 'jpeg'\ndevice = 'topic:1'\n"
+        f"[judge.parts]\ninputs = ['cameras']\ndetector = '{detector}'\nmodel = 'parts'\n"
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [verge(), "check", "-c", str(config), "--offline"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "one grey picture" in done.stdout, done.stdout + done.stderr
+        assert "3 labels" in done.stdout, done.stdout
+        # The same with the card beside it.
+        (tmp_path / "parts.toml").write_text(text)
+
+
+def test_names_as_python_text_are_read_and_never_evaluated(made: Models, tmp_path: Path) -> None:
+    """What is no literal says nothing."""
+    trap = tmp_path / "evaluated"
+    for names in (f"[open({str(trap)!r}, 'w')]", "{0: 'car'", "[" * 5000, "{1: 'car'}"):
+        model = save(tmp_path, "parts", {"output0": [1, 7, 84]}, ultralytics("detect", names=names))
+        _, guessed, text = drafted(model)
+        assert "labels" in guessed, text
+    assert not trap.exists()
+
+
+def test_what_is_guessed_is_marked_and_refused_without_a_card(made: Models, tmp_path: Path) -> None:
+    """Both readings of a shape stand in the draft; the gateway says which command writes it."""
+    model = save(tmp_path, "parts", {"output": [1, 300, 6]}, {})
+    (tmp_path / "labels.txt").write_text("0 car\n1 bus\n")
+    card, guessed, text = drafted(model)
+    assert card["labels"] == ["car", "bus"]
+    assert "from labels.txt" in text
+    assert "decoder" in guessed
+    assert card["output"]["decoder"] == "yolov10"
+    for other in ("deepstream", "rt-detr-ultralytics", "ppyoloe"):
+        assert f'#decoder = "{other}"' in text
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f"[model.parts]\nfile = '{model}'\n[source.cameras]\ntopic = 'site/+/frame'\ncodec = 'jpeg'\ndevice = 'topic:1'\n"
+        "[judge.parts]\ninputs = ['cameras']\ndetector = 'detect'\nmodel = 'parts'\n"
+    )
+    done = subprocess.run(
+        [verge(), "check", "-c", str(config), "--offline"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "verge model card" in done.stdout + done.stderr
+
+
+def test_files_of_transformers_are_read(made: Models, tmp_path: Path) -> None:
+    """Names and preparation of a ViT; DETR by its type."""
+    model = save(tmp_path, "vit", {"logits": [1, 2]}, {}, {"pixel_values": ["batch", 3, 224, 224]})
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit", "id2label": {"0": "cat", "1": "dog"}}))
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True, "size": {"height": 224, "width": 224}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(half))
+    card, _, text = drafted(model)
+    assert card["labels"] == ["cat", "dog"]
+    assert card["input"]["mean"] == [127.5] * 3
+    assert card["input"]["scale"] == pytest.approx([2 / 255] * 3)
+    assert "from preprocessor_config.json" in text
+    outputs = {"logits": [1, 100, 3], "pred_boxes": [1, 100, 4]}
+    detr = save(tmp_path, "detr", outputs, {}, {"pixel_values": [1, 3, 64, 64]})
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "detr", "id2label": {"0": "cat", "1": "dog"}}))
+    card, guessed, text = drafted(detr)
+    assert card["output"]["decoder"] == "detr"
+    assert guessed == [], text
+
+
+@pytest.mark.parametrize(("name", "decoder"), [("yolox_nano", "yolox"), ("FastestDet", "fastestdet")])
+def test_real_models_are_recognised(made: Models, name: str, decoder: str) -> None:
+    """By their shapes and labels; the draft equals the card that is known but for what nothing says."""
+    folder = data() / "models" / "detection"
+    card, guessed, _ = drafted(folder / f"{name}.onnx", "--labels", str(folder / "coco_80_names.txt"))
+    known = tomllib.loads(made.real(name).read_text())
+    assert card["output"]["decoder"] == decoder
+    assert "decoder" in guessed
+    for key in ("layout", "colour", "element", "resize"):
+        assert card["input"][key] == known["input"][key]
+    assert len(card["labels"]) == 80
+
+
+def test_what_is_no_model_over_frames_is_refused(made: Models, tmp_path: Path) -> None:
+    """A window of numbers, a file of labels that is none."""
+    window = save(tmp_path, "window", {"y": [1, 8]}, {}, {"x": [1, 8]})
+    model = save(tmp_path, "parts", {"output0": [1, 7, 84]}, {})
+    (tmp_path / "empty.txt").write_text("")
+    for command, words in (([str(window)], "none of its inputs takes a picture"), ([str(model), "--labels", str(tmp_path / "empty.txt")], "no list of labels")):
+        done = subprocess.run([verge(), "model", "card", *command], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == BAD_INPUT
+        assert words in done.stderr
