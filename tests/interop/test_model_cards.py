@@ -66,6 +66,18 @@ def drafted(model: Path, *options: str) -> tuple[dict[str, object], list[str], s
     return tomllib.loads(said["card"]), said["guessed"], said["card"]
 
 
+def checked(model: Path, detector: str) -> subprocess.CompletedProcess[str]:
+    """`verge check` of a gateway with this model, without its brokers."""
+    config = model.parent / "gateway.toml"
+    config.write_text(
+        f"[gateway]\nid = 'g'\nstate_dir = '{model.parent / 'state'}'\n[local]\nurl = 'mqtt://localhost'\n"
+        f"[model.parts]\nfile = '{model}'\n[source.cameras]\ntopic = 'site/+/frame'\ncodec = 'jpeg'\ndevice = 'topic:1'\n"
+        f"[judge.parts]\ninputs = ['cameras']\ndetector = '{detector}'\nmodel = 'parts'\n"
+    )
+    command = [verge(), "check", "-c", str(config), "--offline"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def ultralytics(task: str, **more: str) -> dict[str, str]:
     """What ultralytics 8.4 writes into a file."""
     names = "{0: 'car', 1: \"driver's seat\", 2: 'bus'}"
@@ -99,15 +111,8 @@ def test_a_file_that_says_everything_needs_no_card(made: Models, tmp_path: Path,
     assert (card["version"], card["file"]) == ("8.4.190", "parts.onnx")
     assert card["output"]["decoder"] == decoder
     detector = "classify" if task == "classify" else "detect"
-    config = tmp_path / "gateway.toml"
-    config.write_text(
-        f"[model.parts]\nfile = '{model}'\n[source.cameras]\ntopic = 'site/+/frame'\ncodec = 'jpeg'\ndevice = 'topic:1'\n"
-        f"[judge.parts]\ninputs = ['cameras']\ndetector = '{detector}'\nmodel = 'parts'\n"
-    )
     for _ in range(2):
-        done = subprocess.run(
-            [verge(), "check", "-c", str(config), "--offline"], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = checked(model, detector)
         assert "one grey picture" in done.stdout, done.stdout + done.stderr
         assert "3 labels" in done.stdout, done.stdout
         # The same with the card beside it.
@@ -135,14 +140,7 @@ def test_what_is_guessed_is_marked_and_refused_without_a_card(made: Models, tmp_
     assert card["output"]["decoder"] == "yolov10"
     for other in ("deepstream", "rt-detr-ultralytics", "ppyoloe"):
         assert f'#decoder = "{other}"' in text
-    config = tmp_path / "gateway.toml"
-    config.write_text(
-        f"[model.parts]\nfile = '{model}'\n[source.cameras]\ntopic = 'site/+/frame'\ncodec = 'jpeg'\ndevice = 'topic:1'\n"
-        "[judge.parts]\ninputs = ['cameras']\ndetector = 'detect'\nmodel = 'parts'\n"
-    )
-    done = subprocess.run(
-        [verge(), "check", "-c", str(config), "--offline"], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = checked(model, "detect")
     assert done.returncode != 0
     assert "verge model card" in done.stdout + done.stderr
 

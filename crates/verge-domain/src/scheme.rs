@@ -30,7 +30,7 @@ const SYNONYMS: [&[&str]; 11] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemeError {
     /// No class, or too many.
-    #[error("{found} classes; expected 1 to {MAX_CLASSES}")]
+    #[error("{found} classes, where 1 to {MAX_CLASSES} are accepted")]
     Count {
         /// How many there are.
         found: usize,
@@ -44,15 +44,13 @@ pub enum SchemeError {
         source: crate::id::NameError,
     },
     /// A class without labels.
-    #[error(
-        "class {name:?} lists no label; expected labels of the model, or \"*\" for all that no other class lists"
-    )]
+    #[error("class {name:?} lists no label")]
     Empty {
         /// The class.
         name: String,
     },
     /// A label in two classes.
-    #[error("label {label:?} stands in class {first:?} and in class {second:?}; expected in one class only")]
+    #[error("label {label:?} stands in class {first:?} and in class {second:?}")]
     Twice {
         /// The label.
         label: String,

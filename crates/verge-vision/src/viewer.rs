@@ -7,13 +7,14 @@ use std::time::Instant;
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::{JudgeIndex, Label};
 use verge_domain::rejection::Reason;
+use verge_domain::scheme::{ClassScheme, UnknownLabel, unknown_label};
 use verge_domain::stage::Viewer;
 use verge_engine::{GraphError, RecurrentState, RunError, Runner};
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
 use crate::classify::{BadOutput, Classifier, ScoredClass};
-use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, ObjectDetector};
+use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, ObjectChoice, ObjectDetector};
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
@@ -32,6 +33,26 @@ pub struct VisionJudge {
     pub score: Option<f32>,
     /// The only labels that are reported; empty reports all.
     pub labels: Vec<String>,
+    /// Classes of its own that the labels of the model become.
+    pub classes: Option<ClassScheme>,
+    /// Lowest scores of single labels, of its own classes where it has them.
+    pub scores: Vec<(String, f32)>,
+}
+
+impl VisionJudge {
+    /// Looks at whole frames with the model at this position, and reports what its card says.
+    #[must_use]
+    pub const fn of(model: usize) -> Self {
+        Self {
+            model,
+            region: Region::WHOLE,
+            top: 0,
+            score: None,
+            labels: Vec::new(),
+            classes: None,
+            scores: Vec::new(),
+        }
+    }
 }
 
 /// What a viewer is made of. Workers share it.
@@ -52,11 +73,18 @@ pub enum ViewerError {
     #[error(transparent)]
     Model(#[from] GraphError),
     /// A judge asks for a label that its model does not have.
-    #[error("its model has no label {label:?}")]
+    #[error("its model has no label {label:?}{}", nearest_words(nearest))]
     UnknownLabel {
         /// The label.
         label: String,
+        /// Labels of the model that may be meant.
+        nearest: Vec<String>,
     },
+}
+
+/// What may be meant, in words.
+fn nearest_words(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
 
 /// What the judges of one camera remember: the recurrent state of each judge's model.
@@ -121,6 +149,7 @@ struct JudgeRun {
     top: usize,
     score: f32,
     labels: Vec<Label>,
+    objects: ObjectChoice,
 }
 
 /// One model, ready to be looked through.
@@ -287,7 +316,7 @@ impl FrameViewer {
                 Ok::<_, InferenceError>(View::Classification(view))
             }
             OutputReader::Detector(detector) => {
-                let view = detector.detect(outputs, placement, run.score, size)?;
+                let view = detector.detect(outputs, placement, &run.objects, size)?;
                 Ok(View::Detections(view))
             }
             OutputReader::Comparison(comparison) => {
@@ -369,20 +398,31 @@ impl ModelRun {
 impl JudgeRun {
     fn new(judge: &VisionJudge, models: &[Arc<FrameModel>]) -> Result<Self, ViewerError> {
         let model = &models[judge.model];
-        let label = |label: &String| {
-            let known = model.labels().iter().find(|known| known.as_str() == label);
-            known.cloned().ok_or_else(|| ViewerError::UnknownLabel { label: label.clone() })
+        let names = judge.classes.as_ref().map_or(model.labels(), ClassScheme::names);
+        let known = |label: &str, names: &[Label]| match unknown_label(label, names) {
+            None => Ok(()),
+            Some(UnknownLabel { label, nearest }) => Err(ViewerError::UnknownLabel { label, nearest }),
         };
-        Ok(Self {
-            model: judge.model,
-            region: judge.region,
-            top: judge.top,
-            score: judge.score.or(model.frames().output.score).unwrap_or(match model.frames().task {
-                // The best few classes are an answer whatever their probability.
-                ModelTask::Classify | ModelTask::Reconstruct => 0.0,
-                ModelTask::Detect => DEFAULT_SCORE,
-            }),
-            labels: judge.labels.iter().map(label).collect::<Result<_, _>>()?,
-        })
+        if let Some(UnknownLabel { label, nearest }) =
+            judge.classes.iter().flat_map(|classes| classes.unknown(model.labels())).next()
+        {
+            return Err(ViewerError::UnknownLabel { label, nearest });
+        }
+        let label =
+            |label: &String| known(label, names).map(|()| Label::new(label).expect("it is one of the names"));
+        let score = judge.score.or(model.frames().output.score).unwrap_or(match model.frames().task {
+            // The best few classes are an answer whatever their probability.
+            ModelTask::Classify | ModelTask::Reconstruct => 0.0,
+            ModelTask::Detect => DEFAULT_SCORE,
+        });
+        let mut scores = vec![score; names.len()];
+        for (label, score) in &judge.scores {
+            known(label, names)?;
+            let of = scores.iter_mut().zip(names).find(|(_, name)| name.as_str() == label);
+            *of.expect("it is one of the names").0 = *score;
+        }
+        let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
+        let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
+        Ok(Self { model: judge.model, region: judge.region, top: judge.top, score, labels, objects })
     }
 }

@@ -212,6 +212,9 @@ plain! {
     Map<f64>, Value::Table(table) => {
         table.iter().map(|(word, node)| Some((word.clone(), f64::of(&node.value)?))).collect()
     };
+    Map<Vec<String>>, Value::Table(table) => {
+        table.iter().map(|(name, node)| Some((name.clone(), Vec::of(&node.value)?))).collect()
+    };
 }
 
 impl Setting for f64 {

@@ -32,6 +32,8 @@ pub(crate) enum ValueKind {
     Choices(&'static [&'static str]),
     /// A table from free words to numbers.
     Numbers,
+    /// A table from free names to lists of texts. Says what each text is.
+    Lists(&'static str),
     /// A table with keys of its own.
     Table(&'static Keys),
     /// A list of such tables, not empty.
@@ -134,6 +136,7 @@ builders! {
     texts(what: &'static str) => ValueKind::Texts(what);
     words[T: Word]() => ValueKind::Choices(T::WORDS);
     word_values() => ValueKind::Numbers;
+    text_lists(what: &'static str) => ValueKind::Lists(what);
     table[T: Section]() => ValueKind::Table(&T::KEYS);
     tables[T: Section]() => ValueKind::Tables(&T::KEYS);
     secret() => ValueKind::Secret;
@@ -210,6 +213,7 @@ impl ValueKind {
             Self::Texts(what) => format!("a list of {what}"),
             Self::Choices(words) => format!("a list of {}", one_of(words)),
             Self::Numbers => "a table of words and the numbers they stand for".to_owned(),
+            Self::Lists(what) => format!("a table of names, each with a list of {what}"),
             Self::Table(keys) => format!("a table with {}", keys.names()),
             Self::Tables(keys) => format!("a list of tables with {}", keys.names()),
             Self::Secret => {

@@ -71,7 +71,11 @@ pub(super) fn example(kind: ValueKind) -> Option<String> {
         ValueKind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
         ValueKind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
         ValueKind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
-        ValueKind::Numbers | ValueKind::Table(_) | ValueKind::Tables(_) | ValueKind::Secret => None,
+        ValueKind::Numbers
+        | ValueKind::Lists(_)
+        | ValueKind::Table(_)
+        | ValueKind::Tables(_)
+        | ValueKind::Secret => None,
     }
 }
 
@@ -184,7 +188,11 @@ fn meant(kind: ValueKind, path: &str, given: &ConfigNode) -> Option<Advice> {
                 Err(_) => format!("write a number for {name}"),
             })
         }
-        (ValueKind::Table(_) | ValueKind::Numbers, _) => {
+        (ValueKind::Lists(_), Value::Table(table)) => {
+            let (name, text) = table.iter().find_map(|(name, node)| Some((name, node.text()?)))?;
+            order(format!("write a list: {name} = [{text:?}]"))
+        }
+        (ValueKind::Table(_) | ValueKind::Numbers | ValueKind::Lists(_), _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }
         (ValueKind::Tables(keys), _) => {

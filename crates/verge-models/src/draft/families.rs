@@ -30,7 +30,10 @@ impl Family {
         source: LineSource,
         preparation: impl Fn(LineSource) -> Preparation,
     ) -> Self {
-        let prepared = preparation(source.clone());
+        let prepared = preparation(match &source {
+            LineSource::Guess(_) => LineSource::Guess("usual for this family; nothing says so"),
+            known => known.clone(),
+        });
         Self { task: "detect", decoder, keys: Vec::new(), preparation: prepared, source, remark: "" }
     }
 
@@ -185,7 +188,8 @@ fn by_shapes(facts: &Facts<'_>) -> Vec<Family> {
         [_, numbers, rows, columns]
             if rows > 1 && columns > 1 && classes.is_none_or(|of| side(numbers) == Some(5 + of)) =>
         {
-            vec![Family::new("fastestdet", UNSAID, Preparation::fastestdet)]
+            let nms = "{ iou = 0.45, per_class = true }";
+            vec![Family::new("fastestdet", UNSAID, Preparation::fastestdet).with("nms", nms)]
         }
         [_, cells, numbers] => of_cells(facts, side(cells), side(numbers), classes),
         [_, _] | [_, _, 1, 1] => {

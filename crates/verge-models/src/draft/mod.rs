@@ -192,9 +192,10 @@ fn written(facts: &Facts<'_>, families: &[Family], sides: &SideFiles) -> CardDra
                 lines.key(key, value, &family.source);
             }
         } else {
-            let keys: Vec<String> =
-                family.keys.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
-            lines.push(format_args!("#decoder = {}{}", quoted(family.decoder), keys.concat()));
+            lines.push(format_args!("#decoder = {}", quoted(family.decoder)));
+            for (key, value) in &family.keys {
+                lines.push(format_args!("#{key} = {value}"));
+            }
         }
         if families.len() > 1 {
             lines.push(format_args!("#   {}", family.remark));

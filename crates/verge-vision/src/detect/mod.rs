@@ -2,6 +2,7 @@
 
 mod anchors;
 mod believed;
+mod choice;
 mod fastestdet;
 mod grid;
 mod heatmap;
@@ -12,6 +13,7 @@ mod tuple;
 mod yolox;
 
 use believed::{Believed, Numbers};
+pub(crate) use choice::ObjectChoice;
 use verge_domain::frame::{Detection, Detections, PixelBox, Score};
 use verge_domain::id::Label;
 use verge_engine::{Outputs, RunError, TensorView};
@@ -161,20 +163,19 @@ impl ObjectDetector {
         Ok(&self.candidates)
     }
 
-    /// The same, as findings.
-    ///
-    /// # Errors
-    /// See [`DetectError`].
-    pub fn detect(
+    /// What a judge reports of them, as findings.
+    pub(crate) fn detect(
         &mut self,
         outputs: &Outputs<'_, '_>,
         placement: InputPlacement,
-        least: f32,
+        choice: &ObjectChoice,
         (width, height): (u32, u32),
     ) -> Result<Detections, DetectError> {
-        self.find(outputs, placement, least)?;
+        self.find(outputs, placement, choice.least())?;
+        choice.apply(&mut self.candidates);
+        let names = choice.names().unwrap_or(&self.labels);
         let object = |candidate: &Candidate| Detection {
-            label: self.labels[candidate.label].clone(),
+            label: names[candidate.label].clone(),
             score: Score::new(candidate.score.clamp(0.0, 1.0)).expect("finite and clamped"),
             area: pixel_box(candidate.corners, width, height),
             track: None,

@@ -11,7 +11,6 @@ use verge_domain::stage::Viewer;
 use verge_domain::time::DeviceClock;
 use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
-use verge_vision::preprocess::Region;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
 pub(crate) fn frame(bytes: impl Into<Bytes>, width: u32, height: u32) -> EncodedFrame {
@@ -44,7 +43,7 @@ pub(crate) fn plain(width: u16, height: u16, colour: [u8; 3]) -> EncodedFrame {
 }
 
 pub(crate) fn judge() -> VisionJudge {
-    VisionJudge { model: 0, region: Region::WHOLE, top: 5, score: None, labels: Vec::new() }
+    VisionJudge { top: 5, ..VisionJudge::of(0) }
 }
 
 pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
+use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::Viewer;
+use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
-use verge_vision::{Memory, VisionJudge};
+use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
 use crate::frames::{assert_near, frame, jpeg, judge, plain, view, viewer};
 use crate::support::{card, load};
@@ -114,6 +116,61 @@ fn only_labels_asked_for_are_reported() {
         view(&mut viewer, &frame(patch(8, (1, 1), colour), 32, 32), &mut Memory::default()).unwrap().len()
     };
     assert_eq!((see([255, 255, 0]), see([255, 0, 255])), (0, 1));
+}
+
+#[test]
+fn labels_become_classes_of_the_users_own() {
+    let scheme = |classes: &[(&str, &[&str])]| {
+        let owned = |(name, labels): &(&str, &[&str])| {
+            ((*name).to_owned(), labels.iter().map(|label| (*label).to_owned()).collect())
+        };
+        Some(ClassScheme::new(classes.iter().map(owned).collect()).unwrap())
+    };
+    // Two boxes, one above the other: the model sees a "red" and a "green" object where one is.
+    let card = card(
+        "ssd_same",
+        &input("nhwc", "rgb", "f32", SHARES),
+        "decoder = \"ssd\"\ncorners = \"xyxy\"\nscore = 0.3",
+    );
+    let see = |judge: VisionJudge, colour| {
+        let mut viewer = viewer(load(&card, &["red", "green"]).unwrap(), judge);
+        view(&mut viewer, &plain(100, 50, colour), &mut Memory::default()).unwrap()
+    };
+    let both = [102, 204, 0];
+    assert_near(&see(judge(), both), &["green 800 0,0 50x50", "red 400 0,0 50x50"]);
+    let one = |classes| VisionJudge { classes, ..judge() };
+    assert_near(
+        &see(one(scheme(&[("light", &["green"]), ("other", &["*"])])), both),
+        &["light 800 0,0 50x50"],
+    );
+    // A class that nothing is in leaves the other label alone.
+    assert_near(&see(one(scheme(&[("light", &["red"])])), both), &["light 400 0,0 50x50"]);
+    // Thresholds of labels, and of classes: the box that is not sure enough hides none.
+    let scores = |classes, scores: &[(&str, f32)]| {
+        let scores = scores.iter().map(|(label, score)| ((*label).to_owned(), *score)).collect();
+        VisionJudge { classes, scores, ..judge() }
+    };
+    assert_near(&see(scores(None, &[("red", 0.5)]), both), &["green 800 0,0 50x50"]);
+    assert_near(&see(scores(None, &[("red", 0.1), ("green", 0.9)]), [51, 204, 0]), &["red 200 0,0 50x50"]);
+    let classes = scheme(&[("light", &["green"]), ("other", &["*"])]);
+    assert_near(&see(scores(classes, &[("light", 0.9)]), both), &["other 400 0,0 50x50"]);
+}
+
+#[test]
+fn labels_that_a_model_does_not_have_come_with_the_nearest() {
+    let model = || load(&yolox(""), &["car", "motorbike"]).unwrap();
+    let refused = |judge: VisionJudge| {
+        let models = vec![std::sync::Arc::new(model())];
+        let settings = ViewerSettings { models, judges: vec![Some(judge)], max_picture_bytes: MAX_BYTES };
+        FrameViewer::new(&settings).map(drop).unwrap_err().to_string()
+    };
+    let classes = ClassScheme::new(vec![("two-wheeler".to_owned(), vec!["motorcycle".to_owned()])]).ok();
+    let expected = "its model has no label \"motorcycle\"; nearest: motorbike";
+    assert_eq!(refused(VisionJudge { classes, ..judge() }), expected);
+    assert_eq!(refused(VisionJudge { labels: vec!["motorcycle".to_owned()], ..judge() }), expected);
+    assert_eq!(refused(VisionJudge { scores: vec![("motorcycle".to_owned(), 0.5)], ..judge() }), expected);
+    let far = refused(VisionJudge { labels: vec!["giraffe".to_owned()], ..judge() });
+    assert_eq!(far, "its model has no label \"giraffe\"");
 }
 
 #[test]

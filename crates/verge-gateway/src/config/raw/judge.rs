@@ -10,7 +10,7 @@ use verge_domain::verdict::Severity;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{ConfigNode, Table, Value};
+use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Span, SpanOrNever};
 use super::{DAY, HOUR, SECOND};
 
@@ -229,5 +229,8 @@ declare! {
     }
 
     /// Detector `detect`.
-    struct RawDetect with views: RawViews {}
+    struct RawDetect with views: RawViews {
+        classes: Option<Map<Vec<String>>> = text_lists("labels of the model, or \"*\" for all others"),
+        scores: Option<Map<f64>> = word_values(),
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn from_text(kind: ValueKind, text: &str) -> Option<Value> {
             let items = text.split(',').map(|item| Value::Text(item.trim().to_owned()).into());
             from_toml(kind, &Value::List(items.collect()))
         }
-        ValueKind::Numbers | ValueKind::Table(_) | ValueKind::Tables(_) => None,
+        ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Table(_) | ValueKind::Tables(_) => None,
     }
 }
 
@@ -69,6 +69,10 @@ fn from_toml(kind: ValueKind, value: &Value) -> Option<Value> {
                 && chosen.iter().all(|word| words.contains(word))
         }
         (ValueKind::Numbers, Value::Table(table)) => table.values().all(|node| number(&node.value).is_some()),
+        (ValueKind::Lists(what), Value::Table(table)) => {
+            !table.is_empty()
+                && table.values().all(|node| from_toml(ValueKind::Texts(what), &node.value).is_some())
+        }
         _ => false,
     };
     fits.then(|| value.clone())

@@ -2,6 +2,7 @@
 
 use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::policy::EventPolicy;
+use verge_domain::scheme::ClassScheme;
 use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
@@ -9,7 +10,7 @@ use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
 
 use super::inputs::Known;
-use crate::config::{Fault, RawAsking, RawRegion, RawReport, RawViews, nearest};
+use crate::config::{Fault, RawAsking, RawDetect, RawRegion, RawReport, RawViews, nearest};
 use crate::settings::Check;
 
 /// How a judge over frames is set.
@@ -47,6 +48,62 @@ pub(super) fn check_views(
     Some(FrameRules { look: VisionJudge { top, score: raw.score, labels, ..rules.look }, ..rules })
 }
 
+/// The classes and thresholds of a judge that detects.
+pub(super) fn check_classes(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: &RawDetect,
+    rules: Option<FrameRules>,
+) -> Option<FrameRules> {
+    let mut is_good = true;
+    let mut refuse = |key: String, value: String, expected: &str, remedy: String| {
+        is_good = false;
+        check.faults.push(Fault::new(key, value, expected).remedy(remedy));
+    };
+    let classes = raw.classes.clone().map(|classes| ClassScheme::new(classes.into_iter().collect()));
+    let classes = match classes.transpose() {
+        Ok(classes) => classes,
+        Err(error) => {
+            let expected = "classes that share no label, such as { car = [\"car\"], other = [\"*\"] }";
+            refuse(
+                format!("{section}.classes"),
+                error.to_string(),
+                expected,
+                "list each label once".to_owned(),
+            );
+            None
+        }
+    };
+    let known = |name: &str| {
+        classes.as_ref().is_none_or(|classes| classes.names().iter().any(|one| one.as_str() == name))
+    };
+    let listed = raw.views.labels.iter().flatten().map(|label| ("labels", label));
+    let scored = raw.scores.iter().flatten().map(|(label, _)| ("scores", label));
+    if let Some((key, label)) = listed.chain(scored).find(|(_, label)| !known(label)) {
+        let expected = "classes of this judge, since it has classes of its own";
+        refuse(
+            format!("{section}.{key}"),
+            format!("{label:?}"),
+            expected,
+            format!("add {label:?} to classes"),
+        );
+    }
+    if let Some((label, score)) = raw.scores.iter().flatten().find(|(_, score)| !(0.0..=1.0).contains(*score))
+    {
+        let expected = "numbers from 0 to 1";
+        refuse(
+            format!("{section}.scores"),
+            format!("{label} = {score}"),
+            expected,
+            format!("write {label} = 0.5"),
+        );
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
+    let scores = raw.scores.iter().flatten().map(|(label, score)| (label.clone(), *score as f32)).collect();
+    let rules = rules.filter(|_| is_good)?;
+    Some(FrameRules { look: VisionJudge { classes, scores, ..rules.look }, ..rules })
+}
+
 pub(super) fn check_rules(
     check: &mut Check<'_>,
     section: &str,
@@ -58,7 +115,7 @@ pub(super) fn check_rules(
     let inputs = without_signals(check, section, inputs);
     let model = check_model(check, section, raw, &known.models);
     let region = check_region(check, section, &raw.region);
-    let look = VisionJudge { model: model?, region: region?, top: 0, score: None, labels: Vec::new() };
+    let look = VisionJudge { region: region?, ..VisionJudge::of(model?) };
     Some(FrameRules { inputs: inputs?, task, look, rule: rule?, policy })
 }
 

@@ -185,8 +185,8 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         }
         RawDetector::Detect(raw) => {
             let of = (Detector::Detect, ModelTask::Detect, 0);
-            frames::check_views(check, &section, of, &raw.views, policy, inputs, known)
-                .map(JudgeRules::Frames)
+            let rules = frames::check_views(check, &section, of, &raw.views, policy, inputs, known);
+            frames::check_classes(check, &section, raw, rules).map(JudgeRules::Frames)
         }
         RawDetector::Autoencoder(raw) if over_frames => {
             let rule = rules::check_reconstruction(check, &section, raw);

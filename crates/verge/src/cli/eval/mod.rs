@@ -26,7 +26,6 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::ModelTask;
 use verge_models::{FrameModel, ModelFiles};
-use verge_vision::preprocess::Region;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
 
@@ -151,7 +150,7 @@ fn look_at(
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let judge = VisionJudge { model: 0, region: Region::WHOLE, top, score: None, labels: Vec::new() };
+    let judge = VisionJudge { top, ..VisionJudge::of(0) };
     let settings = ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(judge)],
