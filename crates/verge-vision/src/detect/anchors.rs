@@ -16,7 +16,7 @@ pub(super) const BEYOND: &str = "output.formula, output.anchors or output.stride
 
 /// Where the numbers of an anchor stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum AnchorOrder {
     /// `[anchor, row, column, number]`.
     Anchors,
     /// `[anchor x number, row, column]`.
@@ -47,16 +47,16 @@ pub(super) fn decode(
         let (columns, rows) = ((believed.width / side) as usize, (believed.height / side) as usize);
         Believed::length(level.of, rows * columns * count * length)?;
         let order = match level.shape.len() {
-            5 => Order::Anchors,
-            _ if level.side(3) == count * length => Order::Planes,
-            _ => Order::Cells,
+            5 => AnchorOrder::Anchors,
+            _ if level.side(3) == count * length => AnchorOrder::Planes,
+            _ => AnchorOrder::Cells,
         };
         for cell in 0..rows * columns {
             for (index, anchor) in anchors.iter().enumerate() {
                 let at = |number: usize| match order {
-                    Order::Anchors => level.of[(index * rows * columns + cell) * length + number],
-                    Order::Planes => level.of[(index * length + number) * rows * columns + cell],
-                    Order::Cells => level.of[(cell * count + index) * length + number],
+                    AnchorOrder::Anchors => level.of[(index * rows * columns + cell) * length + number],
+                    AnchorOrder::Planes => level.of[(index * length + number) * rows * columns + cell],
+                    AnchorOrder::Cells => level.of[(cell * count + index) * length + number],
                 };
                 let objectness = believed.score(at(4), Activation::Sigmoid)?;
                 if objectness < least {

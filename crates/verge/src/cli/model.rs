@@ -16,8 +16,8 @@ use super::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge model card yolov8n.onnx > yolov8n.toml                      the card beside the weights
-  verge model card parts.onnx --labels classes.txt > parts.toml     with the names of its classes
+  verge model card yolov8n.onnx > yolov8n.toml    the card beside the weights
+  verge model card m.onnx --labels names.txt > m.toml
 
 Each line names its source: the file (names and shapes of its tensors, metadata of its exporter) or a file beside it \
 (labels.txt, config.json and preprocessor_config.json of transformers, pipeline.json of mmdeploy). What nothing says is \

@@ -8,7 +8,7 @@ impl OutputCard {
     /// The decoder with every parameter and, where the card names a preset, that name in front.
     #[must_use]
     pub fn described(&self) -> String {
-        let mut keys = Keys(Vec::new());
+        let mut keys = DescribedKeys(Vec::new());
         keys.form(&self.form);
         if let Some(names) = &self.names {
             keys.list("names", names.iter().map(String::as_str));
@@ -32,10 +32,10 @@ impl OutputCard {
     }
 }
 
-/// Keys and their values.
-struct Keys(Vec<String>);
+/// DescribedKeys and their values.
+struct DescribedKeys(Vec<String>);
 
-impl Keys {
+impl DescribedKeys {
     fn value(&mut self, key: &str, value: impl Display) {
         self.0.push(format!("{key} = {value}"));
     }
