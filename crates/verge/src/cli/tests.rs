@@ -49,7 +49,9 @@ fn every_command_explains_itself_and_shows_an_example() {
             assert!(argument.get_help().is_some(), "{path}: {} is explained", argument.get_id());
         }
         if deepest
-            && !["certs", "outbox", "model", "runtime", "eval", "state"].iter().any(|group| path.contains(group))
+            && !["certs", "outbox", "model", "runtime", "eval", "state"]
+                .iter()
+                .any(|group| path.contains(group))
         {
             assert!(help.contains("Examples:"), "{path} shows an example:\n{help}");
         }
