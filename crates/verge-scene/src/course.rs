@@ -129,10 +129,11 @@ impl Tallies<'_> {
 
     fn follow_lines(&mut self, places: &Places, track: &mut Track<Course>, seen: &SeenBox, at: f64) {
         track.course.lines.resize(places.lines.len(), LineCourse::default());
+        let is_confirmed = track.is_confirmed();
         for (number, line) in places.lines.iter().enumerate() {
             let course = &mut track.course.lines[number];
             let passage = line.follow(course, at, seen, places.frame);
-            if line.began_beyond(course, seen) {
+            if is_confirmed && line.began_beyond(course, seen) {
                 self.record.at(self.settings, &mut at.clone()).lines[number].unresolved += 1;
             }
             let Some(passage) = passage else { continue };
@@ -146,12 +147,20 @@ impl Tallies<'_> {
 
     fn follow_zones(&mut self, places: &Places, track: &mut Track<Course>, seen: &SeenBox, at: f64) {
         track.course.zones.resize(places.zones.len(), ZoneCourse::default());
+        let is_confirmed = track.is_confirmed();
         let course = &mut track.course;
         let velocity = match course.place {
             Some(_) => course.trail.velocity_now(),
             None => None,
         };
-        let object = Located { at, foot: seen.foot(), place: course.place, velocity, height: seen.height() };
+        let object = Located {
+            at,
+            foot: seen.foot(),
+            place: course.place,
+            velocity,
+            height: seen.height(),
+            is_confirmed,
+        };
         for (number, zone) in places.zones.iter().enumerate() {
             if zone.follow(&mut course.zones[number], &object) {
                 self.record.at(self.settings, &mut at.clone()).zones[number].entered += 1;

@@ -65,6 +65,8 @@ pub(crate) struct PlacedZone {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct ZoneCourse {
     pub(crate) inside: bool,
+    /// It has entered, and that is not counted yet.
+    pub(crate) uncounted: bool,
     /// Where it has not moved away from, and since when.
     still: Option<(f64, Point)>,
     against_since: Option<f64>,
@@ -90,6 +92,8 @@ pub(crate) struct Located {
     pub(crate) velocity: Option<Point>,
     /// Height of its box in pixels.
     pub(crate) height: f64,
+    /// One box alone may be an error of the detector.
+    pub(crate) is_confirmed: bool,
 }
 
 impl PlacedZone {
@@ -124,15 +128,16 @@ impl PlacedZone {
         }
     }
 
-    /// Follows an object; whether it has just entered.
+    /// Follows an object; whether it has entered, which is answered once.
     pub(crate) fn follow(&self, course: &mut ZoneCourse, object: &Located) -> bool {
         let inside = contains(&self.corners, object.foot);
-        let entered = inside && !course.inside;
+        course.uncounted |= inside && !course.inside;
         course.inside = inside;
+        let entered = object.is_confirmed && std::mem::take(&mut course.uncounted);
         if !inside {
             course.still = None;
             course.against_since = None;
-            return false;
+            return entered;
         }
         let (point, reach) = match object.place {
             Some(place) => (place, UNMOVED),
@@ -209,7 +214,7 @@ mod tests {
 
     fn located(at: f64, y: f64, down: f64) -> Located {
         let velocity = Some(Point::new(0.0, down));
-        Located { at, foot: Point::new(50.0, y), place: None, velocity, height: 10.0 }
+        Located { at, foot: Point::new(50.0, y), place: None, velocity, height: 10.0, is_confirmed: true }
     }
 
     #[test]

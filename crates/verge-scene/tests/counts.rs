@@ -96,6 +96,22 @@ fn a_loss_at_the_line_is_unresolved() {
 }
 
 #[test]
+fn what_a_detector_is_never_sure_of_does_not_count_and_what_it_is_sure_of_later_does() {
+    let score_of = |scores: fn(f64) -> f64| {
+        let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+        let boxes = |time: f64| {
+            two_cars(time).into_iter().map(|one| SeenBox { score: scores(time), ..one }).collect()
+        };
+        watch(&mut scene, &mut report, tenths(0, 100), boxes);
+        scene.finish(0.1, &mut report);
+        (report.crossings.len(), report.intervals[0].lines[0].unresolved, scene.followed())
+    };
+    assert_eq!(score_of(|_| 0.45), (0, 0, 0));
+    assert_eq!(score_of(|time| if time < 5.3 { 0.35 } else { 0.8 }), (2, 0, 2), "its whole history counts");
+    assert_eq!(score_of(|time| if time < 0.3 { 0.8 } else { 0.15 }), (2, 0, 2));
+}
+
+#[test]
 fn a_car_that_is_called_something_else_for_a_while_is_a_car() {
     let (mut scene, mut report) = (scene(settings()), SceneReport::default());
     let named = |time: f64| {

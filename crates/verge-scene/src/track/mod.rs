@@ -17,8 +17,10 @@ use matching::{Candidate, Matching};
 pub const MAX_BOXES: usize = 512;
 /// Tracks at a time at most: no box begins another one.
 pub const MAX_TRACKS: usize = 512;
-/// A box at least this sure begins a track.
+/// A track of which no box is this sure is none.
 pub const HIGH_SCORE: f64 = 0.5;
+/// A box at least this sure may be the first of a track.
+pub const FIRST_SCORE: f64 = 0.25;
 /// A box at least this sure continues one.
 pub const LOW_SCORE: f64 = 0.1;
 
@@ -59,15 +61,17 @@ pub struct Track<T> {
     /// The time that the axes stand for.
     at: f64,
     stands: bool,
+    /// Whether any of its boxes had a high score.
+    is_sure: bool,
     /// How often it was seen since the sides of the picture last cut it.
     whole: u32,
 }
 
 impl<T> Track<T> {
-    /// Whether it was seen twice: one box alone may be an error of the detector.
+    /// Whether it was seen twice, and at least once surely: one box alone may be an error of the detector.
     #[must_use]
     pub const fn is_confirmed(&self) -> bool {
-        self.sightings >= 2
+        self.sightings >= 2 && self.is_sure
     }
 
     /// Where it is taken to be.
@@ -178,6 +182,7 @@ impl<T> Track<T> {
         }
         self.last_seen = self.at;
         self.sightings = self.sightings.saturating_add(1);
+        self.is_sure |= seen.score >= HIGH_SCORE;
         self.add_class(seen);
     }
 
@@ -280,8 +285,9 @@ impl<T: Default> Tracker<T> {
         }
         for (position, track) in self.tracks.iter_mut().enumerate() {
             if let Some(seen) = self.buffers.of_track[position] {
+                let before = track.is_confirmed();
                 track.see(&boxes[seen], frame);
-                self.confirmed += u64::from(track.sightings == 2);
+                self.confirmed += u64::from(!before && track.is_confirmed());
                 sightings.push(Sighting { track: position, seen });
             }
         }
@@ -316,7 +322,7 @@ impl<T: Default> Tracker<T> {
 
     fn begin(&mut self, at: f64, boxes: &[SeenBox], classes: usize, sightings: &mut Vec<Sighting>) {
         for (number, seen) in boxes.iter().enumerate() {
-            let is_free = !self.buffers.taken[number] && seen.score >= HIGH_SCORE;
+            let is_free = !self.buffers.taken[number] && seen.score >= FIRST_SCORE;
             if !is_free || self.tracks.len() >= MAX_TRACKS {
                 continue;
             }
@@ -343,6 +349,7 @@ impl<T: Default> Tracker<T> {
                 ],
                 at,
                 stands: false,
+                is_sure: seen.score >= HIGH_SCORE,
                 whole: 0,
             };
             track.add_class(seen);

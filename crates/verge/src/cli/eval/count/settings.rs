@@ -236,7 +236,11 @@ fn zone(track: &TrackTable, scheme: &ClassScheme, table: &ZoneTable) -> anyhow::
         origin: arm(&table.origin).context("origin")?,
         destination: arm(&table.destination).context("destination")?,
         stop_line: ends("stop_line", &table.stop_line)?,
-        lane: ends("lane", &table.lane)?,
+        lane: match &table.lane {
+            Some(EndsOrLine::Ends(ends)) => Some(*ends),
+            // The name of a lane says nothing about its direction.
+            Some(EndsOrLine::Line(_)) | None => None,
+        },
         forbidden: table.forbidden.iter().map(class).collect::<anyhow::Result<_>>()?,
         stopped_after: table
             .stopped_after
