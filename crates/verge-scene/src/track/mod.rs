@@ -3,6 +3,7 @@
 
 mod axis;
 mod boxes;
+mod frame_size;
 mod matching;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::geometry::Point;
 use axis::Axis;
 pub use boxes::SeenBox;
 pub(crate) use boxes::suppress;
+pub use frame_size::FrameSize;
 use matching::{Candidate, Matching};
 
 /// Objects in one frame at most; the least sure ones are left out.
@@ -199,34 +201,6 @@ impl<T> Track<T> {
 fn deviation_of(seen: &SeenBox) -> f64 {
     let share = if seen.score >= HIGH_SCORE { 0.05 } else { 0.1 };
     share * seen.height().max(8.0)
-}
-
-/// Size of a frame as it is seen, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameSize {
-    /// Width.
-    pub width: u32,
-    /// Height.
-    pub height: u32,
-}
-
-impl FrameSize {
-    /// Whether the sides of the picture cut a box on the left or right, and above or below.
-    fn cuts(self, seen: &SeenBox) -> (bool, bool) {
-        let (width, height) = (f64::from(self.width), f64::from(self.height));
-        (seen.left <= 1.0 || seen.right >= width - 1.0, seen.top <= 1.0 || seen.bottom >= height - 1.0)
-    }
-
-    /// Whether a box lies outside the picture.
-    fn is_left_by(self, area: &SeenBox) -> bool {
-        let (width, height) = (f64::from(self.width), f64::from(self.height));
-        area.right < 0.0 || area.left > width || area.bottom < 0.0 || area.top > height
-    }
-
-    /// Whether the lower side of the picture cuts a box, so that nobody sees where the object stands.
-    pub(crate) fn cuts_foot(self, seen: &SeenBox) -> bool {
-        seen.bottom >= f64::from(self.height) - 1.0
-    }
 }
 
 /// What the tracker keeps from frame to frame, and what is saved of it.
