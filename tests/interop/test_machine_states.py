@@ -49,6 +49,11 @@ def send(device: Device, receiver: Receiver, *messages: tuple[str, str]) -> None
     wait_for(lambda: seen(receiver) >= wanted, f"{wanted} readings are judged")
 
 
+def comes(receiver: Receiver, last: tuple[str, bool]) -> None:
+    """Waits until this is the last that the judge has said: its lane is another than that of `seen`."""
+    wait_for(lambda: lives(receiver)[-1:] == [last], f"{last} of {lives(receiver)}")
+
+
 def test_a_pump_is_judged_while_its_contact_says_that_it_runs(scene: Scene) -> None:
     receiver, gateway = scene.receiver(), settings(scene)
     scene.start(gateway)
@@ -56,9 +61,11 @@ def test_a_pump_is_judged_while_its_contact_says_that_it_runs(scene: Scene) -> N
     send(device, receiver, (PRESSURE, "1"))
     assert lives(receiver) == [], "it is not known whether the pump runs"
     send(device, receiver, (RUN, "run"), (PRESSURE, "1"))
-    assert lives(receiver) == [("raised", False)]
+    comes(receiver, ("raised", False))
     send(device, receiver, (RUN, "stop"), (PRESSURE, "0"), (PRESSURE, "5"))
-    assert lives(receiver)[1:] == [("updated", True)], "a stop suspends the event, whatever the pump says at rest"
+    # A stop suspends the event, whatever the pump says at rest.
+    comes(receiver, ("updated", True))
+    assert lives(receiver) == [("raised", False), ("updated", True)]
 
     # The contact speaks when it changes: what it said last holds after a restart, after a kill, too.
     gateway.kill()
@@ -66,11 +73,11 @@ def test_a_pump_is_judged_while_its_contact_says_that_it_runs(scene: Scene) -> N
     send(device, receiver, (PRESSURE, "5"))
     assert [state for state, _ in lives(receiver)].count("cleared") == 0, "the pump still rests"
     send(device, receiver, (RUN, "run"), (PRESSURE, "5"))
-    assert lives(receiver)[-1] == ("cleared", False)
+    comes(receiver, ("cleared", False))
     assert gateway.stop() == 0
     scene.start(gateway)
     send(device, receiver, (PRESSURE, "1"))
-    assert lives(receiver)[-1] == ("raised", False), "and still runs"
+    comes(receiver, ("raised", False))
 
 
 def test_a_contact_that_the_broker_keeps_is_known_at_the_start(scene: Scene) -> None:
@@ -81,4 +88,5 @@ def test_a_contact_that_the_broker_keeps_is_known_at_the_start(scene: Scene) -> 
     scene.start(gateway)
     # What is retained comes with the subscription, ahead of what is published afterwards.
     send(device, receiver, (PRESSURE, "1"))
-    assert lives(receiver) == [("raised", False)]
+    comes(receiver, ("raised", False))
+    assert len(lives(receiver)) == 1
