@@ -235,7 +235,8 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         name = "counts"
     elif kind == 22:
         body = {"cause": MEMBERS[given.pop(0)], "observed": given.pop(1), "expected": _range(given)}
-        body["distance"] = given.pop(4, None)
+        body |= {"distance": given.pop(4, None), "value": given.pop(5, None)}
+        body |= {"usual": {"low": given.pop(6, None), "high": given.pop(7, None)}, "value_unit": given.pop(8, None)}
         name = "health"
     elif kind == 23:
         body = {"labels": [{"label": label, "score": score} for label, score in given.pop(0)]}

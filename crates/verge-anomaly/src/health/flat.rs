@@ -8,7 +8,7 @@ use verge_domain::finding::{Condition, FARTHEST, Member};
 
 use super::levels::BlockNoise;
 use super::record::{HealthRecord, NOTHING};
-use super::sample::{Circumstances, Grain, condition};
+use super::sample::{Circumstances, Grain, condition, mean_step, shown};
 use serde::{Deserialize, Serialize};
 
 /// An eighth.
@@ -38,6 +38,8 @@ impl Flat {
         let condition = condition(Member::Flat, standing, (-octaves).exp2(), expected, None);
         // As many times less as others are more.
         let distance = (octaves - OCTAVES).clamp(-64.0, 64.0).exp2().min(FARTHEST);
-        Some(Condition { distance: Some(distance), learning: around.young, ..condition })
+        let (now, usual) = self.record.lasting();
+        let shown = shown(mean_step(-now), (Some(mean_step(-usual)), None));
+        Some(Condition { distance: Some(distance), learning: around.young, shown, ..condition })
     }
 }

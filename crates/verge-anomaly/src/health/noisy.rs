@@ -8,7 +8,7 @@ use verge_domain::finding::{Condition, Member};
 
 use super::levels::BlockNoise;
 use super::record::{HealthRecord, NOTHING};
-use super::sample::{Circumstances, Grain, condition};
+use super::sample::{Circumstances, Grain, condition, mean_step, shown};
 use serde::{Deserialize, Serialize};
 
 /// Four times.
@@ -35,6 +35,8 @@ impl Noisy {
         let (standing, octaves) = self.record.reported()?;
         let expected = (None, Some(OCTAVES.exp2()));
         let condition = condition(Member::Noisy, standing, octaves.exp2(), expected, None);
-        Some(Condition { learning: around.young, ..condition })
+        let (now, usual) = self.record.lasting();
+        let shown = shown(mean_step(now), (None, Some(mean_step(usual))));
+        Some(Condition { learning: around.young, shown, ..condition })
     }
 }

@@ -72,6 +72,12 @@ impl HealthRecord {
         (self.known > READY).then_some((self.standing, self.excess.clamp(-1000.0, 1000.0)))
     }
 
+    /// The newest statistic that lasts, and the greatest that was usual.
+    pub(super) fn lasting(&self) -> (f64, f64) {
+        let lasting = self.ring.iter().copied().fold(f64::MAX, f64::min);
+        (lasting, lasting - self.excess)
+    }
+
     /// A block of which nothing can be said.
     pub(super) fn pass_over(&mut self) {
         self.filled = 0;
@@ -94,7 +100,7 @@ impl HealthRecord {
         if usize::from(self.filled) < RING {
             return;
         }
-        let lasting = self.ring.iter().copied().fold(f64::MAX, f64::min);
+        let (lasting, _) = self.lasting();
         self.known = self.known.saturating_add(1);
         self.excess = lasting - self.now.max(self.before).max(floor);
         if self.known <= READY || elsewhere {

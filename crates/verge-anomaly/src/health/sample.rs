@@ -1,6 +1,6 @@
 //! One reading as the causes see it, with what came before it.
 
-use verge_domain::finding::{Condition, Expected, Member, Standing};
+use verge_domain::finding::{Condition, Expected, Member, ShownValue, Standing};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,18 @@ impl Grain {
     pub(super) fn half(self) -> Option<f64> {
         (self.half > 0.0).then_some(self.half)
     }
+}
+
+/// A value in the unit of the signal.
+pub(super) fn shown(value: f64, usual: (Option<f64>, Option<f64>)) -> Option<ShownValue> {
+    let (low, high) = usual;
+    Some(ShownValue { value, usual: Expected { low, high } })
+}
+
+/// The mean step from reading to reading of normal noise of which this is the quarter bend: 2 / sqrt(pi) standard
+/// deviations, of which the median bend is .674 sqrt(6).
+pub(super) fn mean_step(octaves: f64) -> f64 {
+    (octaves.exp2() * (4.0 * 1.128 / (0.674 * 2.449))).min(f64::MAX)
 }
 
 /// What a cause says.

@@ -8,7 +8,7 @@
 
 use verge_domain::finding::{Condition, Member, Standing};
 
-use super::sample::{BLOCK, Circumstances, Grain, HealthSample, condition};
+use super::sample::{BLOCK, Circumstances, Grain, HealthSample, condition, shown};
 use serde::{Deserialize, Serialize};
 
 const BLOCKS: u8 = 4;
@@ -103,9 +103,12 @@ pub(super) struct Saturated {
     /// Of the newest span.
     count: u16,
     judged: bool,
-    /// The newest span that was cut off is for the record. Saved beside the rest: earlier versions did not know it.
+    /// The newest span that was cut off is for the record, and was so at the top. Saved beside the rest: earlier versions
+    /// did not know it.
     #[serde(skip)]
     pub(super) learning: bool,
+    #[serde(skip)]
+    pub(super) at_top: bool,
 }
 
 impl Default for Saturated {
@@ -125,6 +128,7 @@ impl Default for Saturated {
             count: 0,
             judged: false,
             learning: false,
+            at_top: false,
         }
     }
 }
@@ -145,7 +149,8 @@ impl Saturated {
         let (at_top, at_bottom) = (self.top.close(), self.bottom.close());
         self.count = at_top.max(at_bottom);
         if self.count > 0 {
-            self.learning = around.young || (self.ends_scale(at_top >= at_bottom) && !around.one_state);
+            self.at_top = at_top >= at_bottom;
+            self.learning = around.young || (self.ends_scale(self.at_top) && !around.one_state);
         }
         let half_range = self.top.extreme() / 2.0 + self.bottom.extreme() / 2.0;
         let fine = grain.half().is_some_and(|half| half_range / STEPS >= half);
@@ -208,6 +213,7 @@ impl Saturated {
         let share = |count: u16| f64::from(count.min(SPAN)) / f64::from(SPAN);
         let expected = (None, Some(share(self.limit())));
         let condition = condition(Member::Saturated, self.standing, share(self.count), expected, None);
-        Some(Condition { learning: self.learning, ..condition })
+        let end = if self.at_top { self.top.extreme() } else { 0.0 - self.bottom.extreme() };
+        Some(Condition { learning: self.learning, shown: shown(end, (None, None)), ..condition })
     }
 }

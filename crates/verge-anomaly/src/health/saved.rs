@@ -46,7 +46,8 @@ struct HealthMore {
     /// In which week the epochs of stuck, flat, noisy and silent began.
     weeks: [u16; 4],
     visits: [RailVisits; 2],
-    saturation_learns: bool,
+    /// Whether the newest span that was cut off is for the record, and was so at the top.
+    cut_off: [bool; 2],
 }
 
 impl HealthState {
@@ -62,7 +63,7 @@ impl HealthState {
                 self.silent.gaps.week,
             ],
             visits: [self.saturated.top.visits, self.saturated.bottom.visits],
-            saturation_learns: self.saturated.learning,
+            cut_off: [self.saturated.learning, self.saturated.at_top],
         };
         state::seal_with(StateKind::Health, self, &Some(more), &())
     }
@@ -85,7 +86,7 @@ impl HealthState {
         let HealthState { stuck, flat, noisy, silent, .. } = &mut state;
         [stuck.lengths.week, flat.record.week, noisy.record.week, silent.gaps.week] = more.weeks;
         [state.saturated.top.visits, state.saturated.bottom.visits] = more.visits;
-        state.saturated.learning = more.saturation_learns;
+        [state.saturated.learning, state.saturated.at_top] = more.cut_off;
         Ok(state)
     }
 }

@@ -7,7 +7,7 @@ use verge_domain::finding::{Condition, Member, Standing};
 
 use super::lengths::Lengths;
 use super::rest::{Rests, RunLimit};
-use super::sample::{Circumstances, HealthSample, condition};
+use super::sample::{Circumstances, HealthSample, condition, shown};
 use serde::{Deserialize, Serialize};
 
 /// Fewer readings than this are never stuck.
@@ -105,6 +105,6 @@ impl Stuck {
         let p_value = (self.run > readings).then(|| self.lengths.record_p_value());
         let expected = (None, Some(readings as f64));
         let condition = condition(Member::Stuck, standing, self.run as f64, expected, p_value);
-        Some(Condition { learning, ..condition })
+        Some(Condition { learning, shown: shown(value, (None, None)), ..condition })
     }
 }

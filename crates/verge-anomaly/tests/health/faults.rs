@@ -61,6 +61,7 @@ fn what_is_stuck_is_reported_in_readings_with_an_honest_probability() {
     (0..2000).for_each(|_| drop(trial.observe(line.next())));
     (0..33).for_each(|_| drop(trial.observe(SentReading { value: 20.0, ..line.next() })));
     let reported = &trial.last[&Member::Stuck];
+    assert_eq!(reported.shown.map(|shown| shown.value), Some(20.0));
     assert_eq!((reported.observed, reported.expected.low, reported.expected.high), (33.0, None, Some(32.0)));
     // 1,999 runs were known: the first one's beginning was not seen.
     assert_eq!(reported.p_value, Some(1.0 / 2000.0));

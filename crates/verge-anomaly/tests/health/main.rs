@@ -90,6 +90,8 @@ impl Trial {
             for number in [Some(condition.observed), expected.low, expected.high, condition.p_value] {
                 assert!(number.is_none_or(f64::is_finite), "{condition:?}");
             }
+            let shown = condition.shown.map(|shown| [Some(shown.value), shown.usual.low, shown.usual.high]);
+            assert!(shown.into_iter().flatten().flatten().all(f64::is_finite), "{condition:?}");
             assert!(condition.member.is_health());
             if condition.standing == Standing::Abnormal {
                 self.first.entry(condition.member).or_insert(self.readings);

@@ -47,7 +47,7 @@ fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>
 }
 
 fn health(cause: Member) -> Body {
-    Body::Health(Health { cause, observed: 1.0, expected: Expected::default(), distance: None })
+    Body::Health(Health::of(cause, 1.0, Expected::default()))
 }
 
 /// A stuck sensor of a device.

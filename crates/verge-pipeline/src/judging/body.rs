@@ -13,8 +13,11 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
     let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
         *condition;
     let distance = condition.distance().map(to_hundredths);
+    let value = shown.map(|shown| shown.value);
+    let usual = shown.map_or(Expected::default(), |shown| shown.usual);
+    let value_unit = unit.filter(|_| shown.is_some()).cloned();
     if member.is_health() {
-        Body::Health(Health { cause: member, observed, expected, distance })
+        Body::Health(Health { cause: member, observed, expected, distance, value, usual, value_unit })
     } else {
         Body::Anomaly(Anomaly {
             member,
@@ -26,16 +29,18 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             contributions: contributions.clone(),
             feedback,
             distance,
-            value: shown.map(|shown| shown.value),
-            usual: shown.map_or(Expected::default(), |shown| shown.usual),
-            value_unit: unit.filter(|_| shown.is_some()).cloned(),
+            value,
+            usual,
+            value_unit,
         })
     }
 }
 
 /// A value outside the normal range that a list of tags states is at least as far out as it is from there, whatever its past.
+/// What is wrong with a sensor is not a matter of its value.
 pub(super) fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>) -> Cow<'a, Condition> {
-    let value = condition.shown.map(|shown| shown.value).or_else(|| {
+    let shown = condition.shown.filter(|_| !condition.member.is_health());
+    let value = shown.map(|shown| shown.value).or_else(|| {
         let is_value = matches!(condition.member, Member::High | Member::Low);
         is_value.then_some(condition.observed)
     });

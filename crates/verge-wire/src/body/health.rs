@@ -7,7 +7,17 @@ use super::Decided;
 use crate::record::record;
 use crate::words::{Occasion, Quantity, unit_words};
 
-record!(Health: "health" { 0 cause, 1 observed, 2 expected optional, 4 distance optional });
+record! {
+    Health: "health" {
+        0 cause,
+        1 observed,
+        2 expected optional,
+        4 distance optional,
+        5 value optional,
+        6 usual optional,
+        8 value_unit optional,
+    }
+}
 
 impl Decided for Health {
     fn words(&self, occasion: &Occasion<'_>) -> String {
@@ -34,13 +44,22 @@ fn lasting(health: &Health) -> String {
     let seen = |value: f64| Quantity { value, range: health.expected, unit: unit_words(health.cause, None) };
     let now = seen(health.observed);
     let normally = now.normally();
+    let shown = health.value.map(|value| {
+        let unit = health.value_unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+        Quantity { value, range: health.usual, unit }
+    });
     let percent = || Quantity { unit: " %".to_owned(), ..now.times(100.0) };
     match health.cause {
         Member::Silent => format!("nothing received for {}{normally}", now.value()),
         Member::Stuck => {
             let times = health.observed.max(0.0);
             let times = if times == 1.0 { "once".to_owned() } else { format!("{times:.0} times") };
-            format!("the same value {times}{normally}")
+            let value = shown.map_or(String::new(), |shown| format!("{}, ", shown.value()));
+            format!("{value}the same value {times}{normally}")
+        }
+        Member::Flat | Member::Noisy if let Some(shown) = &shown => {
+            let how = if health.cause == Member::Flat { "hardly fluctuates" } else { "fluctuates too much" };
+            format!("{how}, steps of {}{}", shown.value(), shown.normally())
         }
         Member::Flat => format!("varies by {} of the least that is usual{normally}", now.value()),
         Member::Noisy => {
@@ -48,7 +67,10 @@ fn lasting(health: &Health) -> String {
         }
         Member::Saturated => {
             let share = percent();
-            format!("{} of readings are its greatest or its least value{}", share.value(), share.normally())
+            let at = shown.map_or("its greatest or its least value".to_owned(), |shown| {
+                format!("cut off at {}", shown.value())
+            });
+            format!("{} of readings are {at}{}", share.value(), share.normally())
         }
         Member::ClockSkewed => {
             let ahead = if health.observed < 0.0 { "behind" } else { "ahead" };

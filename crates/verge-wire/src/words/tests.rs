@@ -232,8 +232,7 @@ fn signals_that_do_not_fit_are_named_with_what_would() {
 
 #[test]
 fn a_sensor_that_is_unwell_says_how() {
-    let health =
-        |cause, observed, expected| Body::Health(Health { cause, observed, expected, distance: None });
+    let health = |cause, observed, expected| Body::Health(Health::of(cause, observed, expected));
     let at_most = |high| range(None, Some(high));
     let all = [
         (
@@ -283,6 +282,22 @@ fn a_sensor_that_is_unwell_says_how() {
         check(body.clone(), Some(EventState::Updated), &goes_on);
         check(body, Some(EventState::Cleared), &format!("{name}: cleared after 10 min: {again}"));
     }
+    // In the unit of the signal, where the judge knows it.
+    let in_bar = |value, usual, (cause, observed, most), expected: &str| {
+        let value_unit = Some(Unit::new("bar").unwrap());
+        let health = Health::of(cause, observed, at_most(most));
+        let health = Health { value: Some(value), usual, value_unit, ..health };
+        check(Body::Health(health), Some(EventState::Raised), expected);
+    };
+    let (open, least) = (range(None, None), range(Some(0.02), None));
+    let stuck = "stuck: 6.42 bar, the same value 33 times (normally at most 32)";
+    in_bar(6.42, open, (Member::Stuck, 33.0, 32.0), stuck);
+    let flat = "flat: hardly fluctuates, steps of 0.002 bar (normally at least 0.02)";
+    in_bar(0.002, least, (Member::Flat, 0.1, 0.125), flat);
+    let noisy = "noisy: fluctuates too much, steps of 0.33 bar (normally at most 0.05)";
+    in_bar(0.33, at_most(0.05), (Member::Noisy, 6.6, 4.0), noisy);
+    let saturated = "saturated: 40 % of readings are cut off at 10 bar (normally at most 12.5)";
+    in_bar(10.0, open, (Member::Saturated, 0.4, 0.125), saturated);
     let silent = health(Member::Silent, 612.0, at_most(30.0));
     check(silent, Some(EventState::Updated), "silent: nothing received for 612 s (normally at most 30)");
 }

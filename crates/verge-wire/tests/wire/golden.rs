@@ -173,22 +173,9 @@ fn verdicts() -> Vec<(String, Verdict)> {
         ),
         (
             "health, closed".to_owned(),
-            with(Body::Health(Health {
-                cause: Member::Silent,
-                observed: 31.5,
-                expected: between(-60.0, 30.0),
-                distance: None,
-            })),
+            with(Body::Health(Health::of(Member::Silent, 31.5, between(-60.0, 30.0)))),
         ),
-        (
-            "health, open".to_owned(),
-            with(Body::Health(Health {
-                cause: Member::Stuck,
-                observed: 40.0,
-                expected: open(),
-                distance: None,
-            })),
-        ),
+        ("health, open".to_owned(), with(Body::Health(Health::of(Member::Stuck, 40.0, open())))),
         (
             "classification".to_owned(),
             bare(Body::Classification(Classification {

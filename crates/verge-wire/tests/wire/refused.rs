@@ -25,8 +25,7 @@ fn verdicts_that_break_an_invariant_are_not_written() {
     check(
         |verdict| {
             let expected = Expected::default();
-            verdict.body =
-                Body::Health(Health { cause: Member::Silent, observed: f64::NAN, expected, distance: None });
+            verdict.body = Body::Health(Health::of(Member::Silent, f64::NAN, expected));
         },
         "observed is not finite",
     );

@@ -68,7 +68,8 @@ fn span() -> impl Strategy<Value = u64> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    let shown = (prop::option::of(float()), prop::option::of(float()), expected(), prop::option::of(name()));
+    let shown =
+        || (prop::option::of(float()), prop::option::of(float()), expected(), prop::option::of(name()));
     let anomaly = (
         member(),
         float(),
@@ -76,7 +77,7 @@ fn body() -> impl Strategy<Value = Body> {
         prop::option::of(float()),
         prop::option::of(name()),
         explained(),
-        shown,
+        shown(),
     );
     let counts = (
         (time(), span(), span(), any::<bool>(), any::<u64>()),
@@ -121,11 +122,11 @@ fn body() -> impl Strategy<Value = Body> {
                 })
             }
         ),
-        (member(), float(), expected(), prop::option::of(float())).prop_map(
-            |(cause, observed, expected, distance)| {
-                Body::Health(Health { cause, observed, expected, distance })
-            }
-        ),
+        (member(), float(), expected(), shown()).prop_map(|(cause, observed, expected, shown)| {
+            let (distance, value, usual, unit) = shown;
+            let value_unit = unit.map(|unit| Unit::new(&unit).expect(NAME));
+            Body::Health(Health { cause, observed, expected, distance, value, usual, value_unit })
+        }),
         prop::collection::vec((name(), 0u16..=1000), 0..4).prop_map(|labels| {
             let scored = |(label, score)| Scored { label: label_of(label), score: score_of(score) };
             Body::Classification(Classification { labels: labels.into_iter().map(scored).collect() })

@@ -230,7 +230,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 group: None,
             }),
             group: None,
-            body: Body::Health(Health { cause: Member::Silent, observed, expected, distance: None }),
+            body: Body::Health(Health::of(Member::Silent, observed, expected)),
         });
         self.save_missing(record, Some(saved).filter(|_| !ends), out);
     }

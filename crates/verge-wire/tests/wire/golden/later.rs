@@ -47,12 +47,7 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         ),
         (
             "health, distance".to_owned(),
-            bare(Body::Health(Health {
-                cause: Member::Silent,
-                observed: 31.5,
-                expected: half,
-                distance: Some(1.05),
-            })),
+            bare(Body::Health(Health { distance: Some(1.05), ..Health::of(Member::Silent, 31.5, half) })),
         ),
     ]);
     let suspended = Event { state: EventState::Updated, suspended: true, ..event };
@@ -76,5 +71,12 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         let group = Some(AlarmGroup { kind, others, members });
         all.push((format!("group {}", kind.as_str()), Verdict { group, ..sample() }));
     }
+    let stuck = Health::of(Member::Stuck, 33.0, Expected { low: None, high: Some(32.0) });
+    let value_unit = Some(Unit::new("bar").expect(NAME));
+    let stuck = Health { distance: Some(1.03), value: Some(6.42), value_unit, ..stuck };
+    let noisy =
+        Health { value: Some(0.33), usual: between(0.0, 0.05), ..Health::of(Member::Noisy, 6.6, half) };
+    all.push(("health, a value".to_owned(), with(Body::Health(stuck))));
+    all.push(("health, what is usual of it".to_owned(), bare(Body::Health(noisy))));
     all
 }
