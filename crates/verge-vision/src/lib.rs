@@ -4,12 +4,13 @@
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
-//! one worker), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
+//! one worker), `judge_run` (one of them, held against its model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
 
 pub mod annotate;
 pub mod classify;
 pub mod detect;
 mod elements;
+mod judge_run;
 pub mod picture;
 pub mod preprocess;
 mod reconstruct;

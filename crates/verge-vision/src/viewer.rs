@@ -5,16 +5,17 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use verge_domain::frame::{EncodedFrame, View};
-use verge_domain::id::{JudgeIndex, Label};
+use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
-use verge_domain::scheme::{ClassScheme, UnknownLabel, unknown_label};
+use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::Viewer;
 use verge_engine::{GraphError, RecurrentState, RunError, Runner};
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
 use crate::classify::{BadOutput, Classifier, ScoredClass};
-use crate::detect::{Candidate, DEFAULT_SCORE, DetectError, ObjectChoice, ObjectDetector};
+use crate::detect::{Candidate, DetectError, ObjectDetector};
+use crate::judge_run::JudgeRun;
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
@@ -140,16 +141,6 @@ pub struct FrameViewer {
     /// `None` where the viewer in whose place it comes has a runner.
     models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
     picture: Picture,
-}
-
-/// One judge, ready to look.
-struct JudgeRun {
-    model: usize,
-    region: Region,
-    top: usize,
-    score: f32,
-    labels: Vec<Label>,
-    objects: ObjectChoice,
 }
 
 /// One model, ready to be looked through.
@@ -392,37 +383,5 @@ impl ModelRun {
         };
         let preprocess = Preprocess::new(&card.input, width, height);
         Ok(Self { runner: model.runner()?, preprocess, reader })
-    }
-}
-
-impl JudgeRun {
-    fn new(judge: &VisionJudge, models: &[Arc<FrameModel>]) -> Result<Self, ViewerError> {
-        let model = &models[judge.model];
-        let names = judge.classes.as_ref().map_or(model.labels(), ClassScheme::names);
-        let known = |label: &str, names: &[Label]| match unknown_label(label, names) {
-            None => Ok(()),
-            Some(UnknownLabel { label, nearest }) => Err(ViewerError::UnknownLabel { label, nearest }),
-        };
-        if let Some(UnknownLabel { label, nearest }) =
-            judge.classes.iter().flat_map(|classes| classes.unknown(model.labels())).next()
-        {
-            return Err(ViewerError::UnknownLabel { label, nearest });
-        }
-        let label =
-            |label: &String| known(label, names).map(|()| Label::new(label).expect("it is one of the names"));
-        let score = judge.score.or(model.frames().output.score).unwrap_or(match model.frames().task {
-            // The best few classes are an answer whatever their probability.
-            ModelTask::Classify | ModelTask::Reconstruct => 0.0,
-            ModelTask::Detect => DEFAULT_SCORE,
-        });
-        let mut scores = vec![score; names.len()];
-        for (label, score) in &judge.scores {
-            known(label, names)?;
-            let of = scores.iter_mut().zip(names).find(|(_, name)| name.as_str() == label);
-            *of.expect("it is one of the names").0 = *score;
-        }
-        let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
-        let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
-        Ok(Self { model: judge.model, region: judge.region, top: judge.top, score, labels, objects })
     }
 }
