@@ -201,3 +201,30 @@ pub(crate) fn content(
         None => ContentDigest::joined(&[card, weights]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_those_of_card_and_weights_whatever_their_names_and_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let card = "name = \"w\"\nversion = \"1\"\nfile = \"w.onnx\"\ntask = \"reconstruct\"\n";
+        let content = |name: &str| ModelFiles::of_card(&folder.path().join(name)).content();
+        write("one.toml", card);
+        assert_eq!(content("one.toml"), None, "the weights are not there");
+        write("w.onnx", "weights");
+        let first = content("one.toml");
+        assert!(first.is_some());
+        write("two.toml", card);
+        write("w.onnx", "weights");
+        assert_eq!(content("two.toml"), first);
+        write("w.onnx", "weighty");
+        assert!(content("one.toml").is_some_and(|content| Some(content) != first), "as long as before");
+        write("w.onnx", "weights");
+        write("one.toml", &card.replace("\"1\"", "\"2\""));
+        assert!(content("one.toml").is_some_and(|content| Some(content) != first));
+        assert_eq!(content("two.toml"), first);
+    }
+}

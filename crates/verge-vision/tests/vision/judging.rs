@@ -1,5 +1,6 @@
 //! Models of our own, each family and type, from a JPEG to the finding.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use verge_domain::frame::{EncodedFrame, View};
@@ -7,6 +8,7 @@ use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::Viewer;
+use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
 use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
@@ -283,6 +285,41 @@ fn each_camera_has_its_state() {
     assert_eq!(seen(&mut one), "seen 200");
     assert_eq!(seen(&mut other), "seen 100");
     assert_eq!(seen(&mut one), "seen 300");
+}
+
+#[test]
+fn a_viewer_takes_over_runners_and_a_camera_keeps_its_state_while_model_and_region_stay() {
+    let output = "decoder = \"probabilities\"\n[[state]]\ninput = \"before\"\noutput = \"after\"";
+    let model = || Arc::new(load(&card("state", GREY, output), &["seen", "rest"]).unwrap());
+    let settings = |model: &Arc<FrameModel>, judge: VisionJudge| {
+        let (models, judges) = (vec![Arc::clone(model)], vec![Some(judge)]);
+        ViewerSettings { models, judges, max_picture_bytes: MAX_BYTES }
+    };
+    let (first, other) = (model(), model());
+    let white = plain(16, 16, [255; 3]);
+    let mut memory = Memory::default();
+    let mut viewer = FrameViewer::new(&settings(&first, judge())).unwrap();
+    let mut looks = |viewer: &mut FrameViewer| view(viewer, &white, &mut memory).unwrap()[0].clone();
+    let before = looks(&mut viewer);
+    // The same model, by the runner that the former viewer has, and another setting.
+    let mut next =
+        FrameViewer::beside(&settings(&first, VisionJudge { top: 1, ..judge() }), |_| true).unwrap();
+    assert!(next.take_over(viewer), "all that it lacks was there");
+    let after = looks(&mut next);
+    assert_ne!(before, after, "the state goes on");
+    // Another model of the same contents; then another part of the frame.
+    let mut of_other = FrameViewer::beside(&settings(&other, judge()), |_| false).unwrap();
+    assert!(of_other.take_over(next));
+    assert_eq!(looks(&mut of_other), before, "the state of another model means nothing");
+    assert_eq!(looks(&mut of_other), after);
+    let region = Region::new([0.0, 0.0, 0.5, 1.0]).unwrap();
+    let mut half =
+        FrameViewer::beside(&settings(&other, VisionJudge { region, ..judge() }), |_| true).unwrap();
+    assert!(half.take_over(of_other));
+    assert_eq!(looks(&mut half), before);
+    // One that lacks a model which the former does not have.
+    let mut lacking = FrameViewer::beside(&settings(&first, judge()), |_| true).unwrap();
+    assert!(!lacking.take_over(half));
 }
 
 #[test]
