@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 use verge_domain::finding::Finding;
-use verge_domain::id::{DeviceId, EventId, JudgeId, JudgeIndex, SignalId, SourceId};
+use verge_domain::id::{EventId, JudgeId, SourceId};
 use verge_domain::reading::{Decoded, Inbound, Reading, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
@@ -68,8 +68,8 @@ pub use saved::{
 pub use saved_life::open_events;
 pub(crate) use saving::state_bytes;
 pub use saving::{STATES_AT_ONCE, SavePass};
-use spec::Specs;
 pub use spec::{InputPattern, Inputs, JudgeSpec, Observes};
+use spec::{InstanceKey, Part, Specs};
 use streams::Streams;
 pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
 use swap::Renewals;
@@ -94,15 +94,6 @@ impl Decision {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct InstanceKey {
-    judge: JudgeIndex,
-    part: Part,
-    device: DeviceId,
-    /// The state of the machine in which it learns, where each has an instance of its own.
-    state: Option<u8>,
-}
-
 /// In the place of the codecs where no message is decoded.
 pub struct Undecoded;
 
@@ -112,16 +103,6 @@ impl Decoder for Undecoded {
     fn decode(&mut self, _message: &Inbound, out: &mut Decoded<Reading>) {
         out.clear();
     }
-}
-
-/// The part of a device that one instance watches.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Part {
-    /// The device as a whole, across sources.
-    Whole,
-    /// What comes through one source of frames.
-    Camera(SourceIndex),
-    Signal(SourceIndex, SignalId),
 }
 
 /// All judges at work: the codecs before them and the policy after them.

@@ -13,10 +13,9 @@ use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Model, Subject};
 use wildmatch::WildMatch;
 
-use super::Part;
 use super::fingerprint::Fingerprint;
 use super::machine::StateRules;
-use super::watched::Looks;
+use super::watched::Reach;
 
 /// The part of a source that a judge looks at.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,19 +144,38 @@ impl<J> JudgeSpec<J> {
 
     /// Whether it watches this subject of a source.
     pub(super) fn watches(&self, source: SourceIndex, subject: &Subject) -> bool {
-        self.looks().include(source, subject)
+        self.reach().include(source, subject)
     }
 
     /// What decides about it.
-    pub(super) fn looks(&self) -> Looks<'_> {
+    pub(super) fn reach(&self) -> Reach<'_> {
         let Self { scope, inputs, expect, machine, .. } = self;
-        Looks { scope: *scope, inputs, expect, whole_plant: machine.is_some() }
+        Reach { scope: *scope, inputs, expect, whole_plant: machine.is_some() }
     }
 
     /// The signal that verdicts about a camera name, if any.
     pub(super) fn signal_of_camera(&self) -> Option<SignalId> {
         (self.inputs.observes == Observes::Errors).then(|| SignalId::from(&self.name))
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct InstanceKey {
+    pub(super) judge: JudgeIndex,
+    pub(super) part: Part,
+    pub(super) device: DeviceId,
+    /// The state of the machine in which it learns, where each has an instance of its own.
+    pub(super) state: Option<u8>,
+}
+
+/// The part of a device that one instance watches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// The device as a whole, across sources.
+    Whole,
+    /// What comes through one source of frames.
+    Camera(SourceIndex),
+    Signal(SourceIndex, SignalId),
 }
 
 /// All judges, by their index. Places may be empty.

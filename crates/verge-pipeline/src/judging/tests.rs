@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::frame::{Detections, View};
-use verge_domain::id::{JudgeId, Lane};
+use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, Lane, SignalId};
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{ClockOffset, SharedBy};

@@ -10,7 +10,7 @@ use super::spec::Specs;
 use super::{Inputs, Observes};
 
 /// What decides which subjects a judge watches.
-pub(super) struct Looks<'a> {
+pub(super) struct Reach<'a> {
     pub(super) scope: Scope,
     pub(super) inputs: &'a Inputs,
     pub(super) expect: &'a [DeviceId],
@@ -18,7 +18,7 @@ pub(super) struct Looks<'a> {
     pub(super) whole_plant: bool,
 }
 
-impl Looks<'_> {
+impl Reach<'_> {
     pub(super) fn include(&self, source: SourceIndex, subject: &Subject) -> bool {
         let (inputs, device) = (self.inputs, &subject.device);
         match (self.scope, inputs.observes, &subject.signal) {
@@ -35,10 +35,10 @@ impl Looks<'_> {
 
 /// What the judges at work watch. For the board: its words about anything else are out of date.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct WatchedSubjects(Vec<Watch>);
+pub struct WatchedSubjects(Vec<JudgeReach>);
 
 #[derive(Debug, Clone, PartialEq)]
-struct Watch {
+struct JudgeReach {
     judge: JudgeId,
     detector: Detector,
     scope: Scope,
@@ -50,7 +50,7 @@ struct Watch {
 
 impl WatchedSubjects {
     pub(super) fn of<J>(specs: &Specs<J>, sources: &[SourceId]) -> Self {
-        let watch = specs.iter().map(|(_, spec)| Watch {
+        let watch = specs.iter().map(|(_, spec)| JudgeReach {
             judge: spec.name.clone(),
             detector: spec.detector,
             scope: spec.scope,
@@ -70,9 +70,9 @@ impl WatchedSubjects {
     /// Whether the judge of a verdict still watches its subject, by the same detector.
     #[must_use]
     pub fn include(&self, Verdict { judge, subject, detector, .. }: &Verdict) -> bool {
-        let includes = |Watch { scope, inputs, expect, whole_plant, sources, .. }: &Watch| {
-            let looks = Looks { scope: *scope, inputs, expect, whole_plant: *whole_plant };
-            source_of(sources, subject).is_some_and(|source| looks.include(source, subject))
+        let includes = |JudgeReach { scope, inputs, expect, whole_plant, sources, .. }: &JudgeReach| {
+            let reach = Reach { scope: *scope, inputs, expect, whole_plant: *whole_plant };
+            source_of(sources, subject).is_some_and(|source| reach.include(source, subject))
         };
         let mut own = self.0.iter().filter(|watch| (&watch.judge, watch.detector) == (judge, *detector));
         own.any(includes)

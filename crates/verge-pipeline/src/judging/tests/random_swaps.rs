@@ -13,7 +13,7 @@ use crate::board::LastWords;
 
 /// What a judge of a name is: fixed, as a configuration gives a name another detector by another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum JudgeKind {
     Signals,
     Device,
     Arrivals,
@@ -21,22 +21,22 @@ enum Kind {
     Views,
 }
 
-const JUDGES: [(&str, Kind); 9] = [
-    ("p", Kind::Signals),
-    ("q", Kind::Signals),
-    ("r", Kind::Signals),
-    ("machine", Kind::Device),
-    ("alive", Kind::Arrivals),
-    ("odd", Kind::Errors),
-    ("strange", Kind::Errors),
-    ("seen", Kind::Views),
-    ("shown", Kind::Views),
+const JUDGES: [(&str, JudgeKind); 9] = [
+    ("p", JudgeKind::Signals),
+    ("q", JudgeKind::Signals),
+    ("r", JudgeKind::Signals),
+    ("machine", JudgeKind::Device),
+    ("alive", JudgeKind::Arrivals),
+    ("odd", JudgeKind::Errors),
+    ("strange", JudgeKind::Errors),
+    ("seen", JudgeKind::Views),
+    ("shown", JudgeKind::Views),
 ];
 
 /// What a plan says of a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Config {
-    kind: Kind,
+    kind: JudgeKind,
     signals: &'static str,
     devices: &'static str,
     detector: Detector,
@@ -62,8 +62,8 @@ impl Config {
     fn watches(&self, device: &str, signal: Option<&str>) -> bool {
         Self::matches(self.devices, device)
             && match (self.kind, signal) {
-                (Kind::Signals | Kind::Device, Some(signal)) => Self::matches(self.signals, signal),
-                (Kind::Signals | Kind::Device, None) => false,
+                (JudgeKind::Signals | JudgeKind::Device, Some(signal)) => Self::matches(self.signals, signal),
+                (JudgeKind::Signals | JudgeKind::Device, None) => false,
                 (_, signal) => signal.is_none(),
             }
     }
@@ -71,19 +71,19 @@ impl Config {
     /// The signal that its verdicts name.
     fn subject(&self, judge: &str, signal: Option<&str>) -> String {
         match self.kind {
-            Kind::Signals => signal.unwrap_or("-").to_owned(),
-            Kind::Errors => judge.to_owned(),
-            Kind::Device | Kind::Arrivals | Kind::Views => "-".to_owned(),
+            JudgeKind::Signals => signal.unwrap_or("-").to_owned(),
+            JudgeKind::Errors => judge.to_owned(),
+            JudgeKind::Device | JudgeKind::Arrivals | JudgeKind::Views => "-".to_owned(),
         }
     }
 
     fn spec(&self, name: &str) -> JudgeSpec<AboveTen> {
         let (observes, scope) = match self.kind {
-            Kind::Signals => (Observes::Readings, Scope::Signal),
-            Kind::Device => (Observes::Readings, Scope::Device),
-            Kind::Arrivals => (Observes::Arrivals, Scope::Camera),
-            Kind::Errors => (Observes::Errors, Scope::Camera),
-            Kind::Views => (Observes::Views, Scope::Camera),
+            JudgeKind::Signals => (Observes::Readings, Scope::Signal),
+            JudgeKind::Device => (Observes::Readings, Scope::Device),
+            JudgeKind::Arrivals => (Observes::Arrivals, Scope::Camera),
+            JudgeKind::Errors => (Observes::Errors, Scope::Camera),
+            JudgeKind::Views => (Observes::Views, Scope::Camera),
         };
         let is_of_readings = observes == Observes::Readings;
         let signals = is_of_readings.then(|| WildMatch::new(self.signals));
@@ -103,13 +103,13 @@ type Point = (String, String, String);
 
 /// What must be so.
 #[derive(Debug, Default)]
-struct Model {
+struct Expectations {
     judges: BTreeMap<&'static str, Config>,
     /// Observations that each instance has learnt of, and whether its event is open.
     instances: BTreeMap<Point, (u8, bool)>,
 }
 
-impl Model {
+impl Expectations {
     /// The verdicts of other judges in the place of those at work.
     fn swap(&mut self, judges: &BTreeMap<&'static str, Config>) -> Vec<String> {
         let mut verdicts = Vec::new();
@@ -117,11 +117,11 @@ impl Model {
         self.instances.retain(|(judge, device, signal), (seen, open)| {
             let stays = judges.get(judge.as_str()).filter(|now| {
                 let signal = match now.kind {
-                    Kind::Signals => Some(signal.as_str()),
+                    JudgeKind::Signals => Some(signal.as_str()),
                     _ => None,
                 };
                 // An instance of a whole device stays while anything of its device may be looked at.
-                let looks = now.kind == Kind::Device && Config::matches(now.devices, device);
+                let looks = now.kind == JudgeKind::Device && Config::matches(now.devices, device);
                 now.detector == before[judge.as_str()].detector && (looks || now.watches(device, signal))
             });
             match stays.map(|now| now.fate) {
@@ -136,7 +136,13 @@ impl Model {
         verdicts
     }
 
-    fn observe(&mut self, device: &str, signal: Option<&str>, value: f64, kinds: &[Kind]) -> Vec<String> {
+    fn observe(
+        &mut self,
+        device: &str,
+        signal: Option<&str>,
+        value: f64,
+        kinds: &[JudgeKind],
+    ) -> Vec<String> {
         let mut verdicts = Vec::new();
         let looking = self.judges.iter().filter(|(_, config)| kinds.contains(&config.kind));
         for (judge, config) in looking.filter(|(_, config)| config.watches(device, signal)) {
@@ -145,13 +151,13 @@ impl Model {
             let (seen, open) = self.instances.entry(point).or_insert((config.made, false));
             *seen = seen.saturating_add(1);
             let state = match (config.kind, *open, value > 10.0) {
-                (Kind::Views, ..) => "view",
+                (JudgeKind::Views, ..) => "view",
                 (_, false, true) => "raised",
                 (_, true, true) => "updated",
                 (_, true, false) => "cleared",
                 (_, false, false) => continue,
             };
-            if config.kind != Kind::Views {
+            if config.kind != JudgeKind::Views {
                 *open = value > 10.0;
             }
             verdicts.push(format!("{judge} {device} {subject} {state}"));
@@ -161,13 +167,13 @@ impl Model {
 }
 
 /// A set of judges with the board of its gateway.
-struct Watchdog {
+struct BoardedSet {
     trial: Trial<AboveTen>,
     board: LastWords,
     seq: u64,
 }
 
-impl Watchdog {
+impl BoardedSet {
     fn new(judges: &BTreeMap<&'static str, Config>, open: impl IntoIterator<Item = Verdict>) -> Self {
         let mut trial = Trial::new(judges.iter().map(|(name, config)| config.spec(name)).collect());
         let mut next = 0_u64;
@@ -267,8 +273,8 @@ fn random_reloads_keep_what_they_may_and_end_where_a_start_would() {
         next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(next >> 33).unwrap() % below
     };
-    let (mut model, mut shelf) = (Model::default(), BTreeMap::new());
-    let mut running = Watchdog::new(&model.judges, []);
+    let (mut model, mut shelf) = (Expectations::default(), BTreeMap::new());
+    let mut running = BoardedSet::new(&model.judges, []);
     let (mut verdicts, mut readings, mut kept_instances, mut ended) = (0, 0, 0, 0);
     for reload in 0..reloads {
         let second = 10 * reload as u64;
@@ -318,7 +324,7 @@ fn random_reloads_keep_what_they_may_and_end_where_a_start_would() {
             .iter()
             .map(|(key, state)| Checkpoint { key: key.clone(), state: Some(state.clone()) })
             .collect();
-        let mut fresh = Watchdog::new(&plan, open_events(&saved));
+        let mut fresh = BoardedSet::new(&plan, open_events(&saved));
         let Trial { set, out, .. } = &mut fresh.trial;
         set.restore(&saved, at(second), out);
         let mut fresh_shelf = shelf.clone();
@@ -353,11 +359,11 @@ fn random_reloads_keep_what_they_may_and_end_where_a_start_would() {
             match signal {
                 Some(_) => {
                     readings += 1;
-                    let kinds = [Kind::Signals, Kind::Device];
+                    let kinds = [JudgeKind::Signals, JudgeKind::Device];
                     expected.extend(model.observe(device, signal, value as f64, &kinds));
                 }
                 None => {
-                    let kinds = [Kind::Arrivals, Kind::Errors, Kind::Views];
+                    let kinds = [JudgeKind::Arrivals, JudgeKind::Errors, JudgeKind::Views];
                     expected.extend(model.observe(device, None, value as f64, &kinds));
                 }
             }
