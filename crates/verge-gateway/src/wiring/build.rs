@@ -19,7 +19,7 @@ use verge_wire::read_verdict;
 
 use super::Autoencoders;
 use super::broker::LocalPlan;
-use super::frames::Eyes;
+use super::frames::FramePath;
 use super::readings::{self, ReadingJudges};
 use super::replacement::JudgesAtWork;
 use crate::exit::{Exit, ExitWith};
@@ -42,7 +42,7 @@ pub(super) struct Built<'a> {
     pub(super) clock: Clock,
     pub(super) started: Moment,
     pub(super) counters: Arc<Counters>,
-    pub(super) eyes: Option<Eyes>,
+    pub(super) frame_path: Option<FramePath>,
     pub(super) judges: ReadingJudges,
     pub(super) at_work: JudgesAtWork,
 }
@@ -88,8 +88,8 @@ impl<'a> Built<'a> {
         let board = Arc::new(LastWords::restored(open_events(&checkpoints)));
 
         let (counters, bulk_counters) = readings::counters(settings);
-        let eyes = Eyes::open(settings, &counters, &causes)?;
-        let vision = eyes.as_ref().map(Eyes::vision);
+        let frame_path = FramePath::open(settings, &counters, &causes)?;
+        let vision = frame_path.as_ref().map(FramePath::vision);
         let models = Autoencoders::load(settings, vision.map(AsRef::as_ref))?;
         let at_work = JudgesAtWork::at_the_start(settings, vision, &models);
         let saved = (&checkpoints[..], &recent[..]);
@@ -105,7 +105,7 @@ impl<'a> Built<'a> {
             clock,
             started,
             counters,
-            eyes,
+            frame_path,
             judges,
             at_work,
         })

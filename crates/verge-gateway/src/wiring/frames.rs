@@ -273,14 +273,14 @@ pub(super) fn try_models(
 }
 
 /// The frames' queue with a viewer for each worker, before anything runs.
-pub(super) struct Eyes {
+pub(super) struct FramePath {
     vision: Arc<Vision>,
     decoders: FrameDecoders,
     viewers: Vec<FrameViewer>,
     queue: FrameQueue<Memory>,
 }
 
-impl Eyes {
+impl FramePath {
     /// Opens everything that frames need; `None` where no judge looks at them.
     pub(super) fn open(
         settings: &Settings,

@@ -28,7 +28,7 @@ use verge_wire::WireEncoder;
 use super::broker::SiteBroker;
 use super::build::Built;
 use super::expiry::Expiry;
-use super::frames::Eyes;
+use super::frames::FramePath;
 use super::models::ModelContents;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
@@ -87,16 +87,16 @@ impl Gateway {
             clock,
             started,
             counters,
-            eyes,
+            frame_path,
             judges,
             at_work,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(clock).await?;
         let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
-        if let Some(eyes) = &eyes {
+        if let Some(frame_path) = &frame_path {
             // A thread of its own: readings never wait behind the bytes of a frame.
             let thread = IoThread::start("verge-frames")?;
-            sources.extend(thread.within(|| eyes.connect(settings, &local, clock)));
+            sources.extend(thread.within(|| frame_path.connect(settings, &local, clock)));
             threads.push(thread);
         }
         let sources = Sources(sources);
@@ -111,8 +111,8 @@ impl Gateway {
             settings.store.lives,
             (Arc::clone(&board), committed),
         );
-        let cameras = eyes.as_ref().map(Eyes::cameras);
-        let workers = eyes.map(|eyes| eyes.start(&judges.observations(), clock));
+        let cameras = frame_path.as_ref().map(FramePath::cameras);
+        let workers = frame_path.map(|frame_path| frame_path.start(&judges.observations(), clock));
         let orders = judges.orders();
         let judging = judges.start(&sources, &commits, clock, &causes);
         drop(commits);
