@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use verge_demo::scene::{HEIGHT, LABELS, Scene, SceneTruth, Viewpoint, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, RoadScene, SceneTruth, Viewpoint, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
@@ -47,7 +47,7 @@ fn write_frames(folder: &Path, frames: usize, seed: u64) -> anyhow::Result<()> {
     let mut left = frames;
     for (view, name) in scenes {
         let scene_seed = rng.u64(..);
-        let mut scene = Scene::new(view, scene_seed);
+        let mut scene = RoadScene::new(view, scene_seed);
         let mut at = Duration::from_millis(rng.u64(..LATEST_START_SECONDS * 1000));
         for _ in 0..FRAMES_PER_SCENE.min(left) {
             let stem = format!("{name}-{scene_seed:016x}-{:06}", at.as_millis());

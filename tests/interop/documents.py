@@ -64,6 +64,10 @@ def _is_settings(block: Block) -> bool:
     return bool(re.match(r"\[\[?(" + "|".join(SECTIONS) + r")[.\]]", block.first))
 
 
+def _is_counting(block: Block) -> bool:
+    return block.first.startswith("[track")
+
+
 def _is_card(block: Block) -> bool:
     return re.search(r"^task = ", block.text, re.MULTILINE) is not None
 
@@ -113,6 +117,7 @@ KINDS = {
     "file": _is_file,
     "json": _is_json,
     "settings": _is_settings,
+    "counting": _is_counting,
     "card": _is_card,
     "mosquitto": _is_mosquitto,
     "unit": _is_unit,

@@ -9,7 +9,7 @@ use anyhow::Context;
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
-use super::scene::{HEIGHT, Scene, Viewpoint, WIDTH};
+use super::scene::{HEIGHT, RoadScene, Viewpoint, WIDTH};
 
 /// Pause between two frames of a camera.
 pub(super) const PERIOD: Duration = Duration::from_millis(200);
@@ -24,7 +24,7 @@ const SEED: u64 = 0x7e59e;
 pub(super) struct SimulatedCamera {
     name: &'static str,
     topic: &'static str,
-    scene: Scene,
+    scene: RoadScene,
     freezes: bool,
     rgb: Vec<u8>,
     jpeg: Vec<u8>,
@@ -39,7 +39,7 @@ impl SimulatedCamera {
     }
 
     fn new(name: &'static str, topic: &'static str, view: Viewpoint, freezes: bool) -> Self {
-        Self { name, topic, scene: Scene::new(view, SEED), freezes, rgb: Vec::new(), jpeg: Vec::new() }
+        Self { name, topic, scene: RoadScene::new(view, SEED), freezes, rgb: Vec::new(), jpeg: Vec::new() }
     }
 
     /// The name it connects under.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::Point;
 use crate::line::LineCourse;
-use crate::record::Record;
+use crate::record::CrossingRecord;
 use crate::scene::{Crossing, Places, SceneReport};
 use crate::settings::{MAX_LINES, MAX_ZONES, SceneSettings};
 use crate::track::{SeenBox, Track};
@@ -22,7 +22,7 @@ const MAX_PENDING: usize = 2 * MAX_LINES;
 
 /// A crossing whose speed is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Pending {
+struct PendingCrossing {
     line: usize,
     forward: bool,
     at: f64,
@@ -33,7 +33,7 @@ struct Pending {
 pub(crate) struct Course {
     lines: Vec<LineCourse>,
     pub(crate) zones: Vec<ZoneCourse>,
-    pending: Vec<Pending>,
+    pending: Vec<PendingCrossing>,
     trail: Trail,
     /// Where it stands on the ground.
     pub(crate) place: Option<Point>,
@@ -50,7 +50,7 @@ pub(crate) struct Course {
 
 /// The front of the last object that crossed a line in one direction.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Front {
+pub(crate) struct CourseFront {
     at: f64,
     /// Seconds until its rear had crossed, if known.
     rear: Option<f64>,
@@ -59,9 +59,9 @@ pub(crate) struct Front {
 /// What is counted into.
 pub(crate) struct Tallies<'a> {
     pub(crate) settings: &'a SceneSettings,
-    pub(crate) record: &'a mut Record,
+    pub(crate) record: &'a mut CrossingRecord,
     /// Of each line backward and forward.
-    pub(crate) fronts: &'a mut [[Option<Front>; 2]],
+    pub(crate) fronts: &'a mut [[Option<CourseFront>; 2]],
 }
 
 impl Course {
@@ -92,7 +92,7 @@ impl Course {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.lines.capacity() * size_of::<LineCourse>()
             + self.zones.capacity() * size_of::<ZoneCourse>()
-            + self.pending.capacity() * size_of::<Pending>()
+            + self.pending.capacity() * size_of::<PendingCrossing>()
             + self.trail.heap_bytes()
     }
 }
@@ -139,7 +139,7 @@ impl Tallies<'_> {
             let Some(passage) = passage else { continue };
             self.record.note_rate(self.settings, number, (passage.step, passage.apart));
             if track.course.pending.len() < MAX_PENDING {
-                let pending = Pending { line: number, forward: passage.forward, at: passage.at };
+                let pending = PendingCrossing { line: number, forward: passage.forward, at: passage.at };
                 track.course.pending.push(pending);
             }
         }
@@ -183,7 +183,7 @@ impl Tallies<'_> {
         let has_ground = self.settings.ground.is_some();
         let Track { id, class, course, .. } = track;
         let Course { pending, trail, .. } = course;
-        pending.retain(|&Pending { line, forward, mut at }| {
+        pending.retain(|&PendingCrossing { line, forward, mut at }| {
             if has_ground && now.is_some_and(|now| now < at + SPEED_AFTER) {
                 return true;
             }
@@ -197,7 +197,7 @@ impl Tallies<'_> {
                 interval.add_headway(line, forward, seconds, before.rear.map(|rear| seconds - rear));
             }
             let length = self.settings.footprints[*class].length;
-            *front = Some(Front {
+            *front = Some(CourseFront {
                 at: found,
                 rear: speed.filter(|&speed| speed > 0.1).map(|speed| length / speed),
             });

@@ -33,7 +33,7 @@ pub(crate) struct Passage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct AnchorPlace {
     at: f64,
     point: Point,
     /// Signed distance from the line in pixels: positive on its right.
@@ -45,9 +45,9 @@ struct Place {
 pub(crate) struct LineCourse {
     /// −1 left, 1 right, 0 not known yet.
     side: i8,
-    last: Option<Place>,
+    last: Option<AnchorPlace>,
     /// Where it was first seen, until it is clear that it came from afar.
-    first: Option<Place>,
+    first: Option<AnchorPlace>,
     /// When it last passed through the segment since it was last beyond the band.
     passed: Option<f64>,
     /// The longest step since then.
@@ -92,7 +92,7 @@ impl PlacedLine {
             Anchor::Bottom => (seen.foot(), frame.cuts_foot(seen)),
             Anchor::Centre => (seen.centre(), false),
         };
-        let here = Place { at, point, distance: self.distance(point) };
+        let here = AnchorPlace { at, point, distance: self.distance(point) };
         let apart = course.last.map_or(0.0, |last| at - last.at);
         let larger = seen.width().max(seen.height()).max(1.0);
         if let Some(last) = course.last {
@@ -121,7 +121,7 @@ impl PlacedLine {
         passed.map(|at| Passage { at, forward: side > 0, step, apart })
     }
 
-    fn note_passage(&self, course: &mut LineCourse, last: Place, here: Place) {
+    fn note_passage(&self, course: &mut LineCourse, last: AnchorPlace, here: AnchorPlace) {
         // On the line it is on the side where it was.
         let sign = |distance: f64| match distance {
             d if d > 0.0 => 1,

@@ -7,7 +7,7 @@ use crate::geometry::{Point, overlap};
 use crate::scene::Places;
 use crate::settings::SceneSettings;
 use crate::track::Track;
-use crate::zone::{Waiting, queue_length};
+use crate::zone::{QueueWait, queue_length};
 
 /// A track that moves is taken to be where it should be for as many seconds unseen.
 const COASTING: f64 = 0.6;
@@ -32,7 +32,7 @@ pub(crate) fn zones_now(
     tracks: &[Track<Course>],
     at: f64,
     zones: &mut Vec<ZoneNow>,
-    queue: &mut Vec<Waiting>,
+    queue: &mut Vec<QueueWait>,
 ) {
     zones.clear();
     for (number, zone) in places.zones.iter().enumerate() {

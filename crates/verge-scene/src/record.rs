@@ -27,7 +27,7 @@ const FEW_WEAK: u32 = 4;
 
 /// Which intervals are open, oldest first, and what decides whether frames came often enough.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct CrossingRecord {
     open: VecDeque<SceneInterval>,
     /// Of each line: what crossed lately, and how much of it was seen too seldom.
     seen: Vec<(u32, u32)>,
@@ -50,7 +50,7 @@ pub(crate) fn seconds(at: UtcMillis) -> f64 {
     at.0 as f64 / 1e3
 }
 
-impl Record {
+impl CrossingRecord {
     /// The interval that a time belongs to. What was found too late for its own counts at the start of the oldest open one,
     /// to which the time is moved: intervals are sums of what happened in them.
     pub(crate) fn at(&mut self, settings: &SceneSettings, at: &mut f64) -> &mut SceneInterval {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Course, Front, Tallies};
+use crate::course::{Course, CourseFront, Tallies};
 use crate::geometry::Point;
 use crate::interval::SceneInterval;
 use crate::line::PlacedLine;
 use crate::presence::{ZoneNow, zones_now};
-use crate::record::Record;
+use crate::record::CrossingRecord;
 use crate::settings::SceneSettings;
-use crate::track::{FrameSize, MAX_BOXES, SeenBox, Sighting, Track, Tracker, suppress};
-use crate::zone::{PlacedZone, Waiting, ZoneEventKind};
+use crate::track::{FrameSize, MAX_BOXES, SeenBox, Track, TrackSighting, Tracker, suppress};
+use crate::zone::{PlacedZone, QueueWait, ZoneEventKind};
 
 /// Times that differ by no more are the same instant.
 const SAME_INSTANT: f64 = 1e-3;
@@ -77,9 +77,9 @@ pub struct SceneState {
     frame: Option<FrameSize>,
     tracker: Tracker<Course>,
     last: Option<f64>,
-    record: Record,
+    record: CrossingRecord,
     zones: Vec<ZoneNow>,
-    fronts: Vec<[Option<Front>; 2]>,
+    fronts: Vec<[Option<CourseFront>; 2]>,
     open: Vec<ZoneEvent>,
     /// What follows is not joined to what was saved.
     #[serde(skip)]
@@ -103,9 +103,9 @@ pub struct Scene {
     settings: Arc<SceneSettings>,
     places: Option<Places>,
     state: SceneState,
-    sightings: Vec<Sighting>,
+    sightings: Vec<TrackSighting>,
     now: Vec<ZoneNow>,
-    queue: Vec<Waiting>,
+    queue: Vec<QueueWait>,
 }
 
 /// Lines and zones in pixels.
@@ -208,7 +208,7 @@ impl Scene {
         let SceneState { tracker, record, fronts, .. } = &mut self.state;
         tracker.advance(at, boxes, frame, self.settings.classes.len(), &mut self.sightings);
         let mut tallies = Tallies { settings: &self.settings, record, fronts };
-        for &Sighting { track, seen } in &self.sightings {
+        for &TrackSighting { track, seen } in &self.sightings {
             tallies.follow(places, &mut tracker.tracks[track], &boxes[seen], at);
         }
     }

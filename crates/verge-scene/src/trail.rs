@@ -8,7 +8,7 @@ use crate::geometry::Point;
 
 /// A place on the ground at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Mark {
+struct TrailPoint {
     at: f64,
     place: Point,
 }
@@ -29,7 +29,7 @@ const LATELY: f64 = 1.2;
 /// The latest marks of one object, oldest first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Trail {
-    marks: VecDeque<Mark>,
+    marks: VecDeque<TrailPoint>,
 }
 
 impl Trail {
@@ -37,7 +37,7 @@ impl Trail {
         if self.marks.back().is_some_and(|last| at - last.at < APART) {
             return;
         }
-        self.marks.push_back(Mark { at, place });
+        self.marks.push_back(TrailPoint { at, place });
         while self.marks.len() > MOST
             || (self.marks.len() > LEAST && self.marks.front().is_some_and(|first| at - first.at > KEPT))
         {
@@ -92,7 +92,7 @@ impl Trail {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.marks.capacity() * size_of::<Mark>()
+        self.marks.capacity() * size_of::<TrailPoint>()
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct ZoneCourse {
 
 /// One object in a zone, for its queue.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Waiting {
+pub(crate) struct QueueWait {
     /// Nearest and farthest metres from the stop line.
     near: f64,
     far: f64,
@@ -157,12 +157,12 @@ impl PlacedZone {
     }
 
     /// How far from the stop line an object reaches.
-    pub(crate) fn waiting(&self, footprint: &[Point; 4]) -> Option<Waiting> {
+    pub(crate) fn waiting(&self, footprint: &[Point; 4]) -> Option<QueueWait> {
         let (stop, back) = self.stop?;
         let distances = footprint.map(|corner| corner.minus(stop).dot(back));
         let near = distances.iter().copied().fold(f64::MAX, f64::min);
         let far = distances.iter().copied().fold(f64::MIN, f64::max);
-        Some(Waiting { near, far })
+        Some(QueueWait { near, far })
     }
 }
 
@@ -188,7 +188,7 @@ impl ZoneCourse {
 }
 
 /// Metres from the stop line to the rear of the last one that waits, over gaps that are none.
-pub(crate) fn queue_length(waiting: &mut [Waiting]) -> f64 {
+pub(crate) fn queue_length(waiting: &mut [QueueWait]) -> f64 {
     waiting.sort_by(|a, b| a.near.total_cmp(&b.near));
     let mut rear = 0.0_f64;
     for one in waiting.iter() {
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_queue_ends_at_its_first_gap() {
-        let waiting = |near: f64, far: f64| Waiting { near, far };
-        let check = |mut list: Vec<Waiting>, expected: f64| {
+        let waiting = |near: f64, far: f64| QueueWait { near, far };
+        let check = |mut list: Vec<QueueWait>, expected: f64| {
             assert!((queue_length(&mut list) - expected).abs() < 1e-9);
         };
         check(vec![], 0.0);

@@ -28,7 +28,7 @@ const TURNS: u16 = 8_192;
 
 /// Where the value of a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum RestPlace {
     /// Nothing, an end of its scale, a state of two, or anywhere for a counter: here it may rest.
     Rest,
     /// The least or the greatest value so far, or anywhere for a signal without noise: here it may as long as it is not
@@ -112,13 +112,13 @@ impl Rests {
         (value == 0.0 || ends(1.0) || ends(100.0)) && !around.one_state
     }
 
-    fn place(&self, value: f64, two_valued: bool, around: Circumstances) -> Place {
+    fn place(&self, value: f64, two_valued: bool, around: Circumstances) -> RestPlace {
         if two_valued || self.is_counter() || self.ends_scale(value, around) {
-            Place::Rest
+            RestPlace::Rest
         } else if self.rests_anywhere() || value <= self.low || value >= self.high {
-            Place::End
+            RestPlace::End
         } else {
-            Place::Amidst
+            RestPlace::Amidst
         }
     }
 
@@ -142,12 +142,12 @@ impl Rests {
     ) -> RunLimit {
         let place = self.place(value, two_valued, around);
         let known = self.known(value).map(|known| self.stays[known]);
-        let factor = if place == Place::Amidst { PLACE_FACTOR } else { REST_FACTOR };
+        let factor = if place == RestPlace::Amidst { PLACE_FACTOR } else { REST_FACTOR };
         let longest = known.map_or(0, |stay| stay.longest.saturating_mul(factor));
         let learning = match place {
-            Place::Rest => around.young || known.is_none_or(|stay| stay.times < KNOWN_RESTS),
-            Place::End => around.young,
-            Place::Amidst => false,
+            RestPlace::Rest => around.young || known.is_none_or(|stay| stay.times < KNOWN_RESTS),
+            RestPlace::End => around.young,
+            RestPlace::Amidst => false,
         };
         RunLimit { readings: ordinary.max(longest), learning }
     }
@@ -167,7 +167,7 @@ impl Rests {
             // What has two values, or rests anywhere, stands still at each of its values.
             let ordinary = raised.is_none() && (two_valued || self.rests_anywhere());
             let is_rest =
-                known.is_some() || (!ordinary && self.place(value, two_valued, around) != Place::Amidst);
+                known.is_some() || (!ordinary && self.place(value, two_valued, around) != RestPlace::Amidst);
             if is_rest {
                 self.learn(known, value, run);
             }

@@ -81,7 +81,7 @@ pub struct SceneTruth {
 }
 
 /// The junction, as one camera sees it.
-pub struct Scene {
+pub struct RoadScene {
     camera: Projection,
     light: Light,
     exposure: Exposure,
@@ -100,7 +100,7 @@ enum Upright<'a> {
     Fixture(&'a Fixture),
 }
 
-impl Scene {
+impl RoadScene {
     /// The same seed gives the same traffic in both views.
     ///
     /// # Panics

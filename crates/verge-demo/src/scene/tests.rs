@@ -4,7 +4,7 @@ fn second(second: u64) -> Duration {
     Duration::from_secs(second)
 }
 
-fn picture(scene: &mut Scene, at: Duration) -> Vec<u8> {
+fn picture(scene: &mut RoadScene, at: Duration) -> Vec<u8> {
     let mut rgb = Vec::new();
     scene.render(at, &mut rgb);
     rgb
@@ -12,7 +12,7 @@ fn picture(scene: &mut Scene, at: Duration) -> Vec<u8> {
 
 #[test]
 fn a_picture_depends_on_view_seed_and_time_alone() {
-    let mut scene = Scene::new(Viewpoint::North, 5);
+    let mut scene = RoadScene::new(Viewpoint::North, 5);
     let first = picture(&mut scene, second(4));
     assert_eq!(first.len(), (WIDTH * HEIGHT * 3) as usize);
     let truths = scene.truths(second(4));
@@ -20,17 +20,17 @@ fn a_picture_depends_on_view_seed_and_time_alone() {
     assert_ne!(first, later, "something moves");
     assert_ne!(truths, scene.truths(second(6)));
     assert_eq!(first, picture(&mut scene, second(4)), "going back in time");
-    let mut again = Scene::new(Viewpoint::North, 5);
+    let mut again = RoadScene::new(Viewpoint::North, 5);
     assert_eq!(again.truths(second(4)), truths);
     assert_eq!(first, picture(&mut again, second(4)));
-    assert_ne!(truths, Scene::new(Viewpoint::North, 6).truths(second(4)));
-    assert_ne!(truths, Scene::new(Viewpoint::South, 5).truths(second(4)));
+    assert_ne!(truths, RoadScene::new(Viewpoint::North, 6).truths(second(4)));
+    assert_ne!(truths, RoadScene::new(Viewpoint::South, 5).truths(second(4)));
 }
 
 #[test]
 fn night_is_dark_and_lamps_are_bright() {
     let of = |view| {
-        let rgb = picture(&mut Scene::new(view, 1), second(3));
+        let rgb = picture(&mut RoadScene::new(view, 1), second(3));
         let mean = rgb.iter().map(|sample| u64::from(*sample)).sum::<u64>() / rgb.len() as u64;
         (mean, rgb.into_iter().max().unwrap_or(0))
     };
@@ -42,7 +42,7 @@ fn night_is_dark_and_lamps_are_bright() {
 #[test]
 fn truths_lie_within_the_picture_and_every_class_comes_by() {
     for view in [Viewpoint::North, Viewpoint::South] {
-        let mut scene = Scene::new(view, 2);
+        let mut scene = RoadScene::new(view, 2);
         let mut labels = std::collections::BTreeSet::new();
         let mut partly_hidden = 0;
         for at in (0..90).map(second) {
@@ -64,10 +64,10 @@ fn truths_lie_within_the_picture_and_every_class_comes_by() {
 
 #[test]
 fn the_tree_hides_a_part_of_what_passes_behind_it() {
-    let mut scene = Scene::new(Viewpoint::North, 8);
-    let mut without = Scene::new(Viewpoint::North, 8);
+    let mut scene = RoadScene::new(Viewpoint::North, 8);
+    let mut without = RoadScene::new(Viewpoint::North, 8);
     without.fixtures.retain(|fixture| !matches!(fixture, Fixture::Tree { .. }));
-    let seen = |scene: &mut Scene| {
+    let seen = |scene: &mut RoadScene| {
         let truths = (0..60).flat_map(|at| scene.truths(second(at))).collect::<Vec<_>>();
         (truths.iter().map(|truth| truth.visible).sum::<f32>(), truths.len())
     };

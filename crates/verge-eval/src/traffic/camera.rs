@@ -2,7 +2,7 @@
 
 /// Where a camera stands and what it looks at. The ground is x to the right and y away from it, in metres.
 #[derive(Debug, Clone, Copy)]
-pub struct Camera {
+pub struct RoadCamera {
     /// Metres above the ground.
     pub height: f64,
     /// How far it looks down, in radians below the horizon.
@@ -33,7 +33,7 @@ pub struct Cuboid {
 /// Left, top, right, bottom in pixels.
 pub type Edges = [f64; 4];
 
-impl Camera {
+impl RoadCamera {
     /// Where a point is seen; `None` behind the camera.
     #[must_use]
     pub fn project(&self, (x, y): Spot, above: f64) -> Option<(f64, f64)> {

@@ -9,14 +9,14 @@ use super::road::random_between;
 
 /// How good it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Boxes {
+pub enum BoxNoise {
     /// Every object with its very edges.
     Ideal,
     /// Runs of misses, trembling edges, cut and merged boxes, ghosts, wrong classes.
     Detected,
 }
 
-impl Boxes {
+impl BoxNoise {
     /// The stable text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -61,18 +61,18 @@ const JITTER: f64 = 0.025;
 
 /// A detector at work.
 #[derive(Debug, Clone)]
-pub struct Sensor {
-    boxes: Boxes,
+pub struct BoxSensor {
+    boxes: BoxNoise,
     random: Rng,
     /// Until when objects are missed.
     missed: BTreeMap<u32, f64>,
     last: f64,
 }
 
-impl Sensor {
+impl BoxSensor {
     /// A detector.
     #[must_use]
-    pub fn new(boxes: Boxes, seed: u64) -> Self {
+    pub fn new(boxes: BoxNoise, seed: u64) -> Self {
         Self { boxes, random: Rng::with_seed(seed), missed: BTreeMap::new(), last: 0.0 }
     }
 
@@ -88,7 +88,7 @@ impl Sensor {
             if area(seen) < 0.25 * area(own.edges) || (seen[3] - seen[1]) < 8.0 {
                 continue;
             }
-            if self.boxes == Boxes::Ideal {
+            if self.boxes == BoxNoise::Ideal {
                 found.push(Detected { id: Some(own.id), label: own.label, score: 1.0, edges: seen });
                 continue;
             }
@@ -99,7 +99,7 @@ impl Sensor {
             }
             self.detect(own, seen, hidden, found);
         }
-        if self.boxes == Boxes::Detected {
+        if self.boxes == BoxNoise::Detected {
             self.merge(found);
             self.add_ghosts(step, found);
         }

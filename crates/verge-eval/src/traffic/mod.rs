@@ -21,7 +21,7 @@ use verge_scene::{
 };
 
 use camera::{HEIGHT, WIDTH};
-use detector::{Boxes, Detected, Sensor, Visible};
+use detector::{BoxNoise, BoxSensor, Detected, Visible};
 use road::STEP;
 use scenario::Scenario;
 use score::SceneScore;
@@ -65,27 +65,27 @@ pub fn settings_of(scenario: &Scenario) -> SceneSettings {
 }
 
 /// One detector and rate, and the scene that counts what it sees.
-struct Trial {
+struct TrafficTrial {
     every: u64,
     rate: u32,
-    boxes: Boxes,
-    sensor: Sensor,
+    boxes: BoxNoise,
+    sensor: BoxSensor,
     scene: Scene,
     report: SceneReport,
 }
 
 /// Renders a scenario once and counts it at each rate.
 #[must_use]
-pub fn count(mut scenario: Scenario, boxes: &[Boxes], rates: &[u32], seed: u64) -> Vec<SceneScore> {
+pub fn count(mut scenario: Scenario, boxes: &[BoxNoise], rates: &[u32], seed: u64) -> Vec<SceneScore> {
     let settings = Arc::new(settings_of(&scenario));
-    let mut trials: Vec<Trial> = boxes
+    let mut trials: Vec<TrafficTrial> = boxes
         .iter()
         .flat_map(|&boxes| rates.iter().map(move |&rate| (boxes, rate)))
-        .map(|(boxes, rate)| Trial {
+        .map(|(boxes, rate)| TrafficTrial {
             every: u64::from(30 / rate),
             rate,
             boxes,
-            sensor: Sensor::new(boxes, seed ^ u64::from(rate)),
+            sensor: BoxSensor::new(boxes, seed ^ u64::from(rate)),
             scene: Scene::new(Arc::clone(&settings)),
             report: SceneReport::default(),
         })

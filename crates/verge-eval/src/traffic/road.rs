@@ -10,7 +10,7 @@ pub const STEP: f64 = 1.0 / 30.0;
 
 /// A light at a lane.
 #[derive(Debug, Clone, Copy)]
-pub struct Light {
+pub struct RoadSignal {
     /// Metres along the lane at which vehicles stop.
     pub at: f64,
     /// Seconds from one green to the next.
@@ -21,7 +21,7 @@ pub struct Light {
     pub green: f64,
 }
 
-impl Light {
+impl RoadSignal {
     fn is_green(&self, time: f64) -> bool {
         (time - self.green_from).rem_euclid(self.cycle) < self.green
     }
@@ -29,7 +29,7 @@ impl Light {
 
 /// One lane: a way on the ground, and what drives on it.
 #[derive(Debug, Clone)]
-pub struct Lane {
+pub struct RoadLane {
     path: Vec<Spot>,
     /// Metres from the begin to each point.
     along: Vec<f64>,
@@ -38,13 +38,13 @@ pub struct Lane {
     /// Metres per second that drivers wish to drive.
     pub speed: f64,
     /// Its light, if it has one.
-    pub light: Option<Light>,
+    pub light: Option<RoadSignal>,
 }
 
-impl Lane {
+impl RoadLane {
     /// Along these points.
     #[must_use]
-    pub fn new(path: Vec<Spot>, flow: f64, speed: f64, light: Option<Light>) -> Self {
+    pub fn new(path: Vec<Spot>, flow: f64, speed: f64, light: Option<RoadSignal>) -> Self {
         let mut along = vec![0.0];
         for pair in path.windows(2) {
             let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
@@ -79,7 +79,7 @@ pub const KINDS: [(&str, [f64; 3], f64); 4] = [
 pub const WALKER: (&str, [f64; 3]) = ("person", [0.5, 0.6, 1.75]);
 
 #[derive(Debug, Clone)]
-struct Vehicle {
+struct SimulatedVehicle {
     id: u32,
     kind: usize,
     /// Metres of its middle along the lane.
@@ -90,7 +90,7 @@ struct Vehicle {
 
 /// One body at a time.
 #[derive(Debug, Clone, Copy)]
-pub struct Body {
+pub struct VehicleBody {
     /// It keeps it.
     pub id: u32,
     /// Its name.
@@ -117,18 +117,18 @@ struct Walker {
 
 /// Lanes with their vehicles, and walkers.
 #[derive(Debug, Clone)]
-pub struct Road {
-    lanes: Vec<(Lane, Vec<Vehicle>, f64)>,
+pub struct SimulatedRoad {
+    lanes: Vec<(RoadLane, Vec<SimulatedVehicle>, f64)>,
     walkers: Vec<Walker>,
     random: Rng,
     next: u32,
     time: f64,
 }
 
-impl Road {
+impl SimulatedRoad {
     /// Empty lanes.
     #[must_use]
-    pub fn new(lanes: Vec<Lane>, seed: u64) -> Self {
+    pub fn new(lanes: Vec<RoadLane>, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let lanes = lanes.into_iter().map(|lane| {
             let first = wait(&lane, &mut random);
@@ -157,7 +157,7 @@ impl Road {
                 let kind = kind(random);
                 let wish = lane.speed * random_between(random, 0.85, 1.15);
                 let room = vehicles.last().map_or(f64::MAX, |last| last.speed + 2.0);
-                vehicles.push(Vehicle { id: *next, kind, at: 0.0, speed: wish.min(room), wish });
+                vehicles.push(SimulatedVehicle { id: *next, kind, at: 0.0, speed: wish.min(room), wish });
                 *next += 1;
                 *due = *time + wait(lane, random);
             }
@@ -168,26 +168,26 @@ impl Road {
     }
 
     /// Who is where now.
-    pub fn bodies(&self, bodies: &mut Vec<Body>) {
+    pub fn bodies(&self, bodies: &mut Vec<VehicleBody>) {
         bodies.clear();
         for (number, (lane, vehicles, _)) in self.lanes.iter().enumerate() {
             bodies.extend(vehicles.iter().map(|vehicle| {
                 let (at, heading) = lane.place(vehicle.at);
                 let (label, size, _) = KINDS[vehicle.kind];
                 let shape = Cuboid { at, heading, size };
-                Body { id: vehicle.id, label, shape, speed: vehicle.speed, lane: number }
+                VehicleBody { id: vehicle.id, label, shape, speed: vehicle.speed, lane: number }
             }));
         }
         bodies.extend(self.walkers.iter().map(|walker| {
             let (sin, cos) = walker.heading.sin_cos();
             let at = (walker.middle.0 + walker.at * cos, walker.middle.1 + walker.at * sin);
             let shape = Cuboid { at, heading: walker.heading, size: WALKER.1 };
-            Body { id: walker.id, label: WALKER.0, shape, speed: walker.speed, lane: usize::MAX }
+            VehicleBody { id: walker.id, label: WALKER.0, shape, speed: walker.speed, lane: usize::MAX }
         }));
     }
 }
 
-fn drive(lane: &Lane, vehicles: &mut [Vehicle], time: f64) {
+fn drive(lane: &RoadLane, vehicles: &mut [SimulatedVehicle], time: f64) {
     /// Metres per second squared: how drivers accelerate and brake.
     const PUSH: f64 = 1.8;
     const BRAKE: f64 = 2.5;
@@ -247,7 +247,7 @@ fn walk(walker: &mut Walker, time: f64, random: &mut Rng) {
 }
 
 /// Seconds to the next vehicle.
-fn wait(lane: &Lane, random: &mut Rng) -> f64 {
+fn wait(lane: &RoadLane, random: &mut Rng) -> f64 {
     -(1.0 - random.f64()).ln() * 3600.0 / lane.flow
 }
 

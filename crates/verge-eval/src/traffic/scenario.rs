@@ -2,8 +2,8 @@
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
-use super::camera::{Camera, HEIGHT, Spot, WIDTH};
-use super::road::{Lane, Light, Road};
+use super::camera::{HEIGHT, RoadCamera, Spot, WIDTH};
+use super::road::{RoadLane, RoadSignal, SimulatedRoad};
 
 /// Which scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +58,9 @@ pub struct Scenario {
     /// What it is called.
     pub name: String,
     /// The camera.
-    pub camera: Camera,
+    pub camera: RoadCamera,
     /// What moves.
-    pub road: Road,
+    pub road: SimulatedRoad,
     /// Lines by name, in shares of the picture's sides.
     pub lines: Vec<(String, [f64; 2], [f64; 2])>,
     /// Zones.
@@ -73,7 +73,7 @@ pub struct Scenario {
     pub seconds: f64,
 }
 
-fn line(camera: &Camera, name: &str, from: Spot, to: Spot) -> (String, [f64; 2], [f64; 2]) {
+fn line(camera: &RoadCamera, name: &str, from: Spot, to: Spot) -> (String, [f64; 2], [f64; 2]) {
     (name.to_owned(), camera.share(from), camera.share(to))
 }
 
@@ -104,9 +104,9 @@ impl Scenario {
 }
 
 fn road(seed: u64) -> Scenario {
-    let camera = Camera { height: 9.0, tilt: 0.36, focal: 0.9 };
-    let towards = |x: f64| Lane::new(vec![(x, 95.0), (x, 1.0)], 550.0, 13.0, None);
-    let away = |x: f64| Lane::new(vec![(x, 1.0), (x, 95.0)], 550.0, 13.0, None);
+    let camera = RoadCamera { height: 9.0, tilt: 0.36, focal: 0.9 };
+    let towards = |x: f64| RoadLane::new(vec![(x, 95.0), (x, 1.0)], 550.0, 13.0, None);
+    let away = |x: f64| RoadLane::new(vec![(x, 1.0), (x, 95.0)], 550.0, 13.0, None);
     let lanes = vec![towards(-5.25), towards(-1.75), away(1.75), away(5.25)];
     Scenario {
         name: "road".to_owned(),
@@ -118,15 +118,15 @@ fn road(seed: u64) -> Scenario {
         zones: vec![plain("loop", rectangle(-3.0, -0.5, 27.0, 29.0))],
         ground: [(-7.0, 18.0), (7.0, 18.0), (7.0, 60.0), (-7.0, 60.0)],
         trips: vec![None; lanes.len()],
-        road: Road::new(lanes, seed),
+        road: SimulatedRoad::new(lanes, seed),
         seconds: 1200.0,
     }
 }
 
 fn queue(seed: u64) -> Scenario {
-    let camera = Camera { height: 9.0, tilt: 0.36, focal: 0.9 };
-    let light = Light { at: 95.0 - 23.0, cycle: 60.0, green_from: 5.0, green: 26.0 };
-    let towards = |x: f64| Lane::new(vec![(x, 95.0), (x, 1.0)], 560.0, 12.0, Some(light));
+    let camera = RoadCamera { height: 9.0, tilt: 0.36, focal: 0.9 };
+    let light = RoadSignal { at: 95.0 - 23.0, cycle: 60.0, green_from: 5.0, green: 26.0 };
+    let towards = |x: f64| RoadLane::new(vec![(x, 95.0), (x, 1.0)], 560.0, 12.0, Some(light));
     let lanes = vec![towards(-5.25), towards(-1.75)];
     let stop = [(-7.5, 22.5), (0.5, 22.5)];
     Scenario {
@@ -142,7 +142,7 @@ fn queue(seed: u64) -> Scenario {
         ],
         ground: [(-7.0, 18.0), (7.0, 18.0), (7.0, 60.0), (-7.0, 60.0)],
         trips: vec![None; lanes.len()],
-        road: Road::new(lanes, seed),
+        road: SimulatedRoad::new(lanes, seed),
         seconds: 2000.0,
     }
 }
@@ -151,7 +151,7 @@ fn queue(seed: u64) -> Scenario {
 const MIDDLE: Spot = (0.0, 42.0);
 
 fn turning(seed: u64) -> Scenario {
-    let camera = Camera { height: 18.0, tilt: 0.46, focal: 0.6 };
+    let camera = RoadCamera { height: 18.0, tilt: 0.46, focal: 0.6 };
     let arms = [("south", (0.0, 1.0)), ("west", (1.0, 0.0)), ("north", (0.0, -1.0)), ("east", (-1.0, 0.0))];
     let (mut lanes, mut trips, mut lines, mut zones) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let right = |(x, y): Spot| (y, -x);
@@ -161,7 +161,7 @@ fn turning(seed: u64) -> Scenario {
     };
     for (number, (arm, way)) in (0_u32..).zip(arms) {
         let green_from = 20.0 * f64::from(number);
-        let light = Light { at: 44.0 - 14.5, cycle: 80.0, green_from, green: 14.0 };
+        let light = RoadSignal { at: 44.0 - 14.5, cycle: 80.0, green_from, green: 14.0 };
         let left = (-way.1, way.0);
         for (offset, exit, flow) in [(1.75, left, 100.0), (5.25, way, 180.0), (8.75, right(way), 100.0)] {
             let (begin, corner) = (at(way, -44.0, offset), at(way, -13.0, offset));
@@ -181,7 +181,7 @@ fn turning(seed: u64) -> Scenario {
                 path.push((blend(corner.0, control.0, leave.0), blend(corner.1, control.1, leave.1)));
             }
             path.push(end);
-            lanes.push(Lane::new(path, flow, 9.0, Some(light)));
+            lanes.push(RoadLane::new(path, flow, 9.0, Some(light)));
             let to = arms.iter().find(|(_, into)| (-into.0, -into.1) == exit).map_or(arm, |(name, _)| name);
             trips.push(Some((arm, to)));
         }
@@ -205,14 +205,14 @@ fn turning(seed: u64) -> Scenario {
         zones,
         ground: [(-10.0, 24.0), (10.0, 24.0), (16.0, 64.0), (-16.0, 64.0)],
         trips,
-        road: Road::new(lanes, seed),
+        road: SimulatedRoad::new(lanes, seed),
         seconds: 2600.0,
     }
 }
 
 fn pacing(seed: u64) -> Scenario {
-    let camera = Camera { height: 6.0, tilt: 0.42, focal: 0.8 };
-    let mut road = Road::new(Vec::new(), seed);
+    let camera = RoadCamera { height: 6.0, tilt: 0.42, focal: 0.8 };
+    let mut road = SimulatedRoad::new(Vec::new(), seed);
     for number in 0..7_u32 {
         let x = -6.0 + 2.0 * f64::from(number);
         road.add_walker((x, 13.0), FRAC_PI_2 + 0.1 * (f64::from(number) - 3.0));
@@ -230,7 +230,7 @@ fn pacing(seed: u64) -> Scenario {
 }
 
 fn angle(seed: u64, number: u32) -> Scenario {
-    let camera = Camera { height: 22.0, tilt: 1.05, focal: 0.8 };
+    let camera = RoadCamera { height: 22.0, tilt: 1.05, focal: 0.8 };
     let turn = f64::from(number) * PI / 18.0;
     // In the picture, y down; on the ground the traffic runs across it, some 15° off the square.
     let way = (turn.cos(), turn.sin());
@@ -244,8 +244,8 @@ fn angle(seed: u64, number: u32) -> Scenario {
         (middle.0 + along * cos - side * sin, middle.1 + along * sin + side * cos)
     };
     let lanes = vec![
-        Lane::new(vec![spot(-40.0, -2.0), spot(40.0, -2.0)], 900.0, 9.0, None),
-        Lane::new(vec![spot(40.0, 2.0), spot(-40.0, 2.0)], 900.0, 9.0, None),
+        RoadLane::new(vec![spot(-40.0, -2.0), spot(40.0, -2.0)], 900.0, 9.0, None),
+        RoadLane::new(vec![spot(40.0, 2.0), spot(-40.0, 2.0)], 900.0, 9.0, None),
     ];
     Scenario {
         name: format!("angle {}", number * 10),
@@ -254,7 +254,7 @@ fn angle(seed: u64, number: u32) -> Scenario {
         zones: Vec::new(),
         ground: [(-6.0, 8.0), (6.0, 8.0), (6.0, 18.0), (-6.0, 18.0)],
         trips: vec![None; lanes.len()],
-        road: Road::new(lanes, seed.wrapping_mul(97).wrapping_add(u64::from(number))),
+        road: SimulatedRoad::new(lanes, seed.wrapping_mul(97).wrapping_add(u64::from(number))),
         seconds: 260.0,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use verge_scene::{SceneInterval, SceneReport};
 
 use super::BEGIN;
-use super::detector::Boxes;
+use super::detector::BoxNoise;
 use super::scenario::Scenario;
 use super::truth::Truth;
 
@@ -18,7 +18,7 @@ pub struct SceneScore {
     /// The scene.
     pub name: String,
     /// What its detector was like.
-    pub boxes: Boxes,
+    pub boxes: BoxNoise,
     /// Frames a second.
     pub rate: u32,
     /// Of each line and direction: what truly crossed, and what was counted.
@@ -44,7 +44,12 @@ pub struct SceneScore {
 impl SceneScore {
     /// Compares.
     #[must_use]
-    pub fn of(scenario: &Scenario, truth: &Truth, report: &SceneReport, (boxes, rate): (Boxes, u32)) -> Self {
+    pub fn of(
+        scenario: &Scenario,
+        truth: &Truth,
+        report: &SceneReport,
+        (boxes, rate): (BoxNoise, u32),
+    ) -> Self {
         let mut total: Option<SceneInterval> = None;
         for interval in &report.intervals {
             match &mut total {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::camera::{Cuboid, HEIGHT, Spot, WIDTH};
-use super::road::{Body, STEP};
+use super::road::{STEP, VehicleBody};
 use super::scenario::Scenario;
 
 /// A true crossing.
@@ -32,12 +32,12 @@ pub struct Truth {
     pub zones: Vec<(f64, f64)>,
     /// Trips from arm to arm.
     pub trips: BTreeMap<(&'static str, &'static str), u32>,
-    sides: BTreeMap<(u32, usize), Side>,
+    sides: BTreeMap<(u32, usize), LineSide>,
     present: BTreeMap<u32, usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Side {
+struct LineSide {
     right: Option<bool>,
     last: f64,
     at: f64,
@@ -52,7 +52,7 @@ impl Truth {
     }
 
     /// Looks at the bodies of one step.
-    pub fn note(&mut self, scenario: &Scenario, time: f64, bodies: &[Body]) {
+    pub fn note(&mut self, scenario: &Scenario, time: f64, bodies: &[VehicleBody]) {
         for body in bodies {
             let Some(edges) = scenario.camera.edges(&body.shape) else { continue };
             let foot = (f64::midpoint(edges[0], edges[2]), edges[3]);
@@ -62,8 +62,8 @@ impl Truth {
             }
         }
         for (zone, tally) in scenario.zones.iter().zip(&mut self.zones) {
-            let over = |body: &&Body| meets(&zone.corners, &body.shape.corners());
-            let waits = |body: &&Body| body.speed < 1.4 && holds(&zone.corners, nearest(&body.shape));
+            let over = |body: &&VehicleBody| meets(&zone.corners, &body.shape.corners());
+            let waits = |body: &&VehicleBody| body.speed < 1.4 && holds(&zone.corners, nearest(&body.shape));
             tally.0 += if bodies.iter().any(|body| over(&body)) { STEP } else { 0.0 };
             #[expect(clippy::cast_precision_loss, reason = "a few")]
             let waiting = bodies.iter().filter(waits).count() as f64;
@@ -86,7 +86,7 @@ impl Truth {
         line: usize,
         (from, to): ([f64; 2], [f64; 2]),
         time: f64,
-        body: &Body,
+        body: &VehicleBody,
         foot: Spot,
         smaller: f64,
     ) {
@@ -94,7 +94,7 @@ impl Truth {
         let length = (b.0 - a.0).hypot(b.1 - a.1);
         let off = ((b.0 - a.0) * (foot.1 - a.1) - (b.1 - a.1) * (foot.0 - a.0)) / length;
         let along = ((b.0 - a.0) * (foot.0 - a.0) + (b.1 - a.1) * (foot.1 - a.1)) / (length * length);
-        let side = self.sides.entry((body.id, line)).or_insert(Side {
+        let side = self.sides.entry((body.id, line)).or_insert(LineSide {
             right: None,
             last: off,
             at: time,

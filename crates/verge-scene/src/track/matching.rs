@@ -6,7 +6,7 @@ use pathfinding::matrix::Matrix;
 
 /// A possible pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Candidate {
+pub(super) struct Pairing {
     pub(super) track: usize,
     pub(super) seen: usize,
     /// Of joining them, `0..=1`; leaving both alone is worth nothing.
@@ -19,7 +19,7 @@ const MOST_IN_PART: usize = 64;
 /// Finds pairs. Keeps its buffers from frame to frame.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Matching {
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<Pairing>,
     /// The chosen ones.
     pub(super) pairs: Vec<(usize, usize)>,
     /// Of each candidate, another one of its part; the first of a part refers to itself.
@@ -41,7 +41,7 @@ impl Matching {
         self.by_track.resize(tracks, None);
         self.by_seen.resize(boxes, None);
         for at in 0..self.candidates.len() {
-            let Candidate { track, seen, .. } = self.candidates[at];
+            let Pairing { track, seen, .. } = self.candidates[at];
             for place in [&mut self.by_track[track], &mut self.by_seen[seen]] {
                 match *place {
                     Some(other) => join(&mut self.part, at, other),
@@ -66,7 +66,7 @@ impl Matching {
 
     fn solve_part(&mut self, members: &[usize]) {
         if let [only] = *members {
-            let Candidate { track, seen, .. } = self.candidates[only];
+            let Pairing { track, seen, .. } = self.candidates[only];
             self.pairs.push((track, seen));
             return;
         }
@@ -103,10 +103,10 @@ impl Matching {
     }
 
     fn take_best_first(&mut self, members: &[usize]) {
-        let mut sorted: Vec<Candidate> = members.iter().map(|&at| self.candidates[at]).collect();
+        let mut sorted: Vec<Pairing> = members.iter().map(|&at| self.candidates[at]).collect();
         sorted.sort_by(|a, b| b.worth.total_cmp(&a.worth));
         let begin = self.pairs.len();
-        for Candidate { track, seen, .. } in sorted {
+        for Pairing { track, seen, .. } in sorted {
             let taken = |&(a, b): &(usize, usize)| a == track || b == seen;
             if !self.pairs[begin..].iter().any(taken) {
                 self.pairs.push((track, seen));
@@ -139,7 +139,7 @@ mod tests {
 
     #[track_caller]
     fn check(candidates: &[(usize, usize, f64)], expected: &[(usize, usize)]) {
-        let made = candidates.iter().map(|&(track, seen, worth)| Candidate { track, seen, worth });
+        let made = candidates.iter().map(|&(track, seen, worth)| Pairing { track, seen, worth });
         let mut matching = Matching { candidates: made.collect(), ..Matching::default() };
         matching.solve(10, 10);
         matching.pairs.sort_unstable();
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_dense_crowd_is_bounded() {
         let all = (0..100).flat_map(|track| {
-            (0..100).map(move |seen| Candidate { track, seen, worth: if track == seen { 0.9 } else { 0.2 } })
+            (0..100).map(move |seen| Pairing { track, seen, worth: if track == seen { 0.9 } else { 0.2 } })
         });
         let mut matching = Matching { candidates: all.collect(), ..Matching::default() };
         matching.solve(100, 100);

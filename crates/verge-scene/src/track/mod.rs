@@ -13,7 +13,7 @@ use axis::Axis;
 pub use boxes::SeenBox;
 pub(crate) use boxes::suppress;
 pub use frame_size::FrameSize;
-use matching::{Candidate, Matching};
+use matching::{Matching, Pairing};
 
 /// Objects in one frame at most; the least sure ones are left out.
 pub const MAX_BOXES: usize = 512;
@@ -225,7 +225,7 @@ struct Buffers {
 
 /// A track that continues or begins in a frame, and the box that shows it, by their positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sighting {
+pub(crate) struct TrackSighting {
     pub(crate) track: usize,
     pub(crate) seen: usize,
 }
@@ -239,7 +239,7 @@ impl<T: Default> Tracker<T> {
         boxes: &[SeenBox],
         frame: FrameSize,
         classes: usize,
-        sightings: &mut Vec<Sighting>,
+        sightings: &mut Vec<TrackSighting>,
     ) {
         sightings.clear();
         let Buffers { areas, of_track, taken, .. } = &mut self.buffers;
@@ -262,7 +262,7 @@ impl<T: Default> Tracker<T> {
                 let before = track.is_confirmed();
                 track.see(&boxes[seen], frame);
                 self.confirmed += u64::from(!before && track.is_confirmed());
-                sightings.push(Sighting { track: position, seen });
+                sightings.push(TrackSighting { track: position, seen });
             }
         }
         self.begin(at, boxes, classes, sightings);
@@ -283,7 +283,7 @@ impl<T: Default> Tracker<T> {
                 let overlap = area.overlap(seen, margin);
                 if overlap >= least {
                     let worth = overlap * (0.5 + 0.5 * seen.score);
-                    matching.candidates.push(Candidate { track: position, seen: number, worth });
+                    matching.candidates.push(Pairing { track: position, seen: number, worth });
                 }
             }
         }
@@ -294,7 +294,7 @@ impl<T: Default> Tracker<T> {
         }
     }
 
-    fn begin(&mut self, at: f64, boxes: &[SeenBox], classes: usize, sightings: &mut Vec<Sighting>) {
+    fn begin(&mut self, at: f64, boxes: &[SeenBox], classes: usize, sightings: &mut Vec<TrackSighting>) {
         for (number, seen) in boxes.iter().enumerate() {
             let is_free = !self.buffers.taken[number] && seen.score >= FIRST_SCORE;
             if !is_free || self.tracks.len() >= MAX_TRACKS {
@@ -328,7 +328,7 @@ impl<T: Default> Tracker<T> {
             };
             track.add_class(seen);
             self.next_id += 1;
-            sightings.push(Sighting { track: self.tracks.len(), seen: number });
+            sightings.push(TrackSighting { track: self.tracks.len(), seen: number });
             self.tracks.push(track);
         }
     }
@@ -373,6 +373,6 @@ impl<T: Default> Tracker<T> {
         self.tracks.capacity() * size_of::<Track<T>>()
             + self.tracks.iter().map(|track| track.sums.capacity() * size_of::<f32>()).sum::<usize>()
             + buffers.areas.capacity() * size_of::<(SeenBox, f64)>()
-            + buffers.matching.candidates.capacity() * size_of::<Candidate>()
+            + buffers.matching.candidates.capacity() * size_of::<Pairing>()
     }
 }

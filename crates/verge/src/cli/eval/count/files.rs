@@ -56,7 +56,7 @@ fn is_time(t: f64) -> bool {
 }
 
 #[derive(Debug, Deserialize)]
-struct Detections {
+struct DetectionFile {
     frame: String,
     t: Option<f64>,
     #[serde(default)]
@@ -78,7 +78,7 @@ const fn certain() -> f64 {
 
 /// What gives a frame without a row in `times.csv` its time.
 #[derive(Debug, Clone)]
-pub(super) enum Clock {
+pub(super) enum FrameClock {
     /// The rows; a frame that is not among them is a fault.
     Rows(Vec<(String, f64)>),
     /// Frames a second, from 1970 on.
@@ -91,7 +91,7 @@ pub(super) enum Clock {
 /// order of the file.
 pub(super) fn detections(
     path: &Path,
-    clock: &Clock,
+    clock: &FrameClock,
     scheme: &ClassScheme,
     least: f64,
 ) -> anyhow::Result<Vec<Frame>> {
@@ -99,7 +99,7 @@ pub(super) fn detections(
     let mut reader = BufReader::new(open);
     let mut frames: Vec<Frame> = Vec::new();
     let mut places = HashMap::new();
-    if let Clock::Rows(rows) = clock {
+    if let FrameClock::Rows(rows) = clock {
         for (name, at) in rows {
             places.insert(name.clone(), frames.len());
             frames.push(Frame { name: name.clone(), at: *at, boxes: Some(Vec::new()) });
@@ -119,7 +119,7 @@ pub(super) fn detections(
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let found: Detections = serde_json::from_slice(&bytes).map_err(|error| {
+        let found: DetectionFile = serde_json::from_slice(&bytes).map_err(|error| {
             anyhow!("{}: {error}; expected {{\"frame\": NAME, \"t\": SECONDS, \"objects\": [{{\"label\", \"score\", \"box\"}}]}}", place())
         })?;
         if let Some(first) = read.insert(found.frame.clone(), line) {
@@ -127,12 +127,14 @@ pub(super) fn detections(
         }
         let boxes = boxes(&found, scheme, least).with_context(place)?;
         match (clock, places.get(&found.frame)) {
-            (Clock::Rows(_), Some(&position)) => frames[position].boxes = Some(boxes),
-            (Clock::Rows(_), None) => bail!("{}: times.csv has no row for frame {:?}", place(), found.frame),
-            (Clock::Rate(_) | Clock::Own, _) => {
+            (FrameClock::Rows(_), Some(&position)) => frames[position].boxes = Some(boxes),
+            (FrameClock::Rows(_), None) => {
+                bail!("{}: times.csv has no row for frame {:?}", place(), found.frame)
+            }
+            (FrameClock::Rate(_) | FrameClock::Own, _) => {
                 #[expect(clippy::cast_precision_loss, reason = "a number of frames")]
                 let at = match clock {
-                    Clock::Rate(rate) => frames.len() as f64 / rate,
+                    FrameClock::Rate(rate) => frames.len() as f64 / rate,
                     _ => found.t.with_context(|| {
                         format!("{}: no t; expected seconds since 1970, times.csv or --fps", place())
                     })?,
@@ -145,7 +147,7 @@ pub(super) fn detections(
     Ok(frames)
 }
 
-fn boxes(found: &Detections, scheme: &ClassScheme, least: f64) -> anyhow::Result<Vec<SeenBox>> {
+fn boxes(found: &DetectionFile, scheme: &ClassScheme, least: f64) -> anyhow::Result<Vec<SeenBox>> {
     let mut boxes = Vec::new();
     for (number, DetectedObject { label, score, area }) in found.objects.iter().enumerate() {
         let place = || format!("objects[{number}]");
@@ -180,7 +182,7 @@ mod tests {
         ClassScheme::new(vec![("car".to_owned(), vec!["car".to_owned(), "van".to_owned()])]).unwrap()
     }
 
-    fn read(text: &str, clock: &Clock) -> anyhow::Result<Vec<Frame>> {
+    fn read(text: &str, clock: &FrameClock) -> anyhow::Result<Vec<Frame>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.jsonl");
         fs::write(&path, text).unwrap();
@@ -192,18 +194,19 @@ mod tests {
         let line = r#"{"frame": "b", "t": 7, "objects": [{"label": "van", "score": 0.9, "box": [1, 2, 3, 4]},
             {"label": "cat", "score": 0.9, "box": [1, 2, 3, 4]}, {"label": "car", "score": 0.1, "box": [1, 2, 3, 4]}]}"#;
         let line = line.replace('\n', "");
-        let frames = read(&line, &Clock::Rows(vec![("a".to_owned(), 1.0), ("b".to_owned(), 2.0)])).unwrap();
+        let frames =
+            read(&line, &FrameClock::Rows(vec![("a".to_owned(), 1.0), ("b".to_owned(), 2.0)])).unwrap();
         let seen = SeenBox { class: 0, score: 0.9, left: 1.0, top: 2.0, right: 4.0, bottom: 6.0 };
         let frame = |name: &str, at: f64, boxes| Frame { name: name.to_owned(), at, boxes: Some(boxes) };
         assert_eq!(frames, [frame("a", 1.0, vec![]), frame("b", 2.0, vec![seen])]);
-        assert_eq!(read(&line, &Clock::Own).unwrap()[0].at, 7.0);
-        assert_eq!(read(&line, &Clock::Rate(10.0)).unwrap()[0].at, 0.0);
+        assert_eq!(read(&line, &FrameClock::Own).unwrap()[0].at, 7.0);
+        assert_eq!(read(&line, &FrameClock::Rate(10.0)).unwrap()[0].at, 0.0);
     }
 
     #[test]
     fn what_is_wrong_is_found_by_file_and_line() {
         let check = |text: &str, expected: &str| {
-            let error = format!("{:#}", read(text, &Clock::Own).unwrap_err());
+            let error = format!("{:#}", read(text, &FrameClock::Own).unwrap_err());
             assert!(error.contains("d.jsonl:2") && error.contains(expected), "{error}");
         };
         let good = r#"{"frame": "a", "t": 1, "objects": []}"#;
@@ -215,7 +218,7 @@ mod tests {
         check(&with(r#"{"label": "car", "score": 2, "box": [1, 2, 3, 4]}"#), "score is 2; expected 0 to 1");
         check(&with(r#"{"label": "car", "score": 1, "box": [1, 2, -3, 4]}"#), "box is [1.0, 2.0, -3.0, 4.0]");
         check(&with(r#"{"label": "car", "score": 1, "box": [1, 2, 3]}"#), "expected {");
-        let rows = Clock::Rows(vec![("z".to_owned(), 1.0)]);
+        let rows = FrameClock::Rows(vec![("z".to_owned(), 1.0)]);
         assert!(format!("{:#}", read(good, &rows).unwrap_err()).contains("no row for frame \"a\""));
     }
 }

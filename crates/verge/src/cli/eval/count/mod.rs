@@ -18,7 +18,7 @@ use verge_vision::viewer::Inference;
 use super::{ModelArgs, look_at, of_another_task};
 use crate::cli::output::json_line;
 use crate::cli::pictures;
-use files::{Clock, Frame};
+use files::{Frame, FrameClock};
 use result::Counted;
 use settings::CountSettings;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -27,13 +27,15 @@ use verge_gateway::exit::{Exit, ExitWith};
 #[command(
     after_help = "The folder holds count.toml (what is counted: lines, zones, ground), frames/NAME.jpg in order of their \
 names, and times.csv with the header frame,t: names without ending, and seconds since 1970. With --detections the boxes \
-come from a file, a JSON object a line, and pictures are not needed:
-  {\"frame\": \"000012\", \"t\": 1767225601.2, \"objects\": [{\"label\": \"car\", \"score\": 0.93, \"box\": [left, top, \
-width, height]}]}
+come from a file, and pictures are not needed.
+
+A line of that file, on two lines here; a box is left, top, width, height:
+  {\"frame\": \"000012\", \"t\": 1767225601.2, \"objects\":
+    [{\"label\": \"car\", \"score\": 0.93, \"box\": [412, 300, 60, 44]}]}
 
 Examples:
   verge eval count --data junction --detections junction/boxes.jsonl --json
-  verge eval count --data junction --model models/yolox.toml --events crossings.jsonl"
+  verge eval count --data junction --model yolox.toml --events events.jsonl"
 )]
 pub(super) struct CountArgs {
     /// A folder of frames; may be given more than once
@@ -97,9 +99,9 @@ fn frames(
 ) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     let table = data.join("times.csv");
     let clock = if table.is_file() {
-        Clock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
+        FrameClock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
     } else {
-        args.fps.map_or(Clock::Own, Clock::Rate)
+        args.fps.map_or(FrameClock::Own, FrameClock::Rate)
     };
     match (&args.detections, &args.model) {
         (Some(path), _) => {
@@ -122,7 +124,7 @@ fn frames(
 fn look(
     data: &Path,
     model: &Path,
-    clock: &Clock,
+    clock: &FrameClock,
     settings: &CountSettings,
 ) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     let frames = pictured(data, clock).exit_with(Exit::BadInput)?;
@@ -172,7 +174,7 @@ fn look(
 }
 
 /// The pictures in order of their names, with their times.
-fn pictured(data: &Path, clock: &Clock) -> anyhow::Result<Vec<(Frame, PathBuf)>> {
+fn pictured(data: &Path, clock: &FrameClock) -> anyhow::Result<Vec<(Frame, PathBuf)>> {
     let folder = data.join("frames");
     ensure!(folder.is_dir(), "{}: no such folder", folder.display());
     let mut paths: Vec<PathBuf> =
@@ -184,19 +186,19 @@ fn pictured(data: &Path, clock: &Clock) -> anyhow::Result<Vec<(Frame, PathBuf)>>
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         #[expect(clippy::cast_precision_loss, reason = "a number of pictures")]
         let at = match clock {
-            Clock::Rate(rate) => number as f64 / rate,
-            Clock::Rows(rows) => {
+            FrameClock::Rate(rate) => number as f64 / rate,
+            FrameClock::Rows(rows) => {
                 let row = rows.iter().find(|(known, _)| *known == name);
                 let row = row.with_context(|| format!("{}: times.csv has no row for it", path.display()))?;
                 row.1
             }
-            Clock::Own => {
+            FrameClock::Own => {
                 bail!("{}: no such file; write it, or give --fps", data.join("times.csv").display())
             }
         };
         frames.push((Frame { name, at, boxes: None }, path));
     }
-    if let Clock::Rows(rows) = clock
+    if let FrameClock::Rows(rows) = clock
         && let Some((name, _)) =
             rows.iter().find(|(name, _)| frames.iter().all(|(frame, _)| frame.name != *name))
     {

@@ -103,12 +103,12 @@ pub(super) struct CountSettings {
 }
 
 /// The text of a file, for the lines of what is wrong in it.
-struct Source<'a> {
+struct CountSource<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl CountSource<'_> {
     fn at<T>(&self, value: &Spanned<T>) -> String {
         let start = value.span().start.min(self.text.len());
         let line = self.text[..start].matches('\n').count() + 1;
@@ -119,7 +119,7 @@ impl Source<'_> {
 /// Reads the file.
 pub(super) fn read(path: &Path) -> anyhow::Result<CountSettings> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let source = Source { path, text: &text };
+    let source = CountSource { path, text: &text };
     let file: CountFile = toml::from_str(&text).map_err(|error| {
         let line =
             error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -188,7 +188,7 @@ fn scheme(track: &TrackTable) -> anyhow::Result<ClassScheme> {
 }
 
 fn span(
-    source: &Source<'_>,
+    source: &CountSource<'_>,
     key: &str,
     text: Option<&Spanned<String>>,
     default: Duration,
@@ -202,7 +202,7 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
         .map_err(|_| anyhow!("{text:?} is no duration; expected one such as \"30s\" or \"5m\""))
 }
 
-fn ground(source: &Source<'_>, table: &Spanned<GroundTable>) -> anyhow::Result<Ground> {
+fn ground(source: &CountSource<'_>, table: &Spanned<GroundTable>) -> anyhow::Result<Ground> {
     let place = || format!("{}: track.ground", source.at(table));
     let GroundTable { picture, metres } = table.get_ref();
     let four = |points: &Vec<[f64; 2]>, key: &str| {
