@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use verge_demo::scene::{HEIGHT, LABELS, Scene, SceneTruth, Viewpoint, WIDTH};
+use verge_demo::scene::{HEIGHT, LABELS, RoadScene, SceneTruth, Viewpoint, WIDTH};
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
@@ -44,7 +44,7 @@ pub(crate) struct Frame {
 }
 
 pub(crate) fn frame(view: Viewpoint, second: u64) -> Frame {
-    let mut scene = Scene::new(view, 41);
+    let mut scene = RoadScene::new(view, 41);
     let at = Duration::from_secs(second);
     let mut rgb = Vec::new();
     scene.render(at, &mut rgb);

@@ -173,8 +173,15 @@ fn what_is_usual_again_before_it_is_cleared_says_so() {
     let machine = unusual(Member::Machine, 0.7, range(None, Some(1.1)));
     let fits = "its signals fit together again, 10 min after it began, distance 16.4";
     check(Body::Anomaly(machine), Some(EventState::Updated), fits);
-    let sends =
-        Health { cause: Member::Silent, observed: 0.0, expected: range(None, Some(240.0)), distance: None };
+    let sends = Health {
+        cause: Member::Silent,
+        observed: 0.0,
+        expected: range(None, Some(240.0)),
+        distance: None,
+        value: None,
+        usual: range(None, None),
+        value_unit: None,
+    };
     check(Body::Health(sends), Some(EventState::Updated), "silent: it sends again, 10 min after it began");
 }
 

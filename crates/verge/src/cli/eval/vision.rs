@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use verge_eval::traffic::detector::Boxes;
+use verge_eval::traffic::detector::BoxNoise;
 use verge_eval::traffic::scenario::{Scenario, TrafficCase};
 use verge_eval::traffic::score::{CaseScore, SceneScore};
 use verge_eval::traffic::{self, RATES};
@@ -46,7 +46,7 @@ fn parse_case(text: &str) -> Result<TrafficCase, String> {
 }
 
 /// A case, a kind of boxes and a rate, with its score.
-type Row = (TrafficCase, Boxes, u32, CaseScore);
+type Row = (TrafficCase, BoxNoise, u32, CaseScore);
 
 pub(super) fn vision(args: &VisionArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let cases = if args.case.is_empty() { TrafficCase::ALL.to_vec() } else { args.case.clone() };
@@ -54,7 +54,7 @@ pub(super) fn vision(args: &VisionArgs, as_json: bool, out: &mut impl Write) -> 
     let mut rows: Vec<Row> = Vec::new();
     for case in cases {
         let scenes = counted(Scenario::of(case, args.seed, share), args.seed);
-        for boxes in [Boxes::Ideal, Boxes::Detected] {
+        for boxes in [BoxNoise::Ideal, BoxNoise::Detected] {
             for rate in RATES {
                 let own = |scene: &&SceneScore| (scene.boxes, scene.rate) == (boxes, rate);
                 let own: Vec<SceneScore> = scenes.iter().filter(own).cloned().collect();
@@ -84,8 +84,12 @@ fn counted(scenarios: Vec<Scenario>, seed: u64) -> Vec<SceneScore> {
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let number = scenarios.iter().position(|known| known.name == scenario.name).unwrap_or(0);
-                    let scores =
-                        traffic::count(scenario.clone(), &[Boxes::Ideal, Boxes::Detected], &RATES, seed);
+                    let scores = traffic::count(
+                        scenario.clone(),
+                        &[BoxNoise::Ideal, BoxNoise::Detected],
+                        &RATES,
+                        seed,
+                    );
                     if sender.send((number, scores)).is_err() {
                         break;
                     }
