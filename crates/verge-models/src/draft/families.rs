@@ -193,7 +193,11 @@ fn by_shapes(facts: &Facts<'_>) -> Vec<Family> {
         }
         [_, cells, numbers] => of_cells(facts, side(cells), side(numbers), classes),
         [_, _] | [_, _, 1, 1] => {
-            let imagenet = |source| Preparation::imagenet(ResizeDraft::ShorterSideCrop(Some(256)), source);
+            // Seven eighths are cut out of the middle: 224 of 256.
+            let shorter =
+                pixels(facts).map_or(256, |[height, width]| (height.max(width) * 8).div_ceil(7) as u32);
+            let imagenet =
+                |source| Preparation::imagenet(ResizeDraft::ShorterSideCrop(Some(shorter)), source);
             vec![
                 Family::new("logits", UNSAID, imagenet)
                     .classifier()
