@@ -65,7 +65,7 @@ def _is_settings(block: Block) -> bool:
 
 
 def _is_counting(block: Block) -> bool:
-    return block.first.startswith("[track")
+    return block.first.startswith(("[track", "[data]"))
 
 
 def _is_card(block: Block) -> bool:

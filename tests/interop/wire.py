@@ -342,21 +342,18 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         body = {side: given.pop(side) for side in ("width", "height")}
         body["objects"] = [_in_thousandths({"track": None} | item) for item in given.pop("objects")]
     else:
-        expected = given.pop("expected", {})
-        body = {"expected": {side: expected.get(side) for side in ("low", "high")}, "observed": given.pop("observed")}
-        body["distance"] = given.pop("distance", None)
+        ends = ("low", "high")
+        ranges = {key: given.pop(key, {}) for key in ("expected", "usual")}
+        body = {key: {side: bounds.get(side) for side in ends} for key, bounds in ranges.items()}
+        body |= {"observed": given.pop("observed")} | {key: given.pop(key, None) for key in ("distance", "value", "value_unit")}
         if kind == "anomaly":
             body |= {"member": given.pop("member"), "p_value": given.pop("p_value", None), "unit": given.pop("unit", None)}
-            ends = ("low", "high")
             body["contributions"] = [
                 item | {"expected": {side: item.get("expected", {}).get(side) for side in ends}}
                 for item in given.pop("contributions", [])
             ]
             feedback = given.pop("feedback", {"maintenance": 0, "real": 0})
             body["feedback"] = [feedback["maintenance"], feedback["real"]]
-            usual = given.pop("usual", {})
-            body |= {"usual": {side: usual.get(side) for side in ends}}
-            body |= {key: given.pop(key, None) for key in ("value", "value_unit")}
         else:
             body["cause"] = given.pop("cause")
     _expect(not given, f"no other keys in {kind}, found {sorted(given)}")
