@@ -19,13 +19,16 @@
 //! Strictly causal: a reading is judged by what came before, then learnt, alarm or not. Members count readings,
 //! not time; only the two that know the hour look at the clock.
 
+mod beside;
 mod cause;
 mod judge;
 mod novelty;
+mod places;
 mod residual;
 mod saved;
 mod settings;
 mod shift;
+mod steps;
 mod tails;
 #[cfg(test)]
 mod tests;
@@ -43,14 +46,16 @@ use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, AlarmLevel};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
-use crate::pool::{AlarmPool, Level, PoolMember, Seen};
+use crate::pool::{AlarmPool, Level, Odds, PoolMember, Seen};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
+use beside::BesideMembers;
 use cause::EventCause;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{DayProfile, RecentValues, SLOW, Volatility, mean, mean_f32, median5};
 pub use settings::AutoSettings;
 use shift::Shift;
+use steps::Steps;
 use tails::{Marks, MemberScores, NO_MARKS, Tails};
 use views::{Centre, Views};
 
@@ -65,11 +70,11 @@ pub const MEMBERS: [Member; 8] = [
     Member::TimeOfDay,
     Member::Shift,
 ];
-/// The one that looks at the mean of twenty readings; it also reports what leaves its signal's range.
+/// The one that looks at the mean of twenty readings; it also reports what stays where its signal never did.
 const MEAN: usize = 1;
 const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
-/// Least width of a range, in mean absolute deviations.
-const WIDTH_IN_DEVIATIONS: f64 = 4.0;
+/// The one that looks at steps; it also reports a single one.
+const VOLATILITY: usize = 4;
 /// Independent members that the eight are worth.
 const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
@@ -132,6 +137,9 @@ pub struct AutoDetector {
     /// Saved behind the rest.
     #[serde(skip, default)]
     excursions: Excursions,
+    /// Where signals share a budget. Saved behind the rest.
+    #[serde(skip, default)]
+    beside: Option<Box<BesideMembers>>,
 }
 
 impl AutoDetector {
@@ -167,6 +175,7 @@ impl AutoDetector {
             lessons: Lessons::new(),
             cause: EventCause::NONE,
             excursions: Excursions::default(),
+            beside: pool.map(|_| Box::new(BesideMembers::new())),
         }
     }
 
@@ -181,31 +190,24 @@ impl AutoDetector {
         let judged = self.tails.judge(&views, &self.excursions);
         let (members, smallest) = (judged.members, judged.smallest);
         self.pool.begin(at, &self.pace, self.remembered());
-        let (mean, floor) = (views.observed[MEAN].0, WIDTH_IN_DEVIATIONS * self.deviation);
-        let (p_members, p_range) = (self.compared(&judged), self.pool.outside(at, mean, floor));
-        let by_range = p_range < p_members;
-        let p_value = p_members.min(p_range);
-        let strangest = if by_range { MEAN } else { judged.strangest };
+        let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
+        let p_beside = seen_beside.map_or(1.0, |seen| seen.p);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let needs_level = judged.without_labels < 1.0 || p_value < 1.0 || self.alarms.is_open();
+        let needs_level = judged.without_labels < 1.0 || p_beside < 1.0 || self.alarms.is_open();
         let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
         let judging = judging.times(self.excursions.part());
-        let level = judging.p;
+        let odds = Odds { members: p_members, beside: p_beside };
+        let (p_value, level) = judging.strangest(odds);
+        let by_beside = seen_beside.filter(|_| judging.is_beside(odds));
         let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
-        let (settings, how) = (&self.settings.alarms, (&self.pace, Seen::Value(self.last)));
-        let outcome = self.pool.judge(&mut self.alarms, settings, (p_value, judging), how, still_off);
+        let doubtless = seen_beside.is_some_and(|seen| seen.doubtless);
+        let seen = if doubtless { Seen::Jump(self.last) } else { Seen::Value(self.last) };
+        let (settings, how) = (&self.settings.alarms, (&self.pace, seen));
+        let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
-        let (mut observed, centre) = views.observed[strangest];
-        let mut member = MEMBERS[strangest];
         // What was expected, and how far off this is, before it is learnt.
-        let mut expected = if by_range {
-            let (low, high) = self.pool.expected_range(level, floor);
-            Expected { low: Some(low), high: Some(high) }
-        } else if smallest < 1.0 {
-            self.expected(strangest, centre, level)
-        } else {
-            Expected::default()
-        };
+        let (strangest, mut observed, mut expected) = self.words(&judged, &views, by_beside, level);
+        let mut member = MEMBERS[strangest];
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
         // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
         let is_hidden = smallest > judged.without_labels && combined(judged.without_labels) <= level;
@@ -216,7 +218,7 @@ impl AutoDetector {
             (member, observed, expected) = (cause, seen, self.cause.expected());
         }
         let off_normal = outcome.abnormal || was_open || outcome.standing != Standing::Normal;
-        let shown = off_normal.then(|| self.shown(&views, member));
+        let shown = off_normal.then(|| self.shown(&views, member, by_beside.as_ref()));
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
         // an end is no cause any more. What begins after a time without anything strange is another cause.
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
@@ -234,7 +236,10 @@ impl AutoDetector {
         let step = LessonStep { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);
         self.tails.forget(&forgotten);
-        self.pool.note_range(mean, &self.alarms);
+        if let Some(seen) = seen_beside {
+            let begins = begins && by_beside.is_some();
+            self.learn_beside(&seen, &outcome, begins, judging.beside);
+        }
         // What is going to be forgotten must not become what is usual at its hour: the next day would be strange.
         if !(is_hidden || self.lessons.will_be_forgotten(step)) {
             self.profile.learn(self.last);
@@ -294,7 +299,9 @@ impl AutoDetector {
         self.deviation += rate * (distance - self.deviation);
         let shift = self.shift.score(value, self.readings, self.deviation);
         let off_median = (middle - self.median).abs();
+        let step_between = if self.pace.seen() > 1 { Steps::between(self.last, value) } else { None };
         let views = Views {
+            step: step_between,
             scores: [
                 Some(distance),
                 Some((mean - level).abs()),

@@ -4,9 +4,10 @@ use verge_domain::finding::Feedback;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
+use super::beside::BesideMembers;
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
-use crate::pool::{RunningEvent, SavedMember};
+use crate::pool::{RunningEvent, SavedBeside, SavedMember};
 use crate::state::{self, StateKind};
 
 impl AutoDetector {
@@ -25,6 +26,9 @@ impl AutoDetector {
         self.excursions.was_maintenance();
         self.cause = EventCause::NONE;
         self.pool.was_maintenance();
+        if let Some(beside) = &mut self.beside {
+            **beside = BesideMembers::new();
+        }
         let recent = self.recent.all();
         if recent.is_empty() {
             return;
@@ -43,6 +47,9 @@ impl AutoDetector {
     pub fn was_real(&mut self, event: Option<UtcMillis>) -> bool {
         self.feedback.real = self.feedback.real.saturating_add(1);
         self.pool.was_real();
+        if let Some(beside) = &mut self.beside {
+            beside.was_real();
+        }
         let was_harmless = self.excursions.was_real(event);
         let taught = if self.excursions.is_last(event) { self.lessons.was_real() } else { None };
         taught.iter().for_each(|taught| self.tails.forget(taught));
@@ -54,6 +61,9 @@ impl AutoDetector {
         if self.excursions.is_last(event) {
             self.lessons.was_false();
             self.cause = EventCause::NONE;
+            if let Some(beside) = &mut self.beside {
+                beside.was_false();
+            }
         }
         self.excursions.was_false(event)
     }
@@ -68,6 +78,7 @@ impl AutoDetector {
         self.lessons.heap_bytes()
             + self.excursions.heap_bytes()
             + self.pool.heap_bytes()
+            + self.beside.as_ref().map_or(0, |beside| beside.heap_bytes())
             + self.tails.heap_bytes()
             + self.context.heap_bytes()
             + self.hourly.heap_bytes()
@@ -83,7 +94,8 @@ impl AutoDetector {
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let behind = (&self.excursions, self.pool.saved());
-        state::seal_with(StateKind::Auto, self, &behind, &self.pool.running(&self.alarms))
+        let beside = self.beside.as_ref().map(|beside| (self.pool.saved_beside(), beside));
+        state::seal_with(StateKind::Auto, self, &behind, &(self.pool.running(&self.alarms), beside))
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -91,13 +103,24 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        type Saved = (AutoDetector, (Excursions, SavedMember), RunningEvent);
-        let (mut restored, (excursions, shared), running): Saved = state::open_with(StateKind::Auto, bytes)?;
+        type Newest = (RunningEvent, Option<(SavedBeside, Box<BesideMembers>)>);
+        type Saved = (AutoDetector, (Excursions, SavedMember), Newest);
+        let (mut restored, (excursions, shared), newest): Saved = state::open_with(StateKind::Auto, bytes)?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
-        let mut pool = self.pool.clone();
+        let (mut pool, (running, beside)) = (self.pool.clone(), newest);
+        let former = shared.former_range();
         pool.restore(shared, running, &mut restored.alarms)?;
-        *self = Self { settings: self.settings, pool, excursions, ..restored };
+        // Of a budget of its own to one of the judge, and back.
+        let beside = match beside.filter(|_| pool.is_shared()) {
+            Some((saved, beside)) => {
+                beside.check()?;
+                pool.restore_beside(saved)?;
+                Some(beside)
+            }
+            None => pool.is_shared().then(|| Box::new(BesideMembers::of_former(former))),
+        };
+        *self = Self { settings: self.settings, pool, excursions, beside, ..restored };
         Ok(())
     }
 

@@ -1,3 +1,4 @@
+mod beside;
 mod events;
 mod lessons;
 mod usual;

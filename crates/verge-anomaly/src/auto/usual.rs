@@ -2,6 +2,7 @@
 
 use verge_domain::finding::{Expected, FARTHEST, Member, ShownValue};
 
+use super::beside::{BesideMembers, SeenBeside};
 use super::residual::{Volatility, mean};
 use super::views::{Centre, Views};
 use super::{AutoDetector, MEMBERS};
@@ -25,13 +26,19 @@ impl AutoDetector {
 
     /// How far out a reading lies, in usual widths, and what the signal shows, as far as a member looks back. What is
     /// shown outside of what is shown as usual is at least as far out as a person can work out from both.
-    pub(super) fn shown(&self, views: &Views, member: Member) -> (f64, ShownValue) {
+    pub(super) fn shown(
+        &self,
+        views: &Views,
+        member: Member,
+        beside: Option<&SeenBeside>,
+    ) -> (f64, ShownValue) {
         let value = if member == Member::Shift { mean(self.recent.all()) } else { self.last };
         let usual = self.usual().unwrap_or_default();
         // The band of a signal that never moved has no width worth the name.
         let has_moved = self.tails.usual(0).is_some();
         let beyond = if usual.contains(value) || !has_moved { None } else { usual.distance(value) };
-        let distance = self.distance(views).max(beyond.unwrap_or_default());
+        let by_step = beside.map_or(0.0, BesideMembers::distance).min(FARTHEST);
+        let distance = self.distance(views).max(beyond.unwrap_or_default()).max(by_step);
         (distance, ShownValue { value, usual })
     }
 

@@ -4,6 +4,8 @@ use super::MEMBERS;
 
 /// What each member saw in one reading.
 pub(super) struct Views {
+    /// The step from the reading before, where it counts.
+    pub(super) step: Option<f64>,
     /// Absent where a member has no basis yet.
     pub(super) scores: [Option<f64>; MEMBERS.len()],
     /// What it observed, and around what it expected that.

@@ -7,12 +7,12 @@ use verge_domain::finding::Standing;
 use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
-use super::known::KnownRange;
+use super::former::FormerRange;
+use super::odds::{Level, Odds, Seen, USUAL};
 use super::own::{BEYOND, OwnPeaks, OwnRange};
 use super::{AlarmPool, HALF_LIFE_ALARMS, PeriodLevel, SUPPORT, Share, law};
 use crate::alarm::{AlarmOutcome, AlarmSettings, Alarms, Pace, WhileLearning};
 use crate::budget::AlarmLevel;
-use crate::tail::LEAST_P;
 
 /// Readings from which a signal is judged with the others…
 const MATURE: f64 = 1_500.0;
@@ -26,39 +26,6 @@ const RANGE_KNOWN: f64 = 1_000.0;
 const RANGE_TIME: f64 = 0.25;
 /// An event lasts until this number of readings in a row were usual at least, and no longer than the other.
 const EVENT: (u32, u32) = (10, 2_000);
-/// A value a width of its signal's range outside is as surprising as this many nats. Measured on eight simulated plants: a
-/// fifth of a width is left about as often as twelve nats are reached otherwise.
-const NATS_PER_WIDTH: f64 = 64.0;
-/// What is among the usual has this probability.
-const USUAL: f64 = 1.0;
-
-/// The level of one reading.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Level {
-    /// The combined probability from which it alarms.
-    pub(crate) p: f64,
-    /// The history does not support the budget yet.
-    pub(crate) learning: bool,
-}
-
-impl Level {
-    /// What is among the usual needs none.
-    pub(crate) const OF_THE_USUAL: Self = Self { p: 0.0, learning: false };
-
-    /// The same for a part of the budget.
-    pub(crate) fn times(self, part: f64) -> Self {
-        Self { p: part * self.p, ..self }
-    }
-}
-
-/// How one reading stands to what was seen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Seen {
-    /// A value, which may be of either sign.
-    Value(f64),
-    /// A score.
-    Score(f64),
-}
 
 /// One instance in the pool of its judge, or alone.
 #[derive(Debug, Clone, Default)]
@@ -67,14 +34,22 @@ pub(crate) struct PoolMember {
     holds: Option<PeriodLevel>,
     /// Readings that were not entered yet.
     readings: u32,
-    event: PeakEvent,
+    members: PeakWatch,
+    beside: PeakWatch,
     /// It is judged with the others.
     mature: bool,
     /// Seconds for which it has been.
     known: f64,
-    /// The probability from which it alarms then.
-    p: f64,
     saved: SavedMember,
+    own_beside: OwnPeaks,
+}
+
+/// By the members of a detector, or by what it sees beside them.
+#[derive(Debug, Clone, Copy, Default)]
+struct PeakWatch {
+    event: PeakEvent,
+    /// The probability from which it alarms.
+    p: f64,
 }
 
 /// What is saved of it.
@@ -82,7 +57,8 @@ pub(crate) struct PoolMember {
 pub(crate) struct SavedMember {
     own: OwnPeaks,
     range: OwnRange,
-    known: KnownRange,
+    /// Of earlier versions.
+    former: FormerRange,
     /// Events that were raised while learning.
     learnt: u64,
     /// The open event was.
@@ -94,7 +70,7 @@ impl Default for SavedMember {
         Self {
             own: OwnPeaks::default(),
             range: OwnRange::NONE,
-            known: KnownRange::default(),
+            former: FormerRange::default(),
             learnt: 0,
             open: false,
         }
@@ -107,6 +83,13 @@ pub(crate) struct RunningEvent {
     peak: PeakEvent,
     /// See [`Alarms::quiet`].
     quiet: u32,
+}
+
+/// What is saved of what is seen beside the members.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SavedBeside {
+    own: OwnPeaks,
+    peak: PeakEvent,
 }
 
 /// An event whose peak is not known yet.
@@ -122,7 +105,7 @@ struct PeakEvent {
 /// What is saved counts: the rest follows from the next readings.
 impl PartialEq for PoolMember {
     fn eq(&self, other: &Self) -> bool {
-        self.saved == other.saved
+        self.saved == other.saved && self.own_beside == other.own_beside
     }
 }
 
@@ -149,6 +132,7 @@ impl PoolMember {
             let oldest = period.saturating_sub(
                 (2.0 * HALF_LIFE_ALARMS / (pool.budget.per_second() * pool.period_ms as f64 / 1e3)) as i64,
             );
+            self.own_beside.pass(readings, pool.kept(), oldest..=period);
             self.known = self.saved.own.pass(readings, pool.kept(), oldest..=period) * pace.seconds();
         }
         self.set_level();
@@ -157,54 +141,42 @@ impl PoolMember {
     /// The level follows from what holds for all, and from what this signal has shown.
     fn set_level(&mut self) {
         let (Some(pool), Some(holds)) = (&self.pool, self.holds) else { return };
-        let own = &self.saved.own;
         // One signal may spend half of the budget, or all of it where it is the only one.
         let part = (1.0 / holds.members.max(1.0)).max(0.5);
         let allowed = part * pool.budget.per_second() * self.known;
-        let level = holds.surprise + own.apart(holds.rate, holds.scale);
-        self.p = (-own.beyond_shown(level, allowed).max(law::LEAST)).exp();
+        for (watch, own) in [(&mut self.members, &self.saved.own), (&mut self.beside, &self.own_beside)] {
+            let level = holds.surprise + own.apart(holds.rate, holds.scale);
+            watch.p = (-own.beyond_shown(level, allowed).max(law::LEAST)).exp();
+        }
     }
 
     /// The level now. `own`: what the signal's own history makes of the budget.
     pub(crate) fn level(&self, own: impl FnOnce() -> AlarmLevel) -> Level {
         match (&self.pool, self.holds) {
             (Some(_), Some(holds)) if self.mature && holds.missing <= 0.0 => {
-                // What raised an alarm already raises none again before it is over.
-                let again = if self.event.alarmed { (-BEYOND * self.event.peak).exp() } else { 1.0 };
-                Level { p: self.p.min(again), learning: false }
+                Level { p: self.members.level(), beside: self.beside.level(), learning: false }
             }
-            (Some(_), _) => Level { p: own().p, learning: true },
+            (Some(_), _) => Level::of_own(own().p, true),
             (None, _) => {
                 let own = own();
-                Level { p: own.p, learning: own.supported_in.is_some() }
+                Level::of_own(own.p, own.supported_in.is_some())
             }
         }
     }
 
-    /// The probability of a value as far outside of what the signal has kept to for long; one inside, and for an instance
-    /// alone. The range is taken to be `floor` wide at least.
-    pub(crate) fn outside(&mut self, at: UtcMillis, value: f64, floor: f64) -> f64 {
-        let Some(pool) = &self.pool else { return 1.0 };
-        let outside = self.saved.known.outside(at.0.div_euclid(pool.block_ms()), value, floor);
-        let surprise = NATS_PER_WIDTH * outside;
-        if surprise >= law::LEAST { (-surprise).exp().max(LEAST_P) } else { 1.0 }
+    /// Number of the block of time, of which [`LAG`](super::LAG) pass until what is seen counts as known.
+    pub(crate) fn block_of(&self, at: UtcMillis) -> i64 {
+        self.pool.as_ref().map_or(0, |pool| at.0.div_euclid(pool.block_ms()))
     }
 
-    /// The range in which the signal is expected for long, up to values of this probability.
-    pub(crate) fn expected_range(&self, p: f64, floor: f64) -> (f64, f64) {
-        self.saved.known.widened(-p.ln() / NATS_PER_WIDTH, floor)
-    }
-
-    /// Learns the range of a value, unless it belongs to an alarm.
-    pub(crate) fn note_range(&mut self, value: f64, alarms: &Alarms) {
-        if self.pool.is_some() && (self.saved.open || !alarms.is_open()) {
-            self.saved.known.note(value);
-        }
+    /// Whether the open event began while learning.
+    pub(crate) fn is_learning_event(&self) -> bool {
+        self.saved.open
     }
 
     /// The signal was changed on purpose: its range is learnt again.
     pub(crate) fn was_maintenance(&mut self) {
-        self.saved.known = KnownRange::default();
+        self.saved.former = FormerRange::default();
         self.saved.range = OwnRange::NONE;
     }
 
@@ -218,22 +190,26 @@ impl PoolMember {
         &mut self,
         alarms: &mut Alarms,
         settings: &AlarmSettings,
-        (p, level): (f64, Level),
+        (odds, level): (Odds, Level),
         (pace, seen): (&Pace, Seen),
         still_off: bool,
     ) -> AlarmOutcome {
-        let enormous = level.learning && p <= level.p && self.is_beyond_doubt(settings, pace, seen);
-        let (Seen::Value(value) | Seen::Score(value)) = seen;
+        let (p, least) = level.strangest(odds);
+        let enormous = level.learning && p <= least && self.is_beyond_doubt(settings, pace, seen);
+        let (Seen::Value(value) | Seen::Jump(value) | Seen::Score(value)) = seen;
         self.saved.range.note(value);
         let learning = level.learning && !enormous && settings.while_learning != WhileLearning::Alarm;
-        let gives_way = self.saved.open && alarms.is_open() && !learning && p <= level.p;
+        let gives_way = self.saved.open && alarms.is_open() && !learning && p <= least;
         if gives_way {
             alarms.give_way();
         }
         let was_open = alarms.is_open();
-        let mut outcome = alarms.judge((p, level.p), settings.hold_off, pace, still_off && !gives_way);
+        let mut outcome = alarms.judge((p, least), settings.hold_off, pace, still_off && !gives_way);
         if !alarms.is_open() {
-            self.event.alarmed |= was_open && !self.saved.open && self.event.length > 0;
+            let ends = was_open && !self.saved.open;
+            for event in [&mut self.members.event, &mut self.beside.event] {
+                event.alarmed |= ends && event.length > 0;
+            }
             self.saved.open = false;
         } else if !was_open {
             self.saved.open = learning;
@@ -244,7 +220,8 @@ impl PoolMember {
         }
         outcome.learning = if alarms.is_open() { self.saved.open } else { learning };
         outcome.gives_way = gives_way;
-        self.note_peak(p, settings.hold_off);
+        self.note_peak(odds.members, settings.hold_off, false);
+        self.note_peak(odds.beside, settings.hold_off, true);
         outcome
     }
 
@@ -256,31 +233,21 @@ impl PoolMember {
         known
             && match seen {
                 Seen::Value(value) => range.is_far(value),
+                Seen::Jump(_) => true,
                 Seen::Score(score) => range.is_far_score(score),
             }
     }
 
     /// Follows an event to its end.
-    fn note_peak(&mut self, p: f64, hold_off: u32) {
-        let Some(pool) = &self.pool else { return };
-        let event = &mut self.event;
-        if p >= USUAL && event.length == 0 {
+    fn note_peak(&mut self, p: f64, hold_off: u32, is_beside: bool) {
+        let (Some(pool), watch) = (&self.pool, if is_beside { &mut self.beside } else { &mut self.members })
+        else {
             return;
-        }
-        let surprise = -p.ln();
-        let is_strange = surprise >= law::LEAST;
-        if event.length == 0 && !is_strange {
-            return;
-        }
-        event.length += 1;
-        event.calm = if is_strange { 0 } else { event.calm + 1 };
-        event.peak = event.peak.max(surprise);
-        if event.calm < hold_off.max(EVENT.0) && event.length < EVENT.1 {
-            return;
-        }
-        let peak = std::mem::take(event).peak;
+        };
+        let Some(peak) = watch.event.passed(p, hold_off) else { return };
         if let (true, Some(holds)) = (self.mature, self.holds) {
-            let weight = self.saved.own.note(holds.period, peak, holds.rate);
+            let own = if is_beside { &mut self.own_beside } else { &mut self.saved.own };
+            let weight = own.note(holds.period, peak, holds.rate);
             pool.note_peak(peak, weight);
             self.set_level();
         }
@@ -288,8 +255,9 @@ impl PoolMember {
 
     /// A person says that the last alarm was real.
     pub(crate) fn was_real(&mut self) {
-        self.event = PeakEvent::default();
+        (self.members.event, self.beside.event) = (PeakEvent::default(), PeakEvent::default());
         self.saved.own.forget_newest();
+        self.own_beside.forget_newest();
     }
 
     /// How often it alarms. `own`: by its own history alone.
@@ -311,9 +279,23 @@ impl PoolMember {
         &self.saved
     }
 
+    /// What is saved of what is seen beside the members.
+    pub(crate) fn saved_beside(&self) -> SavedBeside {
+        SavedBeside { own: self.own_beside.clone(), peak: self.beside.event }
+    }
+
+    /// Takes that up, after the rest.
+    pub(crate) fn restore_beside(&mut self, saved: SavedBeside) -> Result<(), RestoreError> {
+        if !(saved.own.is_sound() && saved.peak.peak.is_finite()) {
+            return Err(RestoreError::Misfit { part: "its part of the budget" });
+        }
+        (self.own_beside, self.beside.event) = (saved.own, saved.peak);
+        Ok(())
+    }
+
     /// What is saved of the event that goes on.
     pub(crate) fn running(&self, alarms: &Alarms) -> RunningEvent {
-        RunningEvent { peak: self.event, quiet: alarms.quiet() }
+        RunningEvent { peak: self.members.event, quiet: alarms.quiet() }
     }
 
     pub(crate) fn restore(
@@ -323,16 +305,57 @@ impl PoolMember {
         alarms: &mut Alarms,
     ) -> Result<(), RestoreError> {
         let peak = running.peak.peak;
-        if !(saved.own.is_sound() && saved.range.is_sound() && saved.known.is_sound() && peak.is_finite()) {
+        if !(saved.own.is_sound() && saved.range.is_sound() && peak.is_finite()) {
             return Err(RestoreError::Misfit { part: "its part of the budget" });
         }
         alarms.set_quiet(running.quiet);
-        *self = Self { pool: self.pool.take(), saved, event: running.peak, ..Self::default() };
+        let members = PeakWatch { event: running.peak, p: 0.0 };
+        *self = Self { pool: self.pool.take(), saved, members, ..Self::default() };
         Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.saved.own.heap_bytes() + self.saved.known.heap_bytes()
+        self.saved.own.heap_bytes() + self.own_beside.heap_bytes()
+    }
+}
+
+impl SavedMember {
+    /// As an earlier version wrote it.
+    #[cfg(test)]
+    pub(crate) fn with_former_range(range: (f64, f64), blocks: u32, block: i64) -> Self {
+        Self { former: FormerRange::of(range, blocks, block), ..Self::default() }
+    }
+
+    /// The range, with the number of blocks in which it was seen and the last of them, where an earlier version knew it.
+    pub(crate) fn former_range(&self) -> Option<((f64, f64), u32, i64)> {
+        self.former.known()
+    }
+}
+
+impl PeakWatch {
+    /// What raised an alarm already raises none again before it is over.
+    fn level(&self) -> f64 {
+        let again = if self.event.alarmed { (-BEYOND * self.event.peak).exp() } else { 1.0 };
+        self.p.min(again)
+    }
+}
+
+impl PeakEvent {
+    /// Notes one more reading; gives the peak of an event that is over with it.
+    fn passed(&mut self, p: f64, hold_off: u32) -> Option<f64> {
+        if p >= USUAL && self.length == 0 {
+            return None;
+        }
+        let surprise = -p.ln();
+        let is_strange = surprise >= law::LEAST;
+        if self.length == 0 && !is_strange {
+            return None;
+        }
+        self.length += 1;
+        self.calm = if is_strange { 0 } else { self.calm + 1 };
+        self.peak = self.peak.max(surprise);
+        let is_over = self.calm >= hold_off.max(EVENT.0) || self.length >= EVENT.1;
+        is_over.then(|| std::mem::take(self).peak)
     }
 }
 

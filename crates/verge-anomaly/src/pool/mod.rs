@@ -11,9 +11,10 @@
 //! that answers do not depend on which instance judges first. Instances of one judge on two threads (plain readings and
 //! blocks) may see each other's peaks a period sooner or later.
 
-mod known;
+mod former;
 mod law;
 mod member;
+mod odds;
 mod own;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,8 @@ use crate::alarm::{AlarmSettings, BudgetOf};
 use crate::budget::AlarmBudget;
 use crate::state::{self, StateKind};
 use law::{BINS, PeakLaw, WHOLE};
-pub(crate) use member::{Level, PoolMember, RunningEvent, SavedMember, Seen};
+pub(crate) use member::{PoolMember, RunningEvent, SavedBeside, SavedMember};
+pub(crate) use odds::{Level, Odds, Seen};
 
 /// A budget is supported once its judge has been watched for a seventh of the time in which one false alarm is accepted: a
 /// day for "1/week". That is how far the law is trusted beyond the record.
@@ -39,6 +41,8 @@ const PERIODS: f64 = 24.0;
 const PERIOD_SECONDS: (f64, f64) = (1.0, 600.0);
 /// The pace of all readings follows at this rate at least where it sinks; where it rises, by half in each period.
 const PACE_RATE: f64 = 1.0 / 144.0;
+/// Blocks of time after which what is seen of a signal counts as known: a day for "1/week".
+pub(crate) const LAG: usize = 8;
 /// Parts of a reading per second in which paces are added: whole numbers, which add up in any order.
 const PACE_PARTS: f64 = 1e6;
 
@@ -144,10 +148,10 @@ impl AlarmPool {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Length of a block of a signal's range.
+    /// Length of a block of time.
     fn block_ms(&self) -> i64 {
         let lag = (SUPPORT / self.budget.per_second()).min(member::DAY);
-        ((lag * 1e3) as i64 / known::LAG as i64).max(1)
+        ((lag * 1e3) as i64 / LAG as i64).max(1)
     }
 
     fn period_of(&self, at_ms: i64) -> i64 {

@@ -15,7 +15,7 @@ const APART: (f64, f64) = (-0.7, 3.0);
 
 /// The peaks of one signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct OwnPeaks {
+pub(crate) struct OwnPeaks {
     /// Period and surprise, the highest first.
     highest: Vec<(i64, f32)>,
     /// Peaks and readings since the signal is judged with the others; they fade as the record of all does.
@@ -37,6 +37,7 @@ impl OwnPeaks {
         let place = self.highest.partition_point(|&(_, higher)| f64::from(higher) >= surprise);
         if place < HIGHEST {
             self.highest.truncate(HIGHEST - 1);
+            self.highest.reserve_exact(HIGHEST - self.highest.len());
             self.highest.insert(place, (period, surprise as f32));
         }
         if surprise < super::law::first() {

@@ -1,0 +1,185 @@
+//! What `auto` looks at beside its members where a judge's signals share a budget: steps, and where the signal stays.
+//!
+//! Both measure against all that the signal did, in its own unit, and need no law of many readings: what a signal has
+//! spent by its members says nothing about them. So they have a level of their own, see [`crate::pool`].
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Expected, Member, Standing};
+use verge_domain::stage::RestoreError;
+use verge_domain::time::UtcMillis;
+
+use super::places::KnownPlaces;
+use super::steps::Steps;
+use super::tails::MemberScores;
+use super::views::Views;
+use super::{AutoDetector, EFFECTIVE_MEMBERS, MEAN, MEMBERS, VOLATILITY, combined};
+use crate::alarm::AlarmOutcome;
+use crate::tail::LEAST_P;
+
+/// No probability is worth a look where so few nats are reached.
+const LEAST_NATS: f64 = 4.6;
+
+/// What is known of one signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct BesideMembers {
+    steps: Steps,
+    places: KnownPlaces,
+}
+
+/// What there is to see in one reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    /// The step from the reading before, where it counts.
+    pub(super) step: Option<f64>,
+    /// Mean of twenty readings, and the slow mean of absolute deviations.
+    pub(super) mean: f64,
+    pub(super) deviation: f64,
+    /// Width in which 98 % of the values lie.
+    pub(super) width: f64,
+    /// Number of the block of time.
+    pub(super) block: i64,
+}
+
+/// What is strange in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SeenBeside {
+    /// Combined probability; one where nothing is.
+    pub(super) p: f64,
+    /// By its step, else by where the signal stays.
+    pub(super) by_step: bool,
+    /// The step is beyond doubt.
+    pub(super) doubtless: bool,
+    /// Where the signal stays was looked at anew.
+    moved: bool,
+    sight: Sight,
+}
+
+impl BesideMembers {
+    pub(super) fn new() -> Self {
+        Self { steps: Steps::new(), places: KnownPlaces::new() }
+    }
+
+    /// With the range that an earlier version knew, where it did.
+    pub(super) fn of_former(former: Option<((f64, f64), u32, i64)>) -> Self {
+        let places = former.map(|(range, blocks, block)| KnownPlaces::of_range(range, blocks, block));
+        Self { places: places.unwrap_or_else(KnownPlaces::new), ..Self::new() }
+    }
+
+    pub(super) fn look(&mut self, sight: Sight) -> SeenBeside {
+        let moved = self.places.note(sight.block, sight.mean, sight.deviation);
+        let nats = if moved { self.places.surprise(sight.deviation) } else { 0.0 };
+        let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
+        let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
+        let by_step = if by_step < 1.0 { combined(by_step) } else { 1.0 };
+        let doubtless = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
+        SeenBeside { p: by_step.min(by_place), by_step: by_step <= by_place, doubtless, moved, sight }
+    }
+
+    /// Which member says it, what it observes, and what it expected up to this probability.
+    pub(super) fn words(&self, seen: &SeenBeside, level: f64) -> (usize, f64, Expected) {
+        let Sight { step, deviation, width, .. } = seen.sight;
+        match step.filter(|_| seen.by_step) {
+            Some(step) => {
+                let most = self.steps.most(level / EFFECTIVE_MEMBERS, width);
+                (VOLATILITY, step, Expected { low: None, high: Some(most).filter(|most| most.is_finite()) })
+            }
+            None => {
+                let place = self.places.expected(-level.ln(), deviation);
+                let end = |end: f64| Some(end).filter(|end| end.is_finite());
+                let expected = place
+                    .map_or(Expected::default(), |(low, high)| Expected { low: end(low), high: end(high) });
+                (MEAN, self.places.middle(), expected)
+            }
+        }
+    }
+
+    /// How far out a step is, in usual widths, of which the half is one.
+    pub(super) fn distance(seen: &SeenBeside) -> f64 {
+        let Sight { step, width, .. } = seen.sight;
+        step.filter(|_| seen.by_step && width > 0.0).map_or(0.0, |step| 2.0 * step / width)
+    }
+
+    /// Learns a reading; where the signal stays only where nothing is wrong with that.
+    pub(super) fn learn(&mut self, seen: &SeenBeside, level: f64, is_usual_place: bool) {
+        if let Some(step) = seen.sight.step {
+            self.steps.learn(step, level / EFFECTIVE_MEMBERS);
+        }
+        if seen.moved && is_usual_place {
+            self.places.learn();
+        }
+    }
+
+    /// The last event was no fault.
+    pub(super) fn was_false(&mut self) {
+        self.steps.was_false();
+        self.places.accept();
+    }
+
+    /// The last event was a fault.
+    pub(super) fn was_real(&mut self) {
+        self.steps.was_real();
+    }
+
+    pub(super) fn check(&self) -> Result<(), RestoreError> {
+        let places =
+            if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
+        places.and_then(|()| self.steps.check())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.places.heap_bytes()
+    }
+}
+
+impl AutoDetector {
+    /// What is strange beside the members.
+    pub(super) fn look_beside(&mut self, at: UtcMillis, views: &Views) -> Option<SeenBeside> {
+        let usual = self.shift.usual().unwrap_or_default();
+        let width = usual.low.zip(usual.high).map_or(0.0, |(low, high)| high - low);
+        let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
+        let sight = Sight { step: views.step, mean, deviation, width, block: self.pool.block_of(at) };
+        self.beside.as_mut().map(|beside| beside.look(sight))
+    }
+
+    /// The strangest, what it observed, and what it expected up to this probability.
+    pub(super) fn words(
+        &self,
+        judged: &MemberScores,
+        views: &Views,
+        by_beside: Option<SeenBeside>,
+        level: f64,
+    ) -> (usize, f64, Expected) {
+        if let Some((seen, beside)) = by_beside.zip(self.beside.as_ref()) {
+            return beside.words(&seen, level);
+        }
+        let (observed, centre) = views.observed[judged.strangest];
+        let is_strange = judged.smallest < 1.0;
+        let expected =
+            if is_strange { self.expected(judged.strangest, centre, level) } else { Expected::default() };
+        (judged.strangest, observed, expected)
+    }
+
+    /// Learns what was seen beside the members. `begins`: an event that is about it, at this level.
+    pub(super) fn learn_beside(
+        &mut self,
+        seen: &SeenBeside,
+        outcome: &AlarmOutcome,
+        begins: bool,
+        level: f64,
+    ) {
+        let is_usual_place = !self.alarms.is_open() || self.pool.is_learning_event();
+        let Some(beside) = &mut self.beside else { return };
+        if outcome.abnormal && seen.by_step {
+            beside.steps.note_event(seen.sight.step.unwrap_or_default(), begins);
+        }
+        if outcome.standing == Standing::Adapted {
+            beside.places.accept();
+        }
+        if outcome.alarm && !outcome.learning {
+            beside.places.announce();
+        }
+        beside.learn(seen, level, is_usual_place);
+    }
+}
+
+const _: () = assert!(matches!(MEMBERS[VOLATILITY], Member::Volatility));

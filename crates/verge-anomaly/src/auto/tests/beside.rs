@@ -1,0 +1,144 @@
+//! Steps, and where a signal stays: what is seen beside the members where the budget is the judge's.
+
+use super::super::places::KnownPlaces;
+use super::*;
+use crate::pool::{SavedBeside, SavedMember};
+use crate::state::{self, StateKind};
+
+const MINUTE: i64 = 60_000;
+const DAY: usize = 1_440;
+
+fn of_judge() -> AutoDetector {
+    let budget = AlarmBudget::new(1.0, Duration::from_secs(7 * 86_400)).unwrap();
+    let alarms = AlarmSettings::new(Some(budget), 100).unwrap();
+    AutoDetector::new(&AutoSettings::new(alarms.with(BudgetOf::Judge, WhileLearning::Info), None).unwrap())
+}
+
+/// Alarms that are not raised while learning, with their readings.
+fn alarms(
+    detector: &mut AutoDetector,
+    every_ms: i64,
+    readings: std::ops::Range<usize>,
+    mut value: impl FnMut(usize) -> f64,
+) -> Vec<(usize, Assessment)> {
+    readings
+        .map(|reading| (reading, detector.observe(UtcMillis(reading as i64 * every_ms), value(reading))))
+        .filter(|(_, assessment)| assessment.alarm && !assessment.learning)
+        .collect()
+}
+
+/// The current of a pump that stops for half an hour each second day.
+fn current(reading: usize, noise: &mut Noise) -> f64 {
+    let stops = (reading / DAY) % 2 == 1 && (600..630).contains(&(reading % DAY));
+    if stops { 0.0 } else { 30.0 + (TAU * reading as f64 / 300.0).sin() + 0.15 * noise.normal() }
+}
+
+#[test]
+fn a_step_of_a_machine_that_stops_now_and_then_is_found_and_a_stop_is_none() {
+    let (mut detector, mut noise) = (of_judge(), Noise::new(3));
+    alarms(&mut detector, MINUTE, 0..8 * DAY, |reading| current(reading, &mut noise));
+    let quiet = alarms(&mut detector, MINUTE, 8 * DAY..12 * DAY, |reading| current(reading, &mut noise));
+    assert!(quiet.iter().all(|(_, alarm)| alarm.member != Member::Volatility), "{quiet:?}");
+    let begin = 12 * DAY + 300;
+    alarms(&mut detector, MINUTE, 12 * DAY..begin, |reading| current(reading, &mut noise));
+    let found = alarms(&mut detector, MINUTE, begin..begin + 2, |reading| current(reading, &mut noise) - 9.0);
+    let (_, step) = found.first().expect("the step is found");
+    assert_eq!(step.member, Member::Volatility);
+    assert!((8.0..10.0).contains(&step.observed), "{step:?}");
+    assert!(step.expected.high.is_some_and(|most| most < step.observed), "{step:?}");
+    assert!(step.shown.is_some_and(|(distance, _)| distance > 2.0), "{step:?}");
+}
+
+#[test]
+fn the_same_step_is_as_strange_again_unless_somebody_says_that_it_is_none() {
+    for harmless in [false, true] {
+        let (mut detector, mut noise) = (of_judge(), Noise::new(3));
+        let mut spikes = Vec::new();
+        for day in 0..14 {
+            let spike = day * DAY + 200;
+            let found = alarms(&mut detector, MINUTE, day * DAY..(day + 1) * DAY, |reading| {
+                let off = if day >= 10 && (spike..spike + 3).contains(&reading) { 12.0 } else { 0.0 };
+                current(reading, &mut noise) + off
+            });
+            spikes.push(found.iter().filter(|(_, alarm)| alarm.member == Member::Volatility).count());
+            if harmless && day == 10 {
+                assert!(detector.was_false(None));
+            }
+        }
+        let found = spikes[10..].iter().filter(|&&spikes| spikes > 0).count();
+        // One signal must not spend more than half of the budget.
+        let expected = if harmless { 1..=1 } else { 2..=4 };
+        assert!(expected.contains(&found), "{spikes:?}");
+    }
+}
+
+#[test]
+fn what_stays_between_two_places_is_found_and_neither_of_them_is() {
+    // It runs for eleven hours and stands for six: its range holds all that lies between.
+    let flow = |reading: usize, noise: &mut Noise| {
+        if reading % 1_020 < 360 { 0.0 } else { 100.0 + noise.normal() }
+    };
+    const DEVIATION: f64 = 40.0;
+    let (mut places, mut noise) = (KnownPlaces::new(), Noise::new(4));
+    let begin = 12 * 1_020 * 24 / 17 + 360;
+    for reading in 0..begin {
+        if places.note((reading / 180) as i64, flow(reading, &mut noise), DEVIATION) {
+            assert!(places.surprise(DEVIATION) < 1.0, "{reading}");
+            places.learn();
+        }
+    }
+    let found = (begin..begin + 660).find(|&reading| {
+        let drift = 0.1 * (reading - begin) as f64;
+        let moved = places.note((reading / 180) as i64, flow(reading, &mut noise) - drift, DEVIATION);
+        moved && places.surprise(DEVIATION) > 16.0
+    });
+    assert!(found.is_some(), "it stays at {}", places.middle());
+    let (low, high) = places.expected(16.0, DEVIATION).unwrap();
+    assert!(places.middle() < low && low < 100.0 && high > 100.0, "the nearest place: {low} to {high}");
+    // What people accept, or what has lasted, is a place from then on.
+    places.accept();
+    for reading in 0..200 {
+        let now = places.middle();
+        places.note(begin as i64 / 180 + 4, now, DEVIATION);
+        assert!(places.surprise(DEVIATION) < 1.0, "{reading}");
+    }
+}
+
+#[test]
+fn a_jump_beyond_doubt_is_an_alarm_on_the_first_day_and_a_stop_is_none() {
+    let second = |reading: usize, noise: &mut Noise| {
+        40.0 + 3.0 * (TAU * reading as f64 / 7_000.0).sin() + 0.1 * noise.normal()
+    };
+    let eight_hours = 8 * 3_600;
+    for (jump, found) in [(-7.0, true), (9.0, true), (0.5, false), (f64::NEG_INFINITY, false)] {
+        let (mut detector, mut noise) = (of_judge(), Noise::new(5));
+        let before = alarms(&mut detector, 1_000, 0..eight_hours, |reading| second(reading, &mut noise));
+        assert!(before.is_empty(), "{before:?}");
+        let after = alarms(&mut detector, 1_000, eight_hours..eight_hours + 5, |reading| {
+            (second(reading, &mut noise) + jump).max(0.0)
+        });
+        assert_eq!(!after.is_empty(), found, "{jump}: {after:?}");
+    }
+}
+
+#[test]
+fn a_state_of_an_earlier_version_is_taken_up_with_the_range_that_it_knew() {
+    let (mut detector, mut noise) = (of_judge(), Noise::new(6));
+    alarms(&mut detector, MINUTE, 0..10 * DAY, |_| noise.normal());
+    let block = detector.pool.block_of(UtcMillis(10 * DAY as i64 * MINUTE));
+    let known = SavedMember::with_former_range((-4.0, 4.0), 80, block);
+    let earlier = state::seal_with(StateKind::Auto, &detector, &(&detector.excursions, &known), &());
+    let mut restored = of_judge();
+    restored.restore(&earlier).unwrap();
+    let strange = (10 * DAY..10 * DAY + 300)
+        .map(|reading| restored.observe(UtcMillis(reading as i64 * MINUTE), 9.0 + noise.normal()))
+        .filter(|assessment| assessment.member == Member::Mean && assessment.p_value < 1e-9)
+        .count();
+    assert!(strange > 0, "it stays outside of the range");
+    // And one of this version, exactly.
+    let mut again = of_judge();
+    again.restore(&detector.save()).unwrap();
+    assert_eq!(again, detector);
+    assert_eq!(again.pool.saved_beside(), detector.pool.saved_beside());
+    assert_ne!(again.pool.saved_beside(), SavedBeside::default(), "it has seen some");
+}
