@@ -144,6 +144,7 @@ impl PoolMember {
         // One signal may spend half of the budget, or all of it where it is the only one.
         let part = (1.0 / holds.members.max(1.0)).max(0.5);
         let allowed = part * pool.budget.per_second() * self.known;
+        // So it may by its members, and by what is seen beside them.
         for (watch, own) in [(&mut self.members, &self.saved.own), (&mut self.beside, &self.own_beside)] {
             let level = holds.surprise + own.apart(holds.rate, holds.scale);
             watch.p = (-own.beyond_shown(level, allowed).max(law::LEAST)).exp();
