@@ -122,6 +122,16 @@ fn at(second: u64) -> Moment {
 }
 
 pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<AboveTen> {
+    spec_of(name, scope, expect, |now| AboveTen { seen: 0, received: now, rate: None, weight: 0 })
+}
+
+/// The same with another judge.
+fn spec_of<J>(
+    name: &str,
+    scope: Scope,
+    expect: &[&str],
+    make: impl Fn(Moment) -> J + Send + 'static,
+) -> JudgeSpec<J> {
     JudgeSpec {
         name: JudgeId::new(name).unwrap(),
         detector: Detector::Threshold,
@@ -145,7 +155,7 @@ pub(super) fn spec(name: &str, scope: Scope, expect: &[&str]) -> JudgeSpec<Above
         pool: None,
         fingerprint: Fingerprint::default(),
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
-        make: Box::new(|now| AboveTen { seen: 0, received: now, rate: None, weight: 0 }),
+        make: Box::new(make),
     }
 }
 

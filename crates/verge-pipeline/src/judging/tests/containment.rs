@@ -64,37 +64,7 @@ impl Judge for Fragile {
 }
 
 fn fragile(name: &str) -> JudgeSpec<Fragile> {
-    let JudgeSpec {
-        fingerprint,
-        name,
-        detector,
-        scope,
-        policy,
-        inputs,
-        expect,
-        machine,
-        states,
-        model,
-        tags,
-        pool,
-        ..
-    } = spec(name, Scope::Signal, &[]);
-    let make = Box::new(|_| Fragile::default());
-    JudgeSpec {
-        name,
-        detector,
-        scope,
-        policy,
-        inputs,
-        expect,
-        machine,
-        states,
-        model,
-        tags,
-        pool,
-        fingerprint,
-        make,
-    }
+    spec_of(name, Scope::Signal, &[], |_| Fragile::default())
 }
 
 fn reasons(trial: &Trial<Fragile>) -> Vec<(Reason, u64)> {

@@ -85,26 +85,9 @@ impl Judge for Adapting {
 #[test]
 fn how_an_event_goes_on_is_saved_when_it_changes_and_outlives_a_kill() {
     let rules = || {
-        let JudgeSpec { name, detector, scope, mut policy, inputs, expect, machine, states, .. } =
-            spec("unusual", Scope::Signal, &[]);
-        policy.clear_after = Duration::from_secs(5);
-        let (model, tags, pool) = (None, Arc::default(), None);
-        let make: Box<dyn Fn(Moment) -> Adapting + Send> = Box::new(|_| Adapting);
-        vec![JudgeSpec {
-            name,
-            detector,
-            scope,
-            policy,
-            inputs,
-            expect,
-            machine,
-            states,
-            model,
-            tags,
-            pool,
-            fingerprint: Fingerprint::default(),
-            make,
-        }]
+        let mut spec = spec_of("unusual", Scope::Signal, &[], |_| Adapting);
+        spec.policy.clear_after = Duration::from_secs(5);
+        vec![spec]
     };
     let mut trial = Trial::with(rules());
     let mut saved = Vec::new();
