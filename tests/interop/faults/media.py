@@ -1,5 +1,6 @@
 """File systems of a test's own: a small one that fills up, and one whose power can fail. For root only."""
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ class Power:
         need_root()
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._cuts = 0
         self._image = folder / "disk.img"
         with self._image.open("wb") as image:
             image.truncate(mebibytes << 20)
@@ -66,7 +68,21 @@ class Power:
     @contextmanager
     def after_cut(self) -> Iterator[Path]:
         """The disk as it would be found if the power had failed now."""
-        copy = self.folder / "cut.img"
-        shutil.copyfile(self._image, copy)
-        with mounted(self.folder / "cut", "-o", "loop", str(copy)) as disk:
-            yield disk
+        self._cuts += 1
+        # A file of its own: the kernel would mount one that was mounted before as it knew it then, for as long as another
+        # mount namespace (a test of the packages has some) still holds that mount.
+        copy = self.folder / f"cut-{self._cuts}.img"
+        self._copy(copy)
+        try:
+            with mounted(self.folder / "cut", "-o", "loop", str(copy)) as disk:
+                yield disk
+        finally:
+            copy.unlink()
+
+    def _copy(self, copy: Path) -> None:
+        """The disk at one moment: a copy that the kernel wrote into meanwhile is of several."""
+        for _ in range(100):
+            shutil.copyfile(self._image, copy)
+            if filecmp.cmp(self._image, copy, shallow=False):
+                return
+        raise AssertionError("the disk did not come to rest")

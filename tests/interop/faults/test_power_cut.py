@@ -33,14 +33,20 @@ def cut_once(power: Power, name: str, before: list[str], after_s: float) -> tupl
         wait_for(lambda: said.stat().st_size > 200, "the session at work")
         time.sleep(after_s)
         os.killpg(process.pid, signal.SIGSTOP)
+        wait_for(lambda: is_stopped(process.pid), "the session to stand still")
+        owed = session.Obligations.of(said.read_text())
         with power.after_cut() as found:
-            owed = session.Obligations.of(said.read_text())
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if before:
                 return len(owed.committed), lost(owed, found / name)
             owed.check(session.read(found / name))
             return len(owed.committed), 0
+
+
+def is_stopped(process: int) -> bool:
+    """Whether every thread of it stands still; one that is in a system call ends that first."""
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "Tt" for task in Path(f"/proc/{process}/task").iterdir())
 
 
 def lost(owed: session.Obligations, store: Path) -> int:
