@@ -4,7 +4,7 @@
 //! number or start a thread: time and randomness come in as arguments, so every rule here can be tested
 //! with plain values.
 //!
-//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`observation`] (what judges look at), [`scheme`] (classes of a user), [`rejection`]
+//! Reading order: [`id`] and [`time`] (the words), [`reading`] and [`frame`] (what comes in), [`motion`] (what moves in it), [`observation`] (what judges look at), [`scheme`] (classes of a user), [`rejection`]
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`verdict`] (what goes out) with its [`body`], [`withdrawn`] (what will not come),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
@@ -24,6 +24,7 @@ pub mod interval;
 pub mod life;
 pub mod link;
 pub mod looks;
+pub mod motion;
 pub mod observation;
 pub mod policy;
 pub mod reading;

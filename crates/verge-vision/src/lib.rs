@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
-//! one worker), `judge_run` (one of them, held against its model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
+//! one worker), `judge_run` (one of them, held against its model), [`watch`] (what a frame shows without a model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
 
 pub mod annotate;
 pub mod classify;
@@ -16,6 +16,7 @@ pub mod preprocess;
 mod reconstruct;
 pub mod trial;
 pub mod viewer;
+pub mod watch;
 
 pub use picture::{Picture, PictureError};
 pub use viewer::{FrameViewer, Memory, ViewerError, ViewerSettings, VisionJudge};
