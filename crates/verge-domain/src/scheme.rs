@@ -121,6 +121,12 @@ impl ClassScheme {
         listed.or(self.rest)
     }
 
+    /// Position of the class of every label that no class lists, if there is one.
+    #[must_use]
+    pub const fn rest(&self) -> Option<usize> {
+        self.rest
+    }
+
     /// Labels of the scheme that are none of a model's.
     #[must_use]
     pub fn unknown(&self, known: &[Label]) -> Vec<UnknownLabel> {

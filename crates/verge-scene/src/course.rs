@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::Point;
 use crate::line::LineCourse;
-use crate::record::CrossingRecord;
-use crate::scene::{Crossing, Places, SceneReport};
+use crate::record::{Crossing, CrossingRecord};
+use crate::scene::{Places, SceneReport};
 use crate::settings::{MAX_LINES, MAX_ZONES, SceneSettings};
 use crate::track::{SeenBox, Track};
 use crate::trail::Trail;

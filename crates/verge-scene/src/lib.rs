@@ -23,7 +23,8 @@ mod zone;
 
 pub use ground::{Footprint, Ground, GroundError};
 pub use interval::{Partial, SceneInterval};
-pub use scene::{Crossing, Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
-pub use settings::{Anchor, SceneError, SceneLine, SceneSettings, SceneZone};
+pub use record::Crossing;
+pub use scene::{Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
+pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};
 pub use track::{FrameSize, SeenBox};
 pub use zone::ZoneEventKind;

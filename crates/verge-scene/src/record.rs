@@ -25,6 +25,23 @@ const SLOW: f64 = 0.75;
 /// Less than one in this number of what crossed a line may have gone too far between two frames.
 const FEW_WEAK: u32 = 4;
 
+/// An object crossed a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crossing {
+    /// When, in seconds since 1970.
+    pub at: f64,
+    /// Position of the line.
+    pub line: usize,
+    /// From its left to its right.
+    pub forward: bool,
+    /// Position of the class.
+    pub class: usize,
+    /// Number of the track.
+    pub track: u64,
+    /// Speed in metres per second, where there is a ground.
+    pub speed: Option<f64>,
+}
+
 /// Which intervals are open, oldest first, and what decides whether frames came often enough.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct CrossingRecord {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use verge_domain::motion::Blob;
 
 use crate::course::{Course, CourseFront, Tallies};
 use crate::geometry::Point;
 use crate::interval::SceneInterval;
 use crate::line::PlacedLine;
 use crate::presence::{ZoneNow, zones_now};
-use crate::record::CrossingRecord;
+use crate::record::{Crossing, CrossingRecord};
 use crate::settings::SceneSettings;
-use crate::track::{FrameSize, MAX_BOXES, SeenBox, Track, TrackSighting, Tracker, suppress};
+use crate::track::{BlobBoxes, FrameSize, MAX_BOXES, SeenBox, Track, TrackSighting, Tracker, suppress};
 use crate::zone::{PlacedZone, QueueWait, ZoneEventKind};
 
 /// Times that differ by no more are the same instant.
@@ -22,23 +23,6 @@ const LONG_STEP: f64 = 3.0;
 const HOLD: f64 = 2.0;
 /// Open events at most.
 const MAX_EVENTS: usize = 128;
-
-/// An object crossed a line.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Crossing {
-    /// When, in seconds since 1970.
-    pub at: f64,
-    /// Position of the line.
-    pub line: usize,
-    /// From its left to its right.
-    pub forward: bool,
-    /// Position of the class.
-    pub class: usize,
-    /// Number of the track.
-    pub track: u64,
-    /// Speed in metres per second, where there is a ground.
-    pub speed: Option<f64>,
-}
 
 /// A condition in a zone that holds, or has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -169,10 +153,22 @@ impl Scene {
 
     /// Looks at the boxes of a frame of this time (seconds since 1970) and size.
     pub fn observe(&mut self, at: f64, frame: FrameSize, boxes: &mut Vec<SeenBox>, out: &mut SceneReport) {
+        self.observe_moving(at, frame, (boxes, &[]), out);
+    }
+
+    /// The same with what moves in it, which follows the boxes then as far as it counts.
+    pub fn observe_moving(
+        &mut self,
+        at: f64,
+        frame: FrameSize,
+        (boxes, blobs): (&mut Vec<SeenBox>, &[Blob]),
+        out: &mut SceneReport,
+    ) {
         if !at.is_finite() || frame.width == 0 || frame.height == 0 {
             return;
         }
         suppress(boxes, MAX_BOXES);
+        let blobs = BlobBoxes::behind(boxes, blobs, &self.settings, frame);
         if self.places.as_ref().is_none_or(|places| places.frame != frame) {
             if self.state.frame.is_some_and(|known| known != frame) {
                 self.end_tracks(out);
@@ -193,7 +189,7 @@ impl Scene {
                 self.end_over(at, out);
             }
         }
-        self.follow(at, frame, boxes);
+        self.follow(at, frame, (boxes, blobs));
         self.end_over(at, out);
         self.pass_time(at);
         self.state.record.add_frame(&self.settings, at);
@@ -203,10 +199,10 @@ impl Scene {
         self.state.last = Some(at);
     }
 
-    fn follow(&mut self, at: f64, frame: FrameSize, boxes: &[SeenBox]) {
+    fn follow(&mut self, at: f64, frame: FrameSize, (boxes, blobs): (&[SeenBox], BlobBoxes)) {
         let Some(places) = &self.places else { return };
         let SceneState { tracker, record, fronts, .. } = &mut self.state;
-        tracker.advance(at, boxes, frame, self.settings.classes.len(), &mut self.sightings);
+        tracker.advance(at, (boxes, blobs), frame, self.settings.classes.len(), &mut self.sightings);
         let mut tallies = Tallies { settings: &self.settings, record, fronts };
         for &TrackSighting { track, seen } in &self.sightings {
             tallies.follow(places, &mut tracker.tracks[track], &boxes[seen], at);

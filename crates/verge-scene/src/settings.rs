@@ -29,6 +29,21 @@ pub enum Anchor {
     Centre,
 }
 
+/// What becomes of places that move and that no box shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BlobUse {
+    /// Nothing.
+    #[default]
+    Off,
+    /// They continue tracks that boxes began.
+    Continue,
+    /// They begin tracks, too, and count.
+    Count,
+}
+
+/// The class of what only blobs show, where no class takes all that others leave.
+const OTHER: &str = "other";
+
 /// A directed line: forward is from its left to its right, looking from its begin to its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SceneLine {
@@ -187,6 +202,9 @@ pub struct SceneSettings {
     pub(crate) footprints: Vec<Footprint>,
     pub(crate) interval: IntervalGrid,
     pub(crate) max_gap: f64,
+    pub(crate) blobs: BlobUse,
+    /// Of what only blobs show.
+    pub(crate) blob_class: usize,
     pub(crate) lines: Vec<SceneLine>,
     pub(crate) zones: Vec<(PlaceId, SceneZone)>,
     pub(crate) ground: Option<Ground>,
@@ -205,6 +223,8 @@ impl SceneSettings {
             footprints,
             interval,
             max_gap: 5.0,
+            blobs: BlobUse::Off,
+            blob_class: 0,
             lines: Vec::new(),
             zones: Vec::new(),
             ground: None,
@@ -217,6 +237,25 @@ impl SceneSettings {
     #[must_use]
     pub fn with_max_gap(self, seconds: f64) -> Self {
         Self { max_gap: seconds, ..self }
+    }
+
+    /// Follows what moves, too. What only blobs show belongs to the class `rest`, or to one more, `other`.
+    #[must_use]
+    pub fn with_blobs(mut self, blobs: BlobUse, rest: Option<usize>) -> Self {
+        self.blobs = blobs;
+        let named = || self.classes.iter().position(|class| class.as_str() == OTHER);
+        self.blob_class = rest.or_else(named).unwrap_or(self.classes.len());
+        if blobs == BlobUse::Count && self.blob_class == self.classes.len() {
+            self.classes.extend(Label::new(OTHER));
+            self.footprints.push(Footprint::usual(OTHER));
+        }
+        self
+    }
+
+    /// Whether it follows what moves, and so wants to know it.
+    #[must_use]
+    pub fn follows_blobs(&self) -> bool {
+        self.blobs != BlobUse::Off
     }
 
     /// What a class measures on the ground, where it is not as usual.

@@ -2,6 +2,7 @@
 //! what the tracker does not know, and time in seconds instead of numbers of frames.
 
 mod axis;
+mod blobs;
 mod boxes;
 mod frame_size;
 mod matching;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::Point;
 use axis::Axis;
+pub(crate) use blobs::BlobBoxes;
 pub use boxes::SeenBox;
 pub(crate) use boxes::suppress;
 pub use frame_size::FrameSize;
@@ -231,16 +233,18 @@ pub(crate) struct TrackSighting {
 }
 
 impl<T: Default> Tracker<T> {
-    /// Continues the tracks with the boxes of a frame, which are suppressed and sorted: surest first. The time is later than
-    /// that of the frame before. Tracks that are over come out by [`Tracker::take_over`].
+    /// Continues the tracks with the boxes of a frame, which are suppressed and sorted: surest first. From `blobs` on they are
+    /// places that move, not objects that a detector saw. The time is later than that of the frame before. Tracks that are
+    /// over come out by [`Tracker::take_over`].
     pub(crate) fn advance(
         &mut self,
         at: f64,
-        boxes: &[SeenBox],
+        (all, blobs): (&[SeenBox], BlobBoxes),
         frame: FrameSize,
         classes: usize,
         sightings: &mut Vec<TrackSighting>,
     ) {
+        let boxes = &all[..blobs.from];
         sightings.clear();
         let Buffers { areas, of_track, taken, .. } = &mut self.buffers;
         areas.clear();
@@ -257,15 +261,17 @@ impl<T: Default> Tracker<T> {
             self.stage(boxes, confirmed, |score| score >= HIGH_SCORE, 0.15);
             self.stage(boxes, confirmed, |score| (LOW_SCORE..HIGH_SCORE).contains(&score), 0.4);
         }
+        self.follow_blobs(all, blobs);
         for (position, track) in self.tracks.iter_mut().enumerate() {
             if let Some(seen) = self.buffers.of_track[position] {
                 let before = track.is_confirmed();
-                track.see(&boxes[seen], frame);
+                track.see(&all[seen], frame);
                 self.confirmed += u64::from(!before && track.is_confirmed());
                 sightings.push(TrackSighting { track: position, seen });
             }
         }
         self.begin(at, boxes, classes, sightings);
+        self.begin_by_blobs(at, (all, blobs), classes, sightings);
     }
 
     fn stage(&mut self, boxes: &[SeenBox], confirmed: bool, takes: impl Fn(f64) -> bool, least: f64) {
@@ -305,32 +311,36 @@ impl<T: Default> Tracker<T> {
             if self.tracks.iter().any(covers) {
                 continue;
             }
-            let (size, deviation) = (seen.height().max(8.0), deviation_of(seen));
-            let centre = seen.centre();
-            let mut track = Track {
-                id: self.next_id,
-                first_seen: at,
-                last_seen: at,
-                sightings: 1,
-                class: seen.class,
-                course: T::default(),
-                sums: vec![0.0; classes],
-                axes: [
-                    Axis::new(centre.x, deviation, 3.0 * size),
-                    Axis::new(centre.y, deviation, 3.0 * size),
-                    Axis::new(seen.width(), deviation, 0.5 * size),
-                    Axis::new(seen.height(), deviation, 0.5 * size),
-                ],
-                at,
-                stands: false,
-                is_sure: seen.score >= HIGH_SCORE,
-                whole: 0,
-            };
-            track.add_class(seen);
-            self.next_id += 1;
             sightings.push(TrackSighting { track: self.tracks.len(), seen: number });
-            self.tracks.push(track);
+            self.begin_one(at, seen, classes, seen.score >= HIGH_SCORE);
         }
+    }
+
+    fn begin_one(&mut self, at: f64, seen: &SeenBox, classes: usize, is_sure: bool) {
+        let (size, deviation) = (seen.height().max(8.0), deviation_of(seen));
+        let centre = seen.centre();
+        let mut track = Track {
+            id: self.next_id,
+            first_seen: at,
+            last_seen: at,
+            sightings: 1,
+            class: seen.class,
+            course: T::default(),
+            sums: vec![0.0; classes],
+            axes: [
+                Axis::new(centre.x, deviation, 3.0 * size),
+                Axis::new(centre.y, deviation, 3.0 * size),
+                Axis::new(seen.width(), deviation, 0.5 * size),
+                Axis::new(seen.height(), deviation, 0.5 * size),
+            ],
+            at,
+            stands: false,
+            is_sure,
+            whole: 0,
+        };
+        track.add_class(seen);
+        self.next_id += 1;
+        self.tracks.push(track);
     }
 
     /// Hands over the tracks that are over at this time, `step` seconds after the frame before.
